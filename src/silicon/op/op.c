@@ -1,0 +1,369 @@
+#include "silicon/op/op.h"
+
+#define ACT TR_TYPE_ACT
+#define WEIGHT TR_TYPE_WEIGHT
+#define F32 TR_TYPE_F32
+#define I32 TR_TYPE_I32
+
+/* name, direction, type, optional */
+static const struct tr_op_info op_info[TR_OP_KIND_COUNT] = {
+    [TR_OP_EMBED] = {"embed", "y[t] = wte[token[t]] (+ wpe[position of t])", 4,
+        {{"tokens", TR_IN, I32, false}, {"wte", TR_IN, WEIGHT, false}, {"wpe", TR_IN, WEIGHT, true},
+         {"y", TR_OUT, ACT, false}}},
+    [TR_OP_EMBED_BWD] = {"embed_bwd", "dwte[token[t]] += dy[t], dwpe[position] += dy[t]", 4,
+        {{"tokens", TR_IN, I32, false}, {"dy", TR_IN, ACT, false}, {"dwte", TR_ACC, F32, false},
+         {"dwpe", TR_ACC, F32, true}}},
+    [TR_OP_NORM] = {"norm", "y = (x - mean) / sqrt(var + eps) * gain + bias; RMSNorm: x / sqrt(mean x^2 + eps) * gain", 5,
+        {{"x", TR_IN, ACT, false}, {"gain", TR_IN, WEIGHT, false}, {"bias", TR_IN, WEIGHT, true},
+         {"y", TR_OUT, ACT, false}, {"stats", TR_OUT, F32, false}}},
+    [TR_OP_NORM_BWD] = {"norm_bwd", "dx from dy; dgain += dy * xhat, dbias += dy", 7,
+        {{"x", TR_IN, ACT, false}, {"gain", TR_IN, WEIGHT, false}, {"stats", TR_IN, F32, false},
+         {"dy", TR_IN, ACT, false}, {"dx", TR_INOUT, ACT, false}, {"dgain", TR_ACC, F32, false},
+         {"dbias", TR_ACC, F32, true}}},
+    [TR_OP_LINEAR] = {"linear", "y_i = x w_i^T (+ b_i) (+ residual)", 11,
+        {{"x", TR_IN, ACT, false}, {"w0", TR_IN, WEIGHT, false}, {"w1", TR_IN, WEIGHT, true},
+         {"w2", TR_IN, WEIGHT, true}, {"b0", TR_IN, WEIGHT, true}, {"b1", TR_IN, WEIGHT, true},
+         {"b2", TR_IN, WEIGHT, true}, {"y0", TR_OUT, ACT, false}, {"y1", TR_OUT, ACT, true},
+         {"y2", TR_OUT, ACT, true}, {"residual", TR_IN, ACT, true}}},
+    [TR_OP_LINEAR_DX] = {"linear_dx", "dx = sum_i dy_i w_i", 7,
+        {{"dy0", TR_IN, ACT, false}, {"dy1", TR_IN, ACT, true}, {"dy2", TR_IN, ACT, true},
+         {"w0", TR_IN, WEIGHT, false}, {"w1", TR_IN, WEIGHT, true}, {"w2", TR_IN, WEIGHT, true},
+         {"dx", TR_OUT, ACT, false}}},
+    [TR_OP_LINEAR_DW] = {"linear_dw", "dw_i += dy_i^T x, db_i += sum over t of dy_i[t]", 10,
+        {{"x", TR_IN, ACT, false}, {"dy0", TR_IN, ACT, false}, {"dy1", TR_IN, ACT, true}, {"dy2", TR_IN, ACT, true},
+         {"dw0", TR_ACC, F32, false}, {"dw1", TR_ACC, F32, true}, {"dw2", TR_ACC, F32, true},
+         {"db0", TR_ACC, F32, true}, {"db1", TR_ACC, F32, true}, {"db2", TR_ACC, F32, true}}},
+    [TR_OP_ROPE] = {"rope", "x[d], x[d + D/2] = rotation of that pair by the angle of its position", 2,
+        {{"x", TR_INOUT, ACT, false}, {"table", TR_IN, F32, false}}},
+    [TR_OP_ATTN] = {"attn", "o = softmax(q k^T / sqrt(D), causal) v; stats = (max, sum of exponentials)", 5,
+        {{"q", TR_IN, ACT, false}, {"k", TR_IN, ACT, false}, {"v", TR_IN, ACT, false}, {"o", TR_OUT, ACT, false},
+         {"stats", TR_OUT, F32, false}}},
+    [TR_OP_ATTN_BWD] = {"attn_bwd", "dq, dk, dv from do", 9,
+        {{"q", TR_IN, ACT, false}, {"k", TR_IN, ACT, false}, {"v", TR_IN, ACT, false}, {"o", TR_IN, ACT, false},
+         {"stats", TR_IN, F32, false}, {"do", TR_IN, ACT, false}, {"dq", TR_OUT, ACT, false},
+         {"dk", TR_OUT, ACT, false}, {"dv", TR_OUT, ACT, false}}},
+    [TR_OP_GELU] = {"gelu", "y = gelu(x), tanh form", 2, {{"x", TR_IN, ACT, false}, {"y", TR_OUT, ACT, false}}},
+    [TR_OP_GELU_BWD] = {"gelu_bwd", "dx = dy gelu'(x)", 3,
+        {{"x", TR_IN, ACT, false}, {"dy", TR_IN, ACT, false}, {"dx", TR_OUT, ACT, false}}},
+    [TR_OP_SWIGLU] = {"swiglu", "y = silu(gate) up", 3,
+        {{"gate", TR_IN, ACT, false}, {"up", TR_IN, ACT, false}, {"y", TR_OUT, ACT, false}}},
+    [TR_OP_SWIGLU_BWD] = {"swiglu_bwd", "dgate = dy up silu'(gate), dup = dy silu(gate)", 5,
+        {{"gate", TR_IN, ACT, false}, {"up", TR_IN, ACT, false}, {"dy", TR_IN, ACT, false},
+         {"dgate", TR_OUT, ACT, false}, {"dup", TR_OUT, ACT, false}}},
+    [TR_OP_HEAD] = {"head", "loss[t] = log sum exp(x w^T) - logit of the target; dx, dw of loss_scale * sum of losses", 6,
+        {{"x", TR_IN, ACT, false}, {"w", TR_IN, WEIGHT, false}, {"targets", TR_IN, I32, false},
+         {"loss", TR_OUT, F32, false}, {"dx", TR_OUT, ACT, true}, {"dw", TR_ACC, F32, true}}},
+    [TR_OP_LAST] = {"last", "y[s] = x[last token of sequence s]", 2,
+        {{"x", TR_IN, ACT, false}, {"y", TR_OUT, ACT, false}}},
+    [TR_OP_KV_APPEND] = {"kv_append", "cache[s, position + t] = x[s, t]", 2,
+        {{"x", TR_IN, ACT, false}, {"cache", TR_OUT, ACT, false}}},
+    [TR_OP_ZERO] = {"zero", "dst = +0", 1, {{"dst", TR_OUT, F32, false}}},
+    [TR_OP_FOLD] = {"fold", "leaf 0 = the tree over context parts of the trees over parts", 1,
+        {{"leaves", TR_INOUT, F32, false}}},
+    [TR_OP_JOIN] = {"join", "dst = dst + src", 2, {{"dst", TR_INOUT, F32, false}, {"src", TR_IN, F32, false}}},
+    [TR_OP_LOSS_SUM] = {"loss_sum", "loss_sum += exact sum of loss", 1, {{"loss", TR_IN, F32, false}}},
+    [TR_OP_GRAD_SQ] = {"grad_sq", "grad_sq += exact sum of grad^2", 1, {{"grad", TR_IN, F32, false}}},
+    [TR_OP_CLIP] = {"clip", "factor = min(1, clip_norm / norm)", 0, {{0}}},
+    [TR_OP_ADAMW] = {"adamw", "w, m, v from grad (Loshchilov and Hutter 2019)", 4,
+        {{"w", TR_INOUT, F32, false}, {"grad", TR_IN, F32, false}, {"m", TR_INOUT, F32, false},
+         {"v", TR_INOUT, F32, false}}},
+};
+
+#undef ACT
+#undef WEIGHT
+#undef F32
+#undef I32
+
+const struct tr_op_info *tr_op_operands(enum tr_op_kind kind)
+{
+    TR_ASSERT((int)kind >= 0 && kind < TR_OP_KIND_COUNT);
+    return &op_info[kind];
+}
+
+static struct tr_shape shape1(int64_t a) { return (struct tr_shape){1, {a}}; }
+static struct tr_shape shape2(int64_t a, int64_t b) { return (struct tr_shape){2, {a, b}}; }
+static struct tr_shape shape3(int64_t a, int64_t b, int64_t c) { return (struct tr_shape){3, {a, b, c}}; }
+static struct tr_shape no_shape(void) { return (struct tr_shape){0, {0}}; }
+
+/* The partial sums of a range of parts: an extra leading axis, unless the range is whole and so a single node. */
+static struct tr_shape with_roots(const struct tr_op *op, struct tr_shape shape)
+{
+    struct tr_range root[TR_TREE_ROOTS_MAX];
+    int roots = tr_tree_roots(op->part.parts, op->part.first, op->part.last, root);
+    return roots == 1 ? shape : shape3(roots, shape.dim[0], shape.dim[1]);
+}
+
+static struct tr_shape linear_shape(const struct tr_op *op, int i, int64_t tokens)
+{
+    if (i == TR_LINEAR_X)
+        return shape2(tokens, op->in);
+    if (i == TR_LINEAR_RESIDUAL)
+        return shape2(tokens, op->out[0]);
+    int segment = (i - TR_LINEAR_W) % TR_OP_SEGMENTS_MAX;
+    if (segment >= op->segments)
+        return no_shape();
+    if (i < TR_LINEAR_B)
+        return shape2(op->out[segment], op->in);
+    if (i < TR_LINEAR_Y)
+        return shape1(op->out[segment]);
+    struct tr_shape y = shape2(tokens, op->out[segment]);
+    return op->flags & TR_OP_ROW_PARALLEL ? with_roots(op, y) : y;
+}
+
+static struct tr_shape linear_dx_shape(const struct tr_op *op, int i, int64_t tokens)
+{
+    if (i == TR_LINEAR_DX_DX)
+        return op->flags & TR_OP_ROW_PARALLEL ? shape2(tokens, op->in) : with_roots(op, shape2(tokens, op->in));
+    int segment = i % TR_OP_SEGMENTS_MAX;
+    if (segment >= op->segments)
+        return no_shape();
+    return i < TR_LINEAR_DX_W ? shape2(tokens, op->out[segment]) : shape2(op->out[segment], op->in);
+}
+
+static struct tr_shape linear_dw_shape(const struct tr_op *op, int i, int64_t tokens)
+{
+    if (i == TR_LINEAR_DW_X)
+        return shape2(tokens, op->in);
+    int segment = (i - TR_LINEAR_DW_DY) % TR_OP_SEGMENTS_MAX;
+    if (segment >= op->segments)
+        return no_shape();
+    if (i < TR_LINEAR_DW_DW)
+        return shape2(tokens, op->out[segment]);
+    if (i < TR_LINEAR_DW_DB)
+        return shape3(tr_op_leaves(op, i), op->out[segment], op->in);
+    return shape2(tr_op_leaves(op, i), op->out[segment]);
+}
+
+static struct tr_shape norm_shape(const struct tr_op *op, int i, int64_t tokens)
+{
+    int64_t rows = tokens * op->heads;
+    bool backward = op->kind == TR_OP_NORM_BWD;
+    if (i == (backward ? TR_NORM_BWD_STATS : TR_NORM_STATS))
+        return shape2(rows, 2);
+    if (backward && (i == TR_NORM_BWD_DGAIN || i == TR_NORM_BWD_DBIAS))
+        return shape2(tr_op_leaves(op, i), op->width);
+    bool parameter = i == TR_NORM_GAIN || (!backward && i == TR_NORM_BIAS);
+    return parameter ? shape1(op->width) : shape2(rows, op->width);
+}
+
+static struct tr_shape attn_shape(const struct tr_op *op, int i, int64_t tokens)
+{
+    int64_t q_width = (int64_t)op->heads * op->head_dim;
+    int64_t kv_width = (int64_t)op->kv_heads * op->head_dim;
+    bool backward = op->kind == TR_OP_ATTN_BWD;
+    if (i == (backward ? TR_ATTN_BWD_STATS : TR_ATTN_STATS))
+        return shape3(tokens, op->heads, 2);
+    bool is_kv = i == TR_ATTN_K || i == TR_ATTN_V || (backward && (i == TR_ATTN_BWD_DK || i == TR_ATTN_BWD_DV));
+    return is_kv ? shape2(op->seqs * op->positions, kv_width) : shape2(tokens, q_width);
+}
+
+static struct tr_shape embed_shape(const struct tr_op *op, int i, int64_t tokens)
+{
+    bool backward = op->kind == TR_OP_EMBED_BWD;
+    if (i == TR_EMBED_TOKENS)
+        return shape1(tokens);
+    if (i == (backward ? TR_EMBED_BWD_DWTE : TR_EMBED_WTE))
+        return backward ? shape3(tr_op_leaves(op, i), op->vocab, op->width) : shape2(op->vocab, op->width);
+    if (i == (backward ? TR_EMBED_BWD_DWPE : TR_EMBED_WPE))
+        return shape2(op->positions, op->width);
+    return shape2(tokens, op->width);
+}
+
+static struct tr_shape head_shape(const struct tr_op *op, int i, int64_t tokens)
+{
+    switch (i) {
+    case TR_HEAD_X:
+    case TR_HEAD_DX:
+        return shape2(tokens, op->width);
+    case TR_HEAD_W:
+        return shape2(op->vocab, op->width);
+    case TR_HEAD_DW:
+        return shape3(tr_op_leaves(op, i), op->vocab, op->width);
+    default:
+        return shape1(tokens);
+    }
+}
+
+struct tr_shape tr_op_operand_shape(const struct tr_op *op, int i)
+{
+    TR_ASSERT(i >= 0 && i < op_info[op->kind].operand_count);
+    int64_t tokens = op->seqs * op->seq_len;
+    switch (op->kind) {
+    case TR_OP_EMBED:
+    case TR_OP_EMBED_BWD:
+        return embed_shape(op, i, tokens);
+    case TR_OP_NORM:
+    case TR_OP_NORM_BWD:
+        return norm_shape(op, i, tokens);
+    case TR_OP_LINEAR:
+        return linear_shape(op, i, tokens);
+    case TR_OP_LINEAR_DX:
+        return linear_dx_shape(op, i, tokens);
+    case TR_OP_LINEAR_DW:
+        return linear_dw_shape(op, i, tokens);
+    case TR_OP_ROPE:
+        return i == TR_ROPE_X ? shape2(tokens, (int64_t)op->heads * op->head_dim)
+                              : shape3(op->positions, op->head_dim / 2, 2);
+    case TR_OP_ATTN:
+    case TR_OP_ATTN_BWD:
+        return attn_shape(op, i, tokens);
+    case TR_OP_GELU:
+    case TR_OP_GELU_BWD:
+    case TR_OP_SWIGLU:
+    case TR_OP_SWIGLU_BWD:
+        return shape2(tokens, op->width);
+    case TR_OP_HEAD:
+        return head_shape(op, i, tokens);
+    case TR_OP_LAST:
+        return shape2(i == TR_LAST_X ? tokens : op->seqs, op->width);
+    case TR_OP_KV_APPEND:
+        return shape2(i == TR_KV_APPEND_X ? tokens : op->seqs * op->positions, op->width);
+    case TR_OP_FOLD:
+        return shape2((int64_t)op->context.parts * op->part.parts, op->count);
+    case TR_OP_LOSS_SUM:
+        return shape1(tokens);
+    case TR_OP_ZERO:
+    case TR_OP_JOIN:
+    case TR_OP_GRAD_SQ:
+    case TR_OP_ADAMW:
+        return shape1(op->count);
+    case TR_OP_CLIP:
+    case TR_OP_KIND_COUNT:
+        break;
+    }
+    return no_shape();
+}
+
+enum tr_dtype tr_op_operand_dtype(const struct tr_op *op, int i)
+{
+    TR_ASSERT(i >= 0 && i < op_info[op->kind].operand_count);
+    switch (op_info[op->kind].operand[i].type) {
+    case TR_TYPE_ACT:
+        return op->act;
+    case TR_TYPE_WEIGHT:
+        return op->weight;
+    case TR_TYPE_I32:
+        return TR_I32;
+    case TR_TYPE_F32:
+        break;
+    }
+    return TR_F32;
+}
+
+int64_t tr_shape_count(struct tr_shape shape)
+{
+    int64_t count = shape.rank > 0;
+    for (int i = 0; i < shape.rank; i++)
+        count *= shape.dim[i];
+    return count;
+}
+
+int64_t tr_op_operand_bytes(const struct tr_op *op, int i)
+{
+    return tr_shape_count(tr_op_operand_shape(op, i)) * tr_dtype_bytes(tr_op_operand_dtype(op, i));
+}
+
+int64_t tr_op_leaves(const struct tr_op *op, int i)
+{
+    int64_t context = tr_parts_owned(op->context);
+    switch (op->kind) {
+    case TR_OP_NORM_BWD:
+        return context * tr_parts_owned(op->part);
+    case TR_OP_LINEAR_DW:
+        if (i >= TR_LINEAR_DW_DB && (op->flags & TR_OP_ROW_PARALLEL))
+            return context * tr_parts_owned(op->part);
+        return context;
+    case TR_OP_EMBED_BWD:
+        return i == TR_EMBED_BWD_DWPE ? 1 : context;
+    default:
+        return context;
+    }
+}
+
+const char *tr_dtype_name(enum tr_dtype type)
+{
+    static const char *const name[TR_DTYPE_COUNT] = {[TR_F32] = "f32", [TR_BF16] = "bf16", [TR_I32] = "i32"};
+    TR_ASSERT((int)type >= 0 && type < TR_DTYPE_COUNT);
+    return name[type];
+}
+
+/* ---- price ------------------------------------------------------------------------------------------------------ */
+
+static int64_t linear_flop(const struct tr_op *op)
+{
+    int64_t out = 0;
+    for (int i = 0; i < op->segments; i++)
+        out += op->out[i];
+    return 2 * op->seqs * op->seq_len * op->in * out;
+}
+
+/* Pairs (query, key) that causality allows. */
+static int64_t attn_pairs(const struct tr_op *op, int64_t position)
+{
+    int64_t keys_of_all = op->seq_len * position + op->seq_len * (op->seq_len + 1) / 2;
+    return op->seqs * op->heads * keys_of_all;
+}
+
+static int64_t op_flop(const struct tr_op *op, int64_t position)
+{
+    switch (op->kind) {
+    case TR_OP_LINEAR:
+    case TR_OP_LINEAR_DX:
+    case TR_OP_LINEAR_DW:
+        return linear_flop(op);
+    case TR_OP_ATTN: /* q k^T, p v */
+        return 4 * op->head_dim * attn_pairs(op, position);
+    case TR_OP_ATTN_BWD: /* q k^T again, do v^T, dq, dk, dv */
+        return 10 * op->head_dim * attn_pairs(op, position);
+    case TR_OP_HEAD:
+        return 2 * op->seqs * op->seq_len * op->width * op->vocab * (op->flags & TR_OP_GRAD ? 3 : 1);
+    default:
+        return 0;
+    }
+}
+
+/* Elements of operand i that the operation needs, where that is less than the whole tensor. */
+static int64_t touched_elements(const struct tr_op *op, int i, int64_t position)
+{
+    int64_t tokens = op->seqs * op->seq_len;
+    int64_t whole = tr_shape_count(tr_op_operand_shape(op, i));
+    switch (op->kind) {
+    case TR_OP_EMBED:
+    case TR_OP_EMBED_BWD: /* the row of each token, the row of each position */
+        if (i == (op->kind == TR_OP_EMBED ? TR_EMBED_WTE : TR_EMBED_BWD_DWTE))
+            return tokens * op->width;
+        if (i == (op->kind == TR_OP_EMBED ? TR_EMBED_WPE : TR_EMBED_BWD_DWPE))
+            return op->seq_len * op->width;
+        return whole;
+    case TR_OP_ROPE:
+        return i == TR_ROPE_TABLE ? op->seq_len * op->head_dim : whole;
+    case TR_OP_ATTN:
+        return i == TR_ATTN_K || i == TR_ATTN_V
+                   ? op->seqs * (position + op->seq_len) * op->kv_heads * op->head_dim
+                   : whole;
+    case TR_OP_LAST:
+        return op->seqs * op->width;
+    case TR_OP_KV_APPEND:
+        return tokens * op->width;
+    default:
+        return whole;
+    }
+}
+
+struct tr_work tr_op_work(const struct tr_op *op, uint32_t present, int64_t position)
+{
+    const struct tr_op_info *info = tr_op_operands(op->kind);
+    struct tr_work work = {.flop = op_flop(op, position)};
+    for (int i = 0; i < info->operand_count; i++) {
+        if (!(present >> i & 1u))
+            continue;
+        int64_t bytes = touched_elements(op, i, position) * tr_dtype_bytes(tr_op_operand_dtype(op, i));
+        enum tr_direction direction = info->operand[i].direction;
+        bool fresh_dx = op->kind == TR_OP_NORM_BWD && i == TR_NORM_BWD_DX && !(op->flags & TR_OP_ADD_DX);
+        if (direction != TR_OUT && !fresh_dx)
+            work.read_bytes += bytes;
+        if (direction != TR_IN)
+            work.write_bytes += bytes;
+    }
+    return work;
+}

@@ -1,0 +1,215 @@
+/* The vocabulary of operations: what a step program is made of, as data.
+ *
+ * An operation is described by a struct tr_op: its kind, number types, shape and logical cuts, and nothing about where
+ * its operands lie. Everything that its meaning, its price and its memory depend on is in there, so that the same
+ * description is executed (silicon/kernel), priced and compared. tr_op_operands lists the operands of a kind in order,
+ * tr_op_operand_shape gives their shapes, tr_op_contract the reduction contract: which axes it sums, where they are
+ * cut, how the parts join, where values are rounded. docs/contract.md is printed from that table.
+ *
+ * Shapes, row-major, tokens = seqs * seq_len, token t = sequence * seq_len + position:
+ *     T tokens   C width   I in   O[i] out[i]   V vocab   H heads   G kv_heads   D head_dim   L leaves (see below)
+ *
+ * Gradients of weights (direction TR_ACC) are accumulators: they start at +0 at the beginning of a data lane and are
+ * added to by each microbatch. Their leading axis holds one accumulator for each leaf, that is for each logical part of
+ * the token axis whose sums must stay apart until the lane ends: context parts (outer) times, for some, tensor or
+ * sequence parts (inner). TR_OP_FOLD joins the leaves, TR_OP_JOIN the lanes.
+ */
+#ifndef TR_SILICON_OP_OP_H
+#define TR_SILICON_OP_OP_H
+
+#include "silicon/op/dtype.h"
+#include "silicon/op/reduce.h"
+
+enum tr_op_kind {
+    TR_OP_EMBED,      /* y[t] = wte[token[t]] (+ wpe[position]) */
+    TR_OP_EMBED_BWD,
+    TR_OP_NORM,       /* LayerNorm, or RMSNorm with TR_OP_RMS; over `width`, `heads` groups a token */
+    TR_OP_NORM_BWD,
+    TR_OP_LINEAR,     /* y_i = x w_i^T (+ b_i) (+ residual), up to three weights that share x: q/k/v, gate/up */
+    TR_OP_LINEAR_DX,  /* dx = sum_i dy_i w_i */
+    TR_OP_LINEAR_DW,  /* dw_i += dy_i^T x,  db_i += sum_t dy_i */
+    TR_OP_ROPE,       /* rotates the pairs (d, d + D/2) of each head, in place; TR_OP_INVERSE turns back */
+    TR_OP_ATTN,       /* causal attention, grouped heads, softmax in key blocks */
+    TR_OP_ATTN_BWD,
+    TR_OP_GELU,
+    TR_OP_GELU_BWD,
+    TR_OP_SWIGLU,     /* y = silu(gate) * up */
+    TR_OP_SWIGLU_BWD,
+    TR_OP_HEAD,       /* logits, cross-entropy and, with TR_OP_GRAD, dx and dw at once, a tile of rows at a time */
+    TR_OP_LAST,       /* y[s] = x[last token of sequence s] */
+    TR_OP_KV_APPEND,  /* cache[s, position + t] = x[s, t] */
+    TR_OP_ZERO,       /* dst = +0 */
+    TR_OP_FOLD,       /* joins the leaves of an accumulator along the trees of context and part, into leaf 0 */
+    TR_OP_JOIN,       /* dst = dst + src: two lanes, or the two uses of a tied weight */
+    TR_OP_LOSS_SUM,   /* exact sum of the losses of a microbatch into the step's */
+    TR_OP_GRAD_SQ,    /* exact sum of squares of a gradient into the step's */
+    TR_OP_CLIP,       /* the factor of the gradient from its norm */
+    TR_OP_ADAMW,
+    TR_OP_KIND_COUNT
+};
+
+enum tr_op_flag {
+    TR_OP_RMS = 1 << 0,
+    TR_OP_INVERSE = 1 << 1,
+    TR_OP_ROW_PARALLEL = 1 << 2, /* LINEAR*: tensor parts cut `in` (else they cut `out`) */
+    TR_OP_GRAD = 1 << 3,         /* HEAD: also dx and dw */
+    TR_OP_ADD_DX = 1 << 4,       /* NORM_BWD: dx += instead of dx = (the residual stream's gradient) */
+    TR_OP_DECAY = 1 << 5         /* ADAMW: weight decay applies */
+};
+
+/* A logical axis cut in `parts`, of which this operation does [first, last). Full range on one rank. */
+struct tr_parts {
+    int32_t parts, first, last;
+};
+
+static inline struct tr_parts tr_all_parts(int parts) { return (struct tr_parts){parts, 0, parts}; }
+static inline int tr_parts_owned(struct tr_parts cut) { return cut.last - cut.first; }
+
+enum { TR_OP_SEGMENTS_MAX = 3, TR_OP_OPERANDS_MAX = 12, TR_SHAPE_RANK_MAX = 4 };
+
+struct tr_op {
+    enum tr_op_kind kind;
+    enum tr_dtype act;    /* activations and their gradients */
+    enum tr_dtype weight; /* weights as the operation reads them; weight gradients and moments are always fp32 */
+    uint32_t flags;       /* enum tr_op_flag */
+    int64_t seqs, seq_len;
+    int64_t width;        /* C: EMBED*, NORM* (of one group), HEAD, LAST, KV_APPEND, element-wise ops (columns a token) */
+    int64_t in;           /* LINEAR* */
+    int32_t segments;     /* LINEAR*: how many of out[] */
+    int64_t out[TR_OP_SEGMENTS_MAX];
+    int32_t heads, kv_heads, head_dim; /* ATTN*, ROPE (heads, head_dim); NORM*: heads = groups of `width` a token, 1 for
+                                          an ordinary norm */
+    int64_t vocab;        /* EMBED*, HEAD */
+    int64_t positions;    /* rows of wpe or of the RoPE table; ATTN, KV_APPEND: rows of K and V a sequence */
+    int64_t count;        /* elements: ZERO, FOLD (of one leaf), JOIN, GRAD_SQ, ADAMW */
+    float eps;            /* NORM* */
+    struct tr_parts context; /* parts of each sequence */
+    struct tr_parts part;    /* tensor, sequence or vocabulary parts: what the kind says */
+    int64_t quantum[TR_OP_SEGMENTS_MAX]; /* LINEAR*: `part` cuts out[i] (row parallel: in, by quantum[0]) in multiples
+                                            of this: whole heads, and even numbers for bf16 pairs */
+};
+
+enum tr_direction { TR_IN, TR_OUT, TR_INOUT, TR_ACC };
+
+enum tr_operand_type { TR_TYPE_ACT, TR_TYPE_WEIGHT, TR_TYPE_F32, TR_TYPE_I32 };
+
+struct tr_operand_info {
+    const char *name;
+    enum tr_direction direction;
+    enum tr_operand_type type;
+    bool optional; /* its pointer may be NULL: no bias, no residual, a segment that is not there */
+};
+
+struct tr_op_info {
+    const char *name;    /* "linear_dw" */
+    const char *meaning; /* one line */
+    int operand_count;
+    struct tr_operand_info operand[TR_OP_OPERANDS_MAX];
+};
+
+const struct tr_op_info *tr_op_operands(enum tr_op_kind kind);
+
+struct tr_shape {
+    int rank;
+    int64_t dim[TR_SHAPE_RANK_MAX];
+};
+
+/* Shape of operand `index` of `op`; rank 0 when the kind has none there or this op cannot (a fourth segment). */
+struct tr_shape tr_op_operand_shape(const struct tr_op *op, int index);
+enum tr_dtype tr_op_operand_dtype(const struct tr_op *op, int index);
+int64_t tr_op_operand_bytes(const struct tr_op *op, int index);
+int64_t tr_shape_count(struct tr_shape shape);
+
+/* Operand indices, so that programs and kernels name them instead of counting. */
+enum { TR_EMBED_TOKENS, TR_EMBED_WTE, TR_EMBED_WPE, TR_EMBED_Y };
+enum { TR_EMBED_BWD_TOKENS, TR_EMBED_BWD_DY, TR_EMBED_BWD_DWTE, TR_EMBED_BWD_DWPE };
+enum { TR_NORM_X, TR_NORM_GAIN, TR_NORM_BIAS, TR_NORM_Y, TR_NORM_STATS };
+enum { TR_NORM_BWD_X, TR_NORM_BWD_GAIN, TR_NORM_BWD_STATS, TR_NORM_BWD_DY, TR_NORM_BWD_DX, TR_NORM_BWD_DGAIN,
+       TR_NORM_BWD_DBIAS };
+enum { TR_LINEAR_X, TR_LINEAR_W, TR_LINEAR_B = 4, TR_LINEAR_Y = 7, TR_LINEAR_RESIDUAL = 10 };
+enum { TR_LINEAR_DX_DY, TR_LINEAR_DX_W = 3, TR_LINEAR_DX_DX = 6 };
+enum { TR_LINEAR_DW_X, TR_LINEAR_DW_DY, TR_LINEAR_DW_DW = 4, TR_LINEAR_DW_DB = 7 };
+enum { TR_ROPE_X, TR_ROPE_TABLE };
+enum { TR_ATTN_Q, TR_ATTN_K, TR_ATTN_V, TR_ATTN_O, TR_ATTN_STATS };
+enum { TR_ATTN_BWD_Q, TR_ATTN_BWD_K, TR_ATTN_BWD_V, TR_ATTN_BWD_O, TR_ATTN_BWD_STATS, TR_ATTN_BWD_DO, TR_ATTN_BWD_DQ,
+       TR_ATTN_BWD_DK, TR_ATTN_BWD_DV };
+enum { TR_GELU_X, TR_GELU_Y };
+enum { TR_GELU_BWD_X, TR_GELU_BWD_DY, TR_GELU_BWD_DX };
+enum { TR_SWIGLU_GATE, TR_SWIGLU_UP, TR_SWIGLU_Y };
+enum { TR_SWIGLU_BWD_GATE, TR_SWIGLU_BWD_UP, TR_SWIGLU_BWD_DY, TR_SWIGLU_BWD_DGATE, TR_SWIGLU_BWD_DUP };
+enum { TR_HEAD_X, TR_HEAD_W, TR_HEAD_TARGETS, TR_HEAD_LOSS, TR_HEAD_DX, TR_HEAD_DW };
+enum { TR_LAST_X, TR_LAST_Y };
+enum { TR_KV_APPEND_X, TR_KV_APPEND_CACHE };
+enum { TR_ZERO_DST };
+enum { TR_FOLD_LEAVES };
+enum { TR_JOIN_DST, TR_JOIN_SRC };
+enum { TR_LOSS_SUM_LOSS };
+enum { TR_GRAD_SQ_GRAD };
+enum { TR_ADAMW_W, TR_ADAMW_GRAD, TR_ADAMW_M, TR_ADAMW_V };
+
+/* ---- the reduction contract ------------------------------------------------------------------------------------ */
+
+enum tr_axis { TR_AXIS_NONE, TR_AXIS_IN, TR_AXIS_OUT, TR_AXIS_TOKENS, TR_AXIS_KEYS, TR_AXIS_QUERIES, TR_AXIS_HEAD_DIM,
+               TR_AXIS_WIDTH, TR_AXIS_VOCAB, TR_AXIS_GROUP, TR_AXIS_ALL };
+
+/* Within one leaf (see reduce.h). */
+enum tr_order { TR_ORDER_NONE, TR_ORDER_CHAIN, TR_ORDER_BLOCKS, TR_ORDER_ADDS, TR_ORDER_FOLD16, TR_ORDER_SOFTMAX,
+                TR_ORDER_EXACT };
+
+/* What logical parts cut the axis; each cut is joined by the tree, outermost first. */
+enum tr_cut_by { TR_CUT_LANE = 1 << 0, TR_CUT_CONTEXT = 1 << 1, TR_CUT_TENSOR = 1 << 2, TR_CUT_SEQUENCE = 1 << 3,
+                 TR_CUT_VOCAB = 1 << 4, TR_CUT_GROUP_HEAD = 1 << 5 };
+
+enum tr_rounding { TR_ROUND_NEVER, TR_ROUND_ACT, TR_ROUND_F32 };
+
+struct tr_contract {
+    enum tr_op_kind kind;
+    const char *flags;       /* "" or which variant of the kind the row is for */
+    const char *result;      /* the operand (or scalar) that the row defines */
+    enum tr_axis axis;
+    enum tr_order order;
+    uint32_t cuts;           /* enum tr_cut_by */
+    enum tr_rounding rounding;
+    const char *note;        /* the formula, and what the columns cannot say */
+};
+
+const struct tr_contract *tr_op_contract(int *row_count);
+const char *tr_axis_name(enum tr_axis axis);
+const char *tr_order_name(enum tr_order order);
+const char *tr_cut_name(enum tr_cut_by cut);
+
+/* The accumulators that weight gradient `operand` of `op` keeps apart on this rank: the leading axis of its shape. */
+int64_t tr_op_leaves(const struct tr_op *op, int operand);
+
+/* The id of the arithmetic that these kernels obey: the contract's version and the number type, e.g. "trine-1/f32". */
+enum { TR_CONTRACT_VERSION = 1 };
+
+/* ---- price ------------------------------------------------------------------------------------------------------ */
+
+struct tr_work {
+    int64_t flop;        /* 2 per multiply-add of the matrix products and of attention over the pairs that causality
+                            allows; element-wise arithmetic is not counted, it is priced by its bytes */
+    int64_t read_bytes;  /* each operand element that is needed, once */
+    int64_t write_bytes;
+};
+
+/* The work of one operation, from its description alone. Kernels count the same independently in their loops.
+ * Bit i of `present` says that optional operand i is there; `position` as in struct tr_step_values. */
+struct tr_work tr_op_work(const struct tr_op *op, uint32_t present, int64_t position);
+
+/* ---- values that change from step to step, and the step's scalars ----------------------------------------------- */
+
+struct tr_exact;
+
+struct tr_step_values {
+    float loss_scale;     /* 1 / number of target tokens in the whole batch */
+    int64_t position;     /* absolute position of the first token (generation); 0 in training */
+    float lr, beta1, beta2, eps, weight_decay;
+    float bias1, bias2;   /* 1 / (1 - beta^t) */
+    float clip_norm;      /* 0: no clipping */
+    struct tr_exact *loss_sum, *grad_sq;
+    float clip_factor;    /* written by CLIP, read by ADAMW */
+    double grad_norm;     /* written by CLIP */
+};
+
+#endif
