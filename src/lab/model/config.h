@@ -1,0 +1,73 @@
+/* What a GPT-like model is: its shape and its features. Both families are one struct of features; `family` decides only
+ * names and defaults. From a Hugging Face config.json, a named preset, or the one dial --depth.
+ *
+ *     GPT-2   LayerNorm with bias, learned positions, GELU, biases everywhere, head tied to the embedding
+ *     Llama   RMSNorm, RoPE, SwiGLU, grouped-query attention, no biases; Qwen2 adds q/k/v biases, Qwen3 query/key norms
+ */
+#ifndef TR_LAB_MODEL_CONFIG_H
+#define TR_LAB_MODEL_CONFIG_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum tr_family { TR_GPT2, TR_LLAMA };
+
+/* RoPE scaling of Llama 3.1 (rope_type "llama3"): wavelengths longer than original/low_freq are stretched by factor,
+ * those shorter than original/high_freq kept, smooth between. factor 0: none. */
+struct tr_rope_scaling {
+    double factor, low_freq, high_freq;
+    int64_t original_positions;
+};
+
+enum { TR_MODEL_NAME_MAX = 64 };
+
+/* Limits: each is checked wherever a config comes from outside. */
+enum { TR_LAYERS_MAX = 1024, TR_HEADS_MAX = 1024, TR_HEAD_DIM_MAX = 256, TR_WIDTH_MAX = 1 << 17, TR_FFN_MAX = 1 << 19,
+       TR_VOCAB_MAX = 1 << 20, TR_POSITIONS_MAX = 1 << 22 };
+
+struct tr_model_config {
+    char name[TR_MODEL_NAME_MAX];    /* "gpt2", "qwen3-0.6b", "depth-4"; or the config.json's folder */
+    enum tr_family family;
+    int64_t vocab;
+    int64_t width;                   /* C, of the residual stream */
+    int32_t layers, heads, kv_heads; /* heads % kv_heads == 0 */
+    int32_t head_dim;                /* even; heads * head_dim need not be width (Qwen3) */
+    int64_t ffn;                     /* width inside the feed-forward; even */
+    int64_t positions;               /* longest sequence: rows of wpe, or what RoPE was trained for */
+    float norm_eps;
+    double rope_theta;               /* RoPE only */
+    struct tr_rope_scaling rope_scaling;
+    bool tied;                       /* the head is the embedding */
+    bool qkv_bias, qk_norm;          /* features of the Llama family; GPT-2 always has its biases, never qk_norm */
+    float init_std;                  /* of weights; projections into the residual stream get init_std/sqrt(2 layers) */
+};
+
+static inline bool tr_has_rope(const struct tr_model_config *c) { return c->family == TR_LLAMA; }
+
+/* Asks every relation above (divisibility, limits, evenness); the sentence names the key, its value and what would be
+ * right. `where` stands before it (a file name or "--model"). */
+TR_MUST_CHECK enum tr_status tr_model_check(const struct tr_model_config *config, const char *where,
+                                            struct tr_err *err);
+
+/* A preset's name, or a path of a config.json or of a folder that holds one. Unknown: the nearest preset is named. */
+TR_MUST_CHECK enum tr_status tr_model_config_find(struct tr_model_config *config, const char *name_or_path,
+                                                  struct tr_err *err);
+
+/* Presets, in the order in which they are listed; NULL after the last. */
+const struct tr_model_config *tr_model_preset(int index);
+
+/* The one dial: depth derives width = 64 depth, heads of 64 (at least 1), ffn, positions from seq_len; Llama family,
+ * tied, for `vocab` tokens. depth 1..128. */
+TR_MUST_CHECK enum tr_status tr_model_from_depth(struct tr_model_config *config, int depth, int64_t vocab,
+                                                 int64_t seq_len, struct tr_err *err);
+
+/* Reads / writes the Hugging Face config.json form. Unknown architectures and activations are refused by name. */
+struct tr_doc;
+TR_MUST_CHECK enum tr_status tr_model_config_read(struct tr_model_config *config, const struct tr_doc *doc,
+                                                  struct tr_err *err);
+struct tr_json;
+void tr_model_config_write(const struct tr_model_config *config, struct tr_json *json);
+
+#endif
