@@ -1,0 +1,91 @@
+/* Executes a step program on one rank: its memory, mapped once, and the loop over the schedule.
+ *
+ * After tr_exec_open nothing is allocated. The caller writes tokens and targets into the batch, sets the step's values,
+ * runs the step, reads loss and norm. All results depend on the program, the weights and the batch alone: not on
+ * threads or instruction set.
+ */
+#ifndef TR_LAB_MODEL_EXEC_H
+#define TR_LAB_MODEL_EXEC_H
+
+#include "base/arena.h"
+#include "lab/model/program.h"
+#include "silicon/op/exact.h"
+
+/* Time and calls of one kind of operation in one phase. */
+struct tr_op_time {
+    double time_s;
+    int64_t calls, flop, bytes; /* planned work of these calls */
+};
+
+/* Called after each operation, when set: for traces. */
+typedef void tr_exec_observer(void *context, const struct tr_program_op *op, double begin_s, double end_s);
+
+struct tr_exec {
+    const struct tr_program *program;
+    struct tr_machine machine;
+    struct tr_slab slab[TR_REGION_COUNT];
+    bool slab_borrowed[TR_REGION_COUNT]; /* another exec's region: a second program on the same weights */
+    struct tr_step_values values;
+    struct tr_exact loss_sum, grad_sq;
+    struct tr_count count;               /* counted by the kernels since tr_exec_open or the caller's reset */
+    struct tr_op_time time[TR_PHASE_COUNT][TR_OP_KIND_COUNT];
+    tr_exec_observer *observer;
+    void *observer_context;
+};
+
+/* Maps the program's regions. Regions that `share` has (NULL: none) with equal size among WEIGHTS, CONSTANTS and CACHE
+ * are borrowed from it instead: `share` must outlive this exec. Fills the RoPE table where it is not borrowed. */
+TR_MUST_CHECK enum tr_status tr_exec_open(struct tr_exec *exec, const struct tr_program *program,
+                                          struct tr_machine machine, const struct tr_exec *share, struct tr_err *err);
+void tr_exec_close(struct tr_exec *exec);
+
+/* Address of a buffer (of its first sequence, for batch buffers). */
+void *tr_exec_buffer(const struct tr_exec *exec, int32_t buffer);
+
+static inline float *tr_exec_weight(const struct tr_exec *exec, int32_t index)
+{
+    return tr_exec_buffer(exec, exec->program->first_weight + index);
+}
+static inline float *tr_exec_moment_m(const struct tr_exec *exec, int32_t index)
+{
+    return tr_exec_buffer(exec, exec->program->first_m + index);
+}
+static inline float *tr_exec_moment_v(const struct tr_exec *exec, int32_t index)
+{
+    return tr_exec_buffer(exec, exec->program->first_v + index);
+}
+/* Gradient of the last step, joined over the lanes (slot 0, leaf 0), before clipping. For a tied weight the head's and
+ * the embedding's share are summed here. */
+static inline const float *tr_exec_gradient(const struct tr_exec *exec, int32_t index)
+{
+    return tr_exec_buffer(exec, exec->program->first_grad + index);
+}
+
+/* Initial weights from the seed; moments zero. */
+void tr_exec_init(struct tr_exec *exec, uint64_t seed);
+
+/* AdamW's scalars of step `step` (counted from 1), from its hyper-parameters. */
+struct tr_adamw {
+    double lr, beta1, beta2, eps, weight_decay, clip_norm;
+};
+void tr_exec_set_adamw(struct tr_exec *exec, const struct tr_adamw *adamw, int64_t step);
+
+struct tr_step_result {
+    double loss;      /* mean over target tokens, nats */
+    double grad_norm; /* before clipping */
+    bool finite;      /* loss and norm are; else the caller decides whether to update */
+};
+
+/* Forward and backward passes of the whole batch, gradients joined, norm computed; then tr_exec_update changes the
+ * weights (or is left out). `target_count`: targets in the batch that are not -1. */
+struct tr_step_result tr_exec_gradients(struct tr_exec *exec, int64_t target_count);
+void tr_exec_update(struct tr_exec *exec);
+
+/* Sum of losses (nats) of one microbatch of seqs sequences, forward only; tokens and targets of these sequences stand
+ * at the batch's beginning. */
+double tr_exec_evaluate(struct tr_exec *exec);
+
+/* Generation: runs the INFER section for tokens at `position`; returns logits [seqs, vocab]. */
+const float *tr_exec_infer(struct tr_exec *exec, const int32_t *tokens, int64_t position);
+
+#endif

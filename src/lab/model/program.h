@@ -1,0 +1,173 @@
+/* The step program: one step of one rank, written down once. Executed (exec.h), priced (plan), compared.
+ *
+ * A program is
+ *   buffers    every array of the step, with type, shape, kind and place: a region and an offset in it;
+ *   ops        operations (silicon/op) with the buffers that are their operands;
+ *   sections   runs of ops that are executed together: the microbatch, the end of a lane, the update ...;
+ *   schedule   which section runs when, for which lane and microbatch.
+ *
+ * A training step over a batch of `batch` sequences with L lanes of batch / L sequences, in microbatches:
+ *
+ *     for each lane:  LANE_BEGIN (gradients = 0)   MICRO, MICRO, ... (forward, backward, gradients +=)
+ *                     LANE_END (join the leaves)   JOIN as often as the binary counter says
+ *     UPDATE          tied gradients, norm, clip, AdamW
+ *
+ * Gradients of a lane accumulate in slot s of a stack of tr_tree_depth(lanes) slots; JOIN adds slot s to slot s - 1.
+ * Lanes are logical: their number is in the run's config and decides the bits; the microbatch is physical and does not.
+ *
+ * Memory. Regions are separate so that checkpoints, inference and sharding can treat them apart:
+ *   WEIGHTS    canonical order, each tensor aligned to 64 bytes (the same for every program of a config)
+ *   MOMENTS    AdamW's m, then v, canonical order
+ *   GRADIENTS  slot by slot, canonical order, all leaves
+ *   CONSTANTS  the RoPE table
+ *   BATCH      tokens and targets of the whole batch
+ *   CACHE      keys and values of generation
+ *   WORK       activations, their gradients, kernels' workspace: placed by lifetime, so that buffers that never live
+ *              at the same time share addresses. Its size is the peak; the memory report and the trainer read it here.
+ */
+#ifndef TR_LAB_MODEL_PROGRAM_H
+#define TR_LAB_MODEL_PROGRAM_H
+
+#include "base/arena.h"
+#include "lab/model/config.h"
+#include "lab/model/weights.h"
+#include "silicon/kernel/kernel.h"
+
+/* Logical widths: the largest layout that a run may ever use. They decide the bits; 1 costs nothing. */
+struct tr_widths {
+    int32_t lanes;   /* data lanes: divides the batch */
+    int32_t context; /* parts of each sequence, in whole key blocks of 64 */
+    int32_t tensor;  /* parts of heads, ffn and (norms, biases) of tokens */
+    int32_t vocab;   /* parts of the vocabulary */
+};
+
+enum tr_recompute {
+    TR_RECOMPUTE_NONE,
+    TR_RECOMPUTE_FULL /* keep each layer's input only and run its forward pass again in the backward pass */
+};
+
+struct tr_step_config {
+    enum tr_dtype dtype;
+    int64_t batch;       /* sequences a step, all lanes */
+    int64_t seq_len;
+    int64_t micro_batch; /* sequences at a time; divides batch / lanes */
+    struct tr_widths widths;
+    enum tr_recompute recompute;
+};
+
+enum tr_region {
+    TR_REGION_WEIGHTS, TR_REGION_MOMENTS, TR_REGION_GRADIENTS, TR_REGION_CONSTANTS, TR_REGION_BATCH, TR_REGION_CACHE,
+    TR_REGION_WORK, TR_REGION_COUNT
+};
+
+/* What a buffer is, for the memory report. */
+enum tr_buffer_kind {
+    TR_BUF_WEIGHT, TR_BUF_MOMENT, TR_BUF_GRADIENT, TR_BUF_CONSTANT, TR_BUF_BATCH, TR_BUF_CACHE,
+    TR_BUF_ACTIVATION, TR_BUF_ACTIVATION_GRAD, TR_BUF_WORKSPACE, TR_BUF_KIND_COUNT
+};
+
+enum { TR_BUFFER_ALIGN = 64, TR_BUFFER_NAME_MAX = 48 };
+
+struct tr_buffer {
+    char name[TR_BUFFER_NAME_MAX];  /* "h.3.q", "d.stream", "grad.1.h.3.attn.q.weight" is cut to fit */
+    enum tr_buffer_kind kind;
+    enum tr_region region;
+    enum tr_dtype dtype;
+    struct tr_shape shape;
+    int64_t bytes;
+    int64_t offset;                 /* in its region */
+    int64_t bytes_per_sequence;     /* BATCH: a microbatch sees a window that begins at its first sequence; else 0 */
+    int32_t first_op, last_op;      /* WORK: lifetime, inclusive; others -1 */
+    int32_t slot_stride;            /* GRADIENTS: buffer id of the same gradient one slot up, minus this id; else 0 */
+};
+
+enum tr_phase { TR_PHASE_FORWARD, TR_PHASE_RECOMPUTE, TR_PHASE_BACKWARD, TR_PHASE_REDUCE, TR_PHASE_UPDATE,
+                TR_PHASE_EVAL, TR_PHASE_COUNT };
+
+struct tr_program_op {
+    struct tr_op op;
+    enum tr_phase phase;
+    int32_t layer;                               /* -1 outside the layers */
+    int32_t buffer[TR_OP_OPERANDS_MAX];          /* -1: optional operand not there */
+    int32_t src_slot;                            /* JOIN of lanes: 1, its source is one slot above its destination */
+    int32_t workspace;                           /* buffer, -1 */
+};
+
+enum tr_section_kind { TR_SECTION_LANE_BEGIN, TR_SECTION_MICRO, TR_SECTION_LANE_END, TR_SECTION_JOIN,
+                       TR_SECTION_UPDATE, TR_SECTION_EVAL, TR_SECTION_INFER, TR_SECTION_COUNT };
+
+struct tr_section {
+    int32_t first_op, op_count; /* op_count 0: this program has none */
+};
+
+struct tr_schedule_entry {
+    enum tr_section_kind section;
+    int32_t lane;
+    int64_t first_sequence; /* of the microbatch, in the batch */
+    int32_t slot;           /* of the gradient stack: where this entry accumulates; JOIN: the destination */
+};
+
+struct tr_program {
+    struct tr_model_config model;
+    struct tr_step_config step;
+    struct tr_weights weights;
+    int64_t seqs, seq_len;          /* of one microbatch (inference: sequences, tokens at a time) */
+    int32_t grad_slots;
+
+    struct tr_buffer *buffer;
+    int32_t buffer_count;
+    struct tr_program_op *op;
+    int32_t op_count;
+    struct tr_section section[TR_SECTION_COUNT];
+    struct tr_schedule_entry *schedule;
+    int32_t schedule_count;
+    int64_t region_bytes[TR_REGION_COUNT];
+
+    /* Buffers by name of purpose; -1 where the program has none. */
+    int32_t tokens, targets, loss, rope_table, logits;
+    int32_t first_weight, first_grad, first_m, first_v; /* + canonical index; first_grad: slot 0 */
+
+    struct tr_arena arena; /* owns all of the above */
+};
+
+/* What runs the program: needed for the size of workspaces only. */
+struct tr_machine {
+    const struct tr_kernel_set *kernels;
+    int threads;
+};
+
+/* Builds the training program, evaluation section included. Refuses with a sentence what cannot be: a batch that lanes
+ * or microbatch do not divide, a sequence longer than the model's positions, too few key blocks for the context parts,
+ * more tensor parts than heads ... Free with tr_program_free. */
+TR_MUST_CHECK enum tr_status tr_program_train(struct tr_program *program, const struct tr_model_config *model,
+                                              const struct tr_step_config *step, struct tr_machine machine,
+                                              struct tr_err *err);
+
+/* Builds a generation program: `seqs` sequences, `tokens` new tokens each at values.position, keys and values of at
+ * most `capacity` positions; logits [seqs, vocab] (fp32) of the last token. Programs that differ in `tokens` only have
+ * the same WEIGHTS, CONSTANTS and CACHE regions: a prompt and the tokens after it share them. */
+TR_MUST_CHECK enum tr_status tr_program_infer(struct tr_program *program, const struct tr_model_config *model,
+                                              enum tr_dtype dtype, const struct tr_widths *widths, int64_t seqs,
+                                              int64_t tokens, int64_t capacity, struct tr_machine machine,
+                                              struct tr_err *err);
+
+void tr_program_free(struct tr_program *program);
+
+/* Work of one entry of the schedule, or of the whole step. */
+struct tr_work tr_program_section_work(const struct tr_program *program, enum tr_section_kind section,
+                                       int64_t position);
+struct tr_work tr_program_step_work(const struct tr_program *program);
+
+/* Bytes of all regions; and by kind at the moment of the peak, for the report (they sum to the total; what WORK holds
+ * at its peak op is by kind, gaps between buffers count as workspace). */
+int64_t tr_program_memory_bytes(const struct tr_program *program);
+void tr_program_memory_by_kind(const struct tr_program *program, int64_t bytes[TR_BUF_KIND_COUNT]);
+
+const char *tr_region_name(enum tr_region region);
+const char *tr_buffer_kind_name(enum tr_buffer_kind kind);
+const char *tr_phase_name(enum tr_phase phase);
+
+/* Which optional operands an op of the program has, as tr_op_work wants it. */
+uint32_t tr_program_op_present(const struct tr_program_op *op);
+
+#endif
