@@ -1,0 +1,145 @@
+/* The vector words that fast kernels are written in.
+ *
+ * A kernel body (x_body.h) is written once with these words and included by x_avx2.c (8 lanes) and x_avx512.c (16
+ * lanes); which instruction set the words stand for follows from the compiler's flags for that file. The tests also
+ * include the bodies with TR_SIMD_WIDE, 16 lanes made of two 8-lane registers, so that the 16-lane bodies are compared
+ * bit by bit on machines that have no AVX-512.
+ *
+ *     tr_v               TR_VLEN lanes of fp32; lane i of a load is p[i]
+ *     tr_m               one truth for each lane
+ *     TR_VFOLD           how many tr_v make the 16 partial sums of FOLD16 (reduce.h): 2 or 1
+ *     TR_SIMD_NAME(f)    f_avx2, f_avx512 or f_wide: the exported functions of a body are named so
+ *
+ * Made of one instruction (rounded to nearest even, as the scalar operator or fmaf):
+ *     v_zero() v_set1(x) v_load(p) v_store(p, v)              pointers need no alignment
+ *     v_loadn(p, n) v_storen(p, v, n)                         only the first n lanes, 0 <= n <= TR_VLEN, touch memory;
+ *                                                             lanes that are not loaded are +0
+ *     v_add v_sub v_mul v_div (a, b)   v_sqrt(a)   v_fma(a, b, c) = a * b + c   v_neg(a)
+ *     v_max(a, b) = a > b ? a : b                             (of NaN or of two zeros: b)
+ *     v_lt v_gt (a, b), v_nan(a), v_first(n)                  -> tr_m; v_first: the lanes below n
+ *     v_select(m, a, b) = m ? a : b
+ *     v_scale2(a, n)                                          a * 2^n by adding n (a whole number) to the exponent bits
+ *     v_lane0(a)                                              lane 0 as float
+ *     v_iota()                                                0, 1, 2 ...
+ * Made of those, with the bits of their scalar twins in silicon/op:
+ *     v_exp v_sigmoid v_gelu v_gelu_slope v_silu v_silu_slope (fn.h)
+ *     v_fold16(p)          FOLD16 of p[TR_VFOLD], that is of 16 partial sums (reduce.h)
+ *     v_row_max(v)         the largest lane
+ *     v_transpose8(...)    an 8 x 8 block of floats
+ */
+#ifndef TR_SILICON_KERNEL_SIMD_H
+#define TR_SILICON_KERNEL_SIMD_H
+
+#include "silicon/op/fn.h"
+#include "silicon/op/reduce.h"
+
+#if defined(TR_SIMD_WIDE)
+#include "silicon/kernel/simd_wide.h"
+#elif defined(__AVX512F__)
+#include "silicon/kernel/simd_avx512.h"
+#elif defined(__AVX2__)
+#include "silicon/kernel/simd_avx2.h"
+#else
+#error "simd.h is for files that are compiled for AVX2 or AVX-512"
+#endif
+
+#define TR_VFOLD (TR_FOLD / TR_VLEN)
+
+static inline tr_v v_exp(tr_v x)
+{
+    const tr_v round = v_set1(TR_EXP_ROUND);
+    tr_v n = v_sub(v_fma(x, v_set1(TR_EXP_LOG2E), round), round);
+    tr_v r = v_fma(n, v_set1(-TR_EXP_LN2_LO), v_fma(n, v_set1(-TR_EXP_LN2_HI), x));
+    tr_v p = v_fma(r, v_set1(TR_EXP_C6), v_set1(TR_EXP_C5));
+    p = v_fma(p, r, v_set1(TR_EXP_C4));
+    p = v_fma(p, r, v_set1(TR_EXP_C3));
+    p = v_fma(p, r, v_set1(TR_EXP_C2));
+    p = v_add(v_fma(p, v_mul(r, r), r), v_set1(1.0f));
+    p = v_scale2(p, n);
+    p = v_select(v_lt(x, v_set1(TR_EXP_LOW)), v_zero(), p);
+    p = v_select(v_gt(x, v_set1(TR_EXP_HIGH)), v_set1(INFINITY), p);
+    return v_select(v_nan(x), x, p);
+}
+
+static inline tr_v v_sigmoid(tr_v x)
+{
+    const tr_v one = v_set1(1.0f);
+    return v_div(one, v_add(one, v_exp(v_neg(x))));
+}
+
+static inline tr_v v_gelu(tr_v x)
+{
+    tr_v z = v_mul(x, v_fma(v_mul(x, x), v_set1(TR_GELU_C3), v_set1(TR_GELU_C1)));
+    return v_mul(x, v_sigmoid(z));
+}
+
+static inline tr_v v_gelu_slope(tr_v x)
+{
+    tr_v square = v_mul(x, x);
+    tr_v s = v_sigmoid(v_mul(x, v_fma(square, v_set1(TR_GELU_C3), v_set1(TR_GELU_C1))));
+    tr_v dz = v_fma(square, v_set1(3.0f * TR_GELU_C3), v_set1(TR_GELU_C1));
+    return v_fma(v_mul(x, v_mul(s, v_sub(v_set1(1.0f), s))), dz, s);
+}
+
+static inline tr_v v_silu(tr_v x) { return v_mul(x, v_sigmoid(x)); }
+
+static inline tr_v v_silu_slope(tr_v x)
+{
+    tr_v s = v_sigmoid(x);
+    return v_mul(s, v_fma(x, v_sub(v_set1(1.0f), s), v_set1(1.0f)));
+}
+
+/* The 8 lanes of `p` folded: + 4, + 2, + 1. */
+static inline float v_fold8(__m256 p)
+{
+    __m128 q = _mm_add_ps(_mm256_castps256_ps128(p), _mm256_extractf128_ps(p, 1));
+    q = _mm_add_ps(q, _mm_movehl_ps(q, q));
+    q = _mm_add_ss(q, _mm_movehdup_ps(q));
+    return _mm_cvtss_f32(q);
+}
+
+static inline float v_fold16(const tr_v p[TR_VFOLD])
+{
+#if TR_VLEN == 8
+    return v_fold8(_mm256_add_ps(p[0], p[1]));
+#else
+    return v_fold8(_mm256_add_ps(v_low8(p[0]), v_high8(p[0])));
+#endif
+}
+
+static inline float v_row_max(tr_v v)
+{
+#if TR_VLEN == 8
+    __m256 p = v;
+#else
+    __m256 p = _mm256_max_ps(v_low8(v), v_high8(v));
+#endif
+    __m128 q = _mm_max_ps(_mm256_castps256_ps128(p), _mm256_extractf128_ps(p, 1));
+    q = _mm_max_ps(q, _mm_movehl_ps(q, q));
+    q = _mm_max_ss(q, _mm_movehdup_ps(q));
+    return _mm_cvtss_f32(q);
+}
+
+/* dst[j * dst_stride + i] = src[i * src_stride + j] for i, j < 8 */
+static inline void v_transpose8(float *dst, int64_t dst_stride, const float *src, int64_t src_stride)
+{
+    __m256 r[8], pair[8];
+    /* Rows i and i + 4 meet as 128-bit halves when loaded; two rounds of unpacking do the rest. */
+    for (int i = 0; i < 4; i++) {
+        const float *low = src + i * src_stride, *high = src + (i + 4) * src_stride;
+        r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low)), _mm_loadu_ps(high), 1);
+        r[i + 4] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low + 4)), _mm_loadu_ps(high + 4), 1);
+    }
+    for (int half = 0; half < 8; half += 4) { /* columns 0..3, then 4..7 */
+        pair[half] = _mm256_unpacklo_ps(r[half], r[half + 1]);
+        pair[half + 1] = _mm256_unpackhi_ps(r[half], r[half + 1]);
+        pair[half + 2] = _mm256_unpacklo_ps(r[half + 2], r[half + 3]);
+        pair[half + 3] = _mm256_unpackhi_ps(r[half + 2], r[half + 3]);
+        _mm256_storeu_ps(dst + (half + 0) * dst_stride, _mm256_shuffle_ps(pair[half], pair[half + 2], 0x44));
+        _mm256_storeu_ps(dst + (half + 1) * dst_stride, _mm256_shuffle_ps(pair[half], pair[half + 2], 0xee));
+        _mm256_storeu_ps(dst + (half + 2) * dst_stride, _mm256_shuffle_ps(pair[half + 1], pair[half + 3], 0x44));
+        _mm256_storeu_ps(dst + (half + 3) * dst_stride, _mm256_shuffle_ps(pair[half + 1], pair[half + 3], 0xee));
+    }
+}
+
+#endif
