@@ -63,6 +63,10 @@ int32_t tr_weight_by_name(const struct tr_weights *weights, const char *name);
  * make any slice. `values` has weight->count floats. */
 void tr_weight_init_values(const struct tr_weight *weight, int32_t index, uint64_t seed, float *values);
 
+/* Elements first .. first + count - 1 of the same; values[0] is element `first`. */
+void tr_weight_init_slice(const struct tr_weight *weight, int32_t index, uint64_t seed, int64_t first, int64_t count,
+                          float *values);
+
 /* Parameters that multiply activations (matrices without the input embedding, with the head), for FLOPs per token. */
 int64_t tr_model_matmul_params(const struct tr_model_config *config);
 
