@@ -1,6 +1,7 @@
 #include "silicon/kernel/kernel.h"
 
 #include <fenv.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #if defined(__x86_64__)
@@ -78,16 +79,20 @@ static void fill_set(struct tr_kernel_set *set, enum tr_isa isa)
     }
 }
 
+static struct tr_kernel_set sets[TR_ISA_COUNT];
+static pthread_once_t sets_filled = PTHREAD_ONCE_INIT;
+
+static void fill_sets(void)
+{
+    for (int isa = 0; isa < TR_ISA_COUNT; isa++)
+        fill_set(&sets[isa], (enum tr_isa)isa);
+}
+
 const struct tr_kernel_set *tr_kernel_set(enum tr_isa isa)
 {
-    static struct tr_kernel_set set[TR_ISA_COUNT];
-    static _Atomic bool filled[TR_ISA_COUNT];
     TR_ASSERT((int)isa >= 0 && isa < TR_ISA_COUNT);
-    if (!filled[isa]) { /* filling twice writes the same values */
-        fill_set(&set[isa], isa);
-        filled[isa] = true;
-    }
-    return &set[isa];
+    TR_ASSERT(pthread_once(&sets_filled, fill_sets) == 0);
+    return &sets[isa];
 }
 
 static const struct tr_kernel *kernel_of(const struct tr_kernel_set *set, const struct tr_op *op)

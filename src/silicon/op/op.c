@@ -1,5 +1,7 @@
 #include "silicon/op/op.h"
 
+#include "base/num.h"
+
 #define ACT TR_TYPE_ACT
 #define WEIGHT TR_TYPE_WEIGHT
 #define F32 TR_TYPE_F32
@@ -280,6 +282,68 @@ int64_t tr_op_leaves(const struct tr_op *op, int i)
     }
 }
 
+/* ---- where the cuts lie ------------------------------------------------------------------------------------------ */
+
+/* Part p of the n elements that the owned parts have together, counted from the first of them. */
+static struct tr_range owned_part(struct tr_parts cut, int64_t n, int64_t quantum, int64_t p)
+{
+    int64_t owned = tr_parts_owned(cut);
+    TR_ASSERT(0 <= cut.first && cut.first <= p && p < cut.last && cut.last <= cut.parts);
+    if (owned == 1)
+        return (struct tr_range){0, n};
+    TR_ASSERT(owned == cut.parts || n / quantum % owned == 0); /* else the parts may differ, and which is larger? */
+    return (struct tr_range){tr_cut(n, quantum, owned, p - cut.first), tr_cut(n, quantum, owned, p - cut.first + 1)};
+}
+
+struct tr_range tr_op_leaf_tokens(const struct tr_op *op, int operand, int64_t leaf)
+{
+    bool row_db = op->kind == TR_OP_LINEAR_DW && operand >= TR_LINEAR_DW_DB && (op->flags & TR_OP_ROW_PARALLEL);
+    bool token_norm = op->kind == TR_OP_NORM_BWD && op->heads == 1;
+    bool has_parts = row_db || op->kind == TR_OP_NORM_BWD;
+    int64_t inner = has_parts ? tr_parts_owned(op->part) : 1;
+    TR_ASSERT(leaf >= 0 && leaf < tr_op_leaves(op, operand));
+    if (op->kind == TR_OP_EMBED_BWD && operand == TR_EMBED_BWD_DWPE)
+        return (struct tr_range){0, op->seq_len};
+    /* a rank's share of the tokens of several context parts: pieces of any length, one a context part */
+    bool share = token_norm && tr_parts_owned(op->part) < op->part.parts;
+    struct tr_range tokens =
+        owned_part(op->context, op->seq_len, share ? 1 : TR_CONTEXT_QUANTUM, op->context.first + leaf / inner);
+    TR_ASSERT(!share || op->seq_len % tr_parts_owned(op->context) == 0);
+    if (!row_db && !token_norm)
+        return tokens;
+    int64_t n = tokens.last - tokens.first;
+    int64_t p = op->part.first + leaf % inner;
+    struct tr_range piece = row_db ? (struct tr_range){tr_cut(n, 1, op->part.parts, p), tr_cut(n, 1, op->part.parts, p + 1)}
+                                   : owned_part(op->part, n, 1, p);
+    return (struct tr_range){tokens.first + piece.first, tokens.first + piece.last};
+}
+
+struct tr_range tr_op_part(const struct tr_op *op, int segment, int64_t p)
+{
+    TR_ASSERT(segment >= 0 && segment < TR_OP_SEGMENTS_MAX);
+    switch (op->kind) {
+    case TR_OP_LINEAR:
+    case TR_OP_LINEAR_DX:
+    case TR_OP_LINEAR_DW:
+        if (op->flags & TR_OP_ROW_PARALLEL)
+            return owned_part(op->part, op->in, op->quantum[0], p);
+        return owned_part(op->part, op->out[segment], op->quantum[segment], p);
+    case TR_OP_NORM_BWD:
+        return owned_part(op->part, op->heads, 1, p);
+    case TR_OP_HEAD:
+        return owned_part(op->part, op->vocab, 2, p);
+    default:
+        TR_ASSERT(op->kind == TR_OP_LINEAR); /* the other kinds cut no such axis */
+        return (struct tr_range){0, 0};
+    }
+}
+
+struct tr_range tr_op_keys(const struct tr_op *op, int64_t p)
+{
+    TR_ASSERT(tr_parts_owned(op->context) == op->context.parts);
+    return owned_part(op->context, op->positions, TR_CONTEXT_QUANTUM, p);
+}
+
 const char *tr_dtype_name(enum tr_dtype type)
 {
     static const char *const name[TR_DTYPE_COUNT] = {[TR_F32] = "f32", [TR_BF16] = "bf16", [TR_I32] = "i32"};
@@ -341,6 +405,8 @@ static int64_t touched_elements(const struct tr_op *op, int i, int64_t position)
         return i == TR_ATTN_K || i == TR_ATTN_V
                    ? op->seqs * (position + op->seq_len) * op->kv_heads * op->head_dim
                    : whole;
+    case TR_OP_FOLD: /* one leaf is folded already */
+        return whole > op->count ? whole : 0;
     case TR_OP_LAST:
         return op->seqs * op->width;
     case TR_OP_KV_APPEND:
@@ -363,7 +429,7 @@ struct tr_work tr_op_work(const struct tr_op *op, uint32_t present, int64_t posi
         if (direction != TR_OUT && !fresh_dx)
             work.read_bytes += bytes;
         if (direction != TR_IN)
-            work.write_bytes += bytes;
+            work.write_bytes += op->kind == TR_OP_FOLD ? tr_min_i64(bytes, op->count * 4) : bytes; /* leaf 0 */
     }
     return work;
 }

@@ -65,6 +65,10 @@ struct tr_parts {
 static inline struct tr_parts tr_all_parts(int parts) { return (struct tr_parts){parts, 0, parts}; }
 static inline int tr_parts_owned(struct tr_parts cut) { return cut.last - cut.first; }
 
+/* Sequences are cut in context parts in multiples of this, so that a chain over tokens or keys is cut between the pairs
+ * of bf16. */
+enum { TR_CONTEXT_QUANTUM = 2 };
+
 enum { TR_OP_SEGMENTS_MAX = 3, TR_OP_OPERANDS_MAX = 12, TR_SHAPE_RANK_MAX = 4 };
 
 struct tr_op {
@@ -180,6 +184,20 @@ const char *tr_cut_name(enum tr_cut_by cut);
 
 /* The accumulators that weight gradient `operand` of `op` keeps apart on this rank: the leading axis of its shape. */
 int64_t tr_op_leaves(const struct tr_op *op, int operand);
+
+/* Where the cuts lie, in indices of the operands that this operation has. An operation that does a sub-range of the
+ * parts has that share of the axis only (its seq_len, in, out, heads are those of the share, concatenated), so it knows
+ * the cuts inside only when it has one part or when its parts are equal: anything else asserts.
+ *
+ * tr_op_leaf_tokens: the tokens of each sequence that leaf number `leaf` of weight gradient `operand` sums. (The one
+ * exception to the above: db of a row-parallel LINEAR_DW has all tokens of its context parts and sums those of its
+ * sequence parts.)
+ * tr_op_part: what part number p, part.first <= p < part.last, has of the axis that `part` cuts: LINEAR* in (row
+ * parallel) or out[segment], NORM_BWD the heads, HEAD the vocabulary.
+ * tr_op_keys: the keys of context part number p; ATTN* has the keys of all parts. */
+struct tr_range tr_op_leaf_tokens(const struct tr_op *op, int operand, int64_t leaf);
+struct tr_range tr_op_part(const struct tr_op *op, int segment, int64_t p);
+struct tr_range tr_op_keys(const struct tr_op *op, int64_t p);
 
 /* The id of the arithmetic that these kernels obey: the contract's version and the number type, e.g. "trine-1/f32". */
 enum { TR_CONTRACT_VERSION = 1 };

@@ -1,0 +1,13 @@
+#include "silicon/kernel/embed/embed.h"
+
+const struct tr_kernel tr_embed_kernels[] = {
+    {.kind = TR_OP_EMBED, .isa = TR_ISA_REF, .act = TR_F32, .run = tr_embed_ref},
+    {.kind = TR_OP_EMBED, .isa = TR_ISA_REF, .act = TR_BF16, .run = tr_embed_ref},
+    {.kind = TR_OP_EMBED_BWD, .isa = TR_ISA_REF, .act = TR_F32, .run = tr_embed_bwd_ref},
+    {.kind = TR_OP_EMBED_BWD, .isa = TR_ISA_REF, .act = TR_BF16, .run = tr_embed_bwd_ref},
+    {.kind = TR_OP_LAST, .isa = TR_ISA_REF, .act = TR_F32, .run = tr_last_ref},
+    {.kind = TR_OP_LAST, .isa = TR_ISA_REF, .act = TR_BF16, .run = tr_last_ref},
+    {.kind = TR_OP_KV_APPEND, .isa = TR_ISA_REF, .act = TR_F32, .run = tr_kv_append_ref},
+    {.kind = TR_OP_KV_APPEND, .isa = TR_ISA_REF, .act = TR_BF16, .run = tr_kv_append_ref},
+    {.run = NULL},
+};
