@@ -65,9 +65,9 @@ struct tr_parts {
 static inline struct tr_parts tr_all_parts(int parts) { return (struct tr_parts){parts, 0, parts}; }
 static inline int tr_parts_owned(struct tr_parts cut) { return cut.last - cut.first; }
 
-/* Sequences are cut in context parts in multiples of this, so that a chain over tokens or keys is cut between the pairs
- * of bf16. */
-enum { TR_CONTEXT_QUANTUM = 2 };
+/* Sequences are cut in context parts in multiples of this: whole key blocks, so that the blocks of attention are the
+ * same for every width. */
+enum { TR_CONTEXT_QUANTUM = TR_KEY_BLOCK };
 
 enum { TR_OP_SEGMENTS_MAX = 3, TR_OP_OPERANDS_MAX = 12, TR_SHAPE_RANK_MAX = 4 };
 
