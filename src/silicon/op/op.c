@@ -236,9 +236,20 @@ struct tr_shape tr_op_operand_shape(const struct tr_op *op, int i)
     return no_shape();
 }
 
+/* Partial sums of a sub-range of the parts stay in fp32; rounding is for the whole. */
+static bool is_partial_sum(const struct tr_op *op, int i)
+{
+    bool row_parallel = (op->flags & TR_OP_ROW_PARALLEL) != 0;
+    bool sums_parts = (op->kind == TR_OP_LINEAR && row_parallel && i >= TR_LINEAR_Y && i < TR_LINEAR_RESIDUAL) ||
+                      (op->kind == TR_OP_LINEAR_DX && !row_parallel && i == TR_LINEAR_DX_DX);
+    return sums_parts && tr_parts_owned(op->part) < op->part.parts;
+}
+
 enum tr_dtype tr_op_operand_dtype(const struct tr_op *op, int i)
 {
     TR_ASSERT(i >= 0 && i < op_info[op->kind].operand_count);
+    if (is_partial_sum(op, i))
+        return TR_F32;
     switch (op_info[op->kind].operand[i].type) {
     case TR_TYPE_ACT:
         return op->act;
@@ -313,7 +324,8 @@ struct tr_range tr_op_leaf_tokens(const struct tr_op *op, int operand, int64_t l
         return tokens;
     int64_t n = tokens.last - tokens.first;
     int64_t p = op->part.first + leaf % inner;
-    struct tr_range piece = row_db ? (struct tr_range){tr_cut(n, 1, op->part.parts, p), tr_cut(n, 1, op->part.parts, p + 1)}
+    int32_t parts = op->part.parts;
+    struct tr_range piece = row_db ? (struct tr_range){tr_cut(n, 1, parts, p), tr_cut(n, 1, parts, p + 1)}
                                    : owned_part(op->part, n, 1, p);
     return (struct tr_range){tokens.first + piece.first, tokens.first + piece.last};
 }

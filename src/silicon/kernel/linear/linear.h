@@ -1,4 +1,16 @@
-/* Matrix products of the linear layers: forward, gradient of the input, gradient of the weights. */
+/* Matrix products of the linear layers. Shapes as in op.h: x [T, in], w_i [out_i, in], y_i [T, out_i]; up to three
+ * weights share x (q/k/v, gate/up), so that the gradient of x is one sum.
+ *
+ *     LINEAR     y_i = x w_i^T (+ b_i) (+ residual)
+ *     LINEAR_DX  dx = sum_i dy_i w_i
+ *     LINEAR_DW  dw_i += dy_i^T x,  db_i += sum of dy_i over tokens; accumulators [leaves, ...] in fp32
+ *
+ * An operation that does a sub-range of the parts that cut the axis it sums (LINEAR row parallel, LINEAR_DX column
+ * parallel) writes partial sums, fp32, one slab [T, out] for each node of tr_tree_roots, without bias and residual
+ * (which must be NULL); tr_tree_join_roots makes the sum of all owners' slabs.
+ *
+ * Pair chains (reduce.h) when both factors are stored as bf16; a segment's share of a chain over `out` is padded to an
+ * even count by itself. */
 #ifndef TR_SILICON_KERNEL_LINEAR_H
 #define TR_SILICON_KERNEL_LINEAR_H
 
