@@ -28,7 +28,6 @@
 #ifndef TR_LAB_MODEL_PROGRAM_H
 #define TR_LAB_MODEL_PROGRAM_H
 
-#include "base/arena.h"
 #include "lab/model/config.h"
 #include "lab/model/weights.h"
 #include "silicon/kernel/kernel.h"
@@ -126,8 +125,6 @@ struct tr_program {
     /* Buffers by name of purpose; -1 where the program has none. */
     int32_t tokens, targets, loss, rope_table, logits;
     int32_t first_weight, first_grad, first_m, first_v; /* + canonical index; first_grad: slot 0 */
-
-    struct tr_arena arena; /* owns all of the above */
 };
 
 /* What runs the program: needed for the size of workspaces only. */

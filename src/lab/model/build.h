@@ -1,0 +1,64 @@
+/* Private to lab/model: the builder that program.c, forward.c and backward.c share. */
+#ifndef TR_LAB_MODEL_BUILD_H
+#define TR_LAB_MODEL_BUILD_H
+
+#include "lab/model/program.h"
+
+struct tr_builder {
+    struct tr_program *program;
+    int32_t buffer_capacity, op_capacity;
+    bool out_of_memory;          /* nothing is added any more; reported once at the end */
+    enum tr_phase phase;         /* given to each new op */
+    int32_t layer;
+    int32_t tied_head_grad;      /* buffer of slot 0; -1 when the head is not tied */
+    int32_t slot_buffers;        /* gradient buffers of one slot */
+    bool infer;
+    int32_t first_k_cache, first_v_cache; /* + layer; inference only */
+};
+
+/* Buffers that a layer's forward pass leaves for its backward pass; -1 where the model has none. */
+struct tr_layer_buffers {
+    int32_t in, norm1, stats1, q, k, v, q_normed, k_normed, q_stats, k_stats, attn, attn_stats, mid, norm2, stats2;
+    int32_t gate, up, act; /* GPT-2: gate is the input of GELU, no up */
+    int32_t out;
+};
+
+/* Adds a buffer / an op; on lack of memory returns a harmless one and remembers it. The pointer is valid until the next
+ * op is added. */
+int32_t tr_build_buffer(struct tr_builder *b, enum tr_buffer_kind kind, enum tr_region region, enum tr_dtype dtype,
+                        struct tr_shape shape, const char *fmt, ...) TR_PRINTF(6, 7);
+struct tr_program_op *tr_build_op(struct tr_builder *b, struct tr_op op);
+
+/* An op of this kind with the program's types, tokens and context parts, `part` whole. */
+struct tr_op tr_build_template(const struct tr_builder *b, enum tr_op_kind kind);
+
+/* A WORK buffer for activations of `columns` a token. */
+int32_t tr_build_activation(struct tr_builder *b, enum tr_buffer_kind kind, int64_t columns, const char *name);
+
+/* Buffers of a weight and of its gradient in slot 0; -1 when the model has none. */
+int32_t tr_build_weight(const struct tr_builder *b, enum tr_weight_role role, int32_t layer);
+int32_t tr_build_grad(const struct tr_builder *b, enum tr_weight_role role, int32_t layer);
+
+/* forward.c. Both return the buffer of the residual stream that they end in. */
+int32_t tr_build_embed(struct tr_builder *b);
+void tr_build_layer(struct tr_builder *b, int32_t layer, int32_t in, struct tr_layer_buffers *buffers);
+int32_t tr_build_norm(struct tr_builder *b, int32_t x, enum tr_weight_role gain, enum tr_weight_role bias,
+                      int32_t layer, const char *name, int32_t *stats);
+
+/* Descriptions that forward and backward passes share: the same matrix product seen from three sides. */
+struct tr_op tr_build_qkv_op(const struct tr_builder *b, enum tr_op_kind kind);
+struct tr_op tr_build_attn_out_op(const struct tr_builder *b, enum tr_op_kind kind);
+struct tr_op tr_build_ffn_in_op(const struct tr_builder *b, enum tr_op_kind kind);
+struct tr_op tr_build_ffn_out_op(const struct tr_builder *b, enum tr_op_kind kind);
+struct tr_op tr_build_norm_op(const struct tr_builder *b, enum tr_op_kind kind);
+struct tr_op tr_build_head_norm_op(const struct tr_builder *b, enum tr_op_kind kind, int32_t heads);
+struct tr_op tr_build_rope_op(const struct tr_builder *b, int32_t heads);
+struct tr_op tr_build_attn_op(const struct tr_builder *b, enum tr_op_kind kind);
+
+/* backward.c: adds the gradient of `stream` (in place) from the layer's output to its input. */
+void tr_build_layer_backward(struct tr_builder *b, const struct tr_layer_buffers *buffers, int32_t stream);
+
+/* memory.c: lifetimes, workspaces, offsets, region sizes. */
+TR_MUST_CHECK enum tr_status tr_build_place(struct tr_builder *b, struct tr_machine machine, struct tr_err *err);
+
+#endif

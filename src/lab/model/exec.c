@@ -1,0 +1,210 @@
+#include "lab/model/exec.h"
+
+#include "base/os.h"
+#include "lab/model/rope.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- memory ------------------------------------------------------------------------------------------------------- */
+
+static bool may_share(enum tr_region region)
+{
+    return region == TR_REGION_WEIGHTS || region == TR_REGION_CONSTANTS || region == TR_REGION_CACHE;
+}
+
+static enum tr_status map_region(struct tr_exec *e, enum tr_region region, const struct tr_exec *share,
+                                 struct tr_err *err)
+{
+    int64_t bytes = e->program->region_bytes[region];
+    if (bytes == 0)
+        return TR_OK;
+    if (share != NULL && may_share(region) && share->program->region_bytes[region] == bytes) {
+        e->slab[region] = share->slab[region];
+        e->slab_borrowed[region] = true;
+        return TR_OK;
+    }
+    enum tr_status status = tr_slab_map(bytes, &e->slab[region], err);
+    if (status == TR_OK)
+        tr_slab_touch(&e->slab[region]); /* pay for the pages before anybody times a step */
+    return status;
+}
+
+enum tr_status tr_exec_open(struct tr_exec *exec, const struct tr_program *program, struct tr_machine machine,
+                            const struct tr_exec *share, struct tr_err *err)
+{
+    struct tr_exec e = {.program = program, .machine = machine};
+    TR_ASSERT(machine.kernels != NULL && machine.threads >= 1);
+    for (int region = 0; region < TR_REGION_COUNT; region++) {
+        enum tr_status status = map_region(&e, (enum tr_region)region, share, err);
+        if (status != TR_OK) {
+            tr_err_prefix(err, "memory for %s", tr_region_name((enum tr_region)region));
+            tr_exec_close(&e);
+            return status;
+        }
+    }
+    if (program->rope_table >= 0 && !e.slab_borrowed[TR_REGION_CONSTANTS])
+        tr_rope_table(&program->model, 0, program->buffer[program->rope_table].shape.dim[0],
+                      tr_exec_buffer(&e, program->rope_table));
+    e.values.loss_scale = 1.0f;
+    *exec = e;
+    return TR_OK;
+}
+
+void tr_exec_close(struct tr_exec *exec)
+{
+    for (int region = 0; region < TR_REGION_COUNT; region++)
+        if (!exec->slab_borrowed[region])
+            tr_slab_unmap(&exec->slab[region]);
+    memset(exec, 0, sizeof *exec);
+}
+
+void *tr_exec_buffer(const struct tr_exec *exec, int32_t buffer)
+{
+    TR_ASSERT(buffer >= 0 && buffer < exec->program->buffer_count);
+    const struct tr_buffer *b = &exec->program->buffer[buffer];
+    return (char *)exec->slab[b->region].at + b->offset;
+}
+
+/* ---- running ------------------------------------------------------------------------------------------------------ */
+
+/* Where operand `index` of an op lies for this entry of the schedule: gradients by slot, the batch by microbatch. */
+static void *operand_address(const struct tr_exec *e, const struct tr_program_op *op, int index,
+                             const struct tr_schedule_entry *entry)
+{
+    int32_t id = op->buffer[index];
+    if (id < 0)
+        return NULL;
+    int32_t slot = entry->slot + (index == TR_JOIN_SRC && op->op.kind == TR_OP_JOIN ? op->src_slot : 0);
+    id += slot * e->program->buffer[id].slot_stride;
+    return (char *)tr_exec_buffer(e, id) + entry->first_sequence * e->program->buffer[id].bytes_per_sequence;
+}
+
+static void note_time(struct tr_exec *e, const struct tr_program_op *op, double begin_s, double end_s)
+{
+    struct tr_op_time *t = &e->time[op->phase][op->op.kind];
+    struct tr_work work = tr_op_work(&op->op, tr_program_op_present(op), e->values.position);
+    t->time_s += end_s - begin_s;
+    t->calls++;
+    t->flop += work.flop;
+    t->bytes += work.read_bytes + work.write_bytes;
+    if (e->observer != NULL)
+        e->observer(e->observer_context, op, begin_s, end_s);
+}
+
+static void run_ops(struct tr_exec *e, const struct tr_schedule_entry *entry, int32_t first_op, int32_t op_count)
+{
+    e->values.loss_sum = &e->loss_sum;
+    e->values.grad_sq = &e->grad_sq;
+    for (int32_t i = first_op; i < first_op + op_count; i++) {
+        const struct tr_program_op *op = &e->program->op[i];
+        struct tr_call call = {.op = &op->op, .values = &e->values, .count = &e->count, .threads = e->machine.threads};
+        for (int k = 0; k < tr_op_operands(op->op.kind)->operand_count; k++)
+            call.operand[k] = operand_address(e, op, k, entry);
+        if (op->workspace >= 0)
+            call.workspace = tr_exec_buffer(e, op->workspace);
+        double begin_s = tr_clock_s();
+        tr_kernel_run(e->machine.kernels, &call);
+        note_time(e, op, begin_s, tr_clock_s());
+    }
+}
+
+static void run_section(struct tr_exec *e, const struct tr_schedule_entry *entry)
+{
+    const struct tr_section *section = &e->program->section[entry->section];
+    run_ops(e, entry, section->first_op, section->op_count);
+}
+
+/* The update section is in two halves: up to CLIP, which only reads gradients, and the changes of weights after it. */
+static int32_t clip_op(const struct tr_program *p)
+{
+    int32_t i = p->section[TR_SECTION_UPDATE].first_op;
+    while (p->op[i].op.kind != TR_OP_CLIP)
+        i++;
+    return i;
+}
+
+struct tr_step_result tr_exec_gradients(struct tr_exec *exec, int64_t target_count)
+{
+    const struct tr_program *p = exec->program;
+    TR_ASSERT(p->schedule_count > 0 && target_count > 0);
+    tr_kernel_assert_fp_mode();
+    tr_exact_clear(&exec->loss_sum, TR_EXACT_VALUES);
+    tr_exact_clear(&exec->grad_sq, TR_EXACT_SQUARES);
+    exec->values.loss_scale = (float)(1.0 / (double)target_count);
+    exec->values.position = 0;
+    for (int32_t i = 0; i < p->schedule_count - 1; i++)
+        run_section(exec, &p->schedule[i]);
+
+    const struct tr_schedule_entry *update = &p->schedule[p->schedule_count - 1];
+    TR_ASSERT(update->section == TR_SECTION_UPDATE);
+    int32_t first = p->section[TR_SECTION_UPDATE].first_op;
+    run_ops(exec, update, first, clip_op(p) + 1 - first);
+    double loss = tr_exact_value(&exec->loss_sum) / (double)target_count;
+    return (struct tr_step_result){.loss = loss,
+                                   .grad_norm = exec->values.grad_norm,
+                                   .finite = isfinite(loss) && isfinite(exec->values.grad_norm)};
+}
+
+void tr_exec_update(struct tr_exec *exec)
+{
+    const struct tr_program *p = exec->program;
+    const struct tr_section *section = &p->section[TR_SECTION_UPDATE];
+    int32_t first = clip_op(p) + 1;
+    run_ops(exec, &p->schedule[p->schedule_count - 1], first, section->first_op + section->op_count - first);
+}
+
+double tr_exec_evaluate(struct tr_exec *exec)
+{
+    tr_kernel_assert_fp_mode();
+    tr_exact_clear(&exec->loss_sum, TR_EXACT_VALUES);
+    exec->values.position = 0;
+    run_section(exec, &(struct tr_schedule_entry){.section = TR_SECTION_EVAL});
+    return tr_exact_value(&exec->loss_sum);
+}
+
+const float *tr_exec_infer(struct tr_exec *exec, const int32_t *tokens, int64_t position)
+{
+    const struct tr_program *p = exec->program;
+    memcpy(tr_exec_buffer(exec, p->tokens), tokens, (size_t)p->buffer[p->tokens].bytes);
+    exec->values.position = position;
+    run_section(exec, &(struct tr_schedule_entry){.section = TR_SECTION_INFER});
+    return tr_exec_buffer(exec, p->logits);
+}
+
+/* ---- values ------------------------------------------------------------------------------------------------------- */
+
+void tr_exec_init(struct tr_exec *exec, uint64_t seed)
+{
+    const struct tr_program *p = exec->program;
+    for (int32_t i = 0; i < p->weights.count; i++) {
+        tr_weight_init_values(&p->weights.weight[i], i, seed, tr_exec_weight(exec, i));
+        if (p->first_m < 0)
+            continue;
+        memset(tr_exec_moment_m(exec, i), 0, (size_t)p->weights.weight[i].count * sizeof(float));
+        memset(tr_exec_moment_v(exec, i), 0, (size_t)p->weights.weight[i].count * sizeof(float));
+    }
+}
+
+/* base^n by squaring: n is the step, so this is exact enough (n multiplications at most) and the same everywhere. */
+static double power(double base, int64_t n)
+{
+    double result = 1.0;
+    for (; n > 0; n >>= 1, base *= base)
+        if (n & 1)
+            result *= base;
+    return result;
+}
+
+void tr_exec_set_adamw(struct tr_exec *exec, const struct tr_adamw *adamw, int64_t step)
+{
+    TR_ASSERT(step >= 1);
+    exec->values.lr = (float)adamw->lr;
+    exec->values.beta1 = (float)adamw->beta1;
+    exec->values.beta2 = (float)adamw->beta2;
+    exec->values.eps = (float)adamw->eps;
+    exec->values.weight_decay = (float)adamw->weight_decay;
+    exec->values.bias1 = (float)(1.0 / (1.0 - power(adamw->beta1, step)));
+    exec->values.bias2 = (float)(1.0 / (1.0 - power(adamw->beta2, step)));
+    exec->values.clip_norm = (float)adamw->clip_norm;
+}

@@ -1,0 +1,277 @@
+/* The forward pass of both families as operations. A feature of the config adds or leaves out an op or an operand;
+ * there is no second code path. */
+#include "lab/model/build.h"
+
+static bool is_gpt2(const struct tr_builder *b) { return b->program->model.family == TR_GPT2; }
+
+/* Tensor parts hold whole groups (query heads with their key/value head) as long as there are enough groups. */
+static int64_t q_quantum(const struct tr_builder *b)
+{
+    const struct tr_model_config *c = &b->program->model;
+    bool whole_groups = b->program->step.widths.tensor <= c->kv_heads;
+    return whole_groups ? (int64_t)c->heads / c->kv_heads * c->head_dim : c->head_dim;
+}
+
+struct tr_op tr_build_qkv_op(const struct tr_builder *b, enum tr_op_kind kind)
+{
+    const struct tr_model_config *c = &b->program->model;
+    struct tr_op op = tr_build_template(b, kind);
+    int64_t kv_width = (int64_t)c->kv_heads * c->head_dim;
+    op.in = c->width;
+    op.segments = 3;
+    op.out[0] = (int64_t)c->heads * c->head_dim;
+    op.out[1] = op.out[2] = kv_width;
+    op.quantum[0] = q_quantum(b);
+    op.quantum[1] = op.quantum[2] = c->head_dim;
+    op.part = tr_all_parts(b->program->step.widths.tensor);
+    return op;
+}
+
+struct tr_op tr_build_attn_out_op(const struct tr_builder *b, enum tr_op_kind kind)
+{
+    const struct tr_model_config *c = &b->program->model;
+    struct tr_op op = tr_build_template(b, kind);
+    op.flags = TR_OP_ROW_PARALLEL;
+    op.in = (int64_t)c->heads * c->head_dim;
+    op.segments = 1;
+    op.out[0] = c->width;
+    op.quantum[0] = q_quantum(b);
+    op.part = tr_all_parts(b->program->step.widths.tensor);
+    return op;
+}
+
+struct tr_op tr_build_ffn_in_op(const struct tr_builder *b, enum tr_op_kind kind)
+{
+    const struct tr_model_config *c = &b->program->model;
+    struct tr_op op = tr_build_template(b, kind);
+    op.in = c->width;
+    op.segments = is_gpt2(b) ? 1 : 2;
+    for (int i = 0; i < op.segments; i++) {
+        op.out[i] = c->ffn;
+        op.quantum[i] = 2;
+    }
+    op.part = tr_all_parts(b->program->step.widths.tensor);
+    return op;
+}
+
+struct tr_op tr_build_ffn_out_op(const struct tr_builder *b, enum tr_op_kind kind)
+{
+    const struct tr_model_config *c = &b->program->model;
+    struct tr_op op = tr_build_template(b, kind);
+    op.flags = TR_OP_ROW_PARALLEL;
+    op.in = c->ffn;
+    op.segments = 1;
+    op.out[0] = c->width;
+    op.quantum[0] = 2;
+    op.part = tr_all_parts(b->program->step.widths.tensor);
+    return op;
+}
+
+struct tr_op tr_build_norm_op(const struct tr_builder *b, enum tr_op_kind kind)
+{
+    struct tr_op op = tr_build_template(b, kind);
+    op.flags = is_gpt2(b) ? 0 : TR_OP_RMS;
+    op.width = b->program->model.width;
+    op.heads = 1;
+    op.eps = b->program->model.norm_eps;
+    op.part = tr_all_parts(b->program->step.widths.tensor);
+    return op;
+}
+
+struct tr_op tr_build_head_norm_op(const struct tr_builder *b, enum tr_op_kind kind, int32_t heads)
+{
+    struct tr_op op = tr_build_norm_op(b, kind);
+    op.width = b->program->model.head_dim;
+    op.heads = heads;
+    return op;
+}
+
+struct tr_op tr_build_rope_op(const struct tr_builder *b, int32_t heads)
+{
+    struct tr_op op = tr_build_template(b, TR_OP_ROPE);
+    op.heads = heads;
+    op.head_dim = b->program->model.head_dim;
+    op.positions = b->program->buffer[b->program->rope_table].shape.dim[0];
+    return op;
+}
+
+struct tr_op tr_build_attn_op(const struct tr_builder *b, enum tr_op_kind kind)
+{
+    const struct tr_model_config *c = &b->program->model;
+    struct tr_op op = tr_build_template(b, kind);
+    op.heads = c->heads;
+    op.kv_heads = c->kv_heads;
+    op.head_dim = c->head_dim;
+    op.positions = b->program->seq_len;
+    return op;
+}
+
+int32_t tr_build_embed(struct tr_builder *b)
+{
+    struct tr_program *p = b->program;
+    struct tr_op op = tr_build_template(b, TR_OP_EMBED);
+    op.width = p->model.width;
+    op.vocab = p->model.vocab;
+    op.positions = p->model.positions;
+    int32_t y = tr_build_activation(b, TR_BUF_ACTIVATION, op.width, "embed");
+    struct tr_program_op *e = tr_build_op(b, op);
+    e->buffer[TR_EMBED_TOKENS] = p->tokens;
+    e->buffer[TR_EMBED_WTE] = tr_build_weight(b, TR_W_WTE, -1);
+    e->buffer[TR_EMBED_WPE] = tr_build_weight(b, TR_W_WPE, -1);
+    e->buffer[TR_EMBED_Y] = y;
+    return y;
+}
+
+static int32_t build_norm_with(struct tr_builder *b, struct tr_op op, int32_t x, enum tr_weight_role gain,
+                               enum tr_weight_role bias, const char *name, int32_t *stats)
+{
+    int32_t y = tr_build_activation(b, TR_BUF_ACTIVATION, op.width * op.heads, name);
+    struct tr_shape shape = {2, {op.seqs * op.seq_len * op.heads, 2}};
+    *stats = tr_build_buffer(b, TR_BUF_ACTIVATION, TR_REGION_WORK, TR_F32, shape, "h.%d.%s.stats", b->layer, name);
+    struct tr_program_op *n = tr_build_op(b, op);
+    n->buffer[TR_NORM_X] = x;
+    n->buffer[TR_NORM_GAIN] = tr_build_weight(b, gain, b->layer);
+    n->buffer[TR_NORM_BIAS] = bias == TR_W_ROLE_COUNT ? -1 : tr_build_weight(b, bias, b->layer);
+    n->buffer[TR_NORM_Y] = y;
+    n->buffer[TR_NORM_STATS] = *stats;
+    return y;
+}
+
+int32_t tr_build_norm(struct tr_builder *b, int32_t x, enum tr_weight_role gain, enum tr_weight_role bias,
+                      int32_t layer, const char *name, int32_t *stats)
+{
+    b->layer = layer;
+    return build_norm_with(b, tr_build_norm_op(b, TR_OP_NORM), x, gain, bias, name, stats);
+}
+
+static void build_rope(struct tr_builder *b, int32_t x, int32_t heads)
+{
+    struct tr_program_op *r = tr_build_op(b, tr_build_rope_op(b, heads));
+    r->buffer[TR_ROPE_X] = x;
+    r->buffer[TR_ROPE_TABLE] = b->program->rope_table;
+}
+
+static void build_qkv(struct tr_builder *b, struct tr_layer_buffers *l)
+{
+    const struct tr_model_config *c = &b->program->model;
+    struct tr_op op = tr_build_qkv_op(b, TR_OP_LINEAR);
+    l->q = tr_build_activation(b, TR_BUF_ACTIVATION, op.out[0], "q");
+    l->k = tr_build_activation(b, TR_BUF_ACTIVATION, op.out[1], "k");
+    l->v = tr_build_activation(b, TR_BUF_ACTIVATION, op.out[2], "v");
+    struct tr_program_op *qkv = tr_build_op(b, op);
+    qkv->buffer[TR_LINEAR_X] = l->norm1;
+    static const enum tr_weight_role weight[3] = {TR_W_Q, TR_W_K, TR_W_V};
+    static const enum tr_weight_role bias[3] = {TR_W_Q_BIAS, TR_W_K_BIAS, TR_W_V_BIAS};
+    const int32_t y[3] = {l->q, l->k, l->v};
+    for (int i = 0; i < 3; i++) {
+        qkv->buffer[TR_LINEAR_W + i] = tr_build_weight(b, weight[i], b->layer);
+        qkv->buffer[TR_LINEAR_B + i] = tr_build_weight(b, bias[i], b->layer);
+        qkv->buffer[TR_LINEAR_Y + i] = y[i];
+    }
+    l->q_normed = l->q;
+    l->k_normed = l->k;
+    l->q_stats = l->k_stats = -1;
+    if (c->qk_norm) {
+        l->q_normed = build_norm_with(b, tr_build_head_norm_op(b, TR_OP_NORM, c->heads), l->q, TR_W_Q_NORM,
+                                      TR_W_ROLE_COUNT, "q_norm", &l->q_stats);
+        l->k_normed = build_norm_with(b, tr_build_head_norm_op(b, TR_OP_NORM, c->kv_heads), l->k, TR_W_K_NORM,
+                                      TR_W_ROLE_COUNT, "k_norm", &l->k_stats);
+    }
+    if (tr_has_rope(c)) {
+        build_rope(b, l->q_normed, c->heads);
+        build_rope(b, l->k_normed, c->kv_heads);
+    }
+}
+
+static int32_t build_cache_append(struct tr_builder *b, int32_t x, int32_t cache)
+{
+    struct tr_program *p = b->program;
+    struct tr_op op = tr_build_template(b, TR_OP_KV_APPEND);
+    op.width = p->buffer[cache].shape.dim[1];
+    op.positions = p->buffer[cache].shape.dim[0] / p->seqs;
+    struct tr_program_op *append = tr_build_op(b, op);
+    append->buffer[TR_KV_APPEND_X] = x;
+    append->buffer[TR_KV_APPEND_CACHE] = cache;
+    return cache;
+}
+
+static void build_attention(struct tr_builder *b, struct tr_layer_buffers *l)
+{
+    struct tr_program *p = b->program;
+    int32_t k = l->k_normed, v = l->v;
+    struct tr_op op = tr_build_attn_op(b, TR_OP_ATTN);
+    if (b->infer) {
+        k = build_cache_append(b, k, b->first_k_cache + b->layer);
+        v = build_cache_append(b, v, b->first_v_cache + b->layer);
+        op.positions = p->buffer[k].shape.dim[0] / p->seqs;
+    }
+    l->attn = tr_build_activation(b, TR_BUF_ACTIVATION, (int64_t)op.heads * op.head_dim, "attn");
+    struct tr_shape shape = {3, {op.seqs * op.seq_len, op.heads, 2}};
+    l->attn_stats = tr_build_buffer(b, TR_BUF_ACTIVATION, TR_REGION_WORK, TR_F32, shape, "h.%d.attn.stats", b->layer);
+    struct tr_program_op *attn = tr_build_op(b, op);
+    attn->buffer[TR_ATTN_Q] = l->q_normed;
+    attn->buffer[TR_ATTN_K] = k;
+    attn->buffer[TR_ATTN_V] = v;
+    attn->buffer[TR_ATTN_O] = l->attn;
+    attn->buffer[TR_ATTN_STATS] = l->attn_stats;
+}
+
+/* A projection back into the residual stream: stream + x w^T + bias. */
+static int32_t build_into_stream(struct tr_builder *b, struct tr_op op, int32_t x, enum tr_weight_role weight,
+                                 enum tr_weight_role bias, int32_t stream, const char *name)
+{
+    int32_t y = tr_build_activation(b, TR_BUF_ACTIVATION, op.out[0], name);
+    struct tr_program_op *linear = tr_build_op(b, op);
+    linear->buffer[TR_LINEAR_X] = x;
+    linear->buffer[TR_LINEAR_W] = tr_build_weight(b, weight, b->layer);
+    linear->buffer[TR_LINEAR_B] = tr_build_weight(b, bias, b->layer);
+    linear->buffer[TR_LINEAR_Y] = y;
+    linear->buffer[TR_LINEAR_RESIDUAL] = stream;
+    return y;
+}
+
+static void build_ffn(struct tr_builder *b, struct tr_layer_buffers *l)
+{
+    struct tr_op op = tr_build_ffn_in_op(b, TR_OP_LINEAR);
+    l->gate = tr_build_activation(b, TR_BUF_ACTIVATION, op.out[0], is_gpt2(b) ? "fc" : "gate");
+    l->up = is_gpt2(b) ? -1 : tr_build_activation(b, TR_BUF_ACTIVATION, op.out[1], "up");
+    struct tr_program_op *in = tr_build_op(b, op);
+    in->buffer[TR_LINEAR_X] = l->norm2;
+    in->buffer[TR_LINEAR_W] = tr_build_weight(b, is_gpt2(b) ? TR_W_FC : TR_W_GATE, b->layer);
+    in->buffer[TR_LINEAR_B] = tr_build_weight(b, TR_W_FC_BIAS, b->layer);
+    in->buffer[TR_LINEAR_Y] = l->gate;
+    if (!is_gpt2(b)) {
+        in->buffer[TR_LINEAR_W + 1] = tr_build_weight(b, TR_W_UP, b->layer);
+        in->buffer[TR_LINEAR_Y + 1] = l->up;
+    }
+
+    struct tr_op act = tr_build_template(b, is_gpt2(b) ? TR_OP_GELU : TR_OP_SWIGLU);
+    act.width = b->program->model.ffn;
+    l->act = tr_build_activation(b, TR_BUF_ACTIVATION, act.width, "act");
+    struct tr_program_op *a = tr_build_op(b, act);
+    if (is_gpt2(b)) {
+        a->buffer[TR_GELU_X] = l->gate;
+        a->buffer[TR_GELU_Y] = l->act;
+    } else {
+        a->buffer[TR_SWIGLU_GATE] = l->gate;
+        a->buffer[TR_SWIGLU_UP] = l->up;
+        a->buffer[TR_SWIGLU_Y] = l->act;
+    }
+}
+
+void tr_build_layer(struct tr_builder *b, int32_t layer, int32_t in, struct tr_layer_buffers *l)
+{
+    b->layer = layer;
+    l->in = in;
+    l->norm1 = tr_build_norm(b, in, TR_W_NORM1_GAIN, TR_W_NORM1_BIAS, layer, "norm1", &l->stats1);
+    build_qkv(b, l);
+    build_attention(b, l);
+    l->mid = build_into_stream(b, tr_build_attn_out_op(b, TR_OP_LINEAR), l->attn, TR_W_ATTN_OUT, TR_W_ATTN_OUT_BIAS,
+                               in, "mid");
+    l->norm2 = tr_build_norm(b, l->mid, TR_W_NORM2_GAIN, TR_W_NORM2_BIAS, layer, "norm2", &l->stats2);
+    build_ffn(b, l);
+    l->out = -1;
+    if (b->phase != TR_PHASE_RECOMPUTE) /* the backward pass does not need its own output again */
+        l->out = build_into_stream(b, tr_build_ffn_out_op(b, TR_OP_LINEAR), l->act, TR_W_DOWN, TR_W_DOWN_BIAS, l->mid,
+                                   "out");
+}

@@ -1,0 +1,198 @@
+/* Where every buffer lies. Regions that live as long as the run are laid out in order; WORK is planned by lifetime:
+ * the largest buffer first, each into the smallest gap among the buffers that live at the same time and are placed
+ * already ("greedy by size", Pisarchyk and Lee 2020, arXiv 2001.03288: within a few percent of the lower bound on
+ * neural networks). The peak of the plan is the memory that is mapped, so planned and used cannot drift apart unseen. */
+#include "base/num.h"
+#include "lab/model/build.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void note_use(struct tr_buffer *buffer, int32_t op)
+{
+    if (buffer->region != TR_REGION_WORK)
+        return;
+    if (buffer->first_op < 0)
+        buffer->first_op = op;
+    buffer->last_op = op;
+}
+
+static void find_lifetimes(struct tr_program *p)
+{
+    for (int32_t i = 0; i < p->op_count; i++) {
+        for (int k = 0; k < TR_OP_OPERANDS_MAX; k++)
+            if (p->op[i].buffer[k] >= 0)
+                note_use(&p->buffer[p->op[i].buffer[k]], i);
+        if (p->op[i].workspace >= 0)
+            note_use(&p->buffer[p->op[i].workspace], i);
+    }
+}
+
+static void add_workspaces(struct tr_builder *b, struct tr_machine machine)
+{
+    struct tr_program *p = b->program;
+    for (int32_t i = 0; i < p->op_count && !b->out_of_memory; i++) {
+        int64_t bytes = tr_kernel_workspace_bytes(machine.kernels, &p->op[i].op, machine.threads);
+        if (bytes == 0)
+            continue;
+        struct tr_shape shape = {1, {tr_ceil_div(bytes, tr_dtype_bytes(TR_F32))}};
+        p->op[i].workspace = tr_build_buffer(b, TR_BUF_WORKSPACE, TR_REGION_WORK, TR_F32, shape, "work.%s",
+                                             tr_op_operands(p->op[i].op.kind)->name);
+    }
+}
+
+static void place_in_order(struct tr_program *p)
+{
+    for (int32_t i = 0; i < p->buffer_count; i++) {
+        struct tr_buffer *buffer = &p->buffer[i];
+        if (buffer->region == TR_REGION_WORK)
+            continue;
+        int64_t *end = &p->region_bytes[buffer->region];
+        buffer->offset = tr_round_up(*end, TR_BUFFER_ALIGN);
+        *end = buffer->offset + buffer->bytes;
+    }
+}
+
+static bool live_together(const struct tr_buffer *a, const struct tr_buffer *b)
+{
+    return a->first_op <= b->last_op && b->first_op <= a->last_op;
+}
+
+struct placement {
+    struct tr_buffer **by_offset; /* placed so far, ascending */
+    int32_t count;
+};
+
+/* Lowest offset of the smallest gap that holds `buffer` among the placed ones that live with it. */
+static int64_t find_gap(const struct placement *placed, const struct tr_buffer *buffer)
+{
+    int64_t end = 0, best = -1, best_size = INT64_MAX;
+    for (int32_t i = 0; i < placed->count; i++) {
+        const struct tr_buffer *other = placed->by_offset[i];
+        if (!live_together(other, buffer))
+            continue;
+        int64_t start = tr_round_up(end, TR_BUFFER_ALIGN);
+        int64_t gap = other->offset - start;
+        if (gap >= buffer->bytes && gap < best_size) {
+            best = start;
+            best_size = gap;
+        }
+        end = tr_max_i64(end, other->offset + other->bytes);
+    }
+    return best >= 0 ? best : tr_round_up(end, TR_BUFFER_ALIGN);
+}
+
+static void insert(struct placement *placed, struct tr_buffer *buffer)
+{
+    int32_t at = placed->count++;
+    for (; at > 0 && placed->by_offset[at - 1]->offset > buffer->offset; at--)
+        placed->by_offset[at] = placed->by_offset[at - 1];
+    placed->by_offset[at] = buffer;
+}
+
+static int larger_first(const void *a, const void *b)
+{
+    const struct tr_buffer *x = *(struct tr_buffer *const *)a, *y = *(struct tr_buffer *const *)b;
+    if (x->bytes != y->bytes)
+        return x->bytes > y->bytes ? -1 : 1;
+    return x < y ? -1 : x > y; /* by id: the order is the same everywhere */
+}
+
+static bool place_by_lifetime(struct tr_program *p)
+{
+    struct tr_buffer **order = calloc((size_t)p->buffer_count + 1, sizeof(struct tr_buffer *));
+    struct placement placed = {calloc((size_t)p->buffer_count + 1, sizeof(struct tr_buffer *)), 0};
+    bool enough = order != NULL && placed.by_offset != NULL;
+    int32_t count = 0;
+    for (int32_t i = 0; i < p->buffer_count && enough; i++)
+        if (p->buffer[i].region == TR_REGION_WORK && p->buffer[i].first_op >= 0)
+            order[count++] = &p->buffer[i];
+    if (count > 0)
+        qsort(order, (size_t)count, sizeof(struct tr_buffer *), larger_first);
+    for (int32_t i = 0; i < count; i++) {
+        order[i]->offset = find_gap(&placed, order[i]);
+        insert(&placed, order[i]);
+        int64_t *end = &p->region_bytes[TR_REGION_WORK];
+        *end = tr_max_i64(*end, order[i]->offset + order[i]->bytes);
+    }
+    free(order);
+    free(placed.by_offset);
+    return enough;
+}
+
+enum tr_status tr_build_place(struct tr_builder *b, struct tr_machine machine, struct tr_err *err)
+{
+    add_workspaces(b, machine);
+    find_lifetimes(b->program);
+    place_in_order(b->program);
+    if (b->out_of_memory || !place_by_lifetime(b->program))
+        return tr_fail(err, TR_FAILED, "out of memory while planning %d buffers", b->program->buffer_count);
+    return TR_OK;
+}
+
+int64_t tr_program_memory_bytes(const struct tr_program *p)
+{
+    int64_t sum = 0;
+    for (int r = 0; r < TR_REGION_COUNT; r++)
+        sum += p->region_bytes[r];
+    return sum;
+}
+
+/* The op at which most of WORK is alive. */
+static int32_t peak_op(const struct tr_program *p)
+{
+    int32_t peak = -1;
+    int64_t most = -1;
+    int64_t *change = calloc((size_t)p->op_count + 1, sizeof *change);
+    TR_ASSERT(change != NULL);
+    for (int32_t i = 0; i < p->buffer_count; i++) {
+        const struct tr_buffer *buffer = &p->buffer[i];
+        if (buffer->region != TR_REGION_WORK || buffer->first_op < 0)
+            continue;
+        change[buffer->first_op] += buffer->bytes;
+        change[buffer->last_op + 1] -= buffer->bytes;
+    }
+    int64_t live = 0;
+    for (int32_t i = 0; i < p->op_count; i++) {
+        live += change[i];
+        if (live > most) {
+            most = live;
+            peak = i;
+        }
+    }
+    free(change);
+    return peak;
+}
+
+void tr_program_memory_by_kind(const struct tr_program *p, int64_t bytes[TR_BUF_KIND_COUNT])
+{
+    memset(bytes, 0, TR_BUF_KIND_COUNT * sizeof bytes[0]);
+    int32_t peak = peak_op(p);
+    int64_t rest = tr_program_memory_bytes(p);
+    for (int32_t i = 0; i < p->buffer_count; i++) {
+        const struct tr_buffer *buffer = &p->buffer[i];
+        bool work = buffer->region == TR_REGION_WORK;
+        if (work && (buffer->first_op > peak || buffer->last_op < peak))
+            continue;
+        bytes[buffer->kind] += buffer->bytes;
+        rest -= buffer->bytes;
+    }
+    bytes[TR_BUF_WORKSPACE] += rest; /* gaps and alignment */
+}
+
+const char *tr_region_name(enum tr_region region)
+{
+    static const char *const name[TR_REGION_COUNT] = {"weights", "moments", "gradients", "constants",
+                                                      "batch",   "cache",   "work"};
+    TR_ASSERT((int)region >= 0 && region < TR_REGION_COUNT);
+    return name[region];
+}
+
+const char *tr_buffer_kind_name(enum tr_buffer_kind kind)
+{
+    static const char *const name[TR_BUF_KIND_COUNT] = {
+        "weights", "optimiser moments", "gradients", "constants", "batch", "key/value cache", "activations",
+        "gradients of activations", "workspace"};
+    TR_ASSERT((int)kind >= 0 && kind < TR_BUF_KIND_COUNT);
+    return name[kind];
+}

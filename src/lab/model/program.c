@@ -1,0 +1,682 @@
+/* Builds step programs: buffers that always exist, the sections in order, the schedule. */
+#include "lab/model/program.h"
+
+#include "base/num.h"
+#include "lab/model/build.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { OPS_MAX = 1 << 20, BATCH_TOKENS_MAX = 1 << 30 };
+
+/* ---- adding buffers and ops --------------------------------------------------------------------------------------- */
+
+/* Doubles an array that is full. On lack of memory the builder goes on with what it has and says so at the end. */
+static void *grow(struct tr_builder *b, void *array, int32_t count, int32_t *capacity, size_t item_bytes)
+{
+    if (count < *capacity || b->out_of_memory)
+        return array;
+    int32_t wanted = *capacity == 0 ? 256 : 2 * *capacity;
+    void *larger = wanted > OPS_MAX ? NULL : realloc(array, (size_t)wanted * item_bytes);
+    if (larger == NULL) {
+        b->out_of_memory = true;
+        return array;
+    }
+    *capacity = wanted;
+    return larger;
+}
+
+int32_t tr_build_buffer(struct tr_builder *b, enum tr_buffer_kind kind, enum tr_region region, enum tr_dtype dtype,
+                        struct tr_shape shape, const char *fmt, ...)
+{
+    struct tr_program *p = b->program;
+    p->buffer = grow(b, p->buffer, p->buffer_count, &b->buffer_capacity, sizeof *p->buffer);
+    if (b->out_of_memory)
+        return 0;
+    struct tr_buffer *buffer = &p->buffer[p->buffer_count];
+    memset(buffer, 0, sizeof *buffer);
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(buffer->name, sizeof buffer->name, fmt, args);
+    va_end(args);
+    buffer->kind = kind;
+    buffer->region = region;
+    buffer->dtype = dtype;
+    buffer->shape = shape;
+    buffer->bytes = tr_shape_count(shape) * tr_dtype_bytes(dtype);
+    buffer->first_op = buffer->last_op = -1;
+    return p->buffer_count++;
+}
+
+struct tr_program_op *tr_build_op(struct tr_builder *b, struct tr_op op)
+{
+    static _Thread_local struct tr_program_op nowhere;
+    struct tr_program *p = b->program;
+    p->op = grow(b, p->op, p->op_count, &b->op_capacity, sizeof *p->op);
+    struct tr_program_op *o = b->out_of_memory ? &nowhere : &p->op[p->op_count++];
+    *o = (struct tr_program_op){.op = op, .phase = b->phase, .layer = b->layer, .workspace = -1};
+    for (int i = 0; i < TR_OP_OPERANDS_MAX; i++)
+        o->buffer[i] = -1;
+    return o;
+}
+
+struct tr_op tr_build_template(const struct tr_builder *b, enum tr_op_kind kind)
+{
+    const struct tr_program *p = b->program;
+    struct tr_op op;
+    memset(&op, 0, sizeof op); /* descriptions are compared and hashed as bytes: no padding left to chance */
+    op.kind = kind;
+    op.act = op.weight = p->step.dtype;
+    op.seqs = p->seqs;
+    op.seq_len = p->seq_len;
+    op.context = tr_all_parts(p->step.widths.context);
+    op.part = tr_all_parts(1);
+    return op;
+}
+
+int32_t tr_build_activation(struct tr_builder *b, enum tr_buffer_kind kind, int64_t columns, const char *name)
+{
+    const struct tr_program *p = b->program;
+    struct tr_shape shape = {2, {p->seqs * p->seq_len, columns}};
+    if (b->layer < 0)
+        return tr_build_buffer(b, kind, TR_REGION_WORK, p->step.dtype, shape, "%s", name);
+    return tr_build_buffer(b, kind, TR_REGION_WORK, p->step.dtype, shape, "h.%d.%s", b->layer, name);
+}
+
+int32_t tr_build_weight(const struct tr_builder *b, enum tr_weight_role role, int32_t layer)
+{
+    int32_t index = tr_weight_find(&b->program->weights, role, layer);
+    return index < 0 ? -1 : b->program->first_weight + index;
+}
+
+int32_t tr_build_grad(const struct tr_builder *b, enum tr_weight_role role, int32_t layer)
+{
+    int32_t index = tr_weight_find(&b->program->weights, role, layer);
+    return index < 0 ? -1 : b->program->first_grad + index;
+}
+
+/* ---- buffers that always exist -------------------------------------------------------------------------------------- */
+
+static struct tr_shape weight_shape(const struct tr_weight *w)
+{
+    return w->rank == 1 ? (struct tr_shape){1, {w->dim[0]}} : (struct tr_shape){2, {w->dim[0], w->dim[1]}};
+}
+
+static void add_weights(struct tr_builder *b)
+{
+    struct tr_program *p = b->program;
+    p->first_weight = p->buffer_count;
+    for (int32_t i = 0; i < p->weights.count; i++)
+        tr_build_buffer(b, TR_BUF_WEIGHT, TR_REGION_WEIGHTS, TR_F32, weight_shape(&p->weights.weight[i]), "%s",
+                        p->weights.weight[i].name);
+}
+
+static int32_t add_moments(struct tr_builder *b, const char *letter)
+{
+    struct tr_program *p = b->program;
+    int32_t first = p->buffer_count;
+    for (int32_t i = 0; i < p->weights.count; i++)
+        tr_build_buffer(b, TR_BUF_MOMENT, TR_REGION_MOMENTS, TR_F32, weight_shape(&p->weights.weight[i]), "%s.%s",
+                        letter, p->weights.weight[i].name);
+    return first;
+}
+
+/* How many accumulators the gradient of a weight keeps apart: what the contract says for the operation that makes it
+ * (tr_op_leaves), asked of a template of that operation. */
+static int64_t weight_leaves(const struct tr_builder *b, enum tr_weight_role role)
+{
+    switch (role) {
+    case TR_W_WPE: {
+        struct tr_op op = tr_build_template(b, TR_OP_EMBED_BWD);
+        return tr_op_leaves(&op, TR_EMBED_BWD_DWPE);
+    }
+    case TR_W_NORM1_GAIN:
+    case TR_W_NORM1_BIAS:
+    case TR_W_NORM2_GAIN:
+    case TR_W_NORM2_BIAS:
+    case TR_W_NORM_GAIN:
+    case TR_W_NORM_BIAS: {
+        struct tr_op op = tr_build_norm_op(b, TR_OP_NORM_BWD);
+        return tr_op_leaves(&op, TR_NORM_BWD_DGAIN);
+    }
+    case TR_W_Q_NORM:
+    case TR_W_K_NORM: {
+        struct tr_op op = tr_build_head_norm_op(b, TR_OP_NORM_BWD, 2);
+        return tr_op_leaves(&op, TR_NORM_BWD_DGAIN);
+    }
+    case TR_W_ATTN_OUT_BIAS:
+    case TR_W_DOWN_BIAS: {
+        struct tr_op op = tr_build_ffn_out_op(b, TR_OP_LINEAR_DW);
+        return tr_op_leaves(&op, TR_LINEAR_DW_DB);
+    }
+    default: {
+        struct tr_op op = tr_build_template(b, TR_OP_LINEAR_DW);
+        return tr_op_leaves(&op, TR_LINEAR_DW_DW);
+    }
+    }
+}
+
+static int32_t add_gradient(struct tr_builder *b, const struct tr_weight *w, int32_t slot, const char *suffix)
+{
+    int64_t leaves = weight_leaves(b, w->role);
+    struct tr_shape shape = w->rank == 1 ? (struct tr_shape){2, {leaves, w->dim[0]}}
+                                         : (struct tr_shape){3, {leaves, w->dim[0], w->dim[1]}};
+    return tr_build_buffer(b, TR_BUF_GRADIENT, TR_REGION_GRADIENTS, TR_F32, shape, "grad.%d%s.%s", slot, suffix,
+                           w->name);
+}
+
+static void add_gradients(struct tr_builder *b)
+{
+    struct tr_program *p = b->program;
+    bool tied = p->model.tied;
+    p->grad_slots = tr_tree_depth(p->step.widths.lanes);
+    p->first_grad = p->buffer_count;
+    b->slot_buffers = p->weights.count + (tied ? 1 : 0);
+    b->tied_head_grad = -1;
+    for (int32_t slot = 0; slot < p->grad_slots; slot++) {
+        for (int32_t i = 0; i < p->weights.count; i++)
+            add_gradient(b, &p->weights.weight[i], slot, "");
+        if (!tied)
+            continue;
+        int32_t wte = tr_weight_find(&p->weights, TR_W_WTE, -1);
+        int32_t id = add_gradient(b, &p->weights.weight[wte], slot, ".head");
+        if (slot == 0)
+            b->tied_head_grad = id;
+    }
+    if (b->out_of_memory)
+        return;
+    for (int32_t i = p->first_grad; i < p->buffer_count; i++)
+        p->buffer[i].slot_stride = b->slot_buffers;
+}
+
+static void add_rope_table(struct tr_builder *b, int64_t positions)
+{
+    struct tr_program *p = b->program;
+    p->rope_table = -1;
+    if (tr_has_rope(&p->model))
+        p->rope_table = tr_build_buffer(b, TR_BUF_CONSTANT, TR_REGION_CONSTANTS, TR_F32,
+                                        (struct tr_shape){3, {positions, p->model.head_dim / 2, 2}}, "rope");
+}
+
+static int32_t add_batch(struct tr_builder *b, int64_t sequences, const char *name)
+{
+    struct tr_program *p = b->program;
+    int32_t id = tr_build_buffer(b, TR_BUF_BATCH, TR_REGION_BATCH, TR_I32,
+                                 (struct tr_shape){2, {sequences, p->seq_len}}, "%s", name);
+    if (!b->out_of_memory)
+        p->buffer[id].bytes_per_sequence = p->seq_len * tr_dtype_bytes(TR_I32);
+    return id;
+}
+
+/* ---- sections ------------------------------------------------------------------------------------------------------- */
+
+static void begin_section(struct tr_builder *b, enum tr_section_kind section, enum tr_phase phase)
+{
+    b->program->section[section].first_op = b->program->op_count;
+    b->phase = phase;
+    b->layer = -1;
+}
+
+static void end_section(struct tr_builder *b, enum tr_section_kind section)
+{
+    b->program->section[section].op_count = b->program->op_count - b->program->section[section].first_op;
+}
+
+/* Loss (and with it the gradients of the head) from the last residual stream. Returns d of the final norm's output,
+ * -1 without gradients. */
+static int32_t build_head(struct tr_builder *b, int32_t x, bool gradients)
+{
+    struct tr_program *p = b->program;
+    b->layer = -1;
+    struct tr_op op = tr_build_template(b, TR_OP_HEAD);
+    op.width = p->model.width;
+    op.vocab = p->model.vocab;
+    op.flags = gradients ? TR_OP_GRAD : 0;
+    op.part = tr_all_parts(p->step.widths.vocab);
+    int32_t dx = gradients ? tr_build_activation(b, TR_BUF_ACTIVATION_GRAD, op.width, "d.norm") : -1;
+    int32_t loss = tr_build_buffer(b, TR_BUF_ACTIVATION, TR_REGION_WORK, TR_F32,
+                                   (struct tr_shape){1, {p->seqs * p->seq_len}}, "loss");
+    struct tr_program_op *head = tr_build_op(b, op);
+    head->buffer[TR_HEAD_X] = x;
+    head->buffer[TR_HEAD_W] = tr_build_weight(b, p->model.tied ? TR_W_WTE : TR_W_HEAD, -1);
+    head->buffer[TR_HEAD_TARGETS] = p->targets;
+    head->buffer[TR_HEAD_LOSS] = loss;
+    head->buffer[TR_HEAD_DX] = dx;
+    if (gradients)
+        head->buffer[TR_HEAD_DW] = p->model.tied ? b->tied_head_grad : tr_build_grad(b, TR_W_HEAD, -1);
+    struct tr_program_op *sum = tr_build_op(b, tr_build_template(b, TR_OP_LOSS_SUM));
+    sum->buffer[TR_LOSS_SUM_LOSS] = loss;
+    if (p->loss < 0)
+        p->loss = loss;
+    return dx;
+}
+
+static void build_embed_backward(struct tr_builder *b, int32_t stream)
+{
+    struct tr_program *p = b->program;
+    b->layer = -1;
+    struct tr_op op = tr_build_template(b, TR_OP_EMBED_BWD);
+    op.width = p->model.width;
+    op.vocab = p->model.vocab;
+    op.positions = p->model.positions;
+    struct tr_program_op *o = tr_build_op(b, op);
+    o->buffer[TR_EMBED_BWD_TOKENS] = p->tokens;
+    o->buffer[TR_EMBED_BWD_DY] = stream;
+    o->buffer[TR_EMBED_BWD_DWTE] = tr_build_grad(b, TR_W_WTE, -1);
+    o->buffer[TR_EMBED_BWD_DWPE] = tr_build_grad(b, TR_W_WPE, -1);
+}
+
+/* The gradient of the stream from that of the final norm's output. */
+static int32_t build_final_norm_backward(struct tr_builder *b, int32_t x, int32_t stats, int32_t dy)
+{
+    int32_t stream = tr_build_activation(b, TR_BUF_ACTIVATION_GRAD, b->program->model.width, "d.stream");
+    struct tr_program_op *o = tr_build_op(b, tr_build_norm_op(b, TR_OP_NORM_BWD));
+    o->buffer[TR_NORM_BWD_X] = x;
+    o->buffer[TR_NORM_BWD_GAIN] = tr_build_weight(b, TR_W_NORM_GAIN, -1);
+    o->buffer[TR_NORM_BWD_STATS] = stats;
+    o->buffer[TR_NORM_BWD_DY] = dy;
+    o->buffer[TR_NORM_BWD_DX] = stream;
+    o->buffer[TR_NORM_BWD_DGAIN] = tr_build_grad(b, TR_W_NORM_GAIN, -1);
+    o->buffer[TR_NORM_BWD_DBIAS] = tr_build_grad(b, TR_W_NORM_BIAS, -1);
+    return stream;
+}
+
+static void build_micro(struct tr_builder *b, struct tr_layer_buffers *layers)
+{
+    struct tr_program *p = b->program;
+    begin_section(b, TR_SECTION_MICRO, TR_PHASE_FORWARD);
+    int32_t x = tr_build_embed(b);
+    for (int32_t layer = 0; layer < p->model.layers; layer++) {
+        tr_build_layer(b, layer, x, &layers[layer]);
+        x = layers[layer].out;
+    }
+    int32_t stats;
+    int32_t normed = tr_build_norm(b, x, TR_W_NORM_GAIN, TR_W_NORM_BIAS, -1, "norm", &stats);
+    int32_t d_normed = build_head(b, normed, true);
+
+    b->phase = TR_PHASE_BACKWARD;
+    int32_t stream = build_final_norm_backward(b, x, stats, d_normed);
+    for (int32_t layer = p->model.layers - 1; layer >= 0; layer--) {
+        if (p->step.recompute == TR_RECOMPUTE_FULL) {
+            b->phase = TR_PHASE_RECOMPUTE;
+            tr_build_layer(b, layer, layers[layer].in, &layers[layer]);
+            b->phase = TR_PHASE_BACKWARD;
+        }
+        b->layer = layer;
+        tr_build_layer_backward(b, &layers[layer], stream);
+    }
+    build_embed_backward(b, stream);
+    end_section(b, TR_SECTION_MICRO);
+}
+
+static void build_eval(struct tr_builder *b)
+{
+    struct tr_program *p = b->program;
+    begin_section(b, TR_SECTION_EVAL, TR_PHASE_EVAL);
+    int32_t x = tr_build_embed(b);
+    for (int32_t layer = 0; layer < p->model.layers; layer++) {
+        struct tr_layer_buffers buffers;
+        tr_build_layer(b, layer, x, &buffers);
+        x = buffers.out;
+    }
+    int32_t stats;
+    int32_t normed = tr_build_norm(b, x, TR_W_NORM_GAIN, TR_W_NORM_BIAS, -1, "norm", &stats);
+    build_head(b, normed, false);
+    end_section(b, TR_SECTION_EVAL);
+}
+
+/* One op of `kind` for each gradient buffer of slot 0. */
+static struct tr_program_op *build_on_gradient(struct tr_builder *b, enum tr_op_kind kind, int32_t grad, int64_t count)
+{
+    struct tr_op op = tr_build_template(b, kind);
+    op.act = op.weight = TR_F32;
+    op.count = count;
+    op.context = tr_all_parts(1);
+    struct tr_program_op *o = tr_build_op(b, op);
+    o->buffer[0] = grad;
+    return o;
+}
+
+static void build_reductions(struct tr_builder *b)
+{
+    struct tr_program *p = b->program;
+    begin_section(b, TR_SECTION_LANE_BEGIN, TR_PHASE_REDUCE);
+    for (int32_t i = 0; i < b->slot_buffers && !b->out_of_memory; i++)
+        build_on_gradient(b, TR_OP_ZERO, p->first_grad + i, tr_shape_count(p->buffer[p->first_grad + i].shape));
+    end_section(b, TR_SECTION_LANE_BEGIN);
+
+    begin_section(b, TR_SECTION_LANE_END, TR_PHASE_REDUCE);
+    for (int32_t i = 0; i < b->slot_buffers && !b->out_of_memory; i++) {
+        const struct tr_shape shape = p->buffer[p->first_grad + i].shape;
+        if (shape.dim[0] == 1)
+            continue;
+        int64_t count = tr_shape_count(shape) / shape.dim[0];
+        struct tr_program_op *fold = build_on_gradient(b, TR_OP_FOLD, p->first_grad + i, count);
+        int32_t context = p->step.widths.context;
+        fold->op.context = tr_all_parts(context);
+        fold->op.part = tr_all_parts((int)(shape.dim[0] / context));
+    }
+    end_section(b, TR_SECTION_LANE_END);
+
+    begin_section(b, TR_SECTION_JOIN, TR_PHASE_REDUCE);
+    for (int32_t i = 0; i < b->slot_buffers && p->grad_slots > 1 && !b->out_of_memory; i++) {
+        const struct tr_shape shape = p->buffer[p->first_grad + i].shape;
+        struct tr_program_op *join =
+            build_on_gradient(b, TR_OP_JOIN, p->first_grad + i, tr_shape_count(shape) / shape.dim[0]);
+        join->buffer[TR_JOIN_SRC] = p->first_grad + i;
+        join->src_slot = 1;
+    }
+    end_section(b, TR_SECTION_JOIN);
+}
+
+static void build_update(struct tr_builder *b)
+{
+    struct tr_program *p = b->program;
+    begin_section(b, TR_SECTION_UPDATE, TR_PHASE_UPDATE);
+    if (b->tied_head_grad >= 0) {
+        int32_t wte = tr_weight_find(&p->weights, TR_W_WTE, -1);
+        struct tr_program_op *join =
+            build_on_gradient(b, TR_OP_JOIN, p->first_grad + wte, p->weights.weight[wte].count);
+        join->buffer[TR_JOIN_SRC] = b->tied_head_grad;
+    }
+    for (int32_t i = 0; i < p->weights.count; i++)
+        build_on_gradient(b, TR_OP_GRAD_SQ, p->first_grad + i, p->weights.weight[i].count);
+    tr_build_op(b, tr_build_template(b, TR_OP_CLIP));
+    for (int32_t i = 0; i < p->weights.count; i++) {
+        struct tr_program_op *adamw = build_on_gradient(b, TR_OP_ADAMW, -1, p->weights.weight[i].count);
+        adamw->op.flags = p->weights.weight[i].decay ? TR_OP_DECAY : 0;
+        adamw->buffer[TR_ADAMW_W] = p->first_weight + i;
+        adamw->buffer[TR_ADAMW_GRAD] = p->first_grad + i;
+        adamw->buffer[TR_ADAMW_M] = p->first_m + i;
+        adamw->buffer[TR_ADAMW_V] = p->first_v + i;
+    }
+    end_section(b, TR_SECTION_UPDATE);
+}
+
+/* ---- schedule --------------------------------------------------------------------------------------------------------- */
+
+static void append(struct tr_program *p, struct tr_schedule_entry entry)
+{
+    if (p->section[entry.section].op_count > 0)
+        p->schedule[p->schedule_count++] = entry;
+}
+
+static bool make_schedule(struct tr_program *p)
+{
+    int32_t lanes = p->step.widths.lanes;
+    int64_t lane_sequences = p->step.batch / lanes;
+    int64_t micros = lane_sequences / p->step.micro_batch;
+    p->schedule = calloc((size_t)(lanes * (micros + 3) + 1), sizeof *p->schedule); /* a lane has one join on average */
+    if (p->schedule == NULL)
+        return false;
+    for (int32_t lane = 0; lane < lanes; lane++) {
+        int32_t slot = __builtin_popcount((unsigned)lane);
+        append(p, (struct tr_schedule_entry){.section = TR_SECTION_LANE_BEGIN, .lane = lane, .slot = slot});
+        for (int64_t m = 0; m < micros; m++)
+            append(p, (struct tr_schedule_entry){.section = TR_SECTION_MICRO,
+                                                 .lane = lane,
+                                                 .first_sequence = lane * lane_sequences + m * p->step.micro_batch,
+                                                 .slot = slot});
+        append(p, (struct tr_schedule_entry){.section = TR_SECTION_LANE_END, .lane = lane, .slot = slot});
+        for (int join = tr_tree_joins_after(lane, lanes); join > 0; join--)
+            append(p, (struct tr_schedule_entry){.section = TR_SECTION_JOIN, .lane = lane, .slot = --slot});
+    }
+    append(p, (struct tr_schedule_entry){.section = TR_SECTION_UPDATE});
+    return true;
+}
+
+/* ---- checks ----------------------------------------------------------------------------------------------------------- */
+
+static enum tr_status check_widths(const struct tr_model_config *c, const struct tr_widths *w, int64_t seq_len,
+                                   struct tr_err *err)
+{
+    const struct {
+        const char *name;
+        int32_t value;
+        int64_t most;
+        const char *because;
+    } limit[] = {
+        {"lanes", w->lanes, TR_PARTS_MAX, "the largest logical width"},
+        {"context", w->context, seq_len < TR_KEY_BLOCK ? 1 : seq_len / TR_KEY_BLOCK, "whole key blocks of 64 in seq_len"},
+        {"tensor", w->tensor, tr_min_i64(c->heads, c->ffn / 2), "heads, and pairs of ffn"},
+        {"vocab", w->vocab, c->vocab / 2, "pairs of the vocabulary"},
+    };
+    for (size_t i = 0; i < sizeof limit / sizeof limit[0]; i++) {
+        int64_t most = tr_max_i64(1, tr_min_i64(limit[i].most, TR_PARTS_MAX));
+        if (limit[i].value < 1 || limit[i].value > most)
+            return tr_fail(err, TR_BAD_INPUT, "logical width %s is %d; this run allows 1 to %lld (%s)", limit[i].name,
+                           limit[i].value, (long long)most, limit[i].because);
+    }
+    return TR_OK;
+}
+
+static enum tr_status check_step(const struct tr_model_config *c, const struct tr_step_config *s, struct tr_err *err)
+{
+    if (s->dtype != TR_F32)
+        return tr_fail(err, TR_BAD_INPUT, "dtype %s: only f32 is executed so far", tr_dtype_name(s->dtype));
+    if (s->seq_len < 1 || s->seq_len > c->positions)
+        return tr_fail(err, TR_BAD_INPUT, "seq_len %lld: model %s has positions for 1 to %lld tokens",
+                       (long long)s->seq_len, c->name, (long long)c->positions);
+    int64_t tokens;
+    if (s->batch < 1 || !tr_mul_i64(s->batch, s->seq_len, &tokens) || tokens > BATCH_TOKENS_MAX)
+        return tr_fail(err, TR_BAD_INPUT, "batch %lld of %lld tokens: a step may have 1 to %d tokens in all",
+                       (long long)s->batch, (long long)s->seq_len, BATCH_TOKENS_MAX);
+    enum tr_status status = check_widths(c, &s->widths, s->seq_len, err);
+    if (status != TR_OK)
+        return status;
+    if (s->batch % s->widths.lanes != 0)
+        return tr_fail(err, TR_BAD_INPUT, "batch %lld is not a multiple of the %d lanes; %lld or %lld would be",
+                       (long long)s->batch, s->widths.lanes,
+                       (long long)tr_max_i64(s->widths.lanes, s->batch / s->widths.lanes * s->widths.lanes),
+                       (long long)tr_round_up(s->batch, s->widths.lanes));
+    int64_t lane = s->batch / s->widths.lanes;
+    if (s->micro_batch < 1 || lane % s->micro_batch != 0)
+        return tr_fail(err, TR_BAD_INPUT, "micro_batch %lld does not divide the %lld sequences of a lane (batch %lld, %d "
+                       "lanes)", (long long)s->micro_batch, (long long)lane, (long long)s->batch, s->widths.lanes);
+    return TR_OK;
+}
+
+/* ---- the programs ------------------------------------------------------------------------------------------------------ */
+
+static enum tr_status begin(struct tr_program *p, struct tr_builder *b, const struct tr_model_config *model,
+                            struct tr_err *err)
+{
+    memset(p, 0, sizeof *p);
+    *b = (struct tr_builder){.program = p, .layer = -1, .tied_head_grad = -1};
+    p->model = *model;
+    p->tokens = p->targets = p->loss = p->rope_table = p->logits = -1;
+    p->first_weight = p->first_grad = p->first_m = p->first_v = -1;
+    enum tr_status status = tr_model_check(model, model->name, err);
+    return status != TR_OK ? status : tr_weights_make(&p->weights, model, err);
+}
+
+static enum tr_status finish(struct tr_builder *b, struct tr_machine machine, struct tr_err *err)
+{
+    if (b->out_of_memory)
+        return tr_fail(err, TR_FAILED, "out of memory while writing the step program (%d operations, %d buffers; at most "
+                       "%d of each)", b->program->op_count, b->program->buffer_count, OPS_MAX);
+    return tr_build_place(b, machine, err);
+}
+
+enum tr_status tr_program_train(struct tr_program *program, const struct tr_model_config *model,
+                                const struct tr_step_config *step, struct tr_machine machine, struct tr_err *err)
+{
+    struct tr_program p;
+    struct tr_builder b;
+    enum tr_status status = begin(&p, &b, model, err);
+    if (status == TR_OK)
+        status = check_step(model, step, err);
+    if (status != TR_OK)
+        goto free_program;
+    p.step = *step;
+    p.seqs = step->micro_batch;
+    p.seq_len = step->seq_len;
+
+    add_weights(&b);
+    p.first_m = add_moments(&b, "m");
+    p.first_v = add_moments(&b, "v");
+    add_gradients(&b);
+    add_rope_table(&b, step->seq_len);
+    p.tokens = add_batch(&b, step->batch, "tokens");
+    p.targets = add_batch(&b, step->batch, "targets");
+
+    struct tr_layer_buffers *layers = calloc((size_t)model->layers, sizeof *layers);
+    if (layers == NULL || b.out_of_memory) {
+        status = tr_fail(err, TR_FAILED, "out of memory for the buffers of %d layers", model->layers);
+        goto free_layers;
+    }
+    build_micro(&b, layers);
+    build_reductions(&b);
+    build_update(&b);
+    build_eval(&b);
+    status = finish(&b, machine, err);
+    if (status == TR_OK && !make_schedule(&p))
+        status = tr_fail(err, TR_FAILED, "out of memory for the schedule of %lld sequences", (long long)step->batch);
+free_layers:
+    free(layers);
+free_program:
+    if (status == TR_OK)
+        *program = p;
+    else
+        tr_program_free(&p);
+    return status;
+}
+
+static void build_infer(struct tr_builder *b)
+{
+    struct tr_program *p = b->program;
+    begin_section(b, TR_SECTION_INFER, TR_PHASE_FORWARD);
+    int32_t x = tr_build_embed(b);
+    for (int32_t layer = 0; layer < p->model.layers; layer++) {
+        struct tr_layer_buffers buffers;
+        tr_build_layer(b, layer, x, &buffers);
+        x = buffers.out;
+    }
+    b->layer = -1;
+    struct tr_op last = tr_build_template(b, TR_OP_LAST);
+    last.width = p->model.width;
+    struct tr_shape shape = {2, {p->seqs, p->model.width}};
+    int32_t x_last = tr_build_buffer(b, TR_BUF_ACTIVATION, TR_REGION_WORK, p->step.dtype, shape, "last");
+    struct tr_program_op *o = tr_build_op(b, last);
+    o->buffer[TR_LAST_X] = x;
+    o->buffer[TR_LAST_Y] = x_last;
+
+    int64_t tokens = p->seq_len;
+    p->seq_len = 1; /* from here on one token a sequence */
+    int32_t stats;
+    int32_t normed = tr_build_norm(b, x_last, TR_W_NORM_GAIN, TR_W_NORM_BIAS, -1, "norm", &stats);
+    struct tr_op head = tr_build_template(b, TR_OP_LINEAR);
+    head.in = p->model.width;
+    head.segments = 1;
+    head.out[0] = p->model.vocab;
+    head.quantum[0] = 1;
+    p->logits = tr_build_activation(b, TR_BUF_ACTIVATION, p->model.vocab, "logits");
+    struct tr_program_op *h = tr_build_op(b, head);
+    h->buffer[TR_LINEAR_X] = normed;
+    h->buffer[TR_LINEAR_W] = tr_build_weight(b, p->model.tied ? TR_W_WTE : TR_W_HEAD, -1);
+    h->buffer[TR_LINEAR_Y] = p->logits;
+    p->seq_len = tokens;
+    end_section(b, TR_SECTION_INFER);
+}
+
+static int32_t add_caches(struct tr_builder *b, int64_t capacity, const char *letter)
+{
+    struct tr_program *p = b->program;
+    int32_t first = p->buffer_count;
+    int64_t columns = (int64_t)p->model.kv_heads * p->model.head_dim;
+    for (int32_t layer = 0; layer < p->model.layers; layer++)
+        tr_build_buffer(b, TR_BUF_CACHE, TR_REGION_CACHE, p->step.dtype,
+                        (struct tr_shape){2, {p->seqs * capacity, columns}}, "h.%d.%s_cache", layer, letter);
+    return first;
+}
+
+enum tr_status tr_program_infer(struct tr_program *program, const struct tr_model_config *model, enum tr_dtype dtype,
+                                const struct tr_widths *widths, int64_t seqs, int64_t tokens, int64_t capacity,
+                                struct tr_machine machine, struct tr_err *err)
+{
+    struct tr_program p;
+    struct tr_builder b;
+    enum tr_status status = begin(&p, &b, model, err);
+    if (status != TR_OK)
+        goto free_program;
+    p.step = (struct tr_step_config){.dtype = dtype, .batch = seqs, .seq_len = tokens, .micro_batch = seqs,
+                                     .widths = {1, 1, widths->tensor, 1}};
+    status = check_step(model, &p.step, err);
+    if (status == TR_OK && (capacity < tokens || capacity > model->positions))
+        status = tr_fail(err, TR_BAD_INPUT, "%lld tokens of text are wanted; model %s has positions for %lld",
+                         (long long)capacity, model->name, (long long)model->positions);
+    if (status != TR_OK)
+        goto free_program;
+    p.seqs = seqs;
+    p.seq_len = tokens;
+    b.infer = true;
+    add_weights(&b);
+    add_rope_table(&b, capacity);
+    b.first_k_cache = add_caches(&b, capacity, "k");
+    b.first_v_cache = add_caches(&b, capacity, "v");
+    p.tokens = add_batch(&b, seqs, "tokens");
+    build_infer(&b);
+    status = finish(&b, machine, err);
+free_program:
+    if (status == TR_OK)
+        *program = p;
+    else
+        tr_program_free(&p);
+    return status;
+}
+
+void tr_program_free(struct tr_program *program)
+{
+    tr_weights_free(&program->weights);
+    free(program->buffer);
+    free(program->op);
+    free(program->schedule);
+    memset(program, 0, sizeof *program);
+}
+
+/* ---- sums over a program ------------------------------------------------------------------------------------------------ */
+
+uint32_t tr_program_op_present(const struct tr_program_op *op)
+{
+    uint32_t present = 0;
+    for (int i = 0; i < TR_OP_OPERANDS_MAX; i++)
+        if (op->buffer[i] >= 0)
+            present |= 1u << i;
+    return present;
+}
+
+struct tr_work tr_program_section_work(const struct tr_program *p, enum tr_section_kind section, int64_t position)
+{
+    struct tr_work sum = {0};
+    const struct tr_section *s = &p->section[section];
+    for (int32_t i = s->first_op; i < s->first_op + s->op_count; i++) {
+        struct tr_work work = tr_op_work(&p->op[i].op, tr_program_op_present(&p->op[i]), position);
+        sum.flop += work.flop;
+        sum.read_bytes += work.read_bytes;
+        sum.write_bytes += work.write_bytes;
+    }
+    return sum;
+}
+
+struct tr_work tr_program_step_work(const struct tr_program *p)
+{
+    struct tr_work section[TR_SECTION_COUNT], sum = {0};
+    for (int s = 0; s < TR_SECTION_COUNT; s++)
+        section[s] = tr_program_section_work(p, (enum tr_section_kind)s, 0);
+    for (int32_t i = 0; i < p->schedule_count; i++) {
+        const struct tr_work *work = &section[p->schedule[i].section];
+        sum.flop += work->flop;
+        sum.read_bytes += work->read_bytes;
+        sum.write_bytes += work->write_bytes;
+    }
+    return sum;
+}
+
+const char *tr_phase_name(enum tr_phase phase)
+{
+    static const char *const name[TR_PHASE_COUNT] = {"forward", "recompute", "backward", "reduce", "update", "eval"};
+    TR_ASSERT((int)phase >= 0 && phase < TR_PHASE_COUNT);
+    return name[phase];
+}
