@@ -16,8 +16,8 @@
  *
  * A number is digits with at most one point and an exponent, not negative; one space may stand before the unit. Units
  * are exact about case where case means something (b is a bit, B a byte; k M G T P E; Ki Mi ...). A wrong or missing
- * unit is an error whose sentence says what is accepted. Base units that are whole (bytes, counts) have an int64 reader, exact:
- * `1.5B` is 1500000000, `0.3B` of bytes is refused.
+ * unit is an error whose sentence says what is accepted. Base units that are whole (bytes, counts) have an int64
+ * reader, exact: the count `1.5B` is 1500000000; `0.3B` of bytes is refused.
  *
  * Printing gives 3 to 4 significant digits and the largest prefix that keeps the number at 1 or above ("79.4 GiB",
  * "1.5 h", "124 M"). What is printed reads back, and prints the same again. Same bytes on every machine. */
