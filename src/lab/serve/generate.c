@@ -1,0 +1,121 @@
+#include "lab/serve/serve.h"
+
+#include "base/num.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { PROMPT_CHUNK = 256 }; /* tokens of a prompt at a time: bounds the memory of its activations */
+
+enum tr_status tr_generator_open(struct tr_generator *generator, const struct tr_model_config *model,
+                                 const struct tr_widths *widths, int64_t capacity, struct tr_machine machine,
+                                 const struct tr_exec *weights, struct tr_err *err)
+{
+    struct tr_generator g = {.model = *model, .machine = machine, .widths = *widths, .capacity = capacity};
+    enum tr_status status = tr_program_infer(&g.program, model, TR_F32, widths, 1, 1, capacity, machine, err);
+    if (status != TR_OK)
+        return status;
+    g.history = calloc((size_t)capacity, sizeof *g.history);
+    g.scratch = calloc((size_t)model->vocab, sizeof *g.scratch);
+    g.kept_logits = calloc((size_t)model->vocab, sizeof *g.kept_logits);
+    *generator = g; /* the exec keeps the address of its program */
+    if (g.history == NULL || g.scratch == NULL || g.kept_logits == NULL)
+        status = tr_fail(err, TR_FAILED, "out of memory for a text of %lld tokens", (long long)capacity);
+    if (status == TR_OK)
+        status = tr_exec_open(&generator->exec, &generator->program, machine, weights, err);
+    if (status != TR_OK)
+        tr_generator_close(generator);
+    return status;
+}
+
+void tr_generator_close(struct tr_generator *generator)
+{
+    if (generator->exec.program != NULL)
+        tr_exec_close(&generator->exec);
+    tr_program_free(&generator->program);
+    free(generator->history);
+    free(generator->scratch);
+    free(generator->kept_logits);
+    memset(generator, 0, sizeof *generator);
+}
+
+void tr_generator_reset(struct tr_generator *generator)
+{
+    generator->length = 0;
+    generator->logits = NULL;
+}
+
+/* Many tokens at once, by a program of that length that lives for this call and borrows weights and cache. */
+static enum tr_status read_chunk(struct tr_generator *g, const int32_t *tokens, int64_t count, struct tr_err *err)
+{
+    struct tr_program program;
+    struct tr_exec exec;
+    enum tr_status status =
+        tr_program_infer(&program, &g->model, TR_F32, &g->widths, 1, count, g->capacity, g->machine, err);
+    if (status != TR_OK)
+        return status;
+    status = tr_exec_open(&exec, &program, g->machine, &g->exec, err);
+    if (status == TR_OK) {
+        memcpy(g->kept_logits, tr_exec_infer(&exec, tokens, g->length), (size_t)g->model.vocab * sizeof(float));
+        tr_exec_close(&exec);
+    }
+    tr_program_free(&program);
+    return status;
+}
+
+static enum tr_status read_fitting(struct tr_generator *g, const int32_t *tokens, int64_t count, struct tr_err *err)
+{
+    while (count > 0) {
+        int64_t chunk = tr_min_i64(count, PROMPT_CHUNK);
+        if (chunk == 1) {
+            memcpy(g->kept_logits, tr_exec_infer(&g->exec, tokens, g->length), (size_t)g->model.vocab * sizeof(float));
+        } else {
+            enum tr_status status = read_chunk(g, tokens, chunk, err);
+            if (status != TR_OK)
+                return status;
+        }
+        memmove(g->history + g->length, tokens, (size_t)chunk * sizeof *tokens);
+        g->logits = g->kept_logits;
+        g->length += chunk;
+        tokens += chunk;
+        count -= chunk;
+    }
+    return TR_OK;
+}
+
+/* Gives up the oldest tokens of a full cache. */
+static enum tr_status slide(struct tr_generator *g, struct tr_err *err)
+{
+    int64_t keep = g->capacity / 2;
+    const int32_t *newest = g->history + g->length - keep;
+    tr_generator_reset(g);
+    return read_fitting(g, newest, keep, err);
+}
+
+enum tr_status tr_generator_read(struct tr_generator *g, const int32_t *tokens, int64_t count, struct tr_err *err)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (tokens[i] < 0 || tokens[i] >= g->model.vocab)
+            return tr_fail(err, TR_BAD_INPUT, "token %d at position %lld: the vocabulary of %s is 0 to %lld", tokens[i],
+                           (long long)i, g->model.name, (long long)g->model.vocab - 1);
+    while (count > 0) {
+        if (g->length == g->capacity) {
+            enum tr_status status = slide(g, err);
+            if (status != TR_OK)
+                return status;
+        }
+        int64_t fitting = tr_min_i64(count, g->capacity - g->length);
+        enum tr_status status = read_fitting(g, tokens, fitting, err);
+        if (status != TR_OK)
+            return status;
+        tokens += fitting;
+        count -= fitting;
+    }
+    return TR_OK;
+}
+
+int32_t tr_generator_draw(struct tr_generator *g, const struct tr_sampling *sampling)
+{
+    TR_ASSERT(g->logits != NULL); /* a prompt of at least one token comes first */
+    return tr_sample(sampling, g->logits, g->model.vocab, g->drawn++, g->scratch);
+}

@@ -1,0 +1,48 @@
+/* Generation: a model and its keys and values, from a prompt to the next token, one sequence.
+ *
+ * The forward pass is that of training: the same operations, cut into a program for the prompt and one for single
+ * tokens that share weights and cache. A token's logits are therefore bit-equal to those that training would compute
+ * for the same text (context width 1), however the text was split into calls; a test says so.
+ */
+#ifndef TR_LAB_SERVE_SERVE_H
+#define TR_LAB_SERVE_SERVE_H
+
+#include "lab/model/exec.h"
+#include "lab/serve/sample.h"
+
+struct tr_generator {
+    struct tr_model_config model;
+    struct tr_machine machine;
+    struct tr_widths widths;
+    int64_t capacity;             /* positions that the cache holds */
+    int64_t length;               /* positions in it */
+    struct tr_program program;    /* one token at a time */
+    struct tr_exec exec;
+    int32_t *history;             /* [capacity] the tokens in the cache */
+    struct tr_candidate *scratch; /* [vocab] */
+    const float *logits;          /* [vocab] after the last token read; NULL before the first */
+    uint64_t drawn;               /* tokens drawn so far: the index of the next draw */
+    float *kept_logits;           /* [vocab]; owned */
+};
+
+/* Opens a generator for texts of up to `capacity` tokens. `weights` (NULL: none) is an exec of the same config whose
+ * weights are used as they are, for samples during training; without it the generator has its own, which the caller
+ * fills through tr_exec_weight(&generator->exec, index). Close with tr_generator_close. */
+TR_MUST_CHECK enum tr_status tr_generator_open(struct tr_generator *generator, const struct tr_model_config *model,
+                                               const struct tr_widths *widths, int64_t capacity,
+                                               struct tr_machine machine, const struct tr_exec *weights,
+                                               struct tr_err *err);
+void tr_generator_close(struct tr_generator *generator);
+
+/* Forgets the text (not the count of draws). */
+void tr_generator_reset(struct tr_generator *generator);
+
+/* Reads tokens: computes keys, values and the logits after the last one. When the cache is full, the oldest tokens are
+ * given up: the newest half is read again from position 0 and the text goes on. Token ids are checked. */
+TR_MUST_CHECK enum tr_status tr_generator_read(struct tr_generator *generator, const int32_t *tokens, int64_t count,
+                                               struct tr_err *err);
+
+/* Draws the next token from the logits; does not read it. */
+int32_t tr_generator_draw(struct tr_generator *generator, const struct tr_sampling *sampling);
+
+#endif
