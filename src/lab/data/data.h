@@ -1,0 +1,105 @@
+/* Training data: text becomes tokens, tokens become batches that any rank can compute for any step.
+ *
+ *     struct tr_data data;
+ *     struct tr_data_config config = {.path = "kjv.txt", .seq_len = 256, .batch = 32, .seed = 1, .val_fraction = 0.1};
+ *     tr_data_open(&data, &config, err)
+ *     tr_data_batch(&data, step, 0, 32, tokens, targets);
+ *     tr_data_close(&data);
+ *
+ * SOURCE   A file, or a folder: all its regular files, recursively, sorted by path as bytes; names that begin with a
+ *          point are skipped, empty files too, links to folders are not followed. Each file is a document. All of it is
+ *          read once into memory (a mapped file that somebody truncates would kill the run), and the SHA-256 of the
+ *          documents is kept, so that a resumed run can tell that its data are the same.
+ * TOKENS   Bytes: 256 of them and TR_TOKEN_END between documents, 257 in all.
+ * SPLIT    By position: the last val_fraction of the tokens is for validation; the cut moves back to the nearest line
+ *          end, when there is one within TR_DATA_CUT_SEARCH_BYTES.
+ * ORDER    A window is seq_len + 1 tokens: seq_len inputs and, one later, their targets. Windows of an epoch do not
+ *          overlap (but for the one token that is target here and input there). An epoch has `train_windows`, begins at
+ *          a shift drawn for it and leaves out fewer than 2 seq_len tokens; its order is a seeded permutation. The
+ *          window of row r of step s is a pure function of (seed, s * batch + r): nothing has to be replayed or saved.
+ *
+ * Attention sees across the border of documents inside a window: packing without it needs a mask that the attention
+ * operation does not have yet.
+ */
+#ifndef TR_LAB_DATA_DATA_H
+#define TR_LAB_DATA_DATA_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/sha256.h"
+
+#include <stdint.h>
+
+enum { TR_TOKEN_END = 256, TR_BYTE_VOCAB = 257 };
+
+enum {
+    TR_DATA_MAX_FILES = 1000000,
+    TR_DATA_MAX_DEPTH = 64,
+    TR_DATA_CUT_SEARCH_BYTES = 65536
+};
+#define TR_DATA_MAX_BYTES ((int64_t)1 << 40)
+
+struct tr_data_config {
+    const char *path;
+    int64_t seq_len;
+    int64_t batch;        /* sequences a step, over all ranks */
+    uint64_t seed;
+    double val_fraction;  /* 0 (no validation) .. 0.9 */
+    int64_t val_windows;  /* at most so many, spread evenly over the validation part; 0: all */
+};
+
+struct tr_data {
+    int64_t seq_len, batch;
+    uint64_t seed;
+
+    struct tr_slab slab;         /* the documents' bytes, one behind the other */
+    const uint8_t *bytes;
+    int64_t byte_count;
+    int64_t document_count;
+    const int64_t *document_end; /* in bytes, one per document */
+
+    int64_t token_count;         /* byte_count + document_count - 1 */
+    int64_t train_tokens;        /* [0, train_tokens) */
+    int64_t train_windows;       /* in an epoch */
+    int64_t val_tokens;          /* [train_tokens, token_count) */
+    int64_t val_windows;         /* that an evaluation uses; 0: no validation */
+    int64_t val_windows_all;
+    char sha256[TR_SHA256_HEX_BYTES]; /* over, for each document: its length (8 bytes, little-endian) and its bytes */
+
+    struct tr_arena arena;
+};
+
+/* TR_BAD_INPUT: missing, unreadable, empty, a device, a folder without files, too small for one window (says how much
+ * it needs). TR_FAILED: I/O error, more bytes than this machine's memory. Free with tr_data_close. */
+TR_MUST_CHECK enum tr_status tr_data_open(struct tr_data *data, const struct tr_data_config *config,
+                                          struct tr_err *err);
+void tr_data_close(struct tr_data *data); /* also right on a zeroed struct */
+
+/* Bytes on disk that tr_data_open would read, without reading them: for the memory check before anything is mapped. */
+TR_MUST_CHECK enum tr_status tr_data_measure(const char *path, int64_t *bytes, struct tr_err *err);
+
+/* Rows [first, first + count) of the batch of step `step` (counted from 0): tokens and targets [count, seq_len].
+ * Allocates nothing; from any thread. */
+void tr_data_batch(const struct tr_data *data, int64_t step, int64_t first, int64_t count, int32_t *tokens,
+                   int32_t *targets);
+
+/* Where the window of row `row` of step `step` begins, in tokens. tr_data_batch copies from there. */
+int64_t tr_data_window(const struct tr_data *data, int64_t step, int64_t row);
+
+/* Tokens [first, first + count) of the whole stream. */
+void tr_data_tokens(const struct tr_data *data, int64_t first, int64_t count, int32_t *tokens);
+
+struct tr_val_count {
+    int64_t targets; /* not -1 */
+    int64_t bytes;   /* of raw text that these targets stand for: what bits per byte divides by */
+};
+
+/* Validation windows [first, first + count), always the same ones in the same order. What lies beyond the last window,
+ * or beyond the end of the text in it, has token 0 and target -1. */
+struct tr_val_count tr_data_val_batch(const struct tr_data *data, int64_t first, int64_t count, int32_t *tokens,
+                                      int32_t *targets);
+
+/* Sum of losses in nats over `bytes` bytes of raw text. */
+double tr_bits_per_byte(double nats, int64_t bytes);
+
+#endif

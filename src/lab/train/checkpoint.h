@@ -1,0 +1,81 @@
+/* Checkpoints: nothing is lost, and nothing damaged is loaded.
+ *
+ * A checkpoint is a folder RUN/step-00000100 (the step after which it was taken) with
+ *     config.json            the model, as Hugging Face writes it
+ *     model.safetensors      weights, fp32, names and order of lab/model/weights.h
+ *     optimizer.safetensors  AdamW's moments: m.NAME and v.NAME
+ *     state.json             step, tokens, losses, the run's config, the SHA-256 of its data, the arithmetic id
+ *     manifest.json          size and SHA-256 of each of these files, and of each tensor
+ *
+ * Writing is atomic: all of it is written and synced in RUN/step-00000100.tmp, which is then renamed, and RUN synced.
+ * Whatever kills the program or fills the disk in between leaves the older checkpoints as they were. A folder that
+ * ends in .tmp or .old is never read.
+ *
+ * Reading trusts nothing: the manifest must be, byte for byte, what we would have written for its values; sizes, sums
+ * and headers must agree. A damaged checkpoint is refused with a sentence that names file, tensor and byte range.
+ */
+#ifndef TR_LAB_TRAIN_CHECKPOINT_H
+#define TR_LAB_TRAIN_CHECKPOINT_H
+
+#include "base/os.h"
+#include "base/text.h"
+#include "lab/train/hash.h"
+#include "lab/train/run_config.h"
+
+#include <stdint.h>
+
+struct tr_train_state {
+    int64_t step;            /* steps done */
+    int64_t tokens;          /* trained on so far */
+    int64_t skipped;         /* steps that were left out because loss or gradient was not finite */
+    int64_t skipped_in_row;  /* of these, up to now without a good one between */
+    double loss;             /* of the last step */
+    double first_val_loss, first_val_bpb; /* before training; NaN when there was no evaluation */
+    double val_loss, val_bpb;             /* the last ones */
+    double best_val_loss;
+    double train_s;          /* seconds spent in steps, all attempts */
+    char arithmetic[TR_ARITHMETIC_BYTES];
+    char data_sha256[TR_SHA256_HEX_BYTES];
+    struct tr_run_config config;
+};
+
+/* Writes RUN/step-N and then removes all but the newest keep_last checkpoints (0: keeps all). A checkpoint whose
+ * manifest or file sizes are wrong is not counted among those kept. The new one is never removed. */
+TR_MUST_CHECK enum tr_status tr_checkpoint_write(const char *run_folder, const struct tr_model_config *model,
+                                                 const struct tr_tensors *tensors, const struct tr_train_state *state,
+                                                 int64_t keep_last, struct tr_err *err);
+
+/* Reads and checks every byte of it. */
+TR_MUST_CHECK enum tr_status tr_checkpoint_verify(const char *path, struct tr_err *err);
+
+/* state.json alone, against the manifest's sum. */
+TR_MUST_CHECK enum tr_status tr_checkpoint_read_state(const char *path, struct tr_train_state *state,
+                                                      struct tr_err *err);
+
+/* The model of a checkpoint: config.json, against the manifest's sum. */
+TR_MUST_CHECK enum tr_status tr_checkpoint_read_model(const char *path, struct tr_model_config *model,
+                                                      struct tr_err *err);
+
+/* Weights, and moments where tensors->m and v are not NULL, into the arrays, verified while they are read. They must
+ * have exactly the names, order and shapes of tensors->weights. On failure the arrays' contents are undefined. */
+TR_MUST_CHECK enum tr_status tr_checkpoint_read(const char *path, const struct tr_tensors *tensors,
+                                                struct tr_err *err);
+
+/* The newest checkpoint of a run folder that verifies; sentences about newer ones that do not are added to `bad`, a
+ * line each. TR_NO: the folder holds no checkpoint at all. TR_BAD_INPUT: it does, but none of them is good. */
+TR_MUST_CHECK enum tr_status tr_checkpoint_find_latest(const char *run_folder, char path[TR_PATH_BYTES],
+                                                       struct tr_text *bad, struct tr_err *err);
+
+/* What a user may name: a checkpoint folder (returned as it is) or a run folder (its newest checkpoint, verified or
+ * not). TR_BAD_INPUT when it is neither. */
+TR_MUST_CHECK enum tr_status tr_checkpoint_resolve(const char *path, char out[TR_PATH_BYTES], struct tr_err *err);
+
+/* Steps of the checkpoints in a run folder, ascending, in `arena`; an absent folder has none. */
+TR_MUST_CHECK enum tr_status tr_checkpoint_list(const char *run_folder, struct tr_arena *arena, int64_t **steps,
+                                                int64_t *count, struct tr_err *err);
+
+/* RUN/step-00000100 */
+TR_MUST_CHECK enum tr_status tr_checkpoint_path(const char *run_folder, int64_t step, char path[TR_PATH_BYTES],
+                                                struct tr_err *err);
+
+#endif

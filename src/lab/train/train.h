@@ -1,0 +1,89 @@
+/* The trainer: from a config to a trained model, whatever happens on the way.
+ *
+ * tr_train does the whole run: reads the data, builds the step program, refuses what does not fit, takes the run
+ * folder, initialises or resumes, and loops: batch, gradients, update, metrics; with evaluation, samples and
+ * checkpoints in between. One step is a pure function of (config, data, weights, moments, step), so where a run was
+ * interrupted, and how often, cannot be seen in its result.
+ *
+ * A run folder holds
+ *     lock           held while a trainer runs; a second one is refused
+ *     config.yaml    the effective config
+ *     metrics.jsonl  one JSON object a line, flushed each step. "kind":
+ *                      "step"  step, steps, tokens, loss, grad_norm, lr, step_s, tok_s, mfu, memory_bytes (peak of the
+ *                              process), skipped, eta_s; "skipped_now": true when this step was left out
+ *                      "eval"  step, tokens, val_loss, val_bpb, windows, bytes, eval_s
+ *                    After a resume the lines of steps that are done again are dropped first: steps ascend.
+ *     events.jsonl   one JSON object a line: "time" (UTC), "step", "event" (start, resume, bad_checkpoint, changed,
+ *                    save, skip, interrupt, finish, fail), "text"
+ *     samples.txt    "== step N ==" and the text, one after the other
+ *     profile.json   at each save: where time and memory go (below)
+ *     step-*         checkpoints (checkpoint.h)
+ *
+ * profile.json: {"steps", "train_s", "flop_per_token", "peak_flop_s", "threads", "isa", "arithmetic", "parameters",
+ *     "memory": {"planned_bytes", "peak_bytes", "by_kind": {"weight": bytes, ...}},
+ *     "ops": [{"phase", "op", "calls", "time_s", "flop", "bytes"}, ...]}
+ *
+ * MFU = tokens/s * tr_model_flop_per_token / peak, with the peak measured on this machine (silicon/chip/peak.h) for
+ * the threads in use.
+ *
+ * Memory: everything is mapped before the first step; a step after the first allocates nothing.
+ *
+ * Status, which is the exit code: TR_OK when all steps are done. TR_BAD_INPUT: config, data, run folder or checkpoint
+ * cannot be right. TR_FAILED: disk full, out of memory, too many steps that were not finite; also interrupted, after
+ * the step was finished and saved: the same command goes on from there.
+ */
+#ifndef TR_LAB_TRAIN_TRAIN_H
+#define TR_LAB_TRAIN_TRAIN_H
+
+#include "base/err.h"
+#include "base/text.h"
+#include "lab/model/exec.h"
+#include "lab/train/checkpoint.h"
+#include "lab/train/run_config.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+enum tr_resume_kind {
+    TR_RESUME_AUTO,  /* from the newest good checkpoint of the run folder; from the beginning when it has none */
+    TR_RESUME_NEVER, /* from the beginning; the run folder must not hold a checkpoint (nothing is overwritten) */
+    TR_RESUME_FROM   /* from the checkpoint at resume_path, into this run's folder */
+};
+
+/* Text that the model writes at this moment, appended to `out`. May allocate. */
+typedef enum tr_status tr_train_sample_fn(void *context, struct tr_exec *exec, const struct tr_run_config *config,
+                                          int64_t step, struct tr_text *out, struct tr_err *err);
+
+/* For tests: called after the gradients of a step, may change their result (a fault). */
+typedef void tr_train_fault_fn(void *context, struct tr_exec *exec, int64_t step, struct tr_step_result *result);
+
+struct tr_train_options {
+    enum tr_resume_kind resume;
+    const char *resume_path;
+    FILE *log;                          /* progress and log lines; NULL: silent */
+    const volatile sig_atomic_t *stop;  /* not 0: the number of the signal that asks to save and stop; NULL: never */
+    double peak_flop_s;                 /* 0: measured at start */
+    tr_train_sample_fn *sample;         /* NULL: no samples */
+    void *sample_context;
+    tr_train_fault_fn *fault;
+    void *fault_context;
+    bool dry_run;                       /* checks everything, reports the plan to log, writes nothing */
+};
+
+struct tr_train_result {
+    struct tr_train_state state;
+    char run_folder[TR_PATH_BYTES];
+    char checkpoint[TR_PATH_BYTES];   /* the last one; "" when there is none */
+    char hash[TR_SHA256_HEX_BYTES];   /* when all steps are done; else "" */
+    int64_t resumed_at;               /* step; 0: from the beginning */
+    int64_t parameters, memory_planned_bytes, memory_peak_bytes;
+    double tok_s, mfu, peak_flop_s;   /* mean over this attempt, without its first step */
+    struct tr_text last_sample;       /* owned by the caller */
+};
+
+/* `config` as read; it is resolved inside. *result is filled as far as the run came, also when it failed; free
+ * result->last_sample in any case. */
+TR_MUST_CHECK enum tr_status tr_train(const struct tr_run_config *config, const struct tr_train_options *options,
+                                      struct tr_train_result *result, struct tr_err *err);
+
+#endif
