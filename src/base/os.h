@@ -109,6 +109,7 @@ int tr_terminal_columns(int fd); /* 80 when unknown */
 
 /* --- this machine --- */
 
+/* Limits of control groups are read in their version 2 form (/sys/fs/cgroup/.../cpu.max, memory.max). */
 int tr_cores_usable(void);              /* by affinity and by the cgroup's quota (rounded up), at least 1 */
 int64_t tr_memory_resident_bytes(void); /* of this process now; 0 when unknown */
 int64_t tr_memory_peak_bytes(void);     /* its highest so far; 0 when unknown */

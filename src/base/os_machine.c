@@ -1,0 +1,158 @@
+/* Clocks, terminals, and what this machine lets us have. */
+#define _GNU_SOURCE /* sched_getaffinity */
+#include "base/os.h"
+
+#include "base/num.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+static double seconds(clockid_t clock)
+{
+    struct timespec now;
+    int failed = clock_gettime(clock, &now);
+    TR_ASSERT(!failed);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+double tr_clock_s(void)
+{
+    return seconds(CLOCK_MONOTONIC);
+}
+
+double tr_wall_s(void)
+{
+    return seconds(CLOCK_REALTIME);
+}
+
+const char *tr_date(double wall_s, char buf[TR_DATE_BYTES])
+{
+    /* Years 1 to 9999: what fits the form, and what gmtime can do. */
+    if (!(wall_s >= -62135596800.0 && wall_s < 253402300800.0)) {
+        strcpy(buf, "unknown");
+        return buf;
+    }
+    time_t whole = (time_t)wall_s;
+    if ((double)whole > wall_s)
+        whole--;
+    struct tm utc;
+    gmtime_r(&whole, &utc);
+    strftime(buf, TR_DATE_BYTES, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    return buf;
+}
+
+bool tr_is_terminal(int fd)
+{
+    const char *kind = getenv("TERM");
+    return isatty(fd) && (!kind || strcmp(kind, "dumb") != 0);
+}
+
+int tr_terminal_columns(int fd)
+{
+    struct winsize size;
+    if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        return size.ws_col;
+    return 80;
+}
+
+/* The beginning of a small file of the kernel, "" when there is none. No allocation: this runs inside train steps. */
+static void read_small(const char *path, char *buf, size_t bytes)
+{
+    buf[0] = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    ssize_t got = read(fd, buf, bytes - 1);
+    buf[got > 0 ? got : 0] = 0;
+    close(fd);
+}
+
+/* The limits of our control group stand in its folder and in all folders above; inside a container the root is often
+ * already ours. Calls `visit` with each file that is named `name`, innermost first. */
+static void visit_cgroup(const char *name, void (*visit)(const char *text, void *to), void *to)
+{
+    char groups[4096], path[TR_PATH_BYTES], text[128];
+    read_small("/proc/self/cgroup", groups, sizeof groups);
+    char *group = strstr(groups, "0::/"); /* version 2 */
+    if (!group)
+        return;
+    group += 3;
+    group[strcspn(group, "\n")] = 0;
+    for (;;) {
+        snprintf(path, sizeof path, "/sys/fs/cgroup%s/%s", group, name);
+        read_small(path, text, sizeof text);
+        if (text[0])
+            visit(text, to);
+        char *slash = strrchr(group, '/');
+        if (!slash || !group[0])
+            return;
+        *slash = 0;
+    }
+}
+
+static void visit_cpu_max(const char *text, void *to)
+{
+    double quota, period, *cores = to;
+    if (sscanf(text, "%lf %lf", &quota, &period) == 2 && period > 0 && quota / period < *cores)
+        *cores = quota / period;
+}
+
+int tr_cores_usable(void)
+{
+    double cores = 1;
+    cpu_set_t *set = NULL;
+    /* More than CPU_SETSIZE cores need a larger set; the kernel says EINVAL until it is large enough. */
+    for (int room = CPU_SETSIZE; room <= 64 * CPU_SETSIZE; room *= 2) {
+        set = CPU_ALLOC((size_t)room);
+        if (!set)
+            break;
+        if (sched_getaffinity(0, CPU_ALLOC_SIZE((size_t)room), set) == 0) {
+            cores = CPU_COUNT_S(CPU_ALLOC_SIZE((size_t)room), set);
+            CPU_FREE(set);
+            break;
+        }
+        CPU_FREE(set);
+    }
+    visit_cgroup("cpu.max", visit_cpu_max, &cores);
+    int whole = (int)cores;
+    whole += whole < cores;
+    return whole < 1 ? 1 : whole;
+}
+
+int64_t tr_memory_resident_bytes(void)
+{
+    char text[128];
+    long long total, resident;
+    read_small("/proc/self/statm", text, sizeof text);
+    if (sscanf(text, "%lld %lld", &total, &resident) != 2)
+        return 0;
+    return resident * sysconf(_SC_PAGESIZE);
+}
+
+int64_t tr_memory_peak_bytes(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) ? 0 : (int64_t)usage.ru_maxrss * 1024;
+}
+
+static void visit_memory_max(const char *text, void *to)
+{
+    long long limit;
+    int64_t *bytes = to;
+    if (sscanf(text, "%lld", &limit) == 1 && limit < *bytes) /* "max" is no number */
+        *bytes = limit;
+}
+
+int64_t tr_memory_usable_bytes(void)
+{
+    int64_t bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    visit_cgroup("memory.max", visit_memory_max, &bytes);
+    return bytes;
+}
