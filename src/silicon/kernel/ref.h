@@ -56,6 +56,21 @@ static inline float tr_tree_of(tr_part_fn *part, void *context, int64_t begin, i
     return left + tr_tree_of(part, context, middle, end);
 }
 
+/* The same where a part may have nothing to sum (false): it is skipped, the other side stands as it is. */
+typedef bool tr_maybe_part_fn(void *context, int64_t part, float *sum);
+
+static inline bool tr_tree_of_present(tr_maybe_part_fn *part, void *context, int64_t begin, int64_t end, float *sum)
+{
+    if (end - begin == 1)
+        return part(context, begin, sum);
+    int64_t middle = begin + tr_tree_split(end - begin);
+    float left = 0.0f, right = 0.0f;
+    bool has_left = tr_tree_of_present(part, context, begin, middle, &left);
+    bool has_right = tr_tree_of_present(part, context, middle, end, &right);
+    *sum = has_left && has_right ? left + right : has_left ? left : right;
+    return has_left || has_right;
+}
+
 /* What a loop has done; added to call->count once a row or so. */
 struct tr_tally {
     int64_t flop, read_bytes, write_bytes;

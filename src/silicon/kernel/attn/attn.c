@@ -1,8 +1,8 @@
 #include "silicon/kernel/attn/attn.h"
 
 const struct tr_kernel tr_attn_kernels[] = {
-    {.kind = TR_OP_ATTN, .isa = TR_ISA_REF, .act = TR_F32, .run = tr_attn_ref},
-    {.kind = TR_OP_ATTN, .isa = TR_ISA_REF, .act = TR_BF16, .run = tr_attn_ref},
+    {.kind = TR_OP_ATTN, .isa = TR_ISA_REF, .act = TR_F32, .run = tr_attn_ref, .workspace = tr_attn_ref_workspace},
+    {.kind = TR_OP_ATTN, .isa = TR_ISA_REF, .act = TR_BF16, .run = tr_attn_ref, .workspace = tr_attn_ref_workspace},
     {.kind = TR_OP_ATTN_BWD, .isa = TR_ISA_REF, .act = TR_F32, .run = tr_attn_bwd_ref,
      .workspace = tr_attn_bwd_ref_workspace},
     {.kind = TR_OP_ATTN_BWD, .isa = TR_ISA_REF, .act = TR_BF16, .run = tr_attn_bwd_ref,
