@@ -1,4 +1,9 @@
-/* The element-wise activations: GELU and SwiGLU. */
+/* The element-wise activations, functions of fn.h on fp32, rounded at the store. All operands [T, width].
+ *
+ *     GELU        y = gelu(x), the tanh form            GELU_BWD    dx = dy * gelu'(x)
+ *     SWIGLU      y = silu(gate) * up                   SWIGLU_BWD  dgate = dy up silu'(gate), dup = dy silu(gate)
+ *
+ * Outputs may be the buffers of inputs (the same element is read before it is written). */
 #ifndef TR_SILICON_KERNEL_ACT_H
 #define TR_SILICON_KERNEL_ACT_H
 

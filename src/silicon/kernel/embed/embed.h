@@ -1,4 +1,12 @@
-/* Rows of tables: the token and position embeddings, the last token of a sequence, the rows of a KV cache. */
+/* Rows of tables: token and position embeddings, the last token of a sequence, the rows of a KV cache.
+ *
+ *     EMBED      y[t] = wte[token[t]] (+ wpe[position])      one fp32 addition, rounded once; without wpe a copy
+ *     EMBED_BWD  dwte[leaf, token[t]] += dy[t], dwpe[position] += dy[t]
+ *     LAST       y[s] = x[last token of sequence s]
+ *     KV_APPEND  cache[s, values->position + i] = x[s, i]
+ *
+ * The position of the token at index i of its sequence is values->position + i, a row of wpe. Tokens must lie in
+ * [0, vocab): checking what comes from outside is the caller's. */
 #ifndef TR_SILICON_KERNEL_EMBED_H
 #define TR_SILICON_KERNEL_EMBED_H
 

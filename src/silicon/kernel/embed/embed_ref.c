@@ -1,21 +1,94 @@
+/* The meaning of EMBED, EMBED_BWD, LAST and KV_APPEND. */
 #include "silicon/kernel/embed/embed.h"
+#include "silicon/kernel/ref.h"
+
+static int64_t token_at(const struct tr_call *call, int operand, int64_t t)
+{
+    int64_t token = ((const int32_t *)call->operand[operand])[t];
+    TR_ASSERT(token >= 0 && token < call->op->vocab);
+    return token;
+}
 
 void tr_embed_ref(const struct tr_call *call)
 {
-    TR_ASSERT(call == NULL); /* not written yet */
+    const struct tr_op *op = call->op;
+    const void *wte = call->operand[TR_EMBED_WTE], *wpe = call->operand[TR_EMBED_WPE];
+    struct tr_tally tally = {0};
+    for (int64_t t = 0; t < op->seqs * op->seq_len; t++) {
+        int64_t token = token_at(call, TR_EMBED_TOKENS, t), index = t % op->seq_len;
+        int64_t position = call->values->position + index;
+        TR_ASSERT(wpe == NULL || (position >= 0 && position < op->positions));
+        tally.read_bytes += (int64_t)sizeof(int32_t);
+        for (int64_t c = 0; c < op->width; c++) {
+            float y = tr_load(wte, op->weight, token * op->width + c);
+            if (wpe != NULL)
+                y = y + tr_load(wpe, op->weight, position * op->width + c);
+            tr_store(call->operand[TR_EMBED_Y], op->act, t * op->width + c, y);
+            tally.read_bytes += (wpe != NULL && t < op->seq_len ? 2 : 1) * tr_dtype_bytes(op->weight);
+            tally.write_bytes += tr_dtype_bytes(op->act);
+        }
+    }
+    tr_tally_add(call, &tally);
+}
+
+/* One channel: every token of the leaf in order. */
+static void embed_bwd_channel(const struct tr_call *call, int64_t c)
+{
+    const struct tr_op *op = call->op;
+    float *dwte = call->operand[TR_EMBED_BWD_DWTE], *dwpe = call->operand[TR_EMBED_BWD_DWPE];
+    struct tr_tally tally = {0};
+    for (int64_t leaf = 0; leaf < tr_op_leaves(op, TR_EMBED_BWD_DWTE); leaf++) {
+        struct tr_range tokens = tr_op_leaf_tokens(op, TR_EMBED_BWD_DWTE, leaf);
+        for (int64_t s = 0; s < op->seqs; s++) {
+            for (int64_t i = tokens.first; i < tokens.last; i++) {
+                int64_t t = s * op->seq_len + i;
+                int64_t token = token_at(call, TR_EMBED_BWD_TOKENS, t);
+                float dy = tr_load(call->operand[TR_EMBED_BWD_DY], op->act, t * op->width + c);
+                float *sum = dwte + (leaf * op->vocab + token) * op->width + c;
+                *sum = *sum + dy;
+                tally.read_bytes += (c == 0 ? (int64_t)sizeof(int32_t) : 0) + tr_dtype_bytes(op->act) + 4;
+                tally.write_bytes += 4;
+                if (dwpe == NULL)
+                    continue;
+                TR_ASSERT(call->values->position + i < op->positions);
+                sum = dwpe + (call->values->position + i) * op->width + c;
+                *sum = *sum + dy;
+                tally.read_bytes += s == 0 ? 4 : 0;
+                tally.write_bytes += s == op->seqs - 1 ? 4 : 0;
+            }
+        }
+    }
+    tr_tally_add(call, &tally);
 }
 
 void tr_embed_bwd_ref(const struct tr_call *call)
 {
-    TR_ASSERT(call == NULL); /* not written yet */
+#pragma omp parallel for num_threads(call->threads)
+    for (int64_t c = 0; c < call->op->width; c++)
+        embed_bwd_channel(call, c);
+}
+
+/* Copies one row of `width` elements, bits as they are. */
+static void copy_row(const struct tr_call *call, int from, int64_t from_row, int to, int64_t to_row)
+{
+    int64_t bytes = call->op->width * tr_dtype_bytes(call->op->act);
+    memcpy((char *)call->operand[to] + to_row * bytes, (const char *)call->operand[from] + from_row * bytes,
+           (size_t)bytes);
+    tr_count_add(call->count, 0, bytes, bytes);
 }
 
 void tr_last_ref(const struct tr_call *call)
 {
-    TR_ASSERT(call == NULL); /* not written yet */
+    for (int64_t s = 0; s < call->op->seqs; s++)
+        copy_row(call, TR_LAST_X, (s + 1) * call->op->seq_len - 1, TR_LAST_Y, s);
 }
 
 void tr_kv_append_ref(const struct tr_call *call)
 {
-    TR_ASSERT(call == NULL); /* not written yet */
+    const struct tr_op *op = call->op;
+    int64_t position = call->values->position;
+    TR_ASSERT(position >= 0 && position + op->seq_len <= op->positions);
+    for (int64_t s = 0; s < op->seqs; s++)
+        for (int64_t i = 0; i < op->seq_len; i++)
+            copy_row(call, TR_KV_APPEND_X, s * op->seq_len + i, TR_KV_APPEND_CACHE, s * op->positions + position + i);
 }

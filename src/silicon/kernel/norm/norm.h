@@ -1,4 +1,12 @@
-/* LayerNorm and RMSNorm, over the width of a token or of each of its heads. */
+/* LayerNorm and RMSNorm (TR_OP_RMS) of rows of `width` elements; a token has `heads` rows: 1 for an ordinary norm, the
+ * heads for norms of queries and keys.
+ *
+ *     NORM      y = (x - mean) * rstd * gain + bias, stats [rows, 2] = (mean, rstd); RMS: x * rstd * gain, mean 0
+ *     NORM_BWD  dx from dy (added to dx with TR_OP_ADD_DX); dgain += dy * xhat, dbias += dy, accumulators
+ *               [leaves, width] in fp32
+ *
+ * Leaves are context parts (outer) times parts (inner); `part` cuts the tokens of a context part (heads = 1: sequence
+ * parts) or the heads. bias and dbias are optional. */
 #ifndef TR_SILICON_KERNEL_NORM_H
 #define TR_SILICON_KERNEL_NORM_H
 

@@ -1,4 +1,14 @@
-/* What happens to gradients once a step: joins, norm, clipping, AdamW; and the loss. */
+/* What happens to gradients once a lane and once a step, and the loss. All fp32.
+ *
+ *     ZERO      dst = +0
+ *     FOLD      leaves [context parts * parts, count] -> leaf 0, the tree over context parts of the trees over parts;
+ *               the other leaves are undefined after it
+ *     JOIN      dst = dst + src
+ *     LOSS_SUM  values->loss_sum += exact sum of loss [T]     GRAD_SQ  values->grad_sq += exact sum of grad^2
+ *     CLIP      values->grad_norm and values->clip_factor from values->grad_sq and values->clip_norm
+ *     ADAMW     w, m, v from grad * values->clip_factor (Loshchilov and Hutter 2019); decay with TR_OP_DECAY
+ *
+ * GRAD_SQ, CLIP and LOSS_SUM write to call->values: one at a time. */
 #ifndef TR_SILICON_KERNEL_UPDATE_H
 #define TR_SILICON_KERNEL_UPDATE_H
 

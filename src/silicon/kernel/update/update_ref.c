@@ -1,36 +1,117 @@
+/* The meaning of ZERO, FOLD, JOIN, LOSS_SUM, GRAD_SQ, CLIP and ADAMW. */
+#include "silicon/kernel/ref.h"
 #include "silicon/kernel/update/update.h"
+#include "silicon/op/exact.h"
+
+static const int64_t float_bytes = (int64_t)sizeof(float);
 
 void tr_zero_ref(const struct tr_call *call)
 {
-    TR_ASSERT(call == NULL); /* not written yet */
+    struct tr_tally tally = {0};
+    for (int64_t i = 0; i < call->op->count; i++) {
+        ((float *)call->operand[TR_ZERO_DST])[i] = 0.0f;
+        tally.write_bytes += float_bytes;
+    }
+    tr_tally_add(call, &tally);
+}
+
+/* Element i of the leaves: the tree over context parts of the trees over parts. */
+struct fold {
+    const struct tr_call *call;
+    int64_t element, context;
+    struct tr_tally tally;
+};
+
+static float fold_leaf(void *context, int64_t part)
+{
+    struct fold *fold = context;
+    const struct tr_op *op = fold->call->op;
+    int64_t leaf = fold->context * op->part.parts + part;
+    fold->tally.read_bytes += float_bytes;
+    return ((const float *)fold->call->operand[TR_FOLD_LEAVES])[leaf * op->count + fold->element];
+}
+
+static float fold_context(void *context, int64_t context_part)
+{
+    struct fold *fold = context;
+    fold->context = context_part;
+    return tr_tree_of(fold_leaf, fold, 0, fold->call->op->part.parts);
 }
 
 void tr_fold_ref(const struct tr_call *call)
 {
-    TR_ASSERT(call == NULL); /* not written yet */
+    const struct tr_op *op = call->op;
+    struct fold fold = {.call = call};
+    if ((int64_t)op->context.parts * op->part.parts == 1)
+        return;
+    for (fold.element = 0; fold.element < op->count; fold.element++) {
+        float sum = tr_tree_of(fold_context, &fold, 0, op->context.parts);
+        ((float *)call->operand[TR_FOLD_LEAVES])[fold.element] = sum;
+        fold.tally.write_bytes += float_bytes;
+    }
+    tr_tally_add(call, &fold.tally);
 }
 
 void tr_join_ref(const struct tr_call *call)
 {
-    TR_ASSERT(call == NULL); /* not written yet */
+    float *dst = call->operand[TR_JOIN_DST];
+    const float *src = call->operand[TR_JOIN_SRC];
+    struct tr_tally tally = {0};
+    for (int64_t i = 0; i < call->op->count; i++) {
+        dst[i] = dst[i] + src[i];
+        tally.read_bytes += 2 * float_bytes;
+        tally.write_bytes += float_bytes;
+    }
+    tr_tally_add(call, &tally);
+}
+
+static void add_exact(const struct tr_call *call, struct tr_exact *sum, const float *x, int64_t n)
+{
+    tr_exact_add(sum, x, n);
+    tr_count_add(call->count, 0, n * float_bytes, 0);
 }
 
 void tr_loss_sum_ref(const struct tr_call *call)
 {
-    TR_ASSERT(call == NULL); /* not written yet */
+    TR_ASSERT(call->values->loss_sum->kind == TR_EXACT_VALUES);
+    add_exact(call, call->values->loss_sum, call->operand[TR_LOSS_SUM_LOSS], call->op->seqs * call->op->seq_len);
 }
 
 void tr_grad_sq_ref(const struct tr_call *call)
 {
-    TR_ASSERT(call == NULL); /* not written yet */
+    TR_ASSERT(call->values->grad_sq->kind == TR_EXACT_SQUARES);
+    add_exact(call, call->values->grad_sq, call->operand[TR_GRAD_SQ_GRAD], call->op->count);
 }
 
 void tr_clip_ref(const struct tr_call *call)
 {
-    TR_ASSERT(call == NULL); /* not written yet */
+    struct tr_step_values *values = call->values;
+    double norm = sqrt(tr_exact_value(values->grad_sq));
+    double limit = (double)values->clip_norm;
+    values->grad_norm = norm;
+    values->clip_factor = limit == 0.0 || norm <= limit ? 1.0f : (float)(limit / norm);
 }
 
 void tr_adamw_ref(const struct tr_call *call)
 {
-    TR_ASSERT(call == NULL); /* not written yet */
+    const struct tr_op *op = call->op;
+    const struct tr_step_values *v = call->values;
+    float *weight = call->operand[TR_ADAMW_W], *moment1 = call->operand[TR_ADAMW_M];
+    float *moment2 = call->operand[TR_ADAMW_V];
+    const float *grad = call->operand[TR_ADAMW_GRAD];
+    float rest1 = 1.0f - v->beta1, rest2 = 1.0f - v->beta2;
+    float keep = 1.0f - v->lr * v->weight_decay;
+    struct tr_tally tally = {0};
+    for (int64_t i = 0; i < op->count; i++) {
+        float g = grad[i] * v->clip_factor;
+        float m = fmaf(v->beta1, moment1[i], rest1 * g);
+        float s = fmaf(v->beta2, moment2[i], rest2 * (g * g));
+        float u = (m * v->bias1) / (sqrtf(s * v->bias2) + v->eps);
+        weight[i] = fmaf(-v->lr, u, op->flags & TR_OP_DECAY ? weight[i] * keep : weight[i]);
+        moment1[i] = m;
+        moment2[i] = s;
+        tally.read_bytes += 4 * float_bytes;
+        tally.write_bytes += 3 * float_bytes;
+    }
+    tr_tally_add(call, &tally);
 }
