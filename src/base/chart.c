@@ -1,0 +1,275 @@
+#include "base/chart.h"
+
+#include "base/err.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { WIDTH = 720, HEIGHT = 260, LEFT = 62, RIGHT = 16, TOP = 12, BOTTOM = 40, TICKS_MAX = 24 };
+enum { BAR_WIDTH = 720, BAR_ROW = 24, BAR_LABEL = 150, BAR_NOTE = 230 };
+
+struct bounds {
+    double x0, x1, y0, y1;
+    bool any;
+};
+
+struct frame {
+    struct bounds data;
+    double y_tick, x_tick;
+};
+
+double tr_chart_tick(double range, int wanted)
+{
+    if (!(range > 0.0) || wanted < 1)
+        return 1.0;
+    double rough = range / wanted, power = 1.0;
+    for (int i = 0; i < 400 && power > rough; i++)
+        power /= 10.0;
+    for (int i = 0; i < 400 && power * 10.0 <= rough; i++)
+        power *= 10.0;
+    double lead = rough / power;
+    return power * (lead <= 1.0 ? 1.0 : lead <= 2.0 ? 2.0 : lead <= 5.0 ? 5.0 : 10.0);
+}
+
+static void include(struct bounds *b, double x, double y)
+{
+    if (!isfinite(x) || !isfinite(y))
+        return;
+    if (!b->any) {
+        *b = (struct bounds){x, x, y, y, true};
+        return;
+    }
+    b->x0 = fmin(b->x0, x);
+    b->x1 = fmax(b->x1, x);
+    b->y0 = fmin(b->y0, y);
+    b->y1 = fmax(b->y1, y);
+}
+
+static void widen(double *low, double *high)
+{
+    if (*high > *low)
+        return;
+    double half = *low != 0.0 ? fabs(*low) * 0.05 : 0.5;
+    *low -= half;
+    *high += half;
+}
+
+static struct frame make_frame(const struct tr_chart *chart)
+{
+    struct frame f = {.data = {.any = false}};
+    for (int s = 0; s < chart->series_count; s++)
+        for (int64_t i = 0; i < chart->series[s].count; i++)
+            include(&f.data, chart->series[s].x[i], chart->series[s].y[i]);
+    if (!f.data.any)
+        return f;
+    if (chart->from_zero)
+        f.data.y0 = fmin(0.0, f.data.y0);
+    widen(&f.data.x0, &f.data.x1);
+    widen(&f.data.y0, &f.data.y1);
+    f.y_tick = tr_chart_tick(f.data.y1 - f.data.y0, 5);
+    f.x_tick = tr_chart_tick(f.data.x1 - f.data.x0, 7);
+    f.data.y0 = floor(f.data.y0 / f.y_tick) * f.y_tick;
+    f.data.y1 = ceil(f.data.y1 / f.y_tick) * f.y_tick;
+    return f;
+}
+
+static double x_at(const struct frame *f, double x)
+{
+    return LEFT + (x - f->data.x0) / (f->data.x1 - f->data.x0) * (WIDTH - LEFT - RIGHT);
+}
+
+static double y_at(const struct frame *f, double y)
+{
+    return HEIGHT - BOTTOM - (y - f->data.y0) / (f->data.y1 - f->data.y0) * (HEIGHT - TOP - BOTTOM);
+}
+
+/* 12500 -> "12.5k": axis labels stay short. */
+static const char *tick_label(char buf[32], double value)
+{
+    double size = fabs(value);
+    if (size < 1e-300)
+        snprintf(buf, 32, "0");
+    else if (size >= 1e9)
+        snprintf(buf, 32, "%.4gG", value / 1e9);
+    else if (size >= 1e6)
+        snprintf(buf, 32, "%.4gM", value / 1e6);
+    else if (size >= 1e4)
+        snprintf(buf, 32, "%.4gk", value / 1e3);
+    else
+        snprintf(buf, 32, "%.4g", value);
+    return buf;
+}
+
+static void draw_axes(struct tr_text *out, const struct tr_chart *chart, const struct frame *f)
+{
+    char label[32];
+    int64_t first = (int64_t)ceil(f->data.y0 / f->y_tick - 1e-9);
+    for (int64_t i = first; i < first + TICKS_MAX && (double)i * f->y_tick <= f->data.y1 + 1e-9 * f->y_tick; i++) {
+        double y = y_at(f, (double)i * f->y_tick);
+        tr_text_printf(out, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT, WIDTH - RIGHT, y,
+                       y);
+        tr_text_printf(out, "<text class=\"tick\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>", LEFT - 8, y + 4.0,
+                       tick_label(label, (double)i * f->y_tick));
+    }
+    first = (int64_t)ceil(f->data.x0 / f->x_tick - 1e-9);
+    for (int64_t i = first; i < first + TICKS_MAX && (double)i * f->x_tick <= f->data.x1; i++)
+        tr_text_printf(out, "<text class=\"tick\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>",
+                       x_at(f, (double)i * f->x_tick), HEIGHT - BOTTOM + 17, tick_label(label, (double)i * f->x_tick));
+    tr_text_printf(out, "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>", LEFT, WIDTH - RIGHT,
+                   HEIGHT - BOTTOM, HEIGHT - BOTTOM);
+    tr_text_printf(out, "<text class=\"label\" x=\"%d\" y=\"%d\" text-anchor=\"end\">", WIDTH - RIGHT, HEIGHT - 6);
+    tr_text_append_html(out, chart->x_label);
+    tr_text_append(out, "</text>");
+}
+
+/* The mean of a bucket of a long series; a bucket without a finite value is a gap. */
+static bool bucket_mean(const struct tr_series *s, int64_t begin, int64_t end, double *x, double *y)
+{
+    double sum_x = 0.0, sum_y = 0.0;
+    int64_t n = 0;
+    for (int64_t i = begin; i < end; i++) {
+        if (!isfinite(s->x[i]) || !isfinite(s->y[i]))
+            continue;
+        sum_x += s->x[i];
+        sum_y += s->y[i];
+        n++;
+    }
+    if (n == 0)
+        return false;
+    *x = sum_x / (double)n;
+    *y = sum_y / (double)n;
+    return true;
+}
+
+static void draw_line(struct tr_text *out, const struct tr_series *s, int color, const struct frame *f)
+{
+    int64_t drawn = s->points || s->count < TR_CHART_POINTS ? s->count : TR_CHART_POINTS;
+    tr_text_printf(out, "<path class=\"line c%d\" d=\"", color);
+    bool pen_down = false;
+    for (int64_t i = 0; i < drawn; i++) {
+        double x, y;
+        bool there = bucket_mean(s, i * s->count / drawn, (i + 1) * s->count / drawn, &x, &y);
+        if (there)
+            tr_text_printf(out, "%c%.1f %.1f", pen_down ? 'L' : 'M', x_at(f, x), y_at(f, y));
+        pen_down = there;
+    }
+    tr_text_append(out, "\"/>");
+}
+
+static void draw_points(struct tr_text *out, const struct tr_series *s, int color, const struct frame *f)
+{
+    for (int64_t i = 0; i < s->count; i++) {
+        if (!isfinite(s->x[i]) || !isfinite(s->y[i]))
+            continue;
+        tr_text_printf(out, "<circle class=\"dot c%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\"><title>", color,
+                       x_at(f, s->x[i]), y_at(f, s->y[i]));
+        tr_text_append_html(out, s->name);
+        tr_text_printf(out, ": %.6g at %.6g</title></circle>", s->y[i], s->x[i]);
+    }
+}
+
+static void draw_legend(struct tr_text *out, const struct tr_chart *chart)
+{
+    if (chart->series_count < 2)
+        return;
+    tr_text_append(out, "<div class=\"legend\">");
+    for (int s = 0; s < chart->series_count; s++) {
+        tr_text_printf(out, "<span><i class=\"b%d\"></i>", s);
+        tr_text_append_html(out, chart->series[s].name);
+        tr_text_append(out, "</span>");
+    }
+    tr_text_append(out, "</div>");
+}
+
+static void draw_caption(struct tr_text *out, const char *title, const char *unit)
+{
+    tr_text_append(out, "<figure><figcaption>");
+    tr_text_append_html(out, title);
+    if (unit != NULL) {
+        tr_text_append(out, " <small>");
+        tr_text_append_html(out, unit);
+        tr_text_append(out, "</small>");
+    }
+    tr_text_append(out, "</figcaption>");
+}
+
+void tr_chart_lines(struct tr_text *out, const struct tr_chart *chart)
+{
+    TR_ASSERT(chart->series_count <= TR_CHART_COLORS);
+    struct frame f = make_frame(chart);
+    draw_caption(out, chart->title, chart->y_label);
+    if (!f.data.any) {
+        tr_text_append(out, "<p class=\"none\">no values</p></figure>\n");
+        return;
+    }
+    draw_legend(out, chart);
+    tr_text_printf(out, "<svg viewBox=\"0 0 %d %d\" role=\"img\">", WIDTH, HEIGHT);
+    draw_axes(out, chart, &f);
+    for (int s = 0; s < chart->series_count; s++) {
+        draw_line(out, &chart->series[s], s, &f);
+        if (chart->series[s].points)
+            draw_points(out, &chart->series[s], s, &f);
+    }
+    tr_text_append(out, "</svg></figure>\n");
+}
+
+static void draw_bar(struct tr_text *out, const struct tr_bar *bar, int row, double longest)
+{
+    double width = longest > 0.0 ? bar->value / longest * (BAR_WIDTH - BAR_LABEL - BAR_NOTE) : 0.0;
+    int y = row * BAR_ROW;
+    tr_text_printf(out, "<text class=\"barlabel\" x=\"%d\" y=\"%d\" text-anchor=\"end\">", BAR_LABEL - 8, y + 16);
+    tr_text_append_html(out, bar->label);
+    tr_text_printf(out, "</text><rect class=\"bar\" x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"2\"/>", BAR_LABEL,
+                   y + 4, fmax(width, 1.0), BAR_ROW - 8);
+    if (bar->note != NULL) {
+        tr_text_printf(out, "<text class=\"note\" x=\"%.1f\" y=\"%d\">", BAR_LABEL + width + 8.0, y + 16);
+        tr_text_append_html(out, bar->note);
+        tr_text_append(out, "</text>");
+    }
+}
+
+void tr_chart_bars(struct tr_text *out, const char *title, const struct tr_bar *bars, int count)
+{
+    double longest = 0.0;
+    for (int i = 0; i < count; i++)
+        longest = fmax(longest, bars[i].value);
+    draw_caption(out, title, NULL);
+    tr_text_printf(out, "<svg viewBox=\"0 0 %d %d\" role=\"img\">", BAR_WIDTH, count * BAR_ROW + 4);
+    for (int i = 0; i < count; i++)
+        draw_bar(out, &bars[i], i, longest);
+    tr_text_append(out, "</svg></figure>\n");
+}
+
+void tr_chart_style(struct tr_text *out)
+{
+    tr_text_append(out,
+        ":root{color-scheme:light dark;--bg:#fbfbf9;--card:#fff;--ink:#22262b;--soft:#6a7178;--grid:#e6e7e4;"
+        "--c0:#2563a8;--c1:#c4581a;--c2:#2d8659;--c3:#8a4fa3;--c4:#a8872a;--c5:#b03a5b}\n"
+        "@media(prefers-color-scheme:dark){:root{--bg:#15181c;--card:#1d2126;--ink:#e4e6e8;--soft:#969da5;--grid:#30353b;"
+        "--c0:#6ea8e6;--c1:#ef9157;--c2:#62c392;--c3:#c491db;--c4:#d9bb62;--c5:#e8799a}}\n"
+        "*{box-sizing:border-box}body{margin:0;background:var(--bg);color:var(--ink);"
+        "font:15px/1.5 system-ui,-apple-system,'Segoe UI',sans-serif}\n"
+        "main{max-width:1180px;margin:0 auto;padding:28px 20px 60px}h1{font-size:26px;margin:0}h2{font-size:18px;"
+        "margin:34px 0 10px}p.sub{color:var(--soft);margin:4px 0 20px}\n"
+        ".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(460px,100%),1fr));gap:16px}\n"
+        "figure{margin:0;background:var(--card);border:1px solid var(--grid);border-radius:8px;padding:14px 16px 8px}\n"
+        "figcaption{font-weight:600;margin-bottom:4px}figcaption small,.legend,.none{color:var(--soft);font-weight:400}\n"
+        "svg{width:100%;height:auto;display:block}.grid{stroke:var(--grid)}.axis{stroke:var(--soft)}\n"
+        "svg text{fill:var(--soft);font-size:12px}.barlabel,.note{font-size:13px}svg .barlabel{fill:var(--ink)}\n"
+        ".line{fill:none;stroke-width:2;stroke-linejoin:round}.bar{fill:var(--c0)}\n"
+        ".legend{font-size:13px}.legend span{margin-right:16px}.legend i{display:inline-block;width:12px;height:3px;"
+        "margin-right:6px;vertical-align:middle}\n");
+    for (int c = 0; c < TR_CHART_COLORS; c++)
+        tr_text_printf(out, ".line.c%d{stroke:var(--c%d)}.dot.c%d{fill:var(--c%d)}.b%d{background:var(--c%d)}\n", c, c, c,
+                       c, c, c);
+    tr_text_append(out,
+        ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:18px 0}\n"
+        ".tile{background:var(--card);border:1px solid var(--grid);border-radius:8px;padding:12px 14px}"
+        ".tile b{display:block;font-size:21px;font-weight:650}.tile span{color:var(--soft);font-size:13px}\n"
+        "table{border-collapse:collapse;font-size:14px}td,th{padding:4px 14px 4px 0;text-align:left;border-bottom:1px "
+        "solid var(--grid);vertical-align:top}th{color:var(--soft);font-weight:500}td.n,th.n{text-align:right;"
+        "font-variant-numeric:tabular-nums}\n"
+        "pre{background:var(--card);border:1px solid var(--grid);border-radius:8px;padding:14px;overflow-x:auto;"
+        "white-space:pre-wrap;font-size:13px;line-height:1.45}code{font-size:13px;overflow-wrap:anywhere}\n");
+}

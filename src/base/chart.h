@@ -1,0 +1,49 @@
+/* Charts as inline SVG, for reports that are one HTML file: lines over steps, bars of shares. No script, no network; the
+ * colours are CSS variables of the page (tr_chart_style), so that they follow a dark screen. Points and bars carry a
+ * <title>, which browsers show when the mouse rests on them.
+ *
+ * Long series are thinned: at most TR_CHART_POINTS are drawn, each the mean of its bucket, so that a curve of a million
+ * steps stays a small file. Values that are not finite leave a gap. */
+#ifndef TR_BASE_CHART_H
+#define TR_BASE_CHART_H
+
+#include "base/text.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { TR_CHART_POINTS = 600, TR_CHART_COLORS = 6 };
+
+struct tr_series {
+    const char *name;
+    const double *x, *y; /* not owned; x ascending */
+    int64_t count;
+    bool points;         /* a dot at each value, not thinned: few values (validation) */
+};
+
+struct tr_chart {
+    const char *title, *x_label, *y_label;
+    const struct tr_series *series;
+    int series_count;    /* at most TR_CHART_COLORS */
+    bool from_zero;      /* the y axis begins at 0 */
+};
+
+/* A figure with title, axes, legend when there are two series or more. A chart without a finite value says so. */
+void tr_chart_lines(struct tr_text *out, const struct tr_chart *chart);
+
+struct tr_bar {
+    const char *label;
+    double value;        /* >= 0 */
+    const char *note;    /* behind the bar: "1.2 s, 54 %"; may be NULL */
+};
+
+/* Horizontal bars, in the order given, the longest across the whole width. */
+void tr_chart_bars(struct tr_text *out, const char *title, const struct tr_bar *bars, int count);
+
+/* The CSS that charts (and a plain page around them) need; goes inside <style>. */
+void tr_chart_style(struct tr_text *out);
+
+/* The step between ticks that gives about `wanted` of them over `range` > 0: 1, 2 or 5 times a power of ten. */
+double tr_chart_tick(double range, int wanted);
+
+#endif

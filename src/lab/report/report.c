@@ -1,0 +1,326 @@
+#include "lab/report/report.h"
+
+#include "base/chart.h"
+#include "base/os.h"
+#include "base/quantity.h"
+#include "base/text.h"
+#include "lab/report/run_files.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { OPS_MAX = 512, KINDS_MAX = 32, BARS_MAX = 16, NOTE_BYTES = 96 };
+
+/* ---- small pieces ---------------------------------------------------------------------------------------------------- */
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Median of the finite values; NaN when there is none. Reorders a copy. */
+static double median(const double *values, int64_t count)
+{
+    double *copy = malloc((size_t)(count + 1) * sizeof *copy);
+    int64_t n = 0;
+    if (copy == NULL)
+        return (double)NAN;
+    for (int64_t i = 0; i < count; i++)
+        if (isfinite(values[i]))
+            copy[n++] = values[i];
+    qsort(copy, (size_t)n, sizeof *copy, ascending);
+    double middle = n == 0 ? (double)NAN : copy[n / 2];
+    free(copy);
+    return middle;
+}
+
+static void tile(struct tr_text *out, const char *label, const char *value)
+{
+    tr_text_append(out, "<div class=\"tile\"><b>");
+    tr_text_append_html(out, value);
+    tr_text_append(out, "</b><span>");
+    tr_text_append_html(out, label);
+    tr_text_append(out, "</span></div>\n");
+}
+
+static double number_of(const struct tr_node *object, const char *key)
+{
+    struct tr_err ignored;
+    double value = (double)NAN;
+    if (object == NULL || tr_doc_double(object, key, TR_OPTIONAL, -INFINITY, INFINITY, &value, &ignored) != TR_OK)
+        return (double)NAN;
+    return value;
+}
+
+static const char *string_of(const struct tr_node *object, const char *key)
+{
+    struct tr_err ignored;
+    const char *value = "";
+    if (object == NULL || tr_doc_string(object, key, TR_OPTIONAL, &value, &ignored) != TR_OK)
+        return "";
+    return value;
+}
+
+static const struct tr_node *profile_root(const struct tr_run_files *f)
+{
+    return f->profile == NULL ? NULL : tr_doc_root(f->profile);
+}
+
+/* ---- sections -------------------------------------------------------------------------------------------------------- */
+
+static void write_tiles(struct tr_text *out, const struct tr_run_files *f)
+{
+    char value[64], quantity[TR_QUANTITY_BYTES];
+    tr_text_append(out, "<div class=\"tiles\">\n");
+    if (f->eval_count > 0) {
+        int64_t last = f->eval_count - 1;
+        snprintf(value, sizeof value, "%.3f → %.3f", f->eval[TR_EVAL_LOSS][0], f->eval[TR_EVAL_LOSS][last]);
+        tile(out, "validation loss, before → after (nats a token)", value);
+        snprintf(value, sizeof value, "%.3f → %.3f", f->eval[TR_EVAL_BPB][0], f->eval[TR_EVAL_BPB][last]);
+        tile(out, "validation bits per byte", value);
+    }
+    if (f->step_count > 0) {
+        snprintf(value, sizeof value, "%.0f of %.0f", f->step[f->step_count - 1], f->steps_planned);
+        tile(out, "steps", value);
+        tile(out, "tokens trained on", tr_print_quantity(quantity, TR_UNIT_COUNT, f->tokens));
+        tile(out, "tokens a second, median",
+             tr_print_quantity(quantity, TR_UNIT_COUNT, median(f->value[TR_CURVE_TOK_S], f->step_count)));
+        snprintf(value, sizeof value, "%.1f %%", 100.0 * median(f->value[TR_CURVE_MFU], f->step_count));
+        tile(out, "MFU, median", value);
+    }
+    const struct tr_node *profile = profile_root(f);
+    if (profile != NULL) {
+        tile(out, "parameters", tr_print_quantity(quantity, TR_UNIT_COUNT, number_of(profile, "parameters")));
+        tile(out, "time in steps", tr_print_time(quantity, number_of(profile, "train_s")));
+    }
+    if (f->skipped > 0.0) {
+        snprintf(value, sizeof value, "%.0f", f->skipped);
+        tile(out, "steps skipped (not finite)", value);
+    }
+    tr_text_append(out, "</div>\n");
+}
+
+static void write_curve(struct tr_text *out, const struct tr_run_files *f, int curve, const char *title,
+                        const char *unit, double scale, bool from_zero)
+{
+    double *scaled = malloc((size_t)(f->step_count + 1) * sizeof *scaled);
+    if (scaled == NULL)
+        return;
+    for (int64_t i = 0; i < f->step_count; i++)
+        scaled[i] = f->value[curve][i] * scale;
+    struct tr_series series = {.name = title, .x = f->step, .y = scaled, .count = f->step_count};
+    tr_chart_lines(out, &(struct tr_chart){.title = title, .x_label = "step", .y_label = unit, .series = &series,
+                                           .series_count = 1, .from_zero = from_zero});
+    free(scaled);
+}
+
+static void write_curves(struct tr_text *out, const struct tr_run_files *f)
+{
+    tr_text_append(out, "<h2>Curves</h2>\n<div class=\"charts\">\n");
+    const struct tr_series loss[] = {
+        {.name = "training", .x = f->step, .y = f->value[TR_CURVE_LOSS], .count = f->step_count},
+        {.name = "validation", .x = f->eval_step, .y = f->eval[TR_EVAL_LOSS], .count = f->eval_count, .points = true},
+    };
+    tr_chart_lines(out, &(struct tr_chart){.title = "Loss", .x_label = "step", .y_label = "nats a token",
+                                           .series = loss, .series_count = f->eval_count > 0 ? 2 : 1});
+    if (f->eval_count > 0) {
+        const struct tr_series bpb = {.name = "validation", .x = f->eval_step, .y = f->eval[TR_EVAL_BPB],
+                                      .count = f->eval_count, .points = true};
+        tr_chart_lines(out, &(struct tr_chart){.title = "Validation", .x_label = "step", .y_label = "bits per byte",
+                                               .series = &bpb, .series_count = 1});
+    }
+    write_curve(out, f, TR_CURVE_TOK_S, "Speed", "tokens a second", 1.0, true);
+    write_curve(out, f, TR_CURVE_MFU, "Model FLOPs utilisation", "% of the measured peak", 100.0, true);
+    write_curve(out, f, TR_CURVE_GRAD_NORM, "Gradient norm", "before clipping", 1.0, true);
+    write_curve(out, f, TR_CURVE_LR, "Learning rate", "", 1.0, true);
+    tr_text_append(out, "</div>\n");
+}
+
+/* One kind of operation, all phases together. */
+struct op_sum {
+    const char *name;
+    double time_s, flop, bytes, calls;
+};
+
+static int find_op(struct op_sum *sums, int *count, const char *name)
+{
+    for (int i = 0; i < *count; i++)
+        if (strcmp(sums[i].name, name) == 0)
+            return i;
+    if (*count == OPS_MAX)
+        return -1;
+    sums[*count] = (struct op_sum){.name = name};
+    return (*count)++;
+}
+
+static int longest_first(const void *a, const void *b)
+{
+    return -ascending(&((const struct op_sum *)a)->time_s, &((const struct op_sum *)b)->time_s);
+}
+
+static int sum_ops(const struct tr_node *ops, struct op_sum *sums, double *total_s)
+{
+    int count = 0;
+    *total_s = 0.0;
+    for (int64_t i = 0; i < ops->count; i++) {
+        const struct tr_node *op = &ops->children[i];
+        double time_s = number_of(op, "time_s");
+        int at = strcmp(string_of(op, "phase"), "eval") == 0 ? -1 : find_op(sums, &count, string_of(op, "op"));
+        if (at < 0 || !(time_s >= 0.0))
+            continue;
+        sums[at].time_s += time_s;
+        sums[at].flop += number_of(op, "flop");
+        sums[at].bytes += number_of(op, "bytes");
+        sums[at].calls += number_of(op, "calls");
+        *total_s += time_s;
+    }
+    qsort(sums, (size_t)count, sizeof *sums, longest_first);
+    return count;
+}
+
+static void write_op_table(struct tr_text *out, const struct op_sum *sums, int count, double total_s, double peak_flop_s)
+{
+    char a[TR_QUANTITY_BYTES], b[TR_QUANTITY_BYTES], c[TR_QUANTITY_BYTES];
+    tr_text_append(out, "<figure><figcaption>By operation</figcaption><table><tr><th>operation</th>"
+                        "<th class=\"n\">calls</th><th class=\"n\">time</th><th class=\"n\">share</th>"
+                        "<th class=\"n\">rate</th><th class=\"n\">of peak</th><th class=\"n\">bytes a second</th></tr>\n");
+    for (int i = 0; i < count; i++) {
+        const struct op_sum *s = &sums[i];
+        double safe_s = s->time_s > 0.0 ? s->time_s : (double)NAN;
+        tr_text_append(out, "<tr><td>");
+        tr_text_append_html(out, s->name);
+        tr_text_printf(out, "</td><td class=\"n\">%.0f</td><td class=\"n\">%s</td><td class=\"n\">%.1f %%</td>", s->calls,
+                       tr_print_time(a, s->time_s), 100.0 * s->time_s / total_s);
+        if (s->flop > 0.0)
+            tr_text_printf(out, "<td class=\"n\">%s</td><td class=\"n\">%.0f %%</td>", tr_print_flop_s(b, s->flop / safe_s),
+                           100.0 * s->flop / safe_s / peak_flop_s);
+        else
+            tr_text_append(out, "<td></td><td></td>");
+        tr_text_printf(out, "<td class=\"n\">%s</td></tr>\n",
+                       s->bytes > 0.0 ? tr_print_quantity(c, TR_UNIT_BYTES_S, s->bytes / safe_s) : "");
+    }
+    tr_text_append(out, "</table></figure>\n");
+}
+
+static void write_time(struct tr_text *out, const struct tr_run_files *f)
+{
+    const struct tr_node *profile = profile_root(f);
+    const struct tr_node *ops = profile == NULL ? NULL : tr_doc_find(profile, "ops");
+    if (ops == NULL || ops->kind != TR_NODE_ARRAY)
+        return;
+    static struct op_sum sums[OPS_MAX];
+    static char notes[BARS_MAX][NOTE_BYTES];
+    struct tr_bar bars[BARS_MAX];
+    double total_s;
+    int count = sum_ops(ops, sums, &total_s), bar_count = 0;
+    if (count == 0 || !(total_s > 0.0))
+        return;
+    for (; bar_count < count && bar_count < BARS_MAX; bar_count++) {
+        char time[TR_QUANTITY_BYTES];
+        snprintf(notes[bar_count], NOTE_BYTES, "%s, %.1f %%", tr_print_time(time, sums[bar_count].time_s),
+                 100.0 * sums[bar_count].time_s / total_s);
+        bars[bar_count] = (struct tr_bar){sums[bar_count].name, sums[bar_count].time_s, notes[bar_count]};
+    }
+    tr_text_append(out, "<h2>Where the time went</h2>\n<div class=\"charts\">\n");
+    tr_chart_bars(out, "Time by operation, evaluation left out", bars, bar_count);
+    write_op_table(out, sums, count, total_s, number_of(profile, "peak_flop_s"));
+    tr_text_append(out, "</div>\n");
+}
+
+static void write_memory(struct tr_text *out, const struct tr_run_files *f)
+{
+    const struct tr_node *profile = profile_root(f);
+    const struct tr_node *memory = profile == NULL ? NULL : tr_doc_find(profile, "memory");
+    const struct tr_node *kinds = memory == NULL ? NULL : tr_doc_find(memory, "by_kind");
+    if (kinds == NULL || kinds->kind != TR_NODE_OBJECT)
+        return;
+    struct tr_bar bars[KINDS_MAX];
+    static char notes[KINDS_MAX][NOTE_BYTES];
+    char planned[TR_QUANTITY_BYTES], peak[TR_QUANTITY_BYTES];
+    int count = 0;
+    double total = number_of(memory, "planned_bytes");
+    for (int64_t i = 0; i < kinds->count && count < KINDS_MAX; i++) {
+        double bytes = number_of(kinds, kinds->children[i].key);
+        if (!(bytes > 0.0))
+            continue;
+        char quantity[TR_QUANTITY_BYTES];
+        snprintf(notes[count], NOTE_BYTES, "%s, %.1f %%", tr_print_bytes(quantity, (int64_t)bytes), 100.0 * bytes / total);
+        bars[count++] = (struct tr_bar){kinds->children[i].key, bytes, notes[count]};
+    }
+    tr_text_append(out, "<h2>Memory</h2>\n<div class=\"charts\">\n");
+    tr_chart_bars(out, "Planned memory by kind, at its peak", bars, count);
+    tr_text_append(out, "</div>\n");
+    tr_text_printf(out, "<p class=\"sub\">Planned by the step program: %s, mapped once before the first step. The process at its "
+                        "highest, program, text and libraries included: %s.</p>\n",
+                   tr_print_bytes(planned, (int64_t)total),
+                   tr_print_bytes(peak, (int64_t)number_of(memory, "peak_bytes")));
+}
+
+static void write_text(struct tr_text *out, const char *heading, const struct tr_bytes *text)
+{
+    if (text->at == NULL || text->len == 0)
+        return;
+    tr_text_printf(out, "<h2>%s</h2>\n<pre>", heading);
+    tr_text_append_html(out, text->at);
+    tr_text_append(out, "</pre>\n");
+}
+
+static void write_identity(struct tr_text *out, const struct tr_run_files *f)
+{
+    const struct tr_node *profile = profile_root(f);
+    if (profile == NULL)
+        return;
+    char peak[TR_QUANTITY_BYTES], flop[TR_QUANTITY_BYTES];
+    tr_text_printf(out, "<p class=\"sub\">%s, %.0f threads, measured peak %s. A token costs %s of model arithmetic (6 x "
+                        "parameters that multiply + causal attention); MFU = tokens a second x that / peak. Arithmetic <code>",
+                   string_of(profile, "isa"), number_of(profile, "threads"),
+                   tr_print_flop_s(peak, number_of(profile, "peak_flop_s")),
+                   tr_print_quantity(flop, TR_UNIT_FLOP, number_of(profile, "flop_per_token")));
+    tr_text_append_html(out, string_of(profile, "arithmetic"));
+    tr_text_append(out, "</code>.</p>\n");
+}
+
+static const char *last_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL && slash[1] != '\0' ? slash + 1 : path;
+}
+
+static void write_page(struct tr_text *out, const char *run_folder, const struct tr_run_files *f)
+{
+    tr_text_append(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+                        "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>trine: ");
+    tr_text_append_html(out, last_name(run_folder));
+    tr_text_append(out, "</title><style>\n");
+    tr_chart_style(out);
+    tr_text_append(out, "</style></head><body><main>\n<h1>");
+    tr_text_append_html(out, last_name(run_folder));
+    tr_text_append(out, "</h1>\n<p class=\"sub\">A training run of trine.</p>\n");
+    write_tiles(out, f);
+    write_curves(out, f);
+    write_time(out, f);
+    write_memory(out, f);
+    write_identity(out, f);
+    write_text(out, "Samples", &f->samples);
+    write_text(out, "Config", &f->config);
+    tr_text_append(out, "</main></body></html>\n");
+}
+
+enum tr_status tr_report_write(const char *run_folder, struct tr_err *err)
+{
+    char path[TR_PATH_BYTES];
+    struct tr_run_files files;
+    enum tr_status status = tr_path_join(path, run_folder, "report.html", err);
+    if (status == TR_OK)
+        status = tr_run_files_read(&files, run_folder, err);
+    if (status != TR_OK)
+        return status;
+    struct tr_text page = {0};
+    write_page(&page, run_folder, &files);
+    tr_run_files_free(&files);
+    status = tr_text_failed(&page, err) ? TR_FAILED : tr_file_write(path, tr_text_str(&page), page.len, err);
+    tr_text_free(&page);
+    return status;
+}
