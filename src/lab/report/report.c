@@ -7,6 +7,7 @@
 #include "lab/report/run_files.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
