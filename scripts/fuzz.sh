@@ -5,7 +5,7 @@
 #     FUZZ_SAVE      not empty: inputs that reach new code, and the one that made a target fall, are kept in
 #                    fuzz/corpus/X, where ordinary tests replay them. Without it, git's files stay as they are.
 #
-# New inputs stand in FOLDER/found/X and go into the next run; the input of a fall in FOLDER/crash-X-*.
+# New inputs stand in FOLDER/found/X and go into the next run; the input of a fall in FOLDER/falls/X.
 set -eu
 
 folder=$1
@@ -15,27 +15,27 @@ count=0
 for target in "$folder"/fuzz_*; do
     [ -f "$target" ] && [ -x "$target" ] || continue
     name=${target##*/fuzz_}
-    corpus=fuzz/corpus/$name found=$folder/found/$name log=$folder/$name.log
-    mkdir -p "$found"
+    corpus=fuzz/corpus/$name found=$folder/found/$name falls=$folder/falls/$name log=$folder/$name.log
+    mkdir -p "$found" "$falls"
     [ -d "$corpus" ] || { echo "fuzz: $corpus is missing: begin with one valid and one broken input" >&2; exit 2; }
     dictionary=''
     [ -f "fuzz/fuzz_$name.dict" ] && dictionary="-dict=fuzz/fuzz_$name.dict"
     count=$((count + 1))
     printf 'fuzz_%-20s ' "$name"
     if "$target" -max_total_time="$seconds" -timeout=25 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=1 \
-        $dictionary -artifact_prefix="$folder/crash-$name-" "$found" "$corpus" >"$log" 2>&1 </dev/null; then
+        $dictionary -artifact_prefix="$falls/" "$found" "$corpus" >"$log" 2>&1 </dev/null; then
         awk '/number_of_executed_units/ { runs = $2 } /new_units_added/ { new = $2 } / cov: / { cov = $4 }
             END { printf "%d runs, %d new inputs, %d edges reached\n", runs, new, cov }' "$log"
     else
         failed="$failed $name"
         echo "FELL:"
-        tail -n 40 "$log"
-        echo "the input: $(ls -t "$folder/crash-$name-"* 2>/dev/null | head -n 1)"
+        awk '/ERROR: |runtime error: |Assert|assert/ { shown = 30 } shown-- > 0' "$log" | head -n 40
+        echo "the whole report: $log; the input: $falls/$(ls -t "$falls" | head -n 1)"
     fi
     if [ -n "${FUZZ_SAVE:-}" ]; then
         "$target" -merge=1 "$corpus" "$found" >>"$log" 2>&1 </dev/null || true
-        for crash in "$folder/crash-$name-"*; do
-            [ -f "$crash" ] && mv "$crash" "$corpus/"
+        for fall in "$falls"/*; do
+            [ ! -f "$fall" ] || mv "$fall" "$corpus/"
         done
     fi
 done
