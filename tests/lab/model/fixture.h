@@ -1,0 +1,116 @@
+/* Small models and filled batches for the tests of programs. */
+#ifndef TR_TESTS_LAB_MODEL_FIXTURE_H
+#define TR_TESTS_LAB_MODEL_FIXTURE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka wants the four above first */
+#include <cmocka.h>
+#include <string.h>
+
+#include "base/rng.h"
+#include "lab/model/exec.h"
+
+static inline struct tr_model_config fixture_gpt2(void)
+{
+    return (struct tr_model_config){.name = "gpt2-test", .family = TR_GPT2, .vocab = 61, .width = 24, .layers = 2,
+                                    .heads = 3, .kv_heads = 3, .head_dim = 8, .ffn = 40, .positions = 192,
+                                    .norm_eps = 1e-5f, .tied = true, .init_std = 0.08f};
+}
+
+/* Grouped heads, q/k/v biases, query and key norms, a head of its own, heads * head_dim != width. */
+static inline struct tr_model_config fixture_llama(void)
+{
+    return (struct tr_model_config){.name = "llama-test", .family = TR_LLAMA, .vocab = 50, .width = 20, .layers = 2,
+                                    .heads = 4, .kv_heads = 2, .head_dim = 6, .ffn = 36, .positions = 192,
+                                    .norm_eps = 1e-6f, .rope_theta = 10000.0, .tied = false, .qkv_bias = true,
+                                    .qk_norm = true, .init_std = 0.08f};
+}
+
+static inline struct tr_step_config fixture_step(int64_t batch, int64_t micro_batch, int64_t seq_len)
+{
+    return (struct tr_step_config){.dtype = TR_F32, .batch = batch, .seq_len = seq_len, .micro_batch = micro_batch,
+                                   .widths = {1, 1, 1, 1}, .recompute = TR_RECOMPUTE_NONE};
+}
+
+static inline struct tr_machine fixture_machine(enum tr_isa isa, int threads)
+{
+    return (struct tr_machine){.kernels = tr_kernel_set(isa), .threads = threads};
+}
+
+static inline enum tr_isa fixture_best_isa(void)
+{
+    enum tr_isa isa = TR_ISA_REF;
+    for (int i = 0; i < TR_ISA_COUNT; i++)
+        if (tr_isa_runs((enum tr_isa)i))
+            isa = (enum tr_isa)i;
+    return isa;
+}
+
+/* Tokens and targets of `sequences` sequences that begin with number `first` of an endless seeded text; every 7th
+ * target is left out. Returns how many targets there are. */
+static inline int64_t fixture_fill(const struct tr_exec *e, int64_t first, int64_t sequences)
+{
+    const struct tr_program *p = e->program;
+    int32_t *tokens = tr_exec_buffer(e, p->tokens), *targets = tr_exec_buffer(e, p->targets);
+    struct tr_rng_key key = tr_rng_key(5, "fixture", 0);
+    int64_t count = 0;
+    for (int64_t i = 0; i < sequences * p->seq_len; i++) {
+        uint64_t at = (uint64_t)(first * p->seq_len + i);
+        tokens[i] = (int32_t)tr_rng_below(key, at, (uint64_t)p->model.vocab);
+        targets[i] = at % 7 == 3 ? -1 : (int32_t)tr_rng_below(key, at + (UINT64_C(1) << 40), (uint64_t)p->model.vocab);
+        count += targets[i] >= 0;
+    }
+    return count;
+}
+
+static inline void fixture_open(struct tr_exec *e, struct tr_program *p, const struct tr_model_config *model,
+                                const struct tr_step_config *step, struct tr_machine machine)
+{
+    struct tr_err err = {{0}};
+    if (tr_program_train(p, model, step, machine, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    if (tr_exec_open(e, p, machine, NULL, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    tr_exec_init(e, 42);
+}
+
+static inline void fixture_close(struct tr_exec *e, struct tr_program *p)
+{
+    tr_exec_close(e);
+    tr_program_free(p);
+}
+
+/* `steps` training steps on successive batches. */
+static inline struct tr_step_result fixture_train(struct tr_exec *e, int64_t steps)
+{
+    const struct tr_adamw adamw = {1e-2, 0.9, 0.95, 1e-8, 0.1, 1.0};
+    struct tr_step_result result = {0};
+    for (int64_t step = 1; step <= steps; step++) {
+        int64_t batch = e->program->step.batch;
+        int64_t targets = fixture_fill(e, (step - 1) * batch, batch);
+        tr_exec_set_adamw(e, &adamw, step);
+        result = tr_exec_gradients(e, targets);
+        assert_true(result.finite);
+        tr_exec_update(e);
+    }
+    return result;
+}
+
+static inline void assert_same_weights(const struct tr_exec *a, const struct tr_exec *b)
+{
+    const struct tr_weights *w = &a->program->weights;
+    for (int32_t i = 0; i < w->count; i++) {
+        size_t bytes = (size_t)w->weight[i].count * sizeof(float);
+        if (memcmp(tr_exec_weight(a, i), tr_exec_weight(b, i), bytes) != 0)
+            fail_msg("weight %s differs", w->weight[i].name);
+        if (memcmp(tr_exec_moment_m(a, i), tr_exec_moment_m(b, i), bytes) != 0)
+            fail_msg("first moment of %s differs", w->weight[i].name);
+        if (memcmp(tr_exec_moment_v(a, i), tr_exec_moment_v(b, i), bytes) != 0)
+            fail_msg("second moment of %s differs", w->weight[i].name);
+    }
+}
+
+#endif

@@ -1,0 +1,205 @@
+/* Generation computes what training computes, and sampling is a pure function of logits, settings and seed. */
+#include "../model/fixture.h"
+
+#include "base/fmath.h"
+#include "lab/serve/serve.h"
+#include "silicon/op/fn.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { TEXT = 150 };
+
+static void open_generator(struct tr_generator *g, const struct tr_model_config *model, int64_t capacity, int threads)
+{
+    struct tr_err err = {{0}};
+    const struct tr_widths one = {1, 1, 1, 1};
+    if (tr_generator_open(g, model, &one, capacity, fixture_machine(fixture_best_isa(), threads), NULL, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    tr_exec_init(&g->exec, 42);
+}
+
+static void make_text(int32_t *tokens, int64_t count, int64_t vocab)
+{
+    struct tr_rng_key key = tr_rng_key(9, "text", 0);
+    for (int64_t i = 0; i < count; i++)
+        tokens[i] = (int32_t)tr_rng_below(key, (uint64_t)i, (uint64_t)vocab);
+}
+
+static void expect_read(struct tr_generator *g, const int32_t *tokens, int64_t count)
+{
+    struct tr_err err;
+    if (tr_generator_read(g, tokens, count, &err) != TR_OK)
+        fail_msg("%s", err.text);
+}
+
+/* The loss of one target from its logits, as the contract's rows for HEAD say (one vocabulary part). */
+static float contract_loss(const float *logits, int64_t vocab, int32_t target)
+{
+    float most = logits[0], partial[TR_FOLD] = {0};
+    for (int64_t v = 1; v < vocab; v++)
+        most = logits[v] > most ? logits[v] : most;
+    for (int64_t v = 0; v < vocab; v++)
+        partial[v % TR_FOLD] += tr_expf(logits[v] - most);
+    return (float)tr_log((double)tr_fold16(partial)) - (logits[target] - most);
+}
+
+static void logits_of_generation_are_bit_equal_to_those_of_training(void **state)
+{
+    (void)state;
+    for (int family = 0; family < 2; family++) {
+        struct tr_model_config model = family == 0 ? fixture_gpt2() : fixture_llama();
+        struct tr_step_config step = fixture_step(1, 1, TEXT);
+        struct tr_program p;
+        struct tr_exec e;
+        struct tr_generator g;
+        fixture_open(&e, &p, &model, &step, fixture_machine(fixture_best_isa(), 2));
+        open_generator(&g, &model, TEXT, 1);
+        int32_t text[TEXT + 1];
+        make_text(text, TEXT + 1, model.vocab);
+        memcpy(tr_exec_buffer(&e, p.tokens), text, TEXT * sizeof *text);
+        memcpy(tr_exec_buffer(&e, p.targets), text + 1, TEXT * sizeof *text);
+        tr_exec_evaluate(&e);
+        const float *loss = NULL; /* the evaluation section's loss buffer: the operand of its head */
+        for (int32_t i = p.section[TR_SECTION_EVAL].first_op; i < p.op_count; i++)
+            if (p.op[i].op.kind == TR_OP_HEAD)
+                loss = tr_exec_buffer(&e, p.op[i].buffer[TR_HEAD_LOSS]);
+        assert_non_null(loss);
+        for (int64_t t = 0; t < TEXT; t++) {
+            expect_read(&g, &text[t], 1);
+            float here = contract_loss(g.logits, model.vocab, text[t + 1]);
+            assert_memory_equal(&here, &loss[t], sizeof here);
+        }
+        tr_generator_close(&g);
+        fixture_close(&e, &p);
+    }
+}
+
+static void the_way_a_prompt_is_split_changes_no_bit(void **state)
+{
+    (void)state;
+    static const int64_t cuts[][4] = {{TEXT}, {1, TEXT - 1}, {64, 1, 1, TEXT - 66}, {65, TEXT - 65}, {TEXT - 1, 1}};
+    for (int family = 0; family < 2; family++) {
+        struct tr_model_config model = family == 0 ? fixture_gpt2() : fixture_llama();
+        int32_t text[TEXT];
+        make_text(text, TEXT, model.vocab);
+        float *expected = malloc((size_t)model.vocab * sizeof *expected);
+        assert_non_null(expected);
+        for (size_t c = 0; c < sizeof cuts / sizeof cuts[0]; c++) {
+            struct tr_generator g;
+            open_generator(&g, &model, 192, 1 + (int)c % 3);
+            int64_t at = 0;
+            for (int i = 0; i < 4; at += cuts[c][i++])
+                expect_read(&g, text + at, cuts[c][i]);
+            assert_int_equal(at, TEXT);
+            if (c == 0)
+                memcpy(expected, g.logits, (size_t)model.vocab * sizeof *expected);
+            assert_memory_equal(expected, g.logits, (size_t)model.vocab * sizeof *expected);
+            tr_generator_close(&g);
+        }
+        free(expected);
+    }
+}
+
+static void a_full_context_goes_on_from_its_newest_half(void **state)
+{
+    (void)state;
+    struct tr_model_config model = fixture_llama();
+    struct tr_generator full, fresh;
+    int32_t text[21];
+    make_text(text, 21, model.vocab);
+    open_generator(&full, &model, 20, 1);
+    open_generator(&fresh, &model, 20, 1);
+    expect_read(&full, text, 20);
+    assert_int_equal(full.length, 20);
+    expect_read(&full, text + 20, 1);
+    expect_read(&fresh, text + 10, 11);
+    assert_int_equal(full.length, 11);
+    assert_memory_equal(full.logits, fresh.logits, (size_t)model.vocab * sizeof(float));
+    tr_generator_close(&full);
+    tr_generator_close(&fresh);
+}
+
+static void a_token_outside_the_vocabulary_is_refused(void **state)
+{
+    (void)state;
+    struct tr_model_config model = fixture_gpt2();
+    struct tr_generator g;
+    struct tr_err err;
+    open_generator(&g, &model, 8, 1);
+    const int32_t bad[] = {1, 61};
+    assert_int_equal(tr_generator_read(&g, bad, 2, &err), TR_BAD_INPUT);
+    assert_non_null(strstr(err.text, "0 to 60"));
+    tr_generator_close(&g);
+}
+
+static void sampling_keeps_to_top_k_and_top_p_and_follows_the_probabilities(void **state)
+{
+    (void)state;
+    enum { VOCAB = 6, DRAWS = 20000 };
+    const float logits[VOCAB] = {0.0f, 2.0f, 1.0f, 2.0f, -1.0f, -40.0f};
+    struct tr_candidate scratch[VOCAB];
+    struct tr_sampling s = {.temperature = 1.0, .top_k = 0, .top_p = 1.0, .seed = 3};
+    int count[VOCAB] = {0};
+    double sum = 0.0;
+    for (int i = 0; i < DRAWS; i++)
+        count[tr_sample(&s, logits, VOCAB, (uint64_t)i, scratch)]++;
+    for (int v = 0; v < VOCAB; v++)
+        sum += exp((double)logits[v]);
+    for (int v = 0; v < VOCAB; v++) {
+        double p = exp((double)logits[v]) / sum; /* 5 standard deviations */
+        assert_true(fabs(count[v] - DRAWS * p) <= 5.0 * sqrt(DRAWS * p * (1.0 - p)) + 1e-6);
+    }
+    s.top_k = 2;
+    for (int i = 0; i < 1000; i++) {
+        int32_t token = tr_sample(&s, logits, VOCAB, (uint64_t)i, scratch);
+        assert_true(token == 1 || token == 3);
+    }
+    s.top_k = 0;
+    s.top_p = 0.3; /* the first of the two likeliest has 0.37 alone */
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(tr_sample(&s, logits, VOCAB, (uint64_t)i, scratch), 1);
+    s.temperature = 0.0;
+    assert_int_equal(tr_sample(&s, logits, VOCAB, 0, scratch), 1);
+}
+
+static void sampling_survives_logits_that_are_not_finite(void **state)
+{
+    (void)state;
+    const float none[3] = {(float)NAN, (float)NAN, (float)NAN}, some[3] = {(float)NAN, -INFINITY, 1.0f};
+    struct tr_candidate scratch[3];
+    struct tr_sampling s = {.temperature = 1.0, .top_k = 0, .top_p = 1.0, .seed = 3};
+    for (int i = 0; i < 50; i++) {
+        assert_int_equal(tr_sample(&s, none, 3, (uint64_t)i, scratch), 0);
+        assert_int_equal(tr_sample(&s, some, 3, (uint64_t)i, scratch), 2);
+    }
+}
+
+static void wrong_settings_are_refused_with_a_sentence(void **state)
+{
+    (void)state;
+    struct tr_err err;
+    struct tr_sampling s = {.temperature = -1.0, .top_k = 0, .top_p = 1.0};
+    assert_int_equal(tr_sampling_check(&s, &err), TR_BAD_INPUT);
+    assert_non_null(strstr(err.text, "temperature"));
+    s = (struct tr_sampling){.temperature = 1.0, .top_k = -1, .top_p = 1.0};
+    assert_int_equal(tr_sampling_check(&s, &err), TR_BAD_INPUT);
+    s = (struct tr_sampling){.temperature = 1.0, .top_k = 0, .top_p = 0.0};
+    assert_int_equal(tr_sampling_check(&s, &err), TR_BAD_INPUT);
+    s.top_p = 1.0;
+    assert_int_equal(tr_sampling_check(&s, &err), TR_OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(logits_of_generation_are_bit_equal_to_those_of_training),
+        cmocka_unit_test(the_way_a_prompt_is_split_changes_no_bit),
+        cmocka_unit_test(a_full_context_goes_on_from_its_newest_half),
+        cmocka_unit_test(a_token_outside_the_vocabulary_is_refused),
+        cmocka_unit_test(sampling_keeps_to_top_k_and_top_p_and_follows_the_probabilities),
+        cmocka_unit_test(sampling_survives_logits_that_are_not_finite),
+        cmocka_unit_test(wrong_settings_are_refused_with_a_sentence),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
