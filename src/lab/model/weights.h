@@ -71,8 +71,8 @@ void tr_weight_init_slice(const struct tr_weight *weight, int32_t index, uint64_
 int64_t tr_model_matmul_params(const struct tr_model_config *config);
 
 /* Model FLOPs of training one token at sequence length seq_len: 6 * matmul_params + attention, causal:
- * 6 * layers * heads * head_dim * (seq_len + 1). (PaLM appendix B counts 12 * L * H * D * T; causality halves it. Exactly,
- * query t has t + 1 keys: on average (T + 1) / 2, 4 D flop forward and 8 D backward for each.) */
+ * 6 * layers * heads * head_dim * (seq_len + 1). (PaLM appendix B counts 12 * L * H * D * T; causality halves it.
+ * Exactly, query t has t + 1 keys: on average (T + 1) / 2, 4 D flop forward and 8 D backward for each.) */
 int64_t tr_model_flop_per_token(const struct tr_model_config *config, int64_t seq_len);
 
 #endif
