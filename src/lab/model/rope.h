@@ -6,9 +6,9 @@
  * Element d turns the pair (x[d], x[d + head_dim/2]) of every query and key head: the layout of Hugging Face Llama.
  *
  * Accuracy: angles, sines and cosines in double by base/fmath.h, so the same bits on every machine; each entry is
- * rounded to fp32 once. An angle carries the relative error of pow and one product (about 2^-52), so at position
- * 2^22, the largest allowed, an entry is still within 2^-24 + 2^-29 of the real number. (PyTorch computes angles in
- * fp32 and is off by up to 4e-3 at position 131,071; a comparison with it must allow for that.) */
+ * rounded to fp32 once. An angle carries a few roundings of double, so even at position 2^22, the largest allowed, an
+ * entry is within 2^-25 + 2^-28 of the real number. (Angles in fp32, as PyTorch has them, are off by about
+ * position * 2^-24: 0.008 at position 131,071. A comparison with it must allow for that.) */
 #ifndef TR_LAB_MODEL_ROPE_H
 #define TR_LAB_MODEL_ROPE_H
 
