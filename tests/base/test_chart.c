@@ -1,0 +1,106 @@
+/* Charts: well-formed SVG whatever the values, thinned, with sensible ticks. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka wants the four above first */
+#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/chart.h"
+
+static int occurrences(const char *text, const char *word)
+{
+    int n = 0;
+    for (const char *at = text; (at = strstr(at, word)) != NULL; at += strlen(word))
+        n++;
+    return n;
+}
+
+static void ticks_are_1_2_or_5_times_a_power_of_ten(void **state)
+{
+    (void)state;
+    assert_true(fabs(tr_chart_tick(10.0, 5) - 2.0) < 1e-12);
+    assert_true(fabs(tr_chart_tick(0.7, 5) - 0.2) < 1e-12);
+    assert_true(fabs(tr_chart_tick(4e6, 5) - 1e6) < 1e-3);
+    assert_true(fabs(tr_chart_tick(1e-9, 1) - 1e-9) < 1e-20);
+    assert_true(tr_chart_tick(0.0, 5) == 1.0 && tr_chart_tick((double)NAN, 5) == 1.0);
+}
+
+static void a_long_series_is_thinned_and_a_gap_stays_a_gap(void **state)
+{
+    (void)state;
+    enum { N = 100000 };
+    double *x = malloc(N * sizeof *x), *y = malloc(N * sizeof *y);
+    assert_non_null(x);
+    assert_non_null(y);
+    for (int i = 0; i < N; i++) {
+        x[i] = i;
+        y[i] = i > N / 2 && i < N / 2 + 2000 ? (double)NAN : sin(i * 1e-3);
+    }
+    struct tr_text out = {0};
+    struct tr_series s = {.name = "a<b", .x = x, .y = y, .count = N};
+    tr_chart_lines(&out, &(struct tr_chart){.title = "T & t", .x_label = "step", .y_label = "", .series = &s, .series_count = 1});
+    const char *html = tr_text_str(&out);
+    assert_true(out.len < 20000);
+    assert_non_null(strstr(html, "T &amp; t"));
+    const char *path = strstr(html, " d=\"M");
+    assert_non_null(path);
+    int moves = 0, lines = 0;
+    for (const char *at = path + 4; *at != '"'; at++) {
+        moves += *at == 'M';
+        lines += *at == 'L';
+    }
+    assert_int_equal(moves, 2);
+    assert_true(lines <= TR_CHART_POINTS && lines > TR_CHART_POINTS - 30);
+    assert_null(strstr(html, "nan"));
+    tr_text_free(&out);
+    free(x);
+    free(y);
+}
+
+static void values_that_are_all_equal_or_absent_still_make_a_chart(void **state)
+{
+    (void)state;
+    const double x[3] = {1, 2, 3}, same[3] = {7, 7, 7}, none[3] = {(double)NAN, INFINITY, (double)NAN};
+    struct tr_text out = {0};
+    struct tr_series s[2] = {{.name = "same", .x = x, .y = same, .count = 3, .points = true},
+                             {.name = "none", .x = x, .y = none, .count = 3}};
+    tr_chart_lines(&out, &(struct tr_chart){.title = "", .x_label = "", .y_label = "", .series = s, .series_count = 2});
+    assert_int_equal(occurrences(tr_text_str(&out), "<circle"), 3);
+    assert_int_equal(occurrences(tr_text_str(&out), "class=\"legend\""), 1);
+    assert_null(strstr(tr_text_str(&out), "nan"));
+    assert_null(strstr(tr_text_str(&out), "inf"));
+    tr_text_clear(&out);
+    tr_chart_lines(&out, &(struct tr_chart){.title = "", .x_label = "", .y_label = "", .series = s + 1, .series_count = 1});
+    assert_non_null(strstr(tr_text_str(&out), "no values"));
+    tr_text_free(&out);
+}
+
+static void bars_are_as_long_as_their_values(void **state)
+{
+    (void)state;
+    struct tr_text out = {0};
+    const struct tr_bar bars[] = {{"all", 10.0, "10 s"}, {"half", 5.0, NULL}, {"zero", 0.0, NULL}};
+    tr_chart_bars(&out, "Time", bars, 3);
+    const char *at = strstr(tr_text_str(&out), "<rect");
+    double width[3];
+    for (int i = 0; i < 3; i++, at = strstr(at + 1, "<rect"))
+        width[i] = strtod(strstr(at, "width=\"") + 7, NULL);
+    assert_true(fabs(width[0] - 2.0 * width[1]) < 0.2);
+    assert_true(width[2] == 1.0);
+    tr_text_free(&out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ticks_are_1_2_or_5_times_a_power_of_ten),
+        cmocka_unit_test(a_long_series_is_thinned_and_a_gap_stays_a_gap),
+        cmocka_unit_test(values_that_are_all_equal_or_absent_still_make_a_chart),
+        cmocka_unit_test(bars_are_as_long_as_their_values),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,129 @@
+/* The report: made from a run folder's files alone, self-contained, refused with a sentence where a file is damaged. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka wants the four above first */
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/os.h"
+#include "lab/report/report.h"
+
+static char folder[] = "/tmp/trine-report-XXXXXX";
+
+static void put(const char *name, const char *text)
+{
+    char path[TR_PATH_BYTES];
+    struct tr_err err = {{0}};
+    assert_int_equal(tr_path_join(path, folder, name, &err), TR_OK);
+    if (tr_file_write(path, text, strlen(text), &err) != TR_OK)
+        fail_msg("%s", err.text);
+}
+
+static struct tr_bytes page(void)
+{
+    char path[TR_PATH_BYTES];
+    struct tr_err err = {{0}};
+    struct tr_bytes bytes;
+    assert_int_equal(tr_path_join(path, folder, "report.html", &err), TR_OK);
+    if (tr_file_read(path, 1 << 24, &bytes, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    return bytes;
+}
+
+static const char *const metrics =
+    "{\"kind\":\"eval\",\"step\":0,\"tokens\":0,\"val_loss\":5.55,\"val_bpb\":8.007,\"windows\":4,\"bytes\":99}\n"
+    "{\"kind\":\"step\",\"step\":1,\"steps\":2,\"tokens\":64,\"loss\":5.5,\"grad_norm\":1.5,\"lr\":0.001,\"step_s\":0.1,"
+    "\"tok_s\":640,\"mfu\":0.25,\"memory_bytes\":1000000,\"skipped\":0}\n"
+    "{\"kind\":\"step\",\"step\":2,\"steps\":2,\"tokens\":128,\"loss\":null,\"grad_norm\":null,\"lr\":0.0005,\"step_s\":0.1,"
+    "\"tok_s\":650,\"mfu\":0.26,\"memory_bytes\":1000000,\"skipped\":1}\n"
+    "{\"kind\":\"eval\",\"step\":2,\"tokens\":128,\"val_loss\":2.25,\"val_bpb\":3.246,\"windows\":4,\"bytes\":99}\n";
+
+static void a_run_becomes_one_page_without_anything_from_outside(void **state)
+{
+    (void)state;
+    struct tr_err err = {{0}};
+    put("metrics.jsonl", metrics);
+    put("samples.txt", "== step 2 ==\nAnd <the> LORD said\n");
+    put("config.yaml", "model: book-1m # a comment\n");
+    put("profile.json",
+        "{\"steps\":2,\"train_s\":0.2,\"flop_per_token\":6e6,\"peak_flop_s\":1e11,\"threads\":2,\"isa\":\"avx2\","
+        "\"arithmetic\":\"trine-1/f32 lanes=1\",\"parameters\":1000000,\"memory\":{\"planned_bytes\":3000,"
+        "\"peak_bytes\":9000,\"by_kind\":{\"weights\":1000,\"activations\":2000,\"constants\":0}},\"ops\":["
+        "{\"phase\":\"forward\",\"op\":\"linear\",\"calls\":2,\"time_s\":0.1,\"flop\":1e9,\"bytes\":1000},"
+        "{\"phase\":\"eval\",\"op\":\"linear\",\"calls\":2,\"time_s\":7.0,\"flop\":1e9,\"bytes\":1000},"
+        "{\"phase\":\"update\",\"op\":\"adamw\",\"calls\":1,\"time_s\":0.3,\"flop\":0,\"bytes\":1000}]}");
+    if (tr_report_write(folder, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    struct tr_bytes html = page();
+    assert_non_null(strstr(html.at, "5.550 → 2.250"));
+    assert_non_null(strstr(html.at, "8.007 → 3.246"));
+    assert_non_null(strstr(html.at, "And &lt;the&gt; LORD said"));
+    assert_non_null(strstr(html.at, "book-1m"));
+    assert_non_null(strstr(html.at, "steps skipped"));
+    assert_non_null(strstr(html.at, "75.0 %")); /* adamw's share: evaluation does not count */
+    assert_non_null(strstr(html.at, "10 GFLOP/s"));
+    assert_null(strstr(html.at, "<script"));
+    assert_null(strstr(html.at, "http"));
+    assert_null(strstr(html.at, "nan"));
+    tr_bytes_free(&html);
+}
+
+static void a_line_that_was_cut_off_by_a_kill_is_left_out(void **state)
+{
+    (void)state;
+    char text[4096];
+    struct tr_err err = {{0}};
+    snprintf(text, sizeof text, "%s{\"kind\":\"step\",\"st", metrics);
+    put("metrics.jsonl", text);
+    assert_int_equal(tr_report_write(folder, &err), TR_OK);
+}
+
+static void a_damaged_line_is_named(void **state)
+{
+    (void)state;
+    char text[4096];
+    struct tr_err err = {{0}};
+    snprintf(text, sizeof text, "%s{\"kind\":\"step\",]}\n", metrics);
+    put("metrics.jsonl", text);
+    assert_int_equal(tr_report_write(folder, &err), TR_BAD_INPUT);
+    assert_non_null(strstr(err.text, "line 5"));
+}
+
+static void a_folder_without_metrics_is_refused(void **state)
+{
+    (void)state;
+    struct tr_err err = {{0}};
+    assert_int_equal(tr_report_write("/nonexistent", &err), TR_BAD_INPUT);
+    assert_non_null(strstr(err.text, "metrics.jsonl"));
+    put("metrics.jsonl", "");
+    assert_int_equal(tr_report_write(folder, &err), TR_BAD_INPUT);
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) == NULL;
+}
+
+static int remove_folder(void **state)
+{
+    struct tr_err err;
+    (void)state;
+    return tr_folder_remove(folder, &err) != TR_OK;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_run_becomes_one_page_without_anything_from_outside),
+        cmocka_unit_test(a_line_that_was_cut_off_by_a_kill_is_left_out),
+        cmocka_unit_test(a_damaged_line_is_named),
+        cmocka_unit_test(a_folder_without_metrics_is_refused),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
