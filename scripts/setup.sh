@@ -59,7 +59,7 @@ need()
 missing()
 {
     packages='' lacks=''
-    need 'gcc libc6-dev' 'the C compiler gcc, 12 or newer, with the C library'"'"'s headers' compiles gcc stdio.h
+    need 'gcc libc6-dev' "the C compiler gcc, with the C library's headers" compiles gcc stdio.h
     need 'gcc' 'libgomp, the OpenMP of gcc' gcc_file libgomp.so
     need 'cmake' 'CMake, 3.22 or newer' have cmake
     need 'ninja-build' 'Ninja' have ninja
@@ -80,6 +80,7 @@ missing()
     need 'llvm' 'llvm-symbolizer, which gives names to the lines of a sanitizer report' have llvm-symbolizer
     need 'strace' 'strace' have strace
     need 'git' 'git' have git
+    have apt-get || return # bible is Debian's; elsewhere the tests do without it
     need 'bible-kjv bible-kjv-text' 'the command bible, a real text to test with' have bible
 }
 
@@ -95,16 +96,31 @@ say_and_stop()
 
 have apt-get && have dpkg || say_and_stop 'setup: this is not Debian or Ubuntu: install these, then try again.'
 
+# Each name once; of `a|b` the first that apt knows, by its package lists as they are.
+choose()
+{
+    chosen=''
+    for names in $packages; do
+        choice=${names%%|*}
+        case $names in
+        *'|'*) apt-cache show "$choice" >/dev/null 2>&1 || choice=${names#*|} ;;
+        esac
+        case " $chosen " in
+        *" $choice "*) ;;
+        *) chosen="$chosen $choice" ;;
+        esac
+    done
+}
+
 admin=''
 if [ "$(id -u)" != 0 ]; then
-    plain=$(echo "$packages" | sed 's/|[^ ]*//g')
-    have sudo || say_and_stop 'setup: neither root nor sudo: have this run, then try again:' \
-        "    apt-get install -y --no-install-recommends$plain"
+    choose
+    command="apt-get update && $(have sudo && echo 'sudo ')apt-get install -y --no-install-recommends$chosen"
+    have sudo || say_and_stop 'setup: neither root nor sudo: have root run this, then try again:' "    $command"
     admin='sudo -n'
     # Without a terminal nobody can type a password, so sudo must not ask for one.
     $admin true 2>/dev/null || { [ -t 0 ] && admin=sudo; } || say_and_stop \
-        'setup: sudo asks for a password and there is no terminal: have this run, then try again:' \
-        "    sudo apt-get install -y --no-install-recommends$plain"
+        'setup: sudo asks for a password and there is no terminal: run this, then try again:' "    sudo $command"
 fi
 apt()
 {
@@ -125,17 +141,7 @@ run() # shows apt's words only if it fails: a page of them says nothing to a per
 }
 
 run update || echo "setup: going on with the package lists that are here" >&2
-chosen=''
-for names in $packages; do
-    choice=${names%%|*}
-    case $names in
-    *'|'*) apt-cache show "$choice" >/dev/null 2>&1 || choice=${names#*|} ;;
-    esac
-    case " $chosen " in
-    *" $choice "*) ;;
-    *) chosen="$chosen $choice" ;;
-    esac
-done
+choose
 # shellcheck disable=SC2086 # the names are words
 run install --no-install-recommends $chosen || exit 3
 
