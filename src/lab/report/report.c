@@ -248,7 +248,8 @@ static void write_memory(struct tr_text *out, const struct tr_run_files *f)
             continue;
         char quantity[TR_QUANTITY_BYTES];
         snprintf(notes[count], NOTE_BYTES, "%s, %.1f %%", tr_print_bytes(quantity, (int64_t)bytes), 100.0 * bytes / total);
-        bars[count++] = (struct tr_bar){kinds->children[i].key, bytes, notes[count]};
+        bars[count] = (struct tr_bar){kinds->children[i].key, bytes, notes[count]};
+        count++;
     }
     tr_text_append(out, "<h2>Memory</h2>\n<div class=\"charts\">\n");
     tr_chart_bars(out, "Planned memory by kind, at its peak", bars, count);
