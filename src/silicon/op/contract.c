@@ -71,7 +71,7 @@ static const struct tr_contract contract[] = {
      "(m, l, o) of two subtrees: M = max(m1, m2); a1 = exp(m1 - M), a2 = exp(m2 - M); l = fma(l2, a2, l1 * a1); "
      "o = fma(o2, a2, o1 * a1). A part without a key for this query is skipped: the other side stands as it is."},
     {TR_OP_ATTN, "", "o", TR_AXIS_NONE, TR_ORDER_NONE, 0, TR_ROUND_ACT,
-     "o / l as o * (1 / l), the reciprocal rounded first; stats are (m, l)."},
+     "o / l as o * (1 / l), the reciprocal rounded first; stats are (m + 0, l): a largest score of -0 is stored as +0."},
     {TR_OP_ATTN_BWD, "", "delta", TR_AXIS_HEAD_DIM, TR_ORDER_FOLD16, 0, TR_ROUND_NEVER,
      "delta = fold16 of fma(do, o, p) over d."},
     {TR_OP_ATTN_BWD, "", "ds", TR_AXIS_HEAD_DIM, TR_ORDER_CHAIN, 0, TR_ROUND_NEVER,

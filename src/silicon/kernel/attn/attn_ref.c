@@ -87,7 +87,7 @@ void tr_attn_ref_finish(const struct tr_op *op, const struct tr_attn_sums *sums,
     float inverse = 1.0f / sums->sum;
     for (int64_t d = 0; d < op->head_dim; d++)
         tr_store(o, op->act, d, sums->o[d] * inverse);
-    stats[0] = sums->max;
+    stats[0] = sums->max + 0.0f; /* +0 also where the largest score is -0: which zero came first is no promise */
     stats[1] = sums->sum;
 }
 
