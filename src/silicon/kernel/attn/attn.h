@@ -59,4 +59,14 @@ float tr_attn_ref_dq(const struct tr_op *op, const float *ds, const void *k, int
 float tr_attn_ref_dkv(const struct tr_op *op, const float *factor, int64_t stride, const void *rows,
                       struct tr_range queries, int64_t key, int64_t d);
 
+void tr_attn_avx2(const struct tr_call *call);
+int64_t tr_attn_workspace_avx2(const struct tr_op *op, int threads);
+void tr_attn_bwd_avx2(const struct tr_call *call);
+int64_t tr_attn_bwd_workspace_avx2(const struct tr_op *op, int threads);
+
+void tr_attn_avx512(const struct tr_call *call);
+int64_t tr_attn_workspace_avx512(const struct tr_op *op, int threads);
+void tr_attn_bwd_avx512(const struct tr_call *call);
+int64_t tr_attn_bwd_workspace_avx512(const struct tr_op *op, int threads);
+
 #endif

@@ -1,0 +1,343 @@
+/* ATTN_BWD in vector words: dq, dk, dv in one pass.
+ *
+ * A task is one sequence and one kv head. For each key block, ascending, and each query head of the group it walks the
+ * tiles of queries that see the block, ascending: scores and probabilities again, ds, then the three products. dk and
+ * dv of the block gather in scratch, one chain for each head (and context part of the queries), joined by the trees;
+ * dq of a query goes on in memory from key block to key block, which is its chain over keys (one for each context part
+ * of the keys, joined by the tree). No sum is shared between tasks, so nothing is atomic and no order depends on
+ * threads.
+ */
+#ifndef TR_SILICON_KERNEL_ATTN_BWD_BODY_H
+#define TR_SILICON_KERNEL_ATTN_BWD_BODY_H
+
+#include "silicon/kernel/attn/attn.h"
+#include "silicon/kernel/attn/attn_tile.h"
+
+#include <omp.h>
+
+enum { BWD_QUERIES = 48 }; /* a tile of queries: its q, do, p and ds take 12 KiB each at D = 64 */
+
+struct bwd_shape {
+    int64_t seqs, seq_len, heads, kv_heads, group, d, padded;
+    int64_t q_stride, kv_stride; /* floats from token to token */
+    bool dq_direct;              /* dq gathers in the operand itself */
+    float scale;
+};
+
+struct bwd_scratch {
+    float *kt, *vt;         /* [d][TR_KEY_BLOCK] */
+    float *k;               /* [TR_KEY_BLOCK][padded] */
+    float *q, *grad;        /* [BWD_QUERIES][padded]: the tile's rows of q and of do */
+    float *p, *ds;          /* [BWD_QUERIES][TR_KEY_BLOCK] */
+    float *m, *inverse, *delta; /* [group][seq_len]: the row's maximum, 1 / l, delta */
+    float *dkv;             /* slots of dk [TR_KEY_BLOCK][padded], dv likewise: heads and parts of the queries */
+    float *dq;              /* slots of [group][seq_len][padded]: parts of the keys; none with dq_direct */
+    int64_t dkv_half, dkv_slot, dq_slot;
+};
+
+static bool bwd_dq_direct(const struct tr_op *op)
+{
+    return op->context.parts == 1 && op->head_dim % TR_ATTN_PANEL == 0;
+}
+
+/* Lays the scratch memory of one thread out from `base`; returns its floats. */
+static int64_t bwd_scratch_at(struct bwd_scratch *s, float *base, const struct tr_op *op)
+{
+    int64_t padded = tr_round_up(op->head_dim, TR_ATTN_PANEL), group = op->heads / op->kv_heads, used = 0;
+    int64_t rows = tr_round_up(group * op->seq_len, 16);
+    int parts_depth = tr_tree_depth(op->context.parts);
+    s->kt = carve(base, &used, padded * TR_KEY_BLOCK);
+    s->vt = carve(base, &used, padded * TR_KEY_BLOCK);
+    s->k = carve(base, &used, padded * TR_KEY_BLOCK);
+    s->q = carve(base, &used, padded * BWD_QUERIES);
+    s->grad = carve(base, &used, padded * BWD_QUERIES);
+    s->p = carve(base, &used, TR_KEY_BLOCK * BWD_QUERIES);
+    s->ds = carve(base, &used, TR_KEY_BLOCK * BWD_QUERIES);
+    s->m = carve(base, &used, rows);
+    s->inverse = carve(base, &used, rows);
+    s->delta = carve(base, &used, rows);
+    s->dkv_half = padded * TR_KEY_BLOCK;
+    s->dkv_slot = 2 * s->dkv_half;
+    s->dkv = carve(base, &used, s->dkv_slot * (parts_depth + tr_tree_depth(group) - 1));
+    s->dq_slot = bwd_dq_direct(op) ? 0 : rows * padded;
+    s->dq = carve(base, &used, s->dq_slot * parts_depth);
+    return used;
+}
+
+static int64_t bwd_scratch_floats(const struct tr_op *op)
+{
+    struct bwd_scratch unused;
+    return bwd_scratch_at(&unused, NULL, op);
+}
+
+int64_t TR_SIMD_NAME(tr_attn_bwd_workspace)(const struct tr_op *op, int threads)
+{
+    return threads * bwd_scratch_floats(op) * (int64_t)sizeof(float);
+}
+
+/* The operands of one task: pointers to the first token's part. */
+struct bwd_task {
+    const float *q, *k, *v, *o, *stats, *grad;
+    float *dq, *dk, *dv;
+};
+
+/* m, 1 / l and delta = fold16 of do o for every row. */
+static void bwd_prepare(const struct bwd_shape *b, const struct bwd_scratch *s, const struct bwd_task *task)
+{
+    for (int64_t i = 0; i < b->seq_len; i++) {
+        for (int64_t h = 0; h < b->group; h++) {
+            const float *o = task->o + i * b->q_stride + h * b->d, *grad = task->grad + i * b->q_stride + h * b->d;
+            const float *stats = task->stats + (i * b->heads + h) * 2;
+            tr_v sum[TR_VFOLD];
+            for (int part = 0; part < TR_VFOLD; part++)
+                sum[part] = v_zero();
+            for (int64_t x = 0; x < b->d; x += TR_FOLD) {
+                for (int part = 0; part < TR_VFOLD; part++) {
+                    int64_t at = x + part * TR_VLEN;
+                    if (at + TR_VLEN <= b->d)
+                        sum[part] = v_fma(v_load(grad + at), v_load(o + at), sum[part]);
+                    else if (at < b->d) /* a lane without a term keeps its sum, also -0 */
+                        sum[part] = v_select(v_first(b->d - at),
+                                             v_fma(v_loadn(grad + at, b->d - at), v_loadn(o + at, b->d - at), sum[part]),
+                                             sum[part]);
+                }
+            }
+            int64_t row = h * b->seq_len + i;
+            s->delta[row] = v_fold16(sum);
+            s->m[row] = stats[0];
+            s->inverse[row] = 1.0f / stats[1];
+        }
+    }
+}
+
+/* Scores s and dp of one row become p = exp(s - m) / l and ds = p (dp - delta) scale, in place. */
+static void bwd_row(const struct bwd_shape *b, float *p, float *ds, int64_t width, float m, float inverse, float delta)
+{
+    const tr_v scale = v_set1(b->scale), max = v_set1(m), factor = v_set1(inverse), offset = v_set1(delta);
+    for (int64_t j = 0; j < width; j += TR_VLEN) {
+        tr_v score = v_mul(v_load(p + j), scale);
+        tr_v probability = v_mul(v_exp(v_sub(score, max)), factor);
+        tr_v change = v_mul(v_mul(probability, v_sub(v_load(ds + j), offset)), scale);
+        v_store(p + j, probability);
+        v_store(ds + j, change);
+    }
+}
+
+/* A packed key block: keys [first, first + count), and where in their chain dq, dk and dv stand. */
+struct bwd_block {
+    int64_t first, count;
+    float *dq; /* row of query 0 */
+    int64_t dq_stride;
+    enum chain_start dq_start;
+    float *dk, *dv;
+};
+
+/* dk += ds^T q, dv += p^T do for the keys of the block and queries [first, first + count). Key j is met first by
+ * query j: within the tile the keys of a row tile start one after the other, then go on together. */
+static void bwd_keys(const struct bwd_shape *b, const struct bwd_scratch *s, const struct bwd_block *block,
+                     int64_t first, int64_t count)
+{
+    for (int64_t j = 0; j < block->count; j += TR_ATTN_ROWS) {
+        int rows = (int)tr_min_i64(TR_ATTN_ROWS, block->count - j);
+        int64_t together = tr_min_i64(count, tr_max_i64(0, block->first + j + rows - 1 - first));
+        for (int which = 0; which < 2; which++) {
+            struct chain chain = {.start = CHAIN_GO_ON, .c = (which ? block->dv : block->dk) + j * b->padded,
+                                  .c_stride = b->padded, .a = (which ? s->p : s->ds) + j, .a_stride = TR_KEY_BLOCK,
+                                  .a_by_columns = true, .b = which ? s->grad : s->q, .b_stride = b->padded};
+            for (int r = 0; together > 0 && r < rows; r++) {
+                struct chain alone = chain;
+                int64_t from = tr_min_i64(together, tr_max_i64(0, block->first + j + r - first));
+                alone.c += r * b->padded;
+                alone.a += r + from * TR_KEY_BLOCK;
+                alone.b += from * b->padded;
+                alone.steps = together - from;
+                chain_run(&alone, 1, b->padded);
+            }
+            chain.a += together * TR_KEY_BLOCK;
+            chain.b += together * b->padded;
+            chain.steps = count - together;
+            chain_run(&chain, rows, b->padded);
+        }
+    }
+}
+
+/* One tile of queries [first, first + count) of one head, whose row of s->m etc. begins at `row`, against one key block.
+ * Returns the pairs that were there. */
+static int64_t bwd_tile(const struct bwd_shape *b, const struct bwd_scratch *s, const struct bwd_block *block,
+                        int64_t first, int64_t count, int64_t row)
+{
+    int64_t pairs = 0;
+    for (int64_t i = 0; i < count; i += TR_ATTN_ROWS) {
+        int rows = (int)tr_min_i64(TR_ATTN_ROWS, count - i);
+        int64_t present[TR_ATTN_ROWS];
+        for (int r = 0; r < rows; r++) {
+            present[r] = tr_min_i64(block->count, first + i + r - block->first + 1);
+            pairs += present[r];
+        }
+        int64_t width = tr_round_up(present[rows - 1], TR_ATTN_PANEL);
+        float *p = s->p + i * TR_KEY_BLOCK, *ds = s->ds + i * TR_KEY_BLOCK;
+        struct chain chain = {.start = CHAIN_ZERO, .c = p, .c_stride = TR_KEY_BLOCK, .a = s->q + i * b->padded,
+                              .a_stride = b->padded, .b = s->kt, .b_stride = TR_KEY_BLOCK, .steps = b->d};
+        chain_run(&chain, rows, width);
+        chain.c = ds;
+        chain.a = s->grad + i * b->padded;
+        chain.b = s->vt;
+        chain_run(&chain, rows, width);
+        for (int r = 0; r < rows; r++)
+            bwd_row(b, p + r * TR_KEY_BLOCK, ds + r * TR_KEY_BLOCK, width, s->m[row + first + i + r],
+                    s->inverse[row + first + i + r], s->delta[row + first + i + r]);
+        struct chain dq = {.start = block->dq_start, .c = block->dq + (first + i) * block->dq_stride,
+                           .c_stride = block->dq_stride, .a = ds, .a_stride = TR_KEY_BLOCK, .b = s->k,
+                           .b_stride = b->padded, .steps = present[0]};
+        if (present[rows - 1] == present[0])
+            chain_run(&dq, rows, b->padded);
+        else
+            chain_run_ragged(dq, rows, b->padded, present);
+    }
+    bwd_keys(b, s, block, first, count);
+    return pairs;
+}
+
+static void add_floats(float *sum, const float *part, int64_t n) /* n: a multiple of 16 */
+{
+    for (int64_t i = 0; i < n; i += TR_VLEN)
+        v_store(sum + i, v_add(v_load(sum + i), v_load(part + i)));
+}
+
+/* The chains of one head over the queries of one context part. */
+static int64_t bwd_queries(const struct bwd_shape *b, const struct bwd_scratch *s, const struct bwd_task *task,
+                           struct bwd_block *block, struct tr_range queries, int64_t head)
+{
+    int64_t pairs = 0;
+    memset(block->dk, 0, (size_t)s->dkv_half * sizeof(float));
+    memset(block->dv, 0, (size_t)s->dkv_half * sizeof(float));
+    for (int64_t first = queries.first; first < queries.last; first += BWD_QUERIES) {
+        int64_t count = tr_min_i64(BWD_QUERIES, queries.last - first);
+        pack_rows(s->q, b->padded, task->q + first * b->q_stride + head * b->d, b->q_stride, count, b->d);
+        pack_rows(s->grad, b->padded, task->grad + first * b->q_stride + head * b->d, b->q_stride, count, b->d);
+        pairs += bwd_tile(b, s, block, first, count, head * b->seq_len);
+    }
+    return pairs;
+}
+
+/* One key block, of context part `part`, against every query of the group. */
+static int64_t bwd_block(const struct tr_call *call, const struct bwd_shape *b, const struct bwd_scratch *s,
+                         const struct bwd_task *task, struct bwd_block *block, int64_t part, float *dq_slot)
+{
+    int64_t pairs = 0, parts = call->op->context.parts, first = block->first;
+    pack_transposed(s->kt, task->k + first * b->kv_stride, b->kv_stride, block->count, b->d);
+    pack_transposed(s->vt, task->v + first * b->kv_stride, b->kv_stride, block->count, b->d);
+    pack_rows(s->k, b->padded, task->k + first * b->kv_stride, b->kv_stride, block->count, b->d);
+    struct part_stack stack = part_stack_new();
+    int below, top;
+    for (int64_t h = 0; h < b->group; h++) {
+        block->dq = b->dq_direct ? task->dq + h * b->d : dq_slot + h * b->seq_len * b->padded;
+        for (int64_t c = 0; c < parts; c++) {
+            struct tr_range queries = tr_op_keys(call->op, c); /* queries are cut as keys are */
+            queries.first = tr_max_i64(queries.first, first);
+            bool present = c >= part && queries.first < queries.last;
+            if (present) {
+                block->dk = s->dkv + part_stack_next(&stack) * s->dkv_slot;
+                block->dv = block->dk + s->dkv_half;
+                pairs += bwd_queries(b, s, task, block, queries, h);
+            }
+            part_stack_push(&stack, present);
+            for (int joins = tr_tree_joins_after(c, parts); joins > 0; joins--)
+                if (part_stack_pop(&stack, &below, &top))
+                    add_floats(s->dkv + below * s->dkv_slot, s->dkv + top * s->dkv_slot, s->dkv_slot);
+        }
+        for (int joins = tr_tree_joins_after(h, b->group); joins > 0; joins--)
+            if (part_stack_pop(&stack, &below, &top))
+                add_floats(s->dkv + below * s->dkv_slot, s->dkv + top * s->dkv_slot, s->dkv_slot);
+    }
+    const float *dk = s->dkv + stack.slot[0] * s->dkv_slot, *dv = dk + s->dkv_half;
+    for (int64_t j = 0; j < block->count; j++) {
+        for (int64_t i = 0; i < b->d; i += TR_VLEN) {
+            int64_t at = (first + j) * b->kv_stride + i;
+            store_some(task->dk + at, v_load(dk + j * b->padded + i), b->d - i);
+            store_some(task->dv + at, v_load(dv + j * b->padded + i), b->d - i);
+        }
+    }
+    return pairs;
+}
+
+/* Joins dq of two subtrees of the keys for the queries from `from` on, which have keys in the right one. */
+static void bwd_join_dq(const struct bwd_shape *b, float *left, const float *right, int64_t from)
+{
+    for (int64_t h = 0; h < b->group; h++) {
+        int64_t at = (h * b->seq_len + from) * b->padded;
+        add_floats(left + at, right + at, (b->seq_len - from) * b->padded);
+    }
+}
+
+static int64_t bwd_run_task(const struct tr_call *call, const struct bwd_shape *b, const struct bwd_scratch *s,
+                            const struct bwd_task *task)
+{
+    int64_t pairs = 0, parts = call->op->context.parts;
+    struct part_stack stack = part_stack_new();
+    int64_t stack_first[TR_ATTN_STACK_MAX]; /* the first key of each node */
+    bwd_prepare(b, s, task);
+    for (int64_t p = 0; p < parts; p++) {
+        struct tr_range keys = tr_op_keys(call->op, p);
+        float *dq_slot = s->dq + part_stack_next(&stack) * s->dq_slot;
+        for (int64_t key = keys.first; key < keys.last; key += TR_KEY_BLOCK) {
+            struct bwd_block block = {.first = key, .count = tr_min_i64(TR_KEY_BLOCK, keys.last - key),
+                                      .dq_stride = b->dq_direct ? b->q_stride : b->padded,
+                                      .dq_start = key == keys.first ? CHAIN_ZERO : CHAIN_GO_ON};
+            pairs += bwd_block(call, b, s, task, &block, p, dq_slot);
+        }
+        stack_first[stack.depth] = keys.first;
+        part_stack_push(&stack, keys.first < keys.last);
+        for (int joins = tr_tree_joins_after(p, parts); joins > 0; joins--) {
+            int left, right;
+            int64_t key = stack_first[stack.depth - 1];
+            if (part_stack_pop(&stack, &left, &right))
+                bwd_join_dq(b, s->dq + left * s->dq_slot, s->dq + right * s->dq_slot, key);
+        }
+    }
+    if (b->dq_direct)
+        return pairs;
+    const float *dq = s->dq + stack.slot[0] * s->dq_slot;
+    for (int64_t h = 0; h < b->group; h++)
+        for (int64_t i = 0; i < b->seq_len; i++)
+            for (int64_t x = 0; x < b->d; x += TR_VLEN)
+                store_some(task->dq + i * b->q_stride + h * b->d + x,
+                           v_load(dq + (h * b->seq_len + i) * b->padded + x), b->d - x);
+    return pairs;
+}
+
+void TR_SIMD_NAME(tr_attn_bwd)(const struct tr_call *call)
+{
+    const struct tr_op *op = call->op;
+    TR_ASSERT(op->act == TR_F32 && op->heads % op->kv_heads == 0 && op->positions == op->seq_len);
+    const struct bwd_shape b = {.seqs = op->seqs, .seq_len = op->seq_len, .heads = op->heads,
+                                .kv_heads = op->kv_heads, .group = op->heads / op->kv_heads, .d = op->head_dim,
+                                .padded = tr_round_up(op->head_dim, TR_ATTN_PANEL),
+                                .q_stride = (int64_t)op->heads * op->head_dim,
+                                .kv_stride = (int64_t)op->kv_heads * op->head_dim, .dq_direct = bwd_dq_direct(op),
+                                .scale = 1.0f / sqrtf((float)op->head_dim)};
+#pragma omp parallel num_threads(call->threads)
+    {
+        struct bwd_scratch scratch;
+        bwd_scratch_at(&scratch, (float *)call->workspace + omp_get_thread_num() * bwd_scratch_floats(op), op);
+#pragma omp for schedule(dynamic, 1)
+        for (int64_t head = 0; head < b.seqs * b.kv_heads; head++) {
+            int64_t seq = head / b.kv_heads, kv_head = head % b.kv_heads;
+            int64_t token_head = seq * b.seq_len * b.heads + kv_head * b.group;
+            int64_t q_at = token_head * b.d, kv_at = (seq * b.seq_len * b.kv_heads + kv_head) * b.d;
+            float *const *operand = (float *const *)call->operand;
+            struct bwd_task task = {.q = operand[TR_ATTN_BWD_Q] + q_at, .k = operand[TR_ATTN_BWD_K] + kv_at,
+                                    .v = operand[TR_ATTN_BWD_V] + kv_at, .o = operand[TR_ATTN_BWD_O] + q_at,
+                                    .stats = operand[TR_ATTN_BWD_STATS] + token_head * 2,
+                                    .grad = operand[TR_ATTN_BWD_DO] + q_at, .dq = operand[TR_ATTN_BWD_DQ] + q_at,
+                                    .dk = operand[TR_ATTN_BWD_DK] + kv_at, .dv = operand[TR_ATTN_BWD_DV] + kv_at};
+            int64_t pairs = bwd_run_task(call, &b, &scratch, &task);
+            int64_t q_floats = b.seq_len * b.group * b.d, kv_floats = b.seq_len * b.d;
+            int64_t stats = b.seq_len * b.group * 2;
+            tr_count_add(call->count, 10 * b.d * pairs, 4 * (3 * q_floats + 2 * kv_floats + stats),
+                         4 * (q_floats + 2 * kv_floats));
+        }
+    }
+}
+
+#endif

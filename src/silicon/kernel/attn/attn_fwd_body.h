@@ -1,0 +1,264 @@
+/* ATTN in vector words: the forward pass of causal attention, and generation with a KV cache.
+ *
+ * A task is one sequence, one kv head and a range of queries with all query heads of the group: the rows
+ * r = (query - first) * group + head of group. It walks the key blocks ascending; each is packed once (K transposed, so
+ * that lanes run along keys) and meets all rows of the task, whose running (m, l, o) lie in the workspace. Tasks share
+ * nothing that is written.
+ *
+ * The largest score of a block is taken over its present keys: masked lanes are -inf, which exp turns into +0, and +0
+ * added to a partial sum of exponentials (>= +0) changes nothing; p v does not see masked keys at all.
+ */
+#ifndef TR_SILICON_KERNEL_ATTN_FWD_BODY_H
+#define TR_SILICON_KERNEL_ATTN_FWD_BODY_H
+
+#include "silicon/kernel/attn/attn.h"
+#include "silicon/kernel/attn/attn_tile.h"
+
+#include <omp.h>
+
+enum { FWD_ROWS = 256 }; /* rows of a task: their o, at D = 64, take 64 KiB of the second-level cache */
+
+struct fwd_shape {
+    int64_t seqs, seq_len, positions, position; /* as in tr_op; position of the first query */
+    int64_t heads, kv_heads, group, d, padded;
+    int64_t task_queries, tasks_per_seq;
+    int64_t rows_max;
+    float scale;
+};
+
+/* The scratch memory of one thread. */
+struct fwd_scratch {
+    float *q;                  /* [rows][padded] */
+    float *kt;                 /* [d][TR_KEY_BLOCK] */
+    float *v;                  /* [TR_KEY_BLOCK][padded] */
+    float *score;              /* [TR_ATTN_ROWS][TR_KEY_BLOCK] */
+    float *m, *l, *o;          /* slot 0 of the stack of parts: [rows], [rows], [rows][padded] */
+    int64_t slot;              /* floats from one slot to the next */
+};
+
+static int64_t fwd_rows_max(const struct tr_op *op)
+{
+    int64_t group = op->heads / op->kv_heads;
+    int64_t queries = tr_min_i64(op->seq_len, tr_max_i64(1, FWD_ROWS / group));
+    return queries * group;
+}
+
+static int64_t fwd_padded(const struct tr_op *op) { return tr_round_up(op->head_dim, TR_ATTN_PANEL); }
+
+/* Lays the scratch memory of one thread out from `base`; returns its floats. */
+static int64_t fwd_scratch_at(struct fwd_scratch *s, float *base, const struct tr_op *op)
+{
+    int64_t padded = fwd_padded(op), rows = tr_round_up(fwd_rows_max(op), 16), used = 0;
+    s->q = carve(base, &used, rows * padded);
+    s->kt = carve(base, &used, padded * TR_KEY_BLOCK);
+    s->v = carve(base, &used, padded * TR_KEY_BLOCK);
+    s->score = carve(base, &used, TR_ATTN_ROWS * TR_KEY_BLOCK);
+    s->m = carve(base, &used, rows);
+    s->l = carve(base, &used, rows);
+    s->o = carve(base, &used, rows * padded);
+    s->slot = rows * (2 + padded);
+    used += (tr_tree_depth(op->context.parts) - 1) * s->slot;
+    return used;
+}
+
+static int64_t fwd_scratch_floats(const struct tr_op *op)
+{
+    struct fwd_scratch unused;
+    return fwd_scratch_at(&unused, NULL, op);
+}
+
+int64_t TR_SIMD_NAME(tr_attn_workspace)(const struct tr_op *op, int threads)
+{
+    return threads * fwd_scratch_floats(op) * (int64_t)sizeof(float);
+}
+
+static struct fwd_shape fwd_shape_of(const struct tr_call *call)
+{
+    const struct tr_op *op = call->op;
+    TR_ASSERT(op->heads % op->kv_heads == 0 && call->values->position + op->seq_len <= op->positions);
+    struct fwd_shape f = {.seqs = op->seqs, .seq_len = op->seq_len, .positions = op->positions,
+                          .position = call->values->position, .heads = op->heads, .kv_heads = op->kv_heads,
+                          .group = op->heads / op->kv_heads, .d = op->head_dim, .padded = fwd_padded(op)};
+    f.rows_max = fwd_rows_max(op);
+    f.task_queries = f.rows_max / f.group;
+    /* smaller tasks where there are few, so that every thread has some of the long ones (late queries) */
+    while (f.task_queries > 64 &&
+           f.seqs * f.kv_heads * tr_ceil_div(f.seq_len, f.task_queries) < 4 * (int64_t)call->threads)
+        f.task_queries = (f.task_queries + 1) / 2;
+    f.tasks_per_seq = tr_ceil_div(f.seq_len, f.task_queries);
+    f.scale = 1.0f / sqrtf((float)op->head_dim);
+    return f;
+}
+
+/* Scores of one row against a block become exponentials: s = s * scale, the new maximum is left in *m, and
+ * p = exp(s - m) in place; returns fold16 of p. `present` keys of `width` lanes take part, the others get +0. */
+static float fwd_softmax_row(float *score, int64_t present, int64_t width, float scale, float *m)
+{
+    const tr_v factor = v_set1(scale), lowest = v_set1(-INFINITY);
+    tr_v largest = lowest;
+    for (int64_t j = 0; j < width; j += TR_VLEN) {
+        tr_v s = v_mul(v_load(score + j), factor);
+        if (j + TR_VLEN > present)
+            s = v_select(v_first(tr_max_i64(present - j, 0)), s, lowest);
+        largest = v_max(s, largest);
+        v_store(score + j, s);
+    }
+    float block_max = v_row_max(largest);
+    float max = block_max > *m ? block_max : *m;
+    *m = max;
+    tr_v sum[TR_VFOLD];
+    for (int i = 0; i < TR_VFOLD; i++)
+        sum[i] = v_zero();
+    const tr_v offset = v_set1(max);
+    for (int64_t j = 0; j < width; j += TR_FOLD) {
+        for (int i = 0; i < TR_VFOLD; i++) {
+            tr_v p = v_exp(v_sub(v_load(score + j + i * TR_VLEN), offset));
+            sum[i] = v_add(sum[i], p);
+            v_store(score + j + i * TR_VLEN, p);
+        }
+    }
+    return v_fold16(sum);
+}
+
+/* One tile of rows against one packed key block; present[r] keys of the block come before or at row r's query. */
+static void fwd_tile(const struct fwd_shape *f, const struct fwd_scratch *s, const float *q, float *m, float *l, float *o,
+                     int rows, const int64_t *present, bool first_block)
+{
+    int64_t width = tr_round_up(present[rows - 1], TR_FOLD);
+    struct chain scores = {.start = CHAIN_ZERO, .c = s->score, .c_stride = TR_KEY_BLOCK, .a = q, .a_stride = f->padded,
+                           .b = s->kt, .b_stride = TR_KEY_BLOCK, .steps = f->d};
+    chain_run(&scores, rows, width);
+    float factor[TR_ATTN_ROWS];
+    for (int r = 0; r < rows; r++) {
+        float before = m[r];
+        float sum = fwd_softmax_row(s->score + r * TR_KEY_BLOCK, present[r], width, f->scale, &m[r]);
+        factor[r] = first_block ? 0.0f : tr_expf(before - m[r]);
+        l[r] = first_block ? sum : fmaf(l[r], factor[r], sum);
+    }
+    struct chain values = {.start = first_block ? CHAIN_ZERO : CHAIN_SCALE, .scale = factor, .c = o,
+                           .c_stride = f->padded, .a = s->score, .a_stride = TR_KEY_BLOCK, .b = s->v,
+                           .b_stride = f->padded, .steps = present[0]};
+    if (present[rows - 1] == present[0])
+        chain_run(&values, rows, f->padded);
+    else
+        chain_run_ragged(values, rows, f->padded, present);
+}
+
+/* All rows of the task against the key blocks of one part, from (-inf, 0, 0). Returns the pairs that were there. */
+static int64_t fwd_part(const struct fwd_shape *f, const struct fwd_scratch *s, const float *k, const float *v,
+                        struct tr_range keys, int64_t first_query, int64_t rows, float *m, float *l, float *o)
+{
+    int64_t pairs = 0, kv_stride = f->kv_heads * f->d;
+    for (int64_t r = 0; r < rows; r++)
+        m[r] = -INFINITY;
+    for (int64_t key = keys.first; key < keys.last; key += TR_KEY_BLOCK) {
+        int64_t count = tr_min_i64(TR_KEY_BLOCK, keys.last - key);
+        pack_transposed(s->kt, k + key * kv_stride, kv_stride, count, f->d);
+        pack_rows(s->v, f->padded, v + key * kv_stride, kv_stride, count, f->d);
+        int64_t from = tr_max_i64(0, key - first_query) * f->group;
+        for (int64_t r = from; r < rows; r += TR_ATTN_ROWS) {
+            int tile = (int)tr_min_i64(TR_ATTN_ROWS, rows - r);
+            int64_t present[TR_ATTN_ROWS];
+            for (int i = 0; i < tile; i++) {
+                present[i] = tr_min_i64(count, first_query + (r + i) / f->group - key + 1);
+                pairs += present[i];
+            }
+            fwd_tile(f, s, s->q + r * f->padded, m + r, l + r, o + r * f->padded, tile, present, key == keys.first);
+        }
+    }
+    return pairs;
+}
+
+/* Joins the partial results (m, l, o) of two subtrees, for the rows whose query has keys in the right one. */
+static void fwd_join(const struct fwd_shape *f, const struct fwd_scratch *s, int left, int right, int64_t from,
+                     int64_t rows)
+{
+    int64_t to_right = (right - left) * s->slot;
+    float *m = s->m + left * s->slot, *l = s->l + left * s->slot, *o = s->o + left * s->slot;
+    for (int64_t r = from; r < rows; r++) {
+        float max = m[r] > m[r + to_right] ? m[r] : m[r + to_right];
+        float a1 = tr_expf(m[r] - max), a2 = tr_expf(m[r + to_right] - max);
+        m[r] = max;
+        l[r] = fmaf(l[r + to_right], a2, l[r] * a1);
+        float *row = o + r * f->padded;
+        for (int64_t i = 0; i < f->padded; i += TR_VLEN) {
+            tr_v scaled = v_mul(v_load(row + i), v_set1(a1));
+            v_store(row + i, v_fma(v_load(row + i + to_right), v_set1(a2), scaled));
+        }
+    }
+}
+
+/* o * (1 / l) and (m, l) of all rows into the operands. */
+static void fwd_finish(const struct fwd_shape *f, const struct fwd_scratch *s, int slot, int64_t rows, float *o,
+                       float *stats)
+{
+    const float *m = s->m + slot * s->slot, *l = s->l + slot * s->slot, *from = s->o + slot * s->slot;
+    for (int64_t r = 0; r < rows; r++) {
+        int64_t at = r / f->group * f->heads + r % f->group;
+        stats[at * 2] = m[r] + 0.0f; /* of two zeros the larger one, whatever the order */
+        stats[at * 2 + 1] = l[r];
+        const tr_v factor = v_set1(1.0f / l[r]);
+        for (int64_t i = 0; i < f->d; i += TR_VLEN)
+            store_some(o + at * f->d + i, v_mul(v_load(from + r * f->padded + i), factor), f->d - i);
+    }
+}
+
+static void fwd_task(const struct tr_call *call, const struct fwd_shape *f, const struct fwd_scratch *s, int64_t seq,
+                     int64_t kv_head, struct tr_range queries)
+{
+    int64_t rows = (queries.last - queries.first) * f->group;
+    int64_t token_head = (seq * f->seq_len + queries.first) * f->heads + kv_head * f->group;
+    const float *q = (const float *)call->operand[TR_ATTN_Q] + token_head * f->d;
+    int64_t kv_at = (seq * f->positions * f->kv_heads + kv_head) * f->d;
+    const float *k = (const float *)call->operand[TR_ATTN_K] + kv_at;
+    const float *v = (const float *)call->operand[TR_ATTN_V] + kv_at;
+    for (int64_t i = 0; i < queries.last - queries.first; i++)
+        pack_rows(s->q + i * f->group * f->padded, f->padded, q + i * f->heads * f->d, f->d, f->group, f->d);
+
+    int64_t first_query = f->position + queries.first, keys_last = f->position + queries.last, pairs = 0;
+    struct part_stack stack = part_stack_new();
+    int64_t stack_first[TR_ATTN_STACK_MAX]; /* the first key of each node */
+    for (int64_t p = 0; p < call->op->context.parts; p++) {
+        struct tr_range keys = tr_op_keys(call->op, p);
+        keys.last = tr_min_i64(keys.last, keys_last);
+        bool present = keys.first < keys.last;
+        int64_t at = part_stack_next(&stack) * s->slot;
+        if (present)
+            pairs += fwd_part(f, s, k, v, keys, first_query, rows, s->m + at, s->l + at, s->o + at);
+        stack_first[stack.depth] = keys.first;
+        part_stack_push(&stack, present);
+        for (int joins = tr_tree_joins_after(p, call->op->context.parts); joins > 0; joins--) {
+            int left, right;
+            int64_t key = stack_first[stack.depth - 1];
+            if (part_stack_pop(&stack, &left, &right))
+                fwd_join(f, s, left, right, tr_max_i64(0, key - first_query) * f->group, rows);
+        }
+    }
+    fwd_finish(f, s, stack.slot[0], rows,
+               (float *)call->operand[TR_ATTN_O] + token_head * f->d,
+               (float *)call->operand[TR_ATTN_STATS] + token_head * 2);
+    int64_t kv_counted = queries.last == f->seq_len ? keys_last : 0; /* the last queries see every key */
+    tr_count_add(call->count, 4 * f->d * pairs, 4 * f->d * (rows + 2 * kv_counted), 4 * rows * (f->d + 2));
+}
+
+void TR_SIMD_NAME(tr_attn)(const struct tr_call *call)
+{
+    const struct tr_op *op = call->op;
+    TR_ASSERT(op->act == TR_F32 && tr_parts_owned(op->context) == op->context.parts);
+    const struct fwd_shape f = fwd_shape_of(call);
+    int64_t heads = f.seqs * f.kv_heads, tasks = heads * f.tasks_per_seq;
+#pragma omp parallel num_threads(call->threads)
+    {
+        struct fwd_scratch scratch;
+        fwd_scratch_at(&scratch, (float *)call->workspace + omp_get_thread_num() * fwd_scratch_floats(op), op);
+#pragma omp for schedule(dynamic, 1)
+        for (int64_t task = 0; task < tasks; task++) { /* the longest first */
+            int64_t head = task % heads, range = f.tasks_per_seq - 1 - task / heads;
+            struct tr_range queries = {range * f.task_queries,
+                                       tr_min_i64(f.seq_len, (range + 1) * f.task_queries)};
+            fwd_task(call, &f, &scratch, head / f.kv_heads, head % f.kv_heads, queries);
+        }
+    }
+}
+
+#endif
