@@ -15,4 +15,12 @@
 void tr_norm_ref(const struct tr_call *call);
 void tr_norm_bwd_ref(const struct tr_call *call);
 
+void tr_norm_avx2(const struct tr_call *call);
+void tr_norm_bwd_avx2(const struct tr_call *call);
+int64_t tr_norm_bwd_workspace_avx2(const struct tr_op *op, int threads);
+
+void tr_norm_avx512(const struct tr_call *call);
+void tr_norm_bwd_avx512(const struct tr_call *call);
+int64_t tr_norm_bwd_workspace_avx512(const struct tr_op *op, int threads);
+
 #endif

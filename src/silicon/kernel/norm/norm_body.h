@@ -1,0 +1,279 @@
+/* NORM and NORM_BWD in vector words.
+ *
+ * A row is summed in 16 strided partial sums (FOLD16), which are the lanes of TR_VFOLD vectors. The lanes that a row's
+ * end leaves over keep their sum by a select: + 0 would turn -0 into +0.
+ *
+ * The gains' gradients: a block of tokens (reduce.h) is the unit of work of a thread. It makes dx of its rows and, in
+ * the same pass over x and dy, the chains of dgain and dbias of the block, in the workspace; afterwards the blocks are
+ * added to the accumulators in their order, threads over columns.
+ */
+#ifndef TR_SILICON_KERNEL_NORM_BODY_H
+#define TR_SILICON_KERNEL_NORM_BODY_H
+
+#include "base/num.h"
+#include "silicon/kernel/norm/norm.h"
+#include "silicon/kernel/simd.h"
+
+#include <omp.h>
+
+static inline tr_v row_load(const float *p, int64_t n) { return n >= TR_VLEN ? v_load(p) : v_loadn(p, n); }
+
+static inline void row_store(float *p, tr_v v, int64_t n)
+{
+    if (n >= TR_VLEN)
+        v_store(p, v);
+    else
+        v_storen(p, v, n);
+}
+
+/* `sum` where there is an element, `before` in the lanes behind the row's end. */
+static inline tr_v row_keep(tr_v sum, tr_v before, int64_t n)
+{
+    return n >= TR_VLEN ? sum : v_select(v_first(n), sum, before);
+}
+
+struct norm_row {
+    float mean, rstd;
+};
+
+static float row_sum(const float *x, int64_t width)
+{
+    tr_v sum[TR_VFOLD];
+    for (int i = 0; i < TR_VFOLD; i++)
+        sum[i] = v_zero();
+    for (int64_t at = 0; at < width; at += TR_FOLD)
+        for (int i = 0; i < TR_VFOLD && at + i * TR_VLEN < width; i++) /* +0 in the lanes left over: no sum is -0 */
+            sum[i] = v_add(sum[i], row_load(x + at + i * TR_VLEN, width - at - i * TR_VLEN));
+    return v_fold16(sum);
+}
+
+/* fold16 of (x - mean)^2 */
+static float row_square_sum(const float *x, float mean, int64_t width)
+{
+    tr_v sum[TR_VFOLD];
+    const tr_v center = v_set1(mean);
+    for (int i = 0; i < TR_VFOLD; i++)
+        sum[i] = v_zero();
+    for (int64_t at = 0; at < width; at += TR_FOLD) {
+        for (int i = 0; i < TR_VFOLD && at + i * TR_VLEN < width; i++) {
+            int64_t n = width - at - i * TR_VLEN;
+            tr_v d = v_sub(row_load(x + at + i * TR_VLEN, n), center);
+            sum[i] = row_keep(v_fma(d, d, sum[i]), sum[i], n);
+        }
+    }
+    return v_fold16(sum);
+}
+
+static struct norm_row norm_row_of(const float *x, int64_t width, bool rms, float eps)
+{
+    struct norm_row row = {.mean = rms ? 0.0f : row_sum(x, width) / (float)width};
+    /* RMS: x - 0 is x, but for the sign of a zero, whose square it is */
+    row.rstd = 1.0f / sqrtf(row_square_sum(x, row.mean, width) / (float)width + eps);
+    return row;
+}
+
+static inline tr_v norm_xhat(tr_v x, bool rms, tr_v mean, tr_v rstd)
+{
+    return v_mul(rms ? x : v_sub(x, mean), rstd);
+}
+
+void TR_SIMD_NAME(tr_norm)(const struct tr_call *call)
+{
+    const struct tr_op *op = call->op;
+    const float *x = call->operand[TR_NORM_X], *gain = call->operand[TR_NORM_GAIN];
+    const float *bias = call->operand[TR_NORM_BIAS];
+    float *y = call->operand[TR_NORM_Y], *stats = call->operand[TR_NORM_STATS];
+    int64_t rows = op->seqs * op->seq_len * op->heads, width = op->width;
+    bool rms = (op->flags & TR_OP_RMS) != 0;
+    TR_ASSERT(op->act == TR_F32 && op->weight == TR_F32);
+#pragma omp parallel num_threads(call->threads)
+    {
+        int64_t done = 0;
+#pragma omp for schedule(static) nowait
+        for (int64_t r = 0; r < rows; r++) {
+            const float *from = x + r * width;
+            float *to = y + r * width;
+            const struct norm_row row = norm_row_of(from, width, rms, op->eps);
+            stats[2 * r] = row.mean;
+            stats[2 * r + 1] = row.rstd;
+            const tr_v mean = v_set1(row.mean), rstd = v_set1(row.rstd);
+            for (int64_t at = 0; at < width; at += TR_VLEN) {
+                int64_t n = width - at;
+                tr_v xhat = norm_xhat(row_load(from + at, n), rms, mean, rstd);
+                tr_v factor = row_load(gain + at, n);
+                row_store(to + at, bias ? v_fma(xhat, factor, row_load(bias + at, n)) : v_mul(xhat, factor), n);
+            }
+            done++;
+        }
+        tr_count_add(call->count, 0, 4 * done * width, 4 * done * (width + 2));
+    }
+    tr_count_add(call->count, 0, 4 * width * (bias ? 2 : 1), 0);
+}
+
+/* ---- backward --------------------------------------------------------------------------------------------------- */
+
+struct norm_bwd {
+    const struct tr_op *op;
+    const float *x, *gain, *stats, *dy;
+    float *dx, *dgain, *dbias;
+    float *blocks;         /* [block][inner][2][width]: the chains of dgain and dbias of every block */
+    int64_t width, padded; /* a row of `blocks` */
+    int64_t inner;         /* leaves that share the tokens of a block: parts of the heads; 1 for an ordinary norm */
+    int64_t token_leaves;  /* groups of tokens: leaves / inner */
+    bool rms, add;
+};
+
+static struct norm_bwd norm_bwd_of(const struct tr_op *op)
+{
+    struct norm_bwd n = {.op = op, .width = op->width, .padded = tr_round_up(op->width, 16)};
+    n.inner = op->heads > 1 ? tr_parts_owned(op->part) : 1;
+    n.token_leaves = tr_op_leaves(op, TR_NORM_BWD_DGAIN) / n.inner;
+    n.rms = (op->flags & TR_OP_RMS) != 0;
+    n.add = (op->flags & TR_OP_ADD_DX) != 0;
+    return n;
+}
+
+/* The tokens of each sequence that leaf group `leaf` sums, and the blocks they make. */
+static struct tr_range norm_bwd_tokens(const struct norm_bwd *n, int64_t leaf)
+{
+    return tr_op_leaf_tokens(n->op, TR_NORM_BWD_DGAIN, leaf * n->inner);
+}
+
+static int64_t norm_bwd_blocks(struct tr_range tokens) { return tr_ceil_div(tokens.last - tokens.first, TR_TOKEN_BLOCK); }
+
+static int64_t norm_bwd_block_count(const struct norm_bwd *n)
+{
+    int64_t blocks = 0;
+    for (int64_t leaf = 0; leaf < n->token_leaves; leaf++)
+        blocks += norm_bwd_blocks(norm_bwd_tokens(n, leaf));
+    return blocks * n->op->seqs;
+}
+
+static int64_t norm_bwd_block_floats(const struct norm_bwd *n) { return n->inner * 2 * n->padded; }
+
+int64_t TR_SIMD_NAME(tr_norm_bwd_workspace)(const struct tr_op *op, int threads)
+{
+    (void)threads;
+    const struct norm_bwd n = norm_bwd_of(op);
+    return norm_bwd_block_count(&n) * norm_bwd_block_floats(&n) * (int64_t)sizeof(float);
+}
+
+/* dx of one row, and its terms in the chains of dgain and dbias. */
+static void norm_bwd_row(const struct norm_bwd *n, int64_t r, float *dgain, float *dbias)
+{
+    const float *x = n->x + r * n->width, *dy = n->dy + r * n->width;
+    float *dx = n->dx + r * n->width;
+    const tr_v mean = v_set1(n->stats[2 * r]), rstd = v_set1(n->stats[2 * r + 1]);
+    tr_v sum[TR_VFOLD], dot[TR_VFOLD];
+    for (int i = 0; i < TR_VFOLD; i++)
+        sum[i] = dot[i] = v_zero();
+    for (int64_t block = 0; block < n->width; block += TR_FOLD) {
+        for (int i = 0; i < TR_VFOLD && block + i * TR_VLEN < n->width; i++) {
+            int64_t at = block + i * TR_VLEN, rest = n->width - at;
+            tr_v grad = row_load(dy + at, rest);
+            tr_v xhat = norm_xhat(row_load(x + at, rest), n->rms, mean, rstd);
+            tr_v g = v_mul(grad, row_load(n->gain + at, rest));
+            sum[i] = row_keep(v_add(sum[i], g), sum[i], rest);
+            dot[i] = row_keep(v_fma(g, xhat, dot[i]), dot[i], rest);
+            v_store(dgain + at, v_fma(grad, xhat, v_load(dgain + at)));
+            if (n->dbias != NULL)
+                v_store(dbias + at, v_add(v_load(dbias + at), grad));
+        }
+    }
+    const tr_v a = v_set1(v_fold16(sum) / (float)n->width), b = v_set1(v_fold16(dot) / (float)n->width);
+    for (int64_t at = 0; at < n->width; at += TR_VLEN) {
+        int64_t rest = n->width - at;
+        tr_v xhat = norm_xhat(row_load(x + at, rest), n->rms, mean, rstd);
+        tr_v g = v_mul(row_load(dy + at, rest), row_load(n->gain + at, rest));
+        tr_v d = v_mul(rstd, v_fma(v_neg(xhat), b, n->rms ? g : v_sub(g, a)));
+        row_store(dx + at, n->add ? v_add(row_load(dx + at, rest), d) : d, rest);
+    }
+}
+
+/* One block of tokens: [first, last) of the rows' tokens. Returns the rows done. */
+static int64_t norm_bwd_block(const struct norm_bwd *n, struct tr_range tokens, float *sums)
+{
+    memset(sums, 0, (size_t)norm_bwd_block_floats(n) * sizeof(float));
+    for (int64_t t = tokens.first; t < tokens.last; t++) {
+        if (n->op->heads == 1) {
+            norm_bwd_row(n, t, sums, sums + n->padded);
+            continue;
+        }
+        for (int64_t p = 0; p < n->inner; p++) {
+            struct tr_range heads = tr_op_part(n->op, 0, n->op->part.first + p);
+            float *mine = sums + p * 2 * n->padded;
+            for (int64_t h = heads.first; h < heads.last; h++)
+                norm_bwd_row(n, t * n->op->heads + h, mine, mine + n->padded);
+        }
+    }
+    return (tokens.last - tokens.first) * n->op->heads;
+}
+
+/* The rows of block number `index`, in the order leaf group, sequence, block. */
+static struct tr_range norm_bwd_block_tokens(const struct norm_bwd *n, int64_t index)
+{
+    for (int64_t leaf = 0; leaf < n->token_leaves; leaf++) {
+        struct tr_range tokens = norm_bwd_tokens(n, leaf);
+        int64_t blocks = norm_bwd_blocks(tokens);
+        if (index >= blocks * n->op->seqs) {
+            index -= blocks * n->op->seqs;
+            continue;
+        }
+        int64_t offset = index / blocks * n->op->seq_len;
+        int64_t first = tokens.first + index % blocks * TR_TOKEN_BLOCK;
+        return (struct tr_range){offset + first, offset + tr_min_i64(first + TR_TOKEN_BLOCK, tokens.last)};
+    }
+    TR_ASSERT(index < 0); /* there is no such block */
+    return (struct tr_range){0, 0};
+}
+
+/* acc = acc + block, blocks ascending, for 16 columns from `at`. */
+static void norm_bwd_add_blocks(const struct norm_bwd *n, int64_t at)
+{
+    const float *block = n->blocks;
+    int64_t width = tr_min_i64(16, n->width - at);
+    for (int64_t leaf = 0; leaf < n->token_leaves; leaf++) {
+        int64_t blocks = norm_bwd_blocks(norm_bwd_tokens(n, leaf)) * n->op->seqs;
+        for (int64_t b = 0; b < blocks; b++) {
+            for (int64_t p = 0; p < n->inner; p++, block += 2 * n->padded) {
+                int64_t acc = (leaf * n->inner + p) * n->width + at;
+                for (int64_t c = 0; c < width; c++) {
+                    n->dgain[acc + c] += block[at + c];
+                    if (n->dbias != NULL)
+                        n->dbias[acc + c] += block[n->padded + at + c];
+                }
+            }
+        }
+    }
+}
+
+void TR_SIMD_NAME(tr_norm_bwd)(const struct tr_call *call)
+{
+    struct norm_bwd n = norm_bwd_of(call->op);
+    float *const *operand = (float *const *)call->operand;
+    TR_ASSERT(n.op->act == TR_F32 && n.op->weight == TR_F32);
+    n.x = operand[TR_NORM_BWD_X];
+    n.gain = operand[TR_NORM_BWD_GAIN];
+    n.stats = operand[TR_NORM_BWD_STATS];
+    n.dy = operand[TR_NORM_BWD_DY];
+    n.dx = operand[TR_NORM_BWD_DX];
+    n.dgain = operand[TR_NORM_BWD_DGAIN];
+    n.dbias = operand[TR_NORM_BWD_DBIAS];
+    n.blocks = call->workspace;
+    int64_t blocks = norm_bwd_block_count(&n);
+#pragma omp parallel num_threads(call->threads)
+    {
+        int64_t rows = 0;
+#pragma omp for schedule(dynamic, 1)
+        for (int64_t i = 0; i < blocks; i++)
+            rows += norm_bwd_block(&n, norm_bwd_block_tokens(&n, i), n.blocks + i * norm_bwd_block_floats(&n));
+        tr_count_add(call->count, 0, 4 * rows * (n.width * (n.add ? 3 : 2) + 2), 4 * rows * n.width);
+#pragma omp for schedule(static)
+        for (int64_t at = 0; at < n.width; at += 16)
+            norm_bwd_add_blocks(&n, at);
+    }
+    int64_t sums = n.token_leaves * n.inner * n.width * (n.dbias ? 2 : 1);
+    tr_count_add(call->count, 0, 4 * (n.width + sums), 4 * sums);
+}
+
+#endif
