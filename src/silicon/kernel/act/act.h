@@ -14,4 +14,14 @@ void tr_gelu_bwd_ref(const struct tr_call *call);
 void tr_swiglu_ref(const struct tr_call *call);
 void tr_swiglu_bwd_ref(const struct tr_call *call);
 
+void tr_gelu_avx2(const struct tr_call *call);
+void tr_gelu_bwd_avx2(const struct tr_call *call);
+void tr_swiglu_avx2(const struct tr_call *call);
+void tr_swiglu_bwd_avx2(const struct tr_call *call);
+
+void tr_gelu_avx512(const struct tr_call *call);
+void tr_gelu_bwd_avx512(const struct tr_call *call);
+void tr_swiglu_avx512(const struct tr_call *call);
+void tr_swiglu_bwd_avx512(const struct tr_call *call);
+
 #endif

@@ -17,4 +17,10 @@ void tr_embed_bwd_ref(const struct tr_call *call);
 void tr_last_ref(const struct tr_call *call);
 void tr_kv_append_ref(const struct tr_call *call);
 
+void tr_embed_avx2(const struct tr_call *call);
+void tr_embed_bwd_avx2(const struct tr_call *call);
+
+void tr_embed_avx512(const struct tr_call *call);
+void tr_embed_bwd_avx512(const struct tr_call *call);
+
 #endif

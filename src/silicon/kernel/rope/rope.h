@@ -10,4 +10,10 @@
 
 void tr_rope_ref(const struct tr_call *call);
 
+void tr_rope_avx2(const struct tr_call *call);
+int64_t tr_rope_workspace_avx2(const struct tr_op *op, int threads);
+
+void tr_rope_avx512(const struct tr_call *call);
+int64_t tr_rope_workspace_avx512(const struct tr_op *op, int threads);
+
 #endif

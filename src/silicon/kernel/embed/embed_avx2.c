@@ -1,0 +1,3 @@
+#if defined(__x86_64__)
+#include "silicon/kernel/embed/embed_body.h"
+#endif
