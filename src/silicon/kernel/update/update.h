@@ -22,4 +22,18 @@ void tr_grad_sq_ref(const struct tr_call *call);
 void tr_clip_ref(const struct tr_call *call);
 void tr_adamw_ref(const struct tr_call *call);
 
+void tr_zero_avx2(const struct tr_call *call);
+void tr_fold_avx2(const struct tr_call *call);
+void tr_join_avx2(const struct tr_call *call);
+void tr_grad_sq_avx2(const struct tr_call *call);
+int64_t tr_grad_sq_workspace_avx2(const struct tr_op *op, int threads);
+void tr_adamw_avx2(const struct tr_call *call);
+
+void tr_zero_avx512(const struct tr_call *call);
+void tr_fold_avx512(const struct tr_call *call);
+void tr_join_avx512(const struct tr_call *call);
+void tr_grad_sq_avx512(const struct tr_call *call);
+int64_t tr_grad_sq_workspace_avx512(const struct tr_op *op, int threads);
+void tr_adamw_avx512(const struct tr_call *call);
+
 #endif

@@ -1,0 +1,163 @@
+/* ZERO, FOLD, JOIN, GRAD_SQ and ADAMW in vector words. Threads take pieces of UPDATE_PIECE elements; only GRAD_SQ sums
+ * over pieces, exactly, so that their order does not matter. */
+#ifndef TR_SILICON_KERNEL_UPDATE_BODY_H
+#define TR_SILICON_KERNEL_UPDATE_BODY_H
+
+#include "base/num.h"
+#include "silicon/kernel/simd.h"
+#include "silicon/kernel/update/update.h"
+#include "silicon/op/exact.h"
+
+#include <omp.h>
+
+enum { UPDATE_PIECE = 1 << 14 };
+
+void TR_SIMD_NAME(tr_zero)(const struct tr_call *call)
+{
+    float *dst = call->operand[TR_ZERO_DST];
+    int64_t count = call->op->count;
+#pragma omp parallel for num_threads(call->threads) schedule(static)
+    for (int64_t i = 0; i < count; i += UPDATE_PIECE) {
+        int64_t n = tr_min_i64(UPDATE_PIECE, count - i);
+        memset(dst + i, 0, (size_t)n * sizeof(float));
+        tr_count_add(call->count, 0, 0, 4 * n);
+    }
+}
+
+/* sum += part, n elements */
+static void update_add(float *sum, const float *part, int64_t n)
+{
+    int64_t i = 0;
+    for (; i + TR_VLEN <= n; i += TR_VLEN)
+        v_store(sum + i, v_add(v_load(sum + i), v_load(part + i)));
+    if (i < n)
+        v_storen(sum + i, v_add(v_loadn(sum + i, n - i), v_loadn(part + i, n - i)), n - i);
+}
+
+void TR_SIMD_NAME(tr_join)(const struct tr_call *call)
+{
+    float *dst = call->operand[TR_JOIN_DST];
+    const float *src = call->operand[TR_JOIN_SRC];
+    int64_t count = call->op->count;
+#pragma omp parallel for num_threads(call->threads) schedule(static)
+    for (int64_t i = 0; i < count; i += UPDATE_PIECE) {
+        int64_t n = tr_min_i64(UPDATE_PIECE, count - i);
+        update_add(dst + i, src + i, n);
+        tr_count_add(call->count, 0, 8 * n, 4 * n);
+    }
+}
+
+/* The tree over `leaves` arrays of n elements, `stride` apart, into the first. */
+static void update_tree(float *at, int64_t stride, int64_t leaves, int64_t n)
+{
+    if (leaves == 1)
+        return;
+    int64_t left = tr_tree_split(leaves);
+    update_tree(at, stride, left, n);
+    update_tree(at + left * stride, stride, leaves - left, n);
+    update_add(at, at + left * stride, n);
+}
+
+void TR_SIMD_NAME(tr_fold)(const struct tr_call *call)
+{
+    float *leaves = call->operand[TR_FOLD_LEAVES];
+    int64_t count = call->op->count, contexts = call->op->context.parts, parts = call->op->part.parts;
+    if (contexts * parts == 1)
+        return;
+#pragma omp parallel for num_threads(call->threads) schedule(static)
+    for (int64_t i = 0; i < count; i += UPDATE_PIECE) {
+        int64_t n = tr_min_i64(UPDATE_PIECE, count - i), done = 0;
+        for (int64_t c = 0; c < contexts; c++, done += parts)
+            update_tree(leaves + c * parts * count + i, count, parts, n);
+        update_tree(leaves + i, parts * count, contexts, n);
+        tr_count_add(call->count, 0, 4 * n * done, 4 * n);
+    }
+}
+
+int64_t TR_SIMD_NAME(tr_grad_sq_workspace)(const struct tr_op *op, int threads)
+{
+    (void)op;
+    return threads * (int64_t)sizeof(struct tr_exact);
+}
+
+void TR_SIMD_NAME(tr_grad_sq)(const struct tr_call *call)
+{
+    const float *grad = call->operand[TR_GRAD_SQ_GRAD];
+    struct tr_exact *mine = call->workspace;
+    int64_t count = call->op->count;
+    TR_ASSERT(call->values->grad_sq->kind == TR_EXACT_SQUARES);
+    for (int t = 0; t < call->threads; t++)
+        tr_exact_clear(&mine[t], TR_EXACT_SQUARES);
+#pragma omp parallel for num_threads(call->threads) schedule(static)
+    for (int64_t i = 0; i < count; i += UPDATE_PIECE) {
+        int64_t n = tr_min_i64(UPDATE_PIECE, count - i);
+        tr_exact_add(&mine[omp_get_thread_num()], grad + i, n);
+        tr_count_add(call->count, 0, 4 * n, 0);
+    }
+    for (int t = 0; t < call->threads; t++)
+        tr_exact_merge(call->values->grad_sq, &mine[t]);
+}
+
+struct adamw {
+    tr_v clip, beta1, rest1, beta2, rest2, bias1, bias2, eps, minus_lr, keep;
+    bool decay;
+};
+
+static struct adamw adamw_of(const struct tr_call *call)
+{
+    const struct tr_step_values *v = call->values;
+    return (struct adamw){.clip = v_set1(v->clip_factor), .beta1 = v_set1(v->beta1), .rest1 = v_set1(1.0f - v->beta1),
+                          .beta2 = v_set1(v->beta2), .rest2 = v_set1(1.0f - v->beta2), .bias1 = v_set1(v->bias1),
+                          .bias2 = v_set1(v->bias2), .eps = v_set1(v->eps), .minus_lr = v_set1(-v->lr),
+                          .keep = v_set1(1.0f - v->lr * v->weight_decay),
+                          .decay = (call->op->flags & TR_OP_DECAY) != 0};
+}
+
+static inline void adamw_vector(const struct adamw *a, tr_v grad, tr_v *w, tr_v *m, tr_v *v)
+{
+    tr_v g = v_mul(grad, a->clip);
+    *m = v_fma(a->beta1, *m, v_mul(a->rest1, g));
+    *v = v_fma(a->beta2, *v, v_mul(a->rest2, v_mul(g, g)));
+    tr_v u = v_div(v_mul(*m, a->bias1), v_add(v_sqrt(v_mul(*v, a->bias2)), a->eps));
+    *w = v_fma(a->minus_lr, u, a->decay ? v_mul(*w, a->keep) : *w);
+}
+
+static void adamw_piece(const struct adamw *a, const float *grad, float *w, float *m, float *v, int64_t n)
+{
+    int64_t i = 0;
+    tr_v new_w, new_m, new_v;
+    for (; i + TR_VLEN <= n; i += TR_VLEN) {
+        new_w = v_load(w + i);
+        new_m = v_load(m + i);
+        new_v = v_load(v + i);
+        adamw_vector(a, v_load(grad + i), &new_w, &new_m, &new_v);
+        v_store(w + i, new_w);
+        v_store(m + i, new_m);
+        v_store(v + i, new_v);
+    }
+    if (i == n)
+        return;
+    new_w = v_loadn(w + i, n - i);
+    new_m = v_loadn(m + i, n - i);
+    new_v = v_loadn(v + i, n - i);
+    adamw_vector(a, v_loadn(grad + i, n - i), &new_w, &new_m, &new_v);
+    v_storen(w + i, new_w, n - i);
+    v_storen(m + i, new_m, n - i);
+    v_storen(v + i, new_v, n - i);
+}
+
+void TR_SIMD_NAME(tr_adamw)(const struct tr_call *call)
+{
+    float *const *operand = (float *const *)call->operand;
+    int64_t count = call->op->count;
+    const struct adamw a = adamw_of(call);
+#pragma omp parallel for num_threads(call->threads) schedule(static)
+    for (int64_t i = 0; i < count; i += UPDATE_PIECE) {
+        int64_t n = tr_min_i64(UPDATE_PIECE, count - i);
+        adamw_piece(&a, operand[TR_ADAMW_GRAD] + i, operand[TR_ADAMW_W] + i, operand[TR_ADAMW_M] + i,
+                    operand[TR_ADAMW_V] + i, n);
+        tr_count_add(call->count, 0, 16 * n, 12 * n);
+    }
+}
+
+#endif
