@@ -182,6 +182,10 @@ const char *tr_axis_name(enum tr_axis axis);
 const char *tr_order_name(enum tr_order order);
 const char *tr_cut_name(enum tr_cut_by cut);
 
+/* docs/contract.md: the table as Markdown, after an introduction that explains its words. */
+struct tr_text;
+void tr_op_contract_print(struct tr_text *out);
+
 /* The accumulators that weight gradient `operand` of `op` keeps apart on this rank: the leading axis of its shape. */
 int64_t tr_op_leaves(const struct tr_op *op, int operand);
 
