@@ -1,0 +1,236 @@
+#include "lab/data/data.h"
+
+#include "base/num.h"
+#include "base/os.h"
+#include "base/quantity.h"
+#include "base/rng.h"
+#include "lab/data/source.h"
+
+#include <math.h>
+#include <string.h>
+
+#define DATA_ARENA_MAX_BYTES ((int64_t)1 << 28)
+
+__extension__ typedef unsigned __int128 tr_u128;
+
+/* Only a constant, but libm's M_LN2 is not ISO C: ln 2 to double. */
+#define LN2 0x1.62e42fefa39efp-1
+
+static void put_le64(uint8_t out[8], int64_t value)
+{
+    for (int i = 0; i < 8; i++)
+        out[i] = (uint8_t)((uint64_t)value >> (8 * i));
+}
+
+static enum tr_status read_documents(struct tr_data *data, const struct tr_source *source, struct tr_err *err)
+{
+    int64_t *end = tr_arena_array(&data->arena, source->count, sizeof *end, err);
+    if (!end)
+        return TR_FAILED;
+    int64_t usable = tr_memory_usable_bytes();
+    if (usable > 0 && source->bytes > usable) {
+        char have[TR_QUANTITY_BYTES], need[TR_QUANTITY_BYTES];
+        return tr_fail(err, TR_FAILED, "the data are %s, this machine has %s of memory: train on a part of them",
+                       tr_print_bytes(need, source->bytes), tr_print_bytes(have, usable));
+    }
+    enum tr_status status = tr_slab_map(source->bytes, &data->slab, err);
+    if (status != TR_OK)
+        return status;
+    struct tr_sha256 sum;
+    if ((status = tr_sha256_start(&sum, err)) != TR_OK)
+        return status;
+    int64_t at = 0;
+    for (int64_t i = 0; i < source->count; i++) {
+        const struct tr_source_file *file = &source->file[i];
+        uint8_t *to = (uint8_t *)data->slab.at + at, length[8];
+        if ((status = tr_source_read(file, to, err)) != TR_OK)
+            goto drop_sum;
+        put_le64(length, file->bytes);
+        tr_sha256_update(&sum, length, sizeof length);
+        tr_sha256_update(&sum, to, (size_t)file->bytes);
+        at += file->bytes;
+        end[i] = at;
+    }
+    uint8_t digest[TR_SHA256_BYTES];
+    tr_sha256_finish(&sum, digest);
+    tr_sha256_hex(digest, data->sha256);
+    data->bytes = data->slab.at;
+    data->byte_count = at;
+    data->document_end = end;
+    data->document_count = source->count;
+    data->token_count = at + source->count - 1;
+    return TR_OK;
+drop_sum:
+    tr_sha256_drop(&sum);
+    return status;
+}
+
+/* Document that holds token `token`, or whose end-of-text token it is. Document d's tokens are
+ * [end[d-1] + d, end[d] + d), its end-of-text is end[d] + d. */
+static int64_t document_of(const struct tr_data *data, int64_t token)
+{
+    int64_t low = 0, high = data->document_count - 1;
+    while (low < high) {
+        int64_t mid = low + (high - low) / 2;
+        if (token <= data->document_end[mid] + mid)
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    return low;
+}
+
+void tr_data_tokens(const struct tr_data *data, int64_t first, int64_t count, int32_t *tokens)
+{
+    TR_ASSERT(first >= 0 && count >= 0 && first + count <= data->token_count);
+    if (count == 0)
+        return;
+    int64_t document = document_of(data, first), done = 0;
+    while (done < count) {
+        int64_t byte = first + done - document;
+        int64_t run = tr_min_i64(count - done, data->document_end[document] - byte);
+        for (int64_t i = 0; i < run; i++)
+            tokens[done + i] = data->bytes[byte + i];
+        done += run;
+        if (done < count) {
+            tokens[done++] = TR_TOKEN_END;
+            document++;
+        }
+    }
+}
+
+static bool ends_line(const struct tr_data *data, int64_t token)
+{
+    int32_t value;
+    tr_data_tokens(data, token, 1, &value);
+    return value == '\n' || value == TR_TOKEN_END;
+}
+
+static int64_t find_cut(const struct tr_data *data, double val_fraction)
+{
+    int64_t wanted = data->token_count - (int64_t)(val_fraction * (double)data->token_count);
+    if (val_fraction == 0)
+        return data->token_count;
+    int64_t lowest = tr_max_i64(wanted - TR_DATA_CUT_SEARCH_BYTES, 1);
+    for (int64_t cut = wanted; cut >= lowest; cut--)
+        if (ends_line(data, cut - 1))
+            return cut;
+    return wanted;
+}
+
+static enum tr_status split(struct tr_data *data, const struct tr_data_config *config, struct tr_err *err)
+{
+    int64_t length = config->seq_len;
+    data->train_tokens = find_cut(data, config->val_fraction);
+    data->val_tokens = data->token_count - data->train_tokens;
+    if (data->train_tokens < length + 1)
+        return tr_fail(err, TR_BAD_INPUT,
+                       "%s: too small: %lld tokens, of which %lld are for training; one window of data.seq_len %lld "
+                       "needs %lld: use more text or a smaller data.seq_len",
+                       config->path, (long long)data->token_count, (long long)data->train_tokens, (long long)length,
+                       (long long)length + 1);
+    if (config->val_fraction > 0 && data->val_tokens < 2)
+        return tr_fail(err, TR_BAD_INPUT,
+                       "%s: too small: %lld tokens leave %lld for validation, which needs at least 2: use more text, "
+                       "or data.val_fraction 0",
+                       config->path, (long long)data->token_count, (long long)data->val_tokens);
+    data->train_windows = tr_max_i64(1, (data->train_tokens - 1) / length - 1);
+    data->val_windows_all = data->val_tokens ? tr_ceil_div(data->val_tokens - 1, length) : 0;
+    data->val_windows = data->val_windows_all;
+    if (config->val_windows > 0)
+        data->val_windows = tr_min_i64(config->val_windows, data->val_windows_all);
+    return TR_OK;
+}
+
+enum tr_status tr_data_open(struct tr_data *data, const struct tr_data_config *config, struct tr_err *err)
+{
+    TR_ASSERT(config->seq_len > 0 && config->batch > 0 && config->val_fraction >= 0 && config->val_fraction <= 0.9);
+    struct tr_data new = {.seq_len = config->seq_len, .batch = config->batch, .seed = config->seed};
+    tr_arena_init(&new.arena, "data", DATA_ARENA_MAX_BYTES);
+    struct tr_source source;
+    enum tr_status status = tr_source_find(&source, config->path, err);
+    if (status == TR_OK)
+        status = read_documents(&new, &source, err);
+    if (status == TR_OK)
+        status = split(&new, config, err);
+    tr_source_free(&source);
+    if (status != TR_OK) {
+        tr_data_close(&new);
+        return status;
+    }
+    *data = new;
+    return TR_OK;
+}
+
+void tr_data_close(struct tr_data *data)
+{
+    tr_slab_unmap(&data->slab);
+    tr_arena_free(&data->arena);
+    *data = (struct tr_data){0};
+}
+
+enum tr_status tr_data_measure(const char *path, int64_t *bytes, struct tr_err *err)
+{
+    struct tr_source source;
+    enum tr_status status = tr_source_find(&source, path, err);
+    if (status == TR_OK)
+        *bytes = source.bytes;
+    tr_source_free(&source);
+    return status;
+}
+
+int64_t tr_data_window(const struct tr_data *data, int64_t step, int64_t row)
+{
+    TR_ASSERT(step >= 0 && row >= 0 && row < data->batch);
+    uint64_t windows = (uint64_t)data->train_windows;
+    uint64_t sample = (uint64_t)step * (uint64_t)data->batch + (uint64_t)row;
+    uint64_t epoch = sample / windows;
+    uint64_t shifts = (uint64_t)(data->train_tokens - data->train_windows * data->seq_len);
+    uint64_t shift = tr_rng_below(tr_rng_key(data->seed, "data shift", epoch), 0, shifts);
+    uint64_t window = tr_permute(sample % windows, windows, tr_rng_key(data->seed, "data order", epoch));
+    return (int64_t)(shift + window * (uint64_t)data->seq_len);
+}
+
+void tr_data_batch(const struct tr_data *data, int64_t step, int64_t first, int64_t count, int32_t *tokens,
+                   int32_t *targets)
+{
+    int64_t length = data->seq_len;
+    for (int64_t row = 0; row < count; row++) {
+        int64_t begin = tr_data_window(data, step, first + row);
+        tr_data_tokens(data, begin, length, tokens + row * length);
+        tr_data_tokens(data, begin + 1, length, targets + row * length);
+    }
+}
+
+/* Which of all validation windows the evaluation's window `index` is: spread evenly, the first one always in. */
+static int64_t val_window(const struct tr_data *data, int64_t index)
+{
+    return (int64_t)((tr_u128)index * (tr_u128)data->val_windows_all / (tr_u128)data->val_windows);
+}
+
+struct tr_val_count tr_data_val_batch(const struct tr_data *data, int64_t first, int64_t count, int32_t *tokens,
+                                      int32_t *targets)
+{
+    struct tr_val_count total = {0};
+    int64_t length = data->seq_len;
+    for (int64_t row = 0; row < count; row++) {
+        int32_t *row_tokens = tokens + row * length, *row_targets = targets + row * length;
+        int64_t here = 0;
+        if (first + row < data->val_windows) {
+            int64_t begin = data->train_tokens + val_window(data, first + row) * length;
+            here = tr_min_i64(length, data->token_count - 1 - begin);
+            tr_data_tokens(data, begin, here, row_tokens);
+            tr_data_tokens(data, begin + 1, here, row_targets);
+        }
+        for (int64_t i = 0; i < here; i++)
+            total.bytes += row_targets[i] != TR_TOKEN_END;
+        total.targets += here;
+        for (int64_t i = here; i < length; i++) {
+            row_tokens[i] = 0;
+            row_targets[i] = -1;
+        }
+    }
+    return total;
+}
+
+double tr_bits_per_byte(double nats, int64_t bytes) { return bytes > 0 ? nats / LN2 / (double)bytes : NAN; }

@@ -1,0 +1,160 @@
+#include "lab/data/source.h"
+
+#include "base/num.h"
+#include "base/os.h"
+#include "lab/data/data.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SOURCE_ARENA_MAX_BYTES ((int64_t)1 << 30)
+
+static const char *kind_name(mode_t mode)
+{
+    if (S_ISCHR(mode) || S_ISBLK(mode))
+        return "a device";
+    if (S_ISFIFO(mode))
+        return "a pipe";
+    if (S_ISSOCK(mode))
+        return "a socket";
+    return "neither a file nor a folder";
+}
+
+static enum tr_status add_file(struct tr_source *source, const char *path, int64_t bytes, struct tr_err *err)
+{
+    if (bytes == 0) {
+        source->empty_count++;
+        return TR_OK;
+    }
+    if (source->count == TR_DATA_MAX_FILES)
+        return tr_fail(err, TR_BAD_INPUT, "more than %d files below the data folder: join them first",
+                       TR_DATA_MAX_FILES);
+    if (!tr_add_i64(source->bytes, bytes, &source->bytes) || source->bytes > TR_DATA_MAX_BYTES)
+        return tr_fail(err, TR_BAD_INPUT, "%s: the data are more than the limit of %lld bytes", path,
+                       (long long)TR_DATA_MAX_BYTES);
+    if (source->count == source->room) {
+        int64_t room = source->room ? 2 * source->room : 64;
+        struct tr_source_file *more = tr_arena_array(&source->arena, room, sizeof *more, err);
+        if (!more)
+            return TR_FAILED;
+        if (source->count)
+            memcpy(more, source->file, (size_t)source->count * sizeof *more);
+        source->file = more;
+        source->room = room;
+    }
+    char *copy = tr_arena_strdup(&source->arena, path, err);
+    if (!copy)
+        return TR_FAILED;
+    source->file[source->count++] = (struct tr_source_file){.path = copy, .bytes = bytes};
+    return TR_OK;
+}
+
+static enum tr_status walk(struct tr_source *source, const char *folder, int depth, struct tr_err *err)
+{
+    if (depth > TR_DATA_MAX_DEPTH)
+        return tr_fail(err, TR_BAD_INPUT, "%s: folders inside folders more than %d deep", folder, TR_DATA_MAX_DEPTH);
+    const char *const *names;
+    int64_t count;
+    enum tr_status status = tr_folder_list(folder, &source->arena, &names, &count, err);
+    if (status != TR_OK)
+        return status;
+    for (int64_t i = 0; i < count; i++) {
+        if (names[i][0] == '.')
+            continue;
+        char path[TR_PATH_BYTES];
+        if ((status = tr_path_join(path, folder, names[i], err)) != TR_OK)
+            return status;
+        struct stat entry, target;
+        if (lstat(path, &entry) != 0)
+            return tr_fail(err, TR_BAD_INPUT, "%s: cannot be looked at: %s", path, strerror(errno));
+        if (S_ISDIR(entry.st_mode)) {
+            status = walk(source, path, depth + 1, err);
+        } else if (S_ISREG(entry.st_mode)) {
+            status = add_file(source, path, entry.st_size, err);
+        } else if (S_ISLNK(entry.st_mode)) {
+            if (stat(path, &target) != 0)
+                return tr_fail(err, TR_BAD_INPUT, "%s: a link that leads nowhere: %s", path, strerror(errno));
+            if (S_ISREG(target.st_mode))
+                status = add_file(source, path, target.st_size, err);
+        }
+        if (status != TR_OK)
+            return status;
+    }
+    return TR_OK;
+}
+
+static int by_path(const void *a, const void *b)
+{
+    return strcmp(((const struct tr_source_file *)a)->path, ((const struct tr_source_file *)b)->path);
+}
+
+static enum tr_status find_files(struct tr_source *source, const char *path, struct tr_err *err)
+{
+    struct stat top;
+    if (path[0] == 0)
+        return tr_fail(err, TR_BAD_INPUT, "no data given: name a text file or a folder of text files");
+    if (stat(path, &top) != 0)
+        return tr_fail(err, TR_BAD_INPUT, "%s: cannot be read: %s", path, strerror(errno));
+    if (S_ISREG(top.st_mode)) {
+        if (top.st_size == 0)
+            return tr_fail(err, TR_BAD_INPUT, "%s: the file is empty: training needs text", path);
+        return add_file(source, path, top.st_size, err);
+    }
+    if (!S_ISDIR(top.st_mode))
+        return tr_fail(err, TR_BAD_INPUT, "%s: is %s; data are a file or a folder of files", path,
+                       kind_name(top.st_mode));
+    enum tr_status status = walk(source, path, 1, err);
+    if (status != TR_OK)
+        return status;
+    if (source->count == 0 && source->empty_count)
+        return tr_fail(err, TR_BAD_INPUT, "%s: all %lld files of the folder are empty: training needs text", path,
+                       (long long)source->empty_count);
+    if (source->count == 0)
+        return tr_fail(err, TR_BAD_INPUT,
+                       "%s: the folder holds no files (names that begin with a point do not count)", path);
+    qsort(source->file, (size_t)source->count, sizeof *source->file, by_path);
+    return TR_OK;
+}
+
+enum tr_status tr_source_find(struct tr_source *source, const char *path, struct tr_err *err)
+{
+    *source = (struct tr_source){0};
+    tr_arena_init(&source->arena, "list of data files", SOURCE_ARENA_MAX_BYTES);
+    return find_files(source, path, err);
+}
+
+void tr_source_free(struct tr_source *source)
+{
+    tr_arena_free(&source->arena);
+    *source = (struct tr_source){0};
+}
+
+enum tr_status tr_source_read(const struct tr_source_file *file, void *to, struct tr_err *err)
+{
+    int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return tr_fail(err, TR_BAD_INPUT, "%s: cannot be read: %s", file->path, strerror(errno));
+    enum tr_status status = TR_OK;
+    int64_t done = 0;
+    while (done < file->bytes) {
+        ssize_t got = read(fd, (char *)to + done, (size_t)tr_min_i64(file->bytes - done, 1 << 30));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            status = tr_fail(err, TR_FAILED, "%s: cannot be read: %s", file->path, strerror(errno));
+            break;
+        }
+        if (got == 0) {
+            status = tr_fail(err, TR_BAD_INPUT, "%s: became shorter while it was read (%lld of %lld bytes)",
+                             file->path, (long long)done, (long long)file->bytes);
+            break;
+        }
+        done += got;
+    }
+    close(fd);
+    return status;
+}

@@ -1,0 +1,31 @@
+/* Which files are the data: internal to lab/data. */
+#ifndef TR_LAB_DATA_SOURCE_H
+#define TR_LAB_DATA_SOURCE_H
+
+#include "base/arena.h"
+#include "base/err.h"
+
+#include <stdint.h>
+
+struct tr_source_file {
+    const char *path;
+    int64_t bytes; /* when it was listed; > 0 */
+};
+
+struct tr_source {
+    struct tr_source_file *file; /* sorted by path */
+    int64_t count, room;
+    int64_t bytes;               /* of all files */
+    int64_t empty_count;         /* files skipped because they are empty */
+    struct tr_arena arena;
+};
+
+/* Lists the files of `path`; see data.h for which. Free with tr_source_free, also after a failure. */
+TR_MUST_CHECK enum tr_status tr_source_find(struct tr_source *source, const char *path, struct tr_err *err);
+void tr_source_free(struct tr_source *source);
+
+/* Reads exactly file->bytes bytes of it into `to`; a file that has become shorter is refused, what has been appended
+ * is left out. */
+TR_MUST_CHECK enum tr_status tr_source_read(const struct tr_source_file *file, void *to, struct tr_err *err);
+
+#endif
