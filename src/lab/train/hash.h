@@ -12,7 +12,7 @@
 #define TR_LAB_TRAIN_HASH_H
 
 #include "base/err.h"
-#include "base/sha256.h"
+#include "base/os.h"
 #include "lab/model/program.h"
 #include "lab/model/weights.h"
 
@@ -31,8 +31,11 @@ const char *tr_arithmetic_id(char buf[TR_ARITHMETIC_BYTES], enum tr_dtype dtype,
 TR_MUST_CHECK enum tr_status tr_hash_tensors(const struct tr_tensors *tensors, char hex[TR_SHA256_HEX_BYTES],
                                              struct tr_err *err);
 
+/* What stands before a tensor's elements in the hash: name, rank, dims. */
+void tr_hash_head(struct tr_sha256 *sum, const struct tr_weight *weight);
+
 struct tr_hash {
-    char checkpoint[4096]; /* the folder that was hashed */
+    char checkpoint[TR_PATH_BYTES]; /* the folder that was hashed */
     int64_t step;
     char arithmetic[TR_ARITHMETIC_BYTES];
     char hex[TR_SHA256_HEX_BYTES];

@@ -1,0 +1,430 @@
+/* Reading checkpoints: nothing that is damaged is loaded, and the sentence says what is damaged. */
+#include "base/doc.h"
+#include "base/num.h"
+#include "base/os.h"
+#include "lab/train/checkpoint.h"
+#include "lab/train/manifest.h"
+#include "lab/train/safetensors.h"
+#include "lab/train/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LIST_ARENA_MAX_BYTES ((int64_t)256 << 20)
+
+enum { PIECE_BYTES = 1 << 18, CONFIG_MAX_BYTES = 1 << 20 };
+
+/* ---- bytes ------------------------------------------------------------------------------------------------------- */
+
+/* A file whose bytes pass through a SHA-256 on their way. */
+struct summed_file {
+    int fd;
+    char path[TR_PATH_BYTES];
+    struct tr_sha256 sum;
+};
+
+static enum tr_status summed_open(struct summed_file *file, const char *path, struct tr_err *err)
+{
+    TR_ASSERT(strlen(path) < sizeof file->path);
+    strcpy(file->path, path);
+    file->fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (file->fd < 0)
+        return tr_fail(err, TR_BAD_INPUT, "%s: cannot be read: %s", path, strerror(errno));
+    enum tr_status status = tr_sha256_start(&file->sum, err);
+    if (status != TR_OK)
+        close(file->fd);
+    return status;
+}
+
+static void summed_close(struct summed_file *file)
+{
+    tr_sha256_drop(&file->sum);
+    close(file->fd);
+}
+
+static enum tr_status summed_read(struct summed_file *file, void *to, int64_t bytes, struct tr_err *err)
+{
+    int64_t done = 0;
+    while (done < bytes) {
+        ssize_t got = read(file->fd, (char *)to + done, (size_t)tr_min_i64(bytes - done, 1 << 22));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return tr_fail(err, TR_FAILED, "%s: cannot be read: %s", file->path, strerror(errno));
+        if (got == 0)
+            return tr_fail(err, TR_BAD_INPUT, "%s: ended too early", file->path);
+        tr_sha256_update(&file->sum, (char *)to + done, (size_t)got);
+        done += got;
+    }
+    return TR_OK;
+}
+
+static enum tr_status summed_skip(struct summed_file *file, int64_t bytes, struct tr_err *err)
+{
+    char *piece = malloc(PIECE_BYTES);
+    if (!piece)
+        return tr_fail(err, TR_FAILED, "out of memory for %d bytes", PIECE_BYTES);
+    enum tr_status status = TR_OK;
+    while (bytes > 0 && status == TR_OK) {
+        int64_t here = tr_min_i64(bytes, PIECE_BYTES);
+        status = summed_read(file, piece, here, err);
+        bytes -= here;
+    }
+    free(piece);
+    return status;
+}
+
+/* ---- what is damaged --------------------------------------------------------------------------------------------- */
+
+static enum tr_status sum_of_range(const char *path, int64_t begin, int64_t bytes, char hex[TR_SHA256_HEX_BYTES],
+                                   struct tr_err *err)
+{
+    struct summed_file file;
+    uint8_t digest[TR_SHA256_BYTES];
+    enum tr_status status = summed_open(&file, path, err);
+    if (status != TR_OK)
+        return status;
+    if (lseek(file.fd, begin, SEEK_SET) != begin)
+        status = tr_fail(err, TR_FAILED, "%s: cannot be read: %s", path, strerror(errno));
+    if (status == TR_OK)
+        status = summed_skip(&file, bytes, err);
+    if (status == TR_OK) {
+        tr_sha256_finish(&file.sum, digest);
+        tr_sha256_hex(digest, hex);
+    }
+    summed_close(&file);
+    return status;
+}
+
+/* The file does not have its sum: which tensor, or the header? Returns the failure in any case. */
+static enum tr_status name_damage(const char *path, const struct tr_manifest_file *expected, struct tr_err *err)
+{
+    struct tr_safetensors file;
+    struct tr_err reason;
+    char hex[TR_SHA256_HEX_BYTES];
+    if (expected->tensor_count == 0)
+        return tr_fail(err, TR_BAD_INPUT, "%s: damaged: its SHA-256 is not that of the manifest", path);
+    if (tr_safetensors_open(path, &file, &reason) != TR_OK)
+        return tr_fail(err, TR_BAD_INPUT, "%s: damaged in its header: %.600s", path, reason.text);
+    enum tr_status status = TR_OK;
+    for (int64_t i = 0; i < file.count && i < expected->tensor_count && status == TR_OK; i++) {
+        const struct tr_safetensor *tensor = &file.tensor[i];
+        if (strcmp(tensor->name, expected->tensor[i].name) != 0)
+            break;
+        status = sum_of_range(path, tensor->begin, tensor->bytes, hex, err);
+        if (status == TR_OK && strcmp(hex, expected->tensor[i].sha256) != 0)
+            status = tr_fail(err, TR_BAD_INPUT,
+                             "%s: damaged in tensor %.96s (bytes %lld to %lld of the file): its SHA-256 is not that of "
+                             "the manifest",
+                             path, tensor->name, (long long)tensor->begin,
+                             (long long)(tensor->begin + tensor->bytes - 1));
+    }
+    if (status == TR_OK)
+        status = tr_fail(err, TR_BAD_INPUT, "%s: damaged in its header (bytes 0 to %lld)", path,
+                         (long long)file.data_begin - 1);
+    tr_safetensors_free(&file);
+    return status;
+}
+
+static enum tr_status check_sum(struct summed_file *file, const struct tr_manifest_file *expected, struct tr_err *err)
+{
+    uint8_t digest[TR_SHA256_BYTES];
+    char hex[TR_SHA256_HEX_BYTES];
+    tr_sha256_finish(&file->sum, digest);
+    if (strcmp(tr_sha256_hex(digest, hex), expected->sha256) == 0)
+        return TR_OK;
+    return name_damage(file->path, expected, err);
+}
+
+static enum tr_status check_size(const char *path, const struct tr_manifest_file *expected, struct tr_err *err)
+{
+    int64_t bytes;
+    enum tr_status status = tr_file_bytes(path, &bytes, err);
+    if (status == TR_OK && bytes != expected->bytes)
+        return tr_fail(err, TR_BAD_INPUT, "%s: damaged: %lld bytes, the manifest says %lld", path, (long long)bytes,
+                       (long long)expected->bytes);
+    return status;
+}
+
+/* ---- whole checkpoints ------------------------------------------------------------------------------------------- */
+
+/* The folder's name and its manifest must tell the same step: a folder that was renamed is not what it says. */
+static enum tr_status open_manifest(const char *checkpoint, struct tr_manifest *manifest, struct tr_err *err)
+{
+    char expected[TR_PATH_BYTES];
+    enum tr_status status = tr_manifest_read(checkpoint, manifest, err);
+    if (status != TR_OK)
+        return status;
+    const char *slash = strrchr(checkpoint, '/');
+    status = tr_checkpoint_path("x", manifest->step, expected, err);
+    if (status == TR_OK && strncmp(slash ? slash + 1 : checkpoint, "step-", 5) == 0 &&
+        strcmp(slash ? slash + 1 : checkpoint, expected + 2) != 0)
+        status = tr_fail(err, TR_BAD_INPUT, "%s: its manifest is of step %lld", checkpoint,
+                         (long long)manifest->step);
+    if (status != TR_OK)
+        tr_manifest_free(manifest);
+    return status;
+}
+
+static enum tr_status verify_file(const char *checkpoint, enum tr_checkpoint_file index,
+                                  const struct tr_manifest *manifest, struct tr_err *err)
+{
+    char path[TR_PATH_BYTES];
+    struct summed_file file;
+    const struct tr_manifest_file *expected = &manifest->file[index];
+    enum tr_status status = tr_path_join(path, checkpoint, tr_checkpoint_file_name(index), err);
+    if (status == TR_OK)
+        status = check_size(path, expected, err);
+    if (status == TR_OK)
+        status = summed_open(&file, path, err);
+    if (status != TR_OK)
+        return status;
+    status = summed_skip(&file, expected->bytes, err);
+    if (status == TR_OK)
+        status = check_sum(&file, expected, err);
+    summed_close(&file);
+    return status;
+}
+
+/* A small file whose bytes are checked and then used. */
+static enum tr_status read_small(const char *checkpoint, enum tr_checkpoint_file index, int64_t max_bytes,
+                                 const struct tr_manifest *manifest, char path[TR_PATH_BYTES], struct tr_bytes *out,
+                                 struct tr_err *err)
+{
+    const struct tr_manifest_file *expected = &manifest->file[index];
+    uint8_t digest[TR_SHA256_BYTES];
+    char hex[TR_SHA256_HEX_BYTES];
+    enum tr_status status = tr_path_join(path, checkpoint, tr_checkpoint_file_name(index), err);
+    if (status == TR_OK)
+        status = check_size(path, expected, err);
+    if (status == TR_OK)
+        status = tr_file_read(path, max_bytes, out, err);
+    if (status != TR_OK)
+        return status;
+    status = tr_sha256_of(out->at, out->len, digest, err);
+    if (status == TR_OK && strcmp(tr_sha256_hex(digest, hex), expected->sha256) != 0)
+        status = name_damage(path, expected, err);
+    if (status != TR_OK)
+        tr_bytes_free(out);
+    return status;
+}
+
+static enum tr_status read_state(const char *checkpoint, const struct tr_manifest *manifest,
+                                 struct tr_train_state *state, struct tr_err *err)
+{
+    char path[TR_PATH_BYTES];
+    struct tr_bytes bytes;
+    enum tr_status status = read_small(checkpoint, TR_FILE_STATE, TR_STATE_MAX_BYTES, manifest, path, &bytes, err);
+    if (status != TR_OK)
+        return status;
+    struct tr_train_state new;
+    status = tr_state_parse(path, bytes.at, bytes.len, &new, err);
+    tr_bytes_free(&bytes);
+    if (status == TR_OK && new.step != manifest->step)
+        status = tr_fail(err, TR_BAD_INPUT, "%s: is of step %lld, the manifest of step %lld", path,
+                         (long long)new.step, (long long)manifest->step);
+    if (status == TR_OK)
+        *state = new;
+    return status;
+}
+
+enum tr_status tr_checkpoint_read_state(const char *checkpoint, struct tr_train_state *state, struct tr_err *err)
+{
+    struct tr_manifest manifest;
+    enum tr_status status = open_manifest(checkpoint, &manifest, err);
+    if (status != TR_OK)
+        return status;
+    status = read_state(checkpoint, &manifest, state, err);
+    tr_manifest_free(&manifest);
+    return status;
+}
+
+enum tr_status tr_checkpoint_read_model(const char *checkpoint, struct tr_model_config *model, struct tr_err *err)
+{
+    struct tr_manifest manifest;
+    char path[TR_PATH_BYTES];
+    struct tr_bytes bytes;
+    struct tr_doc *doc;
+    enum tr_status status = open_manifest(checkpoint, &manifest, err);
+    if (status != TR_OK)
+        return status;
+    status = read_small(checkpoint, TR_FILE_CONFIG, CONFIG_MAX_BYTES, &manifest, path, &bytes, err);
+    tr_manifest_free(&manifest);
+    if (status != TR_OK)
+        return status;
+    status = tr_doc_parse(path, TR_DOC_JSON, bytes.at, bytes.len, &doc, err);
+    tr_bytes_free(&bytes);
+    if (status != TR_OK)
+        return status;
+    status = tr_model_config_read(model, doc, err);
+    tr_doc_free(doc);
+    return status;
+}
+
+enum tr_status tr_checkpoint_verify(const char *checkpoint, struct tr_err *err)
+{
+    struct tr_manifest manifest;
+    struct tr_train_state *state = malloc(sizeof *state); /* holds several paths: too big for a stack frame */
+    if (!state)
+        return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *state);
+    enum tr_status status = open_manifest(checkpoint, &manifest, err);
+    if (status != TR_OK)
+        goto free_state;
+    for (int i = 0; i < TR_CHECKPOINT_FILES && status == TR_OK; i++)
+        status = verify_file(checkpoint, i, &manifest, err);
+    if (status == TR_OK)
+        status = read_state(checkpoint, &manifest, state, err);
+    tr_manifest_free(&manifest);
+free_state:
+    free(state);
+    return status;
+}
+
+/* ---- tensors ----------------------------------------------------------------------------------------------------- */
+
+static enum tr_status check_tensor(const char *path, const struct tr_safetensor *tensor, const char *prefix,
+                                   const struct tr_weight *weight, struct tr_err *err)
+{
+    size_t skip = strlen(prefix);
+    if (strncmp(tensor->name, prefix, skip) != 0 || strcmp(tensor->name + skip, weight->name) != 0)
+        return tr_fail(err, TR_BAD_INPUT, "%s: tensor %.96s stands where %s%s belongs", path, tensor->name, prefix,
+                       weight->name);
+    bool same = strcmp(tensor->dtype, "F32") == 0 && tensor->rank == weight->rank;
+    for (int i = 0; i < weight->rank && same; i++)
+        same = tensor->dim[i] == weight->dim[i];
+    if (!same)
+        return tr_fail(err, TR_BAD_INPUT, "%s: tensor %.96s has another type or shape than the model's", path,
+                       tensor->name);
+    return TR_OK;
+}
+
+/* The tensors of the file are, in order, those of the model once for each prefix. */
+static enum tr_status check_tensors(const char *path, const struct tr_safetensors *file,
+                                    const struct tr_weights *weights, const char *const *prefixes, int prefix_count,
+                                    struct tr_err *err)
+{
+    int64_t expected = (int64_t)prefix_count * weights->count;
+    if (file->count != expected)
+        return tr_fail(err, TR_BAD_INPUT, "%s: %lld tensors, the model has %lld", path, (long long)file->count,
+                       (long long)expected);
+    enum tr_status status = TR_OK;
+    for (int64_t i = 0; i < file->count && status == TR_OK; i++)
+        status = check_tensor(path, &file->tensor[i], prefixes[i / weights->count],
+                              &weights->weight[i % weights->count], err);
+    return status;
+}
+
+static enum tr_status read_tensors(const char *checkpoint, enum tr_checkpoint_file index,
+                                   const struct tr_manifest *manifest, const struct tr_weights *weights,
+                                   const char *const *prefixes, float *const *const *values, int prefix_count,
+                                   struct tr_err *err)
+{
+    char path[TR_PATH_BYTES];
+    struct tr_safetensors header;
+    struct summed_file file;
+    const struct tr_manifest_file *expected = &manifest->file[index];
+    enum tr_status status = tr_path_join(path, checkpoint, tr_checkpoint_file_name(index), err);
+    if (status == TR_OK)
+        status = check_size(path, expected, err);
+    if (status == TR_OK && tr_safetensors_open(path, &header, err) != TR_OK)
+        return name_damage(path, expected, err);
+    if (status != TR_OK)
+        return status;
+    if ((status = summed_open(&file, path, err)) != TR_OK)
+        goto free_header;
+    status = summed_skip(&file, header.data_begin, err);
+    if (status == TR_OK)
+        status = check_tensors(path, &header, weights, prefixes, prefix_count, err);
+    for (int64_t i = 0; i < header.count && status == TR_OK; i++)
+        status = summed_read(&file, values[i / weights->count][i % weights->count], header.tensor[i].bytes, err);
+    if (status == TR_OK)
+        status = check_sum(&file, expected, err);
+    summed_close(&file);
+free_header:
+    tr_safetensors_free(&header);
+    return status;
+}
+
+enum tr_status tr_checkpoint_read(const char *checkpoint, const struct tr_tensors *tensors, struct tr_err *err)
+{
+    static const char *const plain[] = {""}, *const moments[] = {"m.", "v."};
+    float *const *const w[] = {tensors->w}, *const *const mv[] = {tensors->m, tensors->v};
+    struct tr_manifest manifest;
+    enum tr_status status = open_manifest(checkpoint, &manifest, err);
+    if (status != TR_OK)
+        return status;
+    status = read_tensors(checkpoint, TR_FILE_MODEL, &manifest, tensors->weights, plain, w, 1, err);
+    if (status == TR_OK && tensors->m)
+        status = read_tensors(checkpoint, TR_FILE_OPTIMIZER, &manifest, tensors->weights, moments, mv, 2, err);
+    tr_manifest_free(&manifest);
+    return status;
+}
+
+/* ---- finding ----------------------------------------------------------------------------------------------------- */
+
+static enum tr_status newest_good(const char *run_folder, const int64_t *steps, int64_t count,
+                                  char path[TR_PATH_BYTES], struct tr_text *bad, struct tr_err *err)
+{
+    struct tr_err reason;
+    char candidate[TR_PATH_BYTES];
+    for (int64_t i = count - 1; i >= 0; i--) {
+        enum tr_status status = tr_checkpoint_path(run_folder, steps[i], candidate, err);
+        if (status != TR_OK)
+            return status;
+        status = tr_checkpoint_verify(candidate, &reason);
+        if (status == TR_OK) {
+            strcpy(path, candidate);
+            return TR_OK;
+        }
+        if (status == TR_FAILED) { /* cannot be read now: it may still be good, so do not pass it over */
+            *err = reason;
+            return status;
+        }
+        tr_text_printf(bad, "%s\n", reason.text);
+    }
+    if (count == 0)
+        return TR_NO;
+    return tr_fail(err, TR_BAD_INPUT, "%s: none of the %lld checkpoints is whole; the newest: %.700s", run_folder,
+                   (long long)count, reason.text);
+}
+
+enum tr_status tr_checkpoint_find_latest(const char *run_folder, char path[TR_PATH_BYTES], struct tr_text *bad,
+                                         struct tr_err *err)
+{
+    struct tr_arena arena;
+    int64_t *steps, count;
+    tr_arena_init(&arena, "list of checkpoints", LIST_ARENA_MAX_BYTES);
+    enum tr_status status = tr_checkpoint_list(run_folder, &arena, &steps, &count, err);
+    if (status == TR_OK)
+        status = newest_good(run_folder, steps, count, path, bad, err);
+    tr_arena_free(&arena);
+    return status;
+}
+
+enum tr_status tr_checkpoint_resolve(const char *path, char out[TR_PATH_BYTES], struct tr_err *err)
+{
+    char manifest[TR_PATH_BYTES];
+    struct tr_arena arena;
+    int64_t *steps, count;
+    if (!tr_file_exists(path))
+        return tr_fail(err, TR_BAD_INPUT, "%s: there is no such folder", path);
+    enum tr_status status = tr_path_join(manifest, path, "manifest.json", err);
+    if (status != TR_OK)
+        return status;
+    if (tr_file_exists(manifest)) {
+        snprintf(out, TR_PATH_BYTES, "%s", path);
+        return TR_OK;
+    }
+    tr_arena_init(&arena, "list of checkpoints", LIST_ARENA_MAX_BYTES);
+    status = tr_checkpoint_list(path, &arena, &steps, &count, err);
+    if (status == TR_OK && count > 0)
+        status = tr_checkpoint_path(path, steps[count - 1], out, err);
+    else if (status == TR_OK)
+        status = tr_fail(err, TR_BAD_INPUT, "%s: is neither a checkpoint nor a run folder that holds one", path);
+    tr_arena_free(&arena);
+    return status;
+}

@@ -1,0 +1,108 @@
+/* The one table of keys of a run's config: see run_config.h. */
+#include "lab/train/run_config.h"
+
+#include <stddef.h>
+
+#define AT(field) .offset = offsetof(struct tr_run_config, field)
+#define TEXT(field) AT(field), .bytes = sizeof((struct tr_run_config *)0)->field
+
+static const char *const recompute_names[] = {"none", "full", NULL};
+static const char *const dtype_names[] = {"f32", NULL};
+static const char *const schedule_names[] = {"cosine", "wsd", "constant", NULL};
+
+static const struct tr_run_key keys[] = {
+    {"model.name", TR_KEY_STRING, TEXT(model), .fallback = "", .effect = TR_KEY_FIXED,
+     .help = "preset, config.json or folder that holds one; empty: made from model.depth"},
+    {"model.depth", TR_KEY_INT, AT(depth), .fallback = "4", .min = 1, .max = 128, .effect = TR_KEY_FIXED,
+     .help = "the one dial: layers; width, heads and feed-forward follow; used when model.name is empty"},
+
+    {"data.path", TR_KEY_STRING, TEXT(data), .fallback = "", .effect = TR_KEY_FREE,
+     .help = "text file, or folder whose files are read recursively"},
+    {"data.seq_len", TR_KEY_INT, AT(seq_len), .fallback = "256", .min = 1, .max = TR_POSITIONS_MAX,
+     .effect = TR_KEY_FIXED, .help = "tokens of a sequence"},
+    {"data.val_fraction", TR_KEY_DOUBLE, AT(val_fraction), .fallback = "0.1", .min = 0, .max = 0.9,
+     .effect = TR_KEY_FIXED, .help = "share of the text, from its end, for validation; 0: none"},
+
+    {"train.steps", TR_KEY_INT, AT(steps), .fallback = "auto", .automatic = true, .min = 1, .max = 1e12,
+     .effect = TR_KEY_NOTED, .help = "optimiser steps; auto: from train.tokens, else 20 tokens for each parameter"},
+    {"train.tokens", TR_KEY_INT, AT(tokens), .fallback = "0", .min = 0, .max = 1e17, .effect = TR_KEY_FREE,
+     .help = "tokens to train on, instead of train.steps; 0: not given"},
+    {"train.batch", TR_KEY_INT, AT(batch), .fallback = "auto", .automatic = true, .min = 1, .max = 1e9,
+     .effect = TR_KEY_FIXED, .help = "sequences of a step, over all lanes; auto: about 8192 tokens"},
+    {"train.micro_batch", TR_KEY_INT, AT(micro_batch), .fallback = "auto", .automatic = true, .min = 1, .max = 1e9,
+     .effect = TR_KEY_FREE, .help = "sequences at a time; less takes less memory and changes no bit of the result"},
+    {"train.recompute", TR_KEY_ENUM, AT(recompute), .fallback = "none", .choices = recompute_names,
+     .effect = TR_KEY_FREE,
+     .help = "full: keep only each layer's input and compute the rest again; less memory, the same bits"},
+    {"train.dtype", TR_KEY_ENUM, AT(dtype), .fallback = "f32", .choices = dtype_names, .effect = TR_KEY_FIXED,
+     .help = "number type of activations and products"},
+    {"train.seed", TR_KEY_INT, AT(seed), .fallback = "1", .min = 0, .max = 9e15, .effect = TR_KEY_FIXED,
+     .help = "decides initial weights and the order of the data"},
+    {"train.max_skipped", TR_KEY_INT, AT(max_skipped), .fallback = "10", .min = 1, .max = 1e9, .effect = TR_KEY_FREE,
+     .help = "stop after so many steps in a row whose loss or gradient was not finite (each is left out)"},
+
+    {"layout.lanes", TR_KEY_INT, AT(lanes), .fallback = "1", .min = 1, .max = TR_PARTS_MAX, .effect = TR_KEY_FIXED,
+     .help = "logical data lanes: the most ranks that the batch may ever be spread over; decides the bits"},
+    {"layout.context", TR_KEY_INT, AT(context), .fallback = "1", .min = 1, .max = TR_PARTS_MAX,
+     .effect = TR_KEY_FIXED, .help = "logical parts of each sequence"},
+    {"layout.tensor", TR_KEY_INT, AT(tensor), .fallback = "1", .min = 1, .max = TR_PARTS_MAX,
+     .effect = TR_KEY_FIXED, .help = "logical parts of heads and feed-forward"},
+    {"layout.vocab", TR_KEY_INT, AT(vocab), .fallback = "1", .min = 1, .max = TR_PARTS_MAX, .effect = TR_KEY_FIXED,
+     .help = "logical parts of the vocabulary"},
+
+    {"optimizer.lr", TR_KEY_DOUBLE, AT(lr), .fallback = "auto", .automatic = true, .above_min = true, .min = 0,
+     .max = 10, .effect = TR_KEY_NOTED, .help = "highest learning rate of AdamW; auto: 0.0006 * 768 / width, at most 0.003"},
+    {"optimizer.beta1", TR_KEY_DOUBLE, AT(beta1), .fallback = "0.9", .min = 0, .max = 0.999999,
+     .effect = TR_KEY_NOTED, .help = "decay of the gradient's mean"},
+    {"optimizer.beta2", TR_KEY_DOUBLE, AT(beta2), .fallback = "0.95", .min = 0, .max = 0.999999,
+     .effect = TR_KEY_NOTED, .help = "decay of the gradient's mean square"},
+    {"optimizer.eps", TR_KEY_DOUBLE, AT(eps), .fallback = "1e-8", .above_min = true, .min = 0, .max = 1,
+     .effect = TR_KEY_NOTED, .help = "added to the root of the mean square"},
+    {"optimizer.weight_decay", TR_KEY_DOUBLE, AT(weight_decay), .fallback = "0.1", .min = 0, .max = 10,
+     .effect = TR_KEY_NOTED, .help = "of matrices and embeddings; gains and biases have none"},
+    {"optimizer.clip", TR_KEY_DOUBLE, AT(clip), .fallback = "1.0", .min = 0, .max = 1e9, .effect = TR_KEY_NOTED,
+     .help = "largest norm of the whole gradient; 0: no clipping"},
+
+    {"schedule.kind", TR_KEY_ENUM, AT(schedule), .fallback = "cosine", .choices = schedule_names,
+     .effect = TR_KEY_NOTED, .help = "course of the learning rate after the warm-up"},
+    {"schedule.warmup", TR_KEY_INT, AT(warmup), .fallback = "auto", .automatic = true, .min = 0, .max = 1e12,
+     .effect = TR_KEY_NOTED, .help = "steps of linear rise; auto: a twentieth of the steps, at most 2000"},
+    {"schedule.min_lr_ratio", TR_KEY_DOUBLE, AT(min_lr_ratio), .fallback = "0.1", .min = 0, .max = 1,
+     .effect = TR_KEY_NOTED, .help = "learning rate at the end, as a share of the highest"},
+    {"schedule.decay_fraction", TR_KEY_DOUBLE, AT(decay_fraction), .fallback = "0.2", .min = 0, .max = 1,
+     .effect = TR_KEY_NOTED, .help = "wsd: share of the steps, at the end, in which the rate falls"},
+
+    {"eval.every", TR_KEY_INT, AT(eval_every), .fallback = "250", .min = 0, .max = 1e12, .effect = TR_KEY_FREE,
+     .help = "steps between evaluations, besides those before the first and after the last step; 0: no evaluation"},
+    {"eval.windows", TR_KEY_INT, AT(eval_windows), .fallback = "64", .min = 0, .max = 1e9, .effect = TR_KEY_FREE,
+     .help = "validation windows of an evaluation, spread evenly over the validation text; 0: all"},
+
+    {"sample.every", TR_KEY_INT, AT(sample_every), .fallback = "0", .min = 0, .max = 1e12, .effect = TR_KEY_FREE,
+     .help = "steps between samples, besides that after the last step; 0: only that one"},
+    {"sample.tokens", TR_KEY_INT, AT(sample_tokens), .fallback = "200", .min = 0, .max = 1e6, .effect = TR_KEY_FREE,
+     .help = "tokens of a sample; 0: no samples"},
+    {"sample.top_k", TR_KEY_INT, AT(sample_top_k), .fallback = "0", .min = 0, .max = TR_VOCAB_MAX,
+     .effect = TR_KEY_FREE, .help = "draw from the k most likely tokens; 0: from all"},
+    {"sample.temperature", TR_KEY_DOUBLE, AT(sample_temperature), .fallback = "0.8", .min = 0, .max = 2,
+     .effect = TR_KEY_FREE, .help = "0: always the most likely token"},
+    {"sample.prompt", TR_KEY_STRING, TEXT(sample_prompt), .fallback = "", .effect = TR_KEY_FREE,
+     .help = "what the sample goes on from; empty: a new line"},
+
+    {"checkpoint.every", TR_KEY_INT, AT(save_every), .fallback = "500", .min = 0, .max = 1e12,
+     .effect = TR_KEY_FREE, .help = "steps between checkpoints, besides that after the last step; 0: only that one"},
+    {"checkpoint.keep_last", TR_KEY_INT, AT(keep_last), .fallback = "2", .min = 0, .max = 1e6,
+     .effect = TR_KEY_FREE, .help = "how many checkpoints stay; 0: all"},
+
+    {"run.out", TR_KEY_STRING, TEXT(out), .fallback = "", .effect = TR_KEY_FREE,
+     .help = "the run folder; empty: runs/ and the model's name"},
+    {"run.threads", TR_KEY_INT, AT(threads), .fallback = "0", .min = 0, .max = 1024, .effect = TR_KEY_FREE,
+     .help = "threads; 0: all usable cores; changes no bit of the result"},
+    {"run.log_every", TR_KEY_INT, AT(log_every), .fallback = "auto", .automatic = true, .min = 1, .max = 1e12,
+     .effect = TR_KEY_FREE, .help = "steps between lines of the log; auto: a twentieth of the steps, at most 100"},
+};
+
+const struct tr_run_key *tr_run_keys(int *count)
+{
+    *count = (int)(sizeof keys / sizeof *keys);
+    return keys;
+}
