@@ -33,7 +33,7 @@ for target in "$folder"/fuzz_*; do
         echo "the whole report: $log; the input: $falls/$(ls -t "$falls" | head -n 1)"
     fi
     if [ -n "${FUZZ_SAVE:-}" ]; then
-        "$target" -merge=1 "$corpus" "$found" >>"$log" 2>&1 </dev/null || true
+        "$target" -merge=1 -artifact_prefix="$falls/" "$corpus" "$found" >>"$log" 2>&1 </dev/null || true
         for fall in "$falls"/*; do
             [ ! -f "$fall" ] || mv "$fall" "$corpus/"
         done
