@@ -70,17 +70,17 @@ static void work_counted_by_the_kernels_equals_the_plan(void **state)
 static int64_t touched_bytes(struct tr_exec *e, enum tr_region region)
 {
     unsigned char *at = e->slab[region].at;
-    int64_t mapped = e->slab[region].mapped_bytes, highest = 0;
+    size_t mapped = (size_t)e->slab[region].mapped_bytes, highest = 0;
     for (int background = 0; background < 2; background++) {
         int fill = background == 0 ? 0xa5 : 0x5a;
-        memset(at, fill, (size_t)mapped);
+        memset(at, fill, mapped);
         fixture_train(e, 1);
         tr_exec_evaluate(e);
-        for (int64_t i = mapped; i > highest; i--)
+        for (size_t i = mapped; i > highest; i--)
             if (at[i - 1] != fill)
                 highest = i;
     }
-    return highest;
+    return (int64_t)highest;
 }
 
 static void peak_memory_touched_equals_the_plan(void **state)
