@@ -25,7 +25,7 @@
  *     v_exp v_sigmoid v_gelu v_gelu_slope v_silu v_silu_slope (fn.h)
  *     v_fold16(p)          FOLD16 of p[TR_VFOLD], that is of 16 partial sums (reduce.h)
  *     v_row_max(v)         the largest lane
- *     v_transpose8(...)    an 8 x 8 block of floats
+ *     v_transpose8(...), v_transpose8_rows(...)    an 8 x 8 block of floats
  */
 #ifndef TR_SILICON_KERNEL_SIMD_H
 #define TR_SILICON_KERNEL_SIMD_H
@@ -120,13 +120,13 @@ static inline float v_row_max(tr_v v)
     return _mm_cvtss_f32(q);
 }
 
-/* dst[j * dst_stride + i] = src[i * src_stride + j] for i, j < 8 */
-static inline void v_transpose8(float *dst, int64_t dst_stride, const float *src, int64_t src_stride)
+/* dst[j * stride + i] = row[i][j] for i, j < 8 */
+static inline void v_transpose8_rows(float *dst, int64_t stride, const float *const row[8])
 {
     __m256 r[8], pair[8];
     /* Rows i and i + 4 meet as 128-bit halves when loaded; two rounds of unpacking do the rest. */
     for (int i = 0; i < 4; i++) {
-        const float *low = src + i * src_stride, *high = src + (i + 4) * src_stride;
+        const float *low = row[i], *high = row[i + 4];
         r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low)), _mm_loadu_ps(high), 1);
         r[i + 4] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low + 4)), _mm_loadu_ps(high + 4), 1);
     }
@@ -135,11 +135,20 @@ static inline void v_transpose8(float *dst, int64_t dst_stride, const float *src
         pair[half + 1] = _mm256_unpackhi_ps(r[half], r[half + 1]);
         pair[half + 2] = _mm256_unpacklo_ps(r[half + 2], r[half + 3]);
         pair[half + 3] = _mm256_unpackhi_ps(r[half + 2], r[half + 3]);
-        _mm256_storeu_ps(dst + (half + 0) * dst_stride, _mm256_shuffle_ps(pair[half], pair[half + 2], 0x44));
-        _mm256_storeu_ps(dst + (half + 1) * dst_stride, _mm256_shuffle_ps(pair[half], pair[half + 2], 0xee));
-        _mm256_storeu_ps(dst + (half + 2) * dst_stride, _mm256_shuffle_ps(pair[half + 1], pair[half + 3], 0x44));
-        _mm256_storeu_ps(dst + (half + 3) * dst_stride, _mm256_shuffle_ps(pair[half + 1], pair[half + 3], 0xee));
+        _mm256_storeu_ps(dst + (half + 0) * stride, _mm256_shuffle_ps(pair[half], pair[half + 2], 0x44));
+        _mm256_storeu_ps(dst + (half + 1) * stride, _mm256_shuffle_ps(pair[half], pair[half + 2], 0xee));
+        _mm256_storeu_ps(dst + (half + 2) * stride, _mm256_shuffle_ps(pair[half + 1], pair[half + 3], 0x44));
+        _mm256_storeu_ps(dst + (half + 3) * stride, _mm256_shuffle_ps(pair[half + 1], pair[half + 3], 0xee));
     }
+}
+
+/* dst[j * dst_stride + i] = src[i * src_stride + j] for i, j < 8 */
+static inline void v_transpose8(float *dst, int64_t dst_stride, const float *src, int64_t src_stride)
+{
+    const float *row[8];
+    for (int i = 0; i < 8; i++)
+        row[i] = src + i * src_stride;
+    v_transpose8_rows(dst, dst_stride, row);
 }
 
 #endif

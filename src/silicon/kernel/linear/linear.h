@@ -20,4 +20,20 @@ void tr_linear_ref(const struct tr_call *call);
 void tr_linear_dx_ref(const struct tr_call *call);
 void tr_linear_dw_ref(const struct tr_call *call);
 
+/* The fast ones: gemm.h. Workspace: packed panels of some 2 MiB, and partial sums when the axis is cut. */
+int64_t tr_linear_workspace_avx2(const struct tr_op *op, int threads);
+void tr_linear_avx2(const struct tr_call *call);
+void tr_linear_dx_avx2(const struct tr_call *call);
+void tr_linear_dw_avx2(const struct tr_call *call);
+int64_t tr_linear_workspace_avx512(const struct tr_op *op, int threads);
+void tr_linear_avx512(const struct tr_call *call);
+void tr_linear_dx_avx512(const struct tr_call *call);
+void tr_linear_dw_avx512(const struct tr_call *call);
+
+/* The body of 16 lanes out of AVX2 registers: built by the tests only (simd.h). */
+int64_t tr_linear_workspace_wide(const struct tr_op *op, int threads);
+void tr_linear_wide(const struct tr_call *call);
+void tr_linear_dx_wide(const struct tr_call *call);
+void tr_linear_dw_wide(const struct tr_call *call);
+
 #endif
