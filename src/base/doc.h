@@ -38,7 +38,7 @@ enum tr_doc_format { TR_DOC_JSON, TR_DOC_YAML };
 #define TR_DOC_YAML_MAX_BYTES ((int64_t)4 << 20)
 enum {
     TR_DOC_MAX_DEPTH = 64,
-    TR_DOC_MAX_NODES_JSON = 16 * 1000 * 1000,
+    TR_DOC_MAX_NODES_JSON = 4 * 1000 * 1000, /* the same file has 1.8 million */
     TR_DOC_MAX_NODES_YAML = 200 * 1000,
     TR_DOC_PATH_BYTES = 256
 };
@@ -57,7 +57,8 @@ struct tr_doc;
 
 struct tr_node {
     enum tr_node_kind kind;
-    int line, column;             /* 0 where unknown */
+    int line, column;             /* of the value; 0 where unknown */
+    int key_line, key_column;     /* of the key */
     int64_t index;                /* place in the parent */
     const char *key;              /* in an object; NULL in an array and at the top */
     const char *source;           /* the file's path, or "--section.key" for an override */
@@ -91,9 +92,10 @@ TR_MUST_CHECK enum tr_status tr_doc_parse_limited(const char *source, enum tr_do
                                                   size_t bytes, int64_t max_bytes, int64_t max_nodes,
                                                   struct tr_doc **out, struct tr_err *err);
 
-/* `--train.steps=500`: sets the value at a dotted path to `text`, read as one YAML value ("500", "cosine", "[1, 2]").
- * Objects on the way are made when absent; a path through something that is not an object is an error. To be called
- * before nodes are looked up: pointers to nodes of the changed objects become stale. */
+/* `--train.steps=500`: sets the value at a dotted path to `text`. A text that begins with [ { " or ' is read as YAML
+ * ("[1, 2]"); any other is one plain scalar, typed as in a file ("500", "1e-3", "true", "cosine", "a: *b"). Objects on
+ * the way are made when absent; a path through something that is not an object is an error. To be called before nodes
+ * are looked up: pointers to nodes become stale. */
 TR_MUST_CHECK enum tr_status tr_doc_override(struct tr_doc *doc, const char *dotted_key, const char *text,
                                              struct tr_err *err);
 

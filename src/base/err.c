@@ -22,6 +22,10 @@ enum tr_status tr_fail(struct tr_err *err, enum tr_status status, const char *fm
     int wanted = vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
     mark_cut(text, sizeof text, wanted);
+    /* Values from strangers are quoted in sentences: no newline, no escape sequence reaches the terminal. */
+    for (char *c = text; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = ' ';
     memcpy(err->text, text, sizeof text);
     return status;
 }

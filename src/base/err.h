@@ -32,7 +32,7 @@ enum tr_status {
 enum { TR_ERR_BYTES = 1024 };
 
 struct tr_err {
-    char text[TR_ERR_BYTES]; /* one sentence without a newline; cut with "..." when longer */
+    char text[TR_ERR_BYTES]; /* one sentence, no newline or other control character; cut with "..." */
 };
 
 /* Writes the sentence and returns `status`, so that `return tr_fail(...)` is the one way to fail. */

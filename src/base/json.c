@@ -113,6 +113,13 @@ void tr_json_null(struct tr_json *json, const char *key)
     tr_json_raw(json, key, "null");
 }
 
+/* %g writes 1000 as 1e+03 when one digit is enough; people read 1000. */
+static void plain_if_whole(double value, char *buf, size_t bytes)
+{
+    if (strstr(buf, "e+") && fabs(value) < 1e15)
+        snprintf(buf, bytes, "%.0f", value);
+}
+
 const char *tr_print_shortest(double value, char buf[32])
 {
     if (!isfinite(value)) {
@@ -124,13 +131,17 @@ const char *tr_print_shortest(double value, char buf[32])
         if (strtod(buf, NULL) == value)
             break;
     }
+    plain_if_whole(value, buf, 32);
     return buf;
 }
 
 void tr_json_double(struct tr_json *json, const char *key, double value)
 {
     char buf[32];
-    tr_json_raw(json, key, isfinite(value) ? tr_print_shortest(value, buf) : "null");
+    if (value == 0 && signbit(value))
+        tr_json_raw(json, key, "-0.0"); /* "-0" would read back as the whole number 0 */
+    else
+        tr_json_raw(json, key, isfinite(value) ? tr_print_shortest(value, buf) : "null");
 }
 
 void tr_json_float(struct tr_json *json, const char *key, float value)
@@ -141,5 +152,6 @@ void tr_json_float(struct tr_json *json, const char *key, float value)
         if (strtof(buf, NULL) == value)
             break;
     }
+    plain_if_whole((double)value, buf, sizeof buf);
     tr_json_raw(json, key, buf);
 }

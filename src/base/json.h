@@ -17,9 +17,10 @@
 
 #include "base/text.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
-enum { TR_JSON_DEPTH_MAX = 32 };
+enum { TR_JSON_DEPTH_MAX = 80 }; /* more than a document may have (doc.h) */
 
 enum tr_json_style {
     TR_JSON_LINE,  /* no white space: one record a line (metrics.jsonl) */

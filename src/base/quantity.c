@@ -87,6 +87,9 @@ struct number {
     double up, down;
 };
 
+/* Room for every printed form: 1.2e308 as a ratio would print as infinitely many percent. */
+static const double VALUE_MAX = 1e300;
+
 enum { EXPONENT_MAX = 400 }; /* beyond this a double is zero or infinite whatever the digits */
 
 static bool is_digit(char c)
@@ -226,7 +229,7 @@ enum tr_status tr_parse_quantity(const char *text, enum tr_unit unit, double *ou
     if (status)
         return status;
     double value = number_decimal(&number) * (double)((int64_t)1 << number.power_of_two) * number.up / number.down;
-    if (!isfinite(value))
+    if (!(value <= VALUE_MAX))
         return tr_fail(err, TR_BAD_INPUT, "\"%.60s\": too large a number", text);
     *out = value;
     return TR_OK;
@@ -259,7 +262,7 @@ enum tr_status tr_parse_whole(const char *text, enum tr_unit unit, int64_t *out,
         value /= 10;
     }
     if (!whole)
-        return tr_fail(err, bad, "\"%.60s\": not a whole number of %s", text, unit == TR_UNIT_BYTES ? "bytes" : "things");
+        return tr_fail(err, bad, "\"%.60s\": not a whole number", text);
     for (; number.exponent > 0 && value <= INT64_MAX; number.exponent--)
         value *= 10;
     if (value > INT64_MAX)

@@ -58,6 +58,14 @@ static void a_sentence_that_is_too_long_ends_with_three_points(void **state)
     assert_memory_equal(err.text, "p: x", 4);
 }
 
+static void newlines_and_escape_sequences_in_values_are_blanked(void **state)
+{
+    (void)state;
+    struct tr_err err;
+    tr_fail(&err, TR_BAD_INPUT, "got \"%s\"", "a\nb\x1b[31m\x7f");
+    assert_string_equal(err.text, "got \"a b [31m \"");
+}
+
 static void a_broken_assertion_kills_the_program_by_abort(void **state)
 {
     (void)state;
@@ -105,6 +113,7 @@ int main(void)
         cmocka_unit_test(the_old_sentence_may_be_part_of_the_new_one),
         cmocka_unit_test(a_prefix_stands_in_front),
         cmocka_unit_test(a_sentence_that_is_too_long_ends_with_three_points),
+        cmocka_unit_test(newlines_and_escape_sequences_in_values_are_blanked),
         cmocka_unit_test(a_broken_assertion_kills_the_program_by_abort),
         cmocka_unit_test(sums_and_products_that_do_not_fit_are_refused_and_leave_the_result_alone),
         cmocka_unit_test(rounding_up_reaches_the_next_multiple),

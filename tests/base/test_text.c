@@ -170,6 +170,8 @@ static void a_double_is_written_with_the_fewest_digits_that_read_back(void **sta
     char buf[32];
     assert_string_equal(tr_print_shortest(0.1, buf), "0.1");
     assert_string_equal(tr_print_shortest(1e300, buf), "1e+300");
+    assert_string_equal(tr_print_shortest(-5000, buf), "-5000");
+    assert_string_equal(tr_print_shortest(1e-7, buf), "1e-07");
     assert_string_equal(tr_print_shortest(-0.0, buf), "-0");
     assert_string_equal(tr_print_shortest(1.0 / 3, buf), "0.3333333333333333");
     assert_string_equal(tr_print_shortest(0.1 + 0.2, buf), "0.30000000000000004");
