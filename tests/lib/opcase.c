@@ -1,4 +1,4 @@
-/* The list of cases. Each list_* function adds the cases of one or a few kinds; add() makes the fp32 and the bf16 case. */
+/* The list of cases. Each list_* function adds the cases of some kinds; add() makes the fp32 and the bf16 case. */
 #include "lib/opcase.h"
 
 #include <stdio.h>
@@ -533,15 +533,15 @@ int tr_opcases(enum tr_op_kind kind, const struct tr_opcase **cases)
 const char *tr_opcase_name(const struct tr_opcase *test, char name[TR_OPCASE_NAME_BYTES])
 {
     const struct tr_op *op = &test->op;
-    snprintf(name, TR_OPCASE_NAME_BYTES,
-             "%s %s: %lld x %lld tokens, width %lld, in %lld, out %lld/%lld/%lld of %d, heads %d/%d x %d, vocab %lld, "
-             "positions %lld from %lld, count %lld, context %d-%d of %d, part %d-%d of %d, flags %x, absent %x, fill %d",
-             tr_op_operands(op->kind)->name, tr_dtype_name(op->act), (long long)op->seqs, (long long)op->seq_len,
-             (long long)op->width, (long long)op->in, (long long)op->out[0], (long long)op->out[1],
-             (long long)op->out[2], op->segments, op->heads, op->kv_heads, op->head_dim, (long long)op->vocab,
-             (long long)op->positions, (long long)test->position, (long long)op->count, op->context.first,
-             op->context.last, op->context.parts, op->part.first, op->part.last, op->part.parts, op->flags, test->absent,
-             (int)test->fill);
+    snprintf(
+        name, TR_OPCASE_NAME_BYTES,
+        "%s %s: %lld x %lld tokens, width %lld, in %lld, out %lld/%lld/%lld of %d, heads %d/%d x %d, vocab %lld, "
+        "positions %lld from %lld, count %lld, context %d-%d of %d, part %d-%d of %d, flags %x, absent %x, fill %d",
+        tr_op_operands(op->kind)->name, tr_dtype_name(op->act), (long long)op->seqs, (long long)op->seq_len,
+        (long long)op->width, (long long)op->in, (long long)op->out[0], (long long)op->out[1], (long long)op->out[2],
+        op->segments, op->heads, op->kv_heads, op->head_dim, (long long)op->vocab, (long long)op->positions,
+        (long long)test->position, (long long)op->count, op->context.first, op->context.last, op->context.parts,
+        op->part.first, op->part.last, op->part.parts, op->flags, test->absent, (int)test->fill);
     return name;
 }
 

@@ -1,8 +1,8 @@
 /* The one list of cases that every operation is proved on, and operands to run them with.
  *
  * tr_opcases gives the cases of a kind: shapes with every kind of tail, flags, segments, logical parts, positions, edge
- * values; each for fp32 and bf16. Bits (test_ops), truth (test_truth) and gradients (test_grad) are checked on this list,
- * so a shape that once went wrong is added here, once.
+ * values; each for fp32 and bf16. Bits (test_ops), truth (test_truth) and gradients (test_grad) are checked on this
+ * list, so a shape that once went wrong is added here, once.
  *
  * tr_opdata holds the operands of one case: allocated by tr_op_operand_shape, 64-byte aligned, each between two guard
  * zones (poisoned under AddressSanitizer, so that reads are caught as well), filled by a deterministic random function.
@@ -30,8 +30,8 @@ struct tr_opcase {
     uint32_t absent;  /* bit i: optional operand i is not there (those without a shape never are) */
     int64_t position; /* tr_step_values.position */
     enum tr_fill fill;
-    bool no_targets;  /* HEAD: every target is -1 */
-    float clip_norm;  /* CLIP */
+    bool no_targets; /* HEAD: every target is -1 */
+    float clip_norm; /* CLIP */
 };
 
 /* The cases of a kind; they live for ever. Returns how many. */

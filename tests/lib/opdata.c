@@ -89,8 +89,9 @@ double tr_test_value(uint64_t stream, uint64_t index)
 
 static float edge_value(uint64_t stream, uint64_t index)
 {
-    static const float special[] = {0.0f,  -0.0f,      1.0f,      -1.0f,      0x1p-126f, -0x1p-126f, 0x1.8p-130f, -0x1p-149f,
-                                    1e-20f, -1e-20f,   0x1p-60f,  -0x1p-66f,  1e4f,      -1e4f,      0x1p-133f,   2.0f};
+    static const float special[] = {0.0f,        -0.0f,      1.0f,      -1.0f,   0x1p-126f, -0x1p-126f,
+                                    0x1.8p-130f, -0x1p-149f, 1e-20f,    -1e-20f, 0x1p-60f,  -0x1p-66f,
+                                    1e4f,        -1e4f,      0x1p-133f, 2.0f};
     uint64_t bits = tr_test_bits(stream ^ 0xed6e, index);
     return bits & 16 ? special[bits & 15] : (float)tr_test_value(stream, index);
 }
@@ -98,8 +99,9 @@ static float edge_value(uint64_t stream, uint64_t index)
 void tr_test_fill(void *data, enum tr_dtype type, int64_t n, enum tr_fill fill, uint64_t stream)
 {
     for (int64_t i = 0; i < n; i++) {
-        float value = fill == TR_FILL_EDGE ? edge_value(stream, (uint64_t)i)
-                                           : (float)tr_test_value(stream, (uint64_t)i) * (fill == TR_FILL_LARGE ? 1e3f : 1.0f);
+        float value = fill == TR_FILL_EDGE
+                          ? edge_value(stream, (uint64_t)i)
+                          : (float)tr_test_value(stream, (uint64_t)i) * (fill == TR_FILL_LARGE ? 1e3f : 1.0f);
         tr_store(data, type, i, value);
     }
 }

@@ -1,4 +1,4 @@
-/* Matrix products, embedding, rope, rows and the end of a step; the rest is in ref64_norm.c, ref64_attn.c, ref64_act.c. */
+/* Matrix products, embedding, rope, rows and the end of a step; more in ref64_norm.c, ref64_attn.c and ref64_act.c. */
 #include "lib/ref64.h"
 
 #include <math.h>
@@ -16,21 +16,22 @@ int64_t tr_ref64_count(const struct tr_op *op, int i)
 
 static int64_t tokens_of(const struct tr_op *op) { return op->seqs * op->seq_len; }
 
-/* What a product that is below the normal range may lose, n times. */
+/* What n products that are below the normal range may lose. */
 static double tiny(int64_t n) { return (double)n * TR_REF64_TINY; }
 
 /* ---- linear ----------------------------------------------------------------------------------------------------- */
 
 struct dot {
-    double sum, magnitude;
+    double sum, magnitude, tiny;
 };
 
 static struct dot dot(const double *a, int64_t a_stride, const double *b, int64_t b_stride, int64_t n)
 {
-    struct dot d = {0, 0};
+    struct dot d = {0, 0, 0};
     for (int64_t k = 0; k < n; k++) {
         d.sum += a[k * a_stride] * b[k * b_stride];
         d.magnitude += fabs(a[k * a_stride] * b[k * b_stride]);
+        d.tiny += tr_ref64_tiny(a[k * a_stride], b[k * b_stride]);
     }
     return d;
 }
@@ -43,11 +44,11 @@ static void linear(const struct tr_ref64 *run)
         const double *bias = run->operand[TR_LINEAR_B + i];
         for (int64_t index = 0; index < tokens_of(op) * op->out[i]; index++) {
             int64_t t = index / op->out[i], o = index % op->out[i];
-            struct dot y = dot(run->operand[TR_LINEAR_X] + t * op->in, 1,
-                               run->operand[TR_LINEAR_W + i] + o * op->in, 1, op->in);
+            struct dot y =
+                dot(run->operand[TR_LINEAR_X] + t * op->in, 1, run->operand[TR_LINEAR_W + i] + o * op->in, 1, op->in);
             double b = bias == NULL ? 0 : bias[o], r = residual == NULL ? 0 : residual[index];
             double magnitude = y.magnitude + fabs(b) + fabs(r);
-            tr_ref64_out(run, TR_LINEAR_Y + i, index, y.sum + b + r, (double)(op->in + 2) * U * magnitude + tiny(op->in));
+            tr_ref64_out(run, TR_LINEAR_Y + i, index, y.sum + b + r, (double)(op->in + 2) * U * magnitude + y.tiny);
         }
     }
 }
@@ -57,15 +58,16 @@ static void linear_dx(const struct tr_ref64 *run)
     const struct tr_op *op = run->op;
     for (int64_t index = 0; index < tokens_of(op) * op->in; index++) {
         int64_t t = index / op->in, c = index % op->in, n = 0;
-        struct dot dx = {0, 0};
+        struct dot dx = {0, 0, 0};
         for (int i = 0; i < op->segments; i++) {
             struct dot part = dot(run->operand[TR_LINEAR_DX_DY + i] + t * op->out[i], 1,
                                   run->operand[TR_LINEAR_DX_W + i] + c, op->in, op->out[i]);
             dx.sum += part.sum;
             dx.magnitude += part.magnitude;
+            dx.tiny += part.tiny;
             n += op->out[i];
         }
-        tr_ref64_out(run, TR_LINEAR_DX_DX, index, dx.sum, (double)n * U * dx.magnitude + tiny(n));
+        tr_ref64_out(run, TR_LINEAR_DX_DX, index, dx.sum, (double)n * U * dx.magnitude + dx.tiny);
     }
 }
 
@@ -78,9 +80,11 @@ static void linear_dw(const struct tr_ref64 *run)
         const double *dy = run->operand[TR_LINEAR_DW_DY + i];
         double *dw = run->operand[TR_LINEAR_DW_DW + i], *db = run->operand[TR_LINEAR_DW_DB + i];
         for (int64_t index = 0; index < op->out[i] * op->in; index++) {
-            struct dot sum = dot(dy + index / op->in, op->out[i], run->operand[TR_LINEAR_DW_X] + index % op->in, op->in, n);
+            struct dot sum =
+                dot(dy + index / op->in, op->out[i], run->operand[TR_LINEAR_DW_X] + index % op->in, op->in, n);
             double magnitude = sum.magnitude + fabs(dw[index]);
-            tr_ref64_out(run, TR_LINEAR_DW_DW + i, index, dw[index] + sum.sum, (double)(n + 2) * U * magnitude + tiny(n));
+            tr_ref64_out(run, TR_LINEAR_DW_DW + i, index, dw[index] + sum.sum,
+                         (double)(n + 2) * U * magnitude + sum.tiny);
         }
         for (int64_t o = 0; db != NULL && o < op->out[i]; o++) {
             struct dot sum = dot(dy + o, op->out[i], &one, 0, n);
@@ -163,8 +167,10 @@ static void rope(const struct tr_ref64 *run)
             double cosine = angle[0], sine = op->flags & TR_OP_INVERSE ? -angle[1] : angle[1];
             int64_t i = row * op->head_dim + d, j = i + half;
             double a = x[i], b = x[j];
-            tr_ref64_out(run, TR_ROPE_X, i, a * cosine - b * sine, 2 * U * (fabs(a * cosine) + fabs(b * sine)) + tiny(2));
-            tr_ref64_out(run, TR_ROPE_X, j, b * cosine + a * sine, 2 * U * (fabs(b * cosine) + fabs(a * sine)) + tiny(2));
+            tr_ref64_out(run, TR_ROPE_X, i, a * cosine - b * sine,
+                         2 * U * (fabs(a * cosine) + fabs(b * sine)) + tiny(2));
+            tr_ref64_out(run, TR_ROPE_X, j, b * cosine + a * sine,
+                         2 * U * (fabs(b * cosine) + fabs(a * sine)) + tiny(2));
         }
     }
 }
@@ -207,8 +213,9 @@ static void adamw(const struct tr_ref64 *run)
         double m_err = U * (4 * fabs((1 - beta1) * g) + 2 * fabs(beta1 * m[i])) + tiny(2);
         double v_err = U * (6 * (1 - beta2) * g * g + 2 * beta2 * v[i]) + tiny(3);
         double root = sqrt(v_new * values->bias2), divisor = root + values->eps;
-        double root_err = root > 0 ? fmin(v_err * values->bias2 / (2 * root), sqrt(v_err * values->bias2)) + 3 * U * root
-                                   : sqrt(v_err * values->bias2);
+        double root_err = root > 0
+                              ? fmin(v_err * values->bias2 / (2 * root), sqrt(v_err * values->bias2)) + 3 * U * root
+                              : sqrt(v_err * values->bias2);
         double u = m_new * values->bias1 / divisor;
         double u_err = m_err * values->bias1 / divisor + fabs(u) * ((root_err + U * divisor) / divisor + 3 * U);
         /* the second order matters where the root is no larger than its own error */

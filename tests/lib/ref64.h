@@ -14,12 +14,12 @@
 #ifndef TR_TESTS_LIB_REF64_H
 #define TR_TESTS_LIB_REF64_H
 
-#include "silicon/op/op.h"
+#include "lib/opcase.h"
 
-#define TR_REF64_U 0x1p-24
-#define TR_REF64_UB 0x1p-8
+#define TR_REF64_U     0x1p-24
+#define TR_REF64_UB    0x1p-8
 #define TR_REF64_SLACK 1.05
-#define TR_REF64_TINY 0x1p-126
+#define TR_REF64_TINY  0x1p-126
 
 struct tr_ref64 {
     const struct tr_op *op;
@@ -45,6 +45,23 @@ void tr_ref64_attn(const struct tr_ref64 *run);
 void tr_ref64_head(const struct tr_ref64 *run);
 void tr_ref64_act(const struct tr_ref64 *run);
 
+/* A run on the operands of `data`, as they are now: numbers converted, the leaves of accumulators added up, err all
+ * zero for outputs. It keeps nothing of data but its op and values. */
+void tr_ref64_make(struct tr_ref64 *run, const struct tr_opdata *data);
+void tr_ref64_free(struct tr_ref64 *run);
+
+/* The elements of operand i of `data` (leaves added up), tr_ref64_count of them; the caller frees them. */
+double *tr_ref64_operand(const struct tr_opdata *data, int i);
+
+/* +0 in all leaves of the accumulators but the first, so that their sum is an fp32 number. */
+void tr_ref64_clear_leaves(struct tr_opdata *data);
+
+/* What a product may lose when it or a factor is below the normal range. */
+static inline double tr_ref64_tiny(double a, double b)
+{
+    return TR_REF64_TINY * (1 + (a < 0 ? -a : a) + (b < 0 ? -b : b));
+}
+
 /* out = value, with `bound` u's of error before it is stored as `type` (TR_F32: the last rounding is in the bound). */
 static inline void tr_ref64_out(const struct tr_ref64 *run, int i, int64_t index, double value, double bound)
 {
@@ -52,7 +69,8 @@ static inline void tr_ref64_out(const struct tr_ref64 *run, int i, int64_t index
     double magnitude = value < 0 ? -value : value;
     run->operand[i][index] = value;
     if (run->err[i] != NULL)
-        run->err[i][index] = TR_REF64_SLACK * (bound + (bf16 ? TR_REF64_UB * (magnitude + bound) : 0.0)) + TR_REF64_TINY;
+        run->err[i][index] =
+            TR_REF64_SLACK * (bound + (bf16 ? TR_REF64_UB * (magnitude + bound) : 0.0)) + TR_REF64_TINY;
 }
 
 #endif

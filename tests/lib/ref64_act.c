@@ -17,14 +17,12 @@ static struct value sigmoid(double z, double err)
     return (struct value){s, s * (1 - s) * err + 5 * U * s + TR_REF64_TINY};
 }
 
-static double gelu_of(double x)
-{
-    return 0.5 * x * (1 + tanh(sqrt(2 / acos(-1.0)) * (x + 0.044715 * x * x * x)));
-}
-
-/* The argument of the sigmoid in x sigmoid(z) = gelu(x), and its derivative. */
+/* gelu(x) = x (1 + tanh(z / 2)) / 2 with this z, and its derivative. */
 static double gelu_z(double x) { return 2 * sqrt(2 / acos(-1.0)) * (x + 0.044715 * x * x * x); }
 static double gelu_dz(double x) { return 2 * sqrt(2 / acos(-1.0)) * (1 + 3 * 0.044715 * x * x); }
+
+/* (1 + tanh(z / 2)) / 2 is the sigmoid of z, which does not cancel. */
+static double gelu_of(double x) { return x * sigmoid(gelu_z(x), 0).y; }
 
 static struct value gelu(double x)
 {

@@ -1,4 +1,4 @@
-/* Causal attention with grouped heads (Vaswani and others 2017; Shazeer 2019), and the head: softmax and cross-entropy. */
+/* Causal attention with grouped heads (Vaswani and others 2017; Shazeer 2019), and the head: softmax, cross-entropy. */
 #include "lib/ref64.h"
 
 #include <math.h>
@@ -23,7 +23,7 @@ struct softmax {
     const double *z; /* arguments */
     double z_err;    /* how far each may be off */
     double max, sum;
-    double p_err; /* relative error of exp(z - max) / sum, or of exp(z - max), whatever the rescaling by key blocks */
+    double p_err;   /* relative error of exp(z - max) / sum, or of exp(z - max), whatever the rescaling by key blocks */
     double sum_err; /* relative */
 };
 
@@ -52,9 +52,9 @@ static void softmax(struct softmax *row)
 /* One query and head. */
 struct query {
     const struct tr_op *op;
-    const double *q;         /* [D] */
-    const double *k, *v;     /* first key of the sequence and its head */
-    int64_t stride;          /* between keys */
+    const double *q;     /* [D] */
+    const double *k, *v; /* first key of the sequence and its head */
+    int64_t stride;      /* between keys */
     struct softmax row;
     double *z;
 };
@@ -64,16 +64,17 @@ static void score(struct query *query)
     const struct tr_op *op = query->op;
     double worst = 0;
     for (int64_t j = 0; j < query->row.n; j++) {
-        double sum = 0, magnitude = 0;
+        double sum = 0, magnitude = 0, tiny = 0;
         for (int64_t d = 0; d < op->head_dim; d++) {
             sum += query->q[d] * query->k[j * query->stride + d];
             magnitude += fabs(query->q[d] * query->k[j * query->stride + d]);
+            tiny += tr_ref64_tiny(query->q[d], query->k[j * query->stride + d]);
         }
         query->z[j] = sum / sqrt(op->head_dim);
-        worst = fmax(worst, magnitude / sqrt(op->head_dim));
+        worst = fmax(worst, (double)(op->head_dim + 3) * U * magnitude / sqrt(op->head_dim) + tiny);
     }
     query->row.z = query->z;
-    query->row.z_err = (double)(op->head_dim + 3) * (U * worst + TR_REF64_TINY);
+    query->row.z_err = worst;
     softmax(&query->row);
 }
 
@@ -130,18 +131,19 @@ static void score_grad(const struct tr_ref64 *run, const struct query *query, in
     const struct softmax *softmax_row = &query->row;
     double scale = 1 / sqrt(op->head_dim), delta = 0, delta_size = 0, size = 0;
     /* o comes from the forward pass: it has that kernel's error and was rounded to its type. */
-    double o_relative = softmax_row->p_err + softmax_row->sum_err + (double)(softmax_row->n + softmax_row->n / 64 + 12) * U +
-                        2 * factor_u(op);
+    double o_relative = softmax_row->p_err + softmax_row->sum_err +
+                        (double)(softmax_row->n + softmax_row->n / 64 + 12) * U + 2 * factor_u(op);
     for (int64_t j = 0; j < softmax_row->n; j++) {
         grad->p[j] = exp(query->z[j] - softmax_row->max) / softmax_row->sum;
         grad->p_err[j] = grad->p[j] * (softmax_row->p_err + softmax_row->sum_err + 2 * U) + 2 * TR_REF64_TINY;
-        double dp = 0, dp_size = 0;
+        double dp = 0, dp_size = 0, tiny = 0;
         for (int64_t d = 0; d < op->head_dim; d++) {
             dp += dout[d] * query->v[j * query->stride + d];
             dp_size += fabs(dout[d] * query->v[j * query->stride + d]);
+            tiny += tr_ref64_tiny(dout[d], query->v[j * query->stride + d]);
         }
         grad->ds[j] = dp;
-        grad->ds_err[j] = (double)op->head_dim * (U * dp_size + TR_REF64_TINY);
+        grad->ds_err[j] = (double)op->head_dim * U * dp_size + tiny;
         delta += grad->p[j] * dp;
         delta_size += grad->p[j] * dp_size;
         size = fmax(size, dp_size);
@@ -152,7 +154,8 @@ static void score_grad(const struct tr_ref64 *run, const struct query *query, in
         double dp = grad->ds[j], difference = dp - delta, p = grad->p[j];
         grad->ds[j] = p * difference * scale;
         grad->ds_err[j] = scale * (p * (grad->ds_err[j] + delta_err + 5 * U * fabs(difference)) +
-                                   grad->p_err[j] * (fabs(difference) + delta_err)) + 4 * TR_REF64_TINY;
+                                   grad->p_err[j] * (fabs(difference) + delta_err)) +
+                          4 * TR_REF64_TINY;
         grad->ds_err[j] += factor_u(op) * (fabs(grad->ds[j]) + grad->ds_err[j]); /* as it goes into products */
         grad->p_err[j] += factor_u(op) * p;
     }
@@ -162,10 +165,11 @@ static void score_grad(const struct tr_ref64 *run, const struct query *query, in
 static void add_product(double *out, double *err, double a, double a_err, double b, int64_t n)
 {
     *out += a * b;
-    *err += a_err * fabs(b) + (double)n * (U * fabs(a * b) + TR_REF64_TINY);
+    *err += a_err * fabs(b) + (double)n * U * fabs(a * b) + tr_ref64_tiny(a, b);
 }
 
-static void attn_bwd_query(const struct tr_ref64 *run, int64_t row, double *z, struct score_grad *grad, double *const err[3])
+static void attn_bwd_query(const struct tr_ref64 *run, int64_t row, double *z, struct score_grad *grad,
+                           double *const err[3])
 {
     const struct tr_op *op = run->op;
     int64_t token = row / op->heads, head = row % op->heads;
@@ -179,7 +183,8 @@ static void attn_bwd_query(const struct tr_ref64 *run, int64_t row, double *z, s
             int64_t i = row * op->head_dim + d, k = kv + j * query.stride + d;
             add_product(&run->operand[TR_ATTN_BWD_DQ][i], &err[0][i], grad->ds[j], grad->ds_err[j],
                         query.k[j * query.stride + d], query.row.n + 8);
-            add_product(&run->operand[TR_ATTN_BWD_DK][k], &err[1][k], grad->ds[j], grad->ds_err[j], query.q[d], queries);
+            add_product(&run->operand[TR_ATTN_BWD_DK][k], &err[1][k], grad->ds[j], grad->ds_err[j], query.q[d],
+                        queries);
             add_product(&run->operand[TR_ATTN_BWD_DV][k], &err[2][k], grad->p[j], grad->p_err[j], dout[d], queries);
         }
     }
@@ -257,19 +262,23 @@ void tr_ref64_head(const struct tr_ref64 *run)
         int64_t target = (int64_t)run->operand[TR_HEAD_TARGETS][t];
         double worst = 0;
         for (int64_t v = 0; v < op->vocab; v++) {
-            double magnitude = 0;
+            double magnitude = 0, tiny = 0;
             z[v] = 0;
             for (int64_t c = 0; c < op->width; c++) {
-                double product = run->operand[TR_HEAD_X][t * op->width + c] * run->operand[TR_HEAD_W][v * op->width + c];
+                double product =
+                    run->operand[TR_HEAD_X][t * op->width + c] * run->operand[TR_HEAD_W][v * op->width + c];
                 z[v] += product;
                 magnitude += fabs(product);
+                tiny += tr_ref64_tiny(run->operand[TR_HEAD_X][t * op->width + c],
+                                      run->operand[TR_HEAD_W][v * op->width + c]);
             }
-            worst = fmax(worst, magnitude);
+            worst = fmax(worst, (double)op->width * U * magnitude + tiny);
         }
-        struct softmax row = {.n = op->vocab, .z = z, .z_err = (double)op->width * (U * worst + TR_REF64_TINY)};
+        struct softmax row = {.n = op->vocab, .z = z, .z_err = worst};
         softmax(&row);
         double log_sum = log(row.sum), loss = target < 0 ? 0 : log_sum - (z[target] - row.max);
-        double err = target < 0 ? 0 : 2 * row.z_err + row.sum_err + U * (log_sum + 2 * fabs(z[target] - row.max) + fabs(loss));
+        double err =
+            target < 0 ? 0 : 2 * row.z_err + row.sum_err + U * (log_sum + 2 * fabs(z[target] - row.max) + fabs(loss));
         tr_ref64_out(run, TR_HEAD_LOSS, t, loss, err);
         if (op->flags & TR_OP_GRAD)
             head_grad(run, t, target, &row, dx_err);

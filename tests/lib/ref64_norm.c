@@ -49,9 +49,8 @@ static void forward(const struct tr_ref64 *run)
 {
     const struct tr_op *op = run->op;
     for (int64_t r = 0; r < op->seqs * op->seq_len * op->heads; r++) {
-        struct row row = {.x = run->operand[TR_NORM_X] + r * op->width,
-                          .width = op->width,
-                          .rms = (op->flags & TR_OP_RMS) != 0};
+        struct row row = {
+            .x = run->operand[TR_NORM_X] + r * op->width, .width = op->width, .rms = (op->flags & TR_OP_RMS) != 0};
         measure(&row, op->eps);
         tr_ref64_out(run, TR_NORM_STATS, 2 * r, row.mean, row.mean_err);
         tr_ref64_out(run, TR_NORM_STATS, 2 * r + 1, row.rstd, row.rstd * row.rstd_err);
@@ -129,9 +128,8 @@ static void backward(const struct tr_ref64 *run)
     const struct tr_op *op = run->op;
     start_accumulators(run);
     for (int64_t r = 0; r < op->seqs * op->seq_len * op->heads; r++) {
-        struct row row = {.x = run->operand[TR_NORM_BWD_X] + r * op->width,
-                          .width = op->width,
-                          .rms = (op->flags & TR_OP_RMS) != 0};
+        struct row row = {
+            .x = run->operand[TR_NORM_BWD_X] + r * op->width, .width = op->width, .rms = (op->flags & TR_OP_RMS) != 0};
         /* The kernel takes the statistics of the forward pass. They are those of this row, rounded to fp32: their
          * error is within the bound that measure() gives to a forward kernel. */
         measure(&row, op->eps);

@@ -6,14 +6,16 @@
  */
 #include "lib/opcase.h"
 
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
-
 #include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 /* ---- allocations ------------------------------------------------------------------------------------------------ */
 
@@ -314,8 +316,10 @@ int main(int argc, char **argv)
         if (argc > 1 && strcmp(argv[1], name) != 0)
             continue;
         kinds[kind] = (enum tr_op_kind)kind;
-        snprintf(names[kind], sizeof names[kind], "%s: every kernel and number of threads gives the reference's bits", name);
-        tests[count++] = (struct CMUnitTest){names[kind], every_kernel_gives_the_reference_bits, NULL, NULL, &kinds[kind]};
+        snprintf(names[kind], sizeof names[kind], "%s: every kernel and number of threads gives the reference's bits",
+                 name);
+        tests[count++] =
+            (struct CMUnitTest){names[kind], every_kernel_gives_the_reference_bits, NULL, NULL, &kinds[kind]};
     }
     return _cmocka_run_group_tests("ops", tests, (size_t)count, NULL, NULL);
 }
