@@ -45,7 +45,7 @@ enum tr_option_kind {      /* the type at `offset` */
     TR_OPTION_ENUM         /* int, index into `.choices` */
 };
 
-enum { TR_OPTION_MAX = 96, TR_OVERRIDE_MAX = 256 };
+enum { TR_OPTION_MAX = 96, TR_OVERRIDE_MAX = 256, TR_COMMAND_MAX = 64 };
 
 struct tr_option {
     const char *name; /* without dashes */

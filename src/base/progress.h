@@ -26,7 +26,7 @@ struct tr_progress {
     FILE *out; /* NULL: silent */
     const char *what, *unit;
     int64_t total, done, first_done;
-    bool terminal, drawn, changed;
+    bool terminal, drawn, changed; /* changed: since the last line drawn */
     int columns;
     double start_s, last_draw_s, next_line_s;
     double rate;             /* per second; 0 while unknown */
