@@ -37,7 +37,8 @@ static const struct tr_option options[] = {
     {.name = "link", .kind = TR_OPTION_QUANTITY, AT(link), .unit = TR_UNIT_BYTES_S, .help = "how fast the link is"},
     {.name = "out", .letter = 'o', .kind = TR_OPTION_PATH, AT(out), .fallback = "runs", .help = "where to write"},
     {.name = "quiet", .letter = 'q', .kind = TR_OPTION_FLAG, AT(quiet), .help = "no progress"},
-    {.name = "color", .letter = 'c', .kind = TR_OPTION_FLAG, AT(color), .fallback = "true", .help = "colours | tags <b>"},
+    {.name = "color", .letter = 'c', .kind = TR_OPTION_FLAG, AT(color), .fallback = "true",
+     .help = "colours | tags <b>"},
 };
 static const struct tr_positional positionals[] = {
     {.name = "TEXT", .help = "a file to read", AT(text)},
@@ -185,10 +186,10 @@ static void mistakes_are_named_with_what_would_be_right(void **state)
 static void more_overrides_than_the_limit_are_refused(void **state)
 {
     (void)state;
-    static char word[] = "--a.b=1";
+    static char first[] = "t", word[] = "--a.b=1";
     char *argv[TR_OVERRIDE_MAX + 2];
     for (int i = 0; i < TR_OVERRIDE_MAX + 2; i++)
-        argv[i] = i ? word : (char[]){"t"};
+        argv[i] = i ? word : first;
     struct args args;
     struct tr_given given;
     struct tr_err err;
@@ -269,7 +270,8 @@ static void markdown_lists_every_option_and_escapes_its_cells(void **state)
         assert_non_null(strstr(tr_text_str(&text), entry));
     }
     assert_non_null(strstr(tr_text_str(&text), "## trine train\n"));
-    assert_non_null(strstr(tr_text_str(&text), "| `--steps=N`, `-n` | how many optimiser steps to take (default: 1k) |"));
+    assert_non_null(strstr(tr_text_str(&text),
+                           "| `--steps=N`, `-n` | how many optimiser steps to take (default: 1k) |"));
     assert_non_null(strstr(tr_text_str(&text), "colours \\| tags \\<b>"));
     tr_text_free(&text);
 }
