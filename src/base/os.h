@@ -2,7 +2,8 @@
  *
  * A file of ours is never seen half-written: it is written to `PATH.tmp`, synced, renamed over PATH, and the folder is
  * synced. Short writes and EINTR are retried; a full disk or an I/O error is TR_FAILED with the system's reason, and
- * the .tmp file is removed. Old contents stay until the rename. */
+ * the .tmp file is removed. Old contents stay until the rename. After it only the sync of the folder can fail: the new
+ * file is there then, and TR_FAILED says that it may not outlive a power cut. */
 #ifndef TR_BASE_OS_H
 #define TR_BASE_OS_H
 

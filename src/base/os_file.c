@@ -261,7 +261,10 @@ static void parent_of(const char *path, char parent[TR_PATH_BYTES])
 
 enum tr_status tr_folder_sync(const char *path, struct tr_err *err)
 {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd;
+    do
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (fd < 0 && errno == EINTR);
     if (fd < 0)
         return tr_fail(err, TR_FAILED, "%s: cannot be opened: %s", path, strerror(errno));
     int reason = sync_file(fd);
@@ -313,7 +316,10 @@ enum tr_status tr_file_write(const char *path, const void *data, size_t bytes, s
 
 enum tr_status tr_file_append(const char *path, const void *data, size_t bytes, struct tr_err *err)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    int fd;
+    do
+        fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    while (fd < 0 && errno == EINTR);
     if (fd < 0)
         return tr_fail(err, TR_FAILED, "%s: cannot be opened: %s", path, strerror(errno));
     int reason = write_all(fd, data, bytes);
