@@ -1,0 +1,4 @@
+/* The head for AVX2 and FMA. */
+#if defined(__x86_64__)
+#include "silicon/kernel/head/head_body.h"
+#endif
