@@ -117,10 +117,20 @@ static inline float tr_flush(float x)
     return (bits & 0x7f800000u) == 0 ? tr_f32_from_bits(bits & 0x80000000u) : x;
 }
 
+/* a * b + acc of factors that came from bf16. The product is exact in double, and rounding the sum first to 53 bits and
+ * then to 24 is rounding it once (53 >= 2 * 24 + 2). The processor decides whether a result is subnormal after rounding
+ * to 24 bits, with an exponent that has no lower end: all below 2^-126 - 2^-151 is flushed, also what rounding to the
+ * spacing of subnormals would lift to 2^-126. */
+static inline float tr_fma_flush(float a, float b, float acc)
+{
+    double sum = (double)tr_flush(a) * (double)tr_flush(b) + (double)tr_flush(acc);
+    return fabs(sum) < 0x1.ffffffp-127 ? copysignf(0.0f, (float)sum) : (float)sum;
+}
+
 static inline float tr_dp_bf16(float acc, tr_bf16 a_even, tr_bf16 a_odd, tr_bf16 b_even, tr_bf16 b_odd)
 {
-    acc = tr_flush(fmaf(tr_flush(tr_f32_from_bf16(a_odd)), tr_flush(tr_f32_from_bf16(b_odd)), tr_flush(acc)));
-    return tr_flush(fmaf(tr_flush(tr_f32_from_bf16(a_even)), tr_flush(tr_f32_from_bf16(b_even)), acc));
+    acc = tr_fma_flush(tr_f32_from_bf16(a_odd), tr_f32_from_bf16(b_odd), acc);
+    return tr_fma_flush(tr_f32_from_bf16(a_even), tr_f32_from_bf16(b_even), acc);
 }
 
 #endif

@@ -3,8 +3,8 @@
  * For every operation that the contract cuts, at widths 1, 2, 3, 4, 7, 8, 9: one owner does it whole; then several
  * owners do it, each with its share of the operands and a contiguous range of the parts (equal or not), their partial
  * sums are joined as the contract says, and the bits are compared. Accumulators are also fed by microbatches of every
- * size. The whole results of all widths make one hash for each operation and number type: the same from every kernel set, and as
- * contract_hashes.txt has it. (Attention and the vocabulary of the head: test_contract_joins.c.)
+ * size. The whole results of all widths make one hash for each operation and number type: the same from every kernel
+ * set, and as contract_hashes.txt has it. (Attention and the vocabulary of the head: test_contract_joins.c.)
  */
 #include "lib/opcase.h"
 #include "lib/widths.h"
