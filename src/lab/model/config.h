@@ -47,7 +47,7 @@ struct tr_model_config {
 static inline bool tr_has_rope(const struct tr_model_config *c) { return c->family == TR_LLAMA; }
 
 /* Asks every relation above (divisibility, limits, evenness); the sentence names the key, its value and what would be
- * right. `where` stands before it (a file name or "--model"). */
+ * right, with the keys of the family's config.json. `where` stands before it (a file name or "--model"). */
 TR_MUST_CHECK enum tr_status tr_model_check(const struct tr_model_config *config, const char *where,
                                             struct tr_err *err);
 
@@ -63,7 +63,11 @@ const struct tr_model_config *tr_model_preset(int index);
 TR_MUST_CHECK enum tr_status tr_model_from_depth(struct tr_model_config *config, int depth, int64_t vocab,
                                                  int64_t seq_len, struct tr_err *err);
 
-/* Reads / writes the Hugging Face config.json form. Unknown architectures and activations are refused by name. */
+/* Reads / writes the Hugging Face config.json form: GPT2LMHeadModel, LlamaForCausalLM, MistralForCausalLM (without a
+ * sliding window), Qwen2ForCausalLM, Qwen3ForCausalLM. What changes the arithmetic to something that trine does not
+ * have (another architecture or activation, a mixture of experts, a sliding window, other rope_scaling ...) is refused
+ * by name; keys that trine does not know are ignored. What is read has passed tr_model_check; what is written reads
+ * back as the same config. config->name is empty unless the file has trine_name. */
 struct tr_doc;
 TR_MUST_CHECK enum tr_status tr_model_config_read(struct tr_model_config *config, const struct tr_doc *doc,
                                                   struct tr_err *err);
