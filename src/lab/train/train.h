@@ -17,6 +17,7 @@
  *                    save, skip, interrupt, finish, fail), "text"
  *     samples.txt    "== step N ==" and the text, one after the other
  *     profile.json   at each save: where time and memory go (below)
+ *     report.html    at each save: lab/report
  *     step-*         checkpoints (checkpoint.h)
  *
  * profile.json: {"steps", "train_s", "flop_per_token", "peak_flop_s", "threads", "isa", "arithmetic", "parameters",
@@ -50,10 +51,6 @@ enum tr_resume_kind {
     TR_RESUME_FROM   /* from the checkpoint at resume_path, into this run's folder */
 };
 
-/* Text that the model writes at this moment, appended to `out`. May allocate. */
-typedef enum tr_status tr_train_sample_fn(void *context, struct tr_exec *exec, const struct tr_run_config *config,
-                                          int64_t step, struct tr_text *out, struct tr_err *err);
-
 /* For tests: called after the gradients of a step, may change their result (a fault). */
 typedef void tr_train_fault_fn(void *context, struct tr_exec *exec, int64_t step, struct tr_step_result *result);
 
@@ -63,8 +60,7 @@ struct tr_train_options {
     FILE *log;                          /* progress and log lines; NULL: silent */
     const volatile sig_atomic_t *stop;  /* not 0: the number of the signal that asks to save and stop; NULL: never */
     double peak_flop_s;                 /* 0: measured at start */
-    tr_train_sample_fn *sample;         /* NULL: no samples */
-    void *sample_context;
+    int64_t memory_bytes;               /* refuse what needs more; 0: what this machine has */
     tr_train_fault_fn *fault;
     void *fault_context;
     bool dry_run;                       /* checks everything, reports the plan to log, writes nothing */

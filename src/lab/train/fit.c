@@ -1,0 +1,102 @@
+/* The step program of a run, and whether it fits into memory: asked before anything is allocated or written. */
+#include "base/num.h"
+#include "base/quantity.h"
+#include "lab/train/run.h"
+
+#include <stdlib.h>
+
+/* The process itself, libraries, thread stacks, the report. */
+#define OVERHEAD_BYTES ((int64_t)64 << 20)
+
+static int64_t memory_limit(const struct tr_run *run)
+{
+    return run->options->memory_bytes > 0 ? run->options->memory_bytes : tr_memory_usable_bytes();
+}
+
+static int64_t memory_need(const struct tr_run *run, const struct tr_program *program)
+{
+    int64_t need = tr_program_memory_bytes(program);
+    if (!tr_add_i64(need, run->data_bytes, &need) || !tr_add_i64(need, OVERHEAD_BYTES, &need))
+        return INT64_MAX;
+    return need;
+}
+
+static enum tr_status need_of(const struct tr_run *run, const struct tr_run_config *config, int64_t *need,
+                              struct tr_err *err)
+{
+    struct tr_program program;
+    struct tr_step_config step = tr_run_step_config(config);
+    enum tr_status status = tr_program_train(&program, &run->model, &step, run->machine, err);
+    if (status != TR_OK)
+        return status;
+    *need = memory_need(run, &program);
+    tr_program_free(&program);
+    return TR_OK;
+}
+
+/* It does not fit: says by how much, and what would. */
+static enum tr_status refuse(const struct tr_run *run, int64_t need, int64_t limit, struct tr_err *err)
+{
+    char need_text[TR_QUANTITY_BYTES], have_text[TR_QUANTITY_BYTES], less_text[TR_QUANTITY_BYTES];
+    struct tr_run_config *least = calloc(1, sizeof *least);
+    int64_t less = need;
+    if (!least)
+        return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *least);
+    *least = run->config;
+    least->micro_batch = 1;
+    least->recompute = TR_RECOMPUTE_FULL;
+    enum tr_status status = need_of(run, least, &less, err);
+    free(least);
+    if (status != TR_OK)
+        return status;
+    tr_print_bytes(need_text, need);
+    tr_print_bytes(have_text, limit);
+    tr_print_bytes(less_text, less);
+    if (less <= limit)
+        return tr_fail(err, TR_BAD_INPUT,
+                       "training %s needs %s of memory, there are %s; with train.micro_batch 1 and train.recompute "
+                       "full it would need %s and give the same bits",
+                       run->model.name, need_text, have_text, less_text);
+    return tr_fail(err, TR_BAD_INPUT,
+                   "training %s needs %s of memory, there are %s; even with train.micro_batch 1 and train.recompute "
+                   "full it would need %s: choose a smaller model or a shorter data.seq_len",
+                   run->model.name, need_text, have_text, less_text);
+}
+
+/* The next smaller number of sequences that divides a lane's; 0 when there is none. */
+static int64_t smaller_micro_batch(const struct tr_run_config *config)
+{
+    int64_t lane = config->batch / config->lanes, size = config->micro_batch - 1;
+    while (size > 0 && lane % size)
+        size--;
+    return size;
+}
+
+static enum tr_status build(struct tr_run *run, struct tr_err *err)
+{
+    struct tr_step_config step = tr_run_step_config(&run->config);
+    enum tr_status status = tr_program_train(&run->program, &run->model, &step, run->machine, err);
+    run->has_program = status == TR_OK;
+    return status;
+}
+
+enum tr_status tr_run_fit(struct tr_run *run, struct tr_err *err)
+{
+    int64_t limit = memory_limit(run), first_need = 0;
+    for (int try = 0; try < TR_MICRO_TRIES_MAX; try++) {
+        enum tr_status status = build(run, err);
+        if (status != TR_OK)
+            return status;
+        int64_t need = memory_need(run, &run->program);
+        if (limit <= 0 || need <= limit)
+            return TR_OK;
+        first_need = try == 0 ? need : first_need;
+        tr_program_free(&run->program);
+        run->has_program = false;
+        int64_t smaller = run->auto_micro_batch ? smaller_micro_batch(&run->config) : 0;
+        if (smaller == 0)
+            break;
+        run->config.micro_batch = smaller;
+    }
+    return refuse(run, first_need, limit, err);
+}

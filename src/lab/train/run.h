@@ -1,0 +1,79 @@
+/* A run while it runs: what the parts of the trainer share. Internal to lab/train; the manual is train.h. */
+#ifndef TR_LAB_TRAIN_RUN_H
+#define TR_LAB_TRAIN_RUN_H
+
+#include "base/arena.h"
+#include "base/os.h"
+#include "base/progress.h"
+#include "base/text.h"
+#include "lab/data/data.h"
+#include "lab/train/train.h"
+
+enum { TR_MICRO_TRIES_MAX = 64 };
+
+struct tr_run {
+    const struct tr_train_options *options;
+    struct tr_run_config config; /* resolved */
+    bool auto_micro_batch;       /* the user left the choice to us */
+    struct tr_model_config model;
+    struct tr_machine machine;
+    enum tr_isa isa;
+    int64_t data_bytes;          /* as measured before anything is read */
+    struct tr_data data;
+    struct tr_program program;
+    bool has_program;
+    struct tr_exec exec;
+    bool has_exec;
+    struct tr_arena arena;       /* the arrays of addresses below */
+    struct tr_tensors tensors;
+
+    struct tr_lock lock;
+    char path_metrics[TR_PATH_BYTES], path_events[TR_PATH_BYTES], path_samples[TR_PATH_BYTES];
+    struct tr_text line;         /* one line of metrics, its memory kept from step to step */
+    struct tr_progress bar;
+
+    struct tr_train_state state;
+    int64_t resumed_at;
+    int64_t saved_at;            /* step of the newest checkpoint; -1: none */
+    int64_t flop_per_token;
+    double peak_flop_s;          /* 0: unknown */
+    int64_t attempt_steps;       /* without the first one of this attempt */
+    double attempt_s;
+    double last_step_s;
+    struct tr_text sample;       /* the last one */
+};
+
+/* --- fit.c: the program, and whether it fits --- */
+
+TR_MUST_CHECK enum tr_status tr_run_fit(struct tr_run *run, struct tr_err *err);
+
+/* --- run_folder.c --- */
+
+/* Makes the folder, takes its lock. */
+TR_MUST_CHECK enum tr_status tr_run_folder_open(struct tr_run *run, struct tr_err *err);
+/* Once it is clear where the run begins: config.yaml; metrics and samples of later steps are dropped. */
+TR_MUST_CHECK enum tr_status tr_run_folder_begin(struct tr_run *run, struct tr_err *err);
+TR_MUST_CHECK enum tr_status tr_run_note_event(struct tr_run *run, const char *event, const char *text,
+                                               struct tr_err *err);
+TR_MUST_CHECK enum tr_status tr_run_note_step(struct tr_run *run, const struct tr_step_result *result, double lr,
+                                              bool skipped, struct tr_err *err);
+TR_MUST_CHECK enum tr_status tr_run_note_eval(struct tr_run *run, int64_t bytes, double eval_s, struct tr_err *err);
+TR_MUST_CHECK enum tr_status tr_run_write_profile(struct tr_run *run, struct tr_err *err);
+int64_t tr_run_step_tokens(const struct tr_run *run);
+double tr_run_mfu(const struct tr_run *run, double tokens, double seconds);
+
+/* --- resume.c --- */
+
+/* Decides where the run begins and puts weights and moments there. */
+TR_MUST_CHECK enum tr_status tr_run_choose_start(struct tr_run *run, char checkpoint[TR_PATH_BYTES],
+                                                 struct tr_err *err);
+TR_MUST_CHECK enum tr_status tr_run_load(struct tr_run *run, const char *checkpoint, struct tr_err *err);
+
+/* --- evaluate.c --- */
+
+bool tr_run_stopped(const struct tr_run *run);
+/* Leaves the state as it is when it is asked to stop in the middle. */
+TR_MUST_CHECK enum tr_status tr_run_evaluate(struct tr_run *run, struct tr_err *err);
+TR_MUST_CHECK enum tr_status tr_run_sample(struct tr_run *run, struct tr_err *err);
+
+#endif

@@ -1,0 +1,292 @@
+/* The files of a run folder: lock, config, metrics, events, profile. Their formats are in train.h. */
+#include "base/json.h"
+#include "base/quantity.h"
+#include "lab/train/run.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int64_t tr_run_step_tokens(const struct tr_run *run) { return run->config.batch * run->config.seq_len; }
+
+double tr_run_mfu(const struct tr_run *run, double tokens, double seconds)
+{
+    if (run->peak_flop_s <= 0 || seconds <= 0)
+        return NAN;
+    return tokens * (double)run->flop_per_token / seconds / run->peak_flop_s;
+}
+
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
+
+enum tr_status tr_run_folder_open(struct tr_run *run, struct tr_err *err)
+{
+    char lock[TR_PATH_BYTES];
+    const char *out = run->config.out;
+    enum tr_status status = tr_folder_make(out, err);
+    if (status == TR_OK)
+        status = tr_path_join(lock, out, "lock", err);
+    if (status == TR_OK)
+        status = tr_path_join(run->path_metrics, out, "metrics.jsonl", err);
+    if (status == TR_OK)
+        status = tr_path_join(run->path_events, out, "events.jsonl", err);
+    if (status == TR_OK)
+        status = tr_path_join(run->path_samples, out, "samples.txt", err);
+    if (status == TR_OK && (status = tr_lock_take(&run->lock, lock, err)) != TR_OK)
+        tr_err_prefix(err, "another trainer works in %s", out);
+    return status;
+}
+
+/* The step that a line belongs to; -1: the line does not begin a record; -2: no line of ours. */
+static int64_t step_of_metrics(const char *line)
+{
+    static const char *const heads[] = {"{\"kind\":\"step\",\"step\":", "{\"kind\":\"eval\",\"step\":"};
+    for (int i = 0; i < 2; i++)
+        if (strncmp(line, heads[i], strlen(heads[i])) == 0)
+            return strtoll(line + strlen(heads[i]), NULL, 10);
+    return -2;
+}
+
+static int64_t step_of_sample(const char *line)
+{
+    static const char head[] = "== step ";
+    return strncmp(line, head, strlen(head)) == 0 ? strtoll(line + strlen(head), NULL, 10) : -1;
+}
+
+/* Where the records of steps after `last`, or a line that was torn, begin. */
+static enum tr_status find_end(const char *path, int64_t last, int64_t (*step_of)(const char *), int64_t *end,
+                               bool *cut, struct tr_err *err)
+{
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return tr_fail(err, TR_FAILED, "%s: cannot be read: %s", path, strerror(errno));
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t got;
+    while (!*cut && (got = getline(&line, &room, file)) > 0) {
+        int64_t step = step_of(line);
+        if (step == -2 || step > last || (step_of == step_of_metrics && line[got - 1] != '\n'))
+            *cut = true;
+        else
+            *end += got;
+    }
+    bool failed = ferror(file);
+    free(line);
+    fclose(file);
+    return failed ? tr_fail(err, TR_FAILED, "%s: cannot be read: %s", path, strerror(errno)) : TR_OK;
+}
+
+static enum tr_status drop_later(const char *path, int64_t last, int64_t (*step_of)(const char *), struct tr_err *err)
+{
+    int64_t end = 0;
+    bool cut = false;
+    if (!tr_file_exists(path))
+        return TR_OK;
+    enum tr_status status = find_end(path, last, step_of, &end, &cut, err);
+    if (status == TR_OK && cut && truncate(path, end) != 0)
+        status = tr_fail(err, TR_FAILED, "%s: cannot be cut: %s", path, strerror(errno));
+    return status;
+}
+
+enum tr_status tr_run_folder_begin(struct tr_run *run, struct tr_err *err)
+{
+    char path[TR_PATH_BYTES];
+    struct tr_text text = {0};
+    tr_text_append(&text, "# The effective config of this run; `trine train --config` reads it.\n");
+    tr_run_config_yaml(&run->config, &text);
+    enum tr_status status = tr_text_failed(&text, err) ? TR_FAILED : TR_OK;
+    if (status == TR_OK)
+        status = tr_path_join(path, run->config.out, "config.yaml", err);
+    if (status == TR_OK)
+        status = tr_file_write(path, tr_text_str(&text), text.len, err);
+    tr_text_free(&text);
+    int64_t last = run->resumed_at > 0 ? run->resumed_at : -1;
+    if (status == TR_OK)
+        status = drop_later(run->path_metrics, last, step_of_metrics, err);
+    if (status == TR_OK)
+        status = drop_later(run->path_samples, last, step_of_sample, err);
+    return status;
+}
+
+/* ---- lines ------------------------------------------------------------------------------------------------------- */
+
+static enum tr_status append_line(struct tr_run *run, const char *path, struct tr_err *err)
+{
+    tr_text_char(&run->line, '\n');
+    if (tr_text_failed(&run->line, err))
+        return TR_FAILED;
+    return tr_file_append(path, tr_text_str(&run->line), run->line.len, err);
+}
+
+enum tr_status tr_run_note_event(struct tr_run *run, const char *event, const char *text, struct tr_err *err)
+{
+    char date[TR_DATE_BYTES];
+    tr_text_clear(&run->line);
+    struct tr_json json = tr_json_start(&run->line, TR_JSON_LINE);
+    tr_json_object(&json, NULL);
+    tr_json_string(&json, "time", tr_date(tr_wall_s(), date));
+    tr_json_int(&json, "step", run->state.step);
+    tr_json_string(&json, "event", event);
+    tr_json_string(&json, "text", text);
+    tr_json_end(&json);
+    return append_line(run, run->path_events, err);
+}
+
+static double eta_s(const struct tr_run *run)
+{
+    double each = run->attempt_steps > 0 ? run->attempt_s / (double)run->attempt_steps : run->last_step_s;
+    return each * (double)(run->config.steps - run->state.step);
+}
+
+/* "MFU 45.1%", or what it would need. */
+static const char *print_mfu(const struct tr_run *run, char buf[TR_QUANTITY_BYTES])
+{
+    double mfu = tr_run_mfu(run, (double)tr_run_step_tokens(run), run->last_step_s);
+    if (isnan(mfu))
+        return "MFU unknown";
+    snprintf(buf, TR_QUANTITY_BYTES, "MFU %.1f%%", 100 * mfu);
+    return buf;
+}
+
+static void log_step(struct tr_run *run, const struct tr_step_result *result, double lr)
+{
+    const struct tr_train_state *s = &run->state;
+    char tokens[TR_QUANTITY_BYTES], rate[TR_QUANTITY_BYTES], memory[TR_QUANTITY_BYTES], eta[TR_QUANTITY_BYTES];
+    char mfu[TR_QUANTITY_BYTES];
+    double tok_s = (double)tr_run_step_tokens(run) / run->last_step_s;
+    tr_progress_note(&run->bar,
+                     "step %lld/%lld  tokens %s  loss %.4f  grad_norm %.3f  lr %.2e  %.1f ms  %s tok/s  %s  memory %s  "
+                     "skipped %lld  ETA %s",
+                     (long long)s->step, (long long)run->config.steps, tr_print_count(tokens, s->tokens), result->loss,
+                     result->grad_norm, lr, 1000 * run->last_step_s, tr_print_count(rate, (int64_t)tok_s),
+                     print_mfu(run, mfu), tr_print_bytes(memory, tr_memory_peak_bytes()), (long long)s->skipped,
+                     tr_print_clock(eta, eta_s(run)));
+}
+
+/* The bar moves at each step; lines come now and then. A log file gets the lines only. */
+static void tell_step(struct tr_run *run, const struct tr_step_result *result, double lr)
+{
+    char rate[TR_QUANTITY_BYTES], mfu[TR_QUANTITY_BYTES];
+    int64_t step = run->state.step, tok_s = (int64_t)((double)tr_run_step_tokens(run) / run->last_step_s);
+    if (run->bar.terminal)
+        tr_progress_update(&run->bar, step, "loss %.4f  %s tok/s  %s", result->loss, tr_print_count(rate, tok_s),
+                           print_mfu(run, mfu));
+    if (step % run->config.log_every == 0 || step == run->config.steps || step == run->resumed_at + 1)
+        log_step(run, result, lr);
+}
+
+enum tr_status tr_run_note_step(struct tr_run *run, const struct tr_step_result *result, double lr, bool skipped,
+                                struct tr_err *err)
+{
+    const struct tr_train_state *s = &run->state;
+    double tokens = (double)tr_run_step_tokens(run);
+    tr_text_clear(&run->line);
+    struct tr_json json = tr_json_start(&run->line, TR_JSON_LINE);
+    tr_json_object(&json, NULL);
+    tr_json_string(&json, "kind", "step");
+    tr_json_int(&json, "step", s->step);
+    tr_json_int(&json, "steps", run->config.steps);
+    tr_json_int(&json, "tokens", s->tokens);
+    tr_json_double(&json, "loss", result->loss);
+    tr_json_double(&json, "grad_norm", result->grad_norm);
+    tr_json_double(&json, "lr", lr);
+    tr_json_double(&json, "step_s", run->last_step_s);
+    tr_json_double(&json, "tok_s", tokens / run->last_step_s);
+    tr_json_double(&json, "mfu", tr_run_mfu(run, tokens, run->last_step_s));
+    tr_json_int(&json, "memory_bytes", tr_memory_peak_bytes());
+    tr_json_int(&json, "skipped", s->skipped);
+    if (skipped)
+        tr_json_bool(&json, "skipped_now", true);
+    tr_json_double(&json, "eta_s", eta_s(run));
+    tr_json_end(&json);
+    tell_step(run, result, lr);
+    return append_line(run, run->path_metrics, err);
+}
+
+enum tr_status tr_run_note_eval(struct tr_run *run, int64_t bytes, double eval_s, struct tr_err *err)
+{
+    const struct tr_train_state *s = &run->state;
+    tr_text_clear(&run->line);
+    struct tr_json json = tr_json_start(&run->line, TR_JSON_LINE);
+    tr_json_object(&json, NULL);
+    tr_json_string(&json, "kind", "eval");
+    tr_json_int(&json, "step", s->step);
+    tr_json_int(&json, "tokens", s->tokens);
+    tr_json_double(&json, "val_loss", s->val_loss);
+    tr_json_double(&json, "val_bpb", s->val_bpb);
+    tr_json_int(&json, "windows", run->data.val_windows);
+    tr_json_int(&json, "bytes", bytes);
+    tr_json_double(&json, "eval_s", eval_s);
+    tr_json_end(&json);
+    tr_progress_note(&run->bar, "step %lld: validation loss %.4f, %.4f bits per byte (%lld of %lld windows)",
+                     (long long)s->step, s->val_loss, s->val_bpb, (long long)run->data.val_windows,
+                     (long long)run->data.val_windows_all);
+    return append_line(run, run->path_metrics, err);
+}
+
+/* ---- profile ----------------------------------------------------------------------------------------------------- */
+
+static void profile_memory(const struct tr_run *run, struct tr_json *json)
+{
+    int64_t bytes[TR_BUF_KIND_COUNT];
+    tr_program_memory_by_kind(&run->program, bytes);
+    tr_json_object(json, "memory");
+    tr_json_int(json, "planned_bytes", tr_program_memory_bytes(&run->program));
+    tr_json_int(json, "peak_bytes", tr_memory_peak_bytes());
+    tr_json_int(json, "data_bytes", run->data.byte_count);
+    tr_json_object(json, "by_kind");
+    for (int i = 0; i < TR_BUF_KIND_COUNT; i++)
+        tr_json_int(json, tr_buffer_kind_name(i), bytes[i]);
+    tr_json_end(json);
+    tr_json_end(json);
+}
+
+static void profile_ops(const struct tr_run *run, struct tr_json *json)
+{
+    tr_json_array(json, "ops");
+    for (int phase = 0; phase < TR_PHASE_COUNT; phase++)
+        for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++) {
+            const struct tr_op_time *time = &run->exec.time[phase][kind];
+            if (time->calls == 0)
+                continue;
+            tr_json_object(json, NULL);
+            tr_json_string(json, "phase", tr_phase_name(phase));
+            tr_json_string(json, "op", tr_op_operands(kind)->name);
+            tr_json_int(json, "calls", time->calls);
+            tr_json_double(json, "time_s", time->time_s);
+            tr_json_int(json, "flop", time->flop);
+            tr_json_int(json, "bytes", time->bytes);
+            tr_json_end(json);
+        }
+    tr_json_end(json);
+}
+
+enum tr_status tr_run_write_profile(struct tr_run *run, struct tr_err *err)
+{
+    char path[TR_PATH_BYTES];
+    struct tr_text text = {0};
+    struct tr_json json = tr_json_start(&text, TR_JSON_PRETTY);
+    tr_json_object(&json, NULL);
+    tr_json_int(&json, "steps", run->state.step - run->resumed_at);
+    tr_json_double(&json, "train_s", run->attempt_s);
+    tr_json_string(&json, "model", run->model.name);
+    tr_json_int(&json, "parameters", run->program.weights.element_count);
+    tr_json_int(&json, "flop_per_token", run->flop_per_token);
+    tr_json_double(&json, "peak_flop_s", run->peak_flop_s);
+    tr_json_int(&json, "threads", run->machine.threads);
+    tr_json_string(&json, "isa", tr_isa_name(run->isa));
+    tr_json_string(&json, "arithmetic", run->state.arithmetic);
+    profile_memory(run, &json);
+    profile_ops(run, &json);
+    tr_json_end(&json);
+    tr_text_char(&text, '\n');
+    enum tr_status status = tr_text_failed(&text, err) ? TR_FAILED : TR_OK;
+    if (status == TR_OK)
+        status = tr_path_join(path, run->config.out, "profile.json", err);
+    if (status == TR_OK)
+        status = tr_file_write(path, tr_text_str(&text), text.len, err);
+    tr_text_free(&text);
+    return status;
+}

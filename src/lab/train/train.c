@@ -1,0 +1,356 @@
+#include "lab/train/train.h"
+
+#include "base/num.h"
+#include "base/quantity.h"
+#include "lab/report/report.h"
+#include "lab/train/run.h"
+#include "silicon/chip/peak.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- before the first step --------------------------------------------------------------------------------------- */
+
+static enum tr_status choose_machine(struct tr_run *run, struct tr_err *err)
+{
+    enum tr_status status = tr_isa_choose(&run->isa, err);
+    if (status != TR_OK)
+        return status;
+    run->machine.kernels = tr_kernel_set(run->isa);
+    run->machine.threads = run->config.threads > 0 ? (int)run->config.threads : tr_cores_usable();
+    return TR_OK;
+}
+
+/* All that can be said without taking memory for it or writing a byte. */
+static enum tr_status prepare(struct tr_run *run, const struct tr_run_config *config, struct tr_err *err)
+{
+    run->config = *config;
+    run->auto_micro_batch = config->micro_batch == TR_AUTO;
+    enum tr_status status = tr_run_config_resolve(&run->config, &run->model, err);
+    if (status == TR_OK)
+        status = choose_machine(run, err);
+    if (status == TR_OK)
+        status = tr_data_measure(run->config.data, &run->data_bytes, err);
+    if (status == TR_OK)
+        status = tr_run_fit(run, err);
+    if (status == TR_OK)
+        run->flop_per_token = tr_model_flop_per_token(&run->model, run->config.seq_len);
+    return status;
+}
+
+static enum tr_status open_data(struct tr_run *run, struct tr_err *err)
+{
+    struct tr_data_config config = {
+        .path = run->config.data,
+        .seq_len = run->config.seq_len,
+        .batch = run->config.batch,
+        .seed = (uint64_t)run->config.seed,
+        .val_fraction = run->config.val_fraction,
+        .val_windows = run->config.eval_windows,
+    };
+    return tr_data_open(&run->data, &config, err);
+}
+
+static float **address_list(struct tr_run *run, float *(*address)(const struct tr_exec *, int32_t),
+                            struct tr_err *err)
+{
+    int32_t count = run->program.weights.count;
+    float **list = tr_arena_array(&run->arena, count, sizeof *list, err);
+    for (int32_t i = 0; list && i < count; i++)
+        list[i] = address(&run->exec, i);
+    return list;
+}
+
+static enum tr_status open_memory(struct tr_run *run, struct tr_err *err)
+{
+    enum tr_status status = tr_exec_open(&run->exec, &run->program, run->machine, NULL, err);
+    if (status != TR_OK)
+        return status;
+    run->has_exec = true;
+    float **w = address_list(run, tr_exec_weight, err);
+    float **m = w ? address_list(run, tr_exec_moment_m, err) : NULL;
+    float **v = m ? address_list(run, tr_exec_moment_v, err) : NULL;
+    if (!v)
+        return TR_FAILED;
+    run->tensors = (struct tr_tensors){.weights = &run->program.weights, .w = w, .m = m, .v = v};
+    return TR_OK;
+}
+
+static void tell_plan(struct tr_run *run)
+{
+    char parameters[TR_QUANTITY_BYTES], bytes[TR_QUANTITY_BYTES], memory[TR_QUANTITY_BYTES], peak[TR_QUANTITY_BYTES];
+    char flop[TR_QUANTITY_BYTES];
+    char arithmetic[TR_ARITHMETIC_BYTES];
+    const struct tr_run_config *c = &run->config;
+    struct tr_step_config step = tr_run_step_config(c);
+    tr_progress_note(&run->bar, "model %s: %s parameters, %lld layers of width %lld, %s FLOP/token", run->model.name,
+                     tr_print_count(parameters, run->program.weights.element_count), (long long)run->model.layers,
+                     (long long)run->model.width, tr_print_count(flop, run->flop_per_token));
+    tr_progress_note(&run->bar, "data %s: %s, %lld windows of %lld tokens to train on, %lld to validate", c->data,
+                     tr_print_bytes(bytes, run->data.byte_count), (long long)run->data.train_windows,
+                     (long long)c->seq_len, (long long)run->data.val_windows_all);
+    tr_progress_note(&run->bar, "steps %lld of %lld sequences (%lld at a time), lr %g, arithmetic %s", (long long)c->steps,
+                     (long long)c->batch, (long long)c->micro_batch, c->lr,
+                     tr_arithmetic_id(arithmetic, step.dtype, &step.widths));
+    tr_progress_note(&run->bar, "memory %s planned; %d threads, %s, peak %s; run folder %s",
+                     tr_print_bytes(memory, tr_program_memory_bytes(&run->program)), run->machine.threads,
+                     tr_isa_name(run->isa), tr_print_flop_s(peak, run->peak_flop_s), c->out);
+}
+
+/* ---- one step ---------------------------------------------------------------------------------------------------- */
+
+static enum tr_status too_many_skipped(const struct tr_run *run, struct tr_err *err)
+{
+    char saved[TR_QUANTITY_BYTES + 32] = "there is no checkpoint yet";
+    if (run->saved_at >= 0)
+        snprintf(saved, sizeof saved, "the last checkpoint is of step %lld", (long long)run->saved_at);
+    return tr_fail(err, TR_FAILED,
+                   "loss or gradient was not finite in %lld steps in a row, the last of them step %lld (%s): try a lower "
+                   "optimizer.lr or a longer schedule.warmup",
+                   (long long)run->state.skipped_in_row, (long long)run->state.step, saved);
+}
+
+static enum tr_status note_skip(struct tr_run *run, const struct tr_step_result *result, struct tr_err *err)
+{
+    char text[160];
+    snprintf(text, sizeof text, "step %lld left out: loss %g, gradient norm %g are not both finite",
+             (long long)run->state.step, result->loss, result->grad_norm);
+    tr_progress_note(&run->bar, "%s", text);
+    return tr_run_note_event(run, "skip", text, err);
+}
+
+static void note_time(struct tr_run *run, double step_s)
+{
+    run->last_step_s = step_s;
+    run->state.train_s += step_s;
+    if (run->state.step > run->resumed_at + 1) { /* the first step of an attempt wakes threads and caches */
+        run->attempt_steps++;
+        run->attempt_s += step_s;
+    }
+}
+
+static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
+{
+    struct tr_train_state *s = &run->state;
+    const struct tr_run_config *c = &run->config;
+    struct tr_schedule schedule = tr_run_schedule(c);
+    double begin_s = tr_clock_s();
+    tr_data_batch(&run->data, s->step, 0, c->batch, tr_exec_buffer(&run->exec, run->program.tokens),
+                  tr_exec_buffer(&run->exec, run->program.targets));
+    struct tr_adamw adamw = {.lr = tr_schedule_lr(&schedule, s->step), .beta1 = c->beta1, .beta2 = c->beta2,
+                             .eps = c->eps, .weight_decay = c->weight_decay, .clip_norm = c->clip};
+    tr_exec_set_adamw(&run->exec, &adamw, s->step + 1);
+    struct tr_step_result result = tr_exec_gradients(&run->exec, tr_run_step_tokens(run));
+    if (run->options->fault)
+        run->options->fault(run->options->fault_context, &run->exec, s->step, &result);
+    if (result.finite)
+        tr_exec_update(&run->exec);
+    s->step++;
+    s->tokens += tr_run_step_tokens(run);
+    s->loss = result.loss;
+    s->skipped += !result.finite;
+    s->skipped_in_row = result.finite ? 0 : s->skipped_in_row + 1;
+    note_time(run, tr_clock_s() - begin_s);
+    enum tr_status status = tr_run_note_step(run, &result, adamw.lr, !result.finite, err);
+    if (status == TR_OK && !result.finite)
+        status = note_skip(run, &result, err);
+    if (status == TR_OK && s->skipped_in_row >= c->max_skipped)
+        status = too_many_skipped(run, err);
+    return status;
+}
+
+/* ---- between steps ----------------------------------------------------------------------------------------------- */
+
+static enum tr_status save(struct tr_run *run, struct tr_err *err)
+{
+    char path[TR_PATH_BYTES];
+    struct tr_err report;
+    if (run->saved_at == run->state.step)
+        return TR_OK;
+    run->state.config = run->config;
+    enum tr_status status = tr_checkpoint_write(run->config.out, &run->model, &run->tensors, &run->state,
+                                                run->config.keep_last, err);
+    if (status != TR_OK && run->saved_at >= 0)
+        tr_err_prefix(err, "the checkpoint of step %lld is untouched", (long long)run->saved_at);
+    if (status != TR_OK)
+        return status;
+    run->saved_at = run->state.step;
+    if ((status = tr_checkpoint_path(run->config.out, run->state.step, path, err)) == TR_OK)
+        status = tr_run_note_event(run, "save", path, err);
+    if (status == TR_OK)
+        status = tr_run_write_profile(run, err);
+    /* The report says what is on disk already; a run does not stop because it could not be drawn. */
+    if (status == TR_OK && tr_report_write(run->config.out, &report) != TR_OK)
+        tr_progress_note(&run->bar, "no report: %s", report.text);
+    return status;
+}
+
+static bool due(const struct tr_run *run, int64_t every)
+{
+    return run->state.step == run->config.steps || (every > 0 && run->state.step % every == 0);
+}
+
+static const char *signal_name(int number)
+{
+    switch (number) {
+    case SIGINT: return "SIGINT";
+    case SIGTERM: return "SIGTERM";
+    case SIGUSR1: return "SIGUSR1";
+    default: return "a signal";
+    }
+}
+
+static enum tr_status interrupted(struct tr_run *run, struct tr_err *err)
+{
+    const char *name = signal_name(*run->options->stop);
+    if (run->state.step == 0)
+        return tr_fail(err, TR_FAILED, "interrupted by %s before the first step: there was nothing to save", name);
+    enum tr_status status = save(run, err);
+    if (status == TR_OK)
+        status = tr_run_note_event(run, "interrupt", name, err);
+    if (status != TR_OK)
+        return status;
+    return tr_fail(err, TR_FAILED,
+                   "interrupted by %s after step %lld of %lld, which is saved in %s: the same command goes on from there",
+                   name, (long long)run->state.step, (long long)run->config.steps, run->config.out);
+}
+
+static enum tr_status after_step(struct tr_run *run, struct tr_err *err)
+{
+    const struct tr_run_config *c = &run->config;
+    bool last = run->state.step == c->steps;
+    enum tr_status status = TR_OK;
+    if (c->eval_every > 0 && due(run, c->eval_every))
+        status = tr_run_evaluate(run, err);
+    if (status == TR_OK && c->sample_tokens > 0 && due(run, c->sample_every) && !tr_run_stopped(run))
+        status = tr_run_sample(run, err);
+    if (status == TR_OK && due(run, c->save_every))
+        status = save(run, err);
+    if (status == TR_OK && !last && tr_run_stopped(run))
+        status = interrupted(run, err);
+    return status;
+}
+
+static enum tr_status loop(struct tr_run *run, struct tr_err *err)
+{
+    enum tr_status status = TR_OK;
+    if (run->state.step == 0 && run->config.eval_every > 0)
+        status = tr_run_evaluate(run, err);
+    if (status == TR_OK && run->state.step < run->config.steps && tr_run_stopped(run))
+        return interrupted(run, err);
+    while (status == TR_OK && run->state.step < run->config.steps) {
+        status = one_step(run, err);
+        if (status == TR_OK)
+            status = after_step(run, err);
+    }
+    return status;
+}
+
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
+
+static enum tr_status begin(struct tr_run *run, struct tr_err *err)
+{
+    char checkpoint[TR_PATH_BYTES], text[TR_PATH_BYTES + 64] = "from the beginning";
+    enum tr_status status = tr_run_folder_open(run, err);
+    if (status == TR_OK)
+        status = tr_run_choose_start(run, checkpoint, err);
+    if (status == TR_OK)
+        status = open_memory(run, err);
+    if (status == TR_OK)
+        status = tr_run_load(run, checkpoint, err);
+    if (status == TR_OK)
+        status = tr_run_folder_begin(run, err);
+    if (status != TR_OK)
+        return status;
+    tell_plan(run);
+    if (checkpoint[0]) {
+        snprintf(text, sizeof text, "from %s", checkpoint);
+        tr_progress_resume(&run->bar, run->state.step);
+        tr_progress_note(&run->bar, "resumed %s", text);
+    }
+    return tr_run_note_event(run, checkpoint[0] ? "resume" : "start", text, err);
+}
+
+static enum tr_status run_all(struct tr_run *run, const struct tr_run_config *config, struct tr_train_result *result,
+                              struct tr_err *err)
+{
+    struct tr_err ignored;
+    enum tr_status status = prepare(run, config, err);
+    if (status == TR_OK)
+        status = open_data(run, err);
+    if (status != TR_OK)
+        return status;
+    run->peak_flop_s = run->options->peak_flop_s;
+    if (run->peak_flop_s == 0)
+        run->peak_flop_s = tr_chip_measure_peak_flop_s(run->isa, run->machine.threads);
+    tr_progress_start(&run->bar, run->options->log, "train", "step", run->config.steps);
+    if (run->options->dry_run) {
+        tell_plan(run);
+        return TR_OK;
+    }
+    status = begin(run, err);
+    if (status != TR_OK)
+        return status;
+    status = loop(run, err);
+    if (status == TR_OK)
+        status = tr_run_note_event(run, "finish", run->config.out, err);
+    else if (!tr_run_stopped(run) && tr_run_note_event(run, "fail", err->text, &ignored) != TR_OK)
+        tr_progress_note(&run->bar, "not noted in the run folder: %s", ignored.text);
+    if (run->bar.terminal) /* a log has its lines already */
+        tr_progress_end(&run->bar);
+    if (status == TR_OK)
+        status = tr_hash_tensors(&run->tensors, result->hash, err);
+    return status;
+}
+
+static void fill_result(struct tr_run *run, struct tr_train_result *result)
+{
+    struct tr_err ignored;
+    result->state = run->state;
+    result->state.config = run->config;
+    strcpy(result->run_folder, run->config.out);
+    if (run->saved_at < 0 ||
+        tr_checkpoint_path(run->config.out, run->saved_at, result->checkpoint, &ignored) != TR_OK)
+        result->checkpoint[0] = 0;
+    result->resumed_at = run->resumed_at;
+    if (run->has_program) {
+        result->parameters = run->program.weights.element_count;
+        result->memory_planned_bytes = tr_program_memory_bytes(&run->program);
+    }
+    result->memory_peak_bytes = tr_memory_peak_bytes();
+    double tokens = (double)run->attempt_steps * (double)tr_run_step_tokens(run);
+    result->tok_s = run->attempt_s > 0 ? tokens / run->attempt_s : NAN;
+    result->mfu = tr_run_mfu(run, tokens, run->attempt_s);
+    result->peak_flop_s = run->peak_flop_s;
+    result->last_sample = run->sample;
+}
+
+static void close_run(struct tr_run *run)
+{
+    if (run->has_exec)
+        tr_exec_close(&run->exec);
+    if (run->has_program)
+        tr_program_free(&run->program);
+    tr_data_close(&run->data);
+    tr_lock_drop(&run->lock);
+    tr_arena_free(&run->arena);
+    tr_text_free(&run->line);
+}
+
+enum tr_status tr_train(const struct tr_run_config *config, const struct tr_train_options *options,
+                        struct tr_train_result *result, struct tr_err *err)
+{
+    struct tr_run *run = calloc(1, sizeof *run);
+    *result = (struct tr_train_result){0};
+    if (!run)
+        return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *run);
+    run->options = options;
+    run->saved_at = -1;
+    tr_arena_init(&run->arena, "run", (int64_t)64 << 20);
+    enum tr_status status = run_all(run, config, result, err);
+    fill_result(run, result);
+    close_run(run);
+    free(run);
+    return status;
+}
