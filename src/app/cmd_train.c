@@ -1,0 +1,239 @@
+/* trine train: a GPT learns a text. */
+#include "app/app.h"
+
+#include "base/json.h"
+#include "base/os.h"
+#include "base/quantity.h"
+#include "lab/train/train.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct train_args {
+    const char *data_first; /* TRAIN DATA, the same as --data */
+    const char *config, *data, *model, *depth, *steps, *seed, *out, *threads;
+    const char *resume;
+    int64_t memory_bytes;
+    bool quiet, json, dry_run;
+};
+
+#define AT(field) .offset = offsetof(struct train_args, field)
+
+/* The short names of the keys that people give most; each is the same as the override beside it. */
+static const struct {
+    const char *key;
+    size_t offset;
+} shortcuts[] = {
+    {"data.path", offsetof(struct train_args, data_first)}, {"data.path", offsetof(struct train_args, data)},
+    {"model.name", offsetof(struct train_args, model)},     {"model.depth", offsetof(struct train_args, depth)},
+    {"train.steps", offsetof(struct train_args, steps)},    {"train.seed", offsetof(struct train_args, seed)},
+    {"run.out", offsetof(struct train_args, out)},          {"run.threads", offsetof(struct train_args, threads)},
+};
+enum { SHORTCUT_COUNT = sizeof shortcuts / sizeof *shortcuts };
+
+static const struct tr_option options[] = {
+    {.name = "config", .letter = 'c', .kind = TR_OPTION_PATH, AT(config), .value = "FILE",
+     .help = "YAML file with the keys of the run"},
+    {.name = "data", .kind = TR_OPTION_PATH, AT(data), .value = "PATH",
+     .help = "text file or folder of text files (data.path)"},
+    {.name = "depth", .letter = 'd', .kind = TR_OPTION_STRING, AT(depth), .value = "N",
+     .help = "the one dial: layers; everything else follows (model.depth)"},
+    {.name = "model", .letter = 'm', .kind = TR_OPTION_STRING, AT(model), .value = "NAME",
+     .help = "preset, or a Hugging Face config.json (model.name)"},
+    {.name = "steps", .letter = 's', .kind = TR_OPTION_STRING, AT(steps), .value = "N",
+     .help = "optimiser steps (train.steps)"},
+    {.name = "seed", .kind = TR_OPTION_STRING, AT(seed), .value = "N",
+     .help = "decides initial weights and data order (train.seed)"},
+    {.name = "out", .letter = 'o', .kind = TR_OPTION_PATH, AT(out), .value = "FOLDER",
+     .help = "the run folder (run.out)"},
+    {.name = "threads", .letter = 't', .kind = TR_OPTION_STRING, AT(threads), .value = "N",
+     .help = "threads; changes no bit of the result (run.threads)"},
+    {.name = "resume", .kind = TR_OPTION_STRING, AT(resume), .fallback = "auto", .value = "auto|never|PATH",
+     .help = "auto: from the run folder's newest good checkpoint; never: refuse a folder that has one; PATH: from this "
+             "checkpoint"},
+    {.name = "memory", .kind = TR_OPTION_BYTES, AT(memory_bytes), .fallback = "0", .value = "BYTES",
+     .help = "refuse what needs more than this; 0: what this machine has"},
+    {.name = "dry-run", .letter = 'n', .kind = TR_OPTION_FLAG, AT(dry_run),
+     .help = "check everything, print the plan and the effective config, write nothing"},
+    {.name = "json", .kind = TR_OPTION_FLAG, AT(json), .help = "print the result as one JSON object"},
+    {.name = "quiet", .letter = 'q', .kind = TR_OPTION_FLAG, AT(quiet), .help = "no progress on standard error"},
+};
+
+static const struct tr_positional positionals[] = {
+    {.name = "DATA", .help = "text file or folder of text files", AT(data_first), .optional = true},
+};
+
+static const struct tr_command command = {
+    .name = "train",
+    .summary = "train a GPT on text",
+    .description =
+        "Trains from the beginning, or goes on from the newest good checkpoint of the run folder: after a crash or an "
+        "interrupt, give the same command again. The result is the same, bit for bit, as if nothing had happened.\n"
+        "SIGINT, SIGTERM and SIGUSR1 finish the current step, save it and end with exit status 3; a second signal changes "
+        "nothing. Every key of the config can be given as --section.key=value; `trine docs` lists them.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .positionals = positionals,
+    .positional_count = 1,
+    .takes_overrides = true,
+    .examples = "trine train book.txt                              # depth 4, into runs/depth-4\n"
+                "trine train book.txt --depth 6 --steps 2k -o runs/book\n"
+                "trine train --config run.yaml --optimizer.lr=0.001\n",
+};
+
+/* ---- signals ------------------------------------------------------------------------------------------------------ */
+
+static volatile sig_atomic_t stop_signal;
+
+/* Only a note: the trainer looks at it after each step. A second signal writes the same variable. */
+static void on_signal(int number) { stop_signal = number; }
+
+static enum tr_status catch_signals(struct tr_err *err)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGUSR1};
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    for (int i = 0; i < 3; i++)
+        if (sigaction(numbers[i], &action, NULL) != 0)
+            return tr_fail(err, TR_FAILED, "signal %d cannot be caught", numbers[i]);
+    return TR_OK;
+}
+
+/* ---- config ------------------------------------------------------------------------------------------------------- */
+
+static enum tr_status read_config(const struct train_args *args, const struct tr_given *given,
+                                  struct tr_run_config *config, struct tr_err *err)
+{
+    struct tr_override all[SHORTCUT_COUNT + TR_OVERRIDE_MAX];
+    int count = 0;
+    if (args->data_first && args->data)
+        return tr_fail(err, TR_BAD_INPUT, "the data are given twice: as DATA and as --data");
+    for (int i = 0; i < SHORTCUT_COUNT; i++) {
+        const char *value = *(const char *const *)((const char *)args + shortcuts[i].offset);
+        if (value)
+            all[count++] = (struct tr_override){shortcuts[i].key, value};
+    }
+    for (int i = 0; i < given->override_count; i++)
+        all[count++] = given->overrides[i];
+    return tr_run_config_read(config, args->config, all, count, err);
+}
+
+static void set_resume(const struct train_args *args, struct tr_train_options *out)
+{
+    if (strcmp(args->resume, "auto") == 0) {
+        out->resume = TR_RESUME_AUTO;
+    } else if (strcmp(args->resume, "never") == 0) {
+        out->resume = TR_RESUME_NEVER;
+    } else {
+        out->resume = TR_RESUME_FROM;
+        out->resume_path = args->resume;
+    }
+}
+
+/* ---- the answer --------------------------------------------------------------------------------------------------- */
+
+static void write_json(const struct tr_train_result *result, struct tr_text *out)
+{
+    struct tr_json json = tr_json_start(out, TR_JSON_LINE);
+    tr_json_object(&json, NULL);
+    tr_json_int(&json, "step", result->state.step);
+    tr_json_int(&json, "tokens", result->state.tokens);
+    tr_json_int(&json, "parameters", result->parameters);
+    tr_json_double(&json, "loss", result->state.loss);
+    tr_json_double(&json, "first_val_loss", result->state.first_val_loss);
+    tr_json_double(&json, "first_val_bpb", result->state.first_val_bpb);
+    tr_json_double(&json, "val_loss", result->state.val_loss);
+    tr_json_double(&json, "val_bpb", result->state.val_bpb);
+    tr_json_int(&json, "skipped", result->state.skipped);
+    tr_json_double(&json, "train_s", result->state.train_s);
+    tr_json_double(&json, "tok_s", result->tok_s);
+    tr_json_double(&json, "mfu", result->mfu);
+    tr_json_double(&json, "peak_flop_s", result->peak_flop_s);
+    tr_json_int(&json, "memory_planned_bytes", result->memory_planned_bytes);
+    tr_json_int(&json, "memory_peak_bytes", result->memory_peak_bytes);
+    tr_json_string(&json, "arithmetic", result->state.arithmetic);
+    tr_json_string(&json, "sha256", result->hash);
+    tr_json_string(&json, "run", result->run_folder);
+    tr_json_string(&json, "checkpoint", result->checkpoint);
+    tr_json_end(&json);
+    tr_text_char(out, '\n');
+}
+
+static void write_text(const struct tr_train_result *result, struct tr_text *out)
+{
+    const struct tr_train_state *s = &result->state;
+    char tokens[TR_QUANTITY_BYTES], time[TR_QUANTITY_BYTES], rate[TR_QUANTITY_BYTES];
+    tr_text_printf(out, "steps       %lld, %s tokens, %s in steps", (long long)s->step, tr_print_count(tokens, s->tokens),
+                   tr_print_clock(time, s->train_s));
+    if (result->tok_s > 0)
+        tr_text_printf(out, ", %s tok/s", tr_print_count(rate, (int64_t)result->tok_s));
+    if (!isnan(result->mfu))
+        tr_text_printf(out, ", MFU %.1f%%", 100 * result->mfu);
+    tr_text_printf(out, "\nloss        %.4f", s->loss);
+    if (s->skipped)
+        tr_text_printf(out, "; %lld steps left out", (long long)s->skipped);
+    if (!isnan(s->val_loss)) {
+        tr_text_printf(out, "\nvalidation  loss %.4f, %.4f bits per byte", s->val_loss, s->val_bpb);
+        if (!isnan(s->first_val_loss))
+            tr_text_printf(out, " (before training: %.4f, %.4f)", s->first_val_loss, s->first_val_bpb);
+    }
+    tr_text_printf(out, "\nhash        %s  %s\n", result->hash, s->arithmetic);
+    tr_text_printf(out, "checkpoint  %s\nreport      %s/report.html\n", result->checkpoint, result->run_folder);
+    if (result->last_sample.len)
+        tr_text_printf(out, "\n%s\n", tr_text_str(&result->last_sample));
+}
+
+static enum tr_status answer(const struct train_args *args, const struct tr_train_result *result, struct tr_err *err)
+{
+    struct tr_text text = {0};
+    if (args->dry_run)
+        tr_run_config_yaml(&result->state.config, &text);
+    else if (args->json)
+        write_json(result, &text);
+    else
+        write_text(result, &text);
+    return tr_app_print(&text, err);
+}
+
+static enum tr_status train(const struct train_args *args, const struct tr_given *given, struct tr_err *err)
+{
+    struct tr_run_config *config = calloc(1, sizeof *config);
+    struct tr_train_result *result = calloc(1, sizeof *result);
+    struct tr_train_options how = {.log = args->quiet ? NULL : stderr, .stop = &stop_signal, .dry_run = args->dry_run,
+                                   .memory_bytes = args->memory_bytes};
+    enum tr_status status = TR_FAILED;
+    if (!config || !result) {
+        (void)tr_fail(err, TR_FAILED, "out of memory before the run began");
+        goto free_both;
+    }
+    set_resume(args, &how);
+    status = read_config(args, given, config, err);
+    if (status == TR_OK)
+        status = catch_signals(err);
+    if (status == TR_OK)
+        status = tr_train(config, &how, result, err);
+    if (status == TR_OK)
+        status = answer(args, result, err);
+    tr_text_free(&result->last_sample);
+free_both:
+    free(config);
+    free(result);
+    return status;
+}
+
+static enum tr_status run(int argc, char **argv, struct tr_err *err)
+{
+    struct train_args args;
+    struct tr_given given;
+    bool done;
+    enum tr_status status = tr_app_parse(&command, argc, argv, &args, sizeof args, &given, &done, err);
+    if (status != TR_OK || done)
+        return status;
+    status = train(&args, &given, err);
+    tr_given_free(&given);
+    return status;
+}
+
+const struct tr_app_command tr_cmd_train = {&command, run};
