@@ -1,0 +1,37 @@
+# For the tests of the program as a whole: a scratch folder as $work (the current folder), and expect.
+#
+#     expect STATUS SENTENCE COMMAND...     the command ends with STATUS and its standard error says SENTENCE
+#
+# Each failure prints what was said; `done_all` ends the test.
+set -u
+export LC_ALL=C OMP_WAIT_POLICY=passive
+[ -x "${TRINE_BIN:-}" ] || { echo "TRINE_BIN is '${TRINE_BIN:-}', which is no program" >&2; exit 2; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 2
+failures=0
+
+fault()
+{
+    echo "FAILED: $*"
+    failures=$((failures + 1))
+}
+
+expect()
+{
+    wanted=$1 sentence=$2
+    shift 2
+    status=0
+    "$@" >"$work/stdout" 2>"$work/stderr" </dev/null || status=$?
+    [ "$status" = "$wanted" ] || { fault "$* ended with $status, not $wanted"; cat "$work/stderr"; }
+    grep -qF -e "$sentence" "$work/stderr" "$work/stdout" || {
+        fault "$* does not say: $sentence"
+        cat "$work/stdout" "$work/stderr"
+    }
+}
+
+done_all()
+{
+    [ "$failures" = 0 ] || { echo "$failures failures"; exit 1; }
+    echo "all as expected"
+}

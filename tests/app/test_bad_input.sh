@@ -1,0 +1,71 @@
+#!/bin/sh
+# Bad input is refused with a sentence and exit status 2 or 3, and leaves nothing half-written.
+. "$TRINE_SOURCE_DIR/tests/app/lib.sh"
+trine=$TRINE_BIN
+
+i=0
+while [ $i -lt 200 ]; do echo "the sea and the light went over the stone $i"; i=$((i + 1)); done >book.txt
+: >empty.txt
+mkdir folder
+echo hidden >folder/.hidden
+echo "a few words" >short.txt
+
+# The command line.
+expect 2 "no command given" $trine
+expect 2 "train" $trine trian
+expect 2 "steps" $trine train book.txt --step 5
+expect 2 "one argument too many" $trine train book.txt other.txt
+expect 2 "the data are given twice" $trine train book.txt --data book.txt
+expect 2 "PATH" $trine hash
+
+# Data.
+expect 2 "no data given" $trine train
+expect 2 "missing.txt: cannot be read: No such file or directory" $trine train missing.txt
+expect 2 "empty.txt: the file is empty" $trine train empty.txt
+expect 2 "folder: the folder holds no files" $trine train folder
+expect 2 "/dev/null: is a device" $trine train /dev/null
+expect 2 "short.txt: too small: 12 tokens" $trine train short.txt -q
+expect 2 "needs 257" $trine train short.txt -q
+
+# Config.
+expect 2 "nowhere.yaml" $trine train book.txt -c nowhere.yaml
+printf 'train:\n  stepz: 5\n' >unknown.yaml
+expect 2 "unknown.yaml:2:" $trine train book.txt -c unknown.yaml
+expect 2 "did you mean train.steps?" $trine train book.txt -c unknown.yaml
+expect 2 "did you mean optimizer.lr?" $trine train book.txt --optimizer.lrr=1
+expect 2 "--train.steps" $trine train book.txt --train.steps=0
+expect 2 "--data.val_fraction" $trine train book.txt --data.val_fraction=0.95
+printf 'train: [unclosed\n' >broken.yaml
+expect 2 "broken.yaml:" $trine train book.txt -c broken.yaml
+
+# Shapes.
+expect 2 "--model.depth" $trine train book.txt -d 0
+expect 2 "gpt2" $trine train book.txt -m gtp2
+expect 2 "train.batch 3 must be a multiple of layout.lanes 2" $trine train book.txt --train.batch=3 --layout.lanes=2
+expect 2 "train.micro_batch 3 must divide" $trine train book.txt --train.batch=4 --train.micro_batch=3
+expect 2 "tensor" $trine train book.txt -d 1 --layout.tensor=64
+printf '{"architectures": ["LlamaForCausalLM"], "hidden_size": 30' >config.json
+expect 2 "config.json" $trine train book.txt -m config.json
+
+# Memory: said before anything is read, mapped or written.
+expect 2 "training depth-8 needs " $trine train book.txt -d 8 --memory 100MiB
+expect 2 "of memory, there are " $trine train book.txt -m llama3-70b --data.seq_len=8
+
+# Resuming.
+expect 2 "nowhere: there is no such folder" $trine train book.txt -d 1 --data.seq_len=16 --resume nowhere -q
+expect 2 "folder: is neither a checkpoint nor a run folder" $trine hash folder
+expect 2 "nowhere: there is no such folder" $trine hash nowhere
+
+# Where nothing can be written.
+expect 2 "book.txt: the folder cannot be made" $trine train book.txt -d 1 --data.seq_len=16 -o book.txt/run -q
+expect 2 "avx9000" env TRINE_ISA=avx9000 $trine train book.txt
+
+rm -rf runs/depth-1
+for path in *; do
+    case $path in
+    book.txt | empty.txt | short.txt | folder | *.yaml | config.json | stdout | stderr | runs) ;;
+    *) fault "$path was left behind" ;;
+    esac
+done
+[ ! -d runs ] || [ -z "$(ls runs)" ] || fault "left in runs: $(ls runs)"
+done_all

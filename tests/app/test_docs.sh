@@ -1,0 +1,22 @@
+#!/bin/sh
+# docs/commands.md is what `trine docs` prints; each command has help; the completion is a script that bash takes.
+. "$TRINE_SOURCE_DIR/tests/app/lib.sh"
+
+"$TRINE_BIN" docs >commands.md || fault "trine docs ended with $?"
+diff -u "$TRINE_SOURCE_DIR/docs/commands.md" commands.md ||
+    fault "docs/commands.md is not what the program says: trine docs > docs/commands.md"
+expect 0 "usage: trine COMMAND" "$TRINE_BIN" --help
+expect 0 "usage: trine COMMAND" "$TRINE_BIN" help
+expect 0 "trine 0." "$TRINE_BIN" --version
+for command in $("$TRINE_BIN" help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
+    expect 0 "usage: trine $command" "$TRINE_BIN" help "$command"
+    expect 0 "usage: trine $command" "$TRINE_BIN" "$command" --help
+done
+expect 2 "unknown command" "$TRINE_BIN" help nothing-like-it
+expect 2 "there is one for bash" "$TRINE_BIN" completion fish
+"$TRINE_BIN" completion bash >completion || fault "trine completion ended with $?"
+if command -v bash >/dev/null; then
+    bash -n completion || fault "bash does not take the completion"
+fi
+"$TRINE_BIN" --version >/dev/full 2>said && fault "a full disk under standard output is not noticed"
+done_all

@@ -1,0 +1,517 @@
+/* lab/train/checkpoint: nothing is lost, nothing damaged is loaded. Each system call of
+ * a save in turn fails, or is the last one that the program lives to make. */
+#include "lab/train/checkpoint.h"
+#include "lib/faulty_disk.h"
+#include "lib/scratch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* ---- a small model ----------------------------------------------------------------------------------------------- */
+
+static struct tr_model_config model;
+static struct tr_weights weights;
+static float **w, **m, **v;
+static struct tr_train_state state;
+
+static struct tr_tensors tensors(void) { return (struct tr_tensors){&weights, w, m, v}; }
+
+static float **make_arrays(void)
+{
+    float **arrays = calloc((size_t)weights.count, sizeof *arrays);
+    assert_non_null(arrays);
+    for (int32_t i = 0; i < weights.count; i++)
+        assert_non_null(arrays[i] = calloc((size_t)weights.weight[i].count, sizeof(float)));
+    return arrays;
+}
+
+static void free_arrays(float **arrays)
+{
+    for (int32_t i = 0; i < weights.count; i++)
+        free(arrays[i]);
+    free(arrays);
+}
+
+/* Contents that differ from step to step. */
+static void fill(int64_t step)
+{
+    for (int32_t i = 0; i < weights.count; i++)
+        for (int64_t e = 0; e < weights.weight[i].count; e++) {
+            w[i][e] = (float)(step * 1000 + i) + (float)e / 1024;
+            m[i][e] = -w[i][e] / 2;
+            v[i][e] = w[i][e] * 3;
+        }
+    memset(&state, 0, sizeof state);
+    tr_run_config_default(&state.config);
+    state.step = step;
+    state.tokens = step * 100;
+    state.loss = 1.0 / 3;
+    state.first_val_loss = state.first_val_bpb = state.val_loss = state.val_bpb = state.best_val_loss = NAN;
+    strcpy(state.arithmetic, "trine-1/f32 lanes=1 context=1 tensor=1 vocab=1");
+    memset(state.data_sha256, 'a', sizeof state.data_sha256 - 1);
+}
+
+static int setup(void **unused)
+{
+    struct tr_err err = {{0}};
+    if (tr_model_from_depth(&model, 1, 257, 16, &err) != TR_OK)
+        return -1;
+    /* As small as may be: every byte of a checkpoint is flipped below. */
+    model.width = 4;
+    model.heads = model.kv_heads = 1;
+    model.head_dim = 2;
+    model.ffn = 4;
+    model.vocab = 8;
+    if (tr_model_check(&model, "test", &err) != TR_OK || tr_weights_make(&weights, &model, &err) != TR_OK) {
+        fprintf(stderr, "%s\n", err.text);
+        return -1;
+    }
+    w = make_arrays();
+    m = make_arrays();
+    v = make_arrays();
+    return tr_scratch_setup(unused);
+}
+
+static int teardown(void **unused)
+{
+    free_arrays(w);
+    free_arrays(m);
+    free_arrays(v);
+    tr_weights_free(&weights);
+    return tr_scratch_teardown(unused);
+}
+
+static void save(const char *run, int64_t step, int64_t keep)
+{
+    struct tr_err err = {{0}};
+    fill(step);
+    struct tr_tensors all = tensors();
+    if (tr_checkpoint_write(run, &model, &all, &state, keep, &err) != TR_OK)
+        fail_msg("%s", err.text);
+}
+
+/* Loads a checkpoint into cleared arrays and compares every bit with what save(step) wrote. */
+static void must_be(const char *path, int64_t step)
+{
+    struct tr_err err = {{0}};
+    struct tr_tensors all = tensors();
+    float **expected[3] = {make_arrays(), make_arrays(), make_arrays()}, **real[3] = {w, m, v};
+    fill(step);
+    for (int a = 0; a < 3; a++)
+        for (int32_t i = 0; i < weights.count; i++) {
+            size_t bytes = (size_t)weights.weight[i].count * sizeof(float);
+            memcpy(expected[a][i], real[a][i], bytes);
+            memset(real[a][i], 0xff, bytes);
+        }
+    if (tr_checkpoint_verify(path, &err) != TR_OK || tr_checkpoint_read(path, &all, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    for (int a = 0; a < 3; a++) {
+        for (int32_t i = 0; i < weights.count; i++)
+            assert_memory_equal(real[a][i], expected[a][i], (size_t)weights.weight[i].count * sizeof(float));
+        free_arrays(expected[a]);
+    }
+    static struct tr_train_state loaded;
+    if (tr_checkpoint_read_state(path, &loaded, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(loaded.step, step);
+    assert_int_equal(loaded.tokens, step * 100);
+    assert_true(loaded.loss == 1.0 / 3 && isnan(loaded.val_loss));
+    assert_memory_equal(&loaded.config, &state.config, sizeof loaded.config);
+}
+
+/* The step of the newest good checkpoint, -1 for none at all; it must be good to the bit. */
+static int64_t newest(const char *run, struct tr_text *bad)
+{
+    char path[TR_PATH_BYTES];
+    struct tr_err err = {{0}};
+    struct tr_text ignored = {0};
+    enum tr_status status = tr_checkpoint_find_latest(run, path, bad ? bad : &ignored, &err);
+    tr_text_free(&ignored);
+    if (status == TR_NO)
+        return -1;
+    if (status != TR_OK)
+        fail_msg("%s", err.text);
+    int64_t step = strtoll(strrchr(path, '-') + 1, NULL, 10);
+    must_be(path, step);
+    return step;
+}
+
+/* ---- tests ------------------------------------------------------------------------------------------------------- */
+
+static void what_is_written_is_read(void **unused)
+{
+    (void)unused;
+    const char *run = tr_scratch("plain");
+    assert_int_equal(newest(run, NULL), -1);
+    save(run, 7, 0);
+    save(run, 100000000, 0);
+    save(run, 12, 0);
+    assert_int_equal(newest(run, NULL), 100000000);
+    must_be(tr_scratch("plain/step-00000007"), 7);
+    struct tr_model_config read;
+    struct tr_err err = {{0}};
+    assert_int_equal(tr_checkpoint_read_model(tr_scratch("plain/step-00000012"), &read, &err), TR_OK);
+    assert_int_equal(read.width, 4);
+    assert_int_equal(read.layers, 1);
+    struct tr_tensors only_weights = {&weights, w, NULL, NULL};
+    assert_int_equal(tr_checkpoint_read(tr_scratch("plain/step-00000012"), &only_weights, &err), TR_OK);
+}
+
+static void a_live_run_and_its_checkpoint_have_one_hash(void **unused)
+{
+    (void)unused;
+    struct tr_err err = {{0}};
+    struct tr_hash hash;
+    char live[TR_SHA256_HEX_BYTES];
+    save(tr_scratch("hash"), 3, 0);
+    struct tr_tensors all = tensors();
+    assert_int_equal(tr_hash_tensors(&all, live, &err), TR_OK);
+    if (tr_hash_path(tr_scratch("hash"), &hash, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    assert_string_equal(hash.hex, live);
+    assert_int_equal(hash.step, 3);
+    assert_string_equal(hash.arithmetic, state.arithmetic);
+    float *last = v[weights.count - 1];
+    last[0] = nextafterf(last[0], 0);
+    char other[TR_SHA256_HEX_BYTES];
+    assert_int_equal(tr_hash_tensors(&all, other, &err), TR_OK);
+    assert_string_not_equal(other, live);
+}
+
+static void the_hash_is_over_the_bytes_that_the_header_says(void **unused)
+{
+    (void)unused;
+    struct tr_err err = {{0}};
+    struct tr_weight two[2] = {{.name = "ab", .rank = 2, .dim = {1, 2}, .count = 2},
+                               {.name = "c", .rank = 1, .dim = {1}, .count = 1}};
+    struct tr_weights list = {.count = 2, .weight = two};
+    float x[] = {1, 2}, y[] = {3, 4}, z[] = {5, 6}, *one[] = {x, z + 1}, *two_m[] = {y, x}, *three[] = {z, y};
+    struct tr_tensors all = {&list, one, two_m, three};
+    const uint8_t bytes[] = {2, 0, 0, 0, 'a', 'b', 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0,
+                             0, 0, 0x80, 0x3f, 0, 0, 0, 0x40, 0, 0, 0x40, 0x40, 0, 0, 0x80, 0x40, 0, 0, 0xa0, 0x40,
+                             0, 0, 0xc0, 0x40,
+                             1, 0, 0, 0, 'c', 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,
+                             0, 0, 0xc0, 0x40, 0, 0, 0x80, 0x3f, 0, 0, 0x40, 0x40};
+    uint8_t digest[TR_SHA256_BYTES];
+    char expected[TR_SHA256_HEX_BYTES], got[TR_SHA256_HEX_BYTES];
+    assert_int_equal(tr_sha256_of(bytes, sizeof bytes, digest, &err), TR_OK);
+    assert_int_equal(tr_hash_tensors(&all, got, &err), TR_OK);
+    assert_string_equal(got, tr_sha256_hex(digest, expected));
+}
+
+static bool there(const char *path) { return tr_folder_exists(tr_scratch(path)); }
+
+static void keep_last_keeps_the_newest_that_are_whole(void **unused)
+{
+    (void)unused;
+    const char *run = tr_scratch("keep");
+    struct tr_err err;
+    for (int64_t step = 1; step <= 4; step++)
+        save(run, step, 2);
+    assert_true(!there("keep/step-00000001") && !there("keep/step-00000002"));
+    assert_true(there("keep/step-00000003") && there("keep/step-00000004"));
+    assert_int_equal(truncate(tr_scratch("keep/step-00000004/model.safetensors"), 100), 0);
+    save(run, 5, 2); /* 4 is no longer whole: it does not count, 3 stays */
+    assert_true(there("keep/step-00000003") && there("keep/step-00000005"));
+    assert_int_equal(tr_file_write(tr_scratch("keep/step-00000005/state.json"), "{}", 2, &err), TR_OK);
+    save(run, 6, 1);
+    assert_true(!there("keep/step-00000003") && there("keep/step-00000006"));
+    assert_int_equal(newest(run, NULL), 6);
+}
+
+static void a_checkpoint_of_the_same_step_is_replaced(void **unused)
+{
+    (void)unused;
+    const char *run = tr_scratch("again");
+    save(run, 1, 0);
+    save(run, 2, 0);
+    assert_int_equal(truncate(tr_scratch("again/step-00000002/model.safetensors"), 10), 0);
+    struct tr_text bad = {0};
+    assert_int_equal(newest(run, &bad), 1);
+    tr_assert_says(tr_text_str(&bad), "step-00000002/model.safetensors: damaged: 10 bytes, the manifest says");
+    tr_text_free(&bad);
+    save(run, 2, 0);
+    assert_int_equal(newest(run, NULL), 2);
+}
+
+/* Runs save(step) in a child with a fault; returns the child's wait status. */
+static int save_in_child(const char *run, int64_t step, enum fault kind, int error, int at)
+{
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        struct tr_err err = {{0}};
+        fill(step);
+        struct tr_tensors all = tensors();
+        fault = kind;
+        fault_error = error;
+        fault_at = at;
+        enum tr_status status = tr_checkpoint_write(run, &model, &all, &state, 1, &err);
+        fault = FAULT_NONE;
+        if (status != TR_OK && !err.text[0])
+            _exit(99);
+        if (kind == FAULT_COUNT)
+            _exit(calls_seen > 250 ? 250 : calls_seen);
+        _exit(status);
+    }
+    int result;
+    assert_int_equal(waitpid(child, &result, 0), child);
+    return result;
+}
+
+static int count_calls(const char *run)
+{
+    save(run, 1, 1);
+    int result = save_in_child(run, 2, FAULT_COUNT, 0, 0);
+    assert_true(WIFEXITED(result) && WEXITSTATUS(result) > 20 && WEXITSTATUS(result) < 250);
+    return WEXITSTATUS(result);
+}
+
+static void start_over(const char *run)
+{
+    struct tr_err err;
+    assert_int_equal(tr_folder_remove(run, &err), TR_OK);
+    save(run, 1, 1);
+}
+
+static void a_kill_at_any_call_of_a_save_loses_nothing(void **unused)
+{
+    (void)unused;
+    const char *run = tr_scratch("kill");
+    int calls = count_calls(run), old = 0, new = 0;
+    for (int at = 1; at <= calls; at++) {
+        start_over(run);
+        int result = save_in_child(run, 2, FAULT_KILL, 0, at);
+        assert_true(WIFSIGNALED(result) && WTERMSIG(result) == SIGKILL);
+        int64_t step = newest(run, NULL);
+        assert_true(step == 1 || step == 2);
+        old += step == 1;
+        new += step == 2;
+        save(run, 3, 1); /* and the run goes on: leftovers are no obstacle, and are gone */
+        assert_int_equal(newest(run, NULL), 3);
+        assert_true(!there("kill/step-00000002.tmp") && !there("kill/step-00000001.old"));
+    }
+    assert_true(old > 0 && new > 0);
+}
+
+static void an_error_at_any_call_of_a_save_loses_nothing_and_is_told(void **unused)
+{
+    (void)unused;
+    static const int errors[] = {ENOSPC, EIO};
+    const char *run = tr_scratch("error");
+    int calls = count_calls(run);
+    for (int e = 0; e < 2; e++)
+        for (int at = 1; at <= calls; at++) {
+            start_over(run);
+            int result = save_in_child(run, 2, FAULT_ERROR, errors[e], at);
+            assert_true(WIFEXITED(result));
+            int64_t step = newest(run, NULL);
+            if (WEXITSTATUS(result) == TR_OK)
+                assert_int_equal(step, 2);
+            else
+                assert_true(WEXITSTATUS(result) == TR_FAILED && (step == 1 || step == 2));
+        }
+}
+
+static void a_full_disk_is_told_in_a_sentence_and_leaves_the_old_checkpoint(void **unused)
+{
+    (void)unused;
+    const char *run = tr_scratch("full");
+    struct tr_err err = {{0}};
+    save(run, 1, 1);
+    fill(2);
+    struct tr_tensors all = tensors();
+    fault = FAULT_ERROR;
+    fault_error = ENOSPC;
+    calls_seen = 0;
+    fault_at = 8;
+    enum tr_status status = tr_checkpoint_write(run, &model, &all, &state, 1, &err);
+    fault = FAULT_NONE;
+    assert_int_equal(status, TR_FAILED);
+    tr_assert_says(err.text, "the checkpoint of step 2 was not written: ");
+    tr_assert_says(err.text, "No space left on device");
+    assert_false(there("full/step-00000002.tmp"));
+    assert_int_equal(newest(run, NULL), 1);
+}
+
+static void short_writes_are_gone_on_with(void **unused)
+{
+    (void)unused;
+    const char *run = tr_scratch("short");
+    fault = FAULT_SHORT;
+    save(run, 5, 0);
+    fault = FAULT_NONE;
+    assert_int_equal(newest(run, NULL), 5);
+}
+
+static const char *const files[] = {"config.json", "manifest.json", "model.safetensors", "optimizer.safetensors",
+                                    "state.json"};
+
+static void a_flipped_bit_in_any_byte_is_found(void **unused)
+{
+    (void)unused;
+    save(tr_scratch("flip"), 1, 0);
+    const char *run = tr_scratch("flip/step-00000001");
+    for (int f = 0; f < 5; f++) {
+        char path[TR_PATH_BYTES];
+        struct tr_err err = {{0}};
+        snprintf(path, sizeof path, "%s/%s", run, files[f]);
+        int fd = open(path, O_RDWR);
+        struct stat info;
+        assert_true(fd >= 0 && fstat(fd, &info) == 0);
+        for (off_t at = 0; at < info.st_size; at++) {
+            char byte, flipped;
+            assert_int_equal(pread(fd, &byte, 1, at), 1);
+            flipped = (char)(byte ^ (1 << (at % 8)));
+            assert_int_equal(pwrite(fd, &flipped, 1, at), 1);
+            err.text[0] = 0;
+            assert_int_equal(tr_checkpoint_verify(run, &err), TR_BAD_INPUT);
+            assert_true(err.text[0] != 0);
+            if (strcmp(files[f], "manifest.json") != 0) /* a wrong sum there speaks of the file that it is of */
+                tr_assert_says(err.text, files[f]);
+            assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+        }
+        close(fd);
+    }
+    must_be(run, 1);
+}
+
+static void damage_is_named_by_file_tensor_and_range(void **unused)
+{
+    (void)unused;
+    save(tr_scratch("name"), 1, 0);
+    const char *path = tr_scratch("name/step-00000001/optimizer.safetensors");
+    struct tr_bytes bytes = tr_scratch_read(path);
+    bytes.at[bytes.len - 1] ^= 1;
+    struct tr_err err = {{0}};
+    assert_int_equal(tr_file_write(path, bytes.at, bytes.len, &err), TR_OK);
+    assert_int_equal(tr_checkpoint_verify(tr_scratch("name/step-00000001"), &err), TR_BAD_INPUT);
+    char expected[256];
+    snprintf(expected, sizeof expected, "damaged in tensor v.%s (bytes %lld to %lld of the file)",
+             weights.weight[weights.count - 1].name,
+             (long long)bytes.len - 4 * (long long)weights.weight[weights.count - 1].count, (long long)bytes.len - 1);
+    tr_assert_says(err.text, expected);
+    struct tr_tensors all = tensors();
+    err.text[0] = 0;
+    assert_int_equal(tr_checkpoint_read(tr_scratch("name/step-00000001"), &all, &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, expected);
+    bytes.at[bytes.len - 1] ^= 1;
+    bytes.at[20] ^= 1;
+    assert_int_equal(tr_file_write(path, bytes.at, bytes.len, &err), TR_OK);
+    assert_int_equal(tr_checkpoint_verify(tr_scratch("name/step-00000001"), &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, "optimizer.safetensors: damaged in its header");
+    tr_bytes_free(&bytes);
+}
+
+static void copy(const char *from, const char *to)
+{
+    struct tr_err err;
+    struct tr_bytes bytes = tr_scratch_read(from);
+    assert_int_equal(tr_file_write(to, bytes.at, bytes.len, &err), TR_OK);
+    tr_bytes_free(&bytes);
+}
+
+static void missing_swapped_stale_and_renamed_files_are_refused(void **unused)
+{
+    (void)unused;
+    struct tr_err err = {{0}};
+    for (int f = 0; f < 5; f++) {
+        start_over(tr_scratch("surgery"));
+        save(tr_scratch("surgery"), 2, 0);
+        char old[TR_PATH_BYTES], new[TR_PATH_BYTES];
+        snprintf(old, sizeof old, "%s/%s", tr_scratch("surgery/step-00000001"), files[f]);
+        snprintf(new, sizeof new, "%s/%s", tr_scratch("surgery/step-00000002"), files[f]);
+        if (strcmp(files[f], "config.json") != 0) { /* this one is the same in both */
+            copy(old, new);
+            assert_int_equal(newest(tr_scratch("surgery"), NULL), 1);
+        }
+        assert_int_equal(unlink(new), 0);
+        assert_int_equal(newest(tr_scratch("surgery"), NULL), 1);
+    }
+    start_over(tr_scratch("surgery"));
+    assert_int_equal(rename(tr_scratch("surgery/step-00000001"), tr_scratch("surgery/step-00000009")), 0);
+    assert_int_equal(tr_checkpoint_verify(tr_scratch("surgery/step-00000009"), &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, "its manifest is of step 1");
+    char path[TR_PATH_BYTES];
+    struct tr_text bad = {0};
+    assert_int_equal(tr_checkpoint_find_latest(tr_scratch("surgery"), path, &bad, &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, "none of the 1 checkpoints is whole");
+    tr_text_free(&bad);
+}
+
+static void another_model_is_refused_by_the_tensor_that_differs(void **unused)
+{
+    (void)unused;
+    save(tr_scratch("other"), 1, 0);
+    struct tr_weights other = weights;
+    struct tr_weight *list = malloc((size_t)weights.count * sizeof *list);
+    assert_non_null(list);
+    memcpy(list, weights.weight, (size_t)weights.count * sizeof *list);
+    other.weight = list;
+    struct tr_tensors all = {&other, w, m, v};
+    struct tr_err err = {{0}};
+    list[1].dim[0]++;
+    assert_int_equal(tr_checkpoint_read(tr_scratch("other/step-00000001"), &all, &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, weights.weight[1].name);
+    tr_assert_says(err.text, "another type or shape");
+    list[1].dim[0]--;
+    strcpy(list[0].name, "wrong.name");
+    assert_int_equal(tr_checkpoint_read(tr_scratch("other/step-00000001"), &all, &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, "stands where wrong.name belongs");
+    other.count--;
+    assert_int_equal(tr_checkpoint_read(tr_scratch("other/step-00000001"), &all, &err), TR_BAD_INPUT);
+    free(list);
+}
+
+static void a_path_is_a_checkpoint_or_a_run_or_refused(void **unused)
+{
+    (void)unused;
+    char path[TR_PATH_BYTES];
+    struct tr_err err = {{0}};
+    save(tr_scratch("path"), 1, 0);
+    save(tr_scratch("path"), 20, 0);
+    assert_int_equal(tr_checkpoint_resolve(tr_scratch("path"), path, &err), TR_OK);
+    assert_string_equal(path, tr_scratch("path/step-00000020"));
+    assert_int_equal(tr_checkpoint_resolve(tr_scratch("path/step-00000001"), path, &err), TR_OK);
+    assert_string_equal(path, tr_scratch("path/step-00000001"));
+    assert_int_equal(tr_checkpoint_resolve(tr_scratch("nowhere"), path, &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, "there is no such folder");
+    tr_scratch_put_text("nothing/file", "x");
+    assert_int_equal(tr_checkpoint_resolve(tr_scratch("nothing"), path, &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, "neither a checkpoint nor a run folder");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_written_is_read),
+        cmocka_unit_test(a_live_run_and_its_checkpoint_have_one_hash),
+        cmocka_unit_test(the_hash_is_over_the_bytes_that_the_header_says),
+        cmocka_unit_test(keep_last_keeps_the_newest_that_are_whole),
+        cmocka_unit_test(a_checkpoint_of_the_same_step_is_replaced),
+        cmocka_unit_test(a_kill_at_any_call_of_a_save_loses_nothing),
+        cmocka_unit_test(an_error_at_any_call_of_a_save_loses_nothing_and_is_told),
+        cmocka_unit_test(a_full_disk_is_told_in_a_sentence_and_leaves_the_old_checkpoint),
+        cmocka_unit_test(short_writes_are_gone_on_with),
+        cmocka_unit_test(a_flipped_bit_in_any_byte_is_found),
+        cmocka_unit_test(damage_is_named_by_file_tensor_and_range),
+        cmocka_unit_test(missing_swapped_stale_and_renamed_files_are_refused),
+        cmocka_unit_test(another_model_is_refused_by_the_tensor_that_differs),
+        cmocka_unit_test(a_path_is_a_checkpoint_or_a_run_or_refused),
+    };
+    return cmocka_run_group_tests_name("lab/train/checkpoint", tests, setup, teardown);
+}

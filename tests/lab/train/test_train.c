@@ -1,0 +1,445 @@
+/* lab/train/train: a run, its folder, and everything that may come between. The oracle is the hash. */
+#include "lab/train/train.h"
+
+#include "base/doc.h"
+#include "lib/faulty_disk.h"
+#include "lib/scratch.h"
+#include "lib/tiny_run.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct tr_train_result result;
+static struct tr_err err;
+static struct tr_tiny_hash whole; /* of the tiny run, undisturbed */
+
+static enum tr_status train_with(const struct tr_run_config *config, const struct tr_train_options *options)
+{
+    err.text[0] = 0;
+    tr_text_free(&result.last_sample);
+    return tr_train(config, options, &result, &err);
+}
+
+static int setup(void **state)
+{
+    if (tr_scratch_setup(state) != 0)
+        return -1;
+    struct tr_run_config config = tr_tiny_config("whole", NULL);
+    whole = tr_tiny_train(&config);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    tr_text_free(&result.last_sample);
+    return tr_scratch_teardown(state);
+}
+
+/* ---- hooks ------------------------------------------------------------------------------------------------------- */
+
+static volatile sig_atomic_t stop;
+static int64_t stop_after;
+
+static void stop_hook(void *context, struct tr_exec *exec, int64_t step, struct tr_step_result *step_result)
+{
+    (void)context, (void)exec, (void)step_result;
+    if (step + 1 == stop_after)
+        stop = SIGTERM;
+}
+
+static void bad_steps(void *context, struct tr_exec *exec, int64_t step, struct tr_step_result *step_result)
+{
+    (void)exec;
+    if (strchr(context, 'a' + (int)step)) {
+        step_result->loss = NAN;
+        step_result->finite = false;
+    }
+}
+
+/* ---- what a run leaves ------------------------------------------------------------------------------------------- */
+
+static int count_of(const char *file, const char *part)
+{
+    struct tr_bytes bytes = tr_scratch_read(file);
+    int count = 0;
+    for (const char *at = bytes.at; (at = strstr(at, part)) != NULL; at++)
+        count++;
+    tr_bytes_free(&bytes);
+    return count;
+}
+
+/* Steps 1..last in order, once each, every line a JSON object with all columns. */
+static void metrics_must_be_whole(const char *path, int64_t last)
+{
+    static const char *const columns[] = {"steps", "tokens",  "loss",         "grad_norm", "lr", "step_s",
+                                          "tok_s", "mfu",     "memory_bytes", "skipped",   "eta_s"};
+    struct tr_bytes bytes = tr_scratch_read(path);
+    int64_t expected = 0;
+    for (char *line = bytes.at, *end; line < bytes.at + bytes.len; line = end + 1) {
+        struct tr_doc *doc;
+        const char *kind;
+        int64_t step;
+        end = memchr(line, '\n', (size_t)(bytes.at + bytes.len - line));
+        assert_non_null(end);
+        assert_int_equal(tr_doc_parse("line", TR_DOC_JSON, line, (size_t)(end - line), &doc, &err), TR_OK);
+        assert_int_equal(tr_doc_string(tr_doc_root(doc), "kind", TR_REQUIRED, &kind, &err), TR_OK);
+        assert_int_equal(tr_doc_int(tr_doc_root(doc), "step", TR_REQUIRED, 0, 1000, &step, &err), TR_OK);
+        if (strcmp(kind, "step") == 0) {
+            assert_int_equal(step, ++expected);
+            for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
+                assert_non_null(tr_doc_find(tr_doc_root(doc), columns[i]));
+        } else {
+            assert_int_equal(step, expected);
+        }
+        tr_doc_free(doc);
+    }
+    assert_int_equal(expected, last);
+    tr_bytes_free(&bytes);
+}
+
+static void a_run_learns_and_leaves_its_files(void **unused)
+{
+    (void)unused;
+    struct tr_run_config config = tr_tiny_config("learn", "train.steps=40", "eval.every=20", "sample.tokens=30",
+                                                 "sample.every=20", "checkpoint.every=15", "sample.prompt=the ", NULL);
+    struct tr_train_options options = tr_tiny_options();
+    if (train_with(&config, &options) != TR_OK)
+        fail_msg("%s", err.text);
+    assert_true(result.state.first_val_loss > 5.3 && result.state.first_val_loss < 5.8); /* ln 257 = 5.55 */
+    assert_true(result.state.val_loss < result.state.first_val_loss - 1.5);
+    assert_true(result.state.val_bpb < result.state.first_val_bpb - 2);
+    assert_int_equal(result.state.step, 40);
+    assert_int_equal(result.state.tokens, 40 * 8 * 16);
+    assert_true(result.mfu > 0 && result.tok_s > 0);
+    assert_int_equal(memcmp(tr_text_str(&result.last_sample), "the ", 4), 0);
+    metrics_must_be_whole(tr_scratch("learn/metrics.jsonl"), 40);
+    assert_int_equal(count_of(tr_scratch("learn/metrics.jsonl"), "\"eval\""), 3);
+    assert_int_equal(count_of(tr_scratch("learn/samples.txt"), "== step "), 2);
+    assert_int_equal(count_of(tr_scratch("learn/events.jsonl"), "\"save\""), 3);
+    assert_int_equal(count_of(tr_scratch("learn/events.jsonl"), "\"finish\""), 1);
+    assert_true(tr_file_exists(tr_scratch("learn/report.html")));
+    assert_true(tr_file_exists(tr_scratch("learn/profile.json")));
+    assert_false(tr_file_exists(tr_scratch("learn/step-00000015"))); /* keep_last 2 */
+    assert_true(tr_file_exists(tr_scratch("learn/step-00000030")));
+    struct tr_hash hash;
+    assert_int_equal(tr_hash_path(tr_scratch("learn"), &hash, &err), TR_OK);
+    assert_string_equal(hash.hex, result.hash);
+}
+
+static void the_saved_config_makes_the_same_run(void **unused)
+{
+    (void)unused;
+    static struct tr_run_config config;
+    if (tr_run_config_read(&config, tr_scratch("whole/config.yaml"), NULL, 0, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    strcpy(config.out, tr_scratch("same"));
+    struct tr_tiny_hash hash = tr_tiny_train(&config);
+    assert_string_equal(hash.hex, whole.hex);
+}
+
+static void evaluations_samples_and_saves_change_no_bit(void **unused)
+{
+    (void)unused;
+    struct tr_run_config config = tr_tiny_config("busy", "eval.every=1", "eval.windows=3", "sample.every=5",
+                                                 "sample.tokens=5", "checkpoint.every=4", NULL);
+    struct tr_tiny_hash hash = tr_tiny_train(&config);
+    assert_string_equal(hash.hex, whole.hex);
+}
+
+static void another_seed_gives_another_hash(void **unused)
+{
+    (void)unused;
+    struct tr_run_config config = tr_tiny_config("seed", "train.seed=2", NULL);
+    struct tr_tiny_hash hash = tr_tiny_train(&config);
+    assert_string_not_equal(hash.hex, whole.hex);
+}
+
+/* ---- interrupts and resuming ------------------------------------------------------------------------------------- */
+
+static void a_run_that_is_stopped_after_any_step_goes_on_to_the_same_hash(void **unused)
+{
+    (void)unused;
+    for (int64_t at = 1; at < TR_TINY_STEPS; at++) {
+        struct tr_run_config config = tr_tiny_config("stopped", "eval.every=4", "eval.windows=2", NULL);
+        struct tr_train_options options = tr_tiny_options();
+        options.stop = &stop;
+        options.fault = stop_hook;
+        stop_after = at;
+        stop = 0;
+        assert_int_equal(train_with(&config, &options), TR_FAILED);
+        char expected[64];
+        snprintf(expected, sizeof expected, "interrupted by SIGTERM after step %lld of 12", (long long)at);
+        tr_assert_says(err.text, expected);
+        assert_int_equal(result.state.step, at);
+        stop = 0;
+        if (train_with(&config, &options) != TR_OK)
+            fail_msg("%s", err.text);
+        assert_int_equal(result.resumed_at, at);
+        assert_string_equal(result.hash, whole.hex);
+        metrics_must_be_whole(tr_scratch("stopped/metrics.jsonl"), TR_TINY_STEPS);
+        assert_int_equal(tr_folder_remove(tr_scratch("stopped"), &err), TR_OK);
+    }
+}
+
+static void a_run_that_is_stopped_again_and_again_arrives(void **unused)
+{
+    (void)unused;
+    struct tr_run_config config = tr_tiny_config("again", NULL);
+    struct tr_train_options options = tr_tiny_options();
+    options.stop = &stop;
+    options.fault = stop_hook;
+    for (int64_t at = 1; at <= TR_TINY_STEPS; at++) {
+        stop_after = at;
+        stop = 0;
+        assert_int_equal(train_with(&config, &options), at < TR_TINY_STEPS ? TR_FAILED : TR_OK);
+    }
+    assert_string_equal(result.hash, whole.hex);
+    stop = 0;
+    assert_int_equal(train_with(&config, &options), TR_OK); /* finished: nothing to do, the same answer */
+    assert_string_equal(result.hash, whole.hex);
+}
+
+static void a_stop_before_the_first_step_saves_nothing(void **unused)
+{
+    (void)unused;
+    struct tr_run_config config = tr_tiny_config("early", NULL);
+    struct tr_train_options options = tr_tiny_options();
+    options.stop = &stop;
+    stop = SIGINT;
+    assert_int_equal(train_with(&config, &options), TR_FAILED);
+    tr_assert_says(err.text, "interrupted by SIGINT before the first step");
+    assert_string_equal(result.checkpoint, "");
+    stop = 0;
+    assert_int_equal(train_with(&config, &options), TR_OK);
+    assert_string_equal(result.hash, whole.hex);
+}
+
+static void a_damaged_checkpoint_is_passed_over_and_named(void **unused)
+{
+    (void)unused;
+    struct tr_run_config config = tr_tiny_config("damaged", "checkpoint.every=3", NULL);
+    struct tr_train_options options = tr_tiny_options();
+    assert_int_equal(train_with(&config, &options), TR_OK);
+    const char *path = tr_scratch("damaged/step-00000012/optimizer.safetensors");
+    struct tr_bytes bytes = tr_scratch_read(path);
+    bytes.at[bytes.len / 2] ^= 4;
+    assert_int_equal(tr_file_write(path, bytes.at, bytes.len, &err), TR_OK);
+    tr_bytes_free(&bytes);
+    assert_int_equal(train_with(&config, &options), TR_OK);
+    assert_int_equal(result.resumed_at, 9);
+    assert_string_equal(result.hash, whole.hex);
+    assert_int_equal(count_of(tr_scratch("damaged/events.jsonl"), "bad_checkpoint"), 1);
+    assert_true(count_of(tr_scratch("damaged/events.jsonl"), "step-00000012/optimizer.safetensors: damaged in tensor") == 1);
+    assert_int_equal(tr_checkpoint_verify(tr_scratch("damaged/step-00000012"), &err), TR_OK); /* made anew */
+}
+
+static void nothing_good_left_is_refused_not_started_over(void **unused)
+{
+    (void)unused;
+    struct tr_run_config config = tr_tiny_config("lost", NULL);
+    struct tr_train_options options = tr_tiny_options();
+    assert_int_equal(train_with(&config, &options), TR_OK);
+    assert_int_equal(unlink(tr_scratch("lost/step-00000012/state.json")), 0);
+    assert_int_equal(train_with(&config, &options), TR_BAD_INPUT);
+    tr_assert_says(err.text, "none of the 1 checkpoints is whole");
+    tr_assert_says(err.text, "state.json");
+}
+
+static void resume_never_overwrites_nothing(void **unused)
+{
+    (void)unused;
+    struct tr_run_config config = tr_tiny_config("never", NULL);
+    struct tr_train_options options = tr_tiny_options();
+    options.resume = TR_RESUME_NEVER;
+    assert_int_equal(train_with(&config, &options), TR_OK);
+    assert_int_equal(train_with(&config, &options), TR_BAD_INPUT);
+    tr_assert_says(err.text, "never: holds a checkpoint of step 12 already");
+}
+
+static void resume_from_a_path_goes_on_in_another_folder(void **unused)
+{
+    (void)unused;
+    struct tr_run_config config = tr_tiny_config("from_a", "checkpoint.every=5", NULL);
+    struct tr_train_options options = tr_tiny_options();
+    assert_int_equal(train_with(&config, &options), TR_OK);
+    struct tr_run_config other = tr_tiny_config("from_b", NULL);
+    options.resume = TR_RESUME_FROM;
+    options.resume_path = tr_scratch("from_a/step-00000010");
+    if (train_with(&other, &options) != TR_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(result.resumed_at, 10);
+    assert_string_equal(result.hash, whole.hex);
+    assert_int_equal(train_with(&config, &options), TR_BAD_INPUT);
+    tr_assert_says(err.text, "holds a checkpoint of step 12, later than step 10");
+    options.resume_path = tr_scratch("nowhere");
+    assert_int_equal(train_with(&other, &options), TR_BAD_INPUT);
+}
+
+static void what_would_be_another_run_is_refused(void **unused)
+{
+    (void)unused;
+    struct tr_train_options options = tr_tiny_options();
+    struct tr_run_config seed = tr_tiny_config("whole", "train.seed=9", NULL);
+    assert_int_equal(train_with(&seed, &options), TR_BAD_INPUT);
+    tr_assert_says(err.text, "was made with train.seed 1, this run has 9: it is another run");
+    struct tr_run_config lanes = tr_tiny_config("whole", "layout.lanes=2", NULL);
+    assert_int_equal(train_with(&lanes, &options), TR_BAD_INPUT);
+    tr_assert_says(err.text, "lanes=2");
+    struct tr_run_config depth = tr_tiny_config("whole", "model.depth=2", NULL);
+    assert_int_equal(train_with(&depth, &options), TR_BAD_INPUT);
+    tr_assert_says(err.text, "model.depth 1, this run has 2");
+    tr_scratch_put_text("other.txt", "quite another text, long enough for a window of sixteen tokens\nand more of it\n");
+    struct tr_run_config data = tr_tiny_config("whole", NULL);
+    strcpy(data.data, tr_scratch("other.txt"));
+    assert_int_equal(train_with(&data, &options), TR_BAD_INPUT);
+    tr_assert_says(err.text, "was trained on other text");
+}
+
+static void what_changes_the_course_is_taken_and_noted(void **unused)
+{
+    (void)unused;
+    struct tr_run_config config = tr_tiny_config("longer", NULL);
+    struct tr_train_options options = tr_tiny_options();
+    assert_int_equal(train_with(&config, &options), TR_OK);
+    struct tr_run_config more = tr_tiny_config("longer", "train.steps=15", NULL);
+    if (train_with(&more, &options) != TR_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(result.state.step, 15);
+    assert_int_equal(count_of(tr_scratch("longer/events.jsonl"), "train.steps was 12, is now 15"), 1);
+}
+
+/* ---- faults ------------------------------------------------------------------------------------------------------ */
+
+static void steps_that_are_not_finite_are_left_out_and_counted(void **unused)
+{
+    (void)unused;
+    struct tr_run_config config = tr_tiny_config("skip", "checkpoint.every=1", "checkpoint.keep_last=0", NULL);
+    struct tr_train_options options = tr_tiny_options();
+    char bad[] = "deh"; /* steps 3, 4 and 7, counted from 0 */
+    options.fault = bad_steps;
+    options.fault_context = bad;
+    assert_int_equal(train_with(&config, &options), TR_OK);
+    assert_int_equal(result.state.skipped, 3);
+    assert_int_equal(result.state.skipped_in_row, 0);
+    assert_string_not_equal(result.hash, whole.hex);
+    struct tr_hash before, after, next;
+    assert_int_equal(tr_hash_path(tr_scratch("skip/step-00000003"), &before, &err), TR_OK);
+    assert_int_equal(tr_hash_path(tr_scratch("skip/step-00000005"), &after, &err), TR_OK);
+    assert_int_equal(tr_hash_path(tr_scratch("skip/step-00000006"), &next, &err), TR_OK);
+    assert_string_equal(before.hex, after.hex);
+    assert_string_not_equal(next.hex, after.hex);
+    assert_int_equal(count_of(tr_scratch("skip/metrics.jsonl"), "\"skipped_now\":true"), 3);
+    assert_int_equal(count_of(tr_scratch("skip/metrics.jsonl"), "\"loss\":null"), 3);
+    assert_int_equal(count_of(tr_scratch("skip/events.jsonl"), "\"skip\""), 3);
+}
+
+static void too_many_of_them_in_a_row_end_the_run_with_a_sentence(void **unused)
+{
+    (void)unused;
+    struct tr_run_config config = tr_tiny_config("worse", "checkpoint.every=2", "train.max_skipped=3", NULL);
+    struct tr_train_options options = tr_tiny_options();
+    char bad[] = "acdfgh";
+    options.fault = bad_steps;
+    options.fault_context = bad;
+    assert_int_equal(train_with(&config, &options), TR_FAILED);
+    tr_assert_says(err.text, "was not finite in 3 steps in a row, the last of them step 8");
+    tr_assert_says(err.text, "the last checkpoint is of step 6");
+    assert_int_equal(train_with(&config, &options), TR_FAILED); /* the count goes on where it was: deterministic */
+    tr_assert_says(err.text, "in 3 steps in a row, the last of them step 8");
+}
+
+static void a_full_disk_at_any_moment_ends_with_a_sentence_and_loses_nothing(void **unused)
+{
+    (void)unused;
+    int failures = 0;
+    for (int at = 1; at < 400; at += 13) {
+        struct tr_run_config config = tr_tiny_config("full", "checkpoint.every=4", NULL);
+        struct tr_train_options options = tr_tiny_options();
+        fault = FAULT_FULL;
+        fault_at = at;
+        calls_seen = 0;
+        enum tr_status status = train_with(&config, &options);
+        fault = FAULT_NONE;
+        if (status == TR_OK)
+            break;
+        failures++;
+        assert_int_equal(status, TR_FAILED);
+        tr_assert_says(err.text, "No space left on device");
+        if (train_with(&config, &options) != TR_OK)
+            fail_msg("%s", err.text);
+        assert_string_equal(result.hash, whole.hex);
+        metrics_must_be_whole(tr_scratch("full/metrics.jsonl"), TR_TINY_STEPS);
+        assert_int_equal(tr_folder_remove(tr_scratch("full"), &err), TR_OK);
+    }
+    assert_true(failures > 3);
+}
+
+static void a_second_trainer_on_one_folder_is_refused(void **unused)
+{
+    (void)unused;
+    struct tr_lock lock;
+    assert_int_equal(tr_lock_take(&lock, tr_scratch("whole/lock"), &err), TR_OK);
+    struct tr_run_config config = tr_tiny_config("whole", NULL);
+    struct tr_train_options options = tr_tiny_options();
+    assert_int_equal(train_with(&config, &options), TR_BAD_INPUT);
+    tr_assert_says(err.text, "another trainer works in ");
+    tr_lock_drop(&lock);
+    assert_int_equal(train_with(&config, &options), TR_OK);
+}
+
+static void what_does_not_fit_is_refused_before_anything_is_written(void **unused)
+{
+    (void)unused;
+    struct tr_run_config config = tr_tiny_config("big", "train.batch=64", "train.micro_batch=64", NULL);
+    struct tr_train_options options = tr_tiny_options();
+    options.memory_bytes = 1 << 20;
+    assert_int_equal(train_with(&config, &options), TR_BAD_INPUT);
+    tr_assert_says(err.text, "training depth-1 needs ");
+    tr_assert_says(err.text, "of memory, there are 1 MiB; even with train.micro_batch 1");
+    assert_false(tr_file_exists(tr_scratch("big")));
+    options.memory_bytes = 0;
+    options.dry_run = true;
+    assert_int_equal(train_with(&config, &options), TR_OK);
+    int64_t fits = result.memory_planned_bytes + (64 << 20) + 6000;
+    options.memory_bytes = fits - 1000;
+    assert_int_equal(train_with(&config, &options), TR_BAD_INPUT);
+    tr_assert_says(err.text, "with train.micro_batch 1 and train.recompute full it would need ");
+    tr_assert_says(err.text, "and give the same bits");
+    config.micro_batch = TR_AUTO; /* left to us: a smaller one is taken */
+    if (train_with(&config, &options) != TR_OK)
+        fail_msg("%s", err.text);
+    assert_true(result.state.config.micro_batch < 64 && result.state.config.micro_batch > 0);
+    assert_false(tr_file_exists(tr_scratch("big"))); /* a dry run writes nothing */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_run_learns_and_leaves_its_files),
+        cmocka_unit_test(the_saved_config_makes_the_same_run),
+        cmocka_unit_test(evaluations_samples_and_saves_change_no_bit),
+        cmocka_unit_test(another_seed_gives_another_hash),
+        cmocka_unit_test(a_run_that_is_stopped_after_any_step_goes_on_to_the_same_hash),
+        cmocka_unit_test(a_run_that_is_stopped_again_and_again_arrives),
+        cmocka_unit_test(a_stop_before_the_first_step_saves_nothing),
+        cmocka_unit_test(a_damaged_checkpoint_is_passed_over_and_named),
+        cmocka_unit_test(nothing_good_left_is_refused_not_started_over),
+        cmocka_unit_test(resume_never_overwrites_nothing),
+        cmocka_unit_test(resume_from_a_path_goes_on_in_another_folder),
+        cmocka_unit_test(what_would_be_another_run_is_refused),
+        cmocka_unit_test(what_changes_the_course_is_taken_and_noted),
+        cmocka_unit_test(steps_that_are_not_finite_are_left_out_and_counted),
+        cmocka_unit_test(too_many_of_them_in_a_row_end_the_run_with_a_sentence),
+        cmocka_unit_test(a_full_disk_at_any_moment_ends_with_a_sentence_and_loses_nothing),
+        cmocka_unit_test(a_second_trainer_on_one_folder_is_refused),
+        cmocka_unit_test(what_does_not_fit_is_refused_before_anything_is_written),
+    };
+    return cmocka_run_group_tests_name("lab/train", tests, setup, teardown);
+}

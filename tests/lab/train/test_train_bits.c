@@ -1,0 +1,135 @@
+/* One run, one hash: whatever executes it. The runs below differ in all that must not matter. */
+#include "lab/train/train.h"
+#include "lib/scratch.h"
+#include "lib/tiny_run.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* A fresh run of the tiny config of 4 steps with these changes. */
+static struct tr_tiny_hash hash_of(const char *a, const char *b, const char *c, const char *d)
+{
+    struct tr_err err;
+    struct tr_run_config config =
+        tr_tiny_config("bits", "train.steps=4", "model.depth=2", "data.seq_len=24", a, b ? b : "run.log_every=1",
+                       c ? c : "run.log_every=1", d ? d : "run.log_every=1", NULL);
+    struct tr_tiny_hash hash = tr_tiny_train(&config);
+    assert_int_equal(tr_folder_remove(config.out, &err), TR_OK);
+    return hash;
+}
+
+static void threads_change_no_bit(void **state)
+{
+    (void)state;
+    struct tr_tiny_hash one = hash_of("run.threads=1", NULL, NULL, NULL);
+    assert_string_equal(hash_of("run.threads=2", NULL, NULL, NULL).hex, one.hex);
+    assert_string_equal(hash_of("run.threads=4", NULL, NULL, NULL).hex, one.hex);
+    assert_string_equal(hash_of("run.threads=7", NULL, NULL, NULL).hex, one.hex);
+}
+
+static void the_instruction_set_changes_no_bit(void **state)
+{
+    (void)state;
+    assert_int_equal(setenv("TRINE_ISA", "ref", 1), 0);
+    struct tr_tiny_hash ref = hash_of("run.threads=2", NULL, NULL, NULL);
+    int others = 0;
+    for (enum tr_isa isa = TR_ISA_REF + 1; isa < TR_ISA_COUNT; isa++) {
+        if (!tr_isa_runs(isa)) {
+            print_message("%s does not run here\n", tr_isa_name(isa));
+            continue;
+        }
+        assert_int_equal(setenv("TRINE_ISA", tr_isa_name(isa), 1), 0);
+        assert_string_equal(hash_of("run.threads=2", NULL, NULL, NULL).hex, ref.hex);
+        others++;
+    }
+    unsetenv("TRINE_ISA");
+    if (others == 0)
+        skip();
+}
+
+static void an_instruction_set_that_is_unknown_is_refused(void **state)
+{
+    (void)state;
+    static struct tr_train_result result;
+    struct tr_err err = {{0}};
+    struct tr_run_config config = tr_tiny_config("bits", NULL);
+    struct tr_train_options options = tr_tiny_options();
+    assert_int_equal(setenv("TRINE_ISA", "avx1024", 1), 0);
+    assert_int_equal(tr_train(&config, &options, &result, &err), TR_BAD_INPUT);
+    unsetenv("TRINE_ISA");
+    tr_assert_says(err.text, "avx1024");
+    assert_false(tr_file_exists(config.out));
+}
+
+static void recompute_changes_no_bit(void **state)
+{
+    (void)state;
+    struct tr_tiny_hash none = hash_of("train.recompute=none", NULL, NULL, NULL);
+    assert_string_equal(hash_of("train.recompute=full", NULL, NULL, NULL).hex, none.hex);
+    assert_string_equal(hash_of("train.recompute=full", "train.micro_batch=1", NULL, NULL).hex, none.hex);
+}
+
+static void gradient_accumulation_equals_the_big_batch(void **state)
+{
+    (void)state;
+    struct tr_tiny_hash big = hash_of("train.micro_batch=8", NULL, NULL, NULL);
+    assert_string_equal(hash_of("train.micro_batch=4", NULL, NULL, NULL).hex, big.hex);
+    assert_string_equal(hash_of("train.micro_batch=2", NULL, NULL, NULL).hex, big.hex);
+    assert_string_equal(hash_of("train.micro_batch=1", NULL, NULL, NULL).hex, big.hex);
+}
+
+/* For fixed logical widths, any grouping of the work. */
+static void grouping_changes_no_bit_at_any_width(void **state)
+{
+    (void)state;
+    static const char *const widths[][3] = {
+        {"layout.lanes=2", "layout.vocab=1", "layout.tensor=1"},
+        {"layout.lanes=4", "layout.vocab=3", "layout.tensor=1"},
+        {"layout.lanes=1", "layout.vocab=2", "layout.tensor=2"},
+        {"layout.lanes=8", "layout.vocab=5", "layout.tensor=2"},
+    };
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        const char *const *w = widths[i];
+        struct tr_tiny_hash one = hash_of("train.micro_batch=1", w[0], w[1], w[2]);
+        if (i < 3)
+            assert_string_equal(hash_of("train.micro_batch=2", w[0], w[1], w[2]).hex, one.hex);
+        assert_string_equal(hash_of("train.micro_batch=auto", w[0], w[1], w[2]).hex, one.hex);
+    }
+}
+
+static void context_parts_change_no_bit_in_any_grouping(void **state)
+{
+    (void)state;
+    struct tr_err err;
+    struct tr_tiny_hash hash[3];
+    static const char *const groups[] = {"train.micro_batch=1", "train.micro_batch=2", "train.micro_batch=4"};
+    for (int i = 0; i < 3; i++) {
+        struct tr_run_config config =
+            tr_tiny_config("context", "data.seq_len=192", "layout.context=3", "layout.lanes=2", "train.steps=2",
+                           i == 1 ? "train.recompute=full" : "train.recompute=none", groups[i], NULL);
+        hash[i] = tr_tiny_train(&config);
+        assert_int_equal(tr_folder_remove(config.out, &err), TR_OK);
+        assert_string_equal(hash[i].hex, hash[0].hex);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(threads_change_no_bit),
+        cmocka_unit_test(the_instruction_set_changes_no_bit),
+        cmocka_unit_test(an_instruction_set_that_is_unknown_is_refused),
+        cmocka_unit_test(recompute_changes_no_bit),
+        cmocka_unit_test(gradient_accumulation_equals_the_big_batch),
+        cmocka_unit_test(grouping_changes_no_bit_at_any_width),
+        cmocka_unit_test(context_parts_change_no_bit_in_any_grouping),
+    };
+    return cmocka_run_group_tests_name("lab/train/bits", tests, tr_scratch_setup, tr_scratch_teardown);
+}
