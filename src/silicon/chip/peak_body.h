@@ -1,5 +1,8 @@
 /* The loop of peak.h, for every vector length. Enough chains to hide the latency of a multiply-add (4 cycles, 2 a
  * cycle), few enough for the registers. */
+#ifndef TR_SILICON_CHIP_PEAK_BODY_H
+#define TR_SILICON_CHIP_PEAK_BODY_H
+
 #include "silicon/chip/peak.h"
 #include "silicon/kernel/simd.h"
 
@@ -21,3 +24,5 @@ double TR_SIMD_NAME(tr_chip_burn)(long count, float x, float *sink)
     *sink = v_lane0(acc[0]);
     return 2.0 * CHAINS * TR_VLEN * (double)count;
 }
+
+#endif

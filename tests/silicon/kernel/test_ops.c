@@ -5,6 +5,7 @@
  *     silicon_ops support    only says which kernels there are and which instruction sets run here
  */
 #include "lib/opcase.h"
+#include "lib/wide.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -221,6 +222,7 @@ static int kernel_sets(struct named_set sets[SETS_MAX])
     for (int isa = 0; isa < TR_ISA_COUNT; isa++)
         sets[count++] = (struct named_set){tr_isa_name((enum tr_isa)isa), tr_kernel_set((enum tr_isa)isa),
                                            tr_isa_runs((enum tr_isa)isa)};
+    sets[count++] = (struct named_set){"wide", tr_wide_kernel_set(), tr_wide_runs()};
     return count;
 }
 

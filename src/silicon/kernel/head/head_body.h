@@ -1,5 +1,8 @@
 /* The head, written once for every vector length: three products of the engine and one pass over rows, for each tile of
  * rows. A tile is some whole blocks of tokens (reduce.h) that lie behind one another, TR_TOKEN_BLOCK rows at most. */
+#ifndef TR_SILICON_KERNEL_HEAD_BODY_H
+#define TR_SILICON_KERNEL_HEAD_BODY_H
+
 #include "base/fmath.h"
 #include "base/num.h"
 #include "silicon/kernel/head/head.h"
@@ -249,3 +252,5 @@ void TR_SIMD_NAME(tr_head)(const struct tr_call *call)
         }
     }
 }
+
+#endif

@@ -66,11 +66,9 @@ int64_t tr_gemm_token_blocks(struct tr_gemm_run *run, const struct tr_op *op, in
 /* Workspace of the engine for products of at most these sizes (n summed over segments). */
 int64_t tr_gemm_workspace_avx2(int64_t m, int64_t n, int levels, int threads);
 int64_t tr_gemm_workspace_avx512(int64_t m, int64_t n, int levels, int threads);
-int64_t tr_gemm_workspace_wide(int64_t m, int64_t n, int levels, int threads);
 
 void tr_gemm_avx2(const struct tr_gemm *gemm, void *workspace, struct tr_count *count, int threads);
 void tr_gemm_avx512(const struct tr_gemm *gemm, void *workspace, struct tr_count *count, int threads);
-void tr_gemm_wide(const struct tr_gemm *gemm, void *workspace, struct tr_count *count, int threads);
 
 /* Sizes in a workspace are multiples of this, so that every buffer begins on a cache line. */
 static inline int64_t tr_gemm_round_bytes(int64_t bytes) { return (bytes + 63) / 64 * 64; }

@@ -1,4 +1,7 @@
 /* The engine of gemm.h, written once for every vector length: included by x_avx2.c, x_avx512.c. */
+#ifndef TR_SILICON_KERNEL_LINEAR_GEMM_BODY_H
+#define TR_SILICON_KERNEL_LINEAR_GEMM_BODY_H
+
 #include "silicon/kernel/linear/gemm.h"
 #include "silicon/kernel/simd.h"
 
@@ -9,7 +12,7 @@
 #include "silicon/kernel/linear/gemm_tile.h"
 
 enum {
-    KC = 256,                    /* k of a packed panel; a block of tokens is never cut */
+    KC = 384,                    /* k of a packed panel; a block of tokens is never cut */
     MC_PANELS = 96 / MR + 1,     /* the block of A that a thread packs, about 100 KiB */
     NC = 1024,                   /* columns of B packed at a time, by all threads together: 2 buffers of 1 MiB */
     FEW_ROWS = 4 * MR,           /* up to here B is used so little that its panel had better stay in the first caches */
@@ -514,3 +517,5 @@ void TR_SIMD_NAME(tr_gemm)(const struct tr_gemm *g, void *workspace, struct tr_c
                      w.write_elements * (int64_t)sizeof(float));
     }
 }
+
+#endif

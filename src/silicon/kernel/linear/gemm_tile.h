@@ -1,4 +1,6 @@
 /* One tile of C in registers: up to MR x NR, over one packed panel of A and one of B. Included by gemm_body.h only. */
+#ifndef TR_SILICON_KERNEL_LINEAR_GEMM_TILE_H
+#define TR_SILICON_KERNEL_LINEAR_GEMM_TILE_H
 
 #if TR_VLEN == 8
 enum { MR = 6 }; /* 12 of 16 registers hold sums */
@@ -123,3 +125,5 @@ static inline void tile_run(const struct tile *t, int64_t rows)
     else
         tile_edge(t, rows);
 }
+
+#endif

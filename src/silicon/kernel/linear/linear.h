@@ -30,10 +30,4 @@ void tr_linear_avx512(const struct tr_call *call);
 void tr_linear_dx_avx512(const struct tr_call *call);
 void tr_linear_dw_avx512(const struct tr_call *call);
 
-/* The body of 16 lanes out of AVX2 registers: built by the tests only (simd.h). */
-int64_t tr_linear_workspace_wide(const struct tr_op *op, int threads);
-void tr_linear_wide(const struct tr_call *call);
-void tr_linear_dx_wide(const struct tr_call *call);
-void tr_linear_dw_wide(const struct tr_call *call);
-
 #endif

@@ -1,4 +1,7 @@
 /* The linear layers as products of the engine, written once for every vector length. */
+#ifndef TR_SILICON_KERNEL_LINEAR_LINEAR_BODY_H
+#define TR_SILICON_KERNEL_LINEAR_LINEAR_BODY_H
+
 #include "silicon/kernel/linear/gemm_body.h"
 #include "silicon/kernel/linear/linear.h"
 
@@ -190,3 +193,5 @@ void TR_SIMD_NAME(tr_linear_dw)(const struct tr_call *call)
     for (int i = 0; i < op->segments; i++)
         run_bias_grad(call, i);
 }
+
+#endif
