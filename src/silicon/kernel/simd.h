@@ -17,12 +17,15 @@
  *     v_add v_sub v_mul v_div (a, b)   v_sqrt(a)   v_fma(a, b, c) = a * b + c   v_neg(a)
  *     v_max(a, b) = a > b ? a : b                             (of NaN or of two zeros: b)
  *     v_lt v_gt (a, b), v_nan(a), v_first(n)                  -> tr_m; v_first: the lanes below n
- *     v_select(m, a, b) = m ? a : b
+ *     v_select(m, a, b) = m ? a : b      v_clear(m, a) = m ? +0 : a
  *     v_scale2(a, n)                                          a * 2^n by adding n (a whole number) to the exponent bits
  *     v_lane0(a)                                              lane 0 as float
  *     v_iota()                                                0, 1, 2 ...
  * Made of those, with the bits of their scalar twins in silicon/op:
- *     v_exp v_sigmoid v_gelu v_gelu_slope v_silu v_silu_slope (fn.h)
+ *     v_exps v_sigmoids v_gelus v_gelu_slopes (x, count)      in place on x[count]; count <= V_TOGETHER is a constant, and
+ *                          side by side they are up to three times as fast as one by one
+ *     v_exps_bounded(x, count)   v_exps where no x is above TR_EXP_HIGH
+ *     v_exp(x)   v_silu_of v_silu_slope_of (x, s)             s = sigmoid(x)
  *     v_fold16(p)          FOLD16 of p[TR_VFOLD], that is of 16 partial sums (reduce.h)
  *     v_row_max(v)         the largest lane
  *     v_transpose8(...), v_transpose8_rows(...)    an 8 x 8 block of floats
@@ -45,47 +48,82 @@
 
 #define TR_VFOLD (TR_FOLD / TR_VLEN)
 
+enum { V_TOGETHER = 4 }; /* most vectors that a word of several takes */
+
+/* x[i] = exp(x[i]) for `count` vectors, step by step side by side: one alone is a chain of a dozen dependent steps that
+ * the processor does not overlap well with the next one's. NaN comes through all of it. `bounded`: no x is above
+ * TR_EXP_HIGH. */
+__attribute__((always_inline)) static inline void v_exps_of(tr_v *x, const int count, const bool bounded)
+{
+    tr_v n[V_TOGETHER], r[V_TOGETHER], p[V_TOGETHER];
+    for (int i = 0; i < count; i++)
+        n[i] = v_fma(x[i], v_set1(TR_EXP_LOG2E), v_set1(TR_EXP_ROUND));
+    for (int i = 0; i < count; i++)
+        n[i] = v_sub(n[i], v_set1(TR_EXP_ROUND));
+    for (int i = 0; i < count; i++)
+        r[i] = v_fma(n[i], v_set1(-TR_EXP_LN2_HI), x[i]);
+    for (int i = 0; i < count; i++)
+        r[i] = v_fma(n[i], v_set1(-TR_EXP_LN2_LO), r[i]);
+    for (int i = 0; i < count; i++)
+        p[i] = v_fma(r[i], v_set1(TR_EXP_C6), v_set1(TR_EXP_C5));
+    for (int i = 0; i < count; i++)
+        p[i] = v_fma(p[i], r[i], v_set1(TR_EXP_C4));
+    for (int i = 0; i < count; i++)
+        p[i] = v_fma(p[i], r[i], v_set1(TR_EXP_C3));
+    for (int i = 0; i < count; i++)
+        p[i] = v_fma(p[i], r[i], v_set1(TR_EXP_C2));
+    for (int i = 0; i < count; i++)
+        p[i] = v_add(v_fma(p[i], v_mul(r[i], r[i]), r[i]), v_set1(1.0f));
+    for (int i = 0; i < count; i++)
+        p[i] = v_clear(v_lt(x[i], v_set1(TR_EXP_LOW)), v_scale2(p[i], n[i]));
+    for (int i = 0; i < count; i++)
+        x[i] = bounded ? p[i] : v_select(v_gt(x[i], v_set1(TR_EXP_HIGH)), v_set1(INFINITY), p[i]);
+}
+
+static inline void v_exps(tr_v *x, const int count) { v_exps_of(x, count, false); }
+static inline void v_exps_bounded(tr_v *x, const int count) { v_exps_of(x, count, true); }
+
 static inline tr_v v_exp(tr_v x)
 {
-    const tr_v round = v_set1(TR_EXP_ROUND);
-    tr_v n = v_sub(v_fma(x, v_set1(TR_EXP_LOG2E), round), round);
-    tr_v r = v_fma(n, v_set1(-TR_EXP_LN2_LO), v_fma(n, v_set1(-TR_EXP_LN2_HI), x));
-    tr_v p = v_fma(r, v_set1(TR_EXP_C6), v_set1(TR_EXP_C5));
-    p = v_fma(p, r, v_set1(TR_EXP_C4));
-    p = v_fma(p, r, v_set1(TR_EXP_C3));
-    p = v_fma(p, r, v_set1(TR_EXP_C2));
-    p = v_add(v_fma(p, v_mul(r, r), r), v_set1(1.0f));
-    p = v_scale2(p, n);
-    p = v_select(v_lt(x, v_set1(TR_EXP_LOW)), v_zero(), p);
-    p = v_select(v_gt(x, v_set1(TR_EXP_HIGH)), v_set1(INFINITY), p);
-    return v_select(v_nan(x), x, p);
+    v_exps(&x, 1);
+    return x;
 }
 
-static inline tr_v v_sigmoid(tr_v x)
+static inline void v_sigmoids(tr_v *x, const int count)
 {
-    const tr_v one = v_set1(1.0f);
-    return v_div(one, v_add(one, v_exp(v_neg(x))));
+    for (int i = 0; i < count; i++)
+        x[i] = v_neg(x[i]);
+    v_exps(x, count);
+    for (int i = 0; i < count; i++)
+        x[i] = v_div(v_set1(1.0f), v_add(v_set1(1.0f), x[i]));
 }
 
-static inline tr_v v_gelu(tr_v x)
+static inline void v_gelus(tr_v *x, const int count)
 {
-    tr_v z = v_mul(x, v_fma(v_mul(x, x), v_set1(TR_GELU_C3), v_set1(TR_GELU_C1)));
-    return v_mul(x, v_sigmoid(z));
+    tr_v s[V_TOGETHER];
+    for (int i = 0; i < count; i++)
+        s[i] = v_mul(x[i], v_fma(v_mul(x[i], x[i]), v_set1(TR_GELU_C3), v_set1(TR_GELU_C1)));
+    v_sigmoids(s, count);
+    for (int i = 0; i < count; i++)
+        x[i] = v_mul(x[i], s[i]);
 }
 
-static inline tr_v v_gelu_slope(tr_v x)
+static inline void v_gelu_slopes(tr_v *x, const int count)
 {
-    tr_v square = v_mul(x, x);
-    tr_v s = v_sigmoid(v_mul(x, v_fma(square, v_set1(TR_GELU_C3), v_set1(TR_GELU_C1))));
-    tr_v dz = v_fma(square, v_set1(3.0f * TR_GELU_C3), v_set1(TR_GELU_C1));
-    return v_fma(v_mul(x, v_mul(s, v_sub(v_set1(1.0f), s))), dz, s);
+    tr_v s[V_TOGETHER];
+    for (int i = 0; i < count; i++)
+        s[i] = v_mul(x[i], v_fma(v_mul(x[i], x[i]), v_set1(TR_GELU_C3), v_set1(TR_GELU_C1)));
+    v_sigmoids(s, count);
+    for (int i = 0; i < count; i++) {
+        tr_v dz = v_fma(v_mul(x[i], x[i]), v_set1(3.0f * TR_GELU_C3), v_set1(TR_GELU_C1));
+        x[i] = v_fma(v_mul(x[i], v_mul(s[i], v_sub(v_set1(1.0f), s[i]))), dz, s[i]);
+    }
 }
 
-static inline tr_v v_silu(tr_v x) { return v_mul(x, v_sigmoid(x)); }
-
-static inline tr_v v_silu_slope(tr_v x)
+/* silu(x) from x and s = sigmoid(x), and its slope. */
+static inline tr_v v_silu_of(tr_v x, tr_v s) { return v_mul(x, s); }
+static inline tr_v v_silu_slope_of(tr_v x, tr_v s)
 {
-    tr_v s = v_sigmoid(x);
     return v_mul(s, v_fma(x, v_sub(v_set1(1.0f), s), v_set1(1.0f)));
 }
 

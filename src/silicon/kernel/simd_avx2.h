@@ -38,6 +38,7 @@ static inline tr_m v_gt(tr_v a, tr_v b) { return _mm256_cmp_ps(a, b, _CMP_GT_OQ)
 static inline tr_m v_nan(tr_v a) { return _mm256_cmp_ps(a, a, _CMP_UNORD_Q); }
 static inline tr_m v_first(int64_t n) { return _mm256_castsi256_ps(v_first_bits(n)); }
 static inline tr_v v_select(tr_m m, tr_v a, tr_v b) { return _mm256_blendv_ps(b, a, m); }
+static inline tr_v v_clear(tr_m m, tr_v a) { return _mm256_andnot_ps(m, a); }
 
 static inline tr_v v_scale2(tr_v a, tr_v n)
 {

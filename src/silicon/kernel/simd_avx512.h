@@ -32,6 +32,7 @@ static inline tr_m v_lt(tr_v a, tr_v b) { return _mm512_cmp_ps_mask(a, b, _CMP_L
 static inline tr_m v_gt(tr_v a, tr_v b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
 static inline tr_m v_nan(tr_v a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
 static inline tr_v v_select(tr_m m, tr_v a, tr_v b) { return _mm512_mask_blend_ps(m, b, a); }
+static inline tr_v v_clear(tr_m m, tr_v a) { return _mm512_maskz_mov_ps(_knot_mask16(m), a); }
 
 static inline tr_v v_scale2(tr_v a, tr_v n)
 {

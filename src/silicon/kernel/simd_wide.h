@@ -102,6 +102,11 @@ static inline tr_v v_select(tr_m m, tr_v a, tr_v b)
     return (tr_v){_mm256_blendv_ps(b.low, a.low, m.low), _mm256_blendv_ps(b.high, a.high, m.high)};
 }
 
+static inline tr_v v_clear(tr_m m, tr_v a)
+{
+    return (tr_v){_mm256_andnot_ps(m.low, a.low), _mm256_andnot_ps(m.high, a.high)};
+}
+
 static inline __m256 v_scale2_half(__m256 a, __m256 n)
 {
     __m256i exponent = _mm256_slli_epi32(_mm256_cvttps_epi32(n), 23);
