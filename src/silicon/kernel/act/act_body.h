@@ -14,52 +14,78 @@ static int64_t act_elements(const struct tr_op *op)
     return op->seqs * op->seq_len * op->width;
 }
 
+enum { ACT_VECS = V_TOGETHER, ACT_STEP = ACT_VECS * TR_VLEN };
+
+/* ACT_VECS vectors of which n elements are there. */
+static inline void act_load(tr_v *v, const float *p, int64_t n)
+{
+    for (int i = 0; i < ACT_VECS; i++)
+        v[i] = n >= ACT_STEP ? v_load(p + i * TR_VLEN)
+                             : v_loadn(p + i * TR_VLEN, tr_min_i64(TR_VLEN, tr_max_i64(0, n - i * TR_VLEN)));
+}
+
+static inline void act_store(float *p, const tr_v *v, int64_t n)
+{
+    for (int i = 0; i < ACT_VECS; i++) {
+        if (n >= ACT_STEP)
+            v_store(p + i * TR_VLEN, v[i]);
+        else
+            v_storen(p + i * TR_VLEN, v[i], tr_min_i64(TR_VLEN, tr_max_i64(0, n - i * TR_VLEN)));
+    }
+}
+
 static void gelu_piece(const float *x, float *y, int64_t n)
 {
-    int64_t i = 0;
-    for (; i + TR_VLEN <= n; i += TR_VLEN)
-        v_store(y + i, v_gelu(v_load(x + i)));
-    if (i < n)
-        v_storen(y + i, v_gelu(v_loadn(x + i, n - i)), n - i);
+    for (int64_t at = 0; at < n; at += ACT_STEP) {
+        tr_v v[ACT_VECS];
+        act_load(v, x + at, n - at);
+        v_gelus(v, ACT_VECS);
+        act_store(y + at, v, n - at);
+    }
 }
 
 static void gelu_bwd_piece(const float *x, const float *dy, float *dx, int64_t n)
 {
-    int64_t i = 0;
-    for (; i + TR_VLEN <= n; i += TR_VLEN)
-        v_store(dx + i, v_mul(v_load(dy + i), v_gelu_slope(v_load(x + i))));
-    if (i < n)
-        v_storen(dx + i, v_mul(v_loadn(dy + i, n - i), v_gelu_slope(v_loadn(x + i, n - i))), n - i);
+    for (int64_t at = 0; at < n; at += ACT_STEP) {
+        tr_v v[ACT_VECS], grad[ACT_VECS];
+        act_load(v, x + at, n - at);
+        v_gelu_slopes(v, ACT_VECS);
+        act_load(grad, dy + at, n - at);
+        for (int i = 0; i < ACT_VECS; i++)
+            v[i] = v_mul(grad[i], v[i]);
+        act_store(dx + at, v, n - at);
+    }
 }
 
 static void swiglu_piece(const float *gate, const float *up, float *y, int64_t n)
 {
-    int64_t i = 0;
-    for (; i + TR_VLEN <= n; i += TR_VLEN)
-        v_store(y + i, v_mul(v_silu(v_load(gate + i)), v_load(up + i)));
-    if (i < n)
-        v_storen(y + i, v_mul(v_silu(v_loadn(gate + i, n - i)), v_loadn(up + i, n - i)), n - i);
-}
-
-static inline void swiglu_bwd_vector(tr_v gate, tr_v up, tr_v dy, tr_v *dgate, tr_v *dup)
-{
-    *dgate = v_mul(v_mul(dy, up), v_silu_slope(gate));
-    *dup = v_mul(dy, v_silu(gate));
+    for (int64_t at = 0; at < n; at += ACT_STEP) {
+        tr_v g[ACT_VECS], s[ACT_VECS], u[ACT_VECS];
+        act_load(s, gate + at, n - at);
+        v_sigmoids(s, ACT_VECS);
+        act_load(g, gate + at, n - at);
+        act_load(u, up + at, n - at);
+        for (int i = 0; i < ACT_VECS; i++)
+            u[i] = v_mul(v_silu_of(g[i], s[i]), u[i]);
+        act_store(y + at, u, n - at);
+    }
 }
 
 static void swiglu_bwd_piece(const float *gate, const float *up, const float *dy, float *dgate, float *dup, int64_t n)
 {
-    int64_t i = 0;
-    tr_v a, b;
-    for (; i + TR_VLEN <= n; i += TR_VLEN) {
-        swiglu_bwd_vector(v_load(gate + i), v_load(up + i), v_load(dy + i), &a, &b);
-        v_store(dgate + i, a);
-        v_store(dup + i, b);
-    }
-    if (i < n) {
-        swiglu_bwd_vector(v_loadn(gate + i, n - i), v_loadn(up + i, n - i), v_loadn(dy + i, n - i), &a, &b);
-        v_storen(dgate + i, a, n - i);
-        v_storen(dup + i, b, n - i);
+    for (int64_t at = 0; at < n; at += ACT_STEP) {
+        tr_v g[ACT_VECS], s[ACT_VECS], u[ACT_VECS], grad[ACT_VECS];
+        act_load(s, gate + at, n - at);
+        v_sigmoids(s, ACT_VECS);
+        act_load(g, gate + at, n - at);
+        act_load(u, up + at, n - at);
+        act_load(grad, dy + at, n - at);
+        for (int i = 0; i < ACT_VECS; i++) {
+            u[i] = v_mul(v_mul(grad[i], u[i]), v_silu_slope_of(g[i], s[i]));
+            grad[i] = v_mul(grad[i], v_silu_of(g[i], s[i]));
+        }
+        act_store(dgate + at, u, n - at);
+        act_store(dup + at, grad, n - at);
     }
 }
 
