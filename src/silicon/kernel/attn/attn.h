@@ -11,6 +11,9 @@
  * Pair chains (bf16) along keys and queries: pairs are (even, odd) absolute positions; a member that causality or the
  * end leaves out counts as zero times zero.
  *
+ * Accuracy of fp32, head_dim 64, normal random operands, against double, as a share of the largest element: o 2.4e-7,
+ * dq 3.6e-7, dk 1.8e-6, dv 8.4e-7 up to 1024 tokens (chains over queries grow the error of dk and dv with the length).
+ *
  * Workspace of the reference: a few rows of o a thread; backward: the probabilities and score gradients of one group of
  * heads, 2 * H / G * seq_len^2 floats.
  *

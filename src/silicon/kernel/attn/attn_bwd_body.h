@@ -114,12 +114,17 @@ static void bwd_prepare(const struct bwd_shape *b, const struct bwd_scratch *s, 
 static void bwd_row(const struct bwd_shape *b, float *p, float *ds, int64_t width, float m, float inverse, float delta)
 {
     const tr_v scale = v_set1(b->scale), max = v_set1(m), factor = v_set1(inverse), offset = v_set1(delta);
-    for (int64_t j = 0; j < width; j += TR_VLEN) {
-        tr_v score = v_mul(v_load(p + j), scale);
-        tr_v probability = v_mul(v_exp(v_sub(score, max)), factor);
-        tr_v change = v_mul(v_mul(probability, v_sub(v_load(ds + j), offset)), scale);
-        v_store(p + j, probability);
-        v_store(ds + j, change);
+    for (int64_t j = 0; j < width; j += TR_ATTN_TOGETHER * TR_VLEN) {
+        tr_v e[TR_ATTN_TOGETHER];
+        for (int i = 0; i < TR_ATTN_TOGETHER; i++)
+            e[i] = v_sub(v_mul(v_load(p + j + i * TR_VLEN), scale), max);
+        v_exps(e, TR_ATTN_TOGETHER);
+        for (int i = 0; i < TR_ATTN_TOGETHER; i++) {
+            int64_t at = j + i * TR_VLEN;
+            tr_v probability = v_mul(e[i], factor);
+            v_store(p + at, probability);
+            v_store(ds + at, v_mul(v_mul(probability, v_sub(v_load(ds + at), offset)), scale));
+        }
     }
 }
 
@@ -161,20 +166,35 @@ static void bwd_keys(const struct bwd_shape *b, const struct bwd_scratch *s, con
     }
 }
 
+/* What will be packed after this tile: the next rows of up to three tensors, `stride` floats apart. */
+struct bwd_ahead {
+    const float *at[3];
+    int64_t stride, rows;
+};
+
+static void bwd_look_ahead(const struct bwd_shape *b, const struct bwd_ahead *ahead, int64_t first, int64_t rows)
+{
+    rows = tr_min_i64(rows, ahead->rows - first);
+    for (int i = 0; i < 3; i++)
+        if (ahead->at[i] != NULL)
+            prefetch_rows(ahead->at[i] + first * ahead->stride, ahead->stride, rows, b->d);
+}
+
 /* One tile of queries [first, first + count) of one head, whose row of s->m etc. begins at `row`, against one key block.
  * Returns the pairs that were there. */
 static int64_t bwd_tile(const struct bwd_shape *b, const struct bwd_scratch *s, const struct bwd_block *block,
-                        int64_t first, int64_t count, int64_t row)
+                        int64_t first, int64_t count, int64_t row, const struct bwd_ahead *ahead)
 {
-    int64_t pairs = 0;
+    int64_t pairs = 0, step = tr_ceil_div(ahead->rows, tr_ceil_div(count, TR_ATTN_ROWS));
     for (int64_t i = 0; i < count; i += TR_ATTN_ROWS) {
+        bwd_look_ahead(b, ahead, i / TR_ATTN_ROWS * step, step);
         int rows = (int)tr_min_i64(TR_ATTN_ROWS, count - i);
         int64_t present[TR_ATTN_ROWS];
         for (int r = 0; r < rows; r++) {
             present[r] = tr_min_i64(block->count, first + i + r - block->first + 1);
             pairs += present[r];
         }
-        int64_t width = tr_round_up(present[rows - 1], TR_ATTN_PANEL);
+        int64_t width = tr_round_up(present[rows - 1], TR_ATTN_SOFTMAX);
         float *p = s->p + i * TR_KEY_BLOCK, *ds = s->ds + i * TR_KEY_BLOCK;
         struct chain chain = {.start = CHAIN_ZERO, .c = p, .c_stride = TR_KEY_BLOCK, .a = s->q + i * b->padded,
                               .a_stride = b->padded, .b = s->kt, .b_stride = TR_KEY_BLOCK, .steps = b->d};
@@ -215,7 +235,21 @@ static int64_t bwd_queries(const struct bwd_shape *b, const struct bwd_scratch *
         int64_t count = tr_min_i64(BWD_QUERIES, queries.last - first);
         pack_rows(s->q, b->padded, task->q + first * b->q_stride + head * b->d, b->q_stride, count, b->d);
         pack_rows(s->grad, b->padded, task->grad + first * b->q_stride + head * b->d, b->q_stride, count, b->d);
-        pairs += bwd_tile(b, s, block, first, count, head * b->seq_len);
+        struct bwd_ahead ahead = {.stride = b->q_stride};
+        int64_t next = first + count, next_row = next * b->q_stride + head * b->d;
+        if (next < queries.last) {
+            ahead.rows = tr_min_i64(BWD_QUERIES, queries.last - next);
+            ahead.at[0] = task->q + next_row;
+            ahead.at[1] = task->grad + next_row;
+            ahead.at[2] = b->dq_direct ? task->dq + next_row : NULL;
+        } else if (head == b->group - 1) { /* the next key block */
+            int64_t key = block->first + TR_KEY_BLOCK;
+            ahead.stride = b->kv_stride;
+            ahead.rows = tr_max_i64(0, tr_min_i64(TR_KEY_BLOCK, b->seq_len - key));
+            ahead.at[0] = task->k + key * b->kv_stride;
+            ahead.at[1] = task->v + key * b->kv_stride;
+        }
+        pairs += bwd_tile(b, s, block, first, count, head * b->seq_len, &ahead);
     }
     return pairs;
 }

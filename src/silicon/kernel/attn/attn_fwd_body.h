@@ -90,51 +90,71 @@ static struct fwd_shape fwd_shape_of(const struct tr_call *call)
     return f;
 }
 
-/* Scores of one row against a block become exponentials: s = s * scale, the new maximum is left in *m, and
- * p = exp(s - m) in place; returns fold16 of p. `present` keys of `width` lanes take part, the others get +0. */
-static float fwd_softmax_row(float *score, int64_t present, int64_t width, float scale, float *m)
+/* The largest s * scale of one row of scores; those of keys that are not present become -inf. */
+static float fwd_row_max(float *score, int64_t present, int64_t width, float scale)
 {
     const tr_v factor = v_set1(scale), lowest = v_set1(-INFINITY);
     tr_v largest = lowest;
-    for (int64_t j = 0; j < width; j += TR_VLEN) {
-        tr_v s = v_mul(v_load(score + j), factor);
-        if (j + TR_VLEN > present)
-            s = v_select(v_first(tr_max_i64(present - j, 0)), s, lowest);
-        largest = v_max(s, largest);
+    int64_t whole = present - present % TR_VLEN;
+    for (int64_t j = 0; j < whole; j += TR_VLEN)
+        largest = v_max(v_mul(v_load(score + j), factor), largest);
+    for (int64_t j = whole; j < width; j += TR_VLEN) {
+        tr_v s = v_select(v_first(tr_max_i64(present - j, 0)), v_load(score + j), lowest);
+        largest = v_max(v_mul(s, factor), largest);
         v_store(score + j, s);
     }
-    float block_max = v_row_max(largest);
-    float max = block_max > *m ? block_max : *m;
-    *m = max;
+    return v_row_max(largest);
+}
+
+/* p = exp(s * scale - max) in place; returns fold16 of p. */
+static float fwd_exp_row(float *score, int64_t width, float scale, float max)
+{
+    const tr_v factor = v_set1(scale), offset = v_set1(max);
     tr_v sum[TR_VFOLD];
     for (int i = 0; i < TR_VFOLD; i++)
         sum[i] = v_zero();
-    const tr_v offset = v_set1(max);
-    for (int64_t j = 0; j < width; j += TR_FOLD) {
-        for (int i = 0; i < TR_VFOLD; i++) {
-            tr_v p = v_exp(v_sub(v_load(score + j + i * TR_VLEN), offset));
-            sum[i] = v_add(sum[i], p);
-            v_store(score + j + i * TR_VLEN, p);
+    for (int64_t j = 0; j < width; j += TR_ATTN_TOGETHER * TR_VLEN) {
+        tr_v p[TR_ATTN_TOGETHER];
+        for (int i = 0; i < TR_ATTN_TOGETHER; i++)
+            p[i] = v_sub(v_mul(v_load(score + j + i * TR_VLEN), factor), offset);
+        v_exps_bounded(p, TR_ATTN_TOGETHER); /* at most 0 */
+        for (int i = 0; i < TR_ATTN_TOGETHER; i++) {
+            sum[i % TR_VFOLD] = v_add(sum[i % TR_VFOLD], p[i]);
+            v_store(score + j + i * TR_VLEN, p[i]);
         }
     }
     return v_fold16(sum);
+}
+
+/* Scores of a tile become exponentials; m and l of its rows take the block in, and factor[r] is what o is to be scaled
+ * with. Rows are lanes where single numbers of a row are computed. */
+static void fwd_softmax(float *score, int rows, const int64_t *present, int64_t width, float scale, bool first_block,
+                        float *m, float *l, float *factor)
+{
+    float max[TR_VLEN] = {0}, sum[TR_VLEN] = {0};
+    for (int r = 0; r < rows; r++)
+        max[r] = fwd_row_max(score + r * TR_KEY_BLOCK, present[r], width, scale);
+    tr_v before = v_loadn(m, rows), after = v_max(v_load(max), before);
+    tr_v change = first_block ? v_zero() : v_exp(v_sub(before, after));
+    v_store(max, after);
+    v_store(factor, change);
+    for (int r = 0; r < rows; r++)
+        sum[r] = fwd_exp_row(score + r * TR_KEY_BLOCK, width, scale, max[r]);
+    v_store(sum, first_block ? v_load(sum) : v_fma(v_loadn(l, rows), change, v_load(sum)));
+    memcpy(m, max, (size_t)rows * sizeof *m);
+    memcpy(l, sum, (size_t)rows * sizeof *l);
 }
 
 /* One tile of rows against one packed key block; present[r] keys of the block come before or at row r's query. */
 static void fwd_tile(const struct fwd_shape *f, const struct fwd_scratch *s, const float *q, float *m, float *l, float *o,
                      int rows, const int64_t *present, bool first_block)
 {
-    int64_t width = tr_round_up(present[rows - 1], TR_FOLD);
+    int64_t width = tr_round_up(present[rows - 1], TR_ATTN_SOFTMAX);
     struct chain scores = {.start = CHAIN_ZERO, .c = s->score, .c_stride = TR_KEY_BLOCK, .a = q, .a_stride = f->padded,
                            .b = s->kt, .b_stride = TR_KEY_BLOCK, .steps = f->d};
     chain_run(&scores, rows, width);
-    float factor[TR_ATTN_ROWS];
-    for (int r = 0; r < rows; r++) {
-        float before = m[r];
-        float sum = fwd_softmax_row(s->score + r * TR_KEY_BLOCK, present[r], width, f->scale, &m[r]);
-        factor[r] = first_block ? 0.0f : tr_expf(before - m[r]);
-        l[r] = first_block ? sum : fmaf(l[r], factor[r], sum);
-    }
+    float factor[TR_VLEN];
+    fwd_softmax(s->score, rows, present, width, f->scale, first_block, m, l, factor);
     struct chain values = {.start = first_block ? CHAIN_ZERO : CHAIN_SCALE, .scale = factor, .c = o,
                            .c_stride = f->padded, .a = s->score, .a_stride = TR_KEY_BLOCK, .b = s->v,
                            .b_stride = f->padded, .steps = present[0]};
@@ -156,12 +176,23 @@ static int64_t fwd_part(const struct fwd_shape *f, const struct fwd_scratch *s, 
         pack_transposed(s->kt, k + key * kv_stride, kv_stride, count, f->d);
         pack_rows(s->v, f->padded, v + key * kv_stride, kv_stride, count, f->d);
         int64_t from = tr_max_i64(0, key - first_query) * f->group;
+        int64_t query = first_query + from / f->group, head = 0; /* of the next row */
+        int64_t next = key + TR_KEY_BLOCK, next_last = tr_min_i64(keys.last, next + TR_KEY_BLOCK);
+        int64_t step = tr_ceil_div(TR_KEY_BLOCK, tr_ceil_div(rows - from, TR_ATTN_ROWS));
         for (int64_t r = from; r < rows; r += TR_ATTN_ROWS) {
             int tile = (int)tr_min_i64(TR_ATTN_ROWS, rows - r);
             int64_t present[TR_ATTN_ROWS];
             for (int i = 0; i < tile; i++) {
-                present[i] = tr_min_i64(count, first_query + (r + i) / f->group - key + 1);
+                present[i] = tr_min_i64(count, query - key + 1);
                 pairs += present[i];
+                head = head + 1 < f->group ? head + 1 : 0;
+                query += head == 0;
+            }
+            if (next < next_last) {
+                int64_t some = tr_min_i64(step, next_last - next);
+                prefetch_rows(k + next * kv_stride, kv_stride, some, f->d);
+                prefetch_rows(v + next * kv_stride, kv_stride, some, f->d);
+                next += some;
             }
             fwd_tile(f, s, s->q + r * f->padded, m + r, l + r, o + r * f->padded, tile, present, key == keys.first);
         }

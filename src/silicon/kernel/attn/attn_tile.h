@@ -30,6 +30,8 @@ enum {
     TR_ATTN_PANEL = 16, /* packed widths are multiples of this */
     TR_ATTN_ROWS = 6,   /* rows of a register tile */
     TR_ATTN_VECS = TR_VLEN == 8 ? 2 : 4, /* vectors of a register tile: 12 of 16, 24 of 32 registers accumulate */
+    TR_ATTN_SOFTMAX = 32, /* scores of a row that exp takes together; a multiple of TR_FOLD that divides a key block */
+    TR_ATTN_TOGETHER = TR_ATTN_SOFTMAX / TR_VLEN,
     TR_ATTN_STACK_MAX = 2 * TR_TREE_DEPTH_MAX
 };
 
@@ -55,7 +57,8 @@ __attribute__((always_inline)) static inline void chain_tile(const struct chain 
     tr_v acc[TR_ATTN_ROWS][8];
     float *c = chain->c + x;
     const float *a = chain->a, *b = chain->b + x;
-    const int64_t a_stride = chain->a_stride, b_stride = chain->b_stride, steps = chain->steps;
+    const int64_t a_stride = chain->a_stride, b_stride = chain->b_stride, c_stride = chain->c_stride;
+    const int64_t steps = chain->steps;
     if (chain->start == CHAIN_ZERO) {
         for (int r = 0; r < rows; r++)
             for (int i = 0; i < vecs; i++)
@@ -63,13 +66,14 @@ __attribute__((always_inline)) static inline void chain_tile(const struct chain 
     } else {
         for (int r = 0; r < rows; r++)
             for (int i = 0; i < vecs; i++)
-                acc[r][i] = v_load(c + r * chain->c_stride + i * TR_VLEN);
+                acc[r][i] = v_load(c + r * c_stride + i * TR_VLEN);
     }
     if (chain->start == CHAIN_SCALE) {
         for (int r = 0; r < rows; r++)
             for (int i = 0; i < vecs; i++)
                 acc[r][i] = v_mul(acc[r][i], v_set1(chain->scale[r]));
     }
+#pragma GCC unroll 4
     for (int64_t t = 0; t < steps; t++) {
         tr_v term[8];
 #pragma GCC unroll 8
@@ -85,7 +89,7 @@ __attribute__((always_inline)) static inline void chain_tile(const struct chain 
     }
     for (int r = 0; r < rows; r++)
         for (int i = 0; i < vecs; i++)
-            v_store(c + r * chain->c_stride + i * TR_VLEN, acc[r][i]);
+            v_store(c + r * c_stride + i * TR_VLEN, acc[r][i]);
 }
 
 __attribute__((always_inline)) static inline void chain_panel(const struct chain *chain, int64_t x, int rows,
@@ -171,6 +175,15 @@ static inline void store_some(float *p, tr_v v, int64_t n)
         v_store(p, v);
     else
         v_storen(p, v, n);
+}
+
+/* Rows that will be packed soon. They lie far apart, each in a few lines, so that the processor does not guess them;
+ * packing cold rows took 15 % of the time of the whole pass. */
+static inline void prefetch_rows(const float *at, int64_t stride, int64_t rows, int64_t d)
+{
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t i = 0; i < d; i += 16)
+            __builtin_prefetch(at + row * stride + i);
 }
 
 /* dst[row][0..padded) = src[row][0..d) and zeros. */
