@@ -8,6 +8,8 @@
  *     CLIP      values->grad_norm and values->clip_factor from values->grad_sq and values->clip_norm
  *     ADAMW     w, m, v from grad * values->clip_factor (Loshchilov and Hutter 2019); decay with TR_OP_DECAY
  *
+ * Accuracy: GRAD_SQ and LOSS_SUM round nothing; ADAMW is the fp32 operations of docs/contract.md, each rounded once.
+ *
  * GRAD_SQ, CLIP and LOSS_SUM write to call->values: one at a time. */
 #ifndef TR_SILICON_KERNEL_UPDATE_H
 #define TR_SILICON_KERNEL_UPDATE_H

@@ -74,28 +74,85 @@ void TR_SIMD_NAME(tr_fold)(const struct tr_call *call)
     }
 }
 
+/* Squares are added to bins by exponent as in exact.c, into four tables in turn: gradients have few exponents, and an
+ * addition to the number that was stored last would have to wait for it. */
+enum { SQUARES_PIECE = 1 << 17, SQUARES_TABLES = 4 }; /* 2^15 squares below 2^48 in a bin at most */
+
+struct squares {
+    struct tr_exact sum;
+    uint64_t bin[SQUARES_TABLES][256];
+};
+
 int64_t TR_SIMD_NAME(tr_grad_sq_workspace)(const struct tr_op *op, int threads)
 {
     (void)op;
-    return threads * (int64_t)sizeof(struct tr_exact);
+    return threads * (int64_t)sizeof(struct squares);
+}
+
+/* The exponent fields and the squared mantissas of 8 numbers: those of the even lanes, then of the odd ones. */
+static inline void squares_of(const float *x, uint32_t *exponent, uint64_t *square)
+{
+    const __m256i hidden = _mm256_set1_epi32(0x00800000);
+    __m256i bits = _mm256_loadu_si256((const __m256i *)(const void *)x);
+    __m256i field = _mm256_and_si256(_mm256_srli_epi32(bits, 23), _mm256_set1_epi32(255));
+    __m256i is_subnormal = _mm256_cmpeq_epi32(field, _mm256_setzero_si256());
+    __m256i mantissa = _mm256_or_si256(_mm256_and_si256(bits, _mm256_set1_epi32(0x007fffff)),
+                                       _mm256_andnot_si256(is_subnormal, hidden));
+    __m256i odd = _mm256_srli_epi64(mantissa, 32);
+    _mm256_storeu_si256((__m256i *)(void *)exponent, field);
+    _mm256_storeu_si256((__m256i *)(void *)square, _mm256_mul_epu32(mantissa, mantissa));
+    _mm256_storeu_si256((__m256i *)(void *)(square + 4), _mm256_mul_epu32(odd, odd));
+}
+
+static int64_t squares_nonfinite(const float *x, int64_t n)
+{
+    int64_t count = 0;
+    for (int64_t i = 0; i < n; i++)
+        count += (tr_f32_bits(x[i]) >> 23 & 255u) == 255u;
+    return count;
+}
+
+static void squares_add(struct squares *s, const float *x, int64_t n)
+{
+    uint32_t exponent[8];
+    uint64_t square[8];
+    int64_t whole = n - n % 8;
+    memset(s->bin, 0, sizeof s->bin);
+    for (int64_t i = 0; i < whole; i += 8) {
+        squares_of(x + i, exponent, square);
+        for (int k = 0; k < 4; k++) {
+            s->bin[k][exponent[2 * k]] += square[k];
+            s->bin[k][exponent[2 * k + 1]] += square[4 + k];
+        }
+    }
+    bool nonfinite = false;
+    for (int k = 0; k < SQUARES_TABLES; k++) {
+        s->sum.bin[1] += (tr_i128)s->bin[k][0]; /* subnormals share the unit of exponent 1 */
+        for (int e = 1; e < 255; e++)
+            s->sum.bin[e] += (tr_i128)s->bin[k][e];
+        nonfinite = nonfinite || s->bin[k][255] != 0; /* an infinity has a mantissa, too: the hidden bit */
+    }
+    if (nonfinite)
+        s->sum.nonfinite += squares_nonfinite(x, whole);
+    tr_exact_add(&s->sum, x + whole, n - whole);
 }
 
 void TR_SIMD_NAME(tr_grad_sq)(const struct tr_call *call)
 {
     const float *grad = call->operand[TR_GRAD_SQ_GRAD];
-    struct tr_exact *mine = call->workspace;
+    struct squares *mine = call->workspace;
     int64_t count = call->op->count;
     TR_ASSERT(call->values->grad_sq->kind == TR_EXACT_SQUARES);
     for (int t = 0; t < call->threads; t++)
-        tr_exact_clear(&mine[t], TR_EXACT_SQUARES);
+        tr_exact_clear(&mine[t].sum, TR_EXACT_SQUARES);
 #pragma omp parallel for num_threads(call->threads) schedule(static)
-    for (int64_t i = 0; i < count; i += UPDATE_PIECE) {
-        int64_t n = tr_min_i64(UPDATE_PIECE, count - i);
-        tr_exact_add(&mine[omp_get_thread_num()], grad + i, n);
+    for (int64_t i = 0; i < count; i += SQUARES_PIECE) {
+        int64_t n = tr_min_i64(SQUARES_PIECE, count - i);
+        squares_add(&mine[omp_get_thread_num()], grad + i, n);
         tr_count_add(call->count, 0, 4 * n, 0);
     }
     for (int t = 0; t < call->threads; t++)
-        tr_exact_merge(call->values->grad_sq, &mine[t]);
+        tr_exact_merge(call->values->grad_sq, &mine[t].sum);
 }
 
 struct adamw {
