@@ -26,8 +26,21 @@ void tr_manifest_free(struct tr_manifest *manifest)
     *manifest = (struct tr_manifest){0};
 }
 
+/* The sums of files vouch for the files; this one vouches for all that stands above it. */
+static void add_own_sum(struct tr_text *out, struct tr_json *json)
+{
+    uint8_t digest[TR_SHA256_BYTES];
+    char hex[TR_SHA256_HEX_BYTES];
+    struct tr_err ignored;
+    if (out->failed || tr_sha256_of(tr_text_str(out), out->len, digest, &ignored) != TR_OK)
+        out->failed = true; /* out of memory: the caller sees it in the text */
+    else
+        tr_json_string(json, "manifest_sha256", tr_sha256_hex(digest, hex));
+}
+
 void tr_manifest_text(const struct tr_manifest *manifest, struct tr_text *out)
 {
+    TR_ASSERT(out->len == 0);
     struct tr_json json = tr_json_start(out, TR_JSON_PRETTY);
     tr_json_object(&json, NULL);
     tr_json_string(&json, "format", FORMAT);
@@ -47,6 +60,7 @@ void tr_manifest_text(const struct tr_manifest *manifest, struct tr_text *out)
         tr_json_end(&json);
     }
     tr_json_end(&json);
+    add_own_sum(out, &json);
     tr_json_end(&json);
     tr_text_char(out, '\n');
 }

@@ -3,7 +3,8 @@
  *     {"format": "trine-checkpoint-1", "step": 100,
  *      "files": {"config.json": {"bytes": 700, "sha256": "..."},
  *                "model.safetensors": {"bytes": ..., "sha256": "...", "tensors": {"NAME": "sha256 of its bytes", ...}},
- *                "optimizer.safetensors": ..., "state.json": ...}}
+ *                "optimizer.safetensors": ..., "state.json": ...},
+ *      "manifest_sha256": "of all that stands above"}
  *
  * Reading is exact: the file must be byte for byte what tr_manifest_text gives for its values, so that no flipped bit
  * in it goes unseen either. */
@@ -44,6 +45,7 @@ const char *tr_checkpoint_file_name(enum tr_checkpoint_file file);
 
 void tr_manifest_start(struct tr_manifest *manifest);
 void tr_manifest_free(struct tr_manifest *manifest);
+/* `out` must be empty. */
 void tr_manifest_text(const struct tr_manifest *manifest, struct tr_text *out);
 
 /* Free with tr_manifest_free. `source` is what sentences call it. */
