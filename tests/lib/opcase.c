@@ -141,11 +141,47 @@ static void list_linear_parts(struct list *list, enum tr_op_kind kind)
     }
 }
 
+/* A product C[m, n] = sum over k, whichever axes those are. */
+static struct tr_opcase product(enum tr_op_kind kind, int64_t m, int64_t n, int64_t k)
+{
+    switch (kind) {
+    case TR_OP_LINEAR:
+        return linear(kind, 1, m, k, n);
+    case TR_OP_LINEAR_DX:
+        return linear(kind, 1, m, n, k);
+    default:
+        return linear(kind, 1, k, n, m);
+    }
+}
+
+/* Larger than every block of a blocked kernel, one axis or two at a time; with partial sums of several parts too. */
+static void list_linear_blocks(struct list *list, enum tr_op_kind kind)
+{
+    static const int64_t size[][3] = {{250, 35, 9}, {110, 1060, 14}, {3, 2100, 20}, {110, 20, 800}, {12, 40, 1200}};
+    for (size_t i = 0; i < COUNT_OF(size); i++) {
+        struct tr_opcase test = product(kind, size[i][0], size[i][1], size[i][2]);
+        add(list, test);
+        test.op.part = tr_all_parts(7);
+        test.op.quantum[0] = 2;
+        test.op.flags = kind == TR_OP_LINEAR ? TR_OP_ROW_PARALLEL : 0;
+        if (kind != TR_OP_LINEAR_DW)
+            add(list, test);
+    }
+    struct tr_opcase test =
+        linear(kind, 70, 3, 80, 80); /* many short sequences: blocks of 3 tokens; many small parts */
+    test.op.part = tr_all_parts(40);
+    test.op.quantum[0] = 2;
+    test.op.flags = kind == TR_OP_LINEAR ? TR_OP_ROW_PARALLEL : 0;
+    test.absent = linear_absent(kind, BIAS_ALL, true);
+    add(list, test);
+}
+
 static void list_linear(struct list *list, enum tr_op_kind kind)
 {
     list_linear_tails(list, kind);
     list_linear_segments(list, kind);
     list_linear_parts(list, kind);
+    list_linear_blocks(list, kind);
     add(list, linear(kind, 1, 257, 130, 35)); /* more than one tile of every blocked loop */
     add(list, linear(kind, 1, 1, 600, 520));  /* one token: decoding */
     add(list, linear(kind, 1, 20, 1100, 20));
@@ -381,6 +417,8 @@ static void list_head(struct list *list)
         add(list, test);
     }
     add(list, head(1, 9, 20, 1003, true));
+    add(list, head(1, 130, 3, 2100, true)); /* more than every block of a blocked kernel */
+    add(list, head(40, 3, 5, 30, true));
     struct tr_opcase none = head(1, 5, 8, 50, true);
     none.no_targets = true;
     add(list, none);

@@ -1,5 +1,6 @@
 #include "lib/widths.h"
 #include "lib/opcase.h"
+#include "lib/wide.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -80,6 +81,18 @@ void tr_run_operands(const struct tr_kernel_set *set, const struct tr_op *op, vo
     tr_kernel_run(set, &call);
     TR_ASSERT(tr_guarded_intact(&workspace));
     tr_guarded_free(&workspace);
+}
+
+bool tr_next_set(int i, const struct tr_kernel_set **set)
+{
+    int index = 0;
+    for (int isa = 0; isa < TR_ISA_COUNT; isa++) {
+        *set = tr_kernel_set((enum tr_isa)isa);
+        if (tr_isa_runs((enum tr_isa)isa) && index++ == i)
+            return true;
+    }
+    *set = tr_wide_kernel_set();
+    return tr_wide_runs() && index == i;
 }
 
 void *tr_take_columns(struct tr_arrays *arrays, const void *from, enum tr_dtype type, int64_t rows, int64_t width,

@@ -32,6 +32,9 @@ void tr_make_operands(struct tr_arrays *arrays, const struct tr_op *op, uint32_t
 /* Runs op with workspace of its own. */
 void tr_run_operands(const struct tr_kernel_set *set, const struct tr_op *op, void *const operand[TR_OP_OPERANDS_MAX]);
 
+/* Kernel set number i of those that run here, "wide" among them; the reference is number 0. False after the last. */
+bool tr_next_set(int i, const struct tr_kernel_set **set);
+
 /* Columns [first, last) of `rows` rows of `width` elements, packed. */
 void *tr_take_columns(struct tr_arrays *arrays, const void *from, enum tr_dtype type, int64_t rows, int64_t width,
                       struct tr_range columns);

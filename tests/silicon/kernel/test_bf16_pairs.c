@@ -1,9 +1,9 @@
 /* The bf16 pair chain is what the instruction vdpbf16ps does.
  *
  * The emulation here shares nothing with reduce.h. A product of two bf16 (16-bit whole numbers times a power of two)
- * and its sum with an fp32 are made exactly in whole numbers (a term that lies too far below the other stands as a hint of
- * its sign) and rounded once to nearest even, with an exponent that has no lower end; what is then below 2^-126 is zero of
- * its sign, as is every subnormal that comes in. Of each pair the odd element goes first. It is compared with
+ * and its sum with an fp32 are made exactly in whole numbers (a term that lies too far below the other stands as a hint
+ * of its sign) and rounded once to nearest even, with an exponent that has no lower end; what is then below 2^-126 is
+ * zero of its sign, as is every subnormal that comes in. Of each pair the odd element goes first. It is compared with
  * tr_dp_bf16, with the reference of LINEAR, with this processor's fused multiply-add under flush-to-zero, and, where
  * there is one, with the instruction.
  */
