@@ -9,7 +9,7 @@
 #include "lab/data/data.h"
 #include "lab/train/train.h"
 
-enum { TR_MICRO_TRIES_MAX = 64 };
+enum { TR_MICRO_TRIES_MAX = 64, TR_PEAK_TRIES_MAX = 5 };
 
 struct tr_run {
     const struct tr_train_options *options;
@@ -37,6 +37,7 @@ struct tr_run {
     int64_t saved_at;            /* step of the newest checkpoint; -1: none */
     int64_t flop_per_token;
     double peak_flop_s;          /* 0: unknown */
+    int peak_tries;              /* how often it was measured again */
     int64_t attempt_steps;       /* without the first one of this attempt */
     double attempt_s;
     double last_step_s;

@@ -25,7 +25,7 @@
  *     "ops": [{"phase", "op", "calls", "time_s", "flop", "bytes"}, ...]}
  *
  * MFU = tokens/s * tr_model_flop_per_token / peak, with the peak measured on this machine (silicon/chip/peak.h) for
- * the threads in use.
+ * the threads in use; it is measured again when a step was faster than it.
  *
  * Memory: everything is mapped before the first step; a step after the first allocates nothing.
  *
