@@ -2,8 +2,9 @@
  *
  * A task is one sequence, one kv head and a range of queries with all query heads of the group: the rows
  * r = (query - first) * group + head of group. It walks the key blocks ascending; each is packed once (K transposed, so
- * that lanes run along keys) and meets all rows of the task, whose running (m, l, o) lie in the workspace. Tasks share
- * nothing that is written.
+ * that lanes run along keys) and meets all rows of the task, whose running (m, l, o) lie in the workspace. Where the
+ * queries are few, as in generation, a task has several kv heads, each with its rows, and takes a block of all of them
+ * before the next block: the rows of the cache are then read in long pieces. Tasks share nothing that is written.
  *
  * The largest score of a block is taken over its present keys: masked lanes are -inf, which exp turns into +0, and +0
  * added to a partial sum of exponentials (>= +0) changes nothing; p v does not see masked keys at all.
@@ -21,8 +22,8 @@ enum { FWD_ROWS = 256 }; /* rows of a task: their o, at D = 64, take 64 KiB of t
 struct fwd_shape {
     int64_t seqs, seq_len, positions, position; /* as in tr_op; position of the first query */
     int64_t heads, kv_heads, group, d, padded;
-    int64_t task_queries, tasks_per_seq;
-    int64_t rows_max;
+    int64_t task_queries, ranges; /* queries of a task, and how many ranges of them a sequence has */
+    int64_t task_kv_heads, chunks; /* the same for kv heads */
     float scale;
 };
 
@@ -36,11 +37,22 @@ struct fwd_scratch {
     int64_t slot;              /* floats from one slot to the next */
 };
 
+/* The largest task: its queries and its kv heads. */
+static int64_t fwd_queries_max(const struct tr_op *op)
+{
+    return tr_min_i64(op->seq_len, tr_max_i64(1, FWD_ROWS * op->kv_heads / op->heads));
+}
+
+static int64_t fwd_kv_heads_max(const struct tr_op *op)
+{
+    if (fwd_queries_max(op) < op->seq_len)
+        return 1;
+    return tr_min_i64(op->kv_heads, tr_max_i64(1, FWD_ROWS * op->kv_heads / (op->heads * op->seq_len)));
+}
+
 static int64_t fwd_rows_max(const struct tr_op *op)
 {
-    int64_t group = op->heads / op->kv_heads;
-    int64_t queries = tr_min_i64(op->seq_len, tr_max_i64(1, FWD_ROWS / group));
-    return queries * group;
+    return fwd_queries_max(op) * (op->heads / op->kv_heads) * fwd_kv_heads_max(op);
 }
 
 static int64_t fwd_padded(const struct tr_op *op) { return tr_round_up(op->head_dim, TR_ATTN_PANEL); }
@@ -79,13 +91,17 @@ static struct fwd_shape fwd_shape_of(const struct tr_call *call)
     struct fwd_shape f = {.seqs = op->seqs, .seq_len = op->seq_len, .positions = op->positions,
                           .position = call->values->position, .heads = op->heads, .kv_heads = op->kv_heads,
                           .group = op->heads / op->kv_heads, .d = op->head_dim, .padded = fwd_padded(op)};
-    f.rows_max = fwd_rows_max(op);
-    f.task_queries = f.rows_max / f.group;
     /* smaller tasks where there are few, so that every thread has some of the long ones (late queries) */
+    f.task_queries = fwd_queries_max(op);
     while (f.task_queries > 64 &&
            f.seqs * f.kv_heads * tr_ceil_div(f.seq_len, f.task_queries) < 4 * (int64_t)call->threads)
         f.task_queries = (f.task_queries + 1) / 2;
-    f.tasks_per_seq = tr_ceil_div(f.seq_len, f.task_queries);
+    f.ranges = tr_ceil_div(f.seq_len, f.task_queries);
+    f.task_kv_heads = f.ranges == 1 ? fwd_kv_heads_max(op) : 1;
+    while (f.task_kv_heads > 1 &&
+           f.seqs * tr_ceil_div(f.kv_heads, f.task_kv_heads) < 2 * (int64_t)call->threads)
+        f.task_kv_heads = (f.task_kv_heads + 1) / 2;
+    f.chunks = tr_ceil_div(f.kv_heads, f.task_kv_heads);
     f.scale = 1.0f / sqrtf((float)op->head_dim);
     return f;
 }
@@ -145,108 +161,142 @@ static void fwd_softmax(float *score, int rows, const int64_t *present, int64_t 
     memcpy(l, sum, (size_t)rows * sizeof *l);
 }
 
-/* One tile of rows against one packed key block; present[r] keys of the block come before or at row r's query. */
-static void fwd_tile(const struct fwd_shape *f, const struct fwd_scratch *s, const float *q, float *m, float *l, float *o,
-                     int rows, const int64_t *present, bool first_block)
+/* A key block: where its values are read, and where the sums that take it in lie. */
+struct fwd_block {
+    const float *v; /* packed, or in place where they are read only once */
+    int64_t v_stride;
+    bool first; /* of its part: the sums begin */
+    float *m, *l, *o;
+};
+
+/* One tile of rows against one key block; present[r] keys of the block come before or at row r's query. */
+static void fwd_tile(const struct fwd_shape *f, const struct fwd_scratch *s, const struct fwd_block *block, int64_t row,
+                     int rows, const int64_t *present)
 {
     int64_t width = tr_round_up(present[rows - 1], TR_ATTN_SOFTMAX);
-    struct chain scores = {.start = CHAIN_ZERO, .c = s->score, .c_stride = TR_KEY_BLOCK, .a = q, .a_stride = f->padded,
-                           .b = s->kt, .b_stride = TR_KEY_BLOCK, .steps = f->d};
+    struct chain scores = {.start = CHAIN_ZERO, .c = s->score, .c_stride = TR_KEY_BLOCK, .a = s->q + row * f->padded,
+                           .a_stride = f->padded, .b = s->kt, .b_stride = TR_KEY_BLOCK, .steps = f->d};
     chain_run(&scores, rows, width);
     float factor[TR_VLEN];
-    fwd_softmax(s->score, rows, present, width, f->scale, first_block, m, l, factor);
-    struct chain values = {.start = first_block ? CHAIN_ZERO : CHAIN_SCALE, .scale = factor, .c = o,
-                           .c_stride = f->padded, .a = s->score, .a_stride = TR_KEY_BLOCK, .b = s->v,
-                           .b_stride = f->padded, .steps = present[0]};
+    fwd_softmax(s->score, rows, present, width, f->scale, block->first, block->m + row, block->l + row, factor);
+    struct chain values = {.start = block->first ? CHAIN_ZERO : CHAIN_SCALE, .scale = factor,
+                           .c = block->o + row * f->padded, .c_stride = f->padded, .a = s->score,
+                           .a_stride = TR_KEY_BLOCK, .b = block->v, .b_stride = block->v_stride, .steps = present[0]};
     if (present[rows - 1] == present[0])
         chain_run(&values, rows, f->padded);
     else
         chain_run_ragged(values, rows, f->padded, present);
 }
 
+/* What a task works on. */
+struct fwd_task {
+    const float *k, *v;   /* of its first kv head, at key 0 */
+    int64_t kv_heads;
+    int64_t first_query;  /* its position */
+    int64_t rows;         /* of one kv head */
+};
+
+/* The rows of one kv head against one key block of `count` keys; the rows of `next` keys further on are fetched
+ * meanwhile. Returns the pairs that were there. */
+static int64_t fwd_rows(const struct fwd_shape *f, const struct fwd_scratch *s, const struct fwd_task *task,
+                        const struct fwd_block *block, int64_t first_row, int64_t key, int64_t count,
+                        const float *next_k, const float *next_v, int64_t next)
+{
+    int64_t pairs = 0, kv_stride = f->kv_heads * f->d, fetched = 0;
+    int64_t from = tr_max_i64(0, key - task->first_query) * f->group;
+    int64_t query = task->first_query + from / f->group, head = 0; /* of the next row */
+    int64_t step = tr_ceil_div(next, tr_max_i64(1, tr_ceil_div(task->rows - from, TR_ATTN_ROWS)));
+    for (int64_t r = from; r < task->rows; r += TR_ATTN_ROWS) {
+        int tile = (int)tr_min_i64(TR_ATTN_ROWS, task->rows - r);
+        int64_t present[TR_ATTN_ROWS];
+        for (int i = 0; i < tile; i++) {
+            present[i] = tr_min_i64(count, query - key + 1);
+            pairs += present[i];
+            head = head + 1 < f->group ? head + 1 : 0;
+            query += head == 0;
+        }
+        int64_t some = tr_min_i64(step, next - fetched);
+        prefetch_rows(next_k + fetched * kv_stride, kv_stride, some, f->d);
+        prefetch_rows(next_v + fetched * kv_stride, kv_stride, some, f->d);
+        fetched += some;
+        fwd_tile(f, s, block, first_row + r, tile, present);
+    }
+    return pairs;
+}
+
 /* All rows of the task against the key blocks of one part, from (-inf, 0, 0). Returns the pairs that were there. */
-static int64_t fwd_part(const struct fwd_shape *f, const struct fwd_scratch *s, const float *k, const float *v,
-                        struct tr_range keys, int64_t first_query, int64_t rows, float *m, float *l, float *o)
+static int64_t fwd_part(const struct fwd_shape *f, const struct fwd_scratch *s, const struct fwd_task *task,
+                        struct tr_range keys, float *m, float *l, float *o)
 {
     int64_t pairs = 0, kv_stride = f->kv_heads * f->d;
-    for (int64_t r = 0; r < rows; r++)
+    /* with one tile of rows a copy of V would be read once */
+    bool v_in_place = task->rows <= TR_ATTN_ROWS && f->padded == f->d;
+    for (int64_t r = 0; r < task->rows * task->kv_heads; r++)
         m[r] = -INFINITY;
     for (int64_t key = keys.first; key < keys.last; key += TR_KEY_BLOCK) {
         int64_t count = tr_min_i64(TR_KEY_BLOCK, keys.last - key);
-        pack_transposed(s->kt, k + key * kv_stride, kv_stride, count, f->d);
-        pack_rows(s->v, f->padded, v + key * kv_stride, kv_stride, count, f->d);
-        int64_t from = tr_max_i64(0, key - first_query) * f->group;
-        int64_t query = first_query + from / f->group, head = 0; /* of the next row */
-        int64_t next = key + TR_KEY_BLOCK, next_last = tr_min_i64(keys.last, next + TR_KEY_BLOCK);
-        int64_t step = tr_ceil_div(TR_KEY_BLOCK, tr_ceil_div(rows - from, TR_ATTN_ROWS));
-        for (int64_t r = from; r < rows; r += TR_ATTN_ROWS) {
-            int tile = (int)tr_min_i64(TR_ATTN_ROWS, rows - r);
-            int64_t present[TR_ATTN_ROWS];
-            for (int i = 0; i < tile; i++) {
-                present[i] = tr_min_i64(count, query - key + 1);
-                pairs += present[i];
-                head = head + 1 < f->group ? head + 1 : 0;
-                query += head == 0;
-            }
-            if (next < next_last) {
-                int64_t some = tr_min_i64(step, next_last - next);
-                prefetch_rows(k + next * kv_stride, kv_stride, some, f->d);
-                prefetch_rows(v + next * kv_stride, kv_stride, some, f->d);
-                next += some;
-            }
-            fwd_tile(f, s, s->q + r * f->padded, m + r, l + r, o + r * f->padded, tile, present, key == keys.first);
+        for (int64_t head = 0; head < task->kv_heads; head++) {
+            const float *k = task->k + key * kv_stride + head * f->d, *v = task->v + key * kv_stride + head * f->d;
+            struct fwd_block block = {.v = v_in_place ? v : s->v, .v_stride = v_in_place ? kv_stride : f->padded,
+                                      .first = key == keys.first, .m = m, .l = l, .o = o};
+            bool last_head = head + 1 == task->kv_heads;
+            int64_t next = last_head ? tr_min_i64(TR_KEY_BLOCK, keys.last - key - count) : count;
+            int64_t ahead = next == 0 ? 0 : last_head ? count * kv_stride - head * f->d : f->d;
+            pack_transposed(s->kt, k, kv_stride, count, f->d);
+            if (!v_in_place)
+                pack_rows(s->v, f->padded, v, kv_stride, count, f->d);
+            pairs += fwd_rows(f, s, task, &block, head * task->rows, key, count, k + ahead, v + ahead, next);
         }
     }
     return pairs;
 }
 
-/* Joins the partial results (m, l, o) of two subtrees, for the rows whose query has keys in the right one. */
-static void fwd_join(const struct fwd_shape *f, const struct fwd_scratch *s, int left, int right, int64_t from,
-                     int64_t rows)
+/* Joins the partial results (m, l, o) of two subtrees for row r. */
+static void fwd_join_row(const struct fwd_shape *f, const struct fwd_scratch *s, int left, int right, int64_t r)
 {
     int64_t to_right = (right - left) * s->slot;
-    float *m = s->m + left * s->slot, *l = s->l + left * s->slot, *o = s->o + left * s->slot;
-    for (int64_t r = from; r < rows; r++) {
-        float max = m[r] > m[r + to_right] ? m[r] : m[r + to_right];
-        float a1 = tr_expf(m[r] - max), a2 = tr_expf(m[r + to_right] - max);
-        m[r] = max;
-        l[r] = fmaf(l[r + to_right], a2, l[r] * a1);
-        float *row = o + r * f->padded;
-        for (int64_t i = 0; i < f->padded; i += TR_VLEN) {
-            tr_v scaled = v_mul(v_load(row + i), v_set1(a1));
-            v_store(row + i, v_fma(v_load(row + i + to_right), v_set1(a2), scaled));
-        }
+    float *m = s->m + left * s->slot + r, *l = s->l + left * s->slot + r;
+    float *o = s->o + left * s->slot + r * f->padded;
+    float max = m[0] > m[to_right] ? m[0] : m[to_right];
+    float a1 = tr_expf(m[0] - max), a2 = tr_expf(m[to_right] - max);
+    m[0] = max;
+    l[0] = fmaf(l[to_right], a2, l[0] * a1);
+    for (int64_t i = 0; i < f->padded; i += TR_VLEN) {
+        tr_v scaled = v_mul(v_load(o + i), v_set1(a1));
+        v_store(o + i, v_fma(v_load(o + i + to_right), v_set1(a2), scaled));
     }
 }
 
-/* o * (1 / l) and (m, l) of all rows into the operands. */
-static void fwd_finish(const struct fwd_shape *f, const struct fwd_scratch *s, int slot, int64_t rows, float *o,
-                       float *stats)
+/* o * (1 / l) and (m, l) of row r into the operands' rows. */
+static void fwd_finish_row(const struct fwd_shape *f, const struct fwd_scratch *s, int slot, int64_t r, float *o,
+                           float *stats)
 {
-    const float *m = s->m + slot * s->slot, *l = s->l + slot * s->slot, *from = s->o + slot * s->slot;
-    for (int64_t r = 0; r < rows; r++) {
-        int64_t at = r / f->group * f->heads + r % f->group;
-        stats[at * 2] = m[r] + 0.0f; /* of two zeros the larger one, whatever the order */
-        stats[at * 2 + 1] = l[r];
-        const tr_v factor = v_set1(1.0f / l[r]);
-        for (int64_t i = 0; i < f->d; i += TR_VLEN)
-            store_some(o + at * f->d + i, v_mul(v_load(from + r * f->padded + i), factor), f->d - i);
-    }
+    float l = s->l[slot * s->slot + r];
+    const float *from = s->o + slot * s->slot + r * f->padded;
+    stats[0] = s->m[slot * s->slot + r] + 0.0f; /* of two zeros the larger one, whatever the order */
+    stats[1] = l;
+    const tr_v factor = v_set1(1.0f / l);
+    for (int64_t i = 0; i < f->d; i += TR_VLEN)
+        store_some(o + i, v_mul(v_load(from + i), factor), f->d - i);
 }
 
-static void fwd_task(const struct tr_call *call, const struct fwd_shape *f, const struct fwd_scratch *s, int64_t seq,
-                     int64_t kv_head, struct tr_range queries)
+static void fwd_run_task(const struct tr_call *call, const struct fwd_shape *f, const struct fwd_scratch *s, int64_t seq,
+                         struct tr_range kv_heads, struct tr_range queries)
 {
-    int64_t rows = (queries.last - queries.first) * f->group;
-    int64_t token_head = (seq * f->seq_len + queries.first) * f->heads + kv_head * f->group;
+    int64_t query_count = queries.last - queries.first, rows = query_count * f->group;
+    int64_t token_head = (seq * f->seq_len + queries.first) * f->heads + kv_heads.first * f->group;
+    int64_t kv_at = (seq * f->positions * f->kv_heads + kv_heads.first) * f->d;
+    struct fwd_task task = {.k = (const float *)call->operand[TR_ATTN_K] + kv_at,
+                            .v = (const float *)call->operand[TR_ATTN_V] + kv_at,
+                            .kv_heads = kv_heads.last - kv_heads.first, .first_query = f->position + queries.first,
+                            .rows = rows};
     const float *q = (const float *)call->operand[TR_ATTN_Q] + token_head * f->d;
-    int64_t kv_at = (seq * f->positions * f->kv_heads + kv_head) * f->d;
-    const float *k = (const float *)call->operand[TR_ATTN_K] + kv_at;
-    const float *v = (const float *)call->operand[TR_ATTN_V] + kv_at;
-    for (int64_t i = 0; i < queries.last - queries.first; i++)
-        pack_rows(s->q + i * f->group * f->padded, f->padded, q + i * f->heads * f->d, f->d, f->group, f->d);
+    for (int64_t head = 0; head < task.kv_heads; head++)
+        for (int64_t i = 0; i < query_count; i++)
+            pack_rows(s->q + (head * rows + i * f->group) * f->padded, f->padded,
+                      q + (i * f->heads + head * f->group) * f->d, f->d, f->group, f->d);
 
-    int64_t first_query = f->position + queries.first, keys_last = f->position + queries.last, pairs = 0;
+    int64_t keys_last = f->position + queries.last, pairs = 0;
     struct part_stack stack = part_stack_new();
     int64_t stack_first[TR_ATTN_STACK_MAX]; /* the first key of each node */
     for (int64_t p = 0; p < call->op->context.parts; p++) {
@@ -255,21 +305,29 @@ static void fwd_task(const struct tr_call *call, const struct fwd_shape *f, cons
         bool present = keys.first < keys.last;
         int64_t at = part_stack_next(&stack) * s->slot;
         if (present)
-            pairs += fwd_part(f, s, k, v, keys, first_query, rows, s->m + at, s->l + at, s->o + at);
+            pairs += fwd_part(f, s, &task, keys, s->m + at, s->l + at, s->o + at);
         stack_first[stack.depth] = keys.first;
         part_stack_push(&stack, present);
         for (int joins = tr_tree_joins_after(p, call->op->context.parts); joins > 0; joins--) {
             int left, right;
-            int64_t key = stack_first[stack.depth - 1];
-            if (part_stack_pop(&stack, &left, &right))
-                fwd_join(f, s, left, right, tr_max_i64(0, key - first_query) * f->group, rows);
+            int64_t from = tr_max_i64(0, stack_first[stack.depth - 1] - task.first_query) * f->group;
+            if (!part_stack_pop(&stack, &left, &right))
+                continue;
+            for (int64_t head = 0; head < task.kv_heads; head++) /* the rows whose query has keys in the right part */
+                for (int64_t r = from; r < rows; r++)
+                    fwd_join_row(f, s, left, right, head * rows + r);
         }
     }
-    fwd_finish(f, s, stack.slot[0], rows,
-               (float *)call->operand[TR_ATTN_O] + token_head * f->d,
-               (float *)call->operand[TR_ATTN_STATS] + token_head * 2);
-    int64_t kv_counted = queries.last == f->seq_len ? keys_last : 0; /* the last queries see every key */
-    tr_count_add(call->count, 4 * f->d * pairs, 4 * f->d * (rows + 2 * kv_counted), 4 * rows * (f->d + 2));
+    for (int64_t head = 0; head < task.kv_heads; head++) {
+        for (int64_t r = 0; r < rows; r++) {
+            int64_t at = token_head + r / f->group * f->heads + head * f->group + r % f->group;
+            fwd_finish_row(f, s, stack.slot[0], head * rows + r, (float *)call->operand[TR_ATTN_O] + at * f->d,
+                           (float *)call->operand[TR_ATTN_STATS] + at * 2);
+        }
+    }
+    int64_t all_rows = rows * task.kv_heads;
+    int64_t kv_rows = queries.last == f->seq_len ? keys_last * task.kv_heads : 0; /* the last queries see every key */
+    tr_count_add(call->count, 4 * f->d * pairs, 4 * f->d * (all_rows + 2 * kv_rows), 4 * all_rows * (f->d + 2));
 }
 
 void TR_SIMD_NAME(tr_attn)(const struct tr_call *call)
@@ -277,17 +335,18 @@ void TR_SIMD_NAME(tr_attn)(const struct tr_call *call)
     const struct tr_op *op = call->op;
     TR_ASSERT(op->act == TR_F32 && tr_parts_owned(op->context) == op->context.parts);
     const struct fwd_shape f = fwd_shape_of(call);
-    int64_t heads = f.seqs * f.kv_heads, tasks = heads * f.tasks_per_seq;
+    int64_t chunks = f.seqs * f.chunks;
 #pragma omp parallel num_threads(call->threads)
     {
         struct fwd_scratch scratch;
         fwd_scratch_at(&scratch, (float *)call->workspace + omp_get_thread_num() * fwd_scratch_floats(op), op);
 #pragma omp for schedule(dynamic, 1)
-        for (int64_t task = 0; task < tasks; task++) { /* the longest first */
-            int64_t head = task % heads, range = f.tasks_per_seq - 1 - task / heads;
-            struct tr_range queries = {range * f.task_queries,
-                                       tr_min_i64(f.seq_len, (range + 1) * f.task_queries)};
-            fwd_task(call, &f, &scratch, head / f.kv_heads, head % f.kv_heads, queries);
+        for (int64_t task = 0; task < chunks * f.ranges; task++) { /* the longest first */
+            int64_t range = f.ranges - 1 - task / chunks, chunk = task % chunks % f.chunks;
+            struct tr_range queries = {range * f.task_queries, tr_min_i64(f.seq_len, (range + 1) * f.task_queries)};
+            struct tr_range kv_heads = {chunk * f.task_kv_heads,
+                                        tr_min_i64(f.kv_heads, (chunk + 1) * f.task_kv_heads)};
+            fwd_run_task(call, &f, &scratch, task % chunks / f.chunks, kv_heads, queries);
         }
     }
 }
