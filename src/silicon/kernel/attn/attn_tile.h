@@ -73,7 +73,7 @@ __attribute__((always_inline)) static inline void chain_tile(const struct chain 
             for (int i = 0; i < vecs; i++)
                 acc[r][i] = v_mul(acc[r][i], v_set1(chain->scale[r]));
     }
-#pragma GCC unroll 4
+#pragma GCC unroll 2
     for (int64_t t = 0; t < steps; t++) {
         tr_v term[8];
 #pragma GCC unroll 8
@@ -92,28 +92,26 @@ __attribute__((always_inline)) static inline void chain_tile(const struct chain 
             v_store(c + r * c_stride + i * TR_VLEN, acc[r][i]);
 }
 
-__attribute__((always_inline)) static inline void chain_panel(const struct chain *chain, int64_t x, int rows,
-                                                              const int vecs, const bool by_columns)
+/* Tiles exist for 6, 4, 2 and 1 rows; `rows` is made of them. One row alone takes more vectors, else the latency of the
+ * multiply-add rules. */
+__attribute__((always_inline)) static inline void chain_rows(const struct chain *chain, int64_t x, int rows,
+                                                             const int vecs, const bool by_columns)
 {
-    switch (rows) {
-    case 6:
-        chain_tile(chain, x, 6, vecs, by_columns);
-        break;
-    case 5:
-        chain_tile(chain, x, 5, vecs, by_columns);
-        break;
-    case 4:
-        chain_tile(chain, x, 4, vecs, by_columns);
-        break;
-    case 3:
-        chain_tile(chain, x, 3, vecs, by_columns);
-        break;
-    case 2:
-        chain_tile(chain, x, 2, vecs, by_columns);
-        break;
-    default:
-        chain_tile(chain, x, 1, vecs, by_columns);
-        break;
+    struct chain rest = *chain;
+    while (rows > 0) {
+        int take = rows >= 6 ? 6 : rows >= 4 ? 4 : rows >= 2 ? 2 : 1;
+        if (take == 6)
+            chain_tile(&rest, x, 6, vecs, by_columns);
+        else if (take == 4)
+            chain_tile(&rest, x, 4, vecs, by_columns);
+        else if (take == 2)
+            chain_tile(&rest, x, 2, vecs, by_columns);
+        else
+            chain_tile(&rest, x, 1, vecs, by_columns);
+        rows -= take;
+        rest.c += take * rest.c_stride;
+        rest.a += by_columns ? take : take * rest.a_stride;
+        rest.scale += rest.start == CHAIN_SCALE ? take : 0;
     }
 }
 
@@ -121,17 +119,19 @@ __attribute__((always_inline)) static inline void chain_columns(const struct cha
                                                                 const bool by_columns)
 {
     int64_t x = 0;
-    if (rows == 1) /* one row alone: more vectors, else the latency of the multiply-add rules */
+    if (rows == 1)
         for (; x + 64 <= width; x += 64)
             chain_tile(chain, x, 1, 64 / TR_VLEN, by_columns);
     for (; x + TR_ATTN_VECS * TR_VLEN <= width; x += TR_ATTN_VECS * TR_VLEN)
-        chain_panel(chain, x, rows, TR_ATTN_VECS, by_columns);
+        chain_rows(chain, x, rows, TR_ATTN_VECS, by_columns);
+#if TR_VLEN == 16 /* else the panels above are as narrow */
     for (; x < width; x += TR_ATTN_PANEL)
-        chain_panel(chain, x, rows, TR_ATTN_PANEL / TR_VLEN, by_columns);
+        chain_rows(chain, x, rows, TR_ATTN_PANEL / TR_VLEN, by_columns);
+#endif
 }
 
 /* Runs the chain for `rows` <= TR_ATTN_ROWS rows and `width` columns, a multiple of TR_ATTN_PANEL. */
-static void chain_run(const struct chain *chain, int rows, int64_t width)
+__attribute__((noinline)) static void chain_run(const struct chain *chain, int rows, int64_t width)
 {
     if (chain->steps == 0 && chain->start == CHAIN_GO_ON)
         return;
