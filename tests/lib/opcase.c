@@ -176,12 +176,25 @@ static void list_linear_blocks(struct list *list, enum tr_op_kind kind)
     add(list, test);
 }
 
+/* Few rows, that is decoding, with parts that end anywhere in a vector; the engine of gemm.h has a way of its own. */
+static void list_linear_few_rows(struct list *list, enum tr_op_kind kind)
+{
+    for (int64_t rows = 1; rows <= 5; rows++) {
+        struct tr_opcase test = linear(kind, 1, rows, 43, 50);
+        test.op.flags = kind == TR_OP_LINEAR ? TR_OP_ROW_PARALLEL : 0;
+        test.op.part = tr_all_parts((int)rows);
+        test.absent = linear_absent(kind, BIAS_ALL, true);
+        add(list, test);
+    }
+}
+
 static void list_linear(struct list *list, enum tr_op_kind kind)
 {
     list_linear_tails(list, kind);
     list_linear_segments(list, kind);
     list_linear_parts(list, kind);
     list_linear_blocks(list, kind);
+    list_linear_few_rows(list, kind);
     add(list, linear(kind, 1, 257, 130, 35)); /* more than one tile of every blocked loop */
     add(list, linear(kind, 1, 1, 600, 520));  /* one token: decoding */
     add(list, linear(kind, 1, 20, 1100, 20));

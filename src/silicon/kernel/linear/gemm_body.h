@@ -16,7 +16,7 @@ enum {
     MC_PANELS = 96 / MR + 1,     /* the block of A that a thread packs, about 100 KiB */
     NC = 1024,                   /* columns of B packed at a time, by all threads together: 2 buffers of 1 MiB */
     FEW_ROWS = 4 * MR,           /* up to here B is used so little that its panel had better stay in the first caches */
-    FEW_ROWS_NC = 128,
+    FEW_ROWS_NC = 64,
     PIECES_MAX = 32,             /* runs in one packed panel */
     A_PANEL_FLOATS = KC * MR + 16, /* packing writes whole vectors, a little over the end */
     B_PANEL_FLOATS = KC * NR
@@ -162,29 +162,29 @@ static struct tr_gemm_view view_of(const struct tr_gemm *g, const struct tr_gemm
     return views[g->segment_axis == TR_GEMM_K ? piece->run->segment : 0];
 }
 
-/* dst[k * step + i] = row i, k: up to 8 rows at a time, the highest first, because whole vectors of 8 are written. Rows
- * that are not there repeat the last one: nobody reads those lanes' results. */
+/* dst[k * step + i] = row i, k: 8 rows at a time, the highest first, because whole vectors of 8 are written. Rows that
+ * are not there repeat the last one: nobody reads those lanes' results. */
 static void pack_rows(float *dst, int64_t step, struct tr_gemm_view view, int64_t row0, int64_t rows, int64_t k0,
                       int64_t k)
 {
-    int64_t whole = rows < 3 ? 0 : k / 8 * 8;
-    for (int64_t j = 0; j < whole; j += 8) {
-        for (int64_t i = (rows - 1) / 8 * 8; i >= 0; i -= 8) {
-            const float *row[8];
-            for (int64_t r = 0; r < 8; r++)
-                row[r] = view.data + (row0 + tr_min_i64(i + r, rows - 1)) * view.stride + k0 + j;
+    const int64_t whole = rows < 3 ? 0 : k / 8 * 8;
+    const float *src = view.data + row0 * view.stride + k0;
+    for (int64_t i = (rows - 1) / 8 * 8; i >= 0 && whole > 0; i -= 8) {
+        const float *row[8];
+        for (int64_t r = 0; r < 8; r++)
+            row[r] = src + tr_min_i64(i + r, rows - 1) * view.stride;
+        for (int64_t j = 0; j < whole; j += 8) {
             v_transpose8_rows(dst + j * step + i, step, row);
+            for (int r = 0; r < 8; r++)
+                row[r] += 8;
         }
     }
-    for (int64_t i = 0; i < rows; i++) {
-        const float *row = view.data + (row0 + i) * view.stride + k0;
+    for (int64_t i = 0; i < rows; i++)
         for (int64_t j = whole; j < k; j++)
-            dst[j * step + i] = row[j];
-    }
+            dst[j * step + i] = src[i * view.stride + j];
 }
 
-/* Returns how many elements were packed. */
-static int64_t pack_b_panel(const struct tr_gemm *g, float *dst, struct panel_at columns, const struct k_panel *panel)
+static void pack_b_panel(const struct tr_gemm *g, float *dst, struct panel_at columns, const struct k_panel *panel)
 {
     for (int i = 0; i < panel->pieces; i++) {
         const struct piece *piece = &panel->piece[i];
@@ -207,7 +207,6 @@ static int64_t pack_b_panel(const struct tr_gemm *g, float *dst, struct panel_at
         }
         dst += piece->k * NR;
     }
-    return columns.count * panel->k;
 }
 
 /* One k after the other, so that rows of the source are read through. */
@@ -268,6 +267,7 @@ struct worker {
     struct axis m, n;
     int64_t grid_m, grid_n, row, column;
     int64_t nc_panels;    /* of n that a column of the grid does at a time */
+    bool b_in_place;      /* few rows: B is not packed */
     float *a, *b;         /* packed: this thread's block, and the column's two buffers */
     float *partial;       /* levels - 1 partial sums of a block, of this thread */
     int64_t partial_stride;
@@ -336,6 +336,23 @@ static void finish_tile(struct worker *w, const struct tr_gemm_run *run, struct 
     w->write_elements += g->count_c ? rows.count * columns.count : 0;
 }
 
+/* The chain of one panel into one tile, with B as it lies. */
+static void multiply_in_place(const struct worker *w, const struct k_panel *panel, int64_t rows,
+                              struct panel_at columns, struct tile *tile)
+{
+    for (int i = 0; i < panel->pieces; i++) {
+        const struct piece *piece = &panel->piece[i];
+        struct tr_gemm_view b = view_of(w->g, w->g->b, TR_GEMM_N, columns.segment, piece);
+        const float *row[NR];
+        for (int64_t j = 0; j < NR; j++)
+            row[j] = b.data + (columns.offset + tr_min_i64(j, columns.count - 1)) * b.stride + piece->k0;
+        tile->k = piece->k;
+        few_rows_run(tile, row, rows);
+        tile->a += piece->k * MR;
+        tile->end = TILE_CONTINUE;
+    }
+}
+
 /* The chain of one panel into one tile. */
 static void chain_tile(struct worker *w, const struct k_panel *panel, struct panel_at rows, struct panel_at columns,
                        const float *a, const float *b)
@@ -344,7 +361,10 @@ static void chain_tile(struct worker *w, const struct k_panel *panel, struct pan
     struct tile tile = {.a = a, .b = b, .k = panel->k, .n = columns.count};
     tile.end = panel->begins ? TILE_STORE : TILE_CONTINUE;
     tile.c = sum_at(w, run, run->level, rows, columns, &tile.c_stride);
-    tile_run(&tile, rows.count);
+    if (w->b_in_place)
+        multiply_in_place(w, panel, rows.count, columns, &tile);
+    else
+        tile_run(&tile, rows.count);
     w->flop += 2 * rows.count * columns.count * panel->k;
     if (panel->ends) {
         join_tile(w, run, rows, columns);
@@ -407,9 +427,10 @@ static void do_strip(struct worker *w, bool first_strip, bool first_columns, int
         *turn = !*turn;
         struct tr_range mine = share(w->columns, w->grid_m, w->row);
         for (int64_t q = mine.first; q < mine.last; q++) {
-            int64_t packed =
-                pack_b_panel(g, b + (q - w->columns.first) * B_PANEL_FLOATS, axis_panel(&w->n, q), &panel);
-            w->read_elements += g->count_b && first_strip ? packed : 0;
+            const struct panel_at columns = axis_panel(&w->n, q);
+            if (!w->b_in_place)
+                pack_b_panel(g, b + (q - w->columns.first) * B_PANEL_FLOATS, columns, &panel);
+            w->read_elements += g->count_b && first_strip ? columns.count * panel.k : 0;
         }
         if (w->grid_m > 1) {
 #pragma omp barrier
@@ -511,6 +532,7 @@ void TR_SIMD_NAME(tr_gemm)(const struct tr_gemm *g, void *workspace, struct tr_c
         w.row = thread % w.grid_m;
         w.column = thread / w.grid_m;
         w.nc_panels = nc_panels(total(g->m, m_segments), axis_panels(&w.n), w.grid_n);
+        w.b_in_place = g->join == TR_GEMM_TREE && !g->b_k_slow && g->m[0] <= FEW_MR; /* one panel of rows */
         place_buffers(&w, workspace, team, thread);
         run_worker(&w);
         tr_count_add(count, w.flop, w.read_elements * (int64_t)sizeof(float),

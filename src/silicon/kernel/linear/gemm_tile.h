@@ -25,6 +25,72 @@ struct tile {
     enum tile_end end;
 };
 
+/* ---- few rows ---------------------------------------------------------------------------------------------------- */
+
+/* With few rows of A each element of B is used so little that packing it is most of the work. Here B is turned 8 of k at
+ * a time, straight from its rows, so that multiply-adds and waiting for memory overlap. */
+enum { FEW_MR = 4 };
+
+/* `row` are the rows of B that are columns of C, NR of them (repeated where C has fewer). */
+static inline __attribute__((always_inline)) void few_rows_of(const struct tile *t, const float *const row[NR],
+                                                              const int mr)
+{
+    float b[8 * NR];
+    tr_v acc[FEW_MR][NV];
+    const int64_t n0 = t->n < TR_VLEN ? t->n : TR_VLEN, n1 = t->n - n0;
+    for (int i = 0; i < mr; i++) {
+        const float *c = t->c + i * t->c_stride;
+        acc[i][0] = t->end == TILE_CONTINUE ? v_loadn(c, n0) : v_zero();
+        acc[i][1] = t->end == TILE_CONTINUE ? v_loadn(c + TR_VLEN, n1) : v_zero();
+    }
+    for (int64_t k0 = 0; k0 < t->k; k0 += 8) {
+        const int64_t left = t->k - k0 < 8 ? t->k - k0 : 8;
+        if (left == 8) {
+            for (int j = 0; j < NR; j += 8) {
+                const float *at[8];
+                for (int r = 0; r < 8; r++)
+                    at[r] = row[j + r] + k0;
+                v_transpose8_rows(b + j, NR, at);
+            }
+        } else {
+            for (int j = 0; j < NR; j++)
+                for (int64_t k = 0; k < left; k++)
+                    b[k * NR + j] = row[j][k0 + k];
+        }
+        for (int64_t k = 0; k < left; k++) {
+            tr_v b0 = v_load(b + k * NR), b1 = v_load(b + k * NR + TR_VLEN);
+            for (int i = 0; i < mr; i++) {
+                tr_v x = v_set1(t->a[(k0 + k) * MR + i]);
+                acc[i][0] = v_fma(x, b0, acc[i][0]);
+                acc[i][1] = v_fma(x, b1, acc[i][1]);
+            }
+        }
+    }
+    for (int i = 0; i < mr; i++) {
+        float *c = t->c + i * t->c_stride;
+        v_storen(c, acc[i][0], n0);
+        v_storen(c + TR_VLEN, acc[i][1], n1);
+    }
+}
+
+static __attribute__((noinline)) void few_rows_run(const struct tile *t, const float *const row[NR], int64_t rows)
+{
+    switch (rows) {
+    case 1:
+        return few_rows_of(t, row, 1);
+    case 2:
+        return few_rows_of(t, row, 2);
+    case 3:
+        return few_rows_of(t, row, 3);
+    case 4:
+        return few_rows_of(t, row, 4);
+    default:
+        TR_ASSERT(rows >= 1 && rows <= FEW_MR);
+    }
+}
+
+/* ---- tiles from packed panels ------------------------------------------------------------------------------------- */
+
 /* mr and nv are constants where this is called, so that `acc` lives in registers. */
 static inline __attribute__((always_inline)) void tile_of(const struct tile *t, const int mr, const int nv)
 {
