@@ -1,0 +1,199 @@
+/* trine generate: what does a trained model say? */
+#include "app/app.h"
+
+#include "base/num.h"
+#include "base/os.h"
+#include "lab/data/data.h"
+#include "lab/data/utf8_stream.h"
+#include "lab/serve/serve.h"
+#include "lab/train/checkpoint.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PROMPT_MAX = 1 << 20 };
+
+struct generate_args {
+    const char *path, *prompt, *prompt_file;
+    int64_t tokens, threads;
+    struct tr_sampling sampling;
+    int64_t seed;
+};
+
+#define AT(field) .offset = offsetof(struct generate_args, field)
+
+static const struct tr_option options[] = {
+    {.name = "prompt", .letter = 'p', .kind = TR_OPTION_STRING, AT(prompt), .value = "TEXT",
+     .help = "what the text goes on from; without it, a new line"},
+    {.name = "prompt-file", .kind = TR_OPTION_PATH, AT(prompt_file), .value = "FILE",
+     .help = "the same from a file, at most 1 MiB"},
+    {.name = "tokens", .letter = 'n', .kind = TR_OPTION_COUNT, AT(tokens), .fallback = "400", .min = 1, .max = 1e9,
+     .value = "N", .help = "tokens to write, at most"},
+    {.name = "temperature", .kind = TR_OPTION_DOUBLE, AT(sampling.temperature), .fallback = "0.8", .min = 0, .max = 100,
+     .value = "T", .help = "0: always the most likely token; higher: more varied"},
+    {.name = "top-k", .kind = TR_OPTION_INT, AT(sampling.top_k), .fallback = "0", .min = 0, .max = 1 << 20, .value = "K",
+     .help = "draw from the K most likely tokens; 0: from all"},
+    {.name = "top-p", .kind = TR_OPTION_DOUBLE, AT(sampling.top_p), .fallback = "0.95", .min = 1e-9, .max = 1,
+     .value = "P", .help = "draw from the fewest tokens whose probabilities sum to P"},
+    {.name = "seed", .kind = TR_OPTION_INT, AT(seed), .fallback = "1", .min = 0, .max = 9e15, .value = "N",
+     .help = "the same seed, prompt and model give the same text"},
+    {.name = "threads", .letter = 't', .kind = TR_OPTION_INT, AT(threads), .fallback = "0", .min = 0, .max = 1024,
+     .value = "N", .help = "threads; 0: all usable cores; changes no bit of the text"},
+};
+
+static const struct tr_positional positionals[] = {
+    {.name = "PATH", .help = "a checkpoint, or a run folder: its newest checkpoint", AT(path)},
+};
+
+static const struct tr_command command = {
+    .name = "generate",
+    .summary = "write text with a trained model",
+    .description =
+        "Prints the prompt and what the model writes after it, as it is written, never half a character. Ends at the "
+        "end-of-text token or after --tokens. A text longer than the model's context goes on from its newest half.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .positionals = positionals,
+    .positional_count = 1,
+    .examples = "trine generate runs/depth-4 --prompt 'And God said'\n"
+                "trine generate runs/depth-4/step-00000500 --temperature 0 --tokens 100\n",
+};
+
+/* ---- the model ------------------------------------------------------------------------------------------------------ */
+
+static enum tr_status load_weights(struct tr_generator *g, const char *checkpoint, struct tr_err *err)
+{
+    int32_t count = g->program.weights.count;
+    float **w = calloc((size_t)count, sizeof *w);
+    if (w == NULL)
+        return tr_fail(err, TR_FAILED, "out of memory for %d tensors", count);
+    for (int32_t i = 0; i < count; i++)
+        w[i] = tr_exec_weight(&g->exec, i);
+    struct tr_tensors tensors = {.weights = &g->program.weights, .w = w};
+    enum tr_status status = tr_checkpoint_read(checkpoint, &tensors, err);
+    free(w);
+    return status;
+}
+
+static enum tr_status open_model(struct tr_generator *g, const struct generate_args *args, int64_t prompt_count,
+                                 struct tr_err *err)
+{
+    char checkpoint[TR_PATH_BYTES];
+    struct tr_model_config model;
+    struct tr_machine machine = {.threads = args->threads > 0 ? (int)args->threads : tr_cores_usable()};
+    enum tr_isa isa;
+    struct tr_train_state state;
+    enum tr_status status = tr_isa_choose(&isa, err);
+    if (status == TR_OK)
+        status = tr_checkpoint_resolve(args->path, checkpoint, err);
+    if (status == TR_OK)
+        status = tr_checkpoint_read_model(checkpoint, &model, err);
+    if (status == TR_OK)
+        status = tr_checkpoint_read_state(checkpoint, &state, err);
+    if (status != TR_OK)
+        return status;
+    if (model.vocab != TR_BYTE_VOCAB)
+        return tr_fail(err, TR_BAD_INPUT, "%s: a vocabulary of %lld tokens; only the byte-level one of %d can be written "
+                       "out so far", checkpoint, (long long)model.vocab, TR_BYTE_VOCAB);
+    machine.kernels = tr_kernel_set(isa);
+    int64_t capacity = tr_min_i64(model.positions, prompt_count + args->tokens);
+    struct tr_widths widths = tr_run_step_config(&state.config).widths;
+    status = tr_generator_open(g, &model, &widths, capacity, machine, NULL, err);
+    if (status != TR_OK)
+        return status;
+    status = load_weights(g, checkpoint, err);
+    if (status != TR_OK)
+        tr_generator_close(g);
+    return status;
+}
+
+/* ---- the text ------------------------------------------------------------------------------------------------------- */
+
+static enum tr_status put(const char *bytes, size_t count, struct tr_err *err)
+{
+    if (fwrite(bytes, 1, count, stdout) != count || fflush(stdout) != 0)
+        return tr_fail(err, TR_FAILED, "standard output cannot be written");
+    return TR_OK;
+}
+
+static enum tr_status read_prompt(struct tr_generator *g, const char *prompt, int64_t count, struct tr_err *err)
+{
+    int32_t *tokens = calloc((size_t)count, sizeof *tokens);
+    if (tokens == NULL)
+        return tr_fail(err, TR_FAILED, "out of memory for a prompt of %lld bytes", (long long)count);
+    for (int64_t i = 0; i < count; i++)
+        tokens[i] = (uint8_t)prompt[i];
+    enum tr_status status = tr_generator_read(g, tokens, count, err);
+    free(tokens);
+    return status;
+}
+
+static enum tr_status write_text(struct tr_generator *g, const struct generate_args *args, struct tr_err *err)
+{
+    struct tr_utf8_stream stream = {0};
+    char piece[TR_UTF8_OUT_BYTES];
+    enum tr_status status = TR_OK;
+    for (int64_t i = 0; i < args->tokens && status == TR_OK; i++) {
+        int32_t token = tr_generator_draw(g, &args->sampling);
+        if (token == TR_TOKEN_END)
+            break;
+        status = put(piece, (size_t)tr_utf8_push(&stream, (uint8_t)token, piece), err);
+        if (status == TR_OK && i + 1 < args->tokens)
+            status = tr_generator_read(g, &token, 1, err);
+    }
+    if (status == TR_OK)
+        status = put(piece, (size_t)tr_utf8_end(&stream, piece), err);
+    return status == TR_OK ? put("\n", 1, err) : status;
+}
+
+static enum tr_status generate(const struct generate_args *args, const char *prompt, int64_t count, struct tr_err *err)
+{
+    static const char newline[] = "\n";
+    struct tr_generator generator;
+    const char *first = count > 0 ? prompt : newline;
+    int64_t first_count = count > 0 ? count : 1;
+    enum tr_status status = open_model(&generator, args, first_count, err);
+    if (status != TR_OK)
+        return status;
+    status = read_prompt(&generator, first, first_count, err);
+    if (status == TR_OK)
+        status = put(prompt, (size_t)count, err);
+    if (status == TR_OK)
+        status = write_text(&generator, args, err);
+    tr_generator_close(&generator);
+    return status;
+}
+
+static enum tr_status run_with(const struct generate_args *args, struct tr_err *err)
+{
+    if (args->prompt != NULL && args->prompt_file != NULL)
+        return tr_fail(err, TR_BAD_INPUT, "the prompt is given twice: as --prompt and as --prompt-file");
+    if (args->prompt_file == NULL) {
+        const char *prompt = args->prompt != NULL ? args->prompt : "";
+        return generate(args, prompt, (int64_t)strlen(prompt), err);
+    }
+    struct tr_bytes bytes;
+    enum tr_status status = tr_file_read(args->prompt_file, PROMPT_MAX, &bytes, err);
+    if (status != TR_OK)
+        return status;
+    status = generate(args, bytes.at, (int64_t)bytes.len, err);
+    tr_bytes_free(&bytes);
+    return status;
+}
+
+static enum tr_status run(int argc, char **argv, struct tr_err *err)
+{
+    struct generate_args args;
+    struct tr_given given;
+    bool done;
+    enum tr_status status = tr_app_parse(&command, argc, argv, &args, sizeof args, &given, &done, err);
+    if (status != TR_OK || done)
+        return status;
+    tr_given_free(&given);
+    args.sampling.seed = (uint64_t)args.seed;
+    status = tr_sampling_check(&args.sampling, err);
+    return status == TR_OK ? run_with(&args, err) : status;
+}
+
+const struct tr_app_command tr_cmd_generate = {&command, run};
