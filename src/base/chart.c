@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 enum { WIDTH = 720, HEIGHT = 260, LEFT = 62, RIGHT = 16, TOP = 12, BOTTOM = 40, TICKS_MAX = 24 };
-enum { BAR_WIDTH = 720, BAR_ROW = 24, BAR_LABEL = 150, BAR_NOTE = 230 };
+enum { BAR_WIDTH = 720, BAR_ROW = 24, BAR_LABEL = 186, BAR_NOTE = 200 };
 
 struct bounds {
     double x0, x1, y0, y1;
@@ -252,7 +252,8 @@ void tr_chart_style(struct tr_text *out)
         "font:15px/1.5 system-ui,-apple-system,'Segoe UI',sans-serif}\n"
         "main{max-width:1180px;margin:0 auto;padding:28px 20px 60px}h1{font-size:26px;margin:0}h2{font-size:18px;"
         "margin:34px 0 10px}p.sub{color:var(--soft);margin:4px 0 20px}\n"
-        ".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(460px,100%),1fr));gap:16px}\n"
+        ".charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(460px,100%),1fr));gap:16px;"
+        "align-items:start}\n"
         "figure{margin:0;background:var(--card);border:1px solid var(--grid);border-radius:8px;padding:14px 16px 8px}\n"
         "figcaption{font-weight:600;margin-bottom:4px}figcaption small,.legend,.none{color:var(--soft);font-weight:400}\n"
         "svg{width:100%;height:auto;display:block}.grid{stroke:var(--grid)}.axis{stroke:var(--soft)}\n"
@@ -264,11 +265,11 @@ void tr_chart_style(struct tr_text *out)
         tr_text_printf(out, ".line.c%d{stroke:var(--c%d)}.dot.c%d{fill:var(--c%d)}.b%d{background:var(--c%d)}\n", c, c, c,
                        c, c, c);
     tr_text_append(out,
-        ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:18px 0}\n"
+        ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(180px,1fr));gap:12px;margin:18px 0}\n"
         ".tile{background:var(--card);border:1px solid var(--grid);border-radius:8px;padding:12px 14px}"
-        ".tile b{display:block;font-size:21px;font-weight:650}.tile span{color:var(--soft);font-size:13px}\n"
-        "table{border-collapse:collapse;font-size:14px}td,th{padding:4px 14px 4px 0;text-align:left;border-bottom:1px "
-        "solid var(--grid);vertical-align:top}th{color:var(--soft);font-weight:500}td.n,th.n{text-align:right;"
+        ".tile b{display:block;font-size:20px;font-weight:650;white-space:nowrap}.tile span{color:var(--soft);font-size:13px}\n"
+        "figure{overflow-x:auto}table{border-collapse:collapse;font-size:13px}td,th{padding:4px 14px 4px 0;text-align:left;border-bottom:1px "
+        "solid var(--grid);vertical-align:top}th{color:var(--soft);font-weight:500}td.n,th.n{text-align:right;padding-right:10px;white-space:nowrap;"
         "font-variant-numeric:tabular-nums}\n"
         "pre{background:var(--card);border:1px solid var(--grid);border-radius:8px;padding:14px;overflow-x:auto;"
         "white-space:pre-wrap;font-size:13px;line-height:1.45}code{font-size:13px;overflow-wrap:anywhere}\n");
