@@ -83,7 +83,8 @@ static const struct tr_contract contract[] = {
     {TR_OP_ATTN_BWD, "", "dk, dv", TR_AXIS_QUERIES, TR_ORDER_CHAIN, CONTEXT | GROUP, TR_ROUND_ACT,
      "For each query head of the group and each context part of the queries one chain of fma(ds_i, q_i, acc) and of "
      "fma(p_i, do_i, acc), queries ascending from the key's own position; the tree over context parts (parts before "
-     "the key are skipped), then the tree over the heads of the group."},
+     "the key are skipped), then the tree over the heads of the group. bf16: pairs are absolute even and odd positions; a "
+     "partner before the key counts as +0."},
 
     {TR_OP_GELU, "", "y", TR_AXIS_NONE, TR_ORDER_NONE, 0, TR_ROUND_ACT, "tr_gelu of fn.h."},
     {TR_OP_GELU_BWD, "", "dx", TR_AXIS_NONE, TR_ORDER_NONE, 0, TR_ROUND_ACT, "dy * tr_gelu_slope(x)."},
