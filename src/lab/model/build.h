@@ -58,6 +58,10 @@ struct tr_op tr_build_attn_op(const struct tr_builder *b, enum tr_op_kind kind);
 /* backward.c: adds the gradient of `stream` (in place) from the layer's output to its input. */
 void tr_build_layer_backward(struct tr_builder *b, const struct tr_layer_buffers *buffers, int32_t stream);
 
+/* step_check.c: refuses, with a sentence, what tr_program_train and tr_program_infer cannot build. */
+TR_MUST_CHECK enum tr_status tr_build_check_step(const struct tr_model_config *config,
+                                                 const struct tr_step_config *step, struct tr_err *err);
+
 /* memory.c: lifetimes, workspaces, offsets, region sizes. */
 TR_MUST_CHECK enum tr_status tr_build_place(struct tr_builder *b, struct tr_machine machine, struct tr_err *err);
 

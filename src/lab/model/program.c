@@ -1,7 +1,6 @@
 /* Builds step programs: buffers that always exist, the sections in order, the schedule. */
 #include "lab/model/program.h"
 
-#include "base/num.h"
 #include "lab/model/build.h"
 
 #include <stdarg.h>
@@ -9,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPS_MAX = 1 << 20, BATCH_TOKENS_MAX = 1 << 30 };
+enum { OPS_MAX = 1 << 20 };
 
 /* ---- adding buffers and ops --------------------------------------------------------------------------------------- */
 
@@ -427,57 +426,6 @@ static bool make_schedule(struct tr_program *p)
     return true;
 }
 
-/* ---- checks ----------------------------------------------------------------------------------------------------------- */
-
-static enum tr_status check_widths(const struct tr_model_config *c, const struct tr_widths *w, int64_t seq_len,
-                                   struct tr_err *err)
-{
-    const struct {
-        const char *name;
-        int32_t value;
-        int64_t most;
-        const char *because;
-    } limit[] = {
-        {"lanes", w->lanes, TR_PARTS_MAX, "the largest logical width"},
-        {"context", w->context, seq_len < TR_KEY_BLOCK ? 1 : seq_len / TR_KEY_BLOCK, "whole key blocks of 64 in seq_len"},
-        {"tensor", w->tensor, tr_min_i64(c->heads, c->ffn / 2), "heads, and pairs of ffn"},
-        {"vocab", w->vocab, c->vocab / 2, "pairs of the vocabulary"},
-    };
-    for (size_t i = 0; i < sizeof limit / sizeof limit[0]; i++) {
-        int64_t most = tr_max_i64(1, tr_min_i64(limit[i].most, TR_PARTS_MAX));
-        if (limit[i].value < 1 || limit[i].value > most)
-            return tr_fail(err, TR_BAD_INPUT, "logical width %s is %d; this run allows 1 to %lld (%s)", limit[i].name,
-                           limit[i].value, (long long)most, limit[i].because);
-    }
-    return TR_OK;
-}
-
-static enum tr_status check_step(const struct tr_model_config *c, const struct tr_step_config *s, struct tr_err *err)
-{
-    if (s->dtype != TR_F32)
-        return tr_fail(err, TR_BAD_INPUT, "dtype %s: only f32 is executed so far", tr_dtype_name(s->dtype));
-    if (s->seq_len < 1 || s->seq_len > c->positions)
-        return tr_fail(err, TR_BAD_INPUT, "seq_len %lld: model %s has positions for 1 to %lld tokens",
-                       (long long)s->seq_len, c->name, (long long)c->positions);
-    int64_t tokens;
-    if (s->batch < 1 || !tr_mul_i64(s->batch, s->seq_len, &tokens) || tokens > BATCH_TOKENS_MAX)
-        return tr_fail(err, TR_BAD_INPUT, "batch %lld of %lld tokens: a step may have 1 to %d tokens in all",
-                       (long long)s->batch, (long long)s->seq_len, BATCH_TOKENS_MAX);
-    enum tr_status status = check_widths(c, &s->widths, s->seq_len, err);
-    if (status != TR_OK)
-        return status;
-    if (s->batch % s->widths.lanes != 0)
-        return tr_fail(err, TR_BAD_INPUT, "batch %lld is not a multiple of the %d lanes; %lld or %lld would be",
-                       (long long)s->batch, s->widths.lanes,
-                       (long long)tr_max_i64(s->widths.lanes, s->batch / s->widths.lanes * s->widths.lanes),
-                       (long long)tr_round_up(s->batch, s->widths.lanes));
-    int64_t lane = s->batch / s->widths.lanes;
-    if (s->micro_batch < 1 || lane % s->micro_batch != 0)
-        return tr_fail(err, TR_BAD_INPUT, "micro_batch %lld does not divide the %lld sequences of a lane (batch %lld, %d "
-                       "lanes)", (long long)s->micro_batch, (long long)lane, (long long)s->batch, s->widths.lanes);
-    return TR_OK;
-}
-
 /* ---- the programs ------------------------------------------------------------------------------------------------------ */
 
 static enum tr_status begin(struct tr_program *p, struct tr_builder *b, const struct tr_model_config *model,
@@ -507,7 +455,7 @@ enum tr_status tr_program_train(struct tr_program *program, const struct tr_mode
     struct tr_builder b;
     enum tr_status status = begin(&p, &b, model, err);
     if (status == TR_OK)
-        status = check_step(model, step, err);
+        status = tr_build_check_step(model, step, err);
     if (status != TR_OK)
         goto free_program;
     p.step = *step;
@@ -603,7 +551,7 @@ enum tr_status tr_program_infer(struct tr_program *program, const struct tr_mode
         goto free_program;
     p.step = (struct tr_step_config){.dtype = dtype, .batch = seqs, .seq_len = tokens, .micro_batch = seqs,
                                      .widths = {1, 1, widths->tensor, 1}};
-    status = check_step(model, &p.step, err);
+    status = tr_build_check_step(model, &p.step, err);
     if (status == TR_OK && (capacity < tokens || capacity > model->positions))
         status = tr_fail(err, TR_BAD_INPUT, "%lld tokens of text are wanted; model %s has positions for %lld",
                          (long long)capacity, model->name, (long long)model->positions);
