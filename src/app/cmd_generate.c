@@ -4,7 +4,6 @@
 #include "base/num.h"
 #include "base/os.h"
 #include "lab/data/data.h"
-#include "lab/data/utf8_stream.h"
 #include "lab/serve/serve.h"
 #include "lab/train/checkpoint.h"
 
@@ -117,50 +116,25 @@ static enum tr_status put(const char *bytes, size_t count, struct tr_err *err)
     return TR_OK;
 }
 
-static enum tr_status read_prompt(struct tr_generator *g, const char *prompt, int64_t count, struct tr_err *err)
+static enum tr_status print_piece(void *context, const char *piece, size_t bytes, struct tr_err *err)
 {
-    int32_t *tokens = calloc((size_t)count, sizeof *tokens);
-    if (tokens == NULL)
-        return tr_fail(err, TR_FAILED, "out of memory for a prompt of %lld bytes", (long long)count);
-    for (int64_t i = 0; i < count; i++)
-        tokens[i] = (uint8_t)prompt[i];
-    enum tr_status status = tr_generator_read(g, tokens, count, err);
-    free(tokens);
-    return status;
+    (void)context;
+    return put(piece, bytes, err);
 }
 
-static enum tr_status write_text(struct tr_generator *g, const struct generate_args *args, struct tr_err *err)
+static enum tr_status generate(const struct generate_args *args, const char *prompt, int64_t bytes, struct tr_err *err)
 {
-    struct tr_utf8_stream stream = {0};
-    char piece[TR_UTF8_OUT_BYTES];
-    enum tr_status status = TR_OK;
-    for (int64_t i = 0; i < args->tokens && status == TR_OK; i++) {
-        int32_t token = tr_generator_draw(g, &args->sampling);
-        if (token == TR_TOKEN_END)
-            break;
-        status = put(piece, (size_t)tr_utf8_push(&stream, (uint8_t)token, piece), err);
-        if (status == TR_OK && i + 1 < args->tokens)
-            status = tr_generator_read(g, &token, 1, err);
-    }
-    if (status == TR_OK)
-        status = put(piece, (size_t)tr_utf8_end(&stream, piece), err);
-    return status == TR_OK ? put("\n", 1, err) : status;
-}
-
-static enum tr_status generate(const struct generate_args *args, const char *prompt, int64_t count, struct tr_err *err)
-{
-    static const char newline[] = "\n";
     struct tr_generator generator;
-    const char *first = count > 0 ? prompt : newline;
-    int64_t first_count = count > 0 ? count : 1;
-    enum tr_status status = open_model(&generator, args, first_count, err);
+    enum tr_status status = open_model(&generator, args, tr_max_i64(bytes, 1), err);
     if (status != TR_OK)
         return status;
-    status = read_prompt(&generator, first, first_count, err);
+    status = tr_generator_read_text(&generator, prompt, bytes, err);
     if (status == TR_OK)
-        status = put(prompt, (size_t)count, err);
+        status = put(prompt, (size_t)bytes, err);
     if (status == TR_OK)
-        status = write_text(&generator, args, err);
+        status = tr_generator_write_text(&generator, &args->sampling, args->tokens, print_piece, NULL, err);
+    if (status == TR_OK)
+        status = put("\n", 1, err);
     tr_generator_close(&generator);
     return status;
 }

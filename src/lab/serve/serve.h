@@ -45,4 +45,18 @@ TR_MUST_CHECK enum tr_status tr_generator_read(struct tr_generator *generator, c
 /* Draws the next token from the logits; does not read it. */
 int32_t tr_generator_draw(struct tr_generator *generator, const struct tr_sampling *sampling);
 
+/* ---- text: models of the byte-level vocabulary (lab/data/data.h) -------------------------------------------------- */
+
+/* Reads the bytes of a prompt; an empty one is a new line. */
+TR_MUST_CHECK enum tr_status tr_generator_read_text(struct tr_generator *generator, const char *text, int64_t bytes,
+                                                    struct tr_err *err);
+
+/* Takes a piece of text, whole characters, perhaps none. Any status but TR_OK ends the text; TR_NO is not a failure. */
+typedef enum tr_status tr_text_sink(void *context, const char *piece, size_t bytes, struct tr_err *err);
+
+/* Draws and reads up to `tokens` tokens and hands them to the sink as text; ends early at the end-of-text token. */
+TR_MUST_CHECK enum tr_status tr_generator_write_text(struct tr_generator *generator, const struct tr_sampling *sampling,
+                                                     int64_t tokens, tr_text_sink *sink, void *context,
+                                                     struct tr_err *err);
+
 #endif

@@ -1,6 +1,4 @@
 /* Validation loss, bits per byte, and samples: what the model has learned, said in numbers and in words. */
-#include "base/num.h"
-#include "lab/data/utf8_stream.h"
 #include "lab/serve/serve.h"
 #include "lab/train/run.h"
 
@@ -39,41 +37,26 @@ enum tr_status tr_run_evaluate(struct tr_run *run, struct tr_err *err)
 
 /* ---- samples ----------------------------------------------------------------------------------------------------- */
 
-static enum tr_status read_prompt(struct tr_generator *generator, const char *prompt, struct tr_text *out,
-                                  struct tr_err *err)
+static enum tr_status add_piece(void *context, const char *piece, size_t bytes, struct tr_err *err)
 {
-    int32_t tokens[TR_PROMPT_BYTES];
-    int64_t count = 0;
-    for (; prompt[count]; count++)
-        tokens[count] = (uint8_t)prompt[count];
-    tr_text_append(out, prompt);
-    if (count == 0)
-        tokens[count++] = '\n';
-    return tr_generator_read(generator, tokens, count, err);
+    struct tr_run *run = context;
+    if (tr_run_stopped(run))
+        return TR_NO;
+    tr_text_append_bytes(&run->sample, piece, bytes);
+    return tr_text_failed(&run->sample, err) ? TR_FAILED : TR_OK;
 }
 
-static enum tr_status write_text(const struct tr_run *run, struct tr_generator *generator, struct tr_text *out,
-                                 struct tr_err *err)
+static enum tr_status write_sample(struct tr_run *run, struct tr_generator *generator, struct tr_err *err)
 {
-    struct tr_utf8_stream stream = {0};
-    struct tr_sampling sampling = {.temperature = run->config.sample_temperature,
-                                   .top_k = run->config.sample_top_k,
-                                   .top_p = 1,
-                                   .seed = (uint64_t)run->config.seed};
-    char piece[TR_UTF8_OUT_BYTES];
-    enum tr_status status = read_prompt(generator, run->config.sample_prompt, out, err);
-    for (int64_t i = 0; i < run->config.sample_tokens && status == TR_OK; i++) {
-        if (tr_run_stopped(run))
-            break;
-        int32_t token = tr_generator_draw(generator, &sampling);
-        if (token >= TR_TOKEN_END)
-            break;
-        tr_text_append_bytes(out, piece, (size_t)tr_utf8_push(&stream, (uint8_t)token, piece));
-        status = tr_generator_read(generator, &token, 1, err);
-    }
-    tr_text_append_bytes(out, piece, (size_t)tr_utf8_end(&stream, piece));
-    if (status == TR_OK && tr_text_failed(out, err))
-        return TR_FAILED;
+    const struct tr_run_config *c = &run->config;
+    struct tr_sampling sampling = {.temperature = c->sample_temperature, .top_k = c->sample_top_k, .top_p = 1,
+                                   .seed = (uint64_t)c->seed};
+    tr_text_clear(&run->sample);
+    tr_text_append(&run->sample, c->sample_prompt);
+    enum tr_status status =
+        tr_generator_read_text(generator, c->sample_prompt, (int64_t)strlen(c->sample_prompt), err);
+    if (status == TR_OK)
+        status = tr_generator_write_text(generator, &sampling, c->sample_tokens, add_piece, run, err);
     return status;
 }
 
@@ -86,8 +69,7 @@ enum tr_status tr_run_sample(struct tr_run *run, struct tr_err *err)
                                               &run->exec, err);
     if (status != TR_OK)
         return status;
-    tr_text_clear(&run->sample);
-    status = write_text(run, &generator, &run->sample, err);
+    status = write_sample(run, &generator, err);
     tr_generator_close(&generator);
     if (status == TR_OK) {
         tr_text_printf(&record, "== step %lld ==\n%s\n\n", (long long)run->state.step, tr_text_str(&run->sample));

@@ -133,6 +133,52 @@ static void a_token_outside_the_vocabulary_is_refused(void **state)
     tr_generator_close(&g);
 }
 
+struct sink {
+    char text[64];
+    size_t bytes;
+    int calls, stop_at;
+    enum tr_status stop_with;
+};
+
+static enum tr_status collect(void *context, const char *piece, size_t bytes, struct tr_err *err)
+{
+    struct sink *sink = context;
+    (void)err;
+    if (++sink->calls == sink->stop_at)
+        return sink->stop_with;
+    assert_true(sink->bytes + bytes <= sizeof sink->text);
+    memcpy(sink->text + sink->bytes, piece, bytes);
+    sink->bytes += bytes;
+    return TR_OK;
+}
+
+static void text_is_what_the_drawn_tokens_spell_and_the_sink_can_end_it(void **state)
+{
+    (void)state;
+    struct tr_model_config model = fixture_gpt2();
+    const struct tr_sampling s = {.temperature = 1.0, .top_k = 0, .top_p = 1.0, .seed = 5};
+    struct tr_generator by_token, by_text;
+    struct tr_err err = {{0}};
+    open_generator(&by_token, &model, 64, 1);
+    open_generator(&by_text, &model, 64, 1);
+    assert_int_equal(tr_generator_read_text(&by_text, "\"!\"", 3, &err), TR_OK);
+    expect_read(&by_token, (const int32_t[]){'"', '!', '"'}, 3);
+    struct sink sink = {.stop_at = -1};
+    assert_int_equal(tr_generator_write_text(&by_text, &s, 30, collect, &sink, &err), TR_OK);
+    assert_int_equal(sink.bytes, 30); /* ids below 61: each is a character of one byte */
+    for (int i = 0; i < 30; i++) {
+        int32_t token = tr_generator_draw(&by_token, &s);
+        assert_int_equal(sink.text[i], token);
+        expect_read(&by_token, &token, 1);
+    }
+    struct sink stop = {.stop_at = 3, .stop_with = TR_NO}, broken = {.stop_at = 2, .stop_with = TR_FAILED};
+    assert_int_equal(tr_generator_write_text(&by_text, &s, 30, collect, &stop, &err), TR_OK);
+    assert_int_equal(stop.bytes, 2);
+    assert_int_equal(tr_generator_write_text(&by_text, &s, 30, collect, &broken, &err), TR_FAILED);
+    tr_generator_close(&by_token);
+    tr_generator_close(&by_text);
+}
+
 static void sampling_keeps_to_top_k_and_top_p_and_follows_the_probabilities(void **state)
 {
     (void)state;
@@ -197,6 +243,7 @@ int main(void)
         cmocka_unit_test(the_way_a_prompt_is_split_changes_no_bit),
         cmocka_unit_test(a_full_context_goes_on_from_its_newest_half),
         cmocka_unit_test(a_token_outside_the_vocabulary_is_refused),
+        cmocka_unit_test(text_is_what_the_drawn_tokens_spell_and_the_sink_can_end_it),
         cmocka_unit_test(sampling_keeps_to_top_k_and_top_p_and_follows_the_probabilities),
         cmocka_unit_test(sampling_survives_logits_that_are_not_finite),
         cmocka_unit_test(wrong_settings_are_refused_with_a_sentence),
