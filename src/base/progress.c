@@ -9,7 +9,7 @@
 
 static const double REDRAW_S = 0.1;
 static const double WINDOW_S = 15; /* the rate follows changes within about this time */
-enum { BAR_COLUMNS = 20 };
+enum { BAR_COLUMNS = 20, BAR_COLUMNS_LEAST = 4 };
 
 void tr_progress_start(struct tr_progress *bar, FILE *out, const char *what, const char *unit, int64_t total)
 {
@@ -86,16 +86,29 @@ TR_PRINTF(3, 4) static size_t put(char line[TR_PROGRESS_LINE_BYTES], size_t used
     return used + (wanted < 0 ? 0 : (size_t)wanted < room ? (size_t)wanted : room);
 }
 
-static size_t put_bar(char line[TR_PROGRESS_LINE_BYTES], size_t used, double share)
+static size_t put_bar(char line[TR_PROGRESS_LINE_BYTES], size_t used, double share, int cells)
 {
-    char cells[BAR_COLUMNS + 1];
-    int filled = (int)(share * BAR_COLUMNS);
-    for (int i = 0; i < BAR_COLUMNS; i++)
-        cells[i] = i < filled ? '=' : ' ';
-    if (filled < BAR_COLUMNS)
-        cells[filled] = '>';
-    cells[BAR_COLUMNS] = 0;
-    return put(line, used, " [%s]", cells);
+    used = put(line, used, "%s", " [");
+    int filled = (int)(share * cells);
+    for (int i = 0; i < cells; i++)
+        used = put(line, used, "%c", i < filled ? '=' : i == filled ? '>' : ' ');
+    return put(line, used, "]");
+}
+
+static size_t put_rate(char line[TR_PROGRESS_LINE_BYTES], size_t used, double rate, const char *unit)
+{
+    char text[TR_QUANTITY_BYTES];
+    if (rate >= 1000)
+        return put(line, used, "  %s %s/s", tr_print_count(text, (int64_t)rate), unit);
+    return put(line, used, "  %.*f %s/s", rate < 10 ? 2 : rate < 100 ? 1 : 0, rate, unit);
+}
+
+static int columns_of(const char *line)
+{
+    int columns = 0;
+    for (; *line; line++)
+        columns += (*line & 0xc0) != 0x80; /* a character starts */
+    return columns;
 }
 
 /* Cut to so many columns, never inside a character. */
@@ -112,33 +125,45 @@ static void cut(char *line, int columns)
     }
 }
 
-void tr_progress_line(const struct tr_progress *bar, double now_s, char line[TR_PROGRESS_LINE_BYTES])
+/* `brief`: without the job's own rate and its unit. `cells` 0: no bar. */
+static void compose(const struct tr_progress *bar, double now_s, bool brief, int cells,
+                    char line[TR_PROGRESS_LINE_BYTES])
 {
     char text[TR_QUANTITY_BYTES];
+    bool rate_known = bar->rate > 0;
     size_t used = put(line, 0, "%s  %lld", bar->what, (long long)bar->done);
     if (bar->total > 0) {
         double share = (double)bar->done / (double)bar->total;
         share = share < 0 ? 0 : share > 1 ? 1 : share;
-        used = put(line, used, "/%lld %s %3d%%", (long long)bar->total, bar->unit, (int)(share * 100));
-        if (bar->terminal)
-            used = put_bar(line, used, share);
+        used = put(line, used, "/%lld", (long long)bar->total);
+        used = put(line, used, " %s%s%3d%%", brief ? "" : bar->unit, brief ? "" : " ", (int)(share * 100));
+        if (cells > 0)
+            used = put_bar(line, used, share, cells);
     } else {
         used = put(line, used, " %s", bar->unit);
     }
-    if (bar->rate > 0) {
-        if (bar->rate >= 1000)
-            used = put(line, used, "  %s %s/s", tr_print_count(text, (int64_t)bar->rate), bar->unit);
-        else
-            used = put(line, used, "  %.*f %s/s", bar->rate < 10 ? 2 : bar->rate < 100 ? 1 : 0, bar->rate, bar->unit);
-    }
-    if (bar->total > 0 && bar->done < bar->total && bar->rate > 0)
+    if (rate_known && !brief)
+        used = put_rate(line, used, bar->rate, bar->unit);
+    if (bar->total > 0 && bar->done < bar->total && rate_known)
         used = put(line, used, "  ETA %s", tr_print_clock(text, (double)(bar->total - bar->done) / bar->rate));
     else
         used = put(line, used, "  %s", tr_print_clock(text, now_s - bar->start_s));
     if (bar->extra[0])
         put(line, used, "  %s", bar->extra);
-    if (bar->terminal)
-        cut(line, bar->columns - 1); /* the last column would wrap on some terminals */
+}
+
+/* What the caller says of the job (loss, tok/s) matters more than how long the bar is and how fast it moves. */
+void tr_progress_line(const struct tr_progress *bar, double now_s, char line[TR_PROGRESS_LINE_BYTES])
+{
+    int columns = bar->columns - 1; /* the last column would wrap on some terminals */
+    compose(bar, now_s, false, bar->terminal ? BAR_COLUMNS : 0, line);
+    if (!bar->terminal || columns_of(line) <= columns)
+        return;
+    compose(bar, now_s, true, 0, line);
+    int cells = columns - columns_of(line) - (int)strlen(" []");
+    if (bar->total > 0 && cells >= BAR_COLUMNS_LEAST)
+        compose(bar, now_s, true, cells < BAR_COLUMNS ? cells : BAR_COLUMNS, line);
+    cut(line, columns);
 }
 
 /* \r to the line's start, the line, erase what is left of the old one. */

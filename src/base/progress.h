@@ -6,8 +6,10 @@
  *     tr_progress_note(&bar, "step 500: validation loss 1.93");           (a line that stays)
  *     tr_progress_end(&bar);
  *
- * On a terminal: one line, redrawn at most ten times a second, cut to the width:
- *     train  312/500 step  62% [============>       ]  4.1 step/s  ETA 00:46  loss 1.8123
+ * On a terminal: one line, redrawn at most ten times a second:
+ *     train  312/500 step  62% [============>       ]  4.10 step/s  ETA 00:46  loss 1.8123
+ * Where that is too wide the rate goes first, then cells of the bar, then the line's end:
+ *     train  312/500  62% [=====>   ]  ETA 00:46  loss 1.8123  28.84 k tok/s
  * Elsewhere (a log file, CI): the same facts as plain lines without a bar, after 1, 2, 5, 10, 20, 60 seconds, then once
  * a minute, and at the end. Quiet: pass NULL for the file and nothing is printed. No call allocates memory. The rate
  * is over the last 15 seconds or so. `total` 0: unknown, no share and no ETA. */

@@ -78,6 +78,21 @@ static void the_line_shows_share_rate_and_time_left(void **state)
     assert_string_equal(line, "train  500/500 step 100% [====================]  35.7 step/s  00:14  loss 1.5");
 }
 
+static void on_a_narrow_terminal_the_rate_and_the_bar_give_way_to_what_is_said_of_the_job(void **state)
+{
+    (void)state;
+    struct tr_progress bar = made_up_bar(850, 80);
+    char line[TR_PROGRESS_LINE_BYTES];
+    tr_progress_advance(&bar, 420, 60);
+    strcpy(bar.extra, "loss 1.3761  28.84 k tok/s  MFU 48.8%");
+    tr_progress_line(&bar, 60, line);
+    assert_string_equal(line, "train  420/850  49% [===>   ]  ETA 01:01  loss 1.3761  28.84 k tok/s  MFU 48.8%");
+    assert_int_equal(strlen(line), 79);
+    bar.columns = 76; /* no room for a bar worth the name */
+    tr_progress_line(&bar, 60, line);
+    assert_string_equal(line, "train  420/850  49%  ETA 01:01  loss 1.3761  28.84 k tok/s  MFU 48.8%");
+}
+
 static void the_line_is_cut_to_the_terminal_between_characters(void **state)
 {
     (void)state;
@@ -166,6 +181,7 @@ int main(void)
         cmocka_unit_test(a_table_lines_up_its_columns),
         cmocka_unit_test(a_table_without_rows_is_its_header),
         cmocka_unit_test(the_line_shows_share_rate_and_time_left),
+        cmocka_unit_test(on_a_narrow_terminal_the_rate_and_the_bar_give_way_to_what_is_said_of_the_job),
         cmocka_unit_test(the_line_is_cut_to_the_terminal_between_characters),
         cmocka_unit_test(a_terminal_is_redrawn_at_most_ten_times_a_second),
         cmocka_unit_test(a_log_gets_a_handful_of_lines_and_then_one_a_minute),
