@@ -53,7 +53,7 @@ static const struct tr_model_config preset[] = {
 
     {LLAMA3("llama3-8b", 4096, 32, 32, 14336, 8192)},
     {LLAMA3("llama3-70b", 8192, 80, 64, 28672, 8192)},
-    {LLAMA3("llama3.1-405b", 16384, 126, 128, 53248, 131072),
+    {LLAMA3("llama3-405b", 16384, 126, 128, 53248, 131072),
      .rope_scaling = {.factor = 8, .low_freq = 1, .high_freq = 4, .original_positions = 8192}},
 };
 
