@@ -28,7 +28,7 @@ ln -s "$TRINE_BIN" "$top/bin/trine"
 status=0
 (
     cd "$top/work"
-    unset TRINE_ISA GOLDEN_UPDATE
+    unset GOLDEN_UPDATE
     PATH="$top/bin:$PATH" HOME="$top/work" LC_ALL=C COLUMNS=80 TERM=dumb sh "$cmd"
 ) >"$top/stdout" 2>"$top/stderr" </dev/null || status=$?
 
