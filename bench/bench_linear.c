@@ -78,8 +78,8 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void measure(const struct shape *shape, enum tr_op_kind kind, enum tr_isa isa, int64_t rows, int threads, int runs,
-                    double peak_flop_s)
+static void measure(const struct shape *shape, enum tr_op_kind kind, enum tr_isa isa, int64_t rows, int threads,
+                    int runs, double peak_flop_s)
 {
     const struct tr_op op = make_op(shape, kind, rows);
     const struct tr_op_info *info = tr_op_operands(kind);

@@ -173,7 +173,8 @@ static void generation(const struct bench *bench, int64_t seqs, int64_t position
     prepare(bench, &op, 0, &b);
     b.values.position = position;
     double seconds = best_time_s(bench, &b);
-    snprintf(name, sizeof name, "attn decode %lld at %lld h%d/%d", (long long)seqs, (long long)position, heads, kv_heads);
+    snprintf(name, sizeof name, "attn decode %lld at %lld h%d/%d", (long long)seqs, (long long)position, heads,
+             kv_heads);
     printf("%-34s %9.3f ms  %7.1f GB/s of cache\n", name, seconds * 1e3, (double)b.count.read_bytes / seconds * 1e-9);
     release(&b);
 }

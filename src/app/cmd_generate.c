@@ -59,7 +59,7 @@ static const struct tr_command command = {
                 "trine generate runs/depth-4/step-00000500 --temperature 0 --tokens 100\n",
 };
 
-/* ---- the model ------------------------------------------------------------------------------------------------------ */
+/* ---- the model --------------------------------------------------------------------------------------------------- */
 
 static enum tr_status load_weights(struct tr_generator *g, const char *checkpoint, struct tr_err *err)
 {
@@ -107,7 +107,7 @@ static enum tr_status open_model(struct tr_generator *g, const struct generate_a
     return status;
 }
 
-/* ---- the text ------------------------------------------------------------------------------------------------------- */
+/* ---- the text ---------------------------------------------------------------------------------------------------- */
 
 static enum tr_status put(const char *bytes, size_t count, struct tr_err *err)
 {

@@ -28,7 +28,8 @@ static const struct tr_command command = {
     .name = "hash",
     .summary = "print the hash of a checkpoint's weights and optimiser state",
     .description =
-        "Prints the arithmetic id and the SHA-256 over all weights and optimiser state in canonical order. Two runs of one "
+        "Prints the arithmetic id and the SHA-256 over all weights and optimiser state in canonical order. Two runs of "
+        "one "
         "config and one arithmetic id have the same hash after the same step, whatever the number of threads, the "
         "instruction set, the compiler, the grouping of the work, or how often they were killed and resumed. The "
         "checkpoint is verified first: a damaged one is refused.",

@@ -15,7 +15,8 @@ static const struct tr_command command = {
     .name = "report",
     .summary = "write a run's HTML report",
     .description =
-        "Makes RUN/report.html from the files of the run folder: curves, where the time went, memory, samples, config; one "
+        "Makes RUN/report.html from the files of the run folder: curves, where the time went, memory, samples, config; "
+        "one "
         "self-contained file. The trainer does the same at each checkpoint; a run that goes on may be looked at so.",
     .positionals = positionals,
     .positional_count = 1,

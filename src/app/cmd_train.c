@@ -71,7 +71,8 @@ static const struct tr_command command = {
     .description =
         "Trains from the beginning, or goes on from the newest good checkpoint of the run folder: after a crash or an "
         "interrupt, give the same command again. The result is the same, bit for bit, as if nothing had happened.\n"
-        "SIGINT, SIGTERM and SIGUSR1 finish the current step, save it and end with exit status 3; a second signal changes "
+        "SIGINT, SIGTERM and SIGUSR1 finish the current step, save it and end with exit status 3; a second signal "
+        "changes "
         "nothing. Every key of the config can be given as --section.key=value; `trine docs` lists them.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
@@ -83,7 +84,7 @@ static const struct tr_command command = {
                 "trine train --config run.yaml --optimizer.lr=0.001\n",
 };
 
-/* ---- signals ------------------------------------------------------------------------------------------------------ */
+/* ---- signals ----------------------------------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t stop_signal;
 
@@ -101,7 +102,7 @@ static enum tr_status catch_signals(struct tr_err *err)
     return TR_OK;
 }
 
-/* ---- config ------------------------------------------------------------------------------------------------------- */
+/* ---- config ------------------------------------------------------------------------------------------------------ */
 
 static enum tr_status read_config(const struct train_args *args, const struct tr_given *given,
                                   struct tr_run_config *config, struct tr_err *err)
@@ -132,7 +133,7 @@ static void set_resume(const struct train_args *args, struct tr_train_options *o
     }
 }
 
-/* ---- the answer --------------------------------------------------------------------------------------------------- */
+/* ---- the answer -------------------------------------------------------------------------------------------------- */
 
 static void write_json(const struct tr_train_result *result, struct tr_text *out)
 {
@@ -165,8 +166,8 @@ static void write_text(const struct tr_train_result *result, struct tr_text *out
 {
     const struct tr_train_state *s = &result->state;
     char tokens[TR_QUANTITY_BYTES], time[TR_QUANTITY_BYTES], rate[TR_QUANTITY_BYTES];
-    tr_text_printf(out, "steps       %lld, %s tokens, %s in steps", (long long)s->step, tr_print_count(tokens, s->tokens),
-                   tr_print_clock(time, s->train_s));
+    tr_text_printf(out, "steps       %lld, %s tokens, %s in steps", (long long)s->step,
+                   tr_print_count(tokens, s->tokens), tr_print_clock(time, s->train_s));
     if (result->tok_s > 0)
         tr_text_printf(out, ", %s tok/s", tr_print_count(rate, (int64_t)result->tok_s));
     if (!isnan(result->mfu))

@@ -42,7 +42,8 @@ static void a_long_series_is_thinned_and_a_gap_stays_a_gap(void **state)
     }
     struct tr_text out = {0};
     struct tr_series s = {.name = "a<b", .x = x, .y = y, .count = N};
-    tr_chart_lines(&out, &(struct tr_chart){.title = "T & t", .x_label = "step", .y_label = "", .series = &s, .series_count = 1});
+    tr_chart_lines(
+        &out, &(struct tr_chart){.title = "T & t", .x_label = "step", .y_label = "", .series = &s, .series_count = 1});
     const char *html = tr_text_str(&out);
     assert_true(out.len < 20000);
     assert_non_null(strstr(html, "T &amp; t"));
@@ -74,7 +75,8 @@ static void values_that_are_all_equal_or_absent_still_make_a_chart(void **state)
     assert_null(strstr(tr_text_str(&out), "nan"));
     assert_null(strstr(tr_text_str(&out), "inf"));
     tr_text_clear(&out);
-    tr_chart_lines(&out, &(struct tr_chart){.title = "", .x_label = "", .y_label = "", .series = s + 1, .series_count = 1});
+    tr_chart_lines(&out,
+                   &(struct tr_chart){.title = "", .x_label = "", .y_label = "", .series = s + 1, .series_count = 1});
     assert_non_null(strstr(tr_text_str(&out), "no values"));
     tr_text_free(&out);
 }

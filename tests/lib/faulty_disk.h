@@ -61,7 +61,10 @@ int rename(const char *from, const char *to)
 }
 
 int mkdir(const char *path, mode_t mode);
-int mkdir(const char *path, mode_t mode) { return strike(false) ? -1 : (int)syscall(SYS_mkdirat, AT_FDCWD, path, mode); }
+int mkdir(const char *path, mode_t mode)
+{
+    return strike(false) ? -1 : (int)syscall(SYS_mkdirat, AT_FDCWD, path, mode);
+}
 
 int unlinkat(int folder, const char *path, int flags);
 int unlinkat(int folder, const char *path, int flags)

@@ -20,7 +20,8 @@ const char *tr_tiny_text(void)
     uint32_t random = 12345;
     for (int i = 0; at < sizeof text - 16; i++) {
         random = random * 1664525u + 1013904223u;
-        at += (size_t)snprintf(text + at, sizeof text - at, "%s%c", words[(random >> 16) % 10], i % 9 == 8 ? '\n' : ' ');
+        at +=
+            (size_t)snprintf(text + at, sizeof text - at, "%s%c", words[(random >> 16) % 10], i % 9 == 8 ? '\n' : ' ');
     }
     tr_scratch_put_text("text.txt", text);
     return tr_scratch("text.txt");
@@ -32,9 +33,9 @@ struct tr_run_config tr_tiny_config(const char *out, ...)
     struct tr_err err = {{0}};
     char text[TR_TINY_OVERRIDES_MAX][256];
     struct tr_override overrides[TR_TINY_OVERRIDES_MAX] = {
-        {"data.path", tr_tiny_text()}, {"run.out", tr_scratch(out)}, {"model.depth", "1"},     {"data.seq_len", "16"},
-        {"train.batch", "8"},          {"train.micro_batch", "4"},   {"train.steps", "12"},    {"run.threads", "1"},
-        {"schedule.warmup", "2"},      {"eval.every", "0"},          {"sample.tokens", "0"},   {"checkpoint.every", "0"},
+        {"data.path", tr_tiny_text()}, {"run.out", tr_scratch(out)}, {"model.depth", "1"},   {"data.seq_len", "16"},
+        {"train.batch", "8"},          {"train.micro_batch", "4"},   {"train.steps", "12"},  {"run.threads", "1"},
+        {"schedule.warmup", "2"},      {"eval.every", "0"},          {"sample.tokens", "0"}, {"checkpoint.every", "0"},
         {"optimizer.lr", "0.003"},
     };
     int count = 13;

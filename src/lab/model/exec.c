@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- memory ------------------------------------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 static bool may_share(enum tr_region region)
 {
@@ -66,7 +66,7 @@ void *tr_exec_buffer(const struct tr_exec *exec, int32_t buffer)
     return (char *)exec->slab[b->region].at + b->offset;
 }
 
-/* ---- running ------------------------------------------------------------------------------------------------------ */
+/* ---- running ----------------------------------------------------------------------------------------------------- */
 
 /* Where operand `index` of an op lies for this entry of the schedule: gradients by slot, the batch by microbatch. */
 static void *operand_address(const struct tr_exec *e, const struct tr_program_op *op, int index,
@@ -172,7 +172,7 @@ const float *tr_exec_infer(struct tr_exec *exec, const int32_t *tokens, int64_t 
     return tr_exec_buffer(exec, p->logits);
 }
 
-/* ---- values ------------------------------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------------------------------------ */
 
 void tr_exec_init(struct tr_exec *exec, uint64_t seed)
 {

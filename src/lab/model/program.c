@@ -10,7 +10,7 @@
 
 enum { OPS_MAX = 1 << 20 };
 
-/* ---- adding buffers and ops --------------------------------------------------------------------------------------- */
+/* ---- adding buffers and ops -------------------------------------------------------------------------------------- */
 
 /* Doubles an array that is full. On lack of memory the builder goes on with what it has and says so at the end. */
 static void *grow(struct tr_builder *b, void *array, int32_t count, int32_t *capacity, size_t item_bytes)
@@ -96,7 +96,7 @@ int32_t tr_build_grad(const struct tr_builder *b, enum tr_weight_role role, int3
     return index < 0 ? -1 : b->program->first_grad + index;
 }
 
-/* ---- buffers that always exist -------------------------------------------------------------------------------------- */
+/* ---- buffers that always exist ----------------------------------------------------------------------------------- */
 
 static struct tr_shape weight_shape(const struct tr_weight *w)
 {
@@ -209,7 +209,7 @@ static int32_t add_batch(struct tr_builder *b, int64_t sequences, const char *na
     return id;
 }
 
-/* ---- sections ------------------------------------------------------------------------------------------------------- */
+/* ---- sections ---------------------------------------------------------------------------------------------------- */
 
 static void begin_section(struct tr_builder *b, enum tr_section_kind section, enum tr_phase phase)
 {
@@ -394,7 +394,7 @@ static void build_update(struct tr_builder *b)
     end_section(b, TR_SECTION_UPDATE);
 }
 
-/* ---- schedule --------------------------------------------------------------------------------------------------------- */
+/* ---- schedule ---------------------------------------------------------------------------------------------------- */
 
 static void append(struct tr_program *p, struct tr_schedule_entry entry)
 {
@@ -426,7 +426,7 @@ static bool make_schedule(struct tr_program *p)
     return true;
 }
 
-/* ---- the programs ------------------------------------------------------------------------------------------------------ */
+/* ---- the programs ------------------------------------------------------------------------------------------------ */
 
 static enum tr_status begin(struct tr_program *p, struct tr_builder *b, const struct tr_model_config *model,
                             struct tr_err *err)
@@ -584,7 +584,7 @@ void tr_program_free(struct tr_program *program)
     memset(program, 0, sizeof *program);
 }
 
-/* ---- sums over a program ------------------------------------------------------------------------------------------------ */
+/* ---- sums over a program ----------------------------------------------------------------------------------------- */
 
 uint32_t tr_program_op_present(const struct tr_program_op *op)
 {

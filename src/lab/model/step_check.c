@@ -14,7 +14,8 @@ static enum tr_status check_widths(const struct tr_model_config *c, const struct
         const char *because;
     } limit[] = {
         {"lanes", w->lanes, TR_PARTS_MAX, "the largest logical width"},
-        {"context", w->context, seq_len < TR_KEY_BLOCK ? 1 : seq_len / TR_KEY_BLOCK, "whole key blocks of 64 in seq_len"},
+        {"context", w->context, seq_len < TR_KEY_BLOCK ? 1 : seq_len / TR_KEY_BLOCK,
+         "whole key blocks of 64 in seq_len"},
         {"tensor", w->tensor, tr_min_i64(c->heads, c->ffn / 2), "heads, and pairs of ffn"},
         {"vocab", w->vocab, c->vocab / 2, "pairs of the vocabulary"},
     };
@@ -48,7 +49,9 @@ enum tr_status tr_build_check_step(const struct tr_model_config *c, const struct
                        (long long)tr_round_up(s->batch, s->widths.lanes));
     int64_t lane = s->batch / s->widths.lanes;
     if (s->micro_batch < 1 || lane % s->micro_batch != 0)
-        return tr_fail(err, TR_BAD_INPUT, "micro_batch %lld does not divide the %lld sequences of a lane (batch %lld, %d "
-                       "lanes)", (long long)s->micro_batch, (long long)lane, (long long)s->batch, s->widths.lanes);
+        return tr_fail(err, TR_BAD_INPUT,
+                       "micro_batch %lld does not divide the %lld sequences of a lane (batch %lld, %d "
+                       "lanes)",
+                       (long long)s->micro_batch, (long long)lane, (long long)s->batch, s->widths.lanes);
     return TR_OK;
 }

@@ -13,7 +13,7 @@
 
 enum { OPS_MAX = 512, KINDS_MAX = 32, BARS_MAX = 16, NOTE_BYTES = 96 };
 
-/* ---- small pieces ---------------------------------------------------------------------------------------------------- */
+/* ---- small pieces ------------------------------------------------------------------------------------------------ */
 
 static int ascending(const void *a, const void *b)
 {
@@ -69,7 +69,7 @@ static const struct tr_node *profile_root(const struct tr_run_files *f)
     return f->profile == NULL ? NULL : tr_doc_root(f->profile);
 }
 
-/* ---- sections -------------------------------------------------------------------------------------------------------- */
+/* ---- sections ---------------------------------------------------------------------------------------------------- */
 
 static void write_tiles(struct tr_text *out, const struct tr_run_files *f)
 {

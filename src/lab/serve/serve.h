@@ -45,7 +45,7 @@ TR_MUST_CHECK enum tr_status tr_generator_read(struct tr_generator *generator, c
 /* Draws the next token from the logits; does not read it. */
 int32_t tr_generator_draw(struct tr_generator *generator, const struct tr_sampling *sampling);
 
-/* ---- text: models of the byte-level vocabulary (lab/data/data.h) -------------------------------------------------- */
+/* ---- text: models of the byte-level vocabulary (lab/data/data.h) ------------------------------------------------- */
 
 /* Reads the bytes of a prompt; an empty one is a new line. */
 TR_MUST_CHECK enum tr_status tr_generator_read_text(struct tr_generator *generator, const char *text, int64_t bytes,

@@ -73,8 +73,9 @@ enum tr_status tr_run_sample(struct tr_run *run, struct tr_err *err)
     tr_generator_close(&generator);
     if (status == TR_OK) {
         tr_text_printf(&record, "== step %lld ==\n%s\n\n", (long long)run->state.step, tr_text_str(&run->sample));
-        status = tr_text_failed(&record, err) ? TR_FAILED
-                                              : tr_file_append(run->path_samples, tr_text_str(&record), record.len, err);
+        status = tr_text_failed(&record, err)
+                     ? TR_FAILED
+                     : tr_file_append(run->path_samples, tr_text_str(&record), record.len, err);
     }
     tr_text_free(&record);
     return status;

@@ -10,8 +10,8 @@ static enum tr_status refuse_other_run(const struct tr_run *run, const char *che
 {
     (void)run;
     return tr_fail(err, TR_BAD_INPUT,
-                   "%s: was made with %s %s, this run has %s: it is another run, so give it another run.out", checkpoint,
-                   what, its, ours);
+                   "%s: was made with %s %s, this run has %s: it is another run, so give it another run.out",
+                   checkpoint, what, its, ours);
 }
 
 /* What differs between the checkpoint's config and ours: refused, noted or of no matter. */

@@ -269,7 +269,7 @@ const struct tr_safetensor *tr_safetensors_find(const struct tr_safetensors *fil
     return NULL;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------------ */
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 static void write_header(const struct tr_safetensor *tensors, int64_t count, struct tr_text *out)
 {

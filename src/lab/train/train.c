@@ -90,8 +90,8 @@ static void tell_plan(struct tr_run *run)
     tr_progress_note(&run->bar, "data %s: %s, %lld windows of %lld tokens to train on, %lld to validate", c->data,
                      tr_print_bytes(bytes, run->data.byte_count), (long long)run->data.train_windows,
                      (long long)c->seq_len, (long long)run->data.val_windows_all);
-    tr_progress_note(&run->bar, "steps %lld of %lld sequences (%lld at a time), lr %g, arithmetic %s", (long long)c->steps,
-                     (long long)c->batch, (long long)c->micro_batch, c->lr,
+    tr_progress_note(&run->bar, "steps %lld of %lld sequences (%lld at a time), lr %g, arithmetic %s",
+                     (long long)c->steps, (long long)c->batch, (long long)c->micro_batch, c->lr,
                      tr_arithmetic_id(arithmetic, step.dtype, &step.widths));
     tr_progress_note(&run->bar, "memory %s planned; %d threads, %s, peak %s; run folder %s",
                      tr_print_bytes(memory, tr_program_memory_bytes(&run->program)), run->machine.threads,
@@ -105,10 +105,11 @@ static enum tr_status too_many_skipped(const struct tr_run *run, struct tr_err *
     char saved[TR_QUANTITY_BYTES + 32] = "there is no checkpoint yet";
     if (run->saved_at >= 0)
         snprintf(saved, sizeof saved, "the last checkpoint is of step %lld", (long long)run->saved_at);
-    return tr_fail(err, TR_FAILED,
-                   "loss or gradient was not finite in %lld steps in a row, the last of them step %lld (%s): try a lower "
-                   "optimizer.lr or a longer schedule.warmup",
-                   (long long)run->state.skipped_in_row, (long long)run->state.step, saved);
+    return tr_fail(
+        err, TR_FAILED,
+        "loss or gradient was not finite in %lld steps in a row, the last of them step %lld (%s): try a lower "
+        "optimizer.lr or a longer schedule.warmup",
+        (long long)run->state.skipped_in_row, (long long)run->state.step, saved);
 }
 
 static enum tr_status note_skip(struct tr_run *run, const struct tr_step_result *result, struct tr_err *err)
@@ -223,9 +224,10 @@ static enum tr_status interrupted(struct tr_run *run, struct tr_err *err)
         status = tr_run_note_event(run, "interrupt", name, err);
     if (status != TR_OK)
         return status;
-    return tr_fail(err, TR_FAILED,
-                   "interrupted by %s after step %lld of %lld, which is saved in %s: the same command goes on from there",
-                   name, (long long)run->state.step, (long long)run->config.steps, run->config.out);
+    return tr_fail(
+        err, TR_FAILED,
+        "interrupted by %s after step %lld of %lld, which is saved in %s: the same command goes on from there", name,
+        (long long)run->state.step, (long long)run->config.steps, run->config.out);
 }
 
 static enum tr_status after_step(struct tr_run *run, struct tr_err *err)

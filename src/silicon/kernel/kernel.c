@@ -58,8 +58,8 @@ enum tr_status tr_isa_choose(enum tr_isa *isa, struct tr_err *err)
         if (strcmp(wanted, isa_name[i]) != 0)
             continue;
         if (!tr_isa_runs((enum tr_isa)i))
-            return tr_fail(err, TR_BAD_INPUT, "TRINE_ISA=%s: this processor does not have it; the best here is %s", wanted,
-                           isa_name[best_isa()]);
+            return tr_fail(err, TR_BAD_INPUT, "TRINE_ISA=%s: this processor does not have it; the best here is %s",
+                           wanted, isa_name[best_isa()]);
         *isa = (enum tr_isa)i;
         return TR_OK;
     }

@@ -37,9 +37,11 @@ static struct tr_bytes page(void)
 
 static const char *const metrics =
     "{\"kind\":\"eval\",\"step\":0,\"tokens\":0,\"val_loss\":5.55,\"val_bpb\":8.007,\"windows\":4,\"bytes\":99}\n"
-    "{\"kind\":\"step\",\"step\":1,\"steps\":2,\"tokens\":64,\"loss\":5.5,\"grad_norm\":1.5,\"lr\":0.001,\"step_s\":0.1,"
+    "{\"kind\":\"step\",\"step\":1,\"steps\":2,\"tokens\":64,\"loss\":5.5,\"grad_norm\":1.5,\"lr\":0.001,\"step_s\":0."
+    "1,"
     "\"tok_s\":640,\"mfu\":0.25,\"memory_bytes\":1000000,\"skipped\":0}\n"
-    "{\"kind\":\"step\",\"step\":2,\"steps\":2,\"tokens\":128,\"loss\":null,\"grad_norm\":null,\"lr\":0.0005,\"step_s\":0.1,"
+    "{\"kind\":\"step\",\"step\":2,\"steps\":2,\"tokens\":128,\"loss\":null,\"grad_norm\":null,\"lr\":0.0005,\"step_"
+    "s\":0.1,"
     "\"tok_s\":650,\"mfu\":0.26,\"memory_bytes\":1000000,\"skipped\":1}\n"
     "{\"kind\":\"eval\",\"step\":2,\"tokens\":128,\"val_loss\":2.25,\"val_bpb\":3.246,\"windows\":4,\"bytes\":99}\n";
 

@@ -380,7 +380,8 @@ static void a_flipped_bit_in_any_byte_is_found(void **unused)
             assert_int_equal(pwrite(fd, &flipped, 1, at), 1);
             err.text[0] = 0;
             if (tr_checkpoint_verify(run, &err) != TR_BAD_INPUT || err.text[0] == 0)
-                fail_msg("bit %d of byte %lld of %s was flipped, and not found", (int)(at % 8), (long long)at, files[f]);
+                fail_msg("bit %d of byte %lld of %s was flipped, and not found", (int)(at % 8), (long long)at,
+                         files[f]);
             if (strcmp(files[f], "manifest.json") != 0) /* a wrong sum there speaks of the file that it is of */
                 tr_assert_says(err.text, files[f]);
             assert_int_equal(pwrite(fd, &byte, 1, at), 1);

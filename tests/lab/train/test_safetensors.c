@@ -44,11 +44,12 @@ static void tensors_are_found_in_the_order_of_their_data(void **state)
     (void)state;
     struct tr_safetensors file;
     struct tr_err err;
-    assert_int_equal(parse("{\"b\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[2,26]},\"__metadata__\":{\"k\":\"v\"},"
-                           "\"a\":{\"dtype\":\"BF16\",\"shape\":[],\"data_offsets\":[0,2]},"
-                           "\"e\":{\"dtype\":\"U8\",\"shape\":[0,5],\"data_offsets\":[2,2]}}   ",
-                           26, &file, &err),
-                     TR_OK);
+    assert_int_equal(
+        parse("{\"b\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[2,26]},\"__metadata__\":{\"k\":\"v\"},"
+              "\"a\":{\"dtype\":\"BF16\",\"shape\":[],\"data_offsets\":[0,2]},"
+              "\"e\":{\"dtype\":\"U8\",\"shape\":[0,5],\"data_offsets\":[2,2]}}   ",
+              26, &file, &err),
+        TR_OK);
     assert_int_equal(file.count, 3);
     assert_string_equal(file.tensor[0].name, "a");
     assert_string_equal(file.tensor[1].name, "e");
@@ -110,11 +111,14 @@ static void headers_that_are_not_exactly_right_are_refused(void **state)
     refuse("{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4, "data_offsets");
     refuse("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4],\"extra\":1}}", 4, "extra");
     refuse("{\"a\":{\"dtype\":\"X9\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "dtype \"X9\" is not known");
-    refuse("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4, "4 bytes, but dtype and shape make 8");
+    refuse("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4,
+           "4 bytes, but dtype and shape make 8");
     refuse("{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4, "shape");
     refuse("{\"a\":{\"dtype\":\"F32\",\"shape\":[1.5],\"data_offsets\":[0,4]}}", 4, "shape");
-    refuse("{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904],\"data_offsets\":[0,0]}}", 0, "more bytes than can");
-    refuse("{\"a\":{\"dtype\":\"F32\",\"shape\":[3037000500,3037000500],\"data_offsets\":[0,0]}}", 0, "more bytes than can");
+    refuse("{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904],\"data_offsets\":[0,0]}}", 0,
+           "more bytes than can");
+    refuse("{\"a\":{\"dtype\":\"F32\",\"shape\":[3037000500,3037000500],\"data_offsets\":[0,0]}}", 0,
+           "more bytes than can");
     refuse("{\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,1]}}", 1, "shape");
     refuse("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,0]}}", 4, "is no range");
     refuse("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[1,5]}}", 4, "is no range");

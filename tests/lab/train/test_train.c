@@ -236,7 +236,8 @@ static void a_damaged_checkpoint_is_passed_over_and_named(void **unused)
     assert_int_equal(result.resumed_at, 9);
     assert_string_equal(result.hash, whole.hex);
     assert_int_equal(count_of(tr_scratch("damaged/events.jsonl"), "bad_checkpoint"), 1);
-    assert_true(count_of(tr_scratch("damaged/events.jsonl"), "step-00000012/optimizer.safetensors: damaged in tensor") == 1);
+    assert_true(
+        count_of(tr_scratch("damaged/events.jsonl"), "step-00000012/optimizer.safetensors: damaged in tensor") == 1);
     assert_int_equal(tr_checkpoint_verify(tr_scratch("damaged/step-00000012"), &err), TR_OK); /* made anew */
 }
 
@@ -295,7 +296,8 @@ static void what_would_be_another_run_is_refused(void **unused)
     struct tr_run_config depth = tr_tiny_config("whole", "model.depth=2", NULL);
     assert_int_equal(train_with(&depth, &options), TR_BAD_INPUT);
     tr_assert_says(err.text, "model.depth 1, this run has 2");
-    tr_scratch_put_text("other.txt", "quite another text, long enough for a window of sixteen tokens\nand more of it\n");
+    tr_scratch_put_text("other.txt",
+                        "quite another text, long enough for a window of sixteen tokens\nand more of it\n");
     struct tr_run_config data = tr_tiny_config("whole", NULL);
     strcpy(data.data, tr_scratch("other.txt"));
     assert_int_equal(train_with(&data, &options), TR_BAD_INPUT);

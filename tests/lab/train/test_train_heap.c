@@ -89,8 +89,8 @@ static void count_steps(const char *threads, const char *recompute)
     assert_true(at_step[0] > 0); /* the counter counts */
     for (int step = 2; step < TR_TINY_STEPS; step++)
         if (at_step[step] != at_step[step - 1])
-            fail_msg("%lld allocations between the gradients of steps %d and %d", at_step[step] - at_step[step - 1], step,
-                     step + 1);
+            fail_msg("%lld allocations between the gradients of steps %d and %d", at_step[step] - at_step[step - 1],
+                     step, step + 1);
     fclose(log);
     assert_int_equal(tr_folder_remove(config.out, &err), TR_OK);
 }

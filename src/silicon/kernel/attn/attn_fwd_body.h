@@ -280,8 +280,8 @@ static void fwd_finish_row(const struct fwd_shape *f, const struct fwd_scratch *
         store_some(o + i, v_mul(v_load(from + i), factor), f->d - i);
 }
 
-static void fwd_run_task(const struct tr_call *call, const struct fwd_shape *f, const struct fwd_scratch *s, int64_t seq,
-                         struct tr_range kv_heads, struct tr_range queries)
+static void fwd_run_task(const struct tr_call *call, const struct fwd_shape *f, const struct fwd_scratch *s,
+                         int64_t seq, struct tr_range kv_heads, struct tr_range queries)
 {
     int64_t query_count = queries.last - queries.first, rows = query_count * f->group;
     int64_t token_head = (seq * f->seq_len + queries.first) * f->heads + kv_heads.first * f->group;

@@ -68,7 +68,7 @@ static struct buffers place_buffers(const struct tr_call *call)
     return b;
 }
 
-/* ---- the rows of a tile: loss, and the gradient of the logits ----------------------------------------------------- */
+/* ---- the rows of a tile: loss, and the gradient of the logits ---------------------------------------------------- */
 
 static float row_max(const float *z, int64_t n)
 {
@@ -175,7 +175,8 @@ static void make_logits(const struct tr_call *call, const struct buffers *b, int
     const int64_t width = op->width;
     b->chain[0] = (struct tr_gemm_run){.k = width};
     tr_gemm_place_leaf(b->chain, 1, 0, 0, 1);
-    struct tr_gemm g = {.join = TR_GEMM_TREE, .m = {rows}, .n = {op->vocab}, .run = b->chain, .run_count = 1, .levels = 1};
+    struct tr_gemm g = {
+        .join = TR_GEMM_TREE, .m = {rows}, .n = {op->vocab}, .run = b->chain, .run_count = 1, .levels = 1};
     g.a[0] = (struct tr_gemm_view){(const float *)call->operand[TR_HEAD_X] + first_token * width, width};
     g.b[0] = (struct tr_gemm_view){call->operand[TR_HEAD_W], width};
     g.c[0] = b->z;

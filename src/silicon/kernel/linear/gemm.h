@@ -32,7 +32,7 @@ struct tr_gemm_run {
     int64_t k0, k;    /* k0, k0 + 1 ... k0 + k - 1 of the factors' k axis; k may be 0 */
     int32_t segment;  /* which factors, when segments lie along k */
     int32_t output;   /* which slab of C */
-    int32_t level;    /* TREE: the partial sum that the leaf's chain makes; 0 is C itself, others are in the workspace */
+    int32_t level; /* TREE: the partial sum that the leaf's chain makes; 0 is C itself, others are in the workspace */
     int32_t joins;    /* TREE, on the last run of a leaf: how many times the two topmost partial sums join then */
     bool first, last; /* TREE: first and last run of a leaf. BLOCKS: first and last run of an output, for counting */
     bool done;        /* TREE: the output is complete */

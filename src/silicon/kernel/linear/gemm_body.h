@@ -470,7 +470,7 @@ static int64_t nc_panels(int64_t m, int64_t n_panels, int64_t grid_n)
     return tr_min_i64(limit, (n_panels + grid_n - 1) / grid_n);
 }
 
-/* ---- workspace: packed A of each thread, packed B of each column of the grid, partial sums of each thread ---------- */
+/* ---- workspace: packed A of each thread, packed B of each column of the grid, partial sums of each thread -------- */
 
 static int64_t a_floats(void) { return MC_PANELS * A_PANEL_FLOATS; }
 

@@ -89,7 +89,7 @@ static __attribute__((noinline)) void few_rows_run(const struct tile *t, const f
     }
 }
 
-/* ---- tiles from packed panels ------------------------------------------------------------------------------------- */
+/* ---- tiles from packed panels ------------------------------------------------------------------------------------ */
 
 /* mr and nv are constants where this is called, so that `acc` lives in registers. */
 static inline __attribute__((always_inline)) void tile_of(const struct tile *t, const int mr, const int nv)

@@ -160,7 +160,8 @@ static void run_bias_grad(const struct tr_call *call, int segment)
 {
     const struct tr_op *op = call->op;
     const int index = TR_LINEAR_DW_DB + segment;
-    const int64_t out = op->out[segment], leaves = tr_op_leaves(op, index), chunks = (out + DB_COLUMNS - 1) / DB_COLUMNS;
+    const int64_t out = op->out[segment], leaves = tr_op_leaves(op, index),
+                  chunks = (out + DB_COLUMNS - 1) / DB_COLUMNS;
     float *db = call->operand[index];
     const float *dy = call->operand[TR_LINEAR_DW_DY + segment];
     if (db == NULL)

@@ -139,7 +139,10 @@ static struct tr_range norm_bwd_tokens(const struct norm_bwd *n, int64_t leaf)
     return tr_op_leaf_tokens(n->op, TR_NORM_BWD_DGAIN, leaf * n->inner);
 }
 
-static int64_t norm_bwd_blocks(struct tr_range tokens) { return tr_ceil_div(tokens.last - tokens.first, TR_TOKEN_BLOCK); }
+static int64_t norm_bwd_blocks(struct tr_range tokens)
+{
+    return tr_ceil_div(tokens.last - tokens.first, TR_TOKEN_BLOCK);
+}
 
 static int64_t norm_bwd_block_count(const struct norm_bwd *n)
 {
