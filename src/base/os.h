@@ -67,6 +67,10 @@ TR_MUST_CHECK enum tr_status tr_file_append(const char *path, const void *data, 
 TR_MUST_CHECK enum tr_status tr_rename(const char *from, const char *to, struct tr_err *err);
 TR_MUST_CHECK enum tr_status tr_folder_sync(const char *path, struct tr_err *err);
 
+/* Makes or replaces the symbolic link `path` to `target` (relative to the link's folder) as a whole. What is there and
+ * is no link is refused: TR_BAD_INPUT. */
+TR_MUST_CHECK enum tr_status tr_link_set(const char *path, const char *target, struct tr_err *err);
+
 /* --- folders --- */
 
 /* With all parents; one that exists is fine. */

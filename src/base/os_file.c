@@ -340,3 +340,16 @@ enum tr_status tr_rename(const char *from, const char *to, struct tr_err *err)
     parent_of(to, parent);
     return tr_folder_sync(parent, err);
 }
+
+enum tr_status tr_link_set(const char *path, const char *target, struct tr_err *err)
+{
+    char tmp[TR_PATH_BYTES];
+    struct stat is;
+    if (snprintf(tmp, sizeof tmp, "%s.tmp", path) >= (int)sizeof tmp)
+        return tr_fail(err, TR_BAD_INPUT, "%.200s...: a path of more than %d bytes", path, TR_PATH_BYTES - 5);
+    if (lstat(path, &is) == 0 && !S_ISLNK(is.st_mode))
+        return tr_fail(err, TR_BAD_INPUT, "%s: is in the way: a link to %s is to stand there", path, target);
+    if ((unlink(tmp) && errno != ENOENT) || symlink(target, tmp))
+        return tr_fail(err, TR_FAILED, "%s: no link to %s can be made: %s", tmp, target, strerror(errno));
+    return tr_rename(tmp, path, err);
+}

@@ -278,6 +278,24 @@ static void a_renamed_folder_takes_its_place(void **state)
     assert_int_equal(tr_rename(in_root("step-5.tmp"), in_root("step-6"), &err), TR_FAILED);
 }
 
+static void a_link_is_replaced_as_a_whole_and_nothing_else_is(void **state)
+{
+    (void)state;
+    struct tr_err err;
+    char target[64];
+    for (int i = 0; i < 2; i++) {
+        const char *to = i ? "step-2" : "step-1";
+        assert_int_equal(tr_link_set(in_root("best"), to, &err), TR_OK);
+        ssize_t length = readlink(in_root("best"), target, sizeof target - 1);
+        assert_int_equal(length, strlen(to));
+        assert_memory_equal(target, to, strlen(to));
+        assert_false(tr_file_exists(in_root("best.tmp")));
+    }
+    assert_int_equal(tr_folder_make(in_root("solid"), &err), TR_OK);
+    assert_int_equal(tr_link_set(in_root("solid"), "step-1", &err), TR_BAD_INPUT);
+    assert_true(tr_folder_exists(in_root("solid")));
+}
+
 static void paths_are_joined_with_one_slash(void **state)
 {
     (void)state;
@@ -361,6 +379,7 @@ int main(void)
         cmocka_unit_test(dangerous_folders_are_never_removed),
         cmocka_unit_test(a_second_process_is_refused_the_lock_and_told_who_holds_it),
         cmocka_unit_test(a_renamed_folder_takes_its_place),
+        cmocka_unit_test(a_link_is_replaced_as_a_whole_and_nothing_else_is),
         cmocka_unit_test(paths_are_joined_with_one_slash),
         cmocka_unit_test(dates_are_iso_and_utc),
         cmocka_unit_test(the_machine_has_cores_and_memory_and_we_use_some),

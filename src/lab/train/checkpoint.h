@@ -32,18 +32,28 @@ struct tr_train_state {
     double loss;             /* of the last step */
     double first_val_loss, first_val_bpb; /* before training; NaN when there was no evaluation */
     double val_loss, val_bpb;             /* the last ones */
-    double best_val_loss;
+    int64_t eval_step;       /* of the last evaluation; -1: none. An interrupted one is made up for at resume */
+    double best_val_loss;    /* the lowest so far; NaN: none */
+    int64_t best_step;       /* its step; -1: none */
+    int64_t evals_since_best;
     double train_s;          /* seconds spent in steps, all attempts */
     char arithmetic[TR_ARITHMETIC_BYTES];
     char data_sha256[TR_SHA256_HEX_BYTES];
     struct tr_run_config config;
 };
 
-/* Writes RUN/step-N and then removes all but the newest keep_last checkpoints (0: keeps all). A checkpoint whose
- * manifest or file sizes are wrong is not counted among those kept. The new one is never removed. */
+/* Which checkpoints stay beside the one just written. */
+struct tr_keep {
+    int64_t last;  /* so many of the newest; 0: all */
+    int64_t every; /* those whose step is a multiple of it; 0: none for that reason */
+    int64_t step;  /* this one; -1: none */
+};
+
+/* Writes RUN/step-N and then removes the others, but for what `keep` says. A checkpoint whose manifest or file sizes
+ * are wrong is not counted among the newest. Ones of later steps (a run that was set back) are left alone. */
 TR_MUST_CHECK enum tr_status tr_checkpoint_write(const char *run_folder, const struct tr_model_config *model,
                                                  const struct tr_tensors *tensors, const struct tr_train_state *state,
-                                                 int64_t keep_last, struct tr_err *err);
+                                                 const struct tr_keep *keep, struct tr_err *err);
 
 /* Reads and checks every byte of it. */
 TR_MUST_CHECK enum tr_status tr_checkpoint_verify(const char *path, struct tr_err *err);

@@ -286,8 +286,13 @@ static enum tr_status remove_checkpoint(const char *path, struct tr_err *err)
     return status == TR_OK ? tr_folder_remove(old, err) : status;
 }
 
-static enum tr_status remove_older(const char *run_folder, int64_t newest, int64_t keep_last, struct tr_arena *arena,
-                                   struct tr_err *err)
+static bool stays_anyway(const struct tr_keep *keep, int64_t step)
+{
+    return step == keep->step || (keep->every > 0 && step % keep->every == 0);
+}
+
+static enum tr_status remove_older(const char *run_folder, int64_t newest, const struct tr_keep *keep,
+                                   struct tr_arena *arena, struct tr_err *err)
 {
     int64_t *steps, count, kept = 0;
     enum tr_status status = tr_checkpoint_list(run_folder, arena, &steps, &count, err);
@@ -297,10 +302,10 @@ static enum tr_status remove_older(const char *run_folder, int64_t newest, int64
             continue;
         if ((status = tr_checkpoint_path(run_folder, steps[i], path, err)) != TR_OK)
             return status;
-        if (kept >= keep_last)
-            status = remove_checkpoint(path, err);
-        else
+        if (kept < keep->last)
             kept += steps[i] == newest || looks_whole(path);
+        else if (!stays_anyway(keep, steps[i]))
+            status = remove_checkpoint(path, err);
     }
     return status;
 }
@@ -331,7 +336,7 @@ static enum tr_status remove_leftovers(const char *run_folder, struct tr_arena *
 
 enum tr_status tr_checkpoint_write(const char *run_folder, const struct tr_model_config *model,
                                    const struct tr_tensors *tensors, const struct tr_train_state *state,
-                                   int64_t keep_last, struct tr_err *err)
+                                   const struct tr_keep *keep, struct tr_err *err)
 {
     char final[TR_PATH_BYTES], tmp[TR_PATH_BYTES + 8];
     struct tr_err ignored;
@@ -352,8 +357,8 @@ enum tr_status tr_checkpoint_write(const char *run_folder, const struct tr_model
     struct tr_arena arena;
     tr_arena_init(&arena, "list of checkpoints", LIST_ARENA_MAX_BYTES);
     status = remove_leftovers(run_folder, &arena, err);
-    if (status == TR_OK && keep_last > 0)
-        status = remove_older(run_folder, state->step, keep_last, &arena, err);
+    if (status == TR_OK && keep->last > 0)
+        status = remove_older(run_folder, state->step, keep, &arena, err);
     tr_arena_free(&arena);
     return status;
 }

@@ -30,8 +30,13 @@ enum tr_status tr_run_evaluate(struct tr_run *run, struct tr_err *err)
         s->first_val_loss = s->val_loss;
         s->first_val_bpb = s->val_bpb;
     }
-    if (!(s->best_val_loss <= s->val_loss)) /* true also while there is none (NaN) */
+    s->eval_step = s->step;
+    s->evals_since_best++;
+    if (!(s->best_val_loss <= s->val_loss)) { /* true also while there is none (NaN) */
         s->best_val_loss = s->val_loss;
+        s->best_step = s->step;
+        s->evals_since_best = 0;
+    }
     return tr_run_note_eval(run, bytes, tr_clock_s() - begin_s, err);
 }
 

@@ -52,6 +52,8 @@ TR_MUST_CHECK enum tr_status tr_run_fit(struct tr_run *run, struct tr_err *err);
 
 /* Makes the folder, takes its lock. */
 TR_MUST_CHECK enum tr_status tr_run_folder_open(struct tr_run *run, struct tr_err *err);
+/* RUN/best leads to the checkpoint of the best evaluation, if that is to be kept and is there. */
+TR_MUST_CHECK enum tr_status tr_run_point_best(struct tr_run *run, struct tr_err *err);
 /* Once it is clear where the run begins: config.yaml; metrics and samples of later steps are dropped. */
 TR_MUST_CHECK enum tr_status tr_run_folder_begin(struct tr_run *run, struct tr_err *err);
 TR_MUST_CHECK enum tr_status tr_run_note_event(struct tr_run *run, const char *event, const char *text,

@@ -35,6 +35,8 @@
 
 enum { TR_PROMPT_BYTES = 1024 };
 
+enum tr_keep_best { TR_BEST_DROP, TR_BEST_KEEP };
+
 struct tr_run_config {
     char model[TR_PATH_BYTES];      /* preset, config.json or folder; "" : from depth */
     int64_t depth;
@@ -58,13 +60,14 @@ struct tr_run_config {
     int64_t warmup;
     double min_lr_ratio, decay_fraction;
 
-    int64_t eval_every, eval_windows;
+    int64_t eval_every, eval_windows, eval_patience;
 
     int64_t sample_every, sample_tokens, sample_top_k;
     double sample_temperature;
     char sample_prompt[TR_PROMPT_BYTES];
 
-    int64_t save_every, keep_last;
+    int64_t save_every, keep_last, keep_every;
+    int keep_best;                  /* enum tr_keep_best */
 
     char out[TR_PATH_BYTES];        /* the run folder; "": runs/MODEL */
     int64_t threads;                /* 0: all usable cores */

@@ -90,6 +90,19 @@ static enum tr_status drop_later(const char *path, int64_t last, int64_t (*step_
     return status;
 }
 
+enum tr_status tr_run_point_best(struct tr_run *run, struct tr_err *err)
+{
+    char checkpoint[TR_PATH_BYTES], link[TR_PATH_BYTES];
+    if (run->config.keep_best != TR_BEST_KEEP || run->state.best_step < 0)
+        return TR_OK;
+    enum tr_status status = tr_checkpoint_path(run->config.out, run->state.best_step, checkpoint, err);
+    if (status == TR_OK)
+        status = tr_path_join(link, run->config.out, "best", err);
+    if (status != TR_OK || !tr_file_exists(checkpoint))
+        return status;
+    return tr_link_set(link, strrchr(checkpoint, '/') + 1, err);
+}
+
 enum tr_status tr_run_folder_begin(struct tr_run *run, struct tr_err *err)
 {
     char path[TR_PATH_BYTES];

@@ -10,6 +10,8 @@ static const char *const recompute_names[] = {"none", "full", NULL};
 static const char *const dtype_names[] = {"f32", NULL};
 static const char *const schedule_names[] = {"cosine", "wsd", "constant", NULL};
 
+static const char *const keep_best_names[] = {"drop", "keep", NULL};
+
 static const struct tr_run_key keys[] = {
     {"model.name", TR_KEY_STRING, TEXT(model), .fallback = "", .effect = TR_KEY_FIXED,
      .help = "preset, config.json or folder that holds one; empty: made from model.depth"},
@@ -77,6 +79,8 @@ static const struct tr_run_key keys[] = {
      .help = "steps between evaluations, besides those before the first and after the last step; 0: no evaluation"},
     {"eval.windows", TR_KEY_INT, AT(eval_windows), .fallback = "64", .min = 0, .max = 1e9, .effect = TR_KEY_FREE,
      .help = "validation windows of an evaluation, spread evenly over the validation text; 0: all"},
+    {"eval.patience", TR_KEY_INT, AT(eval_patience), .fallback = "0", .min = 0, .max = 1e9, .effect = TR_KEY_NOTED,
+     .help = "stop early after so many evaluations in a row without a lower validation loss; 0: never"},
 
     {"sample.every", TR_KEY_INT, AT(sample_every), .fallback = "0", .min = 0, .max = 1e12, .effect = TR_KEY_FREE,
      .help = "steps between samples, besides that after the last step; 0: only that one"},
@@ -92,7 +96,12 @@ static const struct tr_run_key keys[] = {
     {"checkpoint.every", TR_KEY_INT, AT(save_every), .fallback = "500", .min = 0, .max = 1e12, .effect = TR_KEY_FREE,
      .help = "steps between checkpoints, besides that after the last step; 0: only that one"},
     {"checkpoint.keep_last", TR_KEY_INT, AT(keep_last), .fallback = "2", .min = 0, .max = 1e6, .effect = TR_KEY_FREE,
-     .help = "how many checkpoints stay; 0: all"},
+     .help = "how many of the newest checkpoints stay; 0: all"},
+    {"checkpoint.keep_every", TR_KEY_INT, AT(keep_every), .fallback = "0", .min = 0, .max = 1e12,
+     .effect = TR_KEY_FREE, .help = "checkpoints of steps that are a multiple of this stay for good; 0: none do"},
+    {"checkpoint.best", TR_KEY_ENUM, AT(keep_best), .fallback = "drop", .choices = keep_best_names,
+     .effect = TR_KEY_FREE,
+     .help = "keep: save when the validation loss is the lowest so far, and keep that one; RUN/best leads to it"},
 
     {"run.out", TR_KEY_STRING, TEXT(out), .fallback = "", .effect = TR_KEY_FREE,
      .help = "the run folder; empty: runs/ and the model's name"},

@@ -24,6 +24,9 @@ void tr_state_text(const struct tr_train_state *state, struct tr_text *out)
     tr_json_double(&json, "val_loss", state->val_loss);
     tr_json_double(&json, "val_bpb", state->val_bpb);
     tr_json_double(&json, "best_val_loss", state->best_val_loss);
+    tr_json_int(&json, "eval_step", state->eval_step);
+    tr_json_int(&json, "best_step", state->best_step);
+    tr_json_int(&json, "evals_since_best", state->evals_since_best);
     tr_json_double(&json, "train_s", state->train_s);
     tr_run_config_json(&state->config, &json, "config");
     tr_json_end(&json);
@@ -49,6 +52,14 @@ static enum tr_status read_numbers(const struct tr_node *root, struct tr_train_s
     enum tr_status status = TR_OK;
     for (size_t i = 0; i < sizeof counts / sizeof *counts && status == TR_OK; i++)
         status = tr_doc_int(root, counts[i].key, TR_REQUIRED, 0, INT64_MAX, counts[i].to, err);
+    state->best_step = -1; /* as in checkpoints from before these */
+    state->eval_step = state->step;
+    if (status == TR_OK)
+        status = tr_doc_int(root, "eval_step", TR_OPTIONAL, -1, INT64_MAX, &state->eval_step, err);
+    if (status == TR_OK)
+        status = tr_doc_int(root, "best_step", TR_OPTIONAL, -1, INT64_MAX, &state->best_step, err);
+    if (status == TR_OK)
+        status = tr_doc_int(root, "evals_since_best", TR_OPTIONAL, 0, INT64_MAX, &state->evals_since_best, err);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers && status == TR_OK; i++) {
         *numbers[i].to = NAN; /* JSON has no NaN: it is written as null, which leaves this */
         status = tr_doc_double(root, numbers[i].key, TR_OPTIONAL, -INFINITY, INFINITY, numbers[i].to, err);

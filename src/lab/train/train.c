@@ -182,8 +182,10 @@ static enum tr_status save(struct tr_run *run, struct tr_err *err)
     if (run->saved_at == run->state.step)
         return TR_OK;
     run->state.config = run->config;
-    enum tr_status status = tr_checkpoint_write(run->config.out, &run->model, &run->tensors, &run->state,
-                                                run->config.keep_last, err);
+    struct tr_keep keep = {.last = run->config.keep_last, .every = run->config.keep_every, .step = -1};
+    if (run->config.keep_best == TR_BEST_KEEP)
+        keep.step = run->state.best_step;
+    enum tr_status status = tr_checkpoint_write(run->config.out, &run->model, &run->tensors, &run->state, &keep, err);
     if (status != TR_OK && run->saved_at >= 0)
         tr_err_prefix(err, "the checkpoint of step %lld is untouched", (long long)run->saved_at);
     if (status != TR_OK)
@@ -192,6 +194,8 @@ static enum tr_status save(struct tr_run *run, struct tr_err *err)
     if ((status = tr_checkpoint_path(run->config.out, run->state.step, path, err)) == TR_OK)
         status = tr_run_note_event(run, "save", path, err);
     if (status == TR_OK)
+        status = tr_run_point_best(run, err);
+    if (status == TR_OK)
         status = tr_run_write_profile(run, err);
     /* The report says what is on disk already; a run does not stop because it could not be drawn. */
     if (status == TR_OK && tr_report_write(run->config.out, &report) != TR_OK)
@@ -199,9 +203,29 @@ static enum tr_status save(struct tr_run *run, struct tr_err *err)
     return status;
 }
 
+static bool out_of_patience(const struct tr_run *run)
+{
+    return run->config.eval_patience > 0 && run->state.evals_since_best >= run->config.eval_patience;
+}
+
+static bool ended(const struct tr_run *run)
+{
+    return run->state.step == run->config.steps || out_of_patience(run);
+}
+
 static bool due(const struct tr_run *run, int64_t every)
 {
-    return run->state.step == run->config.steps || (every > 0 && run->state.step % every == 0);
+    return ended(run) || (every > 0 && run->state.step % every == 0);
+}
+
+/* The state says all of it, so a run that is resumed after its end finds itself ended. */
+static enum tr_status note_early_stop(struct tr_run *run, struct tr_err *err)
+{
+    char text[160];
+    snprintf(text, sizeof text, "validation loss has not fallen in %lld evaluations: the lowest was %.4f, of step %lld",
+             (long long)run->state.evals_since_best, run->state.best_val_loss, (long long)run->state.best_step);
+    tr_progress_note(&run->bar, "%s", text);
+    return tr_run_note_event(run, "early_stop", text, err);
 }
 
 static const char *signal_name(int number)
@@ -230,30 +254,41 @@ static enum tr_status interrupted(struct tr_run *run, struct tr_err *err)
         (long long)run->state.step, (long long)run->config.steps, run->config.out);
 }
 
+/* Before the first step, after steps, and at resume when the interrupt fell into an evaluation: whether and when the
+ * run stops early must not depend on interrupts. */
+static enum tr_status evaluate_if_due(struct tr_run *run, struct tr_err *err)
+{
+    const struct tr_run_config *c = &run->config;
+    if (c->eval_every == 0 || run->state.eval_step == run->state.step || !due(run, c->eval_every))
+        return TR_OK;
+    enum tr_status status = tr_run_evaluate(run, err);
+    if (status == TR_OK && out_of_patience(run))
+        status = note_early_stop(run, err);
+    return status;
+}
+
 static enum tr_status after_step(struct tr_run *run, struct tr_err *err)
 {
     const struct tr_run_config *c = &run->config;
-    bool last = run->state.step == c->steps;
-    enum tr_status status = TR_OK;
-    if (c->eval_every > 0 && due(run, c->eval_every))
-        status = tr_run_evaluate(run, err);
+    enum tr_status status = evaluate_if_due(run, err);
     if (status == TR_OK && c->sample_tokens > 0 && due(run, c->sample_every) && !tr_run_stopped(run))
         status = tr_run_sample(run, err);
-    if (status == TR_OK && due(run, c->save_every))
+    bool best = c->keep_best == TR_BEST_KEEP && run->state.best_step == run->state.step;
+    if (status == TR_OK && (best || due(run, c->save_every)))
         status = save(run, err);
-    if (status == TR_OK && !last && tr_run_stopped(run))
+    if (status == TR_OK && !ended(run) && tr_run_stopped(run))
         status = interrupted(run, err);
     return status;
 }
 
 static enum tr_status loop(struct tr_run *run, struct tr_err *err)
 {
-    enum tr_status status = TR_OK;
-    if (run->state.step == 0 && run->config.eval_every > 0)
-        status = tr_run_evaluate(run, err);
-    if (status == TR_OK && run->state.step < run->config.steps && tr_run_stopped(run))
+    enum tr_status status = evaluate_if_due(run, err);
+    if (status == TR_OK)
+        status = tr_run_point_best(run, err);
+    if (status == TR_OK && !ended(run) && tr_run_stopped(run))
         return interrupted(run, err);
-    while (status == TR_OK && run->state.step < run->config.steps) {
+    while (status == TR_OK && !ended(run)) {
         status = one_step(run, err);
         if (status == TR_OK)
             status = after_step(run, err);

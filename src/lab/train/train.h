@@ -14,11 +14,12 @@
  *                      "eval"  step, tokens, val_loss, val_bpb, windows, bytes, eval_s
  *                    After a resume the lines of steps that are done again are dropped first: steps ascend.
  *     events.jsonl   one JSON object a line: "time" (UTC), "step", "event" (start, resume, bad_checkpoint, changed,
- *                    save, skip, interrupt, finish, fail), "text"
+ *                    save, skip, interrupt, early_stop, finish, fail), "text"
  *     samples.txt    "== step N ==" and the text, one after the other
  *     profile.json   at each save: where time and memory go (below)
  *     report.html    at each save: lab/report
  *     step-*         checkpoints (checkpoint.h)
+ *     best           with checkpoint.best: a link to the one of the lowest validation loss
  *
  * profile.json: {"steps", "train_s", "flop_per_token", "peak_flop_s", "threads", "isa", "arithmetic", "parameters",
  *     "memory": {"planned_bytes", "peak_bytes", "by_kind": {"weight": bytes, ...}},
@@ -29,7 +30,7 @@
  *
  * Memory: everything is mapped before the first step; a step after the first allocates nothing.
  *
- * Status, which is the exit code: TR_OK when all steps are done. TR_BAD_INPUT: config, data, run folder or checkpoint
+ * Status, which is the exit code: TR_OK when all steps are done, or eval.patience is at its end. TR_BAD_INPUT: config, data, run folder or checkpoint
  * cannot be right. TR_FAILED: disk full, out of memory, too many steps that were not finite; also interrupted, after
  * the step was finished and saved: the same command goes on from there.
  */

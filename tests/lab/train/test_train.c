@@ -63,6 +63,20 @@ static void bad_steps(void *context, struct tr_exec *exec, int64_t step, struct 
     }
 }
 
+/* From step 6 on the model forgets: validation loss rises, as it does when a model learns its text by heart. */
+static void spoil_weights(void *context, struct tr_exec *exec, int64_t step, struct tr_step_result *step_result)
+{
+    (void)context, (void)step_result;
+    for (int64_t i = 0; step >= 6 && i < exec->program->weights.weight[0].count; i++)
+        tr_exec_weight(exec, 0)[i] += 0.5f * (float)(i * 7 % 5 - 2);
+}
+
+static void spoil_weights_and_stop(void *context, struct tr_exec *exec, int64_t step, struct tr_step_result *seen)
+{
+    spoil_weights(context, exec, step, seen);
+    stop = SIGTERM;
+}
+
 /* ---- what a run leaves ------------------------------------------------------------------------------------------- */
 
 static int count_of(const char *file, const char *part)
@@ -317,6 +331,66 @@ static void what_changes_the_course_is_taken_and_noted(void **unused)
     assert_int_equal(count_of(tr_scratch("longer/events.jsonl"), "train.steps was 12, is now 15"), 1);
 }
 
+static void a_run_stops_early_and_keeps_its_best(void **unused)
+{
+    (void)unused;
+    struct tr_run_config config =
+        tr_tiny_config("patience", "train.steps=40", "eval.every=2", "eval.patience=3", "checkpoint.best=keep",
+                       "checkpoint.keep_last=1", "checkpoint.keep_every=4", "checkpoint.every=4", NULL);
+    struct tr_train_options options = tr_tiny_options();
+    options.fault = spoil_weights;
+    if (train_with(&config, &options) != TR_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(result.state.best_step, 6);
+    assert_int_equal(result.state.step, 12); /* 8, 10 and 12 were worse */
+    assert_int_equal(count_of(tr_scratch("patience/events.jsonl"), "\"early_stop\""), 1);
+    assert_int_equal(count_of(tr_scratch("patience/events.jsonl"), "the lowest was"), 1);
+    static const int kept[] = {4, 6, 8, 12}, gone[] = {2, 10};
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+        char path[TR_PATH_BYTES];
+        assert_int_equal(tr_checkpoint_path(tr_scratch("patience"), kept[i], path, &err), TR_OK);
+        assert_true(tr_file_exists(path));
+    }
+    for (size_t i = 0; i < sizeof gone / sizeof *gone; i++) {
+        char path[TR_PATH_BYTES];
+        assert_int_equal(tr_checkpoint_path(tr_scratch("patience"), gone[i], path, &err), TR_OK);
+        assert_false(tr_file_exists(path));
+    }
+    struct tr_hash best, sixth;
+    assert_int_equal(tr_hash_path(tr_scratch("patience/best"), &best, &err), TR_OK);
+    assert_int_equal(tr_hash_path(tr_scratch("patience/step-00000006"), &sixth, &err), TR_OK);
+    assert_string_equal(best.hex, sixth.hex);
+
+    char whole_hash[TR_SHA256_HEX_BYTES]; /* the same command again finds that all is done */
+    strcpy(whole_hash, result.hash);
+    assert_int_equal(train_with(&config, &options), TR_OK);
+    assert_int_equal(result.state.step, 12);
+    assert_string_equal(result.hash, whole_hash);
+}
+
+/* Interrupted in its first step, in the second, ...: each attempt does one step, and every evaluation is interrupted. */
+static void an_early_stop_comes_at_the_same_step_after_any_interrupts(void **unused)
+{
+    (void)unused;
+    char expected[TR_SHA256_HEX_BYTES];
+    struct tr_train_options options = tr_tiny_options();
+    options.fault = spoil_weights;
+    struct tr_run_config config = tr_tiny_config("calm", "train.steps=40", "eval.every=2", "eval.patience=3",
+                                                 "checkpoint.best=keep", NULL);
+    assert_int_equal(train_with(&config, &options), TR_OK);
+    strcpy(expected, result.hash);
+    strcpy(config.out, tr_scratch("restless"));
+    options.stop = &stop;
+    options.fault = spoil_weights_and_stop;
+    int attempts = 1;
+    for (stop = 0; train_with(&config, &options) != TR_OK; stop = 0)
+        assert_true(result.state.step == attempts++ && attempts < 40);
+    assert_int_equal(attempts, 13);
+    assert_int_equal(result.state.step, 12);
+    assert_string_equal(result.hash, expected);
+    assert_true(tr_file_exists(tr_scratch("restless/best/manifest.json")));
+}
+
 /* ---- faults ------------------------------------------------------------------------------------------------------ */
 
 static void steps_that_are_not_finite_are_left_out_and_counted(void **unused)
@@ -437,6 +511,8 @@ int main(void)
         cmocka_unit_test(resume_from_a_path_goes_on_in_another_folder),
         cmocka_unit_test(what_would_be_another_run_is_refused),
         cmocka_unit_test(what_changes_the_course_is_taken_and_noted),
+        cmocka_unit_test(a_run_stops_early_and_keeps_its_best),
+        cmocka_unit_test(an_early_stop_comes_at_the_same_step_after_any_interrupts),
         cmocka_unit_test(steps_that_are_not_finite_are_left_out_and_counted),
         cmocka_unit_test(too_many_of_them_in_a_row_end_the_run_with_a_sentence),
         cmocka_unit_test(a_full_disk_at_any_moment_ends_with_a_sentence_and_loses_nothing),
