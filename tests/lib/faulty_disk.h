@@ -6,6 +6,7 @@
  *     fault = FAULT_FULL; ...                                                       the third write and all later fail
  *     fault = FAULT_COUNT;                                                          calls_seen counts
  *     fault = FAULT_SHORT;                                                          each write takes a part only
+ *     fault = FAULT_HOLD; held = true;              calls of other threads than the first wait until held is false
  */
 #ifndef TR_TESTS_LIB_FAULTY_DISK_H
 #define TR_TESTS_LIB_FAULTY_DISK_H
@@ -13,27 +14,32 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum fault { FAULT_NONE, FAULT_COUNT, FAULT_ERROR, FAULT_FULL, FAULT_KILL, FAULT_SHORT };
+enum fault { FAULT_NONE, FAULT_COUNT, FAULT_ERROR, FAULT_FULL, FAULT_KILL, FAULT_SHORT, FAULT_HOLD };
 static enum fault fault;
-static int fault_error, fault_at, calls_seen;
+static int fault_error, fault_at;
+static atomic_int calls_seen; /* a save may have a thread of its own */
+static atomic_bool held;
 
 /* Before each call that changes the disk. Returns true when this call must fail, with errno set. */
 static bool strike(bool is_write)
 {
     if (fault == FAULT_NONE)
         return false;
-    calls_seen++;
-    if (fault == FAULT_FULL && is_write && calls_seen >= fault_at) {
+    int call = ++calls_seen;
+    while (fault == FAULT_HOLD && held && syscall(SYS_gettid) != getpid())
+        usleep(500);
+    if (fault == FAULT_FULL && is_write && call >= fault_at) {
         errno = ENOSPC;
         return true;
     }
-    if (calls_seen != fault_at)
+    if (call != fault_at)
         return false;
     if (fault == FAULT_KILL)
         raise(SIGKILL);

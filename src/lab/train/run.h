@@ -7,6 +7,7 @@
 #include "base/progress.h"
 #include "base/text.h"
 #include "lab/data/data.h"
+#include "lab/train/saver.h"
 #include "lab/train/train.h"
 
 enum { TR_MICRO_TRIES_MAX = 64, TR_PEAK_TRIES_MAX = 5 };
@@ -26,6 +27,7 @@ struct tr_run {
     bool has_exec;
     struct tr_arena arena;       /* the arrays of addresses below */
     struct tr_tensors tensors;
+    struct tr_saver saver;       /* with checkpoint.write = background; else zero */
 
     struct tr_lock lock;
     char path_metrics[TR_PATH_BYTES], path_events[TR_PATH_BYTES], path_samples[TR_PATH_BYTES];
@@ -71,6 +73,14 @@ double tr_run_mfu(const struct tr_run *run, double tokens, double seconds);
 TR_MUST_CHECK enum tr_status tr_run_choose_start(struct tr_run *run, char checkpoint[TR_PATH_BYTES],
                                                  struct tr_err *err);
 TR_MUST_CHECK enum tr_status tr_run_load(struct tr_run *run, const char *checkpoint, struct tr_err *err);
+
+/* --- save.c --- */
+
+/* Nothing when this step is saved already. In the background: begins to, after the save before it is finished. */
+TR_MUST_CHECK enum tr_status tr_run_save(struct tr_run *run, struct tr_err *err);
+/* Takes the outcome of a background save, if there is one yet; waits for it. */
+TR_MUST_CHECK enum tr_status tr_run_save_poll(struct tr_run *run, struct tr_err *err);
+TR_MUST_CHECK enum tr_status tr_run_save_finish(struct tr_run *run, struct tr_err *err);
 
 /* --- evaluate.c --- */
 

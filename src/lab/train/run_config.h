@@ -35,6 +35,7 @@
 
 enum { TR_PROMPT_BYTES = 1024 };
 
+enum tr_save_where { TR_SAVE_FOREGROUND, TR_SAVE_BACKGROUND };
 enum tr_keep_best { TR_BEST_DROP, TR_BEST_KEEP };
 
 struct tr_run_config {
@@ -68,6 +69,7 @@ struct tr_run_config {
 
     int64_t save_every, keep_last, keep_every;
     int keep_best;                  /* enum tr_keep_best */
+    int save_where;                 /* enum tr_save_where */
 
     char out[TR_PATH_BYTES];        /* the run folder; "": runs/MODEL */
     int64_t threads;                /* 0: all usable cores */

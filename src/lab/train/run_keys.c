@@ -10,6 +10,7 @@ static const char *const recompute_names[] = {"none", "full", NULL};
 static const char *const dtype_names[] = {"f32", NULL};
 static const char *const schedule_names[] = {"cosine", "wsd", "constant", NULL};
 
+static const char *const save_where_names[] = {"foreground", "background", NULL};
 static const char *const keep_best_names[] = {"drop", "keep", NULL};
 
 static const struct tr_run_key keys[] = {
@@ -102,6 +103,9 @@ static const struct tr_run_key keys[] = {
     {"checkpoint.best", TR_KEY_ENUM, AT(keep_best), .fallback = "drop", .choices = keep_best_names,
      .effect = TR_KEY_FREE,
      .help = "keep: save when the validation loss is the lowest so far, and keep that one; RUN/best leads to it"},
+    {"checkpoint.write", TR_KEY_ENUM, AT(save_where), .fallback = "foreground", .choices = save_where_names,
+     .effect = TR_KEY_FREE,
+     .help = "background: a thread writes a copy while training goes on; takes 12 bytes of memory a parameter"},
 
     {"run.out", TR_KEY_STRING, TEXT(out), .fallback = "", .effect = TR_KEY_FREE,
      .help = "the run folder; empty: runs/ and the model's name"},

@@ -2,7 +2,6 @@
 
 #include "base/num.h"
 #include "base/quantity.h"
-#include "lab/report/report.h"
 #include "lab/train/run.h"
 #include "silicon/chip/peak.h"
 
@@ -74,7 +73,7 @@ static enum tr_status open_memory(struct tr_run *run, struct tr_err *err)
     if (!v)
         return TR_FAILED;
     run->tensors = (struct tr_tensors){.weights = &run->program.weights, .w = w, .m = m, .v = v};
-    return TR_OK;
+    return run->config.save_where == TR_SAVE_BACKGROUND ? tr_saver_open(&run->saver, &run->program.weights, err) : TR_OK;
 }
 
 static void tell_plan(struct tr_run *run)
@@ -175,34 +174,6 @@ static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
 
 /* ---- between steps ----------------------------------------------------------------------------------------------- */
 
-static enum tr_status save(struct tr_run *run, struct tr_err *err)
-{
-    char path[TR_PATH_BYTES];
-    struct tr_err report;
-    if (run->saved_at == run->state.step)
-        return TR_OK;
-    run->state.config = run->config;
-    struct tr_keep keep = {.last = run->config.keep_last, .every = run->config.keep_every, .step = -1};
-    if (run->config.keep_best == TR_BEST_KEEP)
-        keep.step = run->state.best_step;
-    enum tr_status status = tr_checkpoint_write(run->config.out, &run->model, &run->tensors, &run->state, &keep, err);
-    if (status != TR_OK && run->saved_at >= 0)
-        tr_err_prefix(err, "the checkpoint of step %lld is untouched", (long long)run->saved_at);
-    if (status != TR_OK)
-        return status;
-    run->saved_at = run->state.step;
-    if ((status = tr_checkpoint_path(run->config.out, run->state.step, path, err)) == TR_OK)
-        status = tr_run_note_event(run, "save", path, err);
-    if (status == TR_OK)
-        status = tr_run_point_best(run, err);
-    if (status == TR_OK)
-        status = tr_run_write_profile(run, err);
-    /* The report says what is on disk already; a run does not stop because it could not be drawn. */
-    if (status == TR_OK && tr_report_write(run->config.out, &report) != TR_OK)
-        tr_progress_note(&run->bar, "no report: %s", report.text);
-    return status;
-}
-
 static bool out_of_patience(const struct tr_run *run)
 {
     return run->config.eval_patience > 0 && run->state.evals_since_best >= run->config.eval_patience;
@@ -243,7 +214,9 @@ static enum tr_status interrupted(struct tr_run *run, struct tr_err *err)
     const char *name = signal_name(*run->options->stop);
     if (run->state.step == 0)
         return tr_fail(err, TR_FAILED, "interrupted by %s before the first step: there was nothing to save", name);
-    enum tr_status status = save(run, err);
+    enum tr_status status = tr_run_save(run, err);
+    if (status == TR_OK)
+        status = tr_run_save_finish(run, err);
     if (status == TR_OK)
         status = tr_run_note_event(run, "interrupt", name, err);
     if (status != TR_OK)
@@ -275,7 +248,7 @@ static enum tr_status after_step(struct tr_run *run, struct tr_err *err)
         status = tr_run_sample(run, err);
     bool best = c->keep_best == TR_BEST_KEEP && run->state.best_step == run->state.step;
     if (status == TR_OK && (best || due(run, c->save_every)))
-        status = save(run, err);
+        status = tr_run_save(run, err);
     if (status == TR_OK && !ended(run) && tr_run_stopped(run))
         status = interrupted(run, err);
     return status;
@@ -292,8 +265,10 @@ static enum tr_status loop(struct tr_run *run, struct tr_err *err)
         status = one_step(run, err);
         if (status == TR_OK)
             status = after_step(run, err);
+        if (status == TR_OK)
+            status = tr_run_save_poll(run, err);
     }
-    return status;
+    return status == TR_OK ? tr_run_save_finish(run, err) : status;
 }
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
@@ -377,6 +352,7 @@ static void fill_result(struct tr_run *run, struct tr_train_result *result)
 
 static void close_run(struct tr_run *run)
 {
+    tr_saver_close(&run->saver);
     if (run->has_exec)
         tr_exec_close(&run->exec);
     if (run->has_program)

@@ -77,6 +77,14 @@ static void spoil_weights_and_stop(void *context, struct tr_exec *exec, int64_t 
     stop = SIGTERM;
 }
 
+/* The writer of step 3 is held back until steps 4 and 5 are done. */
+static void release_writer(void *context, struct tr_exec *exec, int64_t step, struct tr_step_result *step_result)
+{
+    (void)context, (void)exec, (void)step_result;
+    if (step == 4) /* the fifth */
+        held = false;
+}
+
 /* ---- what a run leaves ------------------------------------------------------------------------------------------- */
 
 static int count_of(const char *file, const char *part)
@@ -431,12 +439,11 @@ static void too_many_of_them_in_a_row_end_the_run_with_a_sentence(void **unused)
     tr_assert_says(err.text, "in 3 steps in a row, the last of them step 8");
 }
 
-static void a_full_disk_at_any_moment_ends_with_a_sentence_and_loses_nothing(void **unused)
+static void a_full_disk_at_any_moment(const char *where)
 {
-    (void)unused;
     int failures = 0;
     for (int at = 1; at < 400; at += 13) {
-        struct tr_run_config config = tr_tiny_config("full", "checkpoint.every=4", NULL);
+        struct tr_run_config config = tr_tiny_config("full", "checkpoint.every=4", where, NULL);
         struct tr_train_options options = tr_tiny_options();
         fault = FAULT_FULL;
         fault_at = at;
@@ -455,6 +462,66 @@ static void a_full_disk_at_any_moment_ends_with_a_sentence_and_loses_nothing(voi
         assert_int_equal(tr_folder_remove(tr_scratch("full"), &err), TR_OK);
     }
     assert_true(failures > 3);
+}
+
+static void a_full_disk_at_any_moment_ends_with_a_sentence_and_loses_nothing(void **unused)
+{
+    (void)unused;
+    a_full_disk_at_any_moment("checkpoint.write=foreground");
+}
+
+static void nor_does_it_with_saves_in_the_background(void **unused)
+{
+    (void)unused;
+    a_full_disk_at_any_moment("checkpoint.write=background");
+}
+
+/* The next steps change the weights before the writer begins: what it writes is the step boundary still. */
+static void a_save_in_the_background_is_the_step_boundary(void **unused)
+{
+    (void)unused;
+    struct tr_run_config now = tr_tiny_config("at_once", "checkpoint.every=1", "checkpoint.keep_last=0", NULL);
+    struct tr_run_config later = tr_tiny_config("later", "checkpoint.every=3", "checkpoint.keep_last=0",
+                                                "checkpoint.write=background", NULL);
+    struct tr_train_options options = tr_tiny_options();
+    assert_int_equal(train_with(&now, &options), TR_OK);
+    options.fault = release_writer;
+    fault = FAULT_HOLD;
+    held = true;
+    enum tr_status status = train_with(&later, &options);
+    fault = FAULT_NONE;
+    assert_int_equal(status, TR_OK);
+    assert_string_equal(result.hash, whole.hex);
+    for (int64_t step = 3; step <= TR_TINY_STEPS; step += 3) {
+        struct tr_hash a, b;
+        char path[TR_PATH_BYTES];
+        assert_int_equal(tr_checkpoint_path(now.out, step, path, &err), TR_OK);
+        assert_int_equal(tr_hash_path(path, &a, &err), TR_OK);
+        assert_int_equal(tr_checkpoint_path(later.out, step, path, &err), TR_OK);
+        assert_int_equal(tr_hash_path(path, &b, &err), TR_OK);
+        assert_string_equal(a.hex, b.hex);
+    }
+    assert_int_equal(count_of(tr_scratch("later/events.jsonl"), "\"save\""), 4);
+}
+
+static void after_an_interrupt_a_save_in_the_background_is_whole(void **unused)
+{
+    (void)unused;
+    struct tr_run_config config = tr_tiny_config("awaited", "checkpoint.every=2", "checkpoint.write=background", NULL);
+    struct tr_train_options options = tr_tiny_options();
+    options.stop = &stop;
+    options.fault = stop_hook;
+    stop_after = 5;
+    stop = 0;
+    assert_int_equal(train_with(&config, &options), TR_FAILED);
+    tr_assert_says(err.text, "after step 5 of 12, which is saved");
+    assert_int_equal(tr_checkpoint_verify(tr_scratch("awaited/step-00000004"), &err), TR_OK);
+    assert_int_equal(tr_checkpoint_verify(tr_scratch("awaited/step-00000005"), &err), TR_OK);
+    stop = 0;
+    options.stop = NULL;
+    options.fault = NULL;
+    assert_int_equal(train_with(&config, &options), TR_OK);
+    assert_string_equal(result.hash, whole.hex);
 }
 
 static void a_second_trainer_on_one_folder_is_refused(void **unused)
@@ -516,6 +583,9 @@ int main(void)
         cmocka_unit_test(steps_that_are_not_finite_are_left_out_and_counted),
         cmocka_unit_test(too_many_of_them_in_a_row_end_the_run_with_a_sentence),
         cmocka_unit_test(a_full_disk_at_any_moment_ends_with_a_sentence_and_loses_nothing),
+        cmocka_unit_test(nor_does_it_with_saves_in_the_background),
+        cmocka_unit_test(a_save_in_the_background_is_the_step_boundary),
+        cmocka_unit_test(after_an_interrupt_a_save_in_the_background_is_whole),
         cmocka_unit_test(a_second_trainer_on_one_folder_is_refused),
         cmocka_unit_test(what_does_not_fit_is_refused_before_anything_is_written),
     };

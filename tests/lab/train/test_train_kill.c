@@ -65,24 +65,25 @@ static int count_resumes(const char *events)
     return count;
 }
 
-static void a_run_that_is_killed_at_random_instants_arrives_at_the_same_hash(void **state)
+static void killed_at_random_instants(const char *where)
 {
-    (void)state;
     struct tr_err err;
     struct tr_hash hash;
     struct tr_text yaml = {0};
     struct tr_run_config config =
         tr_tiny_config("never_killed", "train.steps=200", "checkpoint.every=3", "run.threads=2", "eval.every=10",
-                       "eval.windows=1", "sample.tokens=3", "sample.every=7", "data.seq_len=64", NULL);
+                       "eval.windows=1", "sample.tokens=3", "sample.every=7", "data.seq_len=64", where, NULL);
     tr_run_config_yaml(&config, &yaml);
     tr_scratch_put_text("config.yaml", tr_text_str(&yaml));
     tr_text_free(&yaml);
     double start_s = tr_clock_s();
+    assert_int_equal(tr_folder_remove(config.out, &err), TR_OK);
     struct tr_tiny_hash expected = tr_tiny_train(&config);
     /* Some ten lives for a run, whatever a sanitizer or a busy machine makes of its time. */
     double life_max_s = (tr_clock_s() - start_s) / 5;
 
     const char *out = tr_scratch("killed");
+    assert_int_equal(tr_folder_remove(out, &err), TR_OK);
     uint32_t random = 2463534242u;
     int kills = 0, status;
     for (;;) {
@@ -107,12 +108,25 @@ static void a_run_that_is_killed_at_random_instants_arrives_at_the_same_hash(voi
     assert_int_equal(hash.step, 200);
 }
 
+static void a_run_that_is_killed_at_random_instants_arrives_at_the_same_hash(void **state)
+{
+    (void)state;
+    killed_at_random_instants("checkpoint.write=foreground");
+}
+
+static void so_does_one_that_saves_in_the_background(void **state)
+{
+    (void)state;
+    killed_at_random_instants("checkpoint.write=background");
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 3)
         return be_the_trainer(argv[1], argv[2]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_that_is_killed_at_random_instants_arrives_at_the_same_hash),
+        cmocka_unit_test(so_does_one_that_saves_in_the_background),
     };
     return cmocka_run_group_tests_name("lab/train/kill", tests, tr_scratch_setup, tr_scratch_teardown);
 }
