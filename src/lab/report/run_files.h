@@ -1,4 +1,4 @@
-/* Private to lab/report: what a run folder's files say, as arrays. */
+/* What a run folder's files say, as arrays. */
 #ifndef TR_LAB_REPORT_RUN_FILES_H
 #define TR_LAB_REPORT_RUN_FILES_H
 
