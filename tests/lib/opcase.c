@@ -464,6 +464,17 @@ static void list_rows(struct list *list, enum tr_op_kind kind)
 
 /* ---- the end of a step ------------------------------------------------------------------------------------------ */
 
+/* Decay on or off, factors, one operand or two. */
+static void optimizer_options(struct tr_opcase *test, int i)
+{
+    static const float factor[] = {1.0f, -4.775f, 0.2f, 3.4445f, 0.0f};
+    enum tr_op_kind kind = test->op.kind;
+    test->op.flags = (kind == TR_OP_ADAMW || kind == TR_OP_MUON) && i % 2 ? TR_OP_DECAY : 0;
+    test->op.alpha = kind == TR_OP_MIX || kind == TR_OP_MUON ? factor[i % 5] : 0.0f;
+    test->op.beta = kind == TR_OP_MIX ? factor[(i + 1) % 5] : 0.0f;
+    test->absent = kind == TR_OP_MIX && i % 3 == 0 ? 1u << TR_MIX_SRC : 0;
+}
+
 static void list_counted(struct list *list, enum tr_op_kind kind)
 {
     static const int64_t larger[] = {127, 128, 129, 1000, 4096, 10007, 70000};
@@ -471,14 +482,14 @@ static void list_counted(struct list *list, enum tr_op_kind kind)
         struct tr_opcase test = blank(kind, 1, count);
         test.op.count = count;
         test.fill = (enum tr_fill)(count % 3);
-        test.op.flags = kind == TR_OP_ADAMW && count % 2 ? TR_OP_DECAY : 0;
+        optimizer_options(&test, (int)count);
         add(list, test);
     }
     for (size_t i = 0; i < COUNT_OF(larger); i++) {
         struct tr_opcase test = blank(kind, 1, larger[i]);
         test.op.count = larger[i];
         test.fill = i % 2 ? TR_FILL_EDGE : TR_FILL_NORMAL;
-        test.op.flags = kind == TR_OP_ADAMW && i % 2 ? TR_OP_DECAY : 0;
+        optimizer_options(&test, (int)i);
         add(list, test);
     }
 }
@@ -556,6 +567,9 @@ static void make_list(struct list *list, enum tr_op_kind kind)
     case TR_OP_LOSS_SUM:
     case TR_OP_GRAD_SQ:
     case TR_OP_ADAMW:
+    case TR_OP_MUON_MOMENT:
+    case TR_OP_MIX:
+    case TR_OP_MUON:
         list_counted(list, kind);
         break;
     case TR_OP_FOLD:
@@ -587,12 +601,14 @@ const char *tr_opcase_name(const struct tr_opcase *test, char name[TR_OPCASE_NAM
     snprintf(
         name, TR_OPCASE_NAME_BYTES,
         "%s %s: %lld x %lld tokens, width %lld, in %lld, out %lld/%lld/%lld of %d, heads %d/%d x %d, vocab %lld, "
-        "positions %lld from %lld, count %lld, context %d-%d of %d, part %d-%d of %d, flags %x, absent %x, fill %d",
+        "positions %lld from %lld, count %lld, context %d-%d of %d, part %d-%d of %d, flags %x, absent %x, fill %d, "
+        "alpha %g, beta %g",
         tr_op_operands(op->kind)->name, tr_dtype_name(op->act), (long long)op->seqs, (long long)op->seq_len,
         (long long)op->width, (long long)op->in, (long long)op->out[0], (long long)op->out[1], (long long)op->out[2],
         op->segments, op->heads, op->kv_heads, op->head_dim, (long long)op->vocab, (long long)op->positions,
         (long long)test->position, (long long)op->count, op->context.first, op->context.last, op->context.parts,
-        op->part.first, op->part.last, op->part.parts, op->flags, test->absent, (int)test->fill);
+        op->part.first, op->part.last, op->part.parts, op->flags, test->absent, (int)test->fill, (double)op->alpha,
+        (double)op->beta);
     return name;
 }
 

@@ -227,6 +227,7 @@ static void fill_values(struct tr_opdata *data)
                                            .beta2 = 0.95f,
                                            .eps = 1e-8f,
                                            .weight_decay = 0.1f,
+                                           .momentum = 0.95f,
                                            .bias1 = bias,
                                            .bias2 = 7.0f,
                                            .clip_norm = test->clip_norm,

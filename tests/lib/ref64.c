@@ -2,6 +2,7 @@
 #include "lib/ref64.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define U TR_REF64_U
@@ -229,6 +230,54 @@ static void adamw(const struct tr_ref64 *run)
     }
 }
 
+/* Muon's momentum (Jordan and others 2024, as an average) and Nesterov's step of it, scaled to norm 1. */
+static void muon_moment(const struct tr_ref64 *run)
+{
+    double *m = run->operand[TR_MUON_MOMENT_M], *y = run->operand[TR_MUON_MOMENT_Y];
+    double mu = run->values->momentum, rest = 1 - mu, norm_sq = 0, lost_sq = 0;
+    int64_t n = run->op->count;
+    double *lost = calloc((size_t)n, sizeof *lost);
+    TR_ASSERT(lost != NULL);
+    for (int64_t i = 0; i < n; i++) {
+        double g = run->operand[TR_MUON_MOMENT_GRAD][i] * run->values->clip_factor;
+        double m_new = mu * m[i] + rest * g;
+        double m_err = U * (4 * fabs(rest * g) + 2 * fabs(mu * m[i])) + tiny(2);
+        y[i] = mu * m_new + rest * g;
+        lost[i] = mu * m_err + U * (4 * fabs(rest * g) + 2 * fabs(mu * m_new)) + tiny(2);
+        norm_sq += y[i] * y[i];
+        lost_sq += lost[i] * lost[i];
+        tr_ref64_out(run, TR_MUON_MOMENT_M, i, m_new, m_err);
+    }
+    double divisor = fmax(sqrt(norm_sq), 1e-7);
+    for (int64_t i = 0; i < n; i++) {
+        double value = y[i] / divisor;
+        double bound = (lost[i] + fabs(value) * sqrt(lost_sq)) / divisor / fmax(1 - sqrt(lost_sq) / divisor, 0.5);
+        tr_ref64_out(run, TR_MUON_MOMENT_Y, i, value, bound + 3 * U * fabs(value) + tiny(1));
+    }
+    free(lost);
+}
+
+static void mix(const struct tr_ref64 *run)
+{
+    const double *src = run->operand[TR_MIX_SRC];
+    double alpha = run->op->alpha, beta = run->op->beta;
+    for (int64_t i = 0; i < run->op->count; i++) {
+        double scaled = src ? beta * src[i] : 0, sum = alpha * run->operand[TR_MIX_DST][i] + scaled;
+        tr_ref64_out(run, TR_MIX_DST, i, sum, U * (fabs(sum) + fabs(scaled)) + tiny(1));
+    }
+}
+
+static void muon(const struct tr_ref64 *run)
+{
+    const struct tr_step_values *values = run->values;
+    double decay = run->op->flags & TR_OP_DECAY ? values->weight_decay : 0;
+    double rate = values->lr * (double)run->op->alpha, keep = 1 - values->lr * decay;
+    for (int64_t i = 0; i < run->op->count; i++) {
+        double w = run->operand[TR_MUON_W][i], step = rate * run->operand[TR_MUON_X][i], w_new = keep * w - step;
+        tr_ref64_out(run, TR_MUON_W, i, w_new, U * (3 * fabs(w) + 2 * fabs(step) + fabs(w_new)) + tiny(2));
+    }
+}
+
 /* ---- ------------------------------------------------------------------------------------------------------------ */
 
 bool tr_ref64_knows(enum tr_op_kind kind)
@@ -285,6 +334,15 @@ void tr_ref64_run(const struct tr_ref64 *run)
         break;
     case TR_OP_ADAMW:
         adamw(run);
+        break;
+    case TR_OP_MUON_MOMENT:
+        muon_moment(run);
+        break;
+    case TR_OP_MIX:
+        mix(run);
+        break;
+    case TR_OP_MUON:
+        muon(run);
         break;
     case TR_OP_LOSS_SUM:
     case TR_OP_GRAD_SQ:

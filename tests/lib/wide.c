@@ -36,6 +36,13 @@ static const struct tr_kernel wide_kernels[] = {
      .workspace = tr_grad_sq_workspace_wide},
     {.kind = TR_OP_ADAMW, .isa = TR_ISA_AVX512, .act = TR_F32, .run = tr_adamw_wide},
     {.kind = TR_OP_ADAMW, .isa = TR_ISA_AVX512, .act = TR_BF16, .run = tr_adamw_wide},
+    {.kind = TR_OP_MUON_MOMENT, .isa = TR_ISA_AVX512, .act = TR_F32, .run = tr_muon_moment_wide,
+     .workspace = tr_muon_moment_workspace_wide},
+    {.kind = TR_OP_MUON, .isa = TR_ISA_AVX512, .act = TR_F32, .run = tr_muon_wide},
+    {.kind = TR_OP_MUON_MOMENT, .isa = TR_ISA_AVX512, .act = TR_BF16, .run = tr_muon_moment_wide,
+     .workspace = tr_muon_moment_workspace_wide},
+    {.kind = TR_OP_MUON, .isa = TR_ISA_AVX512, .act = TR_BF16, .run = tr_muon_wide},
+    {.kind = TR_OP_MIX, .isa = TR_ISA_AVX512, .act = TR_F32, .run = tr_mix_wide},
 #endif
     {.run = NULL},
 };

@@ -34,6 +34,10 @@ void tr_fold_wide(const struct tr_call *call);
 void tr_join_wide(const struct tr_call *call);
 void tr_grad_sq_wide(const struct tr_call *call);
 void tr_adamw_wide(const struct tr_call *call);
+void tr_muon_moment_wide(const struct tr_call *call);
+int64_t tr_muon_moment_workspace_wide(const struct tr_op *op, int threads);
+void tr_mix_wide(const struct tr_call *call);
+void tr_muon_wide(const struct tr_call *call);
 
 int64_t tr_attn_workspace_wide(const struct tr_op *op, int threads);
 int64_t tr_attn_bwd_workspace_wide(const struct tr_op *op, int threads);

@@ -71,6 +71,12 @@ static const struct tr_op_info op_info[TR_OP_KIND_COUNT] = {
     [TR_OP_ADAMW] = {"adamw", "w, m, v from grad (Loshchilov and Hutter 2019)", 4,
         {{"w", TR_INOUT, F32, false}, {"grad", TR_IN, F32, false}, {"m", TR_INOUT, F32, false},
          {"v", TR_INOUT, F32, false}}},
+    [TR_OP_MUON_MOMENT] = {"muon_moment", "m = momentum m + (1 - momentum) grad; y = its Nesterov step / norm", 3,
+        {{"grad", TR_IN, F32, false}, {"m", TR_INOUT, F32, false}, {"y", TR_OUT, F32, false}}},
+    [TR_OP_MIX] = {"mix", "dst = alpha dst (+ beta src)", 2,
+        {{"dst", TR_INOUT, ACT, false}, {"src", TR_IN, ACT, true}}},
+    [TR_OP_MUON] = {"muon", "w = w (1 - lr weight_decay) - lr alpha x", 2,
+        {{"w", TR_INOUT, F32, false}, {"x", TR_IN, F32, false}}},
 };
 
 #undef ACT
@@ -230,6 +236,9 @@ struct tr_shape tr_op_operand_shape(const struct tr_op *op, int i)
     case TR_OP_JOIN:
     case TR_OP_GRAD_SQ:
     case TR_OP_ADAMW:
+    case TR_OP_MUON_MOMENT:
+    case TR_OP_MIX:
+    case TR_OP_MUON:
         return shape1(op->count);
     case TR_OP_CLIP:
     case TR_OP_KIND_COUNT:

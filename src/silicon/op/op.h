@@ -45,6 +45,9 @@ enum tr_op_kind {
     TR_OP_GRAD_SQ,    /* exact sum of squares of a gradient into the step's */
     TR_OP_CLIP,       /* the factor of the gradient from its norm */
     TR_OP_ADAMW,
+    TR_OP_MUON_MOMENT, /* Muon's momentum, and its direction: Nesterov's step, scaled to Frobenius norm 1 */
+    TR_OP_MIX,         /* dst = alpha dst (+ beta src) */
+    TR_OP_MUON,        /* w from the orthogonalised direction */
     TR_OP_KIND_COUNT
 };
 
@@ -54,7 +57,7 @@ enum tr_op_flag {
     TR_OP_ROW_PARALLEL = 1 << 2, /* LINEAR*: tensor parts cut `in` (else they cut `out`) */
     TR_OP_GRAD = 1 << 3,         /* HEAD: also dx and dw */
     TR_OP_ADD_DX = 1 << 4,       /* NORM_BWD: dx += instead of dx = (the residual stream's gradient) */
-    TR_OP_DECAY = 1 << 5         /* ADAMW: weight decay applies */
+    TR_OP_DECAY = 1 << 5         /* ADAMW, MUON: weight decay applies */
 };
 
 /* A logical axis cut in `parts`, of which this operation does [first, last). Full range on one rank. */
@@ -85,8 +88,9 @@ struct tr_op {
                                           an ordinary norm */
     int64_t vocab;        /* EMBED*, HEAD */
     int64_t positions;    /* rows of wpe or of the RoPE table; ATTN, KV_APPEND: rows of K and V a sequence */
-    int64_t count;        /* elements: ZERO, FOLD (of one leaf), JOIN, GRAD_SQ, ADAMW */
+    int64_t count;        /* elements: ZERO, FOLD (of one leaf), JOIN, GRAD_SQ, ADAMW, MUON*, MIX */
     float eps;            /* NORM* */
+    float alpha, beta;    /* MIX: of dst, of src; MUON: alpha, of the learning rate */
     struct tr_parts context; /* parts of each sequence */
     struct tr_parts part;    /* tensor, sequence or vocabulary parts: what the kind says */
     int64_t quantum[TR_OP_SEGMENTS_MAX]; /* LINEAR*: `part` cuts out[i] (row parallel: in, by quantum[0]) in multiples
@@ -150,6 +154,9 @@ enum { TR_JOIN_DST, TR_JOIN_SRC };
 enum { TR_LOSS_SUM_LOSS };
 enum { TR_GRAD_SQ_GRAD };
 enum { TR_ADAMW_W, TR_ADAMW_GRAD, TR_ADAMW_M, TR_ADAMW_V };
+enum { TR_MUON_MOMENT_GRAD, TR_MUON_MOMENT_M, TR_MUON_MOMENT_Y };
+enum { TR_MIX_DST, TR_MIX_SRC };
+enum { TR_MUON_W, TR_MUON_X };
 
 /* ---- the reduction contract ------------------------------------------------------------------------------------ */
 
@@ -226,11 +233,11 @@ struct tr_exact;
 struct tr_step_values {
     float loss_scale;     /* 1 / number of target tokens in the whole batch */
     int64_t position;     /* absolute position of the first token (generation); 0 in training */
-    float lr, beta1, beta2, eps, weight_decay;
+    float lr, beta1, beta2, eps, weight_decay, momentum;
     float bias1, bias2;   /* 1 / (1 - beta^t) */
     float clip_norm;      /* 0: no clipping */
     struct tr_exact *loss_sum, *grad_sq;
-    float clip_factor;    /* written by CLIP, read by ADAMW */
+    float clip_factor;    /* written by CLIP, read by ADAMW and MUON_MOMENT */
     double grad_norm;     /* written by CLIP */
 };
 

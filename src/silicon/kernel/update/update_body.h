@@ -1,5 +1,5 @@
-/* ZERO, FOLD, JOIN, GRAD_SQ and ADAMW in vector words. Threads take pieces of UPDATE_PIECE elements; only GRAD_SQ sums
- * over pieces, exactly, so that their order does not matter. */
+/* ZERO, FOLD, JOIN, GRAD_SQ, ADAMW, MUON_MOMENT, MIX and MUON in vector words. Threads take pieces of UPDATE_PIECE
+ * elements; only GRAD_SQ and MUON_MOMENT sum over pieces, exactly, so that their order does not matter. */
 #ifndef TR_SILICON_KERNEL_UPDATE_BODY_H
 #define TR_SILICON_KERNEL_UPDATE_BODY_H
 
@@ -214,6 +214,127 @@ void TR_SIMD_NAME(tr_adamw)(const struct tr_call *call)
         adamw_piece(&a, operand[TR_ADAMW_GRAD] + i, operand[TR_ADAMW_W] + i, operand[TR_ADAMW_M] + i,
                     operand[TR_ADAMW_V] + i, n);
         tr_count_add(call->count, 0, 16 * n, 12 * n);
+    }
+}
+
+/* m and Nesterov's step from the gradient, n elements. */
+static void muon_piece(const struct tr_step_values *v, const float *grad, float *m, float *y, int64_t n)
+{
+    const tr_v clip = v_set1(v->clip_factor), momentum = v_set1(v->momentum), rest = v_set1(1.0f - v->momentum);
+    for (int64_t i = 0; i < n; i += TR_VLEN) {
+        int64_t lanes = tr_min_i64(TR_VLEN, n - i);
+        bool whole = lanes == TR_VLEN;
+        tr_v g = v_mul(rest, v_mul(whole ? v_load(grad + i) : v_loadn(grad + i, lanes), clip));
+        tr_v moment = v_fma(momentum, whole ? v_load(m + i) : v_loadn(m + i, lanes), g);
+        tr_v step = v_fma(momentum, moment, g);
+        if (whole) {
+            v_store(m + i, moment);
+            v_store(y + i, step);
+        } else {
+            v_storen(m + i, moment, lanes);
+            v_storen(y + i, step, lanes);
+        }
+    }
+}
+
+int64_t TR_SIMD_NAME(tr_muon_moment_workspace)(const struct tr_op *op, int threads)
+{
+    return TR_SIMD_NAME(tr_grad_sq_workspace)(op, threads);
+}
+
+/* y = y * scale */
+static void update_scale(float *y, float scale, int64_t n)
+{
+    const tr_v factor = v_set1(scale);
+    int64_t i = 0;
+    for (; i + TR_VLEN <= n; i += TR_VLEN)
+        v_store(y + i, v_mul(v_load(y + i), factor));
+    if (i < n)
+        v_storen(y + i, v_mul(v_loadn(y + i, n - i), factor), n - i);
+}
+
+void TR_SIMD_NAME(tr_muon_moment)(const struct tr_call *call)
+{
+    const float *grad = call->operand[TR_MUON_MOMENT_GRAD];
+    float *m = call->operand[TR_MUON_MOMENT_M], *y = call->operand[TR_MUON_MOMENT_Y];
+    struct squares *mine = call->workspace;
+    int64_t count = call->op->count;
+    for (int t = 0; t < call->threads; t++)
+        tr_exact_clear(&mine[t].sum, TR_EXACT_SQUARES);
+#pragma omp parallel for num_threads(call->threads) schedule(static)
+    for (int64_t i = 0; i < count; i += SQUARES_PIECE) {
+        int64_t n = tr_min_i64(SQUARES_PIECE, count - i);
+        muon_piece(call->values, grad + i, m + i, y + i, n);
+        squares_add(&mine[omp_get_thread_num()], y + i, n);
+        tr_count_add(call->count, 0, 8 * n, 4 * n);
+    }
+    for (int t = 1; t < call->threads; t++)
+        tr_exact_merge(&mine[0].sum, &mine[t].sum);
+    double norm = sqrt(tr_exact_value(&mine[0].sum));
+    float scale = (float)(1.0 / (norm > TR_MUON_NORM_MIN ? norm : TR_MUON_NORM_MIN));
+#pragma omp parallel for num_threads(call->threads) schedule(static)
+    for (int64_t i = 0; i < count; i += UPDATE_PIECE) {
+        int64_t n = tr_min_i64(UPDATE_PIECE, count - i);
+        update_scale(y + i, scale, n);
+        tr_count_add(call->count, 0, 0, 4 * n);
+    }
+}
+
+/* dst = fma(alpha, dst, beta * src), n elements */
+static void update_mix(float *dst, float alpha, const float *src, float beta, int64_t n)
+{
+    const tr_v a = v_set1(alpha), b = v_set1(beta);
+    int64_t i = 0;
+    for (; i + TR_VLEN <= n; i += TR_VLEN)
+        v_store(dst + i, v_fma(a, v_load(dst + i), v_mul(b, v_load(src + i))));
+    if (i < n)
+        v_storen(dst + i, v_fma(a, v_loadn(dst + i, n - i), v_mul(b, v_loadn(src + i, n - i))), n - i);
+}
+
+void TR_SIMD_NAME(tr_mix)(const struct tr_call *call)
+{
+    const struct tr_op *op = call->op;
+    float *dst = call->operand[TR_MIX_DST];
+    const float *src = call->operand[TR_MIX_SRC];
+    TR_ASSERT(op->act == TR_F32);
+#pragma omp parallel for num_threads(call->threads) schedule(static)
+    for (int64_t i = 0; i < op->count; i += UPDATE_PIECE) {
+        int64_t n = tr_min_i64(UPDATE_PIECE, op->count - i);
+        if (src == NULL)
+            update_scale(dst + i, op->alpha, n);
+        else
+            update_mix(dst + i, op->alpha, src + i, op->beta, n);
+        tr_count_add(call->count, 0, (src == NULL ? 4 : 8) * n, 4 * n);
+    }
+}
+
+/* w = fma(-rate, x, w * keep), n elements */
+static void muon_step(float *w, const float *x, float rate, float keep, bool decay, int64_t n)
+{
+    const tr_v minus_rate = v_set1(-rate), kept = v_set1(keep);
+    int64_t i = 0;
+    for (; i + TR_VLEN <= n; i += TR_VLEN) {
+        tr_v old = v_load(w + i);
+        v_store(w + i, v_fma(minus_rate, v_load(x + i), decay ? v_mul(old, kept) : old));
+    }
+    if (i < n) {
+        tr_v old = v_loadn(w + i, n - i);
+        v_storen(w + i, v_fma(minus_rate, v_loadn(x + i, n - i), decay ? v_mul(old, kept) : old), n - i);
+    }
+}
+
+void TR_SIMD_NAME(tr_muon)(const struct tr_call *call)
+{
+    const struct tr_op *op = call->op;
+    const struct tr_step_values *v = call->values;
+    float *w = call->operand[TR_MUON_W];
+    const float *x = call->operand[TR_MUON_X];
+    float keep = 1.0f - v->lr * v->weight_decay, rate = v->lr * op->alpha;
+#pragma omp parallel for num_threads(call->threads) schedule(static)
+    for (int64_t i = 0; i < op->count; i += UPDATE_PIECE) {
+        int64_t n = tr_min_i64(UPDATE_PIECE, op->count - i);
+        muon_step(w + i, x + i, rate, keep, (op->flags & TR_OP_DECAY) != 0, n);
+        tr_count_add(call->count, 0, 8 * n, 4 * n);
     }
 }
 

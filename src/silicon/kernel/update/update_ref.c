@@ -1,4 +1,4 @@
-/* The meaning of ZERO, FOLD, JOIN, LOSS_SUM, GRAD_SQ, CLIP and ADAMW. */
+/* The meaning of ZERO, FOLD, JOIN, LOSS_SUM, GRAD_SQ, CLIP, ADAMW, MUON_MOMENT, MIX and MUON. */
 #include "silicon/kernel/ref.h"
 #include "silicon/kernel/update/update.h"
 #include "silicon/op/exact.h"
@@ -112,6 +112,72 @@ void tr_adamw_ref(const struct tr_call *call)
         moment2[i] = s;
         tally.read_bytes += 4 * float_bytes;
         tally.write_bytes += 3 * float_bytes;
+    }
+    tr_tally_add(call, &tally);
+}
+
+static void muon_direction(const struct tr_call *call, float *y, struct tr_exact *squares)
+{
+    const struct tr_step_values *v = call->values;
+    const float *grad = call->operand[TR_MUON_MOMENT_GRAD];
+    float *moment = call->operand[TR_MUON_MOMENT_M];
+    float rest = 1.0f - v->momentum;
+    struct tr_tally tally = {0};
+    for (int64_t i = 0; i < call->op->count; i++) {
+        float g = grad[i] * v->clip_factor;
+        moment[i] = fmaf(v->momentum, moment[i], rest * g);
+        y[i] = fmaf(v->momentum, moment[i], rest * g);
+        tr_exact_add(squares, &y[i], 1);
+        tally.read_bytes += 2 * float_bytes;
+        tally.write_bytes += float_bytes;
+    }
+    tr_tally_add(call, &tally);
+}
+
+void tr_muon_moment_ref(const struct tr_call *call)
+{
+    float *y = call->operand[TR_MUON_MOMENT_Y];
+    struct tr_exact squares;
+    struct tr_tally tally = {0};
+    tr_exact_clear(&squares, TR_EXACT_SQUARES);
+    muon_direction(call, y, &squares);
+    double norm = sqrt(tr_exact_value(&squares));
+    float scale = (float)(1.0 / (norm > TR_MUON_NORM_MIN ? norm : TR_MUON_NORM_MIN));
+    for (int64_t i = 0; i < call->op->count; i++) {
+        y[i] = y[i] * scale;
+        tally.write_bytes += float_bytes;
+    }
+    tr_tally_add(call, &tally);
+}
+
+void tr_mix_ref(const struct tr_call *call)
+{
+    const struct tr_op *op = call->op;
+    void *dst = call->operand[TR_MIX_DST];
+    const void *src = call->operand[TR_MIX_SRC];
+    struct tr_tally tally = {0};
+    for (int64_t i = 0; i < op->count; i++) {
+        float x = tr_load(dst, op->act, i);
+        float mixed = src == NULL ? op->alpha * x : fmaf(op->alpha, x, op->beta * tr_load(src, op->act, i));
+        tr_store(dst, op->act, i, mixed);
+        tally.read_bytes += (src == NULL ? 1 : 2) * tr_dtype_bytes(op->act);
+        tally.write_bytes += tr_dtype_bytes(op->act);
+    }
+    tr_tally_add(call, &tally);
+}
+
+void tr_muon_ref(const struct tr_call *call)
+{
+    const struct tr_op *op = call->op;
+    const struct tr_step_values *v = call->values;
+    float *weight = call->operand[TR_MUON_W];
+    const float *x = call->operand[TR_MUON_X];
+    float keep = 1.0f - v->lr * v->weight_decay, rate = v->lr * op->alpha;
+    struct tr_tally tally = {0};
+    for (int64_t i = 0; i < op->count; i++) {
+        weight[i] = fmaf(-rate, x[i], op->flags & TR_OP_DECAY ? weight[i] * keep : weight[i]);
+        tally.read_bytes += 2 * float_bytes;
+        tally.write_bytes += float_bytes;
     }
     tr_tally_add(call, &tally);
 }
