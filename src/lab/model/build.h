@@ -58,6 +58,12 @@ struct tr_op tr_build_attn_op(const struct tr_builder *b, enum tr_op_kind kind);
 /* backward.c: adds the gradient of `stream` (in place) from the layer's output to its input. */
 void tr_build_layer_backward(struct tr_builder *b, const struct tr_layer_buffers *buffers, int32_t stream);
 
+/* An op on fp32 arrays of `count` elements, operand 0 `buffer`, uncut. */
+struct tr_program_op *tr_build_counted(struct tr_builder *b, enum tr_op_kind kind, int32_t buffer, int64_t count);
+
+/* update.c: what happens once a step, from the joined gradients of slot 0 to the weights. */
+void tr_build_update(struct tr_builder *b);
+
 /* step_check.c: refuses, with a sentence, what tr_program_train and tr_program_infer cannot build. */
 TR_MUST_CHECK enum tr_status tr_build_check_step(const struct tr_model_config *config,
                                                  const struct tr_step_config *step, struct tr_err *err);

@@ -181,8 +181,10 @@ void tr_exec_init(struct tr_exec *exec, uint64_t seed)
         tr_weight_init_values(&p->weights.weight[i], i, seed, tr_exec_weight(exec, i));
         if (p->first_m < 0)
             continue;
-        memset(tr_exec_moment_m(exec, i), 0, (size_t)p->weights.weight[i].count * sizeof(float));
-        memset(tr_exec_moment_v(exec, i), 0, (size_t)p->weights.weight[i].count * sizeof(float));
+        size_t bytes = (size_t)p->weights.weight[i].count * sizeof(float);
+        memset(tr_exec_moment_m(exec, i), 0, bytes);
+        if (tr_exec_moment_v(exec, i))
+            memset(tr_exec_moment_v(exec, i), 0, bytes);
     }
 }
 
@@ -196,15 +198,16 @@ static double power(double base, int64_t n)
     return result;
 }
 
-void tr_exec_set_adamw(struct tr_exec *exec, const struct tr_adamw *adamw, int64_t step)
+void tr_exec_set_hyper(struct tr_exec *exec, const struct tr_hyper *hyper, int64_t step)
 {
     TR_ASSERT(step >= 1);
-    exec->values.lr = (float)adamw->lr;
-    exec->values.beta1 = (float)adamw->beta1;
-    exec->values.beta2 = (float)adamw->beta2;
-    exec->values.eps = (float)adamw->eps;
-    exec->values.weight_decay = (float)adamw->weight_decay;
-    exec->values.bias1 = (float)(1.0 / (1.0 - power(adamw->beta1, step)));
-    exec->values.bias2 = (float)(1.0 / (1.0 - power(adamw->beta2, step)));
-    exec->values.clip_norm = (float)adamw->clip_norm;
+    exec->values.lr = (float)hyper->lr;
+    exec->values.beta1 = (float)hyper->beta1;
+    exec->values.beta2 = (float)hyper->beta2;
+    exec->values.eps = (float)hyper->eps;
+    exec->values.weight_decay = (float)hyper->weight_decay;
+    exec->values.momentum = (float)hyper->momentum;
+    exec->values.bias1 = (float)(1.0 / (1.0 - power(hyper->beta1, step)));
+    exec->values.bias2 = (float)(1.0 / (1.0 - power(hyper->beta2, step)));
+    exec->values.clip_norm = (float)hyper->clip_norm;
 }

@@ -50,8 +50,11 @@ static inline float *tr_exec_moment_m(const struct tr_exec *exec, int32_t index)
 {
     return tr_exec_buffer(exec, exec->program->first_m + index);
 }
+/* NULL: this weight has none. */
 static inline float *tr_exec_moment_v(const struct tr_exec *exec, int32_t index)
 {
+    if (exec->program->weights.weight[index].moments < 2)
+        return NULL;
     return tr_exec_buffer(exec, exec->program->first_v + index);
 }
 /* Gradient of the last step, joined over the lanes (slot 0, leaf 0), before clipping. For a tied weight the head's and
@@ -64,11 +67,12 @@ static inline const float *tr_exec_gradient(const struct tr_exec *exec, int32_t 
 /* Initial weights from the seed; moments zero. */
 void tr_exec_init(struct tr_exec *exec, uint64_t seed);
 
-/* AdamW's scalars of step `step` (counted from 1), from its hyper-parameters. */
-struct tr_adamw {
+/* The optimiser's scalars of step `step` (counted from 1), from its hyper-parameters. */
+struct tr_hyper {
     double lr, beta1, beta2, eps, weight_decay, clip_norm;
+    double momentum; /* Muon */
 };
-void tr_exec_set_adamw(struct tr_exec *exec, const struct tr_adamw *adamw, int64_t step);
+void tr_exec_set_hyper(struct tr_exec *exec, const struct tr_hyper *hyper, int64_t step);
 
 struct tr_step_result {
     double loss;      /* mean over target tokens, nats */

@@ -112,13 +112,16 @@ static void add_weights(struct tr_builder *b)
                         p->weights.weight[i].name);
 }
 
-static int32_t add_moments(struct tr_builder *b, const char *letter)
+/* Moment number `moment` of every weight that has so many; else the buffer is empty. */
+static int32_t add_moments(struct tr_builder *b, int32_t moment, const char *letter)
 {
     struct tr_program *p = b->program;
     int32_t first = p->buffer_count;
-    for (int32_t i = 0; i < p->weights.count; i++)
-        tr_build_buffer(b, TR_BUF_MOMENT, TR_REGION_MOMENTS, TR_F32, weight_shape(&p->weights.weight[i]), "%s.%s",
-                        letter, p->weights.weight[i].name);
+    for (int32_t i = 0; i < p->weights.count; i++) {
+        const struct tr_weight *w = &p->weights.weight[i];
+        struct tr_shape shape = moment <= w->moments ? weight_shape(w) : (struct tr_shape){1, {0}};
+        tr_build_buffer(b, TR_BUF_MOMENT, TR_REGION_MOMENTS, TR_F32, shape, "%s.%s", letter, w->name);
+    }
     return first;
 }
 
@@ -327,14 +330,14 @@ static void build_eval(struct tr_builder *b)
 }
 
 /* One op of `kind` for each gradient buffer of slot 0. */
-static struct tr_program_op *build_on_gradient(struct tr_builder *b, enum tr_op_kind kind, int32_t grad, int64_t count)
+struct tr_program_op *tr_build_counted(struct tr_builder *b, enum tr_op_kind kind, int32_t buffer, int64_t count)
 {
     struct tr_op op = tr_build_template(b, kind);
     op.act = op.weight = TR_F32;
     op.count = count;
     op.context = tr_all_parts(1);
     struct tr_program_op *o = tr_build_op(b, op);
-    o->buffer[0] = grad;
+    o->buffer[0] = buffer;
     return o;
 }
 
@@ -343,7 +346,7 @@ static void build_reductions(struct tr_builder *b)
     struct tr_program *p = b->program;
     begin_section(b, TR_SECTION_LANE_BEGIN, TR_PHASE_REDUCE);
     for (int32_t i = 0; i < b->slot_buffers && !b->out_of_memory; i++)
-        build_on_gradient(b, TR_OP_ZERO, p->first_grad + i, tr_shape_count(p->buffer[p->first_grad + i].shape));
+        tr_build_counted(b, TR_OP_ZERO, p->first_grad + i, tr_shape_count(p->buffer[p->first_grad + i].shape));
     end_section(b, TR_SECTION_LANE_BEGIN);
 
     begin_section(b, TR_SECTION_LANE_END, TR_PHASE_REDUCE);
@@ -352,7 +355,7 @@ static void build_reductions(struct tr_builder *b)
         if (shape.dim[0] == 1)
             continue;
         int64_t count = tr_shape_count(shape) / shape.dim[0];
-        struct tr_program_op *fold = build_on_gradient(b, TR_OP_FOLD, p->first_grad + i, count);
+        struct tr_program_op *fold = tr_build_counted(b, TR_OP_FOLD, p->first_grad + i, count);
         int32_t context = p->step.widths.context;
         fold->op.context = tr_all_parts(context);
         fold->op.part = tr_all_parts((int)(shape.dim[0] / context));
@@ -363,35 +366,11 @@ static void build_reductions(struct tr_builder *b)
     for (int32_t i = 0; i < b->slot_buffers && p->grad_slots > 1 && !b->out_of_memory; i++) {
         const struct tr_shape shape = p->buffer[p->first_grad + i].shape;
         struct tr_program_op *join =
-            build_on_gradient(b, TR_OP_JOIN, p->first_grad + i, tr_shape_count(shape) / shape.dim[0]);
+            tr_build_counted(b, TR_OP_JOIN, p->first_grad + i, tr_shape_count(shape) / shape.dim[0]);
         join->buffer[TR_JOIN_SRC] = p->first_grad + i;
         join->src_slot = 1;
     }
     end_section(b, TR_SECTION_JOIN);
-}
-
-static void build_update(struct tr_builder *b)
-{
-    struct tr_program *p = b->program;
-    begin_section(b, TR_SECTION_UPDATE, TR_PHASE_UPDATE);
-    if (b->tied_head_grad >= 0) {
-        int32_t wte = tr_weight_find(&p->weights, TR_W_WTE, -1);
-        struct tr_program_op *join =
-            build_on_gradient(b, TR_OP_JOIN, p->first_grad + wte, p->weights.weight[wte].count);
-        join->buffer[TR_JOIN_SRC] = b->tied_head_grad;
-    }
-    for (int32_t i = 0; i < p->weights.count; i++)
-        build_on_gradient(b, TR_OP_GRAD_SQ, p->first_grad + i, p->weights.weight[i].count);
-    tr_build_op(b, tr_build_template(b, TR_OP_CLIP));
-    for (int32_t i = 0; i < p->weights.count; i++) {
-        struct tr_program_op *adamw = build_on_gradient(b, TR_OP_ADAMW, -1, p->weights.weight[i].count);
-        adamw->op.flags = p->weights.weight[i].decay ? TR_OP_DECAY : 0;
-        adamw->buffer[TR_ADAMW_W] = p->first_weight + i;
-        adamw->buffer[TR_ADAMW_GRAD] = p->first_grad + i;
-        adamw->buffer[TR_ADAMW_M] = p->first_m + i;
-        adamw->buffer[TR_ADAMW_V] = p->first_v + i;
-    }
-    end_section(b, TR_SECTION_UPDATE);
 }
 
 /* ---- schedule ---------------------------------------------------------------------------------------------------- */
@@ -459,12 +438,13 @@ enum tr_status tr_program_train(struct tr_program *program, const struct tr_mode
     if (status != TR_OK)
         goto free_program;
     p.step = *step;
+    tr_weights_set_optimizer(&p.weights, step->optimizer);
     p.seqs = step->micro_batch;
     p.seq_len = step->seq_len;
 
     add_weights(&b);
-    p.first_m = add_moments(&b, "m");
-    p.first_v = add_moments(&b, "v");
+    p.first_m = add_moments(&b, 1, "m");
+    p.first_v = add_moments(&b, 2, "v");
     add_gradients(&b);
     add_rope_table(&b, step->seq_len);
     p.tokens = add_batch(&b, step->batch, "tokens");
@@ -477,7 +457,9 @@ enum tr_status tr_program_train(struct tr_program *program, const struct tr_mode
     }
     build_micro(&b, layers);
     build_reductions(&b);
-    build_update(&b);
+    begin_section(&b, TR_SECTION_UPDATE, TR_PHASE_UPDATE);
+    tr_build_update(&b);
+    end_section(&b, TR_SECTION_UPDATE);
     build_eval(&b);
     status = finish(&b, machine, err);
     if (status == TR_OK && !make_schedule(&p))

@@ -10,14 +10,14 @@
  *
  *     for each lane:  LANE_BEGIN (gradients = 0)   MICRO, MICRO, ... (forward, backward, gradients +=)
  *                     LANE_END (join the leaves)   JOIN as often as the binary counter says
- *     UPDATE          tied gradients, norm, clip, AdamW
+ *     UPDATE          tied gradients, norm, clip, AdamW or Muon
  *
  * Gradients of a lane accumulate in slot s of a stack of tr_tree_depth(lanes) slots; JOIN adds slot s to slot s - 1.
  * Lanes are logical: their number is in the run's config and decides the bits; the microbatch is physical and does not.
  *
  * Memory. Regions are separate so that checkpoints, inference and sharding can treat them apart:
  *   WEIGHTS    canonical order, each tensor aligned to 64 bytes (the same for every program of a config)
- *   MOMENTS    AdamW's m, then v, canonical order
+ *   MOMENTS    the optimiser's m, then v, canonical order; a tensor that Muon updates has no v (0 bytes)
  *   GRADIENTS  slot by slot, canonical order, all leaves
  *   CONSTANTS  the RoPE table
  *   BATCH      tokens and targets of the whole batch
@@ -52,6 +52,7 @@ struct tr_step_config {
     int64_t micro_batch; /* sequences at a time; divides batch / lanes */
     struct tr_widths widths;
     enum tr_recompute recompute;
+    enum tr_optimizer optimizer;
 };
 
 enum tr_region {

@@ -190,8 +190,17 @@ enum tr_status tr_weights_make(struct tr_weights *weights, const struct tr_model
         for (int role = TR_W_NORM1_GAIN; role <= TR_W_DOWN_BIAS; role++)
             append(&made, config, (enum tr_weight_role)role, layer);
     append_outside(&made, config, TR_W_NORM_GAIN, TR_W_HEAD);
+    tr_weights_set_optimizer(&made, TR_OPTIMIZER_ADAMW);
     *weights = made;
     return TR_OK;
+}
+
+void tr_weights_set_optimizer(struct tr_weights *weights, enum tr_optimizer optimizer)
+{
+    for (int32_t i = 0; i < weights->count; i++) {
+        struct tr_weight *w = &weights->weight[i];
+        w->moments = optimizer == TR_OPTIMIZER_MUON && w->layer >= 0 && w->rank == 2 ? 1 : 2;
+    }
 }
 
 void tr_weights_free(struct tr_weights *weights)

@@ -36,6 +36,7 @@ struct tr_weight {
     enum tr_weight_init init;
     float init_std;          /* TR_INIT_NORMAL */
     bool decay;              /* weight decay: matrices and embeddings yes, gains and biases no */
+    int32_t moments;         /* arrays of optimiser state: 2 with AdamW (m and v), 1 with Muon (m) */
 };
 
 struct tr_weights {
@@ -45,10 +46,17 @@ struct tr_weights {
     int32_t *index;             /* [(layer + 1) * TR_W_ROLE_COUNT + role] -> weight, -1: the model has none */
 };
 
-/* Owns its memory; free with tr_weights_free. The config must have passed tr_model_check. */
+enum tr_optimizer {
+    TR_OPTIMIZER_ADAMW,
+    TR_OPTIMIZER_MUON /* the matrices of the layers by Muon; embeddings, head, gains and biases by AdamW */
+};
+
+/* Owns its memory; free with tr_weights_free. The config must have passed tr_model_check. Every tensor has two moments
+ * until tr_weights_set_optimizer says otherwise. */
 TR_MUST_CHECK enum tr_status tr_weights_make(struct tr_weights *weights, const struct tr_model_config *config,
                                              struct tr_err *err);
 void tr_weights_free(struct tr_weights *weights);
+void tr_weights_set_optimizer(struct tr_weights *weights, enum tr_optimizer optimizer);
 
 /* Index of a role in a layer (-1 for none: wte, final norm, head); -1 when this model has no such tensor. */
 static inline int32_t tr_weight_find(const struct tr_weights *weights, enum tr_weight_role role, int32_t layer)

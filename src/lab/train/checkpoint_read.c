@@ -4,6 +4,7 @@
 #include "base/os.h"
 #include "lab/train/checkpoint.h"
 #include "lab/train/manifest.h"
+#include "lab/train/parts.h"
 #include "lab/train/safetensors.h"
 #include "lab/train/state.h"
 
@@ -302,26 +303,27 @@ static enum tr_status check_tensor(const char *path, const struct tr_safetensor 
     return TR_OK;
 }
 
-/* The tensors of the file are, in order, those of the model once for each prefix. */
+/* The tensors of the file are, in order, those of the parts. */
 static enum tr_status check_tensors(const char *path, const struct tr_safetensors *file,
-                                    const struct tr_weights *weights, const char *const *prefixes, int prefix_count,
+                                    const struct tr_weights *weights, const struct tr_part *parts, int part_count,
                                     struct tr_err *err)
 {
-    int64_t expected = (int64_t)prefix_count * weights->count;
+    int64_t expected = 0;
+    for (struct tr_part_at at = TR_PART_FIRST; tr_part_next(parts, part_count, weights, &at);)
+        expected++;
     if (file->count != expected)
         return tr_fail(err, TR_BAD_INPUT, "%s: %lld tensors, the model has %lld", path, (long long)file->count,
                        (long long)expected);
     enum tr_status status = TR_OK;
-    for (int64_t i = 0; i < file->count && status == TR_OK; i++)
-        status = check_tensor(path, &file->tensor[i], prefixes[i / weights->count],
-                              &weights->weight[i % weights->count], err);
+    struct tr_part_at at = TR_PART_FIRST;
+    for (int64_t i = 0; status == TR_OK && tr_part_next(parts, part_count, weights, &at); i++)
+        status = check_tensor(path, &file->tensor[i], parts[at.part].prefix, &weights->weight[at.index], err);
     return status;
 }
 
 static enum tr_status read_tensors(const char *checkpoint, enum tr_checkpoint_file index,
                                    const struct tr_manifest *manifest, const struct tr_weights *weights,
-                                   const char *const *prefixes, float *const *const *values, int prefix_count,
-                                   struct tr_err *err)
+                                   const struct tr_part *parts, int part_count, struct tr_err *err)
 {
     char path[TR_PATH_BYTES];
     struct tr_safetensors header;
@@ -338,9 +340,10 @@ static enum tr_status read_tensors(const char *checkpoint, enum tr_checkpoint_fi
         goto free_header;
     status = summed_skip(&file, header.data_begin, err);
     if (status == TR_OK)
-        status = check_tensors(path, &header, weights, prefixes, prefix_count, err);
-    for (int64_t i = 0; i < header.count && status == TR_OK; i++)
-        status = summed_read(&file, values[i / weights->count][i % weights->count], header.tensor[i].bytes, err);
+        status = check_tensors(path, &header, weights, parts, part_count, err);
+    struct tr_part_at at = TR_PART_FIRST;
+    for (int64_t i = 0; status == TR_OK && tr_part_next(parts, part_count, weights, &at); i++)
+        status = summed_read(&file, parts[at.part].values[at.index], header.tensor[i].bytes, err);
     if (status == TR_OK)
         status = check_sum(&file, expected, err);
     summed_close(&file);
@@ -351,15 +354,14 @@ free_header:
 
 enum tr_status tr_checkpoint_read(const char *checkpoint, const struct tr_tensors *tensors, struct tr_err *err)
 {
-    static const char *const plain[] = {""}, *const moments[] = {"m.", "v."};
-    float *const *const w[] = {tensors->w}, *const *const mv[] = {tensors->m, tensors->v};
+    const struct tr_part weights = {"", tensors->w, 0}, moments[] = {{"m.", tensors->m, 1}, {"v.", tensors->v, 2}};
     struct tr_manifest manifest;
     enum tr_status status = open_manifest(checkpoint, &manifest, err);
     if (status != TR_OK)
         return status;
-    status = read_tensors(checkpoint, TR_FILE_MODEL, &manifest, tensors->weights, plain, w, 1, err);
+    status = read_tensors(checkpoint, TR_FILE_MODEL, &manifest, tensors->weights, &weights, 1, err);
     if (status == TR_OK && tensors->m)
-        status = read_tensors(checkpoint, TR_FILE_OPTIMIZER, &manifest, tensors->weights, moments, mv, 2, err);
+        status = read_tensors(checkpoint, TR_FILE_OPTIMIZER, &manifest, tensors->weights, moments, 2, err);
     tr_manifest_free(&manifest);
     return status;
 }

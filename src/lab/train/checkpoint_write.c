@@ -3,6 +3,7 @@
 #include "base/os.h"
 #include "lab/train/checkpoint.h"
 #include "lab/train/manifest.h"
+#include "lab/train/parts.h"
 #include "lab/train/safetensors.h"
 #include "lab/train/state.h"
 
@@ -116,46 +117,40 @@ static enum tr_status write_tensor(struct tr_file_out *out, const float *values,
     return TR_OK;
 }
 
-/* One array of arrays and what its tensors are called. */
-struct part {
-    const char *prefix;
-    float *const *values;
-};
-
-static enum tr_status write_parts(struct tr_file_out *out, const struct tr_weights *weights, const struct part *parts,
+static enum tr_status write_parts(struct tr_file_out *out, const struct tr_weights *weights, const struct tr_part *parts,
                                   int part_count, struct tr_manifest *manifest, struct tr_manifest_file *file,
                                   struct tr_err *err)
 {
-    int64_t count = (int64_t)part_count * weights->count, at = 0;
-    struct tr_safetensor *list = tr_arena_array(&manifest->arena, count, sizeof *list, err);
-    file->tensor = tr_arena_array(&manifest->arena, count, sizeof *file->tensor, err);
-    if (!list || !file->tensor)
+    int64_t most = (int64_t)part_count * weights->count, count = 0;
+    struct tr_safetensor *list = tr_arena_array(&manifest->arena, most, sizeof *list, err);
+    const float **values = tr_arena_array(&manifest->arena, most, sizeof *values, err);
+    file->tensor = tr_arena_array(&manifest->arena, most, sizeof *file->tensor, err);
+    if (!list || !values || !file->tensor)
         return TR_FAILED;
-    for (int p = 0; p < part_count; p++)
-        for (int32_t i = 0; i < weights->count; i++, at++) {
-            const struct tr_weight *weight = &weights->weight[i];
-            const char *name = tr_arena_printf(&manifest->arena, err, "%s%s", parts[p].prefix, weight->name);
-            if (!name)
-                return TR_FAILED;
-            list[at] = (struct tr_safetensor){.name = name, .dtype = "F32", .rank = weight->rank,
-                                              .dim = {weight->dim[0], weight->rank > 1 ? weight->dim[1] : 0},
-                                              .bytes = weight->count * (int64_t)sizeof(float)};
-            file->tensor[at].name = name;
-        }
+    for (struct tr_part_at at = TR_PART_FIRST; tr_part_next(parts, part_count, weights, &at); count++) {
+        const struct tr_weight *weight = &weights->weight[at.index];
+        const char *name = tr_arena_printf(&manifest->arena, err, "%s%s", parts[at.part].prefix, weight->name);
+        if (!name)
+            return TR_FAILED;
+        list[count] = (struct tr_safetensor){.name = name, .dtype = "F32", .rank = weight->rank,
+                                             .dim = {weight->dim[0], weight->rank > 1 ? weight->dim[1] : 0},
+                                             .bytes = weight->count * (int64_t)sizeof(float)};
+        values[count] = parts[at.part].values[at.index];
+        file->tensor[count].name = name;
+    }
     struct tr_text header = {0};
     enum tr_status status = tr_safetensors_header(list, count, &header, err);
     if (status == TR_OK)
         status = tr_file_out_write(out, tr_text_str(&header), header.len, err);
     tr_text_free(&header);
-    for (at = 0; at < count && status == TR_OK; at++)
-        status = write_tensor(out, parts[at / weights->count].values[at % weights->count], list[at].bytes,
-                              file->tensor[at].sha256, err);
+    for (int64_t i = 0; i < count && status == TR_OK; i++)
+        status = write_tensor(out, values[i], list[i].bytes, file->tensor[i].sha256, err);
     file->tensor_count = count;
     return status;
 }
 
 static enum tr_status write_tensors(const char *folder, enum tr_checkpoint_file file, const struct tr_weights *weights,
-                                    const struct part *parts, int part_count, struct tr_manifest *manifest,
+                                    const struct tr_part *parts, int part_count, struct tr_manifest *manifest,
                                     struct tr_err *err)
 {
     char path[TR_PATH_BYTES];
@@ -218,7 +213,7 @@ static enum tr_status write_files(const char *folder, const struct tr_model_conf
                                   const struct tr_tensors *tensors, const struct tr_train_state *state,
                                   struct tr_err *err)
 {
-    const struct part weights = {"", tensors->w}, moments[] = {{"m.", tensors->m}, {"v.", tensors->v}};
+    const struct tr_part weights = {"", tensors->w, 0}, moments[] = {{"m.", tensors->m, 1}, {"v.", tensors->v, 2}};
     struct tr_manifest manifest;
     tr_manifest_start(&manifest);
     manifest.step = state->step;

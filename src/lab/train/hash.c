@@ -39,7 +39,8 @@ enum tr_status tr_hash_tensors(const struct tr_tensors *tensors, char hex[TR_SHA
         tr_hash_head(&sum, weight);
         tr_sha256_update(&sum, tensors->w[i], bytes);
         tr_sha256_update(&sum, tensors->m[i], bytes);
-        tr_sha256_update(&sum, tensors->v[i], bytes);
+        if (weight->moments == 2)
+            tr_sha256_update(&sum, tensors->v[i], bytes);
     }
     uint8_t digest[TR_SHA256_BYTES];
     tr_sha256_finish(&sum, digest);

@@ -78,7 +78,7 @@ static enum tr_status hash_files(const struct tensor_file *model, const struct t
         status = add_tensor(model, "", weight, piece, &sum, err);
         if (status == TR_OK)
             status = add_tensor(optimizer, "m.", weight, piece, &sum, err);
-        if (status == TR_OK)
+        if (status == TR_OK && weight->moments == 2)
             status = add_tensor(optimizer, "v.", weight, piece, &sum, err);
     }
     if (status == TR_OK) {
@@ -91,7 +91,8 @@ static enum tr_status hash_files(const struct tensor_file *model, const struct t
     return status;
 }
 
-static enum tr_status hash_checkpoint(const char *checkpoint, char hex[TR_SHA256_HEX_BYTES], struct tr_err *err)
+static enum tr_status hash_checkpoint(const char *checkpoint, enum tr_optimizer optimizer,
+                                      char hex[TR_SHA256_HEX_BYTES], struct tr_err *err)
 {
     struct tr_model_config config;
     struct tr_weights weights;
@@ -103,6 +104,7 @@ static enum tr_status hash_checkpoint(const char *checkpoint, char hex[TR_SHA256
         status = tr_weights_make(&weights, &config, err);
     if (status != TR_OK)
         goto free_files;
+    tr_weights_set_optimizer(&weights, optimizer);
     if ((status = open_tensors(&file[0], checkpoint, TR_FILE_MODEL, err)) != TR_OK)
         goto free_weights;
     if ((status = open_tensors(&file[1], checkpoint, TR_FILE_OPTIMIZER, err)) != TR_OK)
@@ -130,7 +132,7 @@ enum tr_status tr_hash_path(const char *path, struct tr_hash *out, struct tr_err
     if (status == TR_OK)
         status = tr_checkpoint_read_state(new.checkpoint, state, err);
     if (status == TR_OK)
-        status = hash_checkpoint(new.checkpoint, new.hex, err);
+        status = hash_checkpoint(new.checkpoint, (enum tr_optimizer)state->config.optimizer, new.hex, err);
     if (status == TR_OK) {
         new.step = state->step;
         memcpy(new.arithmetic, state->arithmetic, sizeof new.arithmetic);

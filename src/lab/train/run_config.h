@@ -55,7 +55,8 @@ struct tr_run_config {
 
     int64_t lanes, context, tensor, vocab;
 
-    double lr, beta1, beta2, eps, weight_decay, clip;
+    int optimizer;                  /* enum tr_optimizer */
+    double lr, beta1, beta2, eps, momentum, weight_decay, clip;
 
     int schedule;                   /* enum tr_schedule_kind */
     int64_t warmup;

@@ -8,6 +8,7 @@
 
 static const char *const recompute_names[] = {"none", "full", NULL};
 static const char *const dtype_names[] = {"f32", NULL};
+static const char *const optimizer_names[] = {"adamw", "muon", NULL};
 static const char *const schedule_names[] = {"cosine", "wsd", "constant", NULL};
 
 static const char *const save_where_names[] = {"foreground", "background", NULL};
@@ -53,15 +54,20 @@ static const struct tr_run_key keys[] = {
     {"layout.vocab", TR_KEY_INT, AT(vocab), .fallback = "1", .min = 1, .max = TR_PARTS_MAX, .effect = TR_KEY_FIXED,
      .help = "logical parts of the vocabulary"},
 
+    {"optimizer.kind", TR_KEY_ENUM, AT(optimizer), .fallback = "adamw", .choices = optimizer_names,
+     .effect = TR_KEY_FIXED,
+     .help = "muon: the matrices of the layers by Muon, the rest by AdamW, both at one learning rate"},
     {"optimizer.lr", TR_KEY_DOUBLE, AT(lr), .fallback = "auto", .automatic = true, .above_min = true, .min = 0,
      .max = 10, .effect = TR_KEY_NOTED,
-     .help = "highest learning rate of AdamW; auto: 0.0006 * 768 / width, at most 0.003"},
+     .help = "highest learning rate; auto: 0.0006 * 768 / width, at most 0.003"},
     {"optimizer.beta1", TR_KEY_DOUBLE, AT(beta1), .fallback = "0.9", .min = 0, .max = 0.999999, .effect = TR_KEY_NOTED,
      .help = "decay of the gradient's mean"},
     {"optimizer.beta2", TR_KEY_DOUBLE, AT(beta2), .fallback = "0.95", .min = 0, .max = 0.999999, .effect = TR_KEY_NOTED,
      .help = "decay of the gradient's mean square"},
     {"optimizer.eps", TR_KEY_DOUBLE, AT(eps), .fallback = "1e-8", .above_min = true, .min = 0, .max = 1,
      .effect = TR_KEY_NOTED, .help = "added to the root of the mean square"},
+    {"optimizer.momentum", TR_KEY_DOUBLE, AT(momentum), .fallback = "0.95", .min = 0, .max = 0.999999,
+     .effect = TR_KEY_NOTED, .help = "Muon: decay of the gradient's mean"},
     {"optimizer.weight_decay", TR_KEY_DOUBLE, AT(weight_decay), .fallback = "0.1", .min = 0, .max = 10,
      .effect = TR_KEY_NOTED, .help = "of matrices and embeddings; gains and biases have none"},
     {"optimizer.clip", TR_KEY_DOUBLE, AT(clip), .fallback = "1.0", .min = 0, .max = 1e9, .effect = TR_KEY_NOTED,

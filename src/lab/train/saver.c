@@ -7,9 +7,15 @@
 
 enum { COPIES = 3 }; /* w, m, v */
 
+/* Whether weight i has copy k of them. */
+static bool has(const struct tr_weights *weights, int32_t i, int k) { return k <= weights->weight[i].moments; }
+
 int64_t tr_saver_bytes(const struct tr_weights *weights)
 {
-    return COPIES * weights->element_count * (int64_t)sizeof(float);
+    int64_t elements = 0;
+    for (int32_t i = 0; i < weights->count; i++)
+        elements += (1 + weights->weight[i].moments) * weights->weight[i].count;
+    return elements * (int64_t)sizeof(float);
 }
 
 enum tr_status tr_saver_open(struct tr_saver *saver, const struct tr_weights *weights, struct tr_err *err)
@@ -26,8 +32,10 @@ enum tr_status tr_saver_open(struct tr_saver *saver, const struct tr_weights *we
         list[k] = tr_arena_array(&saver->arena, weights->count, sizeof *list[k], err);
         if (!list[k])
             return TR_FAILED;
-        for (int32_t i = 0; i < weights->count; at += weights->weight[i].count, i++)
+        for (int32_t i = 0; i < weights->count; i++) {
             list[k][i] = at;
+            at += has(weights, i, k) ? weights->weight[i].count : 0;
+        }
     }
     saver->tensors = (struct tr_tensors){.weights = weights, .w = list[0], .m = list[1], .v = list[2]};
     return TR_OK;
@@ -63,7 +71,8 @@ enum tr_status tr_saver_start(struct tr_saver *saver, const char *run_folder, co
     TR_ASSERT(!saver->started && tensors->weights == weights && strlen(run_folder) < TR_PATH_BYTES);
     for (int k = 0; k < COPIES; k++)
         for (int32_t i = 0; i < weights->count; i++)
-            memcpy(to[k][i], from[k][i], (size_t)weights->weight[i].count * sizeof(float));
+            if (has(weights, i, k))
+                memcpy(to[k][i], from[k][i], (size_t)weights->weight[i].count * sizeof(float));
     saver->model = model;
     saver->state = *state;
     saver->keep = *keep;

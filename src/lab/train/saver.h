@@ -1,7 +1,7 @@
 /* Saves in the background: the state at a step boundary is copied, and a thread writes the copy as a checkpoint while
  * the next steps run. Internal to lab/train.
  *
- *     tr_saver_open(&saver, &tensors, err)          maps room for the copy: 12 bytes a parameter
+ *     tr_saver_open(&saver, &tensors, err)          maps room for the copy: 12 bytes a parameter (AdamW)
  *     tr_saver_start(&saver, ..., err)              copies, begins to write; no save may be under way
  *     if (tr_saver_has_news(&saver)) ...                asked after each step: costs a load
  *     tr_saver_finish(&saver, err)                  waits; the outcome of the write, once

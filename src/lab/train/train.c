@@ -149,9 +149,10 @@ static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
     double begin_s = tr_clock_s();
     tr_data_batch(&run->data, s->step, 0, c->batch, tr_exec_buffer(&run->exec, run->program.tokens),
                   tr_exec_buffer(&run->exec, run->program.targets));
-    struct tr_adamw adamw = {.lr = tr_schedule_lr(&schedule, s->step), .beta1 = c->beta1, .beta2 = c->beta2,
-                             .eps = c->eps, .weight_decay = c->weight_decay, .clip_norm = c->clip};
-    tr_exec_set_adamw(&run->exec, &adamw, s->step + 1);
+    struct tr_hyper hyper = {.lr = tr_schedule_lr(&schedule, s->step), .beta1 = c->beta1, .beta2 = c->beta2,
+                             .eps = c->eps, .weight_decay = c->weight_decay, .clip_norm = c->clip,
+                             .momentum = c->momentum};
+    tr_exec_set_hyper(&run->exec, &hyper, s->step + 1);
     struct tr_step_result result = tr_exec_gradients(&run->exec, tr_run_step_tokens(run));
     if (run->options->fault)
         run->options->fault(run->options->fault_context, &run->exec, s->step, &result);
@@ -164,7 +165,7 @@ static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
     s->skipped_in_row = result.finite ? 0 : s->skipped_in_row + 1;
     note_time(run, tr_clock_s() - begin_s);
     check_peak(run);
-    enum tr_status status = tr_run_note_step(run, &result, adamw.lr, !result.finite, err);
+    enum tr_status status = tr_run_note_step(run, &result, hyper.lr, !result.finite, err);
     if (status == TR_OK && !result.finite)
         status = note_skip(run, &result, err);
     if (status == TR_OK && s->skipped_in_row >= c->max_skipped)

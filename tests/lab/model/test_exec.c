@@ -73,6 +73,19 @@ static void instruction_sets_change_no_bit(void **state)
                             fixture_machine((enum tr_isa)isa, 2));
 }
 
+static void with_muon_neither_threads_nor_instruction_sets_nor_grouping_do(void **state)
+{
+    (void)state;
+    for (int family = 0; family < 2; family++) {
+        struct tr_step_config step = wide_step(), split = wide_step();
+        step.optimizer = split.optimizer = TR_OPTIMIZER_MUON;
+        split.micro_batch = 1;
+        struct tr_machine ref = fixture_machine(TR_ISA_REF, 1);
+        expect_same(model_of(family), step, ref, split, fixture_machine(fixture_best_isa(), 3));
+        expect_same(model_of(family), step, ref, step, fixture_machine(TR_ISA_REF, 4));
+    }
+}
+
 /* The gradients of one lane alone, leaves folded, in slot 0. */
 static void lane_gradients(struct tr_model_config model, int64_t lane, int64_t sequences, int64_t target_count,
                            float *gradients, int64_t stride)
@@ -132,10 +145,10 @@ static void a_model_learns_a_small_batch_by_heart(void **state)
         struct tr_exec e;
         fixture_open(&e, &p, &model, &step, fixture_machine(fixture_best_isa(), 1));
         int64_t targets = fixture_fill(&e, 0, 2);
-        const struct tr_adamw adamw = {1e-2, 0.9, 0.95, 1e-8, 0.0, 1.0};
+        const struct tr_hyper hyper = {1e-2, 0.9, 0.95, 1e-8, 0.0, 1.0, 0.95};
         double first = 0.0, last = 0.0;
         for (int64_t i = 1; i <= 120; i++) {
-            tr_exec_set_adamw(&e, &adamw, i);
+            tr_exec_set_hyper(&e, &hyper, i);
             last = tr_exec_gradients(&e, targets).loss;
             first = i == 1 ? last : first;
             tr_exec_update(&e);
@@ -155,8 +168,8 @@ static void clipping_limits_the_step_and_the_norm_is_that_of_the_gradients(void 
     struct tr_program p;
     struct tr_exec e;
     fixture_open(&e, &p, &model, &step, fixture_machine(fixture_best_isa(), 1));
-    struct tr_adamw adamw = {1e-2, 0.9, 0.95, 1e-8, 0.0, 0.0};
-    tr_exec_set_adamw(&e, &adamw, 1);
+    struct tr_hyper hyper = {1e-2, 0.9, 0.95, 1e-8, 0.0, 0.0, 0.95};
+    tr_exec_set_hyper(&e, &hyper, 1);
     int64_t targets = fixture_fill(&e, 0, 2);
     struct tr_step_result result = tr_exec_gradients(&e, targets);
     long double sum = 0.0L;
@@ -165,8 +178,8 @@ static void clipping_limits_the_step_and_the_norm_is_that_of_the_gradients(void 
             sum += (long double)tr_exec_gradient(&e, i)[k] * (long double)tr_exec_gradient(&e, i)[k];
     assert_true(fabsl(sqrtl(sum) - (long double)result.grad_norm) < 1e-14L * sqrtl(sum));
     assert_true(e.values.clip_factor == 1.0f);
-    adamw.clip_norm = result.grad_norm / 4.0;
-    tr_exec_set_adamw(&e, &adamw, 1);
+    hyper.clip_norm = result.grad_norm / 4.0;
+    tr_exec_set_hyper(&e, &hyper, 1);
     tr_exec_gradients(&e, targets);
     assert_true(fabs((double)e.values.clip_factor - 0.25) < 1e-6);
     fixture_close(&e, &p);
@@ -179,6 +192,7 @@ int main(void)
         cmocka_unit_test(recompute_changes_no_bit),
         cmocka_unit_test(threads_change_no_bit),
         cmocka_unit_test(instruction_sets_change_no_bit),
+        cmocka_unit_test(with_muon_neither_threads_nor_instruction_sets_nor_grouping_do),
         cmocka_unit_test(lanes_join_along_the_tree),
         cmocka_unit_test(a_model_learns_a_small_batch_by_heart),
         cmocka_unit_test(clipping_limits_the_step_and_the_norm_is_that_of_the_gradients),

@@ -8,7 +8,7 @@ struct variant {
     struct tr_step_config step;
 };
 
-enum { VARIANTS = 8 };
+enum { VARIANTS = 10 };
 
 static struct variant variant(int i)
 {
@@ -26,6 +26,8 @@ static struct variant variant(int i)
         v.step = fixture_step(3, 3, 1);
         v.step.widths.lanes = 1;
     }
+    if (i / 2 == 4)
+        v.step.optimizer = TR_OPTIMIZER_MUON;
     return v;
 }
 

@@ -196,8 +196,8 @@ static void the_hash_is_over_the_bytes_that_the_header_says(void **unused)
 {
     (void)unused;
     struct tr_err err = {{0}};
-    struct tr_weight two[2] = {{.name = "ab", .rank = 2, .dim = {1, 2}, .count = 2},
-                               {.name = "c", .rank = 1, .dim = {1}, .count = 1}};
+    struct tr_weight two[2] = {{.name = "ab", .rank = 2, .dim = {1, 2}, .count = 2, .moments = 2},
+                               {.name = "c", .rank = 1, .dim = {1}, .count = 1, .moments = 2}};
     struct tr_weights list = {.count = 2, .weight = two};
     float x[] = {1, 2}, y[] = {3, 4}, z[] = {5, 6}, *one[] = {x, z + 1}, *two_m[] = {y, x}, *three[] = {z, y};
     struct tr_tensors all = {&list, one, two_m, three};

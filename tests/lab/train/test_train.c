@@ -399,6 +399,42 @@ static void an_early_stop_comes_at_the_same_step_after_any_interrupts(void **unu
     assert_true(tr_file_exists(tr_scratch("restless/best/manifest.json")));
 }
 
+/* Muon keeps no second moment of the matrices: checkpoints and hashes have as many arrays as there are. */
+static void a_run_with_muon_learns_is_resumed_and_has_one_hash(void **unused)
+{
+    (void)unused;
+    struct tr_run_config config = tr_tiny_config("muon", "optimizer.kind=muon", "eval.every=6", NULL);
+    struct tr_train_options options = tr_tiny_options();
+    if (train_with(&config, &options) != TR_OK)
+        fail_msg("%s", err.text);
+    char expected[TR_SHA256_HEX_BYTES];
+    strcpy(expected, result.hash);
+    assert_string_not_equal(expected, whole.hex);
+    assert_true(result.state.val_loss < result.state.first_val_loss - 0.5);
+    struct tr_hash hash;
+    assert_int_equal(tr_hash_path(tr_scratch("muon"), &hash, &err), TR_OK);
+    assert_string_equal(hash.hex, expected);
+    assert_int_equal(count_of(tr_scratch("muon/step-00000012/manifest.json"), "\"m.model.layers.0.mlp.up_proj"), 1);
+    assert_int_equal(count_of(tr_scratch("muon/step-00000012/manifest.json"), "\"v.model.layers.0.mlp.up_proj"), 0);
+    assert_int_equal(count_of(tr_scratch("muon/step-00000012/manifest.json"), "\"v.model.embed_tokens"), 1);
+
+    strcpy(config.out, tr_scratch("muon2"));
+    config.save_where = TR_SAVE_BACKGROUND;
+    options.stop = &stop;
+    options.fault = stop_hook;
+    stop_after = 5;
+    stop = 0;
+    assert_int_equal(train_with(&config, &options), TR_FAILED);
+    stop = 0;
+    stop_after = 0;
+    assert_int_equal(train_with(&config, &options), TR_OK);
+    assert_string_equal(result.hash, expected);
+
+    config.optimizer = TR_OPTIMIZER_ADAMW;
+    assert_int_equal(train_with(&config, &options), TR_BAD_INPUT);
+    tr_assert_says(err.text, "was made with optimizer.kind \"muon\", this run has \"adamw\"");
+}
+
 /* ---- faults ------------------------------------------------------------------------------------------------------ */
 
 static void steps_that_are_not_finite_are_left_out_and_counted(void **unused)
@@ -580,6 +616,7 @@ int main(void)
         cmocka_unit_test(what_changes_the_course_is_taken_and_noted),
         cmocka_unit_test(a_run_stops_early_and_keeps_its_best),
         cmocka_unit_test(an_early_stop_comes_at_the_same_step_after_any_interrupts),
+        cmocka_unit_test(a_run_with_muon_learns_is_resumed_and_has_one_hash),
         cmocka_unit_test(steps_that_are_not_finite_are_left_out_and_counted),
         cmocka_unit_test(too_many_of_them_in_a_row_end_the_run_with_a_sentence),
         cmocka_unit_test(a_full_disk_at_any_moment_ends_with_a_sentence_and_loses_nothing),
