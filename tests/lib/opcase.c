@@ -332,6 +332,10 @@ static void list_norm(struct list *list, enum tr_op_kind kind)
         test.op.width = wide[i];
         for (int variant = 0; variant < 8; variant++)
             add_norm(list, test, variant);
+        test.absent = 1u << TR_NORM_BWD_DGAIN | 1u << TR_NORM_BWD_DBIAS; /* a norm that is not trained */
+        test.op.flags = i % 2 ? TR_OP_RMS | TR_OP_ADD_DX : 0;
+        if (kind == TR_OP_NORM_BWD)
+            add(list, test);
     }
     for (int heads = 2; heads <= 9; heads++) { /* query and key norms */
         struct tr_opcase test = blank(kind, 2, 7);
@@ -428,6 +432,11 @@ static void list_head(struct list *list)
         test.op.context = tr_all_parts(context_parts(seq_len[i], (int)i % 3 + 1));
         test.op.part = tr_all_parts(parts[i % COUNT_OF(parts)]);
         add(list, test);
+    }
+    for (int64_t width = 7; width <= 40; width += 11) { /* a head that is not trained */
+        struct tr_opcase frozen = head(2, 70, width, 33, true);
+        frozen.absent = 1u << TR_HEAD_DW;
+        add(list, frozen);
     }
     add(list, head(1, 9, 20, 1003, true));
     add(list, head(1, 130, 3, 2100, true)); /* more than every block of a blocked kernel */

@@ -245,7 +245,8 @@ static void head_grad(const struct tr_ref64 *run, int64_t t, int64_t target, con
             int64_t k = v * op->width + c;
             double *dw_err = run->err[TR_HEAD_DW] != NULL ? &run->err[TR_HEAD_DW][k] : &ignored;
             add_product(&dx[c], &dx_err[c], dz, dz_err, run->operand[TR_HEAD_W][k], op->vocab + 8);
-            add_product(&run->operand[TR_HEAD_DW][k], dw_err, dz, dz_err, x[c], n_tokens);
+            if (run->operand[TR_HEAD_DW] != NULL)
+                add_product(&run->operand[TR_HEAD_DW][k], dw_err, dz, dz_err, x[c], n_tokens);
         }
     }
     for (int64_t c = 0; c < op->width; c++)

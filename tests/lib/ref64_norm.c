@@ -101,6 +101,8 @@ static void backward_parameters(const struct tr_ref64 *run, const struct row *ro
     double *dbias = run->operand[TR_NORM_BWD_DBIAS];
     for (int64_t c = 0; c < op->width; c++) {
         double dy = run->operand[TR_NORM_BWD_DY][r * op->width + c];
+        if (run->operand[TR_NORM_BWD_DGAIN] == NULL)
+            return;
         run->operand[TR_NORM_BWD_DGAIN][c] += dy * normalized(row, c);
         if (run->err[TR_NORM_BWD_DGAIN] != NULL)
             run->err[TR_NORM_BWD_DGAIN][c] +=

@@ -21,7 +21,7 @@ static const struct tr_op_info op_info[TR_OP_KIND_COUNT] = {
          {"y", TR_OUT, ACT, false}, {"stats", TR_OUT, F32, false}}},
     [TR_OP_NORM_BWD] = {"norm_bwd", "dx from dy; dgain += dy * xhat, dbias += dy", 7,
         {{"x", TR_IN, ACT, false}, {"gain", TR_IN, WEIGHT, false}, {"stats", TR_IN, F32, false},
-         {"dy", TR_IN, ACT, false}, {"dx", TR_INOUT, ACT, false}, {"dgain", TR_ACC, F32, false},
+         {"dy", TR_IN, ACT, false}, {"dx", TR_INOUT, ACT, false}, {"dgain", TR_ACC, F32, true},
          {"dbias", TR_ACC, F32, true}}},
     [TR_OP_LINEAR] = {"linear", "y_i = x w_i^T (+ b_i) (+ residual)", 11,
         {{"x", TR_IN, ACT, false}, {"w0", TR_IN, WEIGHT, false}, {"w1", TR_IN, WEIGHT, true},
@@ -391,7 +391,7 @@ static int64_t attn_pairs(const struct tr_op *op, int64_t position)
     return op->seqs * op->heads * keys_of_all;
 }
 
-static int64_t op_flop(const struct tr_op *op, int64_t position)
+static int64_t op_flop(const struct tr_op *op, uint32_t present, int64_t position)
 {
     switch (op->kind) {
     case TR_OP_LINEAR:
@@ -403,7 +403,8 @@ static int64_t op_flop(const struct tr_op *op, int64_t position)
     case TR_OP_ATTN_BWD: /* q k^T again, do v^T, dq, dk, dv */
         return 10 * op->head_dim * attn_pairs(op, position);
     case TR_OP_HEAD:
-        return 2 * op->seqs * op->seq_len * op->width * op->vocab * (op->flags & TR_OP_GRAD ? 3 : 1);
+        return 2 * op->seqs * op->seq_len * op->width * op->vocab *
+               (1 + (int)(present >> TR_HEAD_DX & 1u) + (int)(present >> TR_HEAD_DW & 1u));
     default:
         return 0;
     }
@@ -442,7 +443,7 @@ static int64_t touched_elements(const struct tr_op *op, int i, int64_t position)
 struct tr_work tr_op_work(const struct tr_op *op, uint32_t present, int64_t position)
 {
     const struct tr_op_info *info = tr_op_operands(op->kind);
-    struct tr_work work = {.flop = op_flop(op, position)};
+    struct tr_work work = {.flop = op_flop(op, present, position)};
     for (int i = 0; i < info->operand_count; i++) {
         if (!(present >> i & 1u))
             continue;

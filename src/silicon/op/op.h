@@ -55,7 +55,7 @@ enum tr_op_flag {
     TR_OP_RMS = 1 << 0,
     TR_OP_INVERSE = 1 << 1,
     TR_OP_ROW_PARALLEL = 1 << 2, /* LINEAR*: tensor parts cut `in` (else they cut `out`) */
-    TR_OP_GRAD = 1 << 3,         /* HEAD: also dx and dw */
+    TR_OP_GRAD = 1 << 3,         /* HEAD: also dx, and dw where it is there */
     TR_OP_ADD_DX = 1 << 4,       /* NORM_BWD: dx += instead of dx = (the residual stream's gradient) */
     TR_OP_DECAY = 1 << 5         /* ADAMW, MUON: weight decay applies */
 };

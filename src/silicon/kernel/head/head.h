@@ -2,7 +2,8 @@
  * [T, V] are never stored.
  *
  *     z = x w^T, loss[t] = log(sum over v of exp(z[v] - m)) - (z[target] - m),  m = max z
- *     GRAD: dz = (softmax(z) - [target]) * loss_scale, dx = dz w, dw += dz^T x (accumulators [leaves, V, C])
+ *     GRAD: dz = (softmax(z) - [target]) * loss_scale, dx = dz w, dw += dz^T x (accumulators [leaves, V, C]);
+ *           without dw, for a head that is not trained, dx alone
  *
  * Shapes: x, dx [T, C]; w [V, C]; targets, loss [T]. A target of -1 (padding) has loss 0 and a dz row of +0.
  * `part` cuts the vocabulary (quantum 2) and must be whole here: one rank has all of it.

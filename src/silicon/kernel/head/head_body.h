@@ -240,17 +240,17 @@ void TR_SIMD_NAME(tr_head)(const struct tr_call *call)
     const struct tr_op *op = call->op;
     const struct buffers b = place_buffers(call);
     TR_ASSERT(tr_parts_owned(op->part) == op->part.parts);
-    TR_ASSERT(!(op->flags & TR_OP_GRAD) || (call->operand[TR_HEAD_DX] != NULL && call->operand[TR_HEAD_DW] != NULL));
+    TR_ASSERT(!(op->flags & TR_OP_GRAD) || call->operand[TR_HEAD_DX] != NULL);
     int64_t rows, blocks;
     for (int64_t block = 0; block < b.block_count; block += blocks) {
         blocks = next_tile(&b, block, &rows);
         const int64_t first_token = b.blocks[block].k0;
         make_logits(call, &b, first_token, rows);
         do_rows(call, &b, first_token, rows);
-        if (op->flags & TR_OP_GRAD) {
+        if (op->flags & TR_OP_GRAD)
             make_dx(call, &b, first_token, rows);
+        if ((op->flags & TR_OP_GRAD) && call->operand[TR_HEAD_DW] != NULL)
             add_dw(call, &b, first_token, blocks);
-        }
     }
 }
 

@@ -137,7 +137,7 @@ static void make_tile(const struct tr_call *call, const struct tile *tile)
 #pragma omp parallel for num_threads(call->threads)
     for (int64_t r = 0; r < tile->rows; r++)
         make_row(call, tile->first_token + r, (float *)call->workspace + r * call->op->vocab);
-    if (call->op->flags & TR_OP_GRAD)
+    if ((call->op->flags & TR_OP_GRAD) && call->operand[TR_HEAD_DW] != NULL)
         add_dw(call, tile);
 }
 
@@ -145,7 +145,7 @@ void tr_head_ref(const struct tr_call *call)
 {
     const struct tr_op *op = call->op;
     TR_ASSERT(tr_parts_owned(op->part) == op->part.parts);
-    TR_ASSERT(!(op->flags & TR_OP_GRAD) || (call->operand[TR_HEAD_DX] != NULL && call->operand[TR_HEAD_DW] != NULL));
+    TR_ASSERT(!(op->flags & TR_OP_GRAD) || call->operand[TR_HEAD_DX] != NULL);
     for (int64_t leaf = 0; leaf < tr_op_leaves(op, TR_HEAD_DW); leaf++) {
         struct tr_range tokens = tr_op_leaf_tokens(op, TR_HEAD_DW, leaf);
         for (int64_t s = 0; s < op->seqs; s++) {

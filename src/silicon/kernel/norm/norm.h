@@ -8,7 +8,8 @@
  * Accuracy of fp32, against double, as a share of the largest element: y 1.7e-7 up to width 4096.
  *
  * Leaves are context parts (outer) times parts (inner); `part` cuts the tokens of a context part (heads = 1: sequence
- * parts) or the heads. bias and dbias are optional. */
+ * parts) or the heads. bias, dbias and (for a norm that is not
+ * trained) dgain are optional; no dbias without dgain. */
 #ifndef TR_SILICON_KERNEL_NORM_H
 #define TR_SILICON_KERNEL_NORM_H
 

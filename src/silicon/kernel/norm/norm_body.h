@@ -178,7 +178,8 @@ static void norm_bwd_row(const struct norm_bwd *n, int64_t r, float *dgain, floa
             tr_v g = v_mul(grad, row_load(n->gain + at, rest));
             sum[i] = row_keep(v_add(sum[i], g), sum[i], rest);
             dot[i] = row_keep(v_fma(g, xhat, dot[i]), dot[i], rest);
-            v_store(dgain + at, v_fma(grad, xhat, v_load(dgain + at)));
+            if (n->dgain != NULL)
+                v_store(dgain + at, v_fma(grad, xhat, v_load(dgain + at)));
             if (n->dbias != NULL)
                 v_store(dbias + at, v_add(v_load(dbias + at), grad));
         }
@@ -263,6 +264,7 @@ void TR_SIMD_NAME(tr_norm_bwd)(const struct tr_call *call)
     n.dgain = operand[TR_NORM_BWD_DGAIN];
     n.dbias = operand[TR_NORM_BWD_DBIAS];
     n.blocks = call->workspace;
+    TR_ASSERT(n.dgain != NULL || n.dbias == NULL);
     int64_t blocks = norm_bwd_block_count(&n);
 #pragma omp parallel num_threads(call->threads)
     {
@@ -272,10 +274,10 @@ void TR_SIMD_NAME(tr_norm_bwd)(const struct tr_call *call)
             rows += norm_bwd_block(&n, norm_bwd_block_tokens(&n, i), n.blocks + i * norm_bwd_block_floats(&n));
         tr_count_add(call->count, 0, 4 * rows * (n.width * (n.add ? 3 : 2) + 2), 4 * rows * n.width);
 #pragma omp for schedule(static)
-        for (int64_t at = 0; at < n.width; at += 16)
+        for (int64_t at = 0; at < (n.dgain ? n.width : 0); at += 16)
             norm_bwd_add_blocks(&n, at);
     }
-    int64_t sums = n.token_leaves * n.inner * n.width * (n.dbias ? 2 : 1);
+    int64_t sums = n.token_leaves * n.inner * n.width * ((n.dgain ? 1 : 0) + (n.dbias ? 1 : 0));
     tr_count_add(call->count, 0, 4 * (n.width + sums), 4 * sums);
 }
 

@@ -153,8 +153,10 @@ static void parameter_grad(const struct tr_call *call, int64_t leaf, int64_t c)
 void tr_norm_bwd_ref(const struct tr_call *call)
 {
     const struct tr_op *op = call->op;
+    bool trained = call->operand[TR_NORM_BWD_DGAIN] != NULL;
+    TR_ASSERT(trained || call->operand[TR_NORM_BWD_DBIAS] == NULL);
 #pragma omp parallel for num_threads(call->threads)
-    for (int64_t c = 0; c < op->width; c++)
+    for (int64_t c = 0; c < (trained ? op->width : 0); c++)
         for (int64_t leaf = 0; leaf < tr_op_leaves(op, TR_NORM_BWD_DGAIN); leaf++)
             parameter_grad(call, leaf, c);
 #pragma omp parallel for num_threads(call->threads)
