@@ -116,6 +116,21 @@ static double *attention(const struct model *m, const double *q, const double *k
     return y;
 }
 
+/* y += alpha / rank (x A^T) B^T, when the target has an adapter. */
+static void adapt(const struct model *m, enum tr_lora_target target, int layer, int64_t in, int64_t out,
+                  const double *x, double *y)
+{
+    const struct tr_lora *lora = &m->c->lora;
+    const double *a = find(m, (enum tr_weight_role)(TR_W_LORA_A + (int)target), layer);
+    const double *b = find(m, (enum tr_weight_role)(TR_W_LORA_B + (int)target), layer);
+    if (!a)
+        return;
+    double *low = linear(m->tokens, in, lora->rank, x, a, NULL), *high = linear(m->tokens, lora->rank, out, low, b, NULL);
+    for (int64_t i = 0; i < m->tokens * out; i++)
+        y[i] += lora->alpha / lora->rank * high[i];
+    free(low), free(high);
+}
+
 static double *attention_block(const struct model *m, const double *x, int layer)
 {
     const struct tr_model_config *c = m->c;
@@ -124,6 +139,9 @@ static double *attention_block(const struct model *m, const double *x, int layer
     double *q = linear(m->tokens, c->width, q_width, n, find(m, TR_W_Q, layer), find(m, TR_W_Q_BIAS, layer));
     double *k = linear(m->tokens, c->width, kv_width, n, find(m, TR_W_K, layer), find(m, TR_W_K_BIAS, layer));
     double *v = linear(m->tokens, c->width, kv_width, n, find(m, TR_W_V, layer), find(m, TR_W_V_BIAS, layer));
+    adapt(m, TR_LORA_Q, layer, c->width, q_width, n, q);
+    adapt(m, TR_LORA_K, layer, c->width, kv_width, n, k);
+    adapt(m, TR_LORA_V, layer, c->width, kv_width, n, v);
     if (c->qk_norm) {
         double *q_normed = norm((int64_t)m->tokens * c->heads, c->head_dim, c->norm_eps, true, q,
                                 find(m, TR_W_Q_NORM, layer), NULL);
@@ -139,6 +157,7 @@ static double *attention_block(const struct model *m, const double *x, int layer
     double *a = attention(m, q, k, v);
     double *y = linear(m->tokens, q_width, c->width, a, find(m, TR_W_ATTN_OUT, layer),
                        find(m, TR_W_ATTN_OUT_BIAS, layer));
+    adapt(m, TR_LORA_O, layer, q_width, c->width, a, y);
     free(n), free(q), free(k), free(v), free(a);
     return y;
 }
@@ -154,9 +173,12 @@ static double *feed_forward(const struct model *m, const double *x, int layer)
     double *h = linear(m->tokens, c->width, c->ffn, n, find(m, gpt2 ? TR_W_FC : TR_W_GATE, layer),
                        find(m, TR_W_FC_BIAS, layer));
     double *up = gpt2 ? NULL : linear(m->tokens, c->width, c->ffn, n, find(m, TR_W_UP, layer), NULL);
+    adapt(m, gpt2 ? TR_LORA_FC : TR_LORA_GATE, layer, c->width, c->ffn, n, h);
+    adapt(m, TR_LORA_UP, layer, c->width, c->ffn, n, up);
     for (int64_t i = 0; i < m->tokens * c->ffn; i++)
         h[i] = gpt2 ? gelu(h[i]) : silu(h[i]) * up[i];
     double *y = linear(m->tokens, c->ffn, c->width, h, find(m, TR_W_DOWN, layer), find(m, TR_W_DOWN_BIAS, layer));
+    adapt(m, TR_LORA_DOWN, layer, c->ffn, c->width, h, y);
     free(n), free(h), free(up);
     return y;
 }

@@ -16,9 +16,12 @@ static int32_t build_dx(struct tr_builder *b, struct tr_op op, const int32_t dy[
     return dx;
 }
 
+/* The weights of a product are trained all or none. */
 static void build_dw(struct tr_builder *b, struct tr_op op, int32_t x, const int32_t dy[3],
                      const enum tr_weight_role weight[3], const enum tr_weight_role bias[3])
 {
+    if (tr_build_grad(b, weight[0], b->layer) < 0)
+        return;
     struct tr_program_op *o = tr_build_op(b, op);
     o->buffer[TR_LINEAR_DW_X] = x;
     for (int i = 0; i < op.segments; i++) {
@@ -56,6 +59,7 @@ static void build_ffn_backward(struct tr_builder *b, const struct tr_layer_buffe
     static const enum tr_weight_role down[3] = {TR_W_DOWN}, down_bias[3] = {TR_W_DOWN_BIAS};
     int32_t d_act = build_dx(b, tr_build_ffn_out_op(b, TR_OP_LINEAR_DX), d_stream, down, "d.act");
     build_dw(b, tr_build_ffn_out_op(b, TR_OP_LINEAR_DW), l->act, d_stream, down, down_bias);
+    tr_build_lora_backward(b, TR_LORA_DOWN, l->act, l->lora[TR_LORA_DOWN], stream, d_act);
 
     struct tr_op act = tr_build_template(b, gpt2 ? TR_OP_GELU_BWD : TR_OP_SWIGLU_BWD);
     act.width = b->program->model.ffn;
@@ -80,6 +84,9 @@ static void build_ffn_backward(struct tr_builder *b, const struct tr_layer_buffe
     const enum tr_weight_role *in = gpt2 ? fc : gate_up;
     int32_t d_norm = build_dx(b, tr_build_ffn_in_op(b, TR_OP_LINEAR_DX), d_in, in, "d.norm2");
     build_dw(b, tr_build_ffn_in_op(b, TR_OP_LINEAR_DW), l->norm2, d_in, in, gpt2 ? fc_bias : NULL);
+    tr_build_lora_backward(b, TR_LORA_FC, l->norm2, l->lora[TR_LORA_FC], d_gate, d_norm);
+    tr_build_lora_backward(b, TR_LORA_GATE, l->norm2, l->lora[TR_LORA_GATE], d_gate, d_norm);
+    tr_build_lora_backward(b, TR_LORA_UP, l->norm2, l->lora[TR_LORA_UP], d_up, d_norm);
     build_stream_norm_backward(b, l->mid, l->stats2, d_norm, stream, TR_W_NORM2_GAIN, TR_W_NORM2_BIAS);
 }
 
@@ -109,6 +116,7 @@ static void build_attention_backward(struct tr_builder *b, const struct tr_layer
     static const enum tr_weight_role out[3] = {TR_W_ATTN_OUT}, out_bias[3] = {TR_W_ATTN_OUT_BIAS};
     int32_t d_attn = build_dx(b, tr_build_attn_out_op(b, TR_OP_LINEAR_DX), d_stream, out, "d.attn");
     build_dw(b, tr_build_attn_out_op(b, TR_OP_LINEAR_DW), l->attn, d_stream, out, out_bias);
+    tr_build_lora_backward(b, TR_LORA_O, l->attn, l->lora[TR_LORA_O], stream, d_attn);
 
     struct tr_op op = tr_build_attn_op(b, TR_OP_ATTN_BWD);
     int64_t kv_width = (int64_t)c->kv_heads * c->head_dim;
@@ -139,6 +147,9 @@ static void build_attention_backward(struct tr_builder *b, const struct tr_layer
     static const enum tr_weight_role qkv_bias[3] = {TR_W_Q_BIAS, TR_W_K_BIAS, TR_W_V_BIAS};
     int32_t d_norm = build_dx(b, tr_build_qkv_op(b, TR_OP_LINEAR_DX), d_qkv, qkv, "d.norm1");
     build_dw(b, tr_build_qkv_op(b, TR_OP_LINEAR_DW), l->norm1, d_qkv, qkv, qkv_bias);
+    for (int i = 0; i < 3; i++)
+        tr_build_lora_backward(b, (enum tr_lora_target)(TR_LORA_Q + i), l->norm1, l->lora[TR_LORA_Q + i], d_qkv[i],
+                               d_norm);
     build_stream_norm_backward(b, l->in, l->stats1, d_norm, stream, TR_W_NORM1_GAIN, TR_W_NORM1_BIAS);
 }
 

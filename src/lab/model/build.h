@@ -21,6 +21,7 @@ struct tr_layer_buffers {
     int32_t in, norm1, stats1, q, k, v, q_normed, k_normed, q_stats, k_stats, attn, attn_stats, mid, norm2, stats2;
     int32_t gate, up, act; /* GPT-2: gate is the input of GELU, no up */
     int32_t out;
+    int32_t lora[TR_LORA_TARGETS]; /* (alpha / rank) x A^T of each adapter */
 };
 
 /* Adds a buffer / an op; on lack of memory returns a harmless one and remembers it. The pointer is valid until the next
@@ -35,7 +36,7 @@ struct tr_op tr_build_template(const struct tr_builder *b, enum tr_op_kind kind)
 /* A WORK buffer for activations of `columns` a token. */
 int32_t tr_build_activation(struct tr_builder *b, enum tr_buffer_kind kind, int64_t columns, const char *name);
 
-/* Buffers of a weight and of its gradient in slot 0; -1 when the model has none. */
+/* Buffers of a weight and of its gradient in slot 0; -1 when the model has none, or does not train it. */
 int32_t tr_build_weight(const struct tr_builder *b, enum tr_weight_role role, int32_t layer);
 int32_t tr_build_grad(const struct tr_builder *b, enum tr_weight_role role, int32_t layer);
 
@@ -54,6 +55,12 @@ struct tr_op tr_build_norm_op(const struct tr_builder *b, enum tr_op_kind kind);
 struct tr_op tr_build_head_norm_op(const struct tr_builder *b, enum tr_op_kind kind, int32_t heads);
 struct tr_op tr_build_rope_op(const struct tr_builder *b, int32_t heads);
 struct tr_op tr_build_attn_op(const struct tr_builder *b, enum tr_op_kind kind);
+
+/* lora.c. Forward: the low half u = (alpha / rank) x A^T, and y + u B^T, whose buffer is returned; -1 and y itself when
+ * the target has no adapter. Backward: adds the adapter's share to dx, and the gradients of A and B. */
+int32_t tr_build_lora_low(struct tr_builder *b, enum tr_lora_target target, int32_t x);
+int32_t tr_build_lora_high(struct tr_builder *b, enum tr_lora_target target, int32_t low, int32_t y);
+void tr_build_lora_backward(struct tr_builder *b, enum tr_lora_target target, int32_t x, int32_t low, int32_t dy, int32_t dx);
 
 /* backward.c: adds the gradient of `stream` (in place) from the layer's output to its input. */
 void tr_build_layer_backward(struct tr_builder *b, const struct tr_layer_buffers *buffers, int32_t stream);

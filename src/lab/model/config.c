@@ -138,6 +138,39 @@ static enum tr_status check_rope(const struct tr_model_config *c, const char *wh
                        TR_POSITIONS_MAX, err);
 }
 
+static const char *const lora_name[2][TR_LORA_TARGETS] = {
+    [TR_GPT2] = {"attn.q", "attn.k", "attn.v", "attn.c_proj", "mlp.c_fc", NULL, NULL, "mlp.c_proj"},
+    [TR_LLAMA] = {"q_proj", "k_proj", "v_proj", "o_proj", NULL, "gate_proj", "up_proj", "down_proj"},
+};
+
+const char *tr_lora_target_name(enum tr_family family, enum tr_lora_target target)
+{
+    TR_ASSERT((int)target >= 0 && target < TR_LORA_TARGETS);
+    return lora_name[family][target];
+}
+
+uint32_t tr_lora_targets(enum tr_family family)
+{
+    uint32_t targets = 0;
+    for (int i = 0; i < TR_LORA_TARGETS; i++)
+        targets |= lora_name[family][i] ? 1u << i : 0;
+    return targets;
+}
+
+static enum tr_status check_lora(const struct tr_model_config *c, const char *where, struct tr_err *err)
+{
+    const struct tr_lora *lora = &c->lora;
+    if (lora->rank == 0)
+        return TR_OK;
+    enum tr_status status = check_range(where, "lora rank", lora->rank, 1, TR_LORA_RANK_MAX, err);
+    if (status == TR_OK)
+        status = check_real(where, "lora alpha", lora->alpha, 0, 1e6, err);
+    if (status == TR_OK && (lora->targets == 0 || lora->targets & ~tr_lora_targets(c->family)))
+        return tr_fail(err, TR_BAD_INPUT, "%s: lora targets: none, or some that the %s family does not have", where,
+                       c->family == TR_GPT2 ? "GPT-2" : "Llama");
+    return status;
+}
+
 enum tr_status tr_model_check(const struct tr_model_config *c, const char *where, struct tr_err *err)
 {
     if (c->family != TR_GPT2 && c->family != TR_LLAMA)
@@ -147,7 +180,7 @@ enum tr_status tr_model_check(const struct tr_model_config *c, const char *where
     const struct key_names *key = &keys_of[c->family];
     enum tr_status status;
     if ((status = check_sizes(c, key, where, err)) != TR_OK || (status = check_heads(c, key, where, err)) != TR_OK ||
-        (status = check_rope(c, where, err)) != TR_OK)
+        (status = check_rope(c, where, err)) != TR_OK || (status = check_lora(c, where, err)) != TR_OK)
         return status;
     if ((status = check_real(where, key->norm_eps, (double)c->norm_eps, 0, 1, err)) != TR_OK ||
         (status = check_real(where, "initializer_range", (double)c->init_std, 0, 10, err)) != TR_OK)

@@ -21,6 +21,23 @@ struct tr_rope_scaling {
     int64_t original_positions;
 };
 
+/* Low-rank adapters (LoRA: Hu and others 2021, arXiv 2106.09685): a targeted matrix W becomes W + (alpha / rank) B A
+ * with A [rank, in] and B [out, rank]. Only A and B are trained; everything else of the model is frozen. */
+enum tr_lora_target {
+    TR_LORA_Q, TR_LORA_K, TR_LORA_V, TR_LORA_O, /* attention */
+    TR_LORA_FC,                                 /* feed-forward: GPT-2 */
+    TR_LORA_GATE, TR_LORA_UP,                   /* Llama */
+    TR_LORA_DOWN,                               /* both */
+    TR_LORA_TARGETS
+};
+enum { TR_LORA_RANK_MAX = 1024 };
+
+struct tr_lora {
+    int32_t rank;     /* 0: no adapters */
+    double alpha;
+    uint32_t targets; /* bit i: enum tr_lora_target i */
+};
+
 enum { TR_MODEL_NAME_MAX = 64 };
 
 /* Limits: each is checked wherever a config comes from outside. */
@@ -41,10 +58,17 @@ struct tr_model_config {
     struct tr_rope_scaling rope_scaling;
     bool tied;                       /* the head is the embedding */
     bool qkv_bias, qk_norm;          /* features of the Llama family; GPT-2 always has its biases, never qk_norm */
+    struct tr_lora lora;
     float init_std;                  /* of weights; projections into the residual stream get init_std/sqrt(2 layers) */
 };
 
 static inline bool tr_has_rope(const struct tr_model_config *c) { return c->family == TR_LLAMA; }
+
+/* The targets that the family has. */
+uint32_t tr_lora_targets(enum tr_family family);
+/* The name of a target (q_proj, c_fc, ...) in the family, as PEFT's target_modules has it; NULL when the
+ * family has none. GPT-2's c_attn is three targets, which no PEFT name fits: attn.q, attn.k, attn.v. */
+const char *tr_lora_target_name(enum tr_family family, enum tr_lora_target target);
 
 /* Asks every relation above (divisibility, limits, evenness); the sentence names the key, its value and what would be
  * right, with the keys of the family's config.json. `where` stands before it (a file name or "--model"). */

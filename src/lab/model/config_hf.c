@@ -269,6 +269,38 @@ static void read_llama(struct reader *r, enum architecture architecture, struct 
     refuse_sliding_window(r, architecture, c);
 }
 
+static enum tr_status add_lora_target(struct tr_model_config *c, const struct tr_node *name, struct tr_err *err)
+{
+    for (int i = 0; i < TR_LORA_TARGETS && name->kind == TR_NODE_STRING; i++) {
+        const char *known = tr_lora_target_name(c->family, (enum tr_lora_target)i);
+        if (!known || strcmp(name->string, known) != 0)
+            continue;
+        c->lora.targets |= 1u << i;
+        return TR_OK;
+    }
+    return tr_node_fail(name, err, "target_modules: expected names of the matrices of a layer, such as %s",
+                        tr_lora_target_name(c->family, TR_LORA_Q));
+}
+
+/* Adapters are ours to write (checkpoint.h); the words are those of PEFT's adapter_config.json. */
+static void read_lora(struct reader *r, struct tr_model_config *c)
+{
+    const struct tr_node *lora = NULL, *targets = NULL;
+    if (r->status == TR_OK)
+        r->status = tr_doc_object(r->object, "trine_lora", TR_OPTIONAL, &lora, r->err);
+    if (r->status != TR_OK || !lora)
+        return;
+    struct reader inner = {lora, TR_OK, r->err};
+    c->lora.rank = (int32_t)read_int(&inner, "r", TR_REQUIRED, 0, TR_LORA_RANK_MAX);
+    c->lora.alpha = read_double(&inner, "lora_alpha", TR_OPTIONAL, c->lora.rank);
+    if (inner.status == TR_OK)
+        inner.status = tr_doc_array(lora, "target_modules", TR_REQUIRED, 1, TR_LORA_TARGETS, &targets,
+                                    r->err);
+    for (int i = 0; inner.status == TR_OK && i < targets->count; i++)
+        inner.status = add_lora_target(c, &targets->children[i], r->err);
+    r->status = inner.status;
+}
+
 /* The first characters of `text` that fit, whole ones; bytes that are no character end it. */
 static void copy_name(char name[TR_MODEL_NAME_MAX], const char *text, size_t bytes)
 {
@@ -299,6 +331,7 @@ enum tr_status tr_model_config_read(struct tr_model_config *config, const struct
         read_gpt2(&r, &made);
     else
         read_llama(&r, (enum architecture)architecture, &made);
+    read_lora(&r, &made);
     const char *name = "";
     if (r.status == TR_OK)
         r.status = tr_doc_string(root, "trine_name", TR_OPTIONAL, &name, err);
@@ -358,6 +391,19 @@ static void write_llama(const struct tr_model_config *c, enum architecture archi
     }
 }
 
+static void write_lora(const struct tr_model_config *c, struct tr_json *json)
+{
+    tr_json_object(json, "trine_lora");
+    tr_json_int(json, "r", c->lora.rank);
+    tr_json_double(json, "lora_alpha", c->lora.alpha);
+    tr_json_array(json, "target_modules");
+    for (int i = 0; i < TR_LORA_TARGETS; i++)
+        if (c->lora.targets >> i & 1u)
+            tr_json_string(json, NULL, tr_lora_target_name(c->family, (enum tr_lora_target)i));
+    tr_json_end(json);
+    tr_json_end(json);
+}
+
 void tr_model_config_write(const struct tr_model_config *c, struct tr_json *json)
 {
     enum architecture architecture = c->family == TR_GPT2           ? GPT2
@@ -378,6 +424,8 @@ void tr_model_config_write(const struct tr_model_config *c, struct tr_json *json
         write_llama(c, architecture, json);
     tr_json_float(json, "initializer_range", c->init_std);
     tr_json_bool(json, "tie_word_embeddings", c->tied);
+    if (c->lora.rank > 0)
+        write_lora(c, json);
     tr_json_end(json);
 }
 

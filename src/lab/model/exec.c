@@ -182,7 +182,8 @@ void tr_exec_init(struct tr_exec *exec, uint64_t seed)
         if (p->first_m < 0)
             continue;
         size_t bytes = (size_t)p->weights.weight[i].count * sizeof(float);
-        memset(tr_exec_moment_m(exec, i), 0, bytes);
+        if (tr_exec_moment_m(exec, i))
+            memset(tr_exec_moment_m(exec, i), 0, bytes);
         if (tr_exec_moment_v(exec, i))
             memset(tr_exec_moment_v(exec, i), 0, bytes);
     }

@@ -46,11 +46,13 @@ static inline float *tr_exec_weight(const struct tr_exec *exec, int32_t index)
 {
     return tr_exec_buffer(exec, exec->program->first_weight + index);
 }
+/* Moments and gradients are NULL where the weight has none. */
 static inline float *tr_exec_moment_m(const struct tr_exec *exec, int32_t index)
 {
+    if (exec->program->weights.weight[index].moments < 1)
+        return NULL;
     return tr_exec_buffer(exec, exec->program->first_m + index);
 }
-/* NULL: this weight has none. */
 static inline float *tr_exec_moment_v(const struct tr_exec *exec, int32_t index)
 {
     if (exec->program->weights.weight[index].moments < 2)
@@ -61,6 +63,8 @@ static inline float *tr_exec_moment_v(const struct tr_exec *exec, int32_t index)
  * the embedding's share are summed here. */
 static inline const float *tr_exec_gradient(const struct tr_exec *exec, int32_t index)
 {
+    if (exec->program->weights.weight[index].frozen)
+        return NULL;
     return tr_exec_buffer(exec, exec->program->first_grad + index);
 }
 

@@ -151,6 +151,14 @@ static void build_rope(struct tr_builder *b, int32_t x, int32_t heads)
     r->buffer[TR_ROPE_TABLE] = b->program->rope_table;
 }
 
+/* y with the adapter's share of it, when the target has one. */
+static int32_t add_adapter(struct tr_builder *b, struct tr_layer_buffers *l, enum tr_lora_target target, int32_t x,
+                           int32_t y)
+{
+    l->lora[target] = tr_build_lora_low(b, target, x);
+    return tr_build_lora_high(b, target, l->lora[target], y);
+}
+
 static void build_qkv(struct tr_builder *b, struct tr_layer_buffers *l)
 {
     const struct tr_model_config *c = &b->program->model;
@@ -168,6 +176,9 @@ static void build_qkv(struct tr_builder *b, struct tr_layer_buffers *l)
         qkv->buffer[TR_LINEAR_B + i] = tr_build_weight(b, bias[i], b->layer);
         qkv->buffer[TR_LINEAR_Y + i] = y[i];
     }
+    l->q = add_adapter(b, l, TR_LORA_Q, l->norm1, l->q);
+    l->k = add_adapter(b, l, TR_LORA_K, l->norm1, l->k);
+    l->v = add_adapter(b, l, TR_LORA_V, l->norm1, l->v);
     l->q_normed = l->q;
     l->k_normed = l->k;
     l->q_stats = l->k_stats = -1;
@@ -244,6 +255,10 @@ static void build_ffn(struct tr_builder *b, struct tr_layer_buffers *l)
         in->buffer[TR_LINEAR_W + 1] = tr_build_weight(b, TR_W_UP, b->layer);
         in->buffer[TR_LINEAR_Y + 1] = l->up;
     }
+    l->lora[TR_LORA_FC] = l->lora[TR_LORA_GATE] = l->lora[TR_LORA_UP] = -1;
+    l->gate = add_adapter(b, l, is_gpt2(b) ? TR_LORA_FC : TR_LORA_GATE, l->norm2, l->gate);
+    if (!is_gpt2(b))
+        l->up = add_adapter(b, l, TR_LORA_UP, l->norm2, l->up);
 
     struct tr_op act = tr_build_template(b, is_gpt2(b) ? TR_OP_GELU : TR_OP_SWIGLU);
     act.width = b->program->model.ffn;
@@ -268,10 +283,14 @@ void tr_build_layer(struct tr_builder *b, int32_t layer, int32_t in, struct tr_l
     build_attention(b, l);
     l->mid = build_into_stream(b, tr_build_attn_out_op(b, TR_OP_LINEAR), l->attn, TR_W_ATTN_OUT, TR_W_ATTN_OUT_BIAS,
                                in, "mid");
+    l->mid = add_adapter(b, l, TR_LORA_O, l->attn, l->mid);
     l->norm2 = tr_build_norm(b, l->mid, TR_W_NORM2_GAIN, TR_W_NORM2_BIAS, layer, "norm2", &l->stats2);
     build_ffn(b, l);
+    l->lora[TR_LORA_DOWN] = tr_build_lora_low(b, TR_LORA_DOWN, l->act);
     l->out = -1;
-    if (b->phase != TR_PHASE_RECOMPUTE) /* the backward pass does not need its own output again */
-        l->out = build_into_stream(b, tr_build_ffn_out_op(b, TR_OP_LINEAR), l->act, TR_W_DOWN, TR_W_DOWN_BIAS, l->mid,
-                                   "out");
+    if (b->phase == TR_PHASE_RECOMPUTE) /* the backward pass does not need its own output again */
+        return;
+    l->out = build_into_stream(b, tr_build_ffn_out_op(b, TR_OP_LINEAR), l->act, TR_W_DOWN, TR_W_DOWN_BIAS, l->mid,
+                               "out");
+    l->out = tr_build_lora_high(b, TR_LORA_DOWN, l->lora[TR_LORA_DOWN], l->out);
 }

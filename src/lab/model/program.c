@@ -92,8 +92,9 @@ int32_t tr_build_weight(const struct tr_builder *b, enum tr_weight_role role, in
 
 int32_t tr_build_grad(const struct tr_builder *b, enum tr_weight_role role, int32_t layer)
 {
-    int32_t index = tr_weight_find(&b->program->weights, role, layer);
-    return index < 0 ? -1 : b->program->first_grad + index;
+    const struct tr_weights *weights = &b->program->weights;
+    int32_t index = tr_weight_find(weights, role, layer);
+    return index < 0 || weights->weight[index].frozen ? -1 : b->program->first_grad + index;
 }
 
 /* ---- buffers that always exist ----------------------------------------------------------------------------------- */
@@ -160,9 +161,10 @@ static int64_t weight_leaves(const struct tr_builder *b, enum tr_weight_role rol
     }
 }
 
+/* Empty for a weight that is not trained. */
 static int32_t add_gradient(struct tr_builder *b, const struct tr_weight *w, int32_t slot, const char *suffix)
 {
-    int64_t leaves = weight_leaves(b, w->role);
+    int64_t leaves = w->frozen ? 0 : weight_leaves(b, w->role);
     struct tr_shape shape = w->rank == 1 ? (struct tr_shape){2, {leaves, w->dim[0]}}
                                          : (struct tr_shape){3, {leaves, w->dim[0], w->dim[1]}};
     return tr_build_buffer(b, TR_BUF_GRADIENT, TR_REGION_GRADIENTS, TR_F32, shape, "grad.%d%s.%s", slot, suffix,
@@ -172,7 +174,7 @@ static int32_t add_gradient(struct tr_builder *b, const struct tr_weight *w, int
 static void add_gradients(struct tr_builder *b)
 {
     struct tr_program *p = b->program;
-    bool tied = p->model.tied;
+    bool tied = p->model.tied && p->model.lora.rank == 0; /* the table has two gradients to join */
     p->grad_slots = tr_tree_depth(p->step.widths.lanes);
     p->first_grad = p->buffer_count;
     b->slot_buffers = p->weights.count + (tied ? 1 : 0);
@@ -247,7 +249,7 @@ static int32_t build_head(struct tr_builder *b, int32_t x, bool gradients)
     head->buffer[TR_HEAD_LOSS] = loss;
     head->buffer[TR_HEAD_DX] = dx;
     if (gradients)
-        head->buffer[TR_HEAD_DW] = p->model.tied ? b->tied_head_grad : tr_build_grad(b, TR_W_HEAD, -1);
+        head->buffer[TR_HEAD_DW] = b->tied_head_grad >= 0 ? b->tied_head_grad : tr_build_grad(b, TR_W_HEAD, -1);
     struct tr_program_op *sum = tr_build_op(b, tr_build_template(b, TR_OP_LOSS_SUM));
     sum->buffer[TR_LOSS_SUM_LOSS] = loss;
     if (p->loss < 0)
@@ -259,6 +261,8 @@ static void build_embed_backward(struct tr_builder *b, int32_t stream)
 {
     struct tr_program *p = b->program;
     b->layer = -1;
+    if (tr_build_grad(b, TR_W_WTE, -1) < 0)
+        return;
     struct tr_op op = tr_build_template(b, TR_OP_EMBED_BWD);
     op.width = p->model.width;
     op.vocab = p->model.vocab;
@@ -341,18 +345,24 @@ struct tr_program_op *tr_build_counted(struct tr_builder *b, enum tr_op_kind kin
     return o;
 }
 
+static bool has_gradient(const struct tr_program *p, int32_t index)
+{
+    return p->buffer[p->first_grad + index].bytes > 0;
+}
+
 static void build_reductions(struct tr_builder *b)
 {
     struct tr_program *p = b->program;
     begin_section(b, TR_SECTION_LANE_BEGIN, TR_PHASE_REDUCE);
     for (int32_t i = 0; i < b->slot_buffers && !b->out_of_memory; i++)
-        tr_build_counted(b, TR_OP_ZERO, p->first_grad + i, tr_shape_count(p->buffer[p->first_grad + i].shape));
+        if (has_gradient(p, i))
+            tr_build_counted(b, TR_OP_ZERO, p->first_grad + i, tr_shape_count(p->buffer[p->first_grad + i].shape));
     end_section(b, TR_SECTION_LANE_BEGIN);
 
     begin_section(b, TR_SECTION_LANE_END, TR_PHASE_REDUCE);
     for (int32_t i = 0; i < b->slot_buffers && !b->out_of_memory; i++) {
         const struct tr_shape shape = p->buffer[p->first_grad + i].shape;
-        if (shape.dim[0] == 1)
+        if (shape.dim[0] <= 1) /* one leaf, or no gradient */
             continue;
         int64_t count = tr_shape_count(shape) / shape.dim[0];
         struct tr_program_op *fold = tr_build_counted(b, TR_OP_FOLD, p->first_grad + i, count);
@@ -365,6 +375,8 @@ static void build_reductions(struct tr_builder *b)
     begin_section(b, TR_SECTION_JOIN, TR_PHASE_REDUCE);
     for (int32_t i = 0; i < b->slot_buffers && p->grad_slots > 1 && !b->out_of_memory; i++) {
         const struct tr_shape shape = p->buffer[p->first_grad + i].shape;
+        if (!has_gradient(p, i))
+            continue;
         struct tr_program_op *join =
             tr_build_counted(b, TR_OP_JOIN, p->first_grad + i, tr_shape_count(shape) / shape.dim[0]);
         join->buffer[TR_JOIN_SRC] = p->first_grad + i;

@@ -143,12 +143,13 @@ void tr_build_update(struct tr_builder *b)
         join->buffer[TR_JOIN_SRC] = b->tied_head_grad;
     }
     for (int32_t i = 0; i < p->weights.count; i++)
-        tr_build_counted(b, TR_OP_GRAD_SQ, p->first_grad + i, p->weights.weight[i].count);
+        if (!p->weights.weight[i].frozen)
+            tr_build_counted(b, TR_OP_GRAD_SQ, p->first_grad + i, p->weights.weight[i].count);
     tr_build_op(b, tr_build_template(b, TR_OP_CLIP));
     for (int32_t i = 0; i < p->weights.count && !b->out_of_memory; i++) {
         if (p->weights.weight[i].moments == 1)
             build_muon(b, i);
-        else
+        else if (p->weights.weight[i].moments == 2)
             build_adamw(b, i);
     }
 }

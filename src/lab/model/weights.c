@@ -15,7 +15,7 @@ struct role_info {
     enum { MATRIX, RESIDUAL, GAIN, BIAS } kind; /* RESIDUAL: a matrix whose product is added to the residual stream */
 };
 
-static const struct role_info roles[TR_W_ROLE_COUNT] = {
+static const struct role_info roles[TR_W_LORA_A] = {
     [TR_W_WTE] = {"wte.weight", "model.embed_tokens.weight", OUTSIDE, MATRIX},
     [TR_W_WPE] = {"wpe.weight", NULL, OUTSIDE, MATRIX},
     [TR_W_NORM1_GAIN] = {"h.%d.ln_1.weight", "model.layers.%d.input_layernorm.weight", IN_LAYER, GAIN},
@@ -43,6 +43,22 @@ static const struct role_info roles[TR_W_ROLE_COUNT] = {
     [TR_W_HEAD] = {"lm_head.weight", "lm_head.weight", OUTSIDE, MATRIX},
 };
 
+enum tr_weight_role tr_lora_base(enum tr_lora_target target)
+{
+    static const enum tr_weight_role base[TR_LORA_TARGETS] = {
+        [TR_LORA_Q] = TR_W_Q,   [TR_LORA_K] = TR_W_K,       [TR_LORA_V] = TR_W_V,   [TR_LORA_O] = TR_W_ATTN_OUT,
+        [TR_LORA_FC] = TR_W_FC, [TR_LORA_GATE] = TR_W_GATE, [TR_LORA_UP] = TR_W_UP, [TR_LORA_DOWN] = TR_W_DOWN};
+    TR_ASSERT((int)target >= 0 && target < TR_LORA_TARGETS);
+    return base[target];
+}
+
+static bool is_adapter(enum tr_weight_role role) { return role >= TR_W_LORA_A; }
+
+static enum tr_lora_target target_of(enum tr_weight_role role)
+{
+    return (enum tr_lora_target)(((int)role - TR_W_LORA_A) % TR_LORA_TARGETS);
+}
+
 static const char *role_name(const struct tr_model_config *config, enum tr_weight_role role)
 {
     return config->family == TR_GPT2 ? roles[role].gpt2_name : roles[role].llama_name;
@@ -50,6 +66,8 @@ static const char *role_name(const struct tr_model_config *config, enum tr_weigh
 
 static bool model_has(const struct tr_model_config *config, enum tr_weight_role role)
 {
+    if (is_adapter(role))
+        return config->lora.rank > 0 && (config->lora.targets >> target_of(role) & 1u);
     if (!role_name(config, role))
         return false;
     switch (role) {
@@ -120,10 +138,31 @@ static void role_shape(const struct tr_model_config *config, enum tr_weight_role
     dim[1] = in;
 }
 
+/* An adapter is described from its matrix. A begins as PEFT's does (uniform within 1 / sqrt(in)), with a normal
+ * distribution of the same variance; B begins as 0, so that the model begins as it was. */
+static void describe_adapter(const struct tr_model_config *config, enum tr_weight_role role, struct tr_weight *w)
+{
+    bool is_a = role < TR_W_LORA_B;
+    char *end = strstr(w->name, ".weight");
+    TR_ASSERT(end != NULL);
+    snprintf(end, sizeof w->name - (size_t)(end - w->name), ".lora_%c.weight", is_a ? 'A' : 'B');
+    w->role = role;
+    w->frozen = false;
+    w->init = is_a ? TR_INIT_NORMAL : TR_INIT_ZERO;
+    w->init_std = is_a ? (float)(1.0 / sqrt(3.0 * (double)w->dim[1])) : 0.0f;
+    w->dim[is_a ? 0 : 1] = config->lora.rank;
+    w->count = w->dim[0] * w->dim[1];
+}
+
 static void describe(const struct tr_model_config *config, enum tr_weight_role role, int32_t layer,
                      struct tr_weight *w)
 {
-    *w = (struct tr_weight){.role = role, .layer = layer};
+    if (is_adapter(role)) {
+        describe(config, tr_lora_base(target_of(role)), layer, w);
+        describe_adapter(config, role, w);
+        return;
+    }
+    *w = (struct tr_weight){.role = role, .layer = layer, .frozen = config->lora.rank > 0};
     const char *name = role_name(config, role), *digit = strstr(name, "%d");
     if (digit)
         snprintf(w->name, sizeof w->name, "%.*s%d%s", (int)(digit - name), name, layer, digit + 2);
@@ -164,6 +203,15 @@ static void append(struct tr_weights *weights, const struct tr_model_config *con
     weights->element_count += w->count;
 }
 
+static void append_adapters(struct tr_weights *weights, const struct tr_model_config *config)
+{
+    for (int32_t layer = 0; layer < config->layers; layer++)
+        for (int target = 0; target < TR_LORA_TARGETS; target++) {
+            append(weights, config, (enum tr_weight_role)(TR_W_LORA_A + target), layer);
+            append(weights, config, (enum tr_weight_role)(TR_W_LORA_B + target), layer);
+        }
+}
+
 static void append_outside(struct tr_weights *weights, const struct tr_model_config *config, int first, int last)
 {
     for (int role = first; role <= last; role++)
@@ -184,12 +232,13 @@ enum tr_status tr_weights_make(struct tr_weights *weights, const struct tr_model
     for (int64_t i = 0; i < slots; i++)
         made.index[i] = -1;
 
-    /* Canonical order: the order of the roles, with the layers, one after the other, in the middle. */
+    /* Canonical order: the order of the roles, with the layers, one after the other, in the middle; then adapters. */
     append_outside(&made, config, TR_W_WTE, TR_W_WPE);
     for (int32_t layer = 0; layer < config->layers; layer++)
         for (int role = TR_W_NORM1_GAIN; role <= TR_W_DOWN_BIAS; role++)
             append(&made, config, (enum tr_weight_role)role, layer);
     append_outside(&made, config, TR_W_NORM_GAIN, TR_W_HEAD);
+    append_adapters(&made, config);
     tr_weights_set_optimizer(&made, TR_OPTIMIZER_ADAMW);
     *weights = made;
     return TR_OK;
@@ -199,7 +248,8 @@ void tr_weights_set_optimizer(struct tr_weights *weights, enum tr_optimizer opti
 {
     for (int32_t i = 0; i < weights->count; i++) {
         struct tr_weight *w = &weights->weight[i];
-        w->moments = optimizer == TR_OPTIMIZER_MUON && w->layer >= 0 && w->rank == 2 ? 1 : 2;
+        bool muon = optimizer == TR_OPTIMIZER_MUON && w->layer >= 0 && w->rank == 2;
+        w->moments = w->frozen ? 0 : muon ? 1 : 2;
     }
 }
 
@@ -237,10 +287,23 @@ void tr_weight_init_values(const struct tr_weight *weight, int32_t index, uint64
     tr_weight_init_slice(weight, index, seed, 0, weight->count, values);
 }
 
+int64_t tr_model_lora_params(const struct tr_model_config *config)
+{
+    int64_t layer = 0;
+    for (int target = 0; target < TR_LORA_TARGETS; target++) {
+        int64_t dim[2];
+        if (!model_has(config, (enum tr_weight_role)(TR_W_LORA_A + target)))
+            continue;
+        role_shape(config, tr_lora_base((enum tr_lora_target)target), dim);
+        layer += config->lora.rank * (dim[0] + dim[1]);
+    }
+    return config->layers * layer;
+}
+
 int64_t tr_model_matmul_params(const struct tr_model_config *config)
 {
     int64_t layer = 0;
-    for (int role = 0; role < TR_W_ROLE_COUNT; role++) {
+    for (int role = 0; role < TR_W_LORA_A; role++) {
         if (roles[role].place != IN_LAYER || !model_has(config, (enum tr_weight_role)role))
             continue;
         int64_t dim[2];
@@ -253,5 +316,6 @@ int64_t tr_model_matmul_params(const struct tr_model_config *config)
 int64_t tr_model_flop_per_token(const struct tr_model_config *config, int64_t seq_len)
 {
     int64_t head_width = (int64_t)config->heads * config->head_dim;
-    return 6 * tr_model_matmul_params(config) + 6 * config->layers * head_width * (seq_len + 1);
+    int64_t matmul = (config->lora.rank > 0 ? 4 : 6) * tr_model_matmul_params(config);
+    return matmul + 6 * tr_model_lora_params(config) + 6 * config->layers * head_width * (seq_len + 1);
 }

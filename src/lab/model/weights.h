@@ -3,7 +3,8 @@
  * (and transposed: Hugging Face stores Conv1D as [in, out]).
  *
  * Names are those of Hugging Face Llama (model.layers.3.self_attn.q_proj.weight); for GPT-2 its own
- * (h.3.ln_1.weight, h.3.attn.q.weight, h.3.attn.c_proj.weight, h.3.mlp.c_fc.weight, ...).
+ * (h.3.ln_1.weight, h.3.attn.q.weight, h.3.attn.c_proj.weight, h.3.mlp.c_fc.weight, ...). Adapters stand behind all
+ * others, layer by layer: model.layers.3.self_attn.q_proj.lora_A.weight, then ...lora_B.weight.
  */
 #ifndef TR_LAB_MODEL_WEIGHTS_H
 #define TR_LAB_MODEL_WEIGHTS_H
@@ -21,8 +22,13 @@ enum tr_weight_role {
     TR_W_DOWN, TR_W_DOWN_BIAS,
     TR_W_NORM_GAIN, TR_W_NORM_BIAS, /* after the last layer */
     TR_W_HEAD,               /* untied only */
-    TR_W_ROLE_COUNT
+    TR_W_LORA_A,             /* + enum tr_lora_target */
+    TR_W_LORA_B = TR_W_LORA_A + TR_LORA_TARGETS,
+    TR_W_ROLE_COUNT = TR_W_LORA_B + TR_LORA_TARGETS
 };
+
+/* The matrix that the adapters of a target belong to. */
+enum tr_weight_role tr_lora_base(enum tr_lora_target target);
 
 enum tr_weight_init { TR_INIT_NORMAL, TR_INIT_ZERO, TR_INIT_ONE };
 
@@ -36,7 +42,8 @@ struct tr_weight {
     enum tr_weight_init init;
     float init_std;          /* TR_INIT_NORMAL */
     bool decay;              /* weight decay: matrices and embeddings yes, gains and biases no */
-    int32_t moments;         /* arrays of optimiser state: 2 with AdamW (m and v), 1 with Muon (m) */
+    bool frozen;             /* not trained: no gradient, no moments */
+    int32_t moments;         /* arrays of optimiser state: 2 with AdamW (m and v), 1 with Muon (m), 0 when frozen */
 };
 
 struct tr_weights {
@@ -75,12 +82,16 @@ void tr_weight_init_values(const struct tr_weight *weight, int32_t index, uint64
 void tr_weight_init_slice(const struct tr_weight *weight, int32_t index, uint64_t seed, int64_t first, int64_t count,
                           float *values);
 
-/* Parameters that multiply activations (matrices without the input embedding, with the head), for FLOPs per token. */
+/* Parameters of the adapters. */
+int64_t tr_model_lora_params(const struct tr_model_config *config);
+
+/* Parameters that multiply activations, without adapters (matrices without the input embedding, with the head), for FLOPs per token. */
 int64_t tr_model_matmul_params(const struct tr_model_config *config);
 
 /* Model FLOPs of training one token at sequence length seq_len: 6 * matmul_params + attention, causal:
  * 6 * layers * heads * head_dim * (seq_len + 1). (PaLM appendix B counts 12 * L * H * D * T; causality halves it.
- * Exactly, query t has t + 1 keys: on average (T + 1) / 2, 4 D flop forward and 8 D backward for each.) */
+ * Exactly, query t has t + 1 keys: on average (T + 1) / 2, 4 D flop forward and 8 D backward for each.) With adapters
+ * the frozen matrices need no gradient of their own: 4 * matmul_params + 6 * adapter parameters. */
 int64_t tr_model_flop_per_token(const struct tr_model_config *config, int64_t seq_len);
 
 #endif

@@ -38,7 +38,8 @@ enum tr_status tr_hash_tensors(const struct tr_tensors *tensors, char hex[TR_SHA
         size_t bytes = (size_t)weight->count * sizeof(float);
         tr_hash_head(&sum, weight);
         tr_sha256_update(&sum, tensors->w[i], bytes);
-        tr_sha256_update(&sum, tensors->m[i], bytes);
+        if (weight->moments >= 1)
+            tr_sha256_update(&sum, tensors->m[i], bytes);
         if (weight->moments == 2)
             tr_sha256_update(&sum, tensors->v[i], bytes);
     }

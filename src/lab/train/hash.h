@@ -3,7 +3,8 @@
  * SHA-256 over, for each tensor in canonical order (lab/model/weights.h), all numbers little-endian:
  *     u32 bytes of the name, the name
  *     u32 rank, u64 dim[rank]
- *     the weight's elements as fp32, the optimiser's first moments m, its second moments v where it has them (AdamW)
+ *     the weight's elements as fp32, the optimiser's first moments m and its second moments v where it has them (AdamW
+ *     both, Muon m, a frozen weight neither)
  * It is the same for a live run and for its checkpoint. It means something only beside the arithmetic id: the version
  * of the reduction contract, the number type and the logical widths, e.g.
  *     trine-1/f32 lanes=4 context=1 tensor=1 vocab=1
@@ -19,7 +20,7 @@
 enum { TR_ARITHMETIC_BYTES = 128 };
 
 /* Weights and optimiser state as plain arrays, canonical order. m and v NULL: a model without optimiser state.
- * v[i] is used where weights->weight[i].moments is 2. */
+ * m[i] and v[i] are used where weights->weight[i].moments says that there are. */
 struct tr_tensors {
     const struct tr_weights *weights;
     float *const *w, *const *m, *const *v;

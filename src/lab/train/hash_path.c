@@ -76,7 +76,7 @@ static enum tr_status hash_files(const struct tensor_file *model, const struct t
         const struct tr_weight *weight = &weights->weight[i];
         tr_hash_head(&sum, weight);
         status = add_tensor(model, "", weight, piece, &sum, err);
-        if (status == TR_OK)
+        if (status == TR_OK && weight->moments >= 1)
             status = add_tensor(optimizer, "m.", weight, piece, &sum, err);
         if (status == TR_OK && weight->moments == 2)
             status = add_tensor(optimizer, "v.", weight, piece, &sum, err);

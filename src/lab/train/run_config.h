@@ -36,6 +36,7 @@
 enum { TR_PROMPT_BYTES = 1024 };
 
 enum tr_save_where { TR_SAVE_FOREGROUND, TR_SAVE_BACKGROUND };
+enum tr_lora_choice { TR_LORA_QV, TR_LORA_ATTENTION, TR_LORA_ALL };
 enum tr_keep_best { TR_BEST_DROP, TR_BEST_KEEP };
 
 struct tr_run_config {
@@ -52,6 +53,10 @@ struct tr_run_config {
     int dtype;                      /* enum tr_dtype: f32 only so far */
     int64_t seed;
     int64_t max_skipped;
+
+    int64_t lora_rank;              /* 0: none */
+    double lora_alpha;
+    int lora_targets;               /* enum tr_lora_choice */
 
     int64_t lanes, context, tensor, vocab;
 

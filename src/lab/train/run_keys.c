@@ -11,6 +11,7 @@ static const char *const dtype_names[] = {"f32", NULL};
 static const char *const optimizer_names[] = {"adamw", "muon", NULL};
 static const char *const schedule_names[] = {"cosine", "wsd", "constant", NULL};
 
+static const char *const lora_names[] = {"qv", "attention", "all", NULL};
 static const char *const save_where_names[] = {"foreground", "background", NULL};
 static const char *const keep_best_names[] = {"drop", "keep", NULL};
 
@@ -44,6 +45,13 @@ static const struct tr_run_key keys[] = {
      .help = "decides initial weights and the order of the data"},
     {"train.max_skipped", TR_KEY_INT, AT(max_skipped), .fallback = "10", .min = 1, .max = 1e9, .effect = TR_KEY_FREE,
      .help = "stop after so many steps in a row whose loss or gradient was not finite (each is left out)"},
+
+    {"lora.rank", TR_KEY_INT, AT(lora_rank), .fallback = "0", .min = 0, .max = TR_LORA_RANK_MAX,
+     .effect = TR_KEY_FIXED, .help = "train low-rank adapters of this rank, and nothing else; 0: train all weights"},
+    {"lora.alpha", TR_KEY_DOUBLE, AT(lora_alpha), .fallback = "16", .above_min = true, .min = 0, .max = 1e6,
+     .effect = TR_KEY_FIXED, .help = "adapters count alpha / rank times"},
+    {"lora.targets", TR_KEY_ENUM, AT(lora_targets), .fallback = "all", .choices = lora_names, .effect = TR_KEY_FIXED,
+     .help = "matrices with adapters: queries and values, those of attention, or all of every layer"},
 
     {"layout.lanes", TR_KEY_INT, AT(lanes), .fallback = "1", .min = 1, .max = TR_PARTS_MAX, .effect = TR_KEY_FIXED,
      .help = "logical data lanes: the most ranks that the batch may ever be spread over; decides the bits"},

@@ -96,6 +96,18 @@ static enum tr_status count_parameters(const struct tr_model_config *model, int6
     return TR_OK;
 }
 
+static void add_adapters(const struct tr_run_config *config, struct tr_model_config *model)
+{
+    static const uint32_t qv = 1u << TR_LORA_Q | 1u << TR_LORA_V, ko = 1u << TR_LORA_K | 1u << TR_LORA_O;
+    if (config->lora_rank == 0)
+        return;
+    model->lora.rank = (int32_t)config->lora_rank;
+    model->lora.alpha = config->lora_alpha;
+    model->lora.targets = config->lora_targets == TR_LORA_QV          ? qv
+                          : config->lora_targets == TR_LORA_ATTENTION ? qv | ko
+                                                                      : tr_lora_targets(model->family);
+}
+
 enum tr_status tr_run_config_resolve(struct tr_run_config *config, struct tr_model_config *model, struct tr_err *err)
 {
     struct tr_run_config new = *config;
@@ -104,6 +116,8 @@ enum tr_status tr_run_config_resolve(struct tr_run_config *config, struct tr_mod
     if (config->data[0] == 0)
         return tr_fail(err, TR_BAD_INPUT, "no data given: name a text file or a folder of text files (data.path)");
     enum tr_status status = find_model(&new, &found, err);
+    if (status == TR_OK)
+        add_adapters(&new, &found);
     if (status == TR_OK)
         status = resolve_batch(&new, err);
     if (status == TR_OK)

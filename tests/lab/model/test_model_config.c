@@ -354,9 +354,13 @@ static void what_is_written_reads_back_as_the_same_config(void **state)
                                                   features & 8 ? 77 : 0};
         assert_round_trip(&c);
     }
-    struct tr_model_config gpt2 = preset("tiny-gpt2");
+    struct tr_model_config gpt2 = preset("tiny-gpt2"), llama = preset("tiny-llama");
     gpt2.tied = false, gpt2.ffn = 34;
     assert_round_trip(&gpt2);
+    gpt2.lora = (struct tr_lora){3, 6.5, tr_lora_targets(TR_GPT2)};
+    assert_round_trip(&gpt2);
+    llama.lora = (struct tr_lora){1, 16, 1u << TR_LORA_Q | 1u << TR_LORA_DOWN};
+    assert_round_trip(&llama);
 }
 
 /* ---- finding ---------------------------------------------------------------------------------------------------- */

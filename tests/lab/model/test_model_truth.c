@@ -55,7 +55,7 @@ static struct subject subject(const char *name, struct tr_model_config model)
     return (struct subject){name, model, fixture_step(2, 2, 11)};
 }
 
-enum { MODELS = 9 };
+enum { MODELS = 12 };
 
 /* One option after the other, then all of the Llama family's at once. */
 static struct subject model_of(int index)
@@ -85,6 +85,17 @@ static struct subject model_of(int index)
         llama.rope_theta = 100;
         llama.rope_scaling = (struct tr_rope_scaling){8, 1, 4, 16};
         return subject("llama with scaled RoPE (Llama 3.1)", llama);
+    case 8:
+        gpt2.lora = (struct tr_lora){3, 1, tr_lora_targets(TR_GPT2)};
+        return subject("gpt2 with adapters", gpt2);
+    case 9:
+        llama.tied = false;
+        llama.lora = (struct tr_lora){4, 2, 1u << TR_LORA_Q | 1u << TR_LORA_V | 1u << TR_LORA_UP};
+        return subject("llama with some adapters", llama);
+    case 10:
+        llama.qkv_bias = llama.qk_norm = true;
+        llama.lora = (struct tr_lora){5, 3, tr_lora_targets(TR_LLAMA)};
+        return subject("llama with norms, biases and all adapters", llama);
     default:
         llama = (struct tr_model_config){.name = "all", .family = TR_LLAMA, .vocab = 41, .width = 11, .layers = 3,
                                          .heads = 4, .kv_heads = 2, .head_dim = 6, .ffn = 14, .positions = 130,
@@ -201,6 +212,8 @@ static void make_probes(struct trial *t, struct probes *probes, int random_direc
     for (int32_t i = 0; i < t->program.weights.count; i++) {
         int64_t count = t->program.weights.weight[i].count, largest = 0;
         const float *g = tr_exec_gradient(&t->exec, i);
+        if (g == NULL) /* frozen */
+            continue;
         struct tr_rng_key key = tr_rng_subkey(tr_rng_key(12, "probe", 0), (uint64_t)i);
         double *own = malloc((size_t)count * sizeof *own), square = 0;
         for (int64_t k = 0; k < count; k++) {
@@ -246,7 +259,8 @@ static int failed_probes(const struct trial *t, const struct probes *probes, boo
     int failed = 0;
     *worst = 0;
     for (int32_t i = 0; i < t->program.weights.count; i++)
-        all = hypot(all, norm_of(tr_exec_gradient(&t->exec, i), t->program.weights.weight[i].count));
+        if (tr_exec_gradient(&t->exec, i) != NULL)
+            all = hypot(all, norm_of(tr_exec_gradient(&t->exec, i), t->program.weights.weight[i].count));
     for (int i = 0; i < probes->count; i++) {
         const struct probe *p = &probes->probe[i];
         const struct tr_weight *w = &t->program.weights.weight[p->tensor];

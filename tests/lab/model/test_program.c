@@ -8,7 +8,7 @@ struct variant {
     struct tr_step_config step;
 };
 
-enum { VARIANTS = 10 };
+enum { VARIANTS = 12 };
 
 static struct variant variant(int i)
 {
@@ -28,6 +28,11 @@ static struct variant variant(int i)
     }
     if (i / 2 == 4)
         v.step.optimizer = TR_OPTIMIZER_MUON;
+    if (i / 2 == 5) {
+        v.model.lora = (struct tr_lora){3, 6, tr_lora_targets(v.model.family)};
+        v.step.recompute = i % 2 ? TR_RECOMPUTE_FULL : TR_RECOMPUTE_NONE;
+        v.step.widths = (struct tr_widths){2, 1, 2, 3};
+    }
     return v;
 }
 

@@ -435,6 +435,38 @@ static void a_run_with_muon_learns_is_resumed_and_has_one_hash(void **unused)
     tr_assert_says(err.text, "was made with optimizer.kind \"muon\", this run has \"adamw\"");
 }
 
+static void adapters_are_saved_resumed_and_used_like_any_weight(void **unused)
+{
+    (void)unused;
+    struct tr_run_config config = tr_tiny_config("lora", "lora.rank=4", "lora.alpha=8", "eval.every=6",
+                                                 "sample.tokens=5", "model.depth=2", NULL);
+    struct tr_train_options options = tr_tiny_options();
+    if (train_with(&config, &options) != TR_OK)
+        fail_msg("%s", err.text);
+    char expected[TR_SHA256_HEX_BYTES];
+    strcpy(expected, result.hash);
+    assert_true(result.state.val_loss < result.state.first_val_loss - 0.02);
+    struct tr_hash hash;
+    assert_int_equal(tr_hash_path(tr_scratch("lora"), &hash, &err), TR_OK);
+    assert_string_equal(hash.hex, expected);
+    const char *manifest = tr_scratch("lora/step-00000012/manifest.json");
+    assert_int_equal(count_of(manifest, "\"model.layers.1.self_attn.q_proj.lora_A.weight"), 1);
+    assert_int_equal(count_of(manifest, "\"v.model.layers.1.self_attn.q_proj.lora_A.weight"), 1);
+    assert_int_equal(count_of(manifest, "\"m.model.embed_tokens.weight"), 0);
+
+    strcpy(config.out, tr_scratch("lora2"));
+    config.save_where = TR_SAVE_BACKGROUND;
+    options.stop = &stop;
+    options.fault = stop_hook;
+    stop_after = 7;
+    stop = 0;
+    assert_int_equal(train_with(&config, &options), TR_FAILED);
+    stop = 0;
+    stop_after = 0;
+    assert_int_equal(train_with(&config, &options), TR_OK);
+    assert_string_equal(result.hash, expected);
+}
+
 /* ---- faults ------------------------------------------------------------------------------------------------------ */
 
 static void steps_that_are_not_finite_are_left_out_and_counted(void **unused)
@@ -617,6 +649,7 @@ int main(void)
         cmocka_unit_test(a_run_stops_early_and_keeps_its_best),
         cmocka_unit_test(an_early_stop_comes_at_the_same_step_after_any_interrupts),
         cmocka_unit_test(a_run_with_muon_learns_is_resumed_and_has_one_hash),
+        cmocka_unit_test(adapters_are_saved_resumed_and_used_like_any_weight),
         cmocka_unit_test(steps_that_are_not_finite_are_left_out_and_counted),
         cmocka_unit_test(too_many_of_them_in_a_row_end_the_run_with_a_sentence),
         cmocka_unit_test(a_full_disk_at_any_moment_ends_with_a_sentence_and_loses_nothing),
