@@ -1,6 +1,6 @@
 /* Any bytes as a safetensors file: refused with a sentence, or tensors that lie in the file, in order, without gap, and
  * whose header, written again, reads back the same. */
-#include "lab/train/safetensors.h"
+#include "lab/exchange/safetensors.h"
 
 #include <stdint.h>
 #include <string.h>

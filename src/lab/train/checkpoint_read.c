@@ -5,7 +5,7 @@
 #include "lab/train/checkpoint.h"
 #include "lab/train/manifest.h"
 #include "lab/train/parts.h"
-#include "lab/train/safetensors.h"
+#include "lab/exchange/safetensors.h"
 #include "lab/train/state.h"
 
 #include <errno.h>

@@ -4,7 +4,7 @@
 #include "lab/train/checkpoint.h"
 #include "lab/train/manifest.h"
 #include "lab/train/parts.h"
-#include "lab/train/safetensors.h"
+#include "lab/exchange/safetensors.h"
 #include "lab/train/state.h"
 
 #include <stdio.h>

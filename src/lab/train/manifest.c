@@ -2,7 +2,7 @@
 
 #include "base/doc.h"
 #include "base/json.h"
-#include "lab/train/safetensors.h"
+#include "lab/exchange/safetensors.h"
 
 #include <string.h>
 

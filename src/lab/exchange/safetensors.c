@@ -1,4 +1,4 @@
-#include "lab/train/safetensors.h"
+#include "lab/exchange/safetensors.h"
 
 #include "base/doc.h"
 #include "base/json.h"

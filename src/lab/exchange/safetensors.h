@@ -6,8 +6,8 @@
  *   - a known dtype; dtype x shape = range, multiplied without overflow
  *   - ranges in the file's order without gap or overlap, that cover the file to its last byte
  */
-#ifndef TR_LAB_TRAIN_SAFETENSORS_H
-#define TR_LAB_TRAIN_SAFETENSORS_H
+#ifndef TR_LAB_EXCHANGE_SAFETENSORS_H
+#define TR_LAB_EXCHANGE_SAFETENSORS_H
 
 #include "base/arena.h"
 #include "base/err.h"

@@ -1,5 +1,5 @@
-/* lab/train/safetensors: what we write we read; whatever is not exactly right is refused. */
-#include "lab/train/safetensors.h"
+/* lab/exchange/safetensors: what we write we read; whatever is not exactly right is refused. */
+#include "lab/exchange/safetensors.h"
 #include "lib/scratch.h"
 
 #include <setjmp.h>
@@ -155,5 +155,5 @@ int main(void)
         cmocka_unit_test(headers_that_are_not_exactly_right_are_refused),
         cmocka_unit_test(lengths_that_lie_are_refused_before_anything_is_allocated),
     };
-    return cmocka_run_group_tests_name("lab/train/safetensors", tests, tr_scratch_setup, tr_scratch_teardown);
+    return cmocka_run_group_tests_name("lab/exchange/safetensors", tests, tr_scratch_setup, tr_scratch_teardown);
 }

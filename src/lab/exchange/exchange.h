@@ -1,0 +1,63 @@
+/* Models in the files of others: Hugging Face folders and GGUF, read and written.
+ *
+ *     struct tr_import import;
+ *     tr_import_open(&import, "SmolLM2-135M", err)            folder or .gguf: config and list of tensors, all checked
+ *     tr_weights_make(&weights, &import.model, err)
+ *     tr_import_weights(&import, &weights, w, err)            every tensor, to fp32
+ *     tr_import_close(&import)
+ *
+ *     tr_export_hf(&model, &weights, w, "out", &options, err)
+ *     tr_export_gguf(&model, &weights, w, "out.gguf", &options, err)
+ *
+ * READING. A folder has config.json (lab/model/config.h says which architectures) and model.safetensors, or
+ * model.safetensors.index.json with the files that it names; F32, F16, BF16. Our checkpoints are such folders too.
+ * A GGUF file is of version 2 or 3, of architecture llama, qwen2, qwen3 or gpt2; F32, F16, BF16, Q8_0, Q4_0, Q4_1.
+ * Every tensor of the model must be there once, with the model's shape; what the model does not have is refused by name,
+ * but for tables that can be computed (causal masks, rotary frequencies) and a head that repeats a tied embedding.
+ * Nothing is allocated by a number from the file that was not checked against the file's size.
+ *
+ * WRITING is whole or not at all: a folder is written aside and renamed, a file as base/os.h writes files. The same
+ * model read back has the same bits (F32), or each number rounded once (BF16, Q8_0). */
+#ifndef TR_LAB_EXCHANGE_EXCHANGE_H
+#define TR_LAB_EXCHANGE_EXCHANGE_H
+
+#include "base/arena.h"
+#include "base/os.h"
+#include "lab/exchange/element.h"
+#include "lab/model/weights.h"
+
+struct tr_inner_table;
+
+struct tr_import {
+    struct tr_model_config model;
+    char path[TR_PATH_BYTES];      /* as given */
+    bool is_gguf;
+    bool is_own;                   /* tensors under our own names: a checkpoint */
+    struct tr_inner_table *tensors;
+    struct tr_arena arena;
+};
+
+/* TR_BAD_INPUT: not such a folder or file, an architecture that trine does not have, a file that contradicts itself. */
+TR_MUST_CHECK enum tr_status tr_import_open(struct tr_import *import, const char *path, struct tr_err *err);
+void tr_import_close(struct tr_import *import); /* right on a zeroed struct */
+
+/* Whether path looks like something to import: a .gguf file, or a folder with config.json and safetensors. */
+bool tr_import_is(const char *path);
+
+/* All tensors of `weights` (made from import->model; with adapters added to it their tensors are left as they are,
+ * unless the files have them) into w[i]. On failure their contents are undefined. */
+TR_MUST_CHECK enum tr_status tr_import_weights(const struct tr_import *import, const struct tr_weights *weights,
+                                               float *const *w, struct tr_err *err);
+
+struct tr_export_options {
+    enum tr_element type;    /* folder: F32 or BF16; GGUF also Q8_0 (vectors stay F32) */
+    int64_t shard_bytes;     /* folder: a file holds at most so much, but at least one tensor; 0: one file */
+    const char *tokenizer;   /* folder: a tokenizer.json that is copied; NULL: none */
+};
+
+/* `model` must have no adapters: merge them first (lab/model/merge.h). `folder` must not exist, or be empty. */
+TR_MUST_CHECK enum tr_status tr_export_hf(const struct tr_model_config *model, const struct tr_weights *weights,
+                                          float *const *w, const char *folder, const struct tr_export_options *options,
+                                          struct tr_err *err);
+
+#endif

@@ -1,0 +1,248 @@
+/* Writing a Hugging Face folder. */
+#include "base/json.h"
+#include "base/num.h"
+#include "lab/exchange/exchange.h"
+#include "lab/exchange/outer.h"
+#include "lab/exchange/safetensors.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ARENA_MAX_BYTES ((int64_t)1 << 30)
+#define TOKENIZER_MAX_BYTES ((int64_t)256 << 20)
+
+struct job {
+    const struct tr_model_config *model;
+    const struct tr_weights *weights;
+    float *const *w;
+    const struct tr_export_options *options;
+    const char *folder; /* the one that is written aside */
+    struct tr_outer_list list;
+    struct tr_arena arena;
+};
+
+static int64_t outer_bytes(const struct job *job, const struct tr_outer *outer)
+{
+    return tr_outer_rows(outer) * tr_element_row_bytes(job->options->type, tr_outer_columns(outer));
+}
+
+/* ---- tensors ----------------------------------------------------------------------------------------------------- */
+
+static enum tr_status write_rows(const struct job *job, const struct tr_outer *outer, struct tr_file_out *out,
+                                 struct tr_err *err)
+{
+    int64_t columns = tr_outer_columns(outer), bytes = tr_element_row_bytes(job->options->type, columns);
+    float *row = malloc((size_t)columns * sizeof *row);
+    void *encoded = malloc((size_t)bytes);
+    enum tr_status status = TR_OK;
+    if (!row || !encoded)
+        status = tr_fail(err, TR_FAILED, "out of memory for a row of %lld numbers", (long long)columns);
+    for (int64_t r = 0; r < tr_outer_rows(outer) && status == TR_OK; r++) {
+        tr_outer_gather(outer, job->weights, job->w, r, row);
+        tr_element_encode(job->options->type, row, columns, encoded);
+        status = tr_file_out_write(out, encoded, (size_t)bytes, err);
+    }
+    free(row);
+    free(encoded);
+    return status;
+}
+
+/* The tensors [first, last) of the list into one file. */
+static enum tr_status write_tensors(struct job *job, int32_t first, int32_t last, struct tr_file_out *out,
+                                    struct tr_err *err)
+{
+    struct tr_safetensor *tensor = tr_arena_array(&job->arena, last - first, sizeof *tensor, err);
+    struct tr_text header = {0};
+    if (!tensor)
+        return TR_FAILED;
+    for (int32_t i = first; i < last; i++) {
+        const struct tr_outer *o = &job->list.outer[i];
+        tensor[i - first] = (struct tr_safetensor){.name = o->name, .dtype = tr_element_name(job->options->type),
+                                                   .rank = o->rank, .dim = {o->dim[0], o->rank > 1 ? o->dim[1] : 0},
+                                                   .bytes = outer_bytes(job, o)};
+    }
+    enum tr_status status = tr_safetensors_header(tensor, last - first, &header, err);
+    if (status == TR_OK)
+        status = tr_file_out_write(out, tr_text_str(&header), header.len, err);
+    tr_text_free(&header);
+    for (int32_t i = first; i < last && status == TR_OK; i++)
+        status = write_rows(job, &job->list.outer[i], out, err);
+    return status;
+}
+
+static enum tr_status write_shard(struct job *job, const char *name, int32_t first, int32_t last, struct tr_err *err)
+{
+    char path[TR_PATH_BYTES];
+    struct tr_file_out out;
+    enum tr_status status = tr_path_join(path, job->folder, name, err);
+    if (status == TR_OK)
+        status = tr_file_out_open(&out, path, err);
+    if (status != TR_OK)
+        return status;
+    status = write_tensors(job, first, last, &out, err);
+    if (status == TR_OK)
+        return tr_file_out_commit(&out, err);
+    tr_file_out_abort(&out);
+    return status;
+}
+
+/* The end of the shard that begins with tensor `first`. */
+static int32_t shard_end(const struct job *job, int32_t first)
+{
+    int64_t bytes = 0;
+    int32_t last = first;
+    do
+        bytes += outer_bytes(job, &job->list.outer[last++]);
+    while (last < job->list.count &&
+           (job->options->shard_bytes == 0 ||
+            bytes + outer_bytes(job, &job->list.outer[last]) <= job->options->shard_bytes));
+    return last;
+}
+
+static enum tr_status put_text(const struct job *job, const char *name, struct tr_text *text, struct tr_err *err)
+{
+    char path[TR_PATH_BYTES];
+    enum tr_status status = tr_text_failed(text, err) ? TR_FAILED : tr_path_join(path, job->folder, name, err);
+    if (status == TR_OK)
+        status = tr_file_write(path, tr_text_str(text), text->len, err);
+    tr_text_free(text);
+    return status;
+}
+
+static enum tr_status write_shards(struct job *job, int32_t shards, struct tr_err *err)
+{
+    struct tr_text text = {0};
+    struct tr_json json = tr_json_start(&text, TR_JSON_PRETTY);
+    int64_t total = 0;
+    for (int32_t i = 0; i < job->list.count; i++)
+        total += outer_bytes(job, &job->list.outer[i]);
+    tr_json_object(&json, NULL);
+    tr_json_object(&json, "metadata");
+    tr_json_int(&json, "total_size", total);
+    tr_json_end(&json);
+    tr_json_object(&json, "weight_map");
+    enum tr_status status = TR_OK;
+    for (int32_t first = 0, shard = 1; first < job->list.count && status == TR_OK; shard++) {
+        char name[64];
+        int32_t last = shard_end(job, first);
+        snprintf(name, sizeof name, "model-%05d-of-%05d.safetensors", shard, shards);
+        status = write_shard(job, name, first, last, err);
+        for (; first < last; first++)
+            tr_json_string(&json, job->list.outer[first].name, name);
+    }
+    tr_json_end(&json);
+    tr_json_end(&json);
+    tr_text_char(&text, '\n');
+    if (status == TR_OK)
+        return put_text(job, "model.safetensors.index.json", &text, err);
+    tr_text_free(&text);
+    return status;
+}
+
+static enum tr_status write_weights(struct job *job, struct tr_err *err)
+{
+    int32_t shards = 0;
+    for (int32_t first = 0; first < job->list.count; first = shard_end(job, first))
+        shards++;
+    return shards == 1 ? write_shard(job, "model.safetensors", 0, job->list.count, err)
+                       : write_shards(job, shards, err);
+}
+
+/* ---- the other files --------------------------------------------------------------------------------------------- */
+
+static enum tr_status write_config(const struct job *job, struct tr_err *err)
+{
+    struct tr_text text = {0};
+    struct tr_json json = tr_json_start(&text, TR_JSON_PRETTY);
+    tr_model_config_write(job->model, &json);
+    tr_text_char(&text, '\n');
+    return put_text(job, "config.json", &text, err);
+}
+
+static enum tr_status write_generation_config(const struct job *job, struct tr_err *err)
+{
+    struct tr_text text = {0};
+    struct tr_json json = tr_json_start(&text, TR_JSON_PRETTY);
+    tr_json_object(&json, NULL);
+    tr_json_bool(&json, "do_sample", true);
+    tr_json_double(&json, "temperature", 0.8);
+    tr_json_double(&json, "top_p", 0.95);
+    tr_json_end(&json);
+    tr_text_char(&text, '\n');
+    return put_text(job, "generation_config.json", &text, err);
+}
+
+static enum tr_status copy_tokenizer(const struct job *job, struct tr_err *err)
+{
+    struct tr_bytes bytes;
+    char path[TR_PATH_BYTES];
+    if (!job->options->tokenizer)
+        return TR_OK;
+    enum tr_status status = tr_file_read(job->options->tokenizer, TOKENIZER_MAX_BYTES, &bytes, err);
+    if (status != TR_OK)
+        return status;
+    status = tr_path_join(path, job->folder, "tokenizer.json", err);
+    if (status == TR_OK)
+        status = tr_file_write(path, bytes.at, bytes.len, err);
+    tr_bytes_free(&bytes);
+    return status;
+}
+
+static enum tr_status write_all(struct job *job, struct tr_err *err)
+{
+    enum tr_status status = tr_outer_list_make(&job->list, TR_OUTER_HF, job->model, job->weights, &job->arena, err);
+    if (status == TR_OK)
+        status = tr_folder_make(job->folder, err);
+    if (status == TR_OK)
+        status = write_config(job, err);
+    if (status == TR_OK)
+        status = write_generation_config(job, err);
+    if (status == TR_OK)
+        status = copy_tokenizer(job, err);
+    if (status == TR_OK)
+        status = write_weights(job, err);
+    return status == TR_OK ? tr_folder_sync(job->folder, err) : status;
+}
+
+/* Nothing may be overwritten: rename(2) replaces an empty folder, and nothing else. */
+static enum tr_status check_target(const char *folder, struct tr_err *err)
+{
+    struct tr_arena arena;
+    const char *const *names;
+    int64_t count;
+    if (!tr_file_exists(folder))
+        return TR_OK;
+    if (!tr_folder_exists(folder))
+        return tr_fail(err, TR_BAD_INPUT, "%s: is in the way: a folder is to be written there", folder);
+    tr_arena_init(&arena, "names in a folder", ARENA_MAX_BYTES);
+    enum tr_status status = tr_folder_list(folder, &arena, &names, &count, err);
+    tr_arena_free(&arena);
+    if (status == TR_OK && count > 0)
+        return tr_fail(err, TR_BAD_INPUT, "%s: is not empty; nothing there is overwritten: give another folder", folder);
+    return status;
+}
+
+enum tr_status tr_export_hf(const struct tr_model_config *model, const struct tr_weights *weights, float *const *w,
+                            const char *folder, const struct tr_export_options *options, struct tr_err *err)
+{
+    char aside[TR_PATH_BYTES];
+    struct tr_err ignored;
+    TR_ASSERT(model->lora.rank == 0 && options->type <= TR_ELEMENT_BF16);
+    enum tr_status status = check_target(folder, err);
+    if (status != TR_OK)
+        return status;
+    if (snprintf(aside, sizeof aside, "%s.tmp", folder) >= (int)sizeof aside)
+        return tr_fail(err, TR_BAD_INPUT, "%.200s...: a path of more than %d bytes", folder, TR_PATH_BYTES - 5);
+    struct job job = {.model = model, .weights = weights, .w = w, .options = options, .folder = aside};
+    tr_arena_init(&job.arena, "export of a model", ARENA_MAX_BYTES);
+    status = tr_folder_remove(aside, err);
+    if (status == TR_OK)
+        status = write_all(&job, err);
+    if (status == TR_OK)
+        status = tr_rename(aside, folder, err);
+    if (status != TR_OK && tr_folder_remove(aside, &ignored) != TR_OK)
+        tr_err_prefix(err, "(and %.200s is left over)", aside);
+    tr_arena_free(&job.arena);
+    return status;
+}
