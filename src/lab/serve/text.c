@@ -1,7 +1,7 @@
 /* Generation as text: bytes in, whole characters out. */
 #include "base/num.h"
 #include "lab/data/data.h"
-#include "lab/data/utf8_stream.h"
+#include "lab/token/utf8_stream.h"
 #include "lab/serve/serve.h"
 
 enum { BYTES_AT_ONCE = 1024 };
