@@ -67,8 +67,8 @@ static enum tr_status copy_one(struct tr_token *token, const struct tr_added_tok
     if (status == TR_OK && to->is_normalized)
         status = tr_nfc(from->content.at, (size_t)from->content.bytes, &normal, err);
     if (status == TR_OK && to->is_normalized) {
-        to->normalized = (struct tr_string){tr_arena_copy(&token->arena, tr_text_str(&normal), (int64_t)normal.len, err),
-                                            (int64_t)normal.len};
+        char *copy = tr_arena_copy(&token->arena, tr_text_str(&normal), (int64_t)normal.len, err);
+        to->normalized = (struct tr_string){copy, (int64_t)normal.len};
         status = to->normalized.at ? TR_OK : TR_FAILED;
     }
     tr_text_free(&normal);

@@ -1,9 +1,4 @@
 /* Pre-tokenizers by hand: each function does what one regular expression does, in one pass and without a regex engine.
- *
- *   gpt2    's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
- *   llama3  (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
- *   qwen2   the same with \p{N} alone
- *
  * Every character is a letter, a number, white space or other, so there is always a match at the place where the last
  * one ended. */
 #include "lab/token/unicode.h"
@@ -131,6 +126,25 @@ static size_t digits_next(const struct cursor *c, bool each)
     size_t next;
     int digit = classes_at(c, c->at, &next) & TR_DIGIT;
     return digit && each ? next : run(c, next, TR_DIGIT, digit);
+}
+
+/* How Hugging Face's files write them. */
+#define LLAMA(digits)                                                                                                  \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}" digits                                         \
+    "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+
+const char *tr_split_expression(enum tr_split split)
+{
+    switch (split) {
+    case TR_SPLIT_GPT2:
+        return "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+    case TR_SPLIT_LLAMA3: return LLAMA("{1,3}");
+    case TR_SPLIT_QWEN2: return LLAMA("");
+    case TR_SPLIT_PREFIX_SPACE:
+    case TR_SPLIT_DIGITS:
+    case TR_SPLIT_DIGIT_RUNS: break;
+    }
+    return NULL;
 }
 
 size_t tr_split_next(enum tr_split split, const uint8_t *text, size_t at, size_t end)

@@ -56,7 +56,7 @@ struct tr_string {
 enum tr_split {
     TR_SPLIT_PREFIX_SPACE, /* ByteLevel's add_prefix_space: each part begins with a space */
     TR_SPLIT_GPT2,         /* ByteLevel's own expression */
-    TR_SPLIT_LLAMA3,       /* up to three digits at a time, any case of 's 't 're 've 'm 'll 'd, line ends with what is before */
+    TR_SPLIT_LLAMA3,       /* three digits at a time; 's and its like in any case; line ends go with what is before */
     TR_SPLIT_QWEN2,        /* the same with one digit at a time */
     TR_SPLIT_DIGITS,       /* each digit alone */
     TR_SPLIT_DIGIT_RUNS    /* digits apart from the rest */
@@ -91,8 +91,8 @@ struct tr_token_spec {
     enum tr_split splits[TR_TOKEN_SPLITS_MAX];
     int split_count;
     bool ignore_merges;             /* a piece that is a token is that token, whatever the merges say */
-    bool has_unknown;               /* bytes that are not in the vocabulary become `unknown`, in a row only one of them */
-    bool fuse_unknown;
+    bool has_unknown;               /* bytes that are not in the vocabulary become `unknown` */
+    bool fuse_unknown;              /* of those in a row, only the first */
     int64_t unknown;
     int64_t before[TR_TOKEN_AROUND_MAX], after[TR_TOKEN_AROUND_MAX]; /* put around a text by TR_ENCODE_AROUND */
     int before_count, after_count;
@@ -111,6 +111,21 @@ TR_MUST_CHECK enum tr_status tr_merge_from_line(struct tr_string line, struct tr
 TR_MUST_CHECK enum tr_status tr_token_spec_pre(struct tr_token_spec *spec, const char *name, struct tr_err *err);
 
 void tr_token_free(struct tr_token *token); /* NULL is fine */
+
+/* ---- tokenizer.json ---------------------------------------------------------------------------------------------- */
+
+/* Reads what Hugging Face's tokenizers writes: a model BPE (merges as "a b" or ["a", "b"], ignore_merges), normalizer
+ * NFC or none, pre-tokenizers ByteLevel, Split (with the expressions of GPT-2, Llama 3 and Qwen 2), Digits and
+ * Sequence, any added tokens, post-processors that put tokens around a text. TR_BAD_INPUT with path and key: not such a
+ * file, or a feature that trine does not have (dropout, another normalizer, another expression ...). Truncation and
+ * padding are passed over: texts are never cut. */
+TR_MUST_CHECK enum tr_status tr_token_read(const char *path, struct tr_token **out, struct tr_err *err);
+TR_MUST_CHECK enum tr_status tr_token_parse(const char *source, const char *json, size_t bytes, struct tr_token **out,
+                                            struct tr_err *err);
+
+/* Appends a tokenizer.json that reads back as the same tokenizer (the same tr_token_sha256), here and there. */
+TR_MUST_CHECK enum tr_status tr_token_json(const struct tr_token *token, struct tr_text *out, struct tr_err *err);
+TR_MUST_CHECK enum tr_status tr_token_write(const struct tr_token *token, const char *path, struct tr_err *err);
 
 /* ---- what it holds ----------------------------------------------------------------------------------------------- */
 

@@ -79,6 +79,19 @@ static enum tr_status check_limits(const struct tr_token_spec *spec, struct tr_e
     return TR_OK;
 }
 
+/* ByteLevel, which has the space before a part and GPT-2's expression, is the last step. */
+static enum tr_status check_splits(const struct tr_token_spec *spec, struct tr_err *err)
+{
+    TR_ASSERT(spec->split_count >= 0 && spec->split_count <= TR_TOKEN_SPLITS_MAX);
+    for (int i = 0; i < spec->split_count; i++) {
+        int left = spec->split_count - 1 - i;
+        if (spec->splits[i] == TR_SPLIT_PREFIX_SPACE && left > 0 && (left > 1 || spec->splits[i + 1] != TR_SPLIT_GPT2))
+            return tr_fail(err, TR_BAD_INPUT, "%s: a space before each part comes last, or last but for GPT-2's "
+                           "expression", spec->source);
+    }
+    return TR_OK;
+}
+
 static enum tr_status make_arrays(struct tr_token *token, const struct tr_token_spec *spec, struct tr_err *err)
 {
     token->vocab = spec->vocab_count;
@@ -230,6 +243,14 @@ static enum tr_status read_merges(struct tr_token *token, const struct tr_token_
 
 /* ---- added tokens, and ids that are named ------------------------------------------------------------------------ */
 
+/* The id of the vocabulary's token that is written like this, -1: none. */
+static int64_t find_spelled(const struct tr_token *token, struct tr_string spelled)
+{
+    uint8_t bytes[TR_TOKEN_ADDED_BYTES_MAX];
+    int64_t count = tr_alphabet_read(spelled, bytes);
+    return count >= 0 ? tr_vocab_find(token, bytes, (size_t)count) : -1;
+}
+
 static enum tr_status place_added(struct tr_token *token, const struct tr_token_spec *spec, struct tr_err *err)
 {
     char a[80], b[80];
@@ -244,6 +265,10 @@ static enum tr_status place_added(struct tr_token *token, const struct tr_token_
         if (have.at && (have.bytes != want.bytes || memcmp(have.at, want.at, (size_t)have.bytes) != 0))
             return tr_fail(err, TR_BAD_INPUT, "%s: id %d is the added token \"%s\" and also \"%s\"", spec->source,
                            added->id, show(want, a), show(have, b));
+        int64_t other = find_spelled(token, want);
+        if (other >= 0 && other != added->id)
+            return tr_fail(err, TR_BAD_INPUT, "%s: the added token \"%s\" has id %d, and %lld in the vocabulary",
+                           spec->source, show(want, a), added->id, (long long)other);
         token->added_of[added->id] = (int32_t)i + 1;
     }
     return status;
@@ -332,7 +357,8 @@ static enum tr_status sum_all(struct tr_token *token, struct tr_err *err)
 static enum tr_status fill(struct tr_token *token, const struct tr_token_spec *spec, struct tr_err *err)
 {
     enum tr_status status = check_limits(spec, err);
-    TR_ASSERT(spec->split_count >= 0 && spec->split_count <= TR_TOKEN_SPLITS_MAX);
+    if (status == TR_OK)
+        status = check_splits(spec, err);
     token->normalizer = spec->normalizer;
     token->split_count = spec->split_count;
     memcpy(token->splits, spec->splits, sizeof token->splits);
@@ -405,7 +431,8 @@ int64_t tr_token_find(const struct tr_token *token, const char *bytes, size_t co
 
 int64_t tr_token_end_id(const struct tr_token *token)
 {
-    static const char *const names[] = {"<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "</s>", "<|im_end|>", "<eos>"};
+    static const char *const names[] = {"<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "</s>", "<|im_end|>",
+                                        "<eos>"};
     for (size_t n = 0; n < sizeof names / sizeof *names; n++)
         for (int64_t i = 0; i < token->added_count; i++) {
             struct tr_string content = token->added[i].content;

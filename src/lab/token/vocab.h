@@ -131,6 +131,9 @@ bool tr_added_find(const struct tr_token *token, const struct tr_trie *trie, con
 /* The end of the piece that begins at `at` < end, when text[.., end) is split by `split` (any but PREFIX_SPACE). */
 size_t tr_split_next(enum tr_split split, const uint8_t *text, size_t at, size_t end);
 
+/* The regular expression that it does; NULL for those that have none. */
+const char *tr_split_expression(enum tr_split split);
+
 /* ---- bpe.c: merges ----------------------------------------------------------------------------------------------- */
 
 struct tr_bpe_work {
