@@ -199,11 +199,11 @@ enum tr_status tr_encode(struct tr_encoder *encoder, const char *text, size_t by
     struct job job = {.encoder = encoder, .ids = ids, .plain = flags & TR_ENCODE_PLAIN, .err = err};
     int64_t before = ids->count;
     enum tr_status status = check_size(bytes, err);
-    if (status == TR_OK && (flags & TR_ENCODE_AROUND))
+    if (status == TR_OK && (flags & TR_ENCODE_BEFORE))
         status = add_all(ids, token->before, token->before_count, err);
     if (status == TR_OK)
         status = around_added(&job, &token->raw, text, bytes, normalize);
-    if (status == TR_OK && (flags & TR_ENCODE_AROUND))
+    if (status == TR_OK && (flags & TR_ENCODE_AFTER))
         status = add_all(ids, token->after, token->after_count, err);
     if (status != TR_OK)
         ids->count = before;
@@ -246,17 +246,17 @@ void tr_encoder_free(struct tr_encoder *encoder)
 
 static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
-size_t tr_token_cut(const struct tr_token *token, const char *text, size_t wanted)
+size_t tr_token_part(const struct tr_token *token, const char *text, size_t bytes, size_t wanted)
 {
     /* Every pre-tokenizer splits between a letter and a space, and what it does behind depends on nothing before. */
     bool splits = false;
     for (int i = 0; i < token->split_count; i++)
         splits = splits || token->splits[i] == TR_SPLIT_GPT2 || token->splits[i] == TR_SPLIT_LLAMA3 ||
                  token->splits[i] == TR_SPLIT_QWEN2;
-    if (!token->cuts || !splits)
-        return 0;
+    if (bytes <= wanted || !token->cuts || !splits)
+        return bytes;
     for (size_t at = wanted > 1 ? wanted - 1 : 0; at > 0; at--)
         if (text[at] == ' ' && is_letter(text[at - 1]) && is_letter(text[at + 1]))
             return at;
-    return 0;
+    return bytes;
 }

@@ -55,7 +55,7 @@ void tr_learner_free(struct tr_learner *learner); /* NULL is fine */
 
 int64_t tr_learner_pieces(const struct tr_learner *learner);  /* distinct ones, kept */
 int64_t tr_learner_dropped(const struct tr_learner *learner); /* occurrences of pieces that were dropped */
-/* A tokenizer of the same form that splits as the learner does: for tr_token_cut. */
+/* A tokenizer of the same form that splits as the learner does: for tr_token_part. */
 const struct tr_token *tr_learner_form(const struct tr_learner *learner);
 
 #endif

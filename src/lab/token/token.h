@@ -39,7 +39,7 @@ enum {
     TR_TOKEN_ADDED_BYTES_MAX = 1024,    /* of one of them: the search takes at most so many steps a byte */
     TR_TOKEN_SPLITS_MAX = 8,
     TR_TOKEN_AROUND_MAX = 8,            /* tokens put before or behind a text */
-    TR_TOKEN_TEXT_MAX_BYTES = 1 << 28   /* of one tr_encode; longer texts are cut by tr_token_cut */
+    TR_TOKEN_TEXT_MAX_BYTES = 1 << 28   /* of one tr_encode; longer texts: tr_token_part */
 };
 
 struct tr_token;
@@ -94,7 +94,7 @@ struct tr_token_spec {
     bool has_unknown;               /* bytes that are not in the vocabulary become `unknown` */
     bool fuse_unknown;              /* of those in a row, only the first */
     int64_t unknown;
-    int64_t before[TR_TOKEN_AROUND_MAX], after[TR_TOKEN_AROUND_MAX]; /* put around a text by TR_ENCODE_AROUND */
+    int64_t before[TR_TOKEN_AROUND_MAX], after[TR_TOKEN_AROUND_MAX]; /* put around a text by TR_ENCODE_BEFORE and _AFTER */
     int before_count, after_count;
 };
 
@@ -154,8 +154,10 @@ void tr_ids_free(struct tr_ids *ids);
 TR_MUST_CHECK enum tr_status tr_ids_add(struct tr_ids *ids, int32_t id, struct tr_err *err);
 
 enum {
-    TR_ENCODE_AROUND = 1,  /* with the tokens that the post-processor puts before and behind */
-    TR_ENCODE_PLAIN = 2    /* added tokens in the text are text like any other */
+    TR_ENCODE_BEFORE = 1, /* with the tokens that the post-processor puts before a text */
+    TR_ENCODE_AFTER = 2,  /* and behind it */
+    TR_ENCODE_AROUND = TR_ENCODE_BEFORE | TR_ENCODE_AFTER,
+    TR_ENCODE_PLAIN = 4   /* added tokens in the text are text like any other */
 };
 
 TR_MUST_CHECK enum tr_status tr_encoder_make(const struct tr_token *token, struct tr_encoder **out,
@@ -172,9 +174,9 @@ typedef enum tr_status tr_piece_sink(void *context, const char *piece, size_t by
 TR_MUST_CHECK enum tr_status tr_encoder_pieces(struct tr_encoder *encoder, const char *text, size_t bytes,
                                                tr_piece_sink *sink, void *context, struct tr_err *err);
 
-/* Where a long text may be cut so that its parts encode to the same tokens as the whole: the last such place in
- * text[1, wanted), 0 when there is none. text[wanted] is looked at too. */
-size_t tr_token_cut(const struct tr_token *token, const char *text, size_t wanted);
+/* A long text is encoded in parts: how many of its first bytes are the next one, about `wanted`, so that the parts give
+ * the same tokens as the whole. All of them when there is no such place, as with added tokens that reach over spaces. */
+size_t tr_token_part(const struct tr_token *token, const char *text, size_t bytes, size_t wanted);
 
 /* ---- decoding ---------------------------------------------------------------------------------------------------- */
 

@@ -58,7 +58,7 @@ struct tr_token {
     struct tr_added *added;
     int64_t added_count;
     struct tr_trie raw, normalized; /* which of the added tokens are looked for where */
-    bool cuts;                 /* tr_token_cut may cut at all */
+    bool cuts;                 /* tr_token_part may cut at all */
     enum tr_normalizer normalizer;
     enum tr_split splits[TR_TOKEN_SPLITS_MAX];
     int split_count;
