@@ -14,7 +14,7 @@
 enum { PROMPT_MAX = 1 << 20 };
 
 struct generate_args {
-    const char *path, *prompt, *prompt_file;
+    const char *path, *prompt, *prompt_file, *tokenizer;
     int64_t tokens, threads;
     struct tr_sampling sampling;
     int64_t seed;
@@ -27,6 +27,8 @@ static const struct tr_option options[] = {
      .help = "what the text goes on from; without it, a new line"},
     {.name = "prompt-file", .kind = TR_OPTION_PATH, AT(prompt_file), .value = "FILE",
      .help = "the same from a file, at most 1 MiB"},
+    {.name = "tokenizer", .kind = TR_OPTION_PATH, AT(tokenizer), .value = "FILE",
+     .help = "tokenizer.json; without it, the one beside the model, or bytes"},
     {.name = "tokens", .letter = 'n', .kind = TR_OPTION_COUNT, AT(tokens), .fallback = "400", .min = 1, .max = 1e9,
      .value = "N", .help = "tokens to write, at most"},
     {.name = "temperature", .kind = TR_OPTION_DOUBLE, AT(sampling.temperature), .fallback = "0.8", .min = 0, .max = 100,
@@ -75,8 +77,48 @@ static enum tr_status load_weights(struct tr_generator *g, const char *checkpoin
     return status;
 }
 
+/* FOLDER/tokenizer.json, or ""; a run keeps one for all of its checkpoints. */
+static enum tr_status look_for_tokenizer(const char *checkpoint, char out[TR_PATH_BYTES], struct tr_err *err)
+{
+    char run[TR_PATH_BYTES];
+    enum tr_status status = tr_path_join(out, checkpoint, "tokenizer.json", err);
+    if (status == TR_OK && !tr_file_exists(out) && (status = tr_path_join(run, checkpoint, "..", err)) == TR_OK)
+        status = tr_path_join(out, run, "tokenizer.json", err);
+    if (status == TR_OK && !tr_file_exists(out))
+        out[0] = 0;
+    return status;
+}
+
+/* NULL when the model reads bytes. */
+static enum tr_status open_tokenizer(const struct generate_args *args, const char *checkpoint,
+                                     const struct tr_model_config *model, struct tr_token **out, struct tr_err *err)
+{
+    char path[TR_PATH_BYTES];
+    enum tr_status status = TR_OK;
+    if (args->tokenizer)
+        snprintf(path, sizeof path, "%s", args->tokenizer);
+    else
+        status = look_for_tokenizer(checkpoint, path, err);
+    if (status != TR_OK)
+        return status;
+    if (path[0] == 0 && model->vocab == TR_BYTE_VOCAB)
+        return TR_OK;
+    if (path[0] == 0)
+        return tr_fail(err, TR_BAD_INPUT, "%s: has a vocabulary of %lld tokens, and there is no tokenizer.json beside it: "
+                       "name it with --tokenizer", checkpoint, (long long)model->vocab);
+    status = tr_token_read(path, out, err);
+    if (status == TR_OK && tr_token_vocab(*out) > model->vocab) {
+        status = tr_fail(err, TR_BAD_INPUT, "%s: has %lld tokens, and the vocabulary of the model in %s is %lld: it is "
+                         "the tokenizer of another model", path, (long long)tr_token_vocab(*out), checkpoint,
+                         (long long)model->vocab);
+        tr_token_free(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
 static enum tr_status open_model(struct tr_generator *g, const struct generate_args *args, int64_t prompt_count,
-                                 struct tr_err *err)
+                                 struct tr_token **token, struct tr_err *err)
 {
     char checkpoint[TR_PATH_BYTES];
     struct tr_model_config model;
@@ -90,17 +132,17 @@ static enum tr_status open_model(struct tr_generator *g, const struct generate_a
         status = tr_checkpoint_read_model(checkpoint, &model, err);
     if (status == TR_OK)
         status = tr_checkpoint_read_state(checkpoint, &state, err);
+    if (status == TR_OK)
+        status = open_tokenizer(args, checkpoint, &model, token, err);
     if (status != TR_OK)
         return status;
-    if (model.vocab != TR_BYTE_VOCAB)
-        return tr_fail(err, TR_BAD_INPUT, "%s: a vocabulary of %lld tokens; only the byte-level one of %d can be written "
-                       "out so far", checkpoint, (long long)model.vocab, TR_BYTE_VOCAB);
     machine.kernels = tr_kernel_set(isa);
     int64_t capacity = tr_min_i64(model.positions, prompt_count + args->tokens);
     struct tr_widths widths = tr_run_step_config(&state.config).widths;
     status = tr_generator_open(g, &model, &widths, capacity, machine, NULL, err);
     if (status != TR_OK)
         return status;
+    g->token = *token;
     status = load_weights(g, checkpoint, err);
     if (status != TR_OK)
         tr_generator_close(g);
@@ -125,9 +167,12 @@ static enum tr_status print_piece(void *context, const char *piece, size_t bytes
 static enum tr_status generate(const struct generate_args *args, const char *prompt, int64_t bytes, struct tr_err *err)
 {
     struct tr_generator generator;
-    enum tr_status status = open_model(&generator, args, tr_max_i64(bytes, 1), err);
-    if (status != TR_OK)
+    struct tr_token *token = NULL;
+    enum tr_status status = open_model(&generator, args, bytes + 1 + TR_TOKEN_AROUND_MAX, &token, err);
+    if (status != TR_OK) {
+        tr_token_free(token);
         return status;
+    }
     status = tr_generator_read_text(&generator, prompt, bytes, err);
     if (status == TR_OK)
         status = put(prompt, (size_t)bytes, err);
@@ -136,6 +181,7 @@ static enum tr_status generate(const struct generate_args *args, const char *pro
     if (status == TR_OK)
         status = put("\n", 1, err);
     tr_generator_close(&generator);
+    tr_token_free(token);
     return status;
 }
 

@@ -13,7 +13,7 @@
 
 struct train_args {
     const char *data_first; /* TRAIN DATA, the same as --data */
-    const char *config, *data, *model, *depth, *steps, *seed, *out, *threads;
+    const char *config, *data, *tokenizer, *model, *depth, *steps, *seed, *out, *threads;
     const char *resume;
     int64_t memory_bytes;
     bool quiet, json, dry_run;
@@ -27,6 +27,7 @@ static const struct {
     size_t offset;
 } shortcuts[] = {
     {"data.path", offsetof(struct train_args, data_first)}, {"data.path", offsetof(struct train_args, data)},
+    {"data.tokenizer", offsetof(struct train_args, tokenizer)},
     {"model.name", offsetof(struct train_args, model)},     {"model.depth", offsetof(struct train_args, depth)},
     {"train.steps", offsetof(struct train_args, steps)},    {"train.seed", offsetof(struct train_args, seed)},
     {"run.out", offsetof(struct train_args, out)},          {"run.threads", offsetof(struct train_args, threads)},
@@ -37,7 +38,9 @@ static const struct tr_option options[] = {
     {.name = "config", .letter = 'c', .kind = TR_OPTION_PATH, AT(config), .value = "FILE",
      .help = "YAML file with the keys of the run"},
     {.name = "data", .kind = TR_OPTION_PATH, AT(data), .value = "PATH",
-     .help = "text file or folder of text files (data.path)"},
+     .help = "text file, folder of text files, or shards of tokens (data.path)"},
+    {.name = "tokenizer", .kind = TR_OPTION_PATH, AT(tokenizer), .value = "FILE",
+     .help = "tokenizer.json to read the text by; without it, bytes (data.tokenizer)"},
     {.name = "depth", .letter = 'd', .kind = TR_OPTION_STRING, AT(depth), .value = "N",
      .help = "the one dial: layers; everything else follows (model.depth)"},
     {.name = "model", .letter = 'm', .kind = TR_OPTION_STRING, AT(model), .value = "NAME",
@@ -62,7 +65,7 @@ static const struct tr_option options[] = {
 };
 
 static const struct tr_positional positionals[] = {
-    {.name = "DATA", .help = "text file or folder of text files", AT(data_first), .optional = true},
+    {.name = "DATA", .help = "text file, folder of text files, or shards of tokens", AT(data_first), .optional = true},
 };
 
 static const struct tr_command command = {

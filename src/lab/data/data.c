@@ -4,6 +4,8 @@
 #include "base/os.h"
 #include "base/quantity.h"
 #include "base/rng.h"
+#include "lab/data/read.h"
+#include "lab/data/shard.h"
 #include "lab/data/source.h"
 
 #include <math.h>
@@ -16,23 +18,21 @@ __extension__ typedef unsigned __int128 tr_u128;
 /* Only a constant, but libm's M_LN2 is not ISO C: ln 2 to double. */
 #define LN2 0x1.62e42fefa39efp-1
 
-static void put_le64(uint8_t out[8], int64_t value)
+static enum tr_status check_memory(int64_t bytes, struct tr_err *err)
 {
-    for (int i = 0; i < 8; i++)
-        out[i] = (uint8_t)((uint64_t)value >> (8 * i));
+    int64_t usable = tr_memory_usable_bytes();
+    char have[TR_QUANTITY_BYTES], need[TR_QUANTITY_BYTES];
+    if (usable <= 0 || bytes <= usable)
+        return TR_OK;
+    return tr_fail(err, TR_FAILED, "the data are %s, this machine has %s of memory: train on a part of them",
+                   tr_print_bytes(need, bytes), tr_print_bytes(have, usable));
 }
 
-static enum tr_status read_documents(struct tr_data *data, const struct tr_source *source, struct tr_err *err)
+static enum tr_status read_bytes(struct tr_data *data, const struct tr_source *source, struct tr_err *err)
 {
     int64_t *end = tr_arena_array(&data->arena, source->count, sizeof *end, err);
     if (!end)
         return TR_FAILED;
-    int64_t usable = tr_memory_usable_bytes();
-    if (usable > 0 && source->bytes > usable) {
-        char have[TR_QUANTITY_BYTES], need[TR_QUANTITY_BYTES];
-        return tr_fail(err, TR_FAILED, "the data are %s, this machine has %s of memory: train on a part of them",
-                       tr_print_bytes(need, source->bytes), tr_print_bytes(have, usable));
-    }
     enum tr_status status = tr_slab_map(source->bytes, &data->slab, err);
     if (status != TR_OK)
         return status;
@@ -42,12 +42,10 @@ static enum tr_status read_documents(struct tr_data *data, const struct tr_sourc
     int64_t at = 0;
     for (int64_t i = 0; i < source->count; i++) {
         const struct tr_source_file *file = &source->file[i];
-        uint8_t *to = (uint8_t *)data->slab.at + at, length[8];
+        uint8_t *to = (uint8_t *)data->slab.at + at;
         if ((status = tr_source_read(file, to, err)) != TR_OK)
             goto drop_sum;
-        put_le64(length, file->bytes);
-        tr_sha256_update(&sum, length, sizeof length);
-        tr_sha256_update(&sum, to, (size_t)file->bytes);
+        tr_data_sum_file(&sum, to, file->bytes);
         at += file->bytes;
         end[i] = at;
     }
@@ -59,10 +57,24 @@ static enum tr_status read_documents(struct tr_data *data, const struct tr_sourc
     data->document_end = end;
     data->document_count = source->count;
     data->token_count = at + source->count - 1;
+    data->end = TR_TOKEN_END;
     return TR_OK;
 drop_sum:
     tr_sha256_drop(&sum);
     return status;
+}
+
+static enum tr_status read_documents(struct tr_data *data, const struct tr_data_config *config,
+                                     const struct tr_source *source, struct tr_err *err)
+{
+    enum tr_status status = check_memory(source->bytes, err);
+    if (status != TR_OK)
+        return status;
+    if (source->shards && !config->token)
+        return tr_fail(err, TR_BAD_INPUT, "%s: shards of tokens need the tokenizer that made them", config->path);
+    if (source->shards)
+        return tr_data_read_shards(data, config->token, source, err);
+    return config->token ? tr_data_read_text(data, config->token, source, err) : read_bytes(data, source, err);
 }
 
 /* Document that holds token `token`, or whose end-of-text token it is. Document d's tokens are
@@ -83,6 +95,11 @@ static int64_t document_of(const struct tr_data *data, int64_t token)
 void tr_data_tokens(const struct tr_data *data, int64_t first, int64_t count, int32_t *tokens)
 {
     TR_ASSERT(first >= 0 && count >= 0 && first + count <= data->token_count);
+    if (data->tokens) {
+        for (int64_t i = 0; i < count; i++)
+            tokens[i] = tr_shard_token(data->tokens, data->width, first + i);
+        return;
+    }
     if (count == 0)
         return;
     int64_t document = document_of(data, first), done = 0;
@@ -103,6 +120,8 @@ static bool ends_line(const struct tr_data *data, int64_t token)
 {
     int32_t value;
     tr_data_tokens(data, token, 1, &value);
+    if (data->tokens)
+        return value == data->end || data->about[value].ends_line;
     return value == '\n' || value == TR_TOKEN_END;
 }
 
@@ -150,7 +169,7 @@ enum tr_status tr_data_open(struct tr_data *data, const struct tr_data_config *c
     struct tr_source source;
     enum tr_status status = tr_source_find(&source, config->path, err);
     if (status == TR_OK)
-        status = read_documents(&new, &source, err);
+        status = read_documents(&new, config, &source, err);
     if (status == TR_OK)
         status = split(&new, config, err);
     tr_source_free(&source);
@@ -223,7 +242,7 @@ struct tr_val_count tr_data_val_batch(const struct tr_data *data, int64_t first,
             tr_data_tokens(data, begin + 1, here, row_targets);
         }
         for (int64_t i = 0; i < here; i++)
-            total.bytes += row_targets[i] != TR_TOKEN_END;
+            total.bytes += data->tokens ? data->about[row_targets[i]].bytes : row_targets[i] != TR_TOKEN_END;
         total.targets += here;
         for (int64_t i = here; i < length; i++) {
             row_tokens[i] = 0;

@@ -10,13 +10,18 @@
  *          point are skipped, empty files too, links to folders are not followed. Each file is a document. All of it is
  *          read once into memory (a mapped file that somebody truncates would kill the run), and the SHA-256 of the
  *          documents is kept, so that a resumed run can tell that its data are the same.
- * TOKENS   Bytes: 256 of them and TR_TOKEN_END between documents, 257 in all.
+ * TOKENS   Without a tokenizer, bytes: 256 of them and TR_TOKEN_END between documents, 257 in all. With one, its tokens:
+ *          of each document what it puts before a text and the text's, and its end token between documents; or shards,
+ *          which hold the same (shard.h; a file, or a folder that holds them beside tokenizer.json and nothing else).
  * SPLIT    By position: the last val_fraction of the tokens is for validation; the cut moves back to the nearest line
  *          end, when there is one within TR_DATA_CUT_SEARCH_BYTES.
  * ORDER    A window is seq_len + 1 tokens: seq_len inputs and, one later, their targets. Windows of an epoch do not
  *          overlap (but for the one token that is target here and input there). An epoch has `train_windows`, begins at
  *          a shift drawn for it and leaves out fewer than 2 seq_len tokens; its order is a seeded permutation. The
  *          window of row r of step s is a pure function of (seed, s * batch + r): nothing has to be replayed or saved.
+ *
+ * With a tokenizer, a token's bytes are those that it stands for, so bits per byte count the text itself (after NFC, where
+ * the tokenizer normalises).
  *
  * Attention sees across the border of documents inside a window: packing without it needs a mask that the attention
  * operation does not have yet.
@@ -26,8 +31,11 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/os.h"
 #include "base/sha256.h"
+#include "lab/token/token.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { TR_TOKEN_END = 256, TR_BYTE_VOCAB = 257 };
@@ -46,25 +54,37 @@ struct tr_data_config {
     uint64_t seed;
     double val_fraction;  /* 0 (no validation) .. 0.9 */
     int64_t val_windows;  /* at most so many, spread evenly over the validation part; 0: all */
+    const struct tr_token *token; /* NULL: bytes; else it must outlive this call only */
+};
+
+struct tr_data_token {
+    uint16_t bytes;  /* of raw text that it stands for; 0 of special tokens */
+    bool ends_line;
 };
 
 struct tr_data {
     int64_t seq_len, batch;
     uint64_t seed;
 
-    struct tr_slab slab;         /* the documents' bytes, one behind the other */
-    const uint8_t *bytes;
-    int64_t byte_count;
+    struct tr_slab slab;         /* the documents' bytes, or tokens, one behind the other */
+    const uint8_t *bytes;        /* NULL: tokens */
+    int64_t byte_count;          /* of the text */
     int64_t document_count;
-    const int64_t *document_end; /* in bytes, one per document */
+    const int64_t *document_end; /* in bytes, one per document; of bytes only */
 
-    int64_t token_count;         /* byte_count + document_count - 1 */
+    const void *tokens;          /* of `width` bytes each; NULL: bytes */
+    int width;
+    int64_t end;                 /* the token between documents; -1: none */
+    const struct tr_data_token *about; /* by id; of tokens only */
+
+    int64_t token_count;         /* of bytes: byte_count + document_count - 1 */
     int64_t train_tokens;        /* [0, train_tokens) */
     int64_t train_windows;       /* in an epoch */
     int64_t val_tokens;          /* [train_tokens, token_count) */
     int64_t val_windows;         /* that an evaluation uses; 0: no validation */
     int64_t val_windows_all;
-    char sha256[TR_SHA256_HEX_BYTES]; /* over, for each document: its length (8 bytes, little-endian) and its bytes */
+    /* Over, for each file: its length (8 bytes, little-endian) and its bytes; then the tokenizer's sum, if there is one. */
+    char sha256[TR_SHA256_HEX_BYTES];
 
     struct tr_arena arena;
 };
@@ -74,6 +94,11 @@ struct tr_data {
 TR_MUST_CHECK enum tr_status tr_data_open(struct tr_data *data, const struct tr_data_config *config,
                                           struct tr_err *err);
 void tr_data_close(struct tr_data *data); /* also right on a zeroed struct */
+
+/* Where the tokenizer.json of these data is: `given` if that is not empty, beside the shards if `path` is shards, else ""
+ * (bytes). TR_BAD_INPUT: shards without one. */
+TR_MUST_CHECK enum tr_status tr_data_find_tokenizer(const char *path, const char *given, char out[TR_PATH_BYTES],
+                                                    struct tr_err *err);
 
 /* Bytes on disk that tr_data_open would read, without reading them: for the memory check before anything is mapped. */
 TR_MUST_CHECK enum tr_status tr_data_measure(const char *path, int64_t *bytes, struct tr_err *err);

@@ -3,6 +3,7 @@
 #include "base/num.h"
 #include "base/os.h"
 #include "lab/data/data.h"
+#include "lab/data/shard.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -120,11 +121,43 @@ static enum tr_status find_files(struct tr_source *source, const char *path, str
     return TR_OK;
 }
 
+static bool is_tokenizer(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && strcmp(slash + 1, "tokenizer.json") == 0;
+}
+
+/* A folder with shards is all shards, but for the tokenizer beside them. */
+static enum tr_status keep_shards(struct tr_source *source, const char *path, struct tr_err *err)
+{
+    const struct tr_source_file *other = NULL;
+    int64_t kept = 0, bytes = 0;
+    for (int64_t i = 0; i < source->count; i++)
+        source->shards = source->shards || tr_shard_is_name(source->file[i].path);
+    if (!source->shards)
+        return TR_OK;
+    for (int64_t i = 0; i < source->count; i++) {
+        if (tr_shard_is_name(source->file[i].path)) {
+            bytes += source->file[i].bytes;
+            source->file[kept++] = source->file[i];
+        } else if (!is_tokenizer(source->file[i].path)) {
+            other = &source->file[i];
+        }
+    }
+    if (other)
+        return tr_fail(err, TR_BAD_INPUT, "%s: holds shards (*%s) and also other files, such as %s: keep them apart", path,
+                       TR_SHARD_ENDING, other->path);
+    source->count = kept;
+    source->bytes = bytes;
+    return TR_OK;
+}
+
 enum tr_status tr_source_find(struct tr_source *source, const char *path, struct tr_err *err)
 {
     *source = (struct tr_source){0};
     tr_arena_init(&source->arena, "list of data files", SOURCE_ARENA_MAX_BYTES);
-    return find_files(source, path, err);
+    enum tr_status status = find_files(source, path, err);
+    return status == TR_OK ? keep_shards(source, path, err) : status;
 }
 
 void tr_source_free(struct tr_source *source)

@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct tr_source_file {
@@ -17,6 +18,7 @@ struct tr_source {
     int64_t count, room;
     int64_t bytes;               /* of all files */
     int64_t empty_count;         /* files skipped because they are empty */
+    bool shards;                 /* all of them are named as shards of tokens are */
     struct tr_arena arena;
 };
 

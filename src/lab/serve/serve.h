@@ -9,6 +9,7 @@
 
 #include "lab/model/exec.h"
 #include "lab/serve/sample.h"
+#include "lab/token/token.h"
 
 struct tr_generator {
     struct tr_model_config model;
@@ -21,6 +22,7 @@ struct tr_generator {
     int32_t *history;             /* [capacity] the tokens in the cache */
     struct tr_candidate *scratch; /* [vocab] */
     const float *logits;          /* [vocab] after the last token read; NULL before the first */
+    const struct tr_token *token; /* how it reads and writes text; NULL: bytes. Set by the caller; not owned */
     uint64_t drawn;               /* tokens drawn so far: the index of the next draw */
     float *kept_logits;           /* [vocab]; owned */
 };
@@ -45,9 +47,9 @@ TR_MUST_CHECK enum tr_status tr_generator_read(struct tr_generator *generator, c
 /* Draws the next token from the logits; does not read it. */
 int32_t tr_generator_draw(struct tr_generator *generator, const struct tr_sampling *sampling);
 
-/* ---- text: models of the byte-level vocabulary (lab/data/data.h) ------------------------------------------------- */
+/* ---- text: by generator->token, or bytes (lab/data/data.h) where that is NULL ------------------------------------ */
 
-/* Reads the bytes of a prompt; an empty one is a new line. */
+/* Reads a prompt as tokens; an empty one is what the tokenizer puts before a text, else a new line. */
 TR_MUST_CHECK enum tr_status tr_generator_read_text(struct tr_generator *generator, const char *text, int64_t bytes,
                                                     struct tr_err *err);
 

@@ -1,14 +1,34 @@
 /* Generation as text: bytes in, whole characters out. */
 #include "base/num.h"
 #include "lab/data/data.h"
-#include "lab/data/utf8_stream.h"
 #include "lab/serve/serve.h"
 
 enum { BYTES_AT_ONCE = 1024 };
 
+static enum tr_status read_tokens(struct tr_generator *generator, const char *text, int64_t bytes, struct tr_err *err)
+{
+    struct tr_encoder *encoder;
+    struct tr_ids ids = {0};
+    enum tr_status status = tr_encoder_make(generator->token, &encoder, err);
+    if (status != TR_OK)
+        return status;
+    status = tr_encode(encoder, text, (size_t)bytes, TR_ENCODE_BEFORE, &ids, err);
+    if (status == TR_OK && ids.count == 0)
+        status = tr_encode(encoder, "\n", 1, 0, &ids, err);
+    if (status == TR_OK && ids.count == 0)
+        status = tr_fail(err, TR_BAD_INPUT, "the prompt is no token: the vocabulary has none of its bytes");
+    if (status == TR_OK)
+        status = tr_generator_read(generator, ids.at, ids.count, err);
+    tr_ids_free(&ids);
+    tr_encoder_free(encoder);
+    return status;
+}
+
 enum tr_status tr_generator_read_text(struct tr_generator *generator, const char *text, int64_t bytes,
                                       struct tr_err *err)
 {
+    if (generator->token)
+        return read_tokens(generator, text, bytes, err);
     int32_t tokens[BYTES_AT_ONCE] = {'\n'};
     if (bytes == 0)
         return tr_generator_read(generator, tokens, 1, err);
@@ -22,21 +42,32 @@ enum tr_status tr_generator_read_text(struct tr_generator *generator, const char
     return status;
 }
 
+/* Without a tokenizer every id from the end of a text on ends it: bytes have no other. */
+static bool is_end(const struct tr_generator *generator, int32_t token)
+{
+    return generator->token ? token == tr_token_end_id(generator->token) : token >= TR_TOKEN_END;
+}
+
 enum tr_status tr_generator_write_text(struct tr_generator *generator, const struct tr_sampling *sampling,
                                        int64_t tokens, tr_text_sink *sink, void *context, struct tr_err *err)
 {
-    struct tr_utf8_stream stream = {0};
-    char piece[TR_UTF8_OUT_BYTES];
+    struct tr_decoder decoder = {.token = generator->token};
+    struct tr_text piece = {0};
     enum tr_status status = TR_OK;
     for (int64_t i = 0; i < tokens && status == TR_OK; i++) {
         int32_t token = tr_generator_draw(generator, sampling);
-        if (token >= TR_TOKEN_END)
+        if (is_end(generator, token))
             break;
-        status = sink(context, piece, (size_t)tr_utf8_push(&stream, (uint8_t)token, piece), err);
+        tr_text_clear(&piece);
+        tr_decoder_push(&decoder, token, &piece);
+        status = tr_text_failed(&piece, err) ? TR_FAILED : sink(context, tr_text_str(&piece), piece.len, err);
         if (status == TR_OK && i + 1 < tokens)
             status = tr_generator_read(generator, &token, 1, err);
     }
+    tr_text_clear(&piece);
+    tr_decoder_end(&decoder, &piece);
     if (status == TR_OK)
-        status = sink(context, piece, (size_t)tr_utf8_end(&stream, piece), err);
+        status = tr_text_failed(&piece, err) ? TR_FAILED : sink(context, tr_text_str(&piece), piece.len, err);
+    tr_text_free(&piece);
     return status == TR_NO ? TR_OK : status;
 }

@@ -74,6 +74,7 @@ enum tr_status tr_run_sample(struct tr_run *run, struct tr_err *err)
                                               &run->exec, err);
     if (status != TR_OK)
         return status;
+    generator.token = run->token;
     status = write_sample(run, &generator, err);
     tr_generator_close(&generator);
     if (status == TR_OK) {

@@ -19,6 +19,8 @@ struct tr_run {
     struct tr_model_config model;
     struct tr_machine machine;
     enum tr_isa isa;
+    char path_tokenizer[TR_PATH_BYTES]; /* "": bytes */
+    struct tr_token *token;      /* NULL: bytes */
     int64_t data_bytes;          /* as measured before anything is read */
     struct tr_data data;
     struct tr_program program;

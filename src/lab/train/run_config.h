@@ -6,7 +6,7 @@
  *
  *     struct tr_run_config config;
  *     tr_run_config_read(&config, "run.yaml", overrides, count, err)     (path NULL: defaults and overrides only)
- *     tr_run_config_resolve(&config, &model, err)                        ("auto" becomes a number; relations checked)
+ *     tr_run_config_resolve(&config, vocab, &model, err)                 ("auto" becomes a number; relations checked)
  *     tr_run_config_yaml(&config, &text);
  *
  * `auto` in a number is TR_AUTO until resolved. What it becomes:
@@ -44,6 +44,7 @@ struct tr_run_config {
     int64_t depth;
 
     char data[TR_PATH_BYTES];
+    char tokenizer[TR_PATH_BYTES];  /* tokenizer.json; "": beside the shards, or bytes */
     int64_t seq_len;
     double val_fraction;
 
@@ -118,9 +119,10 @@ TR_MUST_CHECK enum tr_status tr_run_config_read(struct tr_run_config *config, co
 TR_MUST_CHECK enum tr_status tr_run_config_from_node(struct tr_run_config *config, const struct tr_node *root,
                                                      struct tr_err *err);
 
-/* Finds the model, turns "auto" into numbers, checks what one key demands of another. */
-TR_MUST_CHECK enum tr_status tr_run_config_resolve(struct tr_run_config *config, struct tr_model_config *model,
-                                                   struct tr_err *err);
+/* Finds the model, turns "auto" into numbers, checks what one key demands of another. `vocab`: tokens of the data
+ * (TR_BYTE_VOCAB without a tokenizer). A model made from model.depth has as many; another one at least as many. */
+TR_MUST_CHECK enum tr_status tr_run_config_resolve(struct tr_run_config *config, int64_t vocab,
+                                                   struct tr_model_config *model, struct tr_err *err);
 
 /* The parts of it that other modules ask for; `config` must be resolved. */
 struct tr_step_config tr_run_step_config(const struct tr_run_config *config);

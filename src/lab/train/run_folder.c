@@ -103,6 +103,23 @@ enum tr_status tr_run_point_best(struct tr_run *run, struct tr_err *err)
     return tr_link_set(link, strrchr(checkpoint, '/') + 1, err);
 }
 
+/* The run keeps the tokenizer's file as it is, for whoever uses the model later. */
+static enum tr_status keep_tokenizer(const struct tr_run *run, struct tr_err *err)
+{
+    char path[TR_PATH_BYTES];
+    struct tr_bytes file;
+    if (run->path_tokenizer[0] == 0)
+        return TR_OK;
+    enum tr_status status = tr_path_join(path, run->config.out, "tokenizer.json", err);
+    if (status == TR_OK)
+        status = tr_file_read(run->path_tokenizer, TR_DOC_JSON_MAX_BYTES, &file, err);
+    if (status != TR_OK)
+        return status;
+    status = tr_file_write(path, file.at, file.len, err);
+    tr_bytes_free(&file);
+    return status;
+}
+
 enum tr_status tr_run_folder_begin(struct tr_run *run, struct tr_err *err)
 {
     char path[TR_PATH_BYTES];
@@ -115,6 +132,8 @@ enum tr_status tr_run_folder_begin(struct tr_run *run, struct tr_err *err)
     if (status == TR_OK)
         status = tr_file_write(path, tr_text_str(&text), text.len, err);
     tr_text_free(&text);
+    if (status == TR_OK)
+        status = keep_tokenizer(run, err);
     int64_t last = run->resumed_at > 0 ? run->resumed_at : -1;
     if (status == TR_OK)
         status = drop_later(run->path_metrics, last, step_of_metrics, err);

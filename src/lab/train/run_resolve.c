@@ -9,17 +9,18 @@
 enum { AUTO_BATCH_TOKENS = 8192, AUTO_MICRO_TOKENS = 4096, AUTO_WARMUP_MAX = 2000, AUTO_LOG_MAX = 100,
        TOKENS_PER_PARAMETER = 20 };
 
-static enum tr_status find_model(const struct tr_run_config *config, struct tr_model_config *model,
+static enum tr_status find_model(const struct tr_run_config *config, int64_t vocab, struct tr_model_config *model,
                                  struct tr_err *err)
 {
     if (config->model[0] == 0)
-        return tr_model_from_depth(model, (int)config->depth, TR_BYTE_VOCAB, config->seq_len, err);
+        return tr_model_from_depth(model, (int)config->depth, vocab, config->seq_len, err);
     enum tr_status status = tr_model_config_find(model, config->model, err);
     if (status != TR_OK)
         return status;
-    if (model->vocab < TR_BYTE_VOCAB)
-        return tr_fail(err, TR_BAD_INPUT, "model %s has a vocabulary of %lld, training on bytes needs at least %d",
-                       config->model, (long long)model->vocab, TR_BYTE_VOCAB);
+    if (model->vocab < vocab)
+        return tr_fail(err, TR_BAD_INPUT, "model %s has a vocabulary of %lld, training on %s needs at least %lld",
+                       config->model, (long long)model->vocab,
+                       vocab == TR_BYTE_VOCAB ? "bytes" : "the tokens of this tokenizer", (long long)vocab);
     if (config->seq_len > model->positions)
         return tr_fail(err, TR_BAD_INPUT, "data.seq_len %lld is more than the %lld positions of model %s",
                        (long long)config->seq_len, (long long)model->positions, config->model);
@@ -108,14 +109,15 @@ static void add_adapters(const struct tr_run_config *config, struct tr_model_con
                                                                       : tr_lora_targets(model->family);
 }
 
-enum tr_status tr_run_config_resolve(struct tr_run_config *config, struct tr_model_config *model, struct tr_err *err)
+enum tr_status tr_run_config_resolve(struct tr_run_config *config, int64_t vocab, struct tr_model_config *model,
+                                     struct tr_err *err)
 {
     struct tr_run_config new = *config;
     struct tr_model_config found;
     int64_t parameters;
     if (config->data[0] == 0)
         return tr_fail(err, TR_BAD_INPUT, "no data given: name a text file or a folder of text files (data.path)");
-    enum tr_status status = find_model(&new, &found, err);
+    enum tr_status status = find_model(&new, vocab, &found, err);
     if (status == TR_OK)
         add_adapters(&new, &found);
     if (status == TR_OK)

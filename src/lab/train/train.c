@@ -21,12 +21,26 @@ static enum tr_status choose_machine(struct tr_run *run, struct tr_err *err)
     return TR_OK;
 }
 
+static enum tr_status find_tokenizer(struct tr_run *run, struct tr_err *err)
+{
+    const struct tr_run_config *c = &run->config;
+    if (c->data[0] == 0) /* said later, by the name of the key */
+        return TR_OK;
+    enum tr_status status = tr_data_find_tokenizer(c->data, c->tokenizer, run->path_tokenizer, err);
+    if (status == TR_OK && run->path_tokenizer[0])
+        status = tr_token_read(run->path_tokenizer, &run->token, err);
+    return status;
+}
+
 /* All that can be said without taking memory for it or writing a byte. */
 static enum tr_status prepare(struct tr_run *run, const struct tr_run_config *config, struct tr_err *err)
 {
     run->config = *config;
     run->auto_micro_batch = config->micro_batch == TR_AUTO;
-    enum tr_status status = tr_run_config_resolve(&run->config, &run->model, err);
+    enum tr_status status = find_tokenizer(run, err);
+    int64_t vocab = run->token ? tr_token_vocab(run->token) : TR_BYTE_VOCAB;
+    if (status == TR_OK)
+        status = tr_run_config_resolve(&run->config, vocab, &run->model, err);
     if (status == TR_OK)
         status = choose_machine(run, err);
     if (status == TR_OK)
@@ -47,6 +61,7 @@ static enum tr_status open_data(struct tr_run *run, struct tr_err *err)
         .seed = (uint64_t)run->config.seed,
         .val_fraction = run->config.val_fraction,
         .val_windows = run->config.eval_windows,
+        .token = run->token,
     };
     return tr_data_open(&run->data, &config, err);
 }
@@ -76,6 +91,17 @@ static enum tr_status open_memory(struct tr_run *run, struct tr_err *err)
     return run->config.save_where == TR_SAVE_BACKGROUND ? tr_saver_open(&run->saver, &run->program.weights, err) : TR_OK;
 }
 
+static void tell_tokenizer(struct tr_run *run)
+{
+    int missing = tr_token_missing_bytes(run->token);
+    tr_progress_note(&run->bar, "tokenizer %s: %lld tokens, %.2f bytes of this text each", run->path_tokenizer,
+                     (long long)tr_token_vocab(run->token),
+                     (double)run->data.byte_count / (double)run->data.token_count);
+    if (missing)
+        tr_progress_note(&run->bar, "tokenizer: %d of the 256 bytes are not in its vocabulary; where the text has them "
+                         "they are left out", missing);
+}
+
 static void tell_plan(struct tr_run *run)
 {
     char parameters[TR_QUANTITY_BYTES], bytes[TR_QUANTITY_BYTES], memory[TR_QUANTITY_BYTES], peak[TR_QUANTITY_BYTES];
@@ -89,6 +115,8 @@ static void tell_plan(struct tr_run *run)
     tr_progress_note(&run->bar, "data %s: %s, %lld windows of %lld tokens to train on, %lld to validate", c->data,
                      tr_print_bytes(bytes, run->data.byte_count), (long long)run->data.train_windows,
                      (long long)c->seq_len, (long long)run->data.val_windows_all);
+    if (run->token)
+        tell_tokenizer(run);
     tr_progress_note(&run->bar, "steps %lld of %lld sequences (%lld at a time), lr %g, arithmetic %s",
                      (long long)c->steps, (long long)c->batch, (long long)c->micro_batch, c->lr,
                      tr_arithmetic_id(arithmetic, step.dtype, &step.widths));
@@ -359,6 +387,7 @@ static void close_run(struct tr_run *run)
     if (run->has_program)
         tr_program_free(&run->program);
     tr_data_close(&run->data);
+    tr_token_free(run->token);
     tr_lock_drop(&run->lock);
     tr_arena_free(&run->arena);
     tr_text_free(&run->line);

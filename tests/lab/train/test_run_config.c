@@ -1,4 +1,5 @@
 /* lab/train/run_config: one table of keys; what is not in it is refused with a name that is. */
+#include "lab/data/data.h"
 #include "lab/train/run_config.h"
 #include "lib/scratch.h"
 
@@ -132,7 +133,7 @@ static void the_effective_config_reads_back_as_itself(void **state)
     assert_int_equal(tr_run_config_read(&config, NULL, overrides, 3, &err), TR_OK);
     for (int resolved = 0; resolved < 2; resolved++) {
         if (resolved)
-            assert_int_equal(tr_run_config_resolve(&config, &model, &err), TR_OK);
+            assert_int_equal(tr_run_config_resolve(&config, TR_BYTE_VOCAB, &model, &err), TR_OK);
         tr_text_clear(&yaml);
         tr_run_config_yaml(&config, &yaml);
         tr_scratch_put_text("effective.yaml", tr_text_str(&yaml));
@@ -161,7 +162,7 @@ static void auto_becomes_a_number(void **state)
     tr_run_config_default(&config);
     strcpy(config.data, "x");
     config.lanes = 3;
-    if (tr_run_config_resolve(&config, &model, &err) != TR_OK)
+    if (tr_run_config_resolve(&config, TR_BYTE_VOCAB, &model, &err) != TR_OK)
         fail_msg("%s", err.text);
     assert_int_equal(config.batch, 33); /* 8192 / 256, up to a multiple of 3 */
     assert_int_equal(config.batch % (config.lanes * config.micro_batch), 0);
@@ -181,7 +182,7 @@ static void refuse_relation(const char *key, const char *value, const char *key2
     struct tr_model_config model;
     struct tr_override overrides[] = {{"data.path", "x"}, {key, value}, {key2, value2}};
     assert_int_equal(tr_run_config_read(&config, NULL, overrides, 3, &err), TR_OK);
-    assert_int_equal(tr_run_config_resolve(&config, &model, &err), TR_BAD_INPUT);
+    assert_int_equal(tr_run_config_resolve(&config, TR_BYTE_VOCAB, &model, &err), TR_BAD_INPUT);
     tr_assert_says(err.text, sentence);
 }
 
@@ -197,7 +198,7 @@ static void keys_that_contradict_each_other_are_refused(void **state)
     struct tr_err err = {{0}};
     struct tr_model_config model;
     tr_run_config_default(&config);
-    assert_int_equal(tr_run_config_resolve(&config, &model, &err), TR_BAD_INPUT);
+    assert_int_equal(tr_run_config_resolve(&config, TR_BYTE_VOCAB, &model, &err), TR_BAD_INPUT);
     tr_assert_says(err.text, "no data given");
 }
 

@@ -1,6 +1,6 @@
-/* lab/data/utf8_stream: bytes become whole characters. */
+/* lab/token/utf8_stream: bytes become whole characters. */
 #include "base/text.h"
-#include "lab/data/utf8_stream.h"
+#include "lab/token/utf8_stream.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -107,5 +107,5 @@ int main(void)
         cmocka_unit_test(surrogates_overlong_forms_and_beyond_the_last_character_are_not_characters),
         cmocka_unit_test(every_pair_and_triple_around_the_borders_gives_valid_text),
     };
-    return cmocka_run_group_tests_name("lab/data/utf8_stream", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("lab/token/utf8_stream", tests, NULL, NULL);
 }

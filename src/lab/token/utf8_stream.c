@@ -1,4 +1,4 @@
-#include "lab/data/utf8_stream.h"
+#include "lab/token/utf8_stream.h"
 
 #include <stdbool.h>
 #include <string.h>

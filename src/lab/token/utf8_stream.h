@@ -10,8 +10,8 @@
  * What comes out is always valid UTF-8, whole characters only. Bytes that can belong to no character become U+FFFD as
  * soon as that is certain, an unfinished character at the end too: one U+FFFD for each maximal beginning of a
  * character (Unicode 15, section 3.9), as browsers do. Valid text comes out as it went in. */
-#ifndef TR_LAB_DATA_UTF8_STREAM_H
-#define TR_LAB_DATA_UTF8_STREAM_H
+#ifndef TR_LAB_TOKEN_UTF8_STREAM_H
+#define TR_LAB_TOKEN_UTF8_STREAM_H
 
 #include <stdint.h>
 

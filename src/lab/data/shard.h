@@ -1,0 +1,73 @@
+/* Shards: text as tokens, in files that say what they hold.
+ *
+ * NAME.tokens is, little-endian, a header of TR_SHARD_HEADER_BYTES and the tokens:
+ *
+ *       0  "TRTOKENS"
+ *       8  u32  version, 1
+ *      12  u32  bytes of a token: 2 when the vocabulary has at most 65,536 tokens, else 4
+ *      16  u64  tokens
+ *      24  u64  documents that end in this shard
+ *      32  u64  bytes of raw text that the tokens stand for
+ *      40  u32  vocabulary: ids are less than this
+ *      44  u32  id of the token that ends a document, 0xFFFFFFFF: none
+ *      48  32 bytes  SHA-256 of the tokenizer (tr_token_sha256)
+ *      80  32 bytes  SHA-256 of the tokens as they stand in the file
+ *     112  16 bytes  0
+ *
+ * A set of shards is a folder of such files, in the order of their names, beside the tokenizer.json that made them. Each
+ * document is followed by the end token; a document may go over from one shard to the next.
+ *
+ * Reading checks all of it: magic, version, that width, counts and the file's size agree, the sum, each id. */
+#ifndef TR_LAB_DATA_SHARD_H
+#define TR_LAB_DATA_SHARD_H
+
+#include "base/err.h"
+#include "base/sha256.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { TR_SHARD_HEADER_BYTES = 128, TR_SHARD_VERSION = 1 };
+#define TR_SHARD_MAX_TOKENS ((int64_t)1 << 32)
+#define TR_SHARD_ENDING ".tokens"
+
+struct tr_shard {
+    int64_t tokens, documents, text_bytes;
+    int64_t vocab;
+    int64_t end; /* -1: none */
+    int width;   /* 2 or 4 */
+    char tokenizer[TR_SHA256_HEX_BYTES];
+    char sum[TR_SHA256_HEX_BYTES];
+};
+
+bool tr_shard_is_name(const char *path); /* ends in TR_SHARD_ENDING */
+
+static inline int tr_shard_width(int64_t vocab) { return vocab <= 65536 ? 2 : 4; }
+
+/* Token `index` of an array of that width. */
+static inline int32_t tr_shard_token(const void *tokens, int width, int64_t index)
+{
+    return width == 2 ? ((const uint16_t *)tokens)[index] : (int32_t)((const uint32_t *)tokens)[index];
+}
+
+/* Header of a file of `file_bytes` bytes, of which the first ones are given. TR_BAD_INPUT, with `path` in the sentence:
+ * shorter than a header, wrong magic or version, fields that cannot be, a size that does not agree. */
+TR_MUST_CHECK enum tr_status tr_shard_parse(const char *path, const void *bytes, size_t count, int64_t file_bytes,
+                                            struct tr_shard *out, struct tr_err *err);
+TR_MUST_CHECK enum tr_status tr_shard_read_header(const char *path, struct tr_shard *out, struct tr_err *err);
+
+/* Tokens of a shard whose header was read, [shard->tokens] of its width, into `to`. TR_BAD_INPUT also: the sum is
+ * another, an id is not below the vocabulary (file, place and id are named). */
+TR_MUST_CHECK enum tr_status tr_shard_read(const char *path, const struct tr_shard *shard, void *to,
+                                           struct tr_err *err);
+
+/* The same checks on tokens in memory. */
+TR_MUST_CHECK enum tr_status tr_shard_check(const char *path, const struct tr_shard *shard, const void *tokens,
+                                            struct tr_err *err);
+
+/* Writes one; `sum` and `width` are filled in here. The file is whole or absent. */
+TR_MUST_CHECK enum tr_status tr_shard_write(const char *path, struct tr_shard *shard, const void *tokens,
+                                            struct tr_err *err);
+
+#endif

@@ -1,0 +1,63 @@
+#!/bin/sh
+# trine tokenize: a vocabulary is trained, text becomes shards and comes back; a run trains on either, to one hash.
+. "$TRINE_SOURCE_DIR/tests/app/lib.sh"
+trine=$TRINE_BIN
+
+i=0
+while [ $i -lt 300 ]; do echo "the sea and the light went over the stone $i, it's a night of $((i * 7 % 13)) lights"; i=$((i + 1)); done >book.txt
+mkdir texts
+cp book.txt texts/a.txt
+printf 'Gr\303\266\303\237e \377\376 bytes that are no text\n' >texts/b.txt
+
+expect 0 "tokens    280" $trine tokenize train book.txt --vocab 280 -o tok.json
+expect 0 "bytes each" $trine tokenize count texts -t tok.json
+expect 0 '"tokens":' $trine tokenize count texts -t tok.json --json -q
+expect 0 "written   shards" $trine tokenize encode texts/a.txt texts/b.txt -t tok.json -o shards --shard-tokens 1000
+[ -f shards/shard-00001.tokens ] && [ -f shards/tokenizer.json ] || fault "no second shard, or no tokenizer beside them"
+cat texts/a.txt texts/b.txt >both.txt
+$trine tokenize decode shards -q >back.txt || fault "decode failed"
+cmp -s both.txt back.txt || fault "what was encoded does not come back"
+$trine tokenize train book.txt --vocab 280 -o again.json -q >stdout
+cmp -s tok.json again.json || fault "the same text gave another vocabulary"
+
+# One stream, one hash: text by the tokenizer, and its shards.
+run() { out=$1; shift; $trine train "$@" -o "$out" -d 1 --data.seq_len=16 --train.batch=4 -s 6 --sample.tokens=8 -q --json; }
+run by-text texts --tokenizer tok.json >text.out || fault "training on text failed"
+run by-shards shards >shards.out || fault "training on shards failed"
+sum() { sed 's/.*"sha256":"\([0-9a-f]*\)".*/\1/' "$1"; }
+[ -n "$(sum text.out)" ] && [ "$(sum text.out)" = "$(sum shards.out)" ] || fault "text and shards give different hashes"
+cmp -s by-shards/tokenizer.json tok.json || fault "the run does not keep its tokenizer"
+expect 0 "the sea" $trine generate by-text --prompt "the sea" --tokens 5
+expect 0 "the sea" $trine generate by-shards/step-00000006 --prompt "the sea" --tokens 5
+run by-text texts --tokenizer tok.json >again.out || fault "a finished run cannot be given again"
+
+# What does not fit together.
+expect 0 "tokens    310" $trine tokenize train both.txt --vocab 310 -o big.json --min-count 1
+expect 2 "big.json: has 310 tokens, and the vocabulary of the model" $trine generate by-text --tokenizer big.json
+expect 2 "was made with another tokenizer" $trine train shards --tokenizer big.json -o x -d 1 --data.seq_len=16 -q
+expect 2 "it is another run" $trine train texts --tokenizer again.json -o by-text -d 1 --data.seq_len=16 --train.batch=8 -q
+expect 2 "training on the tokens of this tokenizer needs at least 280" $trine train texts --tokenizer tok.json -m tiny-llama -o x -q
+mv by-text/tokenizer.json hidden.json
+expect 2 "has a vocabulary of 280 tokens, and there is no tokenizer.json beside it" $trine generate by-text
+expect 2 "nowhere.json" $trine train texts --tokenizer nowhere.json -o x -q
+printf '{"model": 5}' >broken.json
+expect 2 "broken.json: model" $trine train texts --tokenizer broken.json -o x -q
+head -c 1500 shards/shard-00000.tokens >cut.tokens
+cp tok.json tokenizer.json
+expect 2 "cut.tokens: 1500 bytes; its header says 1000 tokens" $trine train cut.tokens -o x -q
+
+# The command line.
+expect 2 "ACTION encod: expected train, encode, decode or count; did you mean encode?" $trine tokenize encod book.txt
+expect 2 "tokenize encode needs --tokenizer" $trine tokenize encode book.txt -o x
+expect 2 "tokenize encode needs --out" $trine tokenize encode book.txt -t tok.json
+expect 2 "tokenize train needs --out" $trine tokenize train book.txt
+expect 2 "shards: is there already" $trine tokenize encode book.txt -t tok.json -o shards
+expect 2 "book.txt: holds no shards" $trine tokenize decode book.txt
+expect 2 "shards: holds shards of tokens" $trine tokenize count shards -t tok.json
+expect 2 "was made with another tokenizer" $trine tokenize decode shards -t big.json -o x
+expect 2 "missing.txt" $trine tokenize count book.txt missing.txt -t tok.json
+expect 2 "expected 258" $trine tokenize train book.txt --vocab 257 --special 'a1,b2' -o x
+expect 0 "tokens    280" $trine tokenize train book.txt --vocab 280 --special '<s>' -o endless.json
+expect 2 "no token to put between documents" $trine tokenize encode book.txt both.txt -t endless.json -o x
+[ ! -e x ] && [ ! -e x.tmp ] || fault "a refused command left something behind"
+done_all

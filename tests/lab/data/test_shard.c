@@ -1,0 +1,314 @@
+/* lab/data: shards of tokens are what was written, or are refused with a sentence that names file and offset; data by a
+ * tokenizer and data by shards are the same stream. */
+#include "base/os.h"
+#include "lab/data/data.h"
+#include "lab/data/shards.h"
+#include "lib/scratch.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void must(enum tr_status status, const struct tr_err *err)
+{
+    if (status != TR_OK)
+        fail_msg("%s", err->text);
+}
+
+static const char *tokenizer_path(const char *name)
+{
+    static char path[TR_PATH_BYTES];
+    snprintf(path, sizeof path, "%s/tests/lab/token/golden/%s.tokenizer.json", getenv("TRINE_SOURCE_DIR"), name);
+    return path;
+}
+
+static struct tr_token *open_token(const char *name)
+{
+    struct tr_token *token;
+    struct tr_err err = {""};
+    must(tr_token_read(tokenizer_path(name), &token, &err), &err);
+    return token;
+}
+
+static const uint16_t some_tokens[] = {1, 2, 3, 0, 499, 5, 0};
+enum { SOME = sizeof some_tokens / sizeof *some_tokens };
+
+static struct tr_shard write_some(const char *path)
+{
+    struct tr_shard shard = {.tokens = SOME, .documents = 2, .text_bytes = 20, .vocab = 500, .end = 0};
+    struct tr_err err = {""};
+    memset(shard.tokenizer, 'a', TR_SHA256_HEX_BYTES - 1);
+    must(tr_shard_write(path, &shard, some_tokens, &err), &err);
+    return shard;
+}
+
+static void a_shard_reads_back_as_it_was_written(void **state)
+{
+    (void)state;
+    const char *path = tr_scratch("a.tokens");
+    struct tr_shard wrote = write_some(path), read;
+    struct tr_err err = {""};
+    uint16_t tokens[SOME];
+    must(tr_shard_read_header(path, &read, &err), &err);
+    assert_int_equal(read.tokens, SOME);
+    assert_int_equal(read.documents, 2);
+    assert_int_equal(read.text_bytes, 20);
+    assert_int_equal(read.vocab, 500);
+    assert_int_equal(read.end, 0);
+    assert_int_equal(read.width, 2);
+    assert_string_equal(read.tokenizer, wrote.tokenizer);
+    assert_string_equal(read.sum, wrote.sum);
+    must(tr_shard_read(path, &read, tokens, &err), &err);
+    assert_memory_equal(tokens, some_tokens, sizeof tokens);
+    struct tr_shard wide = {.tokens = 2, .documents = 1, .text_bytes = 2, .vocab = 70000, .end = -1};
+    uint32_t two[] = {69999, 65536}, back[2];
+    memset(wide.tokenizer, '0', TR_SHA256_HEX_BYTES - 1);
+    must(tr_shard_write(tr_scratch("wide.tokens"), &wide, two, &err), &err);
+    must(tr_shard_read_header(tr_scratch("wide.tokens"), &read, &err), &err);
+    assert_int_equal(read.width, 4);
+    assert_int_equal(read.end, -1);
+    must(tr_shard_read(tr_scratch("wide.tokens"), &read, back, &err), &err);
+    assert_memory_equal(back, two, sizeof two);
+}
+
+/* The file with one field changed; the sentence must say what is wrong with it. */
+static void refused(const struct tr_bytes *file, size_t at, int bytes, uint64_t value, const char *sentence)
+{
+    const char *path = tr_scratch("changed.tokens");
+    struct tr_shard shard;
+    struct tr_err err = {""};
+    char *copy = malloc(file->len);
+    uint16_t tokens[SOME];
+    assert_non_null(copy);
+    memcpy(copy, file->at, file->len);
+    for (int i = 0; i < bytes; i++)
+        copy[at + (size_t)i] = (char)(value >> (8 * i));
+    must(tr_file_write(path, copy, file->len, &err), &err);
+    enum tr_status status = tr_shard_read_header(path, &shard, &err);
+    if (status == TR_OK)
+        status = tr_shard_read(path, &shard, tokens, &err);
+    assert_int_equal(status, TR_BAD_INPUT);
+    tr_assert_says(err.text, "changed.tokens: ");
+    tr_assert_says(err.text, sentence);
+    free(copy);
+}
+
+static void what_a_shard_cannot_hold_is_refused(void **state)
+{
+    (void)state;
+    write_some(tr_scratch("b.tokens"));
+    struct tr_bytes file = tr_scratch_read(tr_scratch("b.tokens"));
+    refused(&file, 0, 1, 'X', "is no shard of tokens: it does not begin with \"TRTOKENS\"");
+    refused(&file, 8, 4, 2, "offset 8: version 2; this program reads 1");
+    refused(&file, 12, 4, 4, "offset 12: tokens of 4 bytes; a vocabulary of 500 has 2");
+    refused(&file, 12, 4, 0, "offset 12: tokens of 0 bytes");
+    refused(&file, 16, 8, SOME + 1, "142 bytes; its header says 8 tokens of 2 bytes, which makes 144");
+    refused(&file, 16, 8, 0, "offset 16: 0 tokens");
+    refused(&file, 16, 8, UINT64_MAX / 2, "offset 16: 9223372036854775807 tokens; expected 1 to ");
+    refused(&file, 16, 8, (UINT64_C(1) << 63) + SOME, "offset 16: ");
+    refused(&file, 24, 8, UINT64_MAX, "counts of documents and bytes cannot be");
+    refused(&file, 32, 8, UINT64_MAX, "counts of documents and bytes cannot be");
+    refused(&file, 40, 4, 0, "offset 40: a vocabulary of 0 tokens; expected 1 to 1048576");
+    refused(&file, 40, 4, UINT32_MAX, "offset 40: a vocabulary of 4294967295 tokens");
+    refused(&file, 44, 4, 500, "offset 44: the end of a document is token 500; the vocabulary is 0 to 499");
+    refused(&file, 120, 1, 1, "its last 16 bytes are not 0");
+    refused(&file, 130, 1, 7, "the file is damaged");
+    refused(&file, 80, 1, 0, "the file is damaged");
+    tr_bytes_free(&file);
+    struct tr_shard shard = {.tokens = SOME, .documents = 2, .text_bytes = 20, .vocab = 400, .end = 0};
+    struct tr_err err = {""};
+    memset(shard.tokenizer, 'a', TR_SHA256_HEX_BYTES - 1);
+    must(tr_shard_write(tr_scratch("beyond.tokens"), &shard, some_tokens, &err), &err);
+    uint16_t tokens[SOME];
+    assert_int_equal(tr_shard_read(tr_scratch("beyond.tokens"), &shard, tokens, &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, "beyond.tokens: offset 136: token 499; the vocabulary is 0 to 399");
+}
+
+static void a_shard_that_was_cut_off_anywhere_is_refused(void **state)
+{
+    (void)state;
+    write_some(tr_scratch("c.tokens"));
+    struct tr_bytes file = tr_scratch_read(tr_scratch("c.tokens"));
+    for (size_t length = 1; length < file.len; length++) {
+        struct tr_shard shard;
+        struct tr_err err = {""};
+        must(tr_file_write(tr_scratch("cut.tokens"), file.at, length, &err), &err);
+        assert_int_equal(tr_shard_read_header(tr_scratch("cut.tokens"), &shard, &err), TR_BAD_INPUT);
+        tr_assert_says(err.text, length < TR_SHARD_HEADER_BYTES ? "begins with a header of 128" : "was cut off");
+    }
+    tr_bytes_free(&file);
+}
+
+/* ---- data -------------------------------------------------------------------------------------------------------- */
+
+static void put_texts(void)
+{
+    tr_scratch_put_text("texts/a.txt", "the quick brown fox\nit's 12 lazy dogs\n\xFF\xFE bytes\n");
+    tr_scratch_put_text("texts/b.txt", "Gr\xC3\xB6\xC3\x9F" "e\n");
+    tr_scratch_put_text("texts/c.txt", "and the light over the sea, and the stone\nand a night\n");
+}
+
+static enum tr_status encode_texts(const struct tr_token *token, const char *out, int64_t most, struct tr_err *err)
+{
+    static const char *const names[] = {"texts/a.txt", "texts/b.txt", "texts/c.txt"};
+    struct tr_shards shards;
+    struct tr_encoder *encoder;
+    enum tr_status status = tr_shards_open(&shards, tr_scratch(out), token, tokenizer_path("gpt2"), most, err);
+    if (status != TR_OK)
+        return status;
+    must(tr_encoder_make(token, &encoder, err), err);
+    for (int i = 0; i < 3; i++) {
+        struct tr_bytes text = tr_scratch_read(tr_scratch(names[i]));
+        struct tr_ids ids = {0};
+        must(tr_encode(encoder, text.at, text.len, TR_ENCODE_BEFORE, &ids, err), err);
+        must(tr_ids_add(&ids, (int32_t)tr_token_end_id(token), err), err);
+        must(tr_shards_add(&shards, ids.at, ids.count, err), err);
+        tr_shards_end_document(&shards, (int64_t)text.len);
+        tr_ids_free(&ids);
+        tr_bytes_free(&text);
+    }
+    tr_encoder_free(encoder);
+    return tr_shards_commit(&shards, err);
+}
+
+static void text_and_shards_are_the_same_stream(void **state)
+{
+    (void)state;
+    struct tr_token *token = open_token("gpt2");
+    struct tr_err err = {""};
+    struct tr_data text, shards;
+    struct tr_data_config config = {.path = tr_scratch("texts"), .seq_len = 4, .batch = 2, .seed = 3,
+                                    .val_fraction = 0.4, .token = token};
+    put_texts();
+    must(encode_texts(token, "shards", 7, &err), &err); /* documents go over from one shard to the next */
+    must(tr_data_open(&text, &config, &err), &err);
+    config.path = tr_scratch("shards");
+    must(tr_data_open(&shards, &config, &err), &err);
+    assert_int_equal(text.token_count, shards.token_count);
+    assert_int_equal(text.byte_count, shards.byte_count);
+    assert_int_equal(text.document_count, 3);
+    assert_int_equal(shards.document_count, 3);
+    assert_int_equal(text.train_tokens, shards.train_tokens);
+    int32_t a[8], b[8], c[8], d[8];
+    for (int64_t step = 0; step < 20; step++) {
+        tr_data_batch(&text, step, 0, 2, a, b);
+        tr_data_batch(&shards, step, 0, 2, c, d);
+        assert_memory_equal(a, c, sizeof a);
+        assert_memory_equal(b, d, sizeof b);
+        assert_memory_equal(a + 1, b, 3 * sizeof *a);
+    }
+    tr_data_close(&text);
+    tr_data_close(&shards);
+    tr_token_free(token);
+}
+
+static void bits_per_byte_count_the_bytes_of_the_text(void **state)
+{
+    (void)state;
+    struct tr_token *token = open_token("gpt2");
+    struct tr_err err = {""};
+    struct tr_data data;
+    struct tr_data_config config = {.path = tr_scratch("texts"), .seq_len = 5, .batch = 1, .val_fraction = 0.7,
+                                    .token = token};
+    put_texts();
+    must(tr_data_open(&data, &config, &err), &err);
+    int32_t ids[256], tokens[5], targets[5];
+    int64_t bytes = 0, targets_seen = 0;
+    struct tr_text rest = {0};
+    tr_data_tokens(&data, data.train_tokens + 1, data.val_tokens - 1, ids);
+    must(tr_decode(token, ids, data.val_tokens - 1, TR_DECODE_NO_SPECIAL, &rest, &err), &err);
+    for (int64_t i = 0; i < data.val_windows; i++) {
+        struct tr_val_count count = tr_data_val_batch(&data, i, 1, tokens, targets);
+        bytes += count.bytes;
+        targets_seen += count.targets;
+    }
+    assert_int_equal(targets_seen, data.val_tokens - 1);
+    assert_int_equal(bytes, rest.len);
+    tr_text_clear(&rest);
+    tr_data_tokens(&data, 0, data.train_tokens, ids);
+    must(tr_decode(token, ids, data.train_tokens, 0, &rest, &err), &err);
+    assert_true(rest.at[rest.len - 1] == '\n' || ids[data.train_tokens - 1] == tr_token_end_id(token));
+    tr_text_free(&rest);
+    tr_data_close(&data);
+    tr_token_free(token);
+}
+
+static void data_refused(const struct tr_data_config *config, const char *sentence)
+{
+    struct tr_data data;
+    struct tr_err err = {""};
+    assert_int_equal(tr_data_open(&data, config, &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, sentence);
+}
+
+static void shards_of_another_tokenizer_or_among_other_files_are_refused(void **state)
+{
+    (void)state;
+    struct tr_token *token = open_token("gpt2"), *other = open_token("smollm"), *endless = open_token("prefix");
+    struct tr_err err = {""};
+    char path[TR_PATH_BYTES];
+    put_texts();
+    must(encode_texts(token, "sh", 100, &err), &err);
+    struct tr_data_config config = {.path = tr_scratch("sh"), .seq_len = 4, .batch = 1, .token = other};
+    data_refused(&config, "shard-00000.tokens: was made with another tokenizer: its vocabulary has 1340 tokens");
+    config.token = NULL;
+    data_refused(&config, "shards of tokens need the tokenizer that made them");
+    must(tr_data_find_tokenizer(config.path, "", path, &err), &err);
+    tr_assert_says(path, "sh/tokenizer.json");
+    must(tr_data_find_tokenizer(config.path, "given.json", path, &err), &err);
+    assert_string_equal(path, "given.json");
+    must(tr_data_find_tokenizer(tr_scratch("texts"), "", path, &err), &err);
+    assert_string_equal(path, "");
+    assert_int_equal(encode_texts(token, "sh", 100, &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, "sh: is there already");
+    config.token = token;
+    tr_scratch_put_text("sh/notes.txt", "hello");
+    data_refused(&config, "holds shards (*.tokens) and also other files, such as ");
+    tr_scratch_put_text("lone/x.tokens", "TRTOKENS, it says");
+    config.path = tr_scratch("lone");
+    data_refused(&config, "x.tokens: 17 bytes; a shard of tokens begins with a header of 128");
+    assert_int_equal(tr_data_find_tokenizer(config.path, "", path, &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, "there is no tokenizer.json beside the shards: name it with data.tokenizer");
+    tr_token_free(token);
+    tr_token_free(other);
+    tr_token_free(endless);
+}
+
+static void an_interrupted_set_of_shards_leaves_nothing(void **state)
+{
+    (void)state;
+    struct tr_token *token = open_token("gpt2");
+    struct tr_shards shards;
+    struct tr_err err = {""};
+    int32_t ids[] = {1, 2, 3};
+    must(tr_shards_open(&shards, tr_scratch("gone/"), token, tokenizer_path("gpt2"), 2, &err), &err);
+    must(tr_shards_add(&shards, ids, 3, &err), &err);
+    tr_shards_abort(&shards);
+    assert_false(tr_file_exists(tr_scratch("gone")));
+    assert_false(tr_file_exists(tr_scratch("gone.tmp")));
+    must(tr_shards_open(&shards, tr_scratch("empty"), token, tokenizer_path("gpt2"), 2, &err), &err);
+    assert_int_equal(tr_shards_commit(&shards, &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, "the text gives no token");
+    assert_false(tr_file_exists(tr_scratch("empty.tmp")));
+    tr_token_free(token);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_shard_reads_back_as_it_was_written),
+        cmocka_unit_test(what_a_shard_cannot_hold_is_refused),
+        cmocka_unit_test(a_shard_that_was_cut_off_anywhere_is_refused),
+        cmocka_unit_test(text_and_shards_are_the_same_stream),
+        cmocka_unit_test(bits_per_byte_count_the_bytes_of_the_text),
+        cmocka_unit_test(shards_of_another_tokenizer_or_among_other_files_are_refused),
+        cmocka_unit_test(an_interrupted_set_of_shards_leaves_nothing),
+    };
+    return cmocka_run_group_tests_name("lab/data shards", tests, tr_scratch_setup, tr_scratch_teardown);
+}
