@@ -5,7 +5,7 @@
 #include "base/os.h"
 #include "lab/data/data.h"
 #include "lab/serve/serve.h"
-#include "lab/train/checkpoint.h"
+#include "lab/train/origin.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +44,7 @@ static const struct tr_option options[] = {
 };
 
 static const struct tr_positional positionals[] = {
-    {.name = "PATH", .help = "a checkpoint, or a run folder: its newest checkpoint", AT(path)},
+    {.name = "PATH", .help = "a checkpoint, a run folder (its newest one), a Hugging Face folder or a .gguf file", AT(path)},
 };
 
 static const struct tr_command command = {
@@ -63,7 +63,7 @@ static const struct tr_command command = {
 
 /* ---- the model --------------------------------------------------------------------------------------------------- */
 
-static enum tr_status load_weights(struct tr_generator *g, const char *checkpoint, struct tr_err *err)
+static enum tr_status load_weights(struct tr_generator *g, const struct tr_origin *origin, struct tr_err *err)
 {
     int32_t count = g->program.weights.count;
     float **w = calloc((size_t)count, sizeof *w);
@@ -71,46 +71,26 @@ static enum tr_status load_weights(struct tr_generator *g, const char *checkpoin
         return tr_fail(err, TR_FAILED, "out of memory for %d tensors", count);
     for (int32_t i = 0; i < count; i++)
         w[i] = tr_exec_weight(&g->exec, i);
-    struct tr_tensors tensors = {.weights = &g->program.weights, .w = w};
-    enum tr_status status = tr_checkpoint_read(checkpoint, &tensors, err);
+    enum tr_status status = tr_origin_weights(origin, &g->program.weights, w, err);
     free(w);
     return status;
 }
 
-/* FOLDER/tokenizer.json, or ""; a run keeps one for all of its checkpoints. */
-static enum tr_status look_for_tokenizer(const char *checkpoint, char out[TR_PATH_BYTES], struct tr_err *err)
-{
-    char run[TR_PATH_BYTES];
-    enum tr_status status = tr_path_join(out, checkpoint, "tokenizer.json", err);
-    if (status == TR_OK && !tr_file_exists(out) && (status = tr_path_join(run, checkpoint, "..", err)) == TR_OK)
-        status = tr_path_join(out, run, "tokenizer.json", err);
-    if (status == TR_OK && !tr_file_exists(out))
-        out[0] = 0;
-    return status;
-}
-
 /* NULL when the model reads bytes. */
-static enum tr_status open_tokenizer(const struct generate_args *args, const char *checkpoint,
-                                     const struct tr_model_config *model, struct tr_token **out, struct tr_err *err)
+static enum tr_status open_tokenizer(const struct generate_args *args, const struct tr_origin *origin,
+                                     struct tr_token **out, struct tr_err *err)
 {
-    char path[TR_PATH_BYTES];
-    enum tr_status status = TR_OK;
-    if (args->tokenizer)
-        snprintf(path, sizeof path, "%s", args->tokenizer);
-    else
-        status = look_for_tokenizer(checkpoint, path, err);
-    if (status != TR_OK)
-        return status;
-    if (path[0] == 0 && model->vocab == TR_BYTE_VOCAB)
+    const char *path = args->tokenizer ? args->tokenizer : origin->tokenizer;
+    if (path[0] == 0 && origin->model.vocab == TR_BYTE_VOCAB)
         return TR_OK;
     if (path[0] == 0)
         return tr_fail(err, TR_BAD_INPUT, "%s: has a vocabulary of %lld tokens, and there is no tokenizer.json beside it: "
-                       "name it with --tokenizer", checkpoint, (long long)model->vocab);
-    status = tr_token_read(path, out, err);
-    if (status == TR_OK && tr_token_vocab(*out) > model->vocab) {
+                       "name it with --tokenizer", origin->path, (long long)origin->model.vocab);
+    enum tr_status status = tr_token_read(path, out, err);
+    if (status == TR_OK && tr_token_vocab(*out) > origin->model.vocab) {
         status = tr_fail(err, TR_BAD_INPUT, "%s: has %lld tokens, and the vocabulary of the model in %s is %lld: it is "
-                         "the tokenizer of another model", path, (long long)tr_token_vocab(*out), checkpoint,
-                         (long long)model->vocab);
+                         "the tokenizer of another model", path, (long long)tr_token_vocab(*out), origin->path,
+                         (long long)origin->model.vocab);
         tr_token_free(*out);
         *out = NULL;
     }
@@ -120,30 +100,23 @@ static enum tr_status open_tokenizer(const struct generate_args *args, const cha
 static enum tr_status open_model(struct tr_generator *g, const struct generate_args *args, int64_t prompt_count,
                                  struct tr_token **token, struct tr_err *err)
 {
-    char checkpoint[TR_PATH_BYTES];
-    struct tr_model_config model;
+    struct tr_origin origin;
     struct tr_machine machine = {.threads = args->threads > 0 ? (int)args->threads : tr_cores_usable()};
     enum tr_isa isa;
-    struct tr_train_state state;
     enum tr_status status = tr_isa_choose(&isa, err);
     if (status == TR_OK)
-        status = tr_checkpoint_resolve(args->path, checkpoint, err);
+        status = tr_origin_find(&origin, args->path, err);
     if (status == TR_OK)
-        status = tr_checkpoint_read_model(checkpoint, &model, err);
-    if (status == TR_OK)
-        status = tr_checkpoint_read_state(checkpoint, &state, err);
-    if (status == TR_OK)
-        status = open_tokenizer(args, checkpoint, &model, token, err);
+        status = open_tokenizer(args, &origin, token, err);
     if (status != TR_OK)
         return status;
     machine.kernels = tr_kernel_set(isa);
-    int64_t capacity = tr_min_i64(model.positions, prompt_count + args->tokens);
-    struct tr_widths widths = tr_run_step_config(&state.config).widths;
-    status = tr_generator_open(g, &model, &widths, capacity, machine, NULL, err);
+    int64_t capacity = tr_min_i64(origin.model.positions, prompt_count + args->tokens);
+    status = tr_generator_open(g, &origin.model, &origin.widths, capacity, machine, NULL, err);
     if (status != TR_OK)
         return status;
     g->token = *token;
-    status = load_weights(g, checkpoint, err);
+    status = load_weights(g, &origin, err);
     if (status != TR_OK)
         tr_generator_close(g);
     return status;

@@ -13,7 +13,7 @@
 
 struct train_args {
     const char *data_first; /* TRAIN DATA, the same as --data */
-    const char *config, *data, *tokenizer, *model, *depth, *steps, *seed, *out, *threads;
+    const char *config, *data, *tokenizer, *model, *init, *depth, *steps, *seed, *out, *threads;
     const char *resume;
     int64_t memory_bytes;
     bool quiet, json, dry_run;
@@ -28,6 +28,7 @@ static const struct {
 } shortcuts[] = {
     {"data.path", offsetof(struct train_args, data_first)}, {"data.path", offsetof(struct train_args, data)},
     {"data.tokenizer", offsetof(struct train_args, tokenizer)},
+    {"model.init", offsetof(struct train_args, init)},
     {"model.name", offsetof(struct train_args, model)},     {"model.depth", offsetof(struct train_args, depth)},
     {"train.steps", offsetof(struct train_args, steps)},    {"train.seed", offsetof(struct train_args, seed)},
     {"run.out", offsetof(struct train_args, out)},          {"run.threads", offsetof(struct train_args, threads)},
@@ -45,6 +46,8 @@ static const struct tr_option options[] = {
      .help = "the one dial: layers; everything else follows (model.depth)"},
     {.name = "model", .letter = 'm', .kind = TR_OPTION_STRING, AT(model), .value = "NAME",
      .help = "preset, or a Hugging Face config.json (model.name)"},
+    {.name = "init", .letter = 'i', .kind = TR_OPTION_PATH, AT(init), .value = "PATH",
+     .help = "start from this model: a Hugging Face folder, a .gguf file, a checkpoint or a run (model.init)"},
     {.name = "steps", .letter = 's', .kind = TR_OPTION_STRING, AT(steps), .value = "N",
      .help = "optimiser steps (train.steps)"},
     {.name = "seed", .kind = TR_OPTION_STRING, AT(seed), .value = "N",

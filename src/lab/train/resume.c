@@ -1,4 +1,5 @@
 /* Where a run begins: at step 0, or at a checkpoint that belongs to it. */
+#include "lab/train/origin.h"
 #include "lab/train/run.h"
 
 #include <math.h>
@@ -165,11 +166,20 @@ enum tr_status tr_run_choose_start(struct tr_run *run, char checkpoint[TR_PATH_B
     return status;
 }
 
+static enum tr_status load_init(struct tr_run *run, struct tr_err *err)
+{
+    struct tr_origin origin;
+    enum tr_status status = tr_origin_find(&origin, run->config.init, err);
+    if (status == TR_OK)
+        status = tr_origin_weights(&origin, &run->program.weights, run->tensors.w, err);
+    return status;
+}
+
 enum tr_status tr_run_load(struct tr_run *run, const char *checkpoint, struct tr_err *err)
 {
     if (checkpoint[0] == 0) {
         tr_exec_init(&run->exec, (uint64_t)run->config.seed);
-        return TR_OK;
+        return run->config.init[0] ? load_init(run, err) : TR_OK;
     }
     return tr_checkpoint_read(checkpoint, &run->tensors, err);
 }

@@ -41,6 +41,7 @@ enum tr_keep_best { TR_BEST_DROP, TR_BEST_KEEP };
 
 struct tr_run_config {
     char model[TR_PATH_BYTES];      /* preset, config.json or folder; "" : from depth */
+    char init[TR_PATH_BYTES];       /* weights to start from (origin.h); "": random */
     int64_t depth;
 
     char data[TR_PATH_BYTES];

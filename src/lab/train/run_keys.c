@@ -18,6 +18,8 @@ static const char *const keep_best_names[] = {"drop", "keep", NULL};
 static const struct tr_run_key keys[] = {
     {"model.name", TR_KEY_STRING, TEXT(model), .fallback = "", .effect = TR_KEY_FIXED,
      .help = "preset, config.json or folder that holds one; empty: made from model.depth"},
+    {"model.init", TR_KEY_STRING, TEXT(init), .fallback = "", .effect = TR_KEY_FREE,
+     .help = "start from these weights, and be this model: a Hugging Face folder, a .gguf file, a checkpoint or a run"},
     {"model.depth", TR_KEY_INT, AT(depth), .fallback = "4", .min = 1, .max = 128, .effect = TR_KEY_FIXED,
      .help = "the one dial: layers; width, heads and feed-forward follow; used when model.name is empty"},
 

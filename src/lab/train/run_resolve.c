@@ -1,6 +1,7 @@
 /* From what the user wrote to what the run does: "auto" becomes a number, keys are checked against each other. */
 #include "base/num.h"
 #include "lab/data/data.h"
+#include "lab/train/origin.h"
 #include "lab/train/run_config.h"
 
 #include <stdio.h>
@@ -9,21 +10,43 @@
 enum { AUTO_BATCH_TOKENS = 8192, AUTO_MICRO_TOKENS = 4096, AUTO_WARMUP_MAX = 2000, AUTO_LOG_MAX = 100,
        TOKENS_PER_PARAMETER = 20 };
 
+/* The model whose weights the run starts from. */
+static enum tr_status init_model(const struct tr_run_config *config, int64_t vocab, struct tr_model_config *model,
+                                 struct tr_err *err)
+{
+    struct tr_origin origin;
+    if (config->model[0])
+        return tr_fail(err, TR_BAD_INPUT, "model.name and model.init are both given: the model is that of model.init");
+    enum tr_status status = tr_origin_find(&origin, config->init, err);
+    if (status != TR_OK)
+        return status;
+    if (origin.model.lora.rank > 0)
+        return tr_fail(err, TR_BAD_INPUT, "model.init %s: has adapters already: merge them first (trine export)",
+                       config->init);
+    if (vocab == TR_BYTE_VOCAB && origin.model.vocab != TR_BYTE_VOCAB)
+        return tr_fail(err, TR_BAD_INPUT, "model.init %s: has a vocabulary of %lld tokens, and there is no tokenizer.json "
+                       "beside it: name it with data.tokenizer", config->init, (long long)origin.model.vocab);
+    *model = origin.model;
+    return TR_OK;
+}
+
 static enum tr_status find_model(const struct tr_run_config *config, int64_t vocab, struct tr_model_config *model,
                                  struct tr_err *err)
 {
-    if (config->model[0] == 0)
+    const char *name = config->init[0] ? config->init : config->model;
+    if (name[0] == 0)
         return tr_model_from_depth(model, (int)config->depth, vocab, config->seq_len, err);
-    enum tr_status status = tr_model_config_find(model, config->model, err);
+    enum tr_status status =
+        config->init[0] ? init_model(config, vocab, model, err) : tr_model_config_find(model, name, err);
     if (status != TR_OK)
         return status;
     if (model->vocab < vocab)
         return tr_fail(err, TR_BAD_INPUT, "model %s has a vocabulary of %lld, training on %s needs at least %lld",
-                       config->model, (long long)model->vocab,
+                       name, (long long)model->vocab,
                        vocab == TR_BYTE_VOCAB ? "bytes" : "the tokens of this tokenizer", (long long)vocab);
     if (config->seq_len > model->positions)
         return tr_fail(err, TR_BAD_INPUT, "data.seq_len %lld is more than the %lld positions of model %s",
-                       (long long)config->seq_len, (long long)model->positions, config->model);
+                       (long long)config->seq_len, (long long)model->positions, name);
     return TR_OK;
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/num.h"
 #include "base/quantity.h"
+#include "lab/train/origin.h"
 #include "lab/train/run.h"
 #include "silicon/chip/peak.h"
 
@@ -21,12 +22,23 @@ static enum tr_status choose_machine(struct tr_run *run, struct tr_err *err)
     return TR_OK;
 }
 
+static enum tr_status take_tokenizer_of_init(struct tr_run *run, struct tr_err *err)
+{
+    struct tr_origin origin;
+    enum tr_status status = tr_origin_find(&origin, run->config.init, err);
+    if (status == TR_OK)
+        strcpy(run->path_tokenizer, origin.tokenizer);
+    return status;
+}
+
 static enum tr_status find_tokenizer(struct tr_run *run, struct tr_err *err)
 {
     const struct tr_run_config *c = &run->config;
     if (c->data[0] == 0) /* said later, by the name of the key */
         return TR_OK;
     enum tr_status status = tr_data_find_tokenizer(c->data, c->tokenizer, run->path_tokenizer, err);
+    if (status == TR_OK && run->path_tokenizer[0] == 0 && c->init[0])
+        status = take_tokenizer_of_init(run, err);
     if (status == TR_OK && run->path_tokenizer[0])
         status = tr_token_read(run->path_tokenizer, &run->token, err);
     return status;

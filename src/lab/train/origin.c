@@ -1,0 +1,116 @@
+#include "lab/train/origin.h"
+
+#include "lab/exchange/exchange.h"
+#include "lab/train/checkpoint.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum tr_status from_checkpoint(struct tr_origin *origin, struct tr_err *err)
+{
+    struct tr_train_state *state = malloc(sizeof *state);
+    if (!state)
+        return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *state);
+    enum tr_status status = tr_checkpoint_read_model(origin->path, &origin->model, err);
+    if (status == TR_OK)
+        status = tr_checkpoint_read_state(origin->path, state, err);
+    if (status == TR_OK) {
+        origin->is_checkpoint = true;
+        origin->step = state->step;
+        origin->widths = tr_run_step_config(&state->config).widths;
+    }
+    free(state);
+    return status;
+}
+
+static enum tr_status from_files(struct tr_origin *origin, struct tr_err *err)
+{
+    struct tr_import import;
+    enum tr_status status = tr_import_open(&import, origin->path, err);
+    if (status != TR_OK)
+        return status;
+    origin->model = import.model;
+    origin->widths = (struct tr_widths){1, 1, 1, 1};
+    tr_import_close(&import);
+    return TR_OK;
+}
+
+static enum tr_status look_for_tokenizer(struct tr_origin *origin, struct tr_err *err)
+{
+    char run[TR_PATH_BYTES];
+    enum tr_status status = tr_path_join(origin->tokenizer, origin->path, "tokenizer.json", err);
+    if (status == TR_OK && origin->is_checkpoint && !tr_file_exists(origin->tokenizer)) {
+        status = tr_path_join(run, origin->path, "..", err); /* a run keeps one for all of its checkpoints */
+        if (status == TR_OK)
+            status = tr_path_join(origin->tokenizer, run, "tokenizer.json", err);
+    }
+    if (status == TR_OK && !tr_file_exists(origin->tokenizer))
+        origin->tokenizer[0] = 0;
+    return status;
+}
+
+/* A folder with a manifest is a checkpoint, one with checkpoints a run; what is left may be from elsewhere. */
+static enum tr_status resolve(struct tr_origin *origin, const char *path, bool *is_checkpoint, struct tr_err *err)
+{
+    char manifest[TR_PATH_BYTES];
+    struct tr_err ignored;
+    if (!tr_file_exists(path))
+        return tr_fail(err, TR_BAD_INPUT, "%s: there is no such folder or file", path);
+    enum tr_status status = tr_path_join(manifest, path, "manifest.json", err);
+    if (status != TR_OK)
+        return status;
+    *is_checkpoint = tr_file_exists(manifest) || !tr_import_is(path);
+    if (!*is_checkpoint) {
+        strcpy(origin->path, path);
+        return TR_OK;
+    }
+    if (tr_checkpoint_resolve(path, origin->path, &ignored) == TR_OK)
+        return TR_OK;
+    return tr_fail(err, TR_BAD_INPUT, "%s: is none of a checkpoint, a run folder that holds one, a Hugging Face folder "
+                   "(config.json and model.safetensors) and a .gguf file", path);
+}
+
+enum tr_status tr_origin_find(struct tr_origin *origin, const char *path, struct tr_err *err)
+{
+    struct tr_origin found = {0};
+    bool is_checkpoint = false;
+    if (strlen(path) >= sizeof found.path)
+        return tr_fail(err, TR_BAD_INPUT, "%.200s...: a path of more than %d bytes", path, TR_PATH_BYTES - 1);
+    enum tr_status status = resolve(&found, path, &is_checkpoint, err);
+    if (status == TR_OK)
+        status = is_checkpoint ? from_checkpoint(&found, err) : from_files(&found, err);
+    if (status == TR_OK)
+        status = look_for_tokenizer(&found, err);
+    if (status == TR_OK)
+        *origin = found;
+    return status;
+}
+
+/* A checkpoint without the adapters that `weights` may have been given since. */
+static enum tr_status checkpoint_weights(const struct tr_origin *origin, const struct tr_weights *weights,
+                                         float *const *w, struct tr_err *err)
+{
+    struct tr_weights own;
+    enum tr_status status = tr_weights_make(&own, &origin->model, err);
+    if (status != TR_OK)
+        return status;
+    TR_ASSERT(own.count <= weights->count); /* adapters stand behind all others */
+    struct tr_tensors tensors = {.weights = &own, .w = w};
+    status = tr_checkpoint_read(origin->path, &tensors, err);
+    tr_weights_free(&own);
+    return status;
+}
+
+enum tr_status tr_origin_weights(const struct tr_origin *origin, const struct tr_weights *weights, float *const *w,
+                                 struct tr_err *err)
+{
+    struct tr_import import;
+    if (origin->is_checkpoint)
+        return checkpoint_weights(origin, weights, w, err);
+    enum tr_status status = tr_import_open(&import, origin->path, err);
+    if (status != TR_OK)
+        return status;
+    status = tr_import_weights(&import, weights, w, err);
+    tr_import_close(&import);
+    return status;
+}

@@ -1,0 +1,32 @@
+/* A model that is there already, wherever it comes from: a checkpoint, a run folder (its newest checkpoint), a Hugging
+ * Face folder or a GGUF file. What generate, eval, export and model.init take as PATH.
+ *
+ *     struct tr_origin origin;
+ *     tr_origin_find(&origin, "runs/depth-4", err)
+ *     ... origin.model, origin.widths, origin.tokenizer ...
+ *     tr_origin_weights(&origin, &weights, w, err)            every byte of a checkpoint is verified on the way
+ */
+#ifndef TR_LAB_TRAIN_ORIGIN_H
+#define TR_LAB_TRAIN_ORIGIN_H
+
+#include "base/os.h"
+#include "lab/model/program.h"
+
+struct tr_origin {
+    char path[TR_PATH_BYTES];      /* of the folder or file that holds the weights */
+    bool is_checkpoint;
+    int64_t step;                  /* of a checkpoint; else 0 */
+    struct tr_model_config model;
+    struct tr_widths widths;       /* those of the run; 1 for what is no checkpoint */
+    char tokenizer[TR_PATH_BYTES]; /* tokenizer.json beside the model, or of its run; "": there is none */
+};
+
+/* TR_BAD_INPUT: none of these, or damaged. */
+TR_MUST_CHECK enum tr_status tr_origin_find(struct tr_origin *origin, const char *path, struct tr_err *err);
+
+/* Fills w[i] for every tensor of `weights`, made from origin->model; where adapters have been added to it since, theirs
+ * are left as they are. On failure the contents are undefined. */
+TR_MUST_CHECK enum tr_status tr_origin_weights(const struct tr_origin *origin, const struct tr_weights *weights,
+                                               float *const *w, struct tr_err *err);
+
+#endif
