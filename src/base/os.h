@@ -105,6 +105,7 @@ void tr_lock_drop(struct tr_lock *lock); /* the file stays; right on a zeroed st
 
 double tr_clock_s(void);                             /* monotonic, seconds since some start, for differences */
 double tr_wall_s(void);                              /* seconds since 1970 UTC */
+double tr_thread_cpu_s(void);                        /* that this thread has had a processor for */
 const char *tr_date(double wall_s, char buf[TR_DATE_BYTES]); /* "2026-11-22T22:43:02Z" */
 
 /* --- terminal --- */

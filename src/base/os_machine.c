@@ -32,6 +32,11 @@ double tr_wall_s(void)
     return seconds(CLOCK_REALTIME);
 }
 
+double tr_thread_cpu_s(void)
+{
+    return seconds(CLOCK_THREAD_CPUTIME_ID);
+}
+
 const char *tr_date(double wall_s, char buf[TR_DATE_BYTES])
 {
     /* Years 1 to 9999: what fits the form, and what gmtime can do. */

@@ -10,7 +10,7 @@
 #include "lab/train/saver.h"
 #include "lab/train/train.h"
 
-enum { TR_MICRO_TRIES_MAX = 64, TR_PEAK_TRIES_MAX = 5 };
+enum { TR_MICRO_TRIES_MAX = 64 };
 
 struct tr_run {
     const struct tr_train_options *options;
@@ -41,7 +41,6 @@ struct tr_run {
     int64_t saved_at;            /* step of the newest checkpoint; -1: none */
     int64_t flop_per_token;
     double peak_flop_s;          /* 0: unknown */
-    int peak_tries;              /* how often it was measured again */
     int64_t attempt_steps;       /* without the first one of this attempt */
     double attempt_s;
     double last_step_s;

@@ -170,17 +170,6 @@ static void note_time(struct tr_run *run, double step_s)
     }
 }
 
-/* A step that beats the peak says that the peak was measured while others had the processor: measure again. */
-static void check_peak(struct tr_run *run)
-{
-    double rate = (double)tr_run_step_tokens(run) * (double)run->flop_per_token / run->last_step_s;
-    if (run->options->peak_flop_s > 0 || rate <= run->peak_flop_s || run->peak_tries == TR_PEAK_TRIES_MAX)
-        return;
-    run->peak_tries++;
-    double again = tr_chip_measure_peak_flop_s(run->isa, run->machine.threads);
-    run->peak_flop_s = again > run->peak_flop_s ? again : run->peak_flop_s;
-}
-
 static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
 {
     struct tr_train_state *s = &run->state;
@@ -204,7 +193,6 @@ static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
     s->skipped += !result.finite;
     s->skipped_in_row = result.finite ? 0 : s->skipped_in_row + 1;
     note_time(run, tr_clock_s() - begin_s);
-    check_peak(run);
     enum tr_status status = tr_run_note_step(run, &result, hyper.lr, !result.finite, err);
     if (status == TR_OK && !result.finite)
         status = note_skip(run, &result, err);

@@ -31,32 +31,41 @@ static burn_fn *burn_of(enum tr_isa isa)
     return burn_scalar;
 }
 
-/* All threads at once; the clock runs from the first start to the last end. */
+/* All threads at once, each by the time that it had a processor: what others took away says nothing about the chip. */
 static double burst_flop_s(burn_fn *burn, long count, int threads)
 {
-    double flop = 0.0;
-    const double begin_s = tr_clock_s();
+    double flop_s = 0.0;
 #pragma omp parallel num_threads(threads)
     {
         float sink;
-        double mine = burn(count, 0.999f, &sink);
+        const double begin_s = tr_thread_cpu_s();
+        const double flop = burn(count, 0.999f, &sink);
+        const double taken_s = tr_thread_cpu_s() - begin_s;
 #pragma omp critical(tr_chip_peak)
-        flop += sink == sink ? mine : 0.0; /* always so, but the compiler does not know */
+        flop_s += sink == sink ? flop / taken_s : 0.0; /* always so, but the compiler does not know */
     }
-    return flop / (tr_clock_s() - begin_s);
+    const int cores = tr_cores_usable(); /* more threads than that take turns */
+    return threads > cores ? flop_s * cores / threads : flop_s;
+}
+
+/* Rounds that make a burst of burst_s; finding out warms up the processor too. */
+static long burst_count(burn_fn *burn)
+{
+    float sink;
+    long count = 1000;
+    double begin_s;
+    do {
+        count *= 2;
+        begin_s = tr_thread_cpu_s();
+        (void)burn(count, 0.999f, &sink);
+    } while (tr_thread_cpu_s() - begin_s < burst_s);
+    return count;
 }
 
 double tr_chip_measure_peak_flop_s(enum tr_isa isa, int threads)
 {
     burn_fn *burn = burn_of(isa);
-    long count = 1000;
-    double begin_s, taken_s;
-    do { /* how many rounds make a burst; this warms up the processor too */
-        count *= 2;
-        begin_s = tr_clock_s();
-        (void)burst_flop_s(burn, count, threads);
-        taken_s = tr_clock_s() - begin_s;
-    } while (taken_s < burst_s);
+    const long count = burst_count(burn);
     double best_flop_s = 0.0;
     for (int i = 0; i < BURSTS; i++) {
         double flop_s = burst_flop_s(burn, count, threads);

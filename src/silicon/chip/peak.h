@@ -2,7 +2,7 @@
  *
  * tr_chip_measure_peak_flop_s keeps `threads` threads busy with nothing but fused multiply-adds in registers, in bursts
  * of about 20 ms, and returns the rate of the best burst, in flop/s (2 per multiply-add, over all threads and lanes).
- * It takes about 0.2 s. The vectors are those of `isa`; for TR_ISA_REF, which has none, those of the best instruction set
+ * Time is that which a thread had a processor for, so that other programs do not count. It takes about 0.2 s. The vectors are those of `isa`; for TR_ISA_REF, which has none, those of the best instruction set
  * that runs here. The best of a few bursts is what the processor can do: neighbours and a low clock only ever make a
  * burst slower. It is no promise for hours: a hot processor may clock lower later on.
  */
