@@ -62,7 +62,7 @@ static const struct tr_option options[] = {
     {.name = "memory", .kind = TR_OPTION_BYTES, AT(memory_bytes), .fallback = "0", .value = "BYTES",
      .help = "refuse what needs more than this; 0: what this machine has"},
     {.name = "dry-run", .letter = 'n', .kind = TR_OPTION_FLAG, AT(dry_run),
-     .help = "check everything, print the plan and the effective config, write nothing"},
+     .help = "check everything, print the plan and the effective config (--json: the plan as JSON), write nothing"},
     {.name = "json", .kind = TR_OPTION_FLAG, AT(json), .help = "print the result as one JSON object"},
     {.name = "quiet", .letter = 'q', .kind = TR_OPTION_FLAG, AT(quiet), .help = "no progress on standard error"},
 };
@@ -141,29 +141,33 @@ static void set_resume(const struct train_args *args, struct tr_train_options *o
 
 /* ---- the answer -------------------------------------------------------------------------------------------------- */
 
-static void write_json(const struct tr_train_result *result, struct tr_text *out)
+/* Without `ran` only what is known before the first step. */
+static void write_json(const struct tr_train_result *result, bool ran, struct tr_text *out)
 {
+    const struct tr_train_state *s = &result->state;
     struct tr_json json = tr_json_start(out, TR_JSON_LINE);
     tr_json_object(&json, NULL);
-    tr_json_int(&json, "step", result->state.step);
-    tr_json_int(&json, "tokens", result->state.tokens);
+    tr_json_string(&json, "run", result->run_folder);
     tr_json_int(&json, "parameters", result->parameters);
-    tr_json_double(&json, "loss", result->state.loss);
-    tr_json_double(&json, "first_val_loss", result->state.first_val_loss);
-    tr_json_double(&json, "first_val_bpb", result->state.first_val_bpb);
-    tr_json_double(&json, "val_loss", result->state.val_loss);
-    tr_json_double(&json, "val_bpb", result->state.val_bpb);
-    tr_json_int(&json, "skipped", result->state.skipped);
-    tr_json_double(&json, "train_s", result->state.train_s);
-    tr_json_double(&json, "tok_s", result->tok_s);
-    tr_json_double(&json, "mfu", result->mfu);
     tr_json_double(&json, "peak_flop_s", result->peak_flop_s);
     tr_json_int(&json, "memory_planned_bytes", result->memory_planned_bytes);
-    tr_json_int(&json, "memory_peak_bytes", result->memory_peak_bytes);
-    tr_json_string(&json, "arithmetic", result->state.arithmetic);
-    tr_json_string(&json, "sha256", result->hash);
-    tr_json_string(&json, "run", result->run_folder);
-    tr_json_string(&json, "checkpoint", result->checkpoint);
+    if (ran) {
+        tr_json_int(&json, "memory_peak_bytes", result->memory_peak_bytes);
+        tr_json_int(&json, "step", s->step);
+        tr_json_int(&json, "tokens", s->tokens);
+        tr_json_double(&json, "loss", s->loss);
+        tr_json_double(&json, "first_val_loss", s->first_val_loss);
+        tr_json_double(&json, "first_val_bpb", s->first_val_bpb);
+        tr_json_double(&json, "val_loss", s->val_loss);
+        tr_json_double(&json, "val_bpb", s->val_bpb);
+        tr_json_int(&json, "skipped", s->skipped);
+        tr_json_double(&json, "train_s", s->train_s);
+        tr_json_double(&json, "tok_s", result->tok_s);
+        tr_json_double(&json, "mfu", result->mfu);
+        tr_json_string(&json, "arithmetic", s->arithmetic);
+        tr_json_string(&json, "sha256", result->hash);
+        tr_json_string(&json, "checkpoint", result->checkpoint);
+    }
     tr_json_end(&json);
     tr_text_char(out, '\n');
 }
@@ -195,10 +199,10 @@ static void write_text(const struct tr_train_result *result, struct tr_text *out
 static enum tr_status answer(const struct train_args *args, const struct tr_train_result *result, struct tr_err *err)
 {
     struct tr_text text = {0};
-    if (args->dry_run)
+    if (args->json)
+        write_json(result, !args->dry_run, &text);
+    else if (args->dry_run)
         tr_run_config_yaml(&result->state.config, &text);
-    else if (args->json)
-        write_json(result, &text);
     else
         write_text(result, &text);
     return tr_app_print(&text, err);
