@@ -59,7 +59,10 @@ static const struct unit UNITS[TR_UNIT_COUNT_OF] = {
     [TR_UNIT_FLOP_S] = {"a rate such as 989TFLOP/s",
                         false,
                         false,
-                        {{"FLOP/s", DECIMAL, 1, 1}, {"FLOPS", DECIMAL, 1, 1}, {"flop/s", DECIMAL, 1, 1}}},
+                        {{"FLOP/s", DECIMAL, 1, 1},
+                         {"FLOPS", DECIMAL, 1, 1},
+                         {"flop/s", DECIMAL, 1, 1},
+                         {"OP/s", DECIMAL, 1, 1}}},
     [TR_UNIT_USD] = {"an amount such as $2.50 or 1.2M$", true, true, {{"$", NUMBER, 1, 1}, {"USD", NUMBER, 1, 1}}},
     [TR_UNIT_USD_H] = {"a price such as $2.50/h", false, true, {{"$/h", NUMBER, 1, 1}, {"USD/h", NUMBER, 1, 1}}},
     [TR_UNIT_POWER] = {"a power such as 700W or 30MW", false, false, {{"W", DECIMAL, 1, 1}, {"mW", NO_PREFIX, 1, 1e3}}},
@@ -69,6 +72,8 @@ static const struct unit UNITS[TR_UNIT_COUNT_OF] = {
                         {{"J", DECIMAL, 1, 1}, {"mJ", NO_PREFIX, 1, 1e3}, {"Wh", DECIMAL, 3600, 1}}},
     [TR_UNIT_HZ] = {"a frequency such as 1.98GHz", false, false, {{"Hz", DECIMAL, 1, 1}}},
     [TR_UNIT_RATIO] = {"a share such as 45% or 0.45", true, false, {{"%", NO_PREFIX, 1, 100}}},
+    [TR_UNIT_AREA] = {"an area such as 814mm2", false, false, {{"mm2", NO_PREFIX, 1, 1}}},
+    [TR_UNIT_CARBON] = {"a carbon intensity such as 369g/kWh", false, false, {{"g/kWh", NO_PREFIX, 1, 1}}},
 };
 
 const char *tr_unit_hint(enum tr_unit unit)
@@ -351,12 +356,15 @@ static const struct step POWER_STEPS[] = DECIMAL_STEPS("W");
 static const struct step ENERGY_STEPS[] = DECIMAL_STEPS("J");
 static const struct step HZ_STEPS[] = DECIMAL_STEPS("Hz");
 static const struct step RATIO_STEPS[] = {{0.01, "%"}, {0, NULL}};
+static const struct step AREA_STEPS[] = {{1, "mm2"}, {0, NULL}};
+static const struct step CARBON_STEPS[] = {{1, "g/kWh"}, {0, NULL}};
 
 static const struct step *const STEPS[TR_UNIT_COUNT_OF] = {
     [TR_UNIT_BYTES] = BYTES_STEPS,   [TR_UNIT_BYTES_S] = BYTES_S_STEPS, [TR_UNIT_TIME] = TIME_STEPS,
     [TR_UNIT_COUNT] = COUNT_STEPS,   [TR_UNIT_FLOP] = FLOP_STEPS,       [TR_UNIT_FLOP_S] = FLOP_S_STEPS,
     [TR_UNIT_USD] = USD_STEPS,       [TR_UNIT_USD_H] = USD_H_STEPS,     [TR_UNIT_POWER] = POWER_STEPS,
     [TR_UNIT_ENERGY] = ENERGY_STEPS, [TR_UNIT_HZ] = HZ_STEPS,           [TR_UNIT_RATIO] = RATIO_STEPS,
+    [TR_UNIT_AREA] = AREA_STEPS,     [TR_UNIT_CARBON] = CARBON_STEPS,
 };
 
 const char *tr_print_quantity(char buf[TR_QUANTITY_BYTES], enum tr_unit unit, double value)

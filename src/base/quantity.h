@@ -6,13 +6,15 @@
  *     TR_UNIT_TIME       s          30d 2h 15m 90s 250ms 3us 40ns                no
  *     TR_UNIT_COUNT      1          124M 1.5B 300B 10k 2T                        yes
  *     TR_UNIT_FLOP       flop       3.1e23FLOP 5PFLOP                            no
- *     TR_UNIT_FLOP_S     flop/s     989TFLOP/s 312TFLOPS 1.2EFLOP/s              no
+ *     TR_UNIT_FLOP_S     flop/s     989TFLOP/s 312TFLOPS 1.2EFLOP/s 624TOP/s     no
  *     TR_UNIT_USD        $          $2.50 1.2M$ 300kUSD                          yes
  *     TR_UNIT_USD_H      $/h        $2.50/h 2.5USD/h                             no
  *     TR_UNIT_POWER      W          700W 1.2kW 30MW                              no
  *     TR_UNIT_ENERGY     J          3.6MJ 1.2kWh 5GWh                            no
  *     TR_UNIT_HZ         Hz         1.98GHz                                      no
  *     TR_UNIT_RATIO      1          0.45 45%                                     yes
+ *     TR_UNIT_AREA       mm2        814mm2                                       no
+ *     TR_UNIT_CARBON     g/kWh      369g/kWh (grams of CO2 equivalent)           no
  *
  * A number is digits with at most one point and an exponent, not negative; one space may stand before the unit. Units
  * are exact about case where case means something (b is a bit, B a byte; k M G T P E; Ki Mi ...). A wrong or missing
@@ -41,6 +43,8 @@ enum tr_unit {
     TR_UNIT_ENERGY,
     TR_UNIT_HZ,
     TR_UNIT_RATIO,
+    TR_UNIT_AREA,
+    TR_UNIT_CARBON,
     TR_UNIT_COUNT_OF /* how many units there are */
 };
 

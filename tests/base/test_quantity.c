@@ -66,6 +66,9 @@ static void values_are_read_into_base_units(void **state)
     assert_true(read("1.98GHz", TR_UNIT_HZ) == 1.98e9);
     assert_true(read("45%", TR_UNIT_RATIO) == 0.45);
     assert_true(read("0.45", TR_UNIT_RATIO) == 0.45);
+    assert_true(read("624TOP/s", TR_UNIT_FLOP_S) == 624e12);
+    assert_true(read("814mm2", TR_UNIT_AREA) == 814);
+    assert_true(read("369g/kWh", TR_UNIT_CARBON) == 369);
     assert_true(read("0", TR_UNIT_BYTES) == 0);
     assert_true(read("0.000", TR_UNIT_COUNT) == 0);
 }

@@ -1,0 +1,15 @@
+# Writes a C file that holds other files, byte by byte: cmake -D OUT=x.c -D ROOT=dir -D LIST=files.txt -P embed.cmake
+# LIST holds paths below ROOT, one a line; the struct is that of src/silicon/catalog/embedded.h.
+file(STRINGS "${LIST}" files)
+set(text "/* Written by scripts/embed.cmake. */\n#include \"silicon/catalog/embedded.h\"\n\n")
+set(rows "")
+set(index 0)
+foreach(file IN LISTS files)
+  file(READ "${ROOT}/${file}" hex HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+  string(APPEND text "static const unsigned char file_${index}[] = {${bytes}0};\n")
+  string(APPEND rows "    {\"${file}\", file_${index}, sizeof file_${index} - 1},\n")
+  math(EXPR index "${index} + 1")
+endforeach()
+string(APPEND text "\nconst struct tr_embedded tr_embedded_files[] = {\n${rows}    {0, 0, 0},\n};\n")
+file(WRITE "${OUT}" "${text}")
