@@ -28,6 +28,14 @@ static void add(struct list *list, struct tr_opcase test)
     append(list, test);
 }
 
+/* The same also with documents that stand apart. */
+static void add_apart(struct list *list, struct tr_opcase test)
+{
+    add(list, test);
+    test.op.flags |= TR_OP_APART;
+    add(list, test);
+}
+
 static struct tr_opcase blank(enum tr_op_kind kind, int64_t seqs, int64_t seq_len)
 {
     return (struct tr_opcase){.op = {.kind = kind,
@@ -252,23 +260,30 @@ static void list_attention(struct list *list, enum tr_op_kind kind)
     for (size_t i = 0; i < COUNT_OF(seq_len); i++)
         for (size_t j = 0; j < COUNT_OF(shape); j++)
             if (seq_len[i] <= 65 || j < 3)
-                add(list, attention(kind, j % 2 + 1, seq_len[i], shape[j][0], shape[j][1], shape[j][2]));
+                add_apart(list, attention(kind, j % 2 + 1, seq_len[i], shape[j][0], shape[j][1], shape[j][2]));
     for (size_t i = 0; i < COUNT_OF(dims); i++)
-        add(list, attention(kind, 1, 33, 2, 2, dims[i]));
+        add_apart(list, attention(kind, 1, 33, 2, 2, dims[i]));
     for (int heads = 1; heads <= 9; heads++)
         add(list, attention(kind, 1, 17, heads, heads % 4 == 0 ? heads / 4 : 1, 4));
     for (int parts = 1; parts <= 5; parts++) {
         struct tr_opcase test = attention(kind, 1, 300, parts % 2 + 1, 1, 2);
         test.op.context = tr_all_parts(parts); /* 5 parts of 4 blocks: one is empty */
-        add(list, test);
+        add_apart(list, test);
     }
     struct tr_opcase long_one = attention(kind, 1, 257, 1, 1, 8);
     long_one.op.context = tr_all_parts(2);
-    add(list, long_one);
+    add_apart(list, long_one);
+    struct tr_opcase many = attention(kind, 7, 200, 3, 1, 6); /* documents of every kind, over three parts */
+    many.op.context = tr_all_parts(3);
+    add_apart(list, many);
     for (int fill = TR_FILL_EDGE; fill <= TR_FILL_LARGE; fill++) {
         struct tr_opcase test = attention(kind, 1, 70, 2, 1, 12);
         test.fill = (enum tr_fill)fill;
-        add(list, test);
+        add_apart(list, test);
+        struct tr_opcase parts = attention(kind, 5, 192, 2, 1, 4);
+        parts.op.context = tr_all_parts(3);
+        parts.fill = (enum tr_fill)fill;
+        add_apart(list, parts);
     }
 }
 
@@ -302,7 +317,7 @@ static void list_rope(struct list *list)
             test.op.positions = test.op.seq_len + test.position + (int64_t)i % 2;
             test.op.flags = inverse ? TR_OP_INVERSE : 0;
             test.fill = (enum tr_fill)(i % 3);
-            add(list, test);
+            add_apart(list, test);
         }
     }
 }
@@ -393,7 +408,7 @@ static void list_embed(struct list *list, enum tr_op_kind kind)
         test.absent = width % 4 == 0 ? 1u << (kind == TR_OP_EMBED ? TR_EMBED_WPE : TR_EMBED_BWD_DWPE) : 0;
         if (kind == TR_OP_EMBED_BWD)
             test.op.context = tr_all_parts(context_parts(test.op.seq_len, (int)(width % 3 + 1)));
-        add(list, test);
+        add_apart(list, test);
     }
     struct tr_opcase test = blank(kind, 2, 128);
     test.op.width = 9;

@@ -89,6 +89,10 @@ bool tr_operand_same(const struct tr_opdata *a, const struct tr_opdata *b, int i
 uint64_t tr_test_bits(uint64_t stream, uint64_t index);
 double tr_test_value(uint64_t stream, uint64_t index);
 
+/* The operand `start` of TR_OP_APART for sequences whose first token stands at `position`: some are one document, some many
+ * short ones, some begin documents where key blocks begin. */
+void tr_test_starts(int32_t *start, int64_t seqs, int64_t seq_len, int64_t position, uint64_t stream);
+
 /* Fills n elements of `type` (f32 or bf16) with random values. */
 void tr_test_fill(void *data, enum tr_dtype type, int64_t n, enum tr_fill fill, uint64_t stream);
 

@@ -128,6 +128,21 @@ static void fill_indices(struct tr_opdata *data, int i)
     }
 }
 
+void tr_test_starts(int32_t *start, int64_t seqs, int64_t seq_len, int64_t position, uint64_t stream)
+{
+    static const uint64_t about[] = {3, 17, 70, 1 << 20}; /* tokens of a document, on average */
+    for (int64_t s = 0; s < seqs; s++) {
+        uint64_t kind = tr_test_bits(stream, (uint64_t)s);
+        int64_t first = 0;
+        for (int64_t i = 0; i < seq_len; i++) {
+            bool at_block = kind >> 8 & 1u && i % TR_KEY_BLOCK == 0;
+            if (at_block || tr_test_bits(stream + 1, (uint64_t)(s * seq_len + i)) % about[(kind + (uint64_t)s) % 4] == 0)
+                first = i;
+            start[s * seq_len + i] = (int32_t)(position + first);
+        }
+    }
+}
+
 /* cos and sin of position * 10000^(-2 d / D), as a model's table. */
 static void fill_rope_table(struct tr_opdata *data)
 {
@@ -207,6 +222,11 @@ static void fill_attn_stats(struct tr_opdata *data)
     struct tr_ref64 run = {.op = &forward, .values = &data->values};
     for (int i = TR_ATTN_Q; i <= TR_ATTN_V; i++)
         run.operand[i] = doubles_of(&data->operand[i], forward.act);
+    int64_t starts = data->operand[TR_ATTN_BWD_START].bytes / (int64_t)sizeof(int32_t);
+    const int32_t *start = data->operand[TR_ATTN_BWD_START].data;
+    run.operand[TR_ATTN_START] = starts > 0 ? new_doubles(starts) : NULL;
+    for (int64_t t = 0; t < starts; t++)
+        run.operand[TR_ATTN_START][t] = start[t];
     run.operand[TR_ATTN_O] = new_doubles(o->bytes / tr_dtype_bytes(forward.act));
     run.operand[TR_ATTN_STATS] = new_doubles(stats->bytes / 4);
     tr_ref64_run(&run);
@@ -214,6 +234,7 @@ static void fill_attn_stats(struct tr_opdata *data)
     store_and_free(stats, TR_F32, run.operand[TR_ATTN_STATS]);
     for (int i = TR_ATTN_Q; i <= TR_ATTN_V; i++)
         free(run.operand[i]);
+    free(run.operand[TR_ATTN_START]);
 }
 
 static void fill_values(struct tr_opdata *data)
@@ -255,7 +276,9 @@ static void fill_operand(struct tr_opdata *data, int i, unsigned char salt)
     const struct tr_op *op = &test->op;
     struct tr_guarded *zone = &data->operand[i];
     enum tr_dtype type = tr_op_operand_dtype(op, i);
-    if (type == TR_I32)
+    if (i == tr_op_start_operand(op->kind))
+        tr_test_starts(zone->data, op->seqs, op->seq_len, test->position, stream_of(test, i));
+    else if (type == TR_I32)
         fill_indices(data, i);
     else if (begins_as_garbage(op, i))
         memset(zone->data, salt, (size_t)zone->bytes);

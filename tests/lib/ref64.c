@@ -107,12 +107,19 @@ void tr_ref64_linear(const struct tr_ref64 *run)
 
 /* ---- embedding and rows ----------------------------------------------------------------------------------------- */
 
+/* The position of token t in its document. */
+static int64_t position_of(const struct tr_ref64 *run, int64_t t)
+{
+    const double *start = run->operand[tr_op_start_operand(run->op->kind)];
+    return run->values->position + t % run->op->seq_len - (start == NULL ? 0 : (int64_t)start[t]);
+}
+
 static void embed(const struct tr_ref64 *run)
 {
     const struct tr_op *op = run->op;
     for (int64_t index = 0; index < tokens_of(op) * op->width; index++) {
         int64_t t = index / op->width, c = index % op->width;
-        int64_t position = run->values->position + t % op->seq_len;
+        int64_t position = position_of(run, t);
         int64_t token = (int64_t)run->operand[TR_EMBED_TOKENS][t];
         double e = run->operand[TR_EMBED_WTE][token * op->width + c];
         double p = run->operand[TR_EMBED_WPE] == NULL ? 0 : run->operand[TR_EMBED_WPE][position * op->width + c];
@@ -133,7 +140,7 @@ static void embed_bwd(const struct tr_ref64 *run)
         for (int64_t index = 0; index < tokens_of(op) * op->width; index++) {
             int64_t t = index / op->width, c = index % op->width;
             int64_t row = i == TR_EMBED_BWD_DWTE ? (int64_t)run->operand[TR_EMBED_BWD_TOKENS][t]
-                                                 : run->values->position + t % op->seq_len;
+                                                 : position_of(run, t);
             double dy = run->operand[TR_EMBED_BWD_DY][index];
             grad[row * op->width + c] += dy;
             if (err != NULL)
@@ -162,7 +169,7 @@ static void rope(const struct tr_ref64 *run)
     double *x = run->operand[TR_ROPE_X];
     int64_t half = op->head_dim / 2;
     for (int64_t row = 0; row < tokens_of(op) * op->heads; row++) {
-        int64_t position = run->values->position + row / op->heads % op->seq_len;
+        int64_t position = position_of(run, row / op->heads);
         for (int64_t d = 0; d < half; d++) {
             const double *angle = run->operand[TR_ROPE_TABLE] + (position * half + d) * 2;
             double cosine = angle[0], sine = op->flags & TR_OP_INVERSE ? -angle[1] : angle[1];

@@ -53,7 +53,7 @@ static void softmax(struct softmax *row)
 struct query {
     const struct tr_op *op;
     const double *q;     /* [D] */
-    const double *k, *v; /* first key of the sequence and its head */
+    const double *k, *v; /* first key that it sees, of its head */
     int64_t stride;      /* between keys */
     struct softmax row;
     double *z;
@@ -82,14 +82,16 @@ static struct query query_at(const struct tr_ref64 *run, int64_t token, int64_t 
 {
     const struct tr_op *op = run->op;
     int64_t seq = token / op->seq_len, kv_head = head / (op->heads / op->kv_heads);
-    int64_t kv = (seq * op->positions * op->kv_heads + kv_head) * op->head_dim;
+    const double *start = run->operand[tr_op_start_operand(op->kind)];
+    int64_t first = start == NULL ? 0 : (int64_t)start[token]; /* key of the document */
+    int64_t kv = ((seq * op->positions + first) * op->kv_heads + kv_head) * op->head_dim;
     struct query query = {.op = op,
                           .q = run->operand[TR_ATTN_Q] + (token * op->heads + head) * op->head_dim,
                           .k = run->operand[TR_ATTN_K] + kv,
                           .v = run->operand[TR_ATTN_V] + kv,
                           .stride = (int64_t)op->kv_heads * op->head_dim,
                           .z = z};
-    query.row.n = run->values->position + token % op->seq_len + 1;
+    query.row.n = run->values->position + token % op->seq_len + 1 - first;
     score(&query);
     return query;
 }

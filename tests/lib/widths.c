@@ -56,6 +56,8 @@ void tr_make_operands(struct tr_arrays *arrays, const struct tr_op *op, uint32_t
         int64_t n = tr_op_operand_bytes(op, i) / tr_dtype_bytes(type);
         if (info->operand[i].direction != TR_IN)
             operand[i] = tr_array_zeros(arrays, n * tr_dtype_bytes(type));
+        else if (i == tr_op_start_operand(op->kind))
+            tr_test_starts(operand[i] = tr_array_zeros(arrays, n * 4), op->seqs, op->seq_len, 0, (uint64_t)n);
         else if (type == TR_I32)
             operand[i] = random_indices(arrays, n, op->vocab, op->kind == TR_OP_HEAD ? -1 : 0);
         else
@@ -68,7 +70,13 @@ void tr_make_operands(struct tr_arrays *arrays, const struct tr_op *op, uint32_t
 
 void tr_run_operands(const struct tr_kernel_set *set, const struct tr_op *op, void *const operand[TR_OP_OPERANDS_MAX])
 {
-    struct tr_step_values values = {.loss_scale = 0.0625f};
+    tr_run_operands_at(set, op, operand, 0);
+}
+
+void tr_run_operands_at(const struct tr_kernel_set *set, const struct tr_op *op,
+                        void *const operand[TR_OP_OPERANDS_MAX], int64_t position)
+{
+    struct tr_step_values values = {.loss_scale = 0.0625f, .position = position};
     struct tr_count count = {0};
     struct tr_call call = {.op = op, .values = &values, .count = &count, .threads = 1};
     struct tr_guarded workspace = {0};

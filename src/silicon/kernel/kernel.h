@@ -72,6 +72,12 @@ void tr_kernel_run(const struct tr_kernel_set *set, const struct tr_call *call);
  * can change both). Call it at start and before each step. */
 void tr_kernel_assert_fp_mode(void);
 
+/* The position at which the document of token t begins, by operand `start`; 0 without TR_OP_APART. */
+static inline int64_t tr_call_start(const struct tr_call *call, int start, int64_t t)
+{
+    return call->op->flags & TR_OP_APART ? ((const int32_t *)call->operand[start])[t] : 0;
+}
+
 /* Adds to the counters; thread-safe. Call it once a thread or a tile, with local sums. */
 static inline void tr_count_add(struct tr_count *count, int64_t flop, int64_t read_bytes, int64_t write_bytes)
 {

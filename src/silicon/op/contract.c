@@ -11,11 +11,14 @@
 
 static const struct tr_contract contract[] = {
     {TR_OP_EMBED, "", "y", TR_AXIS_NONE, TR_ORDER_NONE, 0, TR_ROUND_ACT,
-     "The row is copied from the vocabulary part that owns it, never summed with zeros; with wpe one addition wte + wpe."},
+     "The row is copied from the vocabulary part that owns it, never summed with zeros; with wpe one addition wte + "
+     "wpe. APART: the row of wpe is that of the position in the document."},
     {TR_OP_EMBED_BWD, "", "dwte", TR_AXIS_TOKENS, TR_ORDER_ADDS, LANE | CONTEXT, TR_ROUND_F32,
      "acc[token] += dy, tokens of the leaf ascending (sequence, then position)."},
     {TR_OP_EMBED_BWD, "", "dwpe", TR_AXIS_TOKENS, TR_ORDER_ADDS, LANE, TR_ROUND_F32,
      "acc[position] += dy, sequences ascending; each row lies in one context part only, which owns it."},
+    {TR_OP_EMBED_BWD, "APART", "dwpe", TR_AXIS_TOKENS, TR_ORDER_ADDS, LANE | CONTEXT, TR_ROUND_F32,
+     "acc[position in the document] += dy, tokens of the leaf ascending (sequence, then position)."},
 
     {TR_OP_NORM, "LayerNorm", "mean", TR_AXIS_WIDTH, TR_ORDER_FOLD16, 0, TR_ROUND_F32,
      "mean = fold16(x) / C; a row is never cut."},
@@ -58,15 +61,18 @@ static const struct tr_contract contract[] = {
 
     {TR_OP_ROPE, "", "x", TR_AXIS_NONE, TR_ORDER_NONE, 0, TR_ROUND_ACT,
      "a = x[d], b = x[d + D/2]: fma(a, cos, -(b sin)) and fma(b, cos, a sin), the products b sin and a sin rounded "
-     "first; INVERSE uses -sin. The table is fp32, computed in double (position * theta^(-2 d / D))."},
+     "first; INVERSE uses -sin. The table is fp32, computed in double (position * theta^(-2 d / D)). "
+     "APART: the position is that in the document."},
 
     {TR_OP_ATTN, "", "s", TR_AXIS_HEAD_DIM, TR_ORDER_CHAIN, 0, TR_ROUND_NEVER,
-     "s = chain of q k over d, times scale, scale = 1 / sqrt(D) in fp32; keys after the query's position are left out."},
+     "s = chain of q k over d, times scale, scale = 1 / sqrt(D) in fp32; keys after the query's position are left out; "
+     "APART: those before the document's first token too."},
     {TR_OP_ATTN, "", "stats", TR_AXIS_KEYS, TR_ORDER_SOFTMAX, CONTEXT, TR_ROUND_F32,
      "Per context part of the keys, key blocks ascending from (m, l, o) = (-inf, 0, 0): M = max(m, block max); "
      "a = exp(m - M) (0 for the first block); p_j = exp(s_j - M); l = fma(l, a, fold16 of p_j over the block's present "
-     "keys); o = o * a, then a chain over the block's keys ascending of fma(p_j, v_j, o). bf16: p_j is rounded to bf16 "
-     "for the product with v (a pair chain), l sums it unrounded."},
+     "keys, their index counted from the block's beginning); o = o * a, then a chain over the block's keys ascending of "
+     "fma(p_j, v_j, o). bf16: p_j is rounded to bf16 for the product with v (a pair chain), l sums it unrounded. "
+     "APART: blocks without a key of the document are passed over."},
     {TR_OP_ATTN, "", "join of parts", TR_AXIS_KEYS, TR_ORDER_NONE, CONTEXT, TR_ROUND_F32,
      "(m, l, o) of two subtrees: M = max(m1, m2); a1 = exp(m1 - M), a2 = exp(m2 - M); l = fma(l2, a2, l1 * a1); "
      "o = fma(o2, a2, o1 * a1). A part without a key for this query is skipped: the other side stands as it is."},
@@ -79,12 +85,12 @@ static const struct tr_contract contract[] = {
      "multiplied left to right. bf16: p (for dv) and ds (for dq, dk) are rounded to bf16 before their products."},
     {TR_OP_ATTN_BWD, "", "dq", TR_AXIS_KEYS, TR_ORDER_CHAIN, CONTEXT, TR_ROUND_ACT,
      "For each context part of the keys one chain of fma(ds_j, k_j, acc), keys ascending; a part without a key for this "
-     "query is skipped in the tree."},
+     "query is skipped in the tree. APART: keys from the document's first on."},
     {TR_OP_ATTN_BWD, "", "dk, dv", TR_AXIS_QUERIES, TR_ORDER_CHAIN, CONTEXT | GROUP, TR_ROUND_ACT,
      "For each query head of the group and each context part of the queries one chain of fma(ds_i, q_i, acc) and of "
-     "fma(p_i, do_i, acc), queries ascending from the key's own position; the tree over context parts (parts before "
-     "the key are skipped), then the tree over the heads of the group. bf16: pairs are absolute even and odd positions; a "
-     "partner before the key counts as +0."},
+     "fma(p_i, do_i, acc), queries ascending from the key's own position, APART to the document's last; the tree over "
+     "context parts (parts without such a query are skipped), then the tree over the heads of the group. bf16: pairs are "
+     "absolute even and odd positions; a partner before the key counts as +0."},
 
     {TR_OP_GELU, "", "y", TR_AXIS_NONE, TR_ORDER_NONE, 0, TR_ROUND_ACT, "tr_gelu of fn.h."},
     {TR_OP_GELU_BWD, "", "dx", TR_AXIS_NONE, TR_ORDER_NONE, 0, TR_ROUND_ACT, "dy * tr_gelu_slope(x)."},

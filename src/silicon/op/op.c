@@ -9,12 +9,12 @@
 
 /* name, direction, type, optional */
 static const struct tr_op_info op_info[TR_OP_KIND_COUNT] = {
-    [TR_OP_EMBED] = {"embed", "y[t] = wte[token[t]] (+ wpe[position of t])", 4,
+    [TR_OP_EMBED] = {"embed", "y[t] = wte[token[t]] (+ wpe[position of t])", 5,
         {{"tokens", TR_IN, I32, false}, {"wte", TR_IN, WEIGHT, false}, {"wpe", TR_IN, WEIGHT, true},
-         {"y", TR_OUT, ACT, false}}},
-    [TR_OP_EMBED_BWD] = {"embed_bwd", "dwte[token[t]] += dy[t], dwpe[position] += dy[t]", 4,
+         {"y", TR_OUT, ACT, false}, {"start", TR_IN, I32, true}}},
+    [TR_OP_EMBED_BWD] = {"embed_bwd", "dwte[token[t]] += dy[t], dwpe[position] += dy[t]", 5,
         {{"tokens", TR_IN, I32, false}, {"dy", TR_IN, ACT, false}, {"dwte", TR_ACC, F32, false},
-         {"dwpe", TR_ACC, F32, true}}},
+         {"dwpe", TR_ACC, F32, true}, {"start", TR_IN, I32, true}}},
     [TR_OP_NORM] = {"norm", "y = (x - mean) / sqrt(var + eps) * gain + bias; RMSNorm: x / sqrt(mean x^2 + eps) * gain",
         5,
         {{"x", TR_IN, ACT, false}, {"gain", TR_IN, WEIGHT, false}, {"bias", TR_IN, WEIGHT, true},
@@ -36,15 +36,15 @@ static const struct tr_op_info op_info[TR_OP_KIND_COUNT] = {
         {{"x", TR_IN, ACT, false}, {"dy0", TR_IN, ACT, false}, {"dy1", TR_IN, ACT, true}, {"dy2", TR_IN, ACT, true},
          {"dw0", TR_ACC, F32, false}, {"dw1", TR_ACC, F32, true}, {"dw2", TR_ACC, F32, true},
          {"db0", TR_ACC, F32, true}, {"db1", TR_ACC, F32, true}, {"db2", TR_ACC, F32, true}}},
-    [TR_OP_ROPE] = {"rope", "x[d], x[d + D/2] = rotation of that pair by the angle of its position", 2,
-        {{"x", TR_INOUT, ACT, false}, {"table", TR_IN, F32, false}}},
-    [TR_OP_ATTN] = {"attn", "o = softmax(q k^T / sqrt(D), causal) v; stats = (max, sum of exponentials)", 5,
+    [TR_OP_ROPE] = {"rope", "x[d], x[d + D/2] = rotation of that pair by the angle of its position", 3,
+        {{"x", TR_INOUT, ACT, false}, {"table", TR_IN, F32, false}, {"start", TR_IN, I32, true}}},
+    [TR_OP_ATTN] = {"attn", "o = softmax(q k^T / sqrt(D), causal) v; stats = (max, sum of exponentials)", 6,
         {{"q", TR_IN, ACT, false}, {"k", TR_IN, ACT, false}, {"v", TR_IN, ACT, false}, {"o", TR_OUT, ACT, false},
-         {"stats", TR_OUT, F32, false}}},
-    [TR_OP_ATTN_BWD] = {"attn_bwd", "dq, dk, dv from do", 9,
+         {"stats", TR_OUT, F32, false}, {"start", TR_IN, I32, true}}},
+    [TR_OP_ATTN_BWD] = {"attn_bwd", "dq, dk, dv from do", 10,
         {{"q", TR_IN, ACT, false}, {"k", TR_IN, ACT, false}, {"v", TR_IN, ACT, false}, {"o", TR_IN, ACT, false},
          {"stats", TR_IN, F32, false}, {"do", TR_IN, ACT, false}, {"dq", TR_OUT, ACT, false},
-         {"dk", TR_OUT, ACT, false}, {"dv", TR_OUT, ACT, false}}},
+         {"dk", TR_OUT, ACT, false}, {"dv", TR_OUT, ACT, false}, {"start", TR_IN, I32, true}}},
     [TR_OP_GELU] = {"gelu", "y = gelu(x), tanh form", 2, {{"x", TR_IN, ACT, false}, {"y", TR_OUT, ACT, false}}},
     [TR_OP_GELU_BWD] = {"gelu_bwd", "dx = dy gelu'(x)", 3,
         {{"x", TR_IN, ACT, false}, {"dy", TR_IN, ACT, false}, {"dx", TR_OUT, ACT, false}}},
@@ -156,6 +156,12 @@ static struct tr_shape norm_shape(const struct tr_op *op, int i, int64_t tokens)
     return parameter ? shape1(op->width) : shape2(rows, op->width);
 }
 
+/* Where each token's document begins: there when documents stand apart. */
+static struct tr_shape start_shape(const struct tr_op *op, int64_t tokens)
+{
+    return op->flags & TR_OP_APART ? shape1(tokens) : no_shape();
+}
+
 static struct tr_shape attn_shape(const struct tr_op *op, int i, int64_t tokens)
 {
     int64_t q_width = (int64_t)op->heads * op->head_dim;
@@ -175,7 +181,7 @@ static struct tr_shape embed_shape(const struct tr_op *op, int i, int64_t tokens
     if (i == (backward ? TR_EMBED_BWD_DWTE : TR_EMBED_WTE))
         return backward ? shape3(tr_op_leaves(op, i), op->vocab, op->width) : shape2(op->vocab, op->width);
     if (i == (backward ? TR_EMBED_BWD_DWPE : TR_EMBED_WPE))
-        return shape2(op->positions, op->width);
+        return backward ? shape3(tr_op_leaves(op, i), op->positions, op->width) : shape2(op->positions, op->width);
     return shape2(tokens, op->width);
 }
 
@@ -194,10 +200,30 @@ static struct tr_shape head_shape(const struct tr_op *op, int i, int64_t tokens)
     }
 }
 
+int tr_op_start_operand(enum tr_op_kind kind)
+{
+    switch (kind) {
+    case TR_OP_EMBED:
+        return TR_EMBED_START;
+    case TR_OP_EMBED_BWD:
+        return TR_EMBED_BWD_START;
+    case TR_OP_ROPE:
+        return TR_ROPE_START;
+    case TR_OP_ATTN:
+        return TR_ATTN_START;
+    case TR_OP_ATTN_BWD:
+        return TR_ATTN_BWD_START;
+    default:
+        return -1;
+    }
+}
+
 struct tr_shape tr_op_operand_shape(const struct tr_op *op, int i)
 {
     TR_ASSERT(i >= 0 && i < op_info[op->kind].operand_count);
     int64_t tokens = op->seqs * op->seq_len;
+    if (i == tr_op_start_operand(op->kind))
+        return start_shape(op, tokens);
     switch (op->kind) {
     case TR_OP_EMBED:
     case TR_OP_EMBED_BWD:
@@ -298,7 +324,7 @@ int64_t tr_op_leaves(const struct tr_op *op, int i)
             return context * tr_parts_owned(op->part);
         return context;
     case TR_OP_EMBED_BWD:
-        return i == TR_EMBED_BWD_DWPE ? 1 : context;
+        return i == TR_EMBED_BWD_DWPE && !(op->flags & TR_OP_APART) ? 1 : context;
     default:
         return context;
     }
@@ -324,7 +350,7 @@ struct tr_range tr_op_leaf_tokens(const struct tr_op *op, int operand, int64_t l
     bool has_parts = row_db || op->kind == TR_OP_NORM_BWD;
     int64_t inner = has_parts ? tr_parts_owned(op->part) : 1;
     TR_ASSERT(leaf >= 0 && leaf < tr_op_leaves(op, operand));
-    if (op->kind == TR_OP_EMBED_BWD && operand == TR_EMBED_BWD_DWPE)
+    if (op->kind == TR_OP_EMBED_BWD && operand == TR_EMBED_BWD_DWPE && !(op->flags & TR_OP_APART))
         return (struct tr_range){0, op->seq_len};
     /* a rank's share of the tokens of several context parts: pieces of any length, one a context part */
     bool share = token_norm && tr_parts_owned(op->part) < op->part.parts;
@@ -384,14 +410,16 @@ static int64_t linear_flop(const struct tr_op *op)
     return 2 * op->seqs * op->seq_len * op->in * out;
 }
 
-/* Pairs (query, key) that causality allows. */
-static int64_t attn_pairs(const struct tr_op *op, int64_t position)
+/* Pairs (query, key) that causality, and `start` where there is one, allow. */
+static int64_t attn_pairs(const struct tr_op *op, int64_t position, const int32_t *start)
 {
-    int64_t keys_of_all = op->seq_len * position + op->seq_len * (op->seq_len + 1) / 2;
-    return op->seqs * op->heads * keys_of_all;
+    int64_t keys_of_all = op->seqs * (op->seq_len * position + op->seq_len * (op->seq_len + 1) / 2);
+    for (int64_t t = 0; start != NULL && t < op->seqs * op->seq_len; t++)
+        keys_of_all -= start[t];
+    return op->heads * keys_of_all;
 }
 
-static int64_t op_flop(const struct tr_op *op, uint32_t present, int64_t position)
+static int64_t op_flop(const struct tr_op *op, uint32_t present, int64_t position, const int32_t *start)
 {
     switch (op->kind) {
     case TR_OP_LINEAR:
@@ -399,9 +427,9 @@ static int64_t op_flop(const struct tr_op *op, uint32_t present, int64_t positio
     case TR_OP_LINEAR_DW:
         return linear_flop(op);
     case TR_OP_ATTN: /* q k^T, p v */
-        return 4 * op->head_dim * attn_pairs(op, position);
+        return 4 * op->head_dim * attn_pairs(op, position, start);
     case TR_OP_ATTN_BWD: /* q k^T again, do v^T, dq, dk, dv */
-        return 10 * op->head_dim * attn_pairs(op, position);
+        return 10 * op->head_dim * attn_pairs(op, position, start);
     case TR_OP_HEAD:
         return 2 * op->seqs * op->seq_len * op->width * op->vocab *
                (1 + (int)(present >> TR_HEAD_DX & 1u) + (int)(present >> TR_HEAD_DW & 1u));
@@ -415,16 +443,18 @@ static int64_t touched_elements(const struct tr_op *op, int i, int64_t position)
 {
     int64_t tokens = op->seqs * op->seq_len;
     int64_t whole = tr_shape_count(tr_op_operand_shape(op, i));
+    /* Rows by position are shared by the sequences; with documents apart they are looked up token by token. */
+    int64_t position_rows = op->flags & TR_OP_APART ? tokens : op->seq_len;
     switch (op->kind) {
     case TR_OP_EMBED:
     case TR_OP_EMBED_BWD: /* the row of each token, the row of each position */
         if (i == (op->kind == TR_OP_EMBED ? TR_EMBED_WTE : TR_EMBED_BWD_DWTE))
             return tokens * op->width;
         if (i == (op->kind == TR_OP_EMBED ? TR_EMBED_WPE : TR_EMBED_BWD_DWPE))
-            return op->seq_len * op->width;
+            return position_rows * op->width;
         return whole;
     case TR_OP_ROPE:
-        return i == TR_ROPE_TABLE ? op->seq_len * op->head_dim : whole;
+        return i == TR_ROPE_TABLE ? position_rows * op->head_dim : whole;
     case TR_OP_ATTN:
         return i == TR_ATTN_K || i == TR_ATTN_V
                    ? op->seqs * (position + op->seq_len) * op->kv_heads * op->head_dim
@@ -442,8 +472,14 @@ static int64_t touched_elements(const struct tr_op *op, int i, int64_t position)
 
 struct tr_work tr_op_work(const struct tr_op *op, uint32_t present, int64_t position)
 {
+    return tr_op_work_apart(op, present, position, NULL);
+}
+
+struct tr_work tr_op_work_apart(const struct tr_op *op, uint32_t present, int64_t position, const int32_t *start)
+{
     const struct tr_op_info *info = tr_op_operands(op->kind);
-    struct tr_work work = {.flop = op_flop(op, present, position)};
+    TR_ASSERT(start == NULL || op->flags & TR_OP_APART);
+    struct tr_work work = {.flop = op_flop(op, present, position, start)};
     for (int i = 0; i < info->operand_count; i++) {
         if (!(present >> i & 1u))
             continue;

@@ -13,6 +13,11 @@
  * added to by each microbatch. Their leading axis holds one accumulator for each leaf, that is for each logical part of
  * the token axis whose sums must stay apart until the lane ends: context parts (outer) times, for some, tensor or
  * sequence parts (inner). TR_OP_FOLD joins the leaves, TR_OP_JOIN the lanes.
+ *
+ * Documents that share a sequence (TR_OP_APART): the operand `start` [T] has, for each token, the absolute position of
+ * the first token of its document, 0 <= start <= the token's own, never falling within a sequence. Attention sees keys
+ * from `start` on, and positions of embeddings and rotations are counted from it, so that a document is computed as if
+ * it were alone. Where the sums of attention are cut (key blocks, context parts) does not move with it.
  */
 #ifndef TR_SILICON_OP_OP_H
 #define TR_SILICON_OP_OP_H
@@ -57,7 +62,8 @@ enum tr_op_flag {
     TR_OP_ROW_PARALLEL = 1 << 2, /* LINEAR*: tensor parts cut `in` (else they cut `out`) */
     TR_OP_GRAD = 1 << 3,         /* HEAD: also dx, and dw where it is there */
     TR_OP_ADD_DX = 1 << 4,       /* NORM_BWD: dx += instead of dx = (the residual stream's gradient) */
-    TR_OP_DECAY = 1 << 5         /* ADAMW, MUON: weight decay applies */
+    TR_OP_DECAY = 1 << 5,        /* ADAMW, MUON: weight decay applies */
+    TR_OP_APART = 1 << 6         /* EMBED*, ROPE, ATTN*: documents of a sequence stand apart, by the operand `start` */
 };
 
 /* A logical axis cut in `parts`, of which this operation does [first, last). Full range on one rank. */
@@ -129,18 +135,19 @@ int64_t tr_op_operand_bytes(const struct tr_op *op, int index);
 int64_t tr_shape_count(struct tr_shape shape);
 
 /* Operand indices, so that programs and kernels name them instead of counting. */
-enum { TR_EMBED_TOKENS, TR_EMBED_WTE, TR_EMBED_WPE, TR_EMBED_Y };
-enum { TR_EMBED_BWD_TOKENS, TR_EMBED_BWD_DY, TR_EMBED_BWD_DWTE, TR_EMBED_BWD_DWPE };
+enum { TR_EMBED_TOKENS, TR_EMBED_WTE, TR_EMBED_WPE, TR_EMBED_Y, TR_EMBED_START };
+enum { TR_EMBED_BWD_TOKENS, TR_EMBED_BWD_DY, TR_EMBED_BWD_DWTE, TR_EMBED_BWD_DWPE,
+       TR_EMBED_BWD_START };
 enum { TR_NORM_X, TR_NORM_GAIN, TR_NORM_BIAS, TR_NORM_Y, TR_NORM_STATS };
 enum { TR_NORM_BWD_X, TR_NORM_BWD_GAIN, TR_NORM_BWD_STATS, TR_NORM_BWD_DY, TR_NORM_BWD_DX, TR_NORM_BWD_DGAIN,
        TR_NORM_BWD_DBIAS };
 enum { TR_LINEAR_X, TR_LINEAR_W, TR_LINEAR_B = 4, TR_LINEAR_Y = 7, TR_LINEAR_RESIDUAL = 10 };
 enum { TR_LINEAR_DX_DY, TR_LINEAR_DX_W = 3, TR_LINEAR_DX_DX = 6 };
 enum { TR_LINEAR_DW_X, TR_LINEAR_DW_DY, TR_LINEAR_DW_DW = 4, TR_LINEAR_DW_DB = 7 };
-enum { TR_ROPE_X, TR_ROPE_TABLE };
-enum { TR_ATTN_Q, TR_ATTN_K, TR_ATTN_V, TR_ATTN_O, TR_ATTN_STATS };
+enum { TR_ROPE_X, TR_ROPE_TABLE, TR_ROPE_START };
+enum { TR_ATTN_Q, TR_ATTN_K, TR_ATTN_V, TR_ATTN_O, TR_ATTN_STATS, TR_ATTN_START };
 enum { TR_ATTN_BWD_Q, TR_ATTN_BWD_K, TR_ATTN_BWD_V, TR_ATTN_BWD_O, TR_ATTN_BWD_STATS, TR_ATTN_BWD_DO, TR_ATTN_BWD_DQ,
-       TR_ATTN_BWD_DK, TR_ATTN_BWD_DV };
+       TR_ATTN_BWD_DK, TR_ATTN_BWD_DV, TR_ATTN_BWD_START };
 enum { TR_GELU_X, TR_GELU_Y };
 enum { TR_GELU_BWD_X, TR_GELU_BWD_DY, TR_GELU_BWD_DX };
 enum { TR_SWIGLU_GATE, TR_SWIGLU_UP, TR_SWIGLU_Y };
@@ -223,8 +230,15 @@ struct tr_work {
 };
 
 /* The work of one operation, from its description alone. Kernels count the same independently in their loops.
- * Bit i of `present` says that optional operand i is there; `position` as in struct tr_step_values. */
+ * Bit i of `present` says that optional operand i is there; `position` as in struct tr_step_values. With TR_OP_APART the
+ * work of attention depends on data: this is the bound, the work of one document a sequence. */
 struct tr_work tr_op_work(const struct tr_op *op, uint32_t present, int64_t position);
+
+/* The work with the documents of `start` [T], to the FLOP; NULL: as tr_op_work. */
+struct tr_work tr_op_work_apart(const struct tr_op *op, uint32_t present, int64_t position, const int32_t *start);
+
+/* Which operand is `start`; -1: the kind has none. */
+int tr_op_start_operand(enum tr_op_kind kind);
 
 /* ---- values that change from step to step, and the step's scalars ----------------------------------------------- */
 

@@ -85,13 +85,14 @@ struct attention {
 };
 
 /* Whole forward and backward pass. */
-static void make_attention(struct trial *trial, struct attention *a, int width)
+static void make_attention(struct trial *trial, struct attention *a, int width, bool apart)
 {
     int group = width % 4 + 1; /* query heads of a key head: 1 .. 4 */
     int64_t len = 64 * width + 5 + width;
     a->op = (struct tr_op){.kind = TR_OP_ATTN_BWD,
                            .act = trial->type,
                            .weight = trial->type,
+                           .flags = apart ? TR_OP_APART : 0,
                            .seqs = 1,
                            .seq_len = len,
                            .positions = len,
@@ -105,11 +106,11 @@ static void make_attention(struct trial *trial, struct attention *a, int width)
     forward.kind = TR_OP_ATTN;
     void *const operand[TR_OP_OPERANDS_MAX] = {a->operand[TR_ATTN_BWD_Q], a->operand[TR_ATTN_BWD_K],
                                                a->operand[TR_ATTN_BWD_V], a->operand[TR_ATTN_BWD_O],
-                                               a->operand[TR_ATTN_BWD_STATS]};
+                                               a->operand[TR_ATTN_BWD_STATS], a->operand[TR_ATTN_BWD_START]};
     tr_run_operands(trial->set, &forward, operand);
     tr_run_operands(trial->set, &a->op, a->operand);
     for (int i = 0; i < tr_op_operands(TR_OP_ATTN_BWD)->operand_count; i++)
-        if (i == TR_ATTN_BWD_O || i == TR_ATTN_BWD_STATS || i >= TR_ATTN_BWD_DQ)
+        if (i == TR_ATTN_BWD_O || i == TR_ATTN_BWD_STATS || (i >= TR_ATTN_BWD_DQ && i <= TR_ATTN_BWD_DV))
             tr_hash_add(&trial->hash, a->operand[i], tr_op_operand_bytes(&a->op, i));
 }
 
@@ -126,6 +127,12 @@ static char *q_row(const struct attention *a, int operand, int64_t query, int64_
 static char *kv_row(const struct attention *a, int operand, int64_t key, int64_t kv_head)
 {
     return element(a, operand, (key * a->op.kv_heads + kv_head) * DIM);
+}
+
+static int64_t start_of(const struct attention *a, int64_t query)
+{
+    const int32_t *start = a->operand[TR_ATTN_BWD_START];
+    return start == NULL ? 0 : start[query];
 }
 
 static const float *stats_of(const struct attention *a, int64_t query, int64_t head)
@@ -164,7 +171,7 @@ static void check_forward(const struct attention *a, int64_t query, int64_t head
     float o[WIDTH_MAX][DIM], result[DIM], stats[2];
     int width = a->op.context.parts;
     for (int p = width - 1; p >= 0; p--) {
-        struct tr_range keys = tr_op_keys(&a->op, p);
+        struct tr_range keys = tr_attn_ref_seen(tr_op_keys(&a->op, p), start_of(a, query));
         sums.at[p].o = o[p];
         tr_attn_ref_part(&a->op, q_row(a, TR_ATTN_BWD_Q, query, head),
                          kv_row(a, TR_ATTN_BWD_K, keys.first, kv_head_of(a, head)),
@@ -193,12 +200,13 @@ static void check_dq(const struct attention *a, int64_t query, int64_t head, uin
     struct numbers numbers = {.n = DIM};
     int width = a->op.context.parts;
     for (int part = width - 1; part >= 0; part--) {
-        struct tr_range keys = tr_op_keys(&a->op, part);
+        struct tr_range keys = tr_attn_ref_seen(tr_op_keys(&a->op, part), start_of(a, query));
         int64_t seen = scores(a, query, head, keys, prob, ds);
         const char *k = kv_row(a, TR_ATTN_BWD_K, keys.first, kv_head_of(a, head));
         numbers.there[part] = seen > 0;
+        keys.last = keys.first + seen;
         for (int64_t d = 0; d < DIM && seen > 0; d++)
-            numbers.at[part][d] = tr_attn_ref_dq(&a->op, ds, k, seen, d);
+            numbers.at[part][d] = tr_attn_ref_dq(&a->op, ds, k, keys, d);
     }
     join_owners(width, grouping, join_numbers, &numbers);
     check_row(a, numbers.at[0], q_row(a, TR_ATTN_BWD_DQ, query, head), "dq");
@@ -212,6 +220,8 @@ static void sum_over_queries(const struct attention *a, int64_t key, int64_t hea
     int width = a->op.context.parts;
     for (int part = width - 1; part >= 0; part--) {
         struct tr_range queries = tr_op_keys(&a->op, part);
+        while (queries.last > queries.first && start_of(a, queries.last - 1) > key) /* of documents behind it */
+            queries.last--;
         numbers.there[part] = queries.last > key && queries.last > queries.first;
         if (!numbers.there[part])
             continue;
@@ -241,12 +251,12 @@ static void check_dkv(const struct attention *a, int64_t key, int64_t kv_head, u
     check_row(a, sums[0] + DIM, kv_row(a, TR_ATTN_BWD_DV, key, kv_head), "dv");
 }
 
-static void attention_widths(struct trial *trial)
+static void attention_in_widths(struct trial *trial, bool apart)
 {
     for (int i = 0; i < WIDTH_COUNT; i++) {
         struct attention a;
         int width = widths[i];
-        make_attention(trial, &a, width);
+        make_attention(trial, &a, width, apart);
         uint32_t grouping = 0;
         int64_t turn = 0;
         do { /* every grouping with other queries and keys */
@@ -260,6 +270,9 @@ static void attention_widths(struct trial *trial)
         tr_arrays_free(&trial->arrays, 0);
     }
 }
+
+static void attention_widths(struct trial *trial) { attention_in_widths(trial, false); }
+static void attention_apart_widths(struct trial *trial) { attention_in_widths(trial, true); }
 
 /* ---- head ------------------------------------------------------------------------------------------------------- */
 
@@ -373,7 +386,8 @@ struct subject {
     void (*run)(struct trial *trial);
 };
 
-static const struct subject subjects[] = {{"attention", attention_widths}, {"vocabulary", vocab_widths}};
+static const struct subject subjects[] = {
+    {"attention", attention_widths}, {"attention_apart", attention_apart_widths}, {"vocabulary", vocab_widths}};
 
 static void every_grouping_gives_one_hash(void **state)
 {

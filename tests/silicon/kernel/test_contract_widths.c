@@ -204,7 +204,7 @@ static struct tr_op share_op(const struct tr_op *op, const struct share *share)
     mine.heads = (int32_t)(share->heads.last - share->heads.first);
     mine.context = share->context;
     mine.part = share->part;
-    if (op->kind == TR_OP_EMBED_BWD)
+    if (op->kind == TR_OP_EMBED_BWD && !(op->flags & TR_OP_APART))
         mine.positions = mine.seq_len;
     return mine;
 }
@@ -228,7 +228,7 @@ static void run_share(struct trial *trial, const struct tr_op *op, void *const w
         if (info->operand[i].direction == TR_IN)
             share_rows(op, i, share, whole[i], operand[i], false);
     }
-    tr_run_operands(trial->set, &mine, operand);
+    tr_run_operands_at(trial->set, &mine, operand, op->flags & TR_OP_APART ? share->tokens.first : 0);
     for (int i = 0; i < info->operand_count; i++)
         if (whole[i] != NULL && has_tokens(op, i) && !share_rows(op, i, share, whole[i], operand[i], true))
             fail_msg("%s %s: %s of a share is not that of the whole", info->name, tr_dtype_name(op->act),
@@ -244,6 +244,12 @@ static void make_accumulators(struct trial *trial, const struct tr_op *mine, voi
                              : NULL;
 }
 
+/* Whether operand i is dwpe with one row for each position of the sequence: no leaves. */
+static bool has_rows(const struct tr_op *op, int i)
+{
+    return op->kind == TR_OP_EMBED_BWD && i == TR_EMBED_BWD_DWPE && !(op->flags & TR_OP_APART);
+}
+
 /* Compares the leaves of a share with those of the whole. */
 static void check_leaves(const struct tr_op *op, const struct share *share, void *const whole[],
                          void *const accumulator[])
@@ -252,7 +258,7 @@ static void check_leaves(const struct tr_op *op, const struct share *share, void
     for (int i = 0; i < tr_op_operands(op->kind)->operand_count; i++) {
         if (accumulator[i] == NULL)
             continue;
-        bool rows = op->kind == TR_OP_EMBED_BWD && i == TR_EMBED_BWD_DWPE; /* one row for each position, no leaves */
+        bool rows = has_rows(op, i);
         int64_t leaves = tr_op_leaves(&mine, i), all = tr_op_leaves(op, i);
         int64_t leaf_bytes = tr_op_operand_bytes(op, i) / all, inner = all / tr_parts_owned(op->context);
         int64_t my_inner = rows ? 1 : leaves / tr_parts_owned(mine.context);
@@ -354,6 +360,8 @@ static struct tr_op accumulating_op(const struct trial *trial, enum tr_op_kind k
         op.flags = TR_OP_ROW_PARALLEL;
     if (kind == TR_OP_HEAD)
         op.flags = TR_OP_GRAD;
+    if (kind == TR_OP_EMBED_BWD && variant == 1)
+        op.flags = TR_OP_APART;
     return op;
 }
 
@@ -370,7 +378,7 @@ static void check_accumulating(struct trial *trial, const struct tr_op *op, bool
         if (whole[i] == NULL || !is_accumulator(op, i))
             continue;
         tr_hash_add(&trial->hash, whole[i], tr_op_operand_bytes(op, i));
-        if (op->kind == TR_OP_EMBED_BWD && i == TR_EMBED_BWD_DWPE)
+        if (has_rows(op, i))
             continue;
         struct tr_op fold = blank(trial, TR_OP_FOLD, 1, 1);
         fold.context = op->context;
@@ -421,6 +429,7 @@ static void norm_bwd_widths(struct trial *trial)
 }
 
 static void embed_bwd_widths(struct trial *trial) { context_widths(trial, TR_OP_EMBED_BWD, 0); }
+static void embed_bwd_apart_widths(struct trial *trial) { context_widths(trial, TR_OP_EMBED_BWD, 1); }
 static void head_widths(struct trial *trial) { context_widths(trial, TR_OP_HEAD, 0); }
 
 /* ---- lanes ------------------------------------------------------------------------------------------------------ */
@@ -500,7 +509,7 @@ struct subject {
 static const struct subject subjects[] = {
     {"linear", linear_widths},     {"linear_dx", linear_dx_widths}, {"linear_dw", linear_dw_widths},
     {"norm_bwd", norm_bwd_widths}, {"embed_bwd", embed_bwd_widths}, {"head", head_widths},
-    {"lanes", lane_widths},
+    {"lanes", lane_widths},        {"embed_bwd_apart", embed_bwd_apart_widths},
 };
 
 enum { SUBJECT_COUNT = sizeof subjects / sizeof subjects[0] };

@@ -152,7 +152,12 @@ static void check_untouched(struct checker *checker, const struct tr_opdata *dat
 static void check_work(struct checker *checker, const struct tr_opdata *data)
 {
     const struct tr_opcase *test = data->test;
-    struct tr_work work = tr_op_work(&test->op, tr_opcase_present(test), test->position);
+    int start = tr_op_start_operand(test->op.kind);
+    const int32_t *starts = start < 0 ? NULL : data->operand[start].data;
+    struct tr_work work = tr_op_work_apart(&test->op, tr_opcase_present(test), test->position, starts);
+    struct tr_work bound = tr_op_work(&test->op, tr_opcase_present(test), test->position);
+    if (work.flop > bound.flop || work.read_bytes > bound.read_bytes || work.write_bytes > bound.write_bytes)
+        report(checker, test, "the work is more than its bound");
     int64_t flop = atomic_load(&data->count.flop), reads = atomic_load(&data->count.read_bytes);
     int64_t writes = atomic_load(&data->count.write_bytes);
     if (flop != work.flop || reads != work.read_bytes || writes != work.write_bytes)

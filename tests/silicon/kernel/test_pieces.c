@@ -172,8 +172,10 @@ static void check_dq(const struct attention *a, int64_t query, int64_t head)
         char *memory;
         const char *k = own_part(a, a->k, p, head / GROUP, &memory);
         int64_t seen = scores(a, query, head, p, prob, ds);
+        struct tr_range keys = tr_op_keys(&a->op, p);
+        keys.last = keys.first + seen;
         for (int64_t d = 0; d < DIM && seen > 0; d++) {
-            float sum = tr_attn_ref_dq(&a->op, ds, k, seen, d);
+            float sum = tr_attn_ref_dq(&a->op, ds, k, keys, d);
             dq[d] = p == 0 ? sum : dq[d] + sum; /* 3 parts join from left to right */
         }
         free(memory);

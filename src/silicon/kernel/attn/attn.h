@@ -4,8 +4,8 @@
  *     ATTN_BWD  dq, dk, dv from do, with q, k, v, o and stats of the forward pass
  *
  * Shapes: q, o [seqs * seq_len, H, D]; k, v [seqs * positions, G, D]. The query at index s of its sequence stands at
- * absolute position values->position + s and sees the keys 0 .. that position; rows of k and v after it are never read,
- * whatever they hold. ATTN_BWD is for training: position 0, positions = seq_len.
+ * absolute position values->position + s and sees the keys 0 .. that position (APART: from start[t] on); rows of k and v
+ * after it are never read, whatever they hold. What other keys of the sequence hold never shows. ATTN_BWD is for training: position 0, positions = seq_len.
  * `context` cuts keys and queries at absolute positions, in whole key blocks; it must be whole here.
  *
  * Pair chains (bf16) along keys and queries: pairs are (even, odd) absolute positions; a member that causality or the
@@ -37,7 +37,15 @@ struct tr_attn_sums {
     float *o; /* [head_dim], the caller's */
 };
 
-/* One context part: the keys of `keys` (absolute positions) that the query at position `query` may see. */
+/* What is left of `keys` for a query whose document begins at `start`; never less than nothing. */
+static inline struct tr_range tr_attn_ref_seen(struct tr_range keys, int64_t start)
+{
+    keys.first = start < keys.first ? keys.first : start < keys.last ? start : keys.last;
+    return keys;
+}
+
+/* One context part: the keys of `keys` (absolute positions, from the query's document on) that the query at position
+ * `query` may see. */
 void tr_attn_ref_part(const struct tr_op *op, const void *q, const void *k, const void *v, struct tr_range keys,
                       int64_t query, struct tr_attn_sums *sums);
 
@@ -53,11 +61,11 @@ float tr_attn_ref_delta(const struct tr_op *op, const void *o, const void *dout)
 int64_t tr_attn_ref_scores(const struct tr_op *op, const void *q, const void *k, const void *v, const void *dout,
                            const float stats[2], float delta, struct tr_range keys, int64_t query, float *p, float *ds);
 
-/* dq[d] of one context part of the keys: the chain over the `count` keys that tr_attn_ref_scores returned. */
-float tr_attn_ref_dq(const struct tr_op *op, const float *ds, const void *k, int64_t count, int64_t d);
+/* dq[d] of one context part of the keys: the chain over `keys`, all of them seen, of which ds and k have the first. */
+float tr_attn_ref_dq(const struct tr_op *op, const float *ds, const void *k, struct tr_range keys, int64_t d);
 
 /* dk[d] (of ds and q) or dv[d] (of p and do) of one key, query head and context part: the chain over the queries of
- * `queries` that see `key`, of which there must be one. factor[i * stride] and row i of `rows` (heads * head_dim
+ * `queries` from `key` on, of which there must be one; `queries` ends with the key's document. factor[i * stride] and row i of `rows` (heads * head_dim
  * elements apart) belong to query queries.first + i. */
 float tr_attn_ref_dkv(const struct tr_op *op, const float *factor, int64_t stride, const void *rows,
                       struct tr_range queries, int64_t key, int64_t d);

@@ -5,7 +5,8 @@
  * dv of the block gather in scratch, one chain for each head (and context part of the queries), joined by the trees;
  * dq of a query goes on in memory from key block to key block, which is its chain over keys (one for each context part
  * of the keys, joined by the tree). No sum is shared between tasks, so nothing is atomic and no order depends on
- * threads.
+ * threads. Where documents stand apart, a tile of queries ends with its document, and a block is met by the queries of
+ * the documents that have keys in it.
  */
 #ifndef TR_SILICON_KERNEL_ATTN_BWD_BODY_H
 #define TR_SILICON_KERNEL_ATTN_BWD_BODY_H
@@ -79,6 +80,7 @@ int64_t TR_SIMD_NAME(tr_attn_bwd_workspace)(const struct tr_op *op, int threads)
 struct bwd_task {
     const float *q, *k, *v, *o, *stats, *grad;
     float *dq, *dk, *dv;
+    const int32_t *start; /* of the sequence; NULL: one document */
 };
 
 /* m, 1 / l and delta = fold16 of do o for every row. */
@@ -128,21 +130,30 @@ static void bwd_row(const struct bwd_shape *b, float *p, float *ds, int64_t widt
     }
 }
 
-/* A packed key block: keys [first, first + count), and where in their chain dq, dk and dv stand. */
+/* A packed key block: keys [first, first + count), and where dq, dk and dv gather. */
 struct bwd_block {
     int64_t first, count;
     float *dq; /* row of query 0 */
     int64_t dq_stride;
-    enum chain_start dq_start;
+    bool first_of_part;   /* the chains of dq begin */
+    int64_t queries_last; /* the queries that see a key of the block end here */
     float *dk, *dv;
 };
 
-/* dk += ds^T q, dv += p^T do for the keys of the block and queries [first, first + count). Key j is met first by
- * query j: within the tile the keys of a row tile start one after the other, then go on together. */
+/* A tile of queries of one document: what of the block they see. */
+struct bwd_queries {
+    int64_t first, count;
+    int64_t hidden; /* keys of the block that stand before the document */
+    bool begin;     /* no block of this part before has a key for them */
+};
+
+/* dk += ds^T q, dv += p^T do for the keys of the block and the queries of the tile. Key j is met first by query j: within
+ * the tile the keys of a row tile start one after the other, then go on together. */
 static void bwd_keys(const struct bwd_shape *b, const struct bwd_scratch *s, const struct bwd_block *block,
-                     int64_t first, int64_t count)
+                     const struct bwd_queries *tile)
 {
-    for (int64_t j = 0; j < block->count; j += TR_ATTN_ROWS) {
+    int64_t first = tile->first, count = tile->count;
+    for (int64_t j = tile->hidden; j < block->count; j += TR_ATTN_ROWS) {
         int rows = (int)tr_min_i64(TR_ATTN_ROWS, block->count - j);
         int64_t together = tr_min_i64(count, tr_max_i64(0, block->first + j + rows - 1 - first));
         for (int which = 0; which < 2; which++) {
@@ -180,41 +191,43 @@ static void bwd_look_ahead(const struct bwd_shape *b, const struct bwd_ahead *ah
             prefetch_rows(ahead->at[i] + first * ahead->stride, ahead->stride, rows, b->d);
 }
 
-/* One tile of queries [first, first + count) of one head, whose row of s->m etc. begins at `row`, against one key block.
- * Returns the pairs that were there. */
+/* One tile of queries of one head, whose row of s->m etc. begins at `row`, against one key block. Returns the pairs that
+ * were there. */
 static int64_t bwd_tile(const struct bwd_shape *b, const struct bwd_scratch *s, const struct bwd_block *block,
-                        int64_t first, int64_t count, int64_t row, const struct bwd_ahead *ahead)
+                        const struct bwd_queries *tile, int64_t row, const struct bwd_ahead *ahead)
 {
+    int64_t first = tile->first, count = tile->count, base = tile->hidden - tile->hidden % TR_ATTN_SOFTMAX;
     int64_t pairs = 0, step = tr_ceil_div(ahead->rows, tr_ceil_div(count, TR_ATTN_ROWS));
     for (int64_t i = 0; i < count; i += TR_ATTN_ROWS) {
         bwd_look_ahead(b, ahead, i / TR_ATTN_ROWS * step, step);
         int rows = (int)tr_min_i64(TR_ATTN_ROWS, count - i);
-        int64_t present[TR_ATTN_ROWS];
+        int64_t present[TR_ATTN_ROWS]; /* from tile->hidden on */
         for (int r = 0; r < rows; r++) {
-            present[r] = tr_min_i64(block->count, first + i + r - block->first + 1);
+            present[r] = tr_min_i64(block->count, first + i + r - block->first + 1) - tile->hidden;
             pairs += present[r];
         }
-        int64_t width = tr_round_up(present[rows - 1], TR_ATTN_SOFTMAX);
-        float *p = s->p + i * TR_KEY_BLOCK, *ds = s->ds + i * TR_KEY_BLOCK;
+        int64_t width = tr_round_up(tile->hidden + present[rows - 1], TR_ATTN_SOFTMAX) - base;
+        float *p = s->p + i * TR_KEY_BLOCK + base, *ds = s->ds + i * TR_KEY_BLOCK + base;
         struct chain chain = {.start = CHAIN_ZERO, .c = p, .c_stride = TR_KEY_BLOCK, .a = s->q + i * b->padded,
-                              .a_stride = b->padded, .b = s->kt, .b_stride = TR_KEY_BLOCK, .steps = b->d};
+                              .a_stride = b->padded, .b = s->kt + base, .b_stride = TR_KEY_BLOCK, .steps = b->d};
         chain_run(&chain, rows, width);
         chain.c = ds;
         chain.a = s->grad + i * b->padded;
-        chain.b = s->vt;
+        chain.b = s->vt + base;
         chain_run(&chain, rows, width);
         for (int r = 0; r < rows; r++)
             bwd_row(b, p + r * TR_KEY_BLOCK, ds + r * TR_KEY_BLOCK, width, s->m[row + first + i + r],
                     s->inverse[row + first + i + r], s->delta[row + first + i + r]);
-        struct chain dq = {.start = block->dq_start, .c = block->dq + (first + i) * block->dq_stride,
-                           .c_stride = block->dq_stride, .a = ds, .a_stride = TR_KEY_BLOCK, .b = s->k,
-                           .b_stride = b->padded, .steps = present[0]};
+        struct chain dq = {.start = tile->begin ? CHAIN_ZERO : CHAIN_GO_ON,
+                           .c = block->dq + (first + i) * block->dq_stride, .c_stride = block->dq_stride,
+                           .a = ds + tile->hidden - base, .a_stride = TR_KEY_BLOCK,
+                           .b = s->k + tile->hidden * b->padded, .b_stride = b->padded, .steps = present[0]};
         if (present[rows - 1] == present[0])
             chain_run(&dq, rows, b->padded);
         else
             chain_run_ragged(dq, rows, b->padded, present);
     }
-    bwd_keys(b, s, block, first, count);
+    bwd_keys(b, s, block, tile);
     return pairs;
 }
 
@@ -225,14 +238,18 @@ static void add_floats(float *sum, const float *part, int64_t n) /* n: a multipl
 }
 
 /* The chains of one head over the queries of one context part. */
-static int64_t bwd_queries(const struct bwd_shape *b, const struct bwd_scratch *s, const struct bwd_task *task,
+static int64_t bwd_part(const struct bwd_shape *b, const struct bwd_scratch *s, const struct bwd_task *task,
                            struct bwd_block *block, struct tr_range queries, int64_t head)
 {
     int64_t pairs = 0;
     memset(block->dk, 0, (size_t)s->dkv_half * sizeof(float));
     memset(block->dv, 0, (size_t)s->dkv_half * sizeof(float));
-    for (int64_t first = queries.first; first < queries.last; first += BWD_QUERIES) {
-        int64_t count = tr_min_i64(BWD_QUERIES, queries.last - first);
+    struct bwd_queries tile;
+    for (int64_t first = queries.first; first < queries.last; first += tile.count) {
+        int64_t start = attn_start(task->start, first);
+        int64_t count = attn_together(task->start, first, tr_min_i64(BWD_QUERIES, queries.last - first));
+        tile = (struct bwd_queries){.first = first, .count = count, .hidden = tr_max_i64(0, start - block->first),
+                                    .begin = block->first_of_part || start >= block->first};
         pack_rows(s->q, b->padded, task->q + first * b->q_stride + head * b->d, b->q_stride, count, b->d);
         pack_rows(s->grad, b->padded, task->grad + first * b->q_stride + head * b->d, b->q_stride, count, b->d);
         struct bwd_ahead ahead = {.stride = b->q_stride};
@@ -249,9 +266,19 @@ static int64_t bwd_queries(const struct bwd_shape *b, const struct bwd_scratch *
             ahead.at[0] = task->k + key * b->kv_stride;
             ahead.at[1] = task->v + key * b->kv_stride;
         }
-        pairs += bwd_tile(b, s, block, first, count, head * b->seq_len, &ahead);
+        pairs += bwd_tile(b, s, block, &tile, head * b->seq_len, &ahead);
     }
     return pairs;
+}
+
+/* Joins dk and dv of two subtrees of the queries for the keys from number `from` of the block on: those before have no
+ * query in the right one. */
+static void bwd_join_dkv(const struct bwd_shape *b, const struct bwd_scratch *s, int left, int right, int64_t from)
+{
+    float *to = s->dkv + left * s->dkv_slot + from * b->padded;
+    const float *part = s->dkv + right * s->dkv_slot + from * b->padded;
+    add_floats(to, part, s->dkv_half - from * b->padded);
+    add_floats(to + s->dkv_half, part + s->dkv_half, s->dkv_half - from * b->padded);
 }
 
 /* One key block, of context part `part`, against every query of the group. */
@@ -263,26 +290,31 @@ static int64_t bwd_block(const struct tr_call *call, const struct bwd_shape *b, 
     pack_transposed(s->vt, task->v + first * b->kv_stride, b->kv_stride, block->count, b->d);
     pack_rows(s->k, b->padded, task->k + first * b->kv_stride, b->kv_stride, block->count, b->d);
     struct part_stack stack = part_stack_new();
+    int64_t stack_first[TR_ATTN_STACK_MAX]; /* the first query of each node */
     int below, top;
     for (int64_t h = 0; h < b->group; h++) {
         block->dq = b->dq_direct ? task->dq + h * b->d : dq_slot + h * b->seq_len * b->padded;
         for (int64_t c = 0; c < parts; c++) {
             struct tr_range queries = tr_op_keys(call->op, c); /* queries are cut as keys are */
+            stack_first[stack.depth] = queries.first;
             queries.first = tr_max_i64(queries.first, first);
+            queries.last = tr_min_i64(queries.last, block->queries_last);
             bool present = c >= part && queries.first < queries.last;
             if (present) {
                 block->dk = s->dkv + part_stack_next(&stack) * s->dkv_slot;
                 block->dv = block->dk + s->dkv_half;
-                pairs += bwd_queries(b, s, task, block, queries, h);
+                pairs += bwd_part(b, s, task, block, queries, h);
             }
             part_stack_push(&stack, present);
-            for (int joins = tr_tree_joins_after(c, parts); joins > 0; joins--)
+            for (int joins = tr_tree_joins_after(c, parts); joins > 0; joins--) {
+                int64_t query = stack_first[stack.depth - 1];
                 if (part_stack_pop(&stack, &below, &top))
-                    add_floats(s->dkv + below * s->dkv_slot, s->dkv + top * s->dkv_slot, s->dkv_slot);
+                    bwd_join_dkv(b, s, below, top, tr_max_i64(0, attn_start(task->start, query) - first));
+            }
         }
         for (int joins = tr_tree_joins_after(h, b->group); joins > 0; joins--)
             if (part_stack_pop(&stack, &below, &top))
-                add_floats(s->dkv + below * s->dkv_slot, s->dkv + top * s->dkv_slot, s->dkv_slot);
+                bwd_join_dkv(b, s, below, top, 0);
     }
     const float *dk = s->dkv + stack.slot[0] * s->dkv_slot, *dv = dk + s->dkv_half;
     for (int64_t j = 0; j < block->count; j++) {
@@ -295,12 +327,15 @@ static int64_t bwd_block(const struct tr_call *call, const struct bwd_shape *b, 
     return pairs;
 }
 
-/* Joins dq of two subtrees of the keys for the queries from `from` on, which have keys in the right one. */
-static void bwd_join_dq(const struct bwd_shape *b, float *left, const float *right, int64_t from)
+/* Joins dq of two subtrees of the keys for the queries from `from` on, which have keys in the right one, the first of
+ * whose keys that is as well. Those whose document begins there have none in the left one. */
+static void bwd_join_dq(const struct bwd_shape *b, const int32_t *start, float *left, const float *right, int64_t from)
 {
+    int64_t only_right = attn_reach(start, from, b->seq_len, from);
     for (int64_t h = 0; h < b->group; h++) {
-        int64_t at = (h * b->seq_len + from) * b->padded;
-        add_floats(left + at, right + at, (b->seq_len - from) * b->padded);
+        int64_t at = (h * b->seq_len + from) * b->padded, there = (h * b->seq_len + only_right) * b->padded;
+        add_floats(left + at, right + at, there - at);
+        memcpy(left + there, right + there, (size_t)((b->seq_len - only_right) * b->padded) * sizeof *left);
     }
 }
 
@@ -317,7 +352,8 @@ static int64_t bwd_run_task(const struct tr_call *call, const struct bwd_shape *
         for (int64_t key = keys.first; key < keys.last; key += TR_KEY_BLOCK) {
             struct bwd_block block = {.first = key, .count = tr_min_i64(TR_KEY_BLOCK, keys.last - key),
                                       .dq_stride = b->dq_direct ? b->q_stride : b->padded,
-                                      .dq_start = key == keys.first ? CHAIN_ZERO : CHAIN_GO_ON};
+                                      .first_of_part = key == keys.first};
+            block.queries_last = attn_reach(task->start, key, b->seq_len, key + block.count);
             pairs += bwd_block(call, b, s, task, &block, p, dq_slot);
         }
         stack_first[stack.depth] = keys.first;
@@ -326,7 +362,7 @@ static int64_t bwd_run_task(const struct tr_call *call, const struct bwd_shape *
             int left, right;
             int64_t key = stack_first[stack.depth - 1];
             if (part_stack_pop(&stack, &left, &right))
-                bwd_join_dq(b, s->dq + left * s->dq_slot, s->dq + right * s->dq_slot, key);
+                bwd_join_dq(b, task->start, s->dq + left * s->dq_slot, s->dq + right * s->dq_slot, key);
         }
     }
     if (b->dq_direct)
@@ -365,10 +401,12 @@ void TR_SIMD_NAME(tr_attn_bwd)(const struct tr_call *call)
                                     .stats = operand[TR_ATTN_BWD_STATS] + token_head * 2,
                                     .grad = operand[TR_ATTN_BWD_DO] + q_at, .dq = operand[TR_ATTN_BWD_DQ] + q_at,
                                     .dk = operand[TR_ATTN_BWD_DK] + kv_at, .dv = operand[TR_ATTN_BWD_DV] + kv_at};
+            if (op->flags & TR_OP_APART)
+                task.start = (const int32_t *)call->operand[TR_ATTN_BWD_START] + seq * b.seq_len;
             int64_t pairs = bwd_run_task(call, &b, &scratch, &task);
             int64_t q_floats = b.seq_len * b.group * b.d, kv_floats = b.seq_len * b.d;
-            int64_t stats = b.seq_len * b.group * 2;
-            tr_count_add(call->count, 10 * b.d * pairs, 4 * (3 * q_floats + 2 * kv_floats + stats),
+            int64_t stats = b.seq_len * b.group * 2, starts = task.start != NULL && kv_head == 0 ? b.seq_len : 0;
+            tr_count_add(call->count, 10 * b.d * pairs, 4 * (3 * q_floats + 2 * kv_floats + stats + starts),
                          4 * (q_floats + 2 * kv_floats));
         }
     }

@@ -10,8 +10,15 @@ struct group {
     const char *q, *k, *v, *o, *dout;
     char *dq, *dk, *dv;
     const float *stats;
-    float *p, *ds; /* [heads][query][key] */
+    float *p, *ds;    /* [heads][query][key] */
+    int64_t kv_head;
+    int64_t token;    /* the first one */
 };
+
+static int64_t start_of(const struct group *group, int64_t position)
+{
+    return tr_call_start(group->call, TR_ATTN_BWD_START, group->token + position);
+}
 
 static int64_t elements(const struct group *group, int64_t count)
 {
@@ -21,7 +28,7 @@ static int64_t elements(const struct group *group, int64_t count)
 static struct group group_of(const struct tr_call *call, int64_t seq, int64_t kv_head)
 {
     const struct tr_op *op = call->op;
-    struct group group = {.call = call, .heads = op->heads / op->kv_heads};
+    struct group group = {.call = call, .heads = op->heads / op->kv_heads, .kv_head = kv_head};
     group.q_stride = (int64_t)op->heads * op->head_dim;
     group.kv_stride = (int64_t)op->kv_heads * op->head_dim;
     int64_t head = kv_head * group.heads;
@@ -38,6 +45,7 @@ static struct group group_of(const struct tr_call *call, int64_t seq, int64_t kv
     group.stats = (const float *)call->operand[TR_ATTN_BWD_STATS] + (seq * op->seq_len * op->heads + head) * 2;
     group.p = call->workspace;
     group.ds = group.p + group.heads * op->seq_len * op->seq_len;
+    group.token = seq * op->seq_len;
     return group;
 }
 
@@ -62,13 +70,17 @@ static void make_scores(struct query *query)
     int64_t row = elements(group, query->position * group->q_stride + query->head * op->head_dim);
     const float *stats = group->stats + (query->position * op->heads + query->head) * 2;
     float delta = tr_attn_ref_delta(op, group->o + row, group->dout + row);
-    struct tr_range keys = {0, op->positions};
-    int64_t seen = tr_attn_ref_scores(op, group->q + row, group->k, group->v, group->dout + row, stats, delta, keys,
-                                      query->position, row_of(query, group->p), row_of(query, group->ds));
+    struct tr_range keys = {start_of(group, query->position), op->positions};
+    int64_t kv = elements(group, keys.first * group->kv_stride);
+    int64_t seen = tr_attn_ref_scores(op, group->q + row, group->k + kv, group->v + kv, group->dout + row, stats, delta,
+                                      keys, query->position, row_of(query, group->p) + keys.first,
+                                      row_of(query, group->ds) + keys.first);
     query->tally.flop += 4 * op->head_dim * seen;
     query->tally.read_bytes += elements(group, 3 * op->head_dim) + 2 * (int64_t)sizeof *stats; /* q, o, do */
     if (query->head == 0) /* the key and value at its own position, which no query before could see */
         query->tally.read_bytes += elements(group, 2 * op->head_dim);
+    if (query->head == 0 && group->kv_head == 0 && op->flags & TR_OP_APART)
+        query->tally.read_bytes += (int64_t)sizeof(int32_t);
 }
 
 static bool dq_part(void *context, int64_t p, float *sum)
@@ -76,14 +88,13 @@ static bool dq_part(void *context, int64_t p, float *sum)
     struct query *query = context;
     const struct group *group = query->group;
     const struct tr_op *op = group->call->op;
-    struct tr_range keys = tr_op_keys(op, p);
-    int64_t last = query->position + 1 < keys.last ? query->position + 1 : keys.last;
-    if (last <= keys.first)
+    struct tr_range keys = tr_attn_ref_seen(tr_op_keys(op, p), start_of(group, query->position));
+    keys.last = query->position + 1 < keys.last ? query->position + 1 : keys.last;
+    if (keys.last <= keys.first)
         return false;
-    int64_t count = last - keys.first;
     *sum = tr_attn_ref_dq(op, row_of(query, group->ds) + keys.first,
-                          group->k + elements(group, keys.first * group->kv_stride), count, query->channel);
-    query->tally.flop += 2 * count;
+                          group->k + elements(group, keys.first * group->kv_stride), keys, query->channel);
+    query->tally.flop += 2 * (keys.last - keys.first);
     return true;
 }
 
@@ -109,6 +120,7 @@ struct key {
     const float *factor; /* p for dv, ds for dk */
     const char *rows;    /* do for dv, q for dk */
     int64_t position, head, channel;
+    int64_t end; /* of the key's document */
     struct tr_tally tally;
 };
 
@@ -118,7 +130,8 @@ static bool key_part(void *context, int64_t p, float *sum)
     const struct group *group = key->group;
     const struct tr_op *op = group->call->op;
     struct tr_range queries = tr_op_keys(op, p);
-    if (queries.last <= key->position || queries.first == queries.last)
+    queries.last = key->end < queries.last ? key->end : queries.last;
+    if (queries.last <= key->position || queries.first >= queries.last)
         return false;
     int64_t n = op->seq_len;
     const float *factor = key->factor + (key->head * n + queries.first) * n + key->position;
@@ -140,8 +153,11 @@ static float key_head(void *context, int64_t head)
 static void make_dkv(const struct group *group, int64_t position)
 {
     const struct tr_op *op = group->call->op;
-    struct key dk = {.group = group, .factor = group->ds, .rows = group->q, .position = position};
-    struct key dv = {.group = group, .factor = group->p, .rows = group->dout, .position = position};
+    int64_t end = position + 1;
+    while (end < op->seq_len && start_of(group, end) <= position)
+        end++;
+    struct key dk = {.group = group, .factor = group->ds, .rows = group->q, .position = position, .end = end};
+    struct key dv = {.group = group, .factor = group->p, .rows = group->dout, .position = position, .end = end};
     for (int64_t d = 0; d < op->head_dim; d++) {
         dk.channel = dv.channel = d;
         int64_t index = position * group->kv_stride + d;

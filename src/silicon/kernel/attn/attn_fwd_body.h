@@ -4,7 +4,8 @@
  * r = (query - first) * group + head of group. It walks the key blocks ascending; each is packed once (K transposed, so
  * that lanes run along keys) and meets all rows of the task, whose running (m, l, o) lie in the workspace. Where the
  * queries are few, as in generation, a task has several kv heads, each with its rows, and takes a block of all of them
- * before the next block: the rows of the cache are then read in long pieces. Tasks share nothing that is written.
+ * before the next block: the rows of the cache are then read in long pieces. Tasks share nothing that is written. Where
+ * documents stand apart, blocks before the document of every row of a task, or of a tile, are passed over.
  *
  * The largest score of a block is taken over its present keys: masked lanes are -inf, which exp turns into +0, and +0
  * added to a partial sum of exponentials (>= +0) changes nothing; p v does not see masked keys at all.
@@ -106,12 +107,15 @@ static struct fwd_shape fwd_shape_of(const struct tr_call *call)
     return f;
 }
 
-/* The largest s * scale of one row of scores; those of keys that are not present become -inf. */
-static float fwd_row_max(float *score, int64_t present, int64_t width, float scale)
+/* The largest s * scale of one row of scores; those of keys that are not present become -inf: the first `hidden` ones
+ * and those from `present` on. */
+static float fwd_row_max(float *score, int64_t hidden, int64_t present, int64_t width, float scale)
 {
     const tr_v factor = v_set1(scale), lowest = v_set1(-INFINITY);
     tr_v largest = lowest;
     int64_t whole = present - present % TR_VLEN;
+    for (int64_t j = 0; j < hidden; j += TR_VLEN)
+        v_store(score + j, v_select(v_first(tr_min_i64(hidden - j, TR_VLEN)), lowest, v_load(score + j)));
     for (int64_t j = 0; j < whole; j += TR_VLEN)
         largest = v_max(v_mul(v_load(score + j), factor), largest);
     for (int64_t j = whole; j < width; j += TR_VLEN) {
@@ -144,12 +148,12 @@ static float fwd_exp_row(float *score, int64_t width, float scale, float max)
 
 /* Scores of a tile become exponentials; m and l of its rows take the block in, and factor[r] is what o is to be scaled
  * with. Rows are lanes where single numbers of a row are computed. */
-static void fwd_softmax(float *score, int rows, const int64_t *present, int64_t width, float scale, bool first_block,
-                        float *m, float *l, float *factor)
+static void fwd_softmax(float *score, int rows, int64_t hidden, const int64_t *present, int64_t width, float scale,
+                        bool first_block, float *m, float *l, float *factor)
 {
     float max[TR_VLEN] = {0}, sum[TR_VLEN] = {0};
     for (int r = 0; r < rows; r++)
-        max[r] = fwd_row_max(score + r * TR_KEY_BLOCK, present[r], width, scale);
+        max[r] = fwd_row_max(score + r * TR_KEY_BLOCK, hidden, present[r], width, scale);
     tr_v before = v_loadn(m, rows), after = v_max(v_load(max), before);
     tr_v change = first_block ? v_zero() : v_exp(v_sub(before, after));
     v_store(max, after);
@@ -169,49 +173,79 @@ struct fwd_block {
     float *m, *l, *o;
 };
 
-/* One tile of rows against one key block; present[r] keys of the block come before or at row r's query. */
-static void fwd_tile(const struct fwd_shape *f, const struct fwd_scratch *s, const struct fwd_block *block, int64_t row,
-                     int rows, const int64_t *present)
+/* Rows [row, row + count) of one document, and what of a key block they see: the keys from `first` on (counted in the
+ * block, as all of these), of them row r those before last[r]. */
+struct fwd_rows {
+    int64_t row;
+    int count;
+    bool begin; /* no block before has a key for them */
+    int64_t first, last[TR_ATTN_ROWS];
+};
+
+/* One tile of rows against one key block. */
+static void fwd_tile(const struct fwd_shape *f, const struct fwd_scratch *s, const struct fwd_block *block,
+                     const struct fwd_rows *tile)
 {
-    int64_t width = tr_round_up(present[rows - 1], TR_ATTN_SOFTMAX);
+    int rows = tile->count;
+    int64_t row = tile->row, hidden = tile->first % TR_ATTN_SOFTMAX, base = tile->first - hidden;
+    int64_t width = tr_round_up(tile->last[rows - 1], TR_ATTN_SOFTMAX) - base;
     struct chain scores = {.start = CHAIN_ZERO, .c = s->score, .c_stride = TR_KEY_BLOCK, .a = s->q + row * f->padded,
-                           .a_stride = f->padded, .b = s->kt, .b_stride = TR_KEY_BLOCK, .steps = f->d};
+                           .a_stride = f->padded, .b = s->kt + base, .b_stride = TR_KEY_BLOCK, .steps = f->d};
     chain_run(&scores, rows, width);
     float factor[TR_VLEN];
-    fwd_softmax(s->score, rows, present, width, f->scale, block->first, block->m + row, block->l + row, factor);
-    struct chain values = {.start = block->first ? CHAIN_ZERO : CHAIN_SCALE, .scale = factor,
-                           .c = block->o + row * f->padded, .c_stride = f->padded, .a = s->score,
-                           .a_stride = TR_KEY_BLOCK, .b = block->v, .b_stride = block->v_stride, .steps = present[0]};
-    if (present[rows - 1] == present[0])
+    int64_t present[TR_ATTN_ROWS], steps[TR_ATTN_ROWS];
+    for (int r = 0; r < rows; r++) {
+        present[r] = tile->last[r] - base;
+        steps[r] = tile->last[r] - tile->first;
+    }
+    fwd_softmax(s->score, rows, hidden, present, width, f->scale, tile->begin, block->m + row, block->l + row, factor);
+    struct chain values = {.start = tile->begin ? CHAIN_ZERO : CHAIN_SCALE, .scale = factor,
+                           .c = block->o + row * f->padded, .c_stride = f->padded, .a = s->score + hidden,
+                           .a_stride = TR_KEY_BLOCK, .b = block->v + tile->first * block->v_stride,
+                           .b_stride = block->v_stride, .steps = steps[0]};
+    if (steps[rows - 1] == steps[0])
         chain_run(&values, rows, f->padded);
     else
-        chain_run_ragged(values, rows, f->padded, present);
+        chain_run_ragged(values, rows, f->padded, steps);
 }
 
 /* What a task works on. */
 struct fwd_task {
     const float *k, *v;   /* of its first kv head, at key 0 */
     int64_t kv_heads;
+    const int32_t *start; /* of its sequence; NULL: one document */
     int64_t first_query;  /* its position */
     int64_t rows;         /* of one kv head */
 };
 
+/* Where the document of row r begins. */
+static int64_t fwd_start(const struct fwd_shape *f, const struct fwd_task *task, int64_t r)
+{
+    return attn_start(task->start, task->first_query - f->position + r / f->group);
+}
+
 /* The rows of one kv head against one key block of `count` keys; the rows of `next` keys further on are fetched
  * meanwhile. Returns the pairs that were there. */
-static int64_t fwd_rows(const struct fwd_shape *f, const struct fwd_scratch *s, const struct fwd_task *task,
-                        const struct fwd_block *block, int64_t first_row, int64_t key, int64_t count,
-                        const float *next_k, const float *next_v, int64_t next)
+static int64_t fwd_all_rows(const struct fwd_shape *f, const struct fwd_scratch *s, const struct fwd_task *task,
+                            const struct fwd_block *block, int64_t first_row, int64_t key, int64_t count,
+                            const float *next_k, const float *next_v, int64_t next)
 {
     int64_t pairs = 0, kv_stride = f->kv_heads * f->d, fetched = 0;
     int64_t from = tr_max_i64(0, key - task->first_query) * f->group;
     int64_t query = task->first_query + from / f->group, head = 0; /* of the next row */
     int64_t step = tr_ceil_div(next, tr_max_i64(1, tr_ceil_div(task->rows - from, TR_ATTN_ROWS)));
-    for (int64_t r = from; r < task->rows; r += TR_ATTN_ROWS) {
-        int tile = (int)tr_min_i64(TR_ATTN_ROWS, task->rows - r);
-        int64_t present[TR_ATTN_ROWS];
-        for (int i = 0; i < tile; i++) {
-            present[i] = tr_min_i64(count, query - key + 1);
-            pairs += present[i];
+    struct fwd_rows tile;
+    for (int64_t r = from; r < task->rows; r += tile.count) {
+        int64_t start = fwd_start(f, task, r);
+        if (start >= key + count) /* so do all documents behind it */
+            break;
+        tile = (struct fwd_rows){.row = first_row + r, .begin = block->first || start >= key,
+                                 .first = tr_max_i64(0, start - key)};
+        while (tile.count < TR_ATTN_ROWS && r + tile.count < task->rows &&
+               attn_start(task->start, query - f->position) == start) {
+            int64_t last = tr_min_i64(count, query - key + 1);
+            tile.last[tile.count++] = last;
+            pairs += last - tile.first;
             head = head + 1 < f->group ? head + 1 : 0;
             query += head == 0;
         }
@@ -219,7 +253,7 @@ static int64_t fwd_rows(const struct fwd_shape *f, const struct fwd_scratch *s, 
         prefetch_rows(next_k + fetched * kv_stride, kv_stride, some, f->d);
         prefetch_rows(next_v + fetched * kv_stride, kv_stride, some, f->d);
         fetched += some;
-        fwd_tile(f, s, block, first_row + r, tile, present);
+        fwd_tile(f, s, block, &tile);
     }
     return pairs;
 }
@@ -233,7 +267,8 @@ static int64_t fwd_part(const struct fwd_shape *f, const struct fwd_scratch *s, 
     bool v_in_place = task->rows <= TR_ATTN_ROWS && f->padded == f->d;
     for (int64_t r = 0; r < task->rows * task->kv_heads; r++)
         m[r] = -INFINITY;
-    for (int64_t key = keys.first; key < keys.last; key += TR_KEY_BLOCK) {
+    int64_t start = fwd_start(f, task, 0);
+    for (int64_t key = tr_max_i64(keys.first, start - start % TR_KEY_BLOCK); key < keys.last; key += TR_KEY_BLOCK) {
         int64_t count = tr_min_i64(TR_KEY_BLOCK, keys.last - key);
         for (int64_t head = 0; head < task->kv_heads; head++) {
             const float *k = task->k + key * kv_stride + head * f->d, *v = task->v + key * kv_stride + head * f->d;
@@ -245,18 +280,25 @@ static int64_t fwd_part(const struct fwd_shape *f, const struct fwd_scratch *s, 
             pack_transposed(s->kt, k, kv_stride, count, f->d);
             if (!v_in_place)
                 pack_rows(s->v, f->padded, v, kv_stride, count, f->d);
-            pairs += fwd_rows(f, s, task, &block, head * task->rows, key, count, k + ahead, v + ahead, next);
+            pairs += fwd_all_rows(f, s, task, &block, head * task->rows, key, count, k + ahead, v + ahead, next);
         }
     }
     return pairs;
 }
 
-/* Joins the partial results (m, l, o) of two subtrees for row r. */
-static void fwd_join_row(const struct fwd_shape *f, const struct fwd_scratch *s, int left, int right, int64_t r)
+/* Joins the partial results (m, l, o) of two subtrees for row r, or moves the right one where only it has keys. */
+static void fwd_join_row(const struct fwd_shape *f, const struct fwd_scratch *s, int left, int right, int64_t r,
+                         bool only_right)
 {
     int64_t to_right = (right - left) * s->slot;
     float *m = s->m + left * s->slot + r, *l = s->l + left * s->slot + r;
     float *o = s->o + left * s->slot + r * f->padded;
+    if (only_right) {
+        m[0] = m[to_right];
+        l[0] = l[to_right];
+        memcpy(o, o + to_right, (size_t)f->padded * sizeof *o);
+        return;
+    }
     float max = m[0] > m[to_right] ? m[0] : m[to_right];
     float a1 = tr_expf(m[0] - max), a2 = tr_expf(m[to_right] - max);
     m[0] = max;
@@ -290,6 +332,8 @@ static void fwd_run_task(const struct tr_call *call, const struct fwd_shape *f, 
                             .v = (const float *)call->operand[TR_ATTN_V] + kv_at,
                             .kv_heads = kv_heads.last - kv_heads.first, .first_query = f->position + queries.first,
                             .rows = rows};
+    if (call->op->flags & TR_OP_APART)
+        task.start = (const int32_t *)call->operand[TR_ATTN_START] + seq * f->seq_len;
     const float *q = (const float *)call->operand[TR_ATTN_Q] + token_head * f->d;
     for (int64_t head = 0; head < task.kv_heads; head++)
         for (int64_t i = 0; i < query_count; i++)
@@ -302,7 +346,7 @@ static void fwd_run_task(const struct tr_call *call, const struct fwd_shape *f, 
     for (int64_t p = 0; p < call->op->context.parts; p++) {
         struct tr_range keys = tr_op_keys(call->op, p);
         keys.last = tr_min_i64(keys.last, keys_last);
-        bool present = keys.first < keys.last;
+        bool present = keys.first < keys.last && fwd_start(f, &task, 0) < keys.last;
         int64_t at = part_stack_next(&stack) * s->slot;
         if (present)
             pairs += fwd_part(f, s, &task, keys, s->m + at, s->l + at, s->o + at);
@@ -310,12 +354,12 @@ static void fwd_run_task(const struct tr_call *call, const struct fwd_shape *f, 
         part_stack_push(&stack, present);
         for (int joins = tr_tree_joins_after(p, call->op->context.parts); joins > 0; joins--) {
             int left, right;
-            int64_t from = tr_max_i64(0, stack_first[stack.depth - 1] - task.first_query) * f->group;
+            int64_t key = stack_first[stack.depth - 1], from = tr_max_i64(0, key - task.first_query) * f->group;
             if (!part_stack_pop(&stack, &left, &right))
                 continue;
             for (int64_t head = 0; head < task.kv_heads; head++) /* the rows whose query has keys in the right part */
                 for (int64_t r = from; r < rows; r++)
-                    fwd_join_row(f, s, left, right, head * rows + r);
+                    fwd_join_row(f, s, left, right, head * rows + r, fwd_start(f, &task, r) >= key);
         }
     }
     for (int64_t head = 0; head < task.kv_heads; head++) {
@@ -327,13 +371,16 @@ static void fwd_run_task(const struct tr_call *call, const struct fwd_shape *f, 
     }
     int64_t all_rows = rows * task.kv_heads;
     int64_t kv_rows = queries.last == f->seq_len ? keys_last * task.kv_heads : 0; /* the last queries see every key */
-    tr_count_add(call->count, 4 * f->d * pairs, 4 * f->d * (all_rows + 2 * kv_rows), 4 * all_rows * (f->d + 2));
+    int64_t starts = task.start != NULL && kv_heads.first == 0 ? query_count : 0;
+    tr_count_add(call->count, 4 * f->d * pairs, 4 * (f->d * (all_rows + 2 * kv_rows) + starts),
+                 4 * all_rows * (f->d + 2));
 }
 
 void TR_SIMD_NAME(tr_attn)(const struct tr_call *call)
 {
     const struct tr_op *op = call->op;
     TR_ASSERT(op->act == TR_F32 && tr_parts_owned(op->context) == op->context.parts);
+    TR_ASSERT(!(op->flags & TR_OP_APART) || call->operand[TR_ATTN_START] != NULL);
     const struct fwd_shape f = fwd_shape_of(call);
     int64_t chunks = f.seqs * f.chunks;
 #pragma omp parallel num_threads(call->threads)

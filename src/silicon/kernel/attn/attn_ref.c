@@ -17,9 +17,20 @@ static float score(const struct tr_op *op, const void *q, const void *k, int64_t
 
 /* ---- forward ---------------------------------------------------------------------------------------------------- */
 
-/* Takes in one key block: n keys, the first at index `first` of k and v. */
-static void add_block(const struct tr_op *op, const void *q, const void *k, const void *v, int64_t first, int64_t n,
-                      struct tr_attn_sums *sums)
+/* Two lines that begin at an odd position of a pair chain: the partner of their first element is not there. */
+static float chain_from(float acc, struct tr_line a, struct tr_line b, int64_t position, int64_t n, bool pairs)
+{
+    if (!pairs || position % 2 == 0)
+        return tr_chain(acc, a, b, n, pairs);
+    acc = tr_dp_bf16(acc, 0, tr_line_bf16(a, 0, n), 0, tr_line_bf16(b, 0, n));
+    a.first += a.stride;
+    b.first += b.stride;
+    return tr_chain(acc, a, b, n - 1, true);
+}
+
+/* Takes in n keys of one key block, the first at `position` and at index `first` of k and v. */
+static void add_block(const struct tr_op *op, const void *q, const void *k, const void *v, int64_t position,
+                      int64_t first, int64_t n, struct tr_attn_sums *sums)
 {
     float p[TR_KEY_BLOCK];
     float max = sums->max;
@@ -31,15 +42,15 @@ static void add_block(const struct tr_op *op, const void *q, const void *k, cons
     float partial[TR_FOLD] = {0};
     for (int64_t j = 0; j < n; j++) {
         p[j] = tr_expf(p[j] - max);
-        partial[j % TR_FOLD] += p[j];
+        partial[(position + j) % TR_FOLD] += p[j]; /* blocks begin at multiples of TR_FOLD */
     }
     sums->sum = fmaf(sums->sum, scale_old, tr_fold16(partial));
     sums->max = max;
     int64_t stride = (int64_t)op->kv_heads * op->head_dim;
     for (int64_t d = 0; d < op->head_dim; d++) {
         struct tr_line value = tr_line_of(v, op->act, first * stride + d, stride);
-        sums->o[d] = tr_chain(sums->o[d] * scale_old, tr_line_of(p, TR_F32, 0, 1), value, n,
-                              tr_pairs(op->act, op->act));
+        sums->o[d] = chain_from(sums->o[d] * scale_old, tr_line_of(p, TR_F32, 0, 1), value, position, n,
+                                tr_pairs(op->act, op->act));
     }
     sums->keys += n;
 }
@@ -56,7 +67,7 @@ void tr_attn_ref_part(const struct tr_op *op, const void *q, const void *k, cons
     for (int64_t j = keys.first; j < last;) {
         int64_t block_end = (j / TR_KEY_BLOCK + 1) * TR_KEY_BLOCK;
         int64_t end = last < block_end ? last : block_end;
-        add_block(op, q, k, v, j - keys.first, end - j, sums);
+        add_block(op, q, k, v, j, j - keys.first, end - j, sums);
         j = end;
     }
 }
@@ -91,11 +102,11 @@ void tr_attn_ref_finish(const struct tr_op *op, const struct tr_attn_sums *sums,
     stats[1] = sums->sum;
 }
 
-/* The row of one query and head, and where its keys begin. */
+/* The row of one query and head, where its keys begin in memory, and the first one that it may see. */
 struct row {
     const struct tr_call *call;
     const char *q, *k, *v;
-    int64_t query;
+    int64_t query, start;
 };
 
 /* The tree over the context parts [begin, end); sums->o is followed by scratch rows of head_dim. */
@@ -103,7 +114,7 @@ static void tree_of_parts(const struct row *row, int64_t begin, int64_t end, str
 {
     const struct tr_op *op = row->call->op;
     if (end - begin == 1) {
-        struct tr_range keys = tr_op_keys(op, begin);
+        struct tr_range keys = tr_attn_ref_seen(tr_op_keys(op, begin), row->start);
         int64_t offset = keys.first * op->kv_heads * op->head_dim * tr_dtype_bytes(op->act);
         tr_attn_ref_part(op, row->q, row->k + offset, row->v + offset, keys, row->query, sums);
         return;
@@ -131,14 +142,16 @@ static void attn_row(const struct tr_call *call, int64_t token, int64_t head, fl
                       .q = (const char *)call->operand[TR_ATTN_Q] + q_offset,
                       .k = (const char *)call->operand[TR_ATTN_K] + kv_offset,
                       .v = (const char *)call->operand[TR_ATTN_V] + kv_offset,
-                      .query = call->values->position + index};
-    TR_ASSERT(row.query >= 0 && row.query < op->positions);
+                      .query = call->values->position + index,
+                      .start = tr_call_start(call, TR_ATTN_START, token)};
+    TR_ASSERT(row.query >= 0 && row.query < op->positions && row.start <= row.query);
     struct tr_attn_sums sums = {.o = scratch};
     tree_of_parts(&row, 0, op->context.parts, &sums);
     tr_attn_ref_finish(op, &sums, (char *)call->operand[TR_ATTN_O] + q_offset,
                        (float *)call->operand[TR_ATTN_STATS] + (token * op->heads + head) * 2);
     int64_t first_seen = head % group != 0 ? 0 : index == 0 ? sums.keys : 1; /* keys that no row read before */
-    tr_count_add(call->count, 4 * op->head_dim * sums.keys, (1 + 2 * first_seen) * op->head_dim * bytes,
+    int64_t start_bytes = head == 0 && op->flags & TR_OP_APART ? (int64_t)sizeof(int32_t) : 0;
+    tr_count_add(call->count, 4 * op->head_dim * sums.keys, (1 + 2 * first_seen) * op->head_dim * bytes + start_bytes,
                  op->head_dim * bytes + 2 * (int64_t)sizeof(float));
 }
 
@@ -180,11 +193,11 @@ int64_t tr_attn_ref_scores(const struct tr_op *op, const void *q, const void *k,
     return count;
 }
 
-float tr_attn_ref_dq(const struct tr_op *op, const float *ds, const void *k, int64_t count, int64_t d)
+float tr_attn_ref_dq(const struct tr_op *op, const float *ds, const void *k, struct tr_range keys, int64_t d)
 {
     int64_t stride = (int64_t)op->kv_heads * op->head_dim;
-    return tr_chain(0.0f, tr_line_of(ds, TR_F32, 0, 1), tr_line_of(k, op->act, d, stride), count,
-                    tr_pairs(op->act, op->act));
+    return chain_from(0.0f, tr_line_of(ds, TR_F32, 0, 1), tr_line_of(k, op->act, d, stride), keys.first,
+                      keys.last - keys.first, tr_pairs(op->act, op->act));
 }
 
 float tr_attn_ref_dkv(const struct tr_op *op, const float *factor, int64_t stride, const void *rows,
@@ -193,15 +206,8 @@ float tr_attn_ref_dkv(const struct tr_op *op, const float *factor, int64_t strid
     int64_t row_stride = (int64_t)op->heads * op->head_dim;
     int64_t first = key > queries.first ? key : queries.first;
     TR_ASSERT(first < queries.last);
-    float acc = 0.0f;
-    if (op->act == TR_BF16 && first % 2 == 1) { /* its even partner is a query before the key */
-        int64_t i = first - queries.first;
-        float row = tr_load(rows, op->act, i * row_stride + d);
-        acc = tr_dp_bf16(acc, 0, tr_bf16_from_f32(factor[i * stride]), 0, tr_bf16_from_f32(row));
-        first++;
-    }
     int64_t i = first - queries.first;
-    return tr_chain(acc, tr_line_of(factor, TR_F32, i * stride, stride),
-                    tr_line_of(rows, op->act, i * row_stride + d, row_stride), queries.last - first,
-                    tr_pairs(op->act, op->act));
+    return chain_from(0.0f, tr_line_of(factor, TR_F32, i * stride, stride),
+                      tr_line_of(rows, op->act, i * row_stride + d, row_stride), first, queries.last - first,
+                      tr_pairs(op->act, op->act));
 }

@@ -14,7 +14,7 @@
  *
  * A masked pair is no term with p = 0: fma(0, v, c) would turn c = -0 into +0 and a NaN or infinity in v into NaN.
  * Where the rows of a tile end at different keys, the steps that all of them have are done together and the few others
- * row by row.
+ * row by row. Where documents stand apart, a tile has rows of one document only, so all of them begin at the same key.
  */
 #ifndef TR_SILICON_KERNEL_ATTN_TILE_H
 #define TR_SILICON_KERNEL_ATTN_TILE_H
@@ -155,6 +155,27 @@ static void chain_run_ragged(struct chain chain, int rows, int64_t width, const 
         rest.steps = last[r] - last[0];
         chain_run(&rest, 1, width);
     }
+}
+
+/* Where the document of the query at index i of its sequence begins; without `start` the sequence is one document. */
+static inline int64_t attn_start(const int32_t *start, int64_t i) { return start == NULL ? 0 : start[i]; }
+
+/* How many of the queries from `first` on, at most `limit`, are of one document. */
+static inline int64_t attn_together(const int32_t *start, int64_t first, int64_t limit)
+{
+    int64_t n = start == NULL ? limit : 1;
+    while (n < limit && start[first + n] == start[first])
+        n++;
+    return n;
+}
+
+/* The first query from `first` on whose document begins at `key` or later; `end` when there is none. */
+static inline int64_t attn_reach(const int32_t *start, int64_t first, int64_t end, int64_t key)
+{
+    int64_t i = start == NULL ? end : first;
+    while (i < end && start[i] < key)
+        i++;
+    return i;
 }
 
 /* The next n floats of scratch memory that begins at `base`, n a multiple of 16; with base = NULL it only counts. */

@@ -5,7 +5,8 @@
  *     LAST       y[s] = x[last token of sequence s]
  *     KV_APPEND  cache[s, values->position + i] = x[s, i]
  *
- * The position of the token at index i of its sequence is values->position + i, a row of wpe. Tokens must lie in
+ * The position of the token at index i of its sequence is values->position + i, a row of wpe; with TR_OP_APART that less
+ * start[t], and dwpe has a leaf for each context part, as dwte has. Tokens must lie in
  * [0, vocab): checking what comes from outside is the caller's. */
 #ifndef TR_SILICON_KERNEL_EMBED_H
 #define TR_SILICON_KERNEL_EMBED_H

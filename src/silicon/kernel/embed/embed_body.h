@@ -30,6 +30,7 @@ void TR_SIMD_NAME(tr_embed)(const struct tr_call *call)
     const float *wte = call->operand[TR_EMBED_WTE], *wpe = call->operand[TR_EMBED_WPE];
     float *y = call->operand[TR_EMBED_Y];
     int64_t width = op->width, first = call->values->position;
+    bool apart = (op->flags & TR_OP_APART) != 0;
     TR_ASSERT(op->act == TR_F32 && op->weight == TR_F32);
     TR_ASSERT(wpe == NULL || (first >= 0 && first + op->seq_len <= op->positions));
 #pragma omp parallel num_threads(call->threads)
@@ -38,14 +39,16 @@ void TR_SIMD_NAME(tr_embed)(const struct tr_call *call)
 #pragma omp for schedule(static)
         for (int64_t t = 0; t < op->seqs * op->seq_len; t++) {
             const float *row = wte + embed_token(tokens, t, op->vocab) * width;
+            int64_t position = first + t % op->seq_len - tr_call_start(call, TR_EMBED_START, t);
+            TR_ASSERT(wpe == NULL || position >= 0);
             if (wpe != NULL)
-                embed_add(y + t * width, row, wpe + (first + t % op->seq_len) * width, width);
+                embed_add(y + t * width, row, wpe + position * width, width);
             else
                 memcpy(y + t * width, row, (size_t)width * sizeof(float));
             done++;
-            rows += wpe != NULL && t < op->seq_len; /* every sequence has the same positions */
+            rows += wpe != NULL && (apart || t < op->seq_len); /* every sequence has the same positions */
         }
-        tr_count_add(call->count, 0, 4 * (done + (done + rows) * width), 4 * done * width);
+        tr_count_add(call->count, 0, 4 * ((apart ? 2 : 1) * done + (done + rows) * width), 4 * done * width);
     }
 }
 
@@ -57,6 +60,7 @@ static void embed_bwd_columns(const struct tr_call *call, int64_t at, int64_t n)
     const float *dy = (const float *)call->operand[TR_EMBED_BWD_DY] + at;
     float *dwte = (float *)call->operand[TR_EMBED_BWD_DWTE] + at, *dwpe = call->operand[TR_EMBED_BWD_DWPE];
     int64_t width = op->width, first = call->values->position, done = 0, read = 0, written = 0;
+    bool apart = (op->flags & TR_OP_APART) != 0;
     for (int64_t leaf = 0; leaf < tr_op_leaves(op, TR_EMBED_BWD_DWTE); leaf++) {
         struct tr_range range = tr_op_leaf_tokens(op, TR_EMBED_BWD_DWTE, leaf);
         for (int64_t s = 0; s < op->seqs; s++) {
@@ -67,14 +71,17 @@ static void embed_bwd_columns(const struct tr_call *call, int64_t at, int64_t n)
                 done++;
                 if (dwpe == NULL)
                     continue;
-                row = dwpe + (first + i) * width + at;
+                int64_t position = first + i - tr_call_start(call, TR_EMBED_BWD_START, t);
+                TR_ASSERT(position >= 0 && position < op->positions);
+                row = dwpe + ((apart ? leaf : 0) * op->positions + position) * width + at;
                 embed_add(row, row, dy + t * width, n);
-                read += s == 0;
-                written += s == op->seqs - 1;
+                read += apart || s == 0;
+                written += apart || s == op->seqs - 1;
             }
         }
     }
-    tr_count_add(call->count, 0, 4 * (2 * done + read) * n + (at == 0 ? 4 * done : 0), 4 * (done + written) * n);
+    int64_t index_bytes = at == 0 ? 4 * (apart ? 2 : 1) * done : 0;
+    tr_count_add(call->count, 0, 4 * (2 * done + read) * n + index_bytes, 4 * (done + written) * n);
 }
 
 void TR_SIMD_NAME(tr_embed_bwd)(const struct tr_call *call)

@@ -13,18 +13,19 @@ void tr_embed_ref(const struct tr_call *call)
 {
     const struct tr_op *op = call->op;
     const void *wte = call->operand[TR_EMBED_WTE], *wpe = call->operand[TR_EMBED_WPE];
+    bool apart = (op->flags & TR_OP_APART) != 0;
     struct tr_tally tally = {0};
     for (int64_t t = 0; t < op->seqs * op->seq_len; t++) {
         int64_t token = token_at(call, TR_EMBED_TOKENS, t), index = t % op->seq_len;
-        int64_t position = call->values->position + index;
+        int64_t position = call->values->position + index - tr_call_start(call, TR_EMBED_START, t);
         TR_ASSERT(wpe == NULL || (position >= 0 && position < op->positions));
-        tally.read_bytes += (int64_t)sizeof(int32_t);
+        tally.read_bytes += (apart ? 2 : 1) * (int64_t)sizeof(int32_t);
         for (int64_t c = 0; c < op->width; c++) {
             float y = tr_load(wte, op->weight, token * op->width + c);
             if (wpe != NULL)
                 y = y + tr_load(wpe, op->weight, position * op->width + c);
             tr_store(call->operand[TR_EMBED_Y], op->act, t * op->width + c, y);
-            tally.read_bytes += (wpe != NULL && t < op->seq_len ? 2 : 1) * tr_dtype_bytes(op->weight);
+            tally.read_bytes += (wpe != NULL && (apart || t < op->seq_len) ? 2 : 1) * tr_dtype_bytes(op->weight);
             tally.write_bytes += tr_dtype_bytes(op->act);
         }
     }
@@ -36,6 +37,7 @@ static void embed_bwd_channel(const struct tr_call *call, int64_t c)
 {
     const struct tr_op *op = call->op;
     float *dwte = call->operand[TR_EMBED_BWD_DWTE], *dwpe = call->operand[TR_EMBED_BWD_DWPE];
+    bool apart = (op->flags & TR_OP_APART) != 0;
     struct tr_tally tally = {0};
     for (int64_t leaf = 0; leaf < tr_op_leaves(op, TR_EMBED_BWD_DWTE); leaf++) {
         struct tr_range tokens = tr_op_leaf_tokens(op, TR_EMBED_BWD_DWTE, leaf);
@@ -46,15 +48,16 @@ static void embed_bwd_channel(const struct tr_call *call, int64_t c)
                 float dy = tr_load(call->operand[TR_EMBED_BWD_DY], op->act, t * op->width + c);
                 float *sum = dwte + (leaf * op->vocab + token) * op->width + c;
                 *sum = *sum + dy;
-                tally.read_bytes += (c == 0 ? (int64_t)sizeof(int32_t) : 0) + tr_dtype_bytes(op->act) + 4;
+                tally.read_bytes += (c == 0 ? (apart ? 2 : 1) * (int64_t)sizeof(int32_t) : 0) + tr_dtype_bytes(op->act) + 4;
                 tally.write_bytes += 4;
                 if (dwpe == NULL)
                     continue;
-                TR_ASSERT(call->values->position + i < op->positions);
-                sum = dwpe + (call->values->position + i) * op->width + c;
+                int64_t position = call->values->position + i - tr_call_start(call, TR_EMBED_BWD_START, t);
+                TR_ASSERT(position >= 0 && position < op->positions);
+                sum = dwpe + ((apart ? leaf : 0) * op->positions + position) * op->width + c;
                 *sum = *sum + dy;
-                tally.read_bytes += s == 0 ? 4 : 0;
-                tally.write_bytes += s == op->seqs - 1 ? 4 : 0;
+                tally.read_bytes += apart || s == 0 ? 4 : 0;
+                tally.write_bytes += apart || s == op->seqs - 1 ? 4 : 0;
             }
         }
     }

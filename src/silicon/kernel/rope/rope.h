@@ -1,5 +1,6 @@
 /* Rotary position embedding (Su and others 2021), in place: turns the pairs (x[d], x[d + D/2]) of each of `heads` heads
- * of x [T, heads * D] by the angle of the token's position, values->position + its index in the sequence.
+ * of x [T, heads * D] by the angle of the token's position, values->position + its index in the sequence, with
+ * TR_OP_APART less start[t].
  * TR_OP_INVERSE turns back: the backward pass.
  *
  * table [positions, D/2, 2] = (cos, sin) of the angle of row's position and pair d, fp32 (lab/model fills it).

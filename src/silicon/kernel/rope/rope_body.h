@@ -38,6 +38,7 @@ void TR_SIMD_NAME(tr_rope)(const struct tr_call *call)
     bool inverse = (op->flags & TR_OP_INVERSE) != 0;
     TR_ASSERT(op->act == TR_F32 && op->head_dim % 2 == 0);
     TR_ASSERT(call->values->position >= 0 && call->values->position + op->seq_len <= op->positions);
+    bool apart = (op->flags & TR_OP_APART) != 0;
 #pragma omp parallel num_threads(call->threads)
     {
         float *cosine = (float *)call->workspace + omp_get_thread_num() * rope_scratch_floats(op);
@@ -47,7 +48,9 @@ void TR_SIMD_NAME(tr_rope)(const struct tr_call *call)
             cosine[i] = sine[i] = 0.0f;
 #pragma omp for schedule(static)
         for (int64_t t = 0; t < tokens; t++) {
-            const float *angle = table + (call->values->position + t % op->seq_len) * op->head_dim;
+            int64_t position = call->values->position + t % op->seq_len - tr_call_start(call, TR_ROPE_START, t);
+            TR_ASSERT(position >= 0 && position < op->positions);
+            const float *angle = table + position * op->head_dim;
             for (int64_t i = 0; i < half; i++) {
                 cosine[i] = angle[2 * i];
                 sine[i] = inverse ? -angle[2 * i + 1] : angle[2 * i + 1];
@@ -58,10 +61,10 @@ void TR_SIMD_NAME(tr_rope)(const struct tr_call *call)
                     rope_vector(x + i, x + half + i, cosine + i, sine + i, half - i);
             }
             done++;
-            rows += t < op->seq_len; /* the rows of the table are the same for every sequence */
+            rows += apart || t < op->seq_len; /* the rows of the table are the same for every sequence */
         }
         int64_t bytes = 4 * done * op->heads * op->head_dim;
-        tr_count_add(call->count, 0, bytes + 4 * rows * op->head_dim, bytes);
+        tr_count_add(call->count, 0, bytes + 4 * rows * op->head_dim + (apart ? 4 * done : 0), bytes);
     }
 }
 
