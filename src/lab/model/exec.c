@@ -80,10 +80,12 @@ static void *operand_address(const struct tr_exec *e, const struct tr_program_op
     return (char *)tr_exec_buffer(e, id) + entry->first_sequence * e->program->buffer[id].bytes_per_sequence;
 }
 
-static void note_time(struct tr_exec *e, const struct tr_program_op *op, double begin_s, double end_s)
+static void note_time(struct tr_exec *e, const struct tr_program_op *op, const struct tr_call *call, double begin_s,
+                      double end_s)
 {
     struct tr_op_time *t = &e->time[op->phase][op->op.kind];
-    struct tr_work work = tr_op_work(&op->op, tr_program_op_present(op), e->values.position);
+    const int32_t *start = op->op.flags & TR_OP_APART ? call->operand[tr_op_start_operand(op->op.kind)] : NULL;
+    struct tr_work work = tr_op_work_apart(&op->op, tr_program_op_present(op), e->values.position, start);
     t->time_s += end_s - begin_s;
     t->calls++;
     t->flop += work.flop;
@@ -105,7 +107,7 @@ static void run_ops(struct tr_exec *e, const struct tr_schedule_entry *entry, in
             call.workspace = tr_exec_buffer(e, op->workspace);
         double begin_s = tr_clock_s();
         tr_kernel_run(e->machine.kernels, &call);
-        note_time(e, op, begin_s, tr_clock_s());
+        note_time(e, op, &call, begin_s, tr_clock_s());
     }
 }
 

@@ -1,6 +1,7 @@
 /* Executes a step program on one rank: its memory, mapped once, and the loop over the schedule.
  *
- * After tr_exec_open nothing is allocated. The caller writes tokens and targets into the batch, sets the step's values,
+ * After tr_exec_open nothing is allocated. The caller writes tokens and targets (and the starts of documents, where they
+ * stand apart) into the batch, sets the step's values,
  * runs the step, reads loss and norm. All results depend on the program, the weights and the batch alone: not on
  * threads or instruction set.
  */
@@ -14,7 +15,7 @@
 /* Time and calls of one kind of operation in one phase. */
 struct tr_op_time {
     double time_s;
-    int64_t calls, flop, bytes; /* planned work of these calls */
+    int64_t calls, flop, bytes; /* planned work of these calls, with the documents that the batch had */
 };
 
 /* Called after each operation, when set: for traces. */

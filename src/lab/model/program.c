@@ -58,7 +58,16 @@ struct tr_program_op *tr_build_op(struct tr_builder *b, struct tr_op op)
     *o = (struct tr_program_op){.op = op, .phase = b->phase, .layer = b->layer, .workspace = -1};
     for (int i = 0; i < TR_OP_OPERANDS_MAX; i++)
         o->buffer[i] = -1;
+    if (op.flags & TR_OP_APART)
+        o->buffer[tr_op_start_operand(op.kind)] = p->starts;
     return o;
+}
+
+/* Whether an operation of this kind has to know where documents begin; embeddings do for the sake of positions alone. */
+static bool needs_starts(const struct tr_program *p, enum tr_op_kind kind)
+{
+    bool embed = kind == TR_OP_EMBED || kind == TR_OP_EMBED_BWD;
+    return p->step.apart && tr_op_start_operand(kind) >= 0 && !(embed && tr_has_rope(&p->model));
 }
 
 struct tr_op tr_build_template(const struct tr_builder *b, enum tr_op_kind kind)
@@ -72,6 +81,7 @@ struct tr_op tr_build_template(const struct tr_builder *b, enum tr_op_kind kind)
     op.seq_len = p->seq_len;
     op.context = tr_all_parts(p->step.widths.context);
     op.part = tr_all_parts(1);
+    op.flags = needs_starts(p, kind) ? TR_OP_APART : 0;
     return op;
 }
 
@@ -425,7 +435,7 @@ static enum tr_status begin(struct tr_program *p, struct tr_builder *b, const st
     memset(p, 0, sizeof *p);
     *b = (struct tr_builder){.program = p, .layer = -1, .tied_head_grad = -1};
     p->model = *model;
-    p->tokens = p->targets = p->loss = p->rope_table = p->logits = -1;
+    p->tokens = p->targets = p->starts = p->loss = p->rope_table = p->logits = -1;
     p->first_weight = p->first_grad = p->first_m = p->first_v = -1;
     enum tr_status status = tr_model_check(model, model->name, err);
     return status != TR_OK ? status : tr_weights_make(&p->weights, model, err);
@@ -461,6 +471,8 @@ enum tr_status tr_program_train(struct tr_program *program, const struct tr_mode
     add_rope_table(&b, step->seq_len);
     p.tokens = add_batch(&b, step->batch, "tokens");
     p.targets = add_batch(&b, step->batch, "targets");
+    if (step->apart)
+        p.starts = add_batch(&b, step->batch, "starts");
 
     struct tr_layer_buffers *layers = calloc((size_t)model->layers, sizeof *layers);
     if (layers == NULL || b.out_of_memory) {

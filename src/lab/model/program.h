@@ -20,7 +20,7 @@
  *   MOMENTS    the optimiser's m, then v, canonical order; a tensor that Muon updates has no v (0 bytes)
  *   GRADIENTS  slot by slot, canonical order, all leaves
  *   CONSTANTS  the RoPE table
- *   BATCH      tokens and targets of the whole batch
+ *   BATCH      tokens and targets of the whole batch, and where documents begin in it if they stand apart
  *   CACHE      keys and values of generation
  *   WORK       activations, their gradients, kernels' workspace: placed by lifetime, so that buffers that never live
  *              at the same time share addresses. Its size is the peak; the memory report and the trainer read it here.
@@ -53,6 +53,7 @@ struct tr_step_config {
     struct tr_widths widths;
     enum tr_recompute recompute;
     enum tr_optimizer optimizer;
+    bool apart;          /* sequences hold several documents that do not see each other: the batch has `starts` */
 };
 
 enum tr_region {
@@ -124,7 +125,7 @@ struct tr_program {
     int64_t region_bytes[TR_REGION_COUNT];
 
     /* Buffers by name of purpose; -1 where the program has none. */
-    int32_t tokens, targets, loss, rope_table, logits;
+    int32_t tokens, targets, starts, loss, rope_table, logits;
     int32_t first_weight, first_grad, first_m, first_v; /* + canonical index; first_grad: slot 0 */
 };
 
@@ -151,7 +152,8 @@ TR_MUST_CHECK enum tr_status tr_program_infer(struct tr_program *program, const 
 
 void tr_program_free(struct tr_program *program);
 
-/* Work of one entry of the schedule, or of the whole step. */
+/* Work of one entry of the schedule, or of the whole step. Where documents stand apart this is a bound, reached when each
+ * sequence is one document: what is executed is tr_op_work_apart of the starts that are in the batch. */
 struct tr_work tr_program_section_work(const struct tr_program *program, enum tr_section_kind section,
                                        int64_t position);
 struct tr_work tr_program_step_work(const struct tr_program *program);

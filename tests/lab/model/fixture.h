@@ -12,6 +12,7 @@
 
 #include "base/rng.h"
 #include "lab/model/exec.h"
+#include "lib/opcase.h"
 
 static inline struct tr_model_config fixture_gpt2(void)
 {
@@ -50,7 +51,7 @@ static inline enum tr_isa fixture_best_isa(void)
 }
 
 /* Tokens and targets of `sequences` sequences that begin with number `first` of an endless seeded text; every 7th
- * target is left out. Returns how many targets there are. */
+ * target is left out. Where documents stand apart, each sequence is cut in some. Returns how many targets there are. */
 static inline int64_t fixture_fill(const struct tr_exec *e, int64_t first, int64_t sequences)
 {
     const struct tr_program *p = e->program;
@@ -63,6 +64,9 @@ static inline int64_t fixture_fill(const struct tr_exec *e, int64_t first, int64
         targets[i] = at % 7 == 3 ? -1 : (int32_t)tr_rng_below(key, at + (UINT64_C(1) << 40), (uint64_t)p->model.vocab);
         count += targets[i] >= 0;
     }
+    for (int64_t s = 0; p->starts >= 0 && s < sequences; s++)
+        tr_test_starts((int32_t *)tr_exec_buffer(e, p->starts) + s * p->seq_len, 1, p->seq_len, 0,
+                       (uint64_t)(first + s));
     return count;
 }
 

@@ -86,6 +86,20 @@ static void with_muon_neither_threads_nor_instruction_sets_nor_grouping_do(void 
     }
 }
 
+static void with_documents_apart_neither_threads_nor_instruction_sets_nor_grouping_do(void **state)
+{
+    (void)state;
+    for (int family = 0; family < 2; family++) {
+        struct tr_step_config step = wide_step(), split = wide_step();
+        step.apart = split.apart = true;
+        split.micro_batch = 1;
+        split.recompute = TR_RECOMPUTE_FULL;
+        struct tr_machine ref = fixture_machine(TR_ISA_REF, 1);
+        expect_same(model_of(family), step, ref, split, fixture_machine(fixture_best_isa(), 3));
+        expect_same(model_of(family), step, ref, step, fixture_machine(TR_ISA_REF, 4));
+    }
+}
+
 /* The gradients of one lane alone, leaves folded, in slot 0. */
 static void lane_gradients(struct tr_model_config model, int64_t lane, int64_t sequences, int64_t target_count,
                            float *gradients, int64_t stride)
@@ -193,6 +207,7 @@ int main(void)
         cmocka_unit_test(threads_change_no_bit),
         cmocka_unit_test(instruction_sets_change_no_bit),
         cmocka_unit_test(with_muon_neither_threads_nor_instruction_sets_nor_grouping_do),
+        cmocka_unit_test(with_documents_apart_neither_threads_nor_instruction_sets_nor_grouping_do),
         cmocka_unit_test(lanes_join_along_the_tree),
         cmocka_unit_test(a_model_learns_a_small_batch_by_heart),
         cmocka_unit_test(clipping_limits_the_step_and_the_norm_is_that_of_the_gradients),
