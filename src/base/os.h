@@ -108,6 +108,10 @@ double tr_wall_s(void);                              /* seconds since 1970 UTC *
 double tr_thread_cpu_s(void);                        /* that this thread has had a processor for */
 const char *tr_date(double wall_s, char buf[TR_DATE_BYTES]); /* "2026-11-22T22:43:02Z" */
 
+/* --- signals --- */
+
+const char *tr_signal_name(int number); /* "SIGINT"; "a signal" for those that trine does not handle */
+
 /* --- terminal --- */
 
 bool tr_is_terminal(int fd);

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,16 @@ const char *tr_date(double wall_s, char buf[TR_DATE_BYTES])
     gmtime_r(&whole, &utc);
     strftime(buf, TR_DATE_BYTES, "%Y-%m-%dT%H:%M:%SZ", &utc);
     return buf;
+}
+
+const char *tr_signal_name(int number)
+{
+    switch (number) {
+    case SIGINT: return "SIGINT";
+    case SIGTERM: return "SIGTERM";
+    case SIGUSR1: return "SIGUSR1";
+    default: return "a signal";
+    }
 }
 
 bool tr_is_terminal(int fd)

@@ -137,11 +137,9 @@ static int64_t find_cut(const struct tr_data *data, double val_fraction)
     return wanted;
 }
 
-static enum tr_status split(struct tr_data *data, const struct tr_data_config *config, struct tr_err *err)
+static enum tr_status check_train(const struct tr_data *data, const struct tr_data_config *config, struct tr_err *err)
 {
     int64_t length = config->seq_len;
-    data->train_tokens = find_cut(data, config->val_fraction);
-    data->val_tokens = data->token_count - data->train_tokens;
     if (data->train_tokens < length + 1)
         return tr_fail(err, TR_BAD_INPUT,
                        "%s: too small: %lld tokens, of which %lld are for training; one window of data.seq_len %lld "
@@ -153,8 +151,24 @@ static enum tr_status split(struct tr_data *data, const struct tr_data_config *c
                        "%s: too small: %lld tokens leave %lld for validation, which needs at least 2: use more text, "
                        "or data.val_fraction 0",
                        config->path, (long long)data->token_count, (long long)data->val_tokens);
-    data->train_windows = tr_max_i64(1, (data->train_tokens - 1) / length - 1);
-    data->val_windows_all = data->val_tokens ? tr_ceil_div(data->val_tokens - 1, length) : 0;
+    return TR_OK;
+}
+
+static enum tr_status split(struct tr_data *data, const struct tr_data_config *config, struct tr_err *err)
+{
+    int64_t length = config->seq_len;
+    data->train_tokens = config->only_val ? 0 : find_cut(data, config->val_fraction);
+    data->val_tokens = data->token_count - data->train_tokens;
+    if (config->only_val && data->val_tokens < 2)
+        return tr_fail(err, TR_BAD_INPUT, "%s: too small: one token has to follow another to be predicted, and there is %s",
+                       config->path, data->val_tokens == 1 ? "only one" : "none");
+    enum tr_status status = config->only_val ? TR_OK : check_train(data, config, err);
+    if (status != TR_OK)
+        return status;
+    data->train_windows = config->only_val ? 0 : tr_max_i64(1, (data->train_tokens - 1) / length - 1);
+    data->val_windows_all = data->val_tokens ? 1 : 0;
+    if (data->val_tokens - 1 > length)
+        data->val_windows_all += tr_ceil_div(data->val_tokens - 1 - length, data->val_stride);
     data->val_windows = data->val_windows_all;
     if (config->val_windows > 0)
         data->val_windows = tr_min_i64(config->val_windows, data->val_windows_all);
@@ -164,7 +178,9 @@ static enum tr_status split(struct tr_data *data, const struct tr_data_config *c
 enum tr_status tr_data_open(struct tr_data *data, const struct tr_data_config *config, struct tr_err *err)
 {
     TR_ASSERT(config->seq_len > 0 && config->batch > 0 && config->val_fraction >= 0 && config->val_fraction <= 0.9);
+    TR_ASSERT(config->val_stride >= 0 && config->val_stride <= config->seq_len);
     struct tr_data new = {.seq_len = config->seq_len, .batch = config->batch, .seed = config->seed};
+    new.val_stride = config->val_stride ? config->val_stride : config->seq_len;
     tr_arena_init(&new.arena, "data", DATA_ARENA_MAX_BYTES);
     struct tr_source source;
     enum tr_status status = tr_source_find(&source, config->path, err);
@@ -200,7 +216,7 @@ enum tr_status tr_data_measure(const char *path, int64_t *bytes, struct tr_err *
 
 int64_t tr_data_window(const struct tr_data *data, int64_t step, int64_t row)
 {
-    TR_ASSERT(step >= 0 && row >= 0 && row < data->batch);
+    TR_ASSERT(step >= 0 && row >= 0 && row < data->batch && data->train_windows > 0);
     uint64_t windows = (uint64_t)data->train_windows;
     uint64_t sample = (uint64_t)step * (uint64_t)data->batch + (uint64_t)row;
     uint64_t epoch = sample / windows;
@@ -227,6 +243,19 @@ static int64_t val_window(const struct tr_data *data, int64_t index)
     return (int64_t)((tr_u128)index * (tr_u128)data->val_windows_all / (tr_u128)data->val_windows);
 }
 
+/* Tokens and targets of a validation window; those that the window before has predicted are no targets. Returns how
+ * many tokens it has. */
+static int64_t read_val_window(const struct tr_data *data, int64_t window, int32_t *tokens, int32_t *targets)
+{
+    int64_t begin = data->train_tokens + window * data->val_stride;
+    int64_t here = tr_min_i64(data->seq_len, data->token_count - 1 - begin);
+    tr_data_tokens(data, begin, here, tokens);
+    tr_data_tokens(data, begin + 1, here, targets);
+    for (int64_t i = 0; window > 0 && i < data->seq_len - data->val_stride; i++)
+        targets[i] = -1;
+    return here;
+}
+
 struct tr_val_count tr_data_val_batch(const struct tr_data *data, int64_t first, int64_t count, int32_t *tokens,
                                       int32_t *targets)
 {
@@ -235,15 +264,14 @@ struct tr_val_count tr_data_val_batch(const struct tr_data *data, int64_t first,
     for (int64_t row = 0; row < count; row++) {
         int32_t *row_tokens = tokens + row * length, *row_targets = targets + row * length;
         int64_t here = 0;
-        if (first + row < data->val_windows) {
-            int64_t begin = data->train_tokens + val_window(data, first + row) * length;
-            here = tr_min_i64(length, data->token_count - 1 - begin);
-            tr_data_tokens(data, begin, here, row_tokens);
-            tr_data_tokens(data, begin + 1, here, row_targets);
-        }
-        for (int64_t i = 0; i < here; i++)
+        if (first + row < data->val_windows)
+            here = read_val_window(data, val_window(data, first + row), row_tokens, row_targets);
+        for (int64_t i = 0; i < here; i++) {
+            if (row_targets[i] < 0)
+                continue;
             total.bytes += data->tokens ? data->about[row_targets[i]].bytes : row_targets[i] != TR_TOKEN_END;
-        total.targets += here;
+            total.targets++;
+        }
         for (int64_t i = here; i < length; i++) {
             row_tokens[i] = 0;
             row_targets[i] = -1;

@@ -54,6 +54,9 @@ struct tr_data_config {
     uint64_t seed;
     double val_fraction;  /* 0 (no validation) .. 0.9 */
     int64_t val_windows;  /* at most so many, spread evenly over the validation part; 0: all */
+    bool only_val;        /* all of it is for validation, val_fraction does not matter: there is nothing to train on */
+    int64_t val_stride;   /* a validation window begins so many tokens after the one before; what that has predicted
+                             already has no target. 1 .. seq_len; 0: seq_len, they do not overlap */
     const struct tr_token *token; /* NULL: bytes; else it must outlive this call only */
 };
 
@@ -83,6 +86,7 @@ struct tr_data {
     int64_t val_tokens;          /* [train_tokens, token_count) */
     int64_t val_windows;         /* that an evaluation uses; 0: no validation */
     int64_t val_windows_all;
+    int64_t val_stride;
     /* Over, for each file: its length (8 bytes, little-endian) and its bytes; then the tokenizer's sum, if there is one. */
     char sha256[TR_SHA256_HEX_BYTES];
 

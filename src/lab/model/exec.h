@@ -91,7 +91,7 @@ struct tr_step_result tr_exec_gradients(struct tr_exec *exec, int64_t target_cou
 void tr_exec_update(struct tr_exec *exec);
 
 /* Sum of losses (nats) of one microbatch of seqs sequences, forward only; tokens and targets of these sequences stand
- * at the batch's beginning. */
+ * at the batch's beginning. exec->loss_sum holds the sum unrounded: what sums over microbatches merges these. */
 double tr_exec_evaluate(struct tr_exec *exec);
 
 /* Generation: runs the INFER section for tokens at `position`; returns logits [seqs, vocab]. */

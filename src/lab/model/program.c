@@ -498,6 +498,35 @@ free_program:
     return status;
 }
 
+enum tr_status tr_program_eval(struct tr_program *program, const struct tr_model_config *model, enum tr_dtype dtype,
+                               const struct tr_widths *widths, int64_t seqs, int64_t seq_len,
+                               struct tr_machine machine, struct tr_err *err)
+{
+    struct tr_program p;
+    struct tr_builder b;
+    enum tr_status status = begin(&p, &b, model, err);
+    if (status != TR_OK)
+        goto free_program;
+    p.step = (struct tr_step_config){.dtype = dtype, .batch = seqs, .seq_len = seq_len, .micro_batch = seqs,
+                                     .widths = {1, widths->context, widths->tensor, widths->vocab}};
+    if ((status = tr_build_check_step(model, &p.step, err)) != TR_OK)
+        goto free_program;
+    p.seqs = seqs;
+    p.seq_len = seq_len;
+    add_weights(&b);
+    add_rope_table(&b, seq_len);
+    p.tokens = add_batch(&b, seqs, "tokens");
+    p.targets = add_batch(&b, seqs, "targets");
+    build_eval(&b);
+    status = finish(&b, machine, err);
+free_program:
+    if (status == TR_OK)
+        *program = p;
+    else
+        tr_program_free(&p);
+    return status;
+}
+
 static void build_infer(struct tr_builder *b)
 {
     struct tr_program *p = b->program;

@@ -1,4 +1,5 @@
 /* Validation loss, bits per byte, and samples: what the model has learned, said in numbers and in words. */
+#include "lab/eval/eval.h"
 #include "lab/serve/serve.h"
 #include "lab/train/run.h"
 
@@ -9,23 +10,22 @@
 
 bool tr_run_stopped(const struct tr_run *run) { return run->options->stop && *run->options->stop != 0; }
 
+static bool goes_on(void *context, int64_t done, double loss_so_far)
+{
+    (void)done;
+    (void)loss_so_far;
+    return !tr_run_stopped(context);
+}
+
 enum tr_status tr_run_evaluate(struct tr_run *run, struct tr_err *err)
 {
     struct tr_train_state *s = &run->state;
-    int32_t *tokens = tr_exec_buffer(&run->exec, run->program.tokens);
-    int32_t *targets = tr_exec_buffer(&run->exec, run->program.targets);
-    int64_t at_once = run->program.seqs, target_count = 0, bytes = 0;
-    double nats = 0, begin_s = tr_clock_s();
-    for (int64_t first = 0; first < run->data.val_windows; first += at_once) {
-        if (tr_run_stopped(run))
-            return TR_OK;
-        struct tr_val_count count = tr_data_val_batch(&run->data, first, at_once, tokens, targets);
-        nats += tr_exec_evaluate(&run->exec);
-        target_count += count.targets;
-        bytes += count.bytes;
-    }
-    s->val_loss = nats / (double)target_count;
-    s->val_bpb = tr_bits_per_byte(nats, bytes);
+    struct tr_eval_sum sum;
+    double begin_s = tr_clock_s();
+    if (tr_run_stopped(run) || tr_eval_windows(&run->exec, &run->data, goes_on, run, &sum) != TR_OK)
+        return TR_OK;
+    s->val_loss = sum.nats / (double)sum.targets;
+    s->val_bpb = tr_bits_per_byte(sum.nats, sum.bytes);
     if (s->step == 0) {
         s->first_val_loss = s->val_loss;
         s->first_val_bpb = s->val_bpb;
@@ -37,7 +37,7 @@ enum tr_status tr_run_evaluate(struct tr_run *run, struct tr_err *err)
         s->best_step = s->step;
         s->evals_since_best = 0;
     }
-    return tr_run_note_eval(run, bytes, tr_clock_s() - begin_s, err);
+    return tr_run_note_eval(run, sum.bytes, tr_clock_s() - begin_s, err);
 }
 
 /* ---- samples ----------------------------------------------------------------------------------------------------- */

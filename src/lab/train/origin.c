@@ -1,5 +1,6 @@
 #include "lab/train/origin.h"
 
+#include "lab/data/data.h"
 #include "lab/exchange/exchange.h"
 #include "lab/train/checkpoint.h"
 
@@ -18,6 +19,11 @@ static enum tr_status from_checkpoint(struct tr_origin *origin, struct tr_err *e
         origin->is_checkpoint = true;
         origin->step = state->step;
         origin->widths = tr_run_step_config(&state->config).widths;
+        strcpy(origin->data, state->config.data);
+        strcpy(origin->data_sha256, state->data_sha256);
+        origin->seq_len = state->config.seq_len;
+        origin->val_windows = state->config.eval_windows;
+        origin->val_fraction = state->config.val_fraction;
     }
     free(state);
     return status;
@@ -112,5 +118,41 @@ enum tr_status tr_origin_weights(const struct tr_origin *origin, const struct tr
         return status;
     status = tr_import_weights(&import, weights, w, err);
     tr_import_close(&import);
+    return status;
+}
+
+enum tr_status tr_origin_load(const struct tr_origin *origin, const struct tr_exec *exec, struct tr_err *err)
+{
+    int32_t count = exec->program->weights.count;
+    float **w = calloc((size_t)count, sizeof *w);
+    if (w == NULL)
+        return tr_fail(err, TR_FAILED, "out of memory for %d tensors", count);
+    for (int32_t i = 0; i < count; i++)
+        w[i] = tr_exec_weight(exec, i);
+    enum tr_status status = tr_origin_weights(origin, &exec->program->weights, w, err);
+    free(w);
+    return status;
+}
+
+enum tr_status tr_origin_token(const struct tr_origin *origin, const char *given, struct tr_token **out,
+                               struct tr_err *err)
+{
+    const char *path = given ? given : origin->tokenizer;
+    struct tr_token *token = NULL;
+    *out = NULL;
+    if (path[0] == 0 && origin->model.vocab == TR_BYTE_VOCAB)
+        return TR_OK;
+    if (path[0] == 0)
+        return tr_fail(err, TR_BAD_INPUT, "%s: has a vocabulary of %lld tokens, and there is no tokenizer.json beside it: "
+                       "name it with --tokenizer", origin->path, (long long)origin->model.vocab);
+    enum tr_status status = tr_token_read(path, &token, err);
+    if (status == TR_OK && tr_token_vocab(token) > origin->model.vocab) {
+        status = tr_fail(err, TR_BAD_INPUT, "%s: has %lld tokens, and the vocabulary of the model in %s is %lld: it is "
+                         "the tokenizer of another model", path, (long long)tr_token_vocab(token), origin->path,
+                         (long long)origin->model.vocab);
+        tr_token_free(token);
+        token = NULL;
+    }
+    *out = token;
     return status;
 }

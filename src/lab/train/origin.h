@@ -10,7 +10,9 @@
 #define TR_LAB_TRAIN_ORIGIN_H
 
 #include "base/os.h"
-#include "lab/model/program.h"
+#include "base/sha256.h"
+#include "lab/model/exec.h"
+#include "lab/token/token.h"
 
 struct tr_origin {
     char path[TR_PATH_BYTES];      /* of the folder or file that holds the weights */
@@ -19,6 +21,11 @@ struct tr_origin {
     struct tr_model_config model;
     struct tr_widths widths;       /* those of the run; 1 for what is no checkpoint */
     char tokenizer[TR_PATH_BYTES]; /* tokenizer.json beside the model, or of its run; "": there is none */
+
+    /* Of a checkpoint's run, as its config says: what it was trained on. */
+    char data[TR_PATH_BYTES], data_sha256[TR_SHA256_HEX_BYTES];
+    int64_t seq_len, val_windows;
+    double val_fraction;
 };
 
 /* TR_BAD_INPUT: none of these, or damaged. */
@@ -28,5 +35,14 @@ TR_MUST_CHECK enum tr_status tr_origin_find(struct tr_origin *origin, const char
  * are left as they are. On failure the contents are undefined. */
 TR_MUST_CHECK enum tr_status tr_origin_weights(const struct tr_origin *origin, const struct tr_weights *weights,
                                                float *const *w, struct tr_err *err);
+
+/* The same into an exec of the model. */
+TR_MUST_CHECK enum tr_status tr_origin_load(const struct tr_origin *origin, const struct tr_exec *exec,
+                                            struct tr_err *err);
+
+/* The tokenizer that goes with the model: the file `given`, or (NULL) the one that was found; *out is NULL when the model
+ * reads bytes, else the caller's to free. TR_BAD_INPUT: there is none, or it has more tokens than the model. */
+TR_MUST_CHECK enum tr_status tr_origin_token(const struct tr_origin *origin, const char *given, struct tr_token **out,
+                                             struct tr_err *err);
 
 #endif

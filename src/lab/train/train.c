@@ -228,19 +228,9 @@ static enum tr_status note_early_stop(struct tr_run *run, struct tr_err *err)
     return tr_run_note_event(run, "early_stop", text, err);
 }
 
-static const char *signal_name(int number)
-{
-    switch (number) {
-    case SIGINT: return "SIGINT";
-    case SIGTERM: return "SIGTERM";
-    case SIGUSR1: return "SIGUSR1";
-    default: return "a signal";
-    }
-}
-
 static enum tr_status interrupted(struct tr_run *run, struct tr_err *err)
 {
-    const char *name = signal_name(*run->options->stop);
+    const char *name = tr_signal_name(*run->options->stop);
     if (run->state.step == 0)
         return tr_fail(err, TR_FAILED, "interrupted by %s before the first step: there was nothing to save", name);
     enum tr_status status = tr_run_save(run, err);

@@ -1,0 +1,77 @@
+#include "base/num.h"
+#include "base/quantity.h"
+#include "lab/eval/eval.h"
+
+#include <string.h>
+
+enum { TOKENS_AT_ONCE = 4096 };
+
+/* The process itself, libraries, thread stacks. */
+#define OVERHEAD_BYTES ((int64_t)32 << 20)
+
+static enum tr_status check_memory(const struct tr_evaluator *e, int64_t data_bytes, struct tr_err *err)
+{
+    char need_text[TR_QUANTITY_BYTES], have_text[TR_QUANTITY_BYTES];
+    int64_t have = tr_memory_usable_bytes(), need = tr_program_memory_bytes(&e->program);
+    if (!tr_add_i64(need, data_bytes, &need) || !tr_add_i64(need, OVERHEAD_BYTES, &need))
+        need = INT64_MAX;
+    if (have <= 0 || need <= have)
+        return TR_OK;
+    return tr_fail(err, TR_BAD_INPUT, "evaluating %s needs %s of memory, there are %s: try shorter or fewer sequences at "
+                   "a time", e->model.name, tr_print_bytes(need_text, need), tr_print_bytes(have_text, have));
+}
+
+enum tr_status tr_evaluator_open(struct tr_evaluator *e, const struct tr_model_config *model,
+                                 const struct tr_widths *widths, int64_t seq_len, int64_t seqs,
+                                 struct tr_machine machine, int64_t data_bytes, struct tr_err *err)
+{
+    memset(e, 0, sizeof *e);
+    e->model = *model;
+    e->widths = *widths;
+    e->machine = machine;
+    if (seqs == 0)
+        seqs = tr_max_i64(1, TOKENS_AT_ONCE / seq_len);
+    if (!tr_mul_i64(seqs, seq_len, &e->at_once))
+        return tr_fail(err, TR_BAD_INPUT, "%lld sequences of %lld tokens at a time: too many", (long long)seqs,
+                       (long long)seq_len);
+    enum tr_status status = tr_program_eval(&e->program, model, TR_F32, widths, seqs, seq_len, machine, err);
+    if (status != TR_OK)
+        return status;
+    status = check_memory(e, data_bytes, err);
+    if (status == TR_OK)
+        status = tr_exec_open(&e->exec, &e->program, machine, NULL, err);
+    if (status != TR_OK)
+        tr_evaluator_close(e);
+    return status;
+}
+
+void tr_evaluator_close(struct tr_evaluator *e)
+{
+    if (e->exec.program != NULL)
+        tr_exec_close(&e->exec);
+    tr_program_free(&e->program);
+    memset(e, 0, sizeof *e);
+}
+
+enum tr_status tr_eval_windows(struct tr_exec *exec, const struct tr_data *data, tr_eval_watch *watch, void *context,
+                               struct tr_eval_sum *out)
+{
+    const struct tr_program *p = exec->program;
+    int32_t *tokens = tr_exec_buffer(exec, p->tokens), *targets = tr_exec_buffer(exec, p->targets);
+    struct tr_eval_sum sum = {0};
+    struct tr_exact nats;
+    tr_exact_clear(&nats, TR_EXACT_VALUES);
+    while (sum.windows < data->val_windows) {
+        struct tr_val_count count = tr_data_val_batch(data, sum.windows, p->seqs, tokens, targets);
+        tr_exec_evaluate(exec);
+        tr_exact_merge(&nats, &exec->loss_sum);
+        sum.targets += count.targets;
+        sum.bytes += count.bytes;
+        sum.windows = tr_min_i64(sum.windows + p->seqs, data->val_windows);
+        if (watch && !watch(context, sum.windows, tr_exact_value(&nats) / (double)sum.targets))
+            return TR_NO;
+    }
+    sum.nats = tr_exact_value(&nats);
+    *out = sum;
+    return TR_OK;
+}
