@@ -24,6 +24,7 @@
 #include "base/option.h"
 #include "base/text.h"
 
+#include <signal.h>
 #include <stdbool.h>
 
 struct tr_app_command {
@@ -31,8 +32,8 @@ struct tr_app_command {
     enum tr_status (*run)(int argc, char **argv, struct tr_err *err);
 };
 
-extern const struct tr_app_command tr_cmd_train, tr_cmd_generate, tr_cmd_tokenize, tr_cmd_hash, tr_cmd_report,
-    tr_cmd_show, tr_cmd_completion, tr_cmd_docs;
+extern const struct tr_app_command tr_cmd_train, tr_cmd_eval, tr_cmd_generate, tr_cmd_tokenize, tr_cmd_hash,
+    tr_cmd_report, tr_cmd_show, tr_cmd_completion, tr_cmd_docs;
 
 /* Parses by the command's table. When --help was asked for it is printed, *done is true, there is nothing to free, and
  * the command returns the status at once. */
@@ -42,6 +43,11 @@ TR_MUST_CHECK enum tr_status tr_app_parse(const struct tr_command *command, int 
 
 /* Prints the text on standard output, flushed, and frees it. TR_FAILED when it could not be made or written. */
 TR_MUST_CHECK enum tr_status tr_app_print(struct tr_text *text, struct tr_err *err);
+
+/* From here on SIGINT, SIGTERM and SIGUSR1 are noted in tr_app_signal (0: none yet) and nothing else: for commands that end
+ * their work in order when they see it. */
+extern volatile sig_atomic_t tr_app_signal;
+TR_MUST_CHECK enum tr_status tr_app_catch_signals(struct tr_err *err);
 
 /* All commands, and the page that lists them: for docs and completion. */
 int tr_app_commands(const struct tr_app_command *const **out);

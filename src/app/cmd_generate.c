@@ -3,7 +3,6 @@
 
 #include "base/num.h"
 #include "base/os.h"
-#include "lab/data/data.h"
 #include "lab/serve/serve.h"
 #include "lab/train/origin.h"
 
@@ -63,40 +62,6 @@ static const struct tr_command command = {
 
 /* ---- the model --------------------------------------------------------------------------------------------------- */
 
-static enum tr_status load_weights(struct tr_generator *g, const struct tr_origin *origin, struct tr_err *err)
-{
-    int32_t count = g->program.weights.count;
-    float **w = calloc((size_t)count, sizeof *w);
-    if (w == NULL)
-        return tr_fail(err, TR_FAILED, "out of memory for %d tensors", count);
-    for (int32_t i = 0; i < count; i++)
-        w[i] = tr_exec_weight(&g->exec, i);
-    enum tr_status status = tr_origin_weights(origin, &g->program.weights, w, err);
-    free(w);
-    return status;
-}
-
-/* NULL when the model reads bytes. */
-static enum tr_status open_tokenizer(const struct generate_args *args, const struct tr_origin *origin,
-                                     struct tr_token **out, struct tr_err *err)
-{
-    const char *path = args->tokenizer ? args->tokenizer : origin->tokenizer;
-    if (path[0] == 0 && origin->model.vocab == TR_BYTE_VOCAB)
-        return TR_OK;
-    if (path[0] == 0)
-        return tr_fail(err, TR_BAD_INPUT, "%s: has a vocabulary of %lld tokens, and there is no tokenizer.json beside it: "
-                       "name it with --tokenizer", origin->path, (long long)origin->model.vocab);
-    enum tr_status status = tr_token_read(path, out, err);
-    if (status == TR_OK && tr_token_vocab(*out) > origin->model.vocab) {
-        status = tr_fail(err, TR_BAD_INPUT, "%s: has %lld tokens, and the vocabulary of the model in %s is %lld: it is "
-                         "the tokenizer of another model", path, (long long)tr_token_vocab(*out), origin->path,
-                         (long long)origin->model.vocab);
-        tr_token_free(*out);
-        *out = NULL;
-    }
-    return status;
-}
-
 static enum tr_status open_model(struct tr_generator *g, const struct generate_args *args, int64_t prompt_count,
                                  struct tr_token **token, struct tr_err *err)
 {
@@ -107,7 +72,7 @@ static enum tr_status open_model(struct tr_generator *g, const struct generate_a
     if (status == TR_OK)
         status = tr_origin_find(&origin, args->path, err);
     if (status == TR_OK)
-        status = open_tokenizer(args, &origin, token, err);
+        status = tr_origin_token(&origin, args->tokenizer, token, err);
     if (status != TR_OK)
         return status;
     machine.kernels = tr_kernel_set(isa);
@@ -116,7 +81,7 @@ static enum tr_status open_model(struct tr_generator *g, const struct generate_a
     if (status != TR_OK)
         return status;
     g->token = *token;
-    status = load_weights(g, &origin, err);
+    status = tr_origin_load(&origin, &g->exec, err);
     if (status != TR_OK)
         tr_generator_close(g);
     return status;

@@ -7,7 +7,6 @@
 #include "lab/train/train.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,24 +88,6 @@ static const struct tr_command command = {
                 "trine train book.txt --depth 6 --steps 2k -o runs/book\n"
                 "trine train --config run.yaml --optimizer.lr=0.001\n",
 };
-
-/* ---- signals ----------------------------------------------------------------------------------------------------- */
-
-static volatile sig_atomic_t stop_signal;
-
-/* Only a note: the trainer looks at it after each step. A second signal writes the same variable. */
-static void on_signal(int number) { stop_signal = number; }
-
-static enum tr_status catch_signals(struct tr_err *err)
-{
-    static const int numbers[] = {SIGINT, SIGTERM, SIGUSR1};
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    for (int i = 0; i < 3; i++)
-        if (sigaction(numbers[i], &action, NULL) != 0)
-            return tr_fail(err, TR_FAILED, "signal %d cannot be caught", numbers[i]);
-    return TR_OK;
-}
 
 /* ---- config ------------------------------------------------------------------------------------------------------ */
 
@@ -212,7 +193,7 @@ static enum tr_status train(const struct train_args *args, const struct tr_given
 {
     struct tr_run_config *config = calloc(1, sizeof *config);
     struct tr_train_result *result = calloc(1, sizeof *result);
-    struct tr_train_options how = {.log = args->quiet ? NULL : stderr, .stop = &stop_signal, .dry_run = args->dry_run,
+    struct tr_train_options how = {.log = args->quiet ? NULL : stderr, .stop = &tr_app_signal, .dry_run = args->dry_run,
                                    .memory_bytes = args->memory_bytes};
     enum tr_status status = TR_FAILED;
     if (!config || !result) {
@@ -222,7 +203,7 @@ static enum tr_status train(const struct train_args *args, const struct tr_given
     set_resume(args, &how);
     status = read_config(args, given, config, err);
     if (status == TR_OK)
-        status = catch_signals(err);
+        status = tr_app_catch_signals(err);
     if (status == TR_OK)
         status = tr_train(config, &how, result, err);
     if (status == TR_OK)
