@@ -268,8 +268,8 @@ void tr_chart_style(struct tr_text *out)
         ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(180px,1fr));gap:12px;margin:18px 0}\n"
         ".tile{background:var(--card);border:1px solid var(--grid);border-radius:8px;padding:12px 14px}"
         ".tile b{display:block;font-size:20px;font-weight:650;white-space:nowrap}.tile span{color:var(--soft);font-size:13px}\n"
-        "figure{overflow-x:auto}table{border-collapse:collapse;font-size:13px}td,th{padding:4px 14px 4px 0;text-align:left;border-bottom:1px "
-        "solid var(--grid);vertical-align:top}th{color:var(--soft);font-weight:500}td.n,th.n{text-align:right;padding-right:10px;white-space:nowrap;"
+        "figure{overflow-x:auto}table{border-collapse:collapse;font-size:13px}td,th{padding:4px 10px 4px 0;text-align:left;border-bottom:1px "
+        "solid var(--grid);vertical-align:top}th{color:var(--soft);font-weight:500}td.n,th.n{text-align:right;padding-right:6px;white-space:nowrap;"
         "font-variant-numeric:tabular-nums}\n"
         "pre{background:var(--card);border:1px solid var(--grid);border-radius:8px;padding:14px;overflow-x:auto;"
         "white-space:pre-wrap;font-size:13px;line-height:1.45}code{font-size:13px;overflow-wrap:anywhere}\n");

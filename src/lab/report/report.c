@@ -94,7 +94,7 @@ static void write_tiles(struct tr_text *out, const struct tr_run_files *f)
     const struct tr_node *profile = profile_root(f);
     if (profile != NULL) {
         tile(out, "parameters", tr_print_quantity(quantity, TR_UNIT_COUNT, number_of(profile, "parameters")));
-        tile(out, "time in steps", tr_print_time(quantity, number_of(profile, "train_s")));
+        tile(out, "time in steps", tr_print_clock(quantity, number_of(profile, "train_s")));
     }
     if (f->skipped > 0.0) {
         snprintf(value, sizeof value, "%.0f", f->skipped);
@@ -186,7 +186,7 @@ static void write_op_table(struct tr_text *out, const struct op_sum *sums, int c
     char a[TR_QUANTITY_BYTES], b[TR_QUANTITY_BYTES], c[TR_QUANTITY_BYTES];
     tr_text_append(out, "<figure><figcaption>By operation</figcaption><table><tr><th>operation</th>"
                         "<th class=\"n\">calls</th><th class=\"n\">time</th><th class=\"n\">share</th>"
-                        "<th class=\"n\">rate</th><th class=\"n\">of peak</th><th class=\"n\">bytes a second</th></tr>\n");
+                        "<th class=\"n\">rate</th><th class=\"n\">of peak</th><th class=\"n\">memory</th></tr>\n");
     for (int i = 0; i < count; i++) {
         const struct op_sum *s = &sums[i];
         double safe_s = s->time_s > 0.0 ? s->time_s : (double)NAN;
