@@ -97,10 +97,8 @@ enum tr_status tr_chip_read(const struct tr_entry *entry, struct tr_chip *out, s
                              "312TFLOP/s");
     if (tr_known(&chip.memory_visible_bytes) && chip.memory_visible_bytes.value > chip.memory_bytes.value)
         return tr_entry_fail(entry, err, "memory_visible is more than memory");
-    status = tr_fit_read(entry, chip.fit, err);
-    if (status == TR_OK)
-        *out = chip;
-    return status;
+    *out = chip;
+    return TR_OK;
 }
 
 enum tr_status tr_chip_find(const struct tr_catalog *catalog, const char *name, struct tr_chip *out, struct tr_err *err)
@@ -112,7 +110,7 @@ enum tr_status tr_chip_find(const struct tr_catalog *catalog, const char *name, 
 
 enum tr_status tr_chip_check_all(const struct tr_catalog *catalog, struct tr_err *err)
 {
-    enum tr_status status = tr_fit_check_all(catalog, err);
+    enum tr_status status = TR_OK;
     for (int i = 0; status == TR_OK && i < tr_catalog_count(catalog, TR_SECTION_CHIPS); i++) {
         struct tr_chip chip;
         status = tr_chip_read(tr_catalog_entry(catalog, TR_SECTION_CHIPS, i), &chip, err);

@@ -1,6 +1,7 @@
 /* What the chips that programs run on can do: rates that predictions and shares of peak are made of.
  *
- *     chip.h    a chip as the catalog has it: its data sheet, and what it was seen to reach (fit.h)
+ *     chip.h    a chip as the catalog has it: its data sheet
+ *     fit.h     what it was seen to reach
  *     link.h    kinds of links and topologies
  *     derive.h  what follows from a data sheet: ridge points, bytes per FLOP, class under the export rules
  *     peak.h    the peak of fused multiply-adds of this processor, measured
@@ -68,8 +69,6 @@ struct tr_chip {
     struct tr_fact scaleup_domain;  /* chips that it can join */
     const char *host_name;        /* "PCIe 5.0 x16" */
     struct tr_fact host_bytes_s;  /* per direction and chip */
-
-    struct tr_fact fit[TR_FIT_COUNT];
 };
 
 const char *tr_rate_name(enum tr_rate rate); /* "bf16", as in files */
@@ -79,7 +78,7 @@ int tr_rate_bits(enum tr_rate rate);         /* of an element: 16; TF32 counts a
 TR_MUST_CHECK enum tr_status tr_chip_find(const struct tr_catalog *catalog, const char *name, struct tr_chip *out,
                                           struct tr_err *err);
 TR_MUST_CHECK enum tr_status tr_chip_read(const struct tr_entry *entry, struct tr_chip *out, struct tr_err *err);
-/* Reads each chip and each fit of the catalog: what is wrong with any is said. */
+/* Reads each chip of the catalog: what is wrong with any is said. */
 TR_MUST_CHECK enum tr_status tr_chip_check_all(const struct tr_catalog *catalog, struct tr_err *err);
 
 #endif
