@@ -351,7 +351,7 @@ static void a_tokenizer_decides_where_an_ending_begins(void **state)
     char path[TR_PATH_BYTES];
     struct tr_err err = {{0}};
     struct tr_token *token;
-    struct tr_encoder *encoder;
+    struct tr_encoder *encoder = NULL;
     snprintf(path, sizeof path, "%s/tests/lab/token/golden/gpt2.tokenizer.json", getenv("TRINE_SOURCE_DIR"));
     if (tr_token_read(path, &token, &err) != TR_OK || tr_encoder_make(token, &encoder, &err) != TR_OK)
         fail_msg("%s", err.text);
