@@ -1,7 +1,7 @@
 # The front door of trine. `make help` lists what it does; CMake does the work, one folder build/PRESET a build.
 # JOBS=n builds and tests with n processors instead of all. Ninja is used where it is, unless CMAKE_GENERATOR is set.
 .DEFAULT_GOAL := build
-.PHONY: build setup demo check asan tsan fuzz bench golden install clean help
+.PHONY: build setup demo check asan tsan fuzz bench golden fit install clean help
 
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 20
@@ -50,6 +50,10 @@ bench: build ## run the programs of bench/, which measure
 golden: build ## write the golden files of the command line anew: read the diff before you commit it
 	@for file in tests/golden/*.cmd; do \
 		[ ! -e "$$file" ] || TRINE_BIN=$(CURDIR)/build/trine GOLDEN_UPDATE=1 sh tests/golden/run.sh "$$file" || exit; done
+
+fit: ## fit what chips reach to the tables of measurements in TABLES=DIR: writes catalog/fits/measured.yaml
+	@scripts/build.sh release tool_fit
+	@scripts/fit.sh "$(TABLES)"
 
 install: build ## install the program, its completion and its pages under PREFIX=/usr/local (DESTDIR for packagers)
 	@cmake --install build/release --prefix $(PREFIX)

@@ -1,0 +1,94 @@
+/* trine validate: how wrong are predictions on what others measured? */
+#include "app/app.h"
+
+#include "base/os.h"
+#include "plan/validate/validate.h"
+
+struct validate_args {
+    const char *table, *csv, *catalog;
+    bool json;
+};
+
+#define AT(field) .offset = offsetof(struct validate_args, field)
+
+static const struct tr_option options[] = {
+    {.name = "csv", .kind = TR_OPTION_PATH, AT(csv), .value = "OUT",
+     .help = "write every row there: measured, predicted, error, interval, what bounds it, why it is not covered"},
+    {.name = "catalog", .kind = TR_OPTION_PATH, AT(catalog), .value = "PATH",
+     .help = "a file or folder of chips on top of the program's own"},
+    {.name = "json", .kind = TR_OPTION_FLAG, AT(json), .help = "print one JSON object"},
+};
+
+static const struct tr_positional positionals[] = {
+    {.name = "TABLE", .help = "a table of measurements (.csv); its header says which", AT(table)},
+};
+
+static const struct tr_command command = {
+    .name = "validate",
+    .summary = "hold predictions against a table of measurements",
+    .description =
+        "Prices every row of TABLE and says how wrong that is, by chip, number format or operation, and source: rows, "
+        "share covered, mean, median and worst error, bias, and how many rows lie within the 80 % interval that the "
+        "prediction came with. A row that cannot be priced counts as not covered, with the reason.\n"
+        "The formats (op_gemm, op_attention) are described in docs/formats/measurements.md.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .positionals = positionals,
+    .positional_count = 1,
+    .examples = "trine validate op_gemm.csv\n"
+                "trine validate mine.csv --catalog my-chip.yaml --csv rows.csv\n",
+};
+
+static enum tr_status answer(const struct validate_args *args, const struct tr_score *score, struct tr_err *err)
+{
+    struct tr_text text = {0};
+    enum tr_status status = TR_OK;
+    if (args->csv) {
+        tr_score_csv(score, &text);
+        status = tr_text_failed(&text, err) ? TR_FAILED : tr_file_write(args->csv, text.at, text.len, err);
+        tr_text_clear(&text);
+    }
+    if (status != TR_OK) {
+        tr_text_free(&text);
+        return status;
+    }
+    if (args->json)
+        tr_score_json(score, &text);
+    else
+        tr_score_text(score, &text);
+    return tr_app_print(&text, err);
+}
+
+static enum tr_status validate(const struct validate_args *args, struct tr_err *err)
+{
+    struct tr_catalog *catalog = NULL;
+    struct tr_samples samples = {0};
+    struct tr_score score = {0};
+    enum tr_status status = tr_catalog_open(&catalog, err);
+    if (status == TR_OK && args->catalog)
+        status = tr_catalog_add(catalog, args->catalog, err);
+    if (status == TR_OK)
+        status = tr_samples_read(args->table, catalog, &samples, err);
+    if (status == TR_OK)
+        status = tr_validate(&samples, &score, err);
+    if (status == TR_OK)
+        status = answer(args, &score, err);
+    tr_score_free(&score);
+    tr_samples_free(&samples);
+    tr_catalog_free(catalog);
+    return status;
+}
+
+static enum tr_status run(int argc, char **argv, struct tr_err *err)
+{
+    struct validate_args args;
+    struct tr_given given;
+    bool done;
+    enum tr_status status = tr_app_parse(&command, argc, argv, &args, sizeof args, &given, &done, err);
+    if (status != TR_OK || done)
+        return status;
+    tr_given_free(&given);
+    return validate(&args, err);
+}
+
+const struct tr_app_command tr_cmd_validate = {&command, run};

@@ -1,0 +1,224 @@
+#include "plan/validate/validate.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct tr_table_format formats[TR_MEASURED_KINDS] = {
+    [TR_MEASURED_GEMM] = {"op_gemm", {"chip", "engine", "dtype", "m", "n", "k", "latency_us"},
+                          "matrix products y[m, n] = x[m, k] w[n, k]^T"},
+    [TR_MEASURED_ATTENTION] = {"op_attention",
+                               {"chip", "engine", "op", "batch", "seq", "n_heads", "n_kv_heads", "head_dim", "window",
+                                "dtype", "kv_dtype", "latency_us"},
+                               "causal attention over whole sequences, forward"},
+};
+
+const struct tr_table_format *tr_table_format(enum tr_table_kind kind)
+{
+    TR_ASSERT(kind >= 0 && kind < TR_MEASURED_KINDS);
+    return &formats[kind];
+}
+
+/* A table on the way in: where the required columns of its format are. */
+struct table {
+    const char *name;
+    struct tr_samples *samples;
+    const struct tr_catalog *catalog;
+    int column[TR_TABLE_COLUMNS_MAX];
+    int64_t row;
+    struct tr_err *err;
+};
+
+static const char *cell(const struct table *t, int column)
+{
+    return tr_csv_cell(&t->samples->csv, t->row, t->column[column]);
+}
+
+static enum tr_status bad_cell(const struct table *t, int column, const char *expected)
+{
+    return tr_fail(t->err, TR_BAD_INPUT, "%s:%lld: %s is \"%.80s\": expected %s", t->name,
+                   (long long)t->samples->csv.line[t->row], formats[t->samples->kind].columns[column], cell(t, column),
+                   expected);
+}
+
+static enum tr_status read_count(const struct table *t, int column, int64_t min, int64_t *out)
+{
+    const char *text = cell(t, column);
+    char *end;
+    long long value = strtoll(text, &end, 10);
+    if (end == text || *end || value < min || value > TR_COST_MAX_EXTENT)
+        return bad_cell(t, column, min == 0 ? "a whole number from 0 on" : "a whole number from 1 on");
+    *out = value;
+    return TR_OK;
+}
+
+static enum tr_status read_time(const struct table *t, int column, struct tr_sample *sample)
+{
+    const char *text = cell(t, column);
+    char *end;
+    double value = strtod(text, &end);
+    if (end == text || *end || !(value > 0) || value > 1e15)
+        return bad_cell(t, column, "microseconds, more than 0");
+    sample->time_s = value * 1e-6;
+    return TR_OK;
+}
+
+static enum tr_status find_chip(struct table *t, int column, int *index)
+{
+    struct tr_samples *s = t->samples;
+    const char *name = cell(t, column);
+    for (*index = 0; *index < s->chip_count; ++*index)
+        if (strcmp(s->chip[*index].name, name) == 0)
+            return TR_OK;
+    if (s->chip_count == TR_SAMPLE_CHIPS_MAX)
+        return tr_fail(t->err, TR_BAD_INPUT, "%s: more than %d chips", t->name, TR_SAMPLE_CHIPS_MAX);
+    struct tr_sample_chip *chip = &s->chip[s->chip_count++];
+    struct tr_err why;
+    chip->name = name;
+    chip->known = tr_chip_find(t->catalog, name, &chip->chip, &why) == TR_OK;
+    if (!chip->known) {
+        size_t bytes = strlen(why.text) < sizeof chip->reason ? strlen(why.text) : sizeof chip->reason - 1;
+        memcpy(chip->reason, why.text, bytes);
+        return TR_OK;
+    }
+    return tr_rates_make(&chip->chip, &chip->rates, t->err);
+}
+
+static uint64_t mix(uint64_t hash, int64_t value)
+{
+    return (hash ^ (uint64_t)value) * 0x9E3779B97F4A7C15u ^ (hash >> 29);
+}
+
+static enum tr_status read_gemm(struct table *t, struct tr_sample *s)
+{
+    struct tr_gemm_sample *g = &s->of.gemm;
+    enum tr_status status = read_count(t, 3, 1, &g->m);
+    if (status == TR_OK)
+        status = read_count(t, 4, 1, &g->n);
+    if (status == TR_OK)
+        status = read_count(t, 5, 1, &g->k);
+    if (status != TR_OK)
+        return status;
+    s->what = cell(t, 2);
+    s->group = mix(mix(1, g->n), g->k);
+    g->format = tr_format_find(s->what);
+    if (g->format == TR_FORMAT_COUNT)
+        s->reason = "a number format that is not known";
+    return read_time(t, 6, s);
+}
+
+static enum tr_status read_attention(struct table *t, struct tr_sample *s)
+{
+    struct tr_attention *a = &s->of.attention;
+    const struct {
+        int column;
+        int64_t min, *to;
+    } count[] = {{3, 1, &a->batch}, {4, 1, &a->queries}, {5, 1, &a->heads}, {6, 1, &a->kv_heads}, {7, 1, &a->head_dim},
+                 {8, 0, &a->window}};
+    for (size_t i = 0; i < sizeof count / sizeof *count; i++) {
+        enum tr_status status = read_count(t, count[i].column, count[i].min, count[i].to);
+        if (status != TR_OK)
+            return status;
+    }
+    a->keys = a->queries;
+    a->causal = true;
+    a->format = tr_format_find(cell(t, 9));
+    a->kv_format = tr_format_find(cell(t, 10));
+    s->what = cell(t, 9);
+    s->group = mix(mix(mix(2, a->heads), a->kv_heads), a->head_dim);
+    if (strcmp(cell(t, 2), "context_attention") != 0)
+        s->reason = "not the forward pass of whole sequences (context_attention)";
+    else if (a->heads % a->kv_heads != 0)
+        s->reason = "heads that key-value heads do not divide";
+    else if (a->format == TR_FORMAT_COUNT || a->kv_format == TR_FORMAT_COUNT)
+        s->reason = "a number format that is not known";
+    return read_time(t, 11, s);
+}
+
+static enum tr_status read_row(struct table *t, struct tr_sample *s)
+{
+    s->line = t->samples->csv.line[t->row];
+    s->source = cell(t, 1);
+    enum tr_status status = find_chip(t, 0, &s->chip);
+    if (status == TR_OK)
+        status = t->samples->kind == TR_MEASURED_GEMM ? read_gemm(t, s) : read_attention(t, s);
+    if (status == TR_OK && !t->samples->chip[s->chip].known)
+        s->reason = t->samples->chip[s->chip].reason;
+    return status;
+}
+
+/* The format all of whose columns are there. */
+static enum tr_status find_format(struct table *t)
+{
+    for (int kind = 0; kind < TR_MEASURED_KINDS; kind++) {
+        int i = 0;
+        for (; i < TR_TABLE_COLUMNS_MAX && formats[kind].columns[i]; i++) {
+            t->column[i] = tr_csv_column(&t->samples->csv, formats[kind].columns[i]);
+            if (t->column[i] < 0)
+                break;
+        }
+        t->samples->kind = (enum tr_table_kind)kind;
+        if (i == TR_TABLE_COLUMNS_MAX || !formats[kind].columns[i])
+            return TR_OK;
+    }
+    struct tr_text known = {0};
+    for (int kind = 0; kind < TR_MEASURED_KINDS; kind++) {
+        tr_text_printf(&known, "%s%s (", kind ? "; " : "", formats[kind].name);
+        for (int i = 0; i < TR_TABLE_COLUMNS_MAX && formats[kind].columns[i]; i++)
+            tr_text_printf(&known, "%s%s", i ? "," : "", formats[kind].columns[i]);
+        tr_text_append(&known, ")");
+    }
+    tr_fail(t->err, TR_BAD_INPUT, "%s: its columns are those of no table of measurements; known: %s", t->name,
+            tr_text_str(&known));
+    tr_text_free(&known);
+    return TR_BAD_INPUT;
+}
+
+enum tr_status tr_samples_of(const char *name, struct tr_csv *csv, const struct tr_catalog *catalog,
+                             struct tr_samples *out, struct tr_err *err)
+{
+    struct tr_samples samples = {.csv = *csv};
+    struct table t = {.name = name, .samples = &samples, .catalog = catalog, .err = err};
+    *csv = (struct tr_csv){0};
+    enum tr_status status = find_format(&t);
+    if (status == TR_OK) {
+        samples.at = calloc((size_t)samples.csv.rows + 1, sizeof *samples.at);
+        samples.chip = calloc(TR_SAMPLE_CHIPS_MAX, sizeof *samples.chip);
+        if (!samples.at || !samples.chip)
+            status = tr_fail(err, TR_FAILED, "%s: out of memory for its rows", name);
+    }
+    for (t.row = 0; status == TR_OK && t.row < samples.csv.rows; t.row++)
+        status = read_row(&t, &samples.at[samples.count++]);
+    if (status != TR_OK) {
+        tr_samples_free(&samples);
+        return status;
+    }
+    *out = samples;
+    return TR_OK;
+}
+
+enum tr_status tr_samples_read(const char *path, const struct tr_catalog *catalog, struct tr_samples *out,
+                               struct tr_err *err)
+{
+    struct tr_csv csv;
+    enum tr_status status = tr_csv_read(path, &csv, err);
+    return status == TR_OK ? tr_samples_of(path, &csv, catalog, out, err) : status;
+}
+
+void tr_samples_free(struct tr_samples *samples)
+{
+    tr_csv_free(&samples->csv);
+    free(samples->at);
+    free(samples->chip);
+    *samples = (struct tr_samples){0};
+}
+
+struct tr_cost tr_sample_cost(const struct tr_samples *samples, const struct tr_sample *sample,
+                              const struct tr_rates *rates)
+{
+    TR_ASSERT(!sample->reason);
+    const struct tr_gemm_sample *g = &sample->of.gemm;
+    if (samples->kind == TR_MEASURED_GEMM)
+        return tr_cost_gemm(rates, g->format, g->m, g->n, g->k, 1);
+    return tr_cost_attention(rates, &sample->of.attention);
+}

@@ -1,0 +1,261 @@
+#include "base/json.h"
+#include "base/table.h"
+#include "plan/validate/validate.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void price(const struct tr_samples *samples, const struct tr_sample *sample, struct tr_score_row *row)
+{
+    *row = (struct tr_score_row){.sample = sample, .cost = {.time_s = INFINITY}, .reason = sample->reason};
+    if (row->reason)
+        return;
+    row->cost = tr_sample_cost(samples, sample, &samples->chip[sample->chip].rates);
+    if (!isfinite(row->cost.time_s))
+        row->reason = "the chip has no units for this number format";
+    else
+        row->error = row->cost.time_s / sample->time_s - 1;
+}
+
+/* --- lines --- */
+
+static int compare_labels(const struct tr_score *score, const struct tr_score_row *a, const struct tr_score_row *b)
+{
+    const struct tr_sample_chip *chip = score->samples->chip;
+    int order = strcmp(chip[a->sample->chip].name, chip[b->sample->chip].name);
+    if (order == 0)
+        order = strcmp(a->sample->what, b->sample->what);
+    return order ? order : strcmp(a->sample->source, b->sample->source);
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The line of which rows are; `errors` has room for all of them. */
+static struct tr_score_line sum_up(const struct tr_score *score, const int64_t *rows, int64_t count, double *errors)
+{
+    struct tr_score_line line = {.rows = count};
+    int64_t inside = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const struct tr_score_row *row = &score->row[rows[i]];
+        if (row->reason)
+            continue;
+        double size = fabs(row->error);
+        line.mape += size;
+        line.bias += row->error;
+        line.worst = fmax(line.worst, size);
+        inside += fabs(row->sample->time_s / row->cost.time_s - 1) <= row->cost.error;
+        errors[line.covered++] = size;
+    }
+    if (line.covered == 0)
+        return line;
+    qsort(errors, (size_t)line.covered, sizeof *errors, ascending);
+    line.median = (errors[(line.covered - 1) / 2] + errors[line.covered / 2]) / 2;
+    line.mape /= (double)line.covered;
+    line.bias /= (double)line.covered;
+    line.inside = (double)inside / (double)line.covered;
+    return line;
+}
+
+/* Rows by label, in the order of the table within one: merge sort, since qsort has no context. */
+static void sort_rows(const struct tr_score *score, int64_t *rows, int64_t *spare, int64_t count)
+{
+    if (count < 2)
+        return;
+    int64_t half = count / 2, a = 0, b = half;
+    sort_rows(score, rows, spare, half);
+    sort_rows(score, rows + half, spare, count - half);
+    for (int64_t i = 0; i < count; i++) {
+        bool left = a < half && (b == count ||
+                                 compare_labels(score, &score->row[rows[a]], &score->row[rows[b]]) <= 0);
+        spare[i] = left ? rows[a++] : rows[b++];
+    }
+    memcpy(rows, spare, (size_t)count * sizeof *rows);
+}
+
+static enum tr_status make_lines(struct tr_score *score, struct tr_err *err)
+{
+    int64_t count = score->samples->count;
+    int64_t *rows = calloc((size_t)count + 1, sizeof *rows), *spare = calloc((size_t)count + 1, sizeof *spare);
+    double *errors = calloc((size_t)count + 1, sizeof *errors);
+    score->line = calloc((size_t)count + 1, sizeof *score->line);
+    bool enough = rows && spare && errors && score->line;
+    for (int64_t i = 0; enough && i < count; i++)
+        rows[i] = i;
+    if (enough) {
+        sort_rows(score, rows, spare, count);
+        score->all = sum_up(score, rows, count, errors);
+    }
+    for (int64_t i = 0, end; enough && i < count; i = end) {
+        const struct tr_score_row *first = &score->row[rows[i]];
+        for (end = i; end < count && compare_labels(score, first, &score->row[rows[end]]) == 0;)
+            end++;
+        struct tr_score_line *line = &score->line[score->line_count++];
+        *line = sum_up(score, rows + i, end - i, errors);
+        line->source = first->sample->source;
+        line->chip = score->samples->chip[first->sample->chip].name;
+        line->what = first->sample->what;
+    }
+    free(rows);
+    free(spare);
+    free(errors);
+    return enough ? TR_OK : tr_fail(err, TR_FAILED, "out of memory for the score of %lld rows", (long long)count);
+}
+
+enum tr_status tr_validate(const struct tr_samples *samples, struct tr_score *out, struct tr_err *err)
+{
+    struct tr_score score = {.samples = samples, .all = {.source = "", .chip = "", .what = ""}};
+    score.row = calloc((size_t)samples->count + 1, sizeof *score.row);
+    if (!score.row)
+        return tr_fail(err, TR_FAILED, "out of memory for %lld predictions", (long long)samples->count);
+    for (int64_t i = 0; i < samples->count; i++)
+        price(samples, &samples->at[i], &score.row[i]);
+    enum tr_status status = make_lines(&score, err);
+    if (status != TR_OK)
+        tr_score_free(&score);
+    else
+        *out = score;
+    return status;
+}
+
+void tr_score_free(struct tr_score *score)
+{
+    free(score->row);
+    free(score->line);
+    *score = (struct tr_score){0};
+}
+
+/* --- answers --- */
+
+static void text_line(struct tr_table *table, const struct tr_score_line *line)
+{
+    tr_table_cell(table, "%lld", (long long)line->rows);
+    tr_table_cell(table, "%.1f %%", line->rows ? 100 * (double)line->covered / (double)line->rows : 0);
+    const double share[] = {line->mape, line->median, line->worst, line->bias, line->inside};
+    for (size_t i = 0; i < sizeof share / sizeof *share; i++)
+        if (line->covered)
+            tr_table_cell(table, "%.1f %%", 100 * share[i]);
+        else
+            tr_table_cell(table, "-");
+}
+
+/* Each reason once, with how many rows have it. There are few: one a chip, and those of the readers. */
+static void text_reasons(const struct tr_score *score, struct tr_text *out)
+{
+    enum { MAX = TR_SAMPLE_CHIPS_MAX + 16 };
+    const char *reason[MAX];
+    int64_t rows[MAX];
+    int count = 0;
+    for (int64_t i = 0; i < score->samples->count; i++) {
+        int at = 0;
+        if (!score->row[i].reason)
+            continue;
+        while (at < count && strcmp(reason[at], score->row[i].reason) != 0)
+            at++;
+        TR_ASSERT(at < MAX);
+        if (at == count) {
+            reason[count] = score->row[i].reason;
+            rows[count++] = 0;
+        }
+        rows[at]++;
+    }
+    for (int i = 0; i < count; i++)
+        tr_text_printf(out, "not covered: %lld rows: %s\n", (long long)rows[i], reason[i]);
+}
+
+void tr_score_text(const struct tr_score *score, struct tr_text *out)
+{
+    static const char *const numbers[] = {"rows", "covered", "MAPE", "median", "worst", "bias", "in 80 %"};
+    struct tr_table table = {0};
+    tr_table_column(&table, "chip", TR_LEFT);
+    tr_table_column(&table, "what", TR_LEFT);
+    tr_table_column(&table, "source", TR_LEFT);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        tr_table_column(&table, numbers[i], TR_RIGHT);
+    for (int64_t i = 0; i < score->line_count; i++) {
+        tr_table_cell(&table, "%s", score->line[i].chip);
+        tr_table_cell(&table, "%s", score->line[i].what);
+        tr_table_cell(&table, "%s", score->line[i].source);
+        text_line(&table, &score->line[i]);
+    }
+    tr_table_rule(&table);
+    tr_table_cell(&table, "all");
+    tr_table_cell(&table, "%s", "");
+    tr_table_cell(&table, "%s", "");
+    text_line(&table, &score->all);
+    tr_table_text(&table, out);
+    tr_table_free(&table);
+    text_reasons(score, out);
+}
+
+static void json_line(struct tr_json *json, const char *key, const struct tr_score_line *line, bool labels)
+{
+    tr_json_object(json, key);
+    if (labels) {
+        tr_json_string(json, "chip", line->chip);
+        tr_json_string(json, "what", line->what);
+        tr_json_string(json, "source", line->source);
+    }
+    tr_json_int(json, "rows", line->rows);
+    tr_json_int(json, "covered", line->covered);
+    const struct {
+        const char *key;
+        double value;
+    } number[] = {{"mape", line->mape}, {"median", line->median}, {"worst", line->worst}, {"bias", line->bias},
+                  {"inside_80", line->inside}};
+    for (size_t i = 0; i < sizeof number / sizeof *number; i++)
+        tr_json_double(json, number[i].key, line->covered ? number[i].value : NAN);
+    tr_json_end(json);
+}
+
+void tr_score_json(const struct tr_score *score, struct tr_text *out)
+{
+    struct tr_json json = tr_json_start(out, TR_JSON_PRETTY);
+    tr_json_object(&json, NULL);
+    tr_json_string(&json, "format", tr_table_format(score->samples->kind)->name);
+    json_line(&json, "all", &score->all, false);
+    tr_json_array(&json, "lines");
+    for (int64_t i = 0; i < score->line_count; i++)
+        json_line(&json, NULL, &score->line[i], true);
+    tr_json_end(&json);
+    tr_json_array(&json, "not_covered");
+    for (int64_t i = 0; i < score->samples->count; i++) {
+        if (!score->row[i].reason)
+            continue;
+        tr_json_object(&json, NULL);
+        tr_json_int(&json, "line", score->row[i].sample->line);
+        tr_json_string(&json, "reason", score->row[i].reason);
+        tr_json_end(&json);
+    }
+    tr_json_end(&json);
+    tr_json_end(&json);
+    tr_text_char(out, '\n');
+}
+
+void tr_score_csv(const struct tr_score *score, struct tr_text *out)
+{
+    tr_text_append(out, "line,chip,what,source,measured_us,predicted_us,error,interval_80,bound,grade,reason\n");
+    for (int64_t i = 0; i < score->samples->count; i++) {
+        const struct tr_score_row *row = &score->row[i];
+        const char *const label[] = {score->samples->chip[row->sample->chip].name, row->sample->what,
+                                     row->sample->source};
+        tr_text_printf(out, "%lld", (long long)row->sample->line);
+        for (size_t j = 0; j < sizeof label / sizeof *label; j++) {
+            tr_text_char(out, ',');
+            tr_csv_append(out, label[j]);
+        }
+        tr_text_printf(out, ",%.6g,", row->sample->time_s * 1e6);
+        if (row->reason)
+            tr_text_append(out, ",,,,,");
+        else
+            tr_text_printf(out, "%.6g,%.4f,%.4f,%s,%s,", row->cost.time_s * 1e6, row->error, row->cost.error,
+                           tr_bound_name(row->cost.bound), tr_grade_name(row->cost.grade));
+        if (row->reason)
+            tr_csv_append(out, row->reason);
+        tr_text_char(out, '\n');
+    }
+}

@@ -1,0 +1,113 @@
+/* Predictions held against measurements: tables of what others measured, row by row.
+ *
+ *     struct tr_samples samples;
+ *     tr_samples_read("op_gemm.csv", catalog, &samples, err)      any of the formats of docs/formats/measurements.md
+ *     struct tr_score score;
+ *     tr_validate(&samples, &score, err)
+ *     tr_score_text(&score, &text), tr_score_json, tr_score_csv
+ *     tr_score_free(&score); tr_samples_free(&samples);
+ *
+ * The format is known by the header: each format has columns that must be there (tr_table_formats), others are ignored.
+ * A row that cannot be read (no number, no time) is an error with path:line. A row that can be read and not priced (a
+ * chip that the catalog does not have, units that it lacks) stays, with the reason, and counts as not covered.
+ *
+ * A row's group is what the fit holds back as a whole: the (n, k) of a product, the heads of attention, the operation
+ * and ranks of a collective. */
+#ifndef TR_PLAN_VALIDATE_VALIDATE_H
+#define TR_PLAN_VALIDATE_VALIDATE_H
+
+#include "base/csv.h"
+#include "base/text.h"
+#include "silicon/cost/cost.h"
+
+enum tr_table_kind { TR_MEASURED_GEMM, TR_MEASURED_ATTENTION, TR_MEASURED_KINDS };
+
+enum { TR_SAMPLE_CHIPS_MAX = 256, TR_TABLE_COLUMNS_MAX = 16 };
+
+struct tr_table_format {
+    const char *name;                             /* "op_gemm" */
+    const char *columns[TR_TABLE_COLUMNS_MAX];    /* that must be there */
+    const char *what;                             /* one line for docs */
+};
+const struct tr_table_format *tr_table_format(enum tr_table_kind kind);
+
+struct tr_gemm_sample {
+    enum tr_format format; /* TR_FORMAT_COUNT: not known */
+    int64_t m, n, k;
+};
+
+struct tr_sample {
+    int chip;           /* index into tr_samples.chip */
+    const char *source; /* who measured: engine or library, as in the file */
+    const char *what;   /* dtype or operation, as in the file */
+    int64_t line;
+    double time_s;
+    uint64_t group;
+    const char *reason; /* why it cannot be priced; NULL: it can */
+    union {
+        struct tr_gemm_sample gemm;
+        struct tr_attention attention;
+    } of;
+};
+
+struct tr_sample_chip {
+    const char *name;      /* as in the file */
+    bool known;
+    struct tr_chip chip;   /* when known */
+    struct tr_rates rates;
+    char reason[256];      /* else */
+};
+
+struct tr_samples {
+    enum tr_table_kind kind;
+    struct tr_csv csv; /* strings live here */
+    struct tr_sample *at;
+    int64_t count;
+    struct tr_sample_chip *chip;
+    int chip_count;
+};
+
+TR_MUST_CHECK enum tr_status tr_samples_read(const char *path, const struct tr_catalog *catalog,
+                                             struct tr_samples *out, struct tr_err *err);
+/* The same of a table in memory, which it takes over, also when it fails. */
+TR_MUST_CHECK enum tr_status tr_samples_of(const char *name, struct tr_csv *csv, const struct tr_catalog *catalog,
+                                           struct tr_samples *out, struct tr_err *err);
+void tr_samples_free(struct tr_samples *samples); /* right on a zeroed struct */
+
+/* What the models say; rates: those of the sample's chip, or others in their place (the fit tries many). time_s is
+ * INFINITY when the chip cannot do it. */
+struct tr_cost tr_sample_cost(const struct tr_samples *samples, const struct tr_sample *sample,
+                              const struct tr_rates *rates);
+
+/* --- the score --- */
+
+struct tr_score_line { /* of one source, chip and dtype or operation; or of all */
+    const char *source, *chip, *what;
+    int64_t rows, covered;
+    double mape, median, worst, bias; /* of |predicted / measured - 1|, and of it with its sign; fractions */
+    double inside;                    /* share of covered rows within the 80 % interval */
+};
+
+struct tr_score_row {
+    const struct tr_sample *sample;
+    struct tr_cost cost; /* time_s INFINITY: not covered */
+    const char *reason;  /* why not */
+    double error;        /* predicted / measured - 1 */
+};
+
+struct tr_score {
+    const struct tr_samples *samples;
+    struct tr_score_row *row; /* by samples->at */
+    struct tr_score_line *line;
+    int64_t line_count;
+    struct tr_score_line all;
+};
+
+TR_MUST_CHECK enum tr_status tr_validate(const struct tr_samples *samples, struct tr_score *out, struct tr_err *err);
+void tr_score_free(struct tr_score *score);
+
+void tr_score_text(const struct tr_score *score, struct tr_text *out);
+void tr_score_json(const struct tr_score *score, struct tr_text *out);
+void tr_score_csv(const struct tr_score *score, struct tr_text *out); /* a line a row of the table */
+
+#endif

@@ -1,0 +1,120 @@
+/* Attention: blocks of queries over blocks of keys.
+ *
+ * Fused: each (sequence, head, block of queries) is one piece of work of a core, which walks over the blocks of keys that
+ * its queries see. A block of keys costs two products at the pace of the matrix units beside the softmax between them at
+ * the pace of the exponentials, at least the latency of a step; a piece costs a fixed time too. Pieces are dealt to the
+ * cores as they come, so the whole takes the mean load of a core and a share `tail` of the longest piece. Meanwhile
+ * memory is read and written. Before it, what the measured library does in a kernel of its own: rotate queries and keys,
+ * write the cache.
+ *
+ * Sources of the form: T. Dao, "FlashAttention-2" (2023, arXiv:2307.08691): blocks, causal skipping; J. Shah et al.,
+ * "FlashAttention-3" (2024, arXiv:2407.08608): softmax beside the products, the exponential as a limit. */
+#include "silicon/cost/inside.h"
+
+static const double block_keys = 128;
+
+/* Keys that all blocks of `rows` queries walk over, whole blocks of keys; and those of the longest. */
+struct walk {
+    double blocks, keys, longest, pairs;
+};
+
+/* Sum of min(first + step i, most) for i in 0..count-1. */
+static double clipped_sum(double first, double step, double count, double most)
+{
+    double below = fmin(count, fmax(0, floor((most - first) / step) + 1));
+    return below * first + step * below * (below - 1) / 2 + (count - below) * most;
+}
+
+static struct walk walk_keys(const struct tr_attention *a, double rows)
+{
+    double queries = (double)a->queries, keys = (double)a->keys, window = a->window > 0 ? (double)a->window : keys;
+    double whole = ceil(keys / block_keys) * block_keys;
+    struct walk walk = {.blocks = ceil(queries / rows)};
+    if (!a->causal) {
+        walk.longest = fmin(whole, window + rows);
+        walk.keys = walk.blocks * walk.longest;
+        walk.pairs = queries * fmin(keys, window);
+        return walk;
+    }
+    /* A block of rows sees one block of keys more, half of the time, when it ends inside of one. */
+    double before = keys - queries, ragged = rows < block_keys ? (block_keys - rows) / 2 : 0;
+    double most = fmin(whole, window + rows + (a->window > 0 ? block_keys / 2 : 0));
+    walk.longest = most;
+    walk.keys = clipped_sum(fmax(before + rows + ragged, fmin(block_keys, whole)), rows, walk.blocks, most);
+    walk.pairs = clipped_sum(before + 1, 1, queries, fmin(window, keys));
+    return walk;
+}
+
+static double value_dim(const struct tr_attention *a) { return (double)(a->value_dim ? a->value_dim : a->head_dim); }
+
+static int fit_of(enum tr_format format)
+{
+    return tr_format_info(format)->x_bytes < 2 ? TR_FIT_ATTENTION_FP8 : TR_FIT_ATTENTION_WIDE;
+}
+
+static double attention_bytes(const struct tr_attention *a)
+{
+    double dims = (double)a->head_dim + value_dim(a), batch = (double)a->batch;
+    double q = batch * (double)a->queries * (double)a->heads * dims * tr_format_info(a->format)->x_bytes;
+    return q + batch * (double)a->keys * (double)a->kv_heads * dims * tr_format_info(a->kv_format)->x_bytes;
+}
+
+struct work {
+    double time_s, longest_s, blocks;
+};
+
+static struct work attention_work(const struct tr_rates *rates, const struct tr_attention *a, double rows)
+{
+    const struct tr_attention_rates *fit = &rates->attention[fit_of(a->format)];
+    struct walk walk = walk_keys(a, rows);
+    double core_flop_s = rates->flop_s[tr_format_info(a->format)->rate] * fit->sustained / rates->cores;
+    double multiply = 2 * rows * ((double)a->head_dim + value_dim(a)) / core_flop_s;
+    double soften = rows / (fit->exponent_clk * rates->clock_hz);
+    double each = fmax(tr_beside(multiply, soften, fit->exposed), fit->step_s / block_keys);
+    double pieces = walk.blocks * (double)a->batch * (double)a->heads, longest = walk.longest * each + fit->block_s;
+    double total = (walk.keys * each + walk.blocks * fit->block_s) * (double)a->batch * (double)a->heads;
+    double time = pieces <= rates->cores ? longest : fmax(longest, total / rates->cores + fit->tail * longest);
+    return (struct work){time, longest, pieces};
+}
+
+struct tr_cost tr_cost_attention(const struct tr_rates *rates, const struct tr_attention *a)
+{
+    TR_ASSERT(a->batch >= 1 && a->queries >= 1 && a->keys >= a->queries && a->kv_heads >= 1 && a->head_dim >= 1);
+    TR_ASSERT(a->heads % a->kv_heads == 0 && a->window >= 0);
+    const struct tr_attention_rates *fit = &rates->attention[fit_of(a->format)];
+    struct tr_cost cost = {.time_s = INFINITY, .error = fit->error, .grade = fit->grade, .bytes = attention_bytes(a)};
+    cost.flop = 2 * walk_keys(a, block_keys).pairs * ((double)a->head_dim + value_dim(a)) * (double)a->batch *
+                (double)a->heads;
+    if (!tr_cost_can(rates, a->format))
+        return cost;
+    double work = fmin(attention_work(rates, a, 128).time_s, attention_work(rates, a, 64).time_s);
+    double memory = cost.bytes / (fit->memory_share * rates->memory_bytes_s);
+    double prepared = cost.bytes + cost.bytes / tr_format_info(a->format)->x_bytes * 2;
+    double prepare = fit->prepare_s + prepared / (fit->prepare_share * rates->memory_bytes_s);
+    double time = tr_throttled(tr_beside(work, memory, fit->exposed), fit->power);
+    cost.time_s = fit->launch_s + time + prepare;
+    cost.bound = work > memory ? TR_BOUND_ARITHMETIC : TR_BOUND_MEMORY;
+    if (fit->launch_s + fit->prepare_s > time)
+        cost.bound = TR_BOUND_LAUNCH;
+    return cost;
+}
+
+/* Dao 2023, section 4: five products where the forward pass has two, and 63 % of the peak where it reaches 73 %. */
+struct tr_cost tr_cost_attention_backward(const struct tr_rates *rates, const struct tr_attention *attention)
+{
+    struct tr_cost cost = tr_cost_times(tr_cost_attention(rates, attention), 5. / 2 * 73 / 63);
+    cost.error *= 1.5;
+    if (cost.grade < TR_GRADE_TRANSFERRED)
+        cost.grade = TR_GRADE_TRANSFERRED;
+    return cost;
+}
+
+struct tr_cost tr_cost_attention_unfused(const struct tr_rates *rates, const struct tr_attention *a,
+                                         double score_bytes, int64_t kernels)
+{
+    int64_t count = a->batch * a->heads, dim_v = a->value_dim ? a->value_dim : a->head_dim;
+    double scores = (double)count * (double)a->queries * (double)a->keys;
+    struct tr_cost cost = tr_cost_gemm(rates, a->format, a->queries, a->keys, a->head_dim, count);
+    cost = tr_cost_add(cost, tr_cost_gemm(rates, a->format, a->queries, dim_v, a->keys, count));
+    return tr_cost_add(cost, tr_cost_pass(rates, scores * score_bytes, kernels));
+}

@@ -1,0 +1,197 @@
+#include "silicon/cost/cost.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct tr_catalog *catalog;
+
+static int open_catalog(void **state)
+{
+    struct tr_err err;
+    (void)state;
+    return tr_catalog_open(&catalog, &err) != TR_OK;
+}
+
+static int close_catalog(void **state)
+{
+    (void)state;
+    tr_catalog_free(catalog);
+    return 0;
+}
+
+static struct tr_rates rates_of(const char *name)
+{
+    struct tr_err err = {""};
+    struct tr_chip chip;
+    struct tr_rates rates = {0};
+    if (tr_chip_find(catalog, name, &chip, &err) || tr_rates_make(&chip, &rates, &err))
+        fail_msg("%s", err.text);
+    return rates;
+}
+
+static void the_fits_of_the_program_are_right(void **state)
+{
+    struct tr_err err = {""};
+    (void)state;
+    if (tr_rates_check_all(catalog, &err))
+        fail_msg("%s", err.text);
+}
+
+static void a_parameter_that_is_no_one_s_or_out_of_range_is_refused(void **state)
+{
+    static const struct {
+        const char *yaml, *says;
+    } cases[] = {
+        {"fits: {h100-sxm: {gemm: {bf16: {sustaned: 0.9}}}}", "sustained"},
+        {"fits: {h100-sxm: {gemm: {bf16: {sustained: 9}}}}", "sustained"},
+        {"fits: {h100-sxm: {gemm: {bf16: {launch: 3}}}}", "launch"},
+        {"fits: {h100-sxn: {gemm: {bf16: {sustained: 0.9}}}}", "h100-sxm"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tr_catalog *own;
+        struct tr_err err = {""};
+        assert_int_equal(tr_catalog_open(&own, &err), TR_OK);
+        enum tr_status status = tr_catalog_add_text(own, "own.yaml", cases[i].yaml, strlen(cases[i].yaml), &err);
+        if (status == TR_OK)
+            status = tr_rates_check_all(own, &err);
+        assert_int_equal(status, TR_BAD_INPUT);
+        if (!strstr(err.text, cases[i].says))
+            fail_msg("\"%s\" does not say \"%s\"", err.text, cases[i].says);
+        tr_catalog_free(own);
+    }
+}
+
+static void no_product_is_faster_than_peak_and_memory_allow(void **state)
+{
+    static const char *const chips[] = {"a100", "h100", "b200"};
+    static const int64_t sizes[] = {1, 7, 64, 129, 1000, 4096, 16384};
+    enum { SIZES = sizeof sizes / sizeof *sizes };
+    (void)state;
+    for (size_t c = 0; c < 3; c++) {
+        struct tr_rates rates = rates_of(chips[c]);
+        for (int i = 0; i < SIZES * SIZES * SIZES; i++) {
+            int64_t m = sizes[i % SIZES], n = sizes[i / SIZES % SIZES], k = sizes[i / SIZES / SIZES];
+            struct tr_cost cost = tr_cost_gemm(&rates, TR_FORMAT_BF16, m, n, k, 1);
+            double weights_s = (double)n * (double)k * 2 / rates.memory_bytes_s;
+            /* A burst may clock above the data sheet, by what the range of `sustained` allows. */
+            assert_true(cost.time_s > cost.flop / rates.flop_s[TR_RATE_BF16] / 1.35);
+            assert_true(cost.time_s > weights_s / 1.1);
+            assert_true(isfinite(cost.time_s) && cost.error > 0 && cost.grade == TR_GRADE_INTERPOLATED);
+        }
+    }
+}
+
+static void large_products_are_bound_by_arithmetic_thin_by_memory_tiny_by_launch(void **state)
+{
+    struct tr_rates rates = rates_of("h100");
+    (void)state;
+    assert_int_equal(tr_cost_gemm(&rates, TR_FORMAT_BF16, 8192, 8192, 8192, 1).bound, TR_BOUND_ARITHMETIC);
+    assert_int_equal(tr_cost_gemm(&rates, TR_FORMAT_BF16, 1, 8192, 8192, 1).bound, TR_BOUND_MEMORY);
+    assert_int_equal(tr_cost_gemm(&rates, TR_FORMAT_BF16, 1, 64, 64, 1).bound, TR_BOUND_LAUNCH);
+}
+
+static void a_batch_costs_less_than_its_products_one_by_one(void **state)
+{
+    struct tr_rates rates = rates_of("b200");
+    (void)state;
+    struct tr_cost one = tr_cost_gemm(&rates, TR_FORMAT_BF16, 256, 256, 128, 1);
+    struct tr_cost many = tr_cost_gemm(&rates, TR_FORMAT_BF16, 256, 256, 128, 64);
+    assert_true(many.time_s > one.time_s && many.time_s < 64 * one.time_s);
+    assert_true(many.flop == 64 * one.flop && many.bytes == 64 * one.bytes);
+}
+
+static void a_format_without_units_costs_infinity(void **state)
+{
+    struct tr_rates rates = rates_of("a100");
+    (void)state;
+    assert_false(tr_cost_can(&rates, TR_FORMAT_FP8));
+    assert_true(isinf(tr_cost_gemm(&rates, TR_FORMAT_FP8, 64, 64, 64, 1).time_s));
+    assert_true(tr_cost_can(&rates, TR_FORMAT_INT4_WO));
+}
+
+static void a_chip_that_is_like_another_is_graded_transferred_and_one_like_none_assumed(void **state)
+{
+    static const char yaml[] =
+        "chips:\n"
+        "  mine: {like: h100-sxm, memory_bandwidth: 4.8TB/s}\n"
+        "  alone: {name: X, vendor: Y, year: 2026, dense: {bf16: 500TFLOP/s}, memory: 64GiB, memory_bandwidth: 3TB/s}\n";
+    struct tr_err err = {""};
+    (void)state;
+    if (tr_catalog_add_text(catalog, "own.yaml", yaml, sizeof yaml - 1, &err))
+        fail_msg("%s", err.text);
+    struct tr_rates mine = rates_of("mine"), alone = rates_of("alone"), h100 = rates_of("h100");
+    struct tr_cost thin = tr_cost_gemm(&mine, TR_FORMAT_BF16, 1, 16384, 16384, 1);
+    assert_int_equal(thin.grade, TR_GRADE_TRANSFERRED);
+    assert_true(thin.time_s < tr_cost_gemm(&h100, TR_FORMAT_BF16, 1, 16384, 16384, 1).time_s);
+    assert_true(thin.error > tr_cost_gemm(&h100, TR_FORMAT_BF16, 1, 16384, 16384, 1).error);
+    assert_int_equal(tr_cost_gemm(&alone, TR_FORMAT_BF16, 64, 64, 64, 1).grade, TR_GRADE_ASSUMED);
+}
+
+static const struct tr_attention usual = {.format = TR_FORMAT_BF16, .kv_format = TR_FORMAT_BF16, .batch = 4,
+                                          .queries = 4096, .keys = 4096, .heads = 32, .kv_heads = 8, .head_dim = 128,
+                                          .causal = true};
+
+static void attention_counts_the_pairs_that_are_not_masked(void **state)
+{
+    struct tr_rates rates = rates_of("h100");
+    struct tr_attention a = usual;
+    (void)state;
+    double heads = 4 * 32, pairs = 4096. * 4097 / 2;
+    assert_true(tr_cost_attention(&rates, &a).flop == 4 * 128 * heads * pairs);
+    a.window = 128; /* the first 128 queries see 1, 2, ... 128 keys, the others 128 */
+    assert_true(tr_cost_attention(&rates, &a).flop == 4 * 128 * heads * (128. * 129 / 2 + 3968. * 128));
+    a.window = 0;
+    a.causal = false;
+    assert_true(tr_cost_attention(&rates, &a).flop == 4 * 128 * heads * 4096 * 4096);
+}
+
+static void masks_windows_and_few_key_heads_save_time_and_backward_costs_more(void **state)
+{
+    struct tr_rates rates = rates_of("h100");
+    struct tr_attention all = usual, window = usual, wide = usual;
+    (void)state;
+    all.causal = false;
+    window.window = 128;
+    wide.kv_heads = 32;
+    double time_s = tr_cost_attention(&rates, &usual).time_s;
+    assert_true(tr_cost_attention(&rates, &all).time_s > 1.5 * time_s);
+    assert_true(tr_cost_attention(&rates, &window).time_s < .7 * time_s);
+    assert_true(tr_cost_attention(&rates, &wide).time_s > time_s);
+    assert_true(tr_cost_attention_backward(&rates, &usual).time_s > 2 * time_s);
+    assert_true(tr_cost_attention_unfused(&rates, &usual, 12, 5).time_s > 2 * time_s);
+}
+
+static void sums_add_times_and_keep_the_worse_grade(void **state)
+{
+    (void)state;
+    struct tr_cost a = {.time_s = 3, .error = .1, .grade = TR_GRADE_MEASURED, .bound = TR_BOUND_MEMORY};
+    struct tr_cost b = {.time_s = 1, .error = .5, .grade = TR_GRADE_ASSUMED};
+    struct tr_cost sum = tr_cost_add(a, b), twice = tr_cost_times(sum, 2);
+    assert_true(sum.time_s == 4 && fabs(sum.error - .2) < 1e-12 && sum.grade == TR_GRADE_ASSUMED);
+    assert_int_equal(sum.bound, TR_BOUND_MEMORY);
+    assert_true(twice.time_s == 8 && twice.error == sum.error);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_fits_of_the_program_are_right),
+        cmocka_unit_test(a_parameter_that_is_no_one_s_or_out_of_range_is_refused),
+        cmocka_unit_test(no_product_is_faster_than_peak_and_memory_allow),
+        cmocka_unit_test(large_products_are_bound_by_arithmetic_thin_by_memory_tiny_by_launch),
+        cmocka_unit_test(a_batch_costs_less_than_its_products_one_by_one),
+        cmocka_unit_test(a_format_without_units_costs_infinity),
+        cmocka_unit_test(attention_counts_the_pairs_that_are_not_masked),
+        cmocka_unit_test(masks_windows_and_few_key_heads_save_time_and_backward_costs_more),
+        cmocka_unit_test(sums_add_times_and_keep_the_worse_grade),
+        cmocka_unit_test(a_chip_that_is_like_another_is_graded_transferred_and_one_like_none_assumed),
+    };
+    return cmocka_run_group_tests(tests, open_catalog, close_catalog);
+}

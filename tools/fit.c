@@ -1,0 +1,299 @@
+/* Fits the parameters of the cost models to tables of measurements, and writes the section `fits` of the catalog.
+ *
+ *     fit [--date DATE] [--sweeps N] [--chip ID] [--only GROUP] TABLE.csv... > catalog/fits/measured.yaml          (`make fit TABLES=DIR`)
+ *
+ * For each table, chip and group of parameters (gemm.bf16, attention.fp8 ...): the parameters that give the least mean
+ * of |predicted / measured - 1| over the rows, found by a search along coordinates and random directions (the models
+ * have kinks: no gradients). How wrong the models are on what they were not fitted to is measured by cross-validation:
+ * the groups of rows (validate.h) are dealt into FOLDS parts, each part is predicted by a fit to the others. Its errors
+ * give the parameter `error`, the half width of the 80 % interval. Same tables, same program: same output. */
+#include "base/text.h"
+#include "plan/validate/validate.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FOLDS = 5, PARAMS_MAX = 64, GROUP_BYTES = 64 };
+
+struct problem {
+    const struct tr_samples *samples;
+    struct tr_rates rates;
+    const struct tr_param *param[PARAMS_MAX];
+    int param_count;
+    const struct tr_sample **row;
+    int64_t rows, rows_max;
+    int skip_fold, only_fold; /* -1: none */
+    int64_t stride;
+    uint64_t random;
+};
+
+static double *value_of(struct tr_rates *rates, const struct tr_param *param)
+{
+    return (double *)(void *)((char *)rates + param->offset);
+}
+
+static double uniform(struct problem *p)
+{
+    p->random = p->random * 6364136223846793005u + 1442695040888963407u;
+    return (double)(p->random >> 11) / 9007199254740992.;
+}
+
+static int fold_of(const struct tr_sample *sample) { return (int)((sample->group >> 33) % FOLDS); }
+
+static bool counts(const struct problem *p, const struct tr_sample *sample)
+{
+    int fold = fold_of(sample);
+    return fold != p->skip_fold && (p->only_fold < 0 || fold == p->only_fold);
+}
+
+static double loss(const struct problem *p)
+{
+    double sum = 0;
+    int64_t count = 0;
+    for (int64_t i = 0; i < p->rows; i += p->stride) {
+        if (!counts(p, p->row[i]))
+            continue;
+        sum += fabs(tr_sample_cost(p->samples, p->row[i], &p->rates).time_s / p->row[i]->time_s - 1);
+        count++;
+    }
+    return count ? sum / (double)count : 0;
+}
+
+static bool move(struct problem *p, const struct tr_param *param, double by)
+{
+    double *value = value_of(&p->rates, param), was = *value;
+    *value = fmin(param->max, fmax(param->min, was * exp(by)));
+    return *value != was;
+}
+
+static void search(struct problem *p, int sweeps)
+{
+    double step[PARAMS_MAX], best = loss(p);
+    for (int i = 0; i < p->param_count; i++)
+        step[i] = .25;
+    for (int sweep = 0; sweep < sweeps; sweep++) {
+        for (int i = 0; i < p->param_count; i++) {
+            bool better = false;
+            for (int sign = -1; sign <= 1 && !better; sign += 2) {
+                struct tr_rates kept = p->rates;
+                double now = move(p, p->param[i], sign * step[i]) ? loss(p) : best;
+                better = now < best;
+                if (better)
+                    best = now;
+                else
+                    p->rates = kept;
+            }
+            step[i] = fmax(.004, step[i] * (better ? 1.6 : .55));
+            if (sweep % 10 == 9)
+                step[i] = fmax(step[i], .1);
+        }
+        for (int i = 0; i < p->param_count; i++) {
+            struct tr_rates kept = p->rates;
+            for (int j = 0; j < p->param_count; j++)
+                if (uniform(p) < .25)
+                    move(p, p->param[j], (uniform(p) - .5) * 4 * step[j]);
+            double now = loss(p);
+            if (now < best)
+                best = now;
+            else
+                p->rates = kept;
+        }
+    }
+}
+
+static void fit(struct problem *p, int sweeps)
+{
+    p->random = 1;
+    p->stride = p->rows > 2000 ? 5 : 1;
+    search(p, sweeps);
+    p->stride = 1;
+    search(p, sweeps / 3);
+}
+
+/* --- what there is to fit --- */
+
+/* "gemm.bf16." of a row. */
+static void prefix_of(const struct tr_samples *samples, const struct tr_sample *sample, char out[GROUP_BYTES])
+{
+    static const char *const gemm[TR_FIT_FORMATS] = {"bf16", "fp8", "fp8_block", "int8", "int8_wo", "int4_wo", "fp4"};
+    if (samples->kind == TR_MEASURED_GEMM)
+        snprintf(out, GROUP_BYTES, "gemm.%s.", gemm[tr_format_info(sample->of.gemm.format)->fit]);
+    else
+        snprintf(out, GROUP_BYTES, "attention.%s.",
+                 tr_format_info(sample->of.attention.format)->x_bytes < 2 ? "fp8" : "wide");
+}
+
+static void collect(struct problem *p, const char *prefix)
+{
+    int count;
+    const struct tr_param *params = tr_params(&count);
+    p->param_count = 0;
+    for (int i = 0; i < count; i++) {
+        const char *key = params[i].path + strlen(prefix);
+        if (strncmp(params[i].path, prefix, strlen(prefix)) != 0 || strcmp(key, "error") == 0)
+            continue;
+        TR_ASSERT(p->param_count < PARAMS_MAX);
+        p->param[p->param_count++] = &params[i];
+    }
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Mean error on parts that the fit did not see; *error80: the half width that covers 80 % of them. */
+static double cross_validate(const struct problem *whole, int sweeps, double *error80)
+{
+    double *errors = malloc((size_t)whole->rows * sizeof *errors), sum = 0;
+    int64_t count = 0;
+    TR_ASSERT(errors);
+    for (int fold = 0; fold < FOLDS; fold++) {
+        struct problem part = *whole;
+        part.skip_fold = fold;
+        fit(&part, sweeps / 2);
+        for (int64_t i = 0; i < part.rows; i++)
+            if (fold_of(part.row[i]) == fold) {
+                /* Relative to what is predicted, as an interval is given. */
+                double predicted = tr_sample_cost(part.samples, part.row[i], &part.rates).time_s;
+                sum += fabs(predicted / part.row[i]->time_s - 1);
+                errors[count++] = fabs(part.row[i]->time_s / predicted - 1);
+            }
+    }
+    qsort(errors, (size_t)count, sizeof *errors, ascending);
+    *error80 = errors[count * 4 / 5];
+    free(errors);
+    return sum / (double)count;
+}
+
+static int64_t count_groups(const struct problem *p)
+{
+    int64_t groups = 0;
+    for (int64_t i = 0; i < p->rows; i++) {
+        bool seen = false;
+        for (int64_t j = 0; j < i && !seen; j++)
+            seen = p->row[j]->group == p->row[i]->group;
+        groups += !seen;
+    }
+    return groups;
+}
+
+static void print_group(struct problem *p, const char *prefix, int sweeps, struct tr_text *out)
+{
+    double outside = 0, error80 = 0;
+    collect(p, prefix);
+    for (int i = 0; i < p->param_count; i++) /* not from the last fit: the output depends on the tables alone */
+        *value_of(&p->rates, p->param[i]) = p->param[i]->fallback;
+    struct tr_rates start = p->rates;
+    outside = cross_validate(p, sweeps, &error80);
+    p->rates = start;
+    fit(p, sweeps);
+    double inside = loss(p);
+    fprintf(stderr, "%s %s%lld rows: %.1f %% in sample, %.1f %% by group, 80 %% within %.1f %%\n", p->row[0]->what, prefix,
+            (long long)p->rows, 100 * inside, 100 * outside, 100 * error80);
+    const char *word = strchr(prefix, '.') + 1;
+    tr_text_printf(out, "      # %lld rows in %lld groups: %.1f %% in sample, %.1f %% on groups held out.\n",
+                   (long long)p->rows, (long long)count_groups(p), 100 * inside, 100 * outside);
+    tr_text_printf(out, "      %.*s: {", (int)strlen(word) - 1, word);
+    for (int i = 0; i < p->param_count; i++) {
+        double value = *value_of(&p->rates, p->param[i]);
+        bool time = p->param[i]->unit == TR_UNIT_TIME;
+        tr_text_printf(out, "%s%s: %.4g%s", i % 6 == 5 ? ",\n        " : i ? ", " : "", p->param[i]->path + strlen(prefix),
+                       time ? value * 1e9 : value, time ? "ns" : "");
+    }
+    tr_text_printf(out, ", error: %.3g}\n", error80);
+}
+
+/* Rows of one chip and group. */
+static void gather(struct problem *p, int chip, const char *prefix)
+{
+    p->rows = 0;
+    for (int64_t i = 0; i < p->samples->count; i++) {
+        const struct tr_sample *sample = &p->samples->at[i];
+        char of[GROUP_BYTES];
+        if (sample->chip != chip || sample->reason)
+            continue;
+        prefix_of(p->samples, sample, of);
+        if (strcmp(of, prefix) == 0 && isfinite(tr_sample_cost(p->samples, sample, &p->rates).time_s))
+            p->row[p->rows++] = sample;
+    }
+}
+
+static const char *const gemm_prefixes[] = {"gemm.bf16.",    "gemm.fp8.",     "gemm.fp8_block.", "gemm.int8.",
+                                            "gemm.int8_wo.", "gemm.int4_wo.", "gemm.fp4.",       NULL};
+static const char *const attention_prefixes[] = {"attention.wide.", "attention.fp8.", NULL};
+
+static void fit_chip(const struct tr_samples *samples, int chip, int sweeps, const char *only, struct tr_text *out)
+{
+    const char *const *prefixes = samples->kind == TR_MEASURED_GEMM ? gemm_prefixes : attention_prefixes;
+    bool first = true;
+    struct problem p = {.samples = samples, .rates = samples->chip[chip].rates, .skip_fold = -1, .only_fold = -1,
+                        .stride = 1};
+    p.row = calloc((size_t)samples->count + 1, sizeof *p.row);
+    TR_ASSERT(p.row);
+    for (int i = 0; prefixes[i]; i++) {
+        gather(&p, chip, prefixes[i]);
+        if (p.rows < 50 || (only && !strstr(prefixes[i], only)))
+            continue;
+        if (first)
+            tr_text_printf(out, "    %.*s:\n", (int)strcspn(prefixes[i], "."), prefixes[i]);
+        first = false;
+        print_group(&p, prefixes[i], sweeps, out);
+    }
+    free(p.row);
+}
+
+static enum tr_status run(int argc, char **argv, struct tr_err *err)
+{
+    struct tr_catalog *catalog = NULL;
+    static struct tr_samples samples[TR_MEASURED_KINDS * 4];
+    int tables = 0, sweeps = 60;
+    const char *date = "", *only = NULL, *only_chip = NULL;
+    enum tr_status status = tr_catalog_open(&catalog, err);
+    for (int i = 1; status == TR_OK && i < argc; i++) {
+        if (strcmp(argv[i], "--date") == 0 && i + 1 < argc)
+            date = argv[++i];
+        else if (strcmp(argv[i], "--sweeps") == 0 && i + 1 < argc)
+            sweeps = atoi(argv[++i]);
+        else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc)
+            only = argv[++i];
+        else if (strcmp(argv[i], "--chip") == 0 && i + 1 < argc)
+            only_chip = argv[++i];
+        else if (tables < (int)(sizeof samples / sizeof *samples))
+            status = tr_samples_read(argv[i], catalog, &samples[tables++], err);
+    }
+    struct tr_text out = {0};
+    tr_text_append(&out, "# What chips reach: written by `make fit`, not by hand. Parameters: `silicon/cost/rates.h`.\nfits:\n");
+    for (int c = 0; status == TR_OK && c < tr_catalog_count(catalog, TR_SECTION_CHIPS); c++) {
+        const char *id = tr_catalog_entry(catalog, TR_SECTION_CHIPS, c)->id;
+        struct tr_text entry = {0};
+        if (only_chip && strcmp(only_chip, id) != 0)
+            continue;
+        for (int t = 0; t < tables; t++)
+            for (int i = 0; i < samples[t].chip_count; i++)
+                if (samples[t].chip[i].known && strcmp(samples[t].chip[i].chip.id, id) == 0)
+                    fit_chip(&samples[t], i, sweeps, only, &entry);
+        if (entry.len > 0)
+            tr_text_printf(&out, "  %s:\n    source: operator-fits\n    date: %s\n%s", id, date, tr_text_str(&entry));
+        tr_text_free(&entry);
+    }
+    if (status == TR_OK)
+        fputs(tr_text_str(&out), stdout);
+    tr_text_free(&out);
+    for (int i = 0; i < tables; i++)
+        tr_samples_free(&samples[i]);
+    tr_catalog_free(catalog);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct tr_err err = {""};
+    enum tr_status status = run(argc, argv, &err);
+    if (status != TR_OK)
+        fprintf(stderr, "fit: %s\n", err.text);
+    return (int)status;
+}
