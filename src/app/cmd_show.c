@@ -21,7 +21,7 @@ static const struct tr_option options[] = {
 };
 
 static const struct tr_positional positionals[] = {
-    {.name = "WHAT", .help = "a run folder, a checkpoint, a preset, a config.json or a folder that holds one",
+    {.name = "WHAT", .help = "a run folder, a checkpoint, a .gguf file, a preset, a config.json or a folder that holds one",
      AT(what)},
 };
 

@@ -8,6 +8,7 @@
 #include "lab/data/data.h"
 #include "lab/data/document.h"
 #include "lab/data/shards.h"
+#include "lab/exchange/exchange.h"
 #include "lab/token/learn.h"
 
 #include <stdio.h>
@@ -198,7 +199,7 @@ static enum tr_status encode(struct job *job, bool count_only, struct tr_err *er
     if (status == TR_OK)
         status = find_sources(job, false, err);
     if (status == TR_OK)
-        status = tr_token_read(args->tokenizer, &token, err);
+        status = tr_import_token(args->tokenizer, &token, err);
     if (status != TR_OK)
         return status;
     status = tr_document_open(&e.document, token, !count_only && file_count(job) > 1, err);
@@ -285,7 +286,7 @@ static enum tr_status decode(struct job *job, struct tr_err *err)
     if (status == TR_OK)
         status = tr_data_find_tokenizer(job->path[0], args->tokenizer ? args->tokenizer : "", path, err);
     if (status == TR_OK)
-        status = tr_token_read(path, &token, err);
+        status = tr_import_token(path, &token, err);
     if (status == TR_OK && args->out)
         status = tr_file_out_open(&out, args->out, err);
     d.token = token;

@@ -25,6 +25,7 @@
 #include "base/os.h"
 #include "lab/exchange/element.h"
 #include "lab/model/weights.h"
+#include "lab/token/token.h"
 
 struct tr_inner_table;
 
@@ -33,6 +34,7 @@ struct tr_import {
     char path[TR_PATH_BYTES];      /* as given */
     bool is_gguf;
     bool is_own;                   /* tensors under our own names: a checkpoint */
+    bool has_token;                /* a GGUF file with a tokenizer: tr_import_token reads it */
     struct tr_inner_table *tensors;
     struct tr_arena arena;
 };
@@ -43,6 +45,10 @@ void tr_import_close(struct tr_import *import); /* right on a zeroed struct */
 
 /* Whether path looks like something to import: a .gguf file, or a folder with config.json and safetensors. */
 bool tr_import_is(const char *path);
+bool tr_import_is_gguf(const char *path);
+
+/* A tokenizer out of a file: a GGUF file that has one, or a tokenizer.json. The caller's to free (tr_token_free). */
+TR_MUST_CHECK enum tr_status tr_import_token(const char *path, struct tr_token **out, struct tr_err *err);
 
 /* All tensors of `weights` (made from import->model; with adapters added to it their tensors are left as they are,
  * unless the files have them) into w[i]. On failure their contents are undefined. */
@@ -50,14 +56,22 @@ TR_MUST_CHECK enum tr_status tr_import_weights(const struct tr_import *import, c
                                                float *const *w, struct tr_err *err);
 
 struct tr_export_options {
-    enum tr_element type;    /* folder: F32 or BF16; GGUF also Q8_0 (vectors stay F32) */
-    int64_t shard_bytes;     /* folder: a file holds at most so much, but at least one tensor; 0: one file */
-    const char *tokenizer;   /* folder: a tokenizer.json that is copied; NULL: none */
+    enum tr_element type;         /* folder: F32 or BF16; GGUF also Q8_0 */
+    int64_t shard_bytes;          /* folder: a file holds at most so much, but at least one tensor; 0: one file */
+    const struct tr_token *token; /* the model's tokenizer; NULL: none */
+    const char *tokenizer;        /* folder: its tokenizer.json, copied as it is; NULL: written anew from `token` */
 };
 
 /* `model` must have no adapters: merge them first (lab/model/merge.h). `folder` must not exist, or be empty. */
 TR_MUST_CHECK enum tr_status tr_export_hf(const struct tr_model_config *model, const struct tr_weights *weights,
                                           float *const *w, const char *folder, const struct tr_export_options *options,
                                           struct tr_err *err);
+
+/* A .gguf file that llama.cpp runs, replacing one that is there. Vectors, GPT-2's table of positions, and under Q8_0
+ * matrices whose rows are no multiple of 32 stay F32. TR_BAD_INPUT: llama.cpp has no architecture that computes this
+ * model, or no name for how the tokenizer splits. */
+TR_MUST_CHECK enum tr_status tr_export_gguf(const struct tr_model_config *model, const struct tr_weights *weights,
+                                            float *const *w, const char *path, const struct tr_export_options *options,
+                                            struct tr_err *err);
 
 #endif

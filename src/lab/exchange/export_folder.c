@@ -2,8 +2,8 @@
 #include "base/json.h"
 #include "base/num.h"
 #include "lab/exchange/exchange.h"
-#include "lab/exchange/outer.h"
 #include "lab/exchange/safetensors.h"
+#include "lab/exchange/tensor_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,25 +29,6 @@ static int64_t outer_bytes(const struct job *job, const struct tr_outer *outer)
 
 /* ---- tensors ----------------------------------------------------------------------------------------------------- */
 
-static enum tr_status write_rows(const struct job *job, const struct tr_outer *outer, struct tr_file_out *out,
-                                 struct tr_err *err)
-{
-    int64_t columns = tr_outer_columns(outer), bytes = tr_element_row_bytes(job->options->type, columns);
-    float *row = malloc((size_t)columns * sizeof *row);
-    void *encoded = malloc((size_t)bytes);
-    enum tr_status status = TR_OK;
-    if (!row || !encoded)
-        status = tr_fail(err, TR_FAILED, "out of memory for a row of %lld numbers", (long long)columns);
-    for (int64_t r = 0; r < tr_outer_rows(outer) && status == TR_OK; r++) {
-        tr_outer_gather(outer, job->weights, job->w, r, row);
-        tr_element_encode(job->options->type, row, columns, encoded);
-        status = tr_file_out_write(out, encoded, (size_t)bytes, err);
-    }
-    free(row);
-    free(encoded);
-    return status;
-}
-
 /* The tensors [first, last) of the list into one file. */
 static enum tr_status write_tensors(struct job *job, int32_t first, int32_t last, struct tr_file_out *out,
                                     struct tr_err *err)
@@ -67,7 +48,7 @@ static enum tr_status write_tensors(struct job *job, int32_t first, int32_t last
         status = tr_file_out_write(out, tr_text_str(&header), header.len, err);
     tr_text_free(&header);
     for (int32_t i = first; i < last && status == TR_OK; i++)
-        status = write_rows(job, &job->list.outer[i], out, err);
+        status = tr_outer_write(&job->list.outer[i], job->weights, job->w, job->options->type, out, err);
     return status;
 }
 
@@ -164,29 +145,58 @@ static enum tr_status write_generation_config(const struct job *job, struct tr_e
 {
     struct tr_text text = {0};
     struct tr_json json = tr_json_start(&text, TR_JSON_PRETTY);
+    const struct tr_token *token = job->options->token;
     tr_json_object(&json, NULL);
     tr_json_bool(&json, "do_sample", true);
     tr_json_double(&json, "temperature", 0.8);
     tr_json_double(&json, "top_p", 0.95);
+    if (token && tr_token_end_id(token) >= 0)
+        tr_json_int(&json, "eos_token_id", tr_token_end_id(token));
     tr_json_end(&json);
     tr_text_char(&text, '\n');
     return put_text(job, "generation_config.json", &text, err);
 }
 
-static enum tr_status copy_tokenizer(const struct job *job, struct tr_err *err)
+static enum tr_status copy_file(const char *from, const char *to, struct tr_err *err)
 {
     struct tr_bytes bytes;
-    char path[TR_PATH_BYTES];
-    if (!job->options->tokenizer)
-        return TR_OK;
-    enum tr_status status = tr_file_read(job->options->tokenizer, TOKENIZER_MAX_BYTES, &bytes, err);
+    enum tr_status status = tr_file_read(from, TOKENIZER_MAX_BYTES, &bytes, err);
     if (status != TR_OK)
         return status;
-    status = tr_path_join(path, job->folder, "tokenizer.json", err);
-    if (status == TR_OK)
-        status = tr_file_write(path, bytes.at, bytes.len, err);
+    status = tr_file_write(to, bytes.at, bytes.len, err);
     tr_bytes_free(&bytes);
     return status;
+}
+
+/* What transformers does not find in tokenizer.json: the class, and the role of the token that ends a text. */
+static enum tr_status write_tokenizer_config(const struct job *job, struct tr_err *err)
+{
+    struct tr_text text = {0}, end = {0};
+    struct tr_json json = tr_json_start(&text, TR_JSON_PRETTY);
+    tr_json_object(&json, NULL);
+    tr_json_string(&json, "tokenizer_class", "PreTrainedTokenizerFast");
+    tr_json_int(&json, "model_max_length", job->model->positions);
+    tr_json_bool(&json, "clean_up_tokenization_spaces", false);
+    if (tr_token_end_id(job->options->token) >= 0) {
+        tr_token_spell(job->options->token, tr_token_end_id(job->options->token), &end);
+        tr_json_string(&json, "eos_token", tr_text_str(&end));
+    }
+    tr_json_end(&json);
+    tr_text_char(&text, '\n');
+    tr_text_free(&end);
+    return put_text(job, "tokenizer_config.json", &text, err);
+}
+
+static enum tr_status write_tokenizer(const struct job *job, struct tr_err *err)
+{
+    char path[TR_PATH_BYTES];
+    if (!job->options->token)
+        return TR_OK;
+    enum tr_status status = tr_path_join(path, job->folder, "tokenizer.json", err);
+    if (status == TR_OK)
+        status = job->options->tokenizer ? copy_file(job->options->tokenizer, path, err)
+                                         : tr_token_write(job->options->token, path, err);
+    return status == TR_OK ? write_tokenizer_config(job, err) : status;
 }
 
 static enum tr_status write_all(struct job *job, struct tr_err *err)
@@ -199,7 +209,7 @@ static enum tr_status write_all(struct job *job, struct tr_err *err)
     if (status == TR_OK)
         status = write_generation_config(job, err);
     if (status == TR_OK)
-        status = copy_tokenizer(job, err);
+        status = write_tokenizer(job, err);
     if (status == TR_OK)
         status = write_weights(job, err);
     return status == TR_OK ? tr_folder_sync(job->folder, err) : status;

@@ -17,10 +17,15 @@ static bool holds(const char *folder, const char *file)
     return tr_path_join(path, folder, file, &ignored) == TR_OK && tr_file_exists(path);
 }
 
+bool tr_import_is_gguf(const char *path)
+{
+    return ends_with(path, ".gguf") && tr_file_exists(path) && !tr_folder_exists(path);
+}
+
 bool tr_import_is(const char *path)
 {
     if (!tr_folder_exists(path))
-        return ends_with(path, ".gguf") && tr_file_exists(path);
+        return tr_import_is_gguf(path);
     return holds(path, "config.json") &&
            (holds(path, "model.safetensors") || holds(path, "model.safetensors.index.json"));
 }

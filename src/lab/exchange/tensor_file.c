@@ -127,3 +127,22 @@ enum tr_status tr_inner_read(const struct tr_inner *inner, const struct tr_outer
     close(fd);
     return status;
 }
+
+enum tr_status tr_outer_write(const struct tr_outer *outer, const struct tr_weights *weights, float *const *w,
+                              enum tr_element type, struct tr_file_out *out, struct tr_err *err)
+{
+    int64_t columns = tr_outer_columns(outer), bytes = tr_element_row_bytes(type, columns);
+    float *row = malloc((size_t)columns * sizeof *row);
+    void *encoded = malloc((size_t)bytes);
+    enum tr_status status = TR_OK;
+    if (!row || !encoded)
+        status = tr_fail(err, TR_FAILED, "out of memory for a row of %lld numbers", (long long)columns);
+    for (int64_t r = 0; r < tr_outer_rows(outer) && status == TR_OK; r++) {
+        tr_outer_gather(outer, weights, w, r, row);
+        tr_element_encode(type, row, columns, encoded);
+        status = tr_file_out_write(out, encoded, (size_t)bytes, err);
+    }
+    free(row);
+    free(encoded);
+    return status;
+}

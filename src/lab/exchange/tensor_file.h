@@ -2,6 +2,7 @@
 #ifndef TR_LAB_EXCHANGE_TENSOR_FILE_H
 #define TR_LAB_EXCHANGE_TENSOR_FILE_H
 
+#include "base/os.h"
 #include "lab/exchange/element.h"
 #include "lab/exchange/outer.h"
 
@@ -31,5 +32,10 @@ const struct tr_inner *tr_inner_find(const struct tr_inner_table *table, const c
 /* Reads `inner`, which must have the shape of `outer`, into our arrays. */
 TR_MUST_CHECK enum tr_status tr_inner_read(const struct tr_inner *inner, const struct tr_outer *outer,
                                            const struct tr_weights *weights, float *const *w, struct tr_err *err);
+
+/* Writes our arrays as `outer`, row by row, as numbers of `type`. */
+TR_MUST_CHECK enum tr_status tr_outer_write(const struct tr_outer *outer, const struct tr_weights *weights,
+                                            float *const *w, enum tr_element type, struct tr_file_out *out,
+                                            struct tr_err *err);
 
 #endif

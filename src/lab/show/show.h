@@ -23,7 +23,7 @@ TR_MUST_CHECK enum tr_status tr_show_model(const struct tr_model_config *model, 
 TR_MUST_CHECK enum tr_status tr_show_run(const char *run_folder, const struct tr_show_options *options,
                                          struct tr_text *out, struct tr_err *err);
 
-/* A run folder, a checkpoint, a preset's name, a config.json or a folder that holds one. */
+/* A run folder, a checkpoint, a .gguf file, a preset's name, a config.json or a folder that holds one. */
 TR_MUST_CHECK enum tr_status tr_show(const char *what, const struct tr_show_options *options, struct tr_text *out,
                                      struct tr_err *err);
 

@@ -2,6 +2,7 @@
 #include "base/plot.h"
 #include "base/quantity.h"
 #include "base/table.h"
+#include "lab/exchange/exchange.h"
 #include "lab/report/run_files.h"
 #include "lab/show/show.h"
 #include "lab/train/checkpoint.h"
@@ -197,12 +198,24 @@ static bool holds(const char *folder, const char *file)
     return tr_path_join(path, folder, file, &ignored) == TR_OK && tr_file_exists(path);
 }
 
+static enum tr_status model_of_gguf(const char *path, struct tr_model_config *model, struct tr_err *err)
+{
+    struct tr_import import;
+    enum tr_status status = tr_import_open(&import, path, err);
+    if (status != TR_OK)
+        return status;
+    *model = import.model;
+    tr_import_close(&import);
+    return TR_OK;
+}
+
 enum tr_status tr_show(const char *what, const struct tr_show_options *options, struct tr_text *out,
                        struct tr_err *err)
 {
     struct tr_model_config model;
     if (holds(what, "metrics.jsonl"))
         return tr_show_run(what, options, out, err);
-    enum tr_status status = tr_model_config_find(&model, what, err);
+    enum tr_status status =
+        tr_import_is_gguf(what) ? model_of_gguf(what, &model, err) : tr_model_config_find(&model, what, err);
     return status == TR_OK ? tr_show_model(&model, options, out, err) : status;
 }

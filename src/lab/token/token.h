@@ -107,8 +107,11 @@ TR_MUST_CHECK enum tr_status tr_token_make(const struct tr_token_spec *spec, str
 TR_MUST_CHECK enum tr_status tr_merge_from_line(struct tr_string line, struct tr_merge *out, struct tr_err *err);
 
 /* Sets splits, normalizer and ignore_merges by the name that GGUF's tokenizer.ggml.pre has: gpt-2, llama-bpe, qwen2,
- * smollm and others of the same kind. Unknown: TR_BAD_INPUT, listing them. */
+ * smollm, smaug-bpe and others of the same kind. Unknown: TR_BAD_INPUT, listing them. */
 TR_MUST_CHECK enum tr_status tr_token_spec_pre(struct tr_token_spec *spec, const char *name, struct tr_err *err);
+
+/* The tokenizer of models that read bytes without one (lab/data/data.h): token b is byte b, 256 ends a text. */
+TR_MUST_CHECK enum tr_status tr_token_make_bytes(struct tr_token **out, struct tr_err *err);
 
 void tr_token_free(struct tr_token *token); /* NULL is fine */
 
@@ -127,6 +130,18 @@ TR_MUST_CHECK enum tr_status tr_token_parse(const char *source, const char *json
 TR_MUST_CHECK enum tr_status tr_token_json(const struct tr_token *token, struct tr_text *out, struct tr_err *err);
 TR_MUST_CHECK enum tr_status tr_token_write(const struct tr_token *token, const char *path, struct tr_err *err);
 
+/* For writers of other files. A vocabulary's token as such files spell it, an added one literally; appends nothing for
+ * an id without a token. */
+void tr_token_spell(const struct tr_token *token, int64_t id, struct tr_text *out);
+/* The two tokens that merge `rank` joins. */
+void tr_token_merge(const struct tr_token *token, int64_t rank, int32_t ids[2]);
+/* The tokens that TR_ENCODE_BEFORE and _AFTER put around a text; returns how many. */
+int tr_token_before(const struct tr_token *token, const int32_t **ids);
+int tr_token_after(const struct tr_token *token, const int32_t **ids);
+/* The name (of tr_token_spec_pre) under which GGUF knows these splits and ignore_merges, NULL: none. Of two, the one with
+ * this normaliser; else one without regard to it, as llama.cpp has none. */
+const char *tr_token_pre(const struct tr_token *token);
+
 /* ---- what it holds ----------------------------------------------------------------------------------------------- */
 
 int64_t tr_token_vocab(const struct tr_token *token);       /* highest id + 1 */
@@ -135,6 +150,7 @@ int tr_token_missing_bytes(const struct tr_token *token);   /* of the 256, how m
 /* The bytes that an id stands for, as decoding gives them; at == NULL for an id without a token. */
 struct tr_string tr_token_bytes(const struct tr_token *token, int64_t id);
 bool tr_token_is_special(const struct tr_token *token, int64_t id);
+bool tr_token_is_added(const struct tr_token *token, int64_t id);
 /* The id of the added token, or else of the vocabulary's token, with these bytes; -1: none. */
 int64_t tr_token_find(const struct tr_token *token, const char *bytes, size_t count);
 /* The token that ends a text, by the names that are in use (<|endoftext|>, <|end_of_text|>, </s>, ...), the first of

@@ -414,9 +414,33 @@ struct tr_string tr_token_bytes(const struct tr_token *token, int64_t id)
     return token->added_of[id] ? token->added[token->added_of[id] - 1].content : token->bytes[id];
 }
 
+bool tr_token_is_added(const struct tr_token *token, int64_t id)
+{
+    return id >= 0 && id < token->vocab && token->added_of[id];
+}
+
 bool tr_token_is_special(const struct tr_token *token, int64_t id)
 {
-    return id >= 0 && id < token->vocab && token->added_of[id] && token->added[token->added_of[id] - 1].special;
+    return tr_token_is_added(token, id) && token->added[token->added_of[id] - 1].special;
+}
+
+void tr_token_merge(const struct tr_token *token, int64_t rank, int32_t ids[2])
+{
+    TR_ASSERT(rank >= 0 && rank < token->merge_count);
+    ids[0] = token->merge[rank][0];
+    ids[1] = token->merge[rank][1];
+}
+
+int tr_token_before(const struct tr_token *token, const int32_t **ids)
+{
+    *ids = token->before;
+    return token->before_count;
+}
+
+int tr_token_after(const struct tr_token *token, const int32_t **ids)
+{
+    *ids = token->after;
+    return token->after_count;
 }
 
 int64_t tr_token_find(const struct tr_token *token, const char *bytes, size_t count)
@@ -469,13 +493,15 @@ static const struct {
     {"qwen2", {TR_SPLIT_QWEN2}, 1, TR_NORMALIZER_NFC, false},
     {"smollm", {TR_SPLIT_DIGITS, TR_SPLIT_GPT2}, 2, TR_NORMALIZER_NONE, false},
     {"starcoder", {TR_SPLIT_DIGITS, TR_SPLIT_GPT2}, 2, TR_NORMALIZER_NONE, false},
+    {"smaug-bpe", {TR_SPLIT_LLAMA3}, 1, TR_NORMALIZER_NONE, false},
 };
+
+enum { PRE_COUNT = sizeof pre_names / sizeof *pre_names };
 
 enum tr_status tr_token_spec_pre(struct tr_token_spec *spec, const char *name, struct tr_err *err)
 {
-    enum { COUNT = sizeof pre_names / sizeof *pre_names };
     struct tr_text list = {0};
-    for (int i = 0; i < COUNT; i++) {
+    for (int i = 0; i < PRE_COUNT; i++) {
         if (strcmp(pre_names[i].name, name) == 0) {
             memcpy(spec->splits, pre_names[i].splits, sizeof pre_names[i].splits);
             spec->split_count = pre_names[i].count;
@@ -489,5 +515,43 @@ enum tr_status tr_token_spec_pre(struct tr_token_spec *spec, const char *name, s
     enum tr_status status = tr_fail(err, TR_BAD_INPUT, "%s: the pre-tokenizer \"%.40s\" is not known; known are %s",
                                     spec->source, name, tr_text_str(&list));
     tr_text_free(&list);
+    return status;
+}
+
+const char *tr_token_pre(const struct tr_token *token)
+{
+    const char *near = NULL;
+    for (int i = 0; i < PRE_COUNT; i++) {
+        bool same = token->split_count == pre_names[i].count && token->ignore_merges == pre_names[i].ignore_merges;
+        for (int s = 0; same && s < token->split_count; s++)
+            same = token->splits[s] == pre_names[i].splits[s];
+        if (same && token->normalizer == pre_names[i].normalizer)
+            return pre_names[i].name;
+        if (same && !near)
+            near = pre_names[i].name;
+    }
+    return near;
+}
+
+enum tr_status tr_token_make_bytes(struct tr_token **out, struct tr_err *err)
+{
+    struct tr_text letters = {0};
+    struct tr_string vocab[256];
+    size_t begin[257];
+    for (int b = 0; b < 256; b++) {
+        begin[b] = letters.len;
+        tr_alphabet_append(&letters, (uint8_t)b);
+    }
+    begin[256] = letters.len;
+    if (tr_text_failed(&letters, err))
+        return TR_FAILED;
+    for (int b = 0; b < 256; b++)
+        vocab[b] = (struct tr_string){letters.at + begin[b], (int64_t)(begin[b + 1] - begin[b])};
+    static const char end[] = "<|endoftext|>";
+    const struct tr_added_token added = {.content = {end, sizeof end - 1}, .id = 256, .special = true};
+    const struct tr_token_spec spec = {.source = "bytes", .vocab = vocab, .vocab_count = 256, .added = &added,
+                                       .added_count = 1, .splits = {TR_SPLIT_GPT2}, .split_count = 1};
+    enum tr_status status = tr_token_make(&spec, out, err);
+    tr_text_free(&letters);
     return status;
 }

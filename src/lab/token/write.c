@@ -147,15 +147,31 @@ static void write_added(const struct tr_token *token, struct tr_json *json)
     tr_json_end(json);
 }
 
+static void spell_vocab(const struct tr_token *token, int64_t id, struct tr_text *out)
+{
+    struct tr_string bytes = token->bytes[id];
+    for (int64_t i = 0; i < bytes.bytes && !token->literal[id]; i++)
+        tr_alphabet_append(out, (uint8_t)bytes.at[i]);
+    if (token->literal[id])
+        tr_text_append_bytes(out, bytes.at, (size_t)bytes.bytes);
+}
+
+void tr_token_spell(const struct tr_token *token, int64_t id, struct tr_text *out)
+{
+    if (id < 0 || id >= token->vocab)
+        return;
+    struct tr_string content = tr_token_bytes(token, id);
+    if (token->added_of[id])
+        tr_text_append_bytes(out, content.at, (size_t)content.bytes);
+    else
+        spell_vocab(token, id, out);
+}
+
 /* As the file spells it; the text is kept from token to token. */
 static const char *spell(const struct tr_token *token, int32_t id, struct tr_text *text)
 {
-    struct tr_string bytes = token->bytes[id];
     tr_text_clear(text);
-    for (int64_t i = 0; i < bytes.bytes && !token->literal[id]; i++)
-        tr_alphabet_append(text, (uint8_t)bytes.at[i]);
-    if (token->literal[id])
-        tr_text_append_bytes(text, bytes.at, (size_t)bytes.bytes);
+    spell_vocab(token, id, text);
     return tr_text_str(text);
 }
 

@@ -37,6 +37,8 @@ static enum tr_status from_files(struct tr_origin *origin, struct tr_err *err)
         return status;
     origin->model = import.model;
     origin->widths = (struct tr_widths){1, 1, 1, 1};
+    if (import.has_token)
+        strcpy(origin->tokenizer, origin->path);
     tr_import_close(&import);
     return TR_OK;
 }
@@ -44,6 +46,8 @@ static enum tr_status from_files(struct tr_origin *origin, struct tr_err *err)
 static enum tr_status look_for_tokenizer(struct tr_origin *origin, struct tr_err *err)
 {
     char run[TR_PATH_BYTES];
+    if (origin->tokenizer[0]) /* inside the file */
+        return TR_OK;
     enum tr_status status = tr_path_join(origin->tokenizer, origin->path, "tokenizer.json", err);
     if (status == TR_OK && origin->is_checkpoint && !tr_file_exists(origin->tokenizer)) {
         status = tr_path_join(run, origin->path, "..", err); /* a run keeps one for all of its checkpoints */
@@ -145,7 +149,7 @@ enum tr_status tr_origin_token(const struct tr_origin *origin, const char *given
     if (path[0] == 0)
         return tr_fail(err, TR_BAD_INPUT, "%s: has a vocabulary of %lld tokens, and there is no tokenizer.json beside it: "
                        "name it with --tokenizer", origin->path, (long long)origin->model.vocab);
-    enum tr_status status = tr_token_read(path, &token, err);
+    enum tr_status status = tr_import_token(path, &token, err);
     if (status == TR_OK && tr_token_vocab(token) > origin->model.vocab) {
         status = tr_fail(err, TR_BAD_INPUT, "%s: has %lld tokens, and the vocabulary of the model in %s is %lld: it is "
                          "the tokenizer of another model", path, (long long)tr_token_vocab(token), origin->path,

@@ -20,7 +20,8 @@ struct tr_origin {
     int64_t step;                  /* of a checkpoint; else 0 */
     struct tr_model_config model;
     struct tr_widths widths;       /* those of the run; 1 for what is no checkpoint */
-    char tokenizer[TR_PATH_BYTES]; /* tokenizer.json beside the model, or of its run; "": there is none */
+    char tokenizer[TR_PATH_BYTES]; /* tokenizer.json beside the model, or of its run, or the .gguf file itself (for
+                                      tr_import_token); "": there is none */
 
     /* Of a checkpoint's run, as its config says: what it was trained on. */
     char data[TR_PATH_BYTES], data_sha256[TR_SHA256_HEX_BYTES];

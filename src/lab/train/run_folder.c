@@ -1,6 +1,7 @@
 /* The files of a run folder: lock, config, metrics, events, profile. Their formats are in train.h. */
 #include "base/json.h"
 #include "base/quantity.h"
+#include "lab/exchange/exchange.h"
 #include "lab/train/run.h"
 
 #include <errno.h>
@@ -111,6 +112,8 @@ static enum tr_status keep_tokenizer(const struct tr_run *run, struct tr_err *er
     if (run->path_tokenizer[0] == 0)
         return TR_OK;
     enum tr_status status = tr_path_join(path, run->config.out, "tokenizer.json", err);
+    if (status == TR_OK && tr_import_is_gguf(run->path_tokenizer))
+        return tr_token_write(run->token, path, err);
     if (status == TR_OK)
         status = tr_file_read(run->path_tokenizer, TR_DOC_JSON_MAX_BYTES, &file, err);
     if (status != TR_OK)

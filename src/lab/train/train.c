@@ -2,6 +2,7 @@
 
 #include "base/num.h"
 #include "base/quantity.h"
+#include "lab/exchange/exchange.h"
 #include "lab/train/origin.h"
 #include "lab/train/run.h"
 #include "silicon/chip/peak.h"
@@ -40,7 +41,7 @@ static enum tr_status find_tokenizer(struct tr_run *run, struct tr_err *err)
     if (status == TR_OK && run->path_tokenizer[0] == 0 && c->init[0])
         status = take_tokenizer_of_init(run, err);
     if (status == TR_OK && run->path_tokenizer[0])
-        status = tr_token_read(run->path_tokenizer, &run->token, err);
+        status = tr_import_token(run->path_tokenizer, &run->token, err);
     return status;
 }
 
