@@ -1,7 +1,7 @@
 # The front door of trine. `make help` lists what it does; CMake does the work, one folder build/PRESET a build.
 # JOBS=n builds and tests with n processors instead of all. Ninja is used where it is, unless CMAKE_GENERATOR is set.
 .DEFAULT_GOAL := build
-.PHONY: build setup demo check asan tsan fuzz bench golden fit install clean help
+.PHONY: build setup demo check asan tsan faults fuzz bench golden fit install clean help
 
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 20
@@ -36,6 +36,11 @@ tsan: ## run the tests under ThreadSanitizer
 	@scripts/setup.sh check
 	@scripts/build.sh tsan
 	@scripts/ctest.sh build/tsan --label-exclude house --exclude-regex app_one_hash
+
+faults: ## inject faults in full (about 15 minutes) and write docs/faults.md
+	@scripts/setup.sh check
+	@scripts/build.sh gcc
+	@scripts/faults.sh build/gcc
 
 fuzz: ## look for new faults, FUZZ_SECONDS=20 a target; FUZZ_SAVE=1 keeps the finds in fuzz/corpus
 	@scripts/setup.sh check

@@ -355,5 +355,7 @@ enum tr_status tr_checkpoint_write(const char *run_folder, const struct tr_model
     if (status == TR_OK && keep->last > 0)
         status = remove_older(run_folder, state->step, keep, &arena, err);
     tr_arena_free(&arena);
+    if (status != TR_OK)
+        tr_err_prefix(err, "the checkpoint of step %lld is written, older ones were not removed", (long long)state->step);
     return status;
 }

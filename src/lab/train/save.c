@@ -32,7 +32,10 @@ static enum tr_status after_write(struct tr_run *run, enum tr_status status, int
 {
     if (status == TR_OK)
         return note_saved(run, step, err);
-    if (run->saved_at >= 0)
+    char path[TR_PATH_BYTES];
+    struct tr_err ignored;
+    bool in_place = tr_checkpoint_path(run->config.out, step, path, &ignored) == TR_OK && tr_folder_exists(path);
+    if (run->saved_at >= 0 && !in_place) /* else it was written, and older ones may be gone */
         tr_err_prefix(err, "the checkpoint of step %lld is untouched", (long long)run->saved_at);
     return status;
 }

@@ -1,6 +1,7 @@
 /* lab/train/checkpoint: nothing is lost, nothing damaged is loaded. Each system call of
  * a save in turn fails, or is the last one that the program lives to make. */
 #include "lab/train/checkpoint.h"
+#include "lib/faults.h"
 #include "lib/faulty_disk.h"
 #include "lib/scratch.h"
 
@@ -306,6 +307,9 @@ static void a_kill_at_any_call_of_a_save_loses_nothing(void **unused)
         assert_true(!there("kill/step-00000002.tmp") && !there("kill/step-00000001.old"));
     }
     assert_true(old > 0 && new > 0);
+    fault_row("8", "kill -9 at each change of the disk by a save that keeps one checkpoint",
+              "a shim around write, fsync, rename, mkdir, unlinkat", calls, calls,
+              "nothing; the older or the newer checkpoint is whole");
 }
 
 static void an_error_at_any_call_of_a_save_loses_nothing_and_is_told(void **unused)
@@ -325,6 +329,8 @@ static void an_error_at_any_call_of_a_save_loses_nothing_and_is_told(void **unus
             else
                 assert_true(WEXITSTATUS(result) == TR_FAILED && (step == 1 || step == 2));
         }
+    fault_row("8", "ENOSPC, EIO at each of these, and one checkpoint is kept", "the same shim", 2 * calls, 2 * calls,
+              "`the checkpoint of step 2 was not written: ...`, exit status 3; step 1 is whole");
 }
 
 static void a_full_disk_is_told_in_a_sentence_and_leaves_the_old_checkpoint(void **unused)
@@ -366,6 +372,7 @@ static void a_flipped_bit_in_any_byte_is_found(void **unused)
     (void)unused;
     save(tr_scratch("flip"), 1, 0);
     const char *run = tr_scratch("flip/step-00000001");
+    int64_t flips = 0;
     for (int f = 0; f < 5; f++) {
         char path[TR_PATH_BYTES];
         struct tr_err err = {{0}};
@@ -386,9 +393,13 @@ static void a_flipped_bit_in_any_byte_is_found(void **unused)
                 tr_assert_says(err.text, files[f]);
             assert_int_equal(pwrite(fd, &byte, 1, at), 1);
         }
+        flips += info.st_size;
         close(fd);
     }
     must_be(run, 1);
+    fault_row("6", "a flipped bit in any byte of a checkpoint", "each byte of all five files in turn", flips, flips,
+              "`step-N/optimizer.safetensors: damaged in tensor v.NAME (bytes A to B of the file)`; goes on from the one "
+              "before");
 }
 
 static void damage_is_named_by_file_tensor_and_range(void **unused)
@@ -452,6 +463,31 @@ static void missing_swapped_stale_and_renamed_files_are_refused(void **unused)
     assert_int_equal(tr_checkpoint_find_latest(tr_scratch("surgery"), path, &bad, &err), TR_BAD_INPUT);
     tr_assert_says(err.text, "none of the 1 checkpoints is whole");
     tr_text_free(&bad);
+    fault_row("7", "a file missing, or that of another step; a folder of another name", "file surgery", 10, 10,
+              "`step-N/state.json: ...`; goes on from the one before, or `none of the N checkpoints is whole`");
+}
+
+/* Every length of every file, but the right one. */
+static void a_file_that_is_cut_off_anywhere_is_refused(void **unused)
+{
+    (void)unused;
+    int64_t cuts = 0;
+    for (int f = 0; f < 5; f++) {
+        char path[TR_PATH_BYTES];
+        start_over(tr_scratch("cut"));
+        snprintf(path, sizeof path, "%s/%s", tr_scratch("cut/step-00000001"), files[f]);
+        struct tr_bytes bytes = tr_scratch_read(path);
+        int64_t stride = fault_tries(7, 1);
+        for (int64_t len = (int64_t)bytes.len - 1; len >= 0; len -= stride, cuts++) {
+            struct tr_err err = {{0}};
+            assert_int_equal(truncate(path, len), 0);
+            if (tr_checkpoint_verify(tr_scratch("cut/step-00000001"), &err) != TR_BAD_INPUT || !err.text[0])
+                fail_msg("%s of %lld bytes was taken", files[f], (long long)len);
+        }
+        tr_bytes_free(&bytes);
+    }
+    fault_row("7", "a file that is cut off", "each length of all five files", cuts, cuts,
+              "`step-N/model.safetensors: damaged: A bytes, the manifest says B`; goes on from the one before");
 }
 
 static void another_model_is_refused_by_the_tensor_that_differs(void **unused)
@@ -511,6 +547,7 @@ int main(void)
         cmocka_unit_test(a_flipped_bit_in_any_byte_is_found),
         cmocka_unit_test(damage_is_named_by_file_tensor_and_range),
         cmocka_unit_test(missing_swapped_stale_and_renamed_files_are_refused),
+        cmocka_unit_test(a_file_that_is_cut_off_anywhere_is_refused),
         cmocka_unit_test(another_model_is_refused_by_the_tensor_that_differs),
         cmocka_unit_test(a_path_is_a_checkpoint_or_a_run_or_refused),
     };

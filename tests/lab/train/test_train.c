@@ -2,6 +2,7 @@
 #include "lab/train/train.h"
 
 #include "base/doc.h"
+#include "lib/faults.h"
 #include "lib/faulty_disk.h"
 #include "lib/scratch.h"
 #include "lib/tiny_run.h"
@@ -208,6 +209,8 @@ static void a_run_that_is_stopped_after_any_step_goes_on_to_the_same_hash(void *
         metrics_must_be_whole(tr_scratch("stopped/metrics.jsonl"), TR_TINY_STEPS);
         assert_int_equal(tr_folder_remove(tr_scratch("stopped"), &err), TR_OK);
     }
+    fault_row("14", "SIGTERM during each step", "the step's own hook", TR_TINY_STEPS - 1, TR_TINY_STEPS - 1,
+              "`interrupted by SIGTERM after step 3 of 12, which is saved in RUN/step-00000003`, exit status 3");
 }
 
 static void a_run_that_is_stopped_again_and_again_arrives(void **unused)
@@ -490,6 +493,8 @@ static void steps_that_are_not_finite_are_left_out_and_counted(void **unused)
     assert_int_equal(count_of(tr_scratch("skip/metrics.jsonl"), "\"skipped_now\":true"), 3);
     assert_int_equal(count_of(tr_scratch("skip/metrics.jsonl"), "\"loss\":null"), 3);
     assert_int_equal(count_of(tr_scratch("skip/events.jsonl"), "\"skip\""), 3);
+    fault_row("15", "loss or gradient is NaN or Inf", "the step's own hook", 3, 3,
+              "`skipped` counts; the step leaves weights and moments as they were, a line in events.jsonl");
 }
 
 static void too_many_of_them_in_a_row_end_the_run_with_a_sentence(void **unused)
@@ -505,12 +510,15 @@ static void too_many_of_them_in_a_row_end_the_run_with_a_sentence(void **unused)
     tr_assert_says(err.text, "the last checkpoint is of step 6");
     assert_int_equal(train_with(&config, &options), TR_FAILED); /* the count goes on where it was: deterministic */
     tr_assert_says(err.text, "in 3 steps in a row, the last of them step 8");
+    fault_row("15", "too many of them in a row, then started again", "the step's own hook", 2, 2,
+              "`... was not finite in 3 steps in a row, the last of them step 8; the last checkpoint is of step 6`, exit "
+              "status 3, both times at the same step");
 }
 
 static void a_full_disk_at_any_moment(const char *where)
 {
     int failures = 0;
-    for (int at = 1; at < 400; at += 13) {
+    for (int at = 1; at < 400; at += fault_tries(13, 1)) {
         struct tr_run_config config = tr_tiny_config("full", "checkpoint.every=4", where, NULL);
         struct tr_train_options options = tr_tiny_options();
         fault = FAULT_FULL;
@@ -530,6 +538,8 @@ static void a_full_disk_at_any_moment(const char *where)
         assert_int_equal(tr_folder_remove(tr_scratch("full"), &err), TR_OK);
     }
     assert_true(failures > 3);
+    fault_row("3", strstr(where, "background") ? "the same, saves in the background" : "disk full from any write of a run on",
+              "a shim around write", failures, failures, "`... No space left on device`, exit status 3");
 }
 
 static void a_full_disk_at_any_moment_ends_with_a_sentence_and_loses_nothing(void **unused)
@@ -570,6 +580,8 @@ static void a_save_in_the_background_is_the_step_boundary(void **unused)
         assert_string_equal(a.hex, b.hex);
     }
     assert_int_equal(count_of(tr_scratch("later/events.jsonl"), "\"save\""), 4);
+    fault_row("20", "the writer of a background save is held back until the next steps are done", "a shim around write", 4,
+              4, "nothing; the checkpoint is the step boundary");
 }
 
 static void after_an_interrupt_a_save_in_the_background_is_whole(void **unused)
@@ -603,6 +615,8 @@ static void a_second_trainer_on_one_folder_is_refused(void **unused)
     tr_assert_says(err.text, "another trainer works in ");
     tr_lock_drop(&lock);
     assert_int_equal(train_with(&config, &options), TR_OK);
+    fault_row("21", "two trainers on one run folder", "the lock is held by another", 1, 1,
+              "`another trainer works in RUN`, exit status 2");
 }
 
 static void what_does_not_fit_is_refused_before_anything_is_written(void **unused)
