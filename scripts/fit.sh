@@ -3,8 +3,8 @@
 set -eu
 
 dir=${1:-}
-[ -d "$dir" ] || { echo "make fit TABLES=DIR: a folder with op_gemm.csv and op_attention.csv" >&2; exit 2; }
+[ -d "$dir" ] || { echo "make fit TABLES=DIR: a folder with op_gemm.csv, op_attention.csv and op_collective.csv" >&2; exit 2; }
 out=catalog/fits/measured.yaml
 mkdir -p "${out%/*}"
-build/release/tools/fit --date "$(date +%F)" "$dir/op_gemm.csv" "$dir/op_attention.csv" >"$out.tmp"
+build/release/tools/fit --date "$(date +%F)" "$dir/op_gemm.csv" "$dir/op_attention.csv" "$dir/op_collective.csv" >"$out.tmp"
 mv "$out.tmp" "$out"

@@ -7,6 +7,7 @@
  * have kinks: no gradients). How wrong the models are on what they were not fitted to is measured by cross-validation:
  * the groups of rows (validate.h) are dealt into FOLDS parts, each part is predicted by a fit to the others. Its errors
  * give the parameter `error`, the half width of the 80 % interval. Same tables, same program: same output. */
+#include "base/fmath.h"
 #include "base/text.h"
 #include "plan/validate/validate.h"
 
@@ -64,7 +65,7 @@ static double loss(const struct problem *p)
 static bool move(struct problem *p, const struct tr_param *param, double by)
 {
     double *value = value_of(&p->rates, param), was = *value;
-    *value = fmin(param->max, fmax(param->min, was * exp(by)));
+    *value = fmin(param->max, fmax(param->min, was * tr_exp(by)));
     return *value != was;
 }
 
@@ -106,6 +107,8 @@ static void search(struct problem *p, int sweeps)
 static void fit(struct problem *p, int sweeps)
 {
     p->random = 1;
+    if (p->rows < 1000)
+        sweeps *= 5;
     p->stride = p->rows > 2000 ? 5 : 1;
     search(p, sweeps);
     p->stride = 1;
@@ -118,11 +121,13 @@ static void fit(struct problem *p, int sweeps)
 static void prefix_of(const struct tr_samples *samples, const struct tr_sample *sample, char out[GROUP_BYTES])
 {
     static const char *const gemm[TR_FIT_FORMATS] = {"bf16", "fp8", "fp8_block", "int8", "int8_wo", "int4_wo", "fp4"};
+    static const char *const attention[TR_FIT_ATTENTIONS] = {"wide", "cache8", "fp8"};
     if (samples->kind == TR_MEASURED_GEMM)
         snprintf(out, GROUP_BYTES, "gemm.%s.", gemm[tr_format_info(sample->of.gemm.format)->fit]);
+    else if (samples->kind == TR_MEASURED_ATTENTION)
+        snprintf(out, GROUP_BYTES, "attention.%s.", attention[tr_attention_fit(&sample->of.attention)]);
     else
-        snprintf(out, GROUP_BYTES, "attention.%s.",
-                 tr_format_info(sample->of.attention.format)->x_bytes < 2 ? "fp8" : "wide");
+        snprintf(out, GROUP_BYTES, "collective.%s.", tr_collective_name(sample->of.collective.op));
 }
 
 static void collect(struct problem *p, const char *prefix)
@@ -181,6 +186,31 @@ static int64_t count_groups(const struct problem *p)
     return groups;
 }
 
+/* Parameters by name; those of an inner group ("ll.start") in braces. */
+static void print_values(struct problem *p, size_t prefix, struct tr_text *out)
+{
+    char open[GROUP_BYTES] = "";
+    for (int i = 0; i < p->param_count; i++) {
+        const char *key = p->param[i]->path + prefix, *point = strchr(key, '.');
+        double value = *value_of(&p->rates, p->param[i]);
+        bool time = p->param[i]->unit == TR_UNIT_TIME, inner = point && strncmp(open, key, (size_t)(point - key)) == 0;
+        if (*open && !inner)
+            tr_text_append(out, "}\n");
+        if (point && !inner) {
+            snprintf(open, sizeof open, "%.*s", (int)(point - key), key);
+            tr_text_printf(out, "        %s: {", open);
+        } else {
+            tr_text_append(out, inner ? ", " : "        ");
+        }
+        if (!point)
+            *open = 0;
+        tr_text_printf(out, "%s: %.4g%s%s", point ? point + 1 : key, time ? value * 1e9 : value, time ? "ns" : "",
+                       point ? "" : "\n");
+    }
+    if (*open)
+        tr_text_append(out, "}\n");
+}
+
 static void print_group(struct problem *p, const char *prefix, int sweeps, struct tr_text *out)
 {
     double outside = 0, error80 = 0;
@@ -197,14 +227,8 @@ static void print_group(struct problem *p, const char *prefix, int sweeps, struc
     const char *word = strchr(prefix, '.') + 1;
     tr_text_printf(out, "      # %lld rows in %lld groups: %.1f %% in sample, %.1f %% on groups held out.\n",
                    (long long)p->rows, (long long)count_groups(p), 100 * inside, 100 * outside);
-    tr_text_printf(out, "      %.*s: {", (int)strlen(word) - 1, word);
-    for (int i = 0; i < p->param_count; i++) {
-        double value = *value_of(&p->rates, p->param[i]);
-        bool time = p->param[i]->unit == TR_UNIT_TIME;
-        tr_text_printf(out, "%s%s: %.4g%s", i % 6 == 5 ? ",\n        " : i ? ", " : "", p->param[i]->path + strlen(prefix),
-                       time ? value * 1e9 : value, time ? "ns" : "");
-    }
-    tr_text_printf(out, ", error: %.3g}\n", error80);
+    tr_text_printf(out, "      %.*s:\n        error: %.3g\n", (int)strlen(word) - 1, word, error80);
+    print_values(p, strlen(prefix), out);
 }
 
 /* Rows of one chip and group. */
@@ -224,11 +248,17 @@ static void gather(struct problem *p, int chip, const char *prefix)
 
 static const char *const gemm_prefixes[] = {"gemm.bf16.",    "gemm.fp8.",     "gemm.fp8_block.", "gemm.int8.",
                                             "gemm.int8_wo.", "gemm.int4_wo.", "gemm.fp4.",       NULL};
-static const char *const attention_prefixes[] = {"attention.wide.", "attention.fp8.", NULL};
+static const char *const attention_prefixes[] = {"attention.wide.", "attention.cache8.", "attention.fp8.", NULL};
+static const char *const collective_prefixes[] = {"collective.all_reduce.", "collective.all_gather.",
+                                                  "collective.reduce_scatter.", "collective.all_to_all.",
+                                                  "collective.trtllm.", "collective.vllm_graph.",
+                                                  "collective.vllm_eager.", "collective.sglang_graph.",
+                                                  "collective.sglang_eager.", NULL};
 
 static void fit_chip(const struct tr_samples *samples, int chip, int sweeps, const char *only, struct tr_text *out)
 {
-    const char *const *prefixes = samples->kind == TR_MEASURED_GEMM ? gemm_prefixes : attention_prefixes;
+    static const char *const *const of[TR_MEASURED_KINDS] = {gemm_prefixes, attention_prefixes, collective_prefixes};
+    const char *const *prefixes = of[samples->kind];
     bool first = true;
     struct problem p = {.samples = samples, .rates = samples->chip[chip].rates, .skip_fold = -1, .only_fold = -1,
                         .stride = 1};
@@ -236,7 +266,7 @@ static void fit_chip(const struct tr_samples *samples, int chip, int sweeps, con
     TR_ASSERT(p.row);
     for (int i = 0; prefixes[i]; i++) {
         gather(&p, chip, prefixes[i]);
-        if (p.rows < 50 || (only && !strstr(prefixes[i], only)))
+        if (p.rows < 20 || (only && !strstr(prefixes[i], only)))
             continue;
         if (first)
             tr_text_printf(out, "    %.*s:\n", (int)strcspn(prefixes[i], "."), prefixes[i]);

@@ -11,6 +11,9 @@ static const struct tr_table_format formats[TR_MEASURED_KINDS] = {
                                {"chip", "engine", "op", "batch", "seq", "n_heads", "n_kv_heads", "head_dim", "window",
                                 "dtype", "kv_dtype", "latency_us"},
                                "causal attention over whole sequences, forward"},
+    [TR_MEASURED_COLLECTIVE] = {"op_collective",
+                                {"system", "library", "op", "dtype", "n_gpus", "message_elements", "latency_us"},
+                                "collectives among the chips of one node"},
 };
 
 const struct tr_table_format *tr_table_format(enum tr_table_kind kind)
@@ -135,13 +138,68 @@ static enum tr_status read_attention(struct table *t, struct tr_sample *s)
     return read_time(t, 11, s);
 }
 
+/* Collectives of a library of collectives, or all-reduces that an inference engine brings, by who launches them. */
+static enum tr_collective collective_of(const char *library, const char *op)
+{
+    static const struct {
+        const char *op;
+        enum tr_collective collective;
+    } ops[] = {{"all_reduce", TR_COLLECTIVE_ALL_REDUCE}, {"all_gather", TR_COLLECTIVE_ALL_GATHER},
+               {"reduce_scatter", TR_COLLECTIVE_REDUCE_SCATTER}, {"alltoall", TR_COLLECTIVE_ALL_TO_ALL},
+               {"all_to_all", TR_COLLECTIVE_ALL_TO_ALL}};
+    bool nccl = strncmp(library, "NCCL", 4) == 0 || strncmp(library, "RCCL", 4) == 0;
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+        if (strcmp(op, ops[i].op) == 0 && (nccl || strncmp(library, "oneCCL", 6) == 0))
+            return ops[i].collective;
+    if (strcmp(op, "all_reduce") != 0)
+        return TR_COLLECTIVE_COUNT;
+    bool eager = strstr(library, "eager") != NULL;
+    if (strncmp(library, "TRTLLM", 6) == 0)
+        return TR_COLLECTIVE_TRTLLM;
+    if (strncmp(library, "vLLM", 4) == 0)
+        return eager ? TR_COLLECTIVE_VLLM_EAGER : TR_COLLECTIVE_VLLM_GRAPH;
+    if (strncmp(library, "SGLang", 6) == 0)
+        return eager ? TR_COLLECTIVE_SGLANG_EAGER : TR_COLLECTIVE_SGLANG_GRAPH;
+    return TR_COLLECTIVE_COUNT;
+}
+
+static enum tr_status read_collective(struct table *t, struct tr_sample *s)
+{
+    struct tr_collective_sample *c = &s->of.collective;
+    int64_t elements = 0;
+    enum tr_status status = read_count(t, 4, 1, &c->ranks);
+    if (status == TR_OK)
+        status = read_count(t, 5, 0, &elements);
+    if (status != TR_OK)
+        return status;
+    enum tr_format format = tr_format_find(cell(t, 3));
+    s->what = cell(t, 2);
+    c->op = collective_of(s->source, s->what);
+    s->group = mix(mix(mix(3, c->op), c->ranks), elements);
+    if (c->op == TR_COLLECTIVE_COUNT)
+        s->reason = "a library or collective that is not known";
+    else if (format == TR_FORMAT_COUNT)
+        s->reason = "a number format that is not known";
+    else if (c->ranks < 2)
+        s->reason = "a collective of one rank";
+    else
+        c->bytes = (double)elements * tr_format_info(format)->x_bytes;
+    if (t->samples->chip[s->chip].known && t->samples->chip[s->chip].rates.link_bytes_s <= 0)
+        s->reason = "a chip without links of its own to others";
+    return read_time(t, 6, s);
+}
+
 static enum tr_status read_row(struct table *t, struct tr_sample *s)
 {
     s->line = t->samples->csv.line[t->row];
     s->source = cell(t, 1);
     enum tr_status status = find_chip(t, 0, &s->chip);
-    if (status == TR_OK)
-        status = t->samples->kind == TR_MEASURED_GEMM ? read_gemm(t, s) : read_attention(t, s);
+    if (status == TR_OK && t->samples->kind == TR_MEASURED_GEMM)
+        status = read_gemm(t, s);
+    else if (status == TR_OK && t->samples->kind == TR_MEASURED_ATTENTION)
+        status = read_attention(t, s);
+    else if (status == TR_OK)
+        status = read_collective(t, s);
     if (status == TR_OK && !t->samples->chip[s->chip].known)
         s->reason = t->samples->chip[s->chip].reason;
     return status;
@@ -220,5 +278,8 @@ struct tr_cost tr_sample_cost(const struct tr_samples *samples, const struct tr_
     const struct tr_gemm_sample *g = &sample->of.gemm;
     if (samples->kind == TR_MEASURED_GEMM)
         return tr_cost_gemm(rates, g->format, g->m, g->n, g->k, 1);
-    return tr_cost_attention(rates, &sample->of.attention);
+    if (samples->kind == TR_MEASURED_ATTENTION)
+        return tr_cost_attention(rates, &sample->of.attention);
+    const struct tr_collective_sample *c = &sample->of.collective;
+    return tr_cost_collective(rates, c->op, c->ranks, c->bytes, rates->link_bytes_s);
 }

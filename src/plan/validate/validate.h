@@ -11,8 +11,8 @@
  * A row that cannot be read (no number, no time) is an error with path:line. A row that can be read and not priced (a
  * chip that the catalog does not have, units that it lacks) stays, with the reason, and counts as not covered.
  *
- * A row's group is what the fit holds back as a whole: the (n, k) of a product, the heads of attention, the operation
- * and ranks of a collective. */
+ * A row's group is what the fit holds back as a whole: the (n, k) of a product, the heads of attention, the operation,
+ * ranks and size of a collective. */
 #ifndef TR_PLAN_VALIDATE_VALIDATE_H
 #define TR_PLAN_VALIDATE_VALIDATE_H
 
@@ -20,7 +20,7 @@
 #include "base/text.h"
 #include "silicon/cost/cost.h"
 
-enum tr_table_kind { TR_MEASURED_GEMM, TR_MEASURED_ATTENTION, TR_MEASURED_KINDS };
+enum tr_table_kind { TR_MEASURED_GEMM, TR_MEASURED_ATTENTION, TR_MEASURED_COLLECTIVE, TR_MEASURED_KINDS };
 
 enum { TR_SAMPLE_CHIPS_MAX = 256, TR_TABLE_COLUMNS_MAX = 16 };
 
@@ -36,6 +36,12 @@ struct tr_gemm_sample {
     int64_t m, n, k;
 };
 
+struct tr_collective_sample {
+    enum tr_collective op;
+    int64_t ranks;
+    double bytes;
+};
+
 struct tr_sample {
     int chip;           /* index into tr_samples.chip */
     const char *source; /* who measured: engine or library, as in the file */
@@ -47,6 +53,7 @@ struct tr_sample {
     union {
         struct tr_gemm_sample gemm;
         struct tr_attention attention;
+        struct tr_collective_sample collective;
     } of;
 };
 

@@ -13,7 +13,7 @@
 
 #include "silicon/catalog/catalog.h"
 
-enum { TR_FIT_FIELDS_MAX = 256 };
+enum { TR_FIT_FIELDS_MAX = 512 };
 
 /* Reads the parameters of a chip (its entry of section chips) into *target, field by field; all are TR_FIELD_FACT.
  * Those that nobody has stay as they are. */

@@ -25,7 +25,7 @@ static double clipped_sum(double first, double step, double count, double most)
     return below * first + step * below * (below - 1) / 2 + (count - below) * most;
 }
 
-static struct walk walk_keys(const struct tr_attention *a, double rows)
+static struct walk walk_keys(const struct tr_attention *a, double rows, double window_keys)
 {
     double queries = (double)a->queries, keys = (double)a->keys, window = a->window > 0 ? (double)a->window : keys;
     double whole = ceil(keys / block_keys) * block_keys;
@@ -38,7 +38,7 @@ static struct walk walk_keys(const struct tr_attention *a, double rows)
     }
     /* A block of rows sees one block of keys more, half of the time, when it ends inside of one. */
     double before = keys - queries, ragged = rows < block_keys ? (block_keys - rows) / 2 : 0;
-    double most = fmin(whole, window + rows + (a->window > 0 ? block_keys / 2 : 0));
+    double most = fmin(whole, window + rows + (a->window > 0 ? window_keys : 0));
     walk.longest = most;
     walk.keys = clipped_sum(fmax(before + rows + ragged, fmin(block_keys, whole)), rows, walk.blocks, most);
     walk.pairs = clipped_sum(before + 1, 1, queries, fmin(window, keys));
@@ -47,9 +47,11 @@ static struct walk walk_keys(const struct tr_attention *a, double rows)
 
 static double value_dim(const struct tr_attention *a) { return (double)(a->value_dim ? a->value_dim : a->head_dim); }
 
-static int fit_of(enum tr_format format)
+int tr_attention_fit(const struct tr_attention *a)
 {
-    return tr_format_info(format)->x_bytes < 2 ? TR_FIT_ATTENTION_FP8 : TR_FIT_ATTENTION_WIDE;
+    if (tr_format_info(a->format)->x_bytes < 2)
+        return TR_FIT_ATTENTION_FP8;
+    return tr_format_info(a->kv_format)->x_bytes < 2 ? TR_FIT_ATTENTION_CACHE8 : TR_FIT_ATTENTION_WIDE;
 }
 
 static double attention_bytes(const struct tr_attention *a)
@@ -65,8 +67,8 @@ struct work {
 
 static struct work attention_work(const struct tr_rates *rates, const struct tr_attention *a, double rows)
 {
-    const struct tr_attention_rates *fit = &rates->attention[fit_of(a->format)];
-    struct walk walk = walk_keys(a, rows);
+    const struct tr_attention_rates *fit = &rates->attention[tr_attention_fit(a)];
+    struct walk walk = walk_keys(a, rows, fit->window_keys);
     double core_flop_s = rates->flop_s[tr_format_info(a->format)->rate] * fit->sustained / rates->cores;
     double multiply = 2 * rows * ((double)a->head_dim + value_dim(a)) / core_flop_s;
     double soften = rows / (fit->exponent_clk * rates->clock_hz);
@@ -81,9 +83,9 @@ struct tr_cost tr_cost_attention(const struct tr_rates *rates, const struct tr_a
 {
     TR_ASSERT(a->batch >= 1 && a->queries >= 1 && a->keys >= a->queries && a->kv_heads >= 1 && a->head_dim >= 1);
     TR_ASSERT(a->heads % a->kv_heads == 0 && a->window >= 0);
-    const struct tr_attention_rates *fit = &rates->attention[fit_of(a->format)];
+    const struct tr_attention_rates *fit = &rates->attention[tr_attention_fit(a)];
     struct tr_cost cost = {.time_s = INFINITY, .error = fit->error, .grade = fit->grade, .bytes = attention_bytes(a)};
-    cost.flop = 2 * walk_keys(a, block_keys).pairs * ((double)a->head_dim + value_dim(a)) * (double)a->batch *
+    cost.flop = 2 * walk_keys(a, block_keys, 0).pairs * ((double)a->head_dim + value_dim(a)) * (double)a->batch *
                 (double)a->heads;
     if (!tr_cost_can(rates, a->format))
         return cost;

@@ -65,6 +65,9 @@ struct tr_attention {
     bool causal;
 };
 
+/* Which of struct tr_rates.attention its parameters are. */
+int tr_attention_fit(const struct tr_attention *attention);
+
 struct tr_cost tr_cost_attention(const struct tr_rates *rates, const struct tr_attention *attention);
 /* dQ, dK, dV with scores computed again: 5 products of the same pairs instead of 2. */
 struct tr_cost tr_cost_attention_backward(const struct tr_rates *rates, const struct tr_attention *attention);
@@ -77,6 +80,14 @@ struct tr_cost tr_cost_pass(const struct tr_rates *rates, double bytes, int64_t 
  * score matrix (whole square) in `kernels` launches between them (scale, mask, softmax, dropout). */
 struct tr_cost tr_cost_attention_unfused(const struct tr_rates *rates, const struct tr_attention *attention,
                                          double score_bytes, int64_t kernels);
+
+/* A collective among `ranks` chips that share a domain of switched links, each with link_bytes_s per direction. `bytes`: of
+ * the whole: what is reduced, what is gathered, what is scattered, what one rank sends (its own part too). One rank: 0. */
+struct tr_cost tr_cost_collective(const struct tr_rates *rates, enum tr_collective op, int64_t ranks, double bytes,
+                                  double link_bytes_s);
+/* Bytes that each rank sends, at least. */
+double tr_collective_wire_bytes(enum tr_collective op, int64_t ranks, double bytes);
+const char *tr_collective_name(enum tr_collective op); /* "all_reduce" ... */
 
 /* One after the other: times add, errors as if they were one (they are of one chip and one model: not independent),
  * the worse grade, the bound of the longer. */

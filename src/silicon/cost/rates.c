@@ -77,18 +77,39 @@ enum tr_format tr_format_find(const char *name)
     ATTENTION(word, fit, "block", TR_UNIT_TIME, block_s, 1e-6, 1e-9, 30e-6, "of each block of queries"),               \
     ATTENTION(word, fit, "step", TR_UNIT_TIME, step_s, .2e-6, 1e-9, 5e-6, "the shortest time of 128 keys"),            \
     ATTENTION(word, fit, "tail", TR_UNIT_RATIO, tail, .5, .001, 2, "of the longest block, at the end"),                \
+    ATTENTION(word, fit, "window", TR_UNIT_COUNT, window_keys, 64, 1, 2000, "keys walked over beyond a window"),       \
     ATTENTION(word, fit, "memory", TR_UNIT_RATIO, memory_share, .7, .05, 1.5, "share of the memory's bandwidth"),      \
     ATTENTION(word, fit, "prepare", TR_UNIT_TIME, prepare_s, 3e-6, .01e-6, 60e-6, "launch of the preparing pass"),     \
     ATTENTION(word, fit, "prepare_memory", TR_UNIT_RATIO, prepare_share, .5, .02, 3, "its share of the bandwidth"),    \
     ATTENTION(word, fit, "power", TR_UNIT_RATIO, power, .05, .0001, .9, "slowing down of long kernels"),               \
     ATTENTION(word, fit, "error", TR_UNIT_RATIO, error, .3, .001, 3, "half width of the 80 % interval")
 
+#define LINE(word, op, name, i, key, unit, field, fallback, min, max, help)                                           \
+    {"collective." word "." name "." key, unit, offsetof(struct tr_rates, collective[op].line[i].field), fallback, min, \
+     max, help}
+#define LINES(word, op, name, i, begin, part)                                                                        \
+    LINE(word, op, name, i, "start", TR_UNIT_TIME, start_s, begin, .1e-6, 1e-3, "before the first byte"),              \
+    LINE(word, op, name, i, "step", TR_UNIT_TIME, step_s, .5e-6, 1e-9, 50e-6, "for each rank more"),                   \
+    LINE(word, op, name, i, "share", TR_UNIT_RATIO, share, part, .0005, 2, "of the link's bandwidth, among four"),    \
+    LINE(word, op, name, i, "gain", TR_UNIT_RATIO, gain, 1.1, .5, 4, "of the share when ranks double")
+#define COLLECTIVE(word, op)                                                                                          \
+    LINES(word, op, "ll", 0, 6e-6, .04), LINES(word, op, "ll128", 1, 10e-6, .35),                                      \
+    LINES(word, op, "simple", 2, 25e-6, .75),                                                                          \
+    {"collective." word ".error", TR_UNIT_RATIO, offsetof(struct tr_rates, collective[op].error), .3, .001, 3,         \
+     "half width of the 80 % interval"}
+
 static const struct tr_param params[] = {
     GEMMS("bf16", TR_FIT_BF16), GEMMS("fp8", TR_FIT_FP8), QUANTISES("fp8", TR_FIT_FP8),
     GEMMS("fp8_block", TR_FIT_FP8_BLOCK), QUANTISES("fp8_block", TR_FIT_FP8_BLOCK),
     GEMMS("int8", TR_FIT_INT8), QUANTISES("int8", TR_FIT_INT8), GEMMS("int8_wo", TR_FIT_INT8_WO),
     GEMMS("int4_wo", TR_FIT_INT4_WO), GEMMS("fp4", TR_FIT_FP4), QUANTISES("fp4", TR_FIT_FP4),
-    ATTENTIONS("wide", TR_FIT_ATTENTION_WIDE), ATTENTIONS("fp8", TR_FIT_ATTENTION_FP8),
+    ATTENTIONS("wide", TR_FIT_ATTENTION_WIDE), ATTENTIONS("cache8", TR_FIT_ATTENTION_CACHE8),
+    ATTENTIONS("fp8", TR_FIT_ATTENTION_FP8),
+    COLLECTIVE("all_reduce", TR_COLLECTIVE_ALL_REDUCE), COLLECTIVE("all_gather", TR_COLLECTIVE_ALL_GATHER),
+    COLLECTIVE("reduce_scatter", TR_COLLECTIVE_REDUCE_SCATTER), COLLECTIVE("all_to_all", TR_COLLECTIVE_ALL_TO_ALL),
+    COLLECTIVE("trtllm", TR_COLLECTIVE_TRTLLM), COLLECTIVE("vllm_graph", TR_COLLECTIVE_VLLM_GRAPH),
+    COLLECTIVE("vllm_eager", TR_COLLECTIVE_VLLM_EAGER), COLLECTIVE("sglang_graph", TR_COLLECTIVE_SGLANG_GRAPH),
+    COLLECTIVE("sglang_eager", TR_COLLECTIVE_SGLANG_EAGER),
 };
 
 /* How much wider an interval is on a chip that the parameters were not fitted to: errors grow from 6-8 % to 12-27 % when
@@ -123,6 +144,9 @@ static void note_grade(struct tr_rates *rates, size_t offset, enum tr_grade grad
     for (int i = 0; i < TR_FIT_ATTENTIONS; i++)
         if (offset >= offsetof(struct tr_rates, attention[i]) && offset < offsetof(struct tr_rates, attention[i + 1]))
             of = &rates->attention[i].grade;
+    for (int i = 0; i < TR_COLLECTIVE_COUNT; i++)
+        if (offset >= offsetof(struct tr_rates, collective[i]) && offset < offsetof(struct tr_rates, collective[i + 1]))
+            of = &rates->collective[i].grade;
     if (of && grade > *of)
         *of = grade;
 }
@@ -152,6 +176,7 @@ enum tr_status tr_rates_make(const struct tr_chip *chip, struct tr_rates *out, s
     for (int i = 0; i < TR_RATE_COUNT; i++)
         rates.flop_s[i] = tr_fact_or(&chip->rate_flop_s[i], 0);
     rates.l2_bytes = tr_fact_or(&chip->l2_bytes, 32 << 20);
+    rates.link_bytes_s = tr_fact_or(&chip->scaleup_bytes_s, 0);
     make_cores(chip, &rates);
     for (int i = 0; i < PARAMS; i++) {
         double value = tr_fact_or(&facts[i], params[i].fallback);

@@ -82,6 +82,7 @@ struct tr_attention_rates {
     double block_s;        /* of each block of queries: fill, epilogue */
     double step_s;         /* the shortest time of 128 keys */
     double tail;           /* how much of the longest block the last wave costs */
+    double window_keys;    /* keys that a block of queries walks over beyond those that its window shows */
     double memory_share;
     double prepare_s;      /* launch of the pass that rotates queries and keys and writes the cache */
     double prepare_share;  /* its share of the memory's bandwidth */
@@ -90,7 +91,38 @@ struct tr_attention_rates {
     enum tr_grade grade;
 };
 
-enum { TR_FIT_ATTENTION_WIDE, TR_FIT_ATTENTION_FP8, TR_FIT_ATTENTIONS };
+/* By the format of products and of keys and values in memory: libraries have kernels of their own for each. */
+enum { TR_FIT_ATTENTION_WIDE, TR_FIT_ATTENTION_CACHE8, TR_FIT_ATTENTION_FP8, TR_FIT_ATTENTIONS };
+
+/* Collectives among chips of one domain of fast links (collective.c). */
+enum tr_collective {
+    TR_COLLECTIVE_ALL_REDUCE,
+    TR_COLLECTIVE_ALL_GATHER,
+    TR_COLLECTIVE_REDUCE_SCATTER,
+    TR_COLLECTIVE_ALL_TO_ALL,
+    /* All-reduces in one kernel that inference engines bring, launched in a graph or by the host each time. */
+    TR_COLLECTIVE_TRTLLM,
+    TR_COLLECTIVE_VLLM_GRAPH,
+    TR_COLLECTIVE_VLLM_EAGER,
+    TR_COLLECTIVE_SGLANG_GRAPH,
+    TR_COLLECTIVE_SGLANG_EAGER,
+    TR_COLLECTIVE_COUNT
+};
+
+/* One protocol: time = start + step * (ranks - 1) + bytes on the wire / (share * gain^log2(ranks / 4) * link). */
+struct tr_line {
+    double start_s, step_s;
+    double share; /* of the link's bandwidth, among four */
+    double gain;  /* of the share when ranks double: more channels, more links in use */
+};
+
+enum { TR_LINES = 3 }; /* low latency (LL), in between (LL128), high bandwidth (Simple): the library takes the fastest */
+
+struct tr_collective_rates {
+    struct tr_line line[TR_LINES];
+    double error;
+    enum tr_grade grade;
+};
 
 struct tr_rates {
     double cores, clock_hz;           /* cores: those of the data sheet, or as many of the usual size (rates.c) */
@@ -98,6 +130,8 @@ struct tr_rates {
     double flop_s[TR_RATE_COUNT];     /* dense peak; 0: not there */
     struct tr_gemm_rates gemm[TR_FIT_FORMATS];
     struct tr_attention_rates attention[TR_FIT_ATTENTIONS];
+    double link_bytes_s;              /* of the chip's own links, per direction; 0: none */
+    struct tr_collective_rates collective[TR_COLLECTIVE_COUNT];
 };
 
 /* From the chip's data sheet and the catalog's fits. Faults of the fits' file: TR_BAD_INPUT with the place. */

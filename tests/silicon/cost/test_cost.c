@@ -168,6 +168,27 @@ static void masks_windows_and_few_key_heads_save_time_and_backward_costs_more(vo
     assert_true(tr_cost_attention_unfused(&rates, &usual, 12, 5).time_s > 2 * time_s);
 }
 
+static void collectives_send_what_their_algorithm_must_and_no_faster_than_the_link(void **state)
+{
+    struct tr_rates rates = rates_of("h100");
+    (void)state;
+    assert_true(tr_collective_wire_bytes(TR_COLLECTIVE_ALL_REDUCE, 8, 800) == 1400);
+    assert_true(tr_collective_wire_bytes(TR_COLLECTIVE_ALL_GATHER, 8, 800) == 700);
+    for (int op = 0; op < TR_COLLECTIVE_COUNT; op++)
+        for (int64_t ranks = 2; ranks <= 8; ranks *= 2) {
+            double before = 0;
+            for (double bytes = 1; bytes < 1e10; bytes *= 10) {
+                struct tr_cost cost = tr_cost_collective(&rates, (enum tr_collective)op, ranks, bytes, 450e9);
+                assert_true(cost.time_s >= before && cost.time_s > bytes / 2 / 450e9 && isfinite(cost.time_s));
+                before = cost.time_s;
+            }
+            struct tr_cost small = tr_cost_collective(&rates, (enum tr_collective)op, ranks, 1, 450e9);
+            struct tr_cost large = tr_cost_collective(&rates, (enum tr_collective)op, ranks, 1e10, 450e9);
+            assert_true(small.bound == TR_BOUND_LAUNCH && large.bound == TR_BOUND_LINK);
+        }
+    assert_true(tr_cost_collective(&rates, TR_COLLECTIVE_ALL_REDUCE, 1, 1e9, 450e9).time_s == 0);
+}
+
 static void sums_add_times_and_keep_the_worse_grade(void **state)
 {
     (void)state;
@@ -190,6 +211,7 @@ int main(void)
         cmocka_unit_test(a_format_without_units_costs_infinity),
         cmocka_unit_test(attention_counts_the_pairs_that_are_not_masked),
         cmocka_unit_test(masks_windows_and_few_key_heads_save_time_and_backward_costs_more),
+        cmocka_unit_test(collectives_send_what_their_algorithm_must_and_no_faster_than_the_link),
         cmocka_unit_test(sums_add_times_and_keep_the_worse_grade),
         cmocka_unit_test(a_chip_that_is_like_another_is_graded_transferred_and_one_like_none_assumed),
     };

@@ -1,0 +1,76 @@
+#include "cloud/collective/collective.h"
+
+#include "base/fmath.h"
+
+#include <math.h>
+
+/* Of the cards' bandwidth, and what a step between nodes takes beyond the network's own latency: README.md. */
+static const double network_share = .9, network_step_s = 4e-6, network_latency_s = 3e-6, network_error = .3;
+
+static const struct tr_tier *network_of(const struct tr_system *system)
+{
+    return &system->tier[system->tier_count - 1];
+}
+
+static double log2_of(double x) { return tr_log(x) / tr_log(2); }
+
+static double step_s(const struct tr_tier *network)
+{
+    return network_step_s + tr_fact_or(&network->latency_s, network_latency_s);
+}
+
+/* Of the node's cards, for one group. */
+static double cards_bytes_s(const struct tr_system *system, int64_t sharing)
+{
+    const struct tr_tier *network = network_of(system);
+    return network_share * network->bytes_s.value * (double)system->chips_per_node /
+           tr_fact_or(&network->oversubscription, 1) / (double)sharing;
+}
+
+/* Between nodes: the fastest of what the library has. */
+static double between_s(const struct tr_system *system, enum tr_collective op, const struct tr_group *group, double bytes)
+{
+    double nodes = (double)(group->ranks / group->local), ranks = (double)group->ranks, step = step_s(network_of(system));
+    double cards = cards_bytes_s(system, group->sharing), wire = tr_collective_wire_bytes(op, group->ranks, bytes);
+    if (op == TR_COLLECTIVE_ALL_TO_ALL)
+        return bytes * (double)group->local * (ranks - (double)group->local) / ranks / cards + step * log2_of(2 * nodes);
+    if (op == TR_COLLECTIVE_ALL_GATHER || op == TR_COLLECTIVE_REDUCE_SCATTER)
+        return wire / cards + step * (nodes - 1);
+    double through = nodes < 3 ? 1 : nodes < 4 ? 1.5 : 2;
+    return fmin(wire / cards + 2 * step * (nodes - 1), through * bytes / cards + 2 * step * ceil(log2_of(nodes) - 1e-9));
+}
+
+struct tr_cost tr_collective_price(const struct tr_system *system, const struct tr_rates *rates, enum tr_collective op,
+                                   const struct tr_group *group, double bytes)
+{
+    TR_ASSERT(group->ranks >= 1 && group->local >= 1 && group->ranks % group->local == 0 && group->sharing >= 1);
+    const struct tr_tier *links = &system->tier[0];
+    double inside = op == TR_COLLECTIVE_ALL_TO_ALL ? bytes * (double)group->local / (double)group->ranks : bytes;
+    struct tr_cost cost = tr_cost_collective(rates, op, group->local, inside, links->bytes_s.value);
+    if (group->local == group->ranks)
+        return cost;
+    double between = between_s(system, op, group, bytes);
+    if (between > cost.time_s)
+        cost.bound = TR_BOUND_LINK;
+    cost.time_s = fmax(cost.time_s, between);
+    cost.error = fmax(cost.error, network_error);
+    cost.grade = TR_GRADE_ASSUMED;
+    cost.bytes = tr_collective_wire_bytes(op, group->ranks, bytes);
+    return cost;
+}
+
+struct tr_cost tr_send_price(const struct tr_system *system, const struct tr_rates *rates, bool across, int64_t sharing,
+                             double bytes)
+{
+    TR_ASSERT(sharing >= 1 && bytes >= 0);
+    struct tr_cost cost = {.error = network_error, .grade = TR_GRADE_ASSUMED, .bytes = bytes, .bound = TR_BOUND_LINK};
+    if (!across) { /* as an all-to-all of two, of which half stays */
+        cost = tr_cost_collective(rates, TR_COLLECTIVE_ALL_TO_ALL, 2, 2 * bytes, system->tier[0].bytes_s.value);
+        cost.grade = cost.grade > TR_GRADE_TRANSFERRED ? cost.grade : TR_GRADE_TRANSFERRED;
+        return cost;
+    }
+    const struct tr_tier *network = network_of(system);
+    double card = tr_fact_or(&network->nic_bytes_s, network->bytes_s.value);
+    cost.time_s = step_s(network) + bytes / fmin(network_share * card, cards_bytes_s(system, sharing));
+    return cost;
+}

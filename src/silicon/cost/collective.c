@@ -1,0 +1,42 @@
+/* Collectives in one domain: the least of three straight lines, one a protocol (low latency, in between, high bandwidth), as
+ * NCCL's tuner chooses them (S. Hu et al., "Demystifying NCCL", 2025, arXiv:2507.04786). What rings, trees and reduction
+ * in the switch (NVLS) have in common at one number of ranks is such a line; what they do not is in `step` and `gain`. */
+#include "base/fmath.h"
+#include "silicon/cost/inside.h"
+
+static const char *const names[TR_COLLECTIVE_COUNT] = {"all_reduce", "all_gather", "reduce_scatter",
+                                                       "all_to_all", "trtllm",     "vllm_graph",
+                                                       "vllm_eager", "sglang_graph", "sglang_eager"};
+
+const char *tr_collective_name(enum tr_collective op)
+{
+    TR_ASSERT(op >= 0 && op < TR_COLLECTIVE_COUNT);
+    return names[op];
+}
+
+double tr_collective_wire_bytes(enum tr_collective op, int64_t ranks, double bytes)
+{
+    double others = bytes * (double)(ranks - 1) / (double)ranks;
+    bool gathers = op == TR_COLLECTIVE_ALL_GATHER || op == TR_COLLECTIVE_REDUCE_SCATTER ||
+                   op == TR_COLLECTIVE_ALL_TO_ALL;
+    return gathers ? others : 2 * others;
+}
+
+struct tr_cost tr_cost_collective(const struct tr_rates *rates, enum tr_collective op, int64_t ranks, double bytes,
+                                  double link_bytes_s)
+{
+    TR_ASSERT(op >= 0 && op < TR_COLLECTIVE_COUNT && ranks >= 1 && bytes >= 0);
+    const struct tr_collective_rates *fit = &rates->collective[op];
+    struct tr_cost cost = {.time_s = ranks == 1 ? 0 : INFINITY, .error = fit->error, .grade = fit->grade,
+                           .bytes = tr_collective_wire_bytes(op, ranks, bytes)};
+    for (int i = 0; ranks > 1 && link_bytes_s > 0 && i < TR_LINES; i++) {
+        const struct tr_line *line = &fit->line[i];
+        double share = line->share * tr_pow((double)ranks / 4, tr_log(line->gain) / tr_log(2));
+        double start_s = line->start_s + line->step_s * (double)(ranks - 1), wire_s = cost.bytes / (share * link_bytes_s);
+        if (start_s + wire_s >= cost.time_s)
+            continue;
+        cost.time_s = start_s + wire_s;
+        cost.bound = start_s > wire_s ? TR_BOUND_LAUNCH : TR_BOUND_LINK;
+    }
+    return cost;
+}

@@ -1,0 +1,35 @@
+#!/bin/sh
+# trine validate: a table is scored, in words, JSON and a line a row; what is no table, and what cannot be written, is said.
+. "$TRINE_SOURCE_DIR/tests/app/lib.sh"
+trine=$TRINE_BIN
+
+cat >mine.csv <<END
+chip,engine,dtype,m,n,k,latency_us
+H100-SXM,"mine, v1",bfloat16,4096,4096,4096,230
+nobody's,"mine, v1",bfloat16,4096,4096,4096,230
+x9,"mine, v1",bfloat16,4096,4096,4096,230
+END
+expect 0 'not covered: 1 rows: unknown chip "nobody' $trine validate mine.csv
+expect 0 '"covered": 1,' $trine validate mine.csv --json
+expect 0 "H100-SXM" $trine validate mine.csv --csv rows.csv
+grep -q '^2,H100-SXM,bfloat16,"mine, v1",230,' rows.csv || fault "the line of the row that is covered is not there"
+grep -q '^4,x9,bfloat16,"mine, v1",230,,,,,,' rows.csv || fault "a row that is not covered has a prediction"
+
+# A chip of one's own.
+cat >x9.yaml <<END
+chips:
+  x9: {like: h100-sxm, name: X9, memory_bandwidth: 5TB/s}
+END
+expect 0 "not covered: 1 rows" $trine validate mine.csv --catalog x9.yaml --csv own.csv
+grep -q '^4,x9.*,transferred,$' own.csv || fault "a chip that is like another is not graded transferred"
+
+# Bad input, and nothing half written.
+printf 'a,b\n1,2\n' >none.csv
+expect 2 "none.csv: its columns are those of no table of measurements; known: op_gemm" $trine validate none.csv
+expect 2 "absent.csv" $trine validate absent.csv
+expect 2 "TABLE" $trine validate
+printf 'chip,engine,dtype,m,n,k,latency_us\nH100,e,fp8,0,1,1,1\n' >zero.csv
+expect 2 'zero.csv:2: m is "0": expected a whole number from 1 on' $trine validate zero.csv --csv zero.out
+[ ! -e zero.out ] || fault "a table that is refused left a file"
+expect 3 "no/such/rows.csv" $trine validate mine.csv --csv no/such/rows.csv
+done_all

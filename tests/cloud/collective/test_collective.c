@@ -1,0 +1,112 @@
+#include "cloud/collective/collective.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static struct tr_catalog *catalog;
+
+static int open_catalog(void **state)
+{
+    struct tr_err err;
+    (void)state;
+    return tr_catalog_open(&catalog, &err) != TR_OK;
+}
+
+static int close_catalog(void **state)
+{
+    (void)state;
+    tr_catalog_free(catalog);
+    return 0;
+}
+
+struct place {
+    struct tr_system system;
+    struct tr_rates rates;
+};
+
+static struct place place_of(const char *name)
+{
+    struct place place = {.rates = {.cores = 0}};
+    struct tr_err err = {""};
+    if (tr_system_find(catalog, name, &place.system, &err) || tr_rates_make(&place.system.chip, &place.rates, &err))
+        fail_msg("%s", err.text);
+    return place;
+}
+
+static double bus_gb_s(const struct place *p, int64_t nodes, double bytes)
+{
+    struct tr_group group = {.ranks = 8 * nodes, .local = 8, .sharing = 1};
+    double n = 8. * (double)nodes;
+    return 2 * (n - 1) / n * bytes / tr_collective_price(&p->system, &p->rates, TR_COLLECTIVE_ALL_REDUCE, &group, bytes).time_s /
+           1e9;
+}
+
+/* Published: ml-engineering's network benchmarks and AWS' tables, large messages. */
+static void large_all_reduces_across_nodes_reach_about_what_was_published(void **state)
+{
+    struct place h100 = place_of("dgx-h100"), b200 = place_of("dgx-b200");
+    double gib16 = 16. * 1024 * 1024 * 1024;
+    (void)state;
+    assert_true(fabs(bus_gb_s(&b200, 4, gib16) / 382 - 1) < .12);
+    assert_true(fabs(bus_gb_s(&h100, 2, gib16) / 487 - 1) < .15);
+    struct place a100 = place_of("dgx-a100");
+    a100.system.tier[a100.system.tier_count - 1].bytes_s.value = 50e9 / 8;
+    assert_true(fabs(bus_gb_s(&a100, 2, gib16) / 78 - 1) < .15);
+}
+
+static void groups_that_share_cards_get_their_part(void **state)
+{
+    struct place p = place_of("dgx-h100");
+    (void)state;
+    struct tr_group alone = {.ranks = 16, .local = 1, .sharing = 1}, shared = {.ranks = 16, .local = 1, .sharing = 8};
+    double one = tr_collective_price(&p.system, &p.rates, TR_COLLECTIVE_ALL_REDUCE, &alone, 1e9).time_s;
+    double eight = tr_collective_price(&p.system, &p.rates, TR_COLLECTIVE_ALL_REDUCE, &shared, 1e9).time_s;
+    assert_true(eight > 7 * one && eight < 8 * one);
+}
+
+static void a_group_in_one_node_is_priced_by_its_links_and_one_rank_is_free(void **state)
+{
+    struct place p = place_of("dgx-h100");
+    struct tr_group node = {.ranks = 8, .local = 8, .sharing = 1}, one = {.ranks = 1, .local = 1, .sharing = 1};
+    (void)state;
+    struct tr_cost cost = tr_collective_price(&p.system, &p.rates, TR_COLLECTIVE_ALL_GATHER, &node, 1e8);
+    assert_true(cost.time_s == tr_cost_collective(&p.rates, TR_COLLECTIVE_ALL_GATHER, 8, 1e8, 450e9).time_s);
+    assert_int_equal(cost.grade, TR_GRADE_INTERPOLATED);
+    assert_true(tr_collective_price(&p.system, &p.rates, TR_COLLECTIVE_ALL_REDUCE, &one, 1e8).time_s == 0);
+}
+
+static void more_nodes_never_cost_less_and_a_send_over_a_card_more_than_over_links(void **state)
+{
+    static const enum tr_collective ops[] = {TR_COLLECTIVE_ALL_REDUCE, TR_COLLECTIVE_ALL_GATHER,
+                                             TR_COLLECTIVE_REDUCE_SCATTER, TR_COLLECTIVE_ALL_TO_ALL};
+    struct place p = place_of("dgx-h100");
+    (void)state;
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+        for (double bytes = 1e3; bytes < 1e11; bytes *= 100) {
+            double before = 0;
+            for (int64_t nodes = 1; nodes <= 512; nodes *= 2) {
+                struct tr_group group = {.ranks = 8 * nodes, .local = 8, .sharing = 1};
+                double now = tr_collective_price(&p.system, &p.rates, ops[i], &group, bytes).time_s;
+                assert_true(now >= before);
+                before = now;
+            }
+        }
+    assert_true(tr_send_price(&p.system, &p.rates, true, 1, 1e8).time_s >
+                2 * tr_send_price(&p.system, &p.rates, false, 1, 1e8).time_s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(large_all_reduces_across_nodes_reach_about_what_was_published),
+        cmocka_unit_test(groups_that_share_cards_get_their_part),
+        cmocka_unit_test(a_group_in_one_node_is_priced_by_its_links_and_one_rank_is_free),
+        cmocka_unit_test(more_nodes_never_cost_less_and_a_send_over_a_card_more_than_over_links),
+    };
+    return cmocka_run_group_tests(tests, open_catalog, close_catalog);
+}
