@@ -61,7 +61,7 @@ static const struct tr_command command = {
     .description =
         "Predicts every token of DATA but the first from what its window holds of the text before it: loss (nats per "
         "token), perplexity (e to the loss), bits per byte of raw text, which compares models with different "
-        "tokenizers. Without DATA the number is that which the trainer gave for its validation.\n"
+        "tokenizers. Without DATA the number is that which the trainer gave for its validation. A run trained with data.documents apart is evaluated so.\n"
         "With --choices: the share of questions whose right ending has the highest log probability (acc), the same per "
         "byte of the ending (acc_norm), with standard errors; tokens and rules are those of lm-evaluation-harness, text is "
         "taken as it stands in the file.\n"
@@ -145,7 +145,7 @@ static enum tr_status plan_text(struct work *w, struct tr_err *err)
     w->data_config = (struct tr_data_config){.path = args->data ? args->data : o->data, .seq_len = seq_len, .batch = 1,
                                              .only_val = args->data != NULL, .val_fraction = o->val_fraction,
                                              .val_windows = args->windows, .val_stride = args->stride,
-                                             .token = w->token};
+                                             .apart = o->apart, .token = w->token};
     if (!args->data && !args->windows)
         w->data_config.val_windows = o->val_windows;
     w->has_text = true;
@@ -176,7 +176,8 @@ static enum tr_status prepare(struct work *w, struct tr_err *err)
     /* Questions are cut into sequences of their own lengths: no part of a sequence is computed elsewhere. */
     struct tr_widths widths = w->origin.widths;
     widths.context = w->has_text ? widths.context : 1;
-    status = tr_evaluator_open(&w->e, &w->origin.model, &widths, seq_len, w->args->batch, w->machine, w->data_bytes, err);
+    status = tr_evaluator_open(&w->e, &w->origin.model, &widths, seq_len, w->args->batch,
+                               w->data_config.apart, w->machine, w->data_bytes, err);
     return status == TR_OK ? tr_origin_load(&w->origin, &w->e.exec, err) : status;
 }
 

@@ -179,7 +179,8 @@ enum tr_status tr_data_open(struct tr_data *data, const struct tr_data_config *c
 {
     TR_ASSERT(config->seq_len > 0 && config->batch > 0 && config->val_fraction >= 0 && config->val_fraction <= 0.9);
     TR_ASSERT(config->val_stride >= 0 && config->val_stride <= config->seq_len);
-    struct tr_data new = {.seq_len = config->seq_len, .batch = config->batch, .seed = config->seed};
+    struct tr_data new = {.seq_len = config->seq_len, .batch = config->batch, .seed = config->seed,
+                          .apart = config->apart};
     new.val_stride = config->val_stride ? config->val_stride : config->seq_len;
     tr_arena_init(&new.arena, "data", DATA_ARENA_MAX_BYTES);
     struct tr_source source;
@@ -226,15 +227,36 @@ int64_t tr_data_window(const struct tr_data *data, int64_t step, int64_t row)
     return (int64_t)(shift + window * (uint64_t)data->seq_len);
 }
 
-void tr_data_batch(const struct tr_data *data, int64_t step, int64_t first, int64_t count, int32_t *tokens,
-                   int32_t *targets)
+/* Where documents begin in a row of `count` tokens; the token that ends one has no target. Returns how many it had. */
+static int64_t set_apart(const struct tr_data *data, int64_t count, const int32_t *tokens, int32_t *targets,
+                         int32_t *starts)
 {
-    int64_t length = data->seq_len;
-    for (int64_t row = 0; row < count; row++) {
-        int64_t begin = tr_data_window(data, step, first + row);
-        tr_data_tokens(data, begin, length, tokens + row * length);
-        tr_data_tokens(data, begin + 1, length, targets + row * length);
+    int32_t start = 0;
+    int64_t taken = 0;
+    for (int64_t i = 0; i < count; i++) {
+        starts[i] = start;
+        if (tokens[i] != data->end)
+            continue;
+        start = (int32_t)i + 1;
+        taken += targets[i] >= 0;
+        targets[i] = -1;
     }
+    return taken;
+}
+
+int64_t tr_data_batch(const struct tr_data *data, int64_t step, int64_t first, int64_t count, int32_t *tokens,
+                      int32_t *targets, int32_t *starts)
+{
+    TR_ASSERT(data->apart == (starts != NULL));
+    int64_t length = data->seq_len, target_count = count * length;
+    for (int64_t at = 0; at < count * length; at += length) {
+        int64_t begin = tr_data_window(data, step, first + at / length);
+        tr_data_tokens(data, begin, length, tokens + at);
+        tr_data_tokens(data, begin + 1, length, targets + at);
+        if (starts)
+            target_count -= set_apart(data, length, tokens + at, targets + at, starts + at);
+    }
+    return target_count;
 }
 
 /* Which of all validation windows the evaluation's window `index` is: spread evenly, the first one always in. */
@@ -257,8 +279,9 @@ static int64_t read_val_window(const struct tr_data *data, int64_t window, int32
 }
 
 struct tr_val_count tr_data_val_batch(const struct tr_data *data, int64_t first, int64_t count, int32_t *tokens,
-                                      int32_t *targets)
+                                      int32_t *targets, int32_t *starts)
 {
+    TR_ASSERT(data->apart == (starts != NULL));
     struct tr_val_count total = {0};
     int64_t length = data->seq_len;
     for (int64_t row = 0; row < count; row++) {
@@ -266,6 +289,8 @@ struct tr_val_count tr_data_val_batch(const struct tr_data *data, int64_t first,
         int64_t here = 0;
         if (first + row < data->val_windows)
             here = read_val_window(data, val_window(data, first + row), row_tokens, row_targets);
+        if (starts)
+            set_apart(data, here, row_tokens, row_targets, starts + row * length);
         for (int64_t i = 0; i < here; i++) {
             if (row_targets[i] < 0)
                 continue;
@@ -275,6 +300,8 @@ struct tr_val_count tr_data_val_batch(const struct tr_data *data, int64_t first,
         for (int64_t i = here; i < length; i++) {
             row_tokens[i] = 0;
             row_targets[i] = -1;
+            if (starts)
+                starts[row * length + i] = (int32_t)i;
         }
     }
     return total;

@@ -23,8 +23,10 @@
  * With a tokenizer, a token's bytes are those that it stands for, so bits per byte count the text itself (after NFC, where
  * the tokenizer normalises).
  *
- * Attention sees across the border of documents inside a window: packing without it needs a mask that the attention
- * operation does not have yet.
+ * DOCUMENTS Joined, attention sees across the border of documents inside a window. Apart, each position of a window also
+ *          gets the place where its document begins in it (a document that goes over from the window before begins at 0),
+ *          and the end token has no target: what follows it is the beginning of another document. Everything up to an end
+ *          token is one document, wherever it comes from: a file, a shard, or a text that has the token in it.
  */
 #ifndef TR_LAB_DATA_DATA_H
 #define TR_LAB_DATA_DATA_H
@@ -57,6 +59,7 @@ struct tr_data_config {
     bool only_val;        /* all of it is for validation, val_fraction does not matter: there is nothing to train on */
     int64_t val_stride;   /* a validation window begins so many tokens after the one before; what that has predicted
                              already has no target. 1 .. seq_len; 0: seq_len, they do not overlap */
+    bool apart;           /* documents do not see each other */
     const struct tr_token *token; /* NULL: bytes; else it must outlive this call only */
 };
 
@@ -68,6 +71,7 @@ struct tr_data_token {
 struct tr_data {
     int64_t seq_len, batch;
     uint64_t seed;
+    bool apart;
 
     struct tr_slab slab;         /* the documents' bytes, or tokens, one behind the other */
     const uint8_t *bytes;        /* NULL: tokens */
@@ -107,10 +111,11 @@ TR_MUST_CHECK enum tr_status tr_data_find_tokenizer(const char *path, const char
 /* Bytes on disk that tr_data_open would read, without reading them: for the memory check before anything is mapped. */
 TR_MUST_CHECK enum tr_status tr_data_measure(const char *path, int64_t *bytes, struct tr_err *err);
 
-/* Rows [first, first + count) of the batch of step `step` (counted from 0): tokens and targets [count, seq_len].
- * Allocates nothing; from any thread. */
-void tr_data_batch(const struct tr_data *data, int64_t step, int64_t first, int64_t count, int32_t *tokens,
-                   int32_t *targets);
+/* Rows [first, first + count) of the batch of step `step` (counted from 0): tokens and targets [count, seq_len], and
+ * where each token's document begins in its row, starts [count, seq_len], if documents are apart (NULL otherwise).
+ * Returns the number of targets that are not -1. Allocates nothing; from any thread. */
+int64_t tr_data_batch(const struct tr_data *data, int64_t step, int64_t first, int64_t count, int32_t *tokens,
+                      int32_t *targets, int32_t *starts);
 
 /* Where the window of row `row` of step `step` begins, in tokens. tr_data_batch copies from there. */
 int64_t tr_data_window(const struct tr_data *data, int64_t step, int64_t row);
@@ -124,9 +129,9 @@ struct tr_val_count {
 };
 
 /* Validation windows [first, first + count), always the same ones in the same order. What lies beyond the last window,
- * or beyond the end of the text in it, has token 0 and target -1. */
+ * or beyond the end of the text in it, has token 0 and target -1, and is a document of its own. `starts` as above. */
 struct tr_val_count tr_data_val_batch(const struct tr_data *data, int64_t first, int64_t count, int32_t *tokens,
-                                      int32_t *targets);
+                                      int32_t *targets, int32_t *starts);
 
 /* Sum of losses in nats over `bytes` bytes of raw text. */
 double tr_bits_per_byte(double nats, int64_t bytes);

@@ -1,7 +1,7 @@
 /* Evaluation: how well a model predicts a text, and how often it picks the right ending.
  *
  *     struct tr_evaluator e;
- *     tr_evaluator_open(&e, &model, &widths, seq_len, 0, machine, err)     then weights: tr_exec_weight(&e.exec, i)
+ *     tr_evaluator_open(&e, &model, &widths, seq_len, 0, false, machine, 0, err)     then weights: tr_exec_weight(&e.exec, i)
  *     tr_eval_windows(&e.exec, &data, watch, context, &sum, err)
  *     tr_eval_choices(&e, token, &choices, watch, context, scores, err)
  *     tr_evaluator_close(&e)
@@ -40,10 +40,12 @@ struct tr_evaluator {
 };
 
 /* `seqs` sequences of `seq_len` tokens at a time (0: some four thousand tokens). TR_BAD_INPUT: longer than the model's
- * positions, or more memory than this machine has; says how much. `data_bytes`: taken by data beside it. */
+ * positions, or more memory than this machine has; says how much. `apart`: documents in a window do not see each other,
+ * as in the data that it will be given. `data_bytes`: taken by data beside it. */
 TR_MUST_CHECK enum tr_status tr_evaluator_open(struct tr_evaluator *e, const struct tr_model_config *model,
                                                const struct tr_widths *widths, int64_t seq_len, int64_t seqs,
-                                               struct tr_machine machine, int64_t data_bytes, struct tr_err *err);
+                                               bool apart, struct tr_machine machine, int64_t data_bytes,
+                                               struct tr_err *err);
 void tr_evaluator_close(struct tr_evaluator *e); /* also right on a zeroed struct */
 
 /* Asked after each microbatch with what is done so far; false: stop. */

@@ -22,7 +22,7 @@ static enum tr_status check_memory(const struct tr_evaluator *e, int64_t data_by
 }
 
 enum tr_status tr_evaluator_open(struct tr_evaluator *e, const struct tr_model_config *model,
-                                 const struct tr_widths *widths, int64_t seq_len, int64_t seqs,
+                                 const struct tr_widths *widths, int64_t seq_len, int64_t seqs, bool apart,
                                  struct tr_machine machine, int64_t data_bytes, struct tr_err *err)
 {
     memset(e, 0, sizeof *e);
@@ -34,7 +34,7 @@ enum tr_status tr_evaluator_open(struct tr_evaluator *e, const struct tr_model_c
     if (!tr_mul_i64(seqs, seq_len, &e->at_once))
         return tr_fail(err, TR_BAD_INPUT, "%lld sequences of %lld tokens at a time: too many", (long long)seqs,
                        (long long)seq_len);
-    enum tr_status status = tr_program_eval(&e->program, model, TR_F32, widths, seqs, seq_len, machine, err);
+    enum tr_status status = tr_program_eval(&e->program, model, TR_F32, widths, seqs, seq_len, apart, machine, err);
     if (status != TR_OK)
         return status;
     status = check_memory(e, data_bytes, err);
@@ -58,11 +58,12 @@ enum tr_status tr_eval_windows(struct tr_exec *exec, const struct tr_data *data,
 {
     const struct tr_program *p = exec->program;
     int32_t *tokens = tr_exec_buffer(exec, p->tokens), *targets = tr_exec_buffer(exec, p->targets);
+    int32_t *starts = data->apart ? tr_exec_buffer(exec, p->starts) : NULL;
     struct tr_eval_sum sum = {0};
     struct tr_exact nats;
     tr_exact_clear(&nats, TR_EXACT_VALUES);
     while (sum.windows < data->val_windows) {
-        struct tr_val_count count = tr_data_val_batch(data, sum.windows, p->seqs, tokens, targets);
+        struct tr_val_count count = tr_data_val_batch(data, sum.windows, p->seqs, tokens, targets, starts);
         tr_exec_evaluate(exec);
         tr_exact_merge(&nats, &exec->loss_sum);
         sum.targets += count.targets;

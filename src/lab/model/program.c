@@ -499,7 +499,7 @@ free_program:
 }
 
 enum tr_status tr_program_eval(struct tr_program *program, const struct tr_model_config *model, enum tr_dtype dtype,
-                               const struct tr_widths *widths, int64_t seqs, int64_t seq_len,
+                               const struct tr_widths *widths, int64_t seqs, int64_t seq_len, bool apart,
                                struct tr_machine machine, struct tr_err *err)
 {
     struct tr_program p;
@@ -508,7 +508,7 @@ enum tr_status tr_program_eval(struct tr_program *program, const struct tr_model
     if (status != TR_OK)
         goto free_program;
     p.step = (struct tr_step_config){.dtype = dtype, .batch = seqs, .seq_len = seq_len, .micro_batch = seqs,
-                                     .widths = {1, widths->context, widths->tensor, widths->vocab}};
+                                     .widths = {1, widths->context, widths->tensor, widths->vocab}, .apart = apart};
     if ((status = tr_build_check_step(model, &p.step, err)) != TR_OK)
         goto free_program;
     p.seqs = seqs;
@@ -517,6 +517,8 @@ enum tr_status tr_program_eval(struct tr_program *program, const struct tr_model
     add_rope_table(&b, seq_len);
     p.tokens = add_batch(&b, seqs, "tokens");
     p.targets = add_batch(&b, seqs, "targets");
+    if (apart)
+        p.starts = add_batch(&b, seqs, "starts");
     build_eval(&b);
     status = finish(&b, machine, err);
 free_program:

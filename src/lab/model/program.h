@@ -152,10 +152,11 @@ TR_MUST_CHECK enum tr_status tr_program_infer(struct tr_program *program, const 
 
 /* Builds a program that has the EVAL section only: losses of `seqs` sequences of `seq_len` tokens at a time, by the same
  * operations as in a training program. widths->lanes does not matter. program->loss [seqs, seq_len] holds each token's
- * loss after it has run, 0 where there is no target. */
+ * loss after it has run, 0 where there is no target. `apart` as in the step config. */
 TR_MUST_CHECK enum tr_status tr_program_eval(struct tr_program *program, const struct tr_model_config *model,
                                              enum tr_dtype dtype, const struct tr_widths *widths, int64_t seqs,
-                                             int64_t seq_len, struct tr_machine machine, struct tr_err *err);
+                                             int64_t seq_len, bool apart, struct tr_machine machine,
+                                             struct tr_err *err);
 
 void tr_program_free(struct tr_program *program);
 

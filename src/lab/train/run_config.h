@@ -36,6 +36,7 @@
 enum { TR_PROMPT_BYTES = 1024 };
 
 enum tr_save_where { TR_SAVE_FOREGROUND, TR_SAVE_BACKGROUND };
+enum tr_documents { TR_DOCUMENTS_JOINED, TR_DOCUMENTS_APART };
 enum tr_lora_choice { TR_LORA_QV, TR_LORA_ATTENTION, TR_LORA_ALL };
 enum tr_keep_best { TR_BEST_DROP, TR_BEST_KEEP };
 
@@ -48,6 +49,7 @@ struct tr_run_config {
     char tokenizer[TR_PATH_BYTES];  /* tokenizer.json; "": beside the shards, or bytes */
     int64_t seq_len;
     double val_fraction;
+    int documents;                  /* enum tr_documents */
 
     int64_t steps, tokens;          /* tokens 0: not given */
     int64_t batch, micro_batch;

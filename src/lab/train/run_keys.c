@@ -8,6 +8,7 @@
 
 static const char *const recompute_names[] = {"none", "full", NULL};
 static const char *const dtype_names[] = {"f32", NULL};
+static const char *const documents_names[] = {"joined", "apart", NULL};
 static const char *const optimizer_names[] = {"adamw", "muon", NULL};
 static const char *const schedule_names[] = {"cosine", "wsd", "constant", NULL};
 
@@ -31,6 +32,8 @@ static const struct tr_run_key keys[] = {
      .effect = TR_KEY_FIXED, .help = "tokens of a sequence"},
     {"data.val_fraction", TR_KEY_DOUBLE, AT(val_fraction), .fallback = "0.1", .min = 0, .max = 0.9,
      .effect = TR_KEY_FIXED, .help = "share of the text, from its end, for validation; 0: none"},
+    {"data.documents", TR_KEY_ENUM, AT(documents), .fallback = "joined", .choices = documents_names,
+     .effect = TR_KEY_FIXED, .help = "apart: documents that share a sequence do not see each other"},
 
     {"train.steps", TR_KEY_INT, AT(steps), .fallback = "auto", .automatic = true, .min = 1, .max = 1e12,
      .effect = TR_KEY_NOTED, .help = "optimiser steps; auto: from train.tokens, else 20 tokens for each parameter"},

@@ -174,6 +174,7 @@ struct tr_step_config tr_run_step_config(const struct tr_run_config *config)
         .widths = {(int32_t)config->lanes, (int32_t)config->context, (int32_t)config->tensor, (int32_t)config->vocab},
         .recompute = (enum tr_recompute)config->recompute,
         .optimizer = (enum tr_optimizer)config->optimizer,
+        .apart = config->documents == TR_DOCUMENTS_APART,
     };
 }
 

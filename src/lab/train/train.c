@@ -74,6 +74,7 @@ static enum tr_status open_data(struct tr_run *run, struct tr_err *err)
         .seed = (uint64_t)run->config.seed,
         .val_fraction = run->config.val_fraction,
         .val_windows = run->config.eval_windows,
+        .apart = run->program.step.apart,
         .token = run->token,
     };
     return tr_data_open(&run->data, &config, err);
@@ -177,13 +178,16 @@ static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
     const struct tr_run_config *c = &run->config;
     struct tr_schedule schedule = tr_run_schedule(c);
     double begin_s = tr_clock_s();
-    tr_data_batch(&run->data, s->step, 0, c->batch, tr_exec_buffer(&run->exec, run->program.tokens),
-                  tr_exec_buffer(&run->exec, run->program.targets));
+    int32_t *starts = run->data.apart ? tr_exec_buffer(&run->exec, run->program.starts) : NULL;
+    int64_t targets = tr_data_batch(&run->data, s->step, 0, c->batch,
+                                    tr_exec_buffer(&run->exec, run->program.tokens),
+                                    tr_exec_buffer(&run->exec, run->program.targets), starts);
     struct tr_hyper hyper = {.lr = tr_schedule_lr(&schedule, s->step), .beta1 = c->beta1, .beta2 = c->beta2,
                              .eps = c->eps, .weight_decay = c->weight_decay, .clip_norm = c->clip,
                              .momentum = c->momentum};
     tr_exec_set_hyper(&run->exec, &hyper, s->step + 1);
-    struct tr_step_result result = tr_exec_gradients(&run->exec, tr_run_step_tokens(run));
+    /* Where every token of a batch ends a document there is nothing to learn: loss and gradient are 0. */
+    struct tr_step_result result = tr_exec_gradients(&run->exec, tr_max_i64(targets, 1));
     if (run->options->fault)
         run->options->fault(run->options->fault_context, &run->exec, s->step, &result);
     if (result.finite)

@@ -176,8 +176,8 @@ static void rows_of_a_batch_do_not_depend_on_who_asks_for_them(void **state)
     struct tr_data data = open_data(&config), again = open_data(&config);
     int32_t all[8 * 16], all_targets[8 * 16], part[3 * 16], part_targets[3 * 16];
     for (int64_t step = 40; step >= 0; step -= 5) { /* any order of steps */
-        tr_data_batch(&data, step, 0, 8, all, all_targets);
-        tr_data_batch(&again, step, 4, 3, part, part_targets);
+        tr_data_batch(&data, step, 0, 8, all, all_targets, NULL);
+        tr_data_batch(&again, step, 4, 3, part, part_targets, NULL);
         assert_memory_equal(part, all + 4 * 16, sizeof part);
         assert_memory_equal(part_targets, all_targets + 4 * 16, sizeof part);
         for (int row = 0; row < 8; row++) {
@@ -189,8 +189,8 @@ static void rows_of_a_batch_do_not_depend_on_who_asks_for_them(void **state)
     tr_data_close(&data);
     config.seed = 4;
     data = open_data(&config);
-    tr_data_batch(&data, 0, 0, 8, all, all_targets);
-    tr_data_batch(&again, 0, 4, 3, part, part_targets);
+    tr_data_batch(&data, 0, 0, 8, all, all_targets, NULL);
+    tr_data_batch(&again, 0, 4, 3, part, part_targets, NULL);
     assert_memory_not_equal(part, all + 4 * 16, sizeof part);
     tr_data_close(&data);
     tr_data_close(&again);
@@ -219,7 +219,7 @@ static void validation_counts_every_byte_once(void **state)
     assert_int_equal(data.val_tokens, 25);
     assert_int_equal(data.val_windows, 6);
     int32_t tokens[8 * 4], targets[8 * 4];
-    struct tr_val_count count = tr_data_val_batch(&data, 0, 8, tokens, targets), one = {0};
+    struct tr_val_count count = tr_data_val_batch(&data, 0, 8, tokens, targets, NULL), one = {0};
     assert_int_equal(count.targets, 24); /* all but the first token */
     assert_int_equal(count.bytes, 23);   /* one of them is end-of-text */
     for (int i = 24; i < 32; i++) {
@@ -227,7 +227,7 @@ static void validation_counts_every_byte_once(void **state)
         assert_int_equal(targets[i], -1);
     }
     for (int64_t i = 0; i < 8; i++) {
-        struct tr_val_count part = tr_data_val_batch(&data, i, 1, tokens, targets);
+        struct tr_val_count part = tr_data_val_batch(&data, i, 1, tokens, targets, NULL);
         one.targets += part.targets;
         one.bytes += part.bytes;
     }
@@ -236,7 +236,7 @@ static void validation_counts_every_byte_once(void **state)
     tr_data_close(&data);
     config.val_windows = 2; /* spread: windows 0 and 3 */
     data = open_data(&config);
-    count = tr_data_val_batch(&data, 0, 2, tokens, targets);
+    count = tr_data_val_batch(&data, 0, 2, tokens, targets, NULL);
     assert_int_equal(data.val_windows, 2);
     assert_int_equal(count.targets, 8);
     assert_int_equal(tokens[0], 'a');
@@ -261,7 +261,7 @@ static void the_smallest_text_that_is_enough_is_taken(void **state)
     struct tr_data data = open_data(&config);
     int32_t tokens[20], targets[20];
     assert_int_equal(data.train_windows, 1);
-    tr_data_batch(&data, 5, 0, 2, tokens, targets);
+    tr_data_batch(&data, 5, 0, 2, tokens, targets, NULL);
     assert_int_equal(tokens[10], '0');
     assert_int_equal(targets[9], 'a');
     tr_data_close(&data);
@@ -317,6 +317,66 @@ static void an_unreadable_file_is_named(void **state)
     assert_int_equal(seteuid(user), 0);
 }
 
+/* ---- documents apart --------------------------------------------------------------------------------------------- */
+
+/* What the manual says, written out another way: from each place back to the end token before it. */
+static void expect_apart(const struct tr_data *data, int64_t begin, const int32_t *tokens, const int32_t *targets,
+                         const int32_t *starts)
+{
+    int32_t row[8];
+    tr_data_tokens(data, begin, data->seq_len + 1, row);
+    for (int64_t i = 0; i < data->seq_len; i++) {
+        int64_t start = i;
+        while (start > 0 && row[start - 1] != TR_TOKEN_END)
+            start--;
+        assert_int_equal(tokens[i], row[i]);
+        assert_int_equal(starts[i], start);
+        assert_int_equal(targets[i], row[i] == TR_TOKEN_END ? -1 : row[i + 1]);
+    }
+}
+
+static void apart_every_position_knows_where_its_document_begins_and_an_end_has_no_target(void **state)
+{
+    (void)state;
+    put_text("apart/a", "first");
+    put_text("apart/b", "x");
+    put_text("apart/c", "the third of them");
+    put_text("apart/d", "yz");
+    put_text("apart/e", "a last one");
+    struct tr_data_config config = {.path = at("apart"), .seq_len = 7, .batch = 3, .seed = 5, .apart = true};
+    struct tr_data data = open_data(&config);
+    int32_t tokens[3 * 7], targets[3 * 7], starts[3 * 7];
+    bool some_end = false;
+    for (int64_t step = 0; step < 20; step++) {
+        int64_t expected = 0, count = tr_data_batch(&data, step, 0, 3, tokens, targets, starts);
+        for (int64_t row = 0; row < 3; row++)
+            expect_apart(&data, tr_data_window(&data, step, row), tokens + 7 * row, targets + 7 * row, starts + 7 * row);
+        for (int i = 0; i < 21; i++)
+            expected += targets[i] >= 0;
+        assert_int_equal(count, expected);
+        some_end |= count < 21;
+    }
+    assert_true(some_end);
+    tr_data_close(&data);
+}
+
+static void apart_validation_counts_every_byte_but_those_that_begin_a_document(void **state)
+{
+    (void)state;
+    struct tr_data_config config = {.path = at("apart"), .seq_len = 7, .batch = 1, .only_val = true, .apart = true};
+    struct tr_data data = open_data(&config);
+    int32_t tokens[8 * 7], targets[8 * 7], starts[8 * 7];
+    struct tr_val_count count = tr_data_val_batch(&data, 0, 8, tokens, targets, starts);
+    assert_int_equal(data.token_count, 5 + 1 + 17 + 2 + 10 + 4);
+    assert_int_equal(count.bytes, 5 + 1 + 17 + 2 + 10 - 5);
+    assert_int_equal(count.targets, count.bytes + 4); /* the ends are learned */
+    for (int64_t i = 38; i < 56; i++) { /* beyond the text */
+        assert_int_equal(targets[i], -1);
+        assert_int_equal(starts[i], i % 7);
+    }
+    tr_data_close(&data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +390,8 @@ int main(void)
         cmocka_unit_test(the_smallest_text_that_is_enough_is_taken),
         cmocka_unit_test(bad_data_are_refused_with_a_sentence),
         cmocka_unit_test(an_unreadable_file_is_named),
+        cmocka_unit_test(apart_every_position_knows_where_its_document_begins_and_an_end_has_no_target),
+        cmocka_unit_test(apart_validation_counts_every_byte_but_those_that_begin_a_document),
     };
     return cmocka_run_group_tests_name("lab/data", tests, setup, teardown);
 }

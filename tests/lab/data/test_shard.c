@@ -197,8 +197,8 @@ static void text_and_shards_are_the_same_stream(void **state)
     assert_int_equal(text.train_tokens, shards.train_tokens);
     int32_t a[8], b[8], c[8], d[8];
     for (int64_t step = 0; step < 20; step++) {
-        tr_data_batch(&text, step, 0, 2, a, b);
-        tr_data_batch(&shards, step, 0, 2, c, d);
+        tr_data_batch(&text, step, 0, 2, a, b, NULL);
+        tr_data_batch(&shards, step, 0, 2, c, d, NULL);
         assert_memory_equal(a, c, sizeof a);
         assert_memory_equal(b, d, sizeof b);
         assert_memory_equal(a + 1, b, 3 * sizeof *a);
@@ -224,7 +224,7 @@ static void bits_per_byte_count_the_bytes_of_the_text(void **state)
     tr_data_tokens(&data, data.train_tokens + 1, data.val_tokens - 1, ids);
     must(tr_decode(token, ids, data.val_tokens - 1, TR_DECODE_NO_SPECIAL, &rest, &err), &err);
     for (int64_t i = 0; i < data.val_windows; i++) {
-        struct tr_val_count count = tr_data_val_batch(&data, i, 1, tokens, targets);
+        struct tr_val_count count = tr_data_val_batch(&data, i, 1, tokens, targets, NULL);
         bytes += count.bytes;
         targets_seen += count.targets;
     }

@@ -26,7 +26,7 @@ static void open_evaluator(struct tr_evaluator *e, const struct tr_model_config 
                            enum tr_isa isa, int threads)
 {
     struct tr_err err = {{0}};
-    if (tr_evaluator_open(e, model, &one, seq_len, seqs, fixture_machine(isa, threads), 0, &err) != TR_OK)
+    if (tr_evaluator_open(e, model, &one, seq_len, seqs, false, fixture_machine(isa, threads), 0, &err) != TR_OK)
         fail_msg("%s", err.text);
     tr_exec_init(&e->exec, 42);
 }
@@ -75,12 +75,59 @@ static struct validation train(const char *out, const char *change, const char *
     return v;
 }
 
+/* The losses of the second document, from a window that also holds the first and the third. */
+static void losses_among(const char *first, const char *third, float losses[], int64_t at, int64_t count)
+{
+    struct tr_evaluator e;
+    struct tr_data data;
+    struct tr_err err = {{0}};
+    struct tr_model_config model = byte_model(true);
+    tr_scratch_put_text("among/1", first);
+    tr_scratch_put_text("among/2", "what stands here is the same");
+    tr_scratch_put_text("among/3", third);
+    struct tr_data_config config = {.path = tr_scratch("among"), .seq_len = 64, .batch = 1, .only_val = true,
+                                    .apart = true};
+    if (tr_data_open(&data, &config, &err) != TR_OK ||
+        tr_evaluator_open(&e, &model, &one, 64, 1, true, fixture_machine(fixture_best_isa(), 2), 0, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    tr_exec_init(&e.exec, 42);
+    const struct tr_program *p = &e.program;
+    tr_data_val_batch(&data, 0, 1, tr_exec_buffer(&e.exec, p->tokens), tr_exec_buffer(&e.exec, p->targets),
+                      tr_exec_buffer(&e.exec, p->starts));
+    tr_exec_evaluate(&e.exec);
+    memcpy(losses, (float *)tr_exec_buffer(&e.exec, p->loss) + at, (size_t)count * sizeof *losses);
+    tr_evaluator_close(&e);
+    tr_data_close(&data);
+}
+
+static void another_document_changes_no_bit_of_the_losses_of_a_document(void **state)
+{
+    (void)state;
+    enum { AT = 13, COUNT = 28 }; /* the last one predicts the end */
+    float a[COUNT], b[COUNT];
+    losses_among("twelve bytes", "and a third document", a, AT, COUNT);
+    losses_among("other twelve", "something else", b, AT, COUNT);
+    assert_memory_equal(a, b, sizeof a);
+    for (int i = 0; i < COUNT; i++)
+        assert_true(a[i] > 0);
+}
+
 static void an_evaluation_of_a_checkpoint_gives_the_number_that_the_trainer_gave(void **state)
 {
     (void)state;
+    static char documents[TR_PATH_BYTES];
     static const char *const changes[][2] = {{NULL, NULL}, {"layout.tensor=1", "layout.vocab=3"},
-                                             {"data.seq_len=128", "layout.context=2"}};
-    for (int i = 0; i < 3; i++) {
+                                             {"data.seq_len=128", "layout.context=2"},
+                                             {documents, "data.documents=apart"}};
+    tr_scratch_put_text("documents/a", "the first of them is short.");
+    for (int k = 0; k < 40; k++) {
+        char name[32], text[64];
+        snprintf(name, sizeof name, "documents/b%02d", k);
+        snprintf(text, sizeof text, "%d bottles of %.*s", k, k, "water and of something that is no water at all");
+        tr_scratch_put_text(name, text);
+    }
+    snprintf(documents, sizeof documents, "data.path=%s", tr_scratch("documents"));
+    for (int i = 0; i < 4; i++) {
         char name[16];
         struct tr_err err = {{0}};
         struct tr_origin o;
@@ -92,10 +139,10 @@ static void an_evaluation_of_a_checkpoint_gives_the_number_that_the_trainer_gave
         if (tr_origin_find(&o, v.folder, &err) != TR_OK)
             fail_msg("%s", err.text);
         struct tr_data_config config = {.path = o.data, .seq_len = o.seq_len, .batch = 1, .val_windows = o.val_windows,
-                                        .val_fraction = o.val_fraction};
+                                        .val_fraction = o.val_fraction, .apart = o.apart};
         if (tr_data_open(&data, &config, &err) != TR_OK ||
-            tr_evaluator_open(&e, &o.model, &o.widths, o.seq_len, 3, fixture_machine(fixture_best_isa(), 2), 0, &err) !=
-                TR_OK ||
+            tr_evaluator_open(&e, &o.model, &o.widths, o.seq_len, 3, o.apart, fixture_machine(fixture_best_isa(), 2), 0,
+                              &err) != TR_OK ||
             tr_origin_load(&o, &e.exec, &err) != TR_OK)
             fail_msg("%s", err.text);
         assert_string_equal(data.sha256, o.data_sha256);
@@ -433,9 +480,9 @@ static void an_ending_that_does_not_fit_is_refused_by_its_number(void **state)
     tr_assert_says(err.text, "question 1: ending 1 has 32 tokens, the model has positions for 16");
     tr_evaluator_close(&e);
     tr_choices_free(&choices);
-    assert_int_equal(tr_evaluator_open(&e, &model, &one, 17, 0, fixture_machine(TR_ISA_REF, 1), 0, &err), TR_BAD_INPUT);
+    assert_int_equal(tr_evaluator_open(&e, &model, &one, 17, 0, false, fixture_machine(TR_ISA_REF, 1), 0, &err), TR_BAD_INPUT);
     tr_assert_says(err.text, "seq_len 17: model gpt2-test has positions for 1 to 16 tokens");
-    assert_int_equal(tr_evaluator_open(&e, &model, &one, 16, 1, fixture_machine(TR_ISA_REF, 1), INT64_MAX, &err), TR_BAD_INPUT);
+    assert_int_equal(tr_evaluator_open(&e, &model, &one, 16, 1, false, fixture_machine(TR_ISA_REF, 1), INT64_MAX, &err), TR_BAD_INPUT);
     tr_assert_says(err.text, "evaluating gpt2-test needs");
 }
 
@@ -470,6 +517,7 @@ static void who_watches_can_stop_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(another_document_changes_no_bit_of_the_losses_of_a_document),
         cmocka_unit_test(an_evaluation_of_a_checkpoint_gives_the_number_that_the_trainer_gave),
         cmocka_unit_test(the_loss_of_a_text_is_that_of_double_arithmetic),
         cmocka_unit_test(choices_are_scored_and_picked_as_by_double_arithmetic),

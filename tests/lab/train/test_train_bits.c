@@ -120,9 +120,73 @@ static void context_parts_change_no_bit_in_any_grouping(void **state)
     }
 }
 
+/* Documents of 1 to 100 bytes in a folder. */
+static const char *put_documents(void)
+{
+    static char override[TR_PATH_BYTES];
+    char name[64], text[128];
+    for (int i = 0; i < 60; i++) {
+        int bytes = 1 + 37 * i % 100;
+        snprintf(name, sizeof name, "documents/%02d.txt", i);
+        for (int k = 0; k < bytes; k++)
+            text[k] = (char)('a' + (i * 7 + k * k) % 26);
+        text[bytes] = 0;
+        tr_scratch_put_text(name, text);
+    }
+    snprintf(override, sizeof override, "data.path=%s", tr_scratch("documents"));
+    return override;
+}
+
+static void documents_apart_have_one_hash_whatever_executes_them(void **state)
+{
+    (void)state;
+    const char *path = put_documents(), *apart = "data.documents=apart";
+    struct tr_tiny_hash one = hash_of(path, apart, "run.threads=1", NULL);
+    assert_string_not_equal(hash_of(path, "data.documents=joined", "run.threads=1", NULL).hex, one.hex);
+    assert_string_equal(hash_of(path, apart, "run.threads=7", "train.micro_batch=1").hex, one.hex);
+    assert_string_equal(hash_of(path, apart, "run.threads=2", "train.recompute=full").hex, one.hex);
+    for (enum tr_isa isa = TR_ISA_REF; isa < TR_ISA_COUNT; isa++) {
+        if (!tr_isa_runs(isa))
+            continue;
+        assert_int_equal(setenv("TRINE_ISA", tr_isa_name(isa), 1), 0);
+        assert_string_equal(hash_of(path, apart, "run.threads=2", NULL).hex, one.hex);
+    }
+    unsetenv("TRINE_ISA");
+}
+
+static void a_text_of_one_document_has_the_same_hash_joined_and_apart(void **state)
+{
+    (void)state;
+    struct tr_tiny_hash joined = hash_of("data.documents=joined", NULL, NULL, NULL);
+    assert_string_equal(hash_of("data.documents=apart", NULL, NULL, NULL).hex, joined.hex);
+}
+
+static void documents_apart_go_on_from_a_checkpoint_to_the_same_hash(void **state)
+{
+    (void)state;
+    struct tr_err err = {{0}};
+    const char *path = put_documents();
+    struct tr_run_config config =
+        tr_tiny_config("halves", path, "data.documents=apart", "train.steps=3", "schedule.kind=constant", NULL);
+    tr_tiny_train(&config);
+    config = tr_tiny_config("halves", path, "data.documents=apart", "train.steps=8", "schedule.kind=constant", NULL);
+    struct tr_tiny_hash halves = tr_tiny_train(&config);
+    config = tr_tiny_config("straight", path, "data.documents=apart", "train.steps=8", "schedule.kind=constant", NULL);
+    assert_string_equal(halves.hex, tr_tiny_train(&config).hex);
+
+    static struct tr_train_result result;
+    struct tr_train_options options = tr_tiny_options();
+    config = tr_tiny_config("halves", path, "data.documents=joined", "train.steps=9", "schedule.kind=constant", NULL);
+    assert_int_equal(tr_train(&config, &options, &result, &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, "data.documents");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(documents_apart_have_one_hash_whatever_executes_them),
+        cmocka_unit_test(a_text_of_one_document_has_the_same_hash_joined_and_apart),
+        cmocka_unit_test(documents_apart_go_on_from_a_checkpoint_to_the_same_hash),
         cmocka_unit_test(threads_change_no_bit),
         cmocka_unit_test(the_instruction_set_changes_no_bit),
         cmocka_unit_test(an_instruction_set_that_is_unknown_is_refused),
