@@ -60,8 +60,8 @@ static const struct tr_command command = {
     .description =
         "train: a byte-level BPE vocabulary of --vocab tokens from the text, as a tokenizer.json that Hugging Face's "
         "tokenizers reads too. Ties are broken by a rule (lab/token/learn.h), so the same text gives the same file.\n"
-        "encode: the text as shards of tokens in the folder --out, which `trine train` takes as its data. Each file is "
-        "a document, with the tokenizer's end-of-text token behind it.\n"
+        "encode: the text as shards of tokens in the folder --out, which `trine train` takes as its data. Each file, "
+        "and each line of a *.jsonl file ({\"text\": \"...\"}), is a document, with the tokenizer's end-of-text token behind it.\n"
         "decode: the text of shards, documents one behind the other.\n"
         "count: how many tokens the text is, and how fast that was found.",
     .options = options,
@@ -143,14 +143,6 @@ static enum tr_status each_file(struct job *job, const char *what, file_fn *fn, 
     return status;
 }
 
-static int64_t file_count(const struct job *job)
-{
-    int64_t count = 0;
-    for (int i = 0; i < job->path_count; i++)
-        count += job->source[i].count;
-    return count;
-}
-
 /* ---- encode and count -------------------------------------------------------------------------------------------- */
 
 struct encoding {
@@ -169,15 +161,14 @@ static enum tr_status take_tokens(void *context, const struct tr_ids *ids, struc
 static enum tr_status encode_file(struct job *job, const struct tr_source_file *file, void *context, struct tr_err *err)
 {
     struct encoding *e = context;
-    enum tr_status status = tr_document_read(&e->document, file, err);
-    if (status == TR_OK)
+    enum tr_status status = tr_document_start(&e->document, file, err);
+    while (status == TR_OK && (status = tr_document_next(&e->document, err)) == TR_OK) {
         status = tr_document_encode(&e->document, e->shards != NULL, take_tokens, e, err);
-    if (status != TR_OK)
-        return status;
-    if (e->shards)
-        tr_shards_end_document(e->shards, file->bytes);
-    job->result.text_bytes += file->bytes;
-    return TR_OK;
+        if (status == TR_OK && e->shards)
+            tr_shards_end_document(e->shards, e->document.bytes);
+        job->result.text_bytes += e->document.bytes;
+    }
+    return status == TR_NO ? TR_OK : status;
 }
 
 static enum tr_status need(const char *value, const char *option, const char *action, struct tr_err *err)
@@ -202,7 +193,7 @@ static enum tr_status encode(struct job *job, bool count_only, struct tr_err *er
         status = tr_import_token(args->tokenizer, &token, err);
     if (status != TR_OK)
         return status;
-    status = tr_document_open(&e.document, token, !count_only && file_count(job) > 1, err);
+    status = tr_document_open(&e.document, token, !count_only, err);
     if (status == TR_OK && !count_only) {
         status = tr_shards_open(&shards, args->out, token, args->tokenizer, args->shard_tokens, err);
         e.shards = &shards;
@@ -321,22 +312,31 @@ static enum tr_status split_special(const char *list, char *copy, const char *sp
 
 struct learning {
     struct tr_learner *learner;
-    struct tr_document document; /* only its reader is used */
+    struct tr_document document; /* for its texts only */
 };
 
-static enum tr_status learn_file(struct job *job, const struct tr_source_file *file, void *context, struct tr_err *err)
+static enum tr_status learn_document(struct learning *l, struct tr_err *err)
 {
-    struct learning *l = context;
-    enum tr_status status = tr_document_read(&l->document, file, err);
-    size_t at = 0, bytes = (size_t)file->bytes;
+    enum tr_status status = TR_OK;
+    size_t at = 0, bytes = (size_t)l->document.bytes;
     while (status == TR_OK && at < bytes) {
         size_t part = tr_token_part(tr_learner_form(l->learner), l->document.text + at, bytes - at,
                                     TR_DOCUMENT_PART_BYTES);
         status = tr_learner_add(l->learner, l->document.text + at, part, err);
         at += part;
     }
-    job->result.text_bytes += file->bytes;
     return status;
+}
+
+static enum tr_status learn_file(struct job *job, const struct tr_source_file *file, void *context, struct tr_err *err)
+{
+    struct learning *l = context;
+    enum tr_status status = tr_document_start(&l->document, file, err);
+    while (status == TR_OK && (status = tr_document_next(&l->document, err)) == TR_OK) {
+        status = learn_document(l, err);
+        job->result.text_bytes += l->document.bytes;
+    }
+    return status == TR_NO ? TR_OK : status;
 }
 
 static enum tr_status merge_and_write(struct job *job, struct tr_learner *learner, struct tr_err *err)

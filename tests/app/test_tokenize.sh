@@ -31,6 +31,29 @@ expect 0 "the sea" $trine generate by-text --prompt "the sea" --tokens 5
 expect 0 "the sea" $trine generate by-shards/step-00000006 --prompt "the sea" --tokens 5
 run by-text texts --tokenizer tok.json >again.out || fault "a finished run cannot be given again"
 
+# JSON Lines: each line is what a file of its text would be, in shards, in a vocabulary, and in a run.
+mkdir parts
+i=10
+while [ $i -lt 60 ]; do
+    text="line $i of the sea, \"quoted\""
+    printf '%s' "$text" >parts/$i.txt
+    printf '{"id": %d, "text": "line %d of the sea, \\"quoted\\""}\n' $i $i
+    i=$((i + 1))
+done >parts.jsonl
+expect 0 "written   from-lines" $trine tokenize encode parts.jsonl -t tok.json -o from-lines
+expect 0 "written   from-files" $trine tokenize encode parts -t tok.json -o from-files
+cmp -s from-lines/shard-00000.tokens from-files/shard-00000.tokens || fault "lines and files give different shards"
+$trine tokenize train parts.jsonl --vocab 270 -o by-lines.json -q >stdout || fault "no vocabulary from lines"
+$trine tokenize train parts --vocab 270 -o by-files.json -q >stdout
+cmp -s by-lines.json by-files.json || fault "lines and files give different vocabularies"
+run lines parts.jsonl --tokenizer tok.json --data.documents=apart >lines.out || fault "training on lines failed"
+run files from-files --data.documents=apart >files.out || fault "training on shards, documents apart, failed"
+[ -n "$(sum lines.out)" ] && [ "$(sum lines.out)" = "$(sum files.out)" ] || fault "lines and shards give different hashes"
+expect 0 "loss" $trine eval lines parts.jsonl
+printf '{"text": "a"}\n{"txt": "b"}\n' >bad.jsonl
+expect 2 'bad.jsonl:2: has no key "text"' $trine tokenize encode bad.jsonl -t tok.json -o x
+expect 2 'bad.jsonl:2: has no key "text"' $trine train bad.jsonl -o x -q
+
 # What does not fit together.
 expect 0 "tokens    310" $trine tokenize train both.txt --vocab 310 -o big.json --min-count 1
 expect 2 "big.json: has 310 tokens, and the vocabulary of the model" $trine generate by-text --tokenizer big.json

@@ -4,11 +4,13 @@
 #include "base/os.h"
 #include "base/quantity.h"
 #include "base/rng.h"
+#include "lab/data/document.h"
 #include "lab/data/read.h"
 #include "lab/data/shard.h"
 #include "lab/data/source.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define DATA_ARENA_MAX_BYTES ((int64_t)1 << 28)
@@ -28,40 +30,68 @@ static enum tr_status check_memory(int64_t bytes, struct tr_err *err)
                    tr_print_bytes(need, bytes), tr_print_bytes(have, usable));
 }
 
+/* One more document, whose bytes end at data->byte_count. */
+static enum tr_status end_document(struct tr_data *data, int64_t *room, struct tr_err *err)
+{
+    if (data->document_count == *room) {
+        int64_t more = *room ? 2 * *room : 64;
+        int64_t *end = realloc(data->document_end, (size_t)more * sizeof *end);
+        if (!end)
+            return tr_fail(err, TR_FAILED, "out of memory for the ends of %lld documents", (long long)more);
+        data->document_end = end;
+        *room = more;
+    }
+    data->document_end[data->document_count++] = data->byte_count;
+    return TR_OK;
+}
+
+/* The documents of a file go behind those that are there: a text file is read in place. */
+static enum tr_status read_file(struct tr_data *data, const struct tr_source_file *file, struct tr_document *document,
+                                struct tr_sha256 *sum, int64_t *room, struct tr_err *err)
+{
+    uint8_t *slab = data->slab.at;
+    enum tr_status status;
+    if (!tr_jsonl_is_name(file->path)) {
+        if ((status = tr_source_read(file, slab + data->byte_count, err)) != TR_OK)
+            return status;
+        tr_data_sum_file(sum, slab + data->byte_count, file->bytes);
+        data->byte_count += file->bytes;
+        return end_document(data, room, err);
+    }
+    status = tr_document_start(document, file, err);
+    while (status == TR_OK && (status = tr_document_next(document, err)) == TR_OK) {
+        /* A string has no more bytes than the JSON that spells it, so the slab, as large as the files, has the room. */
+        TR_ASSERT(document->bytes <= data->slab.bytes - data->byte_count);
+        memcpy(slab + data->byte_count, document->text, (size_t)document->bytes);
+        tr_data_sum_file(sum, document->text, document->bytes);
+        data->byte_count += document->bytes;
+        status = end_document(data, room, err);
+    }
+    return status == TR_NO ? TR_OK : status;
+}
+
 static enum tr_status read_bytes(struct tr_data *data, const struct tr_source *source, struct tr_err *err)
 {
-    int64_t *end = tr_arena_array(&data->arena, source->count, sizeof *end, err);
-    if (!end)
-        return TR_FAILED;
-    enum tr_status status = tr_slab_map(source->bytes, &data->slab, err);
-    if (status != TR_OK)
-        return status;
     struct tr_sha256 sum;
-    if ((status = tr_sha256_start(&sum, err)) != TR_OK)
-        return status;
-    int64_t at = 0;
-    for (int64_t i = 0; i < source->count; i++) {
-        const struct tr_source_file *file = &source->file[i];
-        uint8_t *to = (uint8_t *)data->slab.at + at;
-        if ((status = tr_source_read(file, to, err)) != TR_OK)
-            goto drop_sum;
-        tr_data_sum_file(&sum, to, file->bytes);
-        at += file->bytes;
-        end[i] = at;
-    }
+    struct tr_document document = {0};
     uint8_t digest[TR_SHA256_BYTES];
+    int64_t room = 0;
+    enum tr_status status = tr_slab_map(source->bytes, &data->slab, err);
+    if (status != TR_OK || (status = tr_sha256_start(&sum, err)) != TR_OK)
+        return status;
+    for (int64_t i = 0; i < source->count && status == TR_OK; i++)
+        status = read_file(data, &source->file[i], &document, &sum, &room, err);
+    tr_document_close(&document);
+    if (status != TR_OK) {
+        tr_sha256_drop(&sum);
+        return status;
+    }
     tr_sha256_finish(&sum, digest);
     tr_sha256_hex(digest, data->sha256);
     data->bytes = data->slab.at;
-    data->byte_count = at;
-    data->document_end = end;
-    data->document_count = source->count;
-    data->token_count = at + source->count - 1;
+    data->token_count = tr_max_i64(0, data->byte_count + data->document_count - 1);
     data->end = TR_TOKEN_END;
     return TR_OK;
-drop_sum:
-    tr_sha256_drop(&sum);
-    return status;
 }
 
 static enum tr_status read_documents(struct tr_data *data, const struct tr_data_config *config,
@@ -74,7 +104,10 @@ static enum tr_status read_documents(struct tr_data *data, const struct tr_data_
         return tr_fail(err, TR_BAD_INPUT, "%s: shards of tokens need the tokenizer that made them", config->path);
     if (source->shards)
         return tr_data_read_shards(data, config->token, source, err);
-    return config->token ? tr_data_read_text(data, config->token, source, err) : read_bytes(data, source, err);
+    status = config->token ? tr_data_read_text(data, config->token, source, err) : read_bytes(data, source, err);
+    if (status == TR_OK && data->document_count == 0)
+        return tr_fail(err, TR_BAD_INPUT, "%s: no line of it has a text: training needs text", config->path);
+    return status;
 }
 
 /* Document that holds token `token`, or whose end-of-text token it is. Document d's tokens are
@@ -202,6 +235,7 @@ void tr_data_close(struct tr_data *data)
 {
     tr_slab_unmap(&data->slab);
     tr_arena_free(&data->arena);
+    free(data->document_end);
     *data = (struct tr_data){0};
 }
 

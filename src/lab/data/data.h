@@ -7,7 +7,8 @@
  *     tr_data_close(&data);
  *
  * SOURCE   A file, or a folder: all its regular files, recursively, sorted by path as bytes; names that begin with a
- *          point are skipped, empty files too, links to folders are not followed. Each file is a document. All of it is
+ *          point are skipped, empty files too, links to folders are not followed. Each file is a document; of a file named *.jsonl each
+ *          line is one, {"text": "..."}, and gives what a folder of such files would. All of it is
  *          read once into memory (a mapped file that somebody truncates would kill the run), and the SHA-256 of the
  *          documents is kept, so that a resumed run can tell that its data are the same.
  * TOKENS   Without a tokenizer, bytes: 256 of them and TR_TOKEN_END between documents, 257 in all. With one, its tokens:
@@ -77,7 +78,7 @@ struct tr_data {
     const uint8_t *bytes;        /* NULL: tokens */
     int64_t byte_count;          /* of the text */
     int64_t document_count;
-    const int64_t *document_end; /* in bytes, one per document; of bytes only */
+    int64_t *document_end;       /* in bytes, one per document; of bytes only */
 
     const void *tokens;          /* of `width` bytes each; NULL: bytes */
     int width;

@@ -79,16 +79,20 @@ static enum tr_status encode_files(struct tr_data *data, const struct tr_token *
                                    struct gather *gather, struct tr_sha256 *sum, struct tr_err *err)
 {
     struct tr_document document;
-    enum tr_status status = tr_document_open(&document, token, source->count > 1, err);
+    enum tr_status status = tr_document_open(&document, token, true, err);
     for (int64_t i = 0; i < source->count && status == TR_OK; i++) {
-        status = tr_document_read(&document, &source->file[i], err);
-        if (status != TR_OK)
-            break;
-        tr_data_sum_file(sum, document.text, document.bytes);
-        data->byte_count += document.bytes;
-        status = tr_document_encode(&document, i + 1 < source->count, take, gather, err);
+        status = tr_document_start(&document, &source->file[i], err);
+        while (status == TR_OK && (status = tr_document_next(&document, err)) == TR_OK) {
+            tr_data_sum_file(sum, document.text, document.bytes);
+            data->byte_count += document.bytes;
+            status = tr_document_encode(&document, true, take, gather, err);
+        }
+        status = status == TR_NO ? TR_OK : status;
     }
     data->end = document.end;
+    data->document_count = document.count;
+    if (data->end >= 0 && gather->count > 0)
+        gather->count--; /* ends stand between documents */
     tr_document_close(&document);
     return status;
 }
@@ -109,7 +113,6 @@ enum tr_status tr_data_read_text(struct tr_data *data, const struct tr_token *to
             memcpy(data->slab.at, gather.at, (size_t)(gather.count * gather.width));
         data->tokens = data->slab.at;
         data->token_count = gather.count;
-        data->document_count = source->count;
         finish_sum(data, &sum, token);
     }
     tr_sha256_drop(&sum);

@@ -2,6 +2,7 @@
 #include "base/os.h"
 #include "base/text.h"
 #include "lab/data/data.h"
+#include "lab/data/jsonl.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -317,6 +318,94 @@ static void an_unreadable_file_is_named(void **state)
     assert_int_equal(seteuid(user), 0);
 }
 
+/* ---- JSON Lines -------------------------------------------------------------------------------------------------- */
+
+static void a_jsonl_file_is_what_a_folder_of_its_texts_is(void **state)
+{
+    (void)state;
+    put_text("texts/1", "first");
+    put_text("texts/2", "t\xc3\xb6\xf0\x9f\x98\x80\n");
+    put_text("texts/3", "last");
+    put_text("lines/all.jsonl", "{\"text\": \"first\"}\r\n\n{\"id\": 1, \"text\": \"t\\u00f6\\ud83d\\ude00\\n\"}\n"
+                                "{\"text\": \"\"}\n   \n{\"text\": \"last\", \"more\": [1, {}]}");
+    struct tr_data_config config = {.path = at("texts"), .seq_len = 4, .batch = 1};
+    struct tr_data texts = open_data(&config);
+    for (int i = 0; i < 2; i++) {
+        config.path = at(i ? "lines" : "lines/all.jsonl");
+        struct tr_data lines = open_data(&config);
+        int32_t a[32], b[32];
+        assert_int_equal(lines.document_count, 3);
+        assert_int_equal(lines.token_count, texts.token_count);
+        assert_int_equal(lines.byte_count, texts.byte_count);
+        assert_string_equal(lines.sha256, texts.sha256);
+        tr_data_tokens(&texts, 0, texts.token_count, a);
+        tr_data_tokens(&lines, 0, lines.token_count, b);
+        assert_memory_equal(a, b, (size_t)lines.token_count * sizeof *a);
+        tr_data_close(&lines);
+    }
+    tr_data_close(&texts);
+}
+
+static void lines_that_go_over_the_reader_s_buffer_are_whole(void **state)
+{
+    (void)state;
+    enum { FIRST = 1000, SECOND = 3000000, THIRD = 1048576 };
+    static const int length[] = {FIRST, SECOND, THIRD, FIRST};
+    char *text = malloc(FIRST + SECOND + THIRD + FIRST + 100), *to = text;
+    assert_non_null(text);
+    for (int i = 0; i < 4; i++) {
+        to += sprintf(to, "{\"text\": \"");
+        memset(to, 'a' + i, (size_t)length[i]);
+        to += length[i];
+        to += sprintf(to, "\"}\n");
+    }
+    put("long.jsonl", text, (size_t)(to - text));
+    free(text);
+    struct tr_data_config config = {.path = at("long.jsonl"), .seq_len = 4, .batch = 1};
+    struct tr_data data = open_data(&config);
+    assert_int_equal(data.document_count, 4);
+    int64_t begin = 0;
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(data.document_end[i] - begin, length[i]);
+        for (; begin < data.document_end[i]; begin++)
+            assert_int_equal(data.bytes[begin], 'a' + i);
+    }
+    tr_data_close(&data);
+}
+
+static void a_bad_line_is_named(void **state)
+{
+    (void)state;
+    static const char *const bad[][2] = {
+        {"{\"text\": \"cut off", "bad.jsonl:3:"},
+        {"{\"text\": \"\xff\xfe\"}", "bad.jsonl:3:"},
+        {"{\"text\": \"a\\u0000b\"}", "bad.jsonl:3"},
+        {"[\"text\"]", "bad.jsonl:3: expected an object with a key \"text\""},
+        {"{\"body\": \"a\"}", "bad.jsonl:3: has no key \"text\""},
+        {"{\"text\": 3}", "bad.jsonl:3: text: expected a string"},
+        {"{\"messages\": []}", "bad.jsonl:3: is a conversation (\"messages\")"},
+    };
+    struct tr_data_config config = {.seq_len = 4, .batch = 1};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char text[256];
+        snprintf(text, sizeof text, "{\"text\": \"this is good\"}\n\n%s\n", bad[i][0]);
+        put_text("bad.jsonl", text);
+        config.path = at("bad.jsonl");
+        refuse(&config, TR_BAD_INPUT, bad[i][1]);
+    }
+    put_text("none.jsonl", "\n{\"text\": \"\"}\n");
+    config.path = at("none.jsonl");
+    refuse(&config, TR_BAD_INPUT, "none.jsonl: no line of it has a text");
+    char *line = malloc((size_t)(TR_JSONL_LINE_MAX_BYTES + 2));
+    assert_non_null(line);
+    memset(line, ' ', (size_t)(TR_JSONL_LINE_MAX_BYTES + 2));
+    line[0] = '{';
+    put("huge.jsonl", line, (size_t)(TR_JSONL_LINE_MAX_BYTES + 2));
+    free(line);
+    config.path = at("huge.jsonl");
+    refuse(&config, TR_BAD_INPUT, "huge.jsonl:1: longer than the limit of 67108864 bytes");
+}
+
 /* ---- documents apart --------------------------------------------------------------------------------------------- */
 
 /* What the manual says, written out another way: from each place back to the end token before it. */
@@ -390,6 +479,9 @@ int main(void)
         cmocka_unit_test(the_smallest_text_that_is_enough_is_taken),
         cmocka_unit_test(bad_data_are_refused_with_a_sentence),
         cmocka_unit_test(an_unreadable_file_is_named),
+        cmocka_unit_test(a_jsonl_file_is_what_a_folder_of_its_texts_is),
+        cmocka_unit_test(lines_that_go_over_the_reader_s_buffer_are_whole),
+        cmocka_unit_test(a_bad_line_is_named),
         cmocka_unit_test(apart_every_position_knows_where_its_document_begins_and_an_end_has_no_target),
         cmocka_unit_test(apart_validation_counts_every_byte_but_those_that_begin_a_document),
     };
