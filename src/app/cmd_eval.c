@@ -18,7 +18,7 @@
 enum { SEQ_LEN_MAX = 2048, CHOICES_SEQ_LEN = 64 };
 
 struct eval_args {
-    const char *path, *data, *choices, *scores, *tokenizer;
+    const char *path, *data, *choices, *scores, *tokenizer, *adapter;
     int64_t seq_len, stride, windows, batch, threads;
     bool json, quiet;
 };
@@ -32,6 +32,8 @@ static const struct tr_option options[] = {
      .help = "write the log probability of every ending there, a JSON object a line"},
     {.name = "tokenizer", .kind = TR_OPTION_PATH, AT(tokenizer), .value = "FILE",
      .help = "tokenizer.json; without it, the one beside the model or the shards, or bytes"},
+    {.name = "adapter", .kind = TR_OPTION_PATH, AT(adapter), .value = "DIR",
+     .help = "adapters in PEFT's format on top of the model"},
     {.name = "seq-len", .kind = TR_OPTION_INT, AT(seq_len), .fallback = "0", .min = 0, .max = 1e9, .value = "N",
      .help = "tokens of a window; 0: those of the checkpoint's run, else the model's positions, at most 2048"},
     {.name = "stride", .kind = TR_OPTION_INT, AT(stride), .fallback = "0", .min = 0, .max = 1e9, .value = "N",
@@ -160,6 +162,8 @@ static enum tr_status prepare(struct work *w, struct tr_err *err)
         status = tr_isa_choose(&isa, err);
     if (status == TR_OK)
         status = tr_origin_find(&w->origin, w->args->path, err);
+    if (status == TR_OK && w->args->adapter)
+        status = tr_origin_adapt(&w->origin, w->args->adapter, err);
     if (status == TR_OK)
         status = open_tokenizer(w, err);
     if (status == TR_OK && (w->args->data || !w->args->choices))

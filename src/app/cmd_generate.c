@@ -13,7 +13,7 @@
 enum { PROMPT_MAX = 1 << 20 };
 
 struct generate_args {
-    const char *path, *prompt, *prompt_file, *tokenizer;
+    const char *path, *prompt, *prompt_file, *tokenizer, *adapter;
     int64_t tokens, threads;
     struct tr_sampling sampling;
     int64_t seed;
@@ -28,6 +28,8 @@ static const struct tr_option options[] = {
      .help = "the same from a file, at most 1 MiB"},
     {.name = "tokenizer", .kind = TR_OPTION_PATH, AT(tokenizer), .value = "FILE",
      .help = "tokenizer.json; without it, the one beside the model, or bytes"},
+    {.name = "adapter", .kind = TR_OPTION_PATH, AT(adapter), .value = "DIR",
+     .help = "adapters in PEFT's format on top of the model"},
     {.name = "tokens", .letter = 'n', .kind = TR_OPTION_COUNT, AT(tokens), .fallback = "400", .min = 1, .max = 1e9,
      .value = "N", .help = "tokens to write, at most"},
     {.name = "temperature", .kind = TR_OPTION_DOUBLE, AT(sampling.temperature), .fallback = "0.8", .min = 0, .max = 100,
@@ -71,6 +73,8 @@ static enum tr_status open_model(struct tr_generator *g, const struct generate_a
     enum tr_status status = tr_isa_choose(&isa, err);
     if (status == TR_OK)
         status = tr_origin_find(&origin, args->path, err);
+    if (status == TR_OK && args->adapter)
+        status = tr_origin_adapt(&origin, args->adapter, err);
     if (status == TR_OK)
         status = tr_origin_token(&origin, args->tokenizer, token, err);
     if (status != TR_OK)

@@ -27,6 +27,40 @@ expect 0 "loss" "$trine" eval small.gguf text --quiet
     >/dev/null || fault "no tuned run"
 expect 2 "--merge adds them to their matrices" "$trine" export tuned tuned-folder
 expect 0 "a Hugging Face folder" "$trine" export tuned tuned-folder --merge
+
+# Adapters alone, as PEFT has them.
+expect 0 "adapters in PEFT's format" "$trine" export tuned adapter --format peft
+[ -s adapter/adapter_config.json ] && [ -s adapter/adapter_model.safetensors ] || fault "the adapter is not whole"
+[ "$("$trine" generate folder --adapter adapter --prompt "In the" --tokens 30 --temperature 0)" = "$(words tuned)" ] ||
+    fault "the model with its adapter writes another text"
+expect 0 "a Hugging Face folder" "$trine" export folder onto --adapter adapter --merge
+cmp -s onto/model.safetensors tuned-folder/model.safetensors || fault "merged from the adapter the weights differ"
+expect 0 "adapters in PEFT's format" "$trine" export tuned adapter-half --format peft --type bf16
+expect 2 "has no adapters, which are all" "$trine" export run nothing --format peft
+expect 2 "without --merge" "$trine" export tuned nothing --format peft --merge
+expect 2 "has adapters already" "$trine" generate tuned --adapter adapter
+expect 2 "is no folder with an adapter_config.json" "$trine" generate folder --adapter run
+bad() { # SED SENTENCE: what a changed adapter_config.json is told
+    rm -rf bad && cp -r adapter bad && sed "$1" adapter/adapter_config.json >bad/adapter_config.json
+    expect 2 "$2" "$trine" generate folder --adapter bad
+}
+bad 's/"LORA"/"LOHA"/' 'peft_type: expected one of LORA'
+bad 's/"r": 2/"r": 3/' 'the model has it with 2, 3 x 64'
+bad 's/"r": 2/"r": -1/' 'r: expected a whole number from 1'
+bad 's/"r": 2/"r": 2, "use_dora": true/' 'only plain LoRA is'
+bad 's/"r": 2/"r": 2, "alpha_pattern": {"q_proj": 3}/' 'only plain LoRA is'
+bad 's/"lora_alpha"/"alpha"/' 'lora_alpha'
+bad 's/"bias": "none"/"bias": "all"/' 'bias: expected one of none'
+bad 's/"q_proj"/"lm_head"/' 'expected names of the matrices of a layer'
+bad 's/"q_proj",*//' 'has no place in the model'
+head -c 300 adapter/adapter_model.safetensors >bad/adapter_model.safetensors
+cp adapter/adapter_config.json bad
+expect 2 "bad/adapter_model.safetensors: " "$trine" generate folder --adapter bad
+"$trine" train text --quiet --out two --model tiny-gpt2 --steps 1 --lora.rank=2 --data.seq_len=32 --sample.tokens=0 \
+    >/dev/null || fault "no run of a GPT-2"
+expect 2 "adapters of a GPT-2 have no form in PEFT" "$trine" export two nothing --format peft
+expect 0 "a Hugging Face folder" "$trine" export two gpt2-folder --merge
+expect 2 "adapters of PEFT for a GPT-2 are not supported" "$trine" generate gpt2-folder --adapter adapter
 expect 2 "has no adapters to merge" "$trine" export run nothing --merge
 [ "$(words tuned-folder)" = "$(words tuned)" ] || fault "the merged model writes another text"
 

@@ -34,6 +34,7 @@ struct tr_import {
     char path[TR_PATH_BYTES];      /* as given */
     bool is_gguf;
     bool is_own;                   /* tensors under our own names: a checkpoint */
+    bool is_peft;                  /* adapters alone */
     bool has_token;                /* a GGUF file with a tokenizer: tr_import_token reads it */
     struct tr_inner_table *tensors;
     struct tr_arena arena;
@@ -55,6 +56,16 @@ TR_MUST_CHECK enum tr_status tr_import_token(const char *path, struct tr_token *
 TR_MUST_CHECK enum tr_status tr_import_weights(const struct tr_import *import, const struct tr_weights *weights,
                                                float *const *w, struct tr_err *err);
 
+/* ADAPTERS (LoRA) in PEFT's format: a folder with adapter_config.json and adapter_model.safetensors (F32, F16, BF16).
+ * The first sets model->lora, the second fills the adapters' tensors of `weights`, which were made from that model; all
+ * others stay as they are. TR_BAD_INPUT: no such folder, what is no plain LoRA on matrices of the layers (DoRA, rsLoRA,
+ * biases, whole modules, ranks or factors of their own), tensors that do not match; GPT-2, whose c_attn is three tensors
+ * here. */
+TR_MUST_CHECK enum tr_status tr_import_adapter(const char *folder, struct tr_model_config *model, struct tr_err *err);
+TR_MUST_CHECK enum tr_status tr_import_adapter_weights(const char *folder, const struct tr_model_config *model,
+                                                       const struct tr_weights *weights, float *const *w,
+                                                       struct tr_err *err);
+
 struct tr_export_options {
     enum tr_element type;         /* folder: F32 or BF16; GGUF also Q8_0 */
     int64_t shard_bytes;          /* folder: a file holds at most so much, but at least one tensor; 0: one file */
@@ -66,6 +77,12 @@ struct tr_export_options {
 TR_MUST_CHECK enum tr_status tr_export_hf(const struct tr_model_config *model, const struct tr_weights *weights,
                                           float *const *w, const char *folder, const struct tr_export_options *options,
                                           struct tr_err *err);
+
+/* The adapters of `model` alone, as PEFT reads them; F32 or BF16. `folder` must not exist, or be empty. TR_BAD_INPUT: it
+ * has none, or is a GPT-2. */
+TR_MUST_CHECK enum tr_status tr_export_peft(const struct tr_model_config *model, const struct tr_weights *weights,
+                                            float *const *w, const char *folder,
+                                            const struct tr_export_options *options, struct tr_err *err);
 
 /* A .gguf file that llama.cpp runs, replacing one that is there. Vectors, GPT-2's table of positions, and under Q8_0
  * matrices whose rows are no multiple of 32 stay F32. TR_BAD_INPUT: llama.cpp has no architecture that computes this

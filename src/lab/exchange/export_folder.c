@@ -199,7 +199,36 @@ static enum tr_status write_tokenizer(const struct job *job, struct tr_err *err)
     return status == TR_OK ? write_tokenizer_config(job, err) : status;
 }
 
-static enum tr_status write_all(struct job *job, struct tr_err *err)
+/* PEFT asks for the base model by name; who loads adapters says it (PeftModel.from_pretrained), or writes it in here. */
+static enum tr_status write_adapter_config(const struct job *job, struct tr_err *err)
+{
+    struct tr_text text = {0};
+    struct tr_json json = tr_json_start(&text, TR_JSON_PRETTY);
+    tr_json_object(&json, NULL);
+    tr_json_string(&json, "peft_type", "LORA");
+    tr_json_string(&json, "task_type", "CAUSAL_LM");
+    tr_json_string(&json, "bias", "none");
+    tr_json_double(&json, "lora_dropout", 0);
+    tr_json_bool(&json, "inference_mode", true);
+    tr_model_lora_write(job->model, &json);
+    tr_json_end(&json);
+    tr_text_char(&text, '\n');
+    return put_text(job, "adapter_config.json", &text, err);
+}
+
+static enum tr_status write_adapters(struct job *job, struct tr_err *err)
+{
+    enum tr_status status = tr_outer_list_make(&job->list, TR_OUTER_PEFT, job->model, job->weights, &job->arena, err);
+    if (status == TR_OK)
+        status = tr_folder_make(job->folder, err);
+    if (status == TR_OK)
+        status = write_adapter_config(job, err);
+    if (status == TR_OK)
+        status = write_shard(job, "adapter_model.safetensors", 0, job->list.count, err);
+    return status == TR_OK ? tr_folder_sync(job->folder, err) : status;
+}
+
+static enum tr_status write_model(struct job *job, struct tr_err *err)
 {
     enum tr_status status = tr_outer_list_make(&job->list, TR_OUTER_HF, job->model, job->weights, &job->arena, err);
     if (status == TR_OK)
@@ -233,18 +262,19 @@ static enum tr_status check_target(const char *folder, struct tr_err *err)
     return status;
 }
 
-enum tr_status tr_export_hf(const struct tr_model_config *model, const struct tr_weights *weights, float *const *w,
-                            const char *folder, const struct tr_export_options *options, struct tr_err *err)
+/* Writes aside, then renames. */
+static enum tr_status export(struct job job, enum tr_status (*write_all)(struct job *, struct tr_err *),
+                             const char *folder, struct tr_err *err)
 {
     char aside[TR_PATH_BYTES];
     struct tr_err ignored;
-    TR_ASSERT(model->lora.rank == 0 && options->type <= TR_ELEMENT_BF16);
+    TR_ASSERT(job.options->type <= TR_ELEMENT_BF16);
     enum tr_status status = check_target(folder, err);
     if (status != TR_OK)
         return status;
     if (snprintf(aside, sizeof aside, "%s.tmp", folder) >= (int)sizeof aside)
         return tr_fail(err, TR_BAD_INPUT, "%.200s...: a path of more than %d bytes", folder, TR_PATH_BYTES - 5);
-    struct job job = {.model = model, .weights = weights, .w = w, .options = options, .folder = aside};
+    job.folder = aside;
     tr_arena_init(&job.arena, "export of a model", ARENA_MAX_BYTES);
     status = tr_folder_remove(aside, err);
     if (status == TR_OK)
@@ -255,4 +285,23 @@ enum tr_status tr_export_hf(const struct tr_model_config *model, const struct tr
         tr_err_prefix(err, "(and %.200s is left over)", aside);
     tr_arena_free(&job.arena);
     return status;
+}
+
+enum tr_status tr_export_hf(const struct tr_model_config *model, const struct tr_weights *weights, float *const *w,
+                            const char *folder, const struct tr_export_options *options, struct tr_err *err)
+{
+    TR_ASSERT(model->lora.rank == 0);
+    return export((struct job){.model = model, .weights = weights, .w = w, .options = options}, write_model, folder, err);
+}
+
+enum tr_status tr_export_peft(const struct tr_model_config *model, const struct tr_weights *weights, float *const *w,
+                              const char *folder, const struct tr_export_options *options, struct tr_err *err)
+{
+    if (model->lora.rank == 0)
+        return tr_fail(err, TR_BAD_INPUT, "the model has no adapters, which are all that PEFT's format holds");
+    if (model->family == TR_GPT2)
+        return tr_fail(err, TR_BAD_INPUT, "adapters of a GPT-2 have no form in PEFT, where q, k and v are one matrix: merge "
+                       "them (--merge)");
+    return export((struct job){.model = model, .weights = weights, .w = w, .options = options}, write_adapters, folder,
+                  err);
 }

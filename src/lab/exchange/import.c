@@ -90,7 +90,7 @@ static enum tr_status read_all(const struct tr_import *import, const struct tr_o
     for (int32_t i = 0; i < list->count; i++) {
         const struct tr_outer *outer = &list->outer[i];
         const struct tr_inner *inner = find(import, outer->name);
-        if (!inner && weights->weight[outer->weight[0]].role >= TR_W_LORA_A)
+        if (!inner && !import->is_peft && weights->weight[outer->weight[0]].role >= TR_W_LORA_A)
             continue;
         if (!inner)
             return tr_fail(err, TR_BAD_INPUT, "%s: has no tensor %s, which the model needs", import->path, outer->name);
@@ -105,7 +105,8 @@ static enum tr_status read_all(const struct tr_import *import, const struct tr_o
 enum tr_status tr_import_weights(const struct tr_import *import, const struct tr_weights *weights, float *const *w,
                                  struct tr_err *err)
 {
-    enum tr_outer_kind kind = import->is_gguf ? TR_OUTER_GGUF : import->is_own ? TR_OUTER_OWN : TR_OUTER_HF;
+    enum tr_outer_kind kind = import->is_gguf ? TR_OUTER_GGUF : import->is_peft ? TR_OUTER_PEFT
+                              : import->is_own ? TR_OUTER_OWN : TR_OUTER_HF;
     struct tr_outer_list list;
     struct tr_arena arena;
     tr_arena_init(&arena, "tensors of a model", ARENA_MAX_BYTES);

@@ -9,4 +9,12 @@
 TR_MUST_CHECK enum tr_status tr_import_folder(struct tr_import *import, struct tr_err *err);
 TR_MUST_CHECK enum tr_status tr_import_gguf(struct tr_import *import, struct tr_err *err);
 
+/* What PEFT's adapter_config.json says: model->lora, which passes tr_model_check. On failure *model is undefined. */
+struct tr_node;
+TR_MUST_CHECK enum tr_status tr_import_adapter_config(const struct tr_node *root, struct tr_model_config *model,
+                                                      struct tr_err *err);
+
+/* tensors: those of one safetensors file of the folder import->path. */
+TR_MUST_CHECK enum tr_status tr_import_file(struct tr_import *import, const char *name, struct tr_err *err);
+
 #endif

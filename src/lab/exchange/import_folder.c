@@ -134,10 +134,16 @@ static enum tr_status open_sharded(struct tr_import *import, const char *index_p
     return status;
 }
 
+enum tr_status tr_import_file(struct tr_import *import, const char *name, struct tr_err *err)
+{
+    struct listing list = {0};
+    enum tr_status status = list_file(import, name, &list, err);
+    return status == TR_OK ? make_table(import, &list, err) : status;
+}
+
 enum tr_status tr_import_folder(struct tr_import *import, struct tr_err *err)
 {
     char path[TR_PATH_BYTES];
-    struct listing list = {0};
     enum tr_status status = tr_model_config_find(&import->model, import->path, err);
     if (status == TR_OK)
         status = tr_path_join(path, import->path, "manifest.json", err);
@@ -149,6 +155,5 @@ enum tr_status tr_import_folder(struct tr_import *import, struct tr_err *err)
         return status;
     if (tr_file_exists(path))
         return open_sharded(import, path, err);
-    status = list_file(import, "model.safetensors", &list, err);
-    return status == TR_OK ? make_table(import, &list, err) : status;
+    return tr_import_file(import, "model.safetensors", err);
 }

@@ -37,6 +37,8 @@ static const char *name_of(enum tr_outer_kind kind, const struct tr_model_config
         return tr_arena_printf(arena, err, "transformer.h.%d.attn.c_attn.%s", w->layer, end);
     if (kind == TR_OUTER_HF && gpt2 && w->role != TR_W_HEAD)
         return tr_arena_printf(arena, err, "transformer.%s", w->name);
+    if (kind == TR_OUTER_PEFT)
+        return tr_arena_printf(arena, err, "base_model.model.%s%s", gpt2 ? "transformer." : "", w->name);
     return w->name;
 }
 
@@ -71,7 +73,7 @@ static void describe(struct tr_outer *o, enum tr_outer_kind kind, const struct t
     o->rank = w->rank;
     o->dim[0] = w->dim[0];
     o->dim[1] = matrix ? w->dim[1] : 1;
-    if (kind == TR_OUTER_OWN)
+    if (kind == TR_OUTER_OWN || kind == TR_OUTER_PEFT)
         return;
     if (gpt2 && (w->role == TR_W_Q || w->role == TR_W_Q_BIAS))
         join_qkv(o, weights, w);
@@ -87,6 +89,15 @@ static void describe(struct tr_outer *o, enum tr_outer_kind kind, const struct t
         o->turned_head_dim = config->head_dim;
 }
 
+static bool is_listed(enum tr_outer_kind kind, const struct tr_model_config *config, enum tr_weight_role role)
+{
+    if (kind == TR_OUTER_OWN)
+        return true;
+    if (kind == TR_OUTER_PEFT)
+        return role >= TR_W_LORA_A;
+    return role < TR_W_LORA_A && !(config->family == TR_GPT2 && is_fused_away(role));
+}
+
 enum tr_status tr_outer_list_make(struct tr_outer_list *list, enum tr_outer_kind kind,
                                   const struct tr_model_config *config, const struct tr_weights *weights,
                                   struct tr_arena *arena, struct tr_err *err)
@@ -97,8 +108,7 @@ enum tr_status tr_outer_list_make(struct tr_outer_list *list, enum tr_outer_kind
         return TR_FAILED;
     for (int32_t i = 0; i < weights->count; i++) {
         const struct tr_weight *w = &weights->weight[i];
-        bool fused_away = config->family == TR_GPT2 && is_fused_away(w->role);
-        if (kind != TR_OUTER_OWN && (fused_away || w->role >= TR_W_LORA_A))
+        if (!is_listed(kind, config, w->role))
             continue;
         struct tr_outer *o = &outer[count++];
         memset(o, 0, sizeof *o);

@@ -6,14 +6,15 @@
  *     TR_OUTER_HF     model.safetensors of a Hugging Face folder
  *     TR_OUTER_GGUF   llama.cpp
  *     TR_OUTER_OWN    our checkpoints: each weight under its own name
- * Adapters are in TR_OUTER_OWN only. */
+ *     TR_OUTER_PEFT   adapter_model.safetensors of PEFT: adapters, and nothing else
+ * Adapters are in the last two only. */
 #ifndef TR_LAB_EXCHANGE_OUTER_H
 #define TR_LAB_EXCHANGE_OUTER_H
 
 #include "base/arena.h"
 #include "lab/model/weights.h"
 
-enum tr_outer_kind { TR_OUTER_HF, TR_OUTER_GGUF, TR_OUTER_OWN };
+enum tr_outer_kind { TR_OUTER_HF, TR_OUTER_GGUF, TR_OUTER_OWN, TR_OUTER_PEFT };
 
 enum { TR_OUTER_JOINED_MAX = 3 };
 

@@ -98,4 +98,11 @@ TR_MUST_CHECK enum tr_status tr_model_config_read(struct tr_model_config *config
 struct tr_json;
 void tr_model_config_write(const struct tr_model_config *config, struct tr_json *json);
 
+/* The adapters in the words of PEFT's adapter_config.json, in an object with the keys r, lora_alpha, target_modules: sets
+ * config->lora, and nothing else; it has to pass tr_model_check still. Other keys are the caller's. */
+struct tr_node;
+TR_MUST_CHECK enum tr_status tr_model_lora_read(struct tr_model_config *config, const struct tr_node *object,
+                                                struct tr_err *err);
+void tr_model_lora_write(const struct tr_model_config *config, struct tr_json *json);
+
 #endif

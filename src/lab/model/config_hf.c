@@ -282,23 +282,28 @@ static enum tr_status add_lora_target(struct tr_model_config *c, const struct tr
                         tr_lora_target_name(c->family, TR_LORA_Q));
 }
 
-/* Adapters are ours to write (checkpoint.h); the words are those of PEFT's adapter_config.json. */
+enum tr_status tr_model_lora_read(struct tr_model_config *c, const struct tr_node *object, struct tr_err *err)
+{
+    const struct tr_node *targets = NULL;
+    struct reader r = {object, TR_OK, err};
+    c->lora.targets = 0;
+    c->lora.rank = (int32_t)read_int(&r, "r", TR_REQUIRED, 0, TR_LORA_RANK_MAX);
+    c->lora.alpha = read_double(&r, "lora_alpha", TR_OPTIONAL, c->lora.rank);
+    if (r.status == TR_OK)
+        r.status = tr_doc_array(object, "target_modules", TR_REQUIRED, 1, TR_LORA_TARGETS, &targets, err);
+    for (int i = 0; r.status == TR_OK && i < targets->count; i++)
+        r.status = add_lora_target(c, &targets->children[i], err);
+    return r.status;
+}
+
+/* A checkpoint's model may have adapters (checkpoint.h). */
 static void read_lora(struct reader *r, struct tr_model_config *c)
 {
-    const struct tr_node *lora = NULL, *targets = NULL;
+    const struct tr_node *lora = NULL;
     if (r->status == TR_OK)
         r->status = tr_doc_object(r->object, "trine_lora", TR_OPTIONAL, &lora, r->err);
-    if (r->status != TR_OK || !lora)
-        return;
-    struct reader inner = {lora, TR_OK, r->err};
-    c->lora.rank = (int32_t)read_int(&inner, "r", TR_REQUIRED, 0, TR_LORA_RANK_MAX);
-    c->lora.alpha = read_double(&inner, "lora_alpha", TR_OPTIONAL, c->lora.rank);
-    if (inner.status == TR_OK)
-        inner.status = tr_doc_array(lora, "target_modules", TR_REQUIRED, 1, TR_LORA_TARGETS, &targets,
-                                    r->err);
-    for (int i = 0; inner.status == TR_OK && i < targets->count; i++)
-        inner.status = add_lora_target(c, &targets->children[i], r->err);
-    r->status = inner.status;
+    if (r->status == TR_OK && lora)
+        r->status = tr_model_lora_read(c, lora, r->err);
 }
 
 /* The first characters of `text` that fit, whole ones; bytes that are no character end it. */
@@ -391,9 +396,8 @@ static void write_llama(const struct tr_model_config *c, enum architecture archi
     }
 }
 
-static void write_lora(const struct tr_model_config *c, struct tr_json *json)
+void tr_model_lora_write(const struct tr_model_config *c, struct tr_json *json)
 {
-    tr_json_object(json, "trine_lora");
     tr_json_int(json, "r", c->lora.rank);
     tr_json_double(json, "lora_alpha", c->lora.alpha);
     tr_json_array(json, "target_modules");
@@ -401,6 +405,12 @@ static void write_lora(const struct tr_model_config *c, struct tr_json *json)
         if (c->lora.targets >> i & 1u)
             tr_json_string(json, NULL, tr_lora_target_name(c->family, (enum tr_lora_target)i));
     tr_json_end(json);
+}
+
+static void write_lora(const struct tr_model_config *c, struct tr_json *json)
+{
+    tr_json_object(json, "trine_lora");
+    tr_model_lora_write(c, json);
     tr_json_end(json);
 }
 

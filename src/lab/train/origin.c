@@ -102,7 +102,10 @@ static enum tr_status checkpoint_weights(const struct tr_origin *origin, const s
                                          float *const *w, struct tr_err *err)
 {
     struct tr_weights own;
-    enum tr_status status = tr_weights_make(&own, &origin->model, err);
+    struct tr_model_config model = origin->model;
+    if (origin->adapter[0])
+        model.lora = (struct tr_lora){0};
+    enum tr_status status = tr_weights_make(&own, &model, err);
     if (status != TR_OK)
         return status;
     TR_ASSERT(own.count <= weights->count); /* adapters stand behind all others */
@@ -112,8 +115,8 @@ static enum tr_status checkpoint_weights(const struct tr_origin *origin, const s
     return status;
 }
 
-enum tr_status tr_origin_weights(const struct tr_origin *origin, const struct tr_weights *weights, float *const *w,
-                                 struct tr_err *err)
+static enum tr_status own_weights(const struct tr_origin *origin, const struct tr_weights *weights, float *const *w,
+                                  struct tr_err *err)
 {
     struct tr_import import;
     if (origin->is_checkpoint)
@@ -123,6 +126,25 @@ enum tr_status tr_origin_weights(const struct tr_origin *origin, const struct tr
         return status;
     status = tr_import_weights(&import, weights, w, err);
     tr_import_close(&import);
+    return status;
+}
+
+enum tr_status tr_origin_weights(const struct tr_origin *origin, const struct tr_weights *weights, float *const *w,
+                                 struct tr_err *err)
+{
+    enum tr_status status = own_weights(origin, weights, w, err);
+    if (status == TR_OK && origin->adapter[0])
+        status = tr_import_adapter_weights(origin->adapter, &origin->model, weights, w, err);
+    return status;
+}
+
+enum tr_status tr_origin_adapt(struct tr_origin *origin, const char *folder, struct tr_err *err)
+{
+    enum tr_status status = tr_import_adapter(folder, &origin->model, err);
+    if (status == TR_OK && strlen(folder) >= sizeof origin->adapter)
+        return tr_fail(err, TR_BAD_INPUT, "%.200s...: a path of more than %d bytes", folder, TR_PATH_BYTES - 1);
+    if (status == TR_OK)
+        strcpy(origin->adapter, folder);
     return status;
 }
 

@@ -20,6 +20,7 @@ struct tr_origin {
     int64_t step;                  /* of a checkpoint; else 0 */
     struct tr_model_config model;
     struct tr_widths widths;       /* those of the run; 1 for what is no checkpoint */
+    char adapter[TR_PATH_BYTES];   /* folder of adapters on top (tr_origin_adapt); "": none */
     char tokenizer[TR_PATH_BYTES]; /* tokenizer.json beside the model, or of its run, or the .gguf file itself (for
                                       tr_import_token); "": there is none */
 
@@ -32,6 +33,9 @@ struct tr_origin {
 
 /* TR_BAD_INPUT: none of these, or damaged. */
 TR_MUST_CHECK enum tr_status tr_origin_find(struct tr_origin *origin, const char *path, struct tr_err *err);
+
+/* Puts the adapters of a folder of PEFT's on top: model.lora is theirs, and their values come with the weights. */
+TR_MUST_CHECK enum tr_status tr_origin_adapt(struct tr_origin *origin, const char *folder, struct tr_err *err);
 
 /* Fills w[i] for every tensor of `weights`, made from origin->model; where adapters have been added to it since, theirs
  * are left as they are. On failure the contents are undefined. */
