@@ -1,7 +1,7 @@
 # The front door of trine. `make help` lists what it does; CMake does the work, one folder build/PRESET a build.
 # JOBS=n builds and tests with n processors instead of all. Ninja is used where it is, unless CMAKE_GENERATOR is set.
 .DEFAULT_GOAL := build
-.PHONY: build setup demo check asan tsan faults fuzz bench golden fit install clean help
+.PHONY: build setup demo check asan tsan faults fuzz bench peers golden fit install clean help
 
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 20
@@ -51,6 +51,10 @@ bench: build ## run the programs of bench/, which measure
 	@scripts/build.sh release benches
 	@for program in build/release/bench/bench_*; do \
 		if [ -x "$$program" ]; then echo "== $${program##*/}"; "$$program" || exit; fi; done
+
+peers: ## hold trine to torch, transformers, PEFT, tokenizers and llama.cpp, out of PyPI (minutes; the first time more)
+	@scripts/setup.sh demo
+	@scripts/peers/run.sh
 
 golden: build ## write the golden files of the command line anew: read the diff before you commit it
 	@for file in tests/golden/*.cmd; do \

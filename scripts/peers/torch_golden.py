@@ -72,9 +72,11 @@ def train(model, tokens, truth):
         truth["after." + name] = p.detach().float()
 
 
-def main(folder):
+def main(folder, fixed=True):
+    """Seeds of the models: fixed ones, or whatever torch is at."""
     for name, model in models():
-        torch.manual_seed(len(name))
+        if fixed:
+            torch.manual_seed(len(name))
         randomise(model)
         out = os.path.join(folder, name)
         model = model.float().eval()
@@ -89,7 +91,7 @@ def main(folder):
         train(model, tokens, truth)
         save_file({k: v.contiguous() for k, v in truth.items()}, os.path.join(out, "truth.safetensors"))
         os.remove(os.path.join(out, "generation_config.json"))
-        print(name, float(loss), "after", float(truth["losses"][-1]))
+        print(name, float(loss.detach()), "after", float(truth["losses"][-1]))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,280 @@
+#!/usr/bin/env python3
+"""trine against the libraries that others use (`make peers`; scripts/peers/run.sh makes the venv and calls this).
+
+    peers.py TRINE TRUTH_TEST VOCABULARIES TEXT WORK
+
+Prints a line a comparison, what was compared and by how much it differs, and exits with 1 when one of them does not hold.
+TRUTH_TEST is the test program lab_torch, which holds trine's logits, loss, gradients and ten optimiser steps to what
+torch wrote; here it is given models that are in no repository."""
+import json
+import os
+import random
+import shutil
+import struct
+import subprocess
+import sys
+import time
+
+import torch
+import torch_golden
+import transformers
+from gguf_tokenizer import metadata, tokenizer as tokenizer_of
+from llama_cpp import Llama
+from peft import PeftModel
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+VOCAB, WORDS, PROMPT = 512, 48, "And God said unto them"
+VOCABULARIES = ["gpt-2", "llama-bpe", "qwen2", "starcoder"]
+MEGABYTES = 24
+TRINE, TRUTH_TEST, FOLDER, TEXT, WORK = sys.argv[1:6]
+failed = 0
+
+
+def report(what, holds, measured):
+    global failed
+    failed += not holds
+    print(f"{'ok  ' if holds else 'FAIL'}  {what:<62} {measured}", flush=True)
+
+
+def trine(*args):
+    run = subprocess.run([TRINE, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if run.returncode:
+        raise SystemExit(f"trine {' '.join(map(str, args))}: {run.stderr.decode(errors='replace')}")
+    return run.stdout
+
+
+def inside(*names):
+    return os.path.join(WORK, *names)
+
+
+# ---- models ----------------------------------------------------------------------------------------------------------
+
+def tiny_models():
+    """Every architecture, large enough for a vocabulary and for whole blocks of Q8_0; sharp, so that no two tokens are
+    as likely but for rounding."""
+    small = dict(torch_golden.small, vocab_size=VOCAB, hidden_size=64, intermediate_size=96, max_position_embeddings=128)
+    t = torch_golden
+    yield "gpt2", t.GPT2LMHeadModel(t.GPT2Config(vocab_size=VOCAB, n_embd=64, n_layer=2, n_head=4, n_positions=128,
+                                                 initializer_range=0.2, bos_token_id=None, eos_token_id=None))
+    yield "llama", t.LlamaForCausalLM(t.LlamaConfig(**small, num_key_value_heads=2, tie_word_embeddings=False,
+                                                    rope_scaling=t.llama31))
+    yield "mistral", t.MistralForCausalLM(t.MistralConfig(**small, num_key_value_heads=4, tie_word_embeddings=True,
+                                                          sliding_window=None))
+    yield "qwen2", t.Qwen2ForCausalLM(t.Qwen2Config(**small, num_key_value_heads=1, tie_word_embeddings=True))
+    yield "qwen3", t.Qwen3ForCausalLM(t.Qwen3Config(**small, num_key_value_heads=2, head_dim=32,
+                                                    tie_word_embeddings=False))
+
+
+def load(folder, dtype=torch.float32):
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
+
+
+def greedy(model, ids):
+    with torch.no_grad():
+        for _ in range(WORDS):
+            ids = torch.cat([ids, model(ids).logits[:, -1:].argmax(-1)], 1)
+    return ids[0].tolist()
+
+
+def text_of_trine(path, *more):
+    return trine("generate", path, *more, "--prompt", PROMPT, "--temperature", 0, "--tokens", WORDS)
+
+
+def text_of_transformers(folder, model):
+    words = AutoTokenizer.from_pretrained(folder)
+    ids = greedy(model, torch.tensor([words(PROMPT)["input_ids"]]))
+    return words.decode(ids, clean_up_tokenization_spaces=False).encode()
+
+
+def text_of_llama_cpp(path):
+    """With its cache in F32: in F16, its default, another token becomes the most likely one now and then."""
+    model = Llama(path, n_ctx=128, n_threads=2, type_k=0, type_v=0, verbose=False)
+    ids, out = model.tokenize(PROMPT.encode(), add_bos=False), []
+    for token in model.generate(ids, temp=0.0, top_k=1, repeat_penalty=1.0):
+        out.append(token)
+        if len(out) == WORDS or token == model.token_eos():
+            break
+    return model.detokenize(ids + out, special=True)
+
+
+def same_text(what, a, b):
+    """Trine puts U+FFFD for bytes that are no UTF-8, and a new line at the end; random models write many such bytes."""
+    a, b = (t.decode("utf-8", "replace").rstrip("\n") for t in (a, b))
+    begin = len(os.path.commonprefix([a, b]))
+    report(what, a == b, f"{WORDS} tokens, {len(a)} characters" if a == b else f"equal up to character {begin} of {len(a)}")
+
+
+def same_model(what, folder, model, ids):
+    """What trine wrote gives transformers the same numbers, to the bit."""
+    with torch.no_grad():
+        worst = (load(folder, model.dtype)(ids).logits - model(ids).logits).abs().max().item()
+    report(what, worst == 0, f"largest difference of {ids.numel() * VOCAB} logits: {worst:g}")
+
+
+def fine_tuned(name):
+    """Adapters trained by trine; the merged model says the same in transformers."""
+    run, merged = inside(name + "-run"), inside(name + "-merged")
+    trine("train", inside("words.txt"), "--quiet", "--out", run, "--init", inside(name), "--lora.rank=4", "--steps", 5,
+          "--data.seq_len=64", "--sample.tokens=0", "--optimizer.lr=1e-2")
+    trine("export", run, merged, "--merge")
+    words = text_of_trine(run)
+    same_text(f"{name}: LoRA merged by trine, greedy text in transformers", words,
+              text_of_transformers(merged, load(merged)))
+    if name == "gpt2":  # its c_attn is three matrices in trine: refused with a sentence
+        return
+    trine("export", run, inside(name + "-peft"), "--format", "peft")
+    adapted = PeftModel.from_pretrained(load(inside(name)), inside(name + "-peft")).eval()
+    same_text(f"{name}: adapters of trine in PEFT, greedy text", words, text_of_transformers(inside(name), adapted))
+    adapted.save_pretrained(inside(name + "-peft-back"))
+    same_text(f"{name}: adapters of PEFT in trine, greedy text", words,
+              text_of_trine(inside(name), "--adapter", inside(name + "-peft-back")))
+
+
+def interchange(name, model):
+    torch.manual_seed(100 + len(name))
+    torch_golden.randomise(model)
+    folder = inside(name)
+    model = model.float().eval()
+    model.save_pretrained(folder)
+    shutil.copy(inside("tokenizer.json"), folder)
+    with open(os.path.join(folder, "tokenizer_config.json"), "w") as out:
+        json.dump({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|endoftext|>"}, out)
+    ids = torch.randint(0, VOCAB, (2, 100))
+
+    same_text(f"{name}: folder of transformers, greedy text", text_of_trine(folder), text_of_transformers(folder, model))
+    trine("export", folder, inside(name + "-back"))
+    same_model(f"{name}: folder of trine in transformers, logits", inside(name + "-back"), model, ids)
+    trine("export", folder, inside(name + "-shards"), "--shard-size", "64KiB")
+    same_model(f"{name}: the same in shards", inside(name + "-shards"), model, ids)
+    trine("export", folder, inside(name + "-bf16"), "--type", "bf16")
+    rounded = load(folder)
+    for p in rounded.parameters():
+        p.data.copy_(p.data.bfloat16())
+    same_model(f"{name}: folder of trine in BF16, logits", inside(name + "-bf16"), rounded, ids)
+    trine("export", folder, inside(name + ".gguf"))
+    same_text(f"{name}: GGUF of trine in llama.cpp, greedy text", text_of_trine(folder),
+              text_of_llama_cpp(inside(name + ".gguf")))
+    trine("export", inside(name + ".gguf"), inside(name + "-again"))
+    same_model(f"{name}: folder -> GGUF -> folder, logits", inside(name + "-again"), model, ids)
+    fine_tuned(name)
+
+
+def truth():
+    """Fresh models, by the same program and test as those in tests/torch."""
+    source = inside("truth")
+    torch.manual_seed(int(time.time()))
+    torch_golden.main(os.path.join(source, "tests", "torch"), fixed=False)
+    run = subprocess.run([TRUTH_TEST], env={**os.environ, "TRINE_SOURCE_DIR": source}, stdout=subprocess.PIPE,
+                         stderr=subprocess.STDOUT)
+    passed = run.stdout.decode(errors="replace").count("[       OK ]")
+    report("torch: logits, loss, every gradient, ten steps; fresh models", run.returncode == 0,
+           f"{passed} tests, bounds of tests/lab/exchange/test_torch.c")
+    if run.returncode:
+        print(run.stdout.decode(errors="replace"))
+
+
+# ---- tokenizers ------------------------------------------------------------------------------------------------------
+
+def random_text(rng, count):
+    """Characters of all scripts in word-like runs, marks, controls, white space of every kind."""
+    blocks = [(0x20, 0x7E)] * 6 + [(0xA0, 0x24F), (0x300, 0x36F), (0x370, 0x5FF), (0x600, 0x6FF), (0x900, 0xE7F),
+              (0x1100, 0x11FF), (0x1E00, 0x206F), (0x2100, 0x2BFF), (0x3000, 0x30FF), (0x4E00, 0x9FFF), (0xAC00, 0xD7A3),
+              (0xE000, 0xF8FF), (0xF900, 0xFFFD), (0x10000, 0x1FFFF), (0x20000, 0x2FFFF), (0xE0000, 0x10FFFF), (0, 0x20)]
+    out = []
+    while len(out) < count:
+        low, high = rng.choice(blocks)
+        out += [chr(rng.randint(low, high)) for _ in range(rng.randint(1, 8))]
+        out.append(rng.choice(["", "", " ", " ", "  ", "\n", "\r\n", "\t", "\u00a0", "\u3000", "'s", "'LL", "123456"]))
+    return "".join(out)
+
+
+def mixed_text():
+    """Files of about a megabyte: a book, program text in many languages' letters, random Unicode."""
+    rng = random.Random(20240607)
+    book = open(TEXT, encoding="utf-8").read()
+    texts = [book[at:at + 1_000_000] for at in range(0, len(book), 1_000_000)]
+    texts += [random_text(rng, 300_000) for _ in range(6)]
+    source, size = [], 0
+    for root in (os.path.dirname(os.__file__), os.path.dirname(os.path.dirname(torch.__file__))):
+        for folder, folders, files in os.walk(root):
+            folders.sort()
+            for name in sorted(files):
+                if not name.endswith((".py", ".txt", ".h", ".json", ".md")) or len(texts) >= MEGABYTES:
+                    continue
+                text = open(os.path.join(folder, name), "rb").read().decode("utf-8", "replace")
+                source.append(text)
+                size += len(text)
+                if size > 1_000_000:
+                    texts.append("".join(source))
+                    source, size = [], 0
+    return texts
+
+
+def read_shards(folder):
+    ids = []
+    for name in sorted(os.listdir(folder)):
+        if name.endswith(".tokens"):
+            data = open(os.path.join(folder, name), "rb").read()
+            width, = struct.unpack_from("<I", data, 12)
+            count, = struct.unpack_from("<Q", data, 16)
+            end, = struct.unpack_from("<I", data, 44)
+            ids += struct.unpack_from(f"<{count}{'H' if width == 2 else 'I'}", data, 128)
+    return ids, end
+
+
+def same_tokens(name, texts, folder):
+    path = os.path.join(FOLDER, f"ggml-vocab-{name}.gguf")
+    meta = metadata(path)
+    theirs = Tokenizer.from_str(json.dumps(tokenizer_of(meta)))
+    before = [meta["tokenizer.ggml.bos_token_id"]] if name == "llama-bpe" else []
+    trine("tokenize", "encode", folder, "--tokenizer", path, "--out", inside("shards-" + name), "--quiet")
+    ours, end = read_shards(inside("shards-" + name))
+    want = []
+    for text in texts:
+        want += before + theirs.encode(text, add_special_tokens=False).ids + ([] if end == 0xFFFFFFFF else [end])
+    wrong = sum(a != b for a, b in zip(ours, want)) + abs(len(ours) - len(want))
+    size = sum(len(text.encode()) for text in texts)
+    report(f"tokenizers: vocabulary of {name}", wrong == 0, f"{wrong} mismatches, {len(want)} tokens of {size} bytes")
+
+
+def same_vocabulary(size):
+    theirs = Tokenizer(models.BPE())
+    theirs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    theirs.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=["<|endoftext|>"], show_progress=False, min_frequency=2,
+                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    theirs.train_from_iterator([open(TEXT, encoding="utf-8", newline="").read()], trainer)
+    trine("tokenize", "train", TEXT, "--vocab", size, "--pre", "gpt-2", "--quiet", "-o", inside("learned.json"))
+    a, b = json.loads(theirs.to_str())["model"], json.load(open(inside("learned.json"), encoding="utf-8"))["model"]
+    merges = [[m if isinstance(m, list) else m.split(" ") for m in model["merges"]] for model in (a, b)]
+    wrong = sum(x != y for x, y in zip(*merges)) + abs(len(merges[0]) - len(merges[1]))
+    report(f"tokenizers: a vocabulary of {size} trained on the Bible", wrong == 0 and a["vocab"] == b["vocab"],
+           f"{wrong} of {len(merges[0])} merges differ")
+
+
+def main():
+    torch.set_num_threads(2)
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    os.makedirs(WORK, exist_ok=True)
+    with open(inside("words.txt"), "w", encoding="utf-8") as out:
+        out.write(open(TEXT, encoding="utf-8").read(200_000))
+    trine("tokenize", "train", inside("words.txt"), "--vocab", VOCAB, "--quiet", "-o", inside("tokenizer.json"))
+    truth()
+    for name, model in tiny_models():
+        interchange(name, model)
+    same_vocabulary(8000)
+    texts = mixed_text()
+    os.makedirs(inside("texts"))
+    for i, text in enumerate(texts):
+        with open(inside("texts", f"{i:03}.txt"), "w", encoding="utf-8", newline="") as out:
+            out.write(text)
+    for name in VOCABULARIES:
+        same_tokens(name, texts, inside("texts"))
+    print("all equal" if not failed else f"{failed} comparisons do not hold")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
