@@ -35,7 +35,7 @@ sum=$("$trine" hash "$dir/base" | cut -d' ' -f1)
 [ ${#sum} -eq 64 ] || fail "no hash: $sum"
 grep -q "$sum" "$dir/base.out" || fail "the trainer printed another hash than trine hash"
 
-for isa in ref avx2 avx512; do
+for isa in ref avx2 avx512 avx512bf16; do
     if TRINE_ISA=$isa "$trine" train "$dir/text.txt" --dry-run --quiet --depth 1 --steps 1 --data.seq_len=130 >/dev/null 2>&1
     then train "isa-$isa" "$trine" TRINE_ISA=$isa -- --threads 2; same "isa-$isa"
     else echo "not run: TRINE_ISA=$isa, which this processor does not have"

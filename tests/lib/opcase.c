@@ -208,6 +208,11 @@ static void list_linear(struct list *list, enum tr_op_kind kind)
     add(list, linear(kind, 1, 20, 1100, 20));
     add(list, linear(kind, 1, 7, 20, 1100));
     add(list, linear(kind, 3, 100, 10, 300));
+    struct tr_opcase odd = linear(kind, 1, 30, 20, 383); /* as pairs, each share rounded up, just over a packed panel */
+    odd.op.segments = 3;
+    odd.op.out[1] = 1;
+    odd.op.out[2] = 383;
+    add(list, odd);
     for (int fill = TR_FILL_EDGE; fill <= TR_FILL_LARGE; fill++) {
         struct tr_opcase test = linear(kind, 2, 33, 37, 21);
         test.fill = (enum tr_fill)fill;

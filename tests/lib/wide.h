@@ -48,6 +48,6 @@ int64_t tr_norm_bwd_workspace_wide(const struct tr_op *op, int threads);
 int64_t tr_rope_workspace_wide(const struct tr_op *op, int threads);
 
 void tr_gemm_wide(const struct tr_gemm *gemm, void *workspace, struct tr_count *count, int threads);
-int64_t tr_gemm_workspace_wide(int64_t m, int64_t n, int levels, int threads);
+int64_t tr_gemm_workspace_wide(const struct tr_gemm_size *size, int threads);
 
 #endif

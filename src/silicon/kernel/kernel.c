@@ -13,7 +13,7 @@ static const struct tr_kernel *const module_kernels[] = {
     tr_attn_kernels,  tr_act_kernels,  tr_head_kernels,   tr_update_kernels,
 };
 
-static const char *const isa_name[TR_ISA_COUNT] = {"ref", "avx2", "avx512"};
+static const char *const isa_name[TR_ISA_COUNT] = {"ref", "avx2", "avx512", "avx512bf16"};
 
 const char *tr_isa_name(enum tr_isa isa)
 {
@@ -32,6 +32,8 @@ bool tr_isa_runs(enum tr_isa isa)
     case TR_ISA_AVX512:
         return tr_isa_runs(TR_ISA_AVX2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    case TR_ISA_AVX512_BF16:
+        return tr_isa_runs(TR_ISA_AVX512) && __builtin_cpu_supports("avx512bf16");
 #endif
     default:
         return false;
@@ -63,7 +65,8 @@ enum tr_status tr_isa_choose(enum tr_isa *isa, struct tr_err *err)
         *isa = (enum tr_isa)i;
         return TR_OK;
     }
-    return tr_fail(err, TR_BAD_INPUT, "TRINE_ISA=%s: unknown instruction set; there are ref, avx2, avx512", wanted);
+    return tr_fail(err, TR_BAD_INPUT,
+                   "TRINE_ISA=%s: unknown instruction set; there are ref, avx2, avx512, avx512bf16", wanted);
 }
 
 /* Fills the entries of one set: for each kind the variant of the highest instruction set that is not above its own. */

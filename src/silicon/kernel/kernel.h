@@ -1,8 +1,9 @@
 /* Kernels: how each operation of silicon/op runs on this processor.
  *
- * An operation lives in one folder: x_ref.c is its meaning, obvious and slow; x_avx2.c and x_avx512.c are its speed;
- * x.c lists them. Any of them gives the same bits (docs/contract.md). A kernel set is one function for each kind of
- * operation; it starts as all reference, and the variants of an instruction set override entries.
+ * An operation lives in one folder: x_ref.c is its meaning, obvious and slow; x_avx2.c, x_avx512.c and, where pairs
+ * of bf16 are multiplied, x_avx512bf16.c are its speed; x.c lists them. Any of them gives the same bits
+ * (docs/contract.md). A kernel set is one function for each kind of operation; it starts as all reference, and the
+ * variants of an instruction set override entries.
  *
  * Threads: a kernel uses up to call->threads OpenMP threads itself. The bits do not depend on how many.
  * Memory: a kernel allocates nothing. Packing buffers and tiles lie in call->workspace, whose size
@@ -34,7 +35,7 @@ struct tr_call {
 typedef void tr_kernel_fn(const struct tr_call *call);
 typedef int64_t tr_workspace_fn(const struct tr_op *op, int threads);
 
-enum tr_isa { TR_ISA_REF, TR_ISA_AVX2, TR_ISA_AVX512, TR_ISA_COUNT };
+enum tr_isa { TR_ISA_REF, TR_ISA_AVX2, TR_ISA_AVX512, TR_ISA_AVX512_BF16, TR_ISA_COUNT };
 
 /* One implementation of one kind; a module folder exports a list of them, ended by .run = NULL. */
 struct tr_kernel {
@@ -50,7 +51,7 @@ struct tr_kernel_set {
     struct tr_kernel kernel[TR_OP_KIND_COUNT][2]; /* [kind][act is bf16] */
 };
 
-/* "ref", "avx2", "avx512" */
+/* "ref", "avx2", "avx512", "avx512bf16" */
 const char *tr_isa_name(enum tr_isa isa);
 
 /* Whether this processor and this build can run `isa`. */

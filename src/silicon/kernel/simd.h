@@ -21,6 +21,15 @@
  *     v_scale2(a, n)                                          a * 2^n by adding n (a whole number) to the exponent bits
  *     v_lane0(a)                                              lane 0 as float
  *     v_iota()                                                0, 1, 2 ...
+ * bf16 in memory (dtype.h), fp32 in registers; a store rounds as tr_bf16_from_f32:
+ *     v_load_bf16(p) v_loadn_bf16(p, n) v_store_bf16(p, v) v_storen_bf16(p, v, n)
+ *     v_load_at(t, type, i) v_loadn_at(t, type, i, n) v_store_at(t, type, i, v) v_storen_at(t, type, i, v, n)
+ *                          elements i ... of a tensor of either type; n may be more than TR_VLEN, which means all.
+ *                          `type` is a constant where these are inlined
+ * Pairs of bf16 (reduce.h) as words of 32 bits, the even element in the lower half:
+ *     v_even(w) v_odd(w)   the elements as fp32
+ *     v_pair(even, odd)    the words of 2 x TR_VLEN elements from memory;  v_pairn(even, odd, n): the first n of each
+ *     TR_SIMD_DP           1: there is v_dp(a, b, c), one step of the pair chain in one instruction (vdpbf16ps)
  * Made of those, with the bits of their scalar twins in silicon/op:
  *     v_exps v_sigmoids v_gelus v_gelu_slopes (x, count)      in place on x[count]; count <= V_TOGETHER is a constant, and
  *                          side by side they are up to three times as fast as one by one
@@ -36,6 +45,12 @@
 #include "silicon/op/fn.h"
 #include "silicon/op/reduce.h"
 
+#if defined(__AVX512BF16__)
+#define TR_SIMD_DP 1
+#else
+#define TR_SIMD_DP 0
+#endif
+
 #if defined(TR_SIMD_WIDE)
 #include "silicon/kernel/simd_wide.h"
 #elif defined(__AVX512F__)
@@ -47,6 +62,42 @@
 #endif
 
 #define TR_VFOLD (TR_FOLD / TR_VLEN)
+
+/* ---- tensors of either type ------------------------------------------------------------------------------------- */
+
+#define TR_V_INLINE __attribute__((always_inline)) static inline
+
+TR_V_INLINE tr_v v_load_at(const void *tensor, const enum tr_dtype type, int64_t i)
+{
+    return type == TR_BF16 ? v_load_bf16((const tr_bf16 *)tensor + i) : v_load((const float *)tensor + i);
+}
+
+TR_V_INLINE tr_v v_loadn_at(const void *tensor, const enum tr_dtype type, int64_t i, int64_t n)
+{
+    if (n >= TR_VLEN)
+        return v_load_at(tensor, type, i);
+    return type == TR_BF16 ? v_loadn_bf16((const tr_bf16 *)tensor + i, n) : v_loadn((const float *)tensor + i, n);
+}
+
+TR_V_INLINE void v_store_at(void *tensor, const enum tr_dtype type, int64_t i, tr_v v)
+{
+    if (type == TR_BF16)
+        v_store_bf16((tr_bf16 *)tensor + i, v);
+    else
+        v_store((float *)tensor + i, v);
+}
+
+TR_V_INLINE void v_storen_at(void *tensor, const enum tr_dtype type, int64_t i, tr_v v, int64_t n)
+{
+    if (n >= TR_VLEN)
+        v_store_at(tensor, type, i, v);
+    else if (type == TR_BF16)
+        v_storen_bf16((tr_bf16 *)tensor + i, v, n);
+    else
+        v_storen((float *)tensor + i, v, n);
+}
+
+/* ---- functions --------------------------------------------------------------------------------------------------- */
 
 enum { V_TOGETHER = 4 }; /* most vectors that a word of several takes */
 

@@ -2,6 +2,8 @@
 #ifndef TR_SILICON_KERNEL_SIMD_AVX2_H
 #define TR_SILICON_KERNEL_SIMD_AVX2_H
 
+#include "silicon/kernel/simd_bf16x8.h"
+
 #include <immintrin.h>
 #include <stdint.h>
 
@@ -48,5 +50,24 @@ static inline tr_v v_scale2(tr_v a, tr_v n)
 
 static inline float v_lane0(tr_v a) { return _mm256_cvtss_f32(a); }
 static inline tr_v v_iota(void) { return _mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7); }
+
+/* ---- bf16 ---- */
+
+static inline tr_v v_load_bf16(const tr_bf16 *p) { return v_upper8(_mm_loadu_si128((const void *)p)); }
+static inline tr_v v_loadn_bf16(const tr_bf16 *p, int64_t n) { return v_upper8(v_first_halves(p, n)); }
+static inline void v_store_bf16(tr_bf16 *p, tr_v v) { _mm_storeu_si128((void *)p, v_rounded8(v)); }
+static inline void v_storen_bf16(tr_bf16 *p, tr_v v, int64_t n) { v_store_first_halves(p, v_rounded8(v), n); }
+
+static inline tr_v v_even(tr_v w) { return v_even8(w); }
+static inline tr_v v_odd(tr_v w) { return v_odd8(w); }
+
+static inline tr_v v_pair(const tr_bf16 *even, const tr_bf16 *odd)
+{
+    return v_pair8(_mm_loadu_si128((const void *)even), _mm_loadu_si128((const void *)odd));
+}
+static inline tr_v v_pairn(const tr_bf16 *even, const tr_bf16 *odd, int64_t n)
+{
+    return v_pair8(v_first_halves(even, n), v_first_halves(odd, n));
+}
 
 #endif

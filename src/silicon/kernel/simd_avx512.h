@@ -1,4 +1,4 @@
-/* simd.h in AVX-512 F, BW, DQ and VL: 16 lanes. Included by simd.h only. */
+/* simd.h in AVX-512 F, BW, DQ and VL, with or without BF16: 16 lanes. Included by simd.h only. */
 #ifndef TR_SILICON_KERNEL_SIMD_AVX512_H
 #define TR_SILICON_KERNEL_SIMD_AVX512_H
 
@@ -6,7 +6,11 @@
 #include <stdint.h>
 
 #define TR_VLEN 16
+#if TR_SIMD_DP
+#define TR_SIMD_NAME(name) name##_avx512bf16
+#else
 #define TR_SIMD_NAME(name) name##_avx512
+#endif
 
 typedef __m512 tr_v;
 typedef __mmask16 tr_m;
@@ -46,6 +50,62 @@ static inline tr_v v_iota(void)
 {
     return _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 }
+
+/* ---- bf16 ---- */
+
+static inline tr_v v_upper(__m256i half)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+}
+
+/* vcvtneps2bf16 would flush subnormals. */
+static inline __m256i v_rounded(tr_v v)
+{
+    __m512i bits = _mm512_castps_si512(v), upper = _mm512_srli_epi32(bits, 16);
+    __m512i odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
+    __m512i sum = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+    __m512i rounded = _mm512_srli_epi32(sum, 16);
+    rounded = _mm512_mask_or_epi32(rounded, v_nan(v), upper, _mm512_set1_epi32(0x40));
+    return _mm512_cvtepi32_epi16(rounded);
+}
+
+static inline tr_v v_load_bf16(const tr_bf16 *p) { return v_upper(_mm256_loadu_si256((const void *)p)); }
+static inline tr_v v_loadn_bf16(const tr_bf16 *p, int64_t n)
+{
+    return v_upper(_mm256_maskz_loadu_epi16(v_first(n), p));
+}
+static inline void v_store_bf16(tr_bf16 *p, tr_v v) { _mm256_storeu_si256((void *)p, v_rounded(v)); }
+static inline void v_storen_bf16(tr_bf16 *p, tr_v v, int64_t n)
+{
+    _mm256_mask_storeu_epi16(p, v_first(n), v_rounded(v));
+}
+
+static inline tr_v v_even(tr_v w) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(w), 16)); }
+static inline tr_v v_odd(tr_v w)
+{
+    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(w), _mm512_set1_epi32((int)0xffff0000u)));
+}
+
+static inline tr_v v_pair_of(__m256i even, __m256i odd)
+{
+    return _mm512_castsi512_ps(_mm512_or_si512(_mm512_cvtepu16_epi32(even),
+                                               _mm512_slli_epi32(_mm512_cvtepu16_epi32(odd), 16)));
+}
+static inline tr_v v_pair(const tr_bf16 *even, const tr_bf16 *odd)
+{
+    return v_pair_of(_mm256_loadu_si256((const void *)even), _mm256_loadu_si256((const void *)odd));
+}
+static inline tr_v v_pairn(const tr_bf16 *even, const tr_bf16 *odd, int64_t n)
+{
+    return v_pair_of(_mm256_maskz_loadu_epi16(v_first(n), even), _mm256_maskz_loadu_epi16(v_first(n), odd));
+}
+
+#if TR_SIMD_DP
+static inline tr_v v_dp(tr_v a, tr_v b, tr_v c)
+{
+    return _mm512_dpbf16_ps(c, (__m512bh)_mm512_castps_si512(a), (__m512bh)_mm512_castps_si512(b));
+}
+#endif
 
 static inline __m256 v_low8(tr_v a) { return _mm512_castps512_ps256(a); }
 static inline __m256 v_high8(tr_v a) { return _mm512_extractf32x8_ps(a, 1); }

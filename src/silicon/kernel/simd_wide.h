@@ -2,6 +2,8 @@
 #ifndef TR_SILICON_KERNEL_SIMD_WIDE_H
 #define TR_SILICON_KERNEL_SIMD_WIDE_H
 
+#include "silicon/kernel/simd_bf16x8.h"
+
 #include <immintrin.h>
 #include <stdint.h>
 
@@ -124,6 +126,41 @@ static inline tr_v v_iota(void)
 {
     return (tr_v){_mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7), _mm256_setr_ps(8, 9, 10, 11, 12, 13, 14, 15)};
 }
+
+/* ---- bf16 ---- */
+
+static inline tr_v v_load_bf16(const tr_bf16 *p)
+{
+    return (tr_v){v_upper8(_mm_loadu_si128((const void *)p)), v_upper8(_mm_loadu_si128((const void *)(p + 8)))};
+}
+
+static inline tr_v v_loadn_bf16(const tr_bf16 *p, int64_t n)
+{
+    return (tr_v){v_upper8(v_first_halves(p, n)), v_upper8(v_first_halves(p + 8, n - 8))};
+}
+
+static inline void v_store_bf16(tr_bf16 *p, tr_v v)
+{
+    _mm_storeu_si128((void *)p, v_rounded8(v.low));
+    _mm_storeu_si128((void *)(p + 8), v_rounded8(v.high));
+}
+
+static inline void v_storen_bf16(tr_bf16 *p, tr_v v, int64_t n)
+{
+    v_store_first_halves(p, v_rounded8(v.low), n);
+    v_store_first_halves(p + 8, v_rounded8(v.high), n - 8);
+}
+
+static inline tr_v v_even(tr_v w) { return (tr_v){v_even8(w.low), v_even8(w.high)}; }
+static inline tr_v v_odd(tr_v w) { return (tr_v){v_odd8(w.low), v_odd8(w.high)}; }
+
+static inline tr_v v_pairn(const tr_bf16 *even, const tr_bf16 *odd, int64_t n)
+{
+    return (tr_v){v_pair8(v_first_halves(even, n), v_first_halves(odd, n)),
+                  v_pair8(v_first_halves(even + 8, n - 8), v_first_halves(odd + 8, n - 8))};
+}
+
+static inline tr_v v_pair(const tr_bf16 *even, const tr_bf16 *odd) { return v_pairn(even, odd, TR_VLEN); }
 
 static inline __m256 v_low8(tr_v a) { return a.low; }
 static inline __m256 v_high8(tr_v a) { return a.high; }

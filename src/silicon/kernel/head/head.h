@@ -24,6 +24,8 @@ void tr_head_avx2(const struct tr_call *call);
 int64_t tr_head_workspace_avx2(const struct tr_op *op, int threads);
 void tr_head_avx512(const struct tr_call *call);
 int64_t tr_head_workspace_avx512(const struct tr_op *op, int threads);
+void tr_head_avx512bf16(const struct tr_call *call); /* bf16 only */
+int64_t tr_head_workspace_avx512bf16(const struct tr_op *op, int threads);
 
 /* Sum of exp(z[v] - max) over the n logits of one vocabulary part; z points at its first. */
 float tr_head_ref_part_sum(const float *z, int64_t n, float max);

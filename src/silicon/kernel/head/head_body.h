@@ -14,7 +14,8 @@ struct buffers {
     struct tr_gemm_run *blocks; /* of all tokens, by leaf */
     struct tr_gemm_run *tile;   /* those of one tile */
     struct tr_gemm_run *chain;  /* of one product over width or vocabulary */
-    float *z;                   /* logits of a tile, then their gradients: [rows, z_stride] */
+    float *z;                   /* logits of a tile, then their gradients (bf16 at the beginning of the same row when
+                                   activations are bf16): [rows, z_stride] */
     void *gemm;
     int64_t block_count, z_stride;
 };
@@ -43,9 +44,14 @@ static int64_t tile_rows_max(const struct tr_op *op) { return tr_min_i64(op->seq
 static int64_t gemm_bytes(const struct tr_op *op, int threads)
 {
     int64_t rows = tile_rows_max(op);
-    int64_t logits = TR_SIMD_NAME(tr_gemm_workspace)(rows, op->vocab, 1, threads);
-    int64_t dx = TR_SIMD_NAME(tr_gemm_workspace)(rows, op->width, tr_tree_depth(op->part.parts), threads);
-    int64_t dw = TR_SIMD_NAME(tr_gemm_workspace)(op->vocab, op->width, 1, threads);
+    const struct tr_gemm_size logits_size = {
+        .m = rows, .n = op->vocab, .k = tr_round_up(op->width, 2), .levels = 1};
+    const struct tr_gemm_size dx_size = {.m = rows, .n = op->width, .k = tr_round_up(op->vocab, 2),
+                                         .levels = tr_tree_depth(op->part.parts), .c_type = op->act};
+    const struct tr_gemm_size dw_size = {.m = op->vocab, .n = op->width, .levels = 1};
+    int64_t logits = TR_SIMD_NAME(tr_gemm_workspace)(&logits_size, threads);
+    int64_t dx = TR_SIMD_NAME(tr_gemm_workspace)(&dx_size, threads);
+    int64_t dw = TR_SIMD_NAME(tr_gemm_workspace)(&dw_size, threads);
     return tr_max_i64(logits, tr_max_i64(dx, dw));
 }
 
@@ -117,15 +123,13 @@ static float exp_tree(const struct tr_op *op, float *z, float max, int64_t begin
     return left + exp_tree(op, z, max, middle, end);
 }
 
-/* z = z * inverse * scale: the gradient of every logit but the target's. */
-static void scale_row(float *z, int64_t n, float inverse, float scale)
+/* dz = z * inverse * scale, in place: the gradient of every logit but the target's. bf16 takes the first half of the
+ * row: an element is written where only elements lie that have been read. */
+TR_V_INLINE void scale_row(float *z, int64_t n, float inverse, float scale, const enum tr_dtype type)
 {
     const tr_v i = v_set1(inverse), s = v_set1(scale);
-    int64_t j = 0;
-    for (; j + TR_VLEN <= n; j += TR_VLEN)
-        v_store(z + j, v_mul(v_mul(v_load(z + j), i), s));
-    if (j < n)
-        v_storen(z + j, v_mul(v_mul(v_loadn(z + j, n - j), i), s), n - j);
+    for (int64_t j = 0; j < n; j += TR_VLEN)
+        v_storen_at(z, type, j, v_mul(v_mul(v_loadn_at(z, TR_F32, j, n - j), i), s), n - j);
 }
 
 /* Logits in, loss out; with GRAD the gradient of the logits takes their place. */
@@ -138,7 +142,7 @@ static void do_row(const struct tr_call *call, int64_t token, float *z)
     if (target < 0) {
         *loss = 0.0f;
         if (op->flags & TR_OP_GRAD)
-            memset(z, 0, (size_t)op->vocab * sizeof *z);
+            memset(z, 0, (size_t)(op->vocab * tr_dtype_bytes(op->act)));
         return;
     }
     const float max = row_max(z, op->vocab), of_target = z[target] - max;
@@ -147,8 +151,11 @@ static void do_row(const struct tr_call *call, int64_t token, float *z)
     if (op->flags & TR_OP_GRAD) {
         const float inverse = 1.0f / sum, scale = call->values->loss_scale;
         const float dz = (z[target] * inverse - 1.0f) * scale;
-        scale_row(z, op->vocab, inverse, scale);
-        z[target] = dz;
+        if (op->act == TR_BF16)
+            scale_row(z, op->vocab, inverse, scale, TR_BF16);
+        else
+            scale_row(z, op->vocab, inverse, scale, TR_F32);
+        tr_store(z, op->act, target, dz);
     }
 }
 
@@ -164,8 +171,22 @@ static void do_rows(const struct tr_call *call, const struct buffers *b, int64_t
 
 static void run_gemm(const struct tr_call *call, const struct buffers *b, struct tr_gemm *g)
 {
+    TR_ASSERT(call->op->weight == call->op->act);
     g->segments = 1;
+    g->type = call->op->act;
     TR_SIMD_NAME(tr_gemm)(g, b->gemm, call->count, call->threads);
+}
+
+/* Row `token` of x or dx. */
+static void *row_of(const struct tr_call *call, int operand, int64_t token)
+{
+    return (char *)call->operand[operand] + token * call->op->width * tr_dtype_bytes(call->op->act);
+}
+
+/* The gradients of the logits, whose rows are as far apart as those of fp32. */
+static struct tr_gemm_view dz_view(const struct tr_call *call, const struct buffers *b)
+{
+    return (struct tr_gemm_view){b->z, b->z_stride * (tr_dtype_bytes(TR_F32) / tr_dtype_bytes(call->op->act))};
 }
 
 /* z = x w^T */
@@ -177,7 +198,7 @@ static void make_logits(const struct tr_call *call, const struct buffers *b, int
     tr_gemm_place_leaf(b->chain, 1, 0, 0, 1);
     struct tr_gemm g = {
         .join = TR_GEMM_TREE, .m = {rows}, .n = {op->vocab}, .run = b->chain, .run_count = 1, .levels = 1};
-    g.a[0] = (struct tr_gemm_view){(const float *)call->operand[TR_HEAD_X] + first_token * width, width};
+    g.a[0] = (struct tr_gemm_view){row_of(call, TR_HEAD_X, first_token), width};
     g.b[0] = (struct tr_gemm_view){call->operand[TR_HEAD_W], width};
     g.c[0] = b->z;
     g.c_stride[0] = b->z_stride;
@@ -197,10 +218,10 @@ static void make_dx(const struct tr_call *call, const struct buffers *b, int64_t
         tr_gemm_place_leaf(&b->chain[p], 1, 0, p, parts);
     }
     struct tr_gemm g = {.join = TR_GEMM_TREE, .m = {rows}, .n = {width}, .run = b->chain, .run_count = parts,
-                        .levels = tr_tree_depth(parts), .b_k_slow = true, .count_c = true};
-    g.a[0] = (struct tr_gemm_view){b->z, b->z_stride};
+                        .levels = tr_tree_depth(parts), .c_type = op->act, .b_k_slow = true, .count_c = true};
+    g.a[0] = dz_view(call, b);
     g.b[0] = (struct tr_gemm_view){call->operand[TR_HEAD_W], width};
-    g.c[0] = (float *)call->operand[TR_HEAD_DX] + first_token * width;
+    g.c[0] = row_of(call, TR_HEAD_DX, first_token);
     g.c_stride[0] = width;
     run_gemm(call, b, &g);
 }
@@ -212,8 +233,8 @@ static void add_dw(const struct tr_call *call, const struct buffers *b, int64_t 
     const int64_t width = op->width;
     struct tr_gemm g = {.join = TR_GEMM_BLOCKS, .m = {op->vocab}, .n = {width}, .run = b->tile, .run_count = blocks,
                         .levels = 1, .a_k_slow = true, .b_k_slow = true, .count_c = true};
-    g.a[0] = (struct tr_gemm_view){b->z, b->z_stride};
-    g.b[0] = (struct tr_gemm_view){(const float *)call->operand[TR_HEAD_X] + first_token * width, width};
+    g.a[0] = dz_view(call, b);
+    g.b[0] = (struct tr_gemm_view){row_of(call, TR_HEAD_X, first_token), width};
     g.c[0] = call->operand[TR_HEAD_DW];
     g.c_stride[0] = width;
     run_gemm(call, b, &g);

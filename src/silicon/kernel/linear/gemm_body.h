@@ -2,27 +2,37 @@
 #ifndef TR_SILICON_KERNEL_LINEAR_GEMM_BODY_H
 #define TR_SILICON_KERNEL_LINEAR_GEMM_BODY_H
 
+#include "base/num.h"
 #include "silicon/kernel/linear/gemm.h"
 #include "silicon/kernel/simd.h"
-
-#include "base/num.h"
+#include "silicon/kernel/simd_bf16x8.h"
 
 #include <omp.h>
 
 #include "silicon/kernel/linear/gemm_tile.h"
 
 enum {
-    KC = 384,                    /* k of a packed panel; a block of tokens is never cut */
+    KC = 384,                    /* words of k in a packed panel; a block of tokens is never cut */
     MC_PANELS = 96 / MR + 1,     /* the block of A that a thread packs, about 100 KiB */
     NC = 1024,                   /* columns of B packed at a time, by all threads together: 2 buffers of 1 MiB */
     FEW_ROWS = 4 * MR,           /* up to here B is used so little that its panel had better stay in the first caches */
     FEW_ROWS_NC = 64,
     PIECES_MAX = 32,             /* runs in one packed panel */
     A_PANEL_FLOATS = KC * MR + 16, /* packing writes whole vectors, a little over the end */
-    B_PANEL_FLOATS = KC * NR
+    B_PANEL_FLOATS = KC * NR,
+    K_OF_WORD = TR_SIMD_DP ? 2 : 1 /* where a panel of bf16 is cut */
 };
 
 _Static_assert((int)KC >= (int)TR_TOKEN_BLOCK, "a block of tokens fits in a packed panel");
+
+/* Words that k elements of a run take in a panel. */
+static inline int64_t words_of(enum tr_dtype type, int64_t k)
+{
+    return type == TR_F32 ? k : (k + 1) / 2 * (TR_SIMD_DP ? 1 : 2);
+}
+
+/* bf16 as two words: the odd one first. */
+static inline bool is_widened(enum tr_dtype type) { return type == TR_BF16 && !TR_SIMD_DP; }
 
 /* ---- axes of C in panels ---------------------------------------------------------------------------------------- */
 
@@ -77,30 +87,39 @@ static int64_t range_count(struct tr_range range) { return range.last - range.fi
 /* A stretch of one run. */
 struct piece {
     const struct tr_gemm_run *run;
-    int64_t k0, k;
+    int64_t k0, k, words;
 };
 
 struct k_panel {
     struct piece piece[PIECES_MAX];
     int pieces;
-    int64_t k;
+    int64_t k, words;
     bool begins, ends; /* TREE: a leaf */
 };
 
 /* The next panel begins at k number `offset` of run number `run`. */
 struct k_cursor {
     int64_t run, offset;
-    int64_t target; /* k of the panels of this leaf */
+    int64_t target; /* words of the panels of this leaf */
 };
 
 /* Panels of one leaf are about equal. */
 static int64_t panel_target(const struct tr_gemm *g, int64_t run)
 {
-    int64_t k = g->run[run].k;
+    int64_t words = words_of(g->type, g->run[run].k);
     while (!g->run[run].last)
-        k += g->run[++run].k;
-    int64_t panels = (tr_max_i64(k, 1) + KC - 1) / KC;
-    return tr_min_i64(KC, (k / panels + 8) / 8 * 8);
+        words += words_of(g->type, g->run[++run].k);
+    int64_t panels = (tr_max_i64(words, 1) + KC - 1) / KC;
+    return tr_min_i64(KC, (words / panels + 8) / 8 * 8);
+}
+
+static void add_piece(const struct tr_gemm *g, struct k_panel *panel, const struct tr_gemm_run *run, int64_t k0,
+                      int64_t k)
+{
+    int64_t words = words_of(g->type, k);
+    panel->piece[panel->pieces++] = (struct piece){run, k0, k, words};
+    panel->k += k;
+    panel->words += words;
 }
 
 /* As much of one leaf as fits. */
@@ -109,11 +128,10 @@ static void next_chain_panel(const struct tr_gemm *g, struct k_cursor *at, struc
     panel->begins = g->run[at->run].first && at->offset == 0;
     if (panel->begins)
         at->target = panel_target(g, at->run);
-    while (!panel->ends && panel->k < at->target && panel->pieces < PIECES_MAX) {
+    while (!panel->ends && panel->words < at->target && panel->pieces < PIECES_MAX) {
         const struct tr_gemm_run *run = &g->run[at->run];
-        int64_t k = tr_min_i64(run->k - at->offset, at->target - panel->k);
-        panel->piece[panel->pieces++] = (struct piece){run, run->k0 + at->offset, k};
-        panel->k += k;
+        int64_t k = tr_min_i64(run->k - at->offset, (at->target - panel->words) * K_OF_WORD);
+        add_piece(g, panel, run, run->k0 + at->offset, k);
         at->offset += k;
         if (at->offset == run->k) {
             panel->ends = run->last;
@@ -129,10 +147,9 @@ static void next_block_panel(const struct tr_gemm *g, struct k_cursor *at, struc
     const int32_t output = g->run[at->run].output;
     while (at->run < g->run_count && panel->pieces < PIECES_MAX) {
         const struct tr_gemm_run *run = &g->run[at->run];
-        if (run->output != output || panel->k + run->k > KC)
+        if (run->output != output || panel->words + words_of(g->type, run->k) > KC)
             break;
-        panel->piece[panel->pieces++] = (struct piece){run, run->k0, run->k};
-        panel->k += run->k;
+        add_piece(g, panel, run, run->k0, run->k);
         at->run++;
     }
     TR_ASSERT(panel->pieces > 0);
@@ -143,7 +160,7 @@ static bool next_panel(const struct tr_gemm *g, struct k_cursor *at, struct k_pa
     if (at->run == g->run_count)
         return false;
     panel->pieces = 0;
-    panel->k = 0;
+    panel->k = panel->words = 0;
     panel->begins = panel->ends = false;
     if (g->join == TR_GEMM_TREE)
         next_chain_panel(g, at, panel);
@@ -162,50 +179,95 @@ static struct tr_gemm_view view_of(const struct tr_gemm *g, const struct tr_gemm
     return views[g->segment_axis == TR_GEMM_K ? piece->run->segment : 0];
 }
 
-/* dst[k * step + i] = row i, k: 8 rows at a time, the highest first, because whole vectors of 8 are written. Rows that
- * are not there repeat the last one: nobody reads those lanes' results. */
-static void pack_rows(float *dst, int64_t step, struct tr_gemm_view view, int64_t row0, int64_t rows, int64_t k0,
-                      int64_t k)
+/* Element (row, k) of a factor, `slow` the one of the two whose stride is not 1. */
+static inline const void *element_at(struct tr_gemm_view view, enum tr_dtype type, int64_t slow, int64_t fast)
 {
-    const int64_t whole = rows < 3 ? 0 : k / 8 * 8;
-    const float *src = view.data + row0 * view.stride + k0;
+    return (const char *)view.data + (slow * view.stride + fast) * tr_dtype_bytes(type);
+}
+
+/* 8 words of 8 rows, block[word][row], as the odd and the even elements. */
+static inline void widen_block(float *dst, int64_t step, const float *block)
+{
+    for (int i = 0; i < 8; i++) {
+        __m256 word = _mm256_loadu_ps(block + 8 * i);
+        _mm256_storeu_ps(dst + 2 * i * step, v_odd8(word));
+        _mm256_storeu_ps(dst + (2 * i + 1) * step, v_even8(word));
+    }
+}
+
+static inline void put_word(float *dst, int64_t step, float word, bool widened)
+{
+    dst[0] = widened ? tr_f32_from_bits(tr_f32_bits(word) & 0xffff0000u) : word;
+    if (widened)
+        dst[step] = tr_f32_from_bits(tr_f32_bits(word) << 16);
+}
+
+/* dst[word * step + i] = row i: 8 rows at a time, the highest first, because whole vectors of 8 are written. Rows that
+ * are not there repeat the last one: nobody reads those lanes' results. */
+static void pack_rows(float *dst, int64_t step, struct tr_gemm_view view, enum tr_dtype type, int64_t row0, int64_t rows,
+                      int64_t k0, int64_t k)
+{
+    const bool widened = is_widened(type);
+    const int64_t words = type == TR_F32 ? k : (k + 1) / 2, whole = rows < 3 ? 0 : (type == TR_F32 ? k : k / 2) / 8 * 8;
     for (int64_t i = (rows - 1) / 8 * 8; i >= 0 && whole > 0; i -= 8) {
         const float *row[8];
         for (int64_t r = 0; r < 8; r++)
-            row[r] = src + tr_min_i64(i + r, rows - 1) * view.stride;
+            row[r] = row_words(element_at(view, type, row0 + tr_min_i64(i + r, rows - 1), k0), 0);
         for (int64_t j = 0; j < whole; j += 8) {
-            v_transpose8_rows(dst + j * step + i, step, row);
+            if (widened) {
+                float block[64];
+                v_transpose8_rows(block, 8, row);
+                widen_block(dst + 2 * j * step + i, step, block);
+            } else {
+                v_transpose8_rows(dst + j * step + i, step, row);
+            }
             for (int r = 0; r < 8; r++)
                 row[r] += 8;
         }
     }
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = whole; j < k; j++)
-            dst[j * step + i] = src[i * view.stride + j];
+    for (int64_t i = 0; i < rows; i++) {
+        const void *row = element_at(view, type, row0 + i, k0);
+        for (int64_t j = whole; j < words; j++)
+            put_word(dst + (widened ? 2 : 1) * j * step + i, step, row_word(row, type, j, k), widened);
+    }
+}
+
+/* The words of one vector of rows or columns for element k of a panel, of bf16 for the pair (k, k + 1), from a factor
+ * whose slow index is k. n: how many are there. */
+static inline void put_vector(float *dst, int64_t step, struct tr_gemm_view view, enum tr_dtype type, int64_t k,
+                              bool has_odd, int64_t at, int64_t n)
+{
+    static const tr_bf16 none[TR_VLEN];
+    const void *even = element_at(view, type, k, at);
+    if (type == TR_F32) {
+        v_store(dst, v_loadn_at(even, TR_F32, 0, n));
+        return;
+    }
+    const tr_bf16 *odd = has_odd ? element_at(view, type, k + 1, at) : none;
+#if TR_SIMD_DP
+    (void)step;
+    v_store(dst, n >= TR_VLEN ? v_pair(even, odd) : v_pairn(even, odd, n));
+#else
+    v_store(dst, v_loadn_at(odd, TR_BF16, 0, n));
+    v_store(dst + step, v_loadn_at(even, TR_BF16, 0, n));
+#endif
 }
 
 static void pack_b_panel(const struct tr_gemm *g, float *dst, struct panel_at columns, const struct k_panel *panel)
 {
+    const int64_t step_k = g->type == TR_BF16 ? 2 : 1;
     for (int i = 0; i < panel->pieces; i++) {
         const struct piece *piece = &panel->piece[i];
         struct tr_gemm_view b = view_of(g, g->b, TR_GEMM_N, columns.segment, piece);
         if (g->b_k_slow) {
-            const float *src = b.data + piece->k0 * b.stride + columns.offset;
-            if (columns.count == NR) {
-                for (int64_t k = 0; k < piece->k; k++)
-                    for (int v = 0; v < NV; v++)
-                        v_store(dst + k * NR + v * TR_VLEN, v_load(src + k * b.stride + v * TR_VLEN));
-            } else {
-                int64_t n0 = tr_min_i64(columns.count, TR_VLEN);
-                for (int64_t k = 0; k < piece->k; k++) {
-                    v_store(dst + k * NR, v_loadn(src + k * b.stride, n0));
-                    v_store(dst + k * NR + TR_VLEN, v_loadn(src + k * b.stride + TR_VLEN, columns.count - n0));
-                }
-            }
+            for (int64_t k = 0; k < piece->k; k += step_k)
+                for (int64_t j = 0; j < NR; j += TR_VLEN)
+                    put_vector(dst + words_of(g->type, k) * NR + j, NR, b, g->type, piece->k0 + k, k + 1 < piece->k,
+                               columns.offset + j, tr_max_i64(0, columns.count - j));
         } else {
-            pack_rows(dst, NR, b, columns.offset, columns.count, piece->k0, piece->k);
+            pack_rows(dst, NR, b, g->type, columns.offset, columns.count, piece->k0, piece->k);
         }
-        dst += piece->k * NR;
+        dst += piece->words * NR;
     }
 }
 
@@ -213,7 +275,8 @@ static void pack_b_panel(const struct tr_gemm *g, float *dst, struct panel_at co
 static void pack_a_k_slow(const struct tr_gemm *g, float *dst, const struct axis *m, struct tr_range panels,
                           const struct k_panel *panel)
 {
-    int64_t k_done = 0;
+    const int64_t step_k = g->type == TR_BF16 ? 2 : 1;
+    int64_t words_done = 0;
     for (int i = 0; i < panel->pieces; i++) {
         const struct piece *piece = &panel->piece[i];
         for (int64_t p = panels.first; p < panels.last;) {
@@ -226,15 +289,15 @@ static void pack_a_k_slow(const struct tr_gemm *g, float *dst, const struct axis
                 offset[q - p] = rows.offset;
                 count[q - p] = rows.count;
             }
-            for (int64_t k = 0; k < piece->k; k++) {
-                const float *src = a.data + (piece->k0 + k) * a.stride;
-                float *out = dst + (p - panels.first) * A_PANEL_FLOATS + (k_done + k) * MR;
+            for (int64_t k = 0; k < piece->k; k += step_k) {
+                float *out = dst + (p - panels.first) * A_PANEL_FLOATS + (words_done + words_of(g->type, k)) * MR;
                 for (int64_t q = 0; q < segment_end - p; q++)
-                    v_store(out + q * A_PANEL_FLOATS, v_loadn(src + offset[q], count[q]));
+                    put_vector(out + q * A_PANEL_FLOATS, MR, a, g->type, piece->k0 + k, k + 1 < piece->k, offset[q],
+                               count[q]);
             }
             p = segment_end;
         }
-        k_done += piece->k;
+        words_done += piece->words;
     }
 }
 
@@ -250,8 +313,8 @@ static int64_t pack_a_block(const struct tr_gemm *g, float *dst, const struct ax
         for (int i = 0; !g->a_k_slow && i < panel->pieces; i++) {
             const struct piece *piece = &panel->piece[i];
             struct tr_gemm_view a = view_of(g, g->a, TR_GEMM_M, rows.segment, piece);
-            pack_rows(to, MR, a, rows.offset, rows.count, piece->k0, piece->k);
-            to += piece->k * MR;
+            pack_rows(to, MR, a, g->type, rows.offset, rows.count, piece->k0, piece->k);
+            to += piece->words * MR;
         }
     }
     if (g->a_k_slow)
@@ -269,40 +332,55 @@ struct worker {
     int64_t nc_panels;    /* of n that a column of the grid does at a time */
     bool b_in_place;      /* few rows: B is not packed */
     float *a, *b;         /* packed: this thread's block, and the column's two buffers */
-    float *partial;       /* levels - 1 partial sums of a block, of this thread */
-    int64_t partial_stride;
+    float *partial;       /* sums of this thread's strip that do not lie in C: `partials` of them, rows of `partial_stride` */
+    int64_t partial_rows, partial_stride;
     struct tr_range rows, columns; /* panels that are being done: of this thread, of its column of the grid */
-    int64_t flop, read_elements, write_elements;
+    int64_t flop, read_bytes, write_bytes;
 };
 
-static float *c_at(const struct worker *w, const struct tr_gemm_run *run, struct panel_at rows, struct panel_at columns,
-                   int64_t *stride)
+/* C is rounded at the end only, so all sums lie in the workspace until then. */
+static bool is_rounded(enum tr_dtype c_type) { return c_type == TR_BF16; }
+
+/* The first element of a tile of C, counted from g->c[segment]. */
+static int64_t c_index(const struct worker *w, const struct tr_gemm_run *run, struct panel_at rows,
+                       struct panel_at columns, int *segment)
 {
     const struct tr_gemm *g = w->g;
     int s = g->segment_axis == TR_GEMM_M ? rows.segment : g->segment_axis == TR_GEMM_N ? columns.segment : 0;
-    *stride = g->c_stride[s];
-    int64_t slab = w->m.size[rows.segment] * *stride;
-    return g->c[s] + run->output * slab + rows.offset * *stride + columns.offset;
+    *segment = s;
+    return (run->output * w->m.size[rows.segment] + rows.offset) * g->c_stride[s] + columns.offset;
 }
+
+/* A tile of fp32 sums. */
+struct sum {
+    float *at;
+    int64_t stride;
+};
 
 /* Where a tile of partial sum number `level` lies. */
-static float *sum_at(const struct worker *w, const struct tr_gemm_run *run, int level, struct panel_at rows,
-                     struct panel_at columns, int64_t *stride)
+static struct sum sum_at(const struct worker *w, const struct tr_gemm_run *run, int level, struct panel_at rows,
+                         struct panel_at columns)
 {
-    if (level == 0)
-        return c_at(w, run, rows, columns, stride);
-    *stride = w->partial_stride;
-    float *partial = w->partial + (level - 1) * MC_PANELS * MR * w->partial_stride;
-    return partial + (rows.panel - w->rows.first) * MR * w->partial_stride + (columns.panel - w->columns.first) * NR;
+    const struct tr_gemm *g = w->g;
+    if (level == 0 && !is_rounded(g->c_type)) {
+        int segment;
+        int64_t index = c_index(w, run, rows, columns, &segment);
+        return (struct sum){(float *)g->c[segment] + index, g->c_stride[segment]};
+    }
+    int64_t slot = level - (is_rounded(g->c_type) ? 0 : 1);
+    int64_t row = slot * w->partial_rows + (rows.panel - w->rows.first) * MR;
+    return (struct sum){w->partial + row * w->partial_stride + (columns.panel - w->columns.first) * NR,
+                        w->partial_stride};
 }
 
-static void add_rows(float *to, int64_t to_stride, const float *from, int64_t from_stride, int64_t rows, int64_t n)
+static void add_rows(struct sum to, struct sum from, int64_t rows, int64_t n)
 {
     for (int64_t i = 0; i < rows; i++) {
         for (int64_t j = 0; j < n; j += TR_VLEN) {
-            int64_t left = tr_min_i64(n - j, TR_VLEN);
-            float *sum = to + i * to_stride + j;
-            v_storen(sum, v_add(v_loadn(sum, left), v_loadn(from + i * from_stride + j, left)), left);
+            int64_t left = n - j;
+            float *sum = to.at + i * to.stride + j;
+            tr_v term = v_loadn_at(from.at + i * from.stride + j, TR_F32, 0, left);
+            v_storen_at(sum, TR_F32, 0, v_add(v_loadn_at(sum, TR_F32, 0, left), term), left);
         }
     }
 }
@@ -312,64 +390,111 @@ static void join_tile(const struct worker *w, const struct tr_gemm_run *run, str
                       struct panel_at columns)
 {
     for (int joined = 0; joined < run->joins; joined++) {
-        int64_t below_stride, top_stride;
-        float *top = sum_at(w, run, run->level - joined, rows, columns, &top_stride);
-        float *below = sum_at(w, run, run->level - joined - 1, rows, columns, &below_stride);
-        add_rows(below, below_stride, top, top_stride, rows.count, columns.count);
+        struct sum top = sum_at(w, run, run->level - joined, rows, columns);
+        struct sum below = sum_at(w, run, run->level - joined - 1, rows, columns);
+        add_rows(below, top, rows.count, columns.count);
     }
 }
 
-static void finish_tile(struct worker *w, const struct tr_gemm_run *run, struct panel_at rows, struct panel_at columns)
+/* c = sum (+ bias) (+ residual), in this order, rounded once. */
+TR_V_INLINE void finish_rows(const struct tr_gemm *g, struct sum sum, int segment, int64_t c_first, const void *bias,
+                             int64_t rows, int64_t n, const enum tr_dtype type, const enum tr_dtype c_type)
+{
+    for (int64_t i = 0; i < rows; i++) {
+        const int64_t at = c_first + i * g->c_stride[segment];
+        for (int64_t j = 0; j < n; j += TR_VLEN) {
+            const int64_t left = n - j;
+            tr_v y = v_loadn_at(sum.at + i * sum.stride + j, TR_F32, 0, left);
+            if (bias != NULL)
+                y = v_add(y, v_loadn_at(bias, type, j, left));
+            if (g->residual != NULL)
+                y = v_add(v_loadn_at(g->residual, c_type, at + j, left), y);
+            v_storen_at(g->c[segment], c_type, at + j, y, left);
+        }
+    }
+}
+
+/* An output's tile is summed: it goes into C, if it does not lie there already and nothing is to be added. */
+static void finish_tile(struct worker *w, const struct tr_gemm_run *run, struct panel_at rows, struct panel_at columns,
+                        struct sum sum)
 {
     const struct tr_gemm *g = w->g;
-    int64_t stride;
-    float *c = c_at(w, run, rows, columns, &stride);
-    const float *bias = g->bias[columns.segment];
+    int segment;
+    const int64_t index = c_index(w, run, rows, columns, &segment), elements = rows.count * columns.count;
+    const void *bias = g->bias[columns.segment];
     if (bias != NULL) {
-        add_rows(c, stride, bias + columns.offset, 0, rows.count, columns.count);
-        w->read_elements += rows.offset == 0 ? columns.count : 0;
+        bias = (const char *)bias + columns.offset * tr_dtype_bytes(g->type);
+        w->read_bytes += (rows.offset == 0 ? columns.count : 0) * tr_dtype_bytes(g->type);
     }
-    if (g->residual != NULL) {
-        add_rows(c, stride, g->residual + (c - g->c[0]), stride, rows.count, columns.count);
-        w->read_elements += rows.count * columns.count;
-    }
-    w->write_elements += g->count_c ? rows.count * columns.count : 0;
+    w->read_bytes += (g->residual != NULL ? elements : 0) * tr_dtype_bytes(g->c_type);
+    w->write_bytes += (g->count_c ? elements : 0) * tr_dtype_bytes(g->c_type);
+    if (is_rounded(g->c_type))
+        finish_rows(g, sum, segment, index, bias, rows.count, columns.count, TR_BF16, TR_BF16);
+    else if (g->type == TR_BF16 && bias != NULL)
+        finish_rows(g, sum, segment, index, bias, rows.count, columns.count, TR_BF16, TR_F32);
+    else if (bias != NULL || g->residual != NULL)
+        finish_rows(g, sum, segment, index, bias, rows.count, columns.count, TR_F32, TR_F32);
+}
+
+/* ---- chains into tiles ------------------------------------------------------------------------------------------- */
+
+/* Widened bf16: the processor flushes subnormals as vdpbf16ps does, which ignores these bits. */
+enum { FLUSH_BITS = 0x8040 };
+
+static unsigned begin_chains(enum tr_dtype type)
+{
+    unsigned mode = _mm_getcsr();
+    if (is_widened(type))
+        _mm_setcsr(mode | FLUSH_BITS);
+    return mode;
+}
+
+static void end_chains(enum tr_dtype type, unsigned mode)
+{
+    if (is_widened(type))
+        _mm_setcsr(mode);
 }
 
 /* The chain of one panel into one tile, with B as it lies. */
 static void multiply_in_place(const struct worker *w, const struct k_panel *panel, int64_t rows,
                               struct panel_at columns, struct tile *tile)
 {
+    const enum tr_dtype type = w->g->type;
     for (int i = 0; i < panel->pieces; i++) {
         const struct piece *piece = &panel->piece[i];
         struct tr_gemm_view b = view_of(w->g, w->g->b, TR_GEMM_N, columns.segment, piece);
-        const float *row[NR];
+        const void *row[NR];
         for (int64_t j = 0; j < NR; j++)
-            row[j] = b.data + (columns.offset + tr_min_i64(j, columns.count - 1)) * b.stride + piece->k0;
-        tile->k = piece->k;
-        few_rows_run(tile, row, rows);
-        tile->a += piece->k * MR;
+            row[j] = element_at(b, type, columns.offset + tr_min_i64(j, columns.count - 1), piece->k0);
+        few_rows_run(tile, row, piece->k, type, rows);
+        tile->a += piece->words * MR;
         tile->end = TILE_CONTINUE;
     }
 }
 
-/* The chain of one panel into one tile. */
+/* The chain of one panel into one tile. A tile that is whole after it and goes to bf16 never lies in the workspace. */
 static void chain_tile(struct worker *w, const struct k_panel *panel, struct panel_at rows, struct panel_at columns,
                        const float *a, const float *b)
 {
+    const struct tr_gemm *g = w->g;
     const struct tr_gemm_run *run = panel->piece[panel->pieces - 1].run;
-    struct tile tile = {.a = a, .b = b, .k = panel->k, .n = columns.count};
+    _Alignas(64) float whole[MR * NR];
+    struct sum sum = {whole, NR};
+    if (!is_rounded(g->c_type) || !panel->begins || !panel->ends || run->level > 0 || !run->done)
+        sum = sum_at(w, run, run->level, rows, columns);
+    struct tile tile = {.a = a, .b = b, .k = panel->words, .n = columns.count, .c = sum.at, .c_stride = sum.stride};
     tile.end = panel->begins ? TILE_STORE : TILE_CONTINUE;
-    tile.c = sum_at(w, run, run->level, rows, columns, &tile.c_stride);
+    const unsigned mode = begin_chains(g->type);
     if (w->b_in_place)
         multiply_in_place(w, panel, rows.count, columns, &tile);
     else
         tile_run(&tile, rows.count);
+    end_chains(g->type, mode);
     w->flop += 2 * rows.count * columns.count * panel->k;
     if (panel->ends) {
         join_tile(w, run, rows, columns);
         if (run->done)
-            finish_tile(w, run, rows, columns);
+            finish_tile(w, run, rows, columns, run->level == 0 ? sum : sum_at(w, run, 0, rows, columns));
     }
 }
 
@@ -377,16 +502,28 @@ static void chain_tile(struct worker *w, const struct k_panel *panel, struct pan
 static void add_block_tile(struct worker *w, const struct k_panel *panel, struct panel_at rows,
                            struct panel_at columns, const float *a, const float *b)
 {
-    struct tile tile = {.a = a, .b = b, .n = columns.count, .end = TILE_ADD};
-    tile.c = c_at(w, panel->piece[0].run, rows, columns, &tile.c_stride);
+    const struct tr_gemm *g = w->g;
+    const int64_t bytes = g->count_c ? rows.count * columns.count * tr_dtype_bytes(g->c_type) : 0;
+    const struct sum c = sum_at(w, panel->piece[0].run, 0, rows, columns);
+    _Alignas(64) float block[MR * NR];
+    struct tile tile = {.a = a, .b = b, .n = columns.count, .c = c.at, .c_stride = c.stride, .end = TILE_ADD};
+    if (is_widened(g->type)) { /* only the chain flushes, not the sum of blocks */
+        tile.c = block;
+        tile.c_stride = NR;
+        tile.end = TILE_STORE;
+    }
     for (int i = 0; i < panel->pieces; i++) {
         const struct tr_gemm_run *run = panel->piece[i].run;
-        tile.k = panel->piece[i].k;
+        tile.k = panel->piece[i].words;
+        const unsigned mode = begin_chains(g->type);
         tile_run(&tile, rows.count);
+        end_chains(g->type, mode);
+        if (is_widened(g->type))
+            add_rows(c, (struct sum){block, NR}, rows.count, columns.count);
         tile.a += tile.k * MR;
         tile.b += tile.k * NR;
-        w->read_elements += run->first && w->g->count_c ? rows.count * columns.count : 0;
-        w->write_elements += run->last && w->g->count_c ? rows.count * columns.count : 0;
+        w->read_bytes += run->first ? bytes : 0;
+        w->write_bytes += run->last ? bytes : 0;
     }
     w->flop += 2 * rows.count * columns.count * panel->k;
 }
@@ -398,7 +535,7 @@ static void multiply(struct worker *w, const struct k_panel *panel, const float 
     for (int64_t block = 0; block < blocks; block++) {
         struct tr_range rows = share(w->rows, blocks, block);
         int64_t packed = pack_a_block(w->g, w->a, &w->m, rows, panel);
-        w->read_elements += count_a ? packed : 0;
+        w->read_bytes += (count_a ? packed : 0) * tr_dtype_bytes(w->g->type);
         struct panel_at at[MC_PANELS];
         for (int64_t p = rows.first; p < rows.last; p++)
             at[p - rows.first] = axis_panel(&w->m, p);
@@ -430,7 +567,7 @@ static void do_strip(struct worker *w, bool first_strip, bool first_columns, int
             const struct panel_at columns = axis_panel(&w->n, q);
             if (!w->b_in_place)
                 pack_b_panel(g, b + (q - w->columns.first) * B_PANEL_FLOATS, columns, &panel);
-            w->read_elements += g->count_b && first_strip ? columns.count * panel.k : 0;
+            w->read_bytes += (g->count_b && first_strip ? columns.count * panel.k : 0) * tr_dtype_bytes(g->type);
         }
         if (w->grid_m > 1) {
 #pragma omp barrier
@@ -470,31 +607,62 @@ static int64_t nc_panels(int64_t m, int64_t n_panels, int64_t grid_n)
     return tr_min_i64(limit, (n_panels + grid_n - 1) / grid_n);
 }
 
-/* ---- workspace: packed A of each thread, packed B of each column of the grid, partial sums of each thread -------- */
+/* ---- workspace: packed A of each thread, packed B of each column of the grid, sums of each thread ----------------- */
 
 static int64_t a_floats(void) { return MC_PANELS * A_PANEL_FLOATS; }
 
-int64_t TR_SIMD_NAME(tr_gemm_workspace)(int64_t m, int64_t n, int levels, int threads)
+/* Sums of a thread's strip that the workspace holds: all but level 0, and level 0 too when C is rounded, unless every
+ * tile is whole at once. */
+static int64_t partial_sums(int levels, int64_t longest_words, enum tr_dtype c_type)
 {
-    int64_t b_panels = 0, columns = 0;
-    int64_t n_panels = n / NR + TR_OP_SEGMENTS_MAX;
+    bool at_once = levels == 1 && longest_words <= KC;
+    return levels - (is_rounded(c_type) && !at_once ? 0 : 1);
+}
+
+/* Rows of a strip: with several levels what a thread packs of A at a time, else all that it has. */
+static int64_t strip_rows(int levels, int64_t m_panels, int64_t grid_m)
+{
+    return MR * (levels > 1 ? MC_PANELS : (m_panels + grid_m - 1) / grid_m);
+}
+
+int64_t TR_SIMD_NAME(tr_gemm_workspace)(const struct tr_gemm_size *size, int threads)
+{
+    const int64_t m_panels = size->m / MR + TR_OP_SEGMENTS_MAX, n_panels = size->n / NR + TR_OP_SEGMENTS_MAX;
+    const int64_t sums = partial_sums(size->levels, tr_ceil_div(size->k, K_OF_WORD), size->c_type);
+    int64_t b_panels = 0, partial = 0;
     for (int64_t grid_n = 1; grid_n <= threads; grid_n++) { /* whatever grid is chosen */
-        int64_t panels = tr_max_i64(nc_panels(m, n_panels, grid_n), nc_panels(FEW_ROWS, n_panels, grid_n));
+        int64_t panels = tr_max_i64(nc_panels(size->m, n_panels, grid_n), nc_panels(FEW_ROWS, n_panels, grid_n));
         b_panels = tr_max_i64(b_panels, grid_n * 2 * panels);
-        columns = tr_max_i64(columns, panels * NR);
+        for (int64_t grid_m = 1; grid_m <= threads / grid_n; grid_m++) {
+            int64_t rows = grid_m * grid_n * strip_rows(size->levels, m_panels, grid_m);
+            partial = tr_max_i64(partial, sums * rows * panels * NR);
+        }
     }
-    int64_t partial = (int64_t)(levels - 1) * MC_PANELS * MR * columns;
-    int64_t floats = threads * (a_floats() + partial) + b_panels * B_PANEL_FLOATS;
+    int64_t floats = threads * a_floats() + partial + b_panels * B_PANEL_FLOATS;
     return tr_gemm_round_bytes(floats * (int64_t)sizeof(float));
+}
+
+/* The longest chain, in words. */
+static int64_t longest_leaf(const struct tr_gemm *g)
+{
+    int64_t longest = 0, words = 0;
+    for (int64_t r = 0; r < g->run_count; r++) {
+        words = (g->run[r].first ? 0 : words) + words_of(g->type, g->run[r].k);
+        longest = tr_max_i64(longest, words);
+    }
+    return longest;
 }
 
 static void place_buffers(struct worker *w, float *workspace, int threads, int thread)
 {
-    int64_t partial = (int64_t)(w->g->levels - 1) * MC_PANELS * MR * w->nc_panels * NR;
-    w->a = workspace + thread * a_floats();
-    w->partial = workspace + threads * a_floats() + thread * partial;
+    const struct tr_gemm *g = w->g;
+    int64_t sums = g->join == TR_GEMM_BLOCKS ? 0 : partial_sums(g->levels, longest_leaf(g), g->c_type);
+    w->partial_rows = strip_rows(g->levels, axis_panels(&w->m), w->grid_m);
     w->partial_stride = w->nc_panels * NR;
-    w->b = workspace + threads * (a_floats() + partial) + w->column * 2 * w->nc_panels * B_PANEL_FLOATS;
+    w->a = workspace + thread * a_floats();
+    float *b = workspace + threads * a_floats();
+    w->b = b + w->column * 2 * w->nc_panels * B_PANEL_FLOATS;
+    w->partial = b + w->grid_n * 2 * w->nc_panels * B_PANEL_FLOATS + thread * sums * w->partial_rows * w->partial_stride;
 }
 
 static void run_worker(struct worker *w)
@@ -522,6 +690,8 @@ void TR_SIMD_NAME(tr_gemm)(const struct tr_gemm *g, void *workspace, struct tr_c
 {
     const int m_segments = g->segment_axis == TR_GEMM_M ? g->segments : 1;
     const int n_segments = g->segment_axis == TR_GEMM_N ? g->segments : 1;
+    TR_ASSERT(g->type == TR_BF16 || (g->type == TR_F32 && g->c_type == TR_F32 && !TR_SIMD_DP));
+    TR_ASSERT(g->c_type == TR_F32 || g->join == TR_GEMM_TREE);
 #pragma omp parallel num_threads(threads)
     {
         struct worker w = {.g = g};
@@ -535,8 +705,7 @@ void TR_SIMD_NAME(tr_gemm)(const struct tr_gemm *g, void *workspace, struct tr_c
         w.b_in_place = g->join == TR_GEMM_TREE && !g->b_k_slow && g->m[0] <= FEW_MR; /* one panel of rows */
         place_buffers(&w, workspace, team, thread);
         run_worker(&w);
-        tr_count_add(count, w.flop, w.read_elements * (int64_t)sizeof(float),
-                     w.write_elements * (int64_t)sizeof(float));
+        tr_count_add(count, w.flop, w.read_bytes, w.write_bytes);
     }
 }
 

@@ -16,25 +16,49 @@ enum tile_end {
 };
 
 struct tile {
-    const float *a; /* [k][MR] */
-    const float *b; /* [k][NR] */
-    int64_t k;
+    const float *a; /* [k][MR] words */
+    const float *b; /* [k][NR] words */
+    int64_t k;      /* words of the panels */
     float *c;
     int64_t c_stride;
     int64_t n; /* columns that C has here, <= NR */
     enum tile_end end;
 };
 
+/* One step of a chain: a word of A, as it stands in every lane, and a vector of words of B. */
+static inline tr_v chain_step(tr_v a, tr_v b, tr_v acc)
+{
+#if TR_SIMD_DP
+    return v_dp(a, b, acc);
+#else
+    return v_fma(a, b, acc);
+#endif
+}
+
 /* ---- few rows ---------------------------------------------------------------------------------------------------- */
 
-/* With few rows of A each element of B is used so little that packing it is most of the work. Here B is turned 8 of k at
- * a time, straight from its rows, so that multiply-adds and waiting for memory overlap. */
+/* With few rows of A each element of B is used so little that packing it is most of the work. Here B is turned 8 words
+ * of k at a time, straight from its rows, so that multiply-adds and waiting for memory overlap. */
 enum { FEW_MR = 4 };
 
-/* `row` are the rows of B that are columns of C, NR of them (repeated where C has fewer). */
-static inline __attribute__((always_inline)) void few_rows_of(const struct tile *t, const float *const row[NR],
-                                                              const int mr)
+/* The word number `index` of a row of B that has k elements. */
+static inline float row_word(const void *row, enum tr_dtype type, int64_t index, int64_t k)
 {
+    if (type == TR_F32)
+        return ((const float *)row)[index];
+    const tr_bf16 *pair = (const tr_bf16 *)row + 2 * index;
+    return tr_f32_from_bits(pair[0] | (2 * index + 1 < k ? (uint32_t)pair[1] << 16 : 0));
+}
+
+/* Four bytes of such a row; of bf16 they may lie at odd places. */
+static inline const float *row_words(const void *row, int64_t index) { return (const float *)row + index; }
+
+/* `row` are the rows of B that are columns of C, NR of them (repeated where C has fewer), of k elements. */
+static inline __attribute__((always_inline)) void few_rows_of(const struct tile *t, const void *const row[NR],
+                                                              int64_t k, const enum tr_dtype type, const int mr)
+{
+    const bool widened = type == TR_BF16 && !TR_SIMD_DP; /* a word of B is two of A */
+    const int64_t words = type == TR_BF16 ? (k + 1) / 2 : k, whole = type == TR_BF16 ? k / 2 : k;
     float b[8 * NR];
     tr_v acc[FEW_MR][NV];
     const int64_t n0 = t->n < TR_VLEN ? t->n : TR_VLEN, n1 = t->n - n0;
@@ -43,26 +67,32 @@ static inline __attribute__((always_inline)) void few_rows_of(const struct tile 
         acc[i][0] = t->end == TILE_CONTINUE ? v_loadn(c, n0) : v_zero();
         acc[i][1] = t->end == TILE_CONTINUE ? v_loadn(c + TR_VLEN, n1) : v_zero();
     }
-    for (int64_t k0 = 0; k0 < t->k; k0 += 8) {
-        const int64_t left = t->k - k0 < 8 ? t->k - k0 : 8;
-        if (left == 8) {
+    for (int64_t k0 = 0; k0 < words; k0 += 8) {
+        const int64_t left = words - k0 < 8 ? words - k0 : 8;
+        if (k0 + 8 <= whole) {
             for (int j = 0; j < NR; j += 8) {
                 const float *at[8];
                 for (int r = 0; r < 8; r++)
-                    at[r] = row[j + r] + k0;
+                    at[r] = row_words(row[j + r], k0);
                 v_transpose8_rows(b + j, NR, at);
             }
         } else {
             for (int j = 0; j < NR; j++)
-                for (int64_t k = 0; k < left; k++)
-                    b[k * NR + j] = row[j][k0 + k];
+                for (int64_t i = 0; i < left; i++)
+                    b[i * NR + j] = row_word(row[j], type, k0 + i, k);
         }
-        for (int64_t k = 0; k < left; k++) {
-            tr_v b0 = v_load(b + k * NR), b1 = v_load(b + k * NR + TR_VLEN);
-            for (int i = 0; i < mr; i++) {
-                tr_v x = v_set1(t->a[(k0 + k) * MR + i]);
-                acc[i][0] = v_fma(x, b0, acc[i][0]);
-                acc[i][1] = v_fma(x, b1, acc[i][1]);
+        for (int64_t i = 0; i < left; i++) {
+            tr_v b0 = v_load(b + i * NR), b1 = v_load(b + i * NR + TR_VLEN);
+            const float *a = t->a + (widened ? 2 : 1) * (k0 + i) * MR;
+            for (int r = 0; r < mr && widened; r++) {
+                tr_v odd = v_set1(a[r]), even = v_set1(a[MR + r]);
+                acc[r][0] = v_fma(even, v_even(b0), v_fma(odd, v_odd(b0), acc[r][0]));
+                acc[r][1] = v_fma(even, v_even(b1), v_fma(odd, v_odd(b1), acc[r][1]));
+            }
+            for (int r = 0; r < mr && !widened; r++) {
+                tr_v x = v_set1(a[r]);
+                acc[r][0] = chain_step(x, b0, acc[r][0]);
+                acc[r][1] = chain_step(x, b1, acc[r][1]);
             }
         }
     }
@@ -73,20 +103,32 @@ static inline __attribute__((always_inline)) void few_rows_of(const struct tile 
     }
 }
 
-static __attribute__((noinline)) void few_rows_run(const struct tile *t, const float *const row[NR], int64_t rows)
+static inline __attribute__((always_inline)) void few_rows_of_type(const struct tile *t, const void *const row[NR],
+                                                                   int64_t k, int64_t rows, const enum tr_dtype type)
 {
     switch (rows) {
     case 1:
-        return few_rows_of(t, row, 1);
+        return few_rows_of(t, row, k, type, 1);
     case 2:
-        return few_rows_of(t, row, 2);
+        return few_rows_of(t, row, k, type, 2);
     case 3:
-        return few_rows_of(t, row, 3);
+        return few_rows_of(t, row, k, type, 3);
     case 4:
-        return few_rows_of(t, row, 4);
+        return few_rows_of(t, row, k, type, 4);
     default:
         TR_ASSERT(rows >= 1 && rows <= FEW_MR);
     }
+}
+
+static __attribute__((noinline)) void few_rows_run(const struct tile *t, const void *const row[NR], int64_t k,
+                                                   enum tr_dtype type, int64_t rows)
+{
+#if !TR_SIMD_DP
+    if (type == TR_F32)
+        return few_rows_of_type(t, row, k, rows, TR_F32);
+#endif
+    TR_ASSERT(type == TR_BF16);
+    few_rows_of_type(t, row, k, rows, TR_BF16);
 }
 
 /* ---- tiles from packed panels ------------------------------------------------------------------------------------ */
@@ -118,9 +160,9 @@ static inline __attribute__((always_inline)) void tile_of(const struct tile *t, 
 #pragma GCC unroll 16
         for (int i = 0; i < mr; i++) {
             tr_v x = v_set1(a[i]);
-            acc[i][0] = v_fma(x, b0, acc[i][0]);
+            acc[i][0] = chain_step(x, b0, acc[i][0]);
             if (nv == 2)
-                acc[i][1] = v_fma(x, b1, acc[i][1]);
+                acc[i][1] = chain_step(x, b1, acc[i][1]);
         }
     }
 #pragma GCC unroll 16

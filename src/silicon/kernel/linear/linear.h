@@ -20,7 +20,8 @@ void tr_linear_ref(const struct tr_call *call);
 void tr_linear_dx_ref(const struct tr_call *call);
 void tr_linear_dw_ref(const struct tr_call *call);
 
-/* The fast ones: gemm.h. Workspace: packed panels of some 2 MiB, and partial sums when the axis is cut. */
+/* The fast ones: gemm.h. Weights are of the type of the activations. Workspace: packed panels of some 2 MiB, and sums when
+ * the axis is cut or y is rounded to bf16 after more than one panel of k. */
 int64_t tr_linear_workspace_avx2(const struct tr_op *op, int threads);
 void tr_linear_avx2(const struct tr_call *call);
 void tr_linear_dx_avx2(const struct tr_call *call);
@@ -29,5 +30,9 @@ int64_t tr_linear_workspace_avx512(const struct tr_op *op, int threads);
 void tr_linear_avx512(const struct tr_call *call);
 void tr_linear_dx_avx512(const struct tr_call *call);
 void tr_linear_dw_avx512(const struct tr_call *call);
+int64_t tr_linear_workspace_avx512bf16(const struct tr_op *op, int threads); /* bf16 only */
+void tr_linear_avx512bf16(const struct tr_call *call);
+void tr_linear_dx_avx512bf16(const struct tr_call *call);
+void tr_linear_dw_avx512bf16(const struct tr_call *call);
 
 #endif

@@ -34,18 +34,41 @@ static int64_t block_runs(const struct tr_op *op)
     return runs;
 }
 
+/* The longest chain, each segment's share of it rounded up to an even number. */
+static int64_t chain_k(const struct tr_op *op)
+{
+    int64_t k = 0;
+    for (int i = 0; i < (op->kind == TR_OP_LINEAR ? 1 : op->segments); i++)
+        k += tr_round_up(op->kind == TR_OP_LINEAR ? op->in : op->out[i], 2);
+    return k;
+}
+
+/* Type of y or dx: partial sums stay fp32. */
+static enum tr_dtype chain_c_type(const struct tr_op *op)
+{
+    return tr_op_operand_dtype(op, op->kind == TR_OP_LINEAR ? TR_LINEAR_Y : TR_LINEAR_DX_DX);
+}
+
 int64_t TR_SIMD_NAME(tr_linear_workspace)(const struct tr_op *op, int threads)
 {
-    if (op->kind == TR_OP_LINEAR_DW)
-        return run_bytes(block_runs(op)) + TR_SIMD_NAME(tr_gemm_workspace)(total_out(op), op->in, 1, threads);
-    int64_t n = op->kind == TR_OP_LINEAR ? total_out(op) : op->in;
-    return run_bytes(chain_runs(op)) + TR_SIMD_NAME(tr_gemm_workspace)(tokens_of(op), n, chain_levels(op), threads);
+    if (op->kind == TR_OP_LINEAR_DW) {
+        const struct tr_gemm_size size = {.m = total_out(op), .n = op->in, .levels = 1};
+        return run_bytes(block_runs(op)) + TR_SIMD_NAME(tr_gemm_workspace)(&size, threads);
+    }
+    const struct tr_gemm_size size = {.m = tokens_of(op),
+                                      .n = op->kind == TR_OP_LINEAR ? total_out(op) : op->in,
+                                      .k = chain_k(op),
+                                      .levels = chain_levels(op),
+                                      .c_type = chain_c_type(op)};
+    return run_bytes(chain_runs(op)) + TR_SIMD_NAME(tr_gemm_workspace)(&size, threads);
 }
 
 static void run_gemm(const struct tr_call *call, struct tr_gemm *g, struct tr_gemm_run *run, int64_t runs)
 {
+    TR_ASSERT(call->op->kind == TR_OP_LINEAR_DW || call->op->weight == call->op->act);
     g->run = run;
     g->run_count = runs;
+    g->type = call->op->act;
     g->count_a = g->count_b = g->count_c = true;
     TR_SIMD_NAME(tr_gemm)(g, (char *)call->workspace + run_bytes(runs), call->count, call->threads);
 }
@@ -88,6 +111,7 @@ static void run_chains(const struct tr_call *call, struct tr_gemm *g)
     g->join = TR_GEMM_TREE;
     g->segments = call->op->segments;
     g->levels = chain_levels(call->op);
+    g->c_type = chain_c_type(call->op);
     run_gemm(call, g, run, make_chains(call->op, run));
 }
 
@@ -127,9 +151,9 @@ void TR_SIMD_NAME(tr_linear_dx)(const struct tr_call *call)
 
 enum { DB_VECTORS = 8, DB_COLUMNS = DB_VECTORS * TR_VLEN };
 
-/* db of up to DB_COLUMNS columns, for the tokens of one leaf. */
-static void add_bias_grad(const struct tr_op *op, float *db, const float *dy, int64_t out, int64_t columns,
-                          struct tr_range tokens)
+/* db of up to DB_COLUMNS columns of dy, the first of which is element `first`, for the tokens of one leaf. */
+TR_V_INLINE void add_bias_grad_of(const struct tr_op *op, float *db, const void *dy, int64_t first, int64_t out,
+                                  int64_t columns, struct tr_range tokens, const enum tr_dtype type)
 {
     for (int64_t s = 0; s < op->seqs; s++) {
         for (int64_t block = tokens.first; block < tokens.last; block += TR_TOKEN_BLOCK) {
@@ -138,14 +162,13 @@ static void add_bias_grad(const struct tr_op *op, float *db, const float *dy, in
             for (int v = 0; v < DB_VECTORS; v++)
                 sum[v] = v_zero();
             for (int64_t t = block; t < end; t++) {
-                const float *row = dy + (s * op->seq_len + t) * out;
+                const int64_t row = first + (s * op->seq_len + t) * out;
                 if (columns == DB_COLUMNS) {
                     for (int v = 0; v < DB_VECTORS; v++)
-                        sum[v] = v_add(sum[v], v_load(row + v * TR_VLEN));
+                        sum[v] = v_add(sum[v], v_load_at(dy, type, row + v * TR_VLEN));
                 } else {
                     for (int64_t j = 0; j < columns; j += TR_VLEN)
-                        sum[j / TR_VLEN] =
-                            v_add(sum[j / TR_VLEN], v_loadn(row + j, tr_min_i64(columns - j, TR_VLEN)));
+                        sum[j / TR_VLEN] = v_add(sum[j / TR_VLEN], v_loadn_at(dy, type, row + j, columns - j));
                 }
             }
             for (int64_t j = 0; j < columns; j += TR_VLEN) {
@@ -156,6 +179,15 @@ static void add_bias_grad(const struct tr_op *op, float *db, const float *dy, in
     }
 }
 
+static void add_bias_grad(const struct tr_op *op, float *db, const void *dy, int64_t first, int64_t out, int64_t columns,
+                          struct tr_range tokens)
+{
+    if (op->act == TR_BF16)
+        add_bias_grad_of(op, db, dy, first, out, columns, tokens, TR_BF16);
+    else
+        add_bias_grad_of(op, db, dy, first, out, columns, tokens, TR_F32);
+}
+
 static void run_bias_grad(const struct tr_call *call, int segment)
 {
     const struct tr_op *op = call->op;
@@ -163,13 +195,13 @@ static void run_bias_grad(const struct tr_call *call, int segment)
     const int64_t out = op->out[segment], leaves = tr_op_leaves(op, index),
                   chunks = (out + DB_COLUMNS - 1) / DB_COLUMNS;
     float *db = call->operand[index];
-    const float *dy = call->operand[TR_LINEAR_DW_DY + segment];
+    const void *dy = call->operand[TR_LINEAR_DW_DY + segment];
     if (db == NULL)
         return;
 #pragma omp parallel for num_threads(call->threads)
     for (int64_t i = 0; i < leaves * chunks; i++) {
         int64_t leaf = i / chunks, column = i % chunks * DB_COLUMNS, columns = tr_min_i64(DB_COLUMNS, out - column);
-        add_bias_grad(op, db + leaf * out + column, dy + column, out, columns, tr_op_leaf_tokens(op, index, leaf));
+        add_bias_grad(op, db + leaf * out + column, dy, column, out, columns, tr_op_leaf_tokens(op, index, leaf));
         tr_count_add(call->count, 0, columns * (int64_t)sizeof *db, columns * (int64_t)sizeof *db);
     }
 }
