@@ -12,8 +12,12 @@ const struct tr_kernel tr_embed_kernels[] = {
 #if defined(__x86_64__)
     {.kind = TR_OP_EMBED, .isa = TR_ISA_AVX2, .act = TR_F32, .run = tr_embed_avx2},
     {.kind = TR_OP_EMBED_BWD, .isa = TR_ISA_AVX2, .act = TR_F32, .run = tr_embed_bwd_avx2},
+    {.kind = TR_OP_EMBED, .isa = TR_ISA_AVX2, .act = TR_BF16, .run = tr_embed_avx2},
+    {.kind = TR_OP_EMBED_BWD, .isa = TR_ISA_AVX2, .act = TR_BF16, .run = tr_embed_bwd_avx2},
     {.kind = TR_OP_EMBED, .isa = TR_ISA_AVX512, .act = TR_F32, .run = tr_embed_avx512},
     {.kind = TR_OP_EMBED_BWD, .isa = TR_ISA_AVX512, .act = TR_F32, .run = tr_embed_bwd_avx512},
+    {.kind = TR_OP_EMBED, .isa = TR_ISA_AVX512, .act = TR_BF16, .run = tr_embed_avx512},
+    {.kind = TR_OP_EMBED_BWD, .isa = TR_ISA_AVX512, .act = TR_BF16, .run = tr_embed_bwd_avx512},
 #endif
     {.run = NULL},
 };

@@ -16,16 +16,6 @@
 
 #include <omp.h>
 
-static inline tr_v row_load(const float *p, int64_t n) { return n >= TR_VLEN ? v_load(p) : v_loadn(p, n); }
-
-static inline void row_store(float *p, tr_v v, int64_t n)
-{
-    if (n >= TR_VLEN)
-        v_store(p, v);
-    else
-        v_storen(p, v, n);
-}
-
 /* `sum` where there is an element, `before` in the lanes behind the row's end. */
 static inline tr_v row_keep(tr_v sum, tr_v before, int64_t n)
 {
@@ -36,19 +26,19 @@ struct norm_row {
     float mean, rstd;
 };
 
-static float row_sum(const float *x, int64_t width)
+TR_V_INLINE float row_sum(const void *x, int64_t first, int64_t width, const enum tr_dtype type)
 {
     tr_v sum[TR_VFOLD];
     for (int i = 0; i < TR_VFOLD; i++)
         sum[i] = v_zero();
     for (int64_t at = 0; at < width; at += TR_FOLD)
         for (int i = 0; i < TR_VFOLD && at + i * TR_VLEN < width; i++) /* +0 in the lanes left over: no sum is -0 */
-            sum[i] = v_add(sum[i], row_load(x + at + i * TR_VLEN, width - at - i * TR_VLEN));
+            sum[i] = v_add(sum[i], v_loadn_at(x, type, first + at + i * TR_VLEN, width - at - i * TR_VLEN));
     return v_fold16(sum);
 }
 
 /* fold16 of (x - mean)^2 */
-static float row_square_sum(const float *x, float mean, int64_t width)
+TR_V_INLINE float row_square_sum(const void *x, int64_t first, float mean, int64_t width, const enum tr_dtype type)
 {
     tr_v sum[TR_VFOLD];
     const tr_v center = v_set1(mean);
@@ -57,18 +47,20 @@ static float row_square_sum(const float *x, float mean, int64_t width)
     for (int64_t at = 0; at < width; at += TR_FOLD) {
         for (int i = 0; i < TR_VFOLD && at + i * TR_VLEN < width; i++) {
             int64_t n = width - at - i * TR_VLEN;
-            tr_v d = v_sub(row_load(x + at + i * TR_VLEN, n), center);
+            tr_v d = v_sub(v_loadn_at(x, type, first + at + i * TR_VLEN, n), center);
             sum[i] = row_keep(v_fma(d, d, sum[i]), sum[i], n);
         }
     }
     return v_fold16(sum);
 }
 
-static struct norm_row norm_row_of(const float *x, int64_t width, bool rms, float eps)
+/* Of the row that begins at element `first` of x. */
+TR_V_INLINE struct norm_row norm_row_of(const void *x, int64_t first, int64_t width, bool rms, float eps,
+                                        const enum tr_dtype type)
 {
-    struct norm_row row = {.mean = rms ? 0.0f : row_sum(x, width) / (float)width};
+    struct norm_row row = {.mean = rms ? 0.0f : row_sum(x, first, width, type) / (float)width};
     /* RMS: x - 0 is x, but for the sign of a zero, whose square it is */
-    row.rstd = 1.0f / sqrtf(row_square_sum(x, row.mean, width) / (float)width + eps);
+    row.rstd = 1.0f / sqrtf(row_square_sum(x, first, row.mean, width, type) / (float)width + eps);
     return row;
 }
 
@@ -77,45 +69,55 @@ static inline tr_v norm_xhat(tr_v x, bool rms, tr_v mean, tr_v rstd)
     return v_mul(rms ? x : v_sub(x, mean), rstd);
 }
 
+TR_V_INLINE void norm_row(const struct tr_call *call, int64_t r, const enum tr_dtype type)
+{
+    const void *x = call->operand[TR_NORM_X], *gain = call->operand[TR_NORM_GAIN];
+    const void *bias = call->operand[TR_NORM_BIAS];
+    float *stats = call->operand[TR_NORM_STATS];
+    const int64_t width = call->op->width, first = r * width;
+    const bool rms = (call->op->flags & TR_OP_RMS) != 0;
+    const struct norm_row row = norm_row_of(x, first, width, rms, call->op->eps, type);
+    stats[2 * r] = row.mean;
+    stats[2 * r + 1] = row.rstd;
+    const tr_v mean = v_set1(row.mean), rstd = v_set1(row.rstd);
+    for (int64_t at = 0; at < width; at += TR_VLEN) {
+        int64_t n = width - at;
+        tr_v xhat = norm_xhat(v_loadn_at(x, type, first + at, n), rms, mean, rstd);
+        tr_v factor = v_loadn_at(gain, type, at, n);
+        tr_v y = bias ? v_fma(xhat, factor, v_loadn_at(bias, type, at, n)) : v_mul(xhat, factor);
+        v_storen_at(call->operand[TR_NORM_Y], type, first + at, y, n);
+    }
+}
+
 void TR_SIMD_NAME(tr_norm)(const struct tr_call *call)
 {
     const struct tr_op *op = call->op;
-    const float *x = call->operand[TR_NORM_X], *gain = call->operand[TR_NORM_GAIN];
-    const float *bias = call->operand[TR_NORM_BIAS];
-    float *y = call->operand[TR_NORM_Y], *stats = call->operand[TR_NORM_STATS];
-    int64_t rows = op->seqs * op->seq_len * op->heads, width = op->width;
-    bool rms = (op->flags & TR_OP_RMS) != 0;
-    TR_ASSERT(op->act == TR_F32 && op->weight == TR_F32);
+    const int64_t rows = op->seqs * op->seq_len * op->heads, bytes = tr_dtype_bytes(op->act);
+    TR_ASSERT(op->act == op->weight);
 #pragma omp parallel num_threads(call->threads)
     {
         int64_t done = 0;
 #pragma omp for schedule(static) nowait
         for (int64_t r = 0; r < rows; r++) {
-            const float *from = x + r * width;
-            float *to = y + r * width;
-            const struct norm_row row = norm_row_of(from, width, rms, op->eps);
-            stats[2 * r] = row.mean;
-            stats[2 * r + 1] = row.rstd;
-            const tr_v mean = v_set1(row.mean), rstd = v_set1(row.rstd);
-            for (int64_t at = 0; at < width; at += TR_VLEN) {
-                int64_t n = width - at;
-                tr_v xhat = norm_xhat(row_load(from + at, n), rms, mean, rstd);
-                tr_v factor = row_load(gain + at, n);
-                row_store(to + at, bias ? v_fma(xhat, factor, row_load(bias + at, n)) : v_mul(xhat, factor), n);
-            }
+            if (op->act == TR_BF16)
+                norm_row(call, r, TR_BF16);
+            else
+                norm_row(call, r, TR_F32);
             done++;
         }
-        tr_count_add(call->count, 0, 4 * done * width, 4 * done * (width + 2));
+        tr_count_add(call->count, 0, bytes * done * op->width, done * (bytes * op->width + 8));
     }
-    tr_count_add(call->count, 0, 4 * width * (bias ? 2 : 1), 0);
+    tr_count_add(call->count, 0, bytes * op->width * (call->operand[TR_NORM_BIAS] ? 2 : 1), 0);
 }
 
 /* ---- backward --------------------------------------------------------------------------------------------------- */
 
 struct norm_bwd {
     const struct tr_op *op;
-    const float *x, *gain, *stats, *dy;
-    float *dx, *dgain, *dbias;
+    const void *x, *gain, *dy; /* of op->act */
+    const float *stats;
+    void *dx;
+    float *dgain, *dbias;
     float *blocks;         /* [block][inner][2][width]: the chains of dgain and dbias of every block */
     int64_t width, padded; /* a row of `blocks` */
     int64_t inner;         /* leaves that share the tokens of a block: parts of the heads; 1 for an ordinary norm */
@@ -162,10 +164,10 @@ int64_t TR_SIMD_NAME(tr_norm_bwd_workspace)(const struct tr_op *op, int threads)
 }
 
 /* dx of one row, and its terms in the chains of dgain and dbias. */
-static void norm_bwd_row(const struct norm_bwd *n, int64_t r, float *dgain, float *dbias)
+TR_V_INLINE void norm_bwd_row_of(const struct norm_bwd *n, int64_t r, float *dgain, float *dbias,
+                                 const enum tr_dtype type)
 {
-    const float *x = n->x + r * n->width, *dy = n->dy + r * n->width;
-    float *dx = n->dx + r * n->width;
+    const int64_t row = r * n->width;
     const tr_v mean = v_set1(n->stats[2 * r]), rstd = v_set1(n->stats[2 * r + 1]);
     tr_v sum[TR_VFOLD], dot[TR_VFOLD];
     for (int i = 0; i < TR_VFOLD; i++)
@@ -173,9 +175,9 @@ static void norm_bwd_row(const struct norm_bwd *n, int64_t r, float *dgain, floa
     for (int64_t block = 0; block < n->width; block += TR_FOLD) {
         for (int i = 0; i < TR_VFOLD && block + i * TR_VLEN < n->width; i++) {
             int64_t at = block + i * TR_VLEN, rest = n->width - at;
-            tr_v grad = row_load(dy + at, rest);
-            tr_v xhat = norm_xhat(row_load(x + at, rest), n->rms, mean, rstd);
-            tr_v g = v_mul(grad, row_load(n->gain + at, rest));
+            tr_v grad = v_loadn_at(n->dy, type, row + at, rest);
+            tr_v xhat = norm_xhat(v_loadn_at(n->x, type, row + at, rest), n->rms, mean, rstd);
+            tr_v g = v_mul(grad, v_loadn_at(n->gain, type, at, rest));
             sum[i] = row_keep(v_add(sum[i], g), sum[i], rest);
             dot[i] = row_keep(v_fma(g, xhat, dot[i]), dot[i], rest);
             if (n->dgain != NULL)
@@ -187,11 +189,21 @@ static void norm_bwd_row(const struct norm_bwd *n, int64_t r, float *dgain, floa
     const tr_v a = v_set1(v_fold16(sum) / (float)n->width), b = v_set1(v_fold16(dot) / (float)n->width);
     for (int64_t at = 0; at < n->width; at += TR_VLEN) {
         int64_t rest = n->width - at;
-        tr_v xhat = norm_xhat(row_load(x + at, rest), n->rms, mean, rstd);
-        tr_v g = v_mul(row_load(dy + at, rest), row_load(n->gain + at, rest));
+        tr_v xhat = norm_xhat(v_loadn_at(n->x, type, row + at, rest), n->rms, mean, rstd);
+        tr_v g = v_mul(v_loadn_at(n->dy, type, row + at, rest), v_loadn_at(n->gain, type, at, rest));
         tr_v d = v_mul(rstd, v_fma(v_neg(xhat), b, n->rms ? g : v_sub(g, a)));
-        row_store(dx + at, n->add ? v_add(row_load(dx + at, rest), d) : d, rest);
+        if (n->add)
+            d = v_add(v_loadn_at(n->dx, type, row + at, rest), d);
+        v_storen_at(n->dx, type, row + at, d, rest);
     }
+}
+
+static void norm_bwd_row(const struct norm_bwd *n, int64_t r, float *dgain, float *dbias)
+{
+    if (n->op->act == TR_BF16)
+        norm_bwd_row_of(n, r, dgain, dbias, TR_BF16);
+    else
+        norm_bwd_row_of(n, r, dgain, dbias, TR_F32);
 }
 
 /* One block of tokens: [first, last) of the rows' tokens. Returns the rows done. */
@@ -254,8 +266,9 @@ static void norm_bwd_add_blocks(const struct norm_bwd *n, int64_t at)
 void TR_SIMD_NAME(tr_norm_bwd)(const struct tr_call *call)
 {
     struct norm_bwd n = norm_bwd_of(call->op);
-    float *const *operand = (float *const *)call->operand;
-    TR_ASSERT(n.op->act == TR_F32 && n.op->weight == TR_F32);
+    void *const *operand = call->operand;
+    const int64_t bytes = tr_dtype_bytes(n.op->act);
+    TR_ASSERT(n.op->act == n.op->weight);
     n.x = operand[TR_NORM_BWD_X];
     n.gain = operand[TR_NORM_BWD_GAIN];
     n.stats = operand[TR_NORM_BWD_STATS];
@@ -272,13 +285,13 @@ void TR_SIMD_NAME(tr_norm_bwd)(const struct tr_call *call)
 #pragma omp for schedule(dynamic, 1)
         for (int64_t i = 0; i < blocks; i++)
             rows += norm_bwd_block(&n, norm_bwd_block_tokens(&n, i), n.blocks + i * norm_bwd_block_floats(&n));
-        tr_count_add(call->count, 0, 4 * rows * (n.width * (n.add ? 3 : 2) + 2), 4 * rows * n.width);
+        tr_count_add(call->count, 0, rows * (bytes * n.width * (n.add ? 3 : 2) + 8), bytes * rows * n.width);
 #pragma omp for schedule(static)
         for (int64_t at = 0; at < (n.dgain ? n.width : 0); at += 16)
             norm_bwd_add_blocks(&n, at);
     }
     int64_t sums = n.token_leaves * n.inner * n.width * ((n.dgain ? 1 : 0) + (n.dbias ? 1 : 0));
-    tr_count_add(call->count, 0, 4 * (n.width + sums), 4 * sums);
+    tr_count_add(call->count, 0, bytes * n.width + 4 * sums, 4 * sums);
 }
 
 #endif

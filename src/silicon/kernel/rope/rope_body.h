@@ -16,18 +16,24 @@ int64_t TR_SIMD_NAME(tr_rope_workspace)(const struct tr_op *op, int threads)
     return threads * rope_scratch_floats(op) * (int64_t)sizeof(float);
 }
 
-static inline void rope_vector(float *low, float *high, const float *cosine, const float *sine, int64_t n)
+/* The n pairs whose first elements begin at element `low` of x, the second ones at `high`. */
+TR_V_INLINE void rope_vector(void *x, int64_t low, int64_t high, const float *cosine, const float *sine, int64_t n,
+                             const enum tr_dtype type)
 {
     tr_v c = v_load(cosine), s = v_load(sine);
-    tr_v a = n >= TR_VLEN ? v_load(low) : v_loadn(low, n), b = n >= TR_VLEN ? v_load(high) : v_loadn(high, n);
-    tr_v new_low = v_fma(a, c, v_neg(v_mul(b, s))), new_high = v_fma(b, c, v_mul(a, s));
-    if (n >= TR_VLEN) {
-        v_store(low, new_low);
-        v_store(high, new_high);
-    } else {
-        v_storen(low, new_low, n);
-        v_storen(high, new_high, n);
-    }
+    tr_v a = v_loadn_at(x, type, low, n), b = v_loadn_at(x, type, high, n);
+    v_storen_at(x, type, low, v_fma(a, c, v_neg(v_mul(b, s))), n);
+    v_storen_at(x, type, high, v_fma(b, c, v_mul(a, s)), n);
+}
+
+/* The heads of one token, whose first element is number `first` of x. */
+TR_V_INLINE void rope_token(void *x, int64_t first, const struct tr_op *op, const float *cosine, const float *sine,
+                            const enum tr_dtype type)
+{
+    const int64_t half = op->head_dim / 2;
+    for (int64_t h = 0; h < op->heads; h++, first += op->head_dim)
+        for (int64_t i = 0; i < half; i += TR_VLEN)
+            rope_vector(x, first + i, first + half + i, cosine + i, sine + i, half - i, type);
 }
 
 void TR_SIMD_NAME(tr_rope)(const struct tr_call *call)
@@ -36,7 +42,7 @@ void TR_SIMD_NAME(tr_rope)(const struct tr_call *call)
     const float *table = call->operand[TR_ROPE_TABLE];
     int64_t half = op->head_dim / 2, padded = tr_round_up(half, 16), tokens = op->seqs * op->seq_len;
     bool inverse = (op->flags & TR_OP_INVERSE) != 0;
-    TR_ASSERT(op->act == TR_F32 && op->head_dim % 2 == 0);
+    TR_ASSERT(op->head_dim % 2 == 0);
     TR_ASSERT(call->values->position >= 0 && call->values->position + op->seq_len <= op->positions);
     bool apart = (op->flags & TR_OP_APART) != 0;
 #pragma omp parallel num_threads(call->threads)
@@ -55,15 +61,15 @@ void TR_SIMD_NAME(tr_rope)(const struct tr_call *call)
                 cosine[i] = angle[2 * i];
                 sine[i] = inverse ? -angle[2 * i + 1] : angle[2 * i + 1];
             }
-            for (int64_t h = 0; h < op->heads; h++) {
-                float *x = (float *)call->operand[TR_ROPE_X] + (t * op->heads + h) * op->head_dim;
-                for (int64_t i = 0; i < half; i += TR_VLEN)
-                    rope_vector(x + i, x + half + i, cosine + i, sine + i, half - i);
-            }
+            const int64_t at = t * op->heads * op->head_dim;
+            if (op->act == TR_BF16)
+                rope_token(call->operand[TR_ROPE_X], at, op, cosine, sine, TR_BF16);
+            else
+                rope_token(call->operand[TR_ROPE_X], at, op, cosine, sine, TR_F32);
             done++;
             rows += apart || t < op->seq_len; /* the rows of the table are the same for every sequence */
         }
-        int64_t bytes = 4 * done * op->heads * op->head_dim;
+        int64_t bytes = tr_dtype_bytes(op->act) * done * op->heads * op->head_dim;
         tr_count_add(call->count, 0, bytes + 4 * rows * op->head_dim + (apart ? 4 * done : 0), bytes);
     }
 }
