@@ -237,7 +237,7 @@ int main(int argc, char **argv)
         return TR_BAD_INPUT;
     }
     struct bench bench = {.set = tr_kernel_set(isa), .threads = threads};
-    bench.peak_flop_s = tr_chip_measure_peak_flop_s(isa, threads);
+    bench.peak_flop_s = tr_chip_measure_peak_flop_s(isa, TR_F32, threads);
     printf("%s, %d threads, measured multiply-add peak %.1f GFLOP/s\n", tr_isa_name(isa), threads,
            bench.peak_flop_s * 1e-9);
     for (int64_t seq_len = 256; seq_len <= 4096; seq_len *= 2)

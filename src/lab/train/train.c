@@ -331,7 +331,7 @@ static enum tr_status run_all(struct tr_run *run, const struct tr_run_config *co
         return status;
     run->peak_flop_s = run->options->peak_flop_s;
     if (run->peak_flop_s == 0)
-        run->peak_flop_s = tr_chip_measure_peak_flop_s(run->isa, run->machine.threads);
+        run->peak_flop_s = tr_chip_measure_peak_flop_s(run->isa, run->program.step.dtype, run->machine.threads);
     tr_progress_start(&run->bar, run->options->log, "train", "step", run->config.steps);
     if (run->options->dry_run) {
         tell_plan(run);

@@ -18,16 +18,21 @@ static double burn_scalar(long count, float x, float *sink)
 
 typedef double burn_fn(long count, float x, float *sink);
 
-static burn_fn *burn_of(enum tr_isa isa)
+static burn_fn *burn_of(enum tr_isa isa, enum tr_dtype type)
 {
     if (isa == TR_ISA_REF)
-        isa = tr_isa_runs(TR_ISA_AVX512) ? TR_ISA_AVX512 : TR_ISA_AVX2;
+        isa = TR_ISA_COUNT - 1;
+    while (!tr_isa_runs(isa))
+        isa--;
 #if defined(__x86_64__)
-    if (isa == TR_ISA_AVX512 && tr_isa_runs(isa))
+    if (isa >= TR_ISA_AVX512_BF16 && type == TR_BF16)
+        return tr_chip_burn_avx512bf16;
+    if (isa >= TR_ISA_AVX512)
         return tr_chip_burn_avx512;
-    if (isa == TR_ISA_AVX2 && tr_isa_runs(isa))
+    if (isa >= TR_ISA_AVX2)
         return tr_chip_burn_avx2;
 #endif
+    (void)type;
     return burn_scalar;
 }
 
@@ -62,9 +67,9 @@ static long burst_count(burn_fn *burn)
     return count;
 }
 
-double tr_chip_measure_peak_flop_s(enum tr_isa isa, int threads)
+double tr_chip_measure_peak_flop_s(enum tr_isa isa, enum tr_dtype type, int threads)
 {
-    burn_fn *burn = burn_of(isa);
+    burn_fn *burn = burn_of(isa, type);
     const long count = burst_count(burn);
     double best_flop_s = 0.0;
     for (int i = 0; i < BURSTS; i++) {

@@ -2,20 +2,23 @@
  *
  * tr_chip_measure_peak_flop_s keeps `threads` threads busy with nothing but fused multiply-adds in registers, in bursts
  * of about 20 ms, and returns the rate of the best burst, in flop/s (2 per multiply-add, over all threads and lanes).
- * Time is that which a thread had a processor for, so that other programs do not count. It takes about 0.2 s. The vectors are those of `isa`; for TR_ISA_REF, which has none, those of the best instruction set
- * that runs here. The best of a few bursts is what the processor can do: neighbours and a low clock only ever make a
- * burst slower. It is no promise for hours: a hot processor may clock lower later on.
+ * Time is that which a thread had a processor for, so that other programs do not count. It takes about 0.2 s. The
+ * vectors are those of `isa`; for TR_ISA_REF, which has none, those of the best instruction set that runs here. Factors
+ * are of type `type`: bf16 is twice as fast where there is an instruction for its pairs, else as fast as fp32. The best
+ * of a few bursts is what the processor can do: neighbours and a low clock only ever make a burst slower. It is no
+ * promise for hours: a hot processor may clock lower later on.
  */
 #ifndef TR_SILICON_CHIP_PEAK_H
 #define TR_SILICON_CHIP_PEAK_H
 
 #include "silicon/kernel/kernel.h"
 
-double tr_chip_measure_peak_flop_s(enum tr_isa isa, int threads);
+double tr_chip_measure_peak_flop_s(enum tr_isa isa, enum tr_dtype type, int threads);
 
 /* `count` rounds of independent fused multiply-adds; returns how many flop they were. x is any number about 1; *sink
  * takes the result, so that no compiler leaves the work out. */
 double tr_chip_burn_avx2(long count, float x, float *sink);
 double tr_chip_burn_avx512(long count, float x, float *sink);
+double tr_chip_burn_avx512bf16(long count, float x, float *sink); /* of pairs of bf16 */
 
 #endif
