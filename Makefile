@@ -1,12 +1,12 @@
 # The front door of trine. `make help` lists what it does; CMake does the work, one folder build/PRESET a build.
 # JOBS=n builds and tests with n processors instead of all. Ninja is used where it is, unless CMAKE_GENERATOR is set.
 .DEFAULT_GOAL := build
-.PHONY: build setup demo check asan tsan faults fuzz bench peers golden fit install clean help
+.PHONY: build setup demo check asan tsan faults fuzz bench peers golden fit validate install clean help
 
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 20
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
-export DESTDIR FUZZ_SECONDS FUZZ_SAVE JOBS TEXT
+export DESTDIR FUZZ_SECONDS FUZZ_SAVE JOBS TABLES TEXT
 
 build: ## build build/trine (the default)
 	@scripts/build.sh release trine
@@ -63,6 +63,9 @@ golden: build ## write the golden files of the command line anew: read the diff 
 fit: ## fit what chips reach to the tables of measurements in TABLES=DIR: writes catalog/fits/measured.yaml
 	@scripts/build.sh release tool_fit
 	@scripts/fit.sh "$(TABLES)"
+
+validate: build ## hold predictions against the tables in TABLES=DIR: writes docs/validation/operators.md
+	@scripts/validate.sh "$(TABLES)"
 
 install: build ## install the program, its completion and its pages under PREFIX=/usr/local (DESTDIR for packagers)
 	@cmake --install build/release --prefix $(PREFIX)

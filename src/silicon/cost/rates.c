@@ -61,7 +61,7 @@ enum tr_format tr_format_find(const char *name)
     GEMM(word, fit, "split", TR_UNIT_TIME, split_s, 2.5e-6, .05e-6, 20e-6, "joining the parts of a split k"),          \
     GEMM(word, fit, "split_store", TR_UNIT_COUNT, split_b_clk, 30, 1, 2000, "bytes of parts of a core in a clock"),    \
     GEMM(word, fit, "power", TR_UNIT_RATIO, power, .06, .0001, .9, "slowing down of long products"),                   \
-    GEMM(word, fit, "error", TR_UNIT_RATIO, error, .3, .001, 3, "half width of the 80 % interval")
+    GEMM(word, fit, "error", TR_UNIT_RATIO, error, .45, .001, 3, "half width of the 80 % interval")
 
 #define QUANTISES(word, fit)                                                                                          \
     GEMM(word, fit, "quantise", TR_UNIT_TIME, quantise_s, 1e-6, .01e-6, 20e-6, "launch of the quantising pass"),       \
@@ -82,7 +82,7 @@ enum tr_format tr_format_find(const char *name)
     ATTENTION(word, fit, "prepare", TR_UNIT_TIME, prepare_s, 3e-6, .01e-6, 60e-6, "launch of the preparing pass"),     \
     ATTENTION(word, fit, "prepare_memory", TR_UNIT_RATIO, prepare_share, .5, .02, 3, "its share of the bandwidth"),    \
     ATTENTION(word, fit, "power", TR_UNIT_RATIO, power, .05, .0001, .9, "slowing down of long kernels"),               \
-    ATTENTION(word, fit, "error", TR_UNIT_RATIO, error, .3, .001, 3, "half width of the 80 % interval")
+    ATTENTION(word, fit, "error", TR_UNIT_RATIO, error, .45, .001, 3, "half width of the 80 % interval")
 
 #define LINE(word, op, name, i, key, unit, field, fallback, min, max, help)                                           \
     {"collective." word "." name "." key, unit, offsetof(struct tr_rates, collective[op].line[i].field), fallback, min, \

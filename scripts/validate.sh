@@ -1,0 +1,24 @@
+#!/bin/sh
+# Holds predictions against every table of measurements in a folder: scripts/validate.sh DIR
+# Writes docs/validation/operators.md, and what each row was predicted as into build/validation/TABLE.csv.
+set -eu
+
+dir=${1:-}
+[ -d "$dir" ] || { echo "make validate TABLES=DIR: a folder with op_gemm.csv, op_attention.csv or op_collective.csv" >&2; exit 2; }
+page=docs/validation/operators.md rows=build/validation
+mkdir -p "${page%/*}" "$rows"
+{
+    echo '# Predictions of single operations against published measurements'
+    echo
+    echo 'Written by `make validate TABLES=DIR` from the tables that the parameters were fitted to: in-sample figures. On groups'
+    echo 'held out they are worse by what `catalog/fits/measured.yaml` says beside each group. Chips of other tables that the'
+    echo 'catalog does not have count as not covered.'
+    for table in op_gemm op_attention op_collective; do
+        [ -f "$dir/$table.csv" ] || continue
+        printf '\n## %s\n\n' "$table"
+        echo '```'
+        build/release/trine validate "$dir/$table.csv" --csv "$rows/$table.csv"
+        echo '```'
+    done
+} >"$page.tmp"
+mv "$page.tmp" "$page"
