@@ -25,7 +25,7 @@ struct problem {
     int param_count;
     const struct tr_sample **row;
     int64_t rows, rows_max;
-    int skip_fold, only_fold; /* -1: none */
+    int skip_fold; /* -1: none */
     int64_t stride;
     uint64_t random;
 };
@@ -43,18 +43,12 @@ static double uniform(struct problem *p)
 
 static int fold_of(const struct tr_sample *sample) { return (int)((sample->group >> 33) % FOLDS); }
 
-static bool counts(const struct problem *p, const struct tr_sample *sample)
-{
-    int fold = fold_of(sample);
-    return fold != p->skip_fold && (p->only_fold < 0 || fold == p->only_fold);
-}
-
 static double loss(const struct problem *p)
 {
     double sum = 0;
     int64_t count = 0;
     for (int64_t i = 0; i < p->rows; i += p->stride) {
-        if (!counts(p, p->row[i]))
+        if (fold_of(p->row[i]) == p->skip_fold)
             continue;
         sum += fabs(tr_sample_cost(p->samples, p->row[i], &p->rates).time_s / p->row[i]->time_s - 1);
         count++;
@@ -260,7 +254,7 @@ static void fit_chip(const struct tr_samples *samples, int chip, int sweeps, con
     static const char *const *const of[TR_MEASURED_KINDS] = {gemm_prefixes, attention_prefixes, collective_prefixes};
     const char *const *prefixes = of[samples->kind];
     bool first = true;
-    struct problem p = {.samples = samples, .rates = samples->chip[chip].rates, .skip_fold = -1, .only_fold = -1,
+    struct problem p = {.samples = samples, .rates = samples->chip[chip].rates, .skip_fold = -1,
                         .stride = 1};
     p.row = calloc((size_t)samples->count + 1, sizeof *p.row);
     TR_ASSERT(p.row);
