@@ -5,6 +5,10 @@
  *     GRAD: dz = (softmax(z) - [target]) * loss_scale, dx = dz w, dw += dz^T x (accumulators [leaves, V, C]);
  *           without dw, for a head that is not trained, dx alone
  *
+ * Accuracy of fp32: logits as LINEAR's; exp within 1.1 ULP (fn.h); the sum over the vocabulary is 16 strided chains of V / 16
+ * positive terms, so at most V / 16 + 4 roundings of 2^-24 each. Against double the loss of whole models is within 3e-7
+ * of itself (tests/lab/exchange/test_torch.c), dx and dw within the bounds of tests/lib/ref64.h (test_truth.c).
+ *
  * Shapes: x, dx [T, C]; w [V, C]; targets, loss [T]. A target of -1 (padding) has loss 0 and a dz row of +0.
  * `part` cuts the vocabulary (quantum 2) and must be whole here: one rank has all of it.
  * Workspace of the reference: TR_TOKEN_BLOCK rows of logits.

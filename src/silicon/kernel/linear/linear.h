@@ -9,6 +9,12 @@
  * parallel) writes partial sums, fp32, one slab [T, out] for each node of tr_tree_roots, without bias and residual
  * (which must be NULL); tr_tree_join_roots makes the sum of all owners' slabs.
  *
+ * Accuracy of fp32: a sum of k products is one chain, so its error is at most k 2^-24 sum |x w| (Higham, Accuracy and
+ * Stability, 3.5). With normally distributed factors the error is 1.8e-8 sqrt(k) of the result's root mean square at
+ * k = 64 to 12,288, and the largest of 2,000 results 1.1e-7 sqrt(k) (5e-7 and 3e-6 at k = 768). LINEAR_DW sums tokens in
+ * blocks of TR_TOKEN_BLOCK, so there k is 256 plus the number of blocks. tests/silicon/kernel/test_truth.c holds every
+ * element to the bound.
+ *
  * Pair chains (reduce.h) when both factors are stored as bf16; a segment's share of a chain over `out` is padded to an
  * even count by itself. */
 #ifndef TR_SILICON_KERNEL_LINEAR_H
