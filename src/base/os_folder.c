@@ -62,12 +62,27 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* openat(2), made again when a signal interrupts it. */
+static int open_again(int folder, const char *path, int flags)
+{
+    int fd;
+    do
+        fd = openat(folder, path, flags, 0666);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
 enum tr_status tr_folder_list(const char *path, struct tr_arena *arena, const char *const **names, int64_t *count,
                               struct tr_err *err)
 {
-    DIR *folder = opendir(path);
-    if (!folder)
-        return tr_fail(err, TR_BAD_INPUT, "%s: the folder cannot be opened: %s", path, strerror(errno));
+    int fd = open_again(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    if (!folder) {
+        int reason = errno;
+        if (fd >= 0)
+            close(fd);
+        return tr_fail(err, TR_BAD_INPUT, "%s: the folder cannot be opened: %s", path, strerror(reason));
+    }
     enum tr_status status = TR_OK;
     const char **list = NULL;
     int64_t used = 0, cap = 0;
@@ -150,7 +165,7 @@ static int remove_inside(int fd, dev_t device, int depth)
         } else if (info.st_dev != device) {
             reason = EXDEV;
         } else {
-            int below = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+            int below = open_again(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
             reason = below < 0 ? errno : remove_inside(below, device, depth + 1);
             if (!reason)
                 reason = unlinkat(fd, name, AT_REMOVEDIR) ? errno : 0;
@@ -172,7 +187,7 @@ enum tr_status tr_folder_remove(const char *path, struct tr_err *err)
     bool dots = (last_len == 1 && last[0] == '.') || (last_len == 2 && last[0] == '.' && last[1] == '.');
     if (last_len == 0 || dots)
         return tr_fail(err, TR_BAD_INPUT, "\"%s\": refusing to remove this folder", path);
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = open_again(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT)
         return TR_OK;
     struct stat info;
@@ -192,7 +207,7 @@ enum tr_status tr_folder_remove(const char *path, struct tr_err *err)
 
 enum tr_status tr_lock_take(struct tr_lock *lock, const char *path, struct tr_err *err)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    int fd = open_again(AT_FDCWD, path, O_RDWR | O_CREAT | O_CLOEXEC);
     if (fd < 0)
         return tr_fail(err, TR_FAILED, "%s: the lock file cannot be opened: %s", path, strerror(errno));
     int taken;
