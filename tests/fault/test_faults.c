@@ -382,6 +382,61 @@ static void a_read_only_file_system_is_told(void **unused)
               "`RUN/lock: the lock file cannot be opened: Read-only file system`, exit status 3");
 }
 
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SHADOWED 1
+#elif defined(__has_feature)
+#define SHADOWED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#else
+#define SHADOWED 0
+#endif
+
+/* The smallest address space in which the loader starts the program, in KiB. */
+static int least_space(void)
+{
+    char command[TR_PATH_BYTES + 64];
+    for (int kib = 4000; kib < 400000; kib += 500) {
+        /* Without a config it says how to use it, and ends with 100. */
+        snprintf(command, sizeof command, "ulimit -v %d; exec /proc/%d/exe one >/dev/null 2>&1", kib, (int)getpid());
+        int status = system(command);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 100)
+            return kib;
+    }
+    fail_msg("the program does not start in 400 MB");
+    return 0;
+}
+
+static void too_little_memory_is_told_and_loses_nothing(void **unused)
+{
+    (void)unused;
+    if (SHADOWED) {
+        print_message("skipped: a sanitizer maps the whole address space\n");
+        skip();
+    }
+    static const char script[] = "ulimit -v \"$1\"; shift; exec \"$@\"";
+    const char *out = tr_scratch("starved");
+    int failed = 0, tried = 0, least = least_space(), steps = fault_tries(5, 100);
+    for (int t = 0; t < steps; t++, tried++) {
+        char kib[32];
+        snprintf(kib, sizeof kib, "%d", least + (int)((int64_t)t * 24000 / steps));
+        const char *before[] = {"sh", "-c", script, "sh", kib, NULL};
+        start_at_two(out);
+        struct tr_trainer_end end = tr_trainer_run(out, before);
+        if (end.signal || (end.status != TR_OK && end.status != TR_FAILED && end.status != TR_BAD_INPUT))
+            fail_msg("%s KiB: ended with %d, signal %d: %s", kib, end.status, end.signal, end.said);
+        failed += end.status != TR_OK;
+        if (end.status != TR_OK)
+            tr_assert_says(end.said, "trainer: ");
+        int64_t step = newest(out);
+        assert_true(step == 2 || step == 4 || step == 6);
+        tr_trainer_must_arrive(out, whole.hex);
+    }
+    assert_true(failed > 0);
+    fault_row("19", "out of memory", "ulimit -v from what the loader needs to 24 MB more", tried, tried,
+              "a sentence that says for what, exit status 3");
+}
+
 /* ---- physical changes -------------------------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t stop;
@@ -457,6 +512,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_wall_clock_that_jumps_changes_nothing),
         cmocka_unit_test(an_inode_table_that_is_full_is_told_and_the_run_goes_on_with_room),
         cmocka_unit_test(a_read_only_file_system_is_told),
+        cmocka_unit_test(too_little_memory_is_told_and_loses_nothing),
     };
     return cmocka_run_group_tests_name("fault/faults", tests, setup, tr_scratch_teardown);
 }
