@@ -387,8 +387,11 @@ static void a_read_only_file_system_is_told(void **unused)
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SHADOWED 1
 #elif defined(__has_feature)
-#define SHADOWED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
-#else
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SHADOWED 1
+#endif
+#endif
+#ifndef SHADOWED
 #define SHADOWED 0
 #endif
 
