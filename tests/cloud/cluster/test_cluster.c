@@ -46,11 +46,53 @@ static void tiers_go_from_the_chip_outwards(void **state)
     tr_catalog_free(catalog);
 }
 
+/* Names as tables of published runs write them. */
+static void chips_of_published_runs_are_found_by_the_names_that_the_tables_use(void **state)
+{
+    static const char *const names[] = {
+        "A100-SXM", "B200", "B300", "GB200", "GB300", "Gaudi2", "H100-SXM", "H200-SXM", "H800-SXM", "L40S", "MI300X",
+        "MI325X", "MI350X", "MI355X", "TPU-v3", "TPU-v4", "TPU-v5e", "TPU-v5p", "TPU-v6e-Trillium", "TPU7x-Ironwood",
+        "V100-SXM", "V100-SXM3", "Trainium1", "a100_sxm", "b60", "rtx_pro_6000_server", "GH200 480GB", "H100 PCIe 80GB",
+        "H100 NVL 94GB", "A100-SXM 40", "H100-SXM 96", "RTX 4090", "Ascend 910B", "Gaudi3", "Trainium2", "Rubin",
+    };
+    (void)state;
+    struct tr_catalog *catalog = open_catalog();
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!tr_catalog_look(catalog, TR_SECTION_CHIPS, names[i]))
+            fail_msg("no chip is called %s", names[i]);
+    tr_catalog_free(catalog);
+}
+
+static void every_chip_but_the_older_cards_stands_in_a_system(void **state)
+{
+    static const char *const alone[] = {"a100-pcie-80", "a100-pcie-40", "a10", "h100-nvl", "gh200-144", "h200-nvl", "b100",
+                                        "v100-sxm2-16", "t4", "l4", "rtx-5090", "mi455x", "inferentia2", "trainium3", "b60"};
+    (void)state;
+    struct tr_err err = {""};
+    struct tr_catalog *catalog = open_catalog();
+    for (int i = 0; i < tr_catalog_count(catalog, TR_SECTION_CHIPS); i++) {
+        const char *id = tr_catalog_entry(catalog, TR_SECTION_CHIPS, i)->id;
+        bool found = false;
+        for (size_t j = 0; j < sizeof alone / sizeof *alone; j++)
+            found = found || strcmp(alone[j], id) == 0;
+        for (int j = 0; j < tr_catalog_count(catalog, TR_SECTION_SYSTEMS) && !found; j++) {
+            struct tr_system system;
+            assert_int_equal(tr_system_read(tr_catalog_entry(catalog, TR_SECTION_SYSTEMS, j), &system, &err), TR_OK);
+            found = strcmp(system.chip.id, id) == 0;
+        }
+        if (!found)
+            fail_msg("no system has the chip %s", id);
+    }
+    tr_catalog_free(catalog);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_chip_network_and_system_that_the_program_brings_is_right),
         cmocka_unit_test(tiers_go_from_the_chip_outwards),
+        cmocka_unit_test(chips_of_published_runs_are_found_by_the_names_that_the_tables_use),
+        cmocka_unit_test(every_chip_but_the_older_cards_stands_in_a_system),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,6 +68,20 @@ static void a_parameter_that_is_no_one_s_or_out_of_range_is_refused(void **state
     }
 }
 
+static void every_chip_of_the_catalog_has_a_price(void **state)
+{
+    (void)state;
+    for (int i = 0; i < tr_catalog_count(catalog, TR_SECTION_CHIPS); i++) {
+        const char *id = tr_catalog_entry(catalog, TR_SECTION_CHIPS, i)->id;
+        struct tr_rates rates = rates_of(id);
+        enum tr_format format = tr_cost_can(&rates, TR_FORMAT_BF16) ? TR_FORMAT_BF16 : TR_FORMAT_FP16;
+        struct tr_cost cost = tr_cost_gemm(&rates, format, 8192, 8192, 8192, 1);
+        double share = cost.flop / cost.time_s / rates.flop_s[tr_format_info(format)->rate];
+        if (!(share > .4 && share < 1 && cost.error > 0 && cost.grade > TR_GRADE_NONE))
+            fail_msg("%s: %.2f of its peak", id, share);
+    }
+}
+
 static void no_product_is_faster_than_peak_and_memory_allow(void **state)
 {
     static const char *const chips[] = {"a100", "h100", "b200"};
@@ -205,6 +219,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_fits_of_the_program_are_right),
         cmocka_unit_test(a_parameter_that_is_no_one_s_or_out_of_range_is_refused),
+        cmocka_unit_test(every_chip_of_the_catalog_has_a_price),
         cmocka_unit_test(no_product_is_faster_than_peak_and_memory_allow),
         cmocka_unit_test(large_products_are_bound_by_arithmetic_thin_by_memory_tiny_by_launch),
         cmocka_unit_test(a_batch_costs_less_than_its_products_one_by_one),
