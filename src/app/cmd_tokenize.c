@@ -110,7 +110,8 @@ static enum tr_status find_sources(struct job *job, bool shards, struct tr_err *
             return status;
         if (job->source[i].shards != shards)
             return tr_fail(err, TR_BAD_INPUT, shards ? "%s: holds no shards (files named *%s)" : "%s: holds shards of "
-                           "tokens (*%s), and this takes text", job->path[i], TR_SHARD_ENDING);
+                           "tokens (*%s, *%s), and this takes text", job->path[i], TR_SHARD_ENDING,
+                           TR_SHARD_LLMC_ENDING);
         job->all_bytes += job->source[i].bytes;
     }
     return TR_OK;
@@ -250,10 +251,8 @@ static enum tr_status decode_file(struct job *job, const struct tr_source_file *
     struct decoding *d = context;
     struct tr_shard shard;
     enum tr_status status = tr_shard_read_header(file->path, &shard, err);
-    if (status == TR_OK && strcmp(shard.tokenizer, tr_token_sha256(d->token)) != 0)
-        status = tr_fail(err, TR_BAD_INPUT,
-                         "%s: was made with another tokenizer (SHA-256 %.16s..., this one has %.16s...)", file->path,
-                         shard.tokenizer, tr_token_sha256(d->token));
+    if (status == TR_OK)
+        status = tr_shard_match(file->path, &shard, d->token, err);
     void *tokens = status == TR_OK ? malloc((size_t)(shard.tokens * shard.width)) : NULL;
     if (status == TR_OK && !tokens)
         status = tr_fail(err, TR_FAILED, "%s: out of memory for its %lld tokens", file->path, (long long)shard.tokens);

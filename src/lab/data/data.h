@@ -7,13 +7,14 @@
  *     tr_data_close(&data);
  *
  * SOURCE   A file, or a folder: all its regular files, recursively, sorted by path as bytes; names that begin with a
- *          point are skipped, empty files too, links to folders are not followed. Each file is a document; of a file named *.jsonl each
- *          line is one, {"text": "..."}, and gives what a folder of such files would. All of it is
- *          read once into memory (a mapped file that somebody truncates would kill the run), and the SHA-256 of the
- *          documents is kept, so that a resumed run can tell that its data are the same.
+ *          point are skipped, empty files too, links to folders are not followed. Each file is a document; of a file
+ *          named *.jsonl each line is one, {"text": "..."}, and gives what a folder of such files would. All of it is read
+ *          once into memory (a mapped file that somebody truncates would kill the run), and the SHA-256 of the documents
+ *          is kept, so that a resumed run can tell that its data are the same.
  * TOKENS   Without a tokenizer, bytes: 256 of them and TR_TOKEN_END between documents, 257 in all. With one, its tokens:
  *          of each document what it puts before a text and the text's, and its end token between documents; or shards,
- *          which hold the same (shard.h; a file, or a folder that holds them beside tokenizer.json and nothing else).
+ *          which hold the same (shard.h, also those of llm.c; a file, or a folder that holds them beside tokenizer.json
+ *          and nothing else).
  * SPLIT    By position: the last val_fraction of the tokens is for validation; the cut moves back to the nearest line
  *          end, when there is one within TR_DATA_CUT_SEARCH_BYTES.
  * ORDER    A window is seq_len + 1 tokens: seq_len inputs and, one later, their targets. Windows of an epoch do not

@@ -1,4 +1,5 @@
-/* Documents become tokens, part by part, one file, or one line of a JSONL file, in memory at a time: internal to lab/data and for making shards.
+/* Documents become tokens, part by part, one file, or one line of a JSONL file, in memory at a time: internal to lab/data
+ * and for making shards.
  *
  *     struct tr_document document;
  *     tr_document_open(&document, token, true, err)

@@ -122,18 +122,14 @@ enum tr_status tr_data_read_text(struct tr_data *data, const struct tr_token *to
 
 /* ---- shards ------------------------------------------------------------------------------------------------------ */
 
-static enum tr_status check_shard(const char *path, const struct tr_shard *shard, const struct tr_shard *first,
+static enum tr_status check_shard(const char *path, struct tr_shard *shard, const struct tr_shard *first,
                                   const struct tr_token *token, struct tr_err *err)
 {
-    if (shard->vocab != tr_token_vocab(token) || strcmp(shard->tokenizer, tr_token_sha256(token)) != 0)
-        return tr_fail(err, TR_BAD_INPUT,
-                       "%s: was made with another tokenizer: its vocabulary has %lld tokens and SHA-256 %.16s..., this one "
-                       "%lld and %.16s...", path, (long long)shard->vocab, shard->tokenizer,
-                       (long long)tr_token_vocab(token), tr_token_sha256(token));
-    if (shard->end != first->end)
+    enum tr_status status = tr_shard_match(path, shard, token, err);
+    if (status == TR_OK && shard->end != first->end)
         return tr_fail(err, TR_BAD_INPUT, "%s: ends documents with token %lld, the first shard with %lld", path,
                        (long long)shard->end, (long long)first->end);
-    return TR_OK;
+    return status;
 }
 
 static enum tr_status read_headers(struct tr_data *data, const struct tr_token *token, const struct tr_source *source,
@@ -157,6 +153,16 @@ static enum tr_status read_headers(struct tr_data *data, const struct tr_token *
     return TR_OK;
 }
 
+/* What the header of a shard of llm.c does not say. */
+static void count_llmc(struct tr_data *data, const struct tr_shard *shard, const void *tokens)
+{
+    for (int64_t i = 0; i < shard->tokens; i++) {
+        int32_t id = tr_shard_token(tokens, shard->width, i);
+        data->document_count += id == shard->end;
+        data->byte_count += data->about[id].bytes;
+    }
+}
+
 enum tr_status tr_data_read_shards(struct tr_data *data, const struct tr_token *token, const struct tr_source *source,
                                    struct tr_err *err)
 {
@@ -175,6 +181,8 @@ enum tr_status tr_data_read_shards(struct tr_data *data, const struct tr_token *
         status = tr_shard_read(source->file[i].path, &shards[i], to, err);
         if (status == TR_OK)
             tr_data_sum_file(&sum, to, bytes);
+        if (status == TR_OK && shards[i].llmc)
+            count_llmc(data, &shards[i], to);
         to += bytes;
     }
     if (status == TR_OK) {

@@ -14,10 +14,15 @@ enum { AT_VERSION = 8, AT_WIDTH = 12, AT_TOKENS = 16, AT_DOCUMENTS = 24, AT_TEXT
        AT_TOKENIZER = 48, AT_SUM = 80, AT_REST = 112, VOCAB_MAX = 1 << 20 };
 #define NO_END UINT32_MAX
 
+static bool ends_with(const char *path, const char *ending)
+{
+    size_t length = strlen(path), count = strlen(ending);
+    return length > count && strcmp(path + length - count, ending) == 0;
+}
+
 bool tr_shard_is_name(const char *path)
 {
-    size_t length = strlen(path), ending = strlen(TR_SHARD_ENDING);
-    return length > ending && strcmp(path + length - ending, TR_SHARD_ENDING) == 0;
+    return ends_with(path, TR_SHARD_ENDING) || ends_with(path, TR_SHARD_LLMC_ENDING);
 }
 
 static uint64_t get(const uint8_t *at, int bytes)
@@ -69,10 +74,43 @@ static enum tr_status check_fields(const char *path, const uint8_t *at, int64_t 
     return TR_OK;
 }
 
+static const struct {
+    uint32_t magic, version;
+    int width;
+} llmc_kind[] = {{20240520, 1, 2}, {20240801, 7, 4}};
+
+static enum tr_status parse_llmc(const char *path, const uint8_t *at, size_t count, int64_t file_bytes,
+                                 struct tr_shard *out, struct tr_err *err)
+{
+    if (count < TR_SHARD_LLMC_HEADER_BYTES)
+        return tr_fail(err, TR_BAD_INPUT, "%s: %lld bytes; a shard of llm.c begins with a header of %d", path,
+                       (long long)file_bytes, TR_SHARD_LLMC_HEADER_BYTES);
+    uint64_t first = get(at, 4), version = get(at + 4, 4), tokens = get(at + 8, 4);
+    int kind = first == llmc_kind[0].magic ? 0 : 1;
+    if (first != llmc_kind[kind].magic)
+        return tr_fail(err, TR_BAD_INPUT, "%s: is no shard of llm.c: it begins with %llu, not with %u or %u; text has to "
+                       "have another name", path, (unsigned long long)first, llmc_kind[0].magic, llmc_kind[1].magic);
+    if (version != llmc_kind[kind].version)
+        return tr_fail(err, TR_BAD_INPUT, "%s: offset 4: version %llu; this program reads %u", path,
+                       (unsigned long long)version, llmc_kind[kind].version);
+    int64_t wanted = TR_SHARD_LLMC_HEADER_BYTES + (int64_t)tokens * llmc_kind[kind].width;
+    if (tokens < 1 || tokens > INT32_MAX)
+        return tr_fail(err, TR_BAD_INPUT, "%s: offset 8: %llu tokens; expected 1 to %d", path, (unsigned long long)tokens,
+                       INT32_MAX);
+    if (wanted != file_bytes)
+        return tr_fail(err, TR_BAD_INPUT, "%s: %lld bytes; its header says %llu tokens of %d bytes, which makes %lld: "
+                       "the file was cut off or added to", path, (long long)file_bytes, (unsigned long long)tokens,
+                       llmc_kind[kind].width, (long long)wanted);
+    *out = (struct tr_shard){.tokens = (int64_t)tokens, .end = -1, .width = llmc_kind[kind].width, .llmc = true};
+    return TR_OK;
+}
+
 enum tr_status tr_shard_parse(const char *path, const void *bytes, size_t count, int64_t file_bytes,
                               struct tr_shard *out, struct tr_err *err)
 {
     const uint8_t *at = bytes;
+    if (ends_with(path, TR_SHARD_LLMC_ENDING))
+        return parse_llmc(path, at, count, file_bytes, out, err);
     if (count < TR_SHARD_HEADER_BYTES)
         return tr_fail(err, TR_BAD_INPUT, "%s: %lld bytes; a shard of tokens begins with a header of %d", path,
                        (long long)file_bytes, TR_SHARD_HEADER_BYTES);
@@ -121,12 +159,37 @@ static enum tr_status read_at(const char *path, int64_t offset, void *to, int64_
 
 enum tr_status tr_shard_read_header(const char *path, struct tr_shard *out, struct tr_err *err)
 {
-    uint8_t header[TR_SHARD_HEADER_BYTES];
+    uint8_t header[TR_SHARD_LLMC_HEADER_BYTES]; /* the longer one */
     int64_t file_bytes, got;
     enum tr_status status = tr_file_bytes(path, &file_bytes, err);
     if (status == TR_OK)
         status = read_at(path, 0, header, sizeof header, &got, err);
     return status == TR_OK ? tr_shard_parse(path, header, (size_t)got, file_bytes, out, err) : status;
+}
+
+enum tr_status tr_shard_match(const char *path, struct tr_shard *shard, const struct tr_token *token,
+                              struct tr_err *err)
+{
+    int64_t vocab = tr_token_vocab(token);
+    if (shard->llmc && shard->width != tr_shard_width(vocab))
+        return tr_fail(err, TR_BAD_INPUT, "%s: has tokens of %d bytes; the vocabulary of this tokenizer, %lld tokens, has %d",
+                       path, shard->width, (long long)vocab, tr_shard_width(vocab));
+    if (shard->llmc) {
+        shard->vocab = vocab;
+        shard->end = tr_token_end_id(token);
+        return TR_OK;
+    }
+    if (shard->vocab != vocab || strcmp(shard->tokenizer, tr_token_sha256(token)) != 0)
+        return tr_fail(err, TR_BAD_INPUT,
+                       "%s: was made with another tokenizer: its vocabulary has %lld tokens and SHA-256 %.16s..., this one "
+                       "%lld and %.16s...", path, (long long)shard->vocab, shard->tokenizer, (long long)vocab,
+                       tr_token_sha256(token));
+    return TR_OK;
+}
+
+static int header_bytes(const struct tr_shard *shard)
+{
+    return shard->llmc ? TR_SHARD_LLMC_HEADER_BYTES : TR_SHARD_HEADER_BYTES;
 }
 
 enum tr_status tr_shard_check(const char *path, const struct tr_shard *shard, const void *tokens, struct tr_err *err)
@@ -136,14 +199,14 @@ enum tr_status tr_shard_check(const char *path, const struct tr_shard *shard, co
     enum tr_status status = tr_sha256_of(tokens, (size_t)(shard->tokens * shard->width), digest, err);
     if (status != TR_OK)
         return status;
-    if (strcmp(tr_sha256_hex(digest, hex), shard->sum) != 0)
+    if (!shard->llmc && strcmp(tr_sha256_hex(digest, hex), shard->sum) != 0)
         return tr_fail(err, TR_BAD_INPUT, "%s: its tokens have the SHA-256 %.16s..., its header says %.16s...: the file "
                        "is damaged", path, hex, shard->sum);
     for (int64_t i = 0; i < shard->tokens; i++) {
         uint32_t id = (uint32_t)tr_shard_token(tokens, shard->width, i);
         if (id >= (uint32_t)shard->vocab)
             return tr_fail(err, TR_BAD_INPUT, "%s: offset %lld: token %u; the vocabulary is 0 to %lld", path,
-                           (long long)(TR_SHARD_HEADER_BYTES + i * shard->width), id, (long long)shard->vocab - 1);
+                           (long long)(header_bytes(shard) + i * shard->width), id, (long long)shard->vocab - 1);
     }
     return TR_OK;
 }
@@ -151,7 +214,7 @@ enum tr_status tr_shard_check(const char *path, const struct tr_shard *shard, co
 enum tr_status tr_shard_read(const char *path, const struct tr_shard *shard, void *to, struct tr_err *err)
 {
     int64_t got, bytes = shard->tokens * shard->width;
-    enum tr_status status = read_at(path, TR_SHARD_HEADER_BYTES, to, bytes, &got, err);
+    enum tr_status status = read_at(path, header_bytes(shard), to, bytes, &got, err);
     if (status == TR_OK && got < bytes)
         status = tr_fail(err, TR_BAD_INPUT, "%s: ends after %lld of %lld bytes of tokens: it has become shorter", path,
                          (long long)got, (long long)bytes);

@@ -17,31 +17,38 @@
  * A set of shards is a folder of such files, in the order of their names, beside the tokenizer.json that made them. Each
  * document is followed by the end token; a document may go over from one shard to the next.
  *
+ * NAME.bin is a shard of llm.c (Karpathy 2024, dev/data/data_common.py): a header of 256 int32, which are a magic, a
+ * version, the number of tokens and zeros, then the tokens. 20240520 and 1: tokens of 2 bytes (GPT-2); 20240801 and 7: of 4
+ * bytes (Llama 3). It does not say what made it: the tokenizer is the one that is given with it (tr_shard_match).
+ *
  * Reading checks all of it: magic, version, that width, counts and the file's size agree, the sum, each id. */
 #ifndef TR_LAB_DATA_SHARD_H
 #define TR_LAB_DATA_SHARD_H
 
 #include "base/err.h"
 #include "base/sha256.h"
+#include "lab/token/token.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TR_SHARD_HEADER_BYTES = 128, TR_SHARD_VERSION = 1 };
+enum { TR_SHARD_HEADER_BYTES = 128, TR_SHARD_VERSION = 1, TR_SHARD_LLMC_HEADER_BYTES = 1024 };
 #define TR_SHARD_MAX_TOKENS ((int64_t)1 << 32)
 #define TR_SHARD_ENDING ".tokens"
+#define TR_SHARD_LLMC_ENDING ".bin"
 
 struct tr_shard {
     int64_t tokens, documents, text_bytes;
     int64_t vocab;
     int64_t end; /* -1: none */
     int width;   /* 2 or 4 */
+    bool llmc;   /* has tokens and width only; vocab is 0 until it is matched, documents and text_bytes stay 0 */
     char tokenizer[TR_SHA256_HEX_BYTES];
     char sum[TR_SHA256_HEX_BYTES];
 };
 
-bool tr_shard_is_name(const char *path); /* ends in TR_SHARD_ENDING */
+bool tr_shard_is_name(const char *path); /* ends in one of the two endings */
 
 static inline int tr_shard_width(int64_t vocab) { return vocab <= 65536 ? 2 : 4; }
 
@@ -51,14 +58,20 @@ static inline int32_t tr_shard_token(const void *tokens, int width, int64_t inde
     return width == 2 ? ((const uint16_t *)tokens)[index] : (int32_t)((const uint32_t *)tokens)[index];
 }
 
-/* Header of a file of `file_bytes` bytes, of which the first ones are given. TR_BAD_INPUT, with `path` in the sentence:
- * shorter than a header, wrong magic or version, fields that cannot be, a size that does not agree. */
+/* Header of a file of `file_bytes` bytes, of which the first ones are given; the name says of which kind. TR_BAD_INPUT,
+ * with `path` in the sentence: shorter than a header, wrong magic or version, fields that cannot be, a size that does not
+ * agree. */
 TR_MUST_CHECK enum tr_status tr_shard_parse(const char *path, const void *bytes, size_t count, int64_t file_bytes,
                                             struct tr_shard *out, struct tr_err *err);
 TR_MUST_CHECK enum tr_status tr_shard_read_header(const char *path, struct tr_shard *out, struct tr_err *err);
 
-/* Tokens of a shard whose header was read, [shard->tokens] of its width, into `to`. TR_BAD_INPUT also: the sum is
- * another, an id is not below the vocabulary (file, place and id are named). */
+/* TR_BAD_INPUT unless `token` made the shard; one of llm.c takes vocabulary and end token from it, and is refused when its
+ * tokens have another width than a vocabulary of that size. */
+TR_MUST_CHECK enum tr_status tr_shard_match(const char *path, struct tr_shard *shard, const struct tr_token *token,
+                                            struct tr_err *err);
+
+/* Tokens of a shard whose header was read and that was matched, [shard->tokens] of its width, into `to`. TR_BAD_INPUT
+ * also: the sum is another, an id is not below the vocabulary (file, place and id are named). */
 TR_MUST_CHECK enum tr_status tr_shard_read(const char *path, const struct tr_shard *shard, void *to,
                                            struct tr_err *err);
 

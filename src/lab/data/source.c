@@ -130,7 +130,7 @@ static bool is_tokenizer(const char *path)
 /* A folder with shards is all shards, but for the tokenizer beside them. */
 static enum tr_status keep_shards(struct tr_source *source, const char *path, struct tr_err *err)
 {
-    const struct tr_source_file *other = NULL;
+    const char *other = NULL;
     int64_t kept = 0, bytes = 0;
     for (int64_t i = 0; i < source->count; i++)
         source->shards = source->shards || tr_shard_is_name(source->file[i].path);
@@ -141,12 +141,12 @@ static enum tr_status keep_shards(struct tr_source *source, const char *path, st
             bytes += source->file[i].bytes;
             source->file[kept++] = source->file[i];
         } else if (!is_tokenizer(source->file[i].path)) {
-            other = &source->file[i];
+            other = source->file[i].path;
         }
     }
     if (other)
-        return tr_fail(err, TR_BAD_INPUT, "%s: holds shards (*%s) and also other files, such as %s: keep them apart", path,
-                       TR_SHARD_ENDING, other->path);
+        return tr_fail(err, TR_BAD_INPUT, "%s: holds shards (*%s, *%s) and also other files, such as %s: keep "
+                       "them apart", path, TR_SHARD_ENDING, TR_SHARD_LLMC_ENDING, other);
     source->count = kept;
     source->bytes = bytes;
     return TR_OK;

@@ -25,7 +25,8 @@ static const struct tr_run_key keys[] = {
      .help = "the one dial: layers; width, heads and feed-forward follow; used when model.name is empty"},
 
     {"data.path", TR_KEY_STRING, TEXT(data), .fallback = "", .effect = TR_KEY_FREE,
-     .help = "text file, *.jsonl file of documents, or folder whose files are read recursively; or shards of tokens"},
+     .help = "text file, *.jsonl file of documents, or folder whose files are read recursively; or shards of "
+             "tokens (*.tokens, llm.c's *.bin)"},
     {"data.tokenizer", TR_KEY_STRING, TEXT(tokenizer), .fallback = "", .effect = TR_KEY_FREE,
      .help = "tokenizer.json; empty: the one beside the shards, or bytes"},
     {"data.seq_len", TR_KEY_INT, AT(seq_len), .fallback = "256", .min = 1, .max = TR_POSITIONS_MAX,

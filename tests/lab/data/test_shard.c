@@ -208,6 +208,92 @@ static void text_and_shards_are_the_same_stream(void **state)
     tr_token_free(token);
 }
 
+static void data_refused(const struct tr_data_config *config, const char *sentence)
+{
+    struct tr_data data;
+    struct tr_err err = {""};
+    assert_int_equal(tr_data_open(&data, config, &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, sentence);
+}
+
+/* ---- llm.c ------------------------------------------------------------------------------------------------------- */
+
+/* A file as llm.c's data_common.py writes it: tokens of 2 bytes, the header's first three numbers as given. */
+static const char *put_llmc(const char *name, const int32_t head[3], const uint16_t *tokens, int64_t count)
+{
+    uint8_t bytes[4096] = {0};
+    for (int i = 0; i < 12; i++)
+        bytes[i] = (uint8_t)((uint32_t)head[i / 4] >> 8 * (i % 4));
+    for (int64_t i = 0; i < 2 * count; i++)
+        bytes[1024 + i] = (uint8_t)(tokens[i / 2] >> 8 * (i % 2));
+    tr_scratch_put(name, bytes, (size_t)(1024 + 2 * count));
+    return tr_scratch(name);
+}
+
+static void a_shard_of_llm_c_is_the_stream_that_the_text_is(void **state)
+{
+    (void)state;
+    struct tr_token *token = open_token("gpt2");
+    struct tr_err err = {""};
+    struct tr_data text, shard;
+    struct tr_data_config config = {.path = tr_scratch("texts"), .seq_len = 4, .batch = 2, .token = token};
+    uint16_t tokens[1024];
+    int32_t ids[1024], back[1024];
+    put_texts();
+    must(tr_data_open(&text, &config, &err), &err);
+    assert_true(text.token_count < 1024);
+    tr_data_tokens(&text, 0, text.token_count, ids);
+    for (int64_t i = 0; i < text.token_count; i++)
+        tokens[i] = (uint16_t)ids[i];
+    tokens[text.token_count] = (uint16_t)tr_token_end_id(token);
+    const int32_t head[3] = {20240520, 1, (int32_t)text.token_count + 1};
+    config.path = put_llmc("llmc/train.bin", head, tokens, text.token_count + 1);
+    must(tr_data_open(&shard, &config, &err), &err);
+    assert_int_equal(shard.token_count, text.token_count);
+    assert_int_equal(shard.document_count, text.document_count);
+    assert_int_equal(shard.byte_count, text.byte_count);
+    assert_int_equal(shard.end, text.end);
+    tr_data_tokens(&shard, 0, shard.token_count, back);
+    assert_memory_equal(ids, back, (size_t)text.token_count * sizeof *ids);
+    tr_data_close(&text);
+    tr_data_close(&shard);
+    tr_token_free(token);
+}
+
+static void a_shard_of_llm_c_that_lies_is_refused(void **state)
+{
+    (void)state;
+    struct tr_token *token = open_token("gpt2");
+    static const uint16_t good[8] = {1, 2, 3, 4, 5, 6, 7, 8}, bad[8] = {1, 2, 3, 65535, 5, 6, 7, 8};
+    static const struct {
+        int32_t head[3];
+        const uint16_t *tokens;
+        int64_t count;
+        const char *sentence;
+    } cases[] = {
+        {{20240521, 1, 8}, good, 8, "x.bin: is no shard of llm.c: it begins with 20240521, not with 20240520 or 20240801"},
+        {{20240520, 2, 8}, good, 8, "x.bin: offset 4: version 2; this program reads 1"},
+        {{20240801, 1, 8}, good, 8, "x.bin: offset 4: version 1; this program reads 7"},
+        {{20240520, 1, 0}, good, 0, "x.bin: offset 8: 0 tokens"},
+        {{20240520, 1, -1}, good, 8, "x.bin: offset 8: 4294967295 tokens"},
+        {{20240520, 1, 9}, good, 8, "x.bin: 1040 bytes; its header says 9 tokens of 2 bytes, which makes 1042"},
+        {{20240520, 1, 7}, good, 8, "the file was cut off or added to"},
+        {{20240801, 7, 4}, good, 8, "x.bin: has tokens of 4 bytes; the vocabulary of this tokenizer"},
+        {{20240520, 1, 8}, bad, 8, "x.bin: offset 1030: token 65535; the vocabulary is 0 to "},
+    };
+    struct tr_data_config config = {.seq_len = 4, .batch = 1, .token = token};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        config.path = put_llmc("x.bin", cases[i].head, cases[i].tokens, cases[i].count);
+        data_refused(&config, cases[i].sentence);
+    }
+    config.path = tr_scratch("x.bin");
+    tr_scratch_put_text("x.bin", "some text");
+    data_refused(&config, "x.bin: 9 bytes; a shard of llm.c begins with a header of 1024");
+    config.token = NULL;
+    data_refused(&config, "shards of tokens need the tokenizer that made them");
+    tr_token_free(token);
+}
+
 static void bits_per_byte_count_the_bytes_of_the_text(void **state)
 {
     (void)state;
@@ -239,14 +325,6 @@ static void bits_per_byte_count_the_bytes_of_the_text(void **state)
     tr_token_free(token);
 }
 
-static void data_refused(const struct tr_data_config *config, const char *sentence)
-{
-    struct tr_data data;
-    struct tr_err err = {""};
-    assert_int_equal(tr_data_open(&data, config, &err), TR_BAD_INPUT);
-    tr_assert_says(err.text, sentence);
-}
-
 static void shards_of_another_tokenizer_or_among_other_files_are_refused(void **state)
 {
     (void)state;
@@ -269,7 +347,7 @@ static void shards_of_another_tokenizer_or_among_other_files_are_refused(void **
     tr_assert_says(err.text, "sh: is there already");
     config.token = token;
     tr_scratch_put_text("sh/notes.txt", "hello");
-    data_refused(&config, "holds shards (*.tokens) and also other files, such as ");
+    data_refused(&config, "sh/notes.txt: keep them apart");
     tr_scratch_put_text("lone/x.tokens", "TRTOKENS, it says");
     config.path = tr_scratch("lone");
     data_refused(&config, "x.tokens: 17 bytes; a shard of tokens begins with a header of 128");
@@ -306,6 +384,8 @@ int main(void)
         cmocka_unit_test(what_a_shard_cannot_hold_is_refused),
         cmocka_unit_test(a_shard_that_was_cut_off_anywhere_is_refused),
         cmocka_unit_test(text_and_shards_are_the_same_stream),
+        cmocka_unit_test(a_shard_of_llm_c_is_the_stream_that_the_text_is),
+        cmocka_unit_test(a_shard_of_llm_c_that_lies_is_refused),
         cmocka_unit_test(bits_per_byte_count_the_bytes_of_the_text),
         cmocka_unit_test(shards_of_another_tokenizer_or_among_other_files_are_refused),
         cmocka_unit_test(an_interrupted_set_of_shards_leaves_nothing),
