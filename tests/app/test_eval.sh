@@ -54,6 +54,7 @@ printf x | dd of=run/step-00000030/model.safetensors bs=1 seek=5000 conv=notrunc
 expect 2 "damaged in tensor" "$trine" eval run book.txt
 
 for signal in INT TERM USR1; do
+    : >said
     "$trine" eval moved book.txt --stride 1 --batch 1 >said 2>&1 &
     child=$!
     while ! grep -q window said; do
