@@ -7,6 +7,7 @@
 #include "base/os.h"
 #include "base/progress.h"
 #include "base/quantity.h"
+#include "lab/data/source.h"
 #include "lab/eval/eval.h"
 #include "lab/train/hash.h"
 #include "lab/train/origin.h"
@@ -20,6 +21,7 @@ enum { SEQ_LEN_MAX = 2048, CHOICES_SEQ_LEN = 64 };
 struct eval_args {
     const char *path, *data, *choices, *scores, *tokenizer, *adapter;
     int64_t seq_len, stride, windows, batch, threads;
+    int encoding;
     bool json, quiet;
 };
 
@@ -32,6 +34,8 @@ static const struct tr_option options[] = {
      .help = "write the log probability of every ending there, a JSON object a line"},
     {.name = "tokenizer", .kind = TR_OPTION_PATH, AT(tokenizer), .value = "FILE",
      .help = "tokenizer.json; without it, the one beside the model or the shards, or bytes"},
+    {.name = "encoding", .kind = TR_OPTION_ENUM, AT(encoding), .fallback = "utf8", .choices = tr_encoding_names,
+     .value = "NAME", .help = "of DATA; bytes: any bytes are taken as they are"},
     {.name = "adapter", .kind = TR_OPTION_PATH, AT(adapter), .value = "DIR",
      .help = "adapters in PEFT's format on top of the model"},
     {.name = "seq-len", .kind = TR_OPTION_INT, AT(seq_len), .fallback = "0", .min = 0, .max = 1e9, .value = "N",
@@ -145,6 +149,7 @@ static enum tr_status plan_text(struct work *w, struct tr_err *err)
         return tr_fail(err, TR_BAD_INPUT, "--stride %lld would leave out tokens: a window has %lld",
                        (long long)args->stride, (long long)seq_len);
     w->data_config = (struct tr_data_config){.path = args->data ? args->data : o->data, .seq_len = seq_len, .batch = 1,
+                                             .encoding = (enum tr_encoding)(args->data ? args->encoding : o->encoding),
                                              .only_val = args->data != NULL, .val_fraction = o->val_fraction,
                                              .val_windows = args->windows, .val_stride = args->stride,
                                              .apart = o->apart, .token = w->token};

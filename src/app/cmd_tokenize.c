@@ -21,7 +21,7 @@ struct tokenize_args {
     const char *action;
     const char *tokenizer, *out, *special;
     int64_t vocab, min_count, shard_tokens;
-    int pre;
+    int pre, encoding;
     bool json, quiet;
 };
 
@@ -45,6 +45,8 @@ static const struct tr_option options[] = {
      .help = "pairs that occur less often become no token", .section = "Training"},
     {.name = "shard-tokens", .kind = TR_OPTION_COUNT, AT(shard_tokens), .fallback = "64M", .min = 1, .max = 4e9,
      .value = "N", .help = "tokens of a shard, all of which stand in memory at once", .section = "Encoding"},
+    {.name = "encoding", .kind = TR_OPTION_ENUM, AT(encoding), .fallback = "utf8", .choices = tr_encoding_names,
+     .value = "NAME", .help = "of the text; utf8: what is not UTF-8 is refused; bytes: any bytes are taken as they are"},
     {.name = "json", .kind = TR_OPTION_FLAG, AT(json), .help = "print the result as one JSON object"},
     {.name = "quiet", .letter = 'q', .kind = TR_OPTION_FLAG, AT(quiet), .help = "no progress on standard error"},
 };
@@ -195,6 +197,7 @@ static enum tr_status encode(struct job *job, bool count_only, struct tr_err *er
     if (status != TR_OK)
         return status;
     status = tr_document_open(&e.document, token, !count_only, err);
+    e.document.encoding = (enum tr_encoding)args->encoding;
     if (status == TR_OK && !count_only) {
         status = tr_shards_open(&shards, args->out, token, args->tokenizer, args->shard_tokens, err);
         e.shards = &shards;
@@ -364,7 +367,7 @@ static enum tr_status train(struct job *job, struct tr_err *err)
     const char *special[SPECIAL_MAX];
     struct tr_learn_config config = {.vocab = args->vocab, .min_count = args->min_count, .form = &form,
                                      .special = special};
-    struct learning l = {0};
+    struct learning l = {.document = {.encoding = (enum tr_encoding)args->encoding}};
     char *names = malloc(strlen(args->special) + 1);
     if (!names)
         return tr_fail(err, TR_FAILED, "out of memory for the names of special tokens");

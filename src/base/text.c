@@ -136,6 +136,19 @@ int tr_utf8_length(const char *data, size_t bytes)
     return length;
 }
 
+size_t tr_utf8_prefix(const char *data, size_t bytes)
+{
+    const uint64_t high = UINT64_C(0x8080808080808080);
+    size_t at = 0;
+    for (int length = 1; at < bytes && length > 0; at += (size_t)length) {
+        uint64_t eight;
+        while (bytes - at >= sizeof eight && (memcpy(&eight, data + at, sizeof eight), (eight & high) == 0))
+            at += sizeof eight;
+        length = tr_utf8_length(data + at, bytes - at);
+    }
+    return at;
+}
+
 int tr_text_columns(const char *string)
 {
     int columns = 0;

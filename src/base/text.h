@@ -58,6 +58,9 @@ void tr_text_free(struct tr_text *text);
 /* Length in bytes (1 to 4) of the valid UTF-8 character that starts at `data`, 0 when there is none. */
 int tr_utf8_length(const char *data, size_t bytes);
 
+/* How many of the first bytes are whole, valid UTF-8 characters: `bytes` when all of it is UTF-8. */
+size_t tr_utf8_prefix(const char *data, size_t bytes);
+
 /* How many columns a UTF-8 string takes on a terminal, one a character (no wide characters in our reports). */
 int tr_text_columns(const char *string);
 

@@ -26,6 +26,10 @@ expect 2 "folder: the folder holds no files" $trine train folder
 expect 2 "/dev/null: is a device" $trine train /dev/null
 expect 2 "short.txt: too small: 12 tokens" $trine train short.txt -q
 expect 2 "needs 257" $trine train short.txt -q
+printf 'a caf\351 by the sea\n' >latin1.txt
+expect 2 "latin1.txt: offset 5: the byte 0xe9 begins no character of UTF-8" $trine train latin1.txt -q
+expect 2 "latin1.txt: offset 5: the byte 0xe9" $trine tokenize train latin1.txt -o t.json -q
+expect 2 "latin1.txt: too small: 18 tokens" $trine train latin1.txt --data.encoding=bytes -q
 
 # Config.
 expect 2 "nowhere.yaml" $trine train book.txt -c nowhere.yaml
@@ -63,7 +67,7 @@ expect 2 "avx9000" env TRINE_ISA=avx9000 $trine train book.txt
 rm -rf runs/depth-1
 for path in *; do
     case $path in
-    book.txt | empty.txt | short.txt | folder | *.yaml | config.json | stdout | stderr | runs) ;;
+    book.txt | empty.txt | short.txt | latin1.txt | folder | *.yaml | config.json | stdout | stderr | runs) ;;
     *) fault "$path was left behind" ;;
     esac
 done

@@ -10,9 +10,10 @@ cp book.txt texts/a.txt
 printf 'Gr\303\266\303\237e \377\376 bytes that are no text\n' >texts/b.txt
 
 expect 0 "tokens    280" $trine tokenize train book.txt --vocab 280 -o tok.json
-expect 0 "bytes each" $trine tokenize count texts -t tok.json
-expect 0 '"tokens":' $trine tokenize count texts -t tok.json --json -q
-expect 0 "written   shards" $trine tokenize encode texts/a.txt texts/b.txt -t tok.json -o shards --shard-tokens 1000
+expect 2 "texts/b.txt: offset 8: the byte 0xff begins no character of UTF-8" $trine tokenize count texts -t tok.json -q
+expect 0 "bytes each" $trine tokenize count texts --encoding bytes -t tok.json
+expect 0 '"tokens":' $trine tokenize count texts --encoding bytes -t tok.json --json -q
+expect 0 "written   shards" $trine tokenize encode texts/a.txt texts/b.txt --encoding bytes -t tok.json -o shards --shard-tokens 1000
 [ -f shards/shard-00001.tokens ] && [ -f shards/tokenizer.json ] || fault "no second shard, or no tokenizer beside them"
 cat texts/a.txt texts/b.txt >both.txt
 $trine tokenize decode shards -q >back.txt || fault "decode failed"
@@ -22,14 +23,14 @@ cmp -s tok.json again.json || fault "the same text gave another vocabulary"
 
 # One stream, one hash: text by the tokenizer, and its shards.
 run() { out=$1; shift; $trine train "$@" -o "$out" -d 1 --data.seq_len=16 --train.batch=4 -s 6 --sample.tokens=8 -q --json; }
-run by-text texts --tokenizer tok.json >text.out || fault "training on text failed"
+run by-text texts --data.encoding=bytes --tokenizer tok.json >text.out || fault "training on text failed"
 run by-shards shards >shards.out || fault "training on shards failed"
 sum() { sed 's/.*"sha256":"\([0-9a-f]*\)".*/\1/' "$1"; }
 [ -n "$(sum text.out)" ] && [ "$(sum text.out)" = "$(sum shards.out)" ] || fault "text and shards give different hashes"
 cmp -s by-shards/tokenizer.json tok.json || fault "the run does not keep its tokenizer"
 expect 0 "the sea" $trine generate by-text --prompt "the sea" --tokens 5
 expect 0 "the sea" $trine generate by-shards/step-00000006 --prompt "the sea" --tokens 5
-run by-text texts --tokenizer tok.json >again.out || fault "a finished run cannot be given again"
+run by-text texts --data.encoding=bytes --tokenizer tok.json >again.out || fault "a finished run cannot be given again"
 
 # JSON Lines: each line is what a file of its text would be, in shards, in a vocabulary, and in a run.
 mkdir parts
@@ -55,10 +56,10 @@ expect 2 'bad.jsonl:2: has no key "text"' $trine tokenize encode bad.jsonl -t to
 expect 2 'bad.jsonl:2: has no key "text"' $trine train bad.jsonl -o x -q
 
 # What does not fit together.
-expect 0 "tokens    310" $trine tokenize train both.txt --vocab 310 -o big.json --min-count 1
+expect 0 "tokens    310" $trine tokenize train both.txt --encoding bytes --vocab 310 -o big.json --min-count 1
 expect 2 "big.json: has 310 tokens, and the vocabulary of the model" $trine generate by-text --tokenizer big.json
 expect 2 "was made with another tokenizer" $trine train shards --tokenizer big.json -o x -d 1 --data.seq_len=16 -q
-expect 2 "it is another run" $trine train texts --tokenizer again.json -o by-text -d 1 --data.seq_len=16 --train.batch=8 -q
+expect 2 "it is another run" $trine train texts --data.encoding=bytes --tokenizer again.json -o by-text -d 1 --data.seq_len=16 --train.batch=8 -q
 expect 2 "training on the tokens of this tokenizer needs at least 280" $trine train texts --tokenizer tok.json -m tiny-llama -o x -q
 mv by-text/tokenizer.json hidden.json
 expect 2 "has a vocabulary of 280 tokens, and there is no tokenizer.json beside it" $trine generate by-text
@@ -81,6 +82,6 @@ expect 2 "was made with another tokenizer" $trine tokenize decode shards -t big.
 expect 2 "missing.txt" $trine tokenize count book.txt missing.txt -t tok.json
 expect 2 "expected 258" $trine tokenize train book.txt --vocab 257 --special 'a1,b2' -o x
 expect 0 "tokens    280" $trine tokenize train book.txt --vocab 280 --special '<s>' -o endless.json
-expect 2 "no token to put between documents" $trine tokenize encode book.txt both.txt -t endless.json -o x
+expect 2 "no token to put between documents" $trine tokenize encode book.txt both.txt --encoding bytes -t endless.json -o x
 [ ! -e x ] && [ ! -e x.tmp ] || fault "a refused command left something behind"
 done_all

@@ -63,6 +63,25 @@ static void html_has_no_live_characters_and_no_broken_utf8(void **state)
     tr_text_free(&text);
 }
 
+static void how_much_of_a_text_is_utf8_is_told_wherever_it_ends(void **state)
+{
+    (void)state;
+    static const struct { const char *bytes; size_t count, good; } cases[] = {
+        {"", 0, 0}, {"\xff", 1, 0}, {"abc", 3, 3}, {"abcdefgh\xff", 9, 8}, {"abcdefg\xc3\xa9", 9, 9},
+        {"abcdefg\xc3", 8, 7}, {"\xf0\x9f\x98\x80\xf0\x9f\x98", 7, 4}, {"a\0b\x80", 4, 3}, {"\xed\xa0\x80", 3, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(tr_utf8_prefix(cases[i].bytes, cases[i].count), cases[i].good);
+    char long_one[40];
+    memset(long_one, 'x', sizeof long_one);
+    for (size_t at = 0; at < sizeof long_one; at++) {
+        long_one[at] = (char)0x80;
+        assert_int_equal(tr_utf8_prefix(long_one, sizeof long_one), at);
+        long_one[at] = 'x';
+    }
+    assert_int_equal(tr_utf8_prefix(long_one, sizeof long_one), sizeof long_one);
+}
+
 static void utf8_is_told_from_what_only_looks_like_it(void **state)
 {
     (void)state;
@@ -193,6 +212,7 @@ int main(void)
         cmocka_unit_test(what_is_appended_stands_there_in_order),
         cmocka_unit_test(growing_beyond_the_limit_sticks_and_is_told),
         cmocka_unit_test(html_has_no_live_characters_and_no_broken_utf8),
+        cmocka_unit_test(how_much_of_a_text_is_utf8_is_told_wherever_it_ends),
         cmocka_unit_test(utf8_is_told_from_what_only_looks_like_it),
         cmocka_unit_test(words_wrap_at_the_columns_given),
         cmocka_unit_test(the_nearest_name_is_found_and_far_ones_are_not_guessed),

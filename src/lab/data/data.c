@@ -52,7 +52,7 @@ static enum tr_status read_file(struct tr_data *data, const struct tr_source_fil
     uint8_t *slab = data->slab.at;
     enum tr_status status;
     if (!tr_jsonl_is_name(file->path)) {
-        if ((status = tr_source_read(file, slab + data->byte_count, err)) != TR_OK)
+        if ((status = tr_source_read_text(file, document->encoding, slab + data->byte_count, err)) != TR_OK)
             return status;
         tr_data_sum_file(sum, slab + data->byte_count, file->bytes);
         data->byte_count += file->bytes;
@@ -70,10 +70,11 @@ static enum tr_status read_file(struct tr_data *data, const struct tr_source_fil
     return status == TR_NO ? TR_OK : status;
 }
 
-static enum tr_status read_bytes(struct tr_data *data, const struct tr_source *source, struct tr_err *err)
+static enum tr_status read_bytes(struct tr_data *data, const struct tr_source *source, enum tr_encoding encoding,
+                                 struct tr_err *err)
 {
     struct tr_sha256 sum;
-    struct tr_document document = {0};
+    struct tr_document document = {.encoding = encoding};
     uint8_t digest[TR_SHA256_BYTES];
     int64_t room = 0;
     enum tr_status status = tr_slab_map(source->bytes, &data->slab, err);
@@ -104,7 +105,8 @@ static enum tr_status read_documents(struct tr_data *data, const struct tr_data_
         return tr_fail(err, TR_BAD_INPUT, "%s: shards of tokens need the tokenizer that made them", config->path);
     if (source->shards)
         return tr_data_read_shards(data, config->token, source, err);
-    status = config->token ? tr_data_read_text(data, config->token, source, err) : read_bytes(data, source, err);
+    status = config->token ? tr_data_read_text(data, config->token, source, config->encoding, err)
+                           : read_bytes(data, source, config->encoding, err);
     if (status == TR_OK && data->document_count == 0)
         return tr_fail(err, TR_BAD_INPUT, "%s: no line of it has a text: training needs text", config->path);
     return status;

@@ -11,6 +11,8 @@
  *          named *.jsonl each line is one, {"text": "..."}, and gives what a folder of such files would. All of it is read
  *          once into memory (a mapped file that somebody truncates would kill the run), and the SHA-256 of the documents
  *          is kept, so that a resumed run can tell that its data are the same.
+ *          Text is UTF-8 without bytes 0, or refused with the place: what is not is in another encoding, cut off, or no text
+ *          (a folder of checkpoints, say). With TR_ENCODING_BYTES any bytes are taken as they are.
  * TOKENS   Without a tokenizer, bytes: 256 of them and TR_TOKEN_END between documents, 257 in all. With one, its tokens:
  *          of each document what it puts before a text and the text's, and its end token between documents; or shards,
  *          which hold the same (shard.h, also those of llm.c; a file, or a folder that holds them beside tokenizer.json
@@ -37,6 +39,7 @@
 #include "base/err.h"
 #include "base/os.h"
 #include "base/sha256.h"
+#include "lab/data/source.h"
 #include "lab/token/token.h"
 
 #include <stdbool.h>
@@ -53,6 +56,7 @@ enum {
 
 struct tr_data_config {
     const char *path;
+    enum tr_encoding encoding;
     int64_t seq_len;
     int64_t batch;        /* sequences a step, over all ranks */
     uint64_t seed;

@@ -65,7 +65,7 @@ static enum tr_status next_file(struct tr_document *document, struct tr_err *err
     document->file = NULL;
     document->text = document->buffer;
     document->bytes = file->bytes;
-    return tr_source_read(file, document->buffer, err);
+    return tr_source_read_text(file, document->encoding, document->buffer, err);
 }
 
 enum tr_status tr_document_next(struct tr_document *document, struct tr_err *err)

@@ -20,6 +20,7 @@ enum { TR_DOCUMENT_PART_BYTES = 4 << 20 };
 
 struct tr_document {
     const struct tr_token *token;
+    enum tr_encoding encoding; /* of text files; set by the caller after opening */
     struct tr_encoder *encoder;
     struct tr_ids ids;
     int64_t end;          /* the token between documents, -1: none */

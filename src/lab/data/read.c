@@ -76,10 +76,12 @@ static enum tr_status take(void *context, const struct tr_ids *ids, struct tr_er
 }
 
 static enum tr_status encode_files(struct tr_data *data, const struct tr_token *token, const struct tr_source *source,
-                                   struct gather *gather, struct tr_sha256 *sum, struct tr_err *err)
+                                   enum tr_encoding encoding, struct gather *gather, struct tr_sha256 *sum,
+                                   struct tr_err *err)
 {
     struct tr_document document;
     enum tr_status status = tr_document_open(&document, token, true, err);
+    document.encoding = encoding;
     for (int64_t i = 0; i < source->count && status == TR_OK; i++) {
         status = tr_document_start(&document, &source->file[i], err);
         while (status == TR_OK && (status = tr_document_next(&document, err)) == TR_OK) {
@@ -98,14 +100,14 @@ static enum tr_status encode_files(struct tr_data *data, const struct tr_token *
 }
 
 enum tr_status tr_data_read_text(struct tr_data *data, const struct tr_token *token, const struct tr_source *source,
-                                 struct tr_err *err)
+                                 enum tr_encoding encoding, struct tr_err *err)
 {
     struct tr_sha256 sum;
     enum tr_status status = describe(data, token, err);
     struct gather gather = {.width = data->width};
     if (status != TR_OK || (status = tr_sha256_start(&sum, err)) != TR_OK)
         return status;
-    status = encode_files(data, token, source, &gather, &sum, err);
+    status = encode_files(data, token, source, encoding, &gather, &sum, err);
     if (status == TR_OK)
         status = tr_slab_map(tr_max_i64(1, gather.count * gather.width), &data->slab, err);
     if (status == TR_OK) {

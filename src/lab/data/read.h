@@ -7,7 +7,8 @@
 
 /* Fill in slab, tokens, counts, end, about and sha256. */
 TR_MUST_CHECK enum tr_status tr_data_read_text(struct tr_data *data, const struct tr_token *token,
-                                               const struct tr_source *source, struct tr_err *err);
+                                               const struct tr_source *source, enum tr_encoding encoding,
+                                               struct tr_err *err);
 TR_MUST_CHECK enum tr_status tr_data_read_shards(struct tr_data *data, const struct tr_token *token,
                                                  const struct tr_source *source, struct tr_err *err);
 

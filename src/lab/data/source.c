@@ -2,6 +2,7 @@
 
 #include "base/num.h"
 #include "base/os.h"
+#include "base/text.h"
 #include "lab/data/data.h"
 #include "lab/data/shard.h"
 
@@ -13,6 +14,8 @@
 #include <unistd.h>
 
 #define SOURCE_ARENA_MAX_BYTES ((int64_t)1 << 30)
+
+const char *const tr_encoding_names[] = {"utf8", "bytes", NULL};
 
 static const char *kind_name(mode_t mode)
 {
@@ -190,4 +193,35 @@ enum tr_status tr_source_read(const struct tr_source_file *file, void *to, struc
     }
     close(fd);
     return status;
+}
+
+/* What stands at the first byte that is no text. */
+static enum tr_status not_text(const char *path, const char *text, int64_t bytes, int64_t at, struct tr_err *err)
+{
+    static const char right[] = "data are text in UTF-8, unless their encoding is said to be \"bytes\"";
+    uint8_t byte = (uint8_t)text[at];
+    if (at == 0 && bytes >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0))
+        return tr_fail(err, TR_BAD_INPUT, "%s: offset 0: begins as UTF-16 does; %s", path, right);
+    if (byte == 0)
+        return tr_fail(err, TR_BAD_INPUT, "%s: offset %lld: a byte 0: it is no text, or not in UTF-8; %s", path,
+                       (long long)at, right);
+    int length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
+    if (byte >= 0xc2 && byte <= 0xf4 && bytes - at < length)
+        return tr_fail(err, TR_BAD_INPUT, "%s: offset %lld: the last character is cut off (%lld of its %d bytes are "
+                       "there): is the file whole? %s", path, (long long)at, (long long)(bytes - at), length, right);
+    return tr_fail(err, TR_BAD_INPUT, "%s: offset %lld: the byte 0x%02x begins no character of UTF-8; %s", path,
+                   (long long)at, byte, right);
+}
+
+enum tr_status tr_source_read_text(const struct tr_source_file *file, enum tr_encoding encoding, void *to,
+                                   struct tr_err *err)
+{
+    enum tr_status status = tr_source_read(file, to, err);
+    if (status != TR_OK || encoding == TR_ENCODING_BYTES)
+        return status;
+    int64_t good = (int64_t)tr_utf8_prefix(to, (size_t)file->bytes);
+    const char *zero = memchr(to, 0, (size_t)good);
+    if (zero)
+        good = zero - (const char *)to;
+    return good == file->bytes ? TR_OK : not_text(file->path, to, file->bytes, good, err);
 }

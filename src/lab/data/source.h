@@ -26,8 +26,19 @@ struct tr_source {
 TR_MUST_CHECK enum tr_status tr_source_find(struct tr_source *source, const char *path, struct tr_err *err);
 void tr_source_free(struct tr_source *source);
 
+/* Of text. Shards say themselves what they are, and JSON is UTF-8. */
+enum tr_encoding {
+    TR_ENCODING_UTF8, /* what is not, or has a 0 byte in it, is refused: it is another encoding, or no text */
+    TR_ENCODING_BYTES /* any bytes */
+};
+extern const char *const tr_encoding_names[]; /* as options and keys give them; NULL at the end */
+
 /* Reads exactly file->bytes bytes of it into `to`; a file that has become shorter is refused, what has been appended
  * is left out. */
 TR_MUST_CHECK enum tr_status tr_source_read(const struct tr_source_file *file, void *to, struct tr_err *err);
+
+/* The same of a text. TR_BAD_INPUT also, with path and offset: it is not in that encoding. */
+TR_MUST_CHECK enum tr_status tr_source_read_text(const struct tr_source_file *file, enum tr_encoding encoding, void *to,
+                                                 struct tr_err *err);
 
 #endif

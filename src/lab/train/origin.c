@@ -21,6 +21,7 @@ static enum tr_status from_checkpoint(struct tr_origin *origin, struct tr_err *e
         origin->widths = tr_run_step_config(&state->config).widths;
         strcpy(origin->data, state->config.data);
         strcpy(origin->data_sha256, state->data_sha256);
+        origin->encoding = state->config.encoding;
         origin->seq_len = state->config.seq_len;
         origin->apart = state->config.documents == TR_DOCUMENTS_APART;
         origin->val_windows = state->config.eval_windows;

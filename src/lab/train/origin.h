@@ -26,6 +26,7 @@ struct tr_origin {
 
     /* Of a checkpoint's run, as its config says: what it was trained on. */
     char data[TR_PATH_BYTES], data_sha256[TR_SHA256_HEX_BYTES];
+    int encoding; /* enum tr_encoding */
     int64_t seq_len, val_windows;
     bool apart;
     double val_fraction;

@@ -47,6 +47,7 @@ struct tr_run_config {
 
     char data[TR_PATH_BYTES];
     char tokenizer[TR_PATH_BYTES];  /* tokenizer.json; "": beside the shards, or bytes */
+    int encoding;                   /* enum tr_encoding */
     int64_t seq_len;
     double val_fraction;
     int documents;                  /* enum tr_documents */

@@ -1,4 +1,5 @@
 /* The one table of keys of a run's config: see run_config.h. */
+#include "lab/data/source.h"
 #include "lab/train/run_config.h"
 
 #include <stddef.h>
@@ -29,6 +30,8 @@ static const struct tr_run_key keys[] = {
              "tokens (*.tokens, llm.c's *.bin)"},
     {"data.tokenizer", TR_KEY_STRING, TEXT(tokenizer), .fallback = "", .effect = TR_KEY_FREE,
      .help = "tokenizer.json; empty: the one beside the shards, or bytes"},
+    {"data.encoding", TR_KEY_ENUM, AT(encoding), .fallback = "utf8", .choices = tr_encoding_names, .effect = TR_KEY_FREE,
+     .help = "utf8: text that is not UTF-8 is refused; bytes: any bytes are taken as they are"},
     {"data.seq_len", TR_KEY_INT, AT(seq_len), .fallback = "256", .min = 1, .max = TR_POSITIONS_MAX,
      .effect = TR_KEY_FIXED, .help = "tokens of a sequence"},
     {"data.val_fraction", TR_KEY_DOUBLE, AT(val_fraction), .fallback = "0.1", .min = 0, .max = 0.9,

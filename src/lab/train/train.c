@@ -69,6 +69,7 @@ static enum tr_status open_data(struct tr_run *run, struct tr_err *err)
 {
     struct tr_data_config config = {
         .path = run->config.data,
+        .encoding = (enum tr_encoding)run->config.encoding,
         .seq_len = run->config.seq_len,
         .batch = run->config.batch,
         .seed = (uint64_t)run->config.seed,

@@ -305,6 +305,34 @@ static void bad_data_are_refused_with_a_sentence(void **state)
     refuse(&config, TR_BAD_INPUT, "validation");
 }
 
+static void text_that_is_no_utf8_is_refused_where_it_begins_to_be_none_unless_bytes_are_asked_for(void **state)
+{
+    (void)state;
+    static const struct { const char *name, *bytes; size_t count; const char *sentence; } cases[] = {
+        {"latin1.txt", "a caf\xe9 somewhere", 16, "latin1.txt: offset 5: the byte 0xe9 begins no character of UTF-8; data are "
+                                                 "text in UTF-8, unless their encoding is said to be \"bytes\""},
+        {"utf16.txt", "\xff\xfeT\0e\0x\0t\0", 10, "utf16.txt: offset 0: begins as UTF-16 does"},
+        {"utf16be.txt", "\xfe\xff\0T\0e\0x\0t", 10, "utf16be.txt: offset 0: begins as UTF-16 does"},
+        {"zero.txt", "some text\0 and more", 19, "zero.txt: offset 9: a byte 0: it is no text, or not in UTF-8"},
+        {"cut.txt", "smile \xf0\x9f\x98", 9, "cut.txt: offset 6: the last character is cut off (3 of its 4 bytes are there)"},
+        {"surrogate.txt", "surrogate \xed\xa0\x80 half", 18, "surrogate.txt: offset 10: the byte 0xed"},
+        {"runs/step/weights", "a few \x93\x12\x3d numbers", 17, "runs/step/weights: offset 6: the byte 0x93"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tr_data_config config = {.path = at(cases[i].name), .seq_len = 4, .batch = 1};
+        put(cases[i].name, cases[i].bytes, cases[i].count);
+        refuse(&config, TR_BAD_INPUT, cases[i].sentence);
+        config.encoding = TR_ENCODING_BYTES;
+        struct tr_data data = open_data(&config);
+        assert_int_equal(data.byte_count, cases[i].count);
+        assert_memory_equal(data.bytes, cases[i].bytes, cases[i].count);
+        tr_data_close(&data);
+    }
+    put_text("runs/a.txt", "a folder with a text and with what a run left");
+    struct tr_data_config config = {.path = at("runs"), .seq_len = 4, .batch = 1};
+    refuse(&config, TR_BAD_INPUT, "runs/step/weights: offset 6: ");
+}
+
 static void an_unreadable_file_is_named(void **state)
 {
     (void)state;
@@ -478,6 +506,7 @@ int main(void)
         cmocka_unit_test(bits_per_byte_of_one_nat_a_byte_is_log2_of_e),
         cmocka_unit_test(the_smallest_text_that_is_enough_is_taken),
         cmocka_unit_test(bad_data_are_refused_with_a_sentence),
+        cmocka_unit_test(text_that_is_no_utf8_is_refused_where_it_begins_to_be_none_unless_bytes_are_asked_for),
         cmocka_unit_test(an_unreadable_file_is_named),
         cmocka_unit_test(a_jsonl_file_is_what_a_folder_of_its_texts_is),
         cmocka_unit_test(lines_that_go_over_the_reader_s_buffer_are_whole),

@@ -184,7 +184,7 @@ static void text_and_shards_are_the_same_stream(void **state)
     struct tr_err err = {""};
     struct tr_data text, shards;
     struct tr_data_config config = {.path = tr_scratch("texts"), .seq_len = 4, .batch = 2, .seed = 3,
-                                    .val_fraction = 0.4, .token = token};
+                                    .val_fraction = 0.4, .encoding = TR_ENCODING_BYTES, .token = token};
     put_texts();
     must(encode_texts(token, "shards", 7, &err), &err); /* documents go over from one shard to the next */
     must(tr_data_open(&text, &config, &err), &err);
@@ -236,7 +236,8 @@ static void a_shard_of_llm_c_is_the_stream_that_the_text_is(void **state)
     struct tr_token *token = open_token("gpt2");
     struct tr_err err = {""};
     struct tr_data text, shard;
-    struct tr_data_config config = {.path = tr_scratch("texts"), .seq_len = 4, .batch = 2, .token = token};
+    struct tr_data_config config = {.path = tr_scratch("texts"), .seq_len = 4, .batch = 2, .encoding = TR_ENCODING_BYTES,
+                                    .token = token};
     uint16_t tokens[1024];
     int32_t ids[1024], back[1024];
     put_texts();
@@ -301,7 +302,7 @@ static void bits_per_byte_count_the_bytes_of_the_text(void **state)
     struct tr_err err = {""};
     struct tr_data data;
     struct tr_data_config config = {.path = tr_scratch("texts"), .seq_len = 5, .batch = 1, .val_fraction = 0.7,
-                                    .token = token};
+                                    .encoding = TR_ENCODING_BYTES, .token = token};
     put_texts();
     must(tr_data_open(&data, &config, &err), &err);
     int32_t ids[256], tokens[5], targets[5];
@@ -322,6 +323,16 @@ static void bits_per_byte_count_the_bytes_of_the_text(void **state)
     assert_true(rest.at[rest.len - 1] == '\n' || ids[data.train_tokens - 1] == tr_token_end_id(token));
     tr_text_free(&rest);
     tr_data_close(&data);
+    tr_token_free(token);
+}
+
+static void text_for_a_tokenizer_is_utf8_too(void **state)
+{
+    (void)state;
+    struct tr_token *token = open_token("gpt2");
+    struct tr_data_config config = {.path = tr_scratch("texts"), .seq_len = 4, .batch = 1, .token = token};
+    put_texts();
+    data_refused(&config, "texts/a.txt: offset 38: the byte 0xff begins no character of UTF-8");
     tr_token_free(token);
 }
 
@@ -387,6 +398,7 @@ int main(void)
         cmocka_unit_test(a_shard_of_llm_c_is_the_stream_that_the_text_is),
         cmocka_unit_test(a_shard_of_llm_c_that_lies_is_refused),
         cmocka_unit_test(bits_per_byte_count_the_bytes_of_the_text),
+        cmocka_unit_test(text_for_a_tokenizer_is_utf8_too),
         cmocka_unit_test(shards_of_another_tokenizer_or_among_other_files_are_refused),
         cmocka_unit_test(an_interrupted_set_of_shards_leaves_nothing),
     };
