@@ -1,6 +1,7 @@
 /* Any YAML as a user's own file of the catalog, alone and on top of the program's: refused with a sentence, or entries
- * that are found by their ids and are read, or refused with a sentence, as chips, networks and systems. */
-#include "cloud/cluster/cluster.h"
+ * that are found by their ids and are read, or refused with a sentence, as chips, networks, systems, prices, sites and
+ * failures. */
+#include "cloud/cost/cost.h"
 #include "silicon/chip/chip.h"
 
 #include <stdint.h>
@@ -34,6 +35,8 @@ static void check(enum tr_status (*open)(struct tr_catalog **, struct tr_err *),
         said(tr_chip_check_all(catalog, &err), &err);
         err.text[0] = 0;
         said(tr_system_check_all(catalog, &err), &err);
+        err.text[0] = 0;
+        said(tr_cloud_cost_check_all(catalog, &err), &err);
     }
     tr_catalog_free(catalog);
 }

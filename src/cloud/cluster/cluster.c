@@ -175,42 +175,35 @@ static enum tr_status read_tiers(const struct tr_entry *entry, struct tr_system 
 
 /* --- systems --- */
 
-struct reading {
-    struct tr_system system;
-    const char *chip;
-};
-
-#define AT(field) .offset = offsetof(struct reading, field)
+#define AT(field) .offset = offsetof(struct tr_system, field)
 
 static const struct tr_field system_fields[] = {
-    {"name", TR_FIELD_TEXT, AT(system.name), .required = true, .help = "as people write it"},
-    {"operator", TR_FIELD_TEXT, AT(system.operator_id), .help = "whose site it stands in"},
-    {"chip", TR_FIELD_TEXT, AT(chip), .required = true, .help = "id of its chip"},
-    {"chips_per_node", TR_FIELD_WHOLE, AT(system.chips_per_node), .min = 1, .max = 1024, .required = true,
+    {"name", TR_FIELD_TEXT, AT(name), .required = true, .help = "as people write it"},
+    {"operator", TR_FIELD_TEXT, AT(operator_id), .help = "whose site it stands in"},
+    {"chip", TR_FIELD_GROUP, 0, .required = true, .help = "id of its chip"},
+    {"chips_per_node", TR_FIELD_WHOLE, AT(chips_per_node), .min = 1, .max = 1024, .required = true,
      .help = "chips behind one host"},
-    {"power", TR_FIELD_FACT, AT(system.power_w), .unit = TR_UNIT_POWER, .min = 1, .max = 1e8,
+    {"power", TR_FIELD_FACT, AT(power_w), .unit = TR_UNIT_POWER, .min = 1, .max = 1e8,
      .help = "of a node under load"},
-    {"host_memory", TR_FIELD_FACT, AT(system.host_memory_bytes), .unit = TR_UNIT_BYTES, .min = 1e6, .max = 1e15,
+    {"host_memory", TR_FIELD_FACT, AT(host_memory_bytes), .unit = TR_UNIT_BYTES, .min = 1e6, .max = 1e15,
      .help = "of a node"},
-    {"storage", TR_FIELD_FACT, AT(system.storage_bytes_s), .unit = TR_UNIT_BYTES_S, .min = 1e3, .max = 1e15,
+    {"storage", TR_FIELD_FACT, AT(storage_bytes_s), .unit = TR_UNIT_BYTES_S, .min = 1e3, .max = 1e15,
      .help = "of a node, to where checkpoints go"},
     {"tiers", TR_FIELD_GROUP, 0, .help = "links from the chip outwards, by name"},
 };
 
 enum tr_status tr_system_read(const struct tr_entry *entry, struct tr_system *out, struct tr_err *err)
 {
-    struct reading reading = {.system = {.id = entry->id, .operator_id = "", .entry = entry}};
-    struct tr_system *system = &reading.system;
-    enum tr_status status = tr_entry_read(entry, "", system_fields, COUNT(system_fields), &reading, err);
+    struct tr_system read = {.id = entry->id, .operator_id = "", .entry = entry}, *system = &read;
+    enum tr_status status = tr_entry_read(entry, "", system_fields, COUNT(system_fields), system, err);
     if (status == TR_OK)
         status = tr_doc_string(entry->node, "note", TR_OPTIONAL, &system->note, err);
     if (status != TR_OK)
         return status;
-    struct tr_err why;
-    const struct tr_entry *chip;
-    if (tr_catalog_find(entry->catalog, TR_SECTION_CHIPS, reading.chip, &chip, &why))
-        return tr_node_fail(tr_entry_node(entry, "chip", NULL), err, "%s", why.text);
-    status = tr_chip_read(chip, &system->chip, err);
+    const struct tr_entry *chip = NULL;
+    status = tr_entry_named(entry, "chip", TR_SECTION_CHIPS, &chip, err);
+    if (status == TR_OK)
+        status = tr_chip_read(chip, &system->chip, err);
     if (status == TR_OK)
         status = read_tiers(entry, system, err);
     if (status == TR_OK)

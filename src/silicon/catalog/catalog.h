@@ -183,6 +183,11 @@ TR_MUST_CHECK enum tr_status tr_entry_fact(const struct tr_entry *holder, const 
                                            enum tr_unit unit, double min, double max, struct tr_fact *out,
                                            struct tr_err *err);
 
+/* The entry of another section whose name stands at `key`. Absent: *out stays as it is. Unknown: TR_BAD_INPUT at the key,
+ * naming the nearest. */
+TR_MUST_CHECK enum tr_status tr_entry_named(const struct tr_entry *entry, const char *key, enum tr_section section,
+                                            const struct tr_entry **out, struct tr_err *err);
+
 /* A complaint about the entry as a whole: `catalog/chips/x.yaml:3:3: chips.x1: <fmt...>`. Returns TR_BAD_INPUT. */
 enum tr_status tr_entry_fail(const struct tr_entry *entry, struct tr_err *err, const char *fmt, ...) TR_PRINTF(3, 4);
 

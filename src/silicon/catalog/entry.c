@@ -61,6 +61,20 @@ const struct tr_node *tr_entry_node(const struct tr_entry *entry, const char *pa
     return NULL;
 }
 
+enum tr_status tr_entry_named(const struct tr_entry *entry, const char *key, enum tr_section section,
+                              const struct tr_entry **out, struct tr_err *err)
+{
+    const struct tr_node *node = tr_entry_node(entry, key, NULL);
+    const char *name;
+    struct tr_err why;
+    if (!node)
+        return TR_OK;
+    enum tr_status status = tr_node_string(node, &name, err);
+    if (status == TR_OK && tr_catalog_find(entry->catalog, section, name, out, &why))
+        return tr_node_fail(node, err, "%s", why.text);
+    return status;
+}
+
 static bool is_common(const char *key, int count)
 {
     for (int i = 0; i < count; i++)
