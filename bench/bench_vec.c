@@ -1,10 +1,10 @@
 /* Measures the kernels that are not matrix products: attention as a share of the multiply-add peak that this program
  * measures first, the others in GB/s of the bytes that they count.
  *
- *     bench_vec [threads]         TRINE_ISA chooses the instruction set
+ *     bench_vec [threads] [f32 | bf16] [word: only rows whose name has it]      TRINE_ISA chooses the instruction set
  *
  * Shapes are those of GPT-2 124M (12 heads of 64, width 768) with 4 sequences of 1024 and of 256 tokens, and attention
- * over 256 to 4096 tokens. The best of several runs is printed: this is what the kernel can do when the machine is
+ * over 64 to 8192 tokens. The best of several runs is printed: this is what the kernel can do when the machine is
  * quiet. */
 #include "base/num.h"
 #include "base/os.h"
@@ -22,6 +22,8 @@ static const double budget_s = 0.6; /* of repeating one measurement */
 
 struct bench {
     const struct tr_kernel_set *set;
+    enum tr_dtype type;
+    const char *word;
     int threads;
     double peak_flop_s;
 };
@@ -40,12 +42,12 @@ static void *allocate(int64_t bytes)
 static void fill(void *data, int64_t bytes, enum tr_dtype type, int64_t vocab, uint32_t seed)
 {
     uint32_t state = seed * 2654435761u + 1;
-    for (int64_t i = 0; i < bytes / 4; i++) {
+    for (int64_t i = 0; i < bytes / tr_dtype_bytes(type); i++) {
         state = state * 1664525u + 1013904223u;
         if (type == TR_I32)
             ((int32_t *)data)[i] = (int32_t)((state >> 8) % (uint32_t)vocab);
         else
-            ((float *)data)[i] = (float)(int32_t)state * 0x1p-31f;
+            tr_store(data, type, i, (float)(int32_t)state * 0x1p-31f);
     }
 }
 
@@ -74,10 +76,10 @@ static void prepare(const struct bench *bench, const struct tr_op *op, uint32_t 
         int64_t bytes = tr_op_operand_bytes(op, i);
         if (bytes == 0 || (absent >> i & 1u))
             continue;
-        float *data = allocate(bytes);
+        void *data = allocate(bytes);
         fill(data, bytes, tr_op_operand_dtype(op, i), op->vocab, (uint32_t)i + 1);
         for (int64_t k = 0; writes_a_positive_operand(op->kind, i) && k < bytes / 4; k++)
-            data[k] = data[k] * data[k] + 0.5f;
+            ((float *)data)[k] = ((float *)data)[k] * ((float *)data)[k] + 0.5f;
         b->call.operand[i] = data;
     }
     b->call.workspace = allocate(tr_kernel_workspace_bytes(bench->set, op, bench->threads));
@@ -105,6 +107,8 @@ static double best_time_s(const struct bench *bench, struct buffers *b)
 
 static void report(const struct bench *bench, const char *name, struct buffers *b)
 {
+    if (strstr(name, bench->word) == NULL)
+        return;
     double seconds = best_time_s(bench, b);
     double bytes = (double)b->count.read_bytes + (double)b->count.write_bytes, flop = (double)b->count.flop;
     printf("%-34s %9.3f ms", name, seconds * 1e3);
@@ -124,17 +128,18 @@ static void measure(const struct bench *bench, const char *name, const struct tr
     release(&b);
 }
 
-static struct tr_op op_of(enum tr_op_kind kind, int64_t seqs, int64_t seq_len)
+static struct tr_op op_of(const struct bench *bench, enum tr_op_kind kind, int64_t seqs, int64_t seq_len)
 {
-    return (struct tr_op){.kind = kind, .act = TR_F32, .weight = TR_F32, .seqs = seqs, .seq_len = seq_len,
+    return (struct tr_op){.kind = kind, .act = bench->type, .weight = bench->type, .seqs = seqs, .seq_len = seq_len,
                           .width = WIDTH, .heads = 1, .kv_heads = 1, .head_dim = HEAD_DIM, .vocab = VOCAB,
                           .positions = seq_len, .count = (int64_t)VOCAB * WIDTH, .eps = 1e-5f,
                           .context = tr_all_parts(1), .part = tr_all_parts(1)};
 }
 
-static struct tr_op attn_of(enum tr_op_kind kind, int64_t seqs, int64_t seq_len, int heads, int kv_heads, int head_dim)
+static struct tr_op attn_of(const struct bench *bench, enum tr_op_kind kind, int64_t seqs, int64_t seq_len, int heads,
+                            int kv_heads, int head_dim)
 {
-    struct tr_op op = op_of(kind, seqs, seq_len);
+    struct tr_op op = op_of(bench, kind, seqs, seq_len);
     op.heads = heads;
     op.kv_heads = kv_heads;
     op.head_dim = head_dim;
@@ -144,7 +149,7 @@ static struct tr_op attn_of(enum tr_op_kind kind, int64_t seqs, int64_t seq_len,
 static void attention(const struct bench *bench, int64_t seqs, int64_t seq_len, int heads, int kv_heads, int head_dim)
 {
     char name[64];
-    struct tr_op op = attn_of(TR_OP_ATTN, seqs, seq_len, heads, kv_heads, head_dim);
+    struct tr_op op = attn_of(bench, TR_OP_ATTN, seqs, seq_len, heads, kv_heads, head_dim);
     snprintf(name, sizeof name, "attn %lldx%lld h%d/%d d%d", (long long)seqs, (long long)seq_len, heads, kv_heads,
              head_dim);
     measure(bench, name, &op, 0);
@@ -167,15 +172,16 @@ static void attention(const struct bench *bench, int64_t seqs, int64_t seq_len, 
 static void generation(const struct bench *bench, int64_t seqs, int64_t position, int heads, int kv_heads)
 {
     char name[64];
-    struct tr_op op = attn_of(TR_OP_ATTN, seqs, 1, heads, kv_heads, HEAD_DIM);
+    struct tr_op op = attn_of(bench, TR_OP_ATTN, seqs, 1, heads, kv_heads, HEAD_DIM);
     op.positions = position + 1;
     struct buffers b;
     prepare(bench, &op, 0, &b);
     b.values.position = position;
-    double seconds = best_time_s(bench, &b);
     snprintf(name, sizeof name, "attn decode %lld at %lld h%d/%d", (long long)seqs, (long long)position, heads,
              kv_heads);
-    printf("%-34s %9.3f ms  %7.1f GB/s of cache\n", name, seconds * 1e3, (double)b.count.read_bytes / seconds * 1e-9);
+    double seconds = strstr(name, bench->word) == NULL ? 0.0 : best_time_s(bench, &b);
+    if (seconds > 0.0)
+        printf("%-34s %9.3f ms  %7.1f GB/s of cache\n", name, seconds * 1e3, (double)b.count.read_bytes / seconds * 1e-9);
     release(&b);
 }
 
@@ -183,14 +189,14 @@ static void elementwise(const struct bench *bench, int64_t seqs, int64_t seq_len
 {
     struct tr_op op;
     printf("-- %lld x %lld tokens\n", (long long)seqs, (long long)seq_len);
-    op = op_of(TR_OP_NORM, seqs, seq_len);
+    op = op_of(bench, TR_OP_NORM, seqs, seq_len);
     measure(bench, "norm (LayerNorm)", &op, 0);
     op.flags = TR_OP_RMS;
     measure(bench, "norm (RMSNorm)", &op, 1u << TR_NORM_BIAS);
-    op = op_of(TR_OP_NORM_BWD, seqs, seq_len);
+    op = op_of(bench, TR_OP_NORM_BWD, seqs, seq_len);
     op.flags = TR_OP_ADD_DX;
     measure(bench, "norm_bwd (LayerNorm, add)", &op, 0);
-    op = op_of(TR_OP_GELU, seqs, seq_len);
+    op = op_of(bench, TR_OP_GELU, seqs, seq_len);
     op.width = HIDDEN;
     measure(bench, "gelu", &op, 0);
     op.kind = TR_OP_GELU_BWD;
@@ -199,9 +205,9 @@ static void elementwise(const struct bench *bench, int64_t seqs, int64_t seq_len
     measure(bench, "swiglu", &op, 0);
     op.kind = TR_OP_SWIGLU_BWD;
     measure(bench, "swiglu_bwd", &op, 0);
-    op = attn_of(TR_OP_ROPE, seqs, seq_len, HEADS, HEADS, HEAD_DIM);
+    op = attn_of(bench, TR_OP_ROPE, seqs, seq_len, HEADS, HEADS, HEAD_DIM);
     measure(bench, "rope", &op, 0);
-    op = op_of(TR_OP_EMBED, seqs, seq_len);
+    op = op_of(bench, TR_OP_EMBED, seqs, seq_len);
     measure(bench, "embed", &op, 0);
     op.kind = TR_OP_EMBED_BWD;
     measure(bench, "embed_bwd", &op, 0);
@@ -210,7 +216,7 @@ static void elementwise(const struct bench *bench, int64_t seqs, int64_t seq_len
 static void updates(const struct bench *bench)
 {
     printf("-- %d x %d weights\n", VOCAB, WIDTH);
-    struct tr_op op = op_of(TR_OP_ADAMW, 1, 1);
+    struct tr_op op = op_of(bench, TR_OP_ADAMW, 1, 1);
     op.flags = TR_OP_DECAY;
     measure(bench, "adamw", &op, 0);
     op.flags = 0;
@@ -232,16 +238,18 @@ int main(int argc, char **argv)
         return (int)status;
     }
     int threads = argc > 1 ? atoi(argv[1]) : tr_cores_usable();
-    if (threads < 1 || argc > 2) {
-        fprintf(stderr, "usage: bench_vec [threads]\n");
+    bool bf16 = argc > 2 && strcmp(argv[2], "bf16") == 0;
+    if (threads < 1 || argc > 4 || (argc > 2 && !bf16 && strcmp(argv[2], "f32") != 0)) {
+        fprintf(stderr, "usage: bench_vec [threads] [f32 | bf16] [word]\n");
         return TR_BAD_INPUT;
     }
-    struct bench bench = {.set = tr_kernel_set(isa), .threads = threads};
-    bench.peak_flop_s = tr_chip_measure_peak_flop_s(isa, TR_F32, threads);
-    printf("%s, %d threads, measured multiply-add peak %.1f GFLOP/s\n", tr_isa_name(isa), threads,
-           bench.peak_flop_s * 1e-9);
-    for (int64_t seq_len = 256; seq_len <= 4096; seq_len *= 2)
-        attention(&bench, 4096 / seq_len, seq_len, HEADS, HEADS, HEAD_DIM);
+    struct bench bench = {.set = tr_kernel_set(isa), .type = bf16 ? TR_BF16 : TR_F32, .threads = threads,
+                          .word = argc > 3 ? argv[3] : ""};
+    bench.peak_flop_s = tr_chip_measure_peak_flop_s(isa, bench.type, threads);
+    printf("%s, %s, %d threads, measured multiply-add peak %.1f GFLOP/s\n", tr_isa_name(isa),
+           tr_dtype_name(bench.type), threads, bench.peak_flop_s * 1e-9);
+    for (int64_t seq_len = 64; seq_len <= 8192; seq_len *= 2)
+        attention(&bench, tr_max_i64(1, 4096 / seq_len), seq_len, HEADS, HEADS, HEAD_DIM);
     attention(&bench, 4, 256, HEADS, HEADS, HEAD_DIM);
     attention(&bench, 4, 1024, HEADS, 4, HEAD_DIM);
     attention(&bench, 2, 1024, 8, 2, 128);

@@ -261,7 +261,7 @@ static void list_attention(struct list *list, enum tr_op_kind kind)
 {
     static const int64_t seq_len[] = {1, 2, 5, 31, 63, 64, 65, 130};
     static const int shape[][3] = {{1, 1, 64}, {2, 1, 16}, {4, 2, 4}, {3, 3, 2}, {9, 3, 8}};
-    static const int dims[] = {2, 4, 16, 64, 80, 128};
+    static const int dims[] = {2, 3, 4, 16, 33, 64, 80, 128};
     for (size_t i = 0; i < COUNT_OF(seq_len); i++)
         for (size_t j = 0; j < COUNT_OF(shape); j++)
             if (seq_len[i] <= 65 || j < 3)

@@ -27,9 +27,13 @@
  *                          elements i ... of a tensor of either type; n may be more than TR_VLEN, which means all.
  *                          `type` is a constant where these are inlined
  * Pairs of bf16 (reduce.h) as words of 32 bits, the even element in the lower half:
- *     v_even(w) v_odd(w)   the elements as fp32
+ *     v_even(w) v_odd(w)   the elements as fp32; the odd one's bits are also the word with +0 as even element
+ *     v_only_even(w)       the word with +0 as odd element
  *     v_pair(even, odd)    the words of 2 x TR_VLEN elements from memory;  v_pairn(even, odd, n): the first n of each
  *     TR_SIMD_DP           1: there is v_dp(a, b, c), one step of the pair chain in one instruction (vdpbf16ps)
+ *     v_pair_step(a, b, c) the same; without TR_SIMD_DP two multiply-adds, between v_pairs_begin and v_pairs_end, which
+ *                          make the processor flush subnormals as the instruction does. What is between them is called,
+ *                          not inlined: the compiler does not see that the mode matters
  * Made of those, with the bits of their scalar twins in silicon/op:
  *     v_exps v_sigmoids v_gelus v_gelu_slopes (x, count)      in place on x[count]; count <= V_TOGETHER is a constant, and
  *                          side by side they are up to three times as fast as one by one
@@ -37,7 +41,7 @@
  *     v_exp(x)   v_silu_of v_silu_slope_of (x, s)             s = sigmoid(x)
  *     v_fold16(p)          FOLD16 of p[TR_VFOLD], that is of 16 partial sums (reduce.h)
  *     v_row_max(v)         the largest lane
- *     v_transpose8(...), v_transpose8_rows(...)    an 8 x 8 block of floats
+ *     v_transpose8_rows(...)    an 8 x 8 block of words
  */
 #ifndef TR_SILICON_KERNEL_SIMD_H
 #define TR_SILICON_KERNEL_SIMD_H
@@ -62,10 +66,37 @@
 #endif
 
 #define TR_VFOLD (TR_FOLD / TR_VLEN)
+#define TR_V_INLINE __attribute__((always_inline)) static inline
+
+/* ---- chains of pairs --------------------------------------------------------------------------------------------- */
+
+TR_V_INLINE tr_v v_pair_step(tr_v a, tr_v b, tr_v acc)
+{
+#if TR_SIMD_DP
+    return v_dp(a, b, acc);
+#else
+    return v_fma(v_even(a), v_even(b), v_fma(v_odd(a), v_odd(b), acc));
+#endif
+}
+
+enum { V_FLUSH_BITS = 0x8040 };
+
+/* Without `pairs` they do nothing. */
+static inline unsigned v_pairs_begin(bool pairs)
+{
+    unsigned mode = _mm_getcsr();
+    if (!TR_SIMD_DP && pairs)
+        _mm_setcsr(mode | V_FLUSH_BITS);
+    return mode;
+}
+
+static inline void v_pairs_end(bool pairs, unsigned mode)
+{
+    if (!TR_SIMD_DP && pairs)
+        _mm_setcsr(mode);
+}
 
 /* ---- tensors of either type ------------------------------------------------------------------------------------- */
-
-#define TR_V_INLINE __attribute__((always_inline)) static inline
 
 TR_V_INLINE tr_v v_load_at(const void *tensor, const enum tr_dtype type, int64_t i)
 {
@@ -96,6 +127,20 @@ TR_V_INLINE void v_storen_at(void *tensor, const enum tr_dtype type, int64_t i, 
     else
         v_storen((float *)tensor + i, v, n);
 }
+
+/* ---- rows as words ------------------------------------------------------------------------------------------------ */
+
+/* The word number `index` of a row of k elements: an fp32 or a pair of bf16, of which the last may be a half. */
+static inline float row_word(const void *row, enum tr_dtype type, int64_t index, int64_t k)
+{
+    if (type == TR_F32)
+        return ((const float *)row)[index];
+    const tr_bf16 *pair = (const tr_bf16 *)row + 2 * index;
+    return tr_f32_from_bits(pair[0] | (2 * index + 1 < k ? (uint32_t)pair[1] << 16 : 0));
+}
+
+/* Four bytes of such a row; of bf16 they may lie at odd places. */
+static inline const float *row_words(const void *row, int64_t index) { return (const float *)row + index; }
 
 /* ---- functions --------------------------------------------------------------------------------------------------- */
 
@@ -229,15 +274,6 @@ static inline void v_transpose8_rows(float *dst, int64_t stride, const float *co
         _mm256_storeu_ps(dst + (half + 2) * stride, _mm256_shuffle_ps(pair[half + 1], pair[half + 3], 0x44));
         _mm256_storeu_ps(dst + (half + 3) * stride, _mm256_shuffle_ps(pair[half + 1], pair[half + 3], 0xee));
     }
-}
-
-/* dst[j * dst_stride + i] = src[i * src_stride + j] for i, j < 8 */
-static inline void v_transpose8(float *dst, int64_t dst_stride, const float *src, int64_t src_stride)
-{
-    const float *row[8];
-    for (int i = 0; i < 8; i++)
-        row[i] = src + i * src_stride;
-    v_transpose8_rows(dst, dst_stride, row);
 }
 
 #endif

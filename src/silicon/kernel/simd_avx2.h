@@ -60,6 +60,7 @@ static inline void v_storen_bf16(tr_bf16 *p, tr_v v, int64_t n) { v_store_first_
 
 static inline tr_v v_even(tr_v w) { return v_even8(w); }
 static inline tr_v v_odd(tr_v w) { return v_odd8(w); }
+static inline tr_v v_only_even(tr_v w) { return v_only_even8(w); }
 
 static inline tr_v v_pair(const tr_bf16 *even, const tr_bf16 *odd)
 {

@@ -86,6 +86,11 @@ static inline tr_v v_odd(tr_v w)
     return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(w), _mm512_set1_epi32((int)0xffff0000u)));
 }
 
+static inline tr_v v_only_even(tr_v w)
+{
+    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(w), _mm512_set1_epi32(0xffff)));
+}
+
 static inline tr_v v_pair_of(__m256i even, __m256i odd)
 {
     return _mm512_castsi512_ps(_mm512_or_si512(_mm512_cvtepu16_epi32(even),

@@ -153,6 +153,7 @@ static inline void v_storen_bf16(tr_bf16 *p, tr_v v, int64_t n)
 
 static inline tr_v v_even(tr_v w) { return (tr_v){v_even8(w.low), v_even8(w.high)}; }
 static inline tr_v v_odd(tr_v w) { return (tr_v){v_odd8(w.low), v_odd8(w.high)}; }
+static inline tr_v v_only_even(tr_v w) { return (tr_v){v_only_even8(w.low), v_only_even8(w.high)}; }
 
 static inline tr_v v_pairn(const tr_bf16 *even, const tr_bf16 *odd, int64_t n)
 {

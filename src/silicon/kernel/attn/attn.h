@@ -80,4 +80,9 @@ int64_t tr_attn_workspace_avx512(const struct tr_op *op, int threads);
 void tr_attn_bwd_avx512(const struct tr_call *call);
 int64_t tr_attn_bwd_workspace_avx512(const struct tr_op *op, int threads);
 
+void tr_attn_avx512bf16(const struct tr_call *call);
+int64_t tr_attn_workspace_avx512bf16(const struct tr_op *op, int threads);
+void tr_attn_bwd_avx512bf16(const struct tr_call *call);
+int64_t tr_attn_bwd_workspace_avx512bf16(const struct tr_op *op, int threads);
+
 #endif

@@ -7,6 +7,9 @@
  * of the keys, joined by the tree). No sum is shared between tasks, so nothing is atomic and no order depends on
  * threads. Where documents stand apart, a tile of queries ends with its document, and a block is met by the queries of
  * the documents that have keys in it.
+ *
+ * In bf16 the probabilities and ds of a tile are kept rounded, ds by rows for dq and both by pairs of queries for dk and
+ * dv. Nothing is added to after it is rounded, so dq gathers in scratch.
  */
 #ifndef TR_SILICON_KERNEL_ATTN_BWD_BODY_H
 #define TR_SILICON_KERNEL_ATTN_BWD_BODY_H
@@ -16,20 +19,28 @@
 
 #include <omp.h>
 
-enum { BWD_QUERIES = 48 }; /* a tile of queries: its q, do, p and ds take 12 KiB each at D = 64 */
+enum {
+    BWD_QUERIES = 48, /* a tile of queries: its q, do, p and ds take 12 KiB each at D = 64 */
+    BWD_PAIRS = (BWD_QUERIES + 2) / 2 /* pairs of positions that they may lie in */
+};
 
 struct bwd_shape {
+    enum tr_dtype type;
     int64_t seqs, seq_len, heads, kv_heads, group, d, padded;
-    int64_t q_stride, kv_stride; /* floats from token to token */
+    int64_t words;               /* of a packed row of q */
+    int64_t q_stride, kv_stride; /* elements from token to token */
     bool dq_direct;              /* dq gathers in the operand itself */
     float scale;
 };
 
 struct bwd_scratch {
-    float *kt, *vt;         /* [d][TR_KEY_BLOCK] */
-    float *k;               /* [TR_KEY_BLOCK][padded] */
-    float *q, *grad;        /* [BWD_QUERIES][padded]: the tile's rows of q and of do */
-    float *p, *ds;          /* [BWD_QUERIES][TR_KEY_BLOCK] */
+    float *kt, *vt;         /* [words of d][TR_KEY_BLOCK] */
+    float *k;               /* [words of TR_KEY_BLOCK][padded] */
+    float *q, *grad;        /* [BWD_QUERIES][words]: the tile's rows of q and of do */
+    float *q_steps, *grad_steps; /* [words of the tile][padded]: the same as steps of dk and dv; fp32: q and grad */
+    float *score, *dp;      /* [TR_ATTN_ROWS][TR_KEY_BLOCK] */
+    float *p, *ds;          /* [BWD_QUERIES][words of TR_KEY_BLOCK] */
+    float *p_steps, *ds_steps; /* [words of the tile][TR_KEY_BLOCK]; fp32: p and ds */
     float *m, *inverse, *delta; /* [group][seq_len]: the row's maximum, 1 / l, delta */
     float *dkv;             /* slots of dk [TR_KEY_BLOCK][padded], dv likewise: heads and parts of the queries */
     float *dq;              /* slots of [group][seq_len][padded]: parts of the keys; none with dq_direct */
@@ -38,7 +49,7 @@ struct bwd_scratch {
 
 static bool bwd_dq_direct(const struct tr_op *op)
 {
-    return op->context.parts == 1 && op->head_dim % TR_ATTN_PANEL == 0;
+    return op->act == TR_F32 && op->context.parts == 1 && op->head_dim % TR_ATTN_PANEL == 0;
 }
 
 /* Lays the scratch memory of one thread out from `base`; returns its floats. */
@@ -47,13 +58,21 @@ static int64_t bwd_scratch_at(struct bwd_scratch *s, float *base, const struct t
     int64_t padded = tr_round_up(op->head_dim, TR_ATTN_PANEL), group = op->heads / op->kv_heads, used = 0;
     int64_t rows = tr_round_up(group * op->seq_len, 16);
     int parts_depth = tr_tree_depth(op->context.parts);
-    s->kt = carve(base, &used, padded * TR_KEY_BLOCK);
-    s->vt = carve(base, &used, padded * TR_KEY_BLOCK);
-    s->k = carve(base, &used, padded * TR_KEY_BLOCK);
-    s->q = carve(base, &used, padded * BWD_QUERIES);
-    s->grad = carve(base, &used, padded * BWD_QUERIES);
-    s->p = carve(base, &used, TR_KEY_BLOCK * BWD_QUERIES);
-    s->ds = carve(base, &used, TR_KEY_BLOCK * BWD_QUERIES);
+    const bool pairs = op->act == TR_BF16;
+    int64_t words = attn_words(op->act, padded), key_words = attn_words(op->act, TR_KEY_BLOCK);
+    s->kt = carve(base, &used, words * TR_KEY_BLOCK);
+    s->vt = carve(base, &used, words * TR_KEY_BLOCK);
+    s->k = carve(base, &used, padded * key_words);
+    s->q = carve(base, &used, words * BWD_QUERIES);
+    s->grad = carve(base, &used, words * BWD_QUERIES);
+    s->q_steps = pairs ? carve(base, &used, padded * BWD_PAIRS) : s->q;
+    s->grad_steps = pairs ? carve(base, &used, padded * BWD_PAIRS) : s->grad;
+    s->score = carve(base, &used, TR_ATTN_ROWS * TR_KEY_BLOCK);
+    s->dp = carve(base, &used, TR_ATTN_ROWS * TR_KEY_BLOCK);
+    s->p = carve(base, &used, key_words * BWD_QUERIES);
+    s->ds = carve(base, &used, key_words * BWD_QUERIES);
+    s->p_steps = pairs ? carve(base, &used, TR_KEY_BLOCK * BWD_PAIRS) : s->p;
+    s->ds_steps = pairs ? carve(base, &used, TR_KEY_BLOCK * BWD_PAIRS) : s->ds;
     s->m = carve(base, &used, rows);
     s->inverse = carve(base, &used, rows);
     s->delta = carve(base, &used, rows);
@@ -78,8 +97,9 @@ int64_t TR_SIMD_NAME(tr_attn_bwd_workspace)(const struct tr_op *op, int threads)
 
 /* The operands of one task: pointers to the first token's part. */
 struct bwd_task {
-    const float *q, *k, *v, *o, *stats, *grad;
-    float *dq, *dk, *dv;
+    const void *q, *k, *v, *o, *grad;
+    const float *stats;
+    void *dq, *dk, *dv;
     const int32_t *start; /* of the sequence; NULL: one document */
 };
 
@@ -88,20 +108,19 @@ static void bwd_prepare(const struct bwd_shape *b, const struct bwd_scratch *s, 
 {
     for (int64_t i = 0; i < b->seq_len; i++) {
         for (int64_t h = 0; h < b->group; h++) {
-            const float *o = task->o + i * b->q_stride + h * b->d, *grad = task->grad + i * b->q_stride + h * b->d;
+            const int64_t first = i * b->q_stride + h * b->d;
             const float *stats = task->stats + (i * b->heads + h) * 2;
             tr_v sum[TR_VFOLD];
             for (int part = 0; part < TR_VFOLD; part++)
                 sum[part] = v_zero();
             for (int64_t x = 0; x < b->d; x += TR_FOLD) {
                 for (int part = 0; part < TR_VFOLD; part++) {
-                    int64_t at = x + part * TR_VLEN;
-                    if (at + TR_VLEN <= b->d)
-                        sum[part] = v_fma(v_load(grad + at), v_load(o + at), sum[part]);
-                    else if (at < b->d) /* a lane without a term keeps its sum, also -0 */
-                        sum[part] = v_select(v_first(b->d - at),
-                                             v_fma(v_loadn(grad + at, b->d - at), v_loadn(o + at, b->d - at), sum[part]),
-                                             sum[part]);
+                    const int64_t at = x + part * TR_VLEN, n = b->d - at;
+                    if (n <= 0)
+                        continue;
+                    tr_v grad = v_loadn_at(task->grad, b->type, first + at, n);
+                    tr_v next = v_fma(grad, v_loadn_at(task->o, b->type, first + at, n), sum[part]);
+                    sum[part] = n >= TR_VLEN ? next : v_select(v_first(n), next, sum[part]); /* else -0 might go */
                 }
             }
             int64_t row = h * b->seq_len + i;
@@ -112,22 +131,36 @@ static void bwd_prepare(const struct bwd_shape *b, const struct bwd_scratch *s, 
     }
 }
 
-/* Scores s and dp of one row become p = exp(s - m) / l and ds = p (dp - delta) scale, in place. */
-static void bwd_row(const struct bwd_shape *b, float *p, float *ds, int64_t width, float m, float inverse, float delta)
+/* Scores s and dp of one row become p = exp(s - m) / l and ds = p (dp - delta) scale, rounded to `type`. */
+TR_V_INLINE void bwd_row_of(const struct bwd_shape *b, const float *score, const float *dp, void *p, void *ds,
+                            const enum tr_dtype type, int64_t width, float m, float inverse, float delta)
 {
     const tr_v scale = v_set1(b->scale), max = v_set1(m), factor = v_set1(inverse), offset = v_set1(delta);
     for (int64_t j = 0; j < width; j += TR_ATTN_TOGETHER * TR_VLEN) {
         tr_v e[TR_ATTN_TOGETHER];
         for (int i = 0; i < TR_ATTN_TOGETHER; i++)
-            e[i] = v_sub(v_mul(v_load(p + j + i * TR_VLEN), scale), max);
+            e[i] = v_sub(v_mul(v_load(score + j + i * TR_VLEN), scale), max);
         v_exps(e, TR_ATTN_TOGETHER);
         for (int i = 0; i < TR_ATTN_TOGETHER; i++) {
             int64_t at = j + i * TR_VLEN;
             tr_v probability = v_mul(e[i], factor);
-            v_store(p + at, probability);
-            v_store(ds + at, v_mul(v_mul(probability, v_sub(v_load(ds + at), offset)), scale));
+            v_store_at(p, type, at, probability);
+            v_store_at(ds, type, at, v_mul(v_mul(probability, v_sub(v_load(dp + at), offset)), scale));
         }
     }
+}
+
+/* Number `row` of the tile; `at`: keys from here on, counted in the block. */
+static void bwd_row(const struct bwd_shape *b, const struct bwd_scratch *s, int64_t row, int64_t row_of_six, int64_t at,
+                    int64_t width, int64_t head_row)
+{
+    const float *score = s->score + row_of_six * TR_KEY_BLOCK + at, *dp = s->dp + row_of_six * TR_KEY_BLOCK + at;
+    const float m = s->m[head_row], inverse = s->inverse[head_row], delta = s->delta[head_row];
+    const int64_t to = row * TR_KEY_BLOCK + at;
+    if (!TR_SIMD_DP && b->type == TR_F32)
+        bwd_row_of(b, score, dp, s->p + to, s->ds + to, TR_F32, width, m, inverse, delta);
+    else
+        bwd_row_of(b, score, dp, (tr_bf16 *)s->p + to, (tr_bf16 *)s->ds + to, TR_BF16, width, m, inverse, delta);
 }
 
 /* A packed key block: keys [first, first + count), and where dq, dk and dv gather. */
@@ -147,25 +180,60 @@ struct bwd_queries {
     bool begin;     /* no block of this part before has a key for them */
 };
 
+/* The steps of the chains of dk and dv that a tile of queries makes: one a query, or one a pair of positions. */
+struct bwd_steps {
+    int64_t first, last; /* queries */
+    bool pairs;
+};
+
+static int64_t bwd_step_count(const struct bwd_steps *steps)
+{
+    return steps->pairs ? (steps->last + 1) / 2 - steps->first / 2 : steps->last - steps->first;
+}
+
+/* The first step that the key at `position` has whole. */
+static int64_t bwd_first_step(const struct bwd_steps *steps, int64_t position)
+{
+    int64_t step = steps->pairs ? (position + 1) / 2 - steps->first / 2 : position - steps->first;
+    return tr_min_i64(tr_max_i64(0, step), bwd_step_count(steps));
+}
+
+/* Whether its first query is the odd member of a pair whose even one comes before it. */
+static bool bwd_has_half(const struct bwd_steps *steps, int64_t position)
+{
+    return steps->pairs && position % 2 != 0 && position >= steps->first && position < steps->last;
+}
+
 /* dk += ds^T q, dv += p^T do for the keys of the block and the queries of the tile. Key j is met first by query j: within
  * the tile the keys of a row tile start one after the other, then go on together. */
 static void bwd_keys(const struct bwd_shape *b, const struct bwd_scratch *s, const struct bwd_block *block,
                      const struct bwd_queries *tile)
 {
-    int64_t first = tile->first, count = tile->count;
+    const struct bwd_steps steps = {tile->first, tile->first + tile->count, b->type == TR_BF16};
+    const int64_t count = bwd_step_count(&steps);
     for (int64_t j = tile->hidden; j < block->count; j += TR_ATTN_ROWS) {
         int rows = (int)tr_min_i64(TR_ATTN_ROWS, block->count - j);
-        int64_t together = tr_min_i64(count, tr_max_i64(0, block->first + j + rows - 1 - first));
+        int64_t together = bwd_first_step(&steps, block->first + j + rows - 1);
         for (int which = 0; which < 2; which++) {
-            struct chain chain = {.start = CHAIN_GO_ON, .c = (which ? block->dv : block->dk) + j * b->padded,
-                                  .c_stride = b->padded, .a = (which ? s->p : s->ds) + j, .a_stride = TR_KEY_BLOCK,
-                                  .a_by_columns = true, .b = which ? s->grad : s->q, .b_stride = b->padded};
-            for (int r = 0; together > 0 && r < rows; r++) {
+            struct chain chain = {.start = CHAIN_GO_ON, .pairs = steps.pairs,
+                                  .c = (which ? block->dv : block->dk) + j * b->padded, .c_stride = b->padded,
+                                  .a = (which ? s->p_steps : s->ds_steps) + j, .a_stride = TR_KEY_BLOCK,
+                                  .a_by_columns = true, .b = which ? s->grad_steps : s->q_steps,
+                                  .b_stride = b->padded};
+            for (int r = 0; r < rows; r++) {
+                const int64_t position = block->first + j + r, from = bwd_first_step(&steps, position);
+                const bool half = bwd_has_half(&steps, position);
+                if (from == together && !half)
+                    continue;
                 struct chain alone = chain;
-                int64_t from = tr_min_i64(together, tr_max_i64(0, block->first + j + r - first));
                 alone.c += r * b->padded;
-                alone.a += r + from * TR_KEY_BLOCK;
-                alone.b += from * b->padded;
+                alone.a += r + (from - half) * TR_KEY_BLOCK;
+                alone.b += (from - half) * b->padded;
+                if (half) {
+                    chain_half(&alone, 1, b->padded, true);
+                    alone.a += TR_KEY_BLOCK;
+                    alone.b += b->padded;
+                }
                 alone.steps = together - from;
                 chain_run(&alone, 1, b->padded);
             }
@@ -177,9 +245,34 @@ static void bwd_keys(const struct bwd_shape *b, const struct bwd_scratch *s, con
     }
 }
 
-/* What will be packed after this tile: the next rows of up to three tensors, `stride` floats apart. */
+/* The words of two rows of bf16 in a key block; NULL: zeros. */
+static void bwd_pair_rows(float *dst, const tr_bf16 *even, const tr_bf16 *odd)
+{
+    static const tr_bf16 none[TR_KEY_BLOCK];
+    even = even == NULL ? none : even;
+    odd = odd == NULL ? none : odd;
+    for (int64_t j = 0; j < TR_KEY_BLOCK; j += TR_VLEN)
+        v_store(dst + j, v_pair(even + j, odd + j));
+}
+
+/* p and ds of the tile as steps of the chains of dk and dv. */
+static void bwd_pair_queries(const struct bwd_scratch *s, const struct bwd_queries *tile)
+{
+    float *p_step = s->p_steps, *ds_step = s->ds_steps;
+    for (int64_t row = -(tile->first % 2); row < tile->count; row += 2) {
+        const int64_t even = row * TR_KEY_BLOCK, odd = even + TR_KEY_BLOCK;
+        const bool has_even = row >= 0, has_odd = row + 1 < tile->count;
+        const tr_bf16 *p = (const tr_bf16 *)s->p, *ds = (const tr_bf16 *)s->ds;
+        bwd_pair_rows(p_step, has_even ? p + even : NULL, has_odd ? p + odd : NULL);
+        bwd_pair_rows(ds_step, has_even ? ds + even : NULL, has_odd ? ds + odd : NULL);
+        p_step += TR_KEY_BLOCK;
+        ds_step += TR_KEY_BLOCK;
+    }
+}
+
+/* What will be packed after this tile: the next rows of up to three tensors, `stride` elements apart. */
 struct bwd_ahead {
-    const float *at[3];
+    const void *at[3];
     int64_t stride, rows;
 };
 
@@ -188,7 +281,7 @@ static void bwd_look_ahead(const struct bwd_shape *b, const struct bwd_ahead *ah
     rows = tr_min_i64(rows, ahead->rows - first);
     for (int i = 0; i < 3; i++)
         if (ahead->at[i] != NULL)
-            prefetch_rows(ahead->at[i] + first * ahead->stride, ahead->stride, rows, b->d);
+            prefetch_rows(attn_at(ahead->at[i], b->type, first * ahead->stride), b->type, ahead->stride, rows, b->d);
 }
 
 /* One tile of queries of one head, whose row of s->m etc. begins at `row`, against one key block. Returns the pairs that
@@ -201,32 +294,30 @@ static int64_t bwd_tile(const struct bwd_shape *b, const struct bwd_scratch *s, 
     for (int64_t i = 0; i < count; i += TR_ATTN_ROWS) {
         bwd_look_ahead(b, ahead, i / TR_ATTN_ROWS * step, step);
         int rows = (int)tr_min_i64(TR_ATTN_ROWS, count - i);
-        int64_t present[TR_ATTN_ROWS]; /* from tile->hidden on */
+        int64_t last[TR_ATTN_ROWS]; /* the keys that a row sees are those from tile->hidden to here */
         for (int r = 0; r < rows; r++) {
-            present[r] = tr_min_i64(block->count, first + i + r - block->first + 1) - tile->hidden;
-            pairs += present[r];
+            last[r] = tr_min_i64(block->count, first + i + r - block->first + 1);
+            pairs += last[r] - tile->hidden;
         }
-        int64_t width = tr_round_up(tile->hidden + present[rows - 1], TR_ATTN_SOFTMAX) - base;
-        float *p = s->p + i * TR_KEY_BLOCK + base, *ds = s->ds + i * TR_KEY_BLOCK + base;
-        struct chain chain = {.start = CHAIN_ZERO, .c = p, .c_stride = TR_KEY_BLOCK, .a = s->q + i * b->padded,
-                              .a_stride = b->padded, .b = s->kt + base, .b_stride = TR_KEY_BLOCK, .steps = b->d};
+        int64_t width = tr_round_up(last[rows - 1], TR_ATTN_SOFTMAX) - base;
+        struct chain chain = {.start = CHAIN_ZERO, .pairs = b->type == TR_BF16, .c = s->score + base,
+                              .c_stride = TR_KEY_BLOCK, .a = s->q + i * b->words, .a_stride = b->words,
+                              .b = s->kt + base, .b_stride = TR_KEY_BLOCK, .steps = attn_words(b->type, b->d)};
         chain_run(&chain, rows, width);
-        chain.c = ds;
-        chain.a = s->grad + i * b->padded;
+        chain.c = s->dp + base;
+        chain.a = s->grad + i * b->words;
         chain.b = s->vt + base;
         chain_run(&chain, rows, width);
         for (int r = 0; r < rows; r++)
-            bwd_row(b, p + r * TR_KEY_BLOCK, ds + r * TR_KEY_BLOCK, width, s->m[row + first + i + r],
-                    s->inverse[row + first + i + r], s->delta[row + first + i + r]);
-        struct chain dq = {.start = tile->begin ? CHAIN_ZERO : CHAIN_GO_ON,
+            bwd_row(b, s, i + r, r, base, width, row + first + i + r);
+        const int64_t key_words = attn_words(b->type, TR_KEY_BLOCK);
+        struct chain dq = {.start = tile->begin ? CHAIN_ZERO : CHAIN_GO_ON, .pairs = b->type == TR_BF16,
                            .c = block->dq + (first + i) * block->dq_stride, .c_stride = block->dq_stride,
-                           .a = ds + tile->hidden - base, .a_stride = TR_KEY_BLOCK,
-                           .b = s->k + tile->hidden * b->padded, .b_stride = b->padded, .steps = present[0]};
-        if (present[rows - 1] == present[0])
-            chain_run(&dq, rows, b->padded);
-        else
-            chain_run_ragged(dq, rows, b->padded, present);
+                           .a = s->ds + i * key_words, .a_stride = key_words, .b = s->k, .b_stride = b->padded};
+        chain_run_keys(dq, rows, b->padded, tile->hidden, last);
     }
+    if (b->type == TR_BF16)
+        bwd_pair_queries(s, tile);
     bwd_keys(b, s, block, tile);
     return pairs;
 }
@@ -250,21 +341,27 @@ static int64_t bwd_part(const struct bwd_shape *b, const struct bwd_scratch *s, 
         int64_t count = attn_together(task->start, first, tr_min_i64(BWD_QUERIES, queries.last - first));
         tile = (struct bwd_queries){.first = first, .count = count, .hidden = tr_max_i64(0, start - block->first),
                                     .begin = block->first_of_part || start >= block->first};
-        pack_rows(s->q, b->padded, task->q + first * b->q_stride + head * b->d, b->q_stride, count, b->d);
-        pack_rows(s->grad, b->padded, task->grad + first * b->q_stride + head * b->d, b->q_stride, count, b->d);
+        const int64_t row = first * b->q_stride + head * b->d;
+        const void *q = attn_at(task->q, b->type, row), *grad = attn_at(task->grad, b->type, row);
+        pack_rows(s->q, b->words, q, b->type, b->q_stride, count, b->d);
+        pack_rows(s->grad, b->words, grad, b->type, b->q_stride, count, b->d);
+        if (b->type == TR_BF16) {
+            pack_pairs(s->q_steps, b->padded, q, b->q_stride, first, count, b->d);
+            pack_pairs(s->grad_steps, b->padded, grad, b->q_stride, first, count, b->d);
+        }
         struct bwd_ahead ahead = {.stride = b->q_stride};
         int64_t next = first + count, next_row = next * b->q_stride + head * b->d;
         if (next < queries.last) {
             ahead.rows = tr_min_i64(BWD_QUERIES, queries.last - next);
-            ahead.at[0] = task->q + next_row;
-            ahead.at[1] = task->grad + next_row;
-            ahead.at[2] = b->dq_direct ? task->dq + next_row : NULL;
+            ahead.at[0] = attn_at(task->q, b->type, next_row);
+            ahead.at[1] = attn_at(task->grad, b->type, next_row);
+            ahead.at[2] = b->dq_direct ? attn_at(task->dq, b->type, next_row) : NULL;
         } else if (head == b->group - 1) { /* the next key block */
             int64_t key = block->first + TR_KEY_BLOCK;
             ahead.stride = b->kv_stride;
             ahead.rows = tr_max_i64(0, tr_min_i64(TR_KEY_BLOCK, b->seq_len - key));
-            ahead.at[0] = task->k + key * b->kv_stride;
-            ahead.at[1] = task->v + key * b->kv_stride;
+            ahead.at[0] = attn_at(task->k, b->type, key * b->kv_stride);
+            ahead.at[1] = attn_at(task->v, b->type, key * b->kv_stride);
         }
         pairs += bwd_tile(b, s, block, &tile, head * b->seq_len, &ahead);
     }
@@ -286,14 +383,19 @@ static int64_t bwd_block(const struct tr_call *call, const struct bwd_shape *b, 
                          const struct bwd_task *task, struct bwd_block *block, int64_t part, float *dq_slot)
 {
     int64_t pairs = 0, parts = call->op->context.parts, first = block->first;
-    pack_transposed(s->kt, task->k + first * b->kv_stride, b->kv_stride, block->count, b->d);
-    pack_transposed(s->vt, task->v + first * b->kv_stride, b->kv_stride, block->count, b->d);
-    pack_rows(s->k, b->padded, task->k + first * b->kv_stride, b->kv_stride, block->count, b->d);
+    const void *k = attn_at(task->k, b->type, first * b->kv_stride);
+    const void *v = attn_at(task->v, b->type, first * b->kv_stride);
+    pack_transposed(s->kt, k, b->type, b->kv_stride, block->count, b->d);
+    pack_transposed(s->vt, v, b->type, b->kv_stride, block->count, b->d);
+    if (b->type == TR_BF16)
+        pack_pairs(s->k, b->padded, k, b->kv_stride, 0, block->count, b->d);
+    else
+        pack_rows(s->k, b->padded, k, TR_F32, b->kv_stride, block->count, b->d);
     struct part_stack stack = part_stack_new();
     int64_t stack_first[TR_ATTN_STACK_MAX]; /* the first query of each node */
     int below, top;
     for (int64_t h = 0; h < b->group; h++) {
-        block->dq = b->dq_direct ? task->dq + h * b->d : dq_slot + h * b->seq_len * b->padded;
+        block->dq = b->dq_direct ? (float *)task->dq + h * b->d : dq_slot + h * b->seq_len * b->padded;
         for (int64_t c = 0; c < parts; c++) {
             struct tr_range queries = tr_op_keys(call->op, c); /* queries are cut as keys are */
             stack_first[stack.depth] = queries.first;
@@ -320,8 +422,8 @@ static int64_t bwd_block(const struct tr_call *call, const struct bwd_shape *b, 
     for (int64_t j = 0; j < block->count; j++) {
         for (int64_t i = 0; i < b->d; i += TR_VLEN) {
             int64_t at = (first + j) * b->kv_stride + i;
-            store_some(task->dk + at, v_load(dk + j * b->padded + i), b->d - i);
-            store_some(task->dv + at, v_load(dv + j * b->padded + i), b->d - i);
+            v_storen_at(task->dk, b->type, at, v_load(dk + j * b->padded + i), b->d - i);
+            v_storen_at(task->dv, b->type, at, v_load(dv + j * b->padded + i), b->d - i);
         }
     }
     return pairs;
@@ -371,21 +473,22 @@ static int64_t bwd_run_task(const struct tr_call *call, const struct bwd_shape *
     for (int64_t h = 0; h < b->group; h++)
         for (int64_t i = 0; i < b->seq_len; i++)
             for (int64_t x = 0; x < b->d; x += TR_VLEN)
-                store_some(task->dq + i * b->q_stride + h * b->d + x,
-                           v_load(dq + (h * b->seq_len + i) * b->padded + x), b->d - x);
+                v_storen_at(task->dq, b->type, i * b->q_stride + h * b->d + x,
+                            v_load(dq + (h * b->seq_len + i) * b->padded + x), b->d - x);
     return pairs;
 }
 
 void TR_SIMD_NAME(tr_attn_bwd)(const struct tr_call *call)
 {
     const struct tr_op *op = call->op;
-    TR_ASSERT(op->act == TR_F32 && op->heads % op->kv_heads == 0 && op->positions == op->seq_len);
-    const struct bwd_shape b = {.seqs = op->seqs, .seq_len = op->seq_len, .heads = op->heads,
-                                .kv_heads = op->kv_heads, .group = op->heads / op->kv_heads, .d = op->head_dim,
-                                .padded = tr_round_up(op->head_dim, TR_ATTN_PANEL),
-                                .q_stride = (int64_t)op->heads * op->head_dim,
-                                .kv_stride = (int64_t)op->kv_heads * op->head_dim, .dq_direct = bwd_dq_direct(op),
-                                .scale = 1.0f / sqrtf((float)op->head_dim)};
+    TR_ASSERT((op->act == TR_BF16 || !TR_SIMD_DP) && op->heads % op->kv_heads == 0 && op->positions == op->seq_len);
+    struct bwd_shape b = {.type = op->act, .seqs = op->seqs, .seq_len = op->seq_len, .heads = op->heads,
+                          .kv_heads = op->kv_heads, .group = op->heads / op->kv_heads, .d = op->head_dim,
+                          .padded = tr_round_up(op->head_dim, TR_ATTN_PANEL),
+                          .q_stride = (int64_t)op->heads * op->head_dim,
+                          .kv_stride = (int64_t)op->kv_heads * op->head_dim, .dq_direct = bwd_dq_direct(op),
+                          .scale = 1.0f / sqrtf((float)op->head_dim)};
+    b.words = attn_words(b.type, b.padded);
 #pragma omp parallel num_threads(call->threads)
     {
         struct bwd_scratch scratch;
@@ -395,19 +498,23 @@ void TR_SIMD_NAME(tr_attn_bwd)(const struct tr_call *call)
             int64_t seq = head / b.kv_heads, kv_head = head % b.kv_heads;
             int64_t token_head = seq * b.seq_len * b.heads + kv_head * b.group;
             int64_t q_at = token_head * b.d, kv_at = (seq * b.seq_len * b.kv_heads + kv_head) * b.d;
-            float *const *operand = (float *const *)call->operand;
-            struct bwd_task task = {.q = operand[TR_ATTN_BWD_Q] + q_at, .k = operand[TR_ATTN_BWD_K] + kv_at,
-                                    .v = operand[TR_ATTN_BWD_V] + kv_at, .o = operand[TR_ATTN_BWD_O] + q_at,
-                                    .stats = operand[TR_ATTN_BWD_STATS] + token_head * 2,
-                                    .grad = operand[TR_ATTN_BWD_DO] + q_at, .dq = operand[TR_ATTN_BWD_DQ] + q_at,
-                                    .dk = operand[TR_ATTN_BWD_DK] + kv_at, .dv = operand[TR_ATTN_BWD_DV] + kv_at};
+            void *const *operand = call->operand;
+            struct bwd_task task = {.q = attn_at(operand[TR_ATTN_BWD_Q], b.type, q_at),
+                                    .k = attn_at(operand[TR_ATTN_BWD_K], b.type, kv_at),
+                                    .v = attn_at(operand[TR_ATTN_BWD_V], b.type, kv_at),
+                                    .o = attn_at(operand[TR_ATTN_BWD_O], b.type, q_at),
+                                    .stats = (const float *)operand[TR_ATTN_BWD_STATS] + token_head * 2,
+                                    .grad = attn_at(operand[TR_ATTN_BWD_DO], b.type, q_at),
+                                    .dq = attn_to(operand[TR_ATTN_BWD_DQ], b.type, q_at),
+                                    .dk = attn_to(operand[TR_ATTN_BWD_DK], b.type, kv_at),
+                                    .dv = attn_to(operand[TR_ATTN_BWD_DV], b.type, kv_at)};
             if (op->flags & TR_OP_APART)
                 task.start = (const int32_t *)call->operand[TR_ATTN_BWD_START] + seq * b.seq_len;
             int64_t pairs = bwd_run_task(call, &b, &scratch, &task);
-            int64_t q_floats = b.seq_len * b.group * b.d, kv_floats = b.seq_len * b.d;
+            int64_t q_bytes = b.seq_len * b.group * b.d * tr_dtype_bytes(b.type), kv_bytes = q_bytes / b.group;
             int64_t stats = b.seq_len * b.group * 2, starts = task.start != NULL && kv_head == 0 ? b.seq_len : 0;
-            tr_count_add(call->count, 10 * b.d * pairs, 4 * (3 * q_floats + 2 * kv_floats + stats + starts),
-                         4 * (q_floats + 2 * kv_floats));
+            tr_count_add(call->count, 10 * b.d * pairs, 3 * q_bytes + 2 * kv_bytes + 4 * (stats + starts),
+                         q_bytes + 2 * kv_bytes);
         }
     }
 }

@@ -22,7 +22,8 @@ enum { FWD_ROWS = 256 }; /* rows of a task: their o, at D = 64, take 64 KiB of t
 
 struct fwd_shape {
     int64_t seqs, seq_len, positions, position; /* as in tr_op; position of the first query */
-    int64_t heads, kv_heads, group, d, padded;
+    enum tr_dtype type;
+    int64_t heads, kv_heads, group, d, padded, words; /* words: of a packed row of q */
     int64_t task_queries, ranges; /* queries of a task, and how many ranges of them a sequence has */
     int64_t task_kv_heads, chunks; /* the same for kv heads */
     float scale;
@@ -30,10 +31,11 @@ struct fwd_shape {
 
 /* The scratch memory of one thread. */
 struct fwd_scratch {
-    float *q;                  /* [rows][padded] */
-    float *kt;                 /* [d][TR_KEY_BLOCK] */
-    float *v;                  /* [TR_KEY_BLOCK][padded] */
+    float *q;                  /* [rows][words] */
+    float *kt;                 /* [words of d][TR_KEY_BLOCK] */
+    float *v;                  /* [words of TR_KEY_BLOCK][padded] */
     float *score;              /* [TR_ATTN_ROWS][TR_KEY_BLOCK] */
+    float *p;                  /* [TR_ATTN_ROWS][words of TR_KEY_BLOCK]; fp32: in place of the scores */
     float *m, *l, *o;          /* slot 0 of the stack of parts: [rows], [rows], [rows][padded] */
     int64_t slot;              /* floats from one slot to the next */
 };
@@ -62,10 +64,12 @@ static int64_t fwd_padded(const struct tr_op *op) { return tr_round_up(op->head_
 static int64_t fwd_scratch_at(struct fwd_scratch *s, float *base, const struct tr_op *op)
 {
     int64_t padded = fwd_padded(op), rows = tr_round_up(fwd_rows_max(op), 16), used = 0;
-    s->q = carve(base, &used, rows * padded);
-    s->kt = carve(base, &used, padded * TR_KEY_BLOCK);
-    s->v = carve(base, &used, padded * TR_KEY_BLOCK);
+    int64_t words = attn_words(op->act, padded), key_words = attn_words(op->act, TR_KEY_BLOCK);
+    s->q = carve(base, &used, rows * words);
+    s->kt = carve(base, &used, words * TR_KEY_BLOCK);
+    s->v = carve(base, &used, padded * key_words);
     s->score = carve(base, &used, TR_ATTN_ROWS * TR_KEY_BLOCK);
+    s->p = op->act == TR_BF16 ? carve(base, &used, TR_ATTN_ROWS * key_words) : s->score;
     s->m = carve(base, &used, rows);
     s->l = carve(base, &used, rows);
     s->o = carve(base, &used, rows * padded);
@@ -90,8 +94,9 @@ static struct fwd_shape fwd_shape_of(const struct tr_call *call)
     const struct tr_op *op = call->op;
     TR_ASSERT(op->heads % op->kv_heads == 0 && call->values->position + op->seq_len <= op->positions);
     struct fwd_shape f = {.seqs = op->seqs, .seq_len = op->seq_len, .positions = op->positions,
-                          .position = call->values->position, .heads = op->heads, .kv_heads = op->kv_heads,
-                          .group = op->heads / op->kv_heads, .d = op->head_dim, .padded = fwd_padded(op)};
+                          .position = call->values->position, .type = op->act, .heads = op->heads,
+                          .kv_heads = op->kv_heads, .group = op->heads / op->kv_heads, .d = op->head_dim,
+                          .padded = fwd_padded(op), .words = attn_words(op->act, fwd_padded(op))};
     /* smaller tasks where there are few, so that every thread has some of the long ones (late queries) */
     f.task_queries = fwd_queries_max(op);
     while (f.task_queries > 64 &&
@@ -126,8 +131,9 @@ static float fwd_row_max(float *score, int64_t hidden, int64_t present, int64_t 
     return v_row_max(largest);
 }
 
-/* p = exp(s * scale - max) in place; returns fold16 of p. */
-static float fwd_exp_row(float *score, int64_t width, float scale, float max)
+/* p = exp(s * scale - max), rounded to `type`; returns fold16 of the unrounded p. */
+TR_V_INLINE float fwd_exp_row(const float *score, void *row, const enum tr_dtype type, int64_t width, float scale,
+                              float max)
 {
     const tr_v factor = v_set1(scale), offset = v_set1(max);
     tr_v sum[TR_VFOLD];
@@ -140,26 +146,31 @@ static float fwd_exp_row(float *score, int64_t width, float scale, float max)
         v_exps_bounded(p, TR_ATTN_TOGETHER); /* at most 0 */
         for (int i = 0; i < TR_ATTN_TOGETHER; i++) {
             sum[i % TR_VFOLD] = v_add(sum[i % TR_VFOLD], p[i]);
-            v_store(score + j + i * TR_VLEN, p[i]);
+            v_store_at(row, type, j + i * TR_VLEN, p[i]);
         }
     }
     return v_fold16(sum);
 }
 
-/* Scores of a tile become exponentials; m and l of its rows take the block in, and factor[r] is what o is to be scaled
- * with. Rows are lanes where single numbers of a row are computed. */
-static void fwd_softmax(float *score, int rows, int64_t hidden, const int64_t *present, int64_t width, float scale,
-                        bool first_block, float *m, float *l, float *factor)
+/* Scores of a tile become exponentials, in rows of TR_KEY_BLOCK; m and l of its rows take the block in, and factor[r] is
+ * what o is to be scaled with. Rows are lanes where single numbers of a row are computed. */
+static void fwd_softmax(const struct fwd_shape *f, float *score, void *p, int rows, int64_t hidden,
+                        const int64_t *present, int64_t width, bool first_block, float *m, float *l, float *factor)
 {
     float max[TR_VLEN] = {0}, sum[TR_VLEN] = {0};
     for (int r = 0; r < rows; r++)
-        max[r] = fwd_row_max(score + r * TR_KEY_BLOCK, hidden, present[r], width, scale);
+        max[r] = fwd_row_max(score + r * TR_KEY_BLOCK, hidden, present[r], width, f->scale);
     tr_v before = v_loadn(m, rows), after = v_max(v_load(max), before);
     tr_v change = first_block ? v_zero() : v_exp(v_sub(before, after));
     v_store(max, after);
     v_store(factor, change);
-    for (int r = 0; r < rows; r++)
-        sum[r] = fwd_exp_row(score + r * TR_KEY_BLOCK, width, scale, max[r]);
+    for (int r = 0; r < rows; r++) {
+        const int64_t at = r * TR_KEY_BLOCK;
+        if (!TR_SIMD_DP && f->type == TR_F32)
+            sum[r] = fwd_exp_row(score + at, (float *)p + at, TR_F32, width, f->scale, max[r]);
+        else
+            sum[r] = fwd_exp_row(score + at, (tr_bf16 *)p + at, TR_BF16, width, f->scale, max[r]);
+    }
     v_store(sum, first_block ? v_load(sum) : v_fma(v_loadn(l, rows), change, v_load(sum)));
     memcpy(m, max, (size_t)rows * sizeof *m);
     memcpy(l, sum, (size_t)rows * sizeof *l);
@@ -186,32 +197,29 @@ struct fwd_rows {
 static void fwd_tile(const struct fwd_shape *f, const struct fwd_scratch *s, const struct fwd_block *block,
                      const struct fwd_rows *tile)
 {
+    const bool pairs = f->type == TR_BF16;
     int rows = tile->count;
     int64_t row = tile->row, hidden = tile->first % TR_ATTN_SOFTMAX, base = tile->first - hidden;
     int64_t width = tr_round_up(tile->last[rows - 1], TR_ATTN_SOFTMAX) - base;
-    struct chain scores = {.start = CHAIN_ZERO, .c = s->score, .c_stride = TR_KEY_BLOCK, .a = s->q + row * f->padded,
-                           .a_stride = f->padded, .b = s->kt + base, .b_stride = TR_KEY_BLOCK, .steps = f->d};
+    struct chain scores = {.start = CHAIN_ZERO, .pairs = pairs, .c = s->score + base, .c_stride = TR_KEY_BLOCK,
+                           .a = s->q + row * f->words, .a_stride = f->words, .b = s->kt + base,
+                           .b_stride = TR_KEY_BLOCK, .steps = attn_words(f->type, f->d)};
     chain_run(&scores, rows, width);
     float factor[TR_VLEN];
-    int64_t present[TR_ATTN_ROWS], steps[TR_ATTN_ROWS];
-    for (int r = 0; r < rows; r++) {
+    int64_t present[TR_ATTN_ROWS];
+    for (int r = 0; r < rows; r++)
         present[r] = tile->last[r] - base;
-        steps[r] = tile->last[r] - tile->first;
-    }
-    fwd_softmax(s->score, rows, hidden, present, width, f->scale, tile->begin, block->m + row, block->l + row, factor);
-    struct chain values = {.start = tile->begin ? CHAIN_ZERO : CHAIN_SCALE, .scale = factor,
-                           .c = block->o + row * f->padded, .c_stride = f->padded, .a = s->score + hidden,
-                           .a_stride = TR_KEY_BLOCK, .b = block->v + tile->first * block->v_stride,
-                           .b_stride = block->v_stride, .steps = steps[0]};
-    if (steps[rows - 1] == steps[0])
-        chain_run(&values, rows, f->padded);
-    else
-        chain_run_ragged(values, rows, f->padded, steps);
+    fwd_softmax(f, s->score + base, s->p + attn_words(f->type, base), rows, hidden, present, width, tile->begin,
+                block->m + row, block->l + row, factor);
+    struct chain values = {.start = tile->begin ? CHAIN_ZERO : CHAIN_SCALE, .pairs = pairs, .scale = factor,
+                           .c = block->o + row * f->padded, .c_stride = f->padded, .a = s->p,
+                           .a_stride = attn_words(f->type, TR_KEY_BLOCK), .b = block->v, .b_stride = block->v_stride};
+    chain_run_keys(values, rows, f->padded, tile->first, tile->last);
 }
 
 /* What a task works on. */
 struct fwd_task {
-    const float *k, *v;   /* of its first kv head, at key 0 */
+    const void *k, *v;    /* of its first kv head, at key 0 */
     int64_t kv_heads;
     const int32_t *start; /* of its sequence; NULL: one document */
     int64_t first_query;  /* its position */
@@ -228,7 +236,7 @@ static int64_t fwd_start(const struct fwd_shape *f, const struct fwd_task *task,
  * meanwhile. Returns the pairs that were there. */
 static int64_t fwd_all_rows(const struct fwd_shape *f, const struct fwd_scratch *s, const struct fwd_task *task,
                             const struct fwd_block *block, int64_t first_row, int64_t key, int64_t count,
-                            const float *next_k, const float *next_v, int64_t next)
+                            const void *next_k, const void *next_v, int64_t next)
 {
     int64_t pairs = 0, kv_stride = f->kv_heads * f->d, fetched = 0;
     int64_t from = tr_max_i64(0, key - task->first_query) * f->group;
@@ -250,8 +258,8 @@ static int64_t fwd_all_rows(const struct fwd_shape *f, const struct fwd_scratch 
             query += head == 0;
         }
         int64_t some = tr_min_i64(step, next - fetched);
-        prefetch_rows(next_k + fetched * kv_stride, kv_stride, some, f->d);
-        prefetch_rows(next_v + fetched * kv_stride, kv_stride, some, f->d);
+        prefetch_rows(attn_at(next_k, f->type, fetched * kv_stride), f->type, kv_stride, some, f->d);
+        prefetch_rows(attn_at(next_v, f->type, fetched * kv_stride), f->type, kv_stride, some, f->d);
         fetched += some;
         fwd_tile(f, s, block, &tile);
     }
@@ -264,23 +272,27 @@ static int64_t fwd_part(const struct fwd_shape *f, const struct fwd_scratch *s, 
 {
     int64_t pairs = 0, kv_stride = f->kv_heads * f->d;
     /* with one tile of rows a copy of V would be read once */
-    bool v_in_place = task->rows <= TR_ATTN_ROWS && f->padded == f->d;
+    bool v_in_place = f->type == TR_F32 && task->rows <= TR_ATTN_ROWS && f->padded == f->d;
     for (int64_t r = 0; r < task->rows * task->kv_heads; r++)
         m[r] = -INFINITY;
     int64_t start = fwd_start(f, task, 0);
     for (int64_t key = tr_max_i64(keys.first, start - start % TR_KEY_BLOCK); key < keys.last; key += TR_KEY_BLOCK) {
         int64_t count = tr_min_i64(TR_KEY_BLOCK, keys.last - key);
         for (int64_t head = 0; head < task->kv_heads; head++) {
-            const float *k = task->k + key * kv_stride + head * f->d, *v = task->v + key * kv_stride + head * f->d;
+            const int64_t at = key * kv_stride + head * f->d;
+            const void *k = attn_at(task->k, f->type, at), *v = attn_at(task->v, f->type, at);
             struct fwd_block block = {.v = v_in_place ? v : s->v, .v_stride = v_in_place ? kv_stride : f->padded,
                                       .first = key == keys.first, .m = m, .l = l, .o = o};
             bool last_head = head + 1 == task->kv_heads;
             int64_t next = last_head ? tr_min_i64(TR_KEY_BLOCK, keys.last - key - count) : count;
             int64_t ahead = next == 0 ? 0 : last_head ? count * kv_stride - head * f->d : f->d;
-            pack_transposed(s->kt, k, kv_stride, count, f->d);
-            if (!v_in_place)
-                pack_rows(s->v, f->padded, v, kv_stride, count, f->d);
-            pairs += fwd_all_rows(f, s, task, &block, head * task->rows, key, count, k + ahead, v + ahead, next);
+            pack_transposed(s->kt, k, f->type, kv_stride, count, f->d);
+            if (f->type == TR_BF16)
+                pack_pairs(s->v, f->padded, v, kv_stride, 0, count, f->d);
+            else if (!v_in_place)
+                pack_rows(s->v, f->padded, v, TR_F32, kv_stride, count, f->d);
+            pairs += fwd_all_rows(f, s, task, &block, head * task->rows, key, count, attn_at(k, f->type, ahead),
+                                  attn_at(v, f->type, ahead), next);
         }
     }
     return pairs;
@@ -310,8 +322,8 @@ static void fwd_join_row(const struct fwd_shape *f, const struct fwd_scratch *s,
 }
 
 /* o * (1 / l) and (m, l) of row r into the operands' rows. */
-static void fwd_finish_row(const struct fwd_shape *f, const struct fwd_scratch *s, int slot, int64_t r, float *o,
-                           float *stats)
+static void fwd_finish_row(const struct fwd_shape *f, const struct fwd_scratch *s, int slot, int64_t r, void *o,
+                           int64_t o_first, float *stats)
 {
     float l = s->l[slot * s->slot + r];
     const float *from = s->o + slot * s->slot + r * f->padded;
@@ -319,7 +331,7 @@ static void fwd_finish_row(const struct fwd_shape *f, const struct fwd_scratch *
     stats[1] = l;
     const tr_v factor = v_set1(1.0f / l);
     for (int64_t i = 0; i < f->d; i += TR_VLEN)
-        store_some(o + i, v_mul(v_load(from + i), factor), f->d - i);
+        v_storen_at(o, f->type, o_first + i, v_mul(v_load(from + i), factor), f->d - i);
 }
 
 static void fwd_run_task(const struct tr_call *call, const struct fwd_shape *f, const struct fwd_scratch *s,
@@ -328,17 +340,17 @@ static void fwd_run_task(const struct tr_call *call, const struct fwd_shape *f, 
     int64_t query_count = queries.last - queries.first, rows = query_count * f->group;
     int64_t token_head = (seq * f->seq_len + queries.first) * f->heads + kv_heads.first * f->group;
     int64_t kv_at = (seq * f->positions * f->kv_heads + kv_heads.first) * f->d;
-    struct fwd_task task = {.k = (const float *)call->operand[TR_ATTN_K] + kv_at,
-                            .v = (const float *)call->operand[TR_ATTN_V] + kv_at,
+    struct fwd_task task = {.k = attn_at(call->operand[TR_ATTN_K], f->type, kv_at),
+                            .v = attn_at(call->operand[TR_ATTN_V], f->type, kv_at),
                             .kv_heads = kv_heads.last - kv_heads.first, .first_query = f->position + queries.first,
                             .rows = rows};
     if (call->op->flags & TR_OP_APART)
         task.start = (const int32_t *)call->operand[TR_ATTN_START] + seq * f->seq_len;
-    const float *q = (const float *)call->operand[TR_ATTN_Q] + token_head * f->d;
+    const void *q = attn_at(call->operand[TR_ATTN_Q], f->type, token_head * f->d);
     for (int64_t head = 0; head < task.kv_heads; head++)
         for (int64_t i = 0; i < query_count; i++)
-            pack_rows(s->q + (head * rows + i * f->group) * f->padded, f->padded,
-                      q + (i * f->heads + head * f->group) * f->d, f->d, f->group, f->d);
+            pack_rows(s->q + (head * rows + i * f->group) * f->words, f->words,
+                      attn_at(q, f->type, (i * f->heads + head * f->group) * f->d), f->type, f->d, f->group, f->d);
 
     int64_t keys_last = f->position + queries.last, pairs = 0;
     struct part_stack stack = part_stack_new();
@@ -365,21 +377,22 @@ static void fwd_run_task(const struct tr_call *call, const struct fwd_shape *f, 
     for (int64_t head = 0; head < task.kv_heads; head++) {
         for (int64_t r = 0; r < rows; r++) {
             int64_t at = token_head + r / f->group * f->heads + head * f->group + r % f->group;
-            fwd_finish_row(f, s, stack.slot[0], head * rows + r, (float *)call->operand[TR_ATTN_O] + at * f->d,
+            fwd_finish_row(f, s, stack.slot[0], head * rows + r, call->operand[TR_ATTN_O], at * f->d,
                            (float *)call->operand[TR_ATTN_STATS] + at * 2);
         }
     }
     int64_t all_rows = rows * task.kv_heads;
     int64_t kv_rows = queries.last == f->seq_len ? keys_last * task.kv_heads : 0; /* the last queries see every key */
     int64_t starts = task.start != NULL && kv_heads.first == 0 ? query_count : 0;
-    tr_count_add(call->count, 4 * f->d * pairs, 4 * (f->d * (all_rows + 2 * kv_rows) + starts),
-                 4 * all_rows * (f->d + 2));
+    int64_t bytes = tr_dtype_bytes(f->type);
+    tr_count_add(call->count, 4 * f->d * pairs, bytes * f->d * (all_rows + 2 * kv_rows) + 4 * starts,
+                 all_rows * (bytes * f->d + 2 * 4));
 }
 
 void TR_SIMD_NAME(tr_attn)(const struct tr_call *call)
 {
     const struct tr_op *op = call->op;
-    TR_ASSERT(op->act == TR_F32 && tr_parts_owned(op->context) == op->context.parts);
+    TR_ASSERT((op->act == TR_BF16 || !TR_SIMD_DP) && tr_parts_owned(op->context) == op->context.parts);
     TR_ASSERT(!(op->flags & TR_OP_APART) || call->operand[TR_ATTN_START] != NULL);
     const struct fwd_shape f = fwd_shape_of(call);
     int64_t chunks = f.seqs * f.chunks;

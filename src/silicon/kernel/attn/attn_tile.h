@@ -15,6 +15,10 @@
  * A masked pair is no term with p = 0: fma(0, v, c) would turn c = -0 into +0 and a NaN or infinity in v into NaN.
  * Where the rows of a tile end at different keys, the steps that all of them have are done together and the few others
  * row by row. Where documents stand apart, a tile has rows of one document only, so all of them begin at the same key.
+ *
+ * Copies are made of words of 32 bits (simd.h): an fp32 number or, in bf16, a pair along t, which is then a step of the
+ * pair chain (reduce.h). Pairs along keys and queries are of absolute positions; one that has one member only is a step
+ * of its own (chain_half), in which the other one counts as +0 times +0.
  */
 #ifndef TR_SILICON_KERNEL_ATTN_TILE_H
 #define TR_SILICON_KERNEL_ATTN_TILE_H
@@ -37,8 +41,10 @@ enum {
 
 enum chain_start { CHAIN_ZERO, CHAIN_GO_ON, CHAIN_SCALE };
 
+/* Strides count words, which are what a and b are made of. */
 struct chain {
     enum chain_start start;
+    bool pairs;         /* of bf16 */
     const float *scale; /* CHAIN_SCALE: one factor a row */
     float *c;
     int64_t c_stride;
@@ -50,9 +56,15 @@ struct chain {
     int64_t steps;
 };
 
-/* `rows`, `vecs` and `by_columns` are constants where this is inlined. */
-__attribute__((always_inline)) static inline void chain_tile(const struct chain *chain, int64_t x, const int rows,
-                                                             const int vecs, const bool by_columns)
+/* One step of a chain: a word of a, as it stands in every lane, and a vector of words of b. */
+TR_V_INLINE tr_v chain_step(tr_v a, tr_v b, tr_v acc, const bool pairs)
+{
+    return pairs ? v_pair_step(a, b, acc) : v_fma(a, b, acc);
+}
+
+/* `rows`, `vecs`, `by_columns` and `pairs` are constants where this is inlined. */
+TR_V_INLINE void chain_tile(const struct chain *chain, int64_t x, const int rows, const int vecs, const bool by_columns,
+                            const bool pairs)
 {
     tr_v acc[TR_ATTN_ROWS][8];
     float *c = chain->c + x;
@@ -84,7 +96,7 @@ __attribute__((always_inline)) static inline void chain_tile(const struct chain 
             tr_v factor = v_set1(by_columns ? a[t * a_stride + r] : a[r * a_stride + t]);
 #pragma GCC unroll 8
             for (int i = 0; i < vecs; i++)
-                acc[r][i] = v_fma(factor, term[i], acc[r][i]);
+                acc[r][i] = chain_step(factor, term[i], acc[r][i], pairs);
         }
     }
     for (int r = 0; r < rows; r++)
@@ -94,20 +106,20 @@ __attribute__((always_inline)) static inline void chain_tile(const struct chain 
 
 /* Tiles exist for 6, 4, 2 and 1 rows; `rows` is made of them. One row alone takes more vectors, else the latency of the
  * multiply-add rules. */
-__attribute__((always_inline)) static inline void chain_rows(const struct chain *chain, int64_t x, int rows,
-                                                             const int vecs, const bool by_columns)
+TR_V_INLINE void chain_rows(const struct chain *chain, int64_t x, int rows, const int vecs, const bool by_columns,
+                            const bool pairs)
 {
     struct chain rest = *chain;
     while (rows > 0) {
         int take = rows >= 6 ? 6 : rows >= 4 ? 4 : rows >= 2 ? 2 : 1;
         if (take == 6)
-            chain_tile(&rest, x, 6, vecs, by_columns);
+            chain_tile(&rest, x, 6, vecs, by_columns, pairs);
         else if (take == 4)
-            chain_tile(&rest, x, 4, vecs, by_columns);
+            chain_tile(&rest, x, 4, vecs, by_columns, pairs);
         else if (take == 2)
-            chain_tile(&rest, x, 2, vecs, by_columns);
+            chain_tile(&rest, x, 2, vecs, by_columns, pairs);
         else
-            chain_tile(&rest, x, 1, vecs, by_columns);
+            chain_tile(&rest, x, 1, vecs, by_columns, pairs);
         rows -= take;
         rest.c += take * rest.c_stride;
         rest.a += by_columns ? take : take * rest.a_stride;
@@ -115,45 +127,113 @@ __attribute__((always_inline)) static inline void chain_rows(const struct chain 
     }
 }
 
-__attribute__((always_inline)) static inline void chain_columns(const struct chain *chain, int rows, int64_t width,
-                                                                const bool by_columns)
+TR_V_INLINE void chain_columns(const struct chain *chain, int rows, int64_t width, const bool by_columns,
+                               const bool pairs)
 {
     int64_t x = 0;
     if (rows == 1)
         for (; x + 64 <= width; x += 64)
-            chain_tile(chain, x, 1, 64 / TR_VLEN, by_columns);
+            chain_tile(chain, x, 1, 64 / TR_VLEN, by_columns, pairs);
     for (; x + TR_ATTN_VECS * TR_VLEN <= width; x += TR_ATTN_VECS * TR_VLEN)
-        chain_rows(chain, x, rows, TR_ATTN_VECS, by_columns);
+        chain_rows(chain, x, rows, TR_ATTN_VECS, by_columns, pairs);
 #if TR_VLEN == 16 /* else the panels above are as narrow */
     for (; x < width; x += TR_ATTN_PANEL)
-        chain_rows(chain, x, rows, TR_ATTN_PANEL / TR_VLEN, by_columns);
+        chain_rows(chain, x, rows, TR_ATTN_PANEL / TR_VLEN, by_columns, pairs);
 #endif
 }
 
+/* Apart from what sets the processor's mode for pairs (v_pairs_begin). */
+__attribute__((noinline)) static void chain_all(const struct chain *chain, int rows, int64_t width)
+{
+#if !TR_SIMD_DP
+    if (!chain->pairs && chain->a_by_columns)
+        return chain_columns(chain, rows, width, true, false);
+    if (!chain->pairs)
+        return chain_columns(chain, rows, width, false, false);
+#endif
+    if (chain->a_by_columns)
+        chain_columns(chain, rows, width, true, true);
+    else
+        chain_columns(chain, rows, width, false, true);
+}
+
+/* c = 0 or c * scale, in the processor's ordinary mode, so that the chain goes on. */
+__attribute__((noinline)) static void chain_begin(struct chain *chain, int rows, int64_t width)
+{
+    for (int r = 0; r < rows && chain->start != CHAIN_GO_ON; r++) {
+        for (int64_t x = 0; x < width; x += TR_VLEN) {
+            float *c = chain->c + r * chain->c_stride + x;
+            v_store(c, chain->start == CHAIN_ZERO ? v_zero() : v_mul(v_load(c), v_set1(chain->scale[r])));
+        }
+    }
+    chain->start = CHAIN_GO_ON;
+}
+
 /* Runs the chain for `rows` <= TR_ATTN_ROWS rows and `width` columns, a multiple of TR_ATTN_PANEL. */
-__attribute__((noinline)) static void chain_run(const struct chain *chain, int rows, int64_t width)
+static void chain_run(const struct chain *chain, int rows, int64_t width)
 {
     if (chain->steps == 0 && chain->start == CHAIN_GO_ON)
         return;
-    if (chain->a_by_columns)
-        chain_columns(chain, rows, width, true);
-    else
-        chain_columns(chain, rows, width, false);
+    struct chain go_on = *chain;
+    if (!TR_SIMD_DP && chain->pairs && chain->start == CHAIN_SCALE)
+        chain_begin(&go_on, rows, width);
+    const unsigned mode = v_pairs_begin(chain->pairs);
+    chain_all(&go_on, rows, width);
+    v_pairs_end(chain->pairs, mode);
 }
 
-/* As chain_run, by rows, where row r has only last[r] steps (ascending: last[0] is the smallest). */
-static void chain_run_ragged(struct chain chain, int rows, int64_t width, const int64_t *last)
+__attribute__((noinline)) static void half_rows(const struct chain *chain, int rows, int64_t width, bool odd)
 {
-    chain.steps = last[0];
+    for (int r = 0; r < rows; r++) {
+        const tr_v a = v_set1(chain->a[chain->a_by_columns ? r : r * chain->a_stride]);
+        const tr_v factor = odd ? v_odd(a) : v_only_even(a);
+        for (int64_t x = 0; x < width; x += TR_VLEN) {
+            float *c = chain->c + r * chain->c_stride + x;
+            const tr_v b = v_load(chain->b + x), term = odd ? v_odd(b) : v_only_even(b);
+            v_store(c, v_pair_step(factor, term, v_load(c)));
+        }
+    }
+}
+
+/* The first step of a chain of pairs, of which only the odd member is there, or only the even one. */
+static void chain_half(struct chain *chain, int rows, int64_t width, bool odd)
+{
+    chain_begin(chain, rows, width);
+    const unsigned mode = v_pairs_begin(true);
+    half_rows(chain, rows, width, odd);
+    v_pairs_end(true, mode);
+}
+
+/* A chain over keys, by rows: row r has the keys from `first` to last[r], of which last[0] is the smallest and greater
+ * than `first`. a and b are at key 0, which is even. */
+static void chain_run_keys(struct chain chain, int rows, int64_t width, int64_t first, const int64_t *last)
+{
+    const int64_t per_word = chain.pairs ? 2 : 1, begin = (first + per_word - 1) / per_word, all = last[0] / per_word;
+    const float *a = chain.a, *b = chain.b;
+    if (begin * per_word != first) {
+        chain.a = a + first / 2;
+        chain.b = b + first / 2 * chain.b_stride;
+        chain_half(&chain, rows, width, true);
+    }
+    chain.a = a + begin;
+    chain.b = b + begin * chain.b_stride;
+    chain.steps = all - begin;
     chain_run(&chain, rows, width);
-    for (int r = 1; r < rows; r++) {
+    for (int r = 0; r < rows; r++) {
+        const int64_t more = last[r] / per_word - all, half = last[r] % per_word;
+        if (more + half == 0)
+            continue;
         struct chain rest = chain;
         rest.start = CHAIN_GO_ON;
         rest.c += r * chain.c_stride;
-        rest.a += r * chain.a_stride + last[0];
-        rest.b += last[0] * chain.b_stride;
-        rest.steps = last[r] - last[0];
+        rest.a = a + r * chain.a_stride + all;
+        rest.b = b + all * chain.b_stride;
+        rest.steps = more;
         chain_run(&rest, 1, width);
+        rest.a += more;
+        rest.b += more * chain.b_stride;
+        if (half > 0)
+            chain_half(&rest, 1, width, false);
     }
 }
 
@@ -187,53 +267,78 @@ static inline float *carve(float *base, int64_t *used, int64_t n)
     return at;
 }
 
-/* The first n lanes, n > 0, or all when there are more: partial loads and stores are slow. */
-static inline tr_v load_some(const float *p, int64_t n) { return n >= TR_VLEN ? v_load(p) : v_loadn(p, n); }
+/* Words that `n` elements of a row take. */
+static inline int64_t attn_words(enum tr_dtype type, int64_t n) { return type == TR_BF16 ? (n + 1) / 2 : n; }
 
-static inline void store_some(float *p, tr_v v, int64_t n)
+static inline const void *attn_at(const void *tensor, enum tr_dtype type, int64_t index)
 {
-    if (n >= TR_VLEN)
-        v_store(p, v);
-    else
-        v_storen(p, v, n);
+    return (const char *)tensor + index * tr_dtype_bytes(type);
+}
+
+static inline void *attn_to(void *tensor, enum tr_dtype type, int64_t index)
+{
+    return (char *)tensor + index * tr_dtype_bytes(type);
 }
 
 /* Rows that will be packed soon. They lie far apart, each in a few lines, so that the processor does not guess them;
- * packing cold rows took 15 % of the time of the whole pass. */
-static inline void prefetch_rows(const float *at, int64_t stride, int64_t rows, int64_t d)
+ * packing cold rows took 15 % of the time of the whole pass. Strides count elements. */
+static inline void prefetch_rows(const void *at, enum tr_dtype type, int64_t stride, int64_t rows, int64_t d)
 {
+    const int64_t bytes = tr_dtype_bytes(type);
     for (int64_t row = 0; row < rows; row++)
-        for (int64_t i = 0; i < d; i += 16)
-            __builtin_prefetch(at + row * stride + i);
+        for (int64_t i = 0; i < d * bytes; i += 64)
+            __builtin_prefetch((const char *)at + row * stride * bytes + i);
 }
 
-/* dst[row][0..padded) = src[row][0..d) and zeros. */
-static void pack_rows(float *dst, int64_t padded, const float *src, int64_t src_stride, int64_t rows, int64_t d)
+/* dst[row] = src[row][0..d) and zeros, `words` words, a multiple of 8. */
+static void pack_rows(float *dst, int64_t words, const void *src, enum tr_dtype type, int64_t src_stride, int64_t rows,
+                      int64_t d)
 {
-    for (int64_t row = 0; row < rows; row++) {
-        for (int64_t i = 0; i < padded; i += TR_VLEN)
-            v_store(dst + row * padded + i, i < d ? load_some(src + row * src_stride + i, d - i) : v_zero());
+    const int64_t there = attn_words(type, d), whole = (type == TR_BF16 ? d / 2 : d) / 8 * 8;
+    for (int64_t row = 0; row < rows; row++, dst += words) {
+        const void *from = attn_at(src, type, row * src_stride);
+        for (int64_t i = 0; i < whole; i += 8)
+            _mm256_storeu_ps(dst + i, _mm256_loadu_ps(row_words(from, i)));
+        for (int64_t i = whole; i < words; i++)
+            dst[i] = i < there ? row_word(from, type, i, d) : 0.0f;
     }
 }
 
-/* dst[i][row] = src[row][i] for i < d, rows of dst TR_KEY_BLOCK long; columns from `rows` on are zeros up to the end
- * of the block. */
-static void pack_transposed(float *dst, const float *src, int64_t src_stride, int64_t rows, int64_t d)
+/* dst[i][row] = word i of src[row], rows of dst TR_KEY_BLOCK long; columns from `rows` on are zeros up to the end of the
+ * block. */
+static void pack_transposed(float *dst, const void *src, enum tr_dtype type, int64_t src_stride, int64_t rows,
+                            int64_t d)
 {
-    int64_t whole = rows & ~INT64_C(7), whole_d = d & ~INT64_C(7);
-    for (int64_t row = 0; row < whole; row += 8)
-        for (int64_t i = 0; i < whole_d; i += 8)
-            v_transpose8(dst + i * TR_KEY_BLOCK + row, TR_KEY_BLOCK, src + row * src_stride + i, src_stride);
-    for (int64_t i = whole_d; i < d; i++)
-        for (int64_t row = 0; row < whole; row++)
-            dst[i * TR_KEY_BLOCK + row] = src[row * src_stride + i];
-    if (whole == TR_KEY_BLOCK)
-        return;
-    for (int64_t i = 0; i < d; i++) {
-        for (int64_t row = whole; row < rows; row++)
-            dst[i * TR_KEY_BLOCK + row] = src[row * src_stride + i];
-        for (int64_t row = rows; row < TR_KEY_BLOCK; row++)
-            dst[i * TR_KEY_BLOCK + row] = 0.0f;
+    const int64_t words = attn_words(type, d), whole = rows & ~INT64_C(7);
+    const int64_t whole_words = (type == TR_BF16 ? d / 2 : d) / 8 * 8;
+    for (int64_t row = 0; row < whole; row += 8) {
+        for (int64_t i = 0; i < whole_words; i += 8) {
+            const float *from[8];
+            for (int64_t r = 0; r < 8; r++)
+                from[r] = row_words(attn_at(src, type, (row + r) * src_stride), i);
+            v_transpose8_rows(dst + i * TR_KEY_BLOCK + row, TR_KEY_BLOCK, from);
+        }
+    }
+    for (int64_t row = 0; row < TR_KEY_BLOCK; row++) {
+        const void *from = attn_at(src, type, row * src_stride);
+        for (int64_t i = row < whole ? whole_words : 0; i < words; i++)
+            dst[i * TR_KEY_BLOCK + row] = row < rows ? row_word(from, type, i, d) : 0.0f;
+    }
+}
+
+/* dst[pair][i] = the words (even row, odd row) of element i < d, zeros up to `padded`. `src` is the first of `rows` rows
+ * at positions `first` ...; of the pairs of absolute positions, the one of `first` is the first. */
+static void pack_pairs(float *dst, int64_t padded, const tr_bf16 *src, int64_t src_stride, int64_t first, int64_t rows,
+                       int64_t d)
+{
+    static const tr_bf16 none[TR_VLEN];
+    for (int64_t row = -(first % 2); row < rows; row += 2, dst += padded) {
+        const tr_bf16 *even = src + row * src_stride, *odd = even + src_stride;
+        for (int64_t i = 0; i < padded; i += TR_VLEN) {
+            const tr_bf16 *low = row < 0 ? none : even + i, *high = row + 1 == rows ? none : odd + i;
+            const int64_t n = tr_min_i64(TR_VLEN, d - i);
+            v_store(dst + i, n <= 0 ? v_zero() : n == TR_VLEN ? v_pair(low, high) : v_pairn(low, high, n));
+        }
     }
 }
 

@@ -438,23 +438,6 @@ static void finish_tile(struct worker *w, const struct tr_gemm_run *run, struct 
 
 /* ---- chains into tiles ------------------------------------------------------------------------------------------- */
 
-/* Widened bf16: the processor flushes subnormals as vdpbf16ps does, which ignores these bits. */
-enum { FLUSH_BITS = 0x8040 };
-
-static unsigned begin_chains(enum tr_dtype type)
-{
-    unsigned mode = _mm_getcsr();
-    if (is_widened(type))
-        _mm_setcsr(mode | FLUSH_BITS);
-    return mode;
-}
-
-static void end_chains(enum tr_dtype type, unsigned mode)
-{
-    if (is_widened(type))
-        _mm_setcsr(mode);
-}
-
 /* The chain of one panel into one tile, with B as it lies. */
 static void multiply_in_place(const struct worker *w, const struct k_panel *panel, int64_t rows,
                               struct panel_at columns, struct tile *tile)
@@ -484,12 +467,12 @@ static void chain_tile(struct worker *w, const struct k_panel *panel, struct pan
         sum = sum_at(w, run, run->level, rows, columns);
     struct tile tile = {.a = a, .b = b, .k = panel->words, .n = columns.count, .c = sum.at, .c_stride = sum.stride};
     tile.end = panel->begins ? TILE_STORE : TILE_CONTINUE;
-    const unsigned mode = begin_chains(g->type);
+    const unsigned mode = v_pairs_begin(is_widened(g->type));
     if (w->b_in_place)
         multiply_in_place(w, panel, rows.count, columns, &tile);
     else
         tile_run(&tile, rows.count);
-    end_chains(g->type, mode);
+    v_pairs_end(is_widened(g->type), mode);
     w->flop += 2 * rows.count * columns.count * panel->k;
     if (panel->ends) {
         join_tile(w, run, rows, columns);
@@ -515,9 +498,9 @@ static void add_block_tile(struct worker *w, const struct k_panel *panel, struct
     for (int i = 0; i < panel->pieces; i++) {
         const struct tr_gemm_run *run = panel->piece[i].run;
         tile.k = panel->piece[i].words;
-        const unsigned mode = begin_chains(g->type);
+        const unsigned mode = v_pairs_begin(is_widened(g->type));
         tile_run(&tile, rows.count);
-        end_chains(g->type, mode);
+        v_pairs_end(is_widened(g->type), mode);
         if (is_widened(g->type))
             add_rows(c, (struct sum){block, NR}, rows.count, columns.count);
         tile.a += tile.k * MR;

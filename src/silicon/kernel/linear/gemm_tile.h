@@ -41,18 +41,6 @@ static inline tr_v chain_step(tr_v a, tr_v b, tr_v acc)
  * of k at a time, straight from its rows, so that multiply-adds and waiting for memory overlap. */
 enum { FEW_MR = 4 };
 
-/* The word number `index` of a row of B that has k elements. */
-static inline float row_word(const void *row, enum tr_dtype type, int64_t index, int64_t k)
-{
-    if (type == TR_F32)
-        return ((const float *)row)[index];
-    const tr_bf16 *pair = (const tr_bf16 *)row + 2 * index;
-    return tr_f32_from_bits(pair[0] | (2 * index + 1 < k ? (uint32_t)pair[1] << 16 : 0));
-}
-
-/* Four bytes of such a row; of bf16 they may lie at odd places. */
-static inline const float *row_words(const void *row, int64_t index) { return (const float *)row + index; }
-
 /* `row` are the rows of B that are columns of C, NR of them (repeated where C has fewer), of k elements. */
 static inline __attribute__((always_inline)) void few_rows_of(const struct tile *t, const void *const row[NR],
                                                               int64_t k, const enum tr_dtype type, const int mr)
