@@ -2,6 +2,7 @@
 #include "app/app.h"
 
 #include "lab/train/run_config.h"
+#include "plan/show/show.h"
 
 #include <string.h>
 
@@ -48,13 +49,22 @@ static enum tr_status run_completion(int argc, char **argv, struct tr_err *err)
 const struct tr_app_command tr_cmd_completion = {&completion, run_completion};
 
 struct docs_args {
-    char nothing;
+    const char *page;
+};
+
+static const struct tr_positional docs_positionals[] = {
+    {.name = "PAGE", .help = "commands (all commands, options and config keys; the default), or catalog (the keys of catalog "
+                             "files)",
+     .offset = offsetof(struct docs_args, page), .optional = true},
 };
 
 static const struct tr_command docs = {
     .name = "docs",
     .summary = "print docs/commands.md: all commands, options and config keys",
-    .examples = "trine docs > docs/commands.md   # after an option has changed; a test compares\n",
+    .positionals = docs_positionals,
+    .positional_count = 1,
+    .examples = "trine docs > docs/commands.md   # after an option has changed; a test compares\n"
+                "trine docs catalog              # what stands in docs/catalog.md below \"Keys\"\n",
 };
 
 static void write_docs(struct tr_text *out)
@@ -84,7 +94,12 @@ static enum tr_status run_docs(int argc, char **argv, struct tr_err *err)
         return status;
     tr_given_free(&given);
     struct tr_text text = {0};
-    write_docs(&text);
+    if (!args.page || strcmp(args.page, "commands") == 0)
+        write_docs(&text);
+    else if (strcmp(args.page, "catalog") == 0)
+        tr_catalog_keys_markdown(&text);
+    else
+        return tr_fail(err, TR_BAD_INPUT, "no page \"%.40s\": commands or catalog", args.page);
     return tr_app_print(&text, err);
 }
 

@@ -233,6 +233,24 @@ enum tr_status tr_system_check_all(const struct tr_catalog *catalog, struct tr_e
     return status;
 }
 
+const struct tr_field *tr_system_fields(int *count)
+{
+    *count = COUNT(system_fields);
+    return system_fields;
+}
+
+const struct tr_field *tr_tier_fields(int *count)
+{
+    *count = COUNT(tier_fields);
+    return tier_fields;
+}
+
+const struct tr_field *tr_network_fields(int *count)
+{
+    *count = COUNT(network_fields);
+    return network_fields;
+}
+
 int tr_system_tier_of(const struct tr_system *system, int64_t chips)
 {
     for (int i = 0; i < system->tier_count; i++)

@@ -66,6 +66,12 @@ TR_MUST_CHECK enum tr_status tr_network_find(const struct tr_catalog *catalog, c
                                              struct tr_network *out, struct tr_err *err);
 TR_MUST_CHECK enum tr_status tr_network_read(const struct tr_entry *entry, struct tr_network *out, struct tr_err *err);
 
+/* The keys of the entries, for tables and docs: of a system and of one of its tiers (offsets in struct tr_system and
+ * tr_tier), and of a network. */
+const struct tr_field *tr_system_fields(int *count);
+const struct tr_field *tr_tier_fields(int *count);
+const struct tr_field *tr_network_fields(int *count);
+
 /* The tier over which `chips` neighbouring chips talk: the first whose domain holds them. */
 int tr_system_tier_of(const struct tr_system *system, int64_t chips);
 

@@ -64,6 +64,7 @@ struct tr_price {
     struct tr_fact usd_h; /* not known: nobody offers it, or not at that date */
     double low, high;
     int offers;
+    const struct tr_entry *chip; /* the one that is offered: the system's, or what that is like; NULL when not known */
     const char *provider; /* whose offer usd_h is; "" when not known */
     enum tr_commitment commitment;
 };
@@ -167,6 +168,11 @@ struct tr_job_cost {
 };
 
 struct tr_job_cost tr_job_cost(const struct tr_job *job);
+
+/* The keys of the entries, for tables and docs: of an offer, of a site (offsets in struct tr_site), of failures. */
+const struct tr_field *tr_offer_fields(int *count);
+const struct tr_field *tr_site_fields(int *count);
+const struct tr_field *tr_failures_fields(int *count);
 
 /* Reads each offer, site and record of failures: what is wrong with any is said. */
 TR_MUST_CHECK enum tr_status tr_cloud_cost_check_all(const struct tr_catalog *catalog, struct tr_err *err);

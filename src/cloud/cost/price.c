@@ -33,6 +33,12 @@ static const struct tr_field fields[] = {
     DOLLARS("owned", TR_COMMITMENT_OWNED, "an hour's share of what it costs its owner"),
 };
 
+const struct tr_field *tr_offer_fields(int *count)
+{
+    *count = sizeof fields / sizeof *fields;
+    return fields;
+}
+
 enum tr_status tr_offer_read(const struct tr_entry *entry, struct tr_offer *out, struct tr_err *err)
 {
     struct tr_offer read = {.id = entry->id, .instance = "", .region = "", .entry = entry}, *offer = &read;
@@ -118,7 +124,7 @@ static int by_price(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void choose(struct candidates *list, bool transferred, struct tr_price *price)
+static void choose(struct candidates *list, const struct tr_entry *chip, bool transferred, struct tr_price *price)
 {
     qsort(list->of, (size_t)list->count, sizeof *list->of, by_price);
     const struct candidate *middle = &list->of[(list->count - 1) / 2];
@@ -127,6 +133,7 @@ static void choose(struct candidates *list, bool transferred, struct tr_price *p
     price->low = list->of[0].usd_h.value;
     price->high = list->of[list->count - 1].usd_h.value;
     price->offers = list->count;
+    price->chip = chip;
     if (transferred && price->usd_h.grade < TR_GRADE_TRANSFERRED)
         price->usd_h.grade = TR_GRADE_TRANSFERRED;
 }
@@ -167,7 +174,7 @@ static void search(const struct tr_offer *offers, int count, const struct tr_sys
                     add_candidate(&list, &offers[i], usd_h);
             }
             if (list.count) {
-                choose(&list, chip != system->chip.entry, price);
+                choose(&list, chip, chip != system->chip.entry, price);
                 return;
             }
         }
@@ -177,6 +184,8 @@ enum tr_status tr_price_find(const struct tr_catalog *catalog, const struct tr_s
                              const struct tr_price_query *query, struct tr_price *out, struct tr_err *err)
 {
     TR_ASSERT(query->commitment >= 0 && query->commitment < TR_COMMITMENT_COUNT);
+    if (query->date && query->date[0] && !tr_is_date(query->date))
+        return tr_fail(err, TR_BAD_INPUT, "\"%.40s\" is no date: 2025, 2025-06 or 2025-06-15", query->date);
     int count = tr_catalog_count(catalog, TR_SECTION_PRICES);
     struct tr_offer *offers = calloc((size_t)count + 1, sizeof *offers);
     if (!offers)

@@ -210,6 +210,18 @@ double tr_failures_mtbf(const struct tr_failures *failures, int64_t chips)
     return rate > 0 ? 1 / rate : INFINITY;
 }
 
+const struct tr_field *tr_site_fields(int *count)
+{
+    *count = COUNT(site_fields);
+    return site_fields;
+}
+
+const struct tr_field *tr_failures_fields(int *count)
+{
+    *count = COUNT(failure_fields);
+    return failure_fields;
+}
+
 enum tr_status tr_cloud_cost_check_all(const struct tr_catalog *catalog, struct tr_err *err)
 {
     enum tr_status status = TR_OK;

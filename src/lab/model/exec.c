@@ -113,7 +113,7 @@ static void run_ops(struct tr_exec *e, const struct tr_schedule_entry *entry, in
 
 static void run_section(struct tr_exec *e, const struct tr_schedule_entry *entry)
 {
-    const struct tr_section *section = &e->program->section[entry->section];
+    const struct tr_program_section *section = &e->program->section[entry->section];
     run_ops(e, entry, section->first_op, section->op_count);
 }
 
@@ -151,7 +151,7 @@ struct tr_step_result tr_exec_gradients(struct tr_exec *exec, int64_t target_cou
 void tr_exec_update(struct tr_exec *exec)
 {
     const struct tr_program *p = exec->program;
-    const struct tr_section *section = &p->section[TR_SECTION_UPDATE];
+    const struct tr_program_section *section = &p->section[TR_SECTION_UPDATE];
     int32_t first = clip_op(p) + 1;
     run_ops(exec, &p->schedule[p->schedule_count - 1], first, section->first_op + section->op_count - first);
 }

@@ -635,7 +635,7 @@ uint32_t tr_program_op_present(const struct tr_program_op *op)
 struct tr_work tr_program_section_work(const struct tr_program *p, enum tr_section_kind section, int64_t position)
 {
     struct tr_work sum = {0};
-    const struct tr_section *s = &p->section[section];
+    const struct tr_program_section *s = &p->section[section];
     for (int32_t i = s->first_op; i < s->first_op + s->op_count; i++) {
         struct tr_work work = tr_op_work(&p->op[i].op, tr_program_op_present(&p->op[i]), position);
         sum.flop += work.flop;
@@ -647,8 +647,8 @@ struct tr_work tr_program_section_work(const struct tr_program *p, enum tr_secti
 
 struct tr_work tr_program_step_work(const struct tr_program *p)
 {
-    struct tr_work section[TR_SECTION_COUNT], sum = {0};
-    for (int s = 0; s < TR_SECTION_COUNT; s++)
+    struct tr_work section[TR_SECTION_KINDS], sum = {0};
+    for (int s = 0; s < TR_SECTION_KINDS; s++)
         section[s] = tr_program_section_work(p, (enum tr_section_kind)s, 0);
     for (int32_t i = 0; i < p->schedule_count; i++) {
         const struct tr_work *work = &section[p->schedule[i].section];

@@ -95,9 +95,9 @@ struct tr_program_op {
 };
 
 enum tr_section_kind { TR_SECTION_LANE_BEGIN, TR_SECTION_MICRO, TR_SECTION_LANE_END, TR_SECTION_JOIN,
-                       TR_SECTION_UPDATE, TR_SECTION_EVAL, TR_SECTION_INFER, TR_SECTION_COUNT };
+                       TR_SECTION_UPDATE, TR_SECTION_EVAL, TR_SECTION_INFER, TR_SECTION_KINDS };
 
-struct tr_section {
+struct tr_program_section {
     int32_t first_op, op_count; /* op_count 0: this program has none */
 };
 
@@ -119,7 +119,7 @@ struct tr_program {
     int32_t buffer_count;
     struct tr_program_op *op;
     int32_t op_count;
-    struct tr_section section[TR_SECTION_COUNT];
+    struct tr_program_section section[TR_SECTION_KINDS];
     struct tr_schedule_entry *schedule;
     int32_t schedule_count;
     int64_t region_bytes[TR_REGION_COUNT];

@@ -65,11 +65,13 @@ bool tr_names_equal(const char *a, const char *b)
     }
 }
 
+/* An entry that extends the one of its own id has that one's other names too. */
 static bool has_alias(const struct tr_entry *entry, const char *name)
 {
-    for (int i = 0; i < entry->alias_count; i++)
-        if (tr_names_equal(entry->alias[i], name))
-            return true;
+    for (const struct tr_entry *e = entry; e && strcmp(e->id, entry->id) == 0; e = e->base)
+        for (int i = 0; i < e->alias_count; i++)
+            if (tr_names_equal(e->alias[i], name))
+                return true;
     return false;
 }
 
@@ -181,6 +183,16 @@ static enum tr_status check_id(const struct tr_node *node, struct tr_err *err)
     return TR_OK;
 }
 
+bool tr_is_date(const char *text)
+{
+    const char form[] = "0000-00-00";
+    size_t len = strlen(text);
+    bool good = len == 4 || len == 7 || len == 10;
+    for (size_t i = 0; good && i < len; i++)
+        good = form[i] == '-' ? text[i] == '-' : isdigit((unsigned char)text[i]);
+    return good;
+}
+
 enum tr_status tr_catalog_date(const struct tr_node *node, char out[TR_FACT_DATE_BYTES], struct tr_err *err)
 {
     char text[TR_FACT_DATE_BYTES] = "";
@@ -188,12 +200,7 @@ enum tr_status tr_catalog_date(const struct tr_node *node, char out[TR_FACT_DATE
         snprintf(text, sizeof text, "%s", node->string);
     else if (node->kind == TR_NODE_INT && node->integer >= 1900 && node->integer <= 9999)
         snprintf(text, sizeof text, "%d", (int)node->integer);
-    const char form[] = "0000-00-00";
-    size_t len = strlen(text);
-    bool good = len == 4 || len == 7 || len == 10;
-    for (size_t i = 0; good && i < len; i++)
-        good = form[i] == '-' ? text[i] == '-' : isdigit((unsigned char)text[i]);
-    if (!good)
+    if (!tr_is_date(text))
         return tr_node_fail(node, err, "expected a date such as 2024, 2024-03 or 2024-03-17");
     memcpy(out, text, sizeof text);
     return TR_OK;

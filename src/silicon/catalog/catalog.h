@@ -137,6 +137,9 @@ const struct tr_entry *tr_catalog_look(const struct tr_catalog *catalog, enum tr
 int tr_catalog_source_count(const struct tr_catalog *catalog);
 const struct tr_source *tr_catalog_source(const struct tr_catalog *catalog, int index);
 
+/* "2024", "2024-03" or "2024-03-17". */
+bool tr_is_date(const char *text);
+
 /* Whether two names mean the same: case, '-', '_' and blanks count nothing. */
 bool tr_names_equal(const char *a, const char *b);
 

@@ -80,6 +80,12 @@ static const struct tr_field fields[] = {
      .help = "per direction"},
 };
 
+const struct tr_field *tr_chip_fields(int *count)
+{
+    *count = sizeof fields / sizeof *fields;
+    return fields;
+}
+
 enum tr_status tr_chip_read(const struct tr_entry *entry, struct tr_chip *out, struct tr_err *err)
 {
     struct tr_chip chip = {.id = entry->id, .process = "", .memory_type = "", .scaleup_name = "", .host_name = "",

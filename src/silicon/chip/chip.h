@@ -71,6 +71,9 @@ struct tr_chip {
     struct tr_fact host_bytes_s;  /* per direction and chip */
 };
 
+/* The keys of a chip's entry, for tables and docs; facts are at their offsets in struct tr_chip. */
+const struct tr_field *tr_chip_fields(int *count);
+
 const char *tr_rate_name(enum tr_rate rate); /* "bf16", as in files */
 int tr_rate_bits(enum tr_rate rate);         /* of an element: 16; TF32 counts as 32 in memory */
 

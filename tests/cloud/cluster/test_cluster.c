@@ -46,6 +46,40 @@ static void tiers_go_from_the_chip_outwards(void **state)
     tr_catalog_free(catalog);
 }
 
+static void check_facts(const struct tr_field *fields, int count, const void *of, const char *id)
+{
+    for (int i = 0; i < count; i++) {
+        const struct tr_fact *fact = (const struct tr_fact *)(const void *)((const char *)of + fields[i].offset);
+        if (fields[i].kind != TR_FIELD_FACT || !tr_known(fact) || strcmp(fields[i].path, "oversubscription") == 0)
+            continue;
+        if (!fact->source || strncmp(fact->source->id, "catalog/", 8) == 0 || !fact->date[0])
+            fail_msg("%s: %s has no source or no date", id, fields[i].path);
+    }
+}
+
+static void every_number_of_the_program_s_networks_and_systems_says_where_it_is_from(void **state)
+{
+    struct tr_err err = {""};
+    int count, tier_count;
+    (void)state;
+    struct tr_catalog *catalog = open_catalog();
+    const struct tr_field *fields = tr_network_fields(&count), *tier_fields = tr_tier_fields(&tier_count);
+    for (int i = 0; i < tr_catalog_count(catalog, TR_SECTION_NETWORKS); i++) {
+        struct tr_network network;
+        assert_int_equal(tr_network_read(tr_catalog_entry(catalog, TR_SECTION_NETWORKS, i), &network, &err), TR_OK);
+        check_facts(fields, count, &network, network.id);
+    }
+    fields = tr_system_fields(&count);
+    for (int i = 0; i < tr_catalog_count(catalog, TR_SECTION_SYSTEMS); i++) {
+        struct tr_system system;
+        assert_int_equal(tr_system_read(tr_catalog_entry(catalog, TR_SECTION_SYSTEMS, i), &system, &err), TR_OK);
+        check_facts(fields, count, &system, system.id);
+        for (int j = 0; j < system.tier_count; j++)
+            check_facts(tier_fields, tier_count, &system.tier[j], system.id);
+    }
+    tr_catalog_free(catalog);
+}
+
 /* Names as tables of published runs write them. */
 static void chips_of_published_runs_are_found_by_the_names_that_the_tables_use(void **state)
 {
@@ -91,6 +125,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_chip_network_and_system_that_the_program_brings_is_right),
         cmocka_unit_test(tiers_go_from_the_chip_outwards),
+        cmocka_unit_test(every_number_of_the_program_s_networks_and_systems_says_where_it_is_from),
         cmocka_unit_test(chips_of_published_runs_are_found_by_the_names_that_the_tables_use),
         cmocka_unit_test(every_chip_but_the_older_cards_stands_in_a_system),
     };
