@@ -1,8 +1,7 @@
 /* Any YAML as a user's own file of the catalog, alone and on top of the program's: refused with a sentence, or entries
  * that are found by their ids and are read, or refused with a sentence, as chips, networks, systems, prices, sites and
- * failures. */
-#include "cloud/cost/cost.h"
-#include "silicon/chip/chip.h"
+ * failures; and shown. */
+#include "plan/show/show.h"
 
 #include <stdint.h>
 
@@ -22,6 +21,32 @@ static void find_all(const struct tr_catalog *catalog)
         }
 }
 
+/* Lists and entries of what was accepted: printed, in words and as JSON, or refused with a sentence. */
+static void show_all(const struct tr_catalog *catalog)
+{
+    static const char *const lists[] = {"chips", "networks", "systems", "prices", "sites", "failures", "sources"};
+    static const char *const singles[] = {"chip", "network", "system", NULL, "site"};
+    static const enum tr_section sections[] = {TR_SECTION_CHIPS, TR_SECTION_NETWORKS, TR_SECTION_SYSTEMS,
+                                               TR_SECTION_PRICES, TR_SECTION_SITES};
+    for (int json = 0; json < 2; json++) {
+        struct tr_show_catalog_options how = {.json = json};
+        for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+            struct tr_text text = {0};
+            struct tr_err err = {""};
+            said(tr_show_catalog(catalog, lists[i], NULL, &how, &text, &err), &err);
+            tr_text_free(&text);
+        }
+        for (size_t i = 0; i < sizeof singles / sizeof *singles; i++)
+            for (int j = 0; singles[i] && j < tr_catalog_count(catalog, sections[i]); j++) {
+                struct tr_text text = {0};
+                struct tr_err err = {""};
+                const char *id = tr_catalog_entry(catalog, sections[i], j)->id;
+                said(tr_show_catalog(catalog, singles[i], id, &how, &text, &err), &err);
+                tr_text_free(&text);
+            }
+    }
+}
+
 static void check(enum tr_status (*open)(struct tr_catalog **, struct tr_err *), const char *text, size_t bytes)
 {
     struct tr_catalog *catalog;
@@ -37,6 +62,8 @@ static void check(enum tr_status (*open)(struct tr_catalog **, struct tr_err *),
         said(tr_system_check_all(catalog, &err), &err);
         err.text[0] = 0;
         said(tr_cloud_cost_check_all(catalog, &err), &err);
+        if (open == tr_catalog_open_empty) /* what the program brings is shown in the tests */
+            show_all(catalog);
     }
     tr_catalog_free(catalog);
 }

@@ -65,17 +65,21 @@ bool tr_names_equal(const char *a, const char *b)
     }
 }
 
-/* An entry that extends the one of its own id has that one's other names too. */
+/* Its aliases, and what its key `name` calls it. An entry that extends the one of its own id has that one's too. */
 static bool has_alias(const struct tr_entry *entry, const char *name)
 {
-    for (const struct tr_entry *e = entry; e && strcmp(e->id, entry->id) == 0; e = e->base)
+    for (const struct tr_entry *e = entry; e && strcmp(e->id, entry->id) == 0; e = e->base) {
+        const struct tr_node *written = tr_doc_find(e->node, "name");
+        if (written && written->kind == TR_NODE_STRING && tr_names_equal(written->string, name))
+            return true;
         for (int i = 0; i < e->alias_count; i++)
             if (tr_names_equal(e->alias[i], name))
                 return true;
+    }
     return false;
 }
 
-/* Ids go before aliases, and newer entries before older ones: what a user calls his own is his. */
+/* Ids go before other names, and newer entries before older ones: what a user calls his own is his. */
 static const struct tr_entry *look(const struct tr_entry *const *entries, int count, const char *name)
 {
     for (int i = count - 1; i >= 0; i--)

@@ -128,7 +128,7 @@ void tr_catalog_free(struct tr_catalog *catalog); /* NULL is fine */
 int tr_catalog_count(const struct tr_catalog *catalog, enum tr_section section);
 const struct tr_entry *tr_catalog_entry(const struct tr_catalog *catalog, enum tr_section section, int index);
 
-/* By id or alias. Unknown: TR_BAD_INPUT, `unknown chip "h10"; did you mean h100-sxm?`. */
+/* By id, alias or what its key `name` says. Unknown: TR_BAD_INPUT, `unknown chip "h10"; did you mean h100-sxm?`. */
 TR_MUST_CHECK enum tr_status tr_catalog_find(const struct tr_catalog *catalog, enum tr_section section,
                                              const char *name, const struct tr_entry **out, struct tr_err *err);
 /* The same; NULL when there is none. */

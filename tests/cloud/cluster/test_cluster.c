@@ -88,6 +88,8 @@ static void chips_of_published_runs_are_found_by_the_names_that_the_tables_use(v
         "MI325X", "MI350X", "MI355X", "TPU-v3", "TPU-v4", "TPU-v5e", "TPU-v5p", "TPU-v6e-Trillium", "TPU7x-Ironwood",
         "V100-SXM", "V100-SXM3", "Trainium1", "a100_sxm", "b60", "rtx_pro_6000_server", "GH200 480GB", "H100 PCIe 80GB",
         "H100 NVL 94GB", "A100-SXM 40", "H100-SXM 96", "RTX 4090", "Ascend 910B", "Gaudi3", "Trainium2", "Rubin",
+        "NVIDIA H100 SXM5 80GB", "NVIDIA H200-NVL-141GB", "AMD Instinct MI300X-NPS1-SPX-192GB-750W", "A40 48GB",
+        "NVIDIA RTX PRO 6000 Blackwell Server Edition", "4090 24GB", "RTX 6000 Ada 48GB", "AMD Instinct MI355X 288GB HBM3e",
     };
     (void)state;
     struct tr_catalog *catalog = open_catalog();
@@ -97,16 +99,40 @@ static void chips_of_published_runs_are_found_by_the_names_that_the_tables_use(v
     tr_catalog_free(catalog);
 }
 
-static void every_chip_but_the_older_cards_stands_in_a_system(void **state)
+static void no_system_s_links_are_faster_than_its_chip_s(void **state)
 {
-    static const char *const alone[] = {"a100-pcie-80", "a100-pcie-40", "a10", "h100-nvl", "gh200-144", "h200-nvl", "b100",
-                                        "v100-sxm2-16", "t4", "l4", "rtx-5090", "mi455x", "inferentia2", "trainium3", "b60"};
+    (void)state;
+    struct tr_err err = {""};
+    struct tr_catalog *catalog = open_catalog();
+    for (int i = 0; i < tr_catalog_count(catalog, TR_SECTION_SYSTEMS); i++) {
+        struct tr_system system;
+        assert_int_equal(tr_system_read(tr_catalog_entry(catalog, TR_SECTION_SYSTEMS, i), &system, &err), TR_OK);
+        const struct tr_fact *links = &system.chip.scaleup_bytes_s, *host = &system.chip.host_bytes_s;
+        for (int j = 0; j < system.tier_count; j++) {
+            const struct tr_tier *tier = &system.tier[j];
+            const struct tr_fact *limit = tier->kind == TR_LINK_PCIE ? host : links;
+            if (tier->network[0] == 0 && tier->kind != TR_LINK_ETHERNET &&
+                !(tr_known(limit) && tier->bytes_s.value <= limit->value))
+                fail_msg("%s: tier %s is faster than the links of %s", system.id, tier->name, system.chip.id);
+            if (j && tier->bytes_s.value > system.tier[j - 1].bytes_s.value)
+                fail_msg("%s: tier %s is faster than the one inside it", system.id, tier->name);
+        }
+    }
+    tr_catalog_free(catalog);
+}
+
+static void every_chip_with_links_stands_in_a_system(void **state)
+{
+    static const char *const alone[] = {"a100-pcie-80", "a100-pcie-40", "h100-nvl", "h200-nvl", "b100", "v100-sxm2-16",
+                                        "mi455x", "inferentia2", "trainium3"};
     (void)state;
     struct tr_err err = {""};
     struct tr_catalog *catalog = open_catalog();
     for (int i = 0; i < tr_catalog_count(catalog, TR_SECTION_CHIPS); i++) {
         const char *id = tr_catalog_entry(catalog, TR_SECTION_CHIPS, i)->id;
-        bool found = false;
+        struct tr_chip chip;
+        assert_int_equal(tr_chip_find(catalog, id, &chip, &err), TR_OK);
+        bool found = !tr_known(&chip.scaleup_bytes_s); /* a card */
         for (size_t j = 0; j < sizeof alone / sizeof *alone; j++)
             found = found || strcmp(alone[j], id) == 0;
         for (int j = 0; j < tr_catalog_count(catalog, TR_SECTION_SYSTEMS) && !found; j++) {
@@ -127,7 +153,8 @@ int main(void)
         cmocka_unit_test(tiers_go_from_the_chip_outwards),
         cmocka_unit_test(every_number_of_the_program_s_networks_and_systems_says_where_it_is_from),
         cmocka_unit_test(chips_of_published_runs_are_found_by_the_names_that_the_tables_use),
-        cmocka_unit_test(every_chip_but_the_older_cards_stands_in_a_system),
+        cmocka_unit_test(no_system_s_links_are_faster_than_its_chip_s),
+        cmocka_unit_test(every_chip_with_links_stands_in_a_system),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
