@@ -64,61 +64,78 @@ static void price_phase(const struct tr_site *site, const struct tr_block *block
         out->error_s[phase] = error_s;
 }
 
+/* ---- a pass of a block --------------------------------------------------------------------------------------------- */
+
+static double sum(const double term_s[TR_TERM_COUNT])
+{
+    double s = 0;
+    for (int i = 0; i < TR_TERM_COUNT; i++)
+        s += term_s[i];
+    return s;
+}
+
+/* What the host adds to a pass: where it is the slower, the device waits. Within a block now the one is, now the other:
+ * near balance both are seen in part (a mean of the fourth order, on the runs of vTrain). */
+static double host_wait_s(double host_s, double device_s)
+{
+    double h = host_s * host_s, d = device_s * device_s;
+    return sqrt(sqrt(h * h + d * d)) - device_s;
+}
+
 static void price_block(struct tr_block_price *out, const struct tr_site *site, const struct tr_block *block,
                         const struct tr_layout *layout)
 {
     struct tr_lowered ops;
+    double forward_host_s, input_host_s, weight_host_s, core_host_s;
     *out = (struct tr_block_price){.grade = TR_GRADE_MEASURED};
     tr_lower(block, site->stack, site->format, &ops);
-    price_phase(site, block, layout, &ops, TR_STEP_FORWARD, false, out->forward_s, &out->forward_host_s, out);
-    price_phase(site, block, layout, &ops, TR_STEP_INPUT, false, out->input_s, &out->input_host_s, out);
-    price_phase(site, block, layout, &ops, TR_STEP_WEIGHT, false, out->weight_s, &out->weight_host_s, out);
-    price_phase(site, block, layout, &ops, TR_STEP_FORWARD, true, out->core_s, &out->core_host_s, out);
+    price_phase(site, block, layout, &ops, TR_STEP_FORWARD, false, out->forward_s, &forward_host_s, out);
+    price_phase(site, block, layout, &ops, TR_STEP_INPUT, false, out->input_s, &input_host_s, out);
+    price_phase(site, block, layout, &ops, TR_STEP_WEIGHT, false, out->weight_s, &weight_host_s, out);
+    price_phase(site, block, layout, &ops, TR_STEP_FORWARD, true, out->core_s, &core_host_s, out);
+    out->weight_pass_s = sum(out->weight_s);
+    out->forward_s[TR_TERM_HOST] = host_wait_s(forward_host_s, sum(out->forward_s));
+    out->input_s[TR_TERM_HOST] = host_wait_s(input_host_s + weight_host_s, sum(out->input_s) + out->weight_pass_s);
+    out->core_s[TR_TERM_HOST] = host_wait_s(core_host_s, sum(out->core_s));
+    out->forward_pass_s = sum(out->forward_s);
+    out->backward_pass_s = sum(out->input_s) + out->weight_pass_s;
+    out->core_pass_s = sum(out->core_s);
     out->weights = tr_block_weights(block);
     out->kept = tr_block_kept(block, site->stack, site->format);
 }
 
-/* The kind of layer l: with experts or not, with a window or not. */
-static void layer_kind(const struct tr_model_shape *model, int32_t l, enum tr_block_kind *kind, int64_t *window)
+void tr_layer_kinds_make(struct tr_layer_kinds *kinds, const struct tr_model_shape *model)
 {
-    bool moe = model->experts > 0 && l >= model->dense_layers && (l - model->dense_layers) % model->moe_every == 0;
-    *kind = moe ? TR_BLOCK_MOE : TR_BLOCK_DENSE;
-    *window = model->window && (model->window_every == 0 || l % model->window_every != 0) ? model->window : 0;
+    memset(kinds, 0, sizeof *kinds);
+    for (int32_t l = 0; l < model->layers; l++) {
+        enum tr_block_kind kind = tr_shape_layer_has_experts(model, l) ? TR_BLOCK_MOE : TR_BLOCK_DENSE;
+        int64_t window = tr_shape_layer_window(model, l);
+        int k = 0;
+        while (k < kinds->count && !(kinds->kind[k] == kind && kinds->window[k] == window))
+            k++;
+        if (k == kinds->count) {
+            TR_ASSERT(k < TR_LAYER_KINDS_MAX);
+            kinds->kind[k] = kind, kinds->window[k] = window;
+            kinds->count++;
+        }
+        kinds->of[l] = (uint8_t)k;
+    }
 }
 
 void tr_blocks_make(struct tr_blocks *blocks, const struct tr_site *site, const struct tr_task *task,
                     const struct tr_layout *layout)
 {
-    const struct tr_model_shape *model = task->model;
-    struct tr_block block, seen[TR_LAYER_KINDS_MAX];
-    memset(blocks, 0, sizeof *blocks);
-    for (int32_t l = 0; l < model->layers; l++) {
-        enum tr_block_kind kind;
-        int64_t window;
-        int k = 0;
-        layer_kind(model, l, &kind, &window);
-        while (k < blocks->kinds && !(seen[k].kind == kind && seen[k].window == window))
-            k++;
-        if (k == blocks->kinds) {
-            TR_ASSERT(k < TR_LAYER_KINDS_MAX);
-            tr_block_make(&block, model, kind, window, layout, &task->batch);
-            block.frozen = task->lora_rank > 0;
-            seen[k] = block;
-            price_block(&blocks->layer[k], site, &block, layout);
-            blocks->kinds++;
-        }
-        blocks->kind_of[l] = (uint8_t)k;
+    struct tr_block block;
+    tr_layer_kinds_make(&blocks->kinds, task->model);
+    for (int k = 0; k < blocks->kinds.count; k++) {
+        tr_block_make(&block, task->model, blocks->kinds.kind[k], blocks->kinds.window[k], layout, &task->batch);
+        block.frozen = task->lora_rank > 0;
+        price_block(&blocks->layer[k], site, &block, layout);
     }
-    tr_block_make(&block, model, TR_BLOCK_EMBED, 0, layout, &task->batch);
+    tr_block_make(&block, task->model, TR_BLOCK_EMBED, 0, layout, &task->batch);
     block.frozen = task->lora_rank > 0;
     blocks->send_bytes = 2.0 * (double)block.tokens * (double)block.width / layout->tp;
     price_block(&blocks->embed, site, &block, layout);
     block.kind = TR_BLOCK_HEAD;
     price_block(&blocks->head, site, &block, layout);
-}
-
-bool tr_blocks_same(const struct tr_layout *a, const struct tr_layout *b)
-{
-    return a->tp == b->tp && a->sp == b->sp && a->cp == b->cp && a->ep == b->ep && a->etp == b->etp &&
-           a->context == b->context && a->micro_batch == b->micro_batch;
 }

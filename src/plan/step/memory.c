@@ -1,50 +1,57 @@
 /* The memory of the heaviest stage at its peak. */
 #include "plan/step/stage.h"
 
-#include <math.h>
-#include <string.h>
-
-static void stage_memory(double memory[TR_MEM_COUNT], const struct tr_stage *stage, const struct tr_site *site,
-                         const struct tr_task *task, const struct tr_layout *layout, int32_t index)
+void tr_held_make(struct tr_held *held, const struct tr_site *site, const struct tr_task *task,
+                  const struct tr_layout *layout)
 {
     const struct tr_stack *stack = site->stack;
-    double dense = stage->weights.cut + stage->weights.whole, expert = stage->weights.expert, all = dense + expert;
-    double shard = tr_layout_shard(layout), expert_shard = layout->zero ? tr_layout_expert_dp(layout) : 1;
-    double mine = dense / shard + expert / expert_shard, trained = task->lora_rank ? 0 : 1;
-    int64_t m = tr_layout_micro_count(layout, &task->batch);
-    memset(memory, 0, TR_MEM_COUNT * sizeof *memory);
-    memory[TR_MEM_WEIGHTS] = 2 * (layout->zero == 3 ? mine : all);
-    memory[TR_MEM_GRADIENTS] = trained * stack->grad_bytes.value * (layout->zero >= 2 ? mine : all);
-    memory[TR_MEM_OPTIMIZER] = trained * stack->master_bytes.value * mine;
-    memory[TR_MEM_ACTIVATIONS] = tr_layout_in_flight(layout, m, index) * stage->kept + stage->transient;
-    memory[TR_MEM_LOGITS] = stage->logits;
-    if (layout->zero == 3) /* the layer that computes and the next one, gathered */
-        memory[TR_MEM_BUFFERS] += 2 * 2 * stage->largest;
+    double trained = task->lora_rank ? 0 : 1;
+    double mine = 1. / tr_layout_shard(layout), mine_expert = layout->zero ? 1. / tr_layout_expert_dp(layout) : 1;
     int groups =
         (layout->tp > 1) + (layout->cp > 1) + (layout->ep > 1) + (layout->pp > 1) + (layout->dp * layout->cp > 1);
-    memory[TR_MEM_BUFFERS] += groups * stack->comm_bytes.value;
-    double sum = 0;
-    for (int i = 0; i < TR_MEM_BUFFERS; i++)
-        sum += memory[i];
-    memory[TR_MEM_FRAGMENTATION] = stack->fragmentation.value * sum;
-    memory[TR_MEM_CONTEXT] = stack->context_bytes.value;
+    *held = (struct tr_held){
+        .weight = 2 * (layout->zero == 3 ? mine : 1),
+        .weight_expert = 2 * (layout->zero == 3 ? mine_expert : 1),
+        .gradient = trained * stack->grad_bytes.value * (layout->zero >= 2 ? mine : 1),
+        .gradient_expert = trained * stack->grad_bytes.value * (layout->zero >= 2 ? mine_expert : 1),
+        .optimizer = trained * stack->master_bytes.value * mine,
+        .optimizer_expert = trained * stack->master_bytes.value * mine_expert,
+        .largest = layout->zero == 3 ? 2 * 2 : 0, /* the layer that computes and the next one, gathered */
+        .buffers = groups * stack->comm_bytes.value,
+        .context = stack->context_bytes.value,
+        .loosened = 1 + stack->fragmentation.value};
 }
 
-void tr_step_memory(const struct tr_blocks *blocks, const struct tr_site *site, const struct tr_task *task,
+static void by_term(double memory[TR_MEM_COUNT], const struct tr_held *held, const struct tr_load *load, double in_flight)
+{
+    memory[TR_MEM_WEIGHTS] = held->weight * load->dense + held->weight_expert * load->expert;
+    memory[TR_MEM_GRADIENTS] = held->gradient * load->dense + held->gradient_expert * load->expert;
+    memory[TR_MEM_OPTIMIZER] = held->optimizer * load->dense + held->optimizer_expert * load->expert;
+    memory[TR_MEM_ACTIVATIONS] = in_flight * load->kept + load->transient;
+    memory[TR_MEM_LOGITS] = load->logits;
+    double loose = 0;
+    for (int i = 0; i < TR_MEM_BUFFERS; i++)
+        loose += memory[i];
+    memory[TR_MEM_BUFFERS] = held->largest * load->largest + held->buffers;
+    memory[TR_MEM_CONTEXT] = held->context;
+    memory[TR_MEM_FRAGMENTATION] = (held->loosened - 1) * loose;
+}
+
+void tr_step_memory(const struct tr_stages *stages, const struct tr_site *site, const struct tr_task *task,
                     const struct tr_layout *layout, struct tr_step *out)
 {
+    struct tr_held held;
+    int64_t m = tr_layout_micro_count(layout, &task->batch);
     out->memory_bytes = -1;
-    for (int32_t i = 0; i < layout->pp; i++) {
-        struct tr_stage stage;
-        double memory[TR_MEM_COUNT], sum = 0;
-        tr_stage_make(&stage, blocks, task, layout, i);
-        stage_memory(memory, &stage, site, task, layout, i);
-        for (int k = 0; k < TR_MEM_COUNT; k++)
-            sum += memory[k];
-        if (sum <= out->memory_bytes)
+    tr_held_make(&held, site, task, layout);
+    for (int i = 0; i < stages->load_count; i++) {
+        const struct tr_load *load = &stages->load[i];
+        double in_flight = tr_layout_in_flight(layout, m, load->index);
+        double bytes = tr_held_bytes(&held, load) + tr_waiting_bytes(&held, load, in_flight);
+        if (bytes <= out->memory_bytes)
             continue;
-        out->memory_bytes = sum;
-        out->heaviest_stage = i;
-        memcpy(out->memory, memory, sizeof memory);
+        out->memory_bytes = bytes;
+        out->heaviest_stage = load->index;
+        by_term(out->memory, &held, load, in_flight);
     }
 }

@@ -1,15 +1,47 @@
-/* Inside of plan/step: the sums of a pipeline stage. */
+/* Between blocks and steps: what one price of one layout and the search of millions are both made of (compose.c,
+ * search/search.c). Each part depends on less than the whole layout, so that the search makes it once for many.
+ *
+ *     split     which layers stand on which stage         the model, pp, vpp, what is recomputed; no price
+ *     stages    sums of a microbatch's blocks             blocks and split
+ *     ends      messages between replicas, the update     the mesh, zero, shard, weights of the slowest stage
+ *     held      bytes a weight                            the mesh, zero, shard
+ *
+ * A step's time and memory are then a dozen multiply-adds of these. */
 #ifndef TR_PLAN_STEP_STAGE_H
 #define TR_PLAN_STEP_STAGE_H
 
 #include "plan/step/step.h"
 
+#include <math.h>
+
+/* ---- split ------------------------------------------------------------------------------------------------------- */
+
+/* Stages [first, first + stages) that hold the same: what is true of one is true of all of them. */
+struct tr_split_class {
+    int32_t first, stages;
+    uint16_t count[TR_LAYER_KINDS_MAX], again[TR_LAYER_KINDS_MAX]; /* layers by kind; of them computed again (FULL) */
+    bool embed, head;
+};
+
+struct tr_split {
+    int32_t pp, vpp;
+    enum tr_rerun rerun;
+    bool shared_head; /* the head is the embedding, and both stand on the one stage */
+    int classes;
+    struct tr_split_class *of;
+};
+
+/* `of`: room for layout->pp classes. Asserts that the layout is legal. */
+void tr_split_make(struct tr_split *split, struct tr_split_class *of, const struct tr_model_shape *model,
+                   const struct tr_layer_kinds *kinds, const struct tr_layout *layout);
+
+/* ---- stages ------------------------------------------------------------------------------------------------------ */
+
 /* One stage, one microbatch. */
 struct tr_stage {
-    double forward_s[TR_TERM_COUNT], input_s[TR_TERM_COUNT], weight_s[TR_TERM_COUNT]; /* input_s: recompute too */
-    double forward_total_s, backward_total_s, weight_total_s;
-    double error_s;
-    double layers;
+    double forward_s, backward_s; /* backward_s: with what is computed again */
+    double weight_s;              /* of backward_s: gradients of weights, which zero-bubble schedules move */
+    double error_s, layers;
     struct tr_block_weights weights;
     double largest;   /* weights of its largest block: what FSDP gathers at a time */
     double kept;      /* bytes that a microbatch in flight keeps */
@@ -17,11 +49,116 @@ struct tr_stage {
     double logits;    /* bytes of the head */
 };
 
-void tr_stage_make(struct tr_stage *stage, const struct tr_blocks *blocks, const struct tr_task *task,
-                   const struct tr_layout *layout, int32_t index);
+void tr_stage_make(struct tr_stage *stage, const struct tr_blocks *blocks, const struct tr_split *split,
+                   const struct tr_split_class *class);
+/* Both passes by term (GEMM .. EP, HOST), added up: their sum is forward_s + backward_s. */
+void tr_stage_terms(double term_s[TR_TERM_COUNT], const struct tr_blocks *blocks, const struct tr_split *split,
+                    const struct tr_split_class *class);
+
+/* What a stage's memory depends on. */
+struct tr_load {
+    int32_t index;
+    double dense, expert; /* weights */
+    double largest, kept, transient, logits;
+};
+
+struct tr_stages {
+    struct tr_stage slowest;
+    const struct tr_split_class *slowest_class;
+    double others_s[TR_PIPELINE_COUNT]; /* what the other stages add once, by schedule */
+    int load_count;
+    struct tr_load *load; /* of stages of which any may be the heaviest */
+};
+
+/* `load`: room for split->classes. Left out are stages after one that is as large in every field of tr_load: all of them
+ * enter memory with factors of at least 0, and microbatches in flight never grow from stage to stage
+ * (tr_layout_in_flight), so they are never heavier. */
+void tr_stages_make(struct tr_stages *stages, struct tr_load *load, const struct tr_blocks *blocks,
+                    const struct tr_split *split);
+
+/* ---- time -------------------------------------------------------------------------------------------------------- */
+
+/* Of the slowest stage's weights, alone and not hidden. Depends on zero only by its being 0 or not. */
+struct tr_ends {
+    double gradients_s, gather_s, update_s;
+};
+void tr_ends_make(struct tr_ends *ends, const struct tr_site *site, const struct tr_task *task,
+                  const struct tr_layout *layout, const struct tr_stage *slowest);
+
+/* Exposed part of a message that may run under `window_s` of compute, slowing of the compute included. */
+static inline double tr_exposed_s(const struct tr_stack *stack, double message_s, double window_s)
+{
+    return fmax(0, message_s - window_s) + stack->compute_slow.value * fmin(message_s, window_s);
+}
+
+/* Once a step after the last microbatch (zero 0, 1; with pp also 2), after each (2), or FSDP (3): each pass of each
+ * microbatch gathers the weights of a layer while the one before computes. */
+static inline double tr_replicas_s(const struct tr_stack *stack, const struct tr_task *task, const struct tr_split *split,
+                                   int32_t zero, const struct tr_ends *ends, const struct tr_stage *slowest,
+                                   double micro_count)
+{
+    double under_forward = stack->gather_hidden.value * slowest->forward_s;
+    double under_backward = stack->dp_hidden.value * slowest->backward_s;
+    if (zero == 3) {
+        double first = ends->gather_s / (slowest->layers + 1); /* nothing to hide under */
+        double reduce = task->lora_rank ? 0 : ends->gradients_s;
+        return micro_count * (fmax(first, tr_exposed_s(stack, ends->gather_s, under_forward)) +
+                              fmax(first, tr_exposed_s(stack, ends->gather_s + reduce, under_backward)));
+    }
+    if (task->lora_rank)
+        return 0;
+    double s = (zero == 2 && split->pp == 1 ? micro_count : 1) * tr_exposed_s(stack, ends->gradients_s, under_backward);
+    return zero == 0 ? s : s + tr_exposed_s(stack, ends->gather_s, under_forward);
+}
+
+/* The others' once, and what a last group of microbatches that does not fill the chunks of an interleaved pipeline adds. */
+static inline double tr_bubble_s(const struct tr_stages *stages, const struct tr_split *split, enum tr_pipeline pipeline,
+                                 int64_t micro_count)
+{
+    double s = stages->others_s[pipeline];
+    if (pipeline == TR_PIPELINE_INTERLEAVED && micro_count % split->pp)
+        s += (split->vpp - 1.0) * (double)(split->pp - micro_count % split->pp) *
+             (stages->slowest.forward_s + stages->slowest.backward_s) / split->vpp;
+    return s;
+}
+
+/* one_s: of one message to the next stage. */
+static inline double tr_sends_s(const struct tr_stack *stack, const struct tr_split *split, double one_s,
+                                double micro_count)
+{
+    return 2 * one_s * (micro_count * split->vpp * (1 - stack->p2p_hidden.value) + (split->pp - 1));
+}
+
+/* Of a step's other time: how much later the slowest node is. */
+double tr_straggle_share(const struct tr_site *site, int64_t chips);
+
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
+
+/* Bytes a weight by what holds it, and bytes that do not follow from the stage. */
+struct tr_held {
+    double weight, weight_expert, gradient, gradient_expert, optimizer, optimizer_expert;
+    double largest; /* a weight of the largest block */
+    double buffers, context, loosened; /* loosened: 1 + fragmentation, of all above but largest and buffers */
+};
+void tr_held_make(struct tr_held *held, const struct tr_site *site, const struct tr_task *task,
+                  const struct tr_layout *layout);
+
+/* Of a stage: all but the activations that wait; with those of `in_flight` microbatches (a product apart, so that the
+ * search adds it to the first by schedule). */
+static inline double tr_held_bytes(const struct tr_held *h, const struct tr_load *load)
+{
+    double dense = h->weight + h->gradient + h->optimizer;
+    double expert = h->weight_expert + h->gradient_expert + h->optimizer_expert;
+    double loose = load->dense * dense + load->expert * expert + load->transient + load->logits;
+    return h->loosened * loose + h->largest * load->largest + h->buffers + h->context;
+}
+static inline double tr_waiting_bytes(const struct tr_held *h, const struct tr_load *load, double in_flight)
+{
+    return h->loosened * in_flight * load->kept;
+}
 
 /* Fills memory and heaviest_stage. */
-void tr_step_memory(const struct tr_blocks *blocks, const struct tr_site *site, const struct tr_task *task,
+void tr_step_memory(const struct tr_stages *stages, const struct tr_site *site, const struct tr_task *task,
                     const struct tr_layout *layout, struct tr_step *out);
 
 #endif

@@ -70,25 +70,33 @@ struct tr_task {
     int32_t lora_rank; /* 0: all weights are trained */
 };
 
-/* One kind of block for one microbatch, priced. Seconds by term (GEMM .. EP). */
+/* One kind of block for one microbatch, priced. Seconds by term (GEMM .. EP, and HOST: what the device waits for the host
+ * in that pass; of the whole backward pass in input_s). */
 struct tr_block_price {
     double forward_s[TR_TERM_COUNT], input_s[TR_TERM_COUNT], weight_s[TR_TERM_COUNT];
     double core_s[TR_TERM_COUNT];                      /* of forward: what is inside attention */
-    double forward_host_s, input_host_s, weight_host_s, core_host_s;
+    double forward_pass_s, backward_pass_s, weight_pass_s, core_pass_s; /* their sums; backward: input and weight */
     double error_s[TR_STEP_PHASE_COUNT];               /* half widths: of one model of one chip, so they add */
     struct tr_block_weights weights;
     struct tr_block_kept kept;
     enum tr_grade grade;
 };
 
-/* All blocks of a layout: what tr_step_compose puts together. Prices depend on the fields of the layout that
- * tr_blocks_same compares (tp, sp, cp, ep, etp, micro_batch ...), not on dp, pp, zero or the schedule: the search makes
- * them once for many layouts. */
+/* The kinds of layers that a model has: with experts or not, with a window or not. */
 enum { TR_LAYER_KINDS_MAX = 4 };
+struct tr_layer_kinds {
+    int count;
+    enum tr_block_kind kind[TR_LAYER_KINDS_MAX];
+    int64_t window[TR_LAYER_KINDS_MAX];
+    uint8_t of[TR_LAYERS_MAX]; /* layer -> kind */
+};
+void tr_layer_kinds_make(struct tr_layer_kinds *kinds, const struct tr_model_shape *model);
+
+/* All blocks of a layout: what tr_step_compose puts together. Prices depend on the layout's tp, sp, cp, context, ep, etp
+ * and micro_batch, not on dp, pp, zero or the schedule: the search makes them once for many layouts. */
 struct tr_blocks {
     struct tr_block_price embed, head, layer[TR_LAYER_KINDS_MAX];
-    int kinds;
-    uint8_t kind_of[TR_LAYERS_MAX]; /* layer -> kind */
+    struct tr_layer_kinds kinds;
     double send_bytes; /* from stage to stage, of one microbatch and rank */
 };
 
@@ -111,7 +119,6 @@ TR_MUST_CHECK enum tr_status tr_site_make(struct tr_site *site, const struct tr_
 
 void tr_blocks_make(struct tr_blocks *blocks, const struct tr_site *site, const struct tr_task *task,
                     const struct tr_layout *layout);
-bool tr_blocks_same(const struct tr_layout *a, const struct tr_layout *b);
 
 /* Asserts that the layout is legal. */
 void tr_step_compose(const struct tr_blocks *blocks, const struct tr_site *site, const struct tr_task *task,

@@ -142,15 +142,20 @@ static void make_lines(struct walker *w, const struct tr_blocks *blocks, const s
 {
     const struct tr_layout *l = w->layout;
     bool split = l->pipeline == TR_PIPELINE_ZERO_BUBBLE || l->pipeline == TR_PIPELINE_ZERO_BUBBLE_2P;
-    for (int32_t i = 0; i < l->pp; i++) {
+    struct tr_split layers;
+    struct tr_split_class classes[TR_LAYERS_MAX];
+    tr_split_make(&layers, classes, task->model, &blocks->kinds, l);
+    for (int c = 0; c < layers.classes; c++) {
         struct tr_stage stage;
-        struct line *line = &w->line[i];
-        tr_stage_make(&stage, blocks, task, l, i);
-        *line = (struct line){.turn = turns + i * 2 * w->micro_count * l->vpp};
-        line->forward_s = stage.forward_total_s / l->vpp;
-        line->weight_s = split ? stage.weight_total_s : 0;
-        line->backward_s = stage.backward_total_s / l->vpp - line->weight_s;
-        order(w, line, i);
+        tr_stage_make(&stage, blocks, &layers, &classes[c]);
+        for (int32_t i = classes[c].first; i < classes[c].first + classes[c].stages; i++) {
+            struct line *line = &w->line[i];
+            *line = (struct line){.turn = turns + i * 2 * w->micro_count * l->vpp};
+            line->forward_s = stage.forward_s / l->vpp;
+            line->weight_s = split ? stage.weight_s : 0;
+            line->backward_s = stage.backward_s / l->vpp - line->weight_s;
+            order(w, line, i);
+        }
     }
 }
 
