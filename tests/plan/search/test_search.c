@@ -1,0 +1,474 @@
+#include "plan/search/search.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct tr_catalog *catalog;
+static struct tr_system system_of;
+static struct tr_stack stack;
+static struct tr_site site;
+
+static int open_site(void **state)
+{
+    struct tr_err err = {""};
+    (void)state;
+    if (tr_catalog_open(&catalog, &err) || tr_system_find(catalog, "dgx-a100", &system_of, &err) ||
+        tr_stack_find(catalog, "megatron-core", &stack, &err) ||
+        tr_site_make(&site, &system_of, &stack, TR_FORMAT_BF16, &err))
+        fprintf(stderr, "%s\n", err.text);
+    return site.system == NULL;
+}
+
+static int close_site(void **state)
+{
+    (void)state;
+    tr_catalog_free(catalog);
+    return 0;
+}
+
+static const struct tr_model_shape dense = {.name = "dense", .layers = 10, .width = 2048, .heads = 12, .kv_heads = 4,
+                                            .head_dim = 128, .value_dim = 128, .ffn = 8192, .vocab = 51200,
+                                            .positions = 4096, .gated = true, .rope = true, .tied = true};
+static const struct tr_model_shape experts = {.name = "experts", .layers = 7, .width = 1024, .heads = 8, .kv_heads = 8,
+                                              .head_dim = 128, .value_dim = 128, .ffn = 4096, .vocab = 51200,
+                                              .positions = 4096, .experts = 6, .top_k = 2, .expert_ffn = 1408,
+                                              .dense_layers = 1, .moe_every = 2, .window = 512, .window_every = 3,
+                                              .gated = true, .rope = true};
+
+static struct tr_task task_of(const struct tr_model_shape *model, int64_t seq_len, int64_t global_batch)
+{
+    return (struct tr_task){.model = model, .batch = {.seq_len = seq_len, .global_batch = global_batch}};
+}
+
+/* ---- all that goes by -------------------------------------------------------------------------------------------- */
+
+struct seen {
+    struct tr_layout layout;
+    double time_s, bytes;
+};
+
+struct visitor {
+    const struct tr_task *task;
+    int64_t each, count; /* each: of so many one is looked at */
+    uint64_t random;
+    struct seen *seen; /* NULL: not kept */
+    int64_t seen_count, seen_max;
+    double worst;
+};
+
+static void assert_near(double a, double b, double share, const struct tr_layout *layout)
+{
+    char text[TR_LAYOUT_TEXT_BYTES];
+    if (!(fabs(a - b) <= share * fabs(b)))
+        fail_msg("%s: %.17g is not within %g of %.17g", tr_layout_print(layout, text), a, share, b);
+}
+
+/* Legal, and priced as if it were alone. */
+static void look(void *context, const struct tr_layout *layout, double time_s, double bytes)
+{
+    struct visitor *v = context;
+    v->count++;
+    if (v->seen) {
+        assert_true(v->seen_count < v->seen_max);
+        v->seen[v->seen_count++] = (struct seen){*layout, time_s, bytes};
+    }
+    v->random = v->random * 6364136223846793005u + 1442695040888963407u;
+    if ((int64_t)(v->random >> 33) % v->each)
+        return;
+    struct tr_step step;
+    struct tr_err err = {""};
+    if (tr_step_price(&site, v->task, layout, &step, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    assert_near(time_s, step.time_s, 1e-9, layout);
+    assert_near(bytes, step.memory_bytes, 1e-9, layout);
+}
+
+static struct tr_search search(const struct tr_task *task, const struct tr_space *space, enum tr_status expected,
+                               struct tr_err *err)
+{
+    struct tr_search found = {0};
+    enum tr_status status = tr_search(&site, task, space, &found, err);
+    if (status != expected)
+        fail_msg("status %d: %s", status, err->text);
+    return found;
+}
+
+/* ---- a plain enumeration, by the list of rules alone --------------------------------------------------------------- */
+
+static int by_layout(const void *a, const void *b)
+{
+    return memcmp(&((const struct seen *)a)->layout, &((const struct seen *)b)->layout, sizeof(struct tr_layout));
+}
+
+/* What the search calls one layout: search.h. */
+static bool is_canonical(const struct tr_layout *l, const struct tr_model_shape *model, int32_t longest, int32_t node)
+{
+    int32_t replicas = l->dp * l->cp;
+    bool alone = replicas == 1 && (!model->experts || tr_layout_expert_dp(l) == 1);
+    return !(l->pp == 1 && l->pipeline != TR_PIPELINE_1F1B) && !(l->cp == 1 && l->context != TR_CONTEXT_RING) &&
+           !(l->rerun_layers && (l->rerun != TR_RERUN_FULL || l->rerun_layers >= longest)) && !(alone && l->zero) &&
+           !(l->shard && (l->shard != node || l->shard == 1 || l->shard == replicas));
+}
+
+static int32_t longest_chunk(const struct tr_layout *l, int32_t layers)
+{
+    int32_t longest = 0;
+    for (int32_t c = 0; c < l->pp * l->vpp; c++) {
+        int32_t chunk = tr_layout_chunk_layers(l, layers, c);
+        longest = chunk > longest ? chunk : longest;
+    }
+    return longest;
+}
+
+struct plain {
+    const struct tr_task *task;
+    struct seen *seen;
+    int64_t count, max;
+};
+
+/* All of one mesh and pipe that has been found legal. */
+static void enumerate_rest(struct plain *p, struct tr_layout l)
+{
+    int32_t layers = p->task->model->layers, longest = longest_chunk(&l, layers), node = 8 / l.tp;
+    int32_t chunks = l.pp * l.vpp;
+    if (l.vpp > 1 && layers % chunks && (layers + 2) % chunks)
+        return;
+    for (l.zero = 0; l.zero <= 3; l.zero++)
+        for (l.shard = 0; l.shard <= (node > 1 ? node : 0); l.shard += node > 1 ? node : 1)
+            for (int rerun = 0; rerun < TR_RERUN_COUNT; rerun++)
+                for (l.rerun_layers = 0; l.rerun_layers <= longest; l.rerun_layers++) {
+                    struct tr_err why;
+                    l.rerun = (enum tr_rerun)rerun;
+                    if (!is_canonical(&l, p->task->model, longest, node) ||
+                        tr_layout_check(&l, p->task->model, &p->task->batch, &why) != TR_OK)
+                        continue;
+                    assert_true(p->count < p->max);
+                    p->seen[p->count].layout = l;
+                    p->count++;
+                }
+}
+
+static void enumerate(struct plain *p, int32_t chips)
+{
+    const struct tr_model_shape *model = p->task->model;
+    for (int32_t tp = 1; tp <= 8; tp++)
+        for (int32_t cp = 1; cp <= chips; cp++)
+            for (int32_t pp = 1; pp <= chips; pp++)
+                for (int32_t vpp = 1; vpp <= model->layers; vpp++)
+                    for (int32_t ep = 1; ep <= (model->experts ? model->experts : 1); ep++)
+                        for (int32_t etp = 1; etp <= (model->experts ? tp : 1); etp++)
+                            for (int64_t mb = 1; mb <= p->task->batch.global_batch; mb++)
+                                for (int other = 0; other < 2 * TR_CONTEXT_COUNT * TR_PIPELINE_COUNT; other++) {
+                                    struct tr_layout l;
+                                    struct tr_err why;
+                                    memset(&l, 0, sizeof l); /* compared as bytes */
+                                    if (chips % (tp * cp * pp) || tp % etp)
+                                        continue;
+                                    l.tp = tp, l.cp = cp, l.pp = pp, l.vpp = vpp, l.ep = ep, l.etp = etp;
+                                    l.dp = chips / (tp * cp * pp), l.micro_batch = mb, l.sp = other & 1;
+                                    l.context = (enum tr_context)(other / 2 % TR_CONTEXT_COUNT);
+                                    l.pipeline = (enum tr_pipeline)(other / (2 * TR_CONTEXT_COUNT));
+                                    if (tr_layout_check(&l, model, &p->task->batch, &why) == TR_OK)
+                                        enumerate_rest(p, l);
+                                }
+}
+
+static void compare_with_plain(const struct tr_model_shape *model, int64_t seq_len, int64_t batch, int64_t chips)
+{
+    enum { MAX = 1 << 16 };
+    struct tr_task task = task_of(model, seq_len, batch);
+    struct plain plain = {.task = &task, .seen = calloc(MAX, sizeof *plain.seen), .max = MAX};
+    struct visitor v = {.task = &task, .each = 7, .random = 1, .seen = calloc(MAX, sizeof *v.seen), .seen_max = MAX};
+    struct tr_space space = {.chips = &chips, .chips_count = 1, .top = 3, .visit = look, .context = &v};
+    struct tr_err err = {""};
+    assert_non_null(plain.seen);
+    assert_non_null(v.seen);
+    struct tr_search found = search(&task, &space, TR_OK, &err);
+    enumerate(&plain, (int32_t)chips);
+    for (int64_t i = 0; i < v.count; i++) { /* padding of the struct is nobody's */
+        struct tr_layout l = v.seen[i].layout, *to = &v.seen[i].layout;
+        memset(to, 0, sizeof *to);
+        to->dp = l.dp, to->tp = l.tp, to->cp = l.cp, to->pp = l.pp, to->ep = l.ep, to->etp = l.etp, to->vpp = l.vpp;
+        to->zero = l.zero, to->shard = l.shard, to->sp = l.sp, to->context = l.context, to->pipeline = l.pipeline;
+        to->rerun = l.rerun, to->rerun_layers = l.rerun_layers, to->micro_batch = l.micro_batch;
+    }
+    qsort(plain.seen, (size_t)plain.count, sizeof *plain.seen, by_layout);
+    qsort(v.seen, (size_t)v.count, sizeof *v.seen, by_layout);
+    print_message("%s on %d chips: %d layouts\n", model->name, (int)chips, (int)plain.count);
+    for (int64_t i = 0; i < plain.count && i < v.count; i++)
+        if (by_layout(&plain.seen[i], &v.seen[i]) != 0) {
+            char a[TR_LAYOUT_TEXT_BYTES], b[TR_LAYOUT_TEXT_BYTES];
+            fail_msg("enumerated %s, searched %s", tr_layout_print(&plain.seen[i].layout, a),
+                     tr_layout_print(&v.seen[i].layout, b));
+        }
+    assert_int_equal(v.count, plain.count);
+    assert_int_equal(found.legal, plain.count);
+    tr_search_free(&found);
+    free(plain.seen);
+    free(v.seen);
+}
+
+static void all_legal_layouts_are_searched_each_once_and_no_others(void **state)
+{
+    (void)state;
+    compare_with_plain(&dense, 64, 12, 16);
+    compare_with_plain(&dense, 24, 6, 12);
+    compare_with_plain(&experts, 16, 4, 8);
+}
+
+/* ---- prices -------------------------------------------------------------------------------------------------------- */
+
+static void prices_are_those_of_one_layout_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model;
+        int64_t chips, seq_len, batch, each;
+        int32_t lora_rank;
+    } jobs[] = {{"gpt3-175b", 1024, 2048, 1536, 2000, 0},
+                {"llama3-8b", 128, 131072, 16, 400, 0},
+                {"llama2-70b", 64, 4096, 64, 400, 16},
+                {"gpt-oss-120b", 64, 8192, 64, 10000, 0}};
+    for (size_t i = 0; i < sizeof jobs / sizeof *jobs; i++) {
+        struct tr_model_shape model;
+        struct tr_err err = {""};
+        if (tr_shape_find(catalog, jobs[i].model, &model, &err))
+            fail_msg("%s", err.text);
+        struct tr_task task = task_of(&model, jobs[i].seq_len, jobs[i].batch);
+        task.lora_rank = jobs[i].lora_rank;
+        struct visitor v = {.task = &task, .each = jobs[i].each, .random = 7};
+        struct tr_space space = {
+            .chips = &jobs[i].chips, .chips_count = 1, .top = 1, .visit = look, .context = &v};
+        struct tr_search found = search(&task, &space, TR_OK, &err);
+        print_message("%s: %lld layouts, about %lld of them priced alone\n", jobs[i].model, (long long)v.count,
+                      (long long)(v.count / v.each));
+        assert_int_equal(v.count, found.legal);
+        tr_search_free(&found);
+    }
+}
+
+/* ---- the answer ------------------------------------------------------------------------------------------------------ */
+
+/* By the definition, of all that were seen. */
+static void what_is_reported_is_the_best_of_all_that_was_seen(void **state)
+{
+    enum { MAX = 1 << 16 };
+    const int64_t chips = 16;
+    struct tr_task task = task_of(&dense, 4096, 48);
+    struct visitor v = {.task = &task, .each = INT32_MAX, .seen = calloc(MAX, sizeof *v.seen), .seen_max = MAX};
+    struct tr_space space = {.chips = &chips, .chips_count = 1, .top = 50, .visit = look, .context = &v};
+    struct tr_err err = {""};
+    (void)state;
+    assert_non_null(v.seen);
+    space.memory_bytes = 24e9, space.reserve_bytes = 2e9;
+    struct tr_search found = search(&task, &space, TR_OK, &err);
+    const struct tr_search_count *c = found.best;
+    int64_t too_big = 0, front = 0;
+    double least = INFINITY, fastest_s = INFINITY;
+    for (int64_t i = 0; i < v.count; i++) {
+        const struct seen *a = &v.seen[i];
+        bool dominated = false;
+        least = fmin(least, a->bytes);
+        fastest_s = fmin(fastest_s, a->time_s);
+        too_big += a->bytes > 22e9;
+        for (int64_t k = 0; k < v.count && a->bytes <= 22e9 && !dominated; k++)
+            dominated = v.seen[k].bytes <= a->bytes && v.seen[k].time_s <= a->time_s &&
+                        (v.seen[k].bytes < a->bytes || v.seen[k].time_s < a->time_s || k < i);
+        front += a->bytes <= 22e9 && !dominated;
+    }
+    assert_true(too_big > 0 && too_big < v.count && front > 3);
+    assert_int_equal(c->too_big, too_big);
+    assert_int_equal(c->front_count, front);
+    assert_int_equal(c->legal, c->too_big + c->dominated + c->front_count);
+    assert_near(c->lightest.step.memory_bytes, least, 1e-9, &c->lightest.layout);
+    assert_near(c->unlimited.step.time_s, fastest_s, 1e-9, &c->unlimited.layout);
+    assert_int_equal(c->top_count, 50);
+    for (int i = 0; i < 50; i++) {
+        int64_t faster = 0;
+        for (int64_t k = 0; k < v.count; k++)
+            faster += v.seen[k].bytes <= 22e9 && v.seen[k].time_s < c->top[i].step.time_s * (1 - 1e-9);
+        assert_true(faster <= i && c->top[i].step.memory_bytes <= 22e9);
+        assert_true(i == 0 || c->top[i].step.time_s >= c->top[i - 1].step.time_s * (1 - 1e-9));
+    }
+    assert_memory_equal(&c->front[0].step, &c->top[0].step, sizeof c->top[0].step);
+    for (int i = 1; i < c->front_count; i++)
+        assert_true(c->front[i].step.time_s > c->front[i - 1].step.time_s &&
+                    c->front[i].step.memory_bytes < c->front[i - 1].step.memory_bytes);
+    tr_search_free(&found);
+    free(v.seen);
+}
+
+static void check_fixed(void *context, const struct tr_layout *l, double time_s, double bytes)
+{
+    ++*(int64_t *)context;
+    assert_true(time_s > 0 && bytes > 0);
+    assert_true(l->tp == 2 && l->pp >= 2 && l->zero == 1 && l->sp && l->pipeline == TR_PIPELINE_INTERLEAVED);
+    assert_true(l->vpp == 5 && l->rerun == TR_RERUN_FULL && l->rerun_layers == 0 && l->cp == 1);
+    assert_int_equal(l->dp == 4 ? 4 : l->shard, 4); /* shared by all of them is written 0 */
+}
+
+static void what_is_fixed_stays(void **state)
+{
+    const int64_t chips = 32;
+    int64_t count = 0;
+    struct tr_task task = task_of(&dense, 1024, 48);
+    struct tr_err err = {""};
+    struct tr_space space = {.chips = &chips, .chips_count = 1, .top = 1, .visit = check_fixed, .context = &count,
+                             .tp = {2, 2}, .pp = {2, 0}, .vpp = {5, 5}, .cp = {0, 1}, .rerun_layers = {64, 64},
+                             .zeros = 1u << 1, .sp = TR_SP_ON, .pipelines = 1u << TR_PIPELINE_INTERLEAVED,
+                             .reruns = 1u << TR_RERUN_FULL, .shard = 4};
+    (void)state;
+    struct tr_search found = search(&task, &space, TR_OK, &err);
+    assert_true(count > 0 && count == found.legal);
+    tr_search_free(&found);
+}
+
+static void more_chips_are_reported_where_they_are_faster(void **state)
+{
+    const int64_t chips[] = {8, 16, 24, 25, 64};
+    struct tr_task task = task_of(&dense, 2048, 48);
+    struct tr_space space = {.chips = chips, .chips_count = 5, .top = 1};
+    struct tr_err err = {""};
+    (void)state;
+    struct tr_search found = search(&task, &space, TR_OK, &err);
+    int64_t legal = 0;
+    for (int i = 0; i < found.count; i++) {
+        struct tr_space one = {.chips = &chips[i], .chips_count = 1, .top = 1};
+        const struct tr_search_count *c = &found.at[i];
+        bool dominated = false;
+        legal += c->legal;
+        if (c->legal == 0) {
+            assert_int_equal(chips[i], 25); /* no divisor of heads, layers and batch goes with it */
+            continue;
+        }
+        struct tr_search alone = search(&task, &one, TR_OK, &err);
+        assert_int_equal(alone.legal, c->legal);
+        assert_memory_equal(&alone.best->top[0].step, &c->top[0].step, sizeof c->top[0].step);
+        for (int k = 0; k < i; k++)
+            dominated |= found.at[k].legal && found.at[k].top[0].step.time_s <= c->top[0].step.time_s;
+        assert_int_equal(c->dominated_count, dominated);
+        assert_true((double)c->chips * c->top[0].step.time_s >=
+                    (double)found.cheapest->chips * found.cheapest->top[0].step.time_s);
+        assert_true(c->top[0].step.time_s >= found.best->top[0].step.time_s);
+        tr_search_free(&alone);
+    }
+    assert_int_equal(found.legal, legal);
+    tr_search_free(&found);
+}
+
+/* ---- no -------------------------------------------------------------------------------------------------------------- */
+
+static void what_does_not_fit_says_what_it_needs_and_where_it_would_fit(void **state)
+{
+    const int64_t chips[] = {8, 16};
+    struct tr_model_shape model;
+    struct tr_err err = {""};
+    (void)state;
+    assert_int_equal(tr_shape_find(catalog, "gpt3-175b", &model, &err), TR_OK);
+    struct tr_task task = task_of(&model, 2048, 1536);
+    struct tr_space space = {.chips = chips, .chips_count = 2, .top = 1};
+    struct tr_search found = search(&task, &space, TR_NO, &err);
+    print_message("%s\n", err.text);
+    assert_null(found.best);
+    assert_true(found.at[1].lightest.step.memory_bytes > found.memory_bytes);
+    assert_non_null(strstr(err.text, "gpt3-175b needs "));
+    assert_non_null(strstr(err.text, " a chip on 16 chips of "));
+    assert_non_null(strstr(err.text, " chips are the fewest that fit"));
+    tr_search_free(&found);
+    int64_t fewest = 0;
+    bool exact = false;
+    assert_int_equal(tr_search_fewest(&site, &task, &space, 16, &fewest, &exact, &err), TR_OK);
+    assert_true(exact && fewest > 16);
+    for (int64_t n = 8; n <= fewest; n += 8) {
+        space = (struct tr_space){.chips = &n, .chips_count = 1, .top = 1};
+        enum tr_status status = tr_search(&site, &task, &space, &found, &err);
+        assert_int_equal(status, n < fewest ? TR_NO : TR_OK);
+        tr_search_free(&found);
+    }
+}
+
+static void a_sequence_that_fits_nowhere_is_said_to(void **state)
+{
+    const int64_t chips = 8;
+    struct tr_task task = task_of(&dense, 4096, 8);
+    struct tr_space space = {.chips = &chips, .chips_count = 1, .top = 1, .memory_bytes = 1e9};
+    struct tr_err err = {""};
+    (void)state;
+    struct tr_search found = search(&task, &space, TR_NO, &err);
+    assert_non_null(strstr(err.text, "no number of chips fits"));
+    tr_search_free(&found);
+}
+
+static void a_space_with_nothing_legal_says_which_rule(void **state)
+{
+    struct tr_task task = task_of(&dense, 1024, 48);
+    const struct {
+        struct tr_space space;
+        int64_t chips;
+        const char *words;
+    } cases[] = {{{.tp = {8, 8}}, 16, "tp 8 does not divide the 12 heads; 6 or 12 would"},
+                 {{.tp = {3, 3}}, 16, "tp 3 x cp 1 x pp 1 does not divide 16 chips"},
+                 {{.tp = {0}}, 11, "dp 11 does not divide the 48 sequences of the global batch; 8 or 12 would"},
+                 {{.pp = {16, 16}}, 16, "more than the 10 layers of dense"},
+                 {{.dp = {5, 5}}, 16, "within the limits that were given"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tr_space space = cases[i].space;
+        struct tr_err err = {""};
+        space.chips = &cases[i].chips, space.chips_count = 1, space.top = 1;
+        struct tr_search found = search(&task, &space, TR_NO, &err);
+        if (!strstr(err.text, cases[i].words))
+            fail_msg("\"%s\" does not say \"%s\"", err.text, cases[i].words);
+        tr_search_free(&found);
+    }
+}
+
+static void limits_that_contradict_are_refused(void **state)
+{
+    static const int64_t up[] = {8, 16}, down[] = {16, 8}, none[] = {0}, many[] = {1 << 21};
+    struct tr_task task = task_of(&dense, 1024, 48);
+    const struct {
+        struct tr_space space;
+        const char *words;
+    } cases[] = {{{.chips = up, .chips_count = 2, .top = 1, .tp = {4, 2}}, "tp from 4 to 2"},
+                 {{.chips = up, .chips_count = 2, .top = 1, .dp = {-1, 2}}, "dp from -1 to 2"},
+                 {{.chips = down, .chips_count = 2, .top = 1}, "8 chips: expected numbers"},
+                 {{.chips = none, .chips_count = 1, .top = 1}, "0 chips: expected numbers"},
+                 {{.chips = many, .chips_count = 1, .top = 1}, "2097152 chips: expected numbers from 1 to 1048576"},
+                 {{.chips = up, .chips_count = 0, .top = 1}, "1024 numbers of chips, got 0"},
+                 {{.chips = up, .chips_count = 2, .top = 0}, "expected 1 to 1000"},
+                 {{.chips = up, .chips_count = 2, .top = 1, .shard = -1}, "must not be negative"},
+                 {{.chips = up, .chips_count = 2, .top = 1, .reserve_bytes = 1e12}, "leaves nothing"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tr_search found;
+        struct tr_err err = {""};
+        assert_int_equal(tr_search(&site, &task, &cases[i].space, &found, &err), TR_BAD_INPUT);
+        if (!strstr(err.text, cases[i].words))
+            fail_msg("\"%s\" does not say \"%s\"", err.text, cases[i].words);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_legal_layouts_are_searched_each_once_and_no_others),
+        cmocka_unit_test(prices_are_those_of_one_layout_alone),
+        cmocka_unit_test(what_is_reported_is_the_best_of_all_that_was_seen),
+        cmocka_unit_test(what_is_fixed_stays),
+        cmocka_unit_test(more_chips_are_reported_where_they_are_faster),
+        cmocka_unit_test(what_does_not_fit_says_what_it_needs_and_where_it_would_fit),
+        cmocka_unit_test(a_sequence_that_fits_nowhere_is_said_to),
+        cmocka_unit_test(a_space_with_nothing_legal_says_which_rule),
+        cmocka_unit_test(limits_that_contradict_are_refused),
+    };
+    return cmocka_run_group_tests(tests, open_site, close_site);
+}
