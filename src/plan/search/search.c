@@ -129,7 +129,7 @@ static enum tr_status price_variants(struct walk *w, const struct pipe *pipe, co
         const struct variant *v = &place->variant[k];
         const struct tr_ends *ends = ends_of(w, place, v);
         double replicas_s =
-            tr_replicas_s(stack, w->task, v->zero, ends, &stages->slowest, (double)m) + ends->update_s;
+            tr_replicas_s(stack, w->task, split, v->zero, ends, &stages->slowest, (double)m) + ends->update_s;
         double bytes[SCHEDULES_MAX] = {0};
         for (int i = 0; i < stages->load_count; i++) {
             double held = tr_held_bytes(&v->held, &stages->load[i]);

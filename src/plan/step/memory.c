@@ -7,13 +7,15 @@ void tr_held_make(struct tr_held *held, const struct tr_site *site, const struct
     const struct tr_stack *stack = site->stack;
     double trained = task->lora_rank ? 0 : 1;
     double mine = 1. / tr_layout_shard(layout), mine_expert = layout->zero ? 1. / tr_layout_expert_dp(layout) : 1;
+    /* A pipeline's gradients are summed over replicas once a step (tr_replicas_s): until then they are whole. */
+    bool shared = layout->zero == 3 || (layout->zero == 2 && layout->pp == 1);
     int groups =
         (layout->tp > 1) + (layout->cp > 1) + (layout->ep > 1) + (layout->pp > 1) + (layout->dp * layout->cp > 1);
     *held = (struct tr_held){
         .weight = 2 * (layout->zero == 3 ? mine : 1),
         .weight_expert = 2 * (layout->zero == 3 ? mine_expert : 1),
-        .gradient = trained * stack->grad_bytes.value * (layout->zero >= 2 ? mine : 1),
-        .gradient_expert = trained * stack->grad_bytes.value * (layout->zero >= 2 ? mine_expert : 1),
+        .gradient = trained * stack->grad_bytes.value * (shared ? mine : 1),
+        .gradient_expert = trained * stack->grad_bytes.value * (shared ? mine_expert : 1),
         .optimizer = trained * stack->master_bytes.value * mine,
         .optimizer_expert = trained * stack->master_bytes.value * mine_expert,
         .largest = layout->zero == 3 ? 2 * 2 : 0, /* the layer that computes and the next one, gathered */
