@@ -191,7 +191,7 @@ static void gather(struct problem *p, const struct tr_samples *samples, const ch
     for (int64_t i = 0; i < samples->count; i++) {
         const struct tr_sample *sample = &samples->at[i];
         double time_s;
-        if (sample->reason || strcmp(sample->of.run->where->stack.name, stack) != 0)
+        if (sample->reason || sample->of.run->layout_open || strcmp(sample->of.run->where->stack.name, stack) != 0)
             continue;
         struct row row = {.sample = sample, .run = *sample->of.run};
         int at;

@@ -657,26 +657,38 @@ static enum tr_status none_legal(const struct walk *w)
     return tr_fail(w->err, TR_NO, "no layout of %lld chips is within the limits that were given", (long long)chips);
 }
 
+/* "; 64 chips are the fewest that fit" */
+static enum tr_status say_fewest(const struct walk *w, int64_t above, char fewest[96])
+{
+    int64_t chips = 0;
+    bool exact = false;
+    struct tr_err why;
+    enum tr_status status = tr_search_fewest(w->site, w->task, w->space, above, &chips, &exact, &why);
+    if (status == TR_OK)
+        snprintf(fewest, 96, exact ? "; %lld chips are the fewest that fit" : "; %lld chips would do", (long long)chips);
+    else if (status == TR_NO)
+        snprintf(fewest, 96, "; no number of chips fits");
+    else
+        *w->err = why;
+    return status == TR_NO ? TR_OK : status;
+}
+
 static enum tr_status none_fits(const struct walk *w, const struct tr_search *out)
 {
     const struct tr_search_count *least = NULL;
-    char has[TR_QUANTITY_BYTES], needs[TR_QUANTITY_BYTES], layout[TR_LAYOUT_TEXT_BYTES], fit[96] = "no number of chips fits";
+    char has[TR_QUANTITY_BYTES], needs[TR_QUANTITY_BYTES], layout[TR_LAYOUT_TEXT_BYTES], fewest[96] = "";
     for (int i = 0; i < out->count; i++)
         if (out->at[i].legal &&
             (!least || out->at[i].lightest.step.memory_bytes < least->lightest.step.memory_bytes))
             least = &out->at[i];
-    int64_t chips = 0;
-    bool exact = false;
-    struct tr_err why;
-    enum tr_status status = tr_search_fewest(w->site, w->task, w->space, out->at[out->count - 1].chips, &chips, &exact, &why);
-    if (status == TR_OK)
-        snprintf(fit, sizeof fit, exact ? "%lld chips are the fewest that fit" : "%lld chips would do", (long long)chips);
-    else if (status != TR_NO)
-        return *w->err = why, status;
-    return tr_fail(w->err, TR_NO, "%s needs %s a chip on %lld chips of %s (%s), has %s%s; %s", w->task->model->name,
+    enum tr_status status = w->space->brief ? TR_OK : say_fewest(w, out->at[out->count - 1].chips, fewest);
+    if (status != TR_OK)
+        return status;
+    return tr_fail(w->err, TR_NO, "%s needs %s a chip on %lld chips of %s (%s), has %s%s%s", w->task->model->name,
                    tr_print_bytes(needs, (int64_t)least->lightest.step.memory_bytes), (long long)least->chips,
                    w->site->system->name, tr_layout_print(&least->lightest.layout, layout),
-                   tr_print_bytes(has, (int64_t)out->memory_bytes), w->space->reserve_bytes > 0 ? " without the reserve" : "", fit);
+                   tr_print_bytes(has, (int64_t)out->memory_bytes),
+                   w->space->reserve_bytes > 0 ? " without the reserve" : "", fewest);
 }
 
 static enum tr_status report(const struct walk *w, struct tr_search *out)

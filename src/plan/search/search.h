@@ -60,6 +60,7 @@ struct tr_space {
     struct tr_span rerun_layers; /* of a chunk, when recompute is full; max beyond the chunk's: all of them */
     int32_t first_layers, last_layers;
     int top; /* how many of the fastest are wanted, at least 1 */
+    bool brief; /* when nothing fits, do not look for a number of chips on which something would */
     /* Called for every layout, in the order of the walk; NULL: nobody. */
     void (*visit)(void *context, const struct tr_layout *layout, double time_s, double memory_bytes);
     void *context;

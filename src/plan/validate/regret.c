@@ -13,7 +13,7 @@ static bool group_regret(const struct tr_score *score, int64_t first, double *re
     int64_t rows = 0;
     for (int64_t i = 0; i < score->samples->count; i++) {
         const struct tr_score_row *row = &score->row[i];
-        if (row->reason || row->sample->group != of->group)
+        if (row->reason || row->sample->group != of->group || row->sample->of.run->layout_open)
             continue;
         if (i < first)
             return false;

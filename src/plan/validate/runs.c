@@ -2,6 +2,7 @@
 #include "plan/validate/runs.h"
 
 #include "base/num.h"
+#include "plan/search/search.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -434,8 +435,6 @@ enum tr_status tr_run_read(struct tr_runs *runs, const struct tr_catalog *catalo
         status = read_layout(&r);
     if (status == TR_OK)
         status = read_measured(&r, time_s);
-    if (status == TR_OK && out->layout_open)
-        because(out, "its layout is not said");
     return status;
 }
 
@@ -526,9 +525,58 @@ static void try_chunks(struct choice *c, struct tr_layout layout)
     }
 }
 
+/* ---- an open layout: the best of all that the row allows -------------------------------------------------------------- */
+
+static struct tr_span only(int64_t value) { return (struct tr_span){value, value}; }
+static struct tr_span unless_said(int64_t value) { return value == 1 ? (struct tr_span){0} : only(value); }
+
+/* Schedules that most software has; contexts, zero and sharing as the row says or its stack does. */
+static struct tr_space space_of(const struct tr_run *run, const int64_t *chips)
+{
+    enum { MICRO_MAX = 64 };
+    const struct tr_layout *l = &run->layout;
+    bool chunks = l->pipeline == TR_PIPELINE_1F1B && !is_like(&run->where->stack, "megatron-2021");
+    struct tr_space s = {.chips = chips, .chips_count = 1, .top = 1, .brief = true};
+    s.tp = unless_said(l->tp), s.cp = unless_said(l->cp), s.pp = unless_said(l->pp), s.ep = unless_said(l->ep);
+    s.etp = only(l->etp);
+    s.vpp = chunks ? unless_said(l->vpp) : only(1);
+    s.pipelines = 1u << l->pipeline | (chunks ? 1u << TR_PIPELINE_INTERLEAVED : 0);
+    s.micro_batch = run->micro_open ? (struct tr_span){1, MICRO_MAX} : only(l->micro_batch);
+    s.contexts = 1u << l->context;
+    s.sp = l->sp || is_like(&run->where->stack, "megatron-core") ? TR_SP_ON : TR_SP_OFF;
+    s.zeros = 1u << l->zero;
+    s.shares = TR_SHARE_ALL, s.shard = l->shard;
+    s.reruns = run->rerun_open ? 1u << TR_RERUN_NONE | 1u << TR_RERUN_FULL : 1u << l->rerun;
+    s.rerun_layers = run->rerun_open ? (struct tr_span){0} : only(TR_LAYERS_MAX); /* whole chunks */
+    return s;
+}
+
+/* The fastest that fits; when none does, the smallest. */
+static enum tr_status price_open(const struct tr_run *run, struct tr_step *step, struct tr_layout *layout,
+                                 struct tr_err *err)
+{
+    struct tr_search search;
+    int64_t chips = tr_layout_chips(&run->layout);
+    struct tr_space space = space_of(run, &chips);
+    enum tr_status status = tr_search(&run->where->site, &run->task, &space, &search, err);
+    if (status != TR_OK && status != TR_NO)
+        return status;
+    bool found = search.legal > 0;
+    if (found) {
+        const struct tr_found *best = search.best ? &search.best->top[0] : &search.at[0].lightest;
+        *step = best->step;
+        if (layout)
+            *layout = best->layout;
+    }
+    tr_search_free(&search);
+    return found ? TR_OK : TR_NO;
+}
+
 enum tr_status tr_run_price(const struct tr_run *run, struct tr_step *step, struct tr_layout *layout, struct tr_err *err)
 {
     TR_ASSERT(!run->reason[0]);
+    if (run->layout_open)
+        return price_open(run, step, layout, err);
     const struct tr_chip *chip = &run->where->system.chip;
     struct choice c = {.run = run, .memory_bytes = tr_fact_or(&chip->memory_visible_bytes, chip->memory_bytes.value),
                        .why = {"no microbatch divides its batch"}};

@@ -221,6 +221,8 @@ static enum tr_status read_run(struct table *t, struct tr_sample *s)
     s->what = cell(t, 2);
     enum tr_status status =
         tr_run_read(&t->samples->runs, t->catalog, t->name, &t->samples->csv, t->row, run, &s->time_s, t->err);
+    if (run->layout_open)
+        s->what = "layout open";
     if (run->reason[0])
         s->reason = run->reason;
     s->group = run_group(run, s);

@@ -95,6 +95,11 @@ static void sort_rows(const struct tr_score *score, int64_t *rows, int64_t *spar
     memcpy(rows, spare, (size_t)count * sizeof *rows);
 }
 
+static bool is_open(const struct tr_sample *sample, enum tr_table_kind kind)
+{
+    return kind == TR_MEASURED_TRAIN && sample->of.run->layout_open;
+}
+
 static enum tr_status make_lines(struct tr_score *score, struct tr_err *err)
 {
     int64_t count = score->samples->count;
@@ -102,11 +107,16 @@ static enum tr_status make_lines(struct tr_score *score, struct tr_err *err)
     double *errors = calloc((size_t)count + 1, sizeof *errors);
     score->line = calloc((size_t)count + 1, sizeof *score->line);
     bool enough = rows && spare && errors && score->line;
+    int64_t open = 0; /* first those whose layout is said, then the others */
     for (int64_t i = 0; enough && i < count; i++)
-        rows[i] = i;
+        if (is_open(score->row[i].sample, score->samples->kind))
+            rows[count - ++open] = i;
+        else
+            rows[i - open] = i;
     if (enough) {
+        score->all = sum_up(score, rows, count - open, errors);
+        score->open = sum_up(score, rows + count - open, open, errors);
         sort_rows(score, rows, spare, count);
-        score->all = sum_up(score, rows, count, errors);
     }
     for (int64_t i = 0, end; enough && i < count; i = end) {
         const struct tr_score_row *first = &score->row[rows[i]];
@@ -126,7 +136,8 @@ static enum tr_status make_lines(struct tr_score *score, struct tr_err *err)
 
 enum tr_status tr_validate(const struct tr_samples *samples, struct tr_score *out, struct tr_err *err)
 {
-    struct tr_score score = {.samples = samples, .all = {.source = "", .chip = "", .what = ""}};
+    struct tr_score score = {.samples = samples, .all = {.source = "", .chip = "", .what = ""},
+                             .open = {.source = "", .chip = "", .what = ""}};
     score.row = calloc((size_t)samples->count + 1, sizeof *score.row);
     if (!score.row)
         return tr_fail(err, TR_FAILED, "out of memory for %lld predictions", (long long)samples->count);
@@ -210,6 +221,12 @@ void tr_score_text(const struct tr_score *score, struct tr_text *out)
     tr_table_cell(&table, "%s", "");
     tr_table_cell(&table, "%s", "");
     text_line(&table, &score->all);
+    if (score->open.rows) {
+        tr_table_cell(&table, "apart");
+        tr_table_cell(&table, "layout open");
+        tr_table_cell(&table, "%s", "");
+        text_line(&table, &score->open);
+    }
     tr_table_text(&table, out);
     tr_table_free(&table);
     struct tr_regret regret = {0};
@@ -251,6 +268,7 @@ void tr_score_json(const struct tr_score *score, struct tr_text *out)
     json_line(&json, "all", &score->all, false);
     if (score->samples->kind == TR_MEASURED_TRAIN) {
         struct tr_regret regret = tr_score_regret(score);
+        json_line(&json, "layout_open", &score->open, false);
         tr_json_object(&json, "regret");
         tr_json_int(&json, "groups", regret.groups);
         tr_json_int(&json, "within_1_percent", regret.within_1);

@@ -65,7 +65,7 @@ struct tr_run {
     bool micro_open;         /* the microbatch is not said */
     bool rerun_open;         /* what is computed again is not said */
     bool chunks_open;        /* a pipeline's chunks a stage are not said */
-    bool layout_open;        /* tp, pp or cp are not said */
+    bool layout_open;        /* which of tp, pp, cp and ep are more than 1 is not said, but for those that are here */
     double memory_bytes;     /* as printed; 0: not */
     char reason[192];        /* why it cannot be priced; "": it can */
 };
@@ -152,7 +152,8 @@ struct tr_score {
     struct tr_score_row *row; /* by samples->at */
     struct tr_score_line *line;
     int64_t line_count;
-    struct tr_score_line all;
+    struct tr_score_line all;  /* of all but: */
+    struct tr_score_line open; /* training runs whose layout is not said, priced at the best that the search finds */
 };
 
 TR_MUST_CHECK enum tr_status tr_validate(const struct tr_samples *samples, struct tr_score *out, struct tr_err *err);

@@ -127,11 +127,15 @@ static void training_runs_are_as_near_to_measurements_as_they_were(void **state)
     print_message("covered %.1f %%, error %.1f %%, in 80 %% intervals %.0f %%\n",
                   100 * (double)score.all.covered / (double)score.all.rows, 100 * score.all.mape, 100 * score.all.inside);
     assert_true(score.all.covered >= score.all.rows * 7 / 10);
+    print_message("layout open: covered %d rows, median error %.1f %%\n", (int)score.open.covered,
+                  100 * score.open.median);
+    assert_true(score.open.covered >= 24 && score.open.median < .15);
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
         double sum = 0;
         int64_t rows = 0;
         for (int64_t j = 0; j < samples.count; j++)
-            if (!score.row[j].reason && strstr(samples.at[j].source, limits[i].source)) {
+            if (!score.row[j].reason && !samples.runs.at[j].layout_open &&
+                strstr(samples.at[j].source, limits[i].source)) {
                 sum += fabs(score.row[j].error);
                 rows++;
             }
@@ -171,6 +175,41 @@ static void a_run_is_read_as_its_row_says(void **state)
     assert_int_equal(run[2].layout.pipeline, TR_PIPELINE_ZERO_BUBBLE_2P);
     assert_true(run[3].layout.zero == 3 && run[3].layout.shard == 8);
     assert_true(run[4].layout_open);
+    tr_samples_free(&samples);
+}
+
+static void a_run_whose_layout_is_not_said_is_priced_at_the_best_and_summed_up_apart(void **state)
+{
+    struct tr_samples samples = {0};
+    struct tr_score score = {0};
+    struct tr_err err = {""};
+    (void)state;
+    if (samples_of("chip,chip_mem_gb,framework,precision,model,n_layers,d_model,n_heads,d_ff,vocab,n_chips,seq_len,"
+                   "global_batch_seqs,tp,pp,cp,micro_batch,zero_stage_or_fsdp,recompute,step_time_s\n"
+                   "A100-SXM,80,PyTorch,bf16,gpt,24,1024,16,4096,51200,16,1024,64,,,,2,,none,1.5\n"
+                   "A100-SXM,80,PyTorch,bf16,gpt,24,1024,16,4096,51200,16,1024,64,2,4,1,2,,none,1.5\n"
+                   "A100-SXM,80,PyTorch,bf16,gpt,24,1024,16,4096,51200,16,1024,2,4,,,,,none,1.5\n"
+                   "A100-SXM,80,PyTorch,bf16,gpt,24,1024,16,4096,51200,31,1024,64,,,,,,none,1.5\n", &samples, &err) ||
+        tr_validate(&samples, &score, &err))
+        fail_msg("%s", err.text);
+    assert_string_equal(samples.at[0].what, "layout open");
+    assert_string_equal(samples.at[1].what, "bf16");
+    assert_int_equal(score.all.rows, 1);
+    assert_int_equal(score.open.rows, 3);
+    assert_int_equal(score.open.covered, 2);
+    assert_true(score.row[0].step.time_s <= score.row[1].step.time_s);
+    const struct tr_layout *l = &score.row[0].layout, *said = &score.row[2].layout;
+    assert_true(l->micro_batch == 2 && l->rerun == TR_RERUN_NONE && tr_layout_chips(l) == 16);
+    assert_true(said->tp == 4 && said->dp <= 2 && tr_layout_chips(said) == 16);
+    assert_non_null(strstr(score.row[3].reason, "dp 31 does not divide the 64 sequences"));
+    struct tr_text text = {0};
+    tr_score_text(&score, &text);
+    assert_non_null(strstr(tr_text_str(&text), "layout open"));
+    tr_text_clear(&text);
+    tr_score_json(&score, &text);
+    assert_non_null(strstr(tr_text_str(&text), "\"layout_open\": {"));
+    tr_text_free(&text);
+    tr_score_free(&score);
     tr_samples_free(&samples);
 }
 
@@ -263,6 +302,7 @@ int main(void)
         cmocka_unit_test(collectives_are_as_near_to_measurements_as_they_were),
         cmocka_unit_test(training_runs_are_as_near_to_measurements_as_they_were),
         cmocka_unit_test(a_run_is_read_as_its_row_says),
+        cmocka_unit_test(a_run_whose_layout_is_not_said_is_priced_at_the_best_and_summed_up_apart),
         cmocka_unit_test(a_row_that_cannot_be_priced_is_not_covered_and_says_why),
         cmocka_unit_test(a_score_is_the_arithmetic_of_its_rows),
         cmocka_unit_test(a_table_that_is_no_measurement_is_refused_with_its_place),
