@@ -110,6 +110,20 @@ TR_MUST_CHECK enum tr_status tr_search_fewest(const struct tr_site *site, const 
                                               const struct tr_space *space, int64_t above, int64_t *chips, bool *exact,
                                               struct tr_err *err);
 
+/* What each limit alone costs: memory, and all of the space that is not open. */
+struct tr_limit {
+    const char *name;  /* "memory", "tp", "zero" ... as of struct tr_space */
+    double gain;       /* share of the step time that is saved without it; 1: nothing fits with it */
+    struct tr_found found; /* the fastest without it */
+};
+enum { TR_LIMITS_MAX = 20 };
+
+/* On so many chips (space->chips is not read), the tightest first; limits without which nothing is gained are left out.
+ * A search for each. Without `tp` (also when it is the domain of the first tier by default): up to the heads. */
+TR_MUST_CHECK enum tr_status tr_search_limits(const struct tr_site *site, const struct tr_task *task,
+                                              const struct tr_space *space, int64_t chips, struct tr_limit *out, int *count,
+                                              struct tr_err *err);
+
 /* Bytes of a chip that programs may use. */
 double tr_search_capacity(const struct tr_site *site, const struct tr_space *space);
 

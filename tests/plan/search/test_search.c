@@ -364,6 +364,46 @@ static void more_chips_are_reported_where_they_are_faster(void **state)
     tr_search_free(&found);
 }
 
+static void the_tightest_limit_is_named_with_what_it_costs(void **state)
+{
+    const int64_t chips = 16;
+    struct tr_task task = task_of(&dense, 4096, 48);
+    struct tr_space space = {.chips = &chips, .chips_count = 1, .top = 1, .memory_bytes = 5e9, .pp = {4, 4},
+                             .zeros = 1u << 0, .sp = TR_SP_OFF};
+    struct tr_limit limits[TR_LIMITS_MAX];
+    struct tr_err err = {""};
+    int count = 0;
+    (void)state;
+    struct tr_search with = search(&task, &space, TR_OK, &err);
+    double time_s = with.best->top[0].step.time_s;
+    assert_int_equal(tr_search_limits(&site, &task, &space, chips, limits, &count, &err), TR_OK);
+    assert_true(count >= 3);
+    for (int i = 0; i < count; i++) {
+        struct tr_space open = space;
+        print_message("without %s: %.1f %% faster\n", limits[i].name, 100 * limits[i].gain);
+        if (strcmp(limits[i].name, "memory") == 0)
+            open.memory_bytes = 1e15;
+        else if (strcmp(limits[i].name, "pp") == 0)
+            open.pp = (struct tr_span){0};
+        else if (strcmp(limits[i].name, "zero") == 0)
+            open.zeros = 0;
+        else if (strcmp(limits[i].name, "tp") == 0)
+            open.tp = (struct tr_span){1, 12};
+        else
+            open.sp = 0;
+        struct tr_search without = search(&task, &open, TR_OK, &err);
+        assert_near(limits[i].gain, 1 - without.best->top[0].step.time_s / time_s, 1e-9, &limits[i].found.layout);
+        assert_true(i == 0 || limits[i].gain <= limits[i - 1].gain);
+        tr_search_free(&without);
+    }
+    tr_search_free(&with);
+    space.memory_bytes = 3e9; /* nothing fits: what would have to give */
+    struct tr_search none = search(&task, &space, TR_NO, &err);
+    tr_search_free(&none);
+    assert_int_equal(tr_search_limits(&site, &task, &space, chips, limits, &count, &err), TR_OK);
+    assert_true(count >= 1 && limits[0].gain == 1);
+}
+
 /* ---- no -------------------------------------------------------------------------------------------------------------- */
 
 static void what_does_not_fit_says_what_it_needs_and_where_it_would_fit(void **state)
@@ -465,6 +505,7 @@ int main(void)
         cmocka_unit_test(what_is_reported_is_the_best_of_all_that_was_seen),
         cmocka_unit_test(what_is_fixed_stays),
         cmocka_unit_test(more_chips_are_reported_where_they_are_faster),
+        cmocka_unit_test(the_tightest_limit_is_named_with_what_it_costs),
         cmocka_unit_test(what_does_not_fit_says_what_it_needs_and_where_it_would_fit),
         cmocka_unit_test(a_sequence_that_fits_nowhere_is_said_to),
         cmocka_unit_test(a_space_with_nothing_legal_says_which_rule),
