@@ -5,8 +5,8 @@
  *     tr_price_find(catalog, &system, &query, &price, err)
  *     if (tr_known(&price.usd_h)) price.usd_h.value               of one chip, an hour; price.low .. price.high
  *
- *     struct tr_site site;
- *     tr_site_for(catalog, &system, "us", &site, err)             PUE, carbon of the grid, load of a node in training
+ *     struct tr_place site;
+ *     tr_place_for(catalog, &system, "us", &site, err)             PUE, carbon of the grid, load of a node in training
  *     struct tr_failures failures;
  *     tr_failures_for(catalog, &system, query.commitment, &failures, err)
  *
@@ -79,7 +79,7 @@ TR_MUST_CHECK enum tr_status tr_price_find(const struct tr_catalog *catalog, con
 
 /* --- where machines stand: section `sites` --- */
 
-struct tr_site {
+struct tr_place {
     const char *id, *name;
     const struct tr_entry *entry;
     struct tr_fact pue;             /* power of the building / power of what computes in it */
@@ -91,12 +91,12 @@ struct tr_site {
 };
 
 /* The entry as it stands. */
-TR_MUST_CHECK enum tr_status tr_site_find(const struct tr_catalog *catalog, const char *name, struct tr_site *out,
+TR_MUST_CHECK enum tr_status tr_place_find(const struct tr_catalog *catalog, const char *name, struct tr_place *out,
                                           struct tr_err *err);
 /* Fact by fact: of the site `region` ("us", "gcp-europe-north1"; NULL or "": none is named), else of the system's
  * operator, else of the site `anywhere`. */
-TR_MUST_CHECK enum tr_status tr_site_for(const struct tr_catalog *catalog, const struct tr_system *system,
-                                         const char *region, struct tr_site *out, struct tr_err *err);
+TR_MUST_CHECK enum tr_status tr_place_for(const struct tr_catalog *catalog, const struct tr_system *system,
+                                         const char *region, struct tr_place *out, struct tr_err *err);
 
 /* --- failures: section `failures`, a record each --- */
 
@@ -145,7 +145,7 @@ struct tr_job {
     double interval_s;  /* between saves; 0: the best */
     bool background;    /* saves stop the job only for a copy to the hosts; what is being written is lost in a failure */
     const struct tr_price *price;       /* NULL: no dollars */
-    const struct tr_site *site;         /* NULL: no energy, no carbon */
+    const struct tr_place *site;         /* NULL: no energy, no carbon */
     const struct tr_failures *failures; /* NULL: nothing fails */
 };
 

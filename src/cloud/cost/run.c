@@ -115,7 +115,7 @@ static void choose_interval(const struct tr_job *job, struct tr_job_cost *cost)
 static double power_of(const struct tr_job *job, struct tr_job_cost *cost)
 {
     const struct tr_system *system = job->system;
-    const struct tr_site *site = job->site;
+    const struct tr_place *site = job->site;
     double node = NAN;
     if (tr_known(&system->power_w)) {
         node = system->power_w.value;

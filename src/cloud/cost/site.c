@@ -9,7 +9,7 @@
 
 /* --- sites --- */
 
-#define SITE(field) .offset = offsetof(struct tr_site, field)
+#define SITE(field) .offset = offsetof(struct tr_place, field)
 
 static const struct tr_field site_fields[] = {
     {"name", TR_FIELD_TEXT, SITE(name), .required = true, .help = "as people write it"},
@@ -27,16 +27,17 @@ static const struct tr_field site_fields[] = {
      .help = "of a node, to where checkpoints go, where a system does not say it"},
 };
 
-static enum tr_status read_site(const struct tr_entry *entry, struct tr_site *out, struct tr_err *err)
+static enum tr_status read_site(const struct tr_entry *entry, struct tr_place *out, struct tr_err *err)
 {
-    struct tr_site site = {.id = entry->id, .entry = entry};
+    struct tr_place site = {.id = entry->id, .entry = entry};
     enum tr_status status = tr_entry_read(entry, "", site_fields, COUNT(site_fields), &site, err);
     if (status == TR_OK)
         *out = site;
     return status;
 }
 
-enum tr_status tr_site_find(const struct tr_catalog *catalog, const char *name, struct tr_site *out, struct tr_err *err)
+enum tr_status tr_place_find(const struct tr_catalog *catalog, const char *name, struct tr_place *out,
+                             struct tr_err *err)
 {
     const struct tr_entry *entry;
     enum tr_status status = tr_catalog_find(catalog, TR_SECTION_SITES, name, &entry, err);
@@ -44,11 +45,11 @@ enum tr_status tr_site_find(const struct tr_catalog *catalog, const char *name, 
 }
 
 /* What `site` does not know is taken from the entry of that name, if there is one. */
-static enum tr_status complete(const struct tr_catalog *catalog, const char *name, struct tr_site *site,
+static enum tr_status complete(const struct tr_catalog *catalog, const char *name, struct tr_place *site,
                                struct tr_err *err)
 {
     const struct tr_entry *entry = name && name[0] ? tr_catalog_look(catalog, TR_SECTION_SITES, name) : NULL;
-    struct tr_site other;
+    struct tr_place other;
     enum tr_status status = entry ? read_site(entry, &other, err) : TR_OK;
     if (status != TR_OK || !entry)
         return status;
@@ -66,13 +67,13 @@ static enum tr_status complete(const struct tr_catalog *catalog, const char *nam
     return TR_OK;
 }
 
-enum tr_status tr_site_for(const struct tr_catalog *catalog, const struct tr_system *system, const char *region,
-                           struct tr_site *out, struct tr_err *err)
+enum tr_status tr_place_for(const struct tr_catalog *catalog, const struct tr_system *system, const char *region,
+                           struct tr_place *out, struct tr_err *err)
 {
-    struct tr_site site = {0};
+    struct tr_place site = {0};
     enum tr_status status = TR_OK;
     if (region && region[0])
-        status = tr_site_find(catalog, region, &site, err);
+        status = tr_place_find(catalog, region, &site, err);
     if (status == TR_OK)
         status = complete(catalog, system->operator_id, &site, err);
     if (status == TR_OK)
@@ -230,7 +231,7 @@ enum tr_status tr_cloud_cost_check_all(const struct tr_catalog *catalog, struct 
         status = tr_offer_read(tr_catalog_entry(catalog, TR_SECTION_PRICES, i), &offer, err);
     }
     for (int i = 0; status == TR_OK && i < tr_catalog_count(catalog, TR_SECTION_SITES); i++) {
-        struct tr_site site;
+        struct tr_place site;
         status = read_site(tr_catalog_entry(catalog, TR_SECTION_SITES, i), &site, err);
     }
     for (int i = 0; status == TR_OK && i < tr_catalog_count(catalog, TR_SECTION_FAILURES); i++) {

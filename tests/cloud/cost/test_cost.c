@@ -53,12 +53,12 @@ static struct tr_failures failures_of(const struct tr_catalog *catalog, const ch
     return failures;
 }
 
-static struct tr_site site_of(const struct tr_catalog *catalog, const char *system_name, const char *region)
+static struct tr_place site_of(const struct tr_catalog *catalog, const char *system_name, const char *region)
 {
     struct tr_system system = system_of(catalog, system_name);
-    struct tr_site site;
+    struct tr_place site;
     struct tr_err err = {""};
-    if (tr_site_for(catalog, &system, region, &site, &err))
+    if (tr_place_for(catalog, &system, region, &site, &err))
         fail_msg("%s", err.text);
     return site;
 }
@@ -158,11 +158,11 @@ static void bad_entries_and_unknown_names_get_a_sentence(void **state)
     struct tr_system system = system_of(catalog, "dgx-h100");
     struct tr_price_query query = {.commitment = TR_COMMITMENT_SPOT, .provider = "azur"};
     struct tr_price price;
-    struct tr_site site;
+    struct tr_place site;
     struct tr_err err = {""};
     assert_int_equal(tr_price_find(catalog, &system, &query, &price, &err), TR_BAD_INPUT);
     assert_non_null(strstr(err.text, "did you mean azure?"));
-    assert_int_equal(tr_site_for(catalog, &system, "frnace", &site, &err), TR_BAD_INPUT);
+    assert_int_equal(tr_place_for(catalog, &system, "frnace", &site, &err), TR_BAD_INPUT);
     assert_non_null(strstr(err.text, "france"));
     tr_catalog_free(catalog);
 }
@@ -171,7 +171,7 @@ static void a_site_is_put_together_of_region_operator_and_anywhere(void **state)
 {
     (void)state;
     struct tr_catalog *catalog = open_with(NULL);
-    struct tr_site site = site_of(catalog, "aws-p5", "sweden");
+    struct tr_place site = site_of(catalog, "aws-p5", "sweden");
     near(site.pue.value, 1.15, 0);
     near(site.carbon_g_kwh.value, 41, 0);
     near(site.load.value, .76, 1e-12);
@@ -253,7 +253,7 @@ static void llama_3_kept_more_than_nine_tenths_of_its_time(void **state)
     struct tr_catalog *catalog = open_with("sites: {fast: {name: Fast, storage: 1GB/s}}"); /* 2 TB/s in all */
     struct tr_system system = system_of(catalog, "meta-llama3");
     struct tr_failures failures = failures_of(catalog, "meta-llama3", TR_COMMITMENT_ON_DEMAND);
-    struct tr_site site = site_of(catalog, "meta-llama3", "fast");
+    struct tr_place site = site_of(catalog, "meta-llama3", "fast");
     struct tr_job job = {.system = &system, .chips = 16384, .busy_s = 50 * 86400, .state_bytes = 405e9 * 14,
                          .failures = &failures, .site = &site};
     struct tr_job_cost cost = tr_job_cost(&job);
@@ -272,7 +272,7 @@ static void dollars_energy_and_carbon_are_products_of_what_is_known(void **state
     struct tr_catalog *catalog = open_with(NULL);
     struct tr_system system = system_of(catalog, "aws-p5");
     struct tr_price price = price_of(catalog, "aws-p5", TR_COMMITMENT_ON_DEMAND, NULL, NULL);
-    struct tr_site site = site_of(catalog, "aws-p5", "us");
+    struct tr_place site = site_of(catalog, "aws-p5", "us");
     struct tr_job job = {.system = &system, .chips = 1020, .busy_s = 86400, .price = &price, .site = &site};
     struct tr_job_cost cost = tr_job_cost(&job);
     near(cost.goodput, 1, 0);
@@ -293,7 +293,7 @@ static void a_node_s_power_is_taken_from_its_chips_where_nobody_says_it(void **s
     (void)state;
     struct tr_catalog *catalog = open_with(NULL);
     struct tr_system system = system_of(catalog, "tpu-v5p-pod");
-    struct tr_site site = site_of(catalog, "tpu-v5p-pod", NULL);
+    struct tr_place site = site_of(catalog, "tpu-v5p-pod", NULL);
     struct tr_job job = {.system = &system, .chips = 4, .busy_s = 1, .site = &site};
     near(tr_job_cost(&job).power_w, 4 * 540 * 1.8 * .76 * 1.14 * 1.52, 1e-12);
     tr_catalog_free(catalog);
