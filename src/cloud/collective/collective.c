@@ -16,10 +16,12 @@ static const struct tr_tier *network_of(const struct tr_system *system)
 
 static double log2_of(double x) { return tr_log(x) / tr_log(2); }
 
-static double step_s(const struct tr_tier *network)
+double tr_network_latency_s(const struct tr_tier *network)
 {
-    return network_step_s + tr_fact_or(&network->latency_s, network_latency_s);
+    return tr_fact_or(&network->latency_s, network_latency_s);
 }
+
+double tr_network_step_s(const struct tr_tier *network) { return network_step_s + tr_network_latency_s(network); }
 
 /* Chips of a domain of the first tier: those whose cards a group may use together. */
 static double domain_chips(const struct tr_system *system)
@@ -63,7 +65,8 @@ static struct tr_cost inside_price(const struct tr_system *system, const struct 
 /* Between nodes: the fastest of what the library has. */
 static double between_s(const struct tr_system *system, enum tr_collective op, const struct tr_group *group, double bytes)
 {
-    double nodes = (double)(group->ranks / group->local), ranks = (double)group->ranks, step = step_s(network_of(system));
+    double nodes = (double)(group->ranks / group->local), ranks = (double)group->ranks;
+    double step = tr_network_step_s(network_of(system));
     double cards = cards_bytes_s(system, group->sharing), wire = tr_collective_wire_bytes(op, group->ranks, bytes);
     if (op == TR_COLLECTIVE_ALL_TO_ALL)
         return bytes * (double)group->local * (ranks - (double)group->local) / ranks / cards + step * log2_of(2 * nodes);
@@ -103,6 +106,6 @@ struct tr_cost tr_send_price(const struct tr_system *system, const struct tr_rat
     }
     const struct tr_tier *network = network_of(system);
     double card = tr_fact_or(&network->nic_bytes_s, network->bytes_s.value);
-    cost.time_s = step_s(network) + bytes / fmin(network_share * card, cards_bytes_s(system, sharing));
+    cost.time_s = tr_network_step_s(network) + bytes / fmin(network_share * card, cards_bytes_s(system, sharing));
     return cost;
 }

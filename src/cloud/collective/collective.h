@@ -37,4 +37,9 @@ struct tr_cost tr_collective_price(const struct tr_system *system, const struct 
 struct tr_cost tr_send_price(const struct tr_system *system, const struct tr_rates *rates, bool across, int64_t sharing,
                              double bytes);
 
+/* One step between nodes: the network's own latency (3 us where the catalog does not say it), and what a step of a
+ * collective takes beyond it. */
+double tr_network_latency_s(const struct tr_tier *network);
+double tr_network_step_s(const struct tr_tier *network);
+
 #endif

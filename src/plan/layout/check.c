@@ -140,35 +140,3 @@ enum tr_status tr_layout_check(const struct tr_layout *l, const struct tr_model_
         status = divides("micro_batch", l->micro_batch, batch->global_batch / l->dp, "sequences of a replica", err);
     return status == TR_OK ? check_pipeline(l, model, tr_layout_micro_count(l, batch), err) : status;
 }
-
-/* ---- words ------------------------------------------------------------------------------------------------------- */
-
-const char *tr_layout_print(const struct tr_layout *l, char buf[TR_LAYOUT_TEXT_BYTES])
-{
-    struct {
-        const char *key;
-        int64_t value;
-    } parts[] = {{"tp", l->tp},   {"cp", l->cp},   {"pp", l->pp}, {"vpp", l->vpp},
-                 {"dp", l->dp},   {"ep", l->ep},   {"etp", l->etp}};
-    size_t at = 0;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (parts[i].value > 1)
-            at += (size_t)snprintf(buf + at, TR_LAYOUT_TEXT_BYTES - at, "%s%lld ", parts[i].key,
-                                   (long long)parts[i].value);
-    at += (size_t)snprintf(buf + at, TR_LAYOUT_TEXT_BYTES - at, "mb%lld", (long long)l->micro_batch);
-    if (l->sp)
-        at += (size_t)snprintf(buf + at, TR_LAYOUT_TEXT_BYTES - at, " sp");
-    if (l->cp > 1 && l->context == TR_CONTEXT_ALL_TO_ALL)
-        at += (size_t)snprintf(buf + at, TR_LAYOUT_TEXT_BYTES - at, " all-to-all");
-    if (l->pp > 1)
-        at += (size_t)snprintf(buf + at, TR_LAYOUT_TEXT_BYTES - at, " %s", tr_pipeline_name(l->pipeline));
-    if (l->zero)
-        at += (size_t)snprintf(buf + at, TR_LAYOUT_TEXT_BYTES - at, " zero%d", l->zero);
-    if (l->shard)
-        at += (size_t)snprintf(buf + at, TR_LAYOUT_TEXT_BYTES - at, " shard%d", l->shard);
-    if (l->rerun)
-        at += (size_t)snprintf(buf + at, TR_LAYOUT_TEXT_BYTES - at, " recompute-%s", tr_rerun_name(l->rerun));
-    if (l->rerun == TR_RERUN_FULL && l->rerun_layers)
-        snprintf(buf + at, TR_LAYOUT_TEXT_BYTES - at, "(%d)", l->rerun_layers);
-    return buf;
-}

@@ -34,7 +34,7 @@ enum tr_context { TR_CONTEXT_RING, TR_CONTEXT_ALL_TO_ALL, TR_CONTEXT_COUNT };
 /* SELECTIVE: the inside of attention only (Korthikanti 2022); FULL: each layer keeps its input only. */
 enum tr_rerun { TR_RERUN_NONE, TR_RERUN_SELECTIVE, TR_RERUN_FULL, TR_RERUN_COUNT };
 
-enum { TR_CHIPS_MAX = 1 << 20, TR_LAYOUT_TEXT_BYTES = 160 };
+enum { TR_CHIPS_MAX = 1 << 20, TR_LAYOUT_TEXT_BYTES = 256 };
 
 struct tr_layout {
     int32_t dp, tp, cp, pp, ep, etp;
@@ -91,7 +91,16 @@ int32_t tr_layout_stage_layers(const struct tr_layout *layout, int32_t layers, i
  * (vpp - 1) pp + 1) / vpp, which on the first stage is pp (1 + (pp - 1) / (pp vpp)). */
 double tr_layout_in_flight(const struct tr_layout *layout, int64_t micro_count, int32_t stage);
 
-/* "tp8 pp16 dp8 mb1 vpp6 sp zero1 full"; only what is not 1 or off. Returns buf. */
+/* As people write it: words between commas or blanks, "tp=8" or "tp8": tp cp pp vpp dp ep etp mb (micro_batch) zero shard
+ * recompute-layers first-layers last-layers with whole numbers; sp alone; context=ring|all-to-all, schedule=gpipe|1f1b|
+ * interleaved|zero-bubble|zero-bubble-2p (not said: interleaved when vpp is above 1, else 1f1b), recompute=none|selective|
+ * full. What is not said is 1, off or none, and dp 0: it follows from the chips. Legality is not looked at. */
+TR_MUST_CHECK enum tr_status tr_layout_parse(const char *text, struct tr_layout *out, struct tr_err *err);
+/* dp = chips / (tp cp pp). TR_BAD_INPUT: it does not divide, or dp is said and is another. */
+TR_MUST_CHECK enum tr_status tr_layout_fit_chips(struct tr_layout *layout, int64_t chips, struct tr_err *err);
+
+/* "tp8 pp16 vpp6 dp8 mb1 sp zero1 recompute=full"; only what is not 1 or off. What is printed reads
+ * back as the same. Returns buf. */
 const char *tr_layout_print(const struct tr_layout *layout, char buf[TR_LAYOUT_TEXT_BYTES]);
 
 const char *tr_pipeline_name(enum tr_pipeline pipeline); /* "gpipe" "1f1b" "interleaved" "zero-bubble" "zero-bubble-2p" */

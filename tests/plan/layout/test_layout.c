@@ -117,7 +117,76 @@ static void a_layout_is_printed_in_the_fields_own_words(void **state)
     assert_string_equal(tr_layout_print(&l, buf), "mb1");
     l.tp = 8, l.pp = 16, l.vpp = 6, l.dp = 8, l.sp = true, l.zero = 1, l.pipeline = TR_PIPELINE_INTERLEAVED;
     l.rerun = TR_RERUN_FULL, l.rerun_layers = 2;
-    assert_string_equal(tr_layout_print(&l, buf), "tp8 pp16 vpp6 dp8 mb1 sp interleaved zero1 recompute-full(2)");
+    assert_string_equal(tr_layout_print(&l, buf), "tp8 pp16 vpp6 dp8 mb1 sp zero1 recompute=full recompute-layers=2");
+}
+
+static void what_is_printed_reads_back_as_the_same(void **state)
+{
+    static const char *const texts[] = {
+        "", "tp=8,pp=16,vpp=6,mb=1,zero=1,sp,recompute=selective", "tp8 pp16 vpp6 dp8 mb2 sp zero1 recompute=full",
+        "cp=4,context=all-to-all,mb=2,zero=3,shard=16", "pp=4,schedule=zero-bubble-2p,first-layers=3,last-layers=2",
+        "ep=8,etp=2,dp=64,pp=2,schedule=gpipe,recompute=full,recompute-layers=2", " mb=4 ,, tp=2 "};
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct tr_layout a, b;
+        struct tr_err err = {""};
+        char buf[TR_LAYOUT_TEXT_BYTES], again[TR_LAYOUT_TEXT_BYTES];
+        memset(&a, 0, sizeof a);
+        memset(&b, 0, sizeof b);
+        assert_int_equal(tr_layout_parse(texts[i], &a, &err), TR_OK);
+        assert_int_equal(tr_layout_parse(tr_layout_print(&a, buf), &b, &err), TR_OK);
+        assert_string_equal(tr_layout_print(&b, again), buf);
+        assert_true(a.tp == b.tp && a.pp == b.pp && a.vpp == b.vpp && a.cp == b.cp && a.ep == b.ep && a.etp == b.etp);
+        assert_true(a.zero == b.zero && a.shard == b.shard && a.sp == b.sp && a.context == b.context);
+        assert_true(a.pipeline == b.pipeline && a.rerun == b.rerun && a.rerun_layers == b.rerun_layers);
+        assert_true(a.micro_batch == b.micro_batch && a.first_layers == b.first_layers && a.last_layers == b.last_layers);
+    }
+}
+
+static void each_mistake_of_a_written_layout_is_said(void **state)
+{
+    static const struct {
+        const char *text, *sentence;
+    } cases[] = {{"tp=8,pq=16", "unknown key \"pq\""},
+                 {"recomptue=full", "did you mean recompute?"},
+                 {"tp=8,tp=4", "tp is said twice"},
+                 {"tp=", "expected a whole number, such as tp=8"},
+                 {"tp", "expected a whole number, such as tp=8"},
+                 {"tp=-8", "expected a whole number"},
+                 {"tp=99999999999", "expected a whole number"},
+                 {"sp=1", "sp stands alone"},
+                 {"recompute=some", "recompute is one of none, selective, full"},
+                 {"schedule=2f2b", "schedule is one of gpipe, 1f1b, interleaved, zero-bubble, zero-bubble-2p"},
+                 {"context=square", "context is one of ring, all-to-all"},
+                 {"--tensor-model-parallel-size-of-all-ranks=16", "is no part of one"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tr_layout layout;
+        struct tr_err err = {""};
+        assert_int_equal(tr_layout_parse(cases[i].text, &layout, &err), TR_BAD_INPUT);
+        if (!strstr(err.text, cases[i].sentence))
+            fail_msg("\"%s\" does not say \"%s\"", err.text, cases[i].sentence);
+    }
+}
+
+static void replicas_follow_from_the_chips(void **state)
+{
+    struct tr_layout l;
+    struct tr_err err = {""};
+    (void)state;
+    assert_int_equal(tr_layout_parse("tp=8,pp=4", &l, &err), TR_OK);
+    assert_int_equal(tr_layout_fit_chips(&l, 96, &err), TR_OK);
+    assert_int_equal(l.dp, 3);
+    l.dp = 0;
+    assert_int_equal(tr_layout_fit_chips(&l, 100, &err), TR_BAD_INPUT);
+    assert_non_null(strstr(err.text, "96 or 128 chips would"));
+    assert_int_equal(tr_layout_fit_chips(&l, 8, &err), TR_BAD_INPUT);
+    assert_non_null(strstr(err.text, "32 or 64 chips would"));
+    l.dp = 2;
+    assert_int_equal(tr_layout_fit_chips(&l, 96, &err), TR_BAD_INPUT);
+    assert_non_null(strstr(err.text, "dp 2 contradicts 96 chips"));
+    l.tp = l.cp = l.pp = 999999999;
+    assert_int_equal(tr_layout_fit_chips(&l, 96, &err), TR_BAD_INPUT);
 }
 
 int main(void)
@@ -128,6 +197,9 @@ int main(void)
         cmocka_unit_test(chunks_hold_all_layers_once),
         cmocka_unit_test(microbatches_in_flight_are_those_of_the_papers),
         cmocka_unit_test(a_layout_is_printed_in_the_fields_own_words),
+        cmocka_unit_test(what_is_printed_reads_back_as_the_same),
+        cmocka_unit_test(each_mistake_of_a_written_layout_is_said),
+        cmocka_unit_test(replicas_follow_from_the_chips),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

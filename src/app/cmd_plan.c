@@ -1,0 +1,147 @@
+/* trine plan: what a training run takes, before anyone spends a chip-hour. */
+#include "app/app.h"
+
+#include "base/os.h"
+#include "plan/print/print.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct plan_args {
+    const char *model, *system, *stack, *layout, *precision, *region, *date, *catalog;
+    int64_t chips, tokens, seq_len, global_batch;
+    int pay;
+    double deadline_s, budget_usd;
+    bool background, json;
+};
+
+#define AT(field) .offset = offsetof(struct plan_args, field)
+
+static const struct tr_option options[] = {
+    {.name = "model", .kind = TR_OPTION_STRING, AT(model), .required = true, .value = "NAME",
+     .help = "a model of the catalog, a preset, or a config.json", .section = "What is trained"},
+    {.name = "tokens", .kind = TR_OPTION_COUNT, AT(tokens), .required = true, .min = 1, .max = 1e18, .value = "N",
+     .help = "tokens of the whole run, such as 300B", .section = "What is trained"},
+    {.name = "seq-len", .kind = TR_OPTION_COUNT, AT(seq_len), .fallback = "0", .min = 0, .max = 1 << 26, .value = "N",
+     .help = "tokens of a sequence; 0: the model's positions, at most 8192", .section = "What is trained"},
+    {.name = "global-batch", .kind = TR_OPTION_COUNT, AT(global_batch), .fallback = "0", .min = 0, .max = 1 << 24,
+     .value = "N", .help = "sequences a step; 0: 3 Mi tokens, as GPT-3 175B", .section = "What is trained"},
+    {.name = "system", .kind = TR_OPTION_STRING, AT(system), .required = true, .value = "NAME",
+     .help = "a system of the catalog, such as dgx-h100", .section = "Where"},
+    {.name = "chips", .kind = TR_OPTION_INT, AT(chips), .required = true, .min = 1, .max = 1 << 20, .value = "N",
+     .help = "how many", .section = "Where"},
+    {.name = "region", .kind = TR_OPTION_STRING, AT(region), .value = "NAME",
+     .help = "where it stands, for energy and carbon, such as us or gcp-europe-north1", .section = "Where"},
+    {.name = "catalog", .kind = TR_OPTION_PATH, AT(catalog), .value = "PATH",
+     .help = "a file or folder of chips, systems, models ... on top of the program's own", .section = "Where"},
+    {.name = "layout", .kind = TR_OPTION_STRING, AT(layout), .required = true, .value = "LAYOUT",
+     .help = "tp=8,pp=16,vpp=6,mb=1,zero=1,sp,recompute=selective and the like (docs/plan.md)", .section = "How"},
+    {.name = "precision", .kind = TR_OPTION_STRING, AT(precision), .value = "FORMAT",
+     .help = "of matrix products: bf16 (where the chip has it), fp16, fp8, fp8_block, mxfp8, nvfp4", .section = "How"},
+    {.name = "stack", .kind = TR_OPTION_STRING, AT(stack), .value = "NAME",
+     .help = "the software: megatron-core (on TPUs xla), fsdp, megatron-2021 ...", .section = "How"},
+    {.name = "background-saves", .kind = TR_OPTION_FLAG, AT(background),
+     .help = "checkpoints are written while the job goes on; it stops for a copy to the hosts only", .section = "How"},
+    {.name = "pay", .kind = TR_OPTION_ENUM, AT(pay), .choices = tr_commitment_names, .fallback = "on_demand",
+     .help = "how the chips are paid; spot ones are taken away", .section = "Wishes"},
+    {.name = "prices-of", .kind = TR_OPTION_STRING, AT(date), .value = "DATE",
+     .help = "prices as they were: 2025, 2025-06; the newest unless said", .section = "Wishes"},
+    {.name = "deadline", .kind = TR_OPTION_TIME, AT(deadline_s), .fallback = "0s", .min = 0, .max = 1e12,
+     .value = "TIME", .help = "the answer is no when the run takes longer", .section = "Wishes"},
+    {.name = "budget", .kind = TR_OPTION_QUANTITY, AT(budget_usd), .unit = TR_UNIT_USD, .fallback = "0", .min = 0,
+     .max = 1e15, .value = "USD", .help = "the answer is no when the run costs more", .section = "Wishes"},
+    {.name = "json", .kind = TR_OPTION_FLAG, AT(json), .help = "print one JSON object", .section = "Output"},
+};
+
+static const struct tr_command command = {
+    .name = "plan",
+    .summary = "what a training run takes: time, memory, dollars, energy, limits",
+    .description = "Prices a training run of a model on a system: the step by terms, with its 80 % interval; memory of "
+                   "the heaviest "
+                   "stage against what a chip has; days, chip-hours, dollars, kWh, carbon, failures, checkpoints; what "
+                   "limits it and "
+                   "what would help.\n"
+                   "Exit status 1: it does not fit, or misses a wish; the first lines say why and what would fit. What "
+                   "the numbers "
+                   "are made of, and how wrong they are: docs/plan.md.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .examples = "trine plan --model gpt3-175b --system dgx-h100 --chips 1024 --tokens 300B \\\n"
+                "    --layout tp=8,pp=16,vpp=6,mb=1,zero=1,sp,recompute=selective\n",
+};
+
+/* Refuses what is longer than any name is. */
+static enum tr_status take(const char *name, const char *text, char *to, size_t bytes, struct tr_err *err)
+{
+    if (text && strlen(text) >= bytes)
+        return tr_fail(err, TR_BAD_INPUT, "--%s: \"%.40s...\" is longer than %zu characters", name, text, bytes - 1);
+    snprintf(to, bytes, "%s", text ? text : "");
+    return TR_OK;
+}
+
+static enum tr_status make_request(const struct plan_args *args, struct tr_plan_request *r, struct tr_err *err)
+{
+    *r = tr_plan_request_usual();
+    const struct {
+        const char *name, *text;
+        char *to;
+        size_t bytes;
+    } texts[] = {{"model", args->model, r->model, sizeof r->model},
+                 {"system", args->system, r->system, sizeof r->system},
+                 {"stack", args->stack, r->stack, sizeof r->stack},
+                 {"layout", args->layout, r->layout, sizeof r->layout},
+                 {"region", args->region, r->region, sizeof r->region},
+                 {"prices-of", args->date, r->date, sizeof r->date},
+                 {"precision", args->precision, r->precision, sizeof r->precision}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        enum tr_status status = take(texts[i].name, texts[i].text, texts[i].to, texts[i].bytes, err);
+        if (status != TR_OK)
+            return status;
+    }
+    r->chips = args->chips;
+    r->tokens = (double)args->tokens;
+    r->seq_len = args->seq_len;
+    r->global_batch = args->global_batch;
+    r->commitment = args->pay;
+    r->deadline_s = args->deadline_s;
+    r->budget_usd = args->budget_usd;
+    r->background = args->background;
+    return TR_OK;
+}
+
+static enum tr_status plan(const struct plan_args *args, struct tr_err *err)
+{
+    struct tr_catalog *catalog = NULL;
+    struct tr_plan_request request;
+    struct tr_plan *made = NULL;
+    struct tr_text text = {0};
+    enum tr_status status = make_request(args, &request, err), printed = TR_OK;
+    if (status == TR_OK)
+        status = tr_plan_catalog(args->catalog, &catalog, err);
+    if (status == TR_OK)
+        status = tr_plan_make(catalog, &request, &made, err);
+    if (made) {
+        if (args->json)
+            tr_plan_json(made, &text);
+        else
+            tr_plan_text(made, &text);
+        printed = tr_app_print(&text, err);
+    }
+    tr_plan_free(made);
+    tr_catalog_free(catalog);
+    return printed == TR_OK ? status : printed;
+}
+
+static enum tr_status run(int argc, char **argv, struct tr_err *err)
+{
+    struct plan_args args;
+    struct tr_given given;
+    bool done;
+    enum tr_status status = tr_app_parse(&command, argc, argv, &args, sizeof args, &given, &done, err);
+    if (status != TR_OK || done)
+        return status;
+    tr_given_free(&given);
+    return plan(&args, err);
+}
+
+const struct tr_app_command tr_cmd_plan = {&command, run};

@@ -1,0 +1,142 @@
+#include "plan/print/print.h"
+
+#include <stdio.h>
+
+/* "matrix products" -> "matrix_products_s". */
+static const char *key_of(char buf[64], const char *name, const char *unit)
+{
+    snprintf(buf, 64, "%s_%s", name, unit);
+    for (char *c = buf; *c; c++)
+        if (*c == ' ' || *c == '-')
+            *c = '_';
+    return buf;
+}
+
+static void put_request(struct tr_json *json, const struct tr_plan *p)
+{
+    char layout[TR_LAYOUT_TEXT_BYTES];
+    struct tr_shape_params params = tr_shape_params(&p->model);
+    tr_json_string(json, "model", p->request.model);
+    tr_json_double(json, "parameters", params.total);
+    tr_json_double(json, "active_parameters", params.active);
+    tr_json_string(json, "system", p->system.id);
+    tr_json_string(json, "chip", p->system.chip.id);
+    tr_json_int(json, "chips", p->request.chips);
+    tr_json_string(json, "stack", p->stack.name);
+    tr_json_string(json, "precision", tr_format_info(p->site.format)->name);
+    tr_json_double(json, "tokens", p->request.tokens);
+    tr_json_int(json, "seq_len", p->request.seq_len);
+    tr_json_int(json, "global_batch", p->request.global_batch);
+    tr_json_string(json, "layout", tr_layout_print(&p->layout, layout));
+}
+
+static void put_step(struct tr_json *json, const struct tr_plan *p)
+{
+    char key[64];
+    tr_json_object(json, "step");
+    tr_json_double(json, "time_s", p->step.time_s);
+    tr_json_double(json, "error_80", p->step.error);
+    tr_json_string(json, "grade", tr_grade_name(p->step.grade));
+    tr_json_double(json, "tokens_s", p->step.tokens_s);
+    tr_json_double(json, "mfu", p->step.mfu);
+    tr_json_double(json, "model_flop", p->step.model_flop);
+    tr_json_int(json, "slowest_stage", p->step.slowest_stage);
+    tr_json_object(json, "terms");
+    for (int i = 0; i < TR_TERM_COUNT; i++)
+        tr_json_double(json, key_of(key, tr_term_name((enum tr_term)i), "s"), p->step.term_s[i]);
+    tr_json_end(json);
+    tr_json_end(json);
+}
+
+static void put_memory(struct tr_json *json, const struct tr_plan *p)
+{
+    char key[64];
+    tr_json_object(json, "memory");
+    tr_json_double(json, "needed_bytes", p->step.memory_bytes);
+    tr_json_double(json, "capacity_bytes", p->capacity_bytes);
+    tr_json_bool(json, "fits", p->fits);
+    tr_json_int(json, "heaviest_stage", p->step.heaviest_stage);
+    tr_json_object(json, "terms");
+    for (int i = 0; i < TR_MEM_COUNT; i++)
+        tr_json_double(json, key_of(key, tr_mem_name((enum tr_mem)i), "bytes"), p->step.memory[i]);
+    tr_json_end(json);
+    tr_json_end(json);
+}
+
+static void put_cost(struct tr_json *json, const struct tr_job_cost *cost)
+{
+    const struct {
+        const char *key;
+        double value;
+    } numbers[] = {{"wall_s", cost->wall_s},
+                   {"goodput", cost->goodput},
+                   {"failures", cost->failures},
+                   {"mtbf_s", cost->mtbf_s},
+                   {"interval_s", cost->interval_s},
+                   {"save_s", cost->save_s},
+                   {"recover_s", cost->recover_s},
+                   {"chip_hours", cost->chip_hours},
+                   {"usd", cost->usd},
+                   {"power_w", cost->power_w},
+                   {"energy_kwh", cost->energy_j / 3.6e6},
+                   {"carbon_g", cost->carbon_g}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        tr_json_double(json, numbers[i].key, numbers[i].value);
+}
+
+static void put_run(struct tr_json *json, const struct tr_plan *p)
+{
+    tr_json_object(json, "run");
+    tr_json_double(json, "steps", p->steps);
+    tr_json_double(json, "busy_s", p->busy_s);
+    tr_json_double(json, "state_bytes", p->state_bytes);
+    tr_json_string(json, "commitment", tr_commitment_name((enum tr_commitment)p->request.commitment));
+    put_cost(json, tr_plan_cost(p));
+    tr_json_end(json);
+    tr_json_object(json, "offers");
+    for (int i = 0; i < TR_COMMITMENT_COUNT; i++) {
+        const struct tr_plan_offer *offer = &p->offer[i];
+        if (!tr_known(&offer->price.usd_h))
+            continue;
+        tr_json_object(json, tr_commitment_name((enum tr_commitment)i));
+        tr_json_double(json, "usd_h", offer->price.usd_h.value);
+        tr_json_double(json, "low_usd_h", offer->price.low);
+        tr_json_double(json, "high_usd_h", offer->price.high);
+        tr_json_string(json, "date", offer->price.usd_h.date);
+        tr_json_string(json, "grade", tr_grade_name(offer->price.usd_h.grade));
+        put_cost(json, &offer->cost);
+        tr_json_end(json);
+    }
+    tr_json_end(json);
+}
+
+static void put_levers(struct tr_json *json, const struct tr_plan *p)
+{
+    tr_json_string(json, "limited_by", tr_lever_name((enum tr_lever)p->limit));
+    tr_json_array(json, "sensitivities");
+    for (int i = 0; i < TR_LEVER_COUNT; i++) {
+        if (!tr_lever_there((enum tr_lever)i, &p->system))
+            continue;
+        tr_json_object(json, NULL);
+        tr_json_string(json, "of", tr_lever_name((enum tr_lever)i));
+        tr_json_double(json, "slope", p->lever[i].slope);
+        tr_json_double(json, "change_10_percent_better", p->lever[i].change);
+        tr_json_end(json);
+    }
+    tr_json_end(json);
+}
+
+void tr_plan_json(const struct tr_plan *p, struct tr_text *out)
+{
+    struct tr_json json = tr_json_start(out, TR_JSON_PRETTY);
+    tr_json_object(&json, NULL);
+    tr_json_bool(&json, "feasible", p->why[0] == 0);
+    tr_json_string(&json, "why", p->why[0] ? p->why : NULL);
+    put_request(&json, p);
+    put_step(&json, p);
+    put_memory(&json, p);
+    put_run(&json, p);
+    put_levers(&json, p);
+    tr_json_end(&json);
+    tr_text_char(out, '\n');
+}

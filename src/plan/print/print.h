@@ -1,0 +1,26 @@
+/* A plan in words, for programs, and as a file that later commands take. */
+#ifndef TR_PLAN_PRINT_PRINT_H
+#define TR_PLAN_PRINT_PRINT_H
+
+#include "base/json.h"
+#include "base/text.h"
+#include "plan/run/run.h"
+
+/* Tables for a terminal of about 80 columns. */
+void tr_plan_text(const struct tr_plan *plan, struct tr_text *out);
+/* One JSON object; what is not known is null. Base units, which are in the keys. */
+void tr_plan_json(const struct tr_plan *plan, struct tr_text *out);
+
+/* "megatron-core, bf16, 2048 tokens x 1536 sequences" and the like, one line each, without a newline. */
+void tr_plan_title(const struct tr_plan *plan, struct tr_text *out);
+void tr_plan_subtitle(const struct tr_plan *plan, struct tr_text *out);
+/* "limited by matrix rate (989 TFLOP/s): +10 % there gives -7.9 %". */
+void tr_plan_limit(const struct tr_plan *plan, struct tr_text *out);
+/* Seconds as days ("12.3 days") from a day on, else as tr_print_time. Returns buf. */
+const char *tr_plan_days(char buf[TR_QUANTITY_BYTES], double seconds);
+/* "319.4 MWh". Returns buf. */
+const char *tr_plan_energy(char buf[TR_QUANTITY_BYTES], double joules);
+/* "8.2 %". Returns buf. */
+const char *tr_plan_percent(char buf[TR_QUANTITY_BYTES], double fraction);
+
+#endif

@@ -1,0 +1,221 @@
+#include "base/quantity.h"
+#include "base/table.h"
+#include "plan/print/print.h"
+
+#include <math.h>
+
+enum { NUMBER = TR_QUANTITY_BYTES };
+
+/* ---- small pieces ------------------------------------------------------------------------------------------------ */
+
+const char *tr_plan_days(char buf[TR_QUANTITY_BYTES], double seconds)
+{
+    const double day = 86400;
+    if (!isfinite(seconds))
+        return "never";
+    if (seconds < day)
+        return tr_print_time(buf, seconds);
+    snprintf(buf, TR_QUANTITY_BYTES, "%.*f days", seconds < 100 * day ? 1 : 0, seconds / day);
+    return buf;
+}
+
+const char *tr_plan_percent(char buf[TR_QUANTITY_BYTES], double fraction)
+{
+    snprintf(buf, TR_QUANTITY_BYTES, "%.*f %%", fabs(fraction) < .0995 ? 1 : 0, 100 * fraction);
+    return buf;
+}
+
+const char *tr_plan_energy(char buf[TR_QUANTITY_BYTES], double joules)
+{
+    char number[TR_QUANTITY_BYTES];
+    tr_print_quantity(number, TR_UNIT_COUNT, joules / 3600);
+    snprintf(buf, TR_QUANTITY_BYTES, "%.20sWh", number);
+    return buf;
+}
+
+void tr_plan_title(const struct tr_plan *p, struct tr_text *out)
+{
+    char total[NUMBER], active[NUMBER];
+    struct tr_shape_params params = tr_shape_params(&p->model);
+    tr_text_printf(out, "%s (%s parameters", p->model.name, tr_print_quantity(total, TR_UNIT_COUNT, params.total));
+    if (p->model.experts)
+        tr_text_printf(out, ", %s active", tr_print_quantity(active, TR_UNIT_COUNT, params.active));
+    tr_text_printf(out, ") on %lld x %s (%s)", (long long)p->request.chips, p->system.chip.name, p->system.id);
+}
+
+void tr_plan_subtitle(const struct tr_plan *p, struct tr_text *out)
+{
+    char tokens[NUMBER], steps[NUMBER];
+    tr_text_printf(out, "%s tokens in %s steps of %lld sequences of %lld tokens; %s, %s",
+                   tr_print_quantity(tokens, TR_UNIT_COUNT, p->request.tokens),
+                   tr_print_quantity(steps, TR_UNIT_COUNT, p->steps), (long long)p->request.global_batch,
+                   (long long)p->request.seq_len, p->stack.name, tr_format_info(p->site.format)->name);
+}
+
+static const char *value_of(const struct tr_plan *p, enum tr_lever lever, char buf[TR_QUANTITY_BYTES])
+{
+    enum tr_unit unit;
+    double value = tr_lever_value(lever, &p->site, &unit);
+    return isnan(value) ? "" : tr_print_quantity(buf, unit, value);
+}
+
+void tr_plan_limit(const struct tr_plan *p, struct tr_text *out)
+{
+    char value[NUMBER];
+    enum tr_lever lever = (enum tr_lever)p->limit;
+    const char *now = value_of(p, lever, value);
+    tr_text_printf(out, "limited by %s%s%s%s: 10 %% better there gives %+.1f %% of the step's time",
+                   tr_lever_name(lever), *now ? " (" : "", now, *now ? ")" : "", 100 * p->lever[lever].change);
+}
+
+/* ---- sections ---------------------------------------------------------------------------------------------------- */
+
+static void put_step(const struct tr_plan *p, struct tr_text *out)
+{
+    char time[NUMBER], error[NUMBER], tokens[NUMBER], mfu[NUMBER];
+    struct tr_table table = {0};
+    tr_text_printf(out, "\nstep %s +- %s, %s tokens/s, MFU %s (80 %% interval; grade %s)\n\n",
+                   tr_print_time(time, p->step.time_s), tr_plan_percent(error, p->step.error),
+                   tr_print_quantity(tokens, TR_UNIT_COUNT, p->step.tokens_s), tr_plan_percent(mfu, p->step.mfu),
+                   tr_grade_name(p->step.grade));
+    tr_table_column(&table, "of a step", TR_LEFT);
+    tr_table_column(&table, "time", TR_RIGHT);
+    tr_table_column(&table, "share", TR_RIGHT);
+    for (int i = 0; i < TR_TERM_COUNT; i++) {
+        if (p->step.term_s[i] <= 0)
+            continue;
+        tr_table_cell(&table, "%s", tr_term_name((enum tr_term)i));
+        tr_table_cell(&table, "%s", tr_print_time(time, p->step.term_s[i]));
+        tr_table_cell(&table, "%.1f %%", 100 * p->step.term_s[i] / p->step.time_s);
+    }
+    tr_table_text(&table, out);
+    tr_table_free(&table);
+}
+
+static void put_memory(const struct tr_plan *p, struct tr_text *out)
+{
+    char bytes[NUMBER], capacity[NUMBER];
+    struct tr_table table = {0};
+    tr_text_char(out, '\n');
+    tr_table_column(&table, "memory of a chip at its peak", TR_LEFT);
+    tr_table_column(&table, "bytes", TR_RIGHT);
+    tr_table_column(&table, "of what it has", TR_RIGHT);
+    for (int i = 0; i < TR_MEM_COUNT; i++) {
+        if (p->step.memory[i] <= 0)
+            continue;
+        tr_table_cell(&table, "%s", tr_mem_name((enum tr_mem)i));
+        tr_table_cell(&table, "%s", tr_print_quantity(bytes, TR_UNIT_BYTES, p->step.memory[i]));
+        tr_table_cell(&table, "%.1f %%", 100 * p->step.memory[i] / p->capacity_bytes);
+    }
+    tr_table_rule(&table);
+    tr_table_cell(&table, "stage %d, the heaviest, of %s", p->step.heaviest_stage,
+                  tr_print_quantity(capacity, TR_UNIT_BYTES, p->capacity_bytes));
+    tr_table_cell(&table, "%s", tr_print_quantity(bytes, TR_UNIT_BYTES, p->step.memory_bytes));
+    tr_table_cell(&table, "%.1f %%", 100 * p->step.memory_bytes / p->capacity_bytes);
+    tr_table_text(&table, out);
+    tr_table_free(&table);
+}
+
+static void put_run(const struct tr_plan *p, struct tr_text *out)
+{
+    char a[NUMBER], b[NUMBER], c[NUMBER];
+    const struct tr_job_cost *cost = tr_plan_cost(p);
+    struct tr_table table = {0};
+    tr_text_char(out, '\n');
+    tr_table_column(&table, "the run", TR_LEFT);
+    tr_table_column(&table, "", TR_LEFT);
+    tr_table_cell(&table, "takes");
+    tr_table_cell(&table, "%s +- %s, %s of it in steps", tr_plan_days(a, cost->wall_s),
+                  tr_plan_percent(b, p->step.error), tr_plan_percent(c, cost->goodput));
+    tr_table_cell(&table, "chip-hours");
+    tr_table_cell(&table, "%s", tr_print_quantity(a, TR_UNIT_COUNT, cost->chip_hours));
+    tr_table_cell(&table, "failures");
+    if (cost->failures > 0)
+        tr_table_cell(&table, "%.*f expected, one in %s (%s)", cost->failures < 9.95 ? 1 : 0, cost->failures,
+                      tr_plan_days(a, cost->mtbf_s), p->failures.name);
+    else
+        tr_table_cell(&table, "none known of");
+    tr_table_cell(&table, "checkpoints");
+    tr_table_cell(&table, "%s each %s of computing, %s to save", tr_print_quantity(a, TR_UNIT_BYTES, p->state_bytes),
+                  isfinite(cost->interval_s) ? tr_print_time(b, cost->interval_s) : "run",
+                  tr_print_time(c, cost->save_s));
+    tr_table_cell(&table, "energy");
+    if (isnan(cost->energy_j))
+        tr_table_cell(&table, "not known");
+    else
+        tr_table_cell(&table, "%s at %s, all of the building", tr_plan_energy(a, cost->energy_j),
+                      tr_print_quantity(b, TR_UNIT_POWER, cost->power_w));
+    tr_table_cell(&table, "carbon");
+    if (isnan(cost->carbon_g))
+        tr_table_cell(&table, "not known");
+    else
+        tr_table_cell(&table, "%.4g t CO2e at %.0f g/kWh (%s)", cost->carbon_g / 1e6, p->place.carbon_g_kwh.value,
+                      p->place.name);
+    tr_table_text(&table, out);
+    tr_table_free(&table);
+}
+
+static void put_prices(const struct tr_plan *p, struct tr_text *out)
+{
+    char a[NUMBER];
+    struct tr_table table = {0};
+    tr_table_column(&table, "paid", TR_LEFT);
+    tr_table_column(&table, "$ a chip-hour", TR_RIGHT);
+    tr_table_column(&table, "range", TR_RIGHT);
+    tr_table_column(&table, "takes", TR_RIGHT);
+    tr_table_column(&table, "dollars", TR_RIGHT);
+    for (int i = 0; i < TR_COMMITMENT_COUNT; i++) {
+        const struct tr_plan_offer *offer = &p->offer[i];
+        if (!tr_known(&offer->price.usd_h))
+            continue;
+        tr_table_cell(&table, "%s", tr_commitment_name((enum tr_commitment)i));
+        tr_table_cell(&table, "%.2f", offer->price.usd_h.value);
+        tr_table_cell(&table, "%.2f to %.2f", offer->price.low, offer->price.high);
+        tr_table_cell(&table, "%s", tr_plan_days(a, offer->cost.wall_s));
+        tr_table_cell(&table, "%s", tr_print_quantity(a, TR_UNIT_USD, offer->cost.usd));
+    }
+    if (table.cell_count > 0) {
+        tr_text_char(out, '\n');
+        tr_table_text(&table, out);
+    }
+    tr_table_free(&table);
+}
+
+static void put_levers(const struct tr_plan *p, struct tr_text *out)
+{
+    char value[NUMBER];
+    struct tr_table table = {0};
+    tr_text_char(out, '\n');
+    tr_plan_limit(p, out);
+    tr_text_append(out, "\n\n");
+    tr_table_column(&table, "10 % better", TR_LEFT);
+    tr_table_column(&table, "now", TR_RIGHT);
+    tr_table_column(&table, "step's time", TR_RIGHT);
+    for (int i = 0; i < TR_LEVER_COUNT; i++) {
+        if (!tr_lever_there((enum tr_lever)i, &p->system) || i == TR_LEVER_CAPACITY)
+            continue;
+        tr_table_cell(&table, "%s", tr_lever_name((enum tr_lever)i));
+        tr_table_cell(&table, "%s", value_of(p, (enum tr_lever)i, value));
+        tr_table_cell(&table, "%+.2f %%", 100 * p->lever[i].change + 0.0);
+    }
+    tr_table_text(&table, out);
+    tr_table_free(&table);
+}
+
+void tr_plan_text(const struct tr_plan *p, struct tr_text *out)
+{
+    char layout[TR_LAYOUT_TEXT_BYTES];
+    tr_plan_title(p, out);
+    tr_text_char(out, '\n');
+    tr_plan_subtitle(p, out);
+    tr_text_printf(out, "\nlayout %s\n", tr_layout_print(&p->layout, layout));
+    if (p->why[0])
+        tr_text_printf(out, "\nno: %s\n", p->why);
+    put_step(p, out);
+    put_memory(p, out);
+    if (!p->fits)
+        return;
+    put_run(p, out);
+    put_prices(p, out);
+    put_levers(p, out);
+}

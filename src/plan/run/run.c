@@ -1,0 +1,291 @@
+#include "plan/run/run.h"
+
+#include "base/num.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static enum tr_status check_stacks(const struct tr_catalog *catalog, struct tr_err *err)
+{
+    enum tr_status status = TR_OK;
+    for (int i = 0; i < tr_catalog_count(catalog, TR_SECTION_STACKS) && status == TR_OK; i++) {
+        struct tr_stack stack;
+        status = tr_stack_read(tr_catalog_entry(catalog, TR_SECTION_STACKS, i), &stack, err);
+    }
+    return status;
+}
+
+enum tr_status tr_plan_catalog(const char *path, struct tr_catalog **out, struct tr_err *err)
+{
+    enum tr_status (*const checks[])(const struct tr_catalog *, struct tr_err *) = {
+        tr_chip_check_all,  tr_rates_check_all,      tr_system_check_all,
+        tr_shape_check_all, tr_cloud_cost_check_all, check_stacks};
+    struct tr_catalog *catalog = NULL;
+    enum tr_status status = tr_catalog_open(&catalog, err);
+    if (status == TR_OK && path)
+        status = tr_catalog_add(catalog, path, err);
+    for (size_t i = 0; path && i < sizeof checks / sizeof *checks && status == TR_OK; i++)
+        status = checks[i](catalog, err);
+    if (status == TR_OK)
+        *out = catalog;
+    else
+        tr_catalog_free(catalog);
+    return status;
+}
+
+/* ---- what was asked for, and what is chosen where nothing was ---------------------------------------------------- */
+
+struct tr_plan_request tr_plan_request_usual(void)
+{
+    return (struct tr_plan_request){.commitment = TR_COMMITMENT_ON_DEMAND};
+}
+
+static enum tr_status check_request(const struct tr_plan_request *r, struct tr_err *err)
+{
+    if (r->chips < 1 || r->chips > TR_CHIPS_MAX)
+        return tr_fail(err, TR_BAD_INPUT, "chips must be from 1 to %d, got %lld", TR_CHIPS_MAX, (long long)r->chips);
+    if (!(r->tokens >= 1 && r->tokens <= TR_PLAN_TOKENS_MAX))
+        return tr_fail(err, TR_BAD_INPUT, "tokens must be from 1 to %g, got %g", TR_PLAN_TOKENS_MAX, r->tokens);
+    if (r->seq_len < 0 || r->seq_len > TR_PLAN_SEQ_MAX)
+        return tr_fail(err, TR_BAD_INPUT, "a sequence has 1 to %lld tokens, got %lld", (long long)TR_PLAN_SEQ_MAX,
+                       (long long)r->seq_len);
+    if (r->global_batch < 0 || r->global_batch > TR_PLAN_BATCH_MAX)
+        return tr_fail(err, TR_BAD_INPUT, "a global batch has 1 to %lld sequences, got %lld",
+                       (long long)TR_PLAN_BATCH_MAX, (long long)r->global_batch);
+    TR_ASSERT(r->commitment >= 0 && r->commitment < TR_COMMITMENT_COUNT);
+    return TR_OK;
+}
+
+static void choose_batch(struct tr_plan_request *r, const struct tr_model_shape *model)
+{
+    const int64_t usual_tokens = 3 << 20, usual_seq = 8192;
+    if (!r->seq_len)
+        r->seq_len = tr_min_i64(model->positions > 0 ? model->positions : usual_seq, usual_seq);
+    if (!r->global_batch)
+        r->global_batch = tr_max_i64(1, usual_tokens / r->seq_len);
+}
+
+static void choose_software(struct tr_plan_request *r, const struct tr_chip *chip)
+{
+    bool tpu = strcmp(chip->vendor, "Google") == 0, wide = tr_known(&chip->rate_flop_s[TR_RATE_BF16]);
+    if (!r->stack[0])
+        snprintf(r->stack, sizeof r->stack, "%s", tpu ? "xla" : "megatron-core");
+    if (!r->precision[0])
+        snprintf(r->precision, sizeof r->precision, "%s", wide ? "bf16" : "fp16");
+}
+
+static enum tr_status make_site(struct tr_plan *p, struct tr_err *err)
+{
+    struct tr_plan_request *r = &p->request;
+    enum tr_format format = tr_format_find(r->precision);
+    if (format == TR_FORMAT_COUNT)
+        return tr_fail(err, TR_BAD_INPUT,
+                       "unknown precision \"%s\"; bf16, fp16, fp8, fp8_block, mxfp8 and nvfp4 are known", r->precision);
+    enum tr_status status = tr_stack_find(p->catalog, r->stack, &p->stack, err);
+    if (status == TR_OK)
+        status = tr_site_make(&p->site, &p->system, &p->stack, format, err);
+    if (status != TR_OK)
+        return status;
+    int64_t most = tr_system_max_chips(&p->system);
+    if (most && r->chips > most)
+        return tr_fail(err, TR_BAD_INPUT, "%s joins at most %lld chips, %lld were asked for", p->system.id,
+                       (long long)most, (long long)r->chips);
+    return TR_OK;
+}
+
+static enum tr_status make_layout(struct tr_plan *p, struct tr_err *err)
+{
+    if (!p->request.layout[0])
+        return tr_fail(err, TR_BAD_INPUT, "no layout: say --layout, such as tp=8,pp=16,mb=1,zero=1,sp");
+    enum tr_status status = tr_layout_parse(p->request.layout, &p->layout, err);
+    if (status == TR_OK)
+        status = tr_layout_fit_chips(&p->layout, p->request.chips, err);
+    if (status == TR_OK)
+        status = tr_layout_check(&p->layout, &p->model, &p->task.batch, err);
+    if (status == TR_OK)
+        tr_layout_print(&p->layout, p->request.layout);
+    return status;
+}
+
+/* ---- does it fit? ------------------------------------------------------------------------------------------------ */
+
+double tr_plan_capacity(const struct tr_chip *chip)
+{
+    return tr_fact_or(&chip->memory_visible_bytes, chip->memory_bytes.value);
+}
+
+static bool fits_with(const struct tr_plan *p, const struct tr_layout *layout)
+{
+    struct tr_step step;
+    struct tr_err ignored;
+    return tr_step_price(&p->site, &p->task, layout, &step, &ignored) == TR_OK &&
+           step.memory_bytes <= p->capacity_bytes;
+}
+
+/* The fewest replicas, more than there are, with which the layout fits; 0: none that divides the batch. */
+static int32_t replicas_that_fit(const struct tr_plan *p)
+{
+    struct tr_layout layout = p->layout;
+    int64_t batch = p->request.global_batch, of_replica = tr_layout_chips(&layout) / layout.dp;
+    for (int64_t dp = layout.dp + 1; dp <= batch && dp * of_replica <= TR_CHIPS_MAX; dp++) {
+        layout.dp = (int32_t)dp;
+        if (batch % dp == 0 && fits_with(p, &layout))
+            return layout.dp;
+    }
+    return 0;
+}
+
+static void say_memory(struct tr_plan *p)
+{
+    char needs[TR_QUANTITY_BYTES], has[TR_QUANTITY_BYTES], most_text[TR_QUANTITY_BYTES], more[160];
+    int most = 0;
+    for (int i = 0; i < TR_MEM_COUNT; i++)
+        if (p->step.memory[i] > p->step.memory[most])
+            most = i;
+    int32_t dp = replicas_that_fit(p);
+    if (dp)
+        snprintf(more, sizeof more, "the smallest count at which this layout fits is %lld chips (dp %d)",
+                 (long long)(tr_layout_chips(&p->layout) / p->layout.dp * dp), dp);
+    else
+        snprintf(more, sizeof more, "no number of replicas makes this layout fit");
+    snprintf(p->why, sizeof p->why, "needs %s per chip, has %s; %s; what takes most on stage %d is %s (%s)",
+             tr_print_bytes(needs, (int64_t)p->step.memory_bytes), tr_print_bytes(has, (int64_t)p->capacity_bytes),
+             more, p->step.heaviest_stage, tr_mem_name((enum tr_mem)most),
+             tr_print_bytes(most_text, (int64_t)p->step.memory[most]));
+}
+
+/* ---- the run ----------------------------------------------------------------------------------------------------- */
+
+static enum tr_status price_offer(struct tr_plan *p, int commitment, struct tr_err *err)
+{
+    struct tr_plan_offer *offer = &p->offer[commitment];
+    struct tr_price_query query = {.commitment = (enum tr_commitment)commitment, .date = p->request.date};
+    struct tr_failures failures;
+    enum tr_status status = tr_price_find(p->catalog, &p->system, &query, &offer->price, err);
+    if (status == TR_OK)
+        status = tr_failures_for(p->catalog, &p->system, query.commitment, &failures, err);
+    if (status != TR_OK)
+        return status;
+    struct tr_job job = {.system = &p->system,
+                         .chips = p->request.chips,
+                         .busy_s = p->busy_s,
+                         .state_bytes = p->state_bytes,
+                         .background = p->request.background,
+                         .price = &offer->price,
+                         .site = &p->place,
+                         .failures = &failures};
+    offer->cost = tr_job_cost(&job);
+    if (commitment == p->request.commitment)
+        p->failures = failures;
+    return TR_OK;
+}
+
+static enum tr_status price_run(struct tr_plan *p, struct tr_err *err)
+{
+    const struct tr_batch *batch = &p->task.batch;
+    p->steps = ceil(p->request.tokens / ((double)batch->seq_len * (double)batch->global_batch));
+    p->busy_s = p->steps * p->step.time_s;
+    /* Weights in 16 bits and the optimiser's state: gradients are not saved. */
+    p->state_bytes = tr_shape_params(&p->model).total * (2 + p->stack.master_bytes.value);
+    enum tr_status status = tr_place_for(p->catalog, &p->system, p->request.region, &p->place, err);
+    for (int i = 0; i < TR_COMMITMENT_COUNT && status == TR_OK; i++)
+        status = price_offer(p, i, err);
+    return status;
+}
+
+static void say_wishes(struct tr_plan *p)
+{
+    char is[TR_QUANTITY_BYTES], wished[TR_QUANTITY_BYTES];
+    const struct tr_job_cost *cost = tr_plan_cost(p);
+    if (p->why[0])
+        return;
+    if (!(cost->goodput > 0))
+        snprintf(p->why, sizeof p->why,
+                 "a job of %lld chips fails too often to come forward: every %s, and to recover takes %s",
+                 (long long)p->request.chips, tr_print_time(is, cost->mtbf_s), tr_print_time(wished, cost->recover_s));
+    else if (p->request.deadline_s > 0 && cost->wall_s > p->request.deadline_s)
+        snprintf(p->why, sizeof p->why, "takes %s, more than the deadline of %s", tr_print_time(is, cost->wall_s),
+                 tr_print_time(wished, p->request.deadline_s));
+    else if (p->request.budget_usd > 0 && cost->usd > p->request.budget_usd)
+        snprintf(p->why, sizeof p->why, "costs %s, more than the budget of %s",
+                 tr_print_quantity(is, TR_UNIT_USD, cost->usd),
+                 tr_print_quantity(wished, TR_UNIT_USD, p->request.budget_usd));
+}
+
+static enum tr_status check_wishes(const struct tr_plan *p, struct tr_err *err)
+{
+    if (p->request.budget_usd > 0 && isnan(tr_plan_cost(p)->usd))
+        return tr_fail(err, TR_BAD_INPUT, "a budget needs a price, and nobody of the catalog offers %s %s%s%s",
+                       p->system.id, tr_commitment_name((enum tr_commitment)p->request.commitment),
+                       p->request.date[0] ? " as of " : "", p->request.date);
+    return TR_OK;
+}
+
+/* ---- what would help --------------------------------------------------------------------------------------------- */
+
+static enum tr_status pull_levers(struct tr_plan *p, struct tr_err *err)
+{
+    enum tr_status status = TR_OK;
+    p->limit = 0;
+    for (int i = 0; i < TR_LEVER_COUNT && status == TR_OK; i++) {
+        status = tr_lever_measure((enum tr_lever)i, &p->site, &p->task, &p->layout, &p->lever[i], err);
+        if (p->lever[i].change < p->lever[p->limit].change)
+            p->limit = i;
+    }
+    return status;
+}
+
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
+
+static enum tr_status make(struct tr_plan *p, struct tr_err *err)
+{
+    enum tr_status status = check_request(&p->request, err);
+    if (status == TR_OK)
+        status = tr_shape_find(p->catalog, p->request.model, &p->model, err);
+    if (status == TR_OK)
+        status = tr_system_find(p->catalog, p->request.system, &p->system, err);
+    if (status != TR_OK)
+        return status;
+    choose_batch(&p->request, &p->model);
+    choose_software(&p->request, &p->system.chip);
+    p->task = (struct tr_task){.model = &p->model, .batch = {p->request.seq_len, p->request.global_batch}};
+    p->capacity_bytes = tr_plan_capacity(&p->system.chip);
+    status = make_site(p, err);
+    if (status == TR_OK)
+        status = make_layout(p, err);
+    if (status == TR_OK)
+        status = tr_step_price(&p->site, &p->task, &p->layout, &p->step, err);
+    if (status != TR_OK)
+        return status;
+    p->fits = p->step.memory_bytes <= p->capacity_bytes;
+    if (!p->fits)
+        say_memory(p);
+    status = price_run(p, err);
+    if (status == TR_OK)
+        status = check_wishes(p, err);
+    if (status == TR_OK)
+        say_wishes(p);
+    return status == TR_OK ? pull_levers(p, err) : status;
+}
+
+enum tr_status tr_plan_make(const struct tr_catalog *catalog, const struct tr_plan_request *request,
+                            struct tr_plan **out, struct tr_err *err)
+{
+    struct tr_plan *plan = calloc(1, sizeof *plan);
+    *out = NULL;
+    if (!plan)
+        return tr_fail(err, TR_FAILED, "out of memory for a plan");
+    plan->catalog = catalog;
+    plan->request = *request;
+    enum tr_status status = make(plan, err);
+    if (status != TR_OK) {
+        free(plan);
+        return status;
+    }
+    *out = plan;
+    return plan->why[0] ? TR_NO : TR_OK;
+}
+
+void tr_plan_free(struct tr_plan *plan) { free(plan); }

@@ -1,0 +1,59 @@
+#!/bin/sh
+# trine plan: a run is priced in words and as JSON, a model that does not fit is an answer, bad input is said.
+. "$TRINE_SOURCE_DIR/tests/app/lib.sh"
+trine=$TRINE_BIN
+plan="$trine plan --model gpt3-175b --system dgx-h100 --chips 1024 --tokens 300B"
+layout=tp=8,pp=16,vpp=6,mb=1,zero=1,sp,recompute=selective
+
+expect 0 "gpt3-175b (174.6 B parameters) on 1024 x NVIDIA H100 SXM5 80GB (dgx-h100)" $plan --layout $layout
+for word in "step " "MFU " "matrix products" "stage 0, the heaviest, of 80 GiB" "chip-hours" "on_demand" "spot" "failures" \
+    "checkpoints" "Wh at " "t CO2e" "limited by " "network bandwidth"; do
+    grep -qF -e "$word" stdout || fault "a plan does not say: $word"
+done
+expect 0 '"feasible": true,' $plan --layout $layout --json
+grep -qF '"energy_kwh": ' stdout || fault "the JSON has no energy"
+expect 0 'mxfp8' $trine plan --model llama3-70b --system dgx-b200 --chips 64 --tokens 1T --precision mxfp8 --layout tp=4,mb=1,zero=1,sp,pp=4
+
+# The answer is no.
+expect 1 "no: needs " $plan --layout tp=8,mb=1,zero=1,sp
+expect 1 '"feasible": false,' $plan --layout tp=8,mb=1,zero=1,sp --json
+expect 1 "more than the deadline of 1 d" $plan --layout $layout --deadline 24h
+expect 1 "more than the budget of 1 k\$" $plan --layout $layout --budget '$1000'
+
+# Names.
+expect 2 'did you mean gpt3-175b?' $trine plan --model gpt3-157b --system dgx-h100 --chips 8 --tokens 1B --layout mb=1
+expect 2 'did you mean dgx-h100?' $trine plan --model gpt3-175b --system dgx-h10 --chips 8 --tokens 1B --layout mb=1
+expect 2 'did you mean megatron-core?' $plan --layout $layout --stack megatron-cor
+expect 2 'unknown precision "bf61"' $plan --layout $layout --precision bf61
+expect 2 'did you mean france?' $plan --layout $layout --region frnace
+expect 2 '--pay' $plan --layout $layout --pay later
+
+# Layouts that do not divide: what, and what would.
+expect 2 'dp 1024 does not divide the 1536 sequences of the global batch; 768 or 1536 would' $plan --layout mb=1
+expect 2 '1008 or 1056 chips would' $plan --layout tp=3,pp=16
+expect 2 'tp 64 does not divide the 96 heads; 48 or 96 would' $plan --layout tp=64
+expect 2 'ep 8: gpt3-175b has no experts' $plan --layout ep=8,tp=8,pp=16
+expect 2 'more than the 96 layers' $plan --layout pp=128,tp=8
+expect 2 'unknown key "pipeline"' $plan --layout pipeline=8
+
+# Contradictions.
+expect 2 'dp 9 contradicts 1024 chips' $plan --layout tp=8,pp=16,dp=9
+expect 2 'needs at least pp = 16 microbatches, there are 1' $plan --layout tp=8,pp=16,vpp=6,mb=1 --global-batch 8
+expect 2 'sp' $plan --layout sp,pp=16,mb=1
+
+# Units.
+expect 2 'such as 30d' $plan --layout $layout --deadline 30
+expect 2 '--tokens' $plan --layout $layout --tokens 300GB
+printf 'chips:\n  x9: {like: h100-sxm, name: X9, memory: 80}\n' >unit.yaml
+expect 2 'unit.yaml:2:42: chips.x9.memory: ' $plan --layout $layout --catalog unit.yaml
+expect 2 'such as 80GiB' $plan --layout $layout --catalog unit.yaml
+
+# A system of one's own, in ten lines.
+cat >mine.yaml <<END
+chips:
+  x9: {like: h100-sxm, name: X9, memory: 160GiB, memory_bandwidth: 6TB/s}
+systems:
+  my-cluster: {like: dgx-h100, name: my cluster, chip: x9}
+END
+expect 0 'of 160 GiB' $plan --layout $layout --catalog mine.yaml --system my-cluster
+done_all

@@ -1,0 +1,283 @@
+/* A run as a whole: what follows from what, what does not fit, what would help. */
+#include "plan/run/run.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct tr_catalog *catalog;
+
+static int open_catalog(void **state)
+{
+    struct tr_err err = {""};
+    (void)state;
+    return tr_catalog_open(&catalog, &err) != TR_OK;
+}
+
+static int close_catalog(void **state)
+{
+    (void)state;
+    tr_catalog_free(catalog);
+    return 0;
+}
+
+static struct tr_plan_request request_of(const char *model, const char *system, int64_t chips, const char *layout)
+{
+    struct tr_plan_request r = tr_plan_request_usual();
+    snprintf(r.model, sizeof r.model, "%s", model);
+    snprintf(r.system, sizeof r.system, "%s", system);
+    snprintf(r.layout, sizeof r.layout, "%s", layout);
+    r.chips = chips;
+    r.tokens = 300e9;
+    return r;
+}
+
+static struct tr_plan_request gpt3(void)
+{
+    return request_of("gpt3-175b", "dgx-h100", 1024, "tp=8,pp=16,vpp=6,mb=1,zero=1,sp,recompute=selective");
+}
+
+static struct tr_plan *make(const struct tr_plan_request *request, enum tr_status expected)
+{
+    struct tr_plan *plan = NULL;
+    struct tr_err err = {""};
+    if (tr_plan_make(catalog, request, &plan, &err) != expected)
+        fail_msg("%s %s: %s", request->model, request->layout, plan ? plan->why : err.text);
+    return plan;
+}
+
+static void refused(const struct tr_plan_request *request, const char *sentence)
+{
+    struct tr_plan *plan = NULL;
+    struct tr_err err = {""};
+    assert_int_equal(tr_plan_make(catalog, request, &plan, &err), TR_BAD_INPUT);
+    assert_null(plan);
+    if (!strstr(err.text, sentence))
+        fail_msg("\"%s\" does not say \"%s\"", err.text, sentence);
+}
+
+static void assert_near(double a, double b, double share)
+{
+    if (!(fabs(a - b) <= share * fabs(b)))
+        fail_msg("%.9g is not within %g of %.9g", a, share, b);
+}
+
+static void days_and_dollars_follow_from_the_step(void **state)
+{
+    (void)state;
+    struct tr_plan_request r = gpt3();
+    struct tr_plan *p = make(&r, TR_OK);
+    const struct tr_job_cost *cost = tr_plan_cost(p);
+    assert_true(p->steps == ceil(300e9 / (1536. * 2048)));
+    assert_near(p->busy_s, p->steps * p->step.time_s, 1e-12);
+    assert_near(cost->wall_s, p->busy_s / cost->goodput, 1e-12);
+    assert_near(cost->chip_hours, cost->wall_s / 3600 * 1024, 1e-12);
+    assert_near(cost->usd, cost->chip_hours * p->offer[TR_COMMITMENT_ON_DEMAND].price.usd_h.value, 1e-12);
+    assert_near(cost->energy_j, cost->power_w * cost->wall_s, 1e-12);
+    assert_near(cost->carbon_g, cost->energy_j / 3.6e6 * p->place.carbon_g_kwh.value, 1e-12);
+    assert_near(cost->failures, cost->wall_s / cost->mtbf_s, 1e-12);
+    /* 175 B parameters in 16 bits, an fp32 copy and two moments. */
+    assert_near(p->state_bytes, 14 * tr_shape_params(&p->model).total, 1e-12);
+    tr_plan_free(p);
+}
+
+/* What was left open is in the request afterwards, and asking for exactly that gives the same plan. */
+static void a_plan_says_what_it_chose_and_is_made_again_from_that(void **state)
+{
+    (void)state;
+    struct tr_plan_request r = gpt3();
+    struct tr_plan *p = make(&r, TR_OK);
+    assert_int_equal(p->request.seq_len, 2048);
+    assert_int_equal(p->request.global_batch, 1536); /* as GPT-3 was trained */
+    assert_string_equal(p->request.stack, "megatron-core");
+    assert_string_equal(p->request.precision, "bf16");
+    struct tr_plan *q = make(&p->request, TR_OK);
+    assert_memory_equal(&p->step, &q->step, sizeof p->step);
+    assert_memory_equal(&p->request, &q->request, sizeof p->request);
+    tr_plan_free(p);
+    tr_plan_free(q);
+
+    r = request_of("llama3-8b", "tpu-v5p-pod", 128, "zero=3,mb=1,recompute=full");
+    p = make(&r, TR_OK);
+    assert_string_equal(p->request.stack, "xla");
+    tr_plan_free(p);
+    r = request_of("gpt3-13b", "dgx-1-v100", 64, "tp=8,pp=2,mb=1,zero=1,recompute=full");
+    p = make(&r, TR_OK);
+    assert_string_equal(p->request.precision, "fp16");
+    tr_plan_free(p);
+}
+
+static void what_does_not_fit_is_an_answer_with_the_smallest_count_that_does(void **state)
+{
+    (void)state;
+    struct tr_plan_request r = request_of("gpt3-175b", "dgx-h100", 256, "tp=8,pp=2,mb=1,sp,zero=1");
+    struct tr_plan *p = make(&r, TR_NO);
+    assert_false(p->fits);
+    assert_non_null(strstr(p->why, "per chip, has 80 GiB; the smallest count at which this layout fits is "));
+    long long count = atoll(strstr(p->why, "fits is ") + strlen("fits is "));
+    assert_true(count > 256 && count % 16 == 0);
+    tr_plan_free(p);
+    for (long long chips = 16; chips <= count; chips += 16) { /* dp divides the batch */
+        if (1536 % (chips / 16))
+            continue;
+        r.chips = chips;
+        p = make(&r, chips == count ? TR_OK : TR_NO);
+        tr_plan_free(p);
+    }
+    r = request_of("gpt3-175b", "dgx-h100", 8, "tp=8,mb=1");
+    p = make(&r, TR_NO);
+    assert_non_null(strstr(p->why, "no number of replicas makes this layout fit"));
+    tr_plan_free(p);
+}
+
+static void wishes_that_are_missed_are_an_answer(void **state)
+{
+    (void)state;
+    struct tr_plan_request r = gpt3();
+    r.deadline_s = 3600;
+    struct tr_plan *p = make(&r, TR_NO);
+    assert_non_null(strstr(p->why, "more than the deadline of 1 h"));
+    tr_plan_free(p);
+    r.deadline_s = 1e9, r.budget_usd = 1000;
+    p = make(&r, TR_NO);
+    assert_non_null(strstr(p->why, "more than the budget of "));
+    tr_plan_free(p);
+    r.budget_usd = 1e9;
+    tr_plan_free(make(&r, TR_OK));
+}
+
+static void bad_requests_say_what_would_be_right(void **state)
+{
+    (void)state;
+    struct tr_plan_request r = gpt3();
+    snprintf(r.model, sizeof r.model, "gpt3-157b");
+    refused(&r, "did you mean gpt3-175b?");
+    r = gpt3();
+    snprintf(r.system, sizeof r.system, "dgx-h10");
+    refused(&r, "did you mean dgx-h100?");
+    r = gpt3();
+    snprintf(r.stack, sizeof r.stack, "megatron-cor");
+    refused(&r, "did you mean megatron-core?");
+    r = gpt3();
+    snprintf(r.precision, sizeof r.precision, "bf17");
+    refused(&r, "unknown precision \"bf17\"");
+    r = gpt3();
+    snprintf(r.precision, sizeof r.precision, "nvfp4");
+    refused(&r, "has no units for products in nvfp4");
+    r = gpt3();
+    snprintf(r.region, sizeof r.region, "frnace");
+    refused(&r, "did you mean france?");
+    r = gpt3();
+    r.chips = 1000;
+    refused(&r, "1000 chips do not divide into replicas of tp 8 x cp 1 x pp 16 = 128 chips; 896 or 1024 chips would");
+    r = gpt3();
+    r.global_batch = 100;
+    refused(&r, "dp 8 does not divide the 100 sequences of the global batch; 5 or 10 would");
+    r = gpt3();
+    snprintf(r.system, sizeof r.system, "dgx-1-v100");
+    r.budget_usd = 1e9, r.commitment = TR_COMMITMENT_RESERVED_3Y;
+    snprintf(r.date, sizeof r.date, "1990");
+    refused(&r, "a budget needs a price");
+}
+
+/* ---- levers ------------------------------------------------------------------------------------------------------ */
+
+/* If one cause of time had no lever, the step would not shrink by the whole factor. What is left is the time over which
+ * a power limit averages (silicon/cost/inside.h), which belongs to nobody. */
+static void all_levers_together_are_all_that_takes_time(void **state)
+{
+    static const struct {
+        const char *model, *system, *stack, *layout;
+        int64_t chips;
+    } cases[] = {
+        {"gpt3-175b", "dgx-h100", "megatron-core", "tp=8,pp=16,vpp=6,mb=1,zero=1,sp,recompute=selective", 1024},
+        {"gpt3-175b", "dgx-a100", "megatron-2021", "tp=8,pp=8,mb=2", 1536},
+        {"llama3-8b", "dgx-h100", "fsdp", "zero=3,mb=1", 64},
+        {"mixtral-8x7b", "dgx-h100", "megatron-core", "tp=2,ep=8,pp=4,mb=1,zero=1,sp", 256},
+        {"llama3-8b", "dgx-h100", "megatron-core", "tp=2,cp=4,mb=1,zero=1,sp", 64},
+        {"llama3-8b", "tpu-v5p-pod", "xla", "zero=3,mb=1,recompute=full", 128},
+    };
+    const double factor = 1.25;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tr_plan_request r = request_of(cases[i].model, cases[i].system, cases[i].chips, cases[i].layout);
+        struct tr_plan *p = NULL;
+        struct tr_err err = {""};
+        snprintf(r.stack, sizeof r.stack, "%s", cases[i].stack);
+        if (tr_plan_make(catalog, &r, &p, &err) > TR_NO)
+            fail_msg("%s", err.text);
+        struct tr_lever_site *pulled = malloc(sizeof *pulled);
+        struct tr_step step;
+        assert_non_null(pulled);
+        tr_lever_site_make(pulled, &p->site);
+        double slopes = 0;
+        for (int k = 0; k < TR_LEVER_COUNT; k++) {
+            tr_lever_pull(pulled, (enum tr_lever)k, factor);
+            slopes += p->lever[k].slope;
+        }
+        assert_int_equal(tr_step_price(&pulled->site, &p->task, &p->layout, &step, &err), TR_OK);
+        assert_near(step.time_s, p->step.time_s / factor, .005);
+        assert_near(slopes, -1, .02);
+        free(pulled);
+        tr_plan_free(p);
+    }
+}
+
+static void a_lever_changes_its_own_terms_and_no_other(void **state)
+{
+    (void)state;
+    struct tr_plan_request r = gpt3();
+    struct tr_plan *p = make(&r, TR_OK);
+    struct tr_lever_site *pulled = malloc(sizeof *pulled);
+    struct tr_step step;
+    struct tr_err err = {""};
+    assert_non_null(pulled);
+    tr_lever_site_make(pulled, &p->site);
+    tr_lever_pull(pulled, TR_LEVER_LINK, 2);
+    assert_int_equal(tr_step_price(&pulled->site, &p->task, &p->layout, &step, &err), TR_OK);
+    assert_true(step.term_s[TR_TERM_TP] < .7 * p->step.term_s[TR_TERM_TP]);
+    assert_true(step.term_s[TR_TERM_GEMM] == p->step.term_s[TR_TERM_GEMM]);
+    tr_lever_site_make(pulled, &p->site);
+    tr_lever_pull(pulled, TR_LEVER_MATRIX, 2);
+    assert_int_equal(tr_step_price(&pulled->site, &p->task, &p->layout, &step, &err), TR_OK);
+    assert_true(step.term_s[TR_TERM_GEMM] < .65 * p->step.term_s[TR_TERM_GEMM]);
+    assert_true(step.term_s[TR_TERM_TP] == p->step.term_s[TR_TERM_TP]);
+    for (int i = 0; i < TR_LEVER_COUNT; i++)
+        assert_true(p->lever[i].change <= 1e-12 && p->lever[i].change >= p->lever[p->limit].change);
+    free(pulled);
+    tr_plan_free(p);
+}
+
+static void a_system_without_a_network_has_no_lever_there(void **state)
+{
+    (void)state;
+    struct tr_plan_request r = request_of("llama3-8b", "tpu-v5p-pod", 128, "zero=3,mb=1,recompute=full");
+    struct tr_plan *p = make(&r, TR_OK);
+    bool there = p->system.tier_count > 1;
+    assert_int_equal(tr_lever_there(TR_LEVER_NETWORK, &p->system), there);
+    assert_true(there || p->lever[TR_LEVER_NETWORK].change == 0);
+    assert_true(p->lever[TR_LEVER_MATRIX].change < 0);
+    tr_plan_free(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(days_and_dollars_follow_from_the_step),
+        cmocka_unit_test(a_plan_says_what_it_chose_and_is_made_again_from_that),
+        cmocka_unit_test(what_does_not_fit_is_an_answer_with_the_smallest_count_that_does),
+        cmocka_unit_test(wishes_that_are_missed_are_an_answer),
+        cmocka_unit_test(bad_requests_say_what_would_be_right),
+        cmocka_unit_test(all_levers_together_are_all_that_takes_time),
+        cmocka_unit_test(a_lever_changes_its_own_terms_and_no_other),
+        cmocka_unit_test(a_system_without_a_network_has_no_lever_there),
+    };
+    return cmocka_run_group_tests(tests, open_catalog, close_catalog);
+}
