@@ -33,7 +33,7 @@ struct tr_app_command {
 };
 
 extern const struct tr_app_command tr_cmd_train, tr_cmd_eval, tr_cmd_generate, tr_cmd_export, tr_cmd_tokenize,
-    tr_cmd_hash, tr_cmd_report, tr_cmd_show, tr_cmd_plan, tr_cmd_validate, tr_cmd_completion, tr_cmd_docs;
+    tr_cmd_hash, tr_cmd_report, tr_cmd_show, tr_cmd_plan, tr_cmd_explain, tr_cmd_validate, tr_cmd_completion, tr_cmd_docs;
 
 /* Parses by the command's table. When --help was asked for it is printed, *done is true, there is nothing to free, and
  * the command returns the status at once. */

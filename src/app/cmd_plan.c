@@ -3,12 +3,13 @@
 
 #include "base/os.h"
 #include "plan/print/print.h"
+#include "plan/run/plan_file.h"
 
 #include <stdio.h>
 #include <string.h>
 
 struct plan_args {
-    const char *model, *system, *stack, *layout, *precision, *region, *date, *catalog;
+    const char *model, *system, *stack, *layout, *precision, *region, *date, *catalog, *out;
     int64_t chips, tokens, seq_len, global_batch;
     int pay;
     double deadline_s, budget_usd;
@@ -50,6 +51,8 @@ static const struct tr_option options[] = {
      .value = "TIME", .help = "the answer is no when the run takes longer", .section = "Wishes"},
     {.name = "budget", .kind = TR_OPTION_QUANTITY, AT(budget_usd), .unit = TR_UNIT_USD, .fallback = "0", .min = 0,
      .max = 1e15, .value = "USD", .help = "the answer is no when the run costs more", .section = "Wishes"},
+    {.name = "out", .letter = 'o', .kind = TR_OPTION_PATH, AT(out), .value = "FILE",
+     .help = "write the plan there, for `trine explain`", .section = "Output"},
     {.name = "json", .kind = TR_OPTION_FLAG, AT(json), .help = "print one JSON object", .section = "Output"},
 };
 
@@ -67,7 +70,8 @@ static const struct tr_command command = {
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .examples = "trine plan --model gpt3-175b --system dgx-h100 --chips 1024 --tokens 300B \\\n"
-                "    --layout tp=8,pp=16,vpp=6,mb=1,zero=1,sp,recompute=selective\n",
+                "    --layout tp=8,pp=16,vpp=6,mb=1,zero=1,sp,recompute=selective -o plan.yaml\n"
+                "trine explain plan.yaml step\n",
 };
 
 /* Refuses what is longer than any name is. */
@@ -109,24 +113,43 @@ static enum tr_status make_request(const struct plan_args *args, struct tr_plan_
     return TR_OK;
 }
 
+static enum tr_status write_file(const char *path, struct tr_text *text, struct tr_err *err)
+{
+    enum tr_status status = tr_text_failed(text, err) ? TR_FAILED : tr_file_write(path, text->at, text->len, err);
+    tr_text_free(text);
+    return status;
+}
+
+/* Files first, so that an answer which is read is one whose files are there. */
+static enum tr_status answer(const struct plan_args *args, const struct tr_plan *made, struct tr_err *err)
+{
+    struct tr_text text = {0};
+    enum tr_status status = TR_OK;
+    if (args->out) {
+        tr_plan_file_print(made, &text);
+        status = write_file(args->out, &text, err);
+    }
+    if (status != TR_OK)
+        return status;
+    if (args->json)
+        tr_plan_json(made, &text);
+    else
+        tr_plan_text(made, &text);
+    return tr_app_print(&text, err);
+}
+
 static enum tr_status plan(const struct plan_args *args, struct tr_err *err)
 {
     struct tr_catalog *catalog = NULL;
     struct tr_plan_request request;
     struct tr_plan *made = NULL;
-    struct tr_text text = {0};
     enum tr_status status = make_request(args, &request, err), printed = TR_OK;
     if (status == TR_OK)
         status = tr_plan_catalog(args->catalog, &catalog, err);
     if (status == TR_OK)
         status = tr_plan_make(catalog, &request, &made, err);
-    if (made) {
-        if (args->json)
-            tr_plan_json(made, &text);
-        else
-            tr_plan_text(made, &text);
-        printed = tr_app_print(&text, err);
-    }
+    if (made)
+        printed = answer(args, made, err);
     tr_plan_free(made);
     tr_catalog_free(catalog);
     return printed == TR_OK ? status : printed;

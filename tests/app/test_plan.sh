@@ -56,4 +56,24 @@ systems:
   my-cluster: {like: dgx-h100, name: my cluster, chip: x9}
 END
 expect 0 'of 160 GiB' $plan --layout $layout --catalog mine.yaml --system my-cluster
+
+# The plan as a file, and any number of it.
+expect 0 "limited by" $plan --layout $layout -o plan.yaml
+expect 0 "checkpoint interval" $trine explain plan.yaml
+expect 0 "matrix products" $trine explain plan.yaml step
+expect 0 "dense layer: up, forward" $trine explain plan.yaml "matrix products"
+expect 0 "failures: lost and done again" $trine explain plan.yaml dollars
+expect 0 '"terms": [' $trine explain plan.yaml memory/activations --json
+expect 2 'the plan has no number "dollers"; did you mean dollars?' $trine explain plan.yaml dollers
+expect 2 'absent.yaml' $trine explain absent.yaml
+expect 2 'PLAN' $trine explain
+printf 'plan:\n  model: gpt3-175b\n  chip: 8\n' >wrong.yaml
+expect 2 'wrong.yaml:3:3: plan.chip: unknown key' $trine explain wrong.yaml
+sed 's/step_s: .*/step_s: 1.5/' plan.yaml >older.yaml
+expect 0 'note: the plan says 1.5 s a step, this program and catalog ' $trine explain older.yaml step
+expect 3 'no/such/plan.yaml' $plan --layout $layout -o no/such/plan.yaml
+[ ! -s stdout ] || fault "an answer was printed although its file could not be written"
+expect 0 'of 160 GiB' $plan --layout $layout --catalog mine.yaml --system my-cluster -o mine-plan.yaml
+expect 2 'my-cluster' $trine explain mine-plan.yaml
+expect 0 'made of' $trine explain mine-plan.yaml memory --catalog mine.yaml
 done_all

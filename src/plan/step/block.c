@@ -10,7 +10,7 @@ static bool is_message(const struct tr_step_op *op)
     return op->kind == TR_STEP_COLLECTIVE || op->kind == TR_STEP_SEND;
 }
 
-static enum tr_term term_of(const struct tr_step_op *op)
+enum tr_term tr_step_op_term(const struct tr_step_op *op)
 {
     static const enum tr_term by_kind[TR_STEP_KIND_COUNT] = {
         [TR_STEP_GEMM] = TR_TERM_GEMM, [TR_STEP_ATTENTION] = TR_TERM_ATTENTION, [TR_STEP_PASS] = TR_TERM_PASS};
@@ -19,8 +19,7 @@ static enum tr_term term_of(const struct tr_step_op *op)
     return op->mesh == TR_MESH_CP ? TR_TERM_CP : op->mesh == TR_MESH_EP ? TR_TERM_EP : TR_TERM_TP;
 }
 
-/* What the stack hides of a message under other work. */
-static double hidden_share(const struct tr_stack *stack, const struct tr_step_op *op)
+double tr_step_op_hidden(const struct tr_stack *stack, const struct tr_step_op *op)
 {
     if (!is_message(op))
         return 0;
@@ -39,7 +38,7 @@ static void price_phase(const struct tr_site *site, const struct tr_block *block
         if (op->phase != phase || (core_only && op->part != TR_PART_CORE))
             continue;
         struct tr_cost cost = tr_step_op_cost(site, block, layout, op);
-        double seen_s = cost.time_s * (1 - hidden_share(site->stack, op));
+        double seen_s = cost.time_s * (1 - tr_step_op_hidden(site->stack, op));
         /* The hosts of all ranks must have come to a message: the slowest of more is later. */
         if (is_message(op))
             messages += op->kernels * tr_log((double)tr_mesh_ranks(layout, op->mesh)) / tr_log(2);
@@ -51,7 +50,7 @@ static void price_phase(const struct tr_site *site, const struct tr_block *block
         }
         if (op->part == TR_PART_CORE && !is_message(op))
             attention_s += cost.time_s;
-        term_s[term_of(op)] += seen_s;
+        term_s[tr_step_op_term(op)] += seen_s;
         error_s += seen_s * cost.error;
         if (cost.grade > out->grade)
             out->grade = cost.grade;

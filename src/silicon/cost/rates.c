@@ -164,13 +164,19 @@ static void make_cores(const struct tr_chip *chip, struct tr_rates *rates)
         rates->cores = fmax(1, round(wide / usual_flop_s));
 }
 
-enum tr_status tr_rates_make(const struct tr_chip *chip, struct tr_rates *out, struct tr_err *err)
+enum tr_status tr_rates_facts(const struct tr_chip *chip, struct tr_fact *facts, struct tr_err *err)
 {
     struct tr_field fields[PARAMS];
-    struct tr_fact facts[PARAMS] = {{0}};
-    struct tr_rates rates = {.memory_bytes_s = chip->memory_bytes_s.value};
     make_fields(fields);
-    enum tr_status status = tr_fit_read(chip->entry, fields, PARAMS, facts, err);
+    memset(facts, 0, PARAMS * sizeof *facts);
+    return tr_fit_read(chip->entry, fields, PARAMS, facts, err);
+}
+
+enum tr_status tr_rates_make(const struct tr_chip *chip, struct tr_rates *out, struct tr_err *err)
+{
+    struct tr_fact facts[TR_FIT_FIELDS_MAX];
+    struct tr_rates rates = {.memory_bytes_s = chip->memory_bytes_s.value};
+    enum tr_status status = tr_rates_facts(chip, facts, err);
     if (status != TR_OK)
         return status;
     for (int i = 0; i < TR_RATE_COUNT; i++)

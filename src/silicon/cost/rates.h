@@ -137,6 +137,10 @@ struct tr_rates {
 /* From the chip's data sheet and the catalog's fits. Faults of the fits' file: TR_BAD_INPUT with the place. */
 TR_MUST_CHECK enum tr_status tr_rates_make(const struct tr_chip *chip, struct tr_rates *out, struct tr_err *err);
 
+/* The facts of the catalog behind the fitted parameters, by index of tr_params; not known: the table's own value. `facts`
+ * has room for TR_FIT_FIELDS_MAX. */
+TR_MUST_CHECK enum tr_status tr_rates_facts(const struct tr_chip *chip, struct tr_fact *facts, struct tr_err *err);
+
 /* One parameter: how files, the fit and explanations see it. */
 struct tr_param {
     const char *path;  /* in the fits entry: "gemm.bf16.sustained" */

@@ -1,0 +1,105 @@
+/* trine explain: any number of a plan, taken apart into terms that sum to it. */
+#include "app/app.h"
+
+#include "plan/explain/explain.h"
+#include "plan/run/plan_file.h"
+
+#include <math.h>
+#include <stdio.h>
+
+struct explain_args {
+    const char *path, *number, *catalog;
+    bool json;
+};
+
+#define AT(field) .offset = offsetof(struct explain_args, field)
+
+static const struct tr_option options[] = {
+    {.name = "catalog", .kind = TR_OPTION_PATH, AT(catalog), .value = "PATH",
+     .help = "the file or folder that the plan was made with, on top of the program's own"},
+    {.name = "json", .kind = TR_OPTION_FLAG, AT(json), .help = "print the whole tree below as JSON"},
+};
+
+static const struct tr_positional positionals[] = {
+    {.name = "PLAN", .help = "a file that `trine plan -o` wrote", AT(path)},
+    {.name = "NUMBER", .help = "step, \"matrix products\", memory/activations, dollars ...; all of them unless said",
+     .optional = true, AT(number)},
+};
+
+static const struct tr_command command = {
+    .name = "explain",
+    .summary = "take any number of a plan apart into terms that sum to it",
+    .description =
+        "Makes the plan of PLAN again and shows what NUMBER is made of: each part with its value and share, its formula, "
+        "its inputs, where it is from, and the evidence for it (measured, stated, interpolated, transferred, assumed). "
+        "Parts have parts, down to single operations and facts of the catalog; a way to one is written with '/'.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .positionals = positionals,
+    .positional_count = sizeof positionals / sizeof *positionals,
+    .examples = "trine explain plan.yaml\n"
+                "trine explain plan.yaml step\n"
+                "trine explain plan.yaml \"matrix products\"\n"
+                "trine explain plan.yaml memory/activations --json\n",
+};
+
+/* Another program or catalog may price what was written down differently. */
+static void compare(const struct tr_plan *plan, const struct tr_plan_file *file)
+{
+    char then[TR_QUANTITY_BYTES], now[TR_QUANTITY_BYTES];
+    if (file->step_s > 0 && fabs(plan->step.time_s / file->step_s - 1) > 1e-6)
+        fprintf(stderr, "note: the plan says %s a step, this program and catalog %s\n", tr_print_time(then, file->step_s),
+                tr_print_time(now, plan->step.time_s));
+}
+
+static enum tr_status answer(const struct explain_args *args, const struct tr_plan *plan, struct tr_err *err)
+{
+    struct tr_explain explain = {0};
+    const struct tr_number *number = NULL;
+    struct tr_text text = {0};
+    enum tr_status status = tr_explain_make(plan, &explain, err);
+    if (status == TR_OK && args->number)
+        status = tr_explain_find(&explain, args->number, &number, err);
+    if (status == TR_OK) {
+        if (args->json)
+            tr_explain_json(&explain, number, &text);
+        else
+            tr_explain_text(&explain, number, &text);
+        status = tr_app_print(&text, err);
+    }
+    tr_explain_free(&explain);
+    return status;
+}
+
+static enum tr_status explain(const struct explain_args *args, struct tr_err *err)
+{
+    struct tr_catalog *catalog = NULL;
+    struct tr_plan_file file;
+    struct tr_plan *plan = NULL;
+    enum tr_status status = tr_plan_file_read(args->path, &file, err);
+    if (status == TR_OK)
+        status = tr_plan_catalog(args->catalog, &catalog, err);
+    if (status == TR_OK)
+        status = tr_plan_make(catalog, &file.request, &plan, err);
+    if (plan) { /* also one that does not fit has numbers */
+        compare(plan, &file);
+        status = answer(args, plan, err);
+    }
+    tr_plan_free(plan);
+    tr_catalog_free(catalog);
+    return status;
+}
+
+static enum tr_status run(int argc, char **argv, struct tr_err *err)
+{
+    struct explain_args args;
+    struct tr_given given;
+    bool done;
+    enum tr_status status = tr_app_parse(&command, argc, argv, &args, sizeof args, &given, &done, err);
+    if (status != TR_OK || done)
+        return status;
+    tr_given_free(&given);
+    return explain(&args, err);
+}
+
+const struct tr_app_command tr_cmd_explain = {&command, run};

@@ -1,0 +1,181 @@
+/* The memory of the heaviest stage: weights, kept tensors, buffers. */
+#include "plan/explain/inside.h"
+#include "plan/step/stage.h"
+
+#include "base/quantity.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct parts {
+    struct tr_explain *e;
+    const struct tr_plan *p;
+    int term[TR_MEM_COUNT];
+    double in_flight;
+    struct tr_blocks blocks;
+    struct tr_split split;
+    struct tr_split_class classes[TR_LAYERS_MAX];
+    struct tr_load loads[TR_LAYERS_MAX];
+    struct tr_stages stages;
+    struct tr_held held;
+    struct tr_load load; /* of the heaviest stage */
+    const struct tr_split_class *class;
+};
+
+/* Bytes a weight x weights, of dense ones and of experts apart. */
+static void add_weights(struct parts *s, enum tr_mem mem, double dense_bytes, double expert_bytes, const char *formula,
+                        const struct tr_fact *fact)
+{
+    const struct {
+        const char *name;
+        double count, bytes;
+    } of[] = {{"dense weights", s->load.dense, dense_bytes}, {"weights of experts", s->load.expert, expert_bytes}};
+    char count[TR_QUANTITY_BYTES];
+    for (int i = 0; i < 2; i++) {
+        if (of[i].count <= 0)
+            continue;
+        int at = tr_number_add(s->e, s->term[mem], TR_UNIT_BYTES, of[i].count * of[i].bytes, "%s: %s", tr_mem_name(mem),
+                               of[i].name);
+        tr_number_words(s->e, at, formula, fact ? fact->grade : TR_GRADE_STATED,
+                        fact ? tr_fact_source(fact) : "16 bits each",
+                        "%s weights on a chip of the stage x %.4g bytes, zero %d",
+                        tr_print_quantity(count, TR_UNIT_COUNT, of[i].count), of[i].bytes, s->p->layout.zero);
+    }
+}
+
+/* Whether the block keeps it, and how many layers of the kind do. */
+static double keepers(const struct parts *s, const struct tr_block *block, const struct tr_stack_kept *kept,
+                      double count, double again)
+{
+    enum tr_part last = block->kind == TR_BLOCK_MOE ? TR_PART_MOE : TR_PART_FFN;
+    bool layer = block->kind == TR_BLOCK_DENSE || block->kind == TR_BLOCK_MOE;
+    bool here = block->kind == TR_BLOCK_EMBED ? kept->part == TR_PART_EMBED
+                : block->kind == TR_BLOCK_HEAD
+                    ? kept->part == TR_PART_HEAD
+                    : kept->part == TR_PART_ATTENTION || kept->part == TR_PART_CORE || kept->part == last;
+    if (!here || !tr_block_when(block, s->p->site.stack, s->p->site.format, kept->when))
+        return 0;
+    if (layer && s->split.rerun == TR_RERUN_SELECTIVE && kept->part == TR_PART_CORE)
+        return 0;
+    return layer && s->split.rerun == TR_RERUN_FULL ? count - again : count;
+}
+
+static void add_kept(struct parts *s, int parent, const struct tr_block *block, double count, double again,
+                     double in_flight)
+{
+    const struct tr_stack *stack = s->p->site.stack;
+    char elements[TR_QUANTITY_BYTES], bytes[TR_QUANTITY_BYTES];
+    for (int i = 0; i < stack->kept_count; i++) {
+        const struct tr_stack_kept *kept = &stack->kept[i];
+        double layers = keepers(s, block, kept, count, again), of = tr_extent_elements(block, kept->over);
+        double value = in_flight * layers * kept->bytes.value * of;
+        if (value <= 0)
+            continue;
+        int at =
+            tr_number_add(s->e, parent, TR_UNIT_BYTES, value, "%s: %s", tr_block_kind_name(block->kind), kept->name);
+        tr_number_words(s->e, at, "microbatches in flight x blocks x elements x bytes", kept->bytes.grade,
+                        tr_fact_source(&kept->bytes), "%.4g x %.0f x %s (%s) x %g bytes", in_flight, layers,
+                        tr_print_quantity(elements, TR_UNIT_COUNT, of), tr_extent_name(kept->over), kept->bytes.value);
+    }
+    if (again <= 0 || s->split.rerun != TR_RERUN_FULL)
+        return;
+    double full = tr_block_kept(block, stack, s->p->site.format).full;
+    int at = tr_number_add(s->e, parent, TR_UNIT_BYTES, in_flight * again * full, "%s: inputs of layers computed again",
+                           tr_block_kind_name(block->kind));
+    tr_number_words(s->e, at, "microbatches in flight x layers x the input of one", TR_GRADE_STATED,
+                    "plan/lower/block.c", "%.4g x %.0f x %s", in_flight, again,
+                    tr_print_quantity(bytes, TR_UNIT_BYTES, full));
+}
+
+static void add_activations(struct parts *s)
+{
+    const struct tr_plan *p = s->p;
+    int term = s->term[TR_MEM_ACTIVATIONS];
+    struct tr_block block;
+    for (int k = 0; k < s->blocks.kinds.count; k++) {
+        tr_block_make(&block, &p->model, s->blocks.kinds.kind[k], s->blocks.kinds.window[k], &p->layout,
+                      &p->task.batch);
+        block.frozen = p->task.lora_rank > 0;
+        if (s->class->count[k])
+            add_kept(s, term, &block, s->class->count[k], s->class->again[k], s->in_flight);
+    }
+    if (s->class->embed) {
+        tr_block_make(&block, &p->model, TR_BLOCK_EMBED, 0, &p->layout, &p->task.batch);
+        add_kept(s, term, &block, 1, 0, s->in_flight);
+    }
+    if (s->load.transient > 0) {
+        int at = tr_number_add(s->e, term, TR_UNIT_BYTES, s->load.transient, "the block that is computed again");
+        tr_number_words(s->e, at, "what a block keeps without recomputation, less what it keeps with it",
+                        TR_GRADE_STATED, "plan/step/stage.c", "recompute %s", tr_rerun_name(p->layout.rerun));
+    }
+    if (s->class->head) {
+        tr_block_make(&block, &p->model, TR_BLOCK_HEAD, 0, &p->layout, &p->task.batch);
+        add_kept(s, s->term[TR_MEM_LOGITS], &block, 1, 0, 1);
+    }
+}
+
+static void add_buffers(struct parts *s)
+{
+    const struct tr_stack *stack = s->p->site.stack;
+    int term = s->term[TR_MEM_BUFFERS];
+    char weights[TR_QUANTITY_BYTES];
+    if (s->held.largest > 0) {
+        int at = tr_number_add(s->e, term, TR_UNIT_BYTES, s->held.largest * s->load.largest, "gathered layers");
+        tr_number_words(s->e, at, "2 layers x 2 bytes x weights of the largest", TR_GRADE_STATED,
+                        "zero 3: the layer that computes and the next one", "%s weights",
+                        tr_print_quantity(weights, TR_UNIT_COUNT, s->load.largest));
+    }
+    int at = tr_number_add(s->e, term, TR_UNIT_BYTES, s->held.buffers, "buffers of communicators");
+    tr_number_words(s->e, at, "communicators x bytes.communicator", stack->comm_bytes.grade,
+                    tr_fact_source(&stack->comm_bytes), "%.0f communicators",
+                    s->held.buffers / stack->comm_bytes.value);
+    tr_number_words(s->e, s->term[TR_MEM_CONTEXT], "bytes.context of the stack", stack->context_bytes.grade,
+                    tr_fact_source(&stack->context_bytes), "the device's context and libraries");
+    tr_number_words(s->e, s->term[TR_MEM_FRAGMENTATION], "share of weights, gradients, optimiser, activations, logits",
+                    stack->fragmentation.grade, tr_fact_source(&stack->fragmentation), "%.3g %%",
+                    100 * stack->fragmentation.value);
+}
+
+static void find_heaviest(struct parts *s)
+{
+    int32_t heaviest = s->p->step.heaviest_stage;
+    for (int i = 0; i < s->stages.load_count; i++)
+        if (s->stages.load[i].index == heaviest)
+            s->load = s->stages.load[i];
+    for (int c = 0; c < s->split.classes; c++)
+        if (heaviest >= s->split.of[c].first && heaviest < s->split.of[c].first + s->split.of[c].stages)
+            s->class = &s->split.of[c];
+    TR_ASSERT(s->class);
+    s->in_flight =
+        tr_layout_in_flight(&s->p->layout, tr_layout_micro_count(&s->p->layout, &s->p->task.batch), heaviest);
+}
+
+void tr_explain_memory(struct tr_explain *e)
+{
+    struct parts *s = calloc(1, sizeof *s);
+    if (!s) {
+        e->failed = true;
+        return;
+    }
+    const struct tr_plan *p = e->plan;
+    s->e = e, s->p = p;
+    tr_blocks_make(&s->blocks, &p->site, &p->task, &p->layout);
+    tr_split_make(&s->split, s->classes, &p->model, &s->blocks.kinds, &p->layout);
+    tr_stages_make(&s->stages, s->loads, &s->blocks, &s->split);
+    tr_held_make(&s->held, &p->site, &p->task, &p->layout);
+    find_heaviest(s);
+    int memory = tr_number_add(e, -1, TR_UNIT_BYTES, p->step.memory_bytes, "memory");
+    tr_number_words(e, memory, "sum of its terms, of the heaviest stage at its peak", TR_GRADE_NONE, "",
+                    "stage %d of %d", p->step.heaviest_stage, p->layout.pp);
+    for (int i = 0; i < TR_MEM_COUNT; i++)
+        s->term[i] = tr_number_add(e, memory, TR_UNIT_BYTES, p->step.memory[i], "%s", tr_mem_name((enum tr_mem)i));
+    add_weights(s, TR_MEM_WEIGHTS, s->held.weight, s->held.weight_expert,
+                "weights x bytes, a share of them with zero 3", NULL);
+    add_weights(s, TR_MEM_GRADIENTS, s->held.gradient, s->held.gradient_expert,
+                "weights x bytes.gradient, a share of them with zero 2 and 3", &p->site.stack->grad_bytes);
+    add_weights(s, TR_MEM_OPTIMIZER, s->held.optimizer, s->held.optimizer_expert,
+                "weights x bytes.optimizer, a share of them with zero 1 to 3", &p->site.stack->master_bytes);
+    add_activations(s);
+    add_buffers(s);
+    free(s);
+}

@@ -1,0 +1,207 @@
+#include "plan/run/plan_file.h"
+
+#include "base/json.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- the keys of `plan` ------------------------------------------------------------------------------------------ */
+
+enum kind { TEXT, WHOLE, NUMBER, PAID, FLAG };
+
+#define AT(field) offsetof(struct tr_plan_request, field), sizeof(((struct tr_plan_request *)0)->field)
+
+static const struct key {
+    const char *name;
+    enum kind kind;
+    size_t offset, bytes;
+    enum tr_need need;
+    double max;
+} keys[] = {
+    {"model", TEXT, AT(model), TR_REQUIRED, 0},
+    {"tokens", NUMBER, AT(tokens), TR_REQUIRED, TR_PLAN_TOKENS_MAX},
+    {"seq_len", WHOLE, AT(seq_len), TR_OPTIONAL, TR_PLAN_SEQ_MAX},
+    {"global_batch", WHOLE, AT(global_batch), TR_OPTIONAL, TR_PLAN_BATCH_MAX},
+    {"system", TEXT, AT(system), TR_REQUIRED, 0},
+    {"chips", WHOLE, AT(chips), TR_REQUIRED, TR_CHIPS_MAX},
+    {"region", TEXT, AT(region), TR_OPTIONAL, 0},
+    {"layout", TEXT, AT(layout), TR_REQUIRED, 0},
+    {"precision", TEXT, AT(precision), TR_OPTIONAL, 0},
+    {"stack", TEXT, AT(stack), TR_OPTIONAL, 0},
+    {"background_saves", FLAG, AT(background), TR_OPTIONAL, 0},
+    {"pay", PAID, AT(commitment), TR_OPTIONAL, 0},
+    {"prices_of", TEXT, AT(date), TR_OPTIONAL, 0},
+    {"deadline_s", NUMBER, AT(deadline_s), TR_OPTIONAL, 1e12},
+    {"budget_usd", NUMBER, AT(budget_usd), TR_OPTIONAL, 1e15},
+};
+
+enum { KEYS = sizeof keys / sizeof *keys };
+
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
+
+static void put_text(struct tr_text *out, const char *key, const char *value)
+{
+    tr_text_printf(out, "  %s: \"", key); /* a JSON string is one of YAML */
+    tr_text_append_json(out, value, strlen(value));
+    tr_text_append(out, "\"\n");
+}
+
+static void put_number(struct tr_text *out, const char *key, double value)
+{
+    char buf[32];
+    if (isfinite(value))
+        tr_text_printf(out, "  %s: %s\n", key, tr_print_shortest(value, buf));
+}
+
+static void put_key(struct tr_text *out, const struct key *key, const struct tr_plan_request *request)
+{
+    const char *at = (const char *)request + key->offset;
+    int64_t whole;
+    double number;
+    bool flag;
+    switch (key->kind) {
+    case TEXT:
+        if (*at)
+            put_text(out, key->name, at);
+        return;
+    case WHOLE:
+        memcpy(&whole, at, sizeof whole);
+        tr_text_printf(out, "  %s: %lld\n", key->name, (long long)whole);
+        return;
+    case NUMBER:
+        memcpy(&number, at, sizeof number);
+        if (number != 0)
+            put_number(out, key->name, number);
+        return;
+    case PAID:
+        put_text(out, key->name, tr_commitment_name((enum tr_commitment)request->commitment));
+        return;
+    case FLAG:
+    default:
+        memcpy(&flag, at, sizeof flag);
+        if (flag)
+            tr_text_printf(out, "  %s: true\n", key->name);
+        return;
+    }
+}
+
+void tr_plan_file_print(const struct tr_plan *p, struct tr_text *out)
+{
+    const struct tr_job_cost *cost = tr_plan_cost(p);
+    tr_text_append(
+        out,
+        "# A plan of trine. `trine explain` takes it apart; `answer` is what was said when it was written.\nplan:\n");
+    for (int i = 0; i < KEYS; i++)
+        put_key(out, &keys[i], &p->request);
+    tr_text_append(out, "answer:\n");
+    tr_text_printf(out, "  feasible: %s\n", p->why[0] ? "false" : "true");
+    if (p->why[0])
+        put_text(out, "why", p->why);
+    put_number(out, "step_s", p->step.time_s);
+    put_number(out, "error_80", p->step.error);
+    put_number(out, "mfu", p->step.mfu);
+    put_number(out, "tokens_s", p->step.tokens_s);
+    put_number(out, "memory_bytes", p->step.memory_bytes);
+    put_number(out, "capacity_bytes", p->capacity_bytes);
+    put_number(out, "wall_s", cost->wall_s);
+    put_number(out, "chip_hours", cost->chip_hours);
+    put_number(out, "usd", cost->usd);
+    put_number(out, "energy_kwh", cost->energy_j / 3.6e6);
+    put_number(out, "carbon_g", cost->carbon_g);
+    put_number(out, "failures", cost->failures);
+    put_number(out, "checkpoint_interval_s", cost->interval_s);
+    put_number(out, "goodput", cost->goodput);
+}
+
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
+
+static enum tr_status read_text(const struct tr_node *plan, const struct key *key, char *to, struct tr_err *err)
+{
+    const char *text = NULL;
+    enum tr_status status = tr_doc_string(plan, key->name, key->need, &text, err);
+    if (status != TR_OK || !text)
+        return status;
+    if (strlen(text) >= key->bytes)
+        return tr_node_fail(tr_doc_find(plan, key->name), err, "longer than %zu characters", key->bytes - 1);
+    snprintf(to, key->bytes, "%s", text);
+    return TR_OK;
+}
+
+static enum tr_status read_key(const struct tr_node *plan, const struct key *key, struct tr_plan_request *request,
+                               struct tr_err *err)
+{
+    char *at = (char *)request + key->offset;
+    double least = key->need == TR_REQUIRED ? 1 : 0, number = 0;
+    int64_t whole = 0;
+    bool flag = false;
+    enum tr_status status;
+    switch (key->kind) {
+    case TEXT:
+        return read_text(plan, key, at, err);
+    case WHOLE:
+        status = tr_doc_int(plan, key->name, key->need, (int64_t)least, (int64_t)key->max, &whole, err);
+        memcpy(at, &whole, sizeof whole);
+        return status;
+    case NUMBER:
+        status = tr_doc_double(plan, key->name, key->need, least, key->max, &number, err);
+        memcpy(at, &number, sizeof number);
+        return status;
+    case PAID:
+        return tr_doc_enum(plan, key->name, key->need, tr_commitment_names, TR_COMMITMENT_COUNT, &request->commitment,
+                           err);
+    case FLAG:
+    default:
+        status = tr_doc_bool(plan, key->name, key->need, &flag, err);
+        memcpy(at, &flag, sizeof flag);
+        return status;
+    }
+}
+
+static enum tr_status read_answer(const struct tr_node *root, struct tr_plan_file *file, struct tr_err *err)
+{
+    const struct {
+        const char *key;
+        double *to;
+    } of[] = {{"step_s", &file->step_s}, {"memory_bytes", &file->memory_bytes}, {"wall_s", &file->wall_s}};
+    const struct tr_node *answer = NULL;
+    enum tr_status status = tr_doc_object(root, "answer", TR_OPTIONAL, &answer, err);
+    for (size_t i = 0; answer && i < sizeof of / sizeof *of && status == TR_OK; i++)
+        status = tr_doc_double(answer, of[i].key, TR_OPTIONAL, 0, 1e300, of[i].to, err);
+    return status;
+}
+
+enum tr_status tr_plan_file_from_node(const struct tr_node *root, struct tr_plan_file *out, struct tr_err *err)
+{
+    static const char *const groups[] = {"plan", "answer"};
+    struct tr_plan_file file = {.request = tr_plan_request_usual()};
+    const struct tr_node *plan = NULL;
+    const char *names[KEYS];
+    for (int i = 0; i < KEYS; i++)
+        names[i] = keys[i].name;
+    if (root->kind != TR_NODE_OBJECT)
+        return tr_node_fail(root, err, "expected a plan: a group `plan` with model, system, chips, tokens, layout");
+    enum tr_status status = tr_doc_known_keys(root, groups, 2, err);
+    if (status == TR_OK)
+        status = tr_doc_object(root, "plan", TR_REQUIRED, &plan, err);
+    if (status == TR_OK)
+        status = tr_doc_known_keys(plan, names, KEYS, err);
+    for (int i = 0; i < KEYS && status == TR_OK; i++)
+        status = read_key(plan, &keys[i], &file.request, err);
+    if (status == TR_OK)
+        status = read_answer(root, &file, err);
+    if (status == TR_OK)
+        *out = file;
+    return status;
+}
+
+enum tr_status tr_plan_file_read(const char *path, struct tr_plan_file *out, struct tr_err *err)
+{
+    struct tr_doc *doc = NULL;
+    enum tr_status status = tr_doc_read(path, TR_DOC_YAML, &doc, err);
+    if (status != TR_OK)
+        return status;
+    status = tr_plan_file_from_node(tr_doc_root(doc), out, err);
+    tr_doc_free(doc);
+    return status;
+}

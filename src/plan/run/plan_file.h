@@ -1,0 +1,32 @@
+/* A plan as a file, plan.yaml: the question with nothing left open, and what the answer was when it was written.
+ *
+ *     plan:                         what `trine explain` makes the plan of, again
+ *       model: "gpt3-175b"
+ *       chips: 1024
+ *       layout: "tp8 pp16 vpp6 dp8 mb1 sp zero1 recompute=selective"
+ *       ...
+ *     answer:                       for people, and to notice that the program or its catalog is another by now
+ *       step_s: 6.9
+ *       ...
+ *
+ * Numbers are in base units. The file names no other file but the model, when that was a config.json; a catalog of the
+ * user's own is given again by who reads the plan. */
+#ifndef TR_PLAN_RUN_PLAN_FILE_H
+#define TR_PLAN_RUN_PLAN_FILE_H
+
+#include "base/doc.h"
+#include "plan/run/run.h"
+
+struct tr_plan_file {
+    struct tr_plan_request request;
+    double step_s, memory_bytes, wall_s; /* of the answer; 0: not said */
+};
+
+void tr_plan_file_print(const struct tr_plan *plan, struct tr_text *out);
+
+/* TR_BAD_INPUT with path:line:col: a key that is not known (the nearest), a value out of range, a key that is missing. */
+TR_MUST_CHECK enum tr_status tr_plan_file_read(const char *path, struct tr_plan_file *out, struct tr_err *err);
+TR_MUST_CHECK enum tr_status tr_plan_file_from_node(const struct tr_node *root, struct tr_plan_file *out,
+                                                    struct tr_err *err);
+
+#endif

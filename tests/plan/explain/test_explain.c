@@ -1,0 +1,225 @@
+/* Explanations: numbers are the sums of what stands below them, and everything has a name, a formula and a grade. */
+#include "plan/explain/explain.h"
+
+#include "base/doc.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct tr_catalog *catalog;
+
+static int open_catalog(void **state)
+{
+    struct tr_err err = {""};
+    (void)state;
+    return tr_catalog_open(&catalog, &err) != TR_OK;
+}
+
+static int close_catalog(void **state)
+{
+    (void)state;
+    tr_catalog_free(catalog);
+    return 0;
+}
+
+static const struct {
+    const char *model, *system, *stack, *precision, *layout;
+    int64_t chips;
+} cases[] = {
+    {"gpt3-175b", "dgx-h100", "megatron-core", "bf16", "tp=8,pp=16,vpp=6,mb=1,zero=1,sp,recompute=selective", 1024},
+    {"gpt3-175b", "dgx-a100", "megatron-2021", "fp16", "tp=8,pp=12,mb=2,recompute=full", 1536},
+    {"gpt3-175b", "dgx-a100", "megatron-core", "bf16", "tp=8,pp=8,mb=1,recompute=full,recompute-layers=5,zero=1", 512},
+    {"gpt3-175b", "dgx-h100", "megatron-core", "bf16", "tp=8,pp=8,mb=1,schedule=zero-bubble,zero=2,sp", 512},
+    {"llama3-8b", "dgx-h100", "fsdp", "bf16", "zero=3,mb=1", 64},
+    {"llama3-8b", "dgx-h100", "fsdp", "bf16", "zero=3,shard=8,mb=1,recompute=full", 64},
+    {"llama3-8b", "dgx-h100", "megatron-core", "fp8", "tp=2,cp=4,mb=1,zero=1,sp", 64},
+    {"llama3-8b", "dgx-h100", "megatron-core", "bf16", "cp=4,context=all-to-all,mb=1,recompute=selective", 64},
+    {"mixtral-8x7b", "dgx-h100", "megatron-core", "bf16", "tp=2,ep=8,pp=4,mb=1,zero=1,sp", 256},
+    {"deepseek-v3", "dgx-h100", "megatron-core", "fp8", "ep=32,pp=16,mb=1,zero=1", 2048},
+    {"gpt-oss-120b", "dgx-b200", "megatron-core", "bf16", "ep=16,pp=4,mb=1,zero=1", 256},
+    {"llama3-8b", "tpu-v5p-pod", "xla", "bf16", "zero=3,mb=1,recompute=full", 128},
+};
+enum { CASES = sizeof cases / sizeof *cases };
+
+static struct tr_plan *plan_of(size_t i)
+{
+    struct tr_plan_request r = tr_plan_request_usual();
+    struct tr_plan *plan = NULL;
+    struct tr_err err = {""};
+    snprintf(r.model, sizeof r.model, "%s", cases[i].model);
+    snprintf(r.system, sizeof r.system, "%s", cases[i].system);
+    snprintf(r.stack, sizeof r.stack, "%s", cases[i].stack);
+    snprintf(r.precision, sizeof r.precision, "%s", cases[i].precision);
+    snprintf(r.layout, sizeof r.layout, "%s", cases[i].layout);
+    r.chips = cases[i].chips, r.tokens = 1e12;
+    if (tr_plan_make(catalog, &r, &plan, &err) > TR_NO)
+        fail_msg("%s %s: %s", cases[i].model, cases[i].layout, err.text);
+    return plan;
+}
+
+static struct tr_explain explain_of(const struct tr_plan *plan)
+{
+    struct tr_explain explain;
+    struct tr_err err = {""};
+    if (tr_explain_make(plan, &explain, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    return explain;
+}
+
+static void every_number_is_the_sum_of_those_below_it(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < CASES; i++) {
+        struct tr_plan *plan = plan_of(i);
+        struct tr_explain e = explain_of(plan);
+        int sums = 0;
+        for (int n = 0; n < e.count; n++) {
+            double sum = 0, size = fabs(e.at[n].value);
+            if (!e.at[n].made_of || !e.at[n].sums)
+                continue;
+            for (int k = n + 1; k < e.count; k++)
+                if (e.at[k].parent == n)
+                    sum += e.at[k].value, size = fmax(size, fabs(e.at[k].value));
+            if (!(fabs(sum - e.at[n].value) <= 1e-9 * size))
+                fail_msg("%s %s: %s is %.15g, and its parts are %.15g", cases[i].model, cases[i].layout, e.at[n].name,
+                         e.at[n].value, sum);
+            sums++;
+        }
+        assert_true(sums >= 12);
+        tr_explain_free(&e);
+        tr_plan_free(plan);
+    }
+}
+
+/* What is computed as the rest of a sum would hide a part that is missing: it must be no part that is below 0. */
+static void what_is_left_over_is_never_negative(void **state)
+{
+    static const char *const rests[] = {"ring of keys and values", "launches that the device waits for",
+                                        "failures: lost and done again"};
+    (void)state;
+    for (size_t i = 0; i < CASES; i++) {
+        struct tr_plan *plan = plan_of(i);
+        struct tr_explain e = explain_of(plan);
+        for (int n = 0; n < e.count; n++) {
+            for (size_t k = 0; k < sizeof rests / sizeof *rests; k++)
+                if (strcmp(e.at[n].name, rests[k]) == 0 && e.at[n].value < -1e-9 * plan->step.time_s)
+                    fail_msg("%s %s: %s is %g", cases[i].model, cases[i].layout, e.at[n].name, e.at[n].value);
+            if (strcmp(e.at[n].name, "hidden under compute") == 0)
+                assert_true(e.at[n].value <= 1e-9);
+        }
+        tr_explain_free(&e);
+        tr_plan_free(plan);
+    }
+}
+
+static void every_number_has_words_and_evidence(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < CASES; i++) {
+        struct tr_plan *plan = plan_of(i);
+        struct tr_explain e = explain_of(plan);
+        for (int n = 0; n < e.count; n++) {
+            const struct tr_number *number = &e.at[n];
+            assert_true(number->name[0] && number->parent < n);
+            if (number->value == 0 || isnan(number->value))
+                continue;
+            if (!number->formula[0] && !number->made_of)
+                fail_msg("%s: no formula", number->name);
+            if (number->grade == TR_GRADE_NONE)
+                fail_msg("%s %s: %s has no grade", cases[i].model, cases[i].layout, number->name);
+        }
+        tr_explain_free(&e);
+        tr_plan_free(plan);
+    }
+}
+
+static void numbers_are_found_by_name_and_by_the_way_to_them(void **state)
+{
+    (void)state;
+    struct tr_plan *plan = plan_of(0);
+    struct tr_explain e = explain_of(plan);
+    const struct tr_number *n;
+    struct tr_err err = {""};
+    assert_int_equal(tr_explain_find(&e, "Step", &n, &err), TR_OK);
+    assert_true(n->value == plan->step.time_s && n->depth == 0);
+    assert_int_equal(tr_explain_find(&e, "matrix-products", &n, &err), TR_OK);
+    assert_true(n->value == plan->step.term_s[TR_TERM_GEMM]);
+    assert_int_equal(tr_explain_find(&e, "memory/optimiser", &n, &err), TR_OK);
+    assert_true(n->value == plan->step.memory[TR_MEM_OPTIMIZER]);
+    assert_int_equal(tr_explain_find(&e, "step/optimiser", &n, &err), TR_OK);
+    assert_true(n->value == plan->step.term_s[TR_TERM_UPDATE]);
+    assert_int_equal(tr_explain_find(&e, "dollers", &n, &err), TR_BAD_INPUT);
+    assert_non_null(strstr(err.text, "no number \"dollers\"; did you mean dollars?"));
+    assert_int_equal(tr_explain_find(&e, "memory/dollars", &n, &err), TR_BAD_INPUT);
+    assert_int_equal(tr_explain_find(&e, "", &n, &err), TR_BAD_INPUT);
+    tr_explain_free(&e);
+    tr_plan_free(plan);
+}
+
+static void the_tree_is_json(void **state)
+{
+    (void)state;
+    struct tr_plan *plan = plan_of(8);
+    struct tr_explain e = explain_of(plan);
+    struct tr_text text = {0};
+    struct tr_doc *doc = NULL;
+    struct tr_err err = {""};
+    tr_explain_json(&e, NULL, &text);
+    assert_int_equal(tr_doc_parse("tree", TR_DOC_JSON, text.at, text.len, &doc, &err), TR_OK);
+    assert_int_equal(tr_doc_root(doc)->count, 11);
+    const struct tr_node *step = &tr_doc_root(doc)->children[0];
+    assert_string_equal(tr_doc_find(step, "name")->string, "step");
+    assert_int_equal(tr_doc_find(step, "terms")->count, TR_TERM_COUNT);
+    tr_doc_free(doc);
+    tr_text_free(&text);
+    tr_explain_free(&e);
+    tr_plan_free(plan);
+}
+
+struct seen {
+    int count;
+    bool peak, fit, stack, price, carbon;
+};
+
+static void look(void *context, const struct tr_provenance *p)
+{
+    struct seen *seen = context;
+    assert_true(tr_known(p->fact) && p->name[0] && p->value[0]);
+    seen->count++;
+    seen->peak |= strcmp(p->name, "dense bf16") == 0;
+    seen->fit |= strcmp(p->name, "gemm.bf16.sustained") == 0 && p->fact->source != NULL;
+    seen->stack |= strcmp(p->name, "hidden.dp") == 0;
+    seen->price |= strcmp(p->name, "on_demand") == 0 && p->fact->date[0];
+    seen->carbon |= strcmp(p->name, "carbon of the grid") == 0;
+}
+
+static void facts_behind_a_plan_are_listed(void **state)
+{
+    (void)state;
+    struct tr_plan *plan = plan_of(0);
+    struct seen seen = {0};
+    struct tr_err err = {""};
+    assert_int_equal(tr_explain_provenance(plan, look, &seen, &err), TR_OK);
+    assert_true(seen.count > 80 && seen.peak && seen.fit && seen.stack && seen.price && seen.carbon);
+    tr_plan_free(plan);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_number_is_the_sum_of_those_below_it),
+        cmocka_unit_test(what_is_left_over_is_never_negative),
+        cmocka_unit_test(every_number_has_words_and_evidence),
+        cmocka_unit_test(numbers_are_found_by_name_and_by_the_way_to_them),
+        cmocka_unit_test(the_tree_is_json),
+        cmocka_unit_test(facts_behind_a_plan_are_listed),
+    };
+    return cmocka_run_group_tests(tests, open_catalog, close_catalog);
+}

@@ -1,0 +1,87 @@
+/* Plans as files: what is written is read, and what is wrong is said with its place. */
+#include "plan/run/plan_file.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static enum tr_status read_text(const char *text, struct tr_plan_file *file, struct tr_err *err)
+{
+    struct tr_doc *doc = NULL;
+    enum tr_status status = tr_doc_parse("plan.yaml", TR_DOC_YAML, text, strlen(text), &doc, err);
+    if (status != TR_OK)
+        return status;
+    status = tr_plan_file_from_node(tr_doc_root(doc), file, err);
+    tr_doc_free(doc);
+    return status;
+}
+
+static void a_plan_that_is_written_is_read_as_the_same(void **state)
+{
+    struct tr_catalog *catalog;
+    struct tr_plan *plan;
+    struct tr_err err = {""};
+    struct tr_text text = {0};
+    struct tr_plan_file file;
+    struct tr_plan_request r = tr_plan_request_usual();
+    (void)state;
+    assert_int_equal(tr_catalog_open(&catalog, &err), TR_OK);
+    snprintf(r.model, sizeof r.model, "llama3-8b");
+    snprintf(r.system, sizeof r.system, "dgx-h100");
+    snprintf(r.layout, sizeof r.layout, "tp=2,mb=1,zero=1,sp");
+    snprintf(r.region, sizeof r.region, "france");
+    snprintf(r.date, sizeof r.date, "2026");
+    r.chips = 64, r.tokens = 1.5e12, r.background = true, r.commitment = TR_COMMITMENT_SPOT, r.deadline_s = 1e9;
+    assert_int_equal(tr_plan_make(catalog, &r, &plan, &err), TR_OK);
+    tr_plan_file_print(plan, &text);
+    if (read_text(tr_text_str(&text), &file, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    assert_memory_equal(&file.request, &plan->request, sizeof file.request);
+    assert_true(file.step_s == plan->step.time_s && file.wall_s == tr_plan_cost(plan)->wall_s);
+    assert_true(file.memory_bytes == plan->step.memory_bytes);
+    tr_text_free(&text);
+    tr_plan_free(plan);
+    tr_catalog_free(catalog);
+}
+
+static void each_mistake_is_said_with_its_place(void **state)
+{
+    static const struct {
+        const char *text, *sentence;
+    } cases[] = {
+        {"7", "expected a plan"},
+        {"pan: {}", "did you mean \"plan\"?"},
+        {"answer: {}", "plan"},
+        {"plan: {model: m, tokens: 1, system: s, chips: 1}", "layout"},
+        {"plan:\n  model: m\n  tokens: 1\n  system: s\n  chip: 1\n  layout: mb1\n", "plan.yaml:5:3: plan.chip: unknown key"},
+        {"plan: {model: m, tokens: 0, system: s, chips: 1, layout: mb1}", "plan.tokens"},
+        {"plan: {model: m, tokens: 1e99, system: s, chips: 1, layout: mb1}", "plan.tokens"},
+        {"plan: {model: m, tokens: 1, system: s, chips: 99999999, layout: mb1}", "plan.chips"},
+        {"plan: {model: m, tokens: 1, system: s, chips: 1, layout: mb1, pay: later}", "on_demand"},
+        {"plan: {model: m, tokens: 1, system: s, chips: 1, layout: mb1, background_saves: 3}", "plan.background_saves"},
+        {"plan: {model: m, tokens: 1, system: s, chips: 1, layout: mb1}\nanswer: {step_s: -1}", "answer.step_s"},
+        {"plan: {model: m, tokens: 1, system: s, chips: 1, layout: mb1, prices_of: \"2026-01-01-01\"}", "longer than 11"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tr_plan_file file;
+        struct tr_err err = {""};
+        assert_int_equal(read_text(cases[i].text, &file, &err), TR_BAD_INPUT);
+        if (!strstr(err.text, cases[i].sentence))
+            fail_msg("\"%s\" does not say \"%s\"", err.text, cases[i].sentence);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_plan_that_is_written_is_read_as_the_same),
+        cmocka_unit_test(each_mistake_is_said_with_its_place),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
