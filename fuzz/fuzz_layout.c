@@ -32,8 +32,10 @@ static void check(struct tr_layout *layout)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-    struct tr_layout layout;
+    struct tr_layout layout, open_layout;
     struct tr_err err = {""};
+    uint32_t said;
+    bool open;
     if (bytes > 4096)
         return 0;
     char *text = malloc(bytes + 1);
@@ -43,6 +45,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     text[bytes] = 0;
     enum tr_status status = tr_layout_parse(text, &layout, &err);
     TR_ASSERT(status == TR_OK || (status == TR_BAD_INPUT && err.text[0]));
+    enum tr_status open_status = tr_layout_parse_open(text, &open_layout, &said, &open, &err);
+    TR_ASSERT(status == TR_OK ? open_status == TR_OK : open_status == TR_BAD_INPUT || open);
     if (status == TR_OK)
         check(&layout);
     free(text);

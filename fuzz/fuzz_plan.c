@@ -26,8 +26,9 @@ static void make(const struct tr_plan_request *request)
     struct tr_text text = {0};
     if (!catalog)
         TR_ASSERT(tr_catalog_open(&catalog, &err) == TR_OK);
-    /* No files of this machine, and no search over thousands of replicas for each input. */
-    if (strchr(request->model, '/') || strstr(request->model, ".json") || request->global_batch > 64)
+    /* No files of this machine, and no search for each input. */
+    if (strchr(request->model, '/') || strstr(request->model, ".json") || request->global_batch > 64 ||
+        strstr(request->layout, "auto") || !request->layout[strspn(request->layout, ", ")])
         return;
     enum tr_status status = tr_plan_make(catalog, request, &plan, &err);
     TR_ASSERT(status == TR_OK || status == TR_NO ? plan != NULL : status == TR_BAD_INPUT && !plan && err.text[0]);

@@ -9,8 +9,8 @@
 #include <string.h>
 
 struct plan_args {
-    const char *model, *system, *stack, *layout, *precision, *region, *date, *catalog, *out;
-    int64_t chips, tokens, seq_len, global_batch;
+    const char *model, *system, *stack, *layout, *precision, *region, *date, *catalog, *out, *chips;
+    int64_t tokens, seq_len, global_batch;
     int pay;
     double deadline_s, budget_usd;
     bool background, json;
@@ -29,14 +29,15 @@ static const struct tr_option options[] = {
      .value = "N", .help = "sequences a step; 0: 3 Mi tokens, as GPT-3 175B", .section = "What is trained"},
     {.name = "system", .kind = TR_OPTION_STRING, AT(system), .required = true, .value = "NAME",
      .help = "a system of the catalog, such as dgx-h100", .section = "Where"},
-    {.name = "chips", .kind = TR_OPTION_INT, AT(chips), .required = true, .min = 1, .max = 1 << 20, .value = "N",
-     .help = "how many", .section = "Where"},
+    {.name = "chips", .kind = TR_OPTION_STRING, AT(chips), .required = true, .value = "N",
+     .help = "how many; 256..4096: as many as are best, of 256, 512, 1024 ...", .section = "Where"},
     {.name = "region", .kind = TR_OPTION_STRING, AT(region), .value = "NAME",
      .help = "where it stands, for energy and carbon, such as us or gcp-europe-north1", .section = "Where"},
     {.name = "catalog", .kind = TR_OPTION_PATH, AT(catalog), .value = "PATH",
      .help = "a file or folder of chips, systems, models ... on top of the program's own", .section = "Where"},
-    {.name = "layout", .kind = TR_OPTION_STRING, AT(layout), .required = true, .value = "LAYOUT",
-     .help = "tp=8,pp=16,vpp=6,mb=1,zero=1,sp,recompute=selective and the like (docs/plan.md)", .section = "How"},
+    {.name = "layout", .kind = TR_OPTION_STRING, AT(layout), .fallback = "auto", .value = "LAYOUT",
+     .help = "auto: the best of all; auto,tp=8,sp: of those; tp=8,pp=16,vpp=6,mb=1,zero=1,sp,recompute=selective: that one "
+             "(docs/plan.md)", .section = "How"},
     {.name = "precision", .kind = TR_OPTION_STRING, AT(precision), .value = "FORMAT",
      .help = "of matrix products: bf16 (where the chip has it), fp16, fp8, fp8_block, mxfp8, nvfp4", .section = "How"},
     {.name = "stack", .kind = TR_OPTION_STRING, AT(stack), .value = "NAME",
@@ -59,17 +60,17 @@ static const struct tr_option options[] = {
 static const struct tr_command command = {
     .name = "plan",
     .summary = "what a training run takes: time, memory, dollars, energy, limits",
-    .description = "Prices a training run of a model on a system: the step by terms, with its 80 % interval; memory of "
-                   "the heaviest "
-                   "stage against what a chip has; days, chip-hours, dollars, kWh, carbon, failures, checkpoints; what "
-                   "limits it and "
-                   "what would help.\n"
-                   "Exit status 1: it does not fit, or misses a wish; the first lines say why and what would fit. What "
-                   "the numbers "
-                   "are made of, and how wrong they are: docs/plan.md.",
+    .description =
+        "Prices every legal layout of a model on a system (or the one that is given) and says what the best takes: the "
+        "step by terms, with its 80 % interval; memory of the heaviest stage against what a chip has; days, chip-hours, "
+        "dollars, kWh, carbon, failures, checkpoints; what limits it and what would help.\n"
+        "Exit status 1: nothing fits, or a wish is missed; the line `no: ...` says why and what would do. What the numbers "
+        "are made of, and how wrong they are: docs/plan.md.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
-    .examples = "trine plan --model gpt3-175b --system dgx-h100 --chips 1024 --tokens 300B \\\n"
+    .examples = "trine plan --model gpt3-175b --system dgx-h100 --chips 1024 --tokens 300B\n"
+                "trine plan --model llama3-70b --system dgx-h100 --chips 128..4096 --tokens 15T --deadline 60d\n"
+                "trine plan --model gpt3-175b --system dgx-h100 --chips 1024 --tokens 300B \\\n"
                 "    --layout tp=8,pp=16,vpp=6,mb=1,zero=1,sp,recompute=selective -o plan.yaml\n"
                 "trine explain plan.yaml step\n",
 };
@@ -80,6 +81,24 @@ static enum tr_status take(const char *name, const char *text, char *to, size_t 
     if (text && strlen(text) >= bytes)
         return tr_fail(err, TR_BAD_INPUT, "--%s: \"%.40s...\" is longer than %zu characters", name, text, bytes - 1);
     snprintf(to, bytes, "%s", text ? text : "");
+    return TR_OK;
+}
+
+/* "1024", "256..4096" */
+static enum tr_status read_chips(const char *text, struct tr_plan_request *r, struct tr_err *err)
+{
+    char first[32];
+    const char *dots = strstr(text, "..");
+    size_t length = dots ? (size_t)(dots - text) : strlen(text);
+    enum tr_status status = TR_BAD_INPUT;
+    snprintf(first, sizeof first, "%.*s", (int)(length < sizeof first ? length : sizeof first - 1), text);
+    if (length < sizeof first)
+        status = tr_parse_whole(first, TR_UNIT_COUNT, &r->chips, err);
+    if (status == TR_OK && dots)
+        status = tr_parse_whole(dots + 2, TR_UNIT_COUNT, &r->chips_max, err);
+    if (status != TR_OK || (dots && r->chips_max < 1))
+        return tr_fail(err, TR_BAD_INPUT, "--chips: \"%.40s\": expected a number such as 1024, or a range such as 256..4096",
+                       text);
     return TR_OK;
 }
 
@@ -102,7 +121,6 @@ static enum tr_status make_request(const struct plan_args *args, struct tr_plan_
         if (status != TR_OK)
             return status;
     }
-    r->chips = args->chips;
     r->tokens = (double)args->tokens;
     r->seq_len = args->seq_len;
     r->global_batch = args->global_batch;
@@ -110,7 +128,7 @@ static enum tr_status make_request(const struct plan_args *args, struct tr_plan_
     r->deadline_s = args->deadline_s;
     r->budget_usd = args->budget_usd;
     r->background = args->background;
-    return TR_OK;
+    return read_chips(args->chips, r, err);
 }
 
 static enum tr_status write_file(const char *path, struct tr_text *text, struct tr_err *err)

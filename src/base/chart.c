@@ -245,9 +245,9 @@ void tr_chart_style(struct tr_text *out)
 {
     tr_text_append(out,
         ":root{color-scheme:light dark;--bg:#fbfbf9;--card:#fff;--ink:#22262b;--soft:#6a7178;--grid:#e6e7e4;"
-        "--c0:#2563a8;--c1:#c4581a;--c2:#2d8659;--c3:#8a4fa3;--c4:#a8872a;--c5:#b03a5b}\n"
+        "--c0:#2563a8;--c1:#c4581a;--c2:#2d8659;--c3:#8a4fa3;--c4:#a8872a;--c5:#b03a5b;--c6:#5c7c8a;--c7:#7a6a5a}\n"
         "@media(prefers-color-scheme:dark){:root{--bg:#15181c;--card:#1d2126;--ink:#e4e6e8;--soft:#969da5;--grid:#30353b;"
-        "--c0:#6ea8e6;--c1:#ef9157;--c2:#62c392;--c3:#c491db;--c4:#d9bb62;--c5:#e8799a}}\n"
+        "--c0:#6ea8e6;--c1:#ef9157;--c2:#62c392;--c3:#c491db;--c4:#d9bb62;--c5:#e8799a;--c6:#9dbac6;--c7:#b8a695}}\n"
         "*{box-sizing:border-box}body{margin:0;background:var(--bg);color:var(--ink);"
         "font:15px/1.5 system-ui,-apple-system,'Segoe UI',sans-serif}\n"
         "main{max-width:1180px;margin:0 auto;padding:28px 20px 60px}h1{font-size:26px;margin:0}h2{font-size:18px;"
@@ -258,12 +258,13 @@ void tr_chart_style(struct tr_text *out)
         "figcaption{font-weight:600;margin-bottom:4px}figcaption small,.legend,.none{color:var(--soft);font-weight:400}\n"
         "svg{width:100%;height:auto;display:block}.grid{stroke:var(--grid)}.axis{stroke:var(--soft)}\n"
         "svg text{fill:var(--soft);font-size:12px}.barlabel,.note{font-size:13px}svg .barlabel{fill:var(--ink)}\n"
-        ".line{fill:none;stroke-width:2;stroke-linejoin:round}.bar{fill:var(--c0)}\n"
+        ".line{fill:none;stroke-width:2;stroke-linejoin:round}.bar{fill:var(--c0)}"
+        ".limit{stroke:var(--c5);stroke-width:1.5;stroke-dasharray:5 4}\n"
         ".legend{font-size:13px}.legend span{margin-right:16px}.legend i{display:inline-block;width:12px;height:3px;"
         "margin-right:6px;vertical-align:middle}\n");
     for (int c = 0; c < TR_CHART_COLORS; c++)
-        tr_text_printf(out, ".line.c%d{stroke:var(--c%d)}.dot.c%d{fill:var(--c%d)}.b%d{background:var(--c%d)}\n", c, c, c,
-                       c, c, c);
+        tr_text_printf(out, ".line.c%d{stroke:var(--c%d)}.dot.c%d,.f%d{fill:var(--c%d)}.b%d{background:var(--c%d)}\n", c, c,
+                       c, c, c, c, c);
     tr_text_append(out,
         ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(180px,1fr));gap:12px;margin:18px 0}\n"
         ".tile{background:var(--card);border:1px solid var(--grid);border-radius:8px;padding:12px 14px}"

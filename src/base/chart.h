@@ -1,4 +1,5 @@
-/* Charts as inline SVG, for reports that are one HTML file: lines over steps, bars of shares. No script, no network; the
+/* Charts as inline SVG, for reports that are one HTML file: lines over steps, bars of shares, stacks,
+ * timelines. No script, no network; the
  * colours are CSS variables of the page (tr_chart_style), so that they follow a dark screen. Points and bars carry a
  * <title>, which browsers show when the mouse rests on them.
  *
@@ -12,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TR_CHART_POINTS = 600, TR_CHART_COLORS = 6 };
+enum { TR_CHART_POINTS = 600, TR_CHART_COLORS = 8 };
 
 struct tr_series {
     const char *name;
@@ -39,6 +40,41 @@ struct tr_bar {
 
 /* Horizontal bars, in the order given, the longest across the whole width. */
 void tr_chart_bars(struct tr_text *out, const char *title, const struct tr_bar *bars, int count);
+
+/* Rows of parts side by side: memory by stage, time by layout. Widths are to one scale; `limit` (0: none) is drawn as a line
+ * across all rows, and a part's title says its name and what tr_chart_stacks's `print` makes of its value. */
+struct tr_stack_row {
+    const char *label;
+    const double *part; /* >= 0, part_count of them */
+    const char *note;   /* behind the row; may be NULL */
+};
+struct tr_stacks {
+    const char *title;
+    const char *const *names; /* of the parts */
+    int part_count;           /* at most TR_CHART_COLORS */
+    const struct tr_stack_row *rows;
+    int row_count;
+    double limit;
+    const char *(*print)(char buf[32], double value);
+};
+void tr_chart_stacks(struct tr_text *out, const struct tr_stacks *stacks);
+
+/* Who does what when: a line a row, spans on it. Only what lies in [begin, end] is drawn; spans of a row do not overlap. */
+struct tr_span_of {
+    int row, color; /* color: index below TR_CHART_COLORS */
+    double begin, end;
+};
+struct tr_timeline {
+    const char *title, *unit;      /* of the axis */
+    double begin, end, scale;      /* the axis shows time * scale */
+    const char *const *row_names;
+    int row_count;
+    const char *const *color_names; /* a legend; color_count of them */
+    int color_count;
+    const struct tr_span_of *spans;
+    int64_t span_count;
+};
+void tr_chart_timeline(struct tr_text *out, const struct tr_timeline *timeline);
 
 /* The CSS that charts (and a plain page around them) need; goes inside <style>. */
 void tr_chart_style(struct tr_text *out);

@@ -14,6 +14,20 @@ expect 0 '"feasible": true,' $plan --layout $layout --json
 grep -qF '"energy_kwh": ' stdout || fault "the JSON has no energy"
 expect 0 'mxfp8' $trine plan --model llama3-70b --system dgx-b200 --chips 64 --tokens 1T --precision mxfp8 --layout tp=4,mb=1,zero=1,sp,pp=4
 
+# The best of all layouts, of those with some words, of several numbers of chips.
+expect 0 "the fastest of " $plan
+grep -qF "layout chosen again" stdout || fault "a search does not choose again for levers"
+grep -qF "fastest layouts" stdout || fault "a search does not say what came next"
+expect 0 "layout tp8 " $plan --layout auto,tp=8,sp,zero=1
+expect 0 "no other number of chips is as fast" $plan --layout auto,tp=8,sp,zero=1 --chips 256..1024 --deadline 30d
+expect 0 '"front_of_time_and_memory": [' $plan --layout auto,tp=8,sp,zero=1 --json
+expect 1 "chips are the fewest that fit" $plan --layout auto,tp=8,sp,zero=1 --chips 8
+[ ! -s stderr ] || fault "an answer of no says something on standard error"
+expect 2 'no range' $plan --chips 1024..256
+expect 2 '--chips: "many": expected a number such as 1024, or a range such as 256..4096' $plan --chips many
+expect 2 '"256.."' $plan --chips 256..
+expect 2 'open layouts only' $plan --chips 256..1024 --layout $layout
+
 # The answer is no.
 expect 1 "no: needs " $plan --layout tp=8,mb=1,zero=1,sp
 expect 1 '"feasible": false,' $plan --layout tp=8,mb=1,zero=1,sp --json

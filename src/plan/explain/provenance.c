@@ -114,10 +114,10 @@ static void say_money(struct list *list, const struct tr_plan *p)
     say(list, "load in training", TR_UNIT_RATIO, &p->place.load);
     say(list, "switches, storage, heads", TR_UNIT_RATIO, &p->place.overhead);
     say(list, "storage of a node", TR_UNIT_BYTES_S, &p->place.storage_bytes_s);
-    list->of = p->failures.name;
-    say(list, "life of a job of one chip", TR_UNIT_TIME, &p->failures.chip_life_s);
-    say(list, "life of a group", TR_UNIT_TIME, &p->failures.group_life_s);
-    say(list, "time to recover", TR_UNIT_TIME, &p->failures.recover_s);
+    list->of = tr_plan_failures(p)->name;
+    say(list, "life of a job of one chip", TR_UNIT_TIME, &tr_plan_failures(p)->chip_life_s);
+    say(list, "life of a group", TR_UNIT_TIME, &tr_plan_failures(p)->group_life_s);
+    say(list, "time to recover", TR_UNIT_TIME, &tr_plan_failures(p)->recover_s);
 }
 
 enum tr_status tr_explain_provenance(const struct tr_plan *plan, tr_provenance_visit *visit, void *context,

@@ -30,7 +30,7 @@ static void add_by_term(struct tr_explain *e, int parent, double scale)
     double rest = tr_number_rest(e, parent);
     int at = tr_number_add(e, parent, unit, rest, "failures: lost and done again");
     tr_number_words(e, at, "what is left of time in steps / goodput", cost->time_grade,
-                    tr_fact_source(&p->failures.chip_life_s), "%.3g failures, %s to recover", cost->failures,
+                    tr_fact_source(&tr_plan_failures(p)->chip_life_s), "%.3g failures, %s to recover", cost->failures,
                     tr_print_time(step, cost->recover_s));
 }
 
@@ -130,7 +130,7 @@ static void add_ratios(struct tr_explain *e)
     at = add_ratio(e, TR_UNIT_COUNT, cost->failures, "failures", "time / mean time between failures", cost->time_grade);
     add_factor(e, at, TR_UNIT_TIME, cost->wall_s, "time of the run", "see: time", cost->time_grade, "");
     add_factor(e, at, TR_UNIT_TIME, cost->mtbf_s, "mean time between failures", "life of one chip's job / chips",
-               p->failures.chip_life_s.grade, tr_fact_source(&p->failures.chip_life_s));
+               tr_plan_failures(p)->chip_life_s.grade, tr_fact_source(&tr_plan_failures(p)->chip_life_s));
     at = add_ratio(e, TR_UNIT_TIME, cost->interval_s, "checkpoint interval",
                    "where saving and failing cost least: Daly 2006, "
                    "equation 20, minimised",
@@ -140,7 +140,7 @@ static void add_ratios(struct tr_explain *e)
     add_factor(e, at, TR_UNIT_BYTES, p->state_bytes, "bytes of a checkpoint", "parameters x (2 + bytes.optimizer)",
                p->stack.master_bytes.grade, tr_fact_source(&p->stack.master_bytes));
     add_factor(e, at, TR_UNIT_TIME, cost->mtbf_s, "mean time between failures, again", "see: failures",
-               p->failures.chip_life_s.grade, tr_fact_source(&p->failures.chip_life_s));
+               tr_plan_failures(p)->chip_life_s.grade, tr_fact_source(&tr_plan_failures(p)->chip_life_s));
     add_factor(e, at, TR_UNIT_TIME, cost->young_s, "by Young 1974", "sqrt(2 save mtbf)", cost->time_grade, "");
 }
 

@@ -238,7 +238,9 @@ static void add_replicas(struct parts *s)
     struct tr_ends ends;
     int term = s->term[TR_TERM_DP];
     tr_ends_make(&ends, &p->site, &p->task, &p->layout, &s->stages.slowest);
-    double trained = p->task.lora_rank ? 0 : 1, times = p->layout.zero >= 2 ? s->micro_count : 1;
+    double trained = p->task.lora_rank ? 0 : 1;
+    bool each = p->layout.zero == 3 || (p->layout.zero == 2 && p->layout.pp == 1);
+    double times = each ? s->micro_count : 1;
     double gathers = p->layout.zero == 3 ? 2 * s->micro_count : p->layout.zero ? 1 : 0;
     struct tr_block_weights w = s->stages.slowest.weights;
     tr_print_quantity(weights, TR_UNIT_COUNT, w.cut + w.whole + w.expert);

@@ -96,6 +96,15 @@ double tr_layout_in_flight(const struct tr_layout *layout, int64_t micro_count, 
  * interleaved|zero-bubble|zero-bubble-2p (not said: interleaved when vpp is above 1, else 1f1b), recompute=none|selective|
  * full. What is not said is 1, off or none, and dp 0: it follows from the chips. Legality is not looked at. */
 TR_MUST_CHECK enum tr_status tr_layout_parse(const char *text, struct tr_layout *out, struct tr_err *err);
+/* The same for a layout that is to be found: "auto", or "auto,tp=8,sp": what is said is fixed (bits 1u << enum
+ * tr_layout_key in *said), all else open. *open: whether the text says auto, or nothing at all. */
+enum tr_layout_key {
+    TR_LAYOUT_TP, TR_LAYOUT_CP, TR_LAYOUT_PP, TR_LAYOUT_VPP, TR_LAYOUT_DP, TR_LAYOUT_EP, TR_LAYOUT_ETP, TR_LAYOUT_MB,
+    TR_LAYOUT_SP, TR_LAYOUT_ZERO, TR_LAYOUT_SHARD, TR_LAYOUT_CONTEXT, TR_LAYOUT_SCHEDULE, TR_LAYOUT_RECOMPUTE,
+    TR_LAYOUT_RECOMPUTE_LAYERS, TR_LAYOUT_FIRST_LAYERS, TR_LAYOUT_LAST_LAYERS, TR_LAYOUT_KEYS
+};
+TR_MUST_CHECK enum tr_status tr_layout_parse_open(const char *text, struct tr_layout *out, uint32_t *said, bool *open,
+                                                  struct tr_err *err);
 /* dp = chips / (tp cp pp). TR_BAD_INPUT: it does not divide, or dp is said and is another. */
 TR_MUST_CHECK enum tr_status tr_layout_fit_chips(struct tr_layout *layout, int64_t chips, struct tr_err *err);
 

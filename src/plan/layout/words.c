@@ -14,27 +14,27 @@ static const struct key {
     const char *name;
     enum kind kind;
     size_t offset;
-} keys[] = {
-    {"tp", WHOLE, offsetof(struct tr_layout, tp)},
-    {"cp", WHOLE, offsetof(struct tr_layout, cp)},
-    {"pp", WHOLE, offsetof(struct tr_layout, pp)},
-    {"vpp", WHOLE, offsetof(struct tr_layout, vpp)},
-    {"dp", WHOLE, offsetof(struct tr_layout, dp)},
-    {"ep", WHOLE, offsetof(struct tr_layout, ep)},
-    {"etp", WHOLE, offsetof(struct tr_layout, etp)},
-    {"mb", WHOLE_WIDE, offsetof(struct tr_layout, micro_batch)},
-    {"sp", FLAG, offsetof(struct tr_layout, sp)},
-    {"zero", WHOLE, offsetof(struct tr_layout, zero)},
-    {"shard", WHOLE, offsetof(struct tr_layout, shard)},
-    {"context", CONTEXT, offsetof(struct tr_layout, context)},
-    {"schedule", PIPELINE, offsetof(struct tr_layout, pipeline)},
-    {"recompute", RERUN, offsetof(struct tr_layout, rerun)},
-    {"recompute-layers", WHOLE, offsetof(struct tr_layout, rerun_layers)},
-    {"first-layers", WHOLE, offsetof(struct tr_layout, first_layers)},
-    {"last-layers", WHOLE, offsetof(struct tr_layout, last_layers)},
+} keys[TR_LAYOUT_KEYS] = {
+    [TR_LAYOUT_TP] = {"tp", WHOLE, offsetof(struct tr_layout, tp)},
+    [TR_LAYOUT_CP] = {"cp", WHOLE, offsetof(struct tr_layout, cp)},
+    [TR_LAYOUT_PP] = {"pp", WHOLE, offsetof(struct tr_layout, pp)},
+    [TR_LAYOUT_VPP] = {"vpp", WHOLE, offsetof(struct tr_layout, vpp)},
+    [TR_LAYOUT_DP] = {"dp", WHOLE, offsetof(struct tr_layout, dp)},
+    [TR_LAYOUT_EP] = {"ep", WHOLE, offsetof(struct tr_layout, ep)},
+    [TR_LAYOUT_ETP] = {"etp", WHOLE, offsetof(struct tr_layout, etp)},
+    [TR_LAYOUT_MB] = {"mb", WHOLE_WIDE, offsetof(struct tr_layout, micro_batch)},
+    [TR_LAYOUT_SP] = {"sp", FLAG, offsetof(struct tr_layout, sp)},
+    [TR_LAYOUT_ZERO] = {"zero", WHOLE, offsetof(struct tr_layout, zero)},
+    [TR_LAYOUT_SHARD] = {"shard", WHOLE, offsetof(struct tr_layout, shard)},
+    [TR_LAYOUT_CONTEXT] = {"context", CONTEXT, offsetof(struct tr_layout, context)},
+    [TR_LAYOUT_SCHEDULE] = {"schedule", PIPELINE, offsetof(struct tr_layout, pipeline)},
+    [TR_LAYOUT_RECOMPUTE] = {"recompute", RERUN, offsetof(struct tr_layout, rerun)},
+    [TR_LAYOUT_RECOMPUTE_LAYERS] = {"recompute-layers", WHOLE, offsetof(struct tr_layout, rerun_layers)},
+    [TR_LAYOUT_FIRST_LAYERS] = {"first-layers", WHOLE, offsetof(struct tr_layout, first_layers)},
+    [TR_LAYOUT_LAST_LAYERS] = {"last-layers", WHOLE, offsetof(struct tr_layout, last_layers)},
 };
 
-enum { KEYS = sizeof keys / sizeof *keys };
+enum { KEYS = TR_LAYOUT_KEYS };
 
 /* One word of the text: a key and what stands behind it ("" when nothing does). */
 struct word {
@@ -145,11 +145,12 @@ static enum tr_status read_word(struct word *word, uint32_t *seen, struct tr_lay
     return unknown(word, err);
 }
 
-enum tr_status tr_layout_parse(const char *text, struct tr_layout *out, struct tr_err *err)
+enum tr_status tr_layout_parse_open(const char *text, struct tr_layout *out, uint32_t *said, bool *open,
+                                    struct tr_err *err)
 {
     struct tr_layout layout = tr_layout_single();
     uint32_t seen = 0;
-    bool schedule = false;
+    bool found = false;
     layout.dp = 0;
     for (const char *at = text; *at;) {
         size_t length = strcspn(at, ", ");
@@ -157,16 +158,33 @@ enum tr_status tr_layout_parse(const char *text, struct tr_layout *out, struct t
         if (length >= sizeof word.text)
             return tr_fail(err, TR_BAD_INPUT, "layout: \"%.20s...\" is no part of one", at);
         snprintf(word.text, sizeof word.text, "%.*s", (int)length, at);
-        enum tr_status status = length ? read_word(&word, &seen, &layout, err) : TR_OK;
+        bool is_auto = strcmp(word.text, "auto") == 0;
+        enum tr_status status = length && !is_auto ? read_word(&word, &seen, &layout, err) : TR_OK;
         if (status != TR_OK)
             return status;
-        schedule = schedule || strcmp(word.key, "schedule") == 0;
+        found = found || is_auto;
         at += length + strspn(at + length, ", ");
     }
-    if (!schedule && layout.vpp > 1)
+    if (!(seen & 1u << TR_LAYOUT_SCHEDULE) && layout.vpp > 1)
         layout.pipeline = TR_PIPELINE_INTERLEAVED;
     *out = layout;
+    *said = seen;
+    *open = found || !seen;
     return TR_OK;
+}
+
+enum tr_status tr_layout_parse(const char *text, struct tr_layout *out, struct tr_err *err)
+{
+    struct tr_layout layout;
+    uint32_t said;
+    bool open;
+    enum tr_status status = tr_layout_parse_open(text, &layout, &said, &open, err);
+    if (status == TR_OK && open && text[strspn(text, ", ")])
+        status = tr_fail(err, TR_BAD_INPUT, "layout: \"%.60s\": a whole layout is wanted here, and auto leaves it open",
+                         text);
+    if (status == TR_OK)
+        *out = layout;
+    return status;
 }
 
 enum tr_status tr_layout_fit_chips(struct tr_layout *layout, int64_t chips, struct tr_err *err)

@@ -1,5 +1,6 @@
 #include "plan/print/print.h"
 
+#include <math.h>
 #include <stdio.h>
 
 /* "matrix products" -> "matrix_products_s". */
@@ -121,8 +122,51 @@ static void put_levers(struct tr_json *json, const struct tr_plan *p)
         tr_json_string(json, "of", tr_lever_name((enum tr_lever)i));
         tr_json_double(json, "slope", p->lever[i].slope);
         tr_json_double(json, "change_10_percent_better", p->lever[i].change);
+        if (p->search.done)
+            tr_json_double(json, "change_layout_chosen_again", p->lever[i].change_again);
         tr_json_end(json);
     }
+    tr_json_end(json);
+}
+
+static void put_found(struct tr_json *json, const char *key, const struct tr_found *found, int count)
+{
+    char layout[TR_LAYOUT_TEXT_BYTES];
+    tr_json_array(json, key);
+    for (int i = 0; i < count; i++) {
+        tr_json_object(json, NULL);
+        tr_json_string(json, "layout", tr_layout_print(&found[i].layout, layout));
+        tr_json_double(json, "step_s", found[i].step.time_s);
+        tr_json_double(json, "memory_bytes", found[i].step.memory_bytes);
+        tr_json_end(json);
+    }
+    tr_json_end(json);
+}
+
+static void put_search(struct tr_json *json, const struct tr_plan *p)
+{
+    char layout[TR_LAYOUT_TEXT_BYTES];
+    tr_json_object(json, "search");
+    tr_json_array(json, "chips");
+    for (int i = 0; i < p->search.count; i++) {
+        const struct tr_plan_candidate *c = &p->search.at[i];
+        tr_json_object(json, NULL);
+        tr_json_int(json, "chips", c->chips);
+        tr_json_int(json, "legal", c->legal);
+        tr_json_int(json, "too_big", c->too_big);
+        tr_json_int(json, "dominated", c->dominated);
+        tr_json_bool(json, "fits", c->found);
+        tr_json_bool(json, "on_front", c->front);
+        tr_json_string(json, "layout", c->legal ? tr_layout_print(&c->layout, layout) : NULL);
+        tr_json_double(json, "step_s", c->found ? c->step.time_s : NAN);
+        tr_json_double(json, "wall_s", c->found ? c->wall_s : NAN);
+        tr_json_double(json, "chip_hours", c->found ? c->chip_hours : NAN);
+        tr_json_double(json, "usd", c->found ? c->usd : NAN);
+        tr_json_end(json);
+    }
+    tr_json_end(json);
+    put_found(json, "fastest", p->search.next, p->search.next_count);
+    put_found(json, "front_of_time_and_memory", p->search.front, p->search.front_count);
     tr_json_end(json);
 }
 
@@ -137,6 +181,8 @@ void tr_plan_json(const struct tr_plan *p, struct tr_text *out)
     put_memory(&json, p);
     put_run(&json, p);
     put_levers(&json, p);
+    if (p->search.done)
+        put_search(&json, p);
     tr_json_end(&json);
     tr_text_char(out, '\n');
 }

@@ -132,7 +132,7 @@ static void put_run(const struct tr_plan *p, struct tr_text *out)
     tr_table_cell(&table, "failures");
     if (cost->failures > 0)
         tr_table_cell(&table, "%.*f expected, one in %s (%s)", cost->failures < 9.95 ? 1 : 0, cost->failures,
-                      tr_plan_days(a, cost->mtbf_s), p->failures.name);
+                      tr_plan_days(a, cost->mtbf_s), tr_plan_failures(p)->name);
     else
         tr_table_cell(&table, "none known of");
     tr_table_cell(&table, "checkpoints");
@@ -191,12 +191,78 @@ static void put_levers(const struct tr_plan *p, struct tr_text *out)
     tr_table_column(&table, "10 % better", TR_LEFT);
     tr_table_column(&table, "now", TR_RIGHT);
     tr_table_column(&table, "step's time", TR_RIGHT);
+    if (p->search.done)
+        tr_table_column(&table, "layout chosen again", TR_RIGHT);
     for (int i = 0; i < TR_LEVER_COUNT; i++) {
-        if (!tr_lever_there((enum tr_lever)i, &p->system) || i == TR_LEVER_CAPACITY)
+        if (!tr_lever_there((enum tr_lever)i, &p->system) || (i == TR_LEVER_CAPACITY && !p->search.done))
             continue;
         tr_table_cell(&table, "%s", tr_lever_name((enum tr_lever)i));
         tr_table_cell(&table, "%s", value_of(p, (enum tr_lever)i, value));
-        tr_table_cell(&table, "%+.2f %%", 100 * p->lever[i].change + 0.0);
+        tr_table_cell(&table, "%+.2f %%", 100 * p->lever[i].change);
+        if (p->search.done && isnan(p->lever[i].change_again))
+            tr_table_cell(&table, "not searched");
+        else if (p->search.done)
+            tr_table_cell(&table, "%+.2f %%", 100 * p->lever[i].change_again);
+    }
+    tr_table_text(&table, out);
+    tr_table_free(&table);
+}
+
+static void put_searched(const struct tr_plan *p, struct tr_text *out)
+{
+    const struct tr_plan_candidate *c = &p->search.at[p->search.chosen];
+    char legal[NUMBER], big[NUMBER], dominated[NUMBER];
+    tr_text_printf(
+        out,
+        "the fastest of %s legal layouts: %s need more memory than there is, %s are no faster than a smaller one\n",
+        tr_print_count(legal, c->legal), tr_print_count(big, c->too_big), tr_print_count(dominated, c->dominated));
+}
+
+static void put_counts(const struct tr_plan *p, struct tr_text *out)
+{
+    char step[NUMBER], days[NUMBER], usd[NUMBER], layout[TR_LAYOUT_TEXT_BYTES];
+    struct tr_table table = {0};
+    static const char *const right[] = {"step", "MFU", "takes", "dollars"};
+    tr_text_append(out, "\n(* no other number of chips is as fast for as few dollars; > chosen)\n\n");
+    tr_table_column(&table, "", TR_LEFT);
+    tr_table_column(&table, "chips", TR_RIGHT);
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++)
+        tr_table_column(&table, right[i], TR_RIGHT);
+    tr_table_column(&table, "layout", TR_LEFT);
+    for (int i = 0; i < p->search.count; i++) {
+        const struct tr_plan_candidate *c = &p->search.at[i];
+        tr_table_cell(&table, "%s%s", i == p->search.chosen ? ">" : " ", c->front ? "*" : "");
+        tr_table_cell(&table, "%lld", (long long)c->chips);
+        tr_table_cell(&table, "%s", c->found ? tr_print_time(step, c->step.time_s) : "");
+        if (c->found)
+            tr_table_cell(&table, "%.1f %%", 100 * c->step.mfu);
+        else
+            tr_table_cell(&table, "%s", "");
+        tr_table_cell(&table, "%s", c->found ? tr_plan_days(days, c->wall_s) : "");
+        tr_table_cell(&table, "%s", c->found && !isnan(c->usd) ? tr_print_quantity(usd, TR_UNIT_USD, c->usd) : "");
+        tr_table_cell(&table, "%s",
+                      c->found   ? tr_layout_print(&c->layout, layout)
+                      : c->legal ? "nothing fits"
+                                 : "nothing divides");
+    }
+    tr_table_text(&table, out);
+    tr_table_free(&table);
+}
+
+/* Within the error of the first all are candidates. */
+static void put_next(const struct tr_plan *p, struct tr_text *out)
+{
+    char step[NUMBER], bytes[NUMBER], layout[TR_LAYOUT_TEXT_BYTES];
+    struct tr_table table = {0};
+    tr_text_char(out, '\n');
+    tr_table_column(&table, "fastest layouts", TR_LEFT);
+    tr_table_column(&table, "step", TR_RIGHT);
+    tr_table_column(&table, "memory", TR_RIGHT);
+    for (int i = 0; i < p->search.next_count; i++) {
+        const struct tr_found *found = &p->search.next[i];
+        tr_table_cell(&table, "%s", tr_layout_print(&found->layout, layout));
+        tr_table_cell(&table, "%s", tr_print_time(step, found->step.time_s));
+        tr_table_cell(&table, "%s", tr_print_quantity(bytes, TR_UNIT_BYTES, found->step.memory_bytes));
     }
     tr_table_text(&table, out);
     tr_table_free(&table);
@@ -209,12 +275,18 @@ void tr_plan_text(const struct tr_plan *p, struct tr_text *out)
     tr_text_char(out, '\n');
     tr_plan_subtitle(p, out);
     tr_text_printf(out, "\nlayout %s\n", tr_layout_print(&p->layout, layout));
+    if (p->search.done && p->fits)
+        put_searched(p, out);
     if (p->why[0])
         tr_text_printf(out, "\nno: %s\n", p->why);
+    if (p->search.count > 1)
+        put_counts(p, out);
     put_step(p, out);
     put_memory(p, out);
     if (!p->fits)
         return;
+    if (p->search.next_count > 1)
+        put_next(p, out);
     put_run(p, out);
     put_prices(p, out);
     put_levers(p, out);

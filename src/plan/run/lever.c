@@ -55,9 +55,27 @@ static void pull_host(struct tr_stack *stack, double factor)
     multiply(&stack->host_step_s, 1 / factor);
 }
 
+/* Of attention with older instructions (step/site.c) the clock is the limit where it is below the matrix rate. */
+static void pull_attention(struct tr_site *site, enum tr_lever lever, double factor)
+{
+    struct tr_rates *attention = &site->attention;
+    for (int i = 0; i < TR_RATE_COUNT; i++) {
+        bool by_clock = attention->flop_s[i] < site->rates.flop_s[i];
+        if (lever == (by_clock ? TR_LEVER_CLOCK : TR_LEVER_MATRIX))
+            attention->flop_s[i] *= factor;
+    }
+    if (lever == TR_LEVER_CLOCK)
+        attention->clock_hz *= factor;
+    if (lever == TR_LEVER_MEMORY)
+        attention->memory_bytes_s *= factor;
+    if (lever == TR_LEVER_LATENCY)
+        shorten_latencies(attention, factor);
+}
+
 void tr_lever_pull(struct tr_lever_site *at, enum tr_lever lever, double factor)
 {
     struct tr_rates *rates = &at->site.rates;
+    pull_attention(&at->site, lever, factor);
     struct tr_tier *links = &at->system.tier[0], *network = &at->system.tier[at->system.tier_count - 1];
     switch (lever) {
     case TR_LEVER_MATRIX:
@@ -112,12 +130,13 @@ static enum tr_status time_with(struct tr_lever_site *pulled, enum tr_lever leve
     return status;
 }
 
+static const double near = 1.005, wished = 1.1;
+
 enum tr_status tr_lever_measure(enum tr_lever lever, const struct tr_site *site, const struct tr_task *task,
                                 const struct tr_layout *layout, struct tr_lever_effect *out, struct tr_err *err)
 {
-    const double near = 1.005, wished = 1.1;
     if (lever == TR_LEVER_CAPACITY || !tr_lever_there(lever, site->system)) {
-        *out = (struct tr_lever_effect){0, 0};
+        *out = (struct tr_lever_effect){0, 0, NAN};
         return TR_OK;
     }
     struct tr_lever_site *pulled = malloc(sizeof *pulled);
@@ -133,7 +152,30 @@ enum tr_status tr_lever_measure(enum tr_lever lever, const struct tr_site *site,
         status = time_with(pulled, lever, wished, site, task, layout, &better, err);
     free(pulled);
     if (status == TR_OK)
-        *out = (struct tr_lever_effect){(tr_log(above) - tr_log(below)) / (2 * tr_log(near)), better / now - 1};
+        *out = (struct tr_lever_effect){(tr_log(above) - tr_log(below)) / (2 * tr_log(near)), better / now - 1, NAN};
+    return status;
+}
+
+enum tr_status tr_lever_choose(enum tr_lever lever, const struct tr_site *site, const struct tr_task *task,
+                               const struct tr_layout *layouts, int count, double *change, struct tr_err *err)
+{
+    struct tr_lever_site *pulled = malloc(sizeof *pulled);
+    struct tr_step step;
+    double now = INFINITY, best = INFINITY;
+    if (!pulled)
+        return tr_fail(err, TR_FAILED, "out of memory for sensitivities");
+    enum tr_status status = count > 0 ? tr_step_price(site, task, &layouts[0], &step, err) : TR_OK;
+    if (status == TR_OK && count > 0)
+        now = step.time_s;
+    tr_lever_site_make(pulled, site);
+    tr_lever_pull(pulled, lever, wished);
+    for (int i = 0; i < count && status == TR_OK; i++) {
+        status = tr_step_price(&pulled->site, task, &layouts[i], &step, err);
+        best = fmin(best, step.time_s);
+    }
+    free(pulled);
+    if (status == TR_OK)
+        *change = best / now - 1;
     return status;
 }
 

@@ -29,6 +29,7 @@ enum tr_lever {
 struct tr_lever_effect {
     double slope;  /* d log(step time) / d log(lever), from 0.5 % to either side; below 0: better is faster */
     double change; /* of the step's time with 10 % more; fraction */
+    double change_again; /* the same with the layout chosen again, by who has others; NAN: not looked for */
 };
 
 /* A site with levers pulled: it holds what it points to. Do not copy. */
@@ -45,6 +46,11 @@ void tr_lever_pull(struct tr_lever_site *site, enum tr_lever lever, double facto
 TR_MUST_CHECK enum tr_status tr_lever_measure(enum tr_lever lever, const struct tr_site *site, const struct tr_task *task,
                                               const struct tr_layout *layout, struct tr_lever_effect *out,
                                               struct tr_err *err);
+
+/* The same with the best of `layouts`, all legal, of which the first is the fastest now: at least as good as that one. */
+TR_MUST_CHECK enum tr_status tr_lever_choose(enum tr_lever lever, const struct tr_site *site, const struct tr_task *task,
+                                             const struct tr_layout *layouts, int count, double *change,
+                                             struct tr_err *err);
 
 /* Whether the system has it: one of a single tier has no network. */
 bool tr_lever_there(enum tr_lever lever, const struct tr_system *system);

@@ -1,4 +1,4 @@
-#include "plan/run/run.h"
+#include "plan/run/inside.h"
 
 #include "base/num.h"
 
@@ -44,6 +44,9 @@ struct tr_plan_request tr_plan_request_usual(void)
 
 static enum tr_status check_request(const struct tr_plan_request *r, struct tr_err *err)
 {
+    if (r->chips_max && (r->chips_max < r->chips || r->chips_max > TR_CHIPS_MAX))
+        return tr_fail(err, TR_BAD_INPUT, "from %lld to %lld chips is no range of at most %d", (long long)r->chips,
+                       (long long)r->chips_max, TR_CHIPS_MAX);
     if (r->chips < 1 || r->chips > TR_CHIPS_MAX)
         return tr_fail(err, TR_BAD_INPUT, "chips must be from 1 to %d, got %lld", TR_CHIPS_MAX, (long long)r->chips);
     if (!(r->tokens >= 1 && r->tokens <= TR_PLAN_TOKENS_MAX))
@@ -97,16 +100,22 @@ static enum tr_status make_site(struct tr_plan *p, struct tr_err *err)
 
 static enum tr_status make_layout(struct tr_plan *p, struct tr_err *err)
 {
-    if (!p->request.layout[0])
-        return tr_fail(err, TR_BAD_INPUT, "no layout: say --layout, such as tp=8,pp=16,mb=1,zero=1,sp");
-    enum tr_status status = tr_layout_parse(p->request.layout, &p->layout, err);
-    if (status == TR_OK)
-        status = tr_layout_fit_chips(&p->layout, p->request.chips, err);
+    uint32_t said;
+    bool open;
+    enum tr_status status = tr_layout_parse_open(p->request.layout, &p->layout, &said, &open, err);
+    if (status != TR_OK)
+        return status;
+    if (open)
+        return tr_plan_choose(p, said, err);
+    if (p->request.chips_max)
+        return tr_fail(err, TR_BAD_INPUT,
+                       "several numbers of chips are tried with open layouts only: say auto,... instead of "
+                       "the layout \"%s\"",
+                       p->request.layout);
+    status = tr_layout_fit_chips(&p->layout, p->request.chips, err);
     if (status == TR_OK)
         status = tr_layout_check(&p->layout, &p->model, &p->task.batch, err);
-    if (status == TR_OK)
-        tr_layout_print(&p->layout, p->request.layout);
-    return status;
+    return status == TR_OK ? tr_step_price(&p->site, &p->task, &p->layout, &p->step, err) : status;
 }
 
 /* ---- does it fit? ------------------------------------------------------------------------------------------------ */
@@ -158,41 +167,41 @@ static void say_memory(struct tr_plan *p)
 
 /* ---- the run ----------------------------------------------------------------------------------------------------- */
 
-static enum tr_status price_offer(struct tr_plan *p, int commitment, struct tr_err *err)
+/* Prices and failures do not depend on the layout. */
+static enum tr_status find_offers(struct tr_plan *p, struct tr_err *err)
 {
-    struct tr_plan_offer *offer = &p->offer[commitment];
-    struct tr_price_query query = {.commitment = (enum tr_commitment)commitment, .date = p->request.date};
-    struct tr_failures failures;
-    enum tr_status status = tr_price_find(p->catalog, &p->system, &query, &offer->price, err);
-    if (status == TR_OK)
-        status = tr_failures_for(p->catalog, &p->system, query.commitment, &failures, err);
-    if (status != TR_OK)
-        return status;
-    struct tr_job job = {.system = &p->system,
-                         .chips = p->request.chips,
-                         .busy_s = p->busy_s,
-                         .state_bytes = p->state_bytes,
-                         .background = p->request.background,
-                         .price = &offer->price,
-                         .site = &p->place,
-                         .failures = &failures};
-    offer->cost = tr_job_cost(&job);
-    if (commitment == p->request.commitment)
-        p->failures = failures;
-    return TR_OK;
-}
-
-static enum tr_status price_run(struct tr_plan *p, struct tr_err *err)
-{
+    enum tr_status status = tr_place_for(p->catalog, &p->system, p->request.region, &p->place, err);
+    for (int i = 0; i < TR_COMMITMENT_COUNT && status == TR_OK; i++) {
+        struct tr_price_query query = {.commitment = (enum tr_commitment)i, .date = p->request.date};
+        status = tr_price_find(p->catalog, &p->system, &query, &p->offer[i].price, err);
+        if (status == TR_OK)
+            status = tr_failures_for(p->catalog, &p->system, query.commitment, &p->offer[i].failures, err);
+    }
     const struct tr_batch *batch = &p->task.batch;
     p->steps = ceil(p->request.tokens / ((double)batch->seq_len * (double)batch->global_batch));
-    p->busy_s = p->steps * p->step.time_s;
     /* Weights in 16 bits and the optimiser's state: gradients are not saved. */
     p->state_bytes = tr_shape_params(&p->model).total * (2 + p->stack.master_bytes.value);
-    enum tr_status status = tr_place_for(p->catalog, &p->system, p->request.region, &p->place, err);
-    for (int i = 0; i < TR_COMMITMENT_COUNT && status == TR_OK; i++)
-        status = price_offer(p, i, err);
     return status;
+}
+
+struct tr_job_cost tr_plan_job(const struct tr_plan *p, int commitment, int64_t chips, double step_s)
+{
+    struct tr_job job = {.system = &p->system,
+                         .chips = chips,
+                         .busy_s = p->steps * step_s,
+                         .state_bytes = p->state_bytes,
+                         .background = p->request.background,
+                         .price = &p->offer[commitment].price,
+                         .site = &p->place,
+                         .failures = &p->offer[commitment].failures};
+    return tr_job_cost(&job);
+}
+
+static void price_run(struct tr_plan *p)
+{
+    p->busy_s = p->steps * p->step.time_s;
+    for (int i = 0; i < TR_COMMITMENT_COUNT; i++)
+        p->offer[i].cost = tr_plan_job(p, i, p->request.chips, p->step.time_s);
 }
 
 static void say_wishes(struct tr_plan *p)
@@ -216,7 +225,7 @@ static void say_wishes(struct tr_plan *p)
 
 static enum tr_status check_wishes(const struct tr_plan *p, struct tr_err *err)
 {
-    if (p->request.budget_usd > 0 && isnan(tr_plan_cost(p)->usd))
+    if (p->request.budget_usd > 0 && !tr_known(&p->offer[p->request.commitment].price.usd_h))
         return tr_fail(err, TR_BAD_INPUT, "a budget needs a price, and nobody of the catalog offers %s %s%s%s",
                        p->system.id, tr_commitment_name((enum tr_commitment)p->request.commitment),
                        p->request.date[0] ? " as of " : "", p->request.date);
@@ -230,10 +239,17 @@ static enum tr_status pull_levers(struct tr_plan *p, struct tr_err *err)
     enum tr_status status = TR_OK;
     p->limit = 0;
     for (int i = 0; i < TR_LEVER_COUNT && status == TR_OK; i++) {
-        status = tr_lever_measure((enum tr_lever)i, &p->site, &p->task, &p->layout, &p->lever[i], err);
-        if (p->lever[i].change < p->lever[p->limit].change)
+        struct tr_lever_effect *effect = &p->lever[i];
+        status = tr_lever_measure((enum tr_lever)i, &p->site, &p->task, &p->layout, effect, err);
+        effect->change_again = NAN;
+        if (status == TR_OK && p->search.done && p->fits && tr_lever_there((enum tr_lever)i, &p->system))
+            status = tr_lever_choose((enum tr_lever)i, &p->site, &p->task, p->pool, p->pool_count,
+                                     &effect->change_again, err);
+        if (effect->change < p->lever[p->limit].change)
             p->limit = i;
     }
+    if (p->search.done && p->fits)
+        p->lever[TR_LEVER_CAPACITY].change_again = p->more_memory_s / p->step.time_s - 1;
     return status;
 }
 
@@ -254,20 +270,21 @@ static enum tr_status make(struct tr_plan *p, struct tr_err *err)
     p->capacity_bytes = tr_plan_capacity(&p->system.chip);
     status = make_site(p, err);
     if (status == TR_OK)
-        status = make_layout(p, err);
-    if (status == TR_OK)
-        status = tr_step_price(&p->site, &p->task, &p->layout, &p->step, err);
-    if (status != TR_OK)
-        return status;
-    p->fits = p->step.memory_bytes <= p->capacity_bytes;
-    if (!p->fits)
-        say_memory(p);
-    status = price_run(p, err);
+        status = find_offers(p, err);
     if (status == TR_OK)
         status = check_wishes(p, err);
     if (status == TR_OK)
-        say_wishes(p);
-    return status == TR_OK ? pull_levers(p, err) : status;
+        status = make_layout(p, err);
+    if (status != TR_OK)
+        return status;
+    tr_layout_print(&p->layout, p->request.layout);
+    p->request.chips_max = 0;
+    p->fits = p->step.memory_bytes <= p->capacity_bytes;
+    if (!p->fits && !p->why[0])
+        say_memory(p);
+    price_run(p);
+    say_wishes(p);
+    return pull_levers(p, err);
 }
 
 enum tr_status tr_plan_make(const struct tr_catalog *catalog, const struct tr_plan_request *request,
@@ -281,11 +298,16 @@ enum tr_status tr_plan_make(const struct tr_catalog *catalog, const struct tr_pl
     plan->request = *request;
     enum tr_status status = make(plan, err);
     if (status != TR_OK) {
-        free(plan);
+        tr_plan_free(plan);
         return status;
     }
     *out = plan;
     return plan->why[0] ? TR_NO : TR_OK;
 }
 
-void tr_plan_free(struct tr_plan *plan) { free(plan); }
+void tr_plan_free(struct tr_plan *plan)
+{
+    if (plan)
+        free(plan->pool);
+    free(plan);
+}

@@ -3,7 +3,6 @@
  *
  *     struct tr_plan_request request = tr_plan_request_usual();
  *     request.model = "gpt3-175b", request.system = "dgx-h100", request.chips = 1024, request.tokens = 300e9;
- *     request.layout = "tp=8,pp=16,vpp=6,mb=1,zero=1,sp,recompute=selective";
  *     struct tr_plan *plan;
  *     switch (tr_plan_make(catalog, &request, &plan, err)) {
  *     case TR_OK: ...
@@ -20,6 +19,7 @@
 
 #include "cloud/cost/cost.h"
 #include "plan/run/lever.h"
+#include "plan/search/search.h"
 #include "plan/step/step.h"
 
 enum { TR_PLAN_TEXT_BYTES = 256, TR_PLAN_WHY_BYTES = 512 };
@@ -32,11 +32,12 @@ struct tr_plan_request {
     char model[TR_PLAN_TEXT_BYTES];  /* of the catalog, a preset, or the path of a config.json */
     char system[TR_PLAN_TEXT_BYTES]; /* of the catalog */
     char stack[TR_PLAN_TEXT_BYTES];  /* "": megatron-core; on TPUs xla */
-    char layout[TR_LAYOUT_TEXT_BYTES]; /* tr_layout_parse */
+    char layout[TR_LAYOUT_TEXT_BYTES]; /* tr_layout_parse_open: one layout, or what is fixed of it; "": all of them */
     char region[TR_PLAN_TEXT_BYTES]; /* a site of the catalog; "": the system's own, or anywhere */
     char date[TR_FACT_DATE_BYTES];   /* of prices; "": the newest */
     char precision[16];              /* as tr_format_find; "": bf16, on chips without it fp16 */
     int64_t chips;                   /* at least 1 */
+    int64_t chips_max;               /* 0: chips alone; else chips, 2 chips, 4 chips ... and chips_max are tried */
     double tokens;                   /* above 0 */
     int64_t seq_len;                 /* 0: as many as the model has positions, at most 8192 */
     int64_t global_batch;            /* sequences; 0: 3 Mi tokens, what GPT-3 175B was trained with, in whole sequences */
@@ -49,7 +50,35 @@ struct tr_plan_request tr_plan_request_usual(void);
 /* By one way to pay. */
 struct tr_plan_offer {
     struct tr_price price;
+    struct tr_failures failures;
     struct tr_job_cost cost;
+};
+
+/* Of one number of chips that was searched: the fastest layout that fits, and what it costs. */
+enum { TR_PLAN_COUNTS_MAX = 32, TR_PLAN_NEXT_MAX = 5, TR_PLAN_FRONT_MAX = 200, TR_PLAN_POOL_MAX = 256 };
+/* A second search, with more memory, is for spaces of at most so many layouts. */
+#define TR_PLAN_SEARCH_AGAIN_MAX ((int64_t)20 * 1000 * 1000)
+struct tr_plan_candidate {
+    int64_t chips;
+    bool found;     /* something fits */
+    bool kept;      /* and keeps the wishes */
+    bool front;     /* no other number of chips is as fast for as few dollars (chip-hours, where there is no price) */
+    int64_t legal, too_big, dominated; /* layouts; dominated: another is as fast in as little memory */
+    struct tr_layout layout;
+    struct tr_step step;
+    double wall_s, chip_hours, usd;
+};
+
+/* What was searched; all zero when the layout was given. */
+struct tr_plan_search {
+    bool done;
+    struct tr_plan_candidate at[TR_PLAN_COUNTS_MAX];
+    int count;
+    int chosen; /* index */
+    struct tr_found next[TR_PLAN_NEXT_MAX]; /* on the chosen number of chips, the fastest first: next[0] is the plan */
+    int next_count;
+    struct tr_found front[TR_PLAN_FRONT_MAX]; /* the same: time against memory, the fastest first */
+    int front_count, front_all;
 };
 
 struct tr_plan {
@@ -71,10 +100,13 @@ struct tr_plan {
     double busy_s;      /* of them */
     double state_bytes; /* of a checkpoint */
     struct tr_place place;
-    struct tr_failures failures;            /* of the headline's commitment */
     struct tr_plan_offer offer[TR_COMMITMENT_COUNT];
     struct tr_lever_effect lever[TR_LEVER_COUNT];
     int limit; /* enum tr_lever: what helps most */
+    struct tr_plan_search search;
+    struct tr_layout *pool; /* owned: the fastest of the search, among which levers look again */
+    int pool_count;
+    double more_memory_s; /* the fastest step with 10 % more memory; NAN: not searched */
 };
 
 /* The program's catalog with a user's file or folder on top (NULL: none), of which each entry is read, whether a plan needs
@@ -88,6 +120,10 @@ TR_MUST_CHECK enum tr_status tr_plan_make(const struct tr_catalog *catalog, cons
 void tr_plan_free(struct tr_plan *plan); /* NULL is fine */
 
 /* Of the headline's commitment. */
+static inline const struct tr_failures *tr_plan_failures(const struct tr_plan *plan)
+{
+    return &plan->offer[plan->request.commitment].failures;
+}
 static inline const struct tr_job_cost *tr_plan_cost(const struct tr_plan *plan)
 {
     return &plan->offer[plan->request.commitment].cost;

@@ -169,6 +169,24 @@ static void each_mistake_of_a_written_layout_is_said(void **state)
     }
 }
 
+static void what_is_said_of_an_open_layout_is_known(void **state)
+{
+    struct tr_layout l;
+    struct tr_err err = {""};
+    uint32_t said;
+    bool open;
+    (void)state;
+    assert_int_equal(tr_layout_parse_open("auto,tp=8,sp", &l, &said, &open, &err), TR_OK);
+    assert_true(open && l.tp == 8 && l.sp && said == (1u << TR_LAYOUT_TP | 1u << TR_LAYOUT_SP));
+    assert_int_equal(tr_layout_parse_open(" ", &l, &said, &open, &err), TR_OK);
+    assert_true(open && said == 0);
+    assert_int_equal(tr_layout_parse_open("tp=8", &l, &said, &open, &err), TR_OK);
+    assert_false(open);
+    assert_int_equal(tr_layout_parse("auto,tp=8", &l, &err), TR_BAD_INPUT);
+    assert_non_null(strstr(err.text, "auto leaves it open"));
+    assert_int_equal(tr_layout_parse("auto", &l, &err), TR_BAD_INPUT);
+}
+
 static void replicas_follow_from_the_chips(void **state)
 {
     struct tr_layout l;
@@ -199,6 +217,7 @@ int main(void)
         cmocka_unit_test(a_layout_is_printed_in_the_fields_own_words),
         cmocka_unit_test(what_is_printed_reads_back_as_the_same),
         cmocka_unit_test(each_mistake_of_a_written_layout_is_said),
+        cmocka_unit_test(what_is_said_of_an_open_layout_is_known),
         cmocka_unit_test(replicas_follow_from_the_chips),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -187,6 +187,99 @@ static void bad_requests_say_what_would_be_right(void **state)
     refused(&r, "a budget needs a price");
 }
 
+/* ---- search ------------------------------------------------------------------------------------------------------ */
+
+static void an_open_layout_is_the_fastest_that_fits_and_a_plan_of_its_own(void **state)
+{
+    (void)state;
+    struct tr_plan_request r = request_of("llama3-8b", "dgx-h100", 16, "auto,vpp=1,cp=1");
+    struct tr_plan *p = make(&r, TR_OK);
+    const struct tr_plan_candidate *c = &p->search.at[0];
+    assert_true(p->search.done && p->search.count == 1 && c->found && c->front && c->kept);
+    assert_true(c->legal > 1000 && c->too_big > 0 && c->dominated > 0 && c->too_big + c->dominated < c->legal);
+    assert_true(p->layout.vpp == 1 && p->layout.cp == 1 && tr_layout_chips(&p->layout) == 16);
+    /* Faster than what was tried by hand, than its neighbours, and the first of the front. */
+    struct tr_plan_request hand = request_of("llama3-8b", "dgx-h100", 16, "tp=2,mb=1,zero=1,sp");
+    struct tr_plan *q = make(&hand, TR_OK);
+    assert_true(p->step.time_s < q->step.time_s);
+    tr_plan_free(q);
+    for (int i = 1; i < p->search.next_count; i++)
+        assert_true(p->search.next[i].step.time_s >= p->step.time_s);
+    assert_true(p->search.front_count > 1 && p->search.front[0].step.time_s == p->step.time_s);
+    /* The plan that it became is the same when it is asked for by its layout. */
+    assert_true(p->request.layout[0] && !strstr(p->request.layout, "auto"));
+    q = make(&p->request, TR_OK);
+    assert_false(q->search.done);
+    assert_near(q->step.time_s, p->step.time_s, 1e-12);
+    assert_near(tr_plan_cost(q)->usd, tr_plan_cost(p)->usd, 1e-12);
+    tr_plan_free(q);
+    /* Choosing again is never worse than staying, and a lever that is not there gives nothing. */
+    for (int i = 0; i < TR_LEVER_COUNT; i++)
+        assert_true(p->lever[i].change_again <= p->lever[i].change + 1e-12);
+    tr_plan_free(p);
+}
+
+static void words_of_an_open_layout_are_kept(void **state)
+{
+    (void)state;
+    struct tr_plan_request r = request_of("gpt3-175b", "dgx-h100", 1024, "auto,tp=8,sp,zero=1,schedule=1f1b,recompute=full");
+    struct tr_plan *p = make(&r, TR_OK);
+    const struct tr_layout *l = &p->layout;
+    assert_true(l->tp == 8 && l->sp && l->zero == 1 && l->pipeline == TR_PIPELINE_1F1B && l->rerun == TR_RERUN_FULL);
+    tr_plan_free(p);
+    r = request_of("gpt3-175b", "dgx-h100", 1024, "auto,tp=7");
+    refused(&r, "tp 7");
+}
+
+static void of_several_numbers_of_chips_the_wishes_choose(void **state)
+{
+    (void)state;
+    struct tr_plan_request r = request_of("gpt3-175b", "dgx-h100", 32, "auto,tp=8,sp,zero=1,vpp=1,recompute=none");
+    r.chips_max = 1024;
+    struct tr_plan *p = make(&r, TR_OK);
+    assert_int_equal(p->search.count, 6);
+    assert_int_equal(p->request.chips, 1024); /* no wish: the fastest */
+    assert_false(p->search.at[0].found);      /* 32 chips are too few */
+    double days = p->search.at[3].wall_s, usd = p->search.at[3].usd;
+    assert_int_equal(p->search.at[3].chips, 256);
+    tr_plan_free(p);
+
+    r.deadline_s = days * 1.001; /* the cheapest that keeps it: more chips cost more */
+    p = make(&r, TR_OK);
+    assert_int_equal(p->request.chips, 256);
+    tr_plan_free(p);
+    r.deadline_s = 0, r.budget_usd = usd * 1.001; /* the fastest that keeps it */
+    p = make(&r, TR_OK);
+    assert_int_equal(p->request.chips, 256);
+    tr_plan_free(p);
+    r.deadline_s = days * .999; /* both together cannot be */
+    p = make(&r, TR_NO);
+    assert_non_null(strstr(p->why, "more than the "));
+    tr_plan_free(p);
+
+    r = request_of("gpt3-175b", "dgx-h100", 64, "tp=8,pp=8,mb=1");
+    r.chips_max = 128;
+    refused(&r, "several numbers of chips are tried with open layouts only");
+    r.chips_max = 32;
+    refused(&r, "from 64 to 32 chips is no range");
+}
+
+static void where_nothing_fits_the_fewest_chips_that_do_are_said(void **state)
+{
+    (void)state;
+    struct tr_plan_request r = request_of("gpt3-175b", "dgx-h100", 8, "auto,tp=8,sp,vpp=1");
+    struct tr_plan *p = make(&r, TR_NO);
+    assert_false(p->fits);
+    assert_non_null(strstr(p->why, "has 80 GiB; "));
+    const char *count = strstr(p->why, "has 80 GiB; ") + strlen("has 80 GiB; ");
+    assert_non_null(strstr(count, " chips are the fewest that fit"));
+    r.chips = atoll(count);
+    tr_plan_free(p);
+    tr_plan_free(make(&r, TR_OK));
+    r.chips -= 8;
+    tr_plan_free(make(&r, TR_NO));
+}
+
 /* ---- levers ------------------------------------------------------------------------------------------------------ */
 
 /* If one cause of time had no lever, the step would not shrink by the whole factor. What is left is the time over which
@@ -200,6 +293,7 @@ static void all_levers_together_are_all_that_takes_time(void **state)
         {"gpt3-175b", "dgx-h100", "megatron-core", "tp=8,pp=16,vpp=6,mb=1,zero=1,sp,recompute=selective", 1024},
         {"gpt3-175b", "dgx-a100", "megatron-2021", "tp=8,pp=8,mb=2", 1536},
         {"llama3-8b", "dgx-h100", "fsdp", "zero=3,mb=1", 64},
+        {"llama3-8b", "dgx-h100", "megatron-te", "tp=2,mb=1,zero=1", 64},
         {"mixtral-8x7b", "dgx-h100", "megatron-core", "tp=2,ep=8,pp=4,mb=1,zero=1,sp", 256},
         {"llama3-8b", "dgx-h100", "megatron-core", "tp=2,cp=4,mb=1,zero=1,sp", 64},
         {"llama3-8b", "tpu-v5p-pod", "xla", "zero=3,mb=1,recompute=full", 128},
@@ -275,6 +369,10 @@ int main(void)
         cmocka_unit_test(what_does_not_fit_is_an_answer_with_the_smallest_count_that_does),
         cmocka_unit_test(wishes_that_are_missed_are_an_answer),
         cmocka_unit_test(bad_requests_say_what_would_be_right),
+        cmocka_unit_test(an_open_layout_is_the_fastest_that_fits_and_a_plan_of_its_own),
+        cmocka_unit_test(words_of_an_open_layout_are_kept),
+        cmocka_unit_test(of_several_numbers_of_chips_the_wishes_choose),
+        cmocka_unit_test(where_nothing_fits_the_fewest_chips_that_do_are_said),
         cmocka_unit_test(all_levers_together_are_all_that_takes_time),
         cmocka_unit_test(a_lever_changes_its_own_terms_and_no_other),
         cmocka_unit_test(a_system_without_a_network_has_no_lever_there),

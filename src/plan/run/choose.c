@@ -1,0 +1,197 @@
+/* Which layout, and how many chips. */
+#include "plan/run/inside.h"
+
+#include "base/num.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the space --------------------------------------------------------------------------------------------------- */
+
+static void fix(struct tr_span *span, uint32_t said, enum tr_layout_key key, int64_t value)
+{
+    if (said & 1u << key)
+        *span = (struct tr_span){value, value};
+}
+
+static void fix_bit(uint32_t *bits, uint32_t said, enum tr_layout_key key, int value)
+{
+    if (said & 1u << key)
+        *bits = 1u << value;
+}
+
+static struct tr_space space_of(const struct tr_layout *l, uint32_t said)
+{
+    struct tr_space space = {
+        .top = TR_PLAN_NEXT_MAX, .first_layers = l->first_layers, .last_layers = l->last_layers, .shard = l->shard};
+    fix(&space.tp, said, TR_LAYOUT_TP, l->tp);
+    fix(&space.cp, said, TR_LAYOUT_CP, l->cp);
+    fix(&space.pp, said, TR_LAYOUT_PP, l->pp);
+    fix(&space.vpp, said, TR_LAYOUT_VPP, l->vpp);
+    fix(&space.dp, said, TR_LAYOUT_DP, l->dp);
+    fix(&space.ep, said, TR_LAYOUT_EP, l->ep);
+    fix(&space.etp, said, TR_LAYOUT_ETP, l->etp);
+    fix(&space.micro_batch, said, TR_LAYOUT_MB, l->micro_batch);
+    fix(&space.rerun_layers, said, TR_LAYOUT_RECOMPUTE_LAYERS, l->rerun_layers);
+    fix_bit(&space.contexts, said, TR_LAYOUT_CONTEXT, l->context);
+    fix_bit(&space.pipelines, said, TR_LAYOUT_SCHEDULE, l->pipeline);
+    fix_bit(&space.reruns, said, TR_LAYOUT_RECOMPUTE, l->rerun);
+    fix_bit(&space.zeros, said, TR_LAYOUT_ZERO, l->zero);
+    if (said & 1u << TR_LAYOUT_SP)
+        space.sp = TR_SP_ON;
+    return space;
+}
+
+/* chips, 2 chips, 4 chips ... and the last. */
+static int counts_of(const struct tr_plan_request *request, int64_t counts[TR_PLAN_COUNTS_MAX])
+{
+    int count = 0;
+    counts[count++] = request->chips;
+    for (int64_t chips = request->chips * 2; chips < request->chips_max; chips *= 2)
+        counts[count++] = chips;
+    if (request->chips_max > request->chips)
+        counts[count++] = request->chips_max;
+    TR_ASSERT(count <= TR_PLAN_COUNTS_MAX);
+    return count;
+}
+
+/* ---- which of them ----------------------------------------------------------------------------------------------- */
+
+static bool keeps_wishes(const struct tr_plan_request *r, const struct tr_plan_candidate *c)
+{
+    return c->found && isfinite(c->wall_s) && !(r->deadline_s > 0 && c->wall_s > r->deadline_s) &&
+           !(r->budget_usd > 0 && c->usd > r->budget_usd);
+}
+
+static void make_candidate(const struct tr_plan *p, const struct tr_search_count *from, struct tr_plan_candidate *c)
+{
+    *c = (struct tr_plan_candidate){.chips = from->chips,
+                                    .found = from->top_count > 0,
+                                    .legal = from->legal,
+                                    .too_big = from->too_big,
+                                    .dominated = from->dominated};
+    if (!from->legal)
+        return;
+    const struct tr_found *best = from->top_count > 0 ? &from->top[0] : &from->lightest;
+    c->layout = best->layout;
+    c->step = best->step;
+    struct tr_job_cost cost = tr_plan_job(p, p->request.commitment, c->chips, c->step.time_s);
+    c->wall_s = cost.wall_s, c->chip_hours = cost.chip_hours, c->usd = cost.usd;
+    c->kept = keeps_wishes(&p->request, c);
+}
+
+static double money(const struct tr_plan_candidate *c) { return isnan(c->usd) ? c->chip_hours : c->usd; }
+
+static bool dominates(const struct tr_plan_candidate *a, const struct tr_plan_candidate *b)
+{
+    return a->found && a->wall_s <= b->wall_s && money(a) <= money(b) && (a->wall_s < b->wall_s || money(a) < money(b));
+}
+
+static void mark_front(struct tr_plan_search *search)
+{
+    for (int i = 0; i < search->count; i++) {
+        struct tr_plan_candidate *c = &search->at[i];
+        c->front = c->found;
+        for (int k = 0; k < search->count && c->front; k++)
+            c->front = !dominates(&search->at[k], c);
+    }
+}
+
+/* With a deadline the cheapest that keeps it, else the fastest; those that keep no wish only when none does, and those that
+ * do not fit only when nothing fits (then the one that needs least memory). */
+static bool better(const struct tr_plan_request *r, const struct tr_plan_candidate *a,
+                   const struct tr_plan_candidate *b)
+{
+    if (a->kept != b->kept)
+        return a->kept;
+    if (a->found != b->found)
+        return a->found;
+    if (!a->found)
+        return a->legal && (!b->legal || a->step.memory_bytes < b->step.memory_bytes);
+    return r->deadline_s > 0 && a->kept ? money(a) < money(b) : a->wall_s < b->wall_s;
+}
+
+static void keep_neighbours(struct tr_plan_search *to, const struct tr_search_count *from)
+{
+    to->next_count = (int)tr_min_i64(from->top_count, TR_PLAN_NEXT_MAX);
+    memcpy(to->next, from->top, (size_t)to->next_count * sizeof *to->next);
+    to->front_all = from->front_count;
+    to->front_count = (int)tr_min_i64(from->front_count, TR_PLAN_FRONT_MAX);
+    memcpy(to->front, from->front, (size_t)to->front_count * sizeof *to->front);
+}
+
+static enum tr_status take(struct tr_plan *p, const struct tr_search *search, enum tr_status status, struct tr_err *err)
+{
+    struct tr_plan_search *to = &p->search;
+    to->done = true;
+    to->count = search->count;
+    for (int i = 0; i < search->count; i++) {
+        make_candidate(p, &search->at[i], &to->at[i]);
+        if (better(&p->request, &to->at[i], &to->at[to->chosen]))
+            to->chosen = i;
+    }
+    const struct tr_plan_candidate *chosen = &to->at[to->chosen];
+    if (!chosen->legal)
+        return TR_BAD_INPUT; /* err says what divides nothing */
+    mark_front(to);
+    keep_neighbours(to, &search->at[to->chosen]);
+    p->layout = chosen->layout;
+    p->step = chosen->step;
+    p->request.chips = chosen->chips;
+    if (status == TR_NO) { /* an answer */
+        snprintf(p->why, sizeof p->why, "%.*s", TR_PLAN_WHY_BYTES - 1, err->text);
+        err->text[0] = 0;
+    }
+    return TR_OK;
+}
+
+/* The layouts among which levers look for a better one: the fastest of the chosen number of chips. */
+static enum tr_status keep_pool(struct tr_plan *p, const struct tr_search_count *from, struct tr_err *err)
+{
+    p->pool = calloc((size_t)from->top_count + 1, sizeof *p->pool);
+    if (!p->pool)
+        return tr_fail(err, TR_FAILED, "out of memory for a plan");
+    for (int i = 0; i < from->top_count; i++)
+        p->pool[p->pool_count++] = from->top[i].layout;
+    return TR_OK;
+}
+
+/* With 10 % more memory other layouts fit. */
+static enum tr_status search_capacity(struct tr_plan *p, struct tr_space space, struct tr_err *err)
+{
+    const struct tr_plan_candidate *chosen = &p->search.at[p->search.chosen];
+    struct tr_search search = {0};
+    struct tr_err why;
+    p->more_memory_s = NAN;
+    if (chosen->legal > TR_PLAN_SEARCH_AGAIN_MAX)
+        return TR_OK;
+    space.chips = &chosen->chips, space.chips_count = 1, space.top = 1;
+    space.memory_bytes = 1.1 * tr_search_capacity(&p->site, &space);
+    enum tr_status status = tr_search(&p->site, &p->task, &space, &search, &why);
+    if (status == TR_OK)
+        p->more_memory_s = search.best->top[0].step.time_s;
+    else if (status != TR_NO)
+        *err = why;
+    tr_search_free(&search);
+    return status == TR_NO ? TR_OK : status;
+}
+
+enum tr_status tr_plan_choose(struct tr_plan *p, uint32_t said, struct tr_err *err)
+{
+    int64_t counts[TR_PLAN_COUNTS_MAX];
+    struct tr_space space = space_of(&p->layout, said);
+    struct tr_search search = {0};
+    space.chips = counts;
+    space.chips_count = counts_of(&p->request, counts);
+    enum tr_status status = tr_search(&p->site, &p->task, &space, &search, err);
+    if (status == TR_OK || status == TR_NO)
+        status = take(p, &search, status, err);
+    if (status == TR_OK)
+        status = keep_pool(p, &search.at[p->search.chosen], err);
+    if (status == TR_OK && !p->why[0])
+        status = search_capacity(p, space, err);
+    tr_search_free(&search);
+    return status;
+}
