@@ -83,13 +83,20 @@ static enum tr_status read_fitting(struct tr_generator *g, const int32_t *tokens
     return TR_OK;
 }
 
-/* Gives up the oldest tokens of a full cache. */
-static enum tr_status slide(struct tr_generator *g, struct tr_err *err)
+/* How many of the oldest of `all` tokens are given up: as many as when they came one by one, and each time that the
+ * cache was full its newest half was read again. */
+static int64_t given_up(const struct tr_generator *g, int64_t all)
 {
-    int64_t keep = g->capacity / 2;
-    const int32_t *newest = g->history + g->length - keep;
+    int64_t each = g->capacity - g->capacity / 2;
+    return all <= g->capacity ? 0 : tr_ceil_div(all - g->capacity, each) * each;
+}
+
+/* Makes room in the cache: gives up its `count` oldest tokens. */
+static enum tr_status slide(struct tr_generator *g, int64_t count, struct tr_err *err)
+{
+    int64_t keep = g->length - count;
     tr_generator_reset(g);
-    return read_fitting(g, newest, keep, err);
+    return read_fitting(g, g->history + count, keep, err);
 }
 
 enum tr_status tr_generator_read(struct tr_generator *g, const int32_t *tokens, int64_t count, struct tr_err *err)
@@ -98,20 +105,16 @@ enum tr_status tr_generator_read(struct tr_generator *g, const int32_t *tokens, 
         if (tokens[i] < 0 || tokens[i] >= g->model.vocab)
             return tr_fail(err, TR_BAD_INPUT, "token %d at position %lld: the vocabulary of %s is 0 to %lld", tokens[i],
                            (long long)i, g->model.name, (long long)g->model.vocab - 1);
-    while (count > 0) {
-        if (g->length == g->capacity) {
-            enum tr_status status = slide(g, err);
-            if (status != TR_OK)
-                return status;
-        }
-        int64_t fitting = tr_min_i64(count, g->capacity - g->length);
-        enum tr_status status = read_fitting(g, tokens, fitting, err);
-        if (status != TR_OK)
-            return status;
-        tokens += fitting;
-        count -= fitting;
+    enum tr_status status = TR_OK;
+    int64_t drop = given_up(g, g->length + count);
+    if (drop >= g->length) { /* a long prompt: what would be given up again is not read */
+        tokens += drop - g->length;
+        count -= drop - g->length;
+        tr_generator_reset(g);
+    } else if (drop > 0) {
+        status = slide(g, drop, err);
     }
-    return TR_OK;
+    return status == TR_OK ? read_fitting(g, tokens, count, err) : status;
 }
 
 int32_t tr_generator_draw(struct tr_generator *g, const struct tr_sampling *sampling)

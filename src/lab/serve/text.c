@@ -1,9 +1,8 @@
 /* Generation as text: bytes in, whole characters out. */
-#include "base/num.h"
 #include "lab/data/data.h"
 #include "lab/serve/serve.h"
 
-enum { BYTES_AT_ONCE = 1024 };
+#include <stdlib.h>
 
 static enum tr_status read_tokens(struct tr_generator *generator, const char *text, int64_t bytes, struct tr_err *err)
 {
@@ -24,22 +23,24 @@ static enum tr_status read_tokens(struct tr_generator *generator, const char *te
     return status;
 }
 
+static enum tr_status read_bytes(struct tr_generator *generator, const char *text, int64_t bytes, struct tr_err *err)
+{
+    int32_t *tokens = calloc((size_t)bytes, sizeof *tokens);
+    if (!tokens)
+        return tr_fail(err, TR_FAILED, "out of memory for a prompt of %lld bytes", (long long)bytes);
+    for (int64_t i = 0; i < bytes; i++)
+        tokens[i] = (uint8_t)text[i];
+    enum tr_status status = tr_generator_read(generator, tokens, bytes, err);
+    free(tokens);
+    return status;
+}
+
 enum tr_status tr_generator_read_text(struct tr_generator *generator, const char *text, int64_t bytes,
                                       struct tr_err *err)
 {
     if (generator->token)
         return read_tokens(generator, text, bytes, err);
-    int32_t tokens[BYTES_AT_ONCE] = {'\n'};
-    if (bytes == 0)
-        return tr_generator_read(generator, tokens, 1, err);
-    enum tr_status status = TR_OK;
-    for (int64_t at = 0; at < bytes && status == TR_OK; at += BYTES_AT_ONCE) {
-        int64_t count = tr_min_i64(bytes - at, BYTES_AT_ONCE);
-        for (int64_t i = 0; i < count; i++)
-            tokens[i] = (uint8_t)text[at + i];
-        status = tr_generator_read(generator, tokens, count, err);
-    }
-    return status;
+    return bytes == 0 ? read_bytes(generator, "\n", 1, err) : read_bytes(generator, text, bytes, err);
 }
 
 /* Without a tokenizer every id from the end of a text on ends it: bytes have no other. */

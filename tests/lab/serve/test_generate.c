@@ -120,6 +120,30 @@ static void a_full_context_goes_on_from_its_newest_half(void **state)
     tr_generator_close(&fresh);
 }
 
+static void of_a_long_prompt_what_would_be_given_up_is_not_read(void **state)
+{
+    (void)state;
+    enum { LONG = 150 };
+    struct tr_model_config model = fixture_llama();
+    static const int64_t begun[] = {0, 1, 19, 20};
+    int32_t text[LONG];
+    make_text(text, LONG, model.vocab);
+    for (size_t b = 0; b < sizeof begun / sizeof *begun; b++)
+        for (int64_t count = begun[b] + 1; count <= LONG; count += 7) {
+            struct tr_generator one_by_one, at_once;
+            open_generator(&one_by_one, &model, 20, 1);
+            open_generator(&at_once, &model, 20, 1);
+            for (int64_t i = 0; i < count; i++)
+                expect_read(&one_by_one, text + i, 1);
+            expect_read(&at_once, text, begun[b]);
+            expect_read(&at_once, text + begun[b], count - begun[b]);
+            assert_int_equal(at_once.length, one_by_one.length);
+            assert_memory_equal(at_once.logits, one_by_one.logits, (size_t)model.vocab * sizeof(float));
+            tr_generator_close(&one_by_one);
+            tr_generator_close(&at_once);
+        }
+}
+
 static void a_token_outside_the_vocabulary_is_refused(void **state)
 {
     (void)state;
@@ -242,6 +266,7 @@ int main(void)
         cmocka_unit_test(logits_of_generation_are_bit_equal_to_those_of_training),
         cmocka_unit_test(the_way_a_prompt_is_split_changes_no_bit),
         cmocka_unit_test(a_full_context_goes_on_from_its_newest_half),
+        cmocka_unit_test(of_a_long_prompt_what_would_be_given_up_is_not_read),
         cmocka_unit_test(a_token_outside_the_vocabulary_is_refused),
         cmocka_unit_test(text_is_what_the_drawn_tokens_spell_and_the_sink_can_end_it),
         cmocka_unit_test(sampling_keeps_to_top_k_and_top_p_and_follows_the_probabilities),
