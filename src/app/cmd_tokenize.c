@@ -373,6 +373,8 @@ static enum tr_status train(struct job *job, struct tr_err *err)
         return tr_fail(err, TR_FAILED, "out of memory for the names of special tokens");
     enum tr_status status = need(args->out, "out", args->action, err);
     if (status == TR_OK)
+        status = tr_file_probe(args->out, err);
+    if (status == TR_OK)
         status = split_special(args->special, names, special, &config.special_count, err);
     if (status == TR_OK)
         status = tr_token_spec_pre(&form, pre_names[args->pre], err);

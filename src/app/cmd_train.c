@@ -98,6 +98,9 @@ static enum tr_status read_config(const struct train_args *args, const struct tr
     int count = 0;
     if (args->data_first && args->data)
         return tr_fail(err, TR_BAD_INPUT, "the data are given twice: as DATA and as --data");
+    if (args->depth && (args->model || args->init))
+        return tr_fail(err, TR_BAD_INPUT, "--depth makes a model, --%s names one: give one of them",
+                       args->model ? "model" : "init");
     for (int i = 0; i < SHORTCUT_COUNT; i++) {
         const char *value = *(const char *const *)((const char *)args + shortcuts[i].offset);
         if (value)

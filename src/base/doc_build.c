@@ -378,11 +378,8 @@ enum tr_status tr_doc_override(struct tr_doc *doc, const char *dotted_key, const
     struct tr_node *at = &doc->root;
     for (const char *part = dotted_key;;) {
         size_t len = strcspn(part, ".");
-        if (at->kind != TR_NODE_OBJECT) {
-            char path[TR_DOC_PATH_BYTES];
-            return tr_fail(err, TR_BAD_INPUT, "%s: %s is a single value and has no keys", source,
-                           at->parent ? tr_node_path(at, path) : "the document");
-        }
+        if (at->kind != TR_NODE_OBJECT)
+            return tr_node_fail(at, err, "expected keys below it, one of which %s gives", source);
         char *key = tr_doc_build_string(doc, part, len, err);
         if (!key)
             return TR_FAILED;

@@ -37,6 +37,9 @@ TR_MUST_CHECK enum tr_status tr_file_bytes(const char *path, int64_t *bytes, str
 
 /* --- writing --- */
 
+/* Whether a file could be written at `path`: asked before long work whose result is to stand there. Leaves nothing. */
+TR_MUST_CHECK enum tr_status tr_file_probe(const char *path, struct tr_err *err);
+
 /* Replaces `path` as a whole. */
 TR_MUST_CHECK enum tr_status tr_file_write(const char *path, const void *data, size_t bytes, struct tr_err *err);
 

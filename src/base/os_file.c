@@ -314,6 +314,17 @@ enum tr_status tr_file_write(const char *path, const void *data, size_t bytes, s
     return tr_file_out_commit(&out, err);
 }
 
+enum tr_status tr_file_probe(const char *path, struct tr_err *err)
+{
+    struct tr_file_out out;
+    if (tr_folder_exists(path))
+        return tr_fail(err, TR_BAD_INPUT, "%s: is a folder, and a file is to be written there", path);
+    enum tr_status status = tr_file_out_open(&out, path, err);
+    if (status == TR_OK)
+        tr_file_out_abort(&out);
+    return status;
+}
+
 enum tr_status tr_file_append(const char *path, const void *data, size_t bytes, struct tr_err *err)
 {
     int fd;

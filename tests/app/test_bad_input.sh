@@ -41,6 +41,12 @@ expect 2 "--train.steps" $trine train book.txt --train.steps=0
 expect 2 "--data.val_fraction" $trine train book.txt --data.val_fraction=0.95
 printf 'train: [unclosed\n' >broken.yaml
 expect 2 "broken.yaml:" $trine train book.txt -c broken.yaml
+printf -- '- a\n- b\n' >list.yaml
+expect 2 "list.yaml:1:1: expected keys below it" $trine train book.txt -c list.yaml
+printf 'train: 5\n' >scalar.yaml
+expect 2 "scalar.yaml:1:8: train: expected keys below it" $trine train book.txt -c scalar.yaml --steps 5
+expect 2 "--depth makes a model, --model names one" $trine train book.txt --depth 3 --model tiny-gpt2
+expect 2 "--depth makes a model, --init names one" $trine train book.txt --depth 3 --init run
 
 # Shapes.
 expect 2 "--model.depth" $trine train book.txt -d 0
@@ -62,9 +68,15 @@ expect 2 "nowhere: there is no such folder" $trine hash nowhere
 
 # Where nothing can be written.
 expect 2 "book.txt: the folder cannot be made" $trine train book.txt -d 1 --data.seq_len=16 -o book.txt/run -q
+mkdir -p locked/lock
+expect 3 "locked/lock: the lock file cannot be opened: Is a directory" $trine train book.txt -d 1 --data.seq_len=16 -o locked -q
+if grep -q "another trainer" stderr; then fault "a lock that cannot be opened is taken for another trainer's"; fi
+rm -r locked
+expect 2 "folder: is a folder, and a file is to be written there" $trine tokenize train book.txt -o folder
+expect 3 "/proc/x.json.tmp: cannot be created" $trine tokenize train book.txt -o /proc/x.json
+! grep -q merge stderr || fault "the vocabulary was trained before its file was tried"
 expect 2 "avx9000" env TRINE_ISA=avx9000 $trine train book.txt
 
-rm -rf runs/depth-1
 for path in *; do
     case $path in
     book.txt | empty.txt | short.txt | latin1.txt | folder | *.yaml | config.json | stdout | stderr | runs) ;;

@@ -369,7 +369,7 @@ static void a_wrong_override_is_refused_and_changes_nothing(void **state)
         assert_int_equal(tr_doc_root(doc)->count, 1);
     }
     assert_int_equal(tr_doc_find(tr_doc_root(doc), "a")->integer, 1);
-    COMPLAINS(tr_doc_override(doc, "a.b", "1", &err), "--a.b: a is a single value and has no keys");
+    COMPLAINS(tr_doc_override(doc, "a.b", "1", &err), "--a: expected keys below it, one of which --a.b gives");
     tr_doc_free(doc);
 }
 

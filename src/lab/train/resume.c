@@ -121,14 +121,19 @@ static enum tr_status start_never(const struct tr_run *run, struct tr_err *err)
     return status;
 }
 
+enum tr_status tr_run_find_resume(struct tr_run *run, struct tr_err *err)
+{
+    if (run->options->resume != TR_RESUME_FROM)
+        return TR_OK;
+    enum tr_status status = tr_checkpoint_resolve(run->options->resume_path, run->path_resume, err);
+    return status == TR_OK ? tr_checkpoint_verify(run->path_resume, err) : status;
+}
+
 static enum tr_status start_from(struct tr_run *run, char checkpoint[TR_PATH_BYTES], struct tr_err *err)
 {
     int64_t newest;
-    enum tr_status status = tr_checkpoint_resolve(run->options->resume_path, checkpoint, err);
-    if (status == TR_OK)
-        status = tr_checkpoint_verify(checkpoint, err);
-    if (status == TR_OK)
-        status = newest_step(run, &newest, err);
+    strcpy(checkpoint, run->path_resume);
+    enum tr_status status = newest_step(run, &newest, err);
     if (status == TR_OK)
         status = adopt(run, checkpoint, err);
     if (status == TR_OK && newest > run->state.step)

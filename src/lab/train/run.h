@@ -21,6 +21,7 @@ struct tr_run {
     enum tr_isa isa;
     char path_tokenizer[TR_PATH_BYTES]; /* "": bytes */
     struct tr_token *token;      /* NULL: bytes */
+    char path_resume[TR_PATH_BYTES]; /* the checkpoint to go on from; "": by the run folder */
     int64_t data_bytes;          /* as measured before anything is read */
     struct tr_data data;
     struct tr_program program;
@@ -70,6 +71,8 @@ double tr_run_mfu(const struct tr_run *run, double tokens, double seconds);
 
 /* --- resume.c --- */
 
+/* The checkpoint that --resume names is there and whole: asked before anything is written. */
+TR_MUST_CHECK enum tr_status tr_run_find_resume(struct tr_run *run, struct tr_err *err);
 /* Decides where the run begins and puts weights and moments there. */
 TR_MUST_CHECK enum tr_status tr_run_choose_start(struct tr_run *run, char checkpoint[TR_PATH_BYTES],
                                                  struct tr_err *err);

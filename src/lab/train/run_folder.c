@@ -35,7 +35,7 @@ enum tr_status tr_run_folder_open(struct tr_run *run, struct tr_err *err)
         status = tr_path_join(run->path_events, out, "events.jsonl", err);
     if (status == TR_OK)
         status = tr_path_join(run->path_samples, out, "samples.txt", err);
-    if (status == TR_OK && (status = tr_lock_take(&run->lock, lock, err)) != TR_OK)
+    if (status == TR_OK && (status = tr_lock_take(&run->lock, lock, err)) == TR_BAD_INPUT)
         tr_err_prefix(err, "another trainer works in %s", out);
     return status;
 }

@@ -61,6 +61,8 @@ static enum tr_status prepare(struct tr_run *run, const struct tr_run_config *co
     if (status == TR_OK)
         status = tr_run_fit(run, err);
     if (status == TR_OK)
+        status = tr_run_find_resume(run, err);
+    if (status == TR_OK)
         run->flop_per_token = tr_model_flop_per_token(&run->model, run->config.seq_len);
     return status;
 }

@@ -305,7 +305,9 @@ static void resume_from_a_path_goes_on_in_another_folder(void **unused)
     assert_int_equal(train_with(&config, &options), TR_BAD_INPUT);
     tr_assert_says(err.text, "holds a checkpoint of step 12, later than step 10");
     options.resume_path = tr_scratch("nowhere");
-    assert_int_equal(train_with(&other, &options), TR_BAD_INPUT);
+    struct tr_run_config unborn = tr_tiny_config("from_nowhere", NULL);
+    assert_int_equal(train_with(&unborn, &options), TR_BAD_INPUT);
+    assert_false(tr_file_exists(tr_scratch("from_nowhere")));
 }
 
 static void what_would_be_another_run_is_refused(void **unused)
