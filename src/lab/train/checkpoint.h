@@ -21,6 +21,7 @@
 #include "base/text.h"
 #include "lab/train/hash.h"
 #include "lab/train/run_config.h"
+#include "lab/train/spike.h"
 
 #include <stdint.h>
 
@@ -37,6 +38,10 @@ struct tr_train_state {
     int64_t best_step;       /* its step; -1: none */
     int64_t evals_since_best;
     double train_s;          /* seconds spent in steps, all attempts */
+    int64_t passed_over;     /* batches: step s trains on batch s + passed_over (both counted from 0) */
+    int64_t roll_backs;      /* how often the run went back to an older checkpoint */
+    int64_t anchor_best_step; /* best_step at the last step that was a multiple of checkpoint.every; -1: none */
+    struct tr_spike_window seen; /* with spike.action other than take */
     char arithmetic[TR_ARITHMETIC_BYTES];
     char data_sha256[TR_SHA256_HEX_BYTES];
     struct tr_run_config config;
@@ -46,7 +51,7 @@ struct tr_train_state {
 struct tr_keep {
     int64_t last;  /* so many of the newest; 0: all */
     int64_t every; /* those whose step is a multiple of it; 0: none for that reason */
-    int64_t step;  /* this one; -1: none */
+    int64_t step[3]; /* these; -1: none */
 };
 
 /* Writes RUN/step-N and then removes the others, but for what `keep` says. A checkpoint whose manifest or file sizes
@@ -54,6 +59,9 @@ struct tr_keep {
 TR_MUST_CHECK enum tr_status tr_checkpoint_write(const char *run_folder, const struct tr_model_config *model,
                                                  const struct tr_tensors *tensors, const struct tr_train_state *state,
                                                  const struct tr_keep *keep, struct tr_err *err);
+
+/* Removes the checkpoints of later steps: those of a course that was given up. */
+TR_MUST_CHECK enum tr_status tr_checkpoint_remove_later(const char *run_folder, int64_t step, struct tr_err *err);
 
 /* Reads and checks every byte of it. */
 TR_MUST_CHECK enum tr_status tr_checkpoint_verify(const char *path, struct tr_err *err);

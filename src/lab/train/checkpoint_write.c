@@ -283,7 +283,10 @@ static enum tr_status remove_checkpoint(const char *path, struct tr_err *err)
 
 static bool stays_anyway(const struct tr_keep *keep, int64_t step)
 {
-    return step == keep->step || (keep->every > 0 && step % keep->every == 0);
+    for (size_t i = 0; i < sizeof keep->step / sizeof *keep->step; i++)
+        if (step == keep->step[i])
+            return true;
+    return keep->every > 0 && step % keep->every == 0;
 }
 
 static enum tr_status remove_older(const char *run_folder, int64_t newest, const struct tr_keep *keep,
@@ -302,6 +305,22 @@ static enum tr_status remove_older(const char *run_folder, int64_t newest, const
         else if (!stays_anyway(keep, steps[i]))
             status = remove_checkpoint(path, err);
     }
+    return status;
+}
+
+enum tr_status tr_checkpoint_remove_later(const char *run_folder, int64_t step, struct tr_err *err)
+{
+    struct tr_arena arena;
+    int64_t *steps, count;
+    tr_arena_init(&arena, "list of checkpoints", LIST_ARENA_MAX_BYTES);
+    enum tr_status status = tr_checkpoint_list(run_folder, &arena, &steps, &count, err);
+    for (int64_t i = count - 1; status == TR_OK && i >= 0 && steps[i] > step; i--) {
+        char path[TR_PATH_BYTES];
+        status = tr_checkpoint_path(run_folder, steps[i], path, err);
+        if (status == TR_OK)
+            status = remove_checkpoint(path, err);
+    }
+    tr_arena_free(&arena);
     return status;
 }
 

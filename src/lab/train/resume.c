@@ -148,7 +148,7 @@ enum tr_status tr_run_choose_start(struct tr_run *run, char checkpoint[TR_PATH_B
     checkpoint[0] = 0;
     run->state = (struct tr_train_state){.loss = NAN, .first_val_loss = NAN, .first_val_bpb = NAN, .val_loss = NAN,
                                          .val_bpb = NAN, .best_val_loss = NAN, .eval_step = -1,
-                                         .best_step = -1};
+                                         .best_step = -1, .anchor_best_step = -1};
     struct tr_step_config step = tr_run_step_config(&run->config);
     tr_arithmetic_id(run->state.arithmetic, step.dtype, &step.widths);
     memcpy(run->state.data_sha256, run->data.sha256, sizeof run->state.data_sha256);

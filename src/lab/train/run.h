@@ -10,7 +10,7 @@
 #include "lab/train/saver.h"
 #include "lab/train/train.h"
 
-enum { TR_MICRO_TRIES_MAX = 64 };
+enum { TR_MICRO_TRIES_MAX = 64, TR_SPIKE_TEXT_BYTES = 160 };
 
 struct tr_run {
     const struct tr_train_options *options;
@@ -60,6 +60,8 @@ TR_MUST_CHECK enum tr_status tr_run_folder_open(struct tr_run *run, struct tr_er
 TR_MUST_CHECK enum tr_status tr_run_point_best(struct tr_run *run, struct tr_err *err);
 /* Once it is clear where the run begins: config.yaml; metrics and samples of later steps are dropped. */
 TR_MUST_CHECK enum tr_status tr_run_folder_begin(struct tr_run *run, struct tr_err *err);
+/* Drops metrics and samples of steps after `last`. */
+TR_MUST_CHECK enum tr_status tr_run_folder_drop_later(const struct tr_run *run, int64_t last, struct tr_err *err);
 TR_MUST_CHECK enum tr_status tr_run_note_event(struct tr_run *run, const char *event, const char *text,
                                                struct tr_err *err);
 TR_MUST_CHECK enum tr_status tr_run_note_step(struct tr_run *run, const struct tr_step_result *result, double lr,
@@ -68,6 +70,18 @@ TR_MUST_CHECK enum tr_status tr_run_note_eval(struct tr_run *run, int64_t bytes,
 TR_MUST_CHECK enum tr_status tr_run_write_profile(struct tr_run *run, struct tr_err *err);
 int64_t tr_run_step_tokens(const struct tr_run *run);
 double tr_run_mfu(const struct tr_run *run, double tokens, double seconds);
+
+/* --- roll_back.c: spikes, and the way back --- */
+
+/* Where a roll-back goes: the last step that is a multiple of checkpoint.every; 0: there is none yet. Only steps that
+ * are a multiple count, since others are saved when somebody interrupts the run, which must not decide its course. */
+int64_t tr_run_anchor(const struct tr_run *run);
+
+/* Whether this step is a spike, and in `text` why. */
+bool tr_run_is_spike(const struct tr_run *run, const struct tr_step_result *result, char text[TR_SPIKE_TEXT_BYTES]);
+
+/* Back to the anchor, which must be a step; the batches up to the one of `why` are passed over. */
+TR_MUST_CHECK enum tr_status tr_run_roll_back(struct tr_run *run, const char *why, struct tr_err *err);
 
 /* --- resume.c --- */
 

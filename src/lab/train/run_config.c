@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SECTIONS_MAX = 16, SECTION_BYTES = 32, KEYS_MAX = 64, KEY_BYTES = 64, QUOTED_BYTES = 2 * TR_PATH_BYTES };
+enum { SECTIONS_MAX = 16, SECTION_BYTES = 32, KEYS_MAX = 96, KEY_BYTES = 64, QUOTED_BYTES = 2 * TR_PATH_BYTES };
 
 static void *field(struct tr_run_config *config, const struct tr_run_key *key) { return (char *)config + key->offset; }
 static const void *field_const(const struct tr_run_config *config, const struct tr_run_key *key)

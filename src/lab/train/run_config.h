@@ -39,6 +39,7 @@ enum tr_save_where { TR_SAVE_FOREGROUND, TR_SAVE_BACKGROUND };
 enum tr_documents { TR_DOCUMENTS_JOINED, TR_DOCUMENTS_APART };
 enum tr_lora_choice { TR_LORA_QV, TR_LORA_ATTENTION, TR_LORA_ALL };
 enum tr_keep_best { TR_BEST_DROP, TR_BEST_KEEP };
+enum tr_spike_action { TR_SPIKE_TAKE, TR_SPIKE_SKIP, TR_SPIKE_ROLL_BACK };
 
 struct tr_run_config {
     char model[TR_PATH_BYTES];      /* preset, config.json or folder; "" : from depth */
@@ -58,6 +59,10 @@ struct tr_run_config {
     int dtype;                      /* enum tr_dtype: f32 only so far */
     int64_t seed;
     int64_t max_skipped;
+
+    int spike_action;               /* enum tr_spike_action: see spike.h */
+    double spike_deviations;
+    int64_t spike_window, spike_roll_backs;
 
     int64_t lora_rank;              /* 0: none */
     double lora_alpha;

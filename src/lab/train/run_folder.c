@@ -94,11 +94,14 @@ static enum tr_status drop_later(const char *path, int64_t last, int64_t (*step_
 enum tr_status tr_run_point_best(struct tr_run *run, struct tr_err *err)
 {
     char checkpoint[TR_PATH_BYTES], link[TR_PATH_BYTES];
-    if (run->config.keep_best != TR_BEST_KEEP || run->state.best_step < 0)
+    if (run->config.keep_best != TR_BEST_KEEP)
         return TR_OK;
-    enum tr_status status = tr_checkpoint_path(run->config.out, run->state.best_step, checkpoint, err);
+    enum tr_status status = tr_path_join(link, run->config.out, "best", err);
+    if (status == TR_OK && run->state.best_step < 0)
+        return unlink(link) == 0 || errno == ENOENT ? TR_OK : tr_fail(err, TR_FAILED, "%s: cannot be removed: %s", link,
+                                                                      strerror(errno));
     if (status == TR_OK)
-        status = tr_path_join(link, run->config.out, "best", err);
+        status = tr_checkpoint_path(run->config.out, run->state.best_step, checkpoint, err);
     if (status != TR_OK || !tr_file_exists(checkpoint))
         return status;
     return tr_link_set(link, strrchr(checkpoint, '/') + 1, err);
@@ -123,6 +126,12 @@ static enum tr_status keep_tokenizer(const struct tr_run *run, struct tr_err *er
     return status;
 }
 
+enum tr_status tr_run_folder_drop_later(const struct tr_run *run, int64_t last, struct tr_err *err)
+{
+    enum tr_status status = drop_later(run->path_metrics, last, step_of_metrics, err);
+    return status == TR_OK ? drop_later(run->path_samples, last, step_of_sample, err) : status;
+}
+
 enum tr_status tr_run_folder_begin(struct tr_run *run, struct tr_err *err)
 {
     char path[TR_PATH_BYTES];
@@ -137,12 +146,7 @@ enum tr_status tr_run_folder_begin(struct tr_run *run, struct tr_err *err)
     tr_text_free(&text);
     if (status == TR_OK)
         status = keep_tokenizer(run, err);
-    int64_t last = run->resumed_at > 0 ? run->resumed_at : -1;
-    if (status == TR_OK)
-        status = drop_later(run->path_metrics, last, step_of_metrics, err);
-    if (status == TR_OK)
-        status = drop_later(run->path_samples, last, step_of_sample, err);
-    return status;
+    return status == TR_OK ? tr_run_folder_drop_later(run, run->resumed_at > 0 ? run->resumed_at : -1, err) : status;
 }
 
 /* ---- lines ------------------------------------------------------------------------------------------------------- */

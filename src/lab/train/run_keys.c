@@ -2,6 +2,8 @@
 #include "lab/data/source.h"
 #include "lab/train/run_config.h"
 
+#include "lab/train/spike.h"
+
 #include <stddef.h>
 
 #define AT(field) .offset = offsetof(struct tr_run_config, field)
@@ -15,6 +17,7 @@ static const char *const schedule_names[] = {"cosine", "wsd", "constant", NULL};
 
 static const char *const lora_names[] = {"qv", "attention", "all", NULL};
 static const char *const save_where_names[] = {"foreground", "background", NULL};
+static const char *const spike_names[] = {"take", "skip", "roll_back", NULL};
 static const char *const keep_best_names[] = {"drop", "keep", NULL};
 
 static const struct tr_run_key keys[] = {
@@ -56,6 +59,16 @@ static const struct tr_run_key keys[] = {
      .help = "decides initial weights and the order of the data"},
     {"train.max_skipped", TR_KEY_INT, AT(max_skipped), .fallback = "10", .min = 1, .max = 1e9, .effect = TR_KEY_FREE,
      .help = "stop after so many steps in a row whose loss or gradient was not finite (each is left out)"},
+
+    {"spike.action", TR_KEY_ENUM, AT(spike_action), .fallback = "take", .choices = spike_names, .effect = TR_KEY_NOTED,
+     .help = "when loss or gradient norm jumps. skip: leave that step out; roll_back: go back to the last checkpoint of "
+             "a step that is a multiple of checkpoint.every, and pass over the batches since"},
+    {"spike.deviations", TR_KEY_DOUBLE, AT(spike_deviations), .fallback = "6", .min = 1, .max = 1e6,
+     .effect = TR_KEY_NOTED, .help = "standard deviations above the mean of the last steps from which it is a spike"},
+    {"spike.window", TR_KEY_INT, AT(spike_window), .fallback = "64", .min = TR_SPIKE_WINDOW_MIN,
+     .max = TR_SPIKE_WINDOW_MAX, .effect = TR_KEY_NOTED, .help = "how many steps that is; before them nothing is a spike"},
+    {"spike.roll_backs", TR_KEY_INT, AT(spike_roll_backs), .fallback = "10", .min = 1, .max = 1e6,
+     .effect = TR_KEY_FREE, .help = "the run ends when it would go back more often than this"},
 
     {"lora.rank", TR_KEY_INT, AT(lora_rank), .fallback = "0", .min = 0, .max = TR_LORA_RANK_MAX,
      .effect = TR_KEY_FIXED, .help = "train low-rank adapters of this rank, and nothing else; 0: train all weights"},

@@ -5,8 +5,15 @@
 static struct tr_keep keep_of(const struct tr_run *run)
 {
     const struct tr_run_config *c = &run->config;
-    bool best = c->keep_best == TR_BEST_KEEP;
-    return (struct tr_keep){.last = c->keep_last, .every = c->keep_every, .step = best ? run->state.best_step : -1};
+    struct tr_keep keep = {.last = c->keep_last, .every = c->keep_every, .step = {-1, -1, -1}};
+    bool best = c->keep_best == TR_BEST_KEEP, anchored = c->spike_action == TR_SPIKE_ROLL_BACK;
+    if (best)
+        keep.step[0] = run->state.best_step;
+    if (anchored)
+        keep.step[1] = tr_run_anchor(run);
+    if (best && anchored)
+        keep.step[2] = run->state.anchor_best_step;
+    return keep;
 }
 
 /* The checkpoint of `step` is on disk. */
@@ -56,6 +63,8 @@ enum tr_status tr_run_save(struct tr_run *run, struct tr_err *err)
     enum tr_status status = tr_run_save_finish(run, err);
     if (status != TR_OK || run->saved_at == run->state.step)
         return status;
+    if (tr_run_anchor(run) == run->state.step)
+        run->state.anchor_best_step = run->state.best_step;
     struct tr_keep keep = keep_of(run);
     run->state.config = run->config;
     if (run->config.save_where == TR_SAVE_BACKGROUND)

@@ -8,6 +8,14 @@
 
 enum { STATE_MAX_NODES = 1000 };
 
+static void write_list(struct tr_json *json, const char *key, const double *values, int64_t count)
+{
+    tr_json_array(json, key);
+    for (int64_t i = 0; i < count; i++)
+        tr_json_double(json, NULL, values[i]);
+    tr_json_end(json);
+}
+
 void tr_state_text(const struct tr_train_state *state, struct tr_text *out)
 {
     struct tr_json json = tr_json_start(out, TR_JSON_PRETTY);
@@ -28,6 +36,11 @@ void tr_state_text(const struct tr_train_state *state, struct tr_text *out)
     tr_json_int(&json, "best_step", state->best_step);
     tr_json_int(&json, "evals_since_best", state->evals_since_best);
     tr_json_double(&json, "train_s", state->train_s);
+    tr_json_int(&json, "passed_over", state->passed_over);
+    tr_json_int(&json, "roll_backs", state->roll_backs);
+    tr_json_int(&json, "anchor_best_step", state->anchor_best_step);
+    write_list(&json, "seen_loss", state->seen.loss, state->seen.count);
+    write_list(&json, "seen_grad_norm", state->seen.grad_norm, state->seen.count);
     tr_run_config_json(&state->config, &json, "config");
     tr_json_end(&json);
     tr_text_char(out, '\n');
@@ -67,6 +80,33 @@ static enum tr_status read_numbers(const struct tr_node *root, struct tr_train_s
     return status;
 }
 
+/* What checkpoints of before do not have stays as it is: nothing passed over, nothing seen. */
+static enum tr_status read_spikes(const struct tr_node *root, struct tr_train_state *state, struct tr_err *err)
+{
+    const struct tr_node *loss = NULL, *grad_norm = NULL;
+    state->anchor_best_step = -1;
+    enum tr_status status = tr_doc_int(root, "passed_over", TR_OPTIONAL, 0, INT64_MAX / 2, &state->passed_over, err);
+    if (status == TR_OK)
+        status = tr_doc_int(root, "roll_backs", TR_OPTIONAL, 0, INT64_MAX / 2, &state->roll_backs, err);
+    if (status == TR_OK)
+        status = tr_doc_int(root, "anchor_best_step", TR_OPTIONAL, -1, INT64_MAX, &state->anchor_best_step, err);
+    if (status == TR_OK)
+        status = tr_doc_array(root, "seen_loss", TR_OPTIONAL, 0, TR_SPIKE_WINDOW_MAX, &loss, err);
+    if (status == TR_OK)
+        status = tr_doc_array(root, "seen_grad_norm", TR_OPTIONAL, 0, TR_SPIKE_WINDOW_MAX, &grad_norm, err);
+    if (status != TR_OK || !loss)
+        return status;
+    if (!grad_norm || grad_norm->count != loss->count)
+        return tr_node_fail(loss, err, "expected as many gradient norms beside it (seen_grad_norm)");
+    state->seen.count = loss->count;
+    for (int64_t i = 0; i < loss->count && status == TR_OK; i++) {
+        status = tr_node_double(&loss->children[i], -INFINITY, INFINITY, &state->seen.loss[i], err);
+        if (status == TR_OK)
+            status = tr_node_double(&grad_norm->children[i], 0, INFINITY, &state->seen.grad_norm[i], err);
+    }
+    return status;
+}
+
 static enum tr_status read_text(const struct tr_node *root, const char *key, char *to, size_t room,
                                 struct tr_err *err)
 {
@@ -86,6 +126,8 @@ static enum tr_status read_root(const struct tr_node *root, struct tr_train_stat
     if (root->kind != TR_NODE_OBJECT)
         return tr_node_fail(root, err, "expected an object");
     enum tr_status status = read_numbers(root, state, err);
+    if (status == TR_OK)
+        status = read_spikes(root, state, err);
     if (status == TR_OK)
         status = read_text(root, "arithmetic", state->arithmetic, sizeof state->arithmetic, err);
     if (status == TR_OK)

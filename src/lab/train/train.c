@@ -144,23 +144,27 @@ static void tell_plan(struct tr_run *run)
 
 /* ---- one step ---------------------------------------------------------------------------------------------------- */
 
-static enum tr_status too_many_skipped(const struct tr_run *run, struct tr_err *err)
+static enum tr_status too_many_skipped(const struct tr_run *run, bool spike, struct tr_err *err)
 {
     char saved[TR_QUANTITY_BYTES + 32] = "there is no checkpoint yet";
     if (run->saved_at >= 0)
         snprintf(saved, sizeof saved, "the last checkpoint is of step %lld", (long long)run->saved_at);
     return tr_fail(
         err, TR_FAILED,
-        "loss or gradient was not finite in %lld steps in a row, the last of them step %lld (%s): try a lower "
-        "optimizer.lr or a longer schedule.warmup",
-        (long long)run->state.skipped_in_row, (long long)run->state.step, saved);
+        "loss or gradient was %s in %lld steps in a row, the last of them step %lld (%s): try a lower optimizer.lr or a "
+        "longer schedule.warmup",
+        spike ? "a spike or not finite" : "not finite", (long long)run->state.skipped_in_row, (long long)run->state.step, saved);
 }
 
-static enum tr_status note_skip(struct tr_run *run, const struct tr_step_result *result, struct tr_err *err)
+static enum tr_status note_skip(struct tr_run *run, const struct tr_step_result *result, const char *spike,
+                                struct tr_err *err)
 {
-    char text[160];
-    snprintf(text, sizeof text, "step %lld left out: loss %g, gradient norm %g are not both finite",
-             (long long)run->state.step, result->loss, result->grad_norm);
+    char text[TR_SPIKE_TEXT_BYTES + 64];
+    if (spike[0])
+        snprintf(text, sizeof text, "step %lld left out: %s", (long long)run->state.step, spike);
+    else
+        snprintf(text, sizeof text, "step %lld left out: loss %g, gradient norm %g are not both finite",
+                 (long long)run->state.step, result->loss, result->grad_norm);
     tr_progress_note(&run->bar, "%s", text);
     return tr_run_note_event(run, "skip", text, err);
 }
@@ -175,37 +179,54 @@ static void note_time(struct tr_run *run, double step_s)
     }
 }
 
-static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
+/* Loss and gradient of the step's batch, and the optimiser's scalars. */
+static struct tr_step_result gradients(struct tr_run *run, double lr)
 {
-    struct tr_train_state *s = &run->state;
+    const struct tr_train_state *s = &run->state;
     const struct tr_run_config *c = &run->config;
-    struct tr_schedule schedule = tr_run_schedule(c);
-    double begin_s = tr_clock_s();
+    int64_t batch = s->step + s->passed_over;
     int32_t *starts = run->data.apart ? tr_exec_buffer(&run->exec, run->program.starts) : NULL;
-    int64_t targets = tr_data_batch(&run->data, s->step, 0, c->batch,
+    int64_t targets = tr_data_batch(&run->data, batch, 0, c->batch,
                                     tr_exec_buffer(&run->exec, run->program.tokens),
                                     tr_exec_buffer(&run->exec, run->program.targets), starts);
-    struct tr_hyper hyper = {.lr = tr_schedule_lr(&schedule, s->step), .beta1 = c->beta1, .beta2 = c->beta2,
+    struct tr_hyper hyper = {.lr = lr, .beta1 = c->beta1, .beta2 = c->beta2,
                              .eps = c->eps, .weight_decay = c->weight_decay, .clip_norm = c->clip,
                              .momentum = c->momentum};
     tr_exec_set_hyper(&run->exec, &hyper, s->step + 1);
     /* Where every token of a batch ends a document there is nothing to learn: loss and gradient are 0. */
     struct tr_step_result result = tr_exec_gradients(&run->exec, tr_max_i64(targets, 1));
     if (run->options->fault)
-        run->options->fault(run->options->fault_context, &run->exec, s->step, &result);
-    if (result.finite)
+        run->options->fault(run->options->fault_context, &run->exec, batch, &result);
+    return result;
+}
+
+/* TR_NO: instead of being done the step sent the run back. */
+static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
+{
+    struct tr_train_state *s = &run->state;
+    const struct tr_run_config *c = &run->config;
+    struct tr_schedule schedule = tr_run_schedule(c);
+    double begin_s = tr_clock_s(), lr = tr_schedule_lr(&schedule, s->step);
+    char spike[TR_SPIKE_TEXT_BYTES] = "";
+    struct tr_step_result result = gradients(run, lr);
+    bool taken = result.finite && !tr_run_is_spike(run, &result, spike);
+    if (spike[0] && c->spike_action == TR_SPIKE_ROLL_BACK && tr_run_anchor(run) > 0)
+        return tr_run_roll_back(run, spike, err);
+    if (taken)
         tr_exec_update(&run->exec);
+    if (taken && c->spike_action != TR_SPIKE_TAKE)
+        tr_spike_note(&s->seen, c->spike_window, result.loss, result.grad_norm);
     s->step++;
     s->tokens += tr_run_step_tokens(run);
     s->loss = result.loss;
-    s->skipped += !result.finite;
-    s->skipped_in_row = result.finite ? 0 : s->skipped_in_row + 1;
+    s->skipped += !taken;
+    s->skipped_in_row = taken ? 0 : s->skipped_in_row + 1;
     note_time(run, tr_clock_s() - begin_s);
-    enum tr_status status = tr_run_note_step(run, &result, hyper.lr, !result.finite, err);
-    if (status == TR_OK && !result.finite)
-        status = note_skip(run, &result, err);
+    enum tr_status status = tr_run_note_step(run, &result, lr, !taken, err);
+    if (status == TR_OK && !taken)
+        status = note_skip(run, &result, spike, err);
     if (status == TR_OK && s->skipped_in_row >= c->max_skipped)
-        status = too_many_skipped(run, err);
+        status = too_many_skipped(run, spike[0] != 0, err);
     return status;
 }
 
@@ -292,6 +313,8 @@ static enum tr_status loop(struct tr_run *run, struct tr_err *err)
         status = one_step(run, err);
         if (status == TR_OK)
             status = after_step(run, err);
+        if (status == TR_NO)
+            status = TR_OK;
         if (status == TR_OK)
             status = tr_run_save_poll(run, err);
     }

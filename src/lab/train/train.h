@@ -13,9 +13,9 @@
  *                      "step"  step, steps, tokens, loss, grad_norm, lr, step_s, tok_s, mfu, memory_bytes (peak of the
  *                              process), skipped, eta_s; "skipped_now": true when this step was left out
  *                      "eval"  step, tokens, val_loss, val_bpb, windows, bytes, eval_s
- *                    After a resume the lines of steps that are done again are dropped first: steps ascend.
+ *                    After a resume or a roll-back the lines of steps that are done again are dropped first: steps ascend.
  *     events.jsonl   one JSON object a line: "time" (UTC), "step", "event" (start, resume, bad_checkpoint, changed,
- *                    save, skip, interrupt, early_stop, finish, fail), "text"
+ *                    save, skip, roll_back, interrupt, early_stop, finish, fail), "text"
  *     samples.txt    "== step N ==" and the text, one after the other
  *     profile.json   at each save: where time and memory go (below)
  *     report.html    at each save: lab/report
@@ -53,8 +53,9 @@ enum tr_resume_kind {
     TR_RESUME_FROM   /* from the checkpoint at resume_path, into this run's folder */
 };
 
-/* For tests: called after the gradients of a step, may change their result (a fault). */
-typedef void tr_train_fault_fn(void *context, struct tr_exec *exec, int64_t step, struct tr_step_result *result);
+/* For tests: called after the gradients of a batch (the step, but for batches that were passed over), may change their
+ * result (a fault). */
+typedef void tr_train_fault_fn(void *context, struct tr_exec *exec, int64_t batch, struct tr_step_result *result);
 
 struct tr_train_options {
     enum tr_resume_kind resume;

@@ -101,7 +101,7 @@ static void save(const char *run, int64_t step, int64_t keep)
     struct tr_err err = {{0}};
     fill(step);
     struct tr_tensors all = tensors();
-    if (tr_checkpoint_write(run, &model, &all, &state, &(struct tr_keep){.last = keep, .step = -1}, &err) != TR_OK)
+    if (tr_checkpoint_write(run, &model, &all, &state, &(struct tr_keep){.last = keep, .step = {-1, -1, -1}}, &err) != TR_OK)
         fail_msg("%s", err.text);
 }
 
@@ -261,7 +261,7 @@ static int save_in_child(const char *run, int64_t step, enum fault kind, int err
         fault = kind;
         fault_error = error;
         fault_at = at;
-        enum tr_status status = tr_checkpoint_write(run, &model, &all, &state, &(struct tr_keep){.last = 1, .step = -1}, &err);
+        enum tr_status status = tr_checkpoint_write(run, &model, &all, &state, &(struct tr_keep){.last = 1, .step = {-1, -1, -1}}, &err);
         fault = FAULT_NONE;
         if (status != TR_OK && !err.text[0])
             _exit(99);
@@ -345,7 +345,7 @@ static void a_full_disk_is_told_in_a_sentence_and_leaves_the_old_checkpoint(void
     fault_error = ENOSPC;
     calls_seen = 0;
     fault_at = 8;
-    enum tr_status status = tr_checkpoint_write(run, &model, &all, &state, &(struct tr_keep){.last = 1, .step = -1}, &err);
+    enum tr_status status = tr_checkpoint_write(run, &model, &all, &state, &(struct tr_keep){.last = 1, .step = {-1, -1, -1}}, &err);
     fault = FAULT_NONE;
     assert_int_equal(status, TR_FAILED);
     tr_assert_says(err.text, "the checkpoint of step 2 was not written: ");
