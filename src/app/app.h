@@ -24,7 +24,7 @@
 #include "base/option.h"
 #include "base/text.h"
 
-#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 struct tr_app_command {
@@ -45,8 +45,8 @@ TR_MUST_CHECK enum tr_status tr_app_parse(const struct tr_command *command, int 
 TR_MUST_CHECK enum tr_status tr_app_print(struct tr_text *text, struct tr_err *err);
 
 /* From here on SIGINT, SIGTERM and SIGUSR1 are noted in tr_app_signal (0: none yet) and nothing else: for commands that end
- * their work in order when they see it. */
-extern volatile sig_atomic_t tr_app_signal;
+ * their work in order when they see it. Atomic: the kernel hands a signal to any thread, those of OpenMP too. */
+extern atomic_int tr_app_signal;
 TR_MUST_CHECK enum tr_status tr_app_catch_signals(struct tr_err *err);
 
 /* All commands, and the page that lists them: for docs and completion. */

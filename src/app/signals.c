@@ -1,6 +1,10 @@
 #include "app/app.h"
 
-volatile sig_atomic_t tr_app_signal;
+#include <signal.h>
+
+_Static_assert(ATOMIC_INT_LOCK_FREE == 2, "a signal handler writes it");
+
+atomic_int tr_app_signal;
 
 /* Only a note: whoever works looks at it now and then. A second signal writes the same variable. */
 static void on_signal(int number) { tr_app_signal = number; }

@@ -442,7 +442,7 @@ static void too_little_memory_is_told_and_loses_nothing(void **unused)
 
 /* ---- physical changes -------------------------------------------------------------------------------------------- */
 
-static volatile sig_atomic_t stop;
+static atomic_int stop;
 
 static void stop_after_three(void *context, struct tr_exec *exec, int64_t step, struct tr_step_result *result)
 {

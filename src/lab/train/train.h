@@ -44,7 +44,7 @@
 #include "lab/train/checkpoint.h"
 #include "lab/train/run_config.h"
 
-#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 enum tr_resume_kind {
@@ -61,7 +61,7 @@ struct tr_train_options {
     enum tr_resume_kind resume;
     const char *resume_path;
     FILE *log;                          /* progress and log lines; NULL: silent */
-    const volatile sig_atomic_t *stop;  /* not 0: the number of the signal that asks to save and stop; NULL: never */
+    const atomic_int *stop;             /* not 0: the number of the signal that asks to save and stop; NULL: never */
     double peak_flop_s;                 /* 0: measured at start */
     int64_t memory_bytes;               /* refuse what needs more; 0: what this machine has */
     tr_train_fault_fn *fault;

@@ -22,7 +22,7 @@ enum { STEPS = 24, BATCHES = 64 };
 
 static struct tr_train_result result;
 static struct tr_err err;
-static volatile sig_atomic_t stop;
+static atomic_int stop;
 
 /* What the hook does, and what it saw. */
 static struct {

@@ -45,7 +45,7 @@ static int teardown(void **state)
 
 /* ---- hooks ------------------------------------------------------------------------------------------------------- */
 
-static volatile sig_atomic_t stop;
+static atomic_int stop;
 static int64_t stop_after;
 
 static void stop_hook(void *context, struct tr_exec *exec, int64_t step, struct tr_step_result *step_result)
