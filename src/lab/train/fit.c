@@ -16,8 +16,9 @@ static int64_t memory_limit(const struct tr_run *run)
 static int64_t memory_need(const struct tr_run *run, const struct tr_program *program)
 {
     int64_t need = tr_program_memory_bytes(program);
-    int64_t copy = run->config.save_where == TR_SAVE_BACKGROUND ? tr_saver_bytes(&program->weights) : 0;
-    if (!tr_add_i64(need, copy, &need) || !tr_add_i64(need, run->data_bytes, &need) ||
+    int copies = (run->config.save_where == TR_SAVE_BACKGROUND) + (run->config.replay_every > 0);
+    int64_t copy = copies ? tr_copy_bytes(&program->weights) : 0;
+    if (!tr_mul_i64(copy, copies, &copy) || !tr_add_i64(need, copy, &need) || !tr_add_i64(need, run->data_bytes, &need) ||
         !tr_add_i64(need, OVERHEAD_BYTES, &need))
         return INT64_MAX;
     return need;

@@ -45,6 +45,7 @@ static enum tr_status take_state(struct tr_run *run, const char *anchor, struct 
         state->roll_backs = roll_backs;
         run->state = *state;
         run->saved_at = state->step;
+        tr_run_replay_rest(run);
     }
     free(state);
     return status;

@@ -7,10 +7,18 @@
 #include "base/progress.h"
 #include "base/text.h"
 #include "lab/data/data.h"
+#include "lab/train/replay.h"
 #include "lab/train/saver.h"
 #include "lab/train/train.h"
 
 enum { TR_MICRO_TRIES_MAX = 64, TR_SPIKE_TEXT_BYTES = 160 };
+
+/* What a step came to. */
+struct tr_outcome {
+    struct tr_step_result result;
+    bool taken;                        /* the weights were changed */
+    char spike[TR_SPIKE_TEXT_BYTES];   /* why it is one; "": it is none */
+};
 
 struct tr_run {
     const struct tr_train_options *options;
@@ -31,6 +39,7 @@ struct tr_run {
     struct tr_arena arena;       /* the arrays of addresses below */
     struct tr_tensors tensors;
     struct tr_saver saver;       /* with checkpoint.write = background; else zero */
+    struct tr_replay replay;     /* with replay.every; else zero */
 
     struct tr_lock lock;
     char path_metrics[TR_PATH_BYTES], path_events[TR_PATH_BYTES], path_samples[TR_PATH_BYTES];
@@ -82,6 +91,23 @@ bool tr_run_is_spike(const struct tr_run *run, const struct tr_step_result *resu
 
 /* Back to the anchor, which must be a step; the batches up to the one of `why` are passed over. */
 TR_MUST_CHECK enum tr_status tr_run_roll_back(struct tr_run *run, const char *why, struct tr_err *err);
+
+/* --- replay.c --- */
+
+TR_MUST_CHECK enum tr_status tr_run_replay_open(struct tr_run *run, struct tr_err *err);
+/* Weights and moments are what they are to be: what every step must find them as. */
+void tr_run_replay_rest(struct tr_run *run);
+/* They are still what they were then. TR_FAILED names the tensor. */
+TR_MUST_CHECK enum tr_status tr_run_replay_watch(const struct tr_run *run, struct tr_err *err);
+/* Computes the step; where it is due, twice, and a third time when the two differ. */
+TR_MUST_CHECK enum tr_status tr_run_replay_step(struct tr_run *run, double lr, struct tr_outcome *outcome,
+                                                struct tr_err *err);
+
+/* --- train.c --- */
+
+/* One computation of the step, up to changed weights, of which nothing is noted. */
+TR_MUST_CHECK enum tr_status tr_run_compute(struct tr_run *run, double lr, struct tr_outcome *outcome,
+                                            struct tr_err *err);
 
 /* --- resume.c --- */
 

@@ -63,6 +63,7 @@ struct tr_run_config {
     int spike_action;               /* enum tr_spike_action: see spike.h */
     double spike_deviations;
     int64_t spike_window, spike_roll_backs;
+    int64_t replay_every;           /* see replay.h */
 
     int64_t lora_rank;              /* 0: none */
     double lora_alpha;

@@ -70,6 +70,10 @@ static const struct tr_run_key keys[] = {
     {"spike.roll_backs", TR_KEY_INT, AT(spike_roll_backs), .fallback = "10", .min = 1, .max = 1e6,
      .effect = TR_KEY_FREE, .help = "the run ends when it would go back more often than this"},
 
+    {"replay.every", TR_KEY_INT, AT(replay_every), .fallback = "0", .min = 0, .max = 1e12, .effect = TR_KEY_FREE,
+     .help = "against silent corruption: steps that are a multiple of this are computed twice and must agree to the bit, "
+             "and weights at rest are watched; takes 12 bytes of memory a parameter; 0: never"},
+
     {"lora.rank", TR_KEY_INT, AT(lora_rank), .fallback = "0", .min = 0, .max = TR_LORA_RANK_MAX,
      .effect = TR_KEY_FIXED, .help = "train low-rank adapters of this rank, and nothing else; 0: train all weights"},
     {"lora.alpha", TR_KEY_DOUBLE, AT(lora_alpha), .fallback = "16", .above_min = true, .min = 0, .max = 1e6,

@@ -1,7 +1,7 @@
 /* Saves in the background: the state at a step boundary is copied, and a thread writes the copy as a checkpoint while
  * the next steps run. Internal to lab/train.
  *
- *     tr_saver_open(&saver, &tensors, err)          maps room for the copy: 12 bytes a parameter (AdamW)
+ *     tr_saver_open(&saver, &tensors, err)          maps room for the copy (copy.h)
  *     tr_saver_start(&saver, ..., err)              copies, begins to write; no save may be under way
  *     if (tr_saver_has_news(&saver)) ...                asked after each step: costs a load
  *     tr_saver_finish(&saver, err)                  waits; the outcome of the write, once
@@ -12,16 +12,14 @@
 #ifndef TR_LAB_TRAIN_SAVER_H
 #define TR_LAB_TRAIN_SAVER_H
 
-#include "base/arena.h"
 #include "lab/train/checkpoint.h"
+#include "lab/train/copy.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
 struct tr_saver {
-    struct tr_tensors tensors; /* of the copy; its w, m, v point into arena, their values into slab */
-    struct tr_arena arena;
-    struct tr_slab slab;
+    struct tr_copy copy;
 
     pthread_t thread;
     bool started;              /* there is a save whose outcome nobody has taken yet */
@@ -34,9 +32,6 @@ struct tr_saver {
     struct tr_train_state state;
     struct tr_keep keep;
 };
-
-/* Bytes that tr_saver_open maps for these weights. */
-int64_t tr_saver_bytes(const struct tr_weights *weights);
 
 TR_MUST_CHECK enum tr_status tr_saver_open(struct tr_saver *saver, const struct tr_weights *weights,
                                            struct tr_err *err);

@@ -105,7 +105,10 @@ static enum tr_status open_memory(struct tr_run *run, struct tr_err *err)
     if (!v)
         return TR_FAILED;
     run->tensors = (struct tr_tensors){.weights = &run->program.weights, .w = w, .m = m, .v = v};
-    return run->config.save_where == TR_SAVE_BACKGROUND ? tr_saver_open(&run->saver, &run->program.weights, err) : TR_OK;
+    status = tr_run_replay_open(run, err);
+    if (status == TR_OK && run->config.save_where == TR_SAVE_BACKGROUND)
+        status = tr_saver_open(&run->saver, &run->program.weights, err);
+    return status;
 }
 
 static void tell_tokenizer(struct tr_run *run)
@@ -200,6 +203,17 @@ static struct tr_step_result gradients(struct tr_run *run, double lr)
     return result;
 }
 
+enum tr_status tr_run_compute(struct tr_run *run, double lr, struct tr_outcome *outcome, struct tr_err *err)
+{
+    struct tr_outcome o = {.result = gradients(run, lr)};
+    o.taken = o.result.finite && !tr_run_is_spike(run, &o.result, o.spike);
+    enum tr_status status = tr_run_replay_watch(run, err);
+    if (status == TR_OK && o.taken)
+        tr_exec_update(&run->exec);
+    *outcome = o;
+    return status;
+}
+
 /* TR_NO: instead of being done the step sent the run back. */
 static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
 {
@@ -207,26 +221,26 @@ static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
     const struct tr_run_config *c = &run->config;
     struct tr_schedule schedule = tr_run_schedule(c);
     double begin_s = tr_clock_s(), lr = tr_schedule_lr(&schedule, s->step);
-    char spike[TR_SPIKE_TEXT_BYTES] = "";
-    struct tr_step_result result = gradients(run, lr);
-    bool taken = result.finite && !tr_run_is_spike(run, &result, spike);
-    if (spike[0] && c->spike_action == TR_SPIKE_ROLL_BACK && tr_run_anchor(run) > 0)
-        return tr_run_roll_back(run, spike, err);
-    if (taken)
-        tr_exec_update(&run->exec);
-    if (taken && c->spike_action != TR_SPIKE_TAKE)
-        tr_spike_note(&s->seen, c->spike_window, result.loss, result.grad_norm);
+    struct tr_outcome o;
+    enum tr_status status = tr_run_replay_step(run, lr, &o, err);
+    if (status != TR_OK)
+        return status;
+    if (o.spike[0] && c->spike_action == TR_SPIKE_ROLL_BACK && tr_run_anchor(run) > 0)
+        return tr_run_roll_back(run, o.spike, err);
+    if (o.taken && c->spike_action != TR_SPIKE_TAKE)
+        tr_spike_note(&s->seen, c->spike_window, o.result.loss, o.result.grad_norm);
+    tr_run_replay_rest(run);
     s->step++;
     s->tokens += tr_run_step_tokens(run);
-    s->loss = result.loss;
-    s->skipped += !taken;
-    s->skipped_in_row = taken ? 0 : s->skipped_in_row + 1;
+    s->loss = o.result.loss;
+    s->skipped += !o.taken;
+    s->skipped_in_row = o.taken ? 0 : s->skipped_in_row + 1;
     note_time(run, tr_clock_s() - begin_s);
-    enum tr_status status = tr_run_note_step(run, &result, lr, !taken, err);
-    if (status == TR_OK && !taken)
-        status = note_skip(run, &result, spike, err);
+    status = tr_run_note_step(run, &o.result, lr, !o.taken, err);
+    if (status == TR_OK && !o.taken)
+        status = note_skip(run, &o.result, o.spike, err);
     if (status == TR_OK && s->skipped_in_row >= c->max_skipped)
-        status = too_many_skipped(run, spike[0] != 0, err);
+        status = too_many_skipped(run, o.spike[0] != 0, err);
     return status;
 }
 
@@ -304,6 +318,7 @@ static enum tr_status after_step(struct tr_run *run, struct tr_err *err)
 
 static enum tr_status loop(struct tr_run *run, struct tr_err *err)
 {
+    tr_run_replay_rest(run);
     enum tr_status status = evaluate_if_due(run, err);
     if (status == TR_OK)
         status = tr_run_point_best(run, err);
@@ -398,11 +413,13 @@ static void fill_result(struct tr_run *run, struct tr_train_result *result)
     result->mfu = tr_run_mfu(run, tokens, run->attempt_s);
     result->peak_flop_s = run->peak_flop_s;
     result->last_sample = run->sample;
+    result->corrected = run->replay.corrected;
 }
 
 static void close_run(struct tr_run *run)
 {
     tr_saver_close(&run->saver);
+    tr_copy_close(&run->replay.copy);
     if (run->has_exec)
         tr_exec_close(&run->exec);
     if (run->has_program)

@@ -15,7 +15,7 @@
  *                      "eval"  step, tokens, val_loss, val_bpb, windows, bytes, eval_s
  *                    After a resume or a roll-back the lines of steps that are done again are dropped first: steps ascend.
  *     events.jsonl   one JSON object a line: "time" (UTC), "step", "event" (start, resume, bad_checkpoint, changed,
- *                    save, skip, roll_back, interrupt, early_stop, finish, fail), "text"
+ *                    save, skip, roll_back, corruption, interrupt, early_stop, finish, fail), "text"
  *     samples.txt    "== step N ==" and the text, one after the other
  *     profile.json   at each save: where time and memory go (below)
  *     report.html    at each save: lab/report
@@ -76,6 +76,7 @@ struct tr_train_result {
     char hash[TR_SHA256_HEX_BYTES];   /* when all steps are done; else "" */
     int64_t resumed_at;               /* step; 0: from the beginning */
     int64_t parameters, memory_planned_bytes, memory_peak_bytes;
+    int64_t corrected;                /* steps of this attempt that a replay set right */
     double tok_s, mfu, peak_flop_s;   /* mean over this attempt, without its first step */
     struct tr_text last_sample;       /* owned by the caller */
 };

@@ -1,0 +1,29 @@
+/* A copy of weights and moments in memory of its own: what a save in the background writes, what a replay begins from.
+ * Internal to lab/train.
+ *
+ *     tr_copy_open(&copy, weights, err)     maps the room: 12 bytes a parameter (AdamW)
+ *     tr_copy_take(&copy, &tensors)         copies them
+ *     tr_copy_put_back(&copy, &tensors)     and back
+ *     tr_copy_close(&copy)                  also right on a zeroed struct
+ */
+#ifndef TR_LAB_TRAIN_COPY_H
+#define TR_LAB_TRAIN_COPY_H
+
+#include "base/arena.h"
+#include "lab/train/hash.h"
+
+struct tr_copy {
+    struct tr_tensors tensors; /* its w, m, v point into arena, their values into slab */
+    struct tr_arena arena;
+    struct tr_slab slab;
+};
+
+/* Bytes that tr_copy_open maps for these weights. */
+int64_t tr_copy_bytes(const struct tr_weights *weights);
+
+TR_MUST_CHECK enum tr_status tr_copy_open(struct tr_copy *copy, const struct tr_weights *weights, struct tr_err *err);
+void tr_copy_take(struct tr_copy *copy, const struct tr_tensors *tensors);
+void tr_copy_put_back(const struct tr_copy *copy, const struct tr_tensors *tensors);
+void tr_copy_close(struct tr_copy *copy);
+
+#endif
