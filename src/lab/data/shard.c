@@ -184,6 +184,9 @@ enum tr_status tr_shard_match(const char *path, struct tr_shard *shard, const st
                        "%s: was made with another tokenizer: its vocabulary has %lld tokens and SHA-256 %.16s..., this one "
                        "%lld and %.16s...", path, (long long)shard->vocab, shard->tokenizer, (long long)vocab,
                        tr_token_sha256(token));
+    if (shard->end != tr_token_end_id(token))
+        return tr_fail(err, TR_BAD_INPUT, "%s: offset 44: the end of a document is token %lld; the tokenizer's is %lld", path,
+                       (long long)shard->end, (long long)tr_token_end_id(token));
     return TR_OK;
 }
 
