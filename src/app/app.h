@@ -49,6 +49,9 @@ TR_MUST_CHECK enum tr_status tr_app_print(struct tr_text *text, struct tr_err *e
 extern atomic_int tr_app_signal;
 TR_MUST_CHECK enum tr_status tr_app_catch_signals(struct tr_err *err);
 
+/* The values of --dtype: "auto", then number types; enum tr_dtype + 1 is their index. */
+extern const char *const tr_app_dtypes[];
+
 /* All commands, and the page that lists them: for docs and completion. */
 int tr_app_commands(const struct tr_app_command *const **out);
 void tr_app_usage(struct tr_text *out);

@@ -20,6 +20,7 @@ enum { SEQ_LEN_MAX = 2048, CHOICES_SEQ_LEN = 64 };
 
 struct eval_args {
     const char *path, *data, *choices, *scores, *tokenizer, *adapter;
+    int dtype; /* index of tr_app_dtypes */
     int64_t seq_len, stride, windows, batch, threads;
     int encoding;
     bool json, quiet;
@@ -38,6 +39,8 @@ static const struct tr_option options[] = {
      .value = "NAME", .help = "of DATA; bytes: any bytes are taken as they are"},
     {.name = "adapter", .kind = TR_OPTION_PATH, AT(adapter), .value = "DIR",
      .help = "adapters in PEFT's format on top of the model"},
+    {.name = "dtype", .kind = TR_OPTION_ENUM, AT(dtype), .choices = tr_app_dtypes, .fallback = "auto", .value = "NAME",
+     .help = "number type of activations and products; auto: that of the checkpoint's run, else f32"},
     {.name = "seq-len", .kind = TR_OPTION_INT, AT(seq_len), .fallback = "0", .min = 0, .max = 1e9, .value = "N",
      .help = "tokens of a window; 0: those of the checkpoint's run, else the model's positions, at most 2048"},
     {.name = "stride", .kind = TR_OPTION_INT, AT(stride), .fallback = "0", .min = 0, .max = 1e9, .value = "N",
@@ -179,13 +182,15 @@ static enum tr_status prepare(struct work *w, struct tr_err *err)
     }
     if (status != TR_OK)
         return status;
+    if (w->args->dtype > 0)
+        w->origin.dtype = (enum tr_dtype)(w->args->dtype - 1);
     w->machine.kernels = tr_kernel_set(isa);
     w->machine.threads = w->args->threads > 0 ? (int)w->args->threads : tr_cores_usable();
     int64_t seq_len = w->has_text ? w->data_config.seq_len : tr_min_i64(CHOICES_SEQ_LEN, w->origin.model.positions);
     /* Questions are cut into sequences of their own lengths: no part of a sequence is computed elsewhere. */
     struct tr_widths widths = w->origin.widths;
     widths.context = w->has_text ? widths.context : 1;
-    status = tr_evaluator_open(&w->e, &w->origin.model, &widths, seq_len, w->args->batch,
+    status = tr_evaluator_open(&w->e, &w->origin.model, w->origin.dtype, &widths, seq_len, w->args->batch,
                                w->data_config.apart, w->machine, w->data_bytes, err);
     return status == TR_OK ? tr_origin_load(&w->origin, &w->e.exec, err) : status;
 }
@@ -327,7 +332,7 @@ static void write_json(const struct work *w, struct tr_text *out)
     if (w->origin.is_checkpoint)
         tr_json_int(&json, "step", w->origin.step);
     tr_json_int(&json, "parameters", w->e.program.weights.element_count);
-    tr_json_string(&json, "arithmetic", tr_arithmetic_id(arithmetic, TR_F32, &w->e.program.step.widths));
+    tr_json_string(&json, "arithmetic", tr_arithmetic_id(arithmetic, w->e.dtype, &w->e.program.step.widths));
     if (w->has_text)
         json_text(w, &json);
     if (w->has_choices)

@@ -14,6 +14,7 @@ enum { PROMPT_MAX = 1 << 20 };
 
 struct generate_args {
     const char *path, *prompt, *prompt_file, *tokenizer, *adapter;
+    int dtype; /* index of tr_app_dtypes */
     int64_t tokens, threads;
     struct tr_sampling sampling;
     int64_t seed;
@@ -30,6 +31,8 @@ static const struct tr_option options[] = {
      .help = "tokenizer.json; without it, the one beside the model, or bytes"},
     {.name = "adapter", .kind = TR_OPTION_PATH, AT(adapter), .value = "DIR",
      .help = "adapters in PEFT's format on top of the model"},
+    {.name = "dtype", .kind = TR_OPTION_ENUM, AT(dtype), .choices = tr_app_dtypes, .fallback = "auto", .value = "NAME",
+     .help = "number type of activations and products; auto: that of the checkpoint's run, else f32"},
     {.name = "tokens", .letter = 'n', .kind = TR_OPTION_COUNT, AT(tokens), .fallback = "400", .min = 1, .max = 1e9,
      .value = "N", .help = "tokens to write, at most"},
     {.name = "temperature", .kind = TR_OPTION_DOUBLE, AT(sampling.temperature), .fallback = "0.8", .min = 0, .max = 100,
@@ -80,8 +83,10 @@ static enum tr_status open_model(struct tr_generator *g, const struct generate_a
     if (status != TR_OK)
         return status;
     machine.kernels = tr_kernel_set(isa);
+    if (args->dtype > 0)
+        origin.dtype = (enum tr_dtype)(args->dtype - 1);
     int64_t capacity = tr_min_i64(origin.model.positions, prompt_count + args->tokens);
-    status = tr_generator_open(g, &origin.model, &origin.widths, capacity, machine, NULL, err);
+    status = tr_generator_open(g, &origin.model, origin.dtype, &origin.widths, capacity, machine, NULL, err);
     if (status != TR_OK)
         return status;
     g->token = *token;

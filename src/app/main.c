@@ -15,6 +15,8 @@ static const struct tr_app_command *const commands[] = {
     &tr_cmd_show, &tr_cmd_plan, &tr_cmd_explain, &tr_cmd_validate, &tr_cmd_completion, &tr_cmd_docs,
 };
 
+const char *const tr_app_dtypes[] = {"auto", "f32", "bf16", NULL};
+
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands, COLUMNS_MAX = 100 };
 
 static int columns(void)

@@ -23,6 +23,23 @@ tokens=$(wc -c <book.txt)
 "$trine" eval run book.txt --stride 5 --json -q >stride.json || fault "a stride ended with $?"
 [ "$(value stride.json tokens)" = $((tokens - 1)) ] || fault "with a stride not every token is predicted once"
 
+# A run in bf16 is evaluated, and written, in bf16: whatever the instruction set, and exported to fp32 and back.
+"$trine" train book.txt -d 1 -t 1 -s 30 --data.seq_len=16 --train.batch=8 --eval.every=30 --sample.tokens=0 -q -o run16 \
+    --train.dtype=bf16 --json >train16.json || fault "the run in bf16 ended with $?"
+"$trine" eval run16 --json -q >eval16.json || fault "trine eval in bf16 ended with $?"
+[ "$(value eval16.json loss)" = "$(value train16.json val_loss)" ] || fault "in bf16 the loss is not the trainer's"
+grep -q '"arithmetic":"trine-1/bf16' eval16.json || fault "said: $(cat eval16.json)"
+"$trine" eval run16 book.txt -q | tail -3 >first || fault "trine eval in bf16 with a text ended with $?"
+TRINE_ISA=ref "$trine" eval run16 book.txt -q | tail -3 >second || fault "in bf16 by the reference: ended with $?"
+diff first second || fault "in bf16 the instruction set changes the numbers"
+"$trine" export run16 out16 >/dev/null || fault "trine export of a run in bf16 ended with $?"
+"$trine" eval out16 book.txt --seq-len 16 --dtype bf16 -q | tail -3 >second || fault "--dtype bf16 ended with $?"
+diff first second || fault "exported, a run in bf16 has other numbers"
+"$trine" generate run16 -p "the sea" -n 40 --temperature 0 >first || fault "trine generate in bf16 ended with $?"
+TRINE_ISA=ref "$trine" generate run16 -p "the sea" -n 40 --temperature 0 >second || fault "by the reference: ended with $?"
+diff first second || fault "in bf16 the instruction set changes the text"
+expect 2 "fp16" "$trine" eval run16 --dtype fp16
+
 printf '%s\n' '{"ctx": "over the night", "endings": ["the sea", "QZX QZ"], "label": 0}' \
     '{"ctx": "the stone", "endings": ["%%%%", "of light"], "label": "1"}' >choices.jsonl
 "$trine" eval run --choices choices.jsonl --scores scores.jsonl -q >choices || fault "choices ended with $?"

@@ -67,6 +67,19 @@ done
 echo "killed $((attempt - 1)) times"
 same killed
 
+# In bf16 with other instructions, threads and grouping, and by emulation. `base` becomes the first run of these.
+mv "$dir/base" "$dir/base-f32"
+train base "$trine" -- --threads 2 --train.dtype=bf16
+"$trine" hash "$dir/base" | grep -q "trine-1/bf16" || fail "the hash of a bf16 run does not name its arithmetic"
+for isa in avx2 avx512; do
+    if TRINE_ISA=$isa "$trine" train "$dir/text.txt" --dry-run --quiet --depth 1 --steps 1 --data.seq_len=130 >/dev/null 2>&1
+    then train "bf16-$isa" "$trine" TRINE_ISA=$isa -- --threads 1 --train.dtype=bf16; same "bf16-$isa"; fi
+done
+train bf16-micro "$trine" -- --threads 4 --train.dtype=bf16 --train.micro_batch=1 --train.recompute=full; same bf16-micro
+if [ -n "$other" ]; then train bf16-compiler "$other" -- --threads 2 --train.dtype=bf16; same bf16-compiler; fi
+rm -r "$dir/base"
+mv "$dir/base-f32" "$dir/base"
+
 train seed "$trine" -- --threads 2 --seed 2
 "$trine" hash "$dir/base" --equals "$dir/seed" >/dev/null && fail "another seed has the same hash"
 train width "$trine" -- --threads 2 --layout.tensor=1 --layout.vocab=2

@@ -95,6 +95,7 @@ static void list_linear_tails(struct list *list, enum tr_op_kind kind)
     for (int64_t n = 1; n <= 70; n++) { /* every width of both matrix axes, every small number of tokens */
         struct tr_opcase test = linear(kind, 1, n % 13 + 1, n * 7 % 70 + 1, n);
         test.absent = linear_absent(kind, (int)(n % 2), n % 3 == 0);
+        test.op.flags = is_forward(kind) && n % 6 == 1 ? TR_OP_Y_F32 : 0; /* without a residual */
         add(list, test);
     }
     for (size_t i = 0; i < COUNT_OF(near); i++) {
@@ -502,6 +503,8 @@ static void optimizer_options(struct tr_opcase *test, int i)
     test->op.alpha = kind == TR_OP_MIX || kind == TR_OP_MUON ? factor[i % 5] : 0.0f;
     test->op.beta = kind == TR_OP_MIX ? factor[(i + 1) % 5] : 0.0f;
     test->absent = kind == TR_OP_MIX && i % 3 == 0 ? 1u << TR_MIX_SRC : 0;
+    if (i % 4 == 1)
+        test->absent = kind == TR_OP_ADAMW ? 1u << TR_ADAMW_COPY : kind == TR_OP_MUON ? 1u << TR_MUON_COPY : test->absent;
 }
 
 static void list_counted(struct list *list, enum tr_op_kind kind)
@@ -599,6 +602,7 @@ static void make_list(struct list *list, enum tr_op_kind kind)
     case TR_OP_MUON_MOMENT:
     case TR_OP_MIX:
     case TR_OP_MUON:
+    case TR_OP_CAST:
         list_counted(list, kind);
         break;
     case TR_OP_FOLD:

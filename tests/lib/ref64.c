@@ -234,6 +234,7 @@ static void adamw(const struct tr_ref64 *run)
         tr_ref64_out(run, TR_ADAMW_M, i, m_new, m_err);
         tr_ref64_out(run, TR_ADAMW_V, i, v_new, v_err);
         tr_ref64_out(run, TR_ADAMW_W, i, w_new, w_err);
+        tr_ref64_out(run, TR_ADAMW_COPY, i, w_new, w_err);
     }
 }
 
@@ -281,7 +282,9 @@ static void muon(const struct tr_ref64 *run)
     double rate = values->lr * (double)run->op->alpha, keep = 1 - values->lr * decay;
     for (int64_t i = 0; i < run->op->count; i++) {
         double w = run->operand[TR_MUON_W][i], step = rate * run->operand[TR_MUON_X][i], w_new = keep * w - step;
-        tr_ref64_out(run, TR_MUON_W, i, w_new, U * (3 * fabs(w) + 2 * fabs(step) + fabs(w_new)) + tiny(2));
+        double error = U * (3 * fabs(w) + 2 * fabs(step) + fabs(w_new)) + tiny(2);
+        tr_ref64_out(run, TR_MUON_W, i, w_new, error);
+        tr_ref64_out(run, TR_MUON_COPY, i, w_new, error);
     }
 }
 
@@ -350,6 +353,10 @@ void tr_ref64_run(const struct tr_ref64 *run)
         break;
     case TR_OP_MUON:
         muon(run);
+        break;
+    case TR_OP_CAST:
+        for (int64_t i = 0; i < run->op->count; i++)
+            tr_ref64_out(run, TR_CAST_DST, i, run->operand[TR_CAST_SRC][i], 0);
         break;
     case TR_OP_LOSS_SUM:
     case TR_OP_GRAD_SQ:

@@ -67,6 +67,8 @@ static inline void tr_ref64_out(const struct tr_ref64 *run, int i, int64_t index
 {
     bool bf16 = tr_op_operand_dtype(run->op, i) == TR_BF16;
     double magnitude = value < 0 ? -value : value;
+    if (run->operand[i] == NULL) /* an optional one */
+        return;
     run->operand[i][index] = value;
     if (run->err[i] != NULL)
         run->err[i][index] =

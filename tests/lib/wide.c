@@ -66,6 +66,9 @@ static const struct tr_kernel wide_kernels[] = {
      .workspace = tr_muon_moment_workspace_wide},
     {.kind = TR_OP_MUON, .isa = TR_ISA_AVX512, .act = TR_BF16, .run = tr_muon_wide},
     {.kind = TR_OP_MIX, .isa = TR_ISA_AVX512, .act = TR_F32, .run = tr_mix_wide},
+    {.kind = TR_OP_MIX, .isa = TR_ISA_AVX512, .act = TR_BF16, .run = tr_mix_wide},
+    {.kind = TR_OP_CAST, .isa = TR_ISA_AVX512, .act = TR_F32, .run = tr_cast_wide},
+    {.kind = TR_OP_CAST, .isa = TR_ISA_AVX512, .act = TR_BF16, .run = tr_cast_wide},
 #endif
     {.run = NULL},
 };

@@ -38,6 +38,7 @@ void tr_muon_moment_wide(const struct tr_call *call);
 int64_t tr_muon_moment_workspace_wide(const struct tr_op *op, int threads);
 void tr_mix_wide(const struct tr_call *call);
 void tr_muon_wide(const struct tr_call *call);
+void tr_cast_wide(const struct tr_call *call);
 
 int64_t tr_attn_workspace_wide(const struct tr_op *op, int threads);
 int64_t tr_attn_bwd_workspace_wide(const struct tr_op *op, int threads);

@@ -1,7 +1,8 @@
 /* Evaluation: how well a model predicts a text, and how often it picks the right ending.
  *
  *     struct tr_evaluator e;
- *     tr_evaluator_open(&e, &model, &widths, seq_len, 0, false, machine, 0, err)     then weights: tr_exec_weight(&e.exec, i)
+ *     tr_evaluator_open(&e, &model, TR_F32, &widths, seq_len, 0, false, machine, 0, err)
+ *     then weights: tr_exec_weight(&e.exec, i), tr_exec_weights_written(&e.exec)
  *     tr_eval_windows(&e.exec, &data, watch, context, &sum, err)
  *     tr_eval_choices(&e, token, &choices, watch, context, scores, err)
  *     tr_evaluator_close(&e)
@@ -32,6 +33,7 @@
 
 struct tr_evaluator {
     struct tr_model_config model;
+    enum tr_dtype dtype;
     struct tr_widths widths;
     struct tr_machine machine;
     struct tr_program program;
@@ -43,9 +45,9 @@ struct tr_evaluator {
  * positions, or more memory than this machine has; says how much. `apart`: documents in a window do not see each other,
  * as in the data that it will be given. `data_bytes`: taken by data beside it. */
 TR_MUST_CHECK enum tr_status tr_evaluator_open(struct tr_evaluator *e, const struct tr_model_config *model,
-                                               const struct tr_widths *widths, int64_t seq_len, int64_t seqs,
-                                               bool apart, struct tr_machine machine, int64_t data_bytes,
-                                               struct tr_err *err);
+                                               enum tr_dtype dtype, const struct tr_widths *widths,
+                                               int64_t seq_len, int64_t seqs, bool apart, struct tr_machine machine,
+                                               int64_t data_bytes, struct tr_err *err);
 void tr_evaluator_close(struct tr_evaluator *e); /* also right on a zeroed struct */
 
 /* Asked after each microbatch with what is done so far; false: stop. */

@@ -22,11 +22,12 @@ static enum tr_status check_memory(const struct tr_evaluator *e, int64_t data_by
 }
 
 enum tr_status tr_evaluator_open(struct tr_evaluator *e, const struct tr_model_config *model,
-                                 const struct tr_widths *widths, int64_t seq_len, int64_t seqs, bool apart,
-                                 struct tr_machine machine, int64_t data_bytes, struct tr_err *err)
+                                 enum tr_dtype dtype, const struct tr_widths *widths, int64_t seq_len,
+                                 int64_t seqs, bool apart, struct tr_machine machine, int64_t data_bytes, struct tr_err *err)
 {
     memset(e, 0, sizeof *e);
     e->model = *model;
+    e->dtype = dtype;
     e->widths = *widths;
     e->machine = machine;
     if (seqs == 0)
@@ -34,7 +35,7 @@ enum tr_status tr_evaluator_open(struct tr_evaluator *e, const struct tr_model_c
     if (!tr_mul_i64(seqs, seq_len, &e->at_once))
         return tr_fail(err, TR_BAD_INPUT, "%lld sequences of %lld tokens at a time: too many", (long long)seqs,
                        (long long)seq_len);
-    enum tr_status status = tr_program_eval(&e->program, model, TR_F32, widths, seqs, seq_len, apart, machine, err);
+    enum tr_status status = tr_program_eval(&e->program, model, dtype, widths, seqs, seq_len, apart, machine, err);
     if (status != TR_OK)
         return status;
     status = check_memory(e, data_bytes, err);

@@ -10,7 +10,8 @@
 
 static bool may_share(enum tr_region region)
 {
-    return region == TR_REGION_WEIGHTS || region == TR_REGION_CONSTANTS || region == TR_REGION_CACHE;
+    return region == TR_REGION_WEIGHTS || region == TR_REGION_COPIES || region == TR_REGION_CONSTANTS ||
+           region == TR_REGION_CACHE;
 }
 
 static enum tr_status map_region(struct tr_exec *e, enum tr_region region, const struct tr_exec *share,
@@ -156,6 +157,11 @@ void tr_exec_update(struct tr_exec *exec)
     run_ops(exec, &p->schedule[p->schedule_count - 1], first, section->first_op + section->op_count - first);
 }
 
+void tr_exec_weights_written(struct tr_exec *exec)
+{
+    run_section(exec, &(struct tr_schedule_entry){.section = TR_SECTION_CAST});
+}
+
 double tr_exec_evaluate(struct tr_exec *exec)
 {
     tr_kernel_assert_fp_mode();
@@ -189,6 +195,7 @@ void tr_exec_init(struct tr_exec *exec, uint64_t seed)
         if (tr_exec_moment_v(exec, i))
             memset(tr_exec_moment_v(exec, i), 0, bytes);
     }
+    tr_exec_weights_written(exec);
 }
 
 /* base^n by squaring: n is the step, so this is exact enough (n multiplications at most) and the same everywhere. */

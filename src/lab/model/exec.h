@@ -34,7 +34,7 @@ struct tr_exec {
     void *observer_context;
 };
 
-/* Maps the program's regions. Regions that `share` has (NULL: none) with equal size among WEIGHTS, CONSTANTS and CACHE
+/* Maps the program's regions. Regions that `share` has (NULL: none) with equal size among WEIGHTS, COPIES, CONSTANTS and CACHE
  * are borrowed from it instead: `share` must outlive this exec. Fills the RoPE table where it is not borrowed. */
 TR_MUST_CHECK enum tr_status tr_exec_open(struct tr_exec *exec, const struct tr_program *program,
                                           struct tr_machine machine, const struct tr_exec *share, struct tr_err *err);
@@ -68,6 +68,10 @@ static inline const float *tr_exec_gradient(const struct tr_exec *exec, int32_t 
         return NULL;
     return tr_exec_buffer(exec, exec->program->first_grad + index);
 }
+
+/* Whoever has written into the weights (a file that was read) says so before the next step, evaluation or token: in bf16
+ * operations read copies. */
+void tr_exec_weights_written(struct tr_exec *exec);
 
 /* Initial weights from the seed; moments zero. */
 void tr_exec_init(struct tr_exec *exec, uint64_t seed);

@@ -182,7 +182,7 @@ void tr_program_memory_by_kind(const struct tr_program *p, int64_t bytes[TR_BUF_
 
 const char *tr_region_name(enum tr_region region)
 {
-    static const char *const name[TR_REGION_COUNT] = {"weights", "moments", "gradients", "constants",
+    static const char *const name[TR_REGION_COUNT] = {"weights", "copies",  "moments", "gradients", "constants",
                                                       "batch",   "cache",   "work"};
     TR_ASSERT((int)region >= 0 && region < TR_REGION_COUNT);
     return name[region];
@@ -191,7 +191,7 @@ const char *tr_region_name(enum tr_region region)
 const char *tr_buffer_kind_name(enum tr_buffer_kind kind)
 {
     static const char *const name[TR_BUF_KIND_COUNT] = {
-        "weights", "optimiser moments", "gradients", "constants", "batch", "key/value cache", "activations",
+        "weights", "weights in bf16", "optimiser moments", "gradients", "constants", "batch", "key/value cache", "activations",
         "gradients of activations", "workspace"};
     TR_ASSERT((int)kind >= 0 && kind < TR_BUF_KIND_COUNT);
     return name[kind];

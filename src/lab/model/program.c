@@ -96,8 +96,9 @@ int32_t tr_build_activation(struct tr_builder *b, enum tr_buffer_kind kind, int6
 
 int32_t tr_build_weight(const struct tr_builder *b, enum tr_weight_role role, int32_t layer)
 {
-    int32_t index = tr_weight_find(&b->program->weights, role, layer);
-    return index < 0 ? -1 : b->program->first_weight + index;
+    const struct tr_program *p = b->program;
+    int32_t index = tr_weight_find(&p->weights, role, layer);
+    return index < 0 ? -1 : (p->first_copy >= 0 ? p->first_copy : p->first_weight) + index;
 }
 
 int32_t tr_build_grad(const struct tr_builder *b, enum tr_weight_role role, int32_t layer)
@@ -121,6 +122,12 @@ static void add_weights(struct tr_builder *b)
     for (int32_t i = 0; i < p->weights.count; i++)
         tr_build_buffer(b, TR_BUF_WEIGHT, TR_REGION_WEIGHTS, TR_F32, weight_shape(&p->weights.weight[i]), "%s",
                         p->weights.weight[i].name);
+    if (p->step.dtype == TR_F32)
+        return;
+    p->first_copy = p->buffer_count;
+    for (int32_t i = 0; i < p->weights.count; i++)
+        tr_build_buffer(b, TR_BUF_COPY, TR_REGION_COPIES, p->step.dtype, weight_shape(&p->weights.weight[i]),
+                        "copy.%s", p->weights.weight[i].name);
 }
 
 /* Moment number `moment` of every weight that has so many; else the buffer is empty. */
@@ -236,6 +243,20 @@ static void begin_section(struct tr_builder *b, enum tr_section_kind section, en
 static void end_section(struct tr_builder *b, enum tr_section_kind section)
 {
     b->program->section[section].op_count = b->program->op_count - b->program->section[section].first_op;
+}
+
+/* From the weights to the copies that operations read. */
+static void build_cast(struct tr_builder *b)
+{
+    struct tr_program *p = b->program;
+    begin_section(b, TR_SECTION_CAST, TR_PHASE_UPDATE);
+    for (int32_t i = 0; i < p->weights.count && p->first_copy >= 0 && !b->out_of_memory; i++) {
+        struct tr_program_op *cast =
+            tr_build_counted(b, TR_OP_CAST, p->first_weight + i, p->weights.weight[i].count);
+        cast->op.weight = p->step.dtype;
+        cast->buffer[TR_CAST_DST] = p->first_copy + i;
+    }
+    end_section(b, TR_SECTION_CAST);
 }
 
 /* Loss (and with it the gradients of the head) from the last residual stream. Returns d of the final norm's output,
@@ -436,7 +457,7 @@ static enum tr_status begin(struct tr_program *p, struct tr_builder *b, const st
     *b = (struct tr_builder){.program = p, .layer = -1, .tied_head_grad = -1};
     p->model = *model;
     p->tokens = p->targets = p->starts = p->loss = p->rope_table = p->logits = -1;
-    p->first_weight = p->first_grad = p->first_m = p->first_v = -1;
+    p->first_weight = p->first_copy = p->first_grad = p->first_m = p->first_v = -1;
     enum tr_status status = tr_model_check(model, model->name, err);
     return status != TR_OK ? status : tr_weights_make(&p->weights, model, err);
 }
@@ -479,6 +500,7 @@ enum tr_status tr_program_train(struct tr_program *program, const struct tr_mode
         status = tr_fail(err, TR_FAILED, "out of memory for the buffers of %d layers", model->layers);
         goto free_layers;
     }
+    build_cast(&b);
     build_micro(&b, layers);
     build_reductions(&b);
     begin_section(&b, TR_SECTION_UPDATE, TR_PHASE_UPDATE);
@@ -519,6 +541,7 @@ enum tr_status tr_program_eval(struct tr_program *program, const struct tr_model
     p.targets = add_batch(&b, seqs, "targets");
     if (apart)
         p.starts = add_batch(&b, seqs, "starts");
+    build_cast(&b);
     build_eval(&b);
     status = finish(&b, machine, err);
 free_program:
@@ -557,7 +580,9 @@ static void build_infer(struct tr_builder *b)
     head.segments = 1;
     head.out[0] = p->model.vocab;
     head.quantum[0] = 1;
-    p->logits = tr_build_activation(b, TR_BUF_ACTIVATION, p->model.vocab, "logits");
+    head.flags = TR_OP_Y_F32;
+    p->logits = tr_build_buffer(b, TR_BUF_ACTIVATION, TR_REGION_WORK, TR_F32,
+                                (struct tr_shape){2, {p->seqs, p->model.vocab}}, "logits");
     struct tr_program_op *h = tr_build_op(b, head);
     h->buffer[TR_LINEAR_X] = normed;
     h->buffer[TR_LINEAR_W] = tr_build_weight(b, p->model.tied ? TR_W_WTE : TR_W_HEAD, -1);
@@ -602,6 +627,7 @@ enum tr_status tr_program_infer(struct tr_program *program, const struct tr_mode
     b.first_k_cache = add_caches(&b, capacity, "k");
     b.first_v_cache = add_caches(&b, capacity, "v");
     p.tokens = add_batch(&b, seqs, "tokens");
+    build_cast(&b);
     build_infer(&b);
     status = finish(&b, machine, err);
 free_program:

@@ -16,7 +16,9 @@
  * Lanes are logical: their number is in the run's config and decides the bits; the microbatch is physical and does not.
  *
  * Memory. Regions are separate so that checkpoints, inference and sharding can treat them apart:
- *   WEIGHTS    canonical order, each tensor aligned to 64 bytes (the same for every program of a config)
+ *   WEIGHTS    canonical order, each tensor aligned to 64 bytes (the same for every program of a config), always fp32
+ *   COPIES     bf16: the weights rounded, which operations read; made by CAST when weights come from outside, and by the
+ *              optimiser on the way
  *   MOMENTS    the optimiser's m, then v, canonical order; a tensor that Muon updates has no v (0 bytes)
  *   GRADIENTS  slot by slot, canonical order, all leaves
  *   CONSTANTS  the RoPE table
@@ -57,13 +59,13 @@ struct tr_step_config {
 };
 
 enum tr_region {
-    TR_REGION_WEIGHTS, TR_REGION_MOMENTS, TR_REGION_GRADIENTS, TR_REGION_CONSTANTS, TR_REGION_BATCH, TR_REGION_CACHE,
-    TR_REGION_WORK, TR_REGION_COUNT
+    TR_REGION_WEIGHTS, TR_REGION_COPIES, TR_REGION_MOMENTS, TR_REGION_GRADIENTS, TR_REGION_CONSTANTS,
+    TR_REGION_BATCH, TR_REGION_CACHE, TR_REGION_WORK, TR_REGION_COUNT
 };
 
 /* What a buffer is, for the memory report. */
 enum tr_buffer_kind {
-    TR_BUF_WEIGHT, TR_BUF_MOMENT, TR_BUF_GRADIENT, TR_BUF_CONSTANT, TR_BUF_BATCH, TR_BUF_CACHE,
+    TR_BUF_WEIGHT, TR_BUF_COPY, TR_BUF_MOMENT, TR_BUF_GRADIENT, TR_BUF_CONSTANT, TR_BUF_BATCH, TR_BUF_CACHE,
     TR_BUF_ACTIVATION, TR_BUF_ACTIVATION_GRAD, TR_BUF_WORKSPACE, TR_BUF_KIND_COUNT
 };
 
@@ -94,7 +96,8 @@ struct tr_program_op {
     int32_t workspace;                           /* buffer, -1 */
 };
 
-enum tr_section_kind { TR_SECTION_LANE_BEGIN, TR_SECTION_MICRO, TR_SECTION_LANE_END, TR_SECTION_JOIN,
+enum tr_section_kind { TR_SECTION_CAST, /* not scheduled: what exec.h runs when weights have been written */
+                       TR_SECTION_LANE_BEGIN, TR_SECTION_MICRO, TR_SECTION_LANE_END, TR_SECTION_JOIN,
                        TR_SECTION_UPDATE, TR_SECTION_EVAL, TR_SECTION_INFER, TR_SECTION_KINDS };
 
 struct tr_program_section {
@@ -127,6 +130,7 @@ struct tr_program {
     /* Buffers by name of purpose; -1 where the program has none. */
     int32_t tokens, targets, starts, loss, rope_table, logits;
     int32_t first_weight, first_grad, first_m, first_v; /* + canonical index; first_grad: slot 0 */
+    int32_t first_copy;                                 /* the same; -1 in fp32, where operations read the weights */
 };
 
 /* What runs the program: needed for the size of workspaces only. */

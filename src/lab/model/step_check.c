@@ -30,8 +30,6 @@ static enum tr_status check_widths(const struct tr_model_config *c, const struct
 
 enum tr_status tr_build_check_step(const struct tr_model_config *c, const struct tr_step_config *s, struct tr_err *err)
 {
-    if (s->dtype != TR_F32)
-        return tr_fail(err, TR_BAD_INPUT, "dtype %s: only f32 is executed so far", tr_dtype_name(s->dtype));
     if (s->seq_len < 1 || s->seq_len > c->positions)
         return tr_fail(err, TR_BAD_INPUT, "seq_len %lld: model %s has positions for 1 to %lld tokens",
                        (long long)s->seq_len, c->name, (long long)c->positions);

@@ -107,6 +107,16 @@ static int32_t build_newton_schulz(struct tr_builder *b, int32_t x, int64_t rows
     return x;
 }
 
+/* The new weight is rounded where it is made. */
+static void add_copy(const struct tr_builder *b, struct tr_program_op *o, int operand, int32_t index)
+{
+    const struct tr_program *p = b->program;
+    if (p->first_copy < 0)
+        return;
+    o->op.weight = p->step.dtype;
+    o->buffer[operand] = p->first_copy + index;
+}
+
 static void build_muon(struct tr_builder *b, int32_t index)
 {
     struct tr_program *p = b->program;
@@ -120,6 +130,7 @@ static void build_muon(struct tr_builder *b, int32_t index)
     muon->op.alpha = (float)(muon_scale * sqrt((double)tr_max_i64(w->dim[0], w->dim[1])));
     muon->op.flags = w->decay ? TR_OP_DECAY : 0;
     muon->buffer[TR_MUON_X] = x;
+    add_copy(b, muon, TR_MUON_COPY, index);
 }
 
 static void build_adamw(struct tr_builder *b, int32_t index)
@@ -131,6 +142,7 @@ static void build_adamw(struct tr_builder *b, int32_t index)
     adamw->buffer[TR_ADAMW_GRAD] = p->first_grad + index;
     adamw->buffer[TR_ADAMW_M] = p->first_m + index;
     adamw->buffer[TR_ADAMW_V] = p->first_v + index;
+    add_copy(b, adamw, TR_ADAMW_COPY, index);
 }
 
 void tr_build_update(struct tr_builder *b)

@@ -8,11 +8,12 @@
 enum { PROMPT_CHUNK = 256 }; /* tokens of a prompt at a time: bounds the memory of its activations */
 
 enum tr_status tr_generator_open(struct tr_generator *generator, const struct tr_model_config *model,
-                                 const struct tr_widths *widths, int64_t capacity, struct tr_machine machine,
-                                 const struct tr_exec *weights, struct tr_err *err)
+                                 enum tr_dtype dtype, const struct tr_widths *widths, int64_t capacity,
+                                 struct tr_machine machine, const struct tr_exec *weights, struct tr_err *err)
 {
-    struct tr_generator g = {.model = *model, .machine = machine, .widths = *widths, .capacity = capacity};
-    enum tr_status status = tr_program_infer(&g.program, model, TR_F32, widths, 1, 1, capacity, machine, err);
+    struct tr_generator g = {.model = *model, .machine = machine, .dtype = dtype, .widths = *widths,
+                             .capacity = capacity};
+    enum tr_status status = tr_program_infer(&g.program, model, dtype, widths, 1, 1, capacity, machine, err);
     if (status != TR_OK)
         return status;
     g.history = calloc((size_t)capacity, sizeof *g.history);
@@ -51,7 +52,7 @@ static enum tr_status read_chunk(struct tr_generator *g, const int32_t *tokens, 
     struct tr_program program;
     struct tr_exec exec;
     enum tr_status status =
-        tr_program_infer(&program, &g->model, TR_F32, &g->widths, 1, count, g->capacity, g->machine, err);
+        tr_program_infer(&program, &g->model, g->dtype, &g->widths, 1, count, g->capacity, g->machine, err);
     if (status != TR_OK)
         return status;
     status = tr_exec_open(&exec, &program, g->machine, &g->exec, err);

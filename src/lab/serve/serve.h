@@ -14,6 +14,7 @@
 struct tr_generator {
     struct tr_model_config model;
     struct tr_machine machine;
+    enum tr_dtype dtype;
     struct tr_widths widths;
     int64_t capacity;             /* positions that the cache holds */
     int64_t length;               /* positions in it */
@@ -29,11 +30,11 @@ struct tr_generator {
 
 /* Opens a generator for texts of up to `capacity` tokens. `weights` (NULL: none) is an exec of the same config whose
  * weights are used as they are, for samples during training; without it the generator has its own, which the caller
- * fills through tr_exec_weight(&generator->exec, index). Close with tr_generator_close. */
+ * fills through tr_exec_weight(&generator->exec, index) and tr_exec_weights_written. Close with tr_generator_close. */
 TR_MUST_CHECK enum tr_status tr_generator_open(struct tr_generator *generator, const struct tr_model_config *model,
-                                               const struct tr_widths *widths, int64_t capacity,
-                                               struct tr_machine machine, const struct tr_exec *weights,
-                                               struct tr_err *err);
+                                               enum tr_dtype dtype, const struct tr_widths *widths,
+                                               int64_t capacity, struct tr_machine machine,
+                                               const struct tr_exec *weights, struct tr_err *err);
 void tr_generator_close(struct tr_generator *generator);
 
 /* Forgets the text (not the count of draws). */

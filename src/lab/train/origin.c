@@ -18,6 +18,7 @@ static enum tr_status from_checkpoint(struct tr_origin *origin, struct tr_err *e
     if (status == TR_OK) {
         origin->is_checkpoint = true;
         origin->step = state->step;
+        origin->dtype = tr_run_step_config(&state->config).dtype;
         origin->widths = tr_run_step_config(&state->config).widths;
         strcpy(origin->data, state->config.data);
         strcpy(origin->data_sha256, state->data_sha256);
@@ -38,6 +39,7 @@ static enum tr_status from_files(struct tr_origin *origin, struct tr_err *err)
     if (status != TR_OK)
         return status;
     origin->model = import.model;
+    origin->dtype = TR_F32;
     origin->widths = (struct tr_widths){1, 1, 1, 1};
     if (import.has_token)
         strcpy(origin->tokenizer, origin->path);
@@ -149,7 +151,7 @@ enum tr_status tr_origin_adapt(struct tr_origin *origin, const char *folder, str
     return status;
 }
 
-enum tr_status tr_origin_load(const struct tr_origin *origin, const struct tr_exec *exec, struct tr_err *err)
+enum tr_status tr_origin_load(const struct tr_origin *origin, struct tr_exec *exec, struct tr_err *err)
 {
     int32_t count = exec->program->weights.count;
     float **w = calloc((size_t)count, sizeof *w);
@@ -158,6 +160,8 @@ enum tr_status tr_origin_load(const struct tr_origin *origin, const struct tr_ex
     for (int32_t i = 0; i < count; i++)
         w[i] = tr_exec_weight(exec, i);
     enum tr_status status = tr_origin_weights(origin, &exec->program->weights, w, err);
+    if (status == TR_OK)
+        tr_exec_weights_written(exec);
     free(w);
     return status;
 }

@@ -19,6 +19,7 @@ struct tr_origin {
     bool is_checkpoint;
     int64_t step;                  /* of a checkpoint; else 0 */
     struct tr_model_config model;
+    enum tr_dtype dtype;           /* of the run's arithmetic; TR_F32 for what is no checkpoint */
     struct tr_widths widths;       /* those of the run; 1 for what is no checkpoint */
     char adapter[TR_PATH_BYTES];   /* folder of adapters on top (tr_origin_adapt); "": none */
     char tokenizer[TR_PATH_BYTES]; /* tokenizer.json beside the model, or of its run, or the .gguf file itself (for
@@ -44,7 +45,7 @@ TR_MUST_CHECK enum tr_status tr_origin_weights(const struct tr_origin *origin, c
                                                float *const *w, struct tr_err *err);
 
 /* The same into an exec of the model. */
-TR_MUST_CHECK enum tr_status tr_origin_load(const struct tr_origin *origin, const struct tr_exec *exec,
+TR_MUST_CHECK enum tr_status tr_origin_load(const struct tr_origin *origin, struct tr_exec *exec,
                                             struct tr_err *err);
 
 /* The tokenizer that goes with the model: the file `given`, or (NULL) the one that was found; *out is NULL when the model

@@ -184,7 +184,12 @@ enum tr_status tr_run_load(struct tr_run *run, const char *checkpoint, struct tr
 {
     if (checkpoint[0] == 0) {
         tr_exec_init(&run->exec, (uint64_t)run->config.seed);
-        return run->config.init[0] ? load_init(run, err) : TR_OK;
+        if (run->config.init[0] == 0)
+            return TR_OK;
     }
-    return tr_checkpoint_read(checkpoint, &run->tensors, err);
+    enum tr_status status =
+        checkpoint[0] ? tr_checkpoint_read(checkpoint, &run->tensors, err) : load_init(run, err);
+    if (status == TR_OK)
+        tr_exec_weights_written(&run->exec);
+    return status;
 }

@@ -56,7 +56,7 @@ struct tr_run_config {
     int64_t steps, tokens;          /* tokens 0: not given */
     int64_t batch, micro_batch;
     int recompute;                  /* enum tr_recompute */
-    int dtype;                      /* enum tr_dtype: f32 only so far */
+    int dtype;                      /* enum tr_dtype: TR_F32 or TR_BF16 */
     int64_t seed;
     int64_t max_skipped;
 

@@ -10,7 +10,7 @@
 #define TEXT(field) AT(field), .bytes = sizeof((struct tr_run_config *)0)->field
 
 static const char *const recompute_names[] = {"none", "full", NULL};
-static const char *const dtype_names[] = {"f32", NULL};
+static const char *const dtype_names[] = {"f32", "bf16", NULL};
 static const char *const documents_names[] = {"joined", "apart", NULL};
 static const char *const optimizer_names[] = {"adamw", "muon", NULL};
 static const char *const schedule_names[] = {"cosine", "wsd", "constant", NULL};
@@ -54,7 +54,7 @@ static const struct tr_run_key keys[] = {
      .effect = TR_KEY_FREE,
      .help = "full: keep only each layer's input and compute the rest again; less memory, the same bits"},
     {"train.dtype", TR_KEY_ENUM, AT(dtype), .fallback = "f32", .choices = dtype_names, .effect = TR_KEY_FIXED,
-     .help = "number type of activations and products"},
+     .help = "number type of activations and products; bf16: weights are kept, updated and saved in fp32"},
     {"train.seed", TR_KEY_INT, AT(seed), .fallback = "1", .min = 0, .max = 9e15, .effect = TR_KEY_FIXED,
      .help = "decides initial weights and the order of the data"},
     {"train.max_skipped", TR_KEY_INT, AT(max_skipped), .fallback = "10", .min = 1, .max = 1e9, .effect = TR_KEY_FREE,

@@ -125,6 +125,8 @@ static const struct tr_contract contract[] = {
     {TR_OP_ADAMW, "", "w, m, v", TR_AXIS_NONE, TR_ORDER_NONE, 0, TR_ROUND_F32,
      "g = grad * clip_factor; m = fma(beta1, m, (1 - beta1) g); v = fma(beta2, v, (1 - beta2) (g g)); "
      "u = (m bias1) / (sqrt(v bias2) + eps); w = fma(-lr, u, w keep), keep = 1 - lr weight_decay with DECAY, else w."},
+    {TR_OP_ADAMW, "", "copy", TR_AXIS_NONE, TR_ORDER_NONE, 0, TR_ROUND_ACT,
+     "bf16: the new w, rounded. Other operations read the copy; the optimiser goes on from w."},
     {TR_OP_MUON_MOMENT, "", "m, y", TR_AXIS_ALL, TR_ORDER_EXACT, 0, TR_ROUND_F32,
      "g = grad * clip_factor; m = fma(momentum, m, (1 - momentum) g); n = fma(momentum, m, (1 - momentum) g); norm = sqrt "
      "in double of the exact sum of n^2; y = n * (float)(1 / max(norm, 1e-7)). The whole matrix: tensor parts do not cut "
@@ -133,6 +135,9 @@ static const struct tr_contract contract[] = {
      "fma(alpha, dst, beta * src), beta * src rounded first; without src alpha * dst."},
     {TR_OP_MUON, "", "w", TR_AXIS_NONE, TR_ORDER_NONE, 0, TR_ROUND_F32,
      "w = fma(-(lr alpha), x, w keep), keep as in ADAMW."},
+    {TR_OP_MUON, "", "copy", TR_AXIS_NONE, TR_ORDER_NONE, 0, TR_ROUND_ACT, "As of ADAMW."},
+    {TR_OP_CAST, "", "dst", TR_AXIS_NONE, TR_ORDER_NONE, 0, TR_ROUND_ACT,
+     "src, rounded: the copy of a weight that has been read from a file, or made from the seed."},
 };
 
 #undef LANE

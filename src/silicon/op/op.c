@@ -68,15 +68,17 @@ static const struct tr_op_info op_info[TR_OP_KIND_COUNT] = {
     [TR_OP_LOSS_SUM] = {"loss_sum", "loss_sum += exact sum of loss", 1, {{"loss", TR_IN, F32, false}}},
     [TR_OP_GRAD_SQ] = {"grad_sq", "grad_sq += exact sum of grad^2", 1, {{"grad", TR_IN, F32, false}}},
     [TR_OP_CLIP] = {"clip", "factor = min(1, clip_norm / norm)", 0, {{0}}},
-    [TR_OP_ADAMW] = {"adamw", "w, m, v from grad (Loshchilov and Hutter 2019)", 4,
+    [TR_OP_ADAMW] = {"adamw", "w, m, v from grad (Loshchilov and Hutter 2019); copy = w", 5,
         {{"w", TR_INOUT, F32, false}, {"grad", TR_IN, F32, false}, {"m", TR_INOUT, F32, false},
-         {"v", TR_INOUT, F32, false}}},
+         {"v", TR_INOUT, F32, false}, {"copy", TR_OUT, WEIGHT, true}}},
     [TR_OP_MUON_MOMENT] = {"muon_moment", "m = momentum m + (1 - momentum) grad; y = its Nesterov step / norm", 3,
         {{"grad", TR_IN, F32, false}, {"m", TR_INOUT, F32, false}, {"y", TR_OUT, F32, false}}},
     [TR_OP_MIX] = {"mix", "dst = alpha dst (+ beta src)", 2,
         {{"dst", TR_INOUT, ACT, false}, {"src", TR_IN, ACT, true}}},
-    [TR_OP_MUON] = {"muon", "w = w (1 - lr weight_decay) - lr alpha x", 2,
-        {{"w", TR_INOUT, F32, false}, {"x", TR_IN, F32, false}}},
+    [TR_OP_MUON] = {"muon", "w = w (1 - lr weight_decay) - lr alpha x; copy = w", 3,
+        {{"w", TR_INOUT, F32, false}, {"x", TR_IN, F32, false}, {"copy", TR_OUT, WEIGHT, true}}},
+    [TR_OP_CAST] = {"cast", "dst = src, rounded to the weights' type", 2,
+        {{"src", TR_IN, F32, false}, {"dst", TR_OUT, WEIGHT, false}}},
 };
 
 #undef ACT
@@ -265,6 +267,7 @@ struct tr_shape tr_op_operand_shape(const struct tr_op *op, int i)
     case TR_OP_MUON_MOMENT:
     case TR_OP_MIX:
     case TR_OP_MUON:
+    case TR_OP_CAST:
         return shape1(op->count);
     case TR_OP_CLIP:
     case TR_OP_KIND_COUNT:
@@ -285,7 +288,8 @@ static bool is_partial_sum(const struct tr_op *op, int i)
 enum tr_dtype tr_op_operand_dtype(const struct tr_op *op, int i)
 {
     TR_ASSERT(i >= 0 && i < op_info[op->kind].operand_count);
-    if (is_partial_sum(op, i))
+    bool y = op->kind == TR_OP_LINEAR && i >= TR_LINEAR_Y && i < TR_LINEAR_RESIDUAL;
+    if (is_partial_sum(op, i) || (y && op->flags & TR_OP_Y_F32))
         return TR_F32;
     switch (op_info[op->kind].operand[i].type) {
     case TR_TYPE_ACT:

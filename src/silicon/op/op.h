@@ -53,6 +53,7 @@ enum tr_op_kind {
     TR_OP_MUON_MOMENT, /* Muon's momentum, and its direction: Nesterov's step, scaled to Frobenius norm 1 */
     TR_OP_MIX,         /* dst = alpha dst (+ beta src) */
     TR_OP_MUON,        /* w from the orthogonalised direction */
+    TR_OP_CAST,        /* dst = src rounded: the copy of a weight that products read */
     TR_OP_KIND_COUNT
 };
 
@@ -63,7 +64,8 @@ enum tr_op_flag {
     TR_OP_GRAD = 1 << 3,         /* HEAD: also dx, and dw where it is there */
     TR_OP_ADD_DX = 1 << 4,       /* NORM_BWD: dx += instead of dx = (the residual stream's gradient) */
     TR_OP_DECAY = 1 << 5,        /* ADAMW, MUON: weight decay applies */
-    TR_OP_APART = 1 << 6         /* EMBED*, ROPE, ATTN*: documents of a sequence stand apart, by the operand `start` */
+    TR_OP_APART = 1 << 6,        /* EMBED*, ROPE, ATTN*: documents of a sequence stand apart, by the operand `start` */
+    TR_OP_Y_F32 = 1 << 7         /* LINEAR: y is fp32 whatever the activations are: logits */
 };
 
 /* A logical axis cut in `parts`, of which this operation does [first, last). Full range on one rank. */
@@ -94,7 +96,7 @@ struct tr_op {
                                           an ordinary norm */
     int64_t vocab;        /* EMBED*, HEAD */
     int64_t positions;    /* rows of wpe or of the RoPE table; ATTN, KV_APPEND: rows of K and V a sequence */
-    int64_t count;        /* elements: ZERO, FOLD (of one leaf), JOIN, GRAD_SQ, ADAMW, MUON*, MIX */
+    int64_t count;        /* elements: ZERO, FOLD (of one leaf), JOIN, GRAD_SQ, ADAMW, MUON*, MIX, CAST */
     float eps;            /* NORM* */
     float alpha, beta;    /* MIX: of dst, of src; MUON: alpha, of the learning rate */
     struct tr_parts context; /* parts of each sequence */
@@ -160,10 +162,11 @@ enum { TR_FOLD_LEAVES };
 enum { TR_JOIN_DST, TR_JOIN_SRC };
 enum { TR_LOSS_SUM_LOSS };
 enum { TR_GRAD_SQ_GRAD };
-enum { TR_ADAMW_W, TR_ADAMW_GRAD, TR_ADAMW_M, TR_ADAMW_V };
+enum { TR_ADAMW_W, TR_ADAMW_GRAD, TR_ADAMW_M, TR_ADAMW_V, TR_ADAMW_COPY };
 enum { TR_MUON_MOMENT_GRAD, TR_MUON_MOMENT_M, TR_MUON_MOMENT_Y };
 enum { TR_MIX_DST, TR_MIX_SRC };
-enum { TR_MUON_W, TR_MUON_X };
+enum { TR_MUON_W, TR_MUON_X, TR_MUON_COPY };
+enum { TR_CAST_SRC, TR_CAST_DST };
 
 /* ---- the reduction contract ------------------------------------------------------------------------------------ */
 

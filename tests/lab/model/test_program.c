@@ -8,10 +8,12 @@ struct variant {
     struct tr_step_config step;
 };
 
-enum { VARIANTS = 14 };
+enum { F32_VARIANTS = 14, VARIANTS = 2 * F32_VARIANTS };
 
 static struct variant variant(int i)
 {
+    const bool bf16 = i >= F32_VARIANTS;
+    i %= F32_VARIANTS;
     struct variant v = {i % 2 == 0 ? fixture_gpt2() : fixture_llama(), fixture_step(4, 2, 67)};
     if (i / 2 == 1)
         v.step.recompute = TR_RECOMPUTE_FULL;
@@ -38,6 +40,7 @@ static struct variant variant(int i)
         v.step.widths = (struct tr_widths){2, i % 2 + 1, 2, 3};
         v.step.apart = true;
     }
+    v.step.dtype = bf16 ? TR_BF16 : TR_F32;
     return v;
 }
 
@@ -86,13 +89,15 @@ static void check_counts(struct variant v, enum tr_isa isa, int threads)
     fixture_train(&e, 1);
     fixture_train(&e, 1); /* the same batch again */
     struct tr_work measured, bound = tr_program_step_work(&p), planned = step_work(&e);
+    struct tr_work cast = section_work(&e, TR_SECTION_CAST, 0); /* of the initial weights */
+    assert_int_equal(cast.write_bytes, v.step.dtype == TR_BF16 ? 2 * p.weights.element_count : 0);
     counted(&e, &measured);
     assert_true(planned.flop > 0 && (v.step.apart ? planned.flop < bound.flop : planned.flop == bound.flop));
     assert_int_equal(planned.read_bytes, bound.read_bytes);
     assert_int_equal(planned.write_bytes, bound.write_bytes);
     assert_int_equal(measured.flop, 2 * planned.flop);
-    assert_int_equal(measured.read_bytes, 2 * planned.read_bytes);
-    assert_int_equal(measured.write_bytes, 2 * planned.write_bytes);
+    assert_int_equal(measured.read_bytes, 2 * planned.read_bytes + cast.read_bytes);
+    assert_int_equal(measured.write_bytes, 2 * planned.write_bytes + cast.write_bytes);
     int64_t noted = 0;
     for (int phase = 0; phase < TR_PHASE_COUNT; phase++)
         for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
@@ -112,7 +117,7 @@ static void work_counted_by_the_kernels_equals_the_plan(void **state)
 {
     (void)state;
     for (int isa = 0; isa < TR_ISA_COUNT; isa++)
-        for (int i = 0; i < VARIANTS && tr_isa_runs((enum tr_isa)isa); i++)
+        for (int i = 0; i < (isa == TR_ISA_REF ? F32_VARIANTS : VARIANTS) && tr_isa_runs((enum tr_isa)isa); i++)
             check_counts(variant(i), (enum tr_isa)isa, 1 + i % 3);
 }
 
@@ -138,8 +143,9 @@ static void peak_memory_touched_equals_the_plan(void **state)
     (void)state;
     static const enum tr_region region[] = {TR_REGION_WORK, TR_REGION_GRADIENTS};
     for (int isa = 0; isa < TR_ISA_COUNT; isa++) {
-        for (int i = 0; i < 2 * VARIANTS && tr_isa_runs((enum tr_isa)isa); i++) {
-            struct variant v = variant(i / 2);
+        const int first = isa % 2 * F32_VARIANTS; /* types in turn: both run the same bodies */
+        for (int i = 0; i < 2 * F32_VARIANTS && tr_isa_runs((enum tr_isa)isa); i++) {
+            struct variant v = variant(first + i / 2);
             struct tr_program p;
             struct tr_exec e;
             fixture_open(&e, &p, &v.model, &v.step, fixture_machine((enum tr_isa)isa, 1 + i % 3));
@@ -239,6 +245,29 @@ static void recompute_needs_less_memory_and_more_work(void **state)
     tr_program_free(&recompute);
 }
 
+static void bf16_halves_activations_and_keeps_weights_moments_and_gradients(void **state)
+{
+    (void)state;
+    struct tr_model_config model = fixture_llama();
+    struct tr_step_config step = fixture_step(4, 4, 128);
+    struct tr_machine machine = fixture_machine(TR_ISA_REF, 1);
+    struct tr_program p;
+    struct tr_err err;
+    int64_t f32[TR_BUF_KIND_COUNT], bf16[TR_BUF_KIND_COUNT];
+    for (int type = TR_F32; type <= TR_BF16; type++) {
+        step.dtype = (enum tr_dtype)type;
+        assert_int_equal(tr_program_train(&p, &model, &step, machine, &err), TR_OK);
+        tr_program_memory_by_kind(&p, type == TR_F32 ? f32 : bf16);
+        tr_program_free(&p);
+    }
+    assert_int_equal(bf16[TR_BUF_WEIGHT], f32[TR_BUF_WEIGHT]);
+    assert_int_equal(bf16[TR_BUF_MOMENT], f32[TR_BUF_MOMENT]);
+    assert_int_equal(bf16[TR_BUF_GRADIENT], f32[TR_BUF_GRADIENT]);
+    assert_int_equal(f32[TR_BUF_COPY], 0);
+    assert_int_equal(2 * bf16[TR_BUF_COPY], f32[TR_BUF_WEIGHT]);
+    assert_true(bf16[TR_BUF_ACTIVATION] < f32[TR_BUF_ACTIVATION] * 6 / 10); /* losses and statistics stay fp32 */
+}
+
 static void expect_refusal(struct tr_model_config model, struct tr_step_config step, const char *words)
 {
     struct tr_program p;
@@ -274,9 +303,6 @@ static void impossible_steps_are_refused_with_a_sentence(void **state)
     bad = s;
     bad.batch = INT64_MAX / 2;
     expect_refusal(m, bad, "tokens in all");
-    bad = s;
-    bad.dtype = TR_BF16;
-    expect_refusal(m, bad, "only f32");
     m.heads = 0;
     expect_refusal(m, s, "head");
 }
@@ -290,6 +316,7 @@ int main(void)
         cmocka_unit_test(operands_have_the_size_that_their_operation_says),
         cmocka_unit_test(memory_by_kind_sums_to_the_whole),
         cmocka_unit_test(recompute_needs_less_memory_and_more_work),
+        cmocka_unit_test(bf16_halves_activations_and_keeps_weights_moments_and_gradients),
         cmocka_unit_test(impossible_steps_are_refused_with_a_sentence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,7 +14,7 @@ static void open_generator(struct tr_generator *g, const struct tr_model_config 
 {
     struct tr_err err = {{0}};
     const struct tr_widths one = {1, 1, 1, 1};
-    if (tr_generator_open(g, model, &one, capacity, fixture_machine(fixture_best_isa(), threads), NULL, &err) != TR_OK)
+    if (tr_generator_open(g, model, TR_F32, &one, capacity, fixture_machine(fixture_best_isa(), threads), NULL, &err) != TR_OK)
         fail_msg("%s", err.text);
     tr_exec_init(&g->exec, 42);
 }

@@ -63,12 +63,12 @@ static int kill_one_run(const char *out, const struct tr_tiny_hash *expected, do
     }
 }
 
-static void killed_at_random_instants(const char *where, const char *number, const char *fault)
+static void killed_at_random_instants(const char *where, const char *dtype, const char *number, const char *fault)
 {
     struct tr_err err;
     struct tr_run_config config =
         tr_tiny_config("never_killed", "train.steps=200", "checkpoint.every=3", "run.threads=2", "eval.every=10",
-                       "eval.windows=1", "sample.tokens=3", "sample.every=7", "data.seq_len=64", where, NULL);
+                       "eval.windows=1", "sample.tokens=3", "sample.every=7", "data.seq_len=64", where, dtype, NULL);
     tr_trainer_config(&config);
     double start_s = tr_clock_s();
     assert_int_equal(tr_folder_remove(config.out, &err), TR_OK);
@@ -88,13 +88,14 @@ static void killed_at_random_instants(const char *where, const char *number, con
 static void a_run_that_is_killed_at_random_instants_arrives_at_the_same_hash(void **state)
 {
     (void)state;
-    killed_at_random_instants("checkpoint.write=foreground", "2", "kill -9 at a random time");
+    killed_at_random_instants("checkpoint.write=foreground", "train.dtype=f32", "2", "kill -9 at a random time");
 }
 
-static void so_does_one_that_saves_in_the_background(void **state)
+static void so_does_one_in_bf16_that_saves_in_the_background(void **state)
 {
     (void)state;
-    killed_at_random_instants("checkpoint.write=background", "2", "the same, saves in the background");
+    killed_at_random_instants("checkpoint.write=background", "train.dtype=bf16", "2",
+                              "the same in bf16, saves in the background");
 }
 
 int main(int argc, char **argv)
@@ -103,7 +104,7 @@ int main(int argc, char **argv)
         return tr_trainer_main(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_that_is_killed_at_random_instants_arrives_at_the_same_hash),
-        cmocka_unit_test(so_does_one_that_saves_in_the_background),
+        cmocka_unit_test(so_does_one_in_bf16_that_saves_in_the_background),
     };
     return cmocka_run_group_tests_name("lab/train/kill", tests, tr_scratch_setup, tr_scratch_teardown);
 }

@@ -122,6 +122,7 @@ void TR_SIMD_NAME(tr_linear)(const struct tr_call *call)
     struct tr_gemm g = {.segment_axis = TR_GEMM_N, .m = {tokens_of(op)}};
     g.a[0] = (struct tr_gemm_view){call->operand[TR_LINEAR_X], op->in};
     g.residual = call->operand[TR_LINEAR_RESIDUAL];
+    TR_ASSERT(g.residual == NULL || !(op->flags & TR_OP_Y_F32)); /* it is of the type of y */
     TR_ASSERT(g.residual == NULL || (op->segments == 1 && whole));
     for (int i = 0; i < op->segments; i++) {
         g.n[i] = op->out[i];

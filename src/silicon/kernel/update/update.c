@@ -21,6 +21,8 @@ const struct tr_kernel tr_update_kernels[] = {
     {.kind = TR_OP_MIX, .isa = TR_ISA_REF, .act = TR_BF16, .run = tr_mix_ref},
     {.kind = TR_OP_MUON, .isa = TR_ISA_REF, .act = TR_F32, .run = tr_muon_ref},
     {.kind = TR_OP_MUON, .isa = TR_ISA_REF, .act = TR_BF16, .run = tr_muon_ref},
+    {.kind = TR_OP_CAST, .isa = TR_ISA_REF, .act = TR_F32, .run = tr_cast_ref},
+    {.kind = TR_OP_CAST, .isa = TR_ISA_REF, .act = TR_BF16, .run = tr_cast_ref},
 #if defined(__x86_64__)
     {.kind = TR_OP_ZERO, .isa = TR_ISA_AVX2, .act = TR_F32, .run = tr_zero_avx2},
     {.kind = TR_OP_ZERO, .isa = TR_ISA_AVX2, .act = TR_BF16, .run = tr_zero_avx2},
@@ -41,6 +43,9 @@ const struct tr_kernel tr_update_kernels[] = {
      .workspace = tr_muon_moment_workspace_avx2},
     {.kind = TR_OP_MUON, .isa = TR_ISA_AVX2, .act = TR_BF16, .run = tr_muon_avx2},
     {.kind = TR_OP_MIX, .isa = TR_ISA_AVX2, .act = TR_F32, .run = tr_mix_avx2},
+    {.kind = TR_OP_MIX, .isa = TR_ISA_AVX2, .act = TR_BF16, .run = tr_mix_avx2},
+    {.kind = TR_OP_CAST, .isa = TR_ISA_AVX2, .act = TR_F32, .run = tr_cast_avx2},
+    {.kind = TR_OP_CAST, .isa = TR_ISA_AVX2, .act = TR_BF16, .run = tr_cast_avx2},
     {.kind = TR_OP_ZERO, .isa = TR_ISA_AVX512, .act = TR_F32, .run = tr_zero_avx512},
     {.kind = TR_OP_ZERO, .isa = TR_ISA_AVX512, .act = TR_BF16, .run = tr_zero_avx512},
     {.kind = TR_OP_FOLD, .isa = TR_ISA_AVX512, .act = TR_F32, .run = tr_fold_avx512},
@@ -60,6 +65,9 @@ const struct tr_kernel tr_update_kernels[] = {
      .workspace = tr_muon_moment_workspace_avx512},
     {.kind = TR_OP_MUON, .isa = TR_ISA_AVX512, .act = TR_BF16, .run = tr_muon_avx512},
     {.kind = TR_OP_MIX, .isa = TR_ISA_AVX512, .act = TR_F32, .run = tr_mix_avx512},
+    {.kind = TR_OP_MIX, .isa = TR_ISA_AVX512, .act = TR_BF16, .run = tr_mix_avx512},
+    {.kind = TR_OP_CAST, .isa = TR_ISA_AVX512, .act = TR_F32, .run = tr_cast_avx512},
+    {.kind = TR_OP_CAST, .isa = TR_ISA_AVX512, .act = TR_BF16, .run = tr_cast_avx512},
 #endif
     {.run = NULL},
 };

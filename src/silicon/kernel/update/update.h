@@ -10,6 +10,7 @@
  *     MUON_MOMENT, MUON   Muon (Jordan and others 2024) before and after the orthogonalisation, which lab/model makes of
  *               LINEAR* and MIX; alpha, the learning rate's factor, is lab/model's too
  *     MIX       dst = alpha dst (+ beta src), of activation type
+ *     CAST      dst = src, rounded to the weights' type. ADAMW and MUON write such a copy of the new w on the way
  *
  * Accuracy: GRAD_SQ and LOSS_SUM round nothing; the others are the fp32 operations of docs/contract.md, each rounded
  * once, and the norm in MUON_MOMENT is exact before its root.
@@ -32,6 +33,7 @@ void tr_adamw_ref(const struct tr_call *call);
 void tr_muon_moment_ref(const struct tr_call *call);
 void tr_mix_ref(const struct tr_call *call);
 void tr_muon_ref(const struct tr_call *call);
+void tr_cast_ref(const struct tr_call *call);
 
 void tr_zero_avx2(const struct tr_call *call);
 void tr_fold_avx2(const struct tr_call *call);
@@ -43,6 +45,7 @@ void tr_muon_moment_avx2(const struct tr_call *call);
 int64_t tr_muon_moment_workspace_avx2(const struct tr_op *op, int threads);
 void tr_mix_avx2(const struct tr_call *call);
 void tr_muon_avx2(const struct tr_call *call);
+void tr_cast_avx2(const struct tr_call *call);
 
 void tr_zero_avx512(const struct tr_call *call);
 void tr_fold_avx512(const struct tr_call *call);
@@ -54,5 +57,6 @@ void tr_muon_moment_avx512(const struct tr_call *call);
 int64_t tr_muon_moment_workspace_avx512(const struct tr_op *op, int threads);
 void tr_mix_avx512(const struct tr_call *call);
 void tr_muon_avx512(const struct tr_call *call);
+void tr_cast_avx512(const struct tr_call *call);
 
 #endif

@@ -1,4 +1,4 @@
-/* ZERO, FOLD, JOIN, GRAD_SQ, ADAMW, MUON_MOMENT, MIX and MUON in vector words. Threads take pieces of UPDATE_PIECE
+/* ZERO, FOLD, JOIN, GRAD_SQ, ADAMW, MUON_MOMENT, MIX, MUON and CAST in vector words. Threads take pieces of UPDATE_PIECE
  * elements; only GRAD_SQ and MUON_MOMENT sum over pieces, exactly, so that their order does not matter. */
 #ifndef TR_SILICON_KERNEL_UPDATE_BODY_H
 #define TR_SILICON_KERNEL_UPDATE_BODY_H
@@ -179,41 +179,56 @@ static inline void adamw_vector(const struct adamw *a, tr_v grad, tr_v *w, tr_v 
     *w = v_fma(a->minus_lr, u, a->decay ? v_mul(*w, a->keep) : *w);
 }
 
-static void adamw_piece(const struct adamw *a, const float *grad, float *w, float *m, float *v, int64_t n)
+/* Where the copy of a weight goes; at NULL there is none. */
+struct copy {
+    void *at;
+    enum tr_dtype type;
+};
+
+static struct copy copy_of(const struct tr_call *call, int operand)
 {
-    int64_t i = 0;
-    tr_v new_w, new_m, new_v;
-    for (; i + TR_VLEN <= n; i += TR_VLEN) {
-        new_w = v_load(w + i);
-        new_m = v_load(m + i);
-        new_v = v_load(v + i);
-        adamw_vector(a, v_load(grad + i), &new_w, &new_m, &new_v);
-        v_store(w + i, new_w);
-        v_store(m + i, new_m);
-        v_store(v + i, new_v);
-    }
-    if (i == n)
+    return (struct copy){call->operand[operand], call->op->weight};
+}
+
+static int64_t copy_bytes(struct copy copy, int64_t n) { return copy.at == NULL ? 0 : n * tr_dtype_bytes(copy.type); }
+
+/* Elements i ... i + n - 1; n may be more than TR_VLEN, which means all. */
+static inline void copy_store(struct copy copy, int64_t i, tr_v w, int64_t n)
+{
+    if (copy.at == NULL)
         return;
-    new_w = v_loadn(w + i, n - i);
-    new_m = v_loadn(m + i, n - i);
-    new_v = v_loadn(v + i, n - i);
-    adamw_vector(a, v_loadn(grad + i, n - i), &new_w, &new_m, &new_v);
-    v_storen(w + i, new_w, n - i);
-    v_storen(m + i, new_m, n - i);
-    v_storen(v + i, new_v, n - i);
+    if (copy.type == TR_BF16)
+        v_storen_at(copy.at, TR_BF16, i, w, n);
+    else
+        v_storen_at(copy.at, TR_F32, i, w, n);
+}
+
+/* Elements first ... end - 1 of the operands. */
+static void adamw_piece(const struct adamw *a, float *const *operand, struct copy copy, int64_t first, int64_t end)
+{
+    float *w = operand[TR_ADAMW_W], *m = operand[TR_ADAMW_M], *v = operand[TR_ADAMW_V];
+    for (int64_t i = first; i < end; i += TR_VLEN) {
+        const int64_t n = end - i;
+        tr_v new_w = v_loadn_at(w, TR_F32, i, n), new_m = v_loadn_at(m, TR_F32, i, n);
+        tr_v new_v = v_loadn_at(v, TR_F32, i, n);
+        adamw_vector(a, v_loadn_at(operand[TR_ADAMW_GRAD], TR_F32, i, n), &new_w, &new_m, &new_v);
+        v_storen_at(w, TR_F32, i, new_w, n);
+        v_storen_at(m, TR_F32, i, new_m, n);
+        v_storen_at(v, TR_F32, i, new_v, n);
+        copy_store(copy, i, new_w, n);
+    }
 }
 
 void TR_SIMD_NAME(tr_adamw)(const struct tr_call *call)
 {
-    float *const *operand = (float *const *)call->operand;
-    int64_t count = call->op->count;
+    const int64_t count = call->op->count;
     const struct adamw a = adamw_of(call);
+    const struct copy copy = copy_of(call, TR_ADAMW_COPY);
 #pragma omp parallel for num_threads(call->threads) schedule(static)
     for (int64_t i = 0; i < count; i += UPDATE_PIECE) {
         int64_t n = tr_min_i64(UPDATE_PIECE, count - i);
-        adamw_piece(&a, operand[TR_ADAMW_GRAD] + i, operand[TR_ADAMW_W] + i, operand[TR_ADAMW_M] + i,
-                    operand[TR_ADAMW_V] + i, n);
-        tr_count_add(call->count, 0, 16 * n, 12 * n);
+        adamw_piece(&a, (float *const *)call->operand, copy, i, i + n);
+        tr_count_add(call->count, 0, 16 * n, 12 * n + copy_bytes(copy, n));
     }
 }
 
@@ -280,46 +295,34 @@ void TR_SIMD_NAME(tr_muon_moment)(const struct tr_call *call)
     }
 }
 
-/* dst = fma(alpha, dst, beta * src), n elements */
-static void update_mix(float *dst, float alpha, const float *src, float beta, int64_t n)
+/* dst = fma(alpha, dst, beta * src), or alpha * dst, elements first ... end - 1 */
+TR_V_INLINE void update_mix(const struct tr_call *call, const enum tr_dtype type, int64_t first, int64_t end)
 {
-    const tr_v a = v_set1(alpha), b = v_set1(beta);
-    int64_t i = 0;
-    for (; i + TR_VLEN <= n; i += TR_VLEN)
-        v_store(dst + i, v_fma(a, v_load(dst + i), v_mul(b, v_load(src + i))));
-    if (i < n)
-        v_storen(dst + i, v_fma(a, v_loadn(dst + i, n - i), v_mul(b, v_loadn(src + i, n - i))), n - i);
+    const tr_v a = v_set1(call->op->alpha), b = v_set1(call->op->beta);
+    void *dst = call->operand[TR_MIX_DST];
+    const void *src = call->operand[TR_MIX_SRC];
+    for (int64_t i = first; i < end; i += TR_VLEN) {
+        tr_v x = v_loadn_at(dst, type, i, end - i);
+        if (src == NULL)
+            x = v_mul(x, a);
+        else
+            x = v_fma(a, x, v_mul(b, v_loadn_at(src, type, i, end - i)));
+        v_storen_at(dst, type, i, x, end - i);
+    }
 }
 
 void TR_SIMD_NAME(tr_mix)(const struct tr_call *call)
 {
     const struct tr_op *op = call->op;
-    float *dst = call->operand[TR_MIX_DST];
-    const float *src = call->operand[TR_MIX_SRC];
-    TR_ASSERT(op->act == TR_F32);
+    const int64_t bytes = tr_dtype_bytes(op->act), operands = call->operand[TR_MIX_SRC] == NULL ? 1 : 2;
 #pragma omp parallel for num_threads(call->threads) schedule(static)
     for (int64_t i = 0; i < op->count; i += UPDATE_PIECE) {
         int64_t n = tr_min_i64(UPDATE_PIECE, op->count - i);
-        if (src == NULL)
-            update_scale(dst + i, op->alpha, n);
+        if (op->act == TR_F32)
+            update_mix(call, TR_F32, i, i + n);
         else
-            update_mix(dst + i, op->alpha, src + i, op->beta, n);
-        tr_count_add(call->count, 0, (src == NULL ? 4 : 8) * n, 4 * n);
-    }
-}
-
-/* w = fma(-rate, x, w * keep), n elements */
-static void muon_step(float *w, const float *x, float rate, float keep, bool decay, int64_t n)
-{
-    const tr_v minus_rate = v_set1(-rate), kept = v_set1(keep);
-    int64_t i = 0;
-    for (; i + TR_VLEN <= n; i += TR_VLEN) {
-        tr_v old = v_load(w + i);
-        v_store(w + i, v_fma(minus_rate, v_load(x + i), decay ? v_mul(old, kept) : old));
-    }
-    if (i < n) {
-        tr_v old = v_loadn(w + i, n - i);
-        v_storen(w + i, v_fma(minus_rate, v_loadn(x + i, n - i), decay ? v_mul(old, kept) : old), n - i);
+            update_mix(call, TR_BF16, i, i + n);
+        tr_count_add(call->count, 0, operands * bytes * n, bytes * n);
     }
 }
 
@@ -327,14 +330,35 @@ void TR_SIMD_NAME(tr_muon)(const struct tr_call *call)
 {
     const struct tr_op *op = call->op;
     const struct tr_step_values *v = call->values;
+    const bool decay = (op->flags & TR_OP_DECAY) != 0;
+    const struct copy copy = copy_of(call, TR_MUON_COPY);
     float *w = call->operand[TR_MUON_W];
     const float *x = call->operand[TR_MUON_X];
-    float keep = 1.0f - v->lr * v->weight_decay, rate = v->lr * op->alpha;
+    const tr_v kept = v_set1(1.0f - v->lr * v->weight_decay), minus_rate = v_set1(-(v->lr * op->alpha));
 #pragma omp parallel for num_threads(call->threads) schedule(static)
-    for (int64_t i = 0; i < op->count; i += UPDATE_PIECE) {
-        int64_t n = tr_min_i64(UPDATE_PIECE, op->count - i);
-        muon_step(w + i, x + i, rate, keep, (op->flags & TR_OP_DECAY) != 0, n);
-        tr_count_add(call->count, 0, 8 * n, 4 * n);
+    for (int64_t first = 0; first < op->count; first += UPDATE_PIECE) {
+        int64_t n = tr_min_i64(UPDATE_PIECE, op->count - first);
+        for (int64_t i = first; i < first + n; i += TR_VLEN) {
+            const int64_t left = first + n - i;
+            tr_v old = v_loadn_at(w, TR_F32, i, left);
+            tr_v new = v_fma(minus_rate, v_loadn_at(x, TR_F32, i, left), decay ? v_mul(old, kept) : old);
+            v_storen_at(w, TR_F32, i, new, left);
+            copy_store(copy, i, new, left);
+        }
+        tr_count_add(call->count, 0, 8 * n, 4 * n + copy_bytes(copy, n));
+    }
+}
+
+void TR_SIMD_NAME(tr_cast)(const struct tr_call *call)
+{
+    const int64_t count = call->op->count;
+    const struct copy copy = copy_of(call, TR_CAST_DST);
+#pragma omp parallel for num_threads(call->threads) schedule(static)
+    for (int64_t first = 0; first < count; first += UPDATE_PIECE) {
+        int64_t n = tr_min_i64(UPDATE_PIECE, count - first);
+        for (int64_t i = first; i < first + n; i += TR_VLEN)
+            copy_store(copy, i, v_loadn_at(call->operand[TR_CAST_SRC], TR_F32, i, first + n - i), first + n - i);
+        tr_count_add(call->count, 0, 4 * n, copy_bytes(copy, n));
     }
 }
 

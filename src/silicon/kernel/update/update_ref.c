@@ -1,4 +1,4 @@
-/* The meaning of ZERO, FOLD, JOIN, LOSS_SUM, GRAD_SQ, CLIP, ADAMW, MUON_MOMENT, MIX and MUON. */
+/* The meaning of ZERO, FOLD, JOIN, LOSS_SUM, GRAD_SQ, CLIP, ADAMW, MUON_MOMENT, MIX, MUON and CAST. */
 #include "silicon/kernel/ref.h"
 #include "silicon/kernel/update/update.h"
 #include "silicon/op/exact.h"
@@ -92,6 +92,15 @@ void tr_clip_ref(const struct tr_call *call)
     values->clip_factor = limit == 0.0 || norm <= limit ? 1.0f : (float)(limit / norm);
 }
 
+/* Element i of the copy of a weight; NULL: there is none. */
+static void store_copy(const struct tr_call *call, void *copy, int64_t i, float w, struct tr_tally *tally)
+{
+    if (copy == NULL)
+        return;
+    tr_store(copy, call->op->weight, i, w);
+    tally->write_bytes += tr_dtype_bytes(call->op->weight);
+}
+
 void tr_adamw_ref(const struct tr_call *call)
 {
     const struct tr_op *op = call->op;
@@ -110,6 +119,7 @@ void tr_adamw_ref(const struct tr_call *call)
         weight[i] = fmaf(-v->lr, u, op->flags & TR_OP_DECAY ? weight[i] * keep : weight[i]);
         moment1[i] = m;
         moment2[i] = s;
+        store_copy(call, call->operand[TR_ADAMW_COPY], i, weight[i], &tally);
         tally.read_bytes += 4 * float_bytes;
         tally.write_bytes += 3 * float_bytes;
     }
@@ -176,8 +186,19 @@ void tr_muon_ref(const struct tr_call *call)
     struct tr_tally tally = {0};
     for (int64_t i = 0; i < op->count; i++) {
         weight[i] = fmaf(-rate, x[i], op->flags & TR_OP_DECAY ? weight[i] * keep : weight[i]);
+        store_copy(call, call->operand[TR_MUON_COPY], i, weight[i], &tally);
         tally.read_bytes += 2 * float_bytes;
         tally.write_bytes += float_bytes;
+    }
+    tr_tally_add(call, &tally);
+}
+
+void tr_cast_ref(const struct tr_call *call)
+{
+    struct tr_tally tally = {0};
+    for (int64_t i = 0; i < call->op->count; i++) {
+        store_copy(call, call->operand[TR_CAST_DST], i, ((const float *)call->operand[TR_CAST_SRC])[i], &tally);
+        tally.read_bytes += float_bytes;
     }
     tr_tally_add(call, &tally);
 }
