@@ -169,9 +169,9 @@ struct tr_job_cost {
 
 struct tr_job_cost tr_job_cost(const struct tr_job *job);
 
-/* The keys of the entries, for tables and docs: of an offer, of a site (offsets in struct tr_site), of failures. */
+/* The keys of the entries, for tables and docs: of an offer, of a site (offsets in struct tr_place), of failures. */
 const struct tr_field *tr_offer_fields(int *count);
-const struct tr_field *tr_site_fields(int *count);
+const struct tr_field *tr_place_fields(int *count);
 const struct tr_field *tr_failures_fields(int *count);
 
 /* Reads each offer, site and record of failures: what is wrong with any is said. */

@@ -211,7 +211,7 @@ double tr_failures_mtbf(const struct tr_failures *failures, int64_t chips)
     return rate > 0 ? 1 / rate : INFINITY;
 }
 
-const struct tr_field *tr_site_fields(int *count)
+const struct tr_field *tr_place_fields(int *count)
 {
     *count = COUNT(site_fields);
     return site_fields;

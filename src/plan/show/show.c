@@ -125,7 +125,7 @@ void tr_catalog_keys_markdown(struct tr_text *out)
     write_keys("systems: a tier", fields, count, out);
     fields = tr_offer_fields(&count);
     write_keys("prices", fields, count, out);
-    fields = tr_site_fields(&count);
+    fields = tr_place_fields(&count);
     write_keys("sites", fields, count, out);
     fields = tr_failures_fields(&count);
     write_keys("failures", fields, count, out);

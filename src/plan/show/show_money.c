@@ -117,10 +117,10 @@ enum tr_status tr_show_prices(struct tr_showing *s)
 
 /* --- sites --- */
 
-static void write_site_json(struct tr_json *json, const struct tr_site *site)
+static void write_site_json(struct tr_json *json, const struct tr_place *site)
 {
     int count;
-    const struct tr_field *fields = tr_site_fields(&count);
+    const struct tr_field *fields = tr_place_fields(&count);
     tr_json_object(json, NULL);
     tr_json_string(json, "id", site->id);
     tr_json_string(json, "name", site->name);
@@ -143,8 +143,8 @@ enum tr_status tr_show_sites(struct tr_showing *s)
     if (json)
         tr_json_array(&s->json, NULL);
     for (int i = 0; status == TR_OK && i < tr_catalog_count(s->catalog, TR_SECTION_SITES); i++) {
-        struct tr_site site;
-        status = tr_site_find(s->catalog, tr_catalog_entry(s->catalog, TR_SECTION_SITES, i)->id, &site, s->err);
+        struct tr_place site;
+        status = tr_place_find(s->catalog, tr_catalog_entry(s->catalog, TR_SECTION_SITES, i)->id, &site, s->err);
         if (status != TR_OK)
             break;
         if (json) {
@@ -169,11 +169,11 @@ enum tr_status tr_show_sites(struct tr_showing *s)
 
 enum tr_status tr_show_site(struct tr_showing *s)
 {
-    struct tr_site site;
+    struct tr_place site;
     struct tr_source_list sources = {.count = 0};
     int count;
-    const struct tr_field *fields = tr_site_fields(&count);
-    enum tr_status status = tr_site_find(s->catalog, s->name, &site, s->err);
+    const struct tr_field *fields = tr_place_fields(&count);
+    enum tr_status status = tr_place_find(s->catalog, s->name, &site, s->err);
     if (status != TR_OK)
         return status;
     if (s->options->json) {
