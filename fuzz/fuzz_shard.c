@@ -39,14 +39,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         struct tr_err err = {""};
         if (said(tr_shard_parse(names[i], data, bytes, (int64_t)bytes, &shard, &err), &err) != TR_OK)
             continue;
-        size_t header = shard.llmc ? TR_SHARD_LLMC_HEADER_BYTES : TR_SHARD_HEADER_BYTES;
+        size_t header = shard.kind == TR_SHARD_LLMC ? TR_SHARD_LLMC_HEADER_BYTES : TR_SHARD_HEADER_BYTES;
         size_t size = (size_t)(shard.tokens * shard.width);
-        TR_ASSERT(shard.llmc == (i == 1) && header + size == bytes);
+        TR_ASSERT((shard.kind == TR_SHARD_LLMC) == (i == 1) && header + size == bytes);
         void *tokens = malloc(size); /* aligned, and its end is the end of what may be read */
         if (!tokens)
             continue;
         memcpy(tokens, data + header, size);
-        shard.vocab = shard.llmc ? 50257 : shard.vocab;
+        shard.vocab = shard.kind == TR_SHARD_LLMC ? 50257 : shard.vocab;
         check(names[i], &shard, tokens);
         free(tokens);
     }

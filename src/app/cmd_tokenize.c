@@ -112,8 +112,8 @@ static enum tr_status find_sources(struct job *job, bool shards, struct tr_err *
             return status;
         if (job->source[i].shards != shards)
             return tr_fail(err, TR_BAD_INPUT, shards ? "%s: holds no shards (files named *%s)" : "%s: holds shards of "
-                           "tokens (*%s, *%s), and this takes text", job->path[i], TR_SHARD_ENDING,
-                           TR_SHARD_LLMC_ENDING);
+                           "tokens (*%s, *%s, *%s), and this takes text", job->path[i], TR_SHARD_ENDING,
+                           TR_SHARD_BIN_ENDING, TR_SHARD_IDX_ENDING);
         job->all_bytes += job->source[i].bytes;
     }
     return TR_OK;

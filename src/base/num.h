@@ -39,6 +39,15 @@ static inline int64_t tr_round_up(int64_t a, int64_t multiple)
     return tr_ceil_div(a, multiple) * multiple;
 }
 
+/* The unsigned number in so many bytes, 1 to 8, the lowest first. */
+static inline uint64_t tr_get_le(const uint8_t *at, int bytes)
+{
+    uint64_t value = 0;
+    for (int i = bytes - 1; i >= 0; i--)
+        value = value << 8 | at[i];
+    return value;
+}
+
 static inline int64_t tr_min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t tr_max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
 

@@ -35,6 +35,10 @@ bool tr_folder_exists(const char *path);
 /* Size of a regular file; TR_BAD_INPUT when there is none. */
 TR_MUST_CHECK enum tr_status tr_file_bytes(const char *path, int64_t *bytes, struct tr_err *err);
 
+/* `bytes` bytes from `offset` on; at the end of the file fewer, how many is in *got. */
+TR_MUST_CHECK enum tr_status tr_file_read_at(const char *path, int64_t offset, void *to, int64_t bytes, int64_t *got,
+                                             struct tr_err *err);
+
 /* --- writing --- */
 
 /* Replaces `path` as a whole. */

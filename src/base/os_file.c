@@ -116,6 +116,29 @@ enum tr_status tr_file_bytes(const char *path, int64_t *bytes, struct tr_err *er
     return TR_OK;
 }
 
+enum tr_status tr_file_read_at(const char *path, int64_t offset, void *to, int64_t bytes, int64_t *got, struct tr_err *err)
+{
+    int fd;
+    struct stat info;
+    enum tr_status status = open_to_read(path, &fd, &info, err);
+    if (status != TR_OK)
+        return status;
+    int64_t done = 0;
+    while (done < bytes) {
+        ssize_t n = pread(fd, (char *)to + done, (size_t)tr_min_i64(bytes - done, 1 << 30), offset + done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            status = tr_fail(err, TR_FAILED, "%s: cannot be read: %s", path, strerror(errno));
+        if (n <= 0)
+            break;
+        done += n;
+    }
+    close(fd);
+    *got = done;
+    return status;
+}
+
 /* --- writing --- */
 
 enum { BUFFER_BYTES = 256 * 1024 };

@@ -15,7 +15,7 @@
  *          (a folder of checkpoints, say). With TR_ENCODING_BYTES any bytes are taken as they are.
  * TOKENS   Without a tokenizer, bytes: 256 of them and TR_TOKEN_END between documents, 257 in all. With one, its tokens:
  *          of each document what it puts before a text and the text's, and its end token between documents; or shards,
- *          which hold the same (shard.h, also those of llm.c; a file, or a folder that holds them beside tokenizer.json
+ *          which hold the same (shard.h, also those of llm.c and Megatron; a file, or a folder that holds them beside tokenizer.json
  *          and nothing else).
  * SPLIT    By position: the last val_fraction of the tokens is for validation; the cut moves back to the nearest line
  *          end, when there is one within TR_DATA_CUT_SEARCH_BYTES.

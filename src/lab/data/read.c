@@ -155,8 +155,8 @@ static enum tr_status read_headers(struct tr_data *data, const struct tr_token *
     return TR_OK;
 }
 
-/* What the header of a shard of llm.c does not say. */
-static void count_llmc(struct tr_data *data, const struct tr_shard *shard, const void *tokens)
+/* What a shard of others does not say. */
+static void count_tokens(struct tr_data *data, const struct tr_shard *shard, const void *tokens)
 {
     for (int64_t i = 0; i < shard->tokens; i++) {
         int32_t id = tr_shard_token(tokens, shard->width, i);
@@ -178,19 +178,22 @@ enum tr_status tr_data_read_shards(struct tr_data *data, const struct tr_token *
     if (status != TR_OK || (status = tr_sha256_start(&sum, err)) != TR_OK)
         return status;
     uint8_t *to = data->slab.at;
+    data->token_count = 0;
     for (int64_t i = 0; i < source->count && status == TR_OK; i++) {
+        if ((status = tr_shard_read(source->file[i].path, &shards[i], to, err)) != TR_OK)
+            break;
         int64_t bytes = shards[i].tokens * shards[i].width;
-        status = tr_shard_read(source->file[i].path, &shards[i], to, err);
-        if (status == TR_OK)
-            tr_data_sum_file(&sum, to, bytes);
-        if (status == TR_OK && shards[i].llmc)
-            count_llmc(data, &shards[i], to);
+        tr_data_sum_file(&sum, to, bytes);
+        if (shards[i].kind != TR_SHARD_OWN)
+            count_tokens(data, &shards[i], to);
+        data->token_count += shards[i].tokens;
         to += bytes;
     }
     if (status == TR_OK) {
         data->tokens = data->slab.at;
         /* Between documents, as with text: nothing comes behind the last one's end. */
-        if (data->end >= 0 && tr_shard_token(data->tokens, data->width, data->token_count - 1) == data->end)
+        if (data->end >= 0 && data->token_count > 0 &&
+            tr_shard_token(data->tokens, data->width, data->token_count - 1) == data->end)
             data->token_count--;
         finish_sum(data, &sum, token);
     }

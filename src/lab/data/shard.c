@@ -2,12 +2,9 @@
 
 #include "base/num.h"
 #include "base/os.h"
-#include "lab/data/source.h"
+#include "lab/data/megatron.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char magic[8] = {'T', 'R', 'T', 'O', 'K', 'E', 'N', 'S'};
 enum { AT_VERSION = 8, AT_WIDTH = 12, AT_TOKENS = 16, AT_DOCUMENTS = 24, AT_TEXT_BYTES = 32, AT_VOCAB = 40, AT_END = 44,
@@ -22,15 +19,7 @@ static bool ends_with(const char *path, const char *ending)
 
 bool tr_shard_is_name(const char *path)
 {
-    return ends_with(path, TR_SHARD_ENDING) || ends_with(path, TR_SHARD_LLMC_ENDING);
-}
-
-static uint64_t get(const uint8_t *at, int bytes)
-{
-    uint64_t value = 0;
-    for (int i = bytes - 1; i >= 0; i--)
-        value = value << 8 | at[i];
-    return value;
+    return ends_with(path, TR_SHARD_ENDING) || ends_with(path, TR_SHARD_BIN_ENDING) || ends_with(path, TR_SHARD_IDX_ENDING);
 }
 
 static void put(uint8_t *at, int bytes, uint64_t value)
@@ -49,8 +38,8 @@ static bool all_zero(const uint8_t *at, int count)
 
 static enum tr_status check_fields(const char *path, const uint8_t *at, int64_t file_bytes, struct tr_err *err)
 {
-    uint64_t width = get(at + AT_WIDTH, 4), tokens = get(at + AT_TOKENS, 8), vocab = get(at + AT_VOCAB, 4);
-    uint64_t end = get(at + AT_END, 4), documents = get(at + AT_DOCUMENTS, 8);
+    uint64_t width = tr_get_le(at + AT_WIDTH, 4), tokens = tr_get_le(at + AT_TOKENS, 8), vocab = tr_get_le(at + AT_VOCAB, 4);
+    uint64_t end = tr_get_le(at + AT_END, 4), documents = tr_get_le(at + AT_DOCUMENTS, 8);
     if (vocab < 1 || vocab > VOCAB_MAX)
         return tr_fail(err, TR_BAD_INPUT, "%s: offset %d: a vocabulary of %llu tokens; expected 1 to %d", path, AT_VOCAB,
                        (unsigned long long)vocab, VOCAB_MAX);
@@ -68,7 +57,7 @@ static enum tr_status check_fields(const char *path, const uint8_t *at, int64_t 
         return tr_fail(err, TR_BAD_INPUT, "%s: %lld bytes; its header says %llu tokens of %llu bytes, which makes %lld: "
                        "the file was cut off or added to", path, (long long)file_bytes, (unsigned long long)tokens,
                        (unsigned long long)width, (long long)wanted);
-    if (documents > tokens || get(at + AT_TEXT_BYTES, 8) > INT64_MAX || !all_zero(at + AT_REST, 16))
+    if (documents > tokens || tr_get_le(at + AT_TEXT_BYTES, 8) > INT64_MAX || !all_zero(at + AT_REST, 16))
         return tr_fail(err, TR_BAD_INPUT, "%s: the header's counts of documents and bytes cannot be, or its last 16 bytes "
                        "are not 0", path);
     return TR_OK;
@@ -85,7 +74,7 @@ static enum tr_status parse_llmc(const char *path, const uint8_t *at, size_t cou
     if (count < TR_SHARD_LLMC_HEADER_BYTES)
         return tr_fail(err, TR_BAD_INPUT, "%s: %lld bytes; a shard of llm.c begins with a header of %d", path,
                        (long long)file_bytes, TR_SHARD_LLMC_HEADER_BYTES);
-    uint64_t first = get(at, 4), version = get(at + 4, 4), tokens = get(at + 8, 4);
+    uint64_t first = tr_get_le(at, 4), version = tr_get_le(at + 4, 4), tokens = tr_get_le(at + 8, 4);
     int kind = first == llmc_kind[0].magic ? 0 : 1;
     if (first != llmc_kind[kind].magic)
         return tr_fail(err, TR_BAD_INPUT, "%s: is no shard of llm.c: it begins with %llu, not with %u or %u; text has to "
@@ -101,7 +90,7 @@ static enum tr_status parse_llmc(const char *path, const uint8_t *at, size_t cou
         return tr_fail(err, TR_BAD_INPUT, "%s: %lld bytes; its header says %llu tokens of %d bytes, which makes %lld: "
                        "the file was cut off or added to", path, (long long)file_bytes, (unsigned long long)tokens,
                        llmc_kind[kind].width, (long long)wanted);
-    *out = (struct tr_shard){.tokens = (int64_t)tokens, .end = -1, .width = llmc_kind[kind].width, .llmc = true};
+    *out = (struct tr_shard){.tokens = (int64_t)tokens, .end = -1, .width = llmc_kind[kind].width, .kind = TR_SHARD_LLMC};
     return TR_OK;
 }
 
@@ -109,61 +98,39 @@ enum tr_status tr_shard_parse(const char *path, const void *bytes, size_t count,
                               struct tr_shard *out, struct tr_err *err)
 {
     const uint8_t *at = bytes;
-    if (ends_with(path, TR_SHARD_LLMC_ENDING))
+    if (ends_with(path, TR_SHARD_BIN_ENDING))
         return parse_llmc(path, at, count, file_bytes, out, err);
     if (count < TR_SHARD_HEADER_BYTES)
         return tr_fail(err, TR_BAD_INPUT, "%s: %lld bytes; a shard of tokens begins with a header of %d", path,
                        (long long)file_bytes, TR_SHARD_HEADER_BYTES);
     if (memcmp(at, magic, sizeof magic) != 0)
         return tr_fail(err, TR_BAD_INPUT, "%s: is no shard of tokens: it does not begin with \"TRTOKENS\"", path);
-    if (get(at + AT_VERSION, 4) != TR_SHARD_VERSION)
+    if (tr_get_le(at + AT_VERSION, 4) != TR_SHARD_VERSION)
         return tr_fail(err, TR_BAD_INPUT, "%s: offset %d: version %llu; this program reads %d", path, AT_VERSION,
-                       (unsigned long long)get(at + AT_VERSION, 4), TR_SHARD_VERSION);
+                       (unsigned long long)tr_get_le(at + AT_VERSION, 4), TR_SHARD_VERSION);
     enum tr_status status = check_fields(path, at, file_bytes, err);
     if (status != TR_OK)
         return status;
-    uint64_t end = get(at + AT_END, 4);
+    uint64_t end = tr_get_le(at + AT_END, 4);
     struct tr_shard new = {
-        .tokens = (int64_t)get(at + AT_TOKENS, 8), .documents = (int64_t)get(at + AT_DOCUMENTS, 8),
-        .text_bytes = (int64_t)get(at + AT_TEXT_BYTES, 8), .vocab = (int64_t)get(at + AT_VOCAB, 4),
-        .end = end == NO_END ? -1 : (int64_t)end, .width = (int)get(at + AT_WIDTH, 4)};
+        .tokens = (int64_t)tr_get_le(at + AT_TOKENS, 8), .documents = (int64_t)tr_get_le(at + AT_DOCUMENTS, 8),
+        .text_bytes = (int64_t)tr_get_le(at + AT_TEXT_BYTES, 8), .vocab = (int64_t)tr_get_le(at + AT_VOCAB, 4),
+        .end = end == NO_END ? -1 : (int64_t)end, .width = (int)tr_get_le(at + AT_WIDTH, 4)};
     tr_sha256_hex(at + AT_TOKENIZER, new.tokenizer);
     tr_sha256_hex(at + AT_SUM, new.sum);
     *out = new;
     return TR_OK;
 }
 
-/* Exactly `bytes` bytes from `offset` on; fewer, with *got, at the end of the file. */
-static enum tr_status read_at(const char *path, int64_t offset, void *to, int64_t bytes, int64_t *got,
-                              struct tr_err *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0)
-        return tr_fail(err, TR_BAD_INPUT, "%s: cannot be read: %s", path, strerror(errno));
-    enum tr_status status = TR_OK;
-    int64_t done = 0;
-    while (done < bytes) {
-        ssize_t n = pread(fd, (char *)to + done, (size_t)tr_min_i64(bytes - done, 1 << 30), offset + done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            status = tr_fail(err, TR_FAILED, "%s: cannot be read: %s", path, strerror(errno));
-        if (n <= 0)
-            break;
-        done += n;
-    }
-    close(fd);
-    *got = done;
-    return status;
-}
-
 enum tr_status tr_shard_read_header(const char *path, struct tr_shard *out, struct tr_err *err)
 {
     uint8_t header[TR_SHARD_LLMC_HEADER_BYTES]; /* the longer one */
     int64_t file_bytes, got;
+    if (ends_with(path, TR_SHARD_IDX_ENDING))
+        return tr_megatron_read_header(path, out, err);
     enum tr_status status = tr_file_bytes(path, &file_bytes, err);
     if (status == TR_OK)
-        status = read_at(path, 0, header, sizeof header, &got, err);
+        status = tr_file_read_at(path, 0, header, sizeof header, &got, err);
     return status == TR_OK ? tr_shard_parse(path, header, (size_t)got, file_bytes, out, err) : status;
 }
 
@@ -171,11 +138,12 @@ enum tr_status tr_shard_match(const char *path, struct tr_shard *shard, const st
                               struct tr_err *err)
 {
     int64_t vocab = tr_token_vocab(token);
-    if (shard->llmc && shard->width != tr_shard_width(vocab))
+    if (shard->kind == TR_SHARD_LLMC && shard->width != tr_shard_width(vocab))
         return tr_fail(err, TR_BAD_INPUT, "%s: has tokens of %d bytes; the vocabulary of this tokenizer, %lld tokens, has %d",
                        path, shard->width, (long long)vocab, tr_shard_width(vocab));
-    if (shard->llmc) {
+    if (shard->kind != TR_SHARD_OWN) {
         shard->vocab = vocab;
+        shard->width = tr_shard_width(vocab);
         shard->end = tr_token_end_id(token);
         return TR_OK;
     }
@@ -189,7 +157,7 @@ enum tr_status tr_shard_match(const char *path, struct tr_shard *shard, const st
 
 static int header_bytes(const struct tr_shard *shard)
 {
-    return shard->llmc ? TR_SHARD_LLMC_HEADER_BYTES : TR_SHARD_HEADER_BYTES;
+    return shard->kind == TR_SHARD_LLMC ? TR_SHARD_LLMC_HEADER_BYTES : TR_SHARD_HEADER_BYTES;
 }
 
 enum tr_status tr_shard_check(const char *path, const struct tr_shard *shard, const void *tokens, struct tr_err *err)
@@ -199,7 +167,7 @@ enum tr_status tr_shard_check(const char *path, const struct tr_shard *shard, co
     enum tr_status status = tr_sha256_of(tokens, (size_t)(shard->tokens * shard->width), digest, err);
     if (status != TR_OK)
         return status;
-    if (!shard->llmc && strcmp(tr_sha256_hex(digest, hex), shard->sum) != 0)
+    if (shard->kind == TR_SHARD_OWN && strcmp(tr_sha256_hex(digest, hex), shard->sum) != 0)
         return tr_fail(err, TR_BAD_INPUT, "%s: its tokens have the SHA-256 %.16s..., its header says %.16s...: the file "
                        "is damaged", path, hex, shard->sum);
     for (int64_t i = 0; i < shard->tokens; i++) {
@@ -211,10 +179,12 @@ enum tr_status tr_shard_check(const char *path, const struct tr_shard *shard, co
     return TR_OK;
 }
 
-enum tr_status tr_shard_read(const char *path, const struct tr_shard *shard, void *to, struct tr_err *err)
+enum tr_status tr_shard_read(const char *path, struct tr_shard *shard, void *to, struct tr_err *err)
 {
+    if (shard->kind == TR_SHARD_MEGATRON)
+        return tr_megatron_read(path, shard, to, err);
     int64_t got, bytes = shard->tokens * shard->width;
-    enum tr_status status = read_at(path, header_bytes(shard), to, bytes, &got, err);
+    enum tr_status status = tr_file_read_at(path, header_bytes(shard), to, bytes, &got, err);
     if (status == TR_OK && got < bytes)
         status = tr_fail(err, TR_BAD_INPUT, "%s: ends after %lld of %lld bytes of tokens: it has become shorter", path,
                          (long long)got, (long long)bytes);

@@ -21,6 +21,9 @@
  * version, the number of tokens and zeros, then the tokens. 20240520 and 1: tokens of 2 bytes (GPT-2); 20240801 and 7: of 4
  * bytes (Llama 3). It does not say what made it: the tokenizer is the one that is given with it (tr_shard_match).
  *
+ * NAME.idx beside NAME.bin is an indexed data set of Megatron-LM (megatron.h): documents, with or without the end token
+ * behind each; it is put where it is not. The tokenizer is the one that is given, as with llm.c.
+ *
  * Reading checks all of it: magic, version, that width, counts and the file's size agree, the sum, each id. */
 #ifndef TR_LAB_DATA_SHARD_H
 #define TR_LAB_DATA_SHARD_H
@@ -34,21 +37,23 @@
 #include <stdint.h>
 
 enum { TR_SHARD_HEADER_BYTES = 128, TR_SHARD_VERSION = 1, TR_SHARD_LLMC_HEADER_BYTES = 1024 };
+enum tr_shard_kind { TR_SHARD_OWN, TR_SHARD_LLMC, TR_SHARD_MEGATRON };
 #define TR_SHARD_MAX_TOKENS ((int64_t)1 << 32)
 #define TR_SHARD_ENDING ".tokens"
-#define TR_SHARD_LLMC_ENDING ".bin"
+#define TR_SHARD_BIN_ENDING ".bin"
+#define TR_SHARD_IDX_ENDING ".idx"
 
 struct tr_shard {
-    int64_t tokens, documents, text_bytes;
-    int64_t vocab;
-    int64_t end; /* -1: none */
-    int width;   /* 2 or 4 */
-    bool llmc;   /* has tokens and width only; vocab is 0 until it is matched, documents and text_bytes stay 0 */
-    char tokenizer[TR_SHA256_HEX_BYTES];
+    enum tr_shard_kind kind;
+    int64_t tokens;     /* of Megatron's, before it is read: as many as it may give */
+    int64_t documents, text_bytes; /* of own ones; else 0 */
+    int64_t vocab, end; /* end -1: none; of others 0 and -1 until they are matched */
+    int width;          /* 2 or 4; of Megatron's 0 until it is matched */
+    char tokenizer[TR_SHA256_HEX_BYTES]; /* of own ones */
     char sum[TR_SHA256_HEX_BYTES];
 };
 
-bool tr_shard_is_name(const char *path); /* ends in one of the two endings */
+bool tr_shard_is_name(const char *path); /* ends in one of the three endings */
 
 static inline int tr_shard_width(int64_t vocab) { return vocab <= 65536 ? 2 : 4; }
 
@@ -65,14 +70,15 @@ TR_MUST_CHECK enum tr_status tr_shard_parse(const char *path, const void *bytes,
                                             struct tr_shard *out, struct tr_err *err);
 TR_MUST_CHECK enum tr_status tr_shard_read_header(const char *path, struct tr_shard *out, struct tr_err *err);
 
-/* TR_BAD_INPUT unless `token` made the shard; one of llm.c takes vocabulary and end token from it, and is refused when its
- * tokens have another width than a vocabulary of that size. */
+/* TR_BAD_INPUT unless `token` made the shard. Those of others take vocabulary and end token from it; one of llm.c is refused
+ * when its tokens have another width than a vocabulary of that size. */
 TR_MUST_CHECK enum tr_status tr_shard_match(const char *path, struct tr_shard *shard, const struct tr_token *token,
                                             struct tr_err *err);
 
-/* Tokens of a shard whose header was read and that was matched, [shard->tokens] of its width, into `to`. TR_BAD_INPUT
- * also: the sum is another, an id is not below the vocabulary (file, place and id are named). */
-TR_MUST_CHECK enum tr_status tr_shard_read(const char *path, const struct tr_shard *shard, void *to,
+/* Tokens of a shard whose header was read and that was matched, [shard->tokens] of its width, into `to`; sets
+ * shard->tokens to how many those are. TR_BAD_INPUT also: the sum is another, an id is not below the vocabulary (file,
+ * place and id are named). */
+TR_MUST_CHECK enum tr_status tr_shard_read(const char *path, struct tr_shard *shard, void *to,
                                            struct tr_err *err);
 
 /* The same checks on tokens in memory. */

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -130,6 +131,30 @@ static bool is_tokenizer(const char *path)
     return slash && strcmp(slash + 1, "tokenizer.json") == 0;
 }
 
+/* A .bin with an .idx beside it is that index's, which stands for both. */
+static enum tr_status keep_for_index(struct tr_source *source, struct tr_source_file *bin, bool *kept,
+                                     struct tr_err *err)
+{
+    char path[TR_PATH_BYTES];
+    size_t stem = strlen(bin->path) - strlen(TR_SHARD_BIN_ENDING);
+    *kept = true;
+    if (strcmp(bin->path + stem, TR_SHARD_BIN_ENDING) != 0)
+        return TR_OK;
+    snprintf(path, sizeof path, "%.*s%s", (int)stem, bin->path, TR_SHARD_IDX_ENDING);
+    struct tr_source_file *end = source->file + source->count, *index = bin + 1;
+    while (index < end && strcmp(index->path, path) != 0) /* sorted, so it is near */
+        index++;
+    if (index < end) {
+        index->bytes += bin->bytes;
+        *kept = false;
+        return TR_OK;
+    }
+    if (!tr_file_exists(path)) /* the .bin alone was named */
+        return TR_OK;
+    bin->path = tr_arena_strdup(&source->arena, path, err);
+    return bin->path ? TR_OK : TR_FAILED;
+}
+
 /* A folder with shards is all shards, but for the tokenizer beside them. */
 static enum tr_status keep_shards(struct tr_source *source, const char *path, struct tr_err *err)
 {
@@ -141,6 +166,12 @@ static enum tr_status keep_shards(struct tr_source *source, const char *path, st
         return TR_OK;
     for (int64_t i = 0; i < source->count; i++) {
         if (tr_shard_is_name(source->file[i].path)) {
+            bool keep;
+            enum tr_status status = keep_for_index(source, &source->file[i], &keep, err);
+            if (status != TR_OK)
+                return status;
+            if (!keep)
+                continue;
             bytes += source->file[i].bytes;
             source->file[kept++] = source->file[i];
         } else if (!is_tokenizer(source->file[i].path)) {
@@ -148,8 +179,8 @@ static enum tr_status keep_shards(struct tr_source *source, const char *path, st
         }
     }
     if (other)
-        return tr_fail(err, TR_BAD_INPUT, "%s: holds shards (*%s, *%s) and also other files, such as %s: keep "
-                       "them apart", path, TR_SHARD_ENDING, TR_SHARD_LLMC_ENDING, other);
+        return tr_fail(err, TR_BAD_INPUT, "%s: holds shards (*%s, *%s, *%s) and also other files, such as %s: "
+                       "keep them apart", path, TR_SHARD_ENDING, TR_SHARD_BIN_ENDING, TR_SHARD_IDX_ENDING, other);
     source->count = kept;
     source->bytes = bytes;
     return TR_OK;

@@ -27,7 +27,7 @@ static const struct tr_run_key keys[] = {
 
     {"data.path", TR_KEY_STRING, TEXT(data), .fallback = "", .effect = TR_KEY_FREE,
      .help = "text file, *.jsonl file of documents, or folder whose files are read recursively; or shards of "
-             "tokens (*.tokens, llm.c's *.bin)"},
+             "tokens (*.tokens, llm.c's *.bin, Megatron's *.idx and *.bin)"},
     {"data.tokenizer", TR_KEY_STRING, TEXT(tokenizer), .fallback = "", .effect = TR_KEY_FREE,
      .help = "tokenizer.json; empty: the one beside the shards, or bytes"},
     {"data.encoding", TR_KEY_ENUM, AT(encoding), .fallback = "utf8", .choices = tr_encoding_names, .effect = TR_KEY_FREE,

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -295,6 +296,145 @@ static void a_shard_of_llm_c_that_lies_is_refused(void **state)
     tr_token_free(token);
 }
 
+/* ---- Megatron ---------------------------------------------------------------------------------------------------- */
+
+/* NAME.idx and NAME.bin as indexed_dataset.py writes them: tokens of that type, sequences and documents as given. */
+struct indexed {
+    int kind, width;
+    const int32_t *lengths, *borders; /* borders: the sequence at which each document begins, and the end */
+    int64_t sequences, documents;
+    int64_t first_begin;              /* offset of the first sequence: 0 is right */
+};
+
+static size_t put_number(uint8_t *to, size_t at, int bytes, int64_t value)
+{
+    for (int i = 0; i < bytes; i++)
+        to[at + (size_t)i] = (uint8_t)((uint64_t)value >> 8 * i);
+    return at + (size_t)bytes;
+}
+
+static const char *put_indexed(const char *name, const struct indexed *x, const int32_t *tokens, int64_t count)
+{
+    uint8_t idx[4096], bin[8192];
+    char path[64];
+    int64_t begin = x->first_begin;
+    size_t at = 9, end = 0;
+    memcpy(idx, "MMIDIDX\0", 9);
+    at = put_number(idx, at, 8, 1);
+    at = put_number(idx, at, 1, x->kind);
+    at = put_number(idx, at, 8, x->sequences);
+    at = put_number(idx, at, 8, x->documents + 1);
+    for (int64_t i = 0; i < x->sequences; i++)
+        at = put_number(idx, at, 4, x->lengths[i]);
+    for (int64_t i = 0; i < x->sequences; begin += x->lengths[i++] * x->width)
+        at = put_number(idx, at, 8, begin);
+    for (int64_t i = 0; i <= x->documents; i++)
+        at = put_number(idx, at, 8, x->borders[i]);
+    for (int64_t i = 0; i < count; i++)
+        end = put_number(bin, end, x->width, tokens[i]);
+    snprintf(path, sizeof path, "%s.bin", name);
+    tr_scratch_put(path, bin, end);
+    snprintf(path, sizeof path, "%s.idx", name);
+    tr_scratch_put(path, idx, at);
+    return tr_scratch(path);
+}
+
+/* A document of two sequences, an empty one, and two that end with the end token or do not. */
+static const int32_t seq_lengths[] = {2, 1, 3, 4}, doc_borders[] = {0, 2, 2, 3, 4};
+
+static void documents_of_megatron_are_documents_whatever_type_their_tokens_have(void **state)
+{
+    (void)state;
+    struct tr_token *token = open_token("gpt2");
+    static const struct { int kind, width; } types[] = {{1, 1}, {2, 1}, {3, 2}, {4, 4}, {5, 8}, {8, 2}};
+    int32_t end = (int32_t)tr_token_end_id(token), back[16];
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        bool has_end = types[i].width > 1; /* the end token does not go into one byte */
+        int32_t tokens[] = {1, 2, 3, 4, 5, has_end ? end : 6, 7, 8, 9, 10};
+        int32_t expected[13] = {1, 2, 3, end, 4, 5}, count = 6;
+        if (!has_end)
+            expected[count++] = 6;
+        expected[count++] = end;
+        for (int k = 7; k <= 10; k++)
+            expected[count++] = k;
+        struct indexed x = {.kind = types[i].kind, .width = types[i].width, .lengths = seq_lengths,
+                            .borders = doc_borders, .sequences = 4, .documents = 4};
+        put_indexed("meg/corpus", &x, tokens, 10);
+        const char *paths[] = {tr_scratch("meg/corpus.idx"), tr_scratch("meg/corpus.bin"), tr_scratch("meg")};
+        for (int k = 0; k < 3; k++) { /* the index, what it is of, and the folder */
+            struct tr_data data;
+            struct tr_err err = {""};
+            struct tr_data_config config = {.path = paths[k], .seq_len = 4, .batch = 1, .token = token};
+            must(tr_data_open(&data, &config, &err), &err);
+            assert_int_equal(data.token_count, count);
+            tr_data_tokens(&data, 0, count, back);
+            assert_memory_equal(back, expected, (size_t)count * sizeof *back);
+            assert_int_equal(data.document_count, 3);
+            assert_int_equal(data.end, end);
+            tr_data_close(&data);
+        }
+    }
+    tr_token_free(token);
+}
+
+static void an_index_of_megatron_that_lies_is_refused(void **state)
+{
+    (void)state;
+    static const char letters[] = "{\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": true}, "
+                                  "\"model\": {\"type\": \"BPE\", \"merges\": [], \"vocab\": {\"a\": 0, \"b\": 10}}}";
+    struct tr_token *token = open_token("gpt2"), *endless;
+    struct tr_err err = {""};
+    must(tr_token_parse("letters", letters, sizeof letters - 1, &endless, &err), &err);
+    static const int32_t tokens[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, large[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 60000},
+                         negative[] = {1, -2, 3, 4, 5, 6, 7, 8, 9, 10};
+    static const int32_t shorter[] = {2, 1, 3, 3}, longer[] = {2, 1, 3, 5}, below[] = {2, -1, 3, 4};
+    static const int32_t back[] = {0, 2, 1, 3, 4}, beyond[] = {0, 2, 2, 3, 5}, late[] = {1, 2, 2, 3, 4},
+                         early[] = {0, 2, 2, 3, 3};
+    const struct {
+        struct indexed x;
+        const int32_t *tokens;
+        const char *sentence;
+    } cases[] = {
+        {{4, 4, shorter, doc_borders, 4, 4, 0}, tokens, "m.idx: its sequences end at offset 36 of the .bin, which has 40"},
+        {{4, 4, longer, doc_borders, 4, 4, 0}, tokens, "m.idx: sequence 3 has 5 tokens of 4 bytes from offset 24 of the .bin"},
+        {{4, 4, below, doc_borders, 4, 4, 0}, tokens, "m.idx: sequence 1 has -1 tokens"},
+        {{4, 4, seq_lengths, doc_borders, 4, 4, 4}, tokens, "m.idx: sequence 0 begins at offset 4 of the .bin, and the one "
+                                                            "before ends at 0"},
+        {{4, 4, seq_lengths, back, 4, 4, 0}, tokens, "m.idx: border 2 of 5 between documents is at sequence 1"},
+        {{4, 4, seq_lengths, beyond, 4, 4, 0}, tokens, "m.idx: border 4 of 5 between documents is at sequence 5"},
+        {{4, 4, seq_lengths, late, 4, 4, 0}, tokens, "m.idx: border 0 of 5 between documents is at sequence 1"},
+        {{4, 4, seq_lengths, early, 4, 4, 0}, tokens, "m.idx: border 4 of 5 between documents is at sequence 3"},
+        {{7, 4, seq_lengths, doc_borders, 4, 4, 0}, tokens, "m.idx: offset 17: data of type 7; tokens are of type 1 (uint8)"},
+        {{4, 4, seq_lengths, doc_borders, 4, 0, 0}, tokens, "m.idx: offset 18: 4 sequences, 1 borders of documents"},
+        {{4, 4, seq_lengths, doc_borders, 4, 4, 0}, large, "m.bin: offset 36: token 60000; the vocabulary is 0 to "},
+        {{4, 4, seq_lengths, doc_borders, 4, 4, 0}, negative, "m.bin: offset 4: token -2; the vocabulary is 0 to "},
+    };
+    struct tr_data_config config = {.seq_len = 4, .batch = 1, .token = token};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        config.path = put_indexed("m", &cases[i].x, cases[i].tokens, 10);
+        data_refused(&config, cases[i].sentence);
+    }
+    struct indexed good = {.kind = 4, .width = 4, .lengths = seq_lengths, .borders = doc_borders, .sequences = 4,
+                           .documents = 4};
+    config.path = put_indexed("m", &good, tokens, 10);
+    config.token = endless;
+    data_refused(&config, "m.idx: has 4 documents, and the tokenizer no token to put between them");
+    config.token = token;
+    struct tr_bytes file = tr_scratch_read(config.path);
+    for (size_t length = 1; length < file.len; length++) {
+        tr_scratch_put("m.idx", file.at, length);
+        data_refused(&config, length < 34 ? "begins with a header of 34" : "the file was cut off");
+    }
+    tr_scratch_put("m.idx", file.at, file.len);
+    tr_scratch_put("m.bin", "12345", 5);
+    data_refused(&config, "m.idx: the .bin beside it has 5 bytes, which are no tokens of 4 bytes");
+    assert_int_equal(unlink(tr_scratch("m.bin")), 0);
+    data_refused(&config, "m.bin: ");
+    tr_bytes_free(&file);
+    tr_token_free(token);
+    tr_token_free(endless);
+}
+
 static void bits_per_byte_count_the_bytes_of_the_text(void **state)
 {
     (void)state;
@@ -397,6 +537,8 @@ int main(void)
         cmocka_unit_test(text_and_shards_are_the_same_stream),
         cmocka_unit_test(a_shard_of_llm_c_is_the_stream_that_the_text_is),
         cmocka_unit_test(a_shard_of_llm_c_that_lies_is_refused),
+        cmocka_unit_test(documents_of_megatron_are_documents_whatever_type_their_tokens_have),
+        cmocka_unit_test(an_index_of_megatron_that_lies_is_refused),
         cmocka_unit_test(bits_per_byte_count_the_bytes_of_the_text),
         cmocka_unit_test(text_for_a_tokenizer_is_utf8_too),
         cmocka_unit_test(shards_of_another_tokenizer_or_among_other_files_are_refused),
