@@ -123,6 +123,16 @@ static enum tr_status keep_tokenizer(const struct tr_run *run, struct tr_err *er
     return status;
 }
 
+/* And how the model is talked to. */
+static enum tr_status keep_chat_template(const struct tr_run *run, struct tr_err *err)
+{
+    char path[TR_PATH_BYTES];
+    enum tr_status status = tr_path_join(path, run->config.out, TR_CHAT_TEMPLATE_FILE, err);
+    if (status != TR_OK || run->manner.text.len == 0)
+        return status;
+    return tr_file_write(path, tr_text_str(&run->manner.text), run->manner.text.len, err);
+}
+
 enum tr_status tr_run_folder_begin(struct tr_run *run, struct tr_err *err)
 {
     char path[TR_PATH_BYTES];
@@ -137,6 +147,8 @@ enum tr_status tr_run_folder_begin(struct tr_run *run, struct tr_err *err)
     tr_text_free(&text);
     if (status == TR_OK)
         status = keep_tokenizer(run, err);
+    if (status == TR_OK)
+        status = keep_chat_template(run, err);
     int64_t last = run->resumed_at > 0 ? run->resumed_at : -1;
     if (status == TR_OK)
         status = drop_later(run->path_metrics, last, step_of_metrics, err);
