@@ -1,7 +1,8 @@
 /* Any YAML as a user's own file of the catalog, alone and on top of the program's: refused with a sentence, or entries
- * that are found by their ids and are read, or refused with a sentence, as chips, networks, systems, prices, sites and
- * failures. */
+ * that are found by their ids and are read, or refused with a sentence, as chips, networks, systems, prices, sites,
+ * failures and models. */
 #include "cloud/cost/cost.h"
+#include "plan/shape/shape.h"
 #include "silicon/chip/chip.h"
 
 #include <stdint.h>
@@ -37,6 +38,8 @@ static void check(enum tr_status (*open)(struct tr_catalog **, struct tr_err *),
         said(tr_system_check_all(catalog, &err), &err);
         err.text[0] = 0;
         said(tr_cloud_cost_check_all(catalog, &err), &err);
+        err.text[0] = 0;
+        said(tr_shape_check_all(catalog, &err), &err);
     }
     tr_catalog_free(catalog);
 }

@@ -79,6 +79,12 @@ TR_MUST_CHECK enum tr_status tr_model_check(const struct tr_model_config *config
 TR_MUST_CHECK enum tr_status tr_model_config_find(struct tr_model_config *config, const char *name_or_path,
                                                   struct tr_err *err);
 
+/* The config.json at a path, or in the folder of that path, as a document (to be freed), and in `name` what the model is
+ * called after its place: its folder's name, or the file's own. At most 1 MiB. */
+struct tr_doc;
+TR_MUST_CHECK enum tr_status tr_model_config_open(const char *path, char name[TR_MODEL_NAME_MAX], struct tr_doc **out,
+                                                  struct tr_err *err);
+
 /* Presets, in the order in which they are listed; NULL after the last. */
 const struct tr_model_config *tr_model_preset(int index);
 
@@ -92,7 +98,6 @@ TR_MUST_CHECK enum tr_status tr_model_from_depth(struct tr_model_config *config,
  * have (another architecture or activation, a mixture of experts, a sliding window, other rope_scaling ...) is refused
  * by name; keys that trine does not know are ignored. What is read has passed tr_model_check; what is written reads
  * back as the same config. config->name is empty unless the file has trine_name. */
-struct tr_doc;
 TR_MUST_CHECK enum tr_status tr_model_config_read(struct tr_model_config *config, const struct tr_doc *doc,
                                                   struct tr_err *err);
 struct tr_json;

@@ -484,20 +484,30 @@ static void name_from_path(char name[TR_MODEL_NAME_MAX], const char *path)
         copy_name(name, path + begin, kept);
 }
 
-static enum tr_status read_file(struct tr_model_config *config, const char *path, struct tr_err *err)
+static enum tr_status read_file(const char *path, struct tr_doc **out, struct tr_err *err)
 {
     struct tr_bytes bytes;
     enum tr_status status = tr_file_read(path, CONFIG_BYTES_MAX, &bytes, err);
     if (status != TR_OK)
         return status;
-    struct tr_doc *doc;
-    status = tr_doc_parse_limited(path, TR_DOC_JSON, bytes.at, bytes.len, CONFIG_BYTES_MAX, CONFIG_NODES_MAX, &doc,
-                                  err);
-    if (status == TR_OK) {
-        status = tr_model_config_read(config, doc, err);
-        tr_doc_free(doc);
-    }
+    status = tr_doc_parse_limited(path, TR_DOC_JSON, bytes.at, bytes.len, CONFIG_BYTES_MAX, CONFIG_NODES_MAX, out, err);
     tr_bytes_free(&bytes);
+    return status;
+}
+
+enum tr_status tr_model_config_open(const char *path, char name[TR_MODEL_NAME_MAX], struct tr_doc **out,
+                                    struct tr_err *err)
+{
+    char file[TR_PATH_BYTES];
+    enum tr_status status = TR_OK;
+    if (tr_folder_exists(path))
+        status = tr_path_join(file, path, "config.json", err);
+    else
+        snprintf(file, sizeof file, "%s", path);
+    if (status == TR_OK)
+        status = read_file(file, out, err);
+    if (status == TR_OK)
+        name_from_path(name, file);
     return status;
 }
 
@@ -511,19 +521,17 @@ enum tr_status tr_model_config_find(struct tr_model_config *config, const char *
         }
     if (!tr_file_exists(name_or_path))
         return fail_unknown(name_or_path, err);
-    char path[TR_PATH_BYTES];
-    enum tr_status status;
-    if (tr_folder_exists(name_or_path)) {
-        if ((status = tr_path_join(path, name_or_path, "config.json", err)) != TR_OK)
-            return status;
-    } else {
-        snprintf(path, sizeof path, "%s", name_or_path);
-    }
+    char name[TR_MODEL_NAME_MAX];
+    struct tr_doc *doc = NULL;
     struct tr_model_config made;
-    if ((status = read_file(&made, path, err)) != TR_OK)
+    enum tr_status status = tr_model_config_open(name_or_path, name, &doc, err);
+    if (status == TR_OK)
+        status = tr_model_config_read(&made, doc, err);
+    tr_doc_free(doc);
+    if (status != TR_OK)
         return status;
     if (!made.name[0])
-        name_from_path(made.name, path);
+        memcpy(made.name, name, sizeof made.name);
     *config = made;
     return TR_OK;
 }
