@@ -1,7 +1,7 @@
 # The front door of trine. `make help` lists what it does; CMake does the work, one folder build/PRESET a build.
 # JOBS=n builds and tests with n processors instead of all. Ninja is used where it is, unless CMAKE_GENERATOR is set.
 .DEFAULT_GOAL := build
-.PHONY: build setup demo check asan tsan faults fuzz bench peers golden fit validate install clean help
+.PHONY: build setup demo check asan tsan faults fuzz bench peers golden fit fit-stacks validate install clean help
 
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 20
@@ -64,7 +64,11 @@ fit: ## fit what chips reach to the tables of measurements in TABLES=DIR: writes
 	@scripts/build.sh release tool_fit
 	@scripts/fit.sh "$(TABLES)"
 
-validate: build ## hold predictions against the tables in TABLES=DIR: writes docs/validation/operators.md
+fit-stacks: ## fit what software makes of chips to the training runs in TABLES=DIR: writes catalog/stacks/fits.yaml
+	@scripts/build.sh release tool_fit_stacks
+	@scripts/fit_stacks.sh "$(TABLES)"
+
+validate: build ## hold predictions against the tables in TABLES=DIR: writes docs/validation/
 	@scripts/validate.sh "$(TABLES)"
 
 install: build ## install the program, its completion and its pages under PREFIX=/usr/local (DESTDIR for packagers)
@@ -74,4 +78,4 @@ clean: ## remove every build
 	rm -rf build
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

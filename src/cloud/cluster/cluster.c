@@ -233,6 +233,44 @@ enum tr_status tr_system_check_all(const struct tr_catalog *catalog, struct tr_e
     return status;
 }
 
+/* What such a chip usually stands in. */
+static void usual_system(const struct tr_chip *chip, int64_t chips_per_node, struct tr_system *out)
+{
+    enum { USUAL_CHIPS = 8, USUAL_LINK = 32, NETWORK_OLD = 25, NETWORK_NEW = 50, YEAR_NEW = 2022 }; /* GB/s */
+    double network = (chip->year < YEAR_NEW ? NETWORK_OLD : NETWORK_NEW) * 1e9;
+    *out = (struct tr_system){.id = chip->id, .name = chip->name, .operator_id = "", .chip = *chip, .tier_count = 2,
+                              .chips_per_node = chips_per_node ? chips_per_node : USUAL_CHIPS};
+    out->tier[0] = (struct tr_tier){.name = "links", .network = "", .kind = chip->scaleup_kind,
+                                    .topology = TR_TOPOLOGY_SWITCHED, .domain_chips = out->chips_per_node,
+                                    .bytes_s = chip->scaleup_bytes_s};
+    if (!tr_known(&chip->scaleup_bytes_s))
+        out->tier[0].bytes_s = (struct tr_fact){.value = USUAL_LINK * 1e9, .grade = TR_GRADE_ASSUMED};
+    int64_t domain = tr_known(&chip->scaleup_domain) ? (int64_t)chip->scaleup_domain.value : 0;
+    if (domain > out->chips_per_node)
+        out->tier[0].domain_chips = domain;
+    out->tier[1] = (struct tr_tier){.name = "network", .network = "", .kind = TR_LINK_INFINIBAND,
+                                    .topology = TR_TOPOLOGY_FAT_TREE,
+                                    .bytes_s = {.value = network, .grade = TR_GRADE_ASSUMED},
+                                    .oversubscription = {.value = 1, .grade = TR_GRADE_ASSUMED}};
+}
+
+enum tr_status tr_system_around(const struct tr_catalog *catalog, const struct tr_chip *chip, int64_t chips_per_node,
+                                struct tr_system *out, struct tr_err *err)
+{
+    for (int i = 0; i < tr_catalog_count(catalog, TR_SECTION_SYSTEMS); i++) {
+        struct tr_system system;
+        enum tr_status status = tr_system_read(tr_catalog_entry(catalog, TR_SECTION_SYSTEMS, i), &system, err);
+        if (status != TR_OK)
+            return status;
+        if (system.chip.entry != chip->entry || (chips_per_node && system.chips_per_node != chips_per_node))
+            continue;
+        *out = system;
+        return TR_OK;
+    }
+    usual_system(chip, chips_per_node, out);
+    return TR_OK;
+}
+
 int tr_system_tier_of(const struct tr_system *system, int64_t chips)
 {
     for (int i = 0; i < system->tier_count; i++)

@@ -50,6 +50,10 @@ struct tr_system {
 TR_MUST_CHECK enum tr_status tr_system_find(const struct tr_catalog *catalog, const char *name, struct tr_system *out,
                                             struct tr_err *err);
 TR_MUST_CHECK enum tr_status tr_system_read(const struct tr_entry *entry, struct tr_system *out, struct tr_err *err);
+/* The system of the catalog that carries the chip, chips_per_node (0: any number) to a host, the first that is said; when
+ * there is none: the chip's own links among those of a node (8 unless said) and a network usual in its year, assumed. */
+TR_MUST_CHECK enum tr_status tr_system_around(const struct tr_catalog *catalog, const struct tr_chip *chip,
+                                              int64_t chips_per_node, struct tr_system *out, struct tr_err *err);
 /* Reads each network and each system. */
 TR_MUST_CHECK enum tr_status tr_system_check_all(const struct tr_catalog *catalog, struct tr_err *err);
 

@@ -6,6 +6,8 @@
 
 /* Of the cards' bandwidth, and what a step between nodes takes beyond the network's own latency: README.md. */
 static const double network_share = .9, network_step_s = 4e-6, network_latency_s = 3e-6, network_error = .3;
+/* Of a torus: chips along a side that a small group fills, a hop, and the start of a collective. */
+static const double torus_side = 4, hop_s = 1e-6, torus_start_s = 5e-6;
 
 static const struct tr_tier *network_of(const struct tr_system *system)
 {
@@ -19,12 +21,43 @@ static double step_s(const struct tr_tier *network)
     return network_step_s + tr_fact_or(&network->latency_s, network_latency_s);
 }
 
-/* Of the node's cards, for one group. */
+/* Chips of a domain of the first tier: those whose cards a group may use together. */
+static double domain_chips(const struct tr_system *system)
+{
+    int64_t domain = system->tier[0].domain_chips;
+    return (double)(domain ? domain : system->chips_per_node);
+}
+
+/* Of the domain's cards, for one group. */
 static double cards_bytes_s(const struct tr_system *system, int64_t sharing)
 {
     const struct tr_tier *network = network_of(system);
-    return network_share * network->bytes_s.value * (double)system->chips_per_node /
+    return network_share * network->bytes_s.value * domain_chips(system) /
            tr_fact_or(&network->oversubscription, 1) / (double)sharing;
+}
+
+/* In a torus: rings along as many of its dimensions as the group reaches, all at once. */
+static struct tr_cost torus_price(const struct tr_tier *torus, enum tr_collective op, int64_t ranks, double bytes)
+{
+    double dimensions = torus->dimensions ? torus->dimensions : 2, used = 1;
+    while (used < dimensions && tr_pow(torus_side, used) < (double)ranks)
+        used++;
+    double hops = used * tr_pow((double)ranks, 1 / used), wire = tr_collective_wire_bytes(op, ranks, bytes);
+    double rate = network_share * torus->bytes_s.value * used / dimensions;
+    /* All to all: what each sends goes a quarter of the way round each ring. */
+    double way = op == TR_COLLECTIVE_ALL_TO_ALL ? fmax(1, tr_pow((double)ranks, 1 / used) / 4) : 1;
+    return (struct tr_cost){.time_s = ranks == 1 ? 0 : torus_start_s + hop_s * hops + wire * way / rate, .error = network_error,
+                            .bound = TR_BOUND_LINK, .grade = TR_GRADE_ASSUMED, .bytes = wire};
+}
+
+/* Within a domain of links of the chips' own. */
+static struct tr_cost inside_price(const struct tr_system *system, const struct tr_rates *rates, enum tr_collective op,
+                                   int64_t ranks, double bytes)
+{
+    const struct tr_tier *links = &system->tier[0];
+    if (links->topology == TR_TOPOLOGY_TORUS)
+        return torus_price(links, op, ranks, bytes);
+    return tr_cost_collective(rates, op, ranks, bytes, links->bytes_s.value);
 }
 
 /* Between nodes: the fastest of what the library has. */
@@ -44,9 +77,8 @@ struct tr_cost tr_collective_price(const struct tr_system *system, const struct 
                                    const struct tr_group *group, double bytes)
 {
     TR_ASSERT(group->ranks >= 1 && group->local >= 1 && group->ranks % group->local == 0 && group->sharing >= 1);
-    const struct tr_tier *links = &system->tier[0];
     double inside = op == TR_COLLECTIVE_ALL_TO_ALL ? bytes * (double)group->local / (double)group->ranks : bytes;
-    struct tr_cost cost = tr_cost_collective(rates, op, group->local, inside, links->bytes_s.value);
+    struct tr_cost cost = inside_price(system, rates, op, group->local, inside);
     if (group->local == group->ranks)
         return cost;
     double between = between_s(system, op, group, bytes);

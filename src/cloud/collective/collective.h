@@ -11,7 +11,8 @@
  *     all-gather, reduce-scatter      (n - 1) / n S; N - 1 steps
  *     all-to-all    what goes to other nodes, of all ranks of the node
  *
- * over the bandwidth of the node's cards / oversubscription / sharing. Sources: the algorithms of NCCL as in SimAI's closed
+ * over the bandwidth of the cards of a domain of the first tier (a node, a rack) / oversubscription / sharing. A torus is
+ * a domain whose rings run along as many dimensions as the group reaches. Sources: the algorithms of NCCL as in SimAI's closed
  * form (X. Wang et al., "SimAI", NSDI 2025); sharing as in SimuMax.
  *
  * How wrong: within a domain as silicon/cost/README.md says. Across nodes the share of the cards' bandwidth (0.9) and the
@@ -25,7 +26,7 @@
 struct tr_group {
     int64_t ranks;
     int64_t local;   /* of them in one domain of the first tier; divides ranks */
-    int64_t sharing; /* groups that use the cards of a node at the same time, at least 1 */
+    int64_t sharing; /* groups that use the cards of a domain of the first tier at the same time, at least 1 */
 };
 
 /* `bytes` as of tr_cost_collective. */

@@ -1,4 +1,4 @@
-#include "plan/validate/validate.h"
+#include "plan/validate/runs.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -14,6 +14,10 @@ static const struct tr_table_format formats[TR_MEASURED_KINDS] = {
     [TR_MEASURED_COLLECTIVE] = {"op_collective",
                                 {"system", "library", "op", "dtype", "n_gpus", "message_elements", "latency_us"},
                                 "collectives among the chips of one node"},
+    [TR_MEASURED_TRAIN] = {"train_runs",
+                           {"chip", "framework", "precision", "model", "n_layers", "d_model", "n_chips", "seq_len",
+                            "global_batch_seqs", "tp", "pp", "step_time_s"},
+                           "training runs: seconds a step, of a model, a layout and a system"},
 };
 
 const struct tr_table_format *tr_table_format(enum tr_table_kind kind)
@@ -189,6 +193,20 @@ static enum tr_status read_collective(struct table *t, struct tr_sample *s)
     return read_time(t, 6, s);
 }
 
+static enum tr_status read_run(struct table *t, struct tr_sample *s)
+{
+    struct tr_run *run = s->of.run = &t->samples->runs.at[t->row];
+    int source = tr_csv_column(&t->samples->csv, "source");
+    if (source >= 0)
+        s->source = tr_csv_cell(&t->samples->csv, t->row, source);
+    s->what = run->layout_open ? "layout open" : cell(t, 2);
+    enum tr_status status =
+        tr_run_read(&t->samples->runs, t->catalog, t->name, &t->samples->csv, t->row, run, &s->time_s, t->err);
+    if (run->reason[0])
+        s->reason = run->reason;
+    return status;
+}
+
 static enum tr_status read_row(struct table *t, struct tr_sample *s)
 {
     s->line = t->samples->csv.line[t->row];
@@ -198,9 +216,11 @@ static enum tr_status read_row(struct table *t, struct tr_sample *s)
         status = read_gemm(t, s);
     else if (status == TR_OK && t->samples->kind == TR_MEASURED_ATTENTION)
         status = read_attention(t, s);
-    else if (status == TR_OK)
+    else if (status == TR_OK && t->samples->kind == TR_MEASURED_COLLECTIVE)
         status = read_collective(t, s);
-    if (status == TR_OK && !t->samples->chip[s->chip].known)
+    else if (status == TR_OK)
+        status = read_run(t, s);
+    if (status == TR_OK && !t->samples->chip[s->chip].known && !s->reason)
         s->reason = t->samples->chip[s->chip].reason;
     return status;
 }
@@ -244,6 +264,8 @@ enum tr_status tr_samples_of(const char *name, struct tr_csv *csv, const struct 
         samples.chip = calloc(TR_SAMPLE_CHIPS_MAX, sizeof *samples.chip);
         if (!samples.at || !samples.chip)
             status = tr_fail(err, TR_FAILED, "%s: out of memory for its rows", name);
+        if (status == TR_OK && samples.kind == TR_MEASURED_TRAIN)
+            status = tr_runs_make(&samples.runs, samples.csv.rows, err);
     }
     for (t.row = 0; status == TR_OK && t.row < samples.csv.rows; t.row++)
         status = read_row(&t, &samples.at[samples.count++]);
@@ -268,6 +290,7 @@ void tr_samples_free(struct tr_samples *samples)
     tr_csv_free(&samples->csv);
     free(samples->at);
     free(samples->chip);
+    tr_runs_free(&samples->runs);
     *samples = (struct tr_samples){0};
 }
 
@@ -281,5 +304,6 @@ struct tr_cost tr_sample_cost(const struct tr_samples *samples, const struct tr_
     if (samples->kind == TR_MEASURED_ATTENTION)
         return tr_cost_attention(rates, &sample->of.attention);
     const struct tr_collective_sample *c = &sample->of.collective;
+    TR_ASSERT(samples->kind == TR_MEASURED_COLLECTIVE);
     return tr_cost_collective(rates, c->op, c->ranks, c->bytes, rates->link_bytes_s);
 }

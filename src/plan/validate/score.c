@@ -3,14 +3,32 @@
 #include "plan/validate/validate.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static void price_run(const struct tr_sample *sample, struct tr_score_row *row)
+{
+    struct tr_run *run = sample->of.run;
+    struct tr_err why;
+    if (tr_run_price(run, &row->step, &row->layout, &why) != TR_OK) {
+        snprintf(run->reason, sizeof run->reason, "%.190s", why.text);
+        row->reason = run->reason;
+        return;
+    }
+    row->cost = (struct tr_cost){.time_s = row->step.time_s, .error = row->step.error, .grade = row->step.grade};
+    row->error = row->step.time_s / sample->time_s - 1;
+}
 
 static void price(const struct tr_samples *samples, const struct tr_sample *sample, struct tr_score_row *row)
 {
     *row = (struct tr_score_row){.sample = sample, .cost = {.time_s = INFINITY}, .reason = sample->reason};
     if (row->reason)
         return;
+    if (samples->kind == TR_MEASURED_TRAIN) {
+        price_run(sample, row);
+        return;
+    }
     row->cost = tr_sample_cost(samples, sample, &samples->chip[sample->chip].rates);
     if (!isfinite(row->cost.time_s))
         row->reason = "the chip has no units for this number format";
@@ -143,12 +161,12 @@ static void text_line(struct tr_table *table, const struct tr_score_line *line)
             tr_table_cell(table, "-");
 }
 
-/* Each reason once, with how many rows have it. There are few: one a chip, and those of the readers. */
+/* Each reason once, with how many rows have it. */
 static void text_reasons(const struct tr_score *score, struct tr_text *out)
 {
-    enum { MAX = TR_SAMPLE_CHIPS_MAX + 16 };
+    enum { MAX = 512 };
     const char *reason[MAX];
-    int64_t rows[MAX];
+    int64_t rows[MAX], others = 0;
     int count = 0;
     for (int64_t i = 0; i < score->samples->count; i++) {
         int at = 0;
@@ -156,7 +174,10 @@ static void text_reasons(const struct tr_score *score, struct tr_text *out)
             continue;
         while (at < count && strcmp(reason[at], score->row[i].reason) != 0)
             at++;
-        TR_ASSERT(at < MAX);
+        if (at == MAX) {
+            others++;
+            continue;
+        }
         if (at == count) {
             reason[count] = score->row[i].reason;
             rows[count++] = 0;
@@ -165,6 +186,8 @@ static void text_reasons(const struct tr_score *score, struct tr_text *out)
     }
     for (int i = 0; i < count; i++)
         tr_text_printf(out, "not covered: %lld rows: %s\n", (long long)rows[i], reason[i]);
+    if (others)
+        tr_text_printf(out, "not covered: %lld rows: for other reasons\n", (long long)others);
 }
 
 void tr_score_text(const struct tr_score *score, struct tr_text *out)
@@ -236,9 +259,41 @@ void tr_score_json(const struct tr_score *score, struct tr_text *out)
     tr_text_char(out, '\n');
 }
 
+/* Of a training run: its layout, what its time and its memory are made of. */
+static void csv_run_names(struct tr_text *out)
+{
+    tr_text_append(out, ",layout,stack");
+    for (int i = 0; i < TR_TERM_COUNT; i++)
+        tr_text_printf(out, ",%s s", tr_term_name((enum tr_term)i));
+    tr_text_append(out, ",memory_printed GB,memory GB");
+    for (int i = 0; i < TR_MEM_COUNT; i++)
+        tr_text_printf(out, ",%s GB", tr_mem_name((enum tr_mem)i));
+}
+
+static void csv_run(struct tr_text *out, const struct tr_score_row *row)
+{
+    char layout[TR_LAYOUT_TEXT_BYTES];
+    if (row->reason) {
+        tr_text_fill(out, ',', 4 + TR_TERM_COUNT + TR_MEM_COUNT);
+        return;
+    }
+    tr_text_char(out, ',');
+    tr_csv_append(out, tr_layout_print(&row->layout, layout));
+    tr_text_printf(out, ",%s", row->sample->of.run->where->stack.name);
+    for (int i = 0; i < TR_TERM_COUNT; i++)
+        tr_text_printf(out, ",%.5g", row->step.term_s[i]);
+    tr_text_printf(out, ",%.4g,%.4g", row->sample->of.run->memory_bytes / 1e9, row->step.memory_bytes / 1e9);
+    for (int i = 0; i < TR_MEM_COUNT; i++)
+        tr_text_printf(out, ",%.4g", row->step.memory[i] / 1e9);
+}
+
 void tr_score_csv(const struct tr_score *score, struct tr_text *out)
 {
-    tr_text_append(out, "line,chip,what,source,measured_us,predicted_us,error,interval_80,bound,grade,reason\n");
+    bool train = score->samples->kind == TR_MEASURED_TRAIN;
+    tr_text_append(out, "line,chip,what,source,measured_us,predicted_us,error,interval_80,bound,grade,reason");
+    if (train)
+        csv_run_names(out);
+    tr_text_char(out, '\n');
     for (int64_t i = 0; i < score->samples->count; i++) {
         const struct tr_score_row *row = &score->row[i];
         const char *const label[] = {score->samples->chip[row->sample->chip].name, row->sample->what,
@@ -256,6 +311,8 @@ void tr_score_csv(const struct tr_score *score, struct tr_text *out)
                            tr_bound_name(row->cost.bound), tr_grade_name(row->cost.grade));
         if (row->reason)
             tr_csv_append(out, row->reason);
+        if (train)
+            csv_run(out, row);
         tr_text_char(out, '\n');
     }
 }

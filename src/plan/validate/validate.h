@@ -18,9 +18,15 @@
 
 #include "base/csv.h"
 #include "base/text.h"
-#include "silicon/cost/cost.h"
+#include "plan/step/step.h"
 
-enum tr_table_kind { TR_MEASURED_GEMM, TR_MEASURED_ATTENTION, TR_MEASURED_COLLECTIVE, TR_MEASURED_KINDS };
+enum tr_table_kind {
+    TR_MEASURED_GEMM,
+    TR_MEASURED_ATTENTION,
+    TR_MEASURED_COLLECTIVE,
+    TR_MEASURED_TRAIN,
+    TR_MEASURED_KINDS
+};
 
 enum { TR_SAMPLE_CHIPS_MAX = 256, TR_TABLE_COLUMNS_MAX = 16 };
 
@@ -42,6 +48,41 @@ struct tr_collective_sample {
     double bytes;
 };
 
+/* Where runs of a table ran: a system, a software stack and a number format. Runs share them. */
+struct tr_run_site {
+    struct tr_system system;
+    struct tr_stack stack;
+    struct tr_site site; /* of the two above */
+};
+
+/* A training run as its row says it. What a row leaves open is chosen as whoever ran it would have: the fastest that
+ * fits the memory. */
+struct tr_run {
+    const struct tr_run_site *where;
+    struct tr_model_shape model;
+    struct tr_task task;     /* .model is the one above */
+    struct tr_layout layout;
+    bool micro_open;         /* the microbatch is not said */
+    bool rerun_open;         /* what is computed again is not said */
+    bool chunks_open;        /* a pipeline's chunks a stage are not said */
+    bool layout_open;        /* tp, pp or cp are not said */
+    double memory_bytes;     /* as printed; 0: not */
+    char reason[192];        /* why it cannot be priced; "": it can */
+};
+
+enum { TR_RUN_SITES_MAX = 1024 };
+struct tr_runs {
+    struct tr_run *at;
+    int64_t count;
+    struct tr_run_site *site[TR_RUN_SITES_MAX];
+    int site_count;
+};
+
+/* What the planner says about a run; *layout (may be NULL): with the open parts chosen. TR_NO: nothing that the row says
+ * is legal or fits; err says why. */
+TR_MUST_CHECK enum tr_status tr_run_price(const struct tr_run *run, struct tr_step *step, struct tr_layout *layout,
+                                          struct tr_err *err);
+
 struct tr_sample {
     int chip;           /* index into tr_samples.chip */
     const char *source; /* who measured: engine or library, as in the file */
@@ -54,6 +95,7 @@ struct tr_sample {
         struct tr_gemm_sample gemm;
         struct tr_attention attention;
         struct tr_collective_sample collective;
+        struct tr_run *run;
     } of;
 };
 
@@ -72,6 +114,7 @@ struct tr_samples {
     int64_t count;
     struct tr_sample_chip *chip;
     int chip_count;
+    struct tr_runs runs;
 };
 
 TR_MUST_CHECK enum tr_status tr_samples_read(const char *path, const struct tr_catalog *catalog,
@@ -100,6 +143,8 @@ struct tr_score_row {
     struct tr_cost cost; /* time_s INFINITY: not covered */
     const char *reason;  /* why not */
     double error;        /* predicted / measured - 1 */
+    struct tr_step step; /* of a training run, and its layout with the open parts chosen */
+    struct tr_layout layout;
 };
 
 struct tr_score {

@@ -31,7 +31,8 @@ struct tr_cost tr_cost_collective(const struct tr_rates *rates, enum tr_collecti
                            .bytes = tr_collective_wire_bytes(op, ranks, bytes)};
     for (int i = 0; ranks > 1 && link_bytes_s > 0 && i < TR_LINES; i++) {
         const struct tr_line *line = &fit->line[i];
-        double share = line->share * tr_pow((double)ranks / 4, tr_log(line->gain) / tr_log(2));
+        /* Measured among 2 to 8: beyond, more ranks bring no more links into use. */
+        double share = line->share * tr_pow(fmin((double)ranks, 8) / 4, tr_log(line->gain) / tr_log(2));
         double start_s = line->start_s + line->step_s * (double)(ranks - 1), wire_s = cost.bytes / (share * link_bytes_s);
         if (start_s + wire_s >= cost.time_s)
             continue;

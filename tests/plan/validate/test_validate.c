@@ -105,6 +105,75 @@ static void collectives_are_as_near_to_measurements_as_they_were(void **state)
     check_limits("op_collective.csv", limits, sizeof limits / sizeof *limits);
 }
 
+/* By source: what a change of the model, of a stack or of the catalog may cost. Rows may be added. */
+static void training_runs_are_as_near_to_measurements_as_they_were(void **state)
+{
+    static const struct {
+        const char *source;
+        double mape;
+    } limits[] = {
+        {"vTrain", .075},          {"Korthikanti", .035},     {"SC21", .115},       {"bigscience", .075},
+        {"SimuMax", .05},          {"Zero Bubble", .09},      {"llm-foundry", .12}, {"Megatron-Bridge", .24},
+        {"dgxc-benchmarking", .10}, {"results_v4.0", .14},    {"results_v5.1", .21}, {"torchtitan", .22},
+    };
+    char path[4096];
+    struct tr_samples samples = {0};
+    struct tr_score score = {0};
+    struct tr_err err = {""};
+    (void)state;
+    snprintf(path, sizeof path, "%s/tests/validate/train_runs.csv", getenv("TRINE_SOURCE_DIR"));
+    if (tr_samples_read(path, catalog, &samples, &err) || tr_validate(&samples, &score, &err))
+        fail_msg("%s", err.text);
+    print_message("covered %.1f %%, error %.1f %%, in 80 %% intervals %.0f %%\n",
+                  100 * (double)score.all.covered / (double)score.all.rows, 100 * score.all.mape, 100 * score.all.inside);
+    assert_true(score.all.covered >= score.all.rows * 7 / 10);
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        double sum = 0;
+        int64_t rows = 0;
+        for (int64_t j = 0; j < samples.count; j++)
+            if (!score.row[j].reason && strstr(samples.at[j].source, limits[i].source)) {
+                sum += fabs(score.row[j].error);
+                rows++;
+            }
+        assert_true(rows >= 3);
+        print_message("%s: %.1f %%\n", limits[i].source, 100 * sum / (double)rows);
+        if (sum / (double)rows > limits[i].mape)
+            fail_msg("%s: error %.2f %%, and the limit is %.2f %%", limits[i].source, 100 * sum / (double)rows,
+                     100 * limits[i].mape);
+    }
+    tr_score_free(&score);
+    tr_samples_free(&samples);
+}
+
+/* What a row leaves open is said in docs/formats/measurements.md. */
+static void a_run_is_read_as_its_row_says(void **state)
+{
+    struct tr_samples samples = {0};
+    struct tr_err err = {""};
+    (void)state;
+    if (samples_of("chip,chip_mem_gb,framework,precision,model,n_layers,d_model,n_heads,d_ff,vocab,n_chips,seq_len,"
+                   "global_batch_seqs,tp,pp,vpp,micro_batch,zero_stage_or_fsdp,recompute,step_time_s,notes\n"
+                   "A100-SXM,80,Megatron-DeepSpeed,fp16,gpt,24,1024,16,4096,51200,16,1024,64,2,4,1,2,0,full,1.5,\n"
+                   "H100-SXM,80,NeMo,,gpt,24,1024,16,4096,51200,16,1024,64,2,4,,,,,1.5,\n"
+                   "A100-SXM,80,Megatron-LM fork (sail-sg),,gpt,24,1024,16,4096,51200,8,1024,64,1,8,,2,,none,1.5,schedule ZB-2p\n"
+                   "A100-SXM,80,PyTorch,bf16,gpt,24,1024,16,4096,51200,16,1024,64,1,1,,2,FSDP2 shard=8,none,1.5,\n"
+                   "A100-SXM,80,PyTorch,bf16,gpt,24,1024,16,4096,51200,16,1024,64,,,,2,,none,1.5,\n", &samples, &err))
+        fail_msg("%s", err.text);
+    const struct tr_run *run = samples.runs.at;
+    assert_string_equal(run[0].where->stack.name, "megatron-deepspeed");
+    assert_int_equal(run[0].where->site.format, TR_FORMAT_FP16);
+    assert_true(run[0].layout.tp == 2 && run[0].layout.pp == 4 && run[0].layout.dp == 2 && run[0].layout.micro_batch == 2);
+    assert_true(run[0].layout.rerun == TR_RERUN_FULL && run[0].layout.zero == 0 && !run[0].layout.sp);
+    assert_false(run[0].micro_open || run[0].rerun_open || run[0].chunks_open);
+    assert_true(run[1].micro_open && run[1].rerun_open && run[1].chunks_open);
+    assert_int_equal(run[1].where->site.format, TR_FORMAT_FP8);
+    assert_true(run[1].layout.sp && run[1].layout.zero == 1);
+    assert_int_equal(run[2].layout.pipeline, TR_PIPELINE_ZERO_BUBBLE_2P);
+    assert_true(run[3].layout.zero == 3 && run[3].layout.shard == 8);
+    assert_true(run[4].layout_open);
+    tr_samples_free(&samples);
+}
+
 static void a_row_that_cannot_be_priced_is_not_covered_and_says_why(void **state)
 {
     struct tr_samples samples = {0};
@@ -192,6 +261,8 @@ int main(void)
         cmocka_unit_test(matrix_products_are_as_near_to_measurements_as_they_were),
         cmocka_unit_test(attention_is_as_near_to_measurements_as_it_was),
         cmocka_unit_test(collectives_are_as_near_to_measurements_as_they_were),
+        cmocka_unit_test(training_runs_are_as_near_to_measurements_as_they_were),
+        cmocka_unit_test(a_run_is_read_as_its_row_says),
         cmocka_unit_test(a_row_that_cannot_be_priced_is_not_covered_and_says_why),
         cmocka_unit_test(a_score_is_the_arithmetic_of_its_rows),
         cmocka_unit_test(a_table_that_is_no_measurement_is_refused_with_its_place),

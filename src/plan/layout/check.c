@@ -1,0 +1,174 @@
+/* Which layouts are legal, and what is said of one that is not. */
+#include "plan/layout/layout.h"
+
+#include "base/num.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The divisors of `count` nearest to `wanted`, below and above: "8 or 16". */
+static const char *near_divisors(int64_t count, int64_t wanted, char buf[64])
+{
+    int64_t below = 0, above = 0;
+    for (int64_t d = 1; d <= count; d++) {
+        if (count % d)
+            continue;
+        if (d <= wanted)
+            below = d;
+        else if (!above)
+            above = d;
+    }
+    if (above)
+        snprintf(buf, 64, "%lld or %lld", (long long)below, (long long)above);
+    else
+        snprintf(buf, 64, "%lld", (long long)below);
+    return buf;
+}
+
+static enum tr_status divides(const char *key, int64_t part, int64_t count, const char *what, struct tr_err *err)
+{
+    char buf[64];
+    if (count % part == 0)
+        return TR_OK;
+    return tr_fail(err, TR_BAD_INPUT, "%s %lld does not divide the %lld %s; %s would", key, (long long)part,
+                   (long long)count, what, near_divisors(count, part, buf));
+}
+
+static enum tr_status positive(const char *key, int64_t value, struct tr_err *err)
+{
+    if (value >= 1 && value <= TR_CHIPS_MAX)
+        return TR_OK;
+    return tr_fail(err, TR_BAD_INPUT, "%s must be from 1 to %d, got %lld", key, TR_CHIPS_MAX, (long long)value);
+}
+
+static enum tr_status check_ranges(const struct tr_layout *l, struct tr_err *err)
+{
+    const struct {
+        const char *key;
+        int64_t value;
+    } sizes[] = {{"dp", l->dp}, {"tp", l->tp},   {"cp", l->cp},   {"pp", l->pp},
+                 {"ep", l->ep}, {"etp", l->etp}, {"vpp", l->vpp}, {"micro_batch", l->micro_batch}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        enum tr_status status = positive(sizes[i].key, sizes[i].value, err);
+        if (status != TR_OK)
+            return status;
+    }
+    int64_t chips = 1;
+    if (!tr_mul_i64(l->dp, l->tp, &chips) || !tr_mul_i64(chips, l->cp, &chips) || !tr_mul_i64(chips, l->pp, &chips) ||
+        chips > TR_CHIPS_MAX)
+        return tr_fail(err, TR_BAD_INPUT, "dp %d x tp %d x cp %d x pp %d is more than %d chips", l->dp, l->tp, l->cp,
+                       l->pp, TR_CHIPS_MAX);
+    if (l->zero < 0 || l->zero > 3)
+        return tr_fail(err, TR_BAD_INPUT, "zero must be 0 (nothing), 1 (optimiser), 2 (and gradients) or 3 (and "
+                                          "weights is shared out), got %d", l->zero);
+    if (l->shard && !l->zero)
+        return tr_fail(err, TR_BAD_INPUT, "shard %d needs zero 1, 2 or 3: with zero 0 nothing is shared out", l->shard);
+    if (l->shard < 0 || l->rerun_layers < 0 || l->first_layers < 0 || l->last_layers < 0)
+        return tr_fail(err, TR_BAD_INPUT, "shard, recompute_layers, first_layers, last_layers must not be negative");
+    if (l->sp && l->tp == 1)
+        return tr_fail(err, TR_BAD_INPUT, "sequence parallel (sp) cuts tokens over the tp ranks, and tp is 1");
+    return l->shard ? divides("shard", l->shard, (int64_t)l->dp * l->cp, "ranks of dp x cp", err) : TR_OK;
+}
+
+static enum tr_status check_model(const struct tr_layout *l, const struct tr_model_shape *model, struct tr_err *err)
+{
+    enum tr_status status = divides("tp", l->tp, model->heads, "heads", err);
+    /* Fewer key-value heads than ranks: they are copied, in whole groups. */
+    if (status == TR_OK && !model->kv_rank && model->kv_heads > l->tp)
+        status = divides("tp", l->tp, model->kv_heads, "key-value heads", err);
+    else if (status == TR_OK && !model->kv_rank)
+        status = divides("the number of key-value heads", model->kv_heads, l->tp, "ranks of tp", err);
+    if (status == TR_OK && model->ffn)
+        status = divides("tp", l->tp, model->ffn, "columns of the feed-forward", err);
+    if (status == TR_OK && l->cp > 1 && l->context == TR_CONTEXT_ALL_TO_ALL)
+        status = divides("cp (all-to-all)", l->cp, model->heads / l->tp, "heads of a tp rank", err);
+    if (status != TR_OK)
+        return status;
+    if (l->ep > 1 && model->experts == 0)
+        return tr_fail(err, TR_BAD_INPUT, "ep %d: %s has no experts", l->ep, model->name);
+    if (model->experts == 0)
+        return TR_OK;
+    status = divides("ep", l->ep, model->experts, "experts", err);
+    if (status == TR_OK)
+        status = divides("etp", l->etp, model->expert_ffn, "columns of an expert", err);
+    if (status == TR_OK)
+        status = divides("ep x etp", (int64_t)l->ep * l->etp, (int64_t)l->dp * l->cp * l->tp, "ranks of dp x cp x tp",
+                         err);
+    return status;
+}
+
+/* tr_layout_chunk_layers needs a chunk for what is left: with first_layers alone on one chunk there is none. */
+static enum tr_status check_pipeline(const struct tr_layout *l, const struct tr_model_shape *model, int64_t micro_count,
+                                     struct tr_err *err)
+{
+    int64_t chunks = (int64_t)l->pp * l->vpp;
+    if (chunks > model->layers)
+        return tr_fail(err, TR_BAD_INPUT, "pp %d x vpp %d is %lld chunks, more than the %d layers of %s", l->pp, l->vpp,
+                       (long long)chunks, (int)model->layers, model->name);
+    if (l->vpp > 1 && (l->pipeline != TR_PIPELINE_INTERLEAVED || l->pp == 1))
+        return tr_fail(err, TR_BAD_INPUT, "vpp %d needs the interleaved schedule and pp of at least 2", l->vpp);
+    if (l->pipeline == TR_PIPELINE_INTERLEAVED && l->vpp == 1 && l->pp > 1)
+        return tr_fail(err, TR_BAD_INPUT, "the interleaved schedule needs vpp of at least 2; 1f1b is the one for vpp 1");
+    if (l->vpp > 1 && micro_count < l->pp)
+        return tr_fail(err, TR_BAD_INPUT, "the interleaved schedule needs at least pp = %d microbatches, there are %lld",
+                       l->pp, (long long)micro_count);
+    int32_t others = (int32_t)chunks - (l->first_layers > 0) - (l->last_layers > 0);
+    if (others <= 0 && l->first_layers + l->last_layers != model->layers)
+        return tr_fail(err, TR_BAD_INPUT, "first_layers %d and last_layers %d are not the %d layers of %s",
+                       l->first_layers, l->last_layers, (int)model->layers, model->name);
+    for (int64_t c = 0; c < chunks; c++)
+        if (tr_layout_chunk_layers(l, model->layers, (int32_t)c) < (chunks > 1 && c > 0 && c < chunks - 1))
+            return tr_fail(err, TR_BAD_INPUT, "first_layers %d and last_layers %d leave nothing of %d layers for chunk %d",
+                           l->first_layers, l->last_layers, (int)model->layers, (int)c);
+    return TR_OK;
+}
+
+enum tr_status tr_layout_check(const struct tr_layout *l, const struct tr_model_shape *model, const struct tr_batch *batch,
+                               struct tr_err *err)
+{
+    enum tr_status status = check_ranges(l, err);
+    if (status == TR_OK)
+        status = check_model(l, model, err);
+    if (status != TR_OK)
+        return status;
+    int64_t tokens_cut = (int64_t)l->cp * (l->sp ? l->tp : 1) * (l->cp > 1 ? 2 : 1);
+    if (batch->seq_len % tokens_cut)
+        return tr_fail(err, TR_BAD_INPUT, "a sequence of %lld tokens does not divide into the %lld parts of cp %d%s",
+                       (long long)batch->seq_len, (long long)tokens_cut, l->cp, l->sp ? " and sp" : "");
+    status = divides("dp", l->dp, batch->global_batch, "sequences of the global batch", err);
+    if (status == TR_OK)
+        status = divides("micro_batch", l->micro_batch, batch->global_batch / l->dp, "sequences of a replica", err);
+    return status == TR_OK ? check_pipeline(l, model, tr_layout_micro_count(l, batch), err) : status;
+}
+
+/* ---- words ------------------------------------------------------------------------------------------------------- */
+
+const char *tr_layout_print(const struct tr_layout *l, char buf[TR_LAYOUT_TEXT_BYTES])
+{
+    struct {
+        const char *key;
+        int64_t value;
+    } parts[] = {{"tp", l->tp},   {"cp", l->cp},   {"pp", l->pp}, {"vpp", l->vpp},
+                 {"dp", l->dp},   {"ep", l->ep},   {"etp", l->etp}};
+    size_t at = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (parts[i].value > 1)
+            at += (size_t)snprintf(buf + at, TR_LAYOUT_TEXT_BYTES - at, "%s%lld ", parts[i].key,
+                                   (long long)parts[i].value);
+    at += (size_t)snprintf(buf + at, TR_LAYOUT_TEXT_BYTES - at, "mb%lld", (long long)l->micro_batch);
+    if (l->sp)
+        at += (size_t)snprintf(buf + at, TR_LAYOUT_TEXT_BYTES - at, " sp");
+    if (l->cp > 1 && l->context == TR_CONTEXT_ALL_TO_ALL)
+        at += (size_t)snprintf(buf + at, TR_LAYOUT_TEXT_BYTES - at, " all-to-all");
+    if (l->pp > 1)
+        at += (size_t)snprintf(buf + at, TR_LAYOUT_TEXT_BYTES - at, " %s", tr_pipeline_name(l->pipeline));
+    if (l->zero)
+        at += (size_t)snprintf(buf + at, TR_LAYOUT_TEXT_BYTES - at, " zero%d", l->zero);
+    if (l->shard)
+        at += (size_t)snprintf(buf + at, TR_LAYOUT_TEXT_BYTES - at, " shard%d", l->shard);
+    if (l->rerun)
+        at += (size_t)snprintf(buf + at, TR_LAYOUT_TEXT_BYTES - at, " recompute-%s", tr_rerun_name(l->rerun));
+    if (l->rerun == TR_RERUN_FULL && l->rerun_layers)
+        snprintf(buf + at, TR_LAYOUT_TEXT_BYTES - at, "(%d)", l->rerun_layers);
+    return buf;
+}

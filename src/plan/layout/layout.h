@@ -1,0 +1,101 @@
+/* A layout: how the work of one training step is spread over chips and over time. Pure algebra, no prices.
+ *
+ *     tp    tensor parallel: heads, feed-forward and vocabulary are cut; with sp the token axis between them too
+ *     cp    context parallel: each sequence is cut; keys and values go round a ring or heads are exchanged all to all
+ *     pp    pipeline: layers are cut into pp * vpp chunks, chunk c stands on stage c mod pp
+ *     dp    data parallel: replicas that see other sequences; zero says what they share out among themselves
+ *     ep    expert parallel: the experts of a layer are spread over ep ranks, taken out of dp * cp * tp (not in addition)
+ *     etp   tensor parallel inside an expert
+ *
+ * chips = dp * tp * cp * pp. Ranks are placed in the order tp, cp, dp, pp (tp innermost), as Megatron does: chips of a
+ * tensor-parallel group are neighbours.
+ *
+ * Legality is one list of rules. tr_layout_check asks them in order and says the first that is broken, with what would
+ * be right; the search makes only layouts that pass (a test proves it). */
+#ifndef TR_PLAN_LAYOUT_LAYOUT_H
+#define TR_PLAN_LAYOUT_LAYOUT_H
+
+#include "base/err.h"
+#include "base/text.h"
+#include "plan/shape/shape.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* GPIPE        all forward, then all backward: m microbatches in flight
+ * 1F1B         one forward, one backward: at most pp - stage in flight (Narayanan 2019, PipeDream-flush)
+ * INTERLEAVED  1F1B over vpp chunks a stage: bubble / vpp, more sends (Narayanan 2021)
+ * ZERO_BUBBLE     the backward pass is cut into input and weight parts, and weight parts fill the bubble, in the memory
+ *                 of 1F1B (ZB-1p, Qi 2023, arXiv 2401.10241)
+ * ZERO_BUBBLE_2P  the same with twice the activations and almost no bubble (ZB-2p) */
+enum tr_pipeline { TR_PIPELINE_GPIPE, TR_PIPELINE_1F1B, TR_PIPELINE_INTERLEAVED, TR_PIPELINE_ZERO_BUBBLE,
+                   TR_PIPELINE_ZERO_BUBBLE_2P, TR_PIPELINE_COUNT };
+enum tr_context { TR_CONTEXT_RING, TR_CONTEXT_ALL_TO_ALL, TR_CONTEXT_COUNT };
+/* SELECTIVE: the inside of attention only (Korthikanti 2022); FULL: each layer keeps its input only. */
+enum tr_rerun { TR_RERUN_NONE, TR_RERUN_SELECTIVE, TR_RERUN_FULL, TR_RERUN_COUNT };
+
+enum { TR_CHIPS_MAX = 1 << 20, TR_LAYOUT_TEXT_BYTES = 160 };
+
+struct tr_layout {
+    int32_t dp, tp, cp, pp, ep, etp;
+    int32_t vpp;                 /* chunks a stage; 1: not interleaved */
+    int32_t zero;                /* 0 nothing, 1 optimiser, 2 + gradients, 3 + weights (FSDP) are shared out */
+    int32_t shard;               /* ranks of dp * cp that share one copy (hybrid sharding); 0: all of them */
+    bool sp;                     /* sequence parallel: norms and residuals on tokens / tp */
+    enum tr_context context;
+    enum tr_pipeline pipeline;
+    enum tr_rerun rerun;         /* what the backward pass computes again */
+    int32_t rerun_layers;        /* of each chunk, when FULL; 0: all */
+    int64_t micro_batch;         /* sequences a microbatch, of one replica */
+    int32_t first_layers, last_layers; /* of the first and the last chunk; 0: by the rule of tr_layout_chunk_layers */
+};
+
+/* What is laid out: the model, and one step of it. */
+struct tr_batch {
+    int64_t seq_len;      /* tokens a sequence */
+    int64_t global_batch; /* sequences a step, all replicas */
+};
+
+static inline int64_t tr_layout_chips(const struct tr_layout *l) { return (int64_t)l->dp * l->tp * l->cp * l->pp; }
+static inline int64_t tr_layout_micro_count(const struct tr_layout *l, const struct tr_batch *b)
+{
+    return b->global_batch / (l->dp * l->micro_batch);
+}
+/* Ranks over which optimiser state is shared out (zero >= 1); 1 otherwise. */
+static inline int32_t tr_layout_shard(const struct tr_layout *l)
+{
+    return l->zero == 0 ? 1 : l->shard ? l->shard : l->dp * l->cp;
+}
+/* Replicas of one expert's weights. */
+static inline int32_t tr_layout_expert_dp(const struct tr_layout *l) { return l->dp * l->cp * l->tp / (l->ep * l->etp); }
+
+/* A layout of one chip for one sequence at a time: where a search or a reader starts. */
+struct tr_layout tr_layout_single(void);
+
+/* TR_BAD_INPUT with the first broken rule: what does not divide and what would. TR_OK: the layout is legal. */
+TR_MUST_CHECK enum tr_status tr_layout_check(const struct tr_layout *layout, const struct tr_model_shape *model,
+                                             const struct tr_batch *batch, struct tr_err *err);
+
+/* Layers of chunk c (0 .. pp * vpp - 1). When first_layers or last_layers are given the others share what is left.
+ * Otherwise, when layers divide, all are equal; when layers + 2 divide, the embedding and the head count as a layer
+ * each (Megatron's account_for_embedding/loss_in_pipeline_split; Llama 3's 126 layers); else the rest goes to the
+ * chunks in the middle, one each. The sum is `layers`. Asserts 0 <= c < pp * vpp. */
+int32_t tr_layout_chunk_layers(const struct tr_layout *layout, int32_t layers, int32_t chunk);
+/* The index of the first layer of the chunk. */
+int32_t tr_layout_chunk_first(const struct tr_layout *layout, int32_t layers, int32_t chunk);
+/* Layers of all chunks of a stage. */
+int32_t tr_layout_stage_layers(const struct tr_layout *layout, int32_t layers, int32_t stage);
+
+/* Microbatches whose activations a stage holds at its peak, in whole stages' worth: GPIPE m; 1F1B and ZERO_BUBBLE
+ * min(m, pp - stage); ZERO_BUBBLE_2P min(m, 2 (pp - stage) - 1); INTERLEAVED min(m vpp, 2 (pp - stage - 1) +
+ * (vpp - 1) pp + 1) / vpp, which on the first stage is pp (1 + (pp - 1) / (pp vpp)). */
+double tr_layout_in_flight(const struct tr_layout *layout, int64_t micro_count, int32_t stage);
+
+/* "tp8 pp16 dp8 mb1 vpp6 sp zero1 full"; only what is not 1 or off. Returns buf. */
+const char *tr_layout_print(const struct tr_layout *layout, char buf[TR_LAYOUT_TEXT_BYTES]);
+
+const char *tr_pipeline_name(enum tr_pipeline pipeline); /* "gpipe" "1f1b" "interleaved" "zero-bubble" "zero-bubble-2p" */
+const char *tr_context_name(enum tr_context context);    /* "ring" "all-to-all" */
+const char *tr_rerun_name(enum tr_rerun rerun);          /* "none" "selective" "full" */
+
+#endif

@@ -1,0 +1,267 @@
+#include "plan/stack/stack.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *const attention_names[] = {"flash", "unfused", NULL};
+static const char *const extent_names[] = {"width",      "width-full", "qkv",     "heads",  "latent",  "scores", "ffn",
+                                           "routed",     "routed-ffn", "shared-ffn", "experts", "logits", "weights", NULL};
+static const char *const part_names[] = {"embed", "attention", "core", "ffn", "moe", "head", NULL};
+static const struct {
+    const char *name;
+    enum tr_when when;
+} whens[] = {{"gated", TR_WHEN_GATED},     {"plain", TR_WHEN_PLAIN}, {"fp8", TR_WHEN_FP8},       {"rope", TR_WHEN_ROPE},
+             {"qk-norm", TR_WHEN_QK_NORM}, {"tp", TR_WHEN_TP},       {"unfused", TR_WHEN_UNFUSED},
+             {"wide", TR_WHEN_WIDE},   {"trained", TR_WHEN_TRAINED}};
+
+_Static_assert(sizeof extent_names / sizeof *extent_names == TR_EXTENT_COUNT + 1, "a name for each extent");
+_Static_assert(sizeof part_names / sizeof *part_names == TR_PART_COUNT + 1, "a name for each part");
+
+const char *tr_extent_name(enum tr_extent extent)
+{
+    TR_ASSERT((int)extent >= 0 && extent < TR_EXTENT_COUNT);
+    return extent_names[extent];
+}
+
+const char *tr_part_name(enum tr_part part)
+{
+    TR_ASSERT((int)part >= 0 && part < TR_PART_COUNT);
+    return part_names[part];
+}
+
+#define AT(field) offsetof(struct tr_stack, field)
+#define FACT(path_, field, unit_, max_, help_)                                                                         \
+    {.path = path_, .kind = TR_FIELD_FACT, .offset = AT(field), .unit = unit_, .min = 0, .max = max_, .help = help_}
+
+#define FITTED                                                                                                         \
+    FACT("host.kernel", host_kernel_s, TR_UNIT_TIME, 1e-4, "the host's time to launch one kernel"),                    \
+    FACT("host.message", host_message_s, TR_UNIT_TIME, 1e-3, "the host's time to start a message"),                    \
+    FACT("host.step", host_step_s, TR_UNIT_TIME, 10, "the host's time once a step"),                                   \
+    FACT("share.launch", launch_share, TR_UNIT_RATIO, 1, "of a kernel's latency that is seen in a queue of kernels"),   \
+    FACT("share.compute", compute_share, TR_UNIT_RATIO, 1.15, "of the rate of short benchmarks, in products"),         \
+    FACT("share.attention", attention_share, TR_UNIT_RATIO, 1.3, "of the rate of short benchmarks, in attention"),     \
+    FACT("share.memory", memory_share, TR_UNIT_RATIO, 1.5, "of the rate of short benchmarks, in passes"),                \
+    FACT("share.link", link_share, TR_UNIT_RATIO, 1.15, "of the rate of benchmarks, of messages in a scale-up domain"), \
+    FACT("share.net", net_share, TR_UNIT_RATIO, 1.15, "of the rate of benchmarks, of messages between nodes"),          \
+    FACT("hidden.tp", tp_hidden, TR_UNIT_RATIO, 1, "share of tensor-parallel messages under products"),                \
+    FACT("hidden.dp", dp_hidden, TR_UNIT_RATIO, 1, "share of the backward pass that hides sums of gradients"),         \
+    FACT("hidden.gather", gather_hidden, TR_UNIT_RATIO, 1, "share of the forward pass that hides gathered weights"),   \
+    FACT("hidden.ep", ep_hidden, TR_UNIT_RATIO, 1, "share of the experts' all-to-all under other work"),               \
+    FACT("hidden.p2p", p2p_hidden, TR_UNIT_RATIO, 1, "share of the sends between stages under other work"),            \
+    FACT("slow.compute", compute_slow, TR_UNIT_RATIO, 1, "slowing of products while messages move"),                   \
+    FACT("slow.imbalance", imbalance, TR_UNIT_RATIO, 10, "slowest expert rank over the mean, minus 1"),                \
+    FACT("slow.straggle", straggle, TR_UNIT_RATIO, 0.15, "how much later the slowest of many nodes is"),           
+
+static const struct tr_field fitted[] = {
+    FITTED
+    FACT("error", error, TR_UNIT_RATIO, 3, "half width of the 80 % interval that the software adds")
+};
+
+static const struct tr_field fields[] = {
+    {.path = "about", .kind = TR_FIELD_TEXT, .offset = AT(about), .required = true, .help = "what software it is"},
+    {.path = "frameworks", .kind = TR_FIELD_GROUP, .help = "what tables of runs call it"},
+    {.path = "attention", .kind = TR_FIELD_ENUM, .offset = AT(attention), .choices = attention_names,
+     .help = "one kernel, or products around passes over the scores"},
+    FITTED
+    FACT("error", error, TR_UNIT_RATIO, 3, "half width of the 80 % interval that the software adds"),
+    FACT("bytes.gradient", grad_bytes, TR_UNIT_BYTES, 8, "of one gradient as kept"),
+    FACT("bytes.reduced", reduce_bytes, TR_UNIT_BYTES, 8, "of one gradient as it travels"),
+    FACT("bytes.optimizer", master_bytes, TR_UNIT_BYTES, 32, "optimiser state of one parameter"),
+    FACT("bytes.update", update_bytes, TR_UNIT_BYTES, 200, "read and written to update one parameter"),
+    FACT("bytes.context", context_bytes, TR_UNIT_BYTES, 64e9, "of the device's context and libraries"),
+    FACT("bytes.communicator", comm_bytes, TR_UNIT_BYTES, 64e9, "buffers of one communicator"),
+    FACT("bytes.fragmentation", fragmentation, TR_UNIT_RATIO, 1, "of what is allocated, never used"),
+    {.path = "passes", .kind = TR_FIELD_GROUP, .help = "kernels that only move memory"},
+    {.path = "kept", .kind = TR_FIELD_GROUP, .help = "what the forward pass keeps"},
+};
+
+/* One row of passes or kept, as a file has it. */
+struct row {
+    int part, over;
+    struct tr_fact forward, backward, bytes;
+    int64_t kernels, backward_kernels;
+};
+
+#define ROW(field) offsetof(struct row, field)
+static const struct tr_field pass_fields[] = {
+    {.path = "part", .kind = TR_FIELD_ENUM, .offset = ROW(part), .choices = part_names, .required = true},
+    {.path = "over", .kind = TR_FIELD_ENUM, .offset = ROW(over), .choices = extent_names, .required = true},
+    {.path = "when", .kind = TR_FIELD_GROUP},
+    {.path = "forward", .kind = TR_FIELD_FACT, .offset = ROW(forward), .unit = TR_UNIT_BYTES, .max = 1000},
+    {.path = "backward", .kind = TR_FIELD_FACT, .offset = ROW(backward), .unit = TR_UNIT_BYTES, .max = 1000},
+    {.path = "kernels", .kind = TR_FIELD_WHOLE, .offset = ROW(kernels), .max = 1000},
+    {.path = "backward_kernels", .kind = TR_FIELD_WHOLE, .offset = ROW(backward_kernels), .max = 1000},
+};
+static const struct tr_field kept_fields[] = {
+    {.path = "part", .kind = TR_FIELD_ENUM, .offset = ROW(part), .choices = part_names, .required = true},
+    {.path = "over", .kind = TR_FIELD_ENUM, .offset = ROW(over), .choices = extent_names, .required = true},
+    {.path = "when", .kind = TR_FIELD_GROUP},
+    {.path = "bytes", .kind = TR_FIELD_FACT, .offset = ROW(bytes), .unit = TR_UNIT_BYTES, .max = 1000,
+     .required = true},
+};
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
+
+/* `when: [gated, fp8]` */
+static enum tr_status read_when(const struct tr_entry *entry, const char *path, uint32_t *when, struct tr_err *err)
+{
+    char full[160];
+    const char *names[COUNT(whens)];
+    snprintf(full, sizeof full, "%s.when", path);
+    const struct tr_node *node = tr_entry_node(entry, full, NULL);
+    *when = 0;
+    if (!node)
+        return TR_OK;
+    if (node->kind != TR_NODE_ARRAY)
+        return tr_node_fail(node, err, "expected a list such as [gated, fp8]");
+    for (int i = 0; i < COUNT(whens); i++)
+        names[i] = whens[i].name;
+    for (int64_t i = 0; i < node->count; i++) {
+        int which;
+        enum tr_status status = tr_node_enum(&node->children[i], names, COUNT(whens), &which, err);
+        if (status != TR_OK)
+            return status;
+        *when |= (uint32_t)whens[which].when;
+    }
+    return TR_OK;
+}
+
+static enum tr_status read_row(const struct tr_entry *entry, const char *group, const char *name,
+                               const struct tr_field *row_fields, int count, struct row *row, uint32_t *when,
+                               struct tr_err *err)
+{
+    char path[128];
+    *row = (struct row){.kernels = 1, .backward_kernels = 1};
+    snprintf(path, sizeof path, "%s.%s", group, name);
+    enum tr_status status = tr_entry_read(entry, path, row_fields, count, row, err);
+    return status == TR_OK ? read_when(entry, path, when, err) : status;
+}
+
+static enum tr_status read_passes(const struct tr_entry *entry, struct tr_stack *out, struct tr_err *err)
+{
+    const char *names[TR_STACK_PASSES_MAX];
+    enum tr_status status = tr_entry_keys(entry, "passes", names, TR_STACK_PASSES_MAX, &out->pass_count, err);
+    for (int i = 0; i < out->pass_count && status == TR_OK; i++) {
+        struct row row;
+        struct tr_stack_pass *pass = &out->pass[i];
+        status = read_row(entry, "passes", names[i], pass_fields, COUNT(pass_fields), &row, &pass->when, err);
+        pass->name = names[i];
+        pass->part = (enum tr_part)row.part;
+        pass->over = (enum tr_extent)row.over;
+        pass->forward = row.forward;
+        pass->backward = row.backward;
+        pass->kernels = (int32_t)row.kernels;
+        pass->backward_kernels = (int32_t)row.backward_kernels;
+    }
+    return status;
+}
+
+static enum tr_status read_kept(const struct tr_entry *entry, struct tr_stack *out, struct tr_err *err)
+{
+    const char *names[TR_STACK_KEPT_MAX];
+    enum tr_status status = tr_entry_keys(entry, "kept", names, TR_STACK_KEPT_MAX, &out->kept_count, err);
+    for (int i = 0; i < out->kept_count && status == TR_OK; i++) {
+        struct row row;
+        struct tr_stack_kept *kept = &out->kept[i];
+        status = read_row(entry, "kept", names[i], kept_fields, COUNT(kept_fields), &row, &kept->when, err);
+        kept->name = names[i];
+        kept->part = (enum tr_part)row.part;
+        kept->over = (enum tr_extent)row.over;
+        kept->bytes = row.bytes;
+    }
+    return status;
+}
+
+static enum tr_status read_frameworks(const struct tr_entry *entry, struct tr_stack *out, struct tr_err *err)
+{
+    const struct tr_node *node = tr_entry_node(entry, "frameworks", NULL);
+    if (!node)
+        return TR_OK;
+    if (node->kind != TR_NODE_ARRAY || node->count > TR_STACK_FRAMEWORKS_MAX)
+        return tr_node_fail(node, err, "expected a list of at most %d names", TR_STACK_FRAMEWORKS_MAX);
+    for (int64_t i = 0; i < node->count; i++) {
+        enum tr_status status = tr_node_string(&node->children[i], &out->framework[i], err);
+        if (status != TR_OK)
+            return status;
+        out->framework_count++;
+    }
+    return TR_OK;
+}
+
+/* Over the entry's own numbers go those that were fitted to runs of it, or of what it is like. */
+static enum tr_status read_fits(const struct tr_entry *entry, struct tr_stack *stack, struct tr_err *err)
+{
+    for (; entry; entry = entry->base) {
+        const struct tr_entry *fit = tr_catalog_look(entry->catalog, TR_SECTION_STACK_FITS, entry->id);
+        if (fit)
+            return tr_entry_read(fit, "", fitted, COUNT(fitted), stack, err);
+    }
+    return TR_OK;
+}
+
+const struct tr_stack_param *tr_stack_params(int *count)
+{
+    enum { MAX = COUNT(fitted) };
+    static struct tr_stack_param params[MAX];
+    *count = MAX - 1; /* the error follows from the fit */
+    for (int i = 0; i < *count; i++) {
+        params[i] = (struct tr_stack_param){.path = fitted[i].path, .offset = fitted[i].offset, .max = fitted[i].max};
+        if (strncmp(fitted[i].path, "share.", 6) == 0 && strcmp(fitted[i].path, "share.launch") != 0)
+            params[i].min = .1;
+    }
+    return params;
+}
+
+enum tr_status tr_stack_read_unfitted(const struct tr_entry *entry, struct tr_stack *out, struct tr_err *err)
+{
+    struct tr_stack stack = {.name = entry->id, .about = "", .entry = entry};
+    enum tr_status status = tr_entry_read(entry, "", fields, COUNT(fields), &stack, err);
+    if (status == TR_OK)
+        status = read_frameworks(entry, &stack, err);
+    if (status == TR_OK)
+        status = read_passes(entry, &stack, err);
+    if (status == TR_OK)
+        status = read_kept(entry, &stack, err);
+    if (status == TR_OK)
+        *out = stack;
+    return status;
+}
+
+enum tr_status tr_stack_read(const struct tr_entry *entry, struct tr_stack *out, struct tr_err *err)
+{
+    struct tr_stack stack;
+    enum tr_status status = tr_stack_read_unfitted(entry, &stack, err);
+    if (status == TR_OK)
+        status = read_fits(entry, &stack, err);
+    if (status == TR_OK)
+        *out = stack;
+    return status;
+}
+
+enum tr_status tr_stack_find(const struct tr_catalog *catalog, const char *name, struct tr_stack *out,
+                             struct tr_err *err)
+{
+    const struct tr_entry *entry;
+    enum tr_status status = tr_catalog_find(catalog, TR_SECTION_STACKS, name, &entry, err);
+    return status == TR_OK ? tr_stack_read(entry, out, err) : status;
+}
+
+enum tr_status tr_stack_for(const struct tr_catalog *catalog, const char *framework, const struct tr_entry **out,
+                            struct tr_err *err)
+{
+    const struct tr_entry *best = NULL;
+    size_t best_length = 0;
+    for (int i = 0; i < tr_catalog_count(catalog, TR_SECTION_STACKS); i++) {
+        const struct tr_entry *entry = tr_catalog_entry(catalog, TR_SECTION_STACKS, i);
+        /* Its own names only: what it is like has those of another program. */
+        const struct tr_entry *holder;
+        const struct tr_node *node = tr_entry_node(entry, "frameworks", &holder);
+        for (int64_t k = 0; node && holder == entry && node->kind == TR_NODE_ARRAY && k < node->count; k++) {
+            const char *text = node->children[k].kind == TR_NODE_STRING ? node->children[k].string : "";
+            size_t length = strlen(text);
+            if (length > best_length && strncmp(text, framework, length) == 0)
+                best = entry, best_length = length;
+        }
+    }
+    return best ? (*out = best, TR_OK) : tr_catalog_find(catalog, TR_SECTION_STACKS, "plain", out, err);
+}

@@ -1,0 +1,153 @@
+/* A stack: the software that runs a step, as data. Two programs that train the same model on the same chips take
+ * different times, because they launch other kernels, move other bytes and hide other messages; a prediction names the
+ * one it is for. The catalog holds them (catalog/stacks/, section `stacks`), each number with its source:
+ *
+ *     stacks:
+ *       megatron-2021:
+ *         about: "Megatron-LM and Megatron-DeepSpeed of 2021: fp16, unfused attention, nothing hidden"
+ *         frameworks: ["Megatron-DeepSpeed", "Megatron-LM (Apr 2021)"]     as tables of runs call it; first match counts
+ *         attention: unfused
+ *         host: {kernel: 7us}
+ *         passes:
+ *           norm: {part: block, over: width, forward: 4, backward: 10, kernels: 1, backward_kernels: 2}
+ *         kept:
+ *           scores: {part: core, over: scores, bytes: 5}
+ *
+ * passes   kernels that only move memory: bytes read and written an element of their extent, forward and backward
+ * kept     what the forward pass keeps for the backward pass: bytes an element
+ *
+ * Both are lists with names, so that `like:` can change one of them and an explanation can name it. Matrix products,
+ * attention and messages are not listed: they follow from the model and the layout (step/lower.c); the stack says how
+ * they are done. Parameters that are fitted are few, and say so (grade interpolated). */
+#ifndef TR_PLAN_STACK_STACK_H
+#define TR_PLAN_STACK_STACK_H
+
+#include "silicon/catalog/catalog.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Elements of one microbatch on one rank; T tokens of the rank = micro_batch * seq_len / cp. */
+enum tr_extent {
+    TR_EXTENT_WIDTH,      /* T * width, / tp with sequence parallel */
+    TR_EXTENT_WIDTH_FULL, /* T * width */
+    TR_EXTENT_QKV,        /* T * (heads * dims of a query + kv_heads * dims of a key and a value) / tp */
+    TR_EXTENT_HEADS,      /* T * heads * dims of a value / tp */
+    TR_EXTENT_LATENT,     /* T * (q rank + kv rank + rope dims), MLA only */
+    TR_EXTENT_SCORES,     /* seqs * heads / tp * queries * keys, whole square: unfused attention does not skip its half */
+    TR_EXTENT_FFN,        /* T * ffn / tp: one of the two when gated */
+    TR_EXTENT_ROUTED,     /* experts: (token, expert) pairs that a rank computes * width */
+    TR_EXTENT_ROUTED_FFN, /* the same * expert ffn / etp */
+    TR_EXTENT_SHARED_FFN, /* T * shared ffn / tp */
+    TR_EXTENT_EXPERTS,    /* experts: T / (tp with sp) * experts: the router's table */
+    TR_EXTENT_LOGITS,     /* T * vocabulary / tp */
+    TR_EXTENT_WEIGHTS,    /* weights of the part on this rank: adding a microbatch's gradients to the buffer */
+    TR_EXTENT_COUNT
+};
+
+/* Where a pass or a kept tensor belongs; CORE (inside of attention) is what selective recompute runs again. */
+enum tr_part { TR_PART_EMBED, TR_PART_ATTENTION, TR_PART_CORE, TR_PART_FFN, TR_PART_MOE, TR_PART_HEAD, TR_PART_COUNT };
+
+/* A pass happens only when all that it asks for is so. */
+enum tr_when {
+    TR_WHEN_GATED = 1 << 0,
+    TR_WHEN_PLAIN = 1 << 1, /* not gated */
+    TR_WHEN_FP8 = 1 << 2,   /* any 8-bit or 4-bit products */
+    TR_WHEN_ROPE = 1 << 3,
+    TR_WHEN_QK_NORM = 1 << 4,
+    TR_WHEN_TP = 1 << 5,    /* tp > 1 */
+    TR_WHEN_UNFUSED = 1 << 6,
+    TR_WHEN_WIDE = 1 << 7,   /* 16-bit products */
+    TR_WHEN_TRAINED = 1 << 8 /* weights have gradients: not the frozen ones below adapters */
+};
+
+enum { TR_STACK_PASSES_MAX = 48, TR_STACK_KEPT_MAX = 48, TR_STACK_FRAMEWORKS_MAX = 32 };
+
+struct tr_stack_pass {
+    const char *name;
+    enum tr_part part;
+    enum tr_extent over;
+    uint32_t when;
+    struct tr_fact forward, backward; /* bytes an element */
+    int32_t kernels, backward_kernels;
+};
+
+struct tr_stack_kept {
+    const char *name;
+    enum tr_part part;
+    enum tr_extent over;
+    uint32_t when;
+    struct tr_fact bytes; /* an element */
+};
+
+enum tr_attention_kind { TR_ATTENTION_FLASH, TR_ATTENTION_UNFUSED, TR_ATTENTION_KIND_COUNT };
+
+struct tr_stack {
+    const char *name, *about;
+    const struct tr_entry *entry;
+    const char *framework[TR_STACK_FRAMEWORKS_MAX];
+    int framework_count;
+    int attention;                  /* enum tr_attention_kind */
+
+    /* Time */
+    struct tr_fact host_kernel_s;   /* the host's time to launch one kernel; a layer takes no less than its launches */
+    struct tr_fact host_message_s;  /* and to start a collective or a send */
+    struct tr_fact host_step_s;     /* once a step: data, logging, the optimiser's Python */
+    struct tr_fact launch_share;    /* of a kernel's start-to-end latency that is seen when kernels queue on the device */
+    struct tr_fact compute_share;   /* of the rate of short benchmarks that products reach in long runs (power, clocks) */
+    struct tr_fact attention_share; /* the same for fused attention: how good the stack's kernel is, beside the measured */
+    struct tr_fact memory_share;    /* the same for passes */
+    struct tr_fact link_share;      /* the same for messages inside a scale-up domain */
+    struct tr_fact net_share;       /* the same for messages between nodes */
+    struct tr_fact tp_hidden;       /* share of the tensor-parallel messages that runs under products */
+    struct tr_fact dp_hidden;       /* 1: gradients are reduced under the last backward pass, as far as it lasts; 0: after */
+    struct tr_fact gather_hidden;   /* the same for weights of a sharded optimiser under the first forward pass */
+    struct tr_fact ep_hidden;       /* share of the experts' all-to-all under other work */
+    struct tr_fact p2p_hidden;      /* share of the sends between stages under other work */
+    struct tr_fact compute_slow;    /* products run at (1 - this) while messages move */
+    struct tr_fact imbalance;       /* slowest expert rank over the mean, minus 1 */
+    struct tr_fact straggle;        /* how much later the slowest of many nodes is than the mean: step/compose.c */
+    struct tr_fact error;           /* half width of the 80 % interval that the software adds, relative */
+
+    /* Bytes */
+    struct tr_fact grad_bytes;      /* of one gradient as it is kept */
+    struct tr_fact reduce_bytes;    /* as it travels */
+    struct tr_fact master_bytes;    /* optimiser state of one parameter: fp32 copy and two moments: 12 */
+    struct tr_fact update_bytes;    /* read and written by the optimiser, one parameter of the shard */
+    struct tr_fact context_bytes;   /* CUDA context, libraries */
+    struct tr_fact comm_bytes;      /* buffers of one communicator */
+    struct tr_fact fragmentation;   /* of what is allocated, never used */
+
+    struct tr_stack_pass pass[TR_STACK_PASSES_MAX];
+    int pass_count;
+    struct tr_stack_kept kept[TR_STACK_KEPT_MAX];
+    int kept_count;
+};
+
+/* A parameter that is fitted to whole runs (tools/fit_stacks.c): a fact of struct tr_stack, in section stack_fits. A
+ * stack without a fit of its own has that of the one it is like. */
+struct tr_stack_param {
+    const char *path;
+    size_t offset; /* of the fact */
+    double min, max;
+};
+const struct tr_stack_param *tr_stack_params(int *count);
+
+/* Reads the stack of that name; unknown: TR_BAD_INPUT, naming the nearest. Strings live as long as the catalog. */
+TR_MUST_CHECK enum tr_status tr_stack_find(const struct tr_catalog *catalog, const char *name, struct tr_stack *out,
+                                           struct tr_err *err);
+
+TR_MUST_CHECK enum tr_status tr_stack_read(const struct tr_entry *entry, struct tr_stack *out, struct tr_err *err);
+/* As the entry itself says, without what was fitted: where a fit begins. */
+TR_MUST_CHECK enum tr_status tr_stack_read_unfitted(const struct tr_entry *entry, struct tr_stack *out,
+                                                    struct tr_err *err);
+
+/* The stack that says it is this framework: the longest of all `frameworks` texts that begins `framework`.
+ * When none does: "plain". */
+TR_MUST_CHECK enum tr_status tr_stack_for(const struct tr_catalog *catalog, const char *framework,
+                                          const struct tr_entry **out, struct tr_err *err);
+
+const char *tr_extent_name(enum tr_extent extent);
+const char *tr_part_name(enum tr_part part);
+
+#endif

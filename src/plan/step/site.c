@@ -1,0 +1,168 @@
+/* A site: what an operation or a message costs there. */
+#include "base/num.h"
+#include "cloud/collective/collective.h"
+#include "plan/step/step.h"
+
+#include <math.h>
+
+enum tr_status tr_site_make(struct tr_site *site, const struct tr_system *system, const struct tr_stack *stack,
+                            enum tr_format format, struct tr_err *err)
+{
+    struct tr_site made = {.system = system, .stack = stack, .format = format};
+    enum tr_status status = tr_rates_make(&system->chip, &made.rates, err);
+    if (status != TR_OK)
+        return status;
+    made.wide = tr_cost_can(&made.rates, TR_FORMAT_BF16) && format != TR_FORMAT_FP16 ? TR_FORMAT_BF16 : TR_FORMAT_FP16;
+    if (!tr_cost_can(&made.rates, format) || !tr_cost_can(&made.rates, made.wide))
+        return tr_fail(err, TR_BAD_INPUT, "%s has no units for products in %s", system->chip.name,
+                       tr_format_info(format)->name);
+    *site = made;
+    return TR_OK;
+}
+
+/* ---- messages ---------------------------------------------------------------------------------------------------- */
+
+struct ranks {
+    int64_t count, stride; /* its members are chips first, first + stride, ... in the order of placement */
+};
+
+static struct ranks ranks_of(const struct tr_layout *l, enum tr_mesh mesh)
+{
+    int64_t tp = l->tp, replica = tp * l->cp * l->dp, shard = l->zero ? tr_layout_shard(l) : (int64_t)l->cp * l->dp;
+    switch (mesh) {
+    case TR_MESH_TP:
+        return (struct ranks){tp, 1};
+    case TR_MESH_CP:
+        return (struct ranks){l->cp, tp};
+    case TR_MESH_EP:
+        return (struct ranks){l->ep, l->etp};
+    case TR_MESH_DP:
+        return (struct ranks){shard, tp};
+    case TR_MESH_REPLICA:
+        return (struct ranks){(int64_t)l->cp * l->dp / shard, tp * shard};
+    case TR_MESH_EXPERT_DP:
+        return (struct ranks){tr_layout_expert_dp(l), (int64_t)l->ep * l->etp};
+    case TR_MESH_PP:
+    case TR_MESH_COUNT:
+    default:
+        return (struct ranks){l->pp, replica};
+    }
+}
+
+int64_t tr_mesh_ranks(const struct tr_layout *layout, enum tr_mesh mesh) { return ranks_of(layout, mesh).count; }
+
+/* Of the ranks of a group, so many share a domain of the first tier: neighbours at distance `stride`. A domain is used by
+ * all groups that have ranks in it at once, each with its part of the cards. */
+static struct tr_group span_of(const struct tr_site *site, const struct ranks *ranks)
+{
+    const struct tr_tier *first = &site->system->tier[0];
+    int64_t domain = first->domain_chips ? first->domain_chips : INT64_MAX;
+    int64_t local = ranks->stride >= domain ? 1 : tr_min_i64(ranks->count, domain / ranks->stride);
+    while (ranks->count % local)
+        local--;
+    return (struct tr_group){
+        .ranks = ranks->count, .local = local, .sharing = domain == INT64_MAX ? 1 : domain / local};
+}
+
+static struct tr_cost on_stack(struct tr_cost cost, double share)
+{
+    cost.time_s /= share;
+    return cost;
+}
+
+struct tr_cost tr_mesh_collective(const struct tr_site *site, const struct tr_layout *layout, enum tr_mesh mesh,
+                                  enum tr_collective op, double bytes)
+{
+    struct ranks ranks = ranks_of(layout, mesh);
+    if (ranks.count == 1 || bytes <= 0)
+        return (struct tr_cost){.grade = TR_GRADE_MEASURED};
+    struct tr_group group = span_of(site, &ranks);
+    struct tr_cost cost = tr_collective_price(site->system, &site->rates, op, &group, bytes);
+    return on_stack(cost, group.local == group.ranks ? site->stack->link_share.value : site->stack->net_share.value);
+}
+
+struct tr_cost tr_mesh_send(const struct tr_site *site, const struct tr_layout *layout, enum tr_mesh mesh, double bytes,
+                            int32_t sends)
+{
+    struct ranks ranks = ranks_of(layout, mesh);
+    if (ranks.count == 1 || bytes <= 0)
+        return (struct tr_cost){.grade = TR_GRADE_MEASURED};
+    struct tr_group group = span_of(site, &ranks);
+    bool across = group.local < group.ranks;
+    struct tr_cost one = tr_send_price(site->system, &site->rates, across, 1, bytes / sends);
+    return on_stack(tr_cost_times(one, sends), across ? site->stack->net_share.value : site->stack->link_share.value);
+}
+
+/* ---- operations -------------------------------------------------------------------------------------------------- */
+
+static struct tr_cost attention_cost(const struct tr_site *site, const struct tr_block *b, const struct tr_layout *l,
+                                     bool backward)
+{
+    bool ring = l->cp > 1 && l->context == TR_CONTEXT_RING, split = l->cp > 1 && !ring;
+    enum tr_format wide = site->wide;
+    struct tr_attention a = {.format = wide,
+                             .kv_format = wide,
+                             .batch = b->seqs,
+                             .queries = split ? b->keys : b->queries,
+                             .keys = split ? b->keys : b->queries,
+                             .heads = split ? b->heads / l->cp : b->heads,
+                             .kv_heads = b->kv_heads,
+                             .head_dim = b->dim_qk,
+                             .value_dim = b->dim_v,
+                             .window = b->window,
+                             .causal = true};
+    if (split)
+        a.kv_heads = tr_max_i64(1, b->kv_heads / l->cp);
+    struct tr_cost (*price)(const struct tr_rates *, const struct tr_attention *) =
+        backward ? tr_cost_attention_backward : tr_cost_attention;
+    struct tr_cost cost = price(&site->rates, &a);
+    if (!ring)
+        return cost;
+    /* Zigzag: a rank has a piece from the front and one from the back, so that of each block of others' keys it works on
+     * half the pairs, whichever it is. */
+    a.causal = false, a.window = 0;
+    a.queries = tr_max_i64(1, b->queries / 2);
+    return tr_cost_add(cost, tr_cost_times(price(&site->rates, &a), l->cp - 1));
+}
+
+/* Measured alone, a kernel takes its launch from start to end; in a queue the next is ready when it ends. */
+static struct tr_cost queued(const struct tr_site *site, struct tr_cost cost, double launch_s)
+{
+    cost.time_s -= (1 - site->stack->launch_share.value) * fmin(launch_s, .9 * cost.time_s);
+    return cost;
+}
+
+static struct tr_cost gemm_cost(const struct tr_site *site, const struct tr_step_op *op)
+{
+    enum tr_format format = op->wide ? site->wide : site->format;
+    struct tr_cost cost = tr_cost_gemm(&site->rates, format, op->m, op->n, op->k, op->groups);
+    cost = queued(site, cost, site->rates.gemm[tr_format_info(format)->fit].launch_s);
+    if (op->imbalanced)
+        cost.time_s *= 1 + site->stack->imbalance.value;
+    return cost;
+}
+
+struct tr_cost tr_step_op_cost(const struct tr_site *site, const struct tr_block *block, const struct tr_layout *layout,
+                               const struct tr_step_op *op)
+{
+    const struct tr_stack *stack = site->stack;
+    switch (op->kind) {
+    case TR_STEP_GEMM:
+        return on_stack(gemm_cost(site, op), stack->compute_share.value);
+    case TR_STEP_ATTENTION:
+        return on_stack(queued(site, attention_cost(site, block, layout, op->phase != TR_STEP_FORWARD),
+                               op->kernels * site->rates.attention[TR_FIT_ATTENTION_WIDE].launch_s),
+                        stack->attention_share.value);
+    case TR_STEP_PASS:
+        return on_stack(queued(site, tr_cost_pass(&site->rates, op->bytes, op->kernels),
+                               op->kernels * site->rates.gemm[TR_FIT_BF16].launch_s),
+                        stack->memory_share.value);
+    case TR_STEP_COLLECTIVE:
+        return tr_mesh_collective(site, layout, op->mesh, op->collective, op->bytes);
+    case TR_STEP_SEND:
+        return tr_mesh_send(site, layout, op->mesh, op->bytes, op->kernels);
+    case TR_STEP_KIND_COUNT:
+    default:
+        TR_ASSERT(!"a kind of operation");
+    }
+}

@@ -1,0 +1,141 @@
+/* What one training step takes: seconds and bytes, of a layout on a system, by named terms.
+ *
+ *     struct tr_site site;                      the system, the stack, the number format
+ *     struct tr_task task;                      the model, its batch
+ *     struct tr_step step;
+ *     tr_site_make(&site, &system, &stack, TR_FORMAT_BF16, err);
+ *     tr_step_price(&site, &task, &layout, &step, err)
+ *     step.time_s, step.term_s[TR_TERM_GEMM], step.memory[TR_MEM_WEIGHTS] (of the heaviest stage) ...
+ *
+ * How a step is put together (compose.c):
+ *
+ *   block     each kind of layer is lowered and each operation priced once (block.c); a pass takes the longer of what
+ *             the device does and what the host needs to launch it
+ *   stage     sums of blocks: forward F, backward B (with what is recomputed), weight part W of B
+ *   pipeline  GPIPE, 1F1B       m (F + B) of the slowest stage + F + B of the others, once
+ *             INTERLEAVED       the others' once / vpp
+ *             ZERO_BUBBLE       the others' F + B - 2 W once (1p), F + B - 3 W (2p), not below 0
+ *   sends     two a microbatch and chunk on the slowest stage, and the way through the others, once
+ *   ends      gradients summed over dp, the update, weights gathered: under compute as far as the stack hides them
+ *   rest      host once a step, stragglers
+ *
+ * The terms sum to the step. The same from the walk of every operation of every microbatch (walk.c): a test compares.
+ *
+ * Memory: of each stage at its peak, which is the end of the forward pass of its last microbatch in flight. */
+#ifndef TR_PLAN_STEP_STEP_H
+#define TR_PLAN_STEP_STEP_H
+
+#include "cloud/cluster/cluster.h"
+#include "lab/model/config.h"
+#include "plan/layout/layout.h"
+#include "plan/lower/lower.h"
+#include "plan/stack/stack.h"
+#include "silicon/cost/cost.h"
+
+enum tr_term {
+    TR_TERM_GEMM,      /* matrix products */
+    TR_TERM_ATTENTION,
+    TR_TERM_PASS,      /* norms, activations, residuals: memory-bound kernels */
+    TR_TERM_TP,        /* messages that are not hidden, by axis */
+    TR_TERM_CP,
+    TR_TERM_EP,
+    TR_TERM_HOST,      /* launches that the device waits for, and the host once a step */
+    TR_TERM_BUBBLE,    /* stages that wait for others: fill and drain, and uneven stages */
+    TR_TERM_PP,        /* sends between stages */
+    TR_TERM_DP,        /* gradients summed, weights gathered */
+    TR_TERM_UPDATE,    /* the optimiser */
+    TR_TERM_STRAGGLE,  /* waiting for the slowest of many nodes */
+    TR_TERM_COUNT
+};
+
+enum tr_mem {
+    TR_MEM_WEIGHTS, TR_MEM_GRADIENTS, TR_MEM_OPTIMIZER, TR_MEM_ACTIVATIONS, TR_MEM_LOGITS, TR_MEM_BUFFERS,
+    TR_MEM_CONTEXT, TR_MEM_FRAGMENTATION, TR_MEM_COUNT
+};
+
+/* Where a step runs. */
+struct tr_site {
+    const struct tr_system *system;
+    const struct tr_stack *stack;
+    struct tr_rates rates;
+    enum tr_format format;
+    enum tr_format wide; /* of what is always done in 16 bits: attention, router, head */
+};
+
+/* What is trained. */
+struct tr_task {
+    const struct tr_model_shape *model;
+    struct tr_batch batch;
+    int32_t lora_rank; /* 0: all weights are trained */
+};
+
+/* One kind of block for one microbatch, priced. Seconds by term (GEMM .. EP). */
+struct tr_block_price {
+    double forward_s[TR_TERM_COUNT], input_s[TR_TERM_COUNT], weight_s[TR_TERM_COUNT];
+    double core_s[TR_TERM_COUNT];                      /* of forward: what is inside attention */
+    double forward_host_s, input_host_s, weight_host_s, core_host_s;
+    double error_s[TR_STEP_PHASE_COUNT];               /* half widths: of one model of one chip, so they add */
+    struct tr_block_weights weights;
+    struct tr_block_kept kept;
+    enum tr_grade grade;
+};
+
+/* All blocks of a layout: what tr_step_compose puts together. Prices depend on the fields of the layout that
+ * tr_blocks_same compares (tp, sp, cp, ep, etp, micro_batch ...), not on dp, pp, zero or the schedule: the search makes
+ * them once for many layouts. */
+enum { TR_LAYER_KINDS_MAX = 4 };
+struct tr_blocks {
+    struct tr_block_price embed, head, layer[TR_LAYER_KINDS_MAX];
+    int kinds;
+    uint8_t kind_of[TR_LAYERS_MAX]; /* layer -> kind */
+    double send_bytes; /* from stage to stage, of one microbatch and rank */
+};
+
+struct tr_step {
+    double time_s, error;               /* error: half width of the 80 % interval, relative */
+    double term_s[TR_TERM_COUNT];       /* sum to time_s */
+    int slowest_stage;
+    double memory_bytes;                /* of the heaviest stage; sum of: */
+    double memory[TR_MEM_COUNT];
+    int heaviest_stage;
+    double model_flop;                  /* of the step, all chips: 6 N a token and causal attention; no recompute */
+    double mfu;                         /* of the dense peak of the format */
+    double tokens_s;                    /* all chips */
+    enum tr_grade grade;
+};
+
+/* The chip's rates on this stack. TR_BAD_INPUT: the chip has no units for the format, or the catalog's fits are wrong. */
+TR_MUST_CHECK enum tr_status tr_site_make(struct tr_site *site, const struct tr_system *system,
+                                          const struct tr_stack *stack, enum tr_format format, struct tr_err *err);
+
+void tr_blocks_make(struct tr_blocks *blocks, const struct tr_site *site, const struct tr_task *task,
+                    const struct tr_layout *layout);
+bool tr_blocks_same(const struct tr_layout *a, const struct tr_layout *b);
+
+/* Asserts that the layout is legal. */
+void tr_step_compose(const struct tr_blocks *blocks, const struct tr_site *site, const struct tr_task *task,
+                     const struct tr_layout *layout, struct tr_step *out);
+
+/* Both. The layout is checked: TR_BAD_INPUT says what is wrong with it. */
+TR_MUST_CHECK enum tr_status tr_step_price(const struct tr_site *site, const struct tr_task *task,
+                                           const struct tr_layout *layout, struct tr_step *out, struct tr_err *err);
+
+/* One operation on the site, its layout's group included. */
+struct tr_cost tr_step_op_cost(const struct tr_site *site, const struct tr_block *block,
+                               const struct tr_layout *layout, const struct tr_step_op *op);
+
+/* Ranks along an axis of the mesh. */
+int64_t tr_mesh_ranks(const struct tr_layout *layout, enum tr_mesh mesh);
+
+/* Messages along an axis of the mesh of ranks: a collective, and `bytes` sent to the next rank in `sends` messages. */
+struct tr_cost tr_mesh_collective(const struct tr_site *site, const struct tr_layout *layout, enum tr_mesh mesh,
+                                  enum tr_collective op, double bytes);
+struct tr_cost tr_mesh_send(const struct tr_site *site, const struct tr_layout *layout, enum tr_mesh mesh, double bytes,
+                            int32_t sends);
+
+double tr_model_flop_step(const struct tr_task *task);
+
+const char *tr_term_name(enum tr_term term);
+const char *tr_mem_name(enum tr_mem mem);
+
+#endif

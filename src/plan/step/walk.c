@@ -1,0 +1,213 @@
+#include "plan/step/walk.h"
+
+#include "base/num.h"
+#include "plan/step/stage.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a stage does next, in the order of its schedule. */
+struct turn {
+    int32_t chunk, micro;
+    enum tr_walk_kind kind;
+};
+
+struct line { /* a stage */
+    struct turn *turn;
+    int64_t count, next;
+    double free_s;
+    double forward_s, backward_s, weight_s; /* of a chunk of one microbatch; weight_s 0: in backward_s */
+    int64_t owed;                           /* microbatches whose weight gradients wait */
+    int32_t owed_micro;
+};
+
+struct walker {
+    const struct tr_layout *layout;
+    int64_t micro_count;
+    struct line *line;
+    double *done[2]; /* when forward and backward of (chunk of the model, microbatch) were done; negative: not yet */
+    double send_s;
+    struct tr_walk *walk;
+    int64_t per_stage;
+    int64_t *filled; /* events of a stage */
+};
+
+static int64_t at(const struct walker *w, int64_t model_chunk, int64_t micro) { return model_chunk * w->micro_count + micro; }
+
+/* ---- schedules --------------------------------------------------------------------------------------------------- */
+
+static void add(struct line *line, enum tr_walk_kind kind, int64_t chunk, int64_t micro)
+{
+    line->turn[line->count++] = (struct turn){(int32_t)chunk, (int32_t)micro, kind};
+}
+
+/* The k-th forward (or backward) turn of an interleaved stage: pp microbatches through a chunk, then the next chunk. */
+static void interleaved_turn(const struct walker *w, struct line *line, enum tr_walk_kind kind, int64_t k)
+{
+    int64_t p = w->layout->pp, v = w->layout->vpp, m = w->micro_count;
+    int64_t group = k / (p * v), in_group = tr_min_i64(p, m - group * p), rest = k - group * p * v;
+    int64_t chunk = rest / in_group, micro = group * p + rest % in_group;
+    add(line, kind, kind == TR_WALK_FORWARD ? chunk : v - 1 - chunk, micro);
+}
+
+static void order(const struct walker *w, struct line *line, int32_t stage)
+{
+    const struct tr_layout *l = w->layout;
+    int64_t m = w->micro_count, p = l->pp, v = l->vpp, all = m * v;
+    int64_t warm = l->pipeline == TR_PIPELINE_GPIPE            ? all
+                   : l->pipeline == TR_PIPELINE_INTERLEAVED    ? 2 * (p - stage - 1) + (v - 1) * p
+                   : l->pipeline == TR_PIPELINE_ZERO_BUBBLE_2P ? 2 * (p - stage - 1)
+                                                               : p - stage - 1;
+    warm = tr_min_i64(warm, all);
+    for (int64_t k = 0; k < warm; k++)
+        interleaved_turn(w, line, TR_WALK_FORWARD, k);
+    for (int64_t k = 0; k < all; k++) {
+        if (warm + k < all)
+            interleaved_turn(w, line, TR_WALK_FORWARD, warm + k);
+        interleaved_turn(w, line, TR_WALK_BACKWARD, k);
+    }
+}
+
+/* ---- time -------------------------------------------------------------------------------------------------------- */
+
+static void note(struct walker *w, int32_t stage, int32_t chunk, int32_t micro, enum tr_walk_kind kind, double begin_s,
+                 double end_s)
+{
+    struct tr_walk_event *event = &w->walk->event[stage * w->per_stage + w->filled[stage]++];
+    *event = (struct tr_walk_event){stage, chunk, micro, kind, begin_s, end_s};
+    w->line[stage].free_s = end_s;
+}
+
+/* When the turn could begin, as far as others are concerned; negative: not known yet. */
+static double ready_s(const struct walker *w, int32_t stage, const struct turn *turn)
+{
+    int64_t p = w->layout->pp, chunks = p * w->layout->vpp, mine = turn->chunk * p + stage;
+    bool forward = turn->kind == TR_WALK_FORWARD;
+    if (forward && mine == 0)
+        return 0;
+    if (!forward && mine == chunks - 1)
+        return w->done[0][at(w, mine, turn->micro)];
+    double before = forward ? w->done[0][at(w, mine - 1, turn->micro)] : w->done[1][at(w, mine + 1, turn->micro)];
+    return before < 0 ? before : before + (p > 1 ? w->send_s : 0);
+}
+
+static void pay(struct walker *w, int32_t stage)
+{
+    struct line *line = &w->line[stage];
+    note(w, stage, 0, line->owed_micro++, TR_WALK_WEIGHT, line->free_s, line->free_s + line->weight_s);
+    line->owed--;
+}
+
+/* Takes the next turn of the stage if what it waits for is known; gradients of weights fill the waiting. */
+static bool take(struct walker *w, int32_t stage)
+{
+    struct line *line = &w->line[stage];
+    if (line->next == line->count)
+        return false;
+    const struct turn *turn = &line->turn[line->next];
+    double ready = ready_s(w, stage, turn);
+    if (ready < 0)
+        return false;
+    while (line->owed > 0 && line->weight_s > 0 && line->free_s + line->weight_s * .5 < ready)
+        pay(w, stage);
+    bool forward = turn->kind == TR_WALK_FORWARD;
+    double begin = fmax(line->free_s, ready), end = begin + (forward ? line->forward_s : line->backward_s);
+    note(w, stage, turn->chunk, turn->micro, turn->kind, begin, end);
+    w->done[!forward][at(w, turn->chunk * w->layout->pp + stage, turn->micro)] = end;
+    line->owed += !forward && line->weight_s > 0;
+    line->next++;
+    return true;
+}
+
+static void run(struct walker *w)
+{
+    for (bool moved = true; moved;) {
+        moved = false;
+        for (int32_t stage = 0; stage < w->layout->pp; stage++)
+            while (take(w, stage))
+                moved = true;
+    }
+    for (int32_t stage = 0; stage < w->layout->pp; stage++) {
+        TR_ASSERT(w->line[stage].next == w->line[stage].count);
+        while (w->line[stage].owed > 0)
+            pay(w, stage);
+        w->walk->time_s = fmax(w->walk->time_s, w->line[stage].free_s);
+    }
+}
+
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
+
+static void make_lines(struct walker *w, const struct tr_blocks *blocks, const struct tr_task *task, struct turn *turns)
+{
+    const struct tr_layout *l = w->layout;
+    bool split = l->pipeline == TR_PIPELINE_ZERO_BUBBLE || l->pipeline == TR_PIPELINE_ZERO_BUBBLE_2P;
+    for (int32_t i = 0; i < l->pp; i++) {
+        struct tr_stage stage;
+        struct line *line = &w->line[i];
+        tr_stage_make(&stage, blocks, task, l, i);
+        *line = (struct line){.turn = turns + i * 2 * w->micro_count * l->vpp};
+        line->forward_s = stage.forward_total_s / l->vpp;
+        line->weight_s = split ? stage.weight_total_s : 0;
+        line->backward_s = stage.backward_total_s / l->vpp - line->weight_s;
+        order(w, line, i);
+    }
+}
+
+enum tr_status tr_walk_make(struct tr_walk *out, const struct tr_site *site, const struct tr_task *task,
+                            const struct tr_layout *layout, struct tr_err *err)
+{
+    struct tr_walk walk = {0};
+    enum tr_status status = tr_layout_check(layout, task->model, &task->batch, err);
+    if (status != TR_OK)
+        return status;
+    int64_t m = tr_layout_micro_count(layout, &task->batch), chunks = (int64_t)layout->pp * layout->vpp;
+    struct walker w = {.layout = layout, .micro_count = m, .walk = &walk, .per_stage = 3 * m * layout->vpp};
+    if (m > TR_WALK_EVENTS_MAX || chunks * m * 3 > TR_WALK_EVENTS_MAX)
+        return tr_fail(err, TR_BAD_INPUT, "%lld microbatches on %lld chunks are too many to walk; at most %d events",
+                       (long long)m, (long long)chunks, TR_WALK_EVENTS_MAX);
+    struct tr_blocks *blocks = malloc(sizeof *blocks);
+    struct turn *turns = calloc((size_t)(2 * chunks * m), sizeof *turns);
+    w.line = calloc((size_t)layout->pp, sizeof *w.line);
+    w.filled = calloc((size_t)layout->pp, sizeof *w.filled);
+    w.done[0] = malloc((size_t)(2 * chunks * m) * sizeof *w.done[0]);
+    walk.event = calloc((size_t)(layout->pp * w.per_stage), sizeof *walk.event);
+    if (blocks && turns && w.line && w.filled && w.done[0] && walk.event) {
+        w.done[1] = w.done[0] + chunks * m;
+        for (int64_t i = 0; i < 2 * chunks * m; i++)
+            w.done[0][i] = -1;
+        tr_blocks_make(blocks, site, task, layout);
+        w.send_s = layout->pp > 1 ? tr_mesh_send(site, layout, TR_MESH_PP, blocks->send_bytes, 1).time_s *
+                                        (1 - site->stack->p2p_hidden.value)
+                                  : 0;
+        make_lines(&w, blocks, task, turns);
+        run(&w);
+        for (int32_t i = 0; i < layout->pp; i++) {
+            memmove(walk.event + walk.count, walk.event + i * w.per_stage, (size_t)w.filled[i] * sizeof *walk.event);
+            walk.count += w.filled[i];
+        }
+        *out = walk;
+    } else {
+        free(walk.event);
+        status = tr_fail(err, TR_FAILED, "out of memory for the walk of a step");
+    }
+    free(blocks);
+    free(turns);
+    free(w.line);
+    free(w.filled);
+    free(w.done[0]);
+    return status;
+}
+
+void tr_walk_free(struct tr_walk *walk)
+{
+    free(walk->event);
+    *walk = (struct tr_walk){0};
+}
+
+const char *tr_walk_kind_name(enum tr_walk_kind kind)
+{
+    static const char *const names[TR_WALK_KINDS] = {"forward", "backward", "weight gradients"};
+    TR_ASSERT((int)kind >= 0 && kind < TR_WALK_KINDS);
+    return names[kind];
+}

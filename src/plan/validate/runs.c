@@ -1,0 +1,530 @@
+/* Rows of published training runs: from columns and habits of the field to a task, a layout and a site. */
+#include "plan/validate/runs.h"
+
+#include "base/num.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* A row on the way in. */
+struct row {
+    const char *name;
+    const struct tr_csv *csv;
+    int64_t row;
+    const struct tr_catalog *catalog;
+    struct tr_runs *runs;
+    struct tr_run *run;
+    struct tr_err *err;
+};
+
+static const char *cell(const struct row *r, const char *column)
+{
+    int at = tr_csv_column(r->csv, column);
+    return at < 0 ? "" : tr_csv_cell(r->csv, r->row, at);
+}
+
+/* A whole number; 0 when the cell is empty. */
+static enum tr_status whole(const struct row *r, const char *column, int64_t *out)
+{
+    const char *text = cell(r, column);
+    char *end;
+    double value = strtod(text, &end);
+    if (!*text) {
+        *out = 0;
+        return TR_OK;
+    }
+    if (*end || !(value >= 0) || value > TR_COST_MAX_EXTENT || value != floor(value))
+        return tr_fail(r->err, TR_BAD_INPUT, "%s:%lld: %s is \"%.60s\": expected a whole number from 0 on", r->name,
+                       (long long)r->csv->line[r->row], column, text);
+    *out = (int64_t)value;
+    return TR_OK;
+}
+
+static enum tr_status number(const struct row *r, const char *column, double *out)
+{
+    const char *text = cell(r, column);
+    char *end;
+    *out = 0;
+    if (!*text)
+        return TR_OK;
+    *out = strtod(text, &end);
+    if (end == text || *end || !(*out >= 0) || !isfinite(*out))
+        return tr_fail(r->err, TR_BAD_INPUT, "%s:%lld: %s is \"%.60s\": expected a number from 0 on", r->name,
+                       (long long)r->csv->line[r->row], column, text);
+    return TR_OK;
+}
+
+static void because(struct tr_run *run, const char *why)
+{
+    if (!run->reason[0])
+        snprintf(run->reason, sizeof run->reason, "%.190s", why);
+}
+
+/* Whether the word is in the text, in whatever case. */
+static bool says(const char *text, const char *word)
+{
+    for (size_t length = strlen(word); *text; text++)
+        if (strncasecmp(text, word, length) == 0)
+            return true;
+    return false;
+}
+
+/* ---- the model --------------------------------------------------------------------------------------------------- */
+
+struct columns {
+    int64_t layers, width, heads, kv_heads, ffn, vocab, gated, experts, top_k, seq_len;
+    bool gated_said;
+};
+
+static enum tr_status read_columns(const struct row *r, struct columns *c)
+{
+    const struct {
+        const char *name;
+        int64_t *to;
+    } all[] = {{"n_layers", &c->layers}, {"d_model", &c->width}, {"n_heads", &c->heads}, {"n_kv_heads", &c->kv_heads},
+               {"d_ff", &c->ffn},        {"vocab", &c->vocab},   {"gated_mlp", &c->gated}, {"n_experts", &c->experts},
+               {"top_k", &c->top_k},     {"seq_len", &c->seq_len}};
+    enum tr_status status = TR_OK;
+    for (size_t i = 0; status == TR_OK && i < sizeof all / sizeof *all; i++)
+        status = whole(r, all[i].name, all[i].to);
+    c->gated_said = *cell(r, "gated_mlp") != 0;
+    return status;
+}
+
+/* A model of the catalog whose layers these are: by name, or by all that the columns say of one layer. */
+static bool known_model(const struct row *r, const struct columns *c, struct tr_model_shape *out)
+{
+    struct tr_err why;
+    const struct tr_entry *entry = tr_catalog_look(r->catalog, TR_SECTION_MODELS, cell(r, "model"));
+    if (entry && tr_shape_read(entry, out, &why) == TR_OK && (!c->width || c->width == out->width))
+        return true;
+    for (int i = 0; c->width && i < tr_catalog_count(r->catalog, TR_SECTION_MODELS); i++) {
+        struct tr_model_shape s;
+        if (tr_shape_read(tr_catalog_entry(r->catalog, TR_SECTION_MODELS, i), &s, &why) != TR_OK || s.width != c->width ||
+            s.heads != c->heads || s.experts != c->experts || s.top_k != c->top_k || (c->vocab && s.vocab != c->vocab))
+            continue;
+        if ((s.experts ? s.expert_ffn : s.ffn) != c->ffn || (c->kv_heads && s.kv_heads != c->kv_heads))
+            continue;
+        *out = s;
+        return true;
+    }
+    return false;
+}
+
+/* From the columns alone. What they do not say is as the families of models have it. */
+static void plain_model(const struct columns *c, struct tr_model_shape *s)
+{
+    bool gated = c->gated_said ? c->gated != 0 : c->kv_heads && c->kv_heads < c->heads;
+    int64_t heads = c->heads ? c->heads : tr_max_i64(1, c->width / 128);
+    int64_t ffn = c->ffn ? c->ffn : gated ? tr_round_up(c->width * 8 / 3, 256) : 4 * c->width;
+    *s = (struct tr_model_shape){.layers = (int32_t)c->layers, .width = c->width, .heads = heads,
+                                 .kv_heads = c->kv_heads ? c->kv_heads : heads, .head_dim = c->width / heads,
+                                 .value_dim = c->width / heads, .vocab = c->vocab ? c->vocab : 50257,
+                                 .positions = c->seq_len, .gated = gated, .rope = gated, .learned = !gated,
+                                 .biased = !gated, .tied = !gated};
+    if (!c->experts) {
+        s->ffn = ffn;
+        return;
+    }
+    s->experts = c->experts, s->top_k = c->top_k ? c->top_k : 1;
+    s->expert_ffn = ffn, s->moe_every = 1;
+}
+
+static enum tr_status read_model(const struct row *r)
+{
+    struct columns c = {0};
+    struct tr_model_shape *s = &r->run->model;
+    enum tr_status status = read_columns(r, &c);
+    struct tr_err why;
+    if (status != TR_OK)
+        return status;
+    if (known_model(r, &c, s)) {
+        if (c.layers)
+            s->layers = (int32_t)c.layers;
+        if (s->dense_layers >= s->layers)
+            s->dense_layers = s->layers > 1;
+        if (c.vocab)
+            s->vocab = c.vocab;
+    } else if (c.layers && c.width) {
+        if (c.heads && c.width % c.heads)
+            because(r->run, "its width is no multiple of its heads");
+        plain_model(&c, s);
+    } else {
+        because(r->run, "a model of which neither the columns nor the catalog say the layers");
+        return TR_OK;
+    }
+    snprintf(s->name, sizeof s->name, "%.*s", TR_SHAPE_NAME_BYTES - 1, cell(r, "model"));
+    if (c.seq_len > s->positions)
+        s->positions = c.seq_len;
+    if (tr_shape_check(s, "its columns", &why) != TR_OK)
+        because(r->run, why.text);
+    r->run->task.batch.seq_len = c.seq_len;
+    if (!c.seq_len)
+        because(r->run, "the length of its sequences is not said");
+    return TR_OK;
+}
+
+/* ---- the layout -------------------------------------------------------------------------------------------------- */
+
+/* Whether the stack is Megatron-Core, or like it. */
+static bool is_core(const struct tr_stack *stack)
+{
+    for (const struct tr_entry *entry = stack->entry; entry; entry = entry->base)
+        if (strcmp(entry->id, "megatron-core") == 0)
+            return true;
+    return false;
+}
+
+/* As tables write it: "ZeRO-1", "FSDP128+DP", "FSDP2 shard=8", "HSDP", "distributed optimizer", "none (plain DP)". */
+static void read_sharding(const struct row *r, struct tr_layout *l, const struct tr_stack *stack)
+{
+    const char *text = cell(r, "zero_stage_or_fsdp");
+    bool whole_shards = says(stack->name, "fsdp") || says(stack->name, "xla");
+    if (!*text)
+        l->zero = whole_shards ? 3 : is_core(stack) ? 1 : 0;
+    else if (strcmp(text, "0") == 0 || says(text, "none") || says(text, "ZeRO-0"))
+        l->zero = 0;
+    else if (says(text, "SHARD_GRAD_OP") || says(text, "ZeRO-2") || says(text, "optimizer+gradient"))
+        l->zero = 2;
+    else if (says(text, "FSDP") || says(text, "ZeRO-3") || says(text, "HSDP"))
+        l->zero = 3;
+    else
+        l->zero = 1;
+    if (l->zero != 3)
+        return;
+    const char *digits = strstr(text, "shard=") ? strstr(text, "shard=") + 6
+                         : strstr(text, "FSDP=") ? strstr(text, "FSDP=") + 5
+                         : says(text, "FSDP2")   ? ""
+                         : strstr(text, "FSDP")  ? strstr(text, "FSDP") + 4
+                                                 : "";
+    int64_t shard = isdigit((unsigned char)*digits) ? strtol(digits, NULL, 10) : 0;
+    if (says(text, "HSDP") && !shard)
+        shard = r->run->where->system.chips_per_node;
+    int64_t replicas = (int64_t)l->dp * l->cp;
+    if (shard > 0 && shard < replicas && replicas % shard == 0)
+        l->shard = (int32_t)shard;
+}
+
+static void read_recompute(const struct row *r, struct tr_run *run)
+{
+    const char *text = cell(r, "recompute");
+    run->rerun_open = !*text;
+    run->layout.rerun = says(text, "full") ? TR_RERUN_FULL : says(text, "selective") ? TR_RERUN_SELECTIVE : TR_RERUN_NONE;
+}
+
+/* Schedules stand in the notes: "schedule ZB-1p". */
+static void read_schedule(const struct row *r, struct tr_layout *l)
+{
+    const char *at = strstr(cell(r, "notes"), "schedule ");
+    if (!at || l->pp == 1)
+        return;
+    at += strlen("schedule ");
+    if (strncasecmp(at, "ZB-2p", 5) == 0 || strncasecmp(at, "ZB-V", 4) == 0 || strncasecmp(at, "v-", 2) == 0 ||
+        strncasecmp(at, "zbv", 3) == 0)
+        l->pipeline = TR_PIPELINE_ZERO_BUBBLE_2P;
+    else if (strncasecmp(at, "ZB", 2) == 0)
+        l->pipeline = TR_PIPELINE_ZERO_BUBBLE;
+    else if (strncasecmp(at, "1F1B-I", 6) == 0 && l->vpp == 1) /* how many chunks is not said: each its own layer, nearly */
+        l->vpp = (int32_t)tr_max_i64(1, r->run->model.layers / l->pp / 2);
+    if (l->pipeline != TR_PIPELINE_1F1B)
+        l->vpp = 1;
+}
+
+static enum tr_status read_layout(const struct row *r)
+{
+    struct tr_run *run = r->run;
+    struct tr_layout *l = &run->layout;
+    int64_t tp, sp, pp, vpp, cp, ep, micro, chips, batch;
+    const struct {
+        const char *name;
+        int64_t *to;
+    } all[] = {{"tp", &tp}, {"sp", &sp}, {"pp", &pp}, {"vpp", &vpp}, {"cp", &cp}, {"ep", &ep}, {"micro_batch", &micro},
+               {"n_chips", &chips}, {"global_batch_seqs", &batch}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        enum tr_status status = whole(r, all[i].name, all[i].to);
+        if (status != TR_OK)
+            return status;
+        if (*all[i].to > TR_CHIPS_MAX)
+            return tr_fail(r->err, TR_BAD_INPUT, "%s:%lld: %s is more than %d", r->name,
+                           (long long)r->csv->line[r->row], all[i].name, TR_CHIPS_MAX);
+    }
+    run->task.batch.global_batch = batch;
+    *l = tr_layout_single();
+    if (!chips)
+        because(run, "the number of chips is not said");
+    if (!batch)
+        because(run, "the global batch is not said");
+    run->layout_open = !tp && !pp && !cp && !says(cell(r, "zero_stage_or_fsdp"), "FSDP") &&
+                       !says(cell(r, "zero_stage_or_fsdp"), "ZeRO-3");
+    l->tp = (int32_t)tr_max_i64(1, tp);
+    l->pp = (int32_t)tr_max_i64(1, pp);
+    l->cp = (int32_t)tr_max_i64(1, cp);
+    l->ep = (int32_t)tr_max_i64(1, ep);
+    l->vpp = (int32_t)(l->pp > 1 ? tr_max_i64(1, vpp) : 1);
+    run->chunks_open = l->pp > 1 && !vpp && is_core(&run->where->stack);
+    int64_t model_parallel = (int64_t)l->tp * l->pp * l->cp;
+    if (chips && chips % model_parallel)
+        because(run, "tp x pp x cp does not divide its chips");
+    l->dp = (int32_t)tr_max_i64(1, chips / model_parallel);
+    run->micro_open = !micro;
+    l->micro_batch = tr_max_i64(1, micro);
+    l->sp = l->tp > 1 && (*cell(r, "sp") ? sp != 0 : is_core(&run->where->stack));
+    read_schedule(r, l);
+    if (l->vpp > 1)
+        l->pipeline = TR_PIPELINE_INTERLEAVED;
+    read_sharding(r, l, &run->where->stack);
+    read_recompute(r, run);
+    if (run->model.experts && (int64_t)l->dp * l->cp * l->tp % l->ep)
+        because(run, "ep does not divide dp x cp x tp");
+    if (says(cell(r, "notes"), "LoRA") || says(cell(r, "model"), "LoRA"))
+        run->task.lora_rank = 16;
+    return TR_OK;
+}
+
+/* ---- the site ---------------------------------------------------------------------------------------------------- */
+
+static enum tr_format format_of(const struct row *r, const struct tr_chip *chip)
+{
+    const char *text = cell(r, "precision");
+    bool old = !tr_known(&chip->rate_flop_s[TR_RATE_BF16]);
+    if (strcmp(text, "fp16") == 0 || old)
+        return TR_FORMAT_FP16;
+    /* Who does not say it races: those rows reach more than the peak of 16 bits where there are 8. */
+    bool narrow = tr_known(&chip->rate_flop_s[TR_RATE_FP8]);
+    enum tr_format format = *text ? tr_format_find(text) : narrow ? TR_FORMAT_FP8 : TR_FORMAT_BF16;
+    return format == TR_FORMAT_COUNT ? TR_FORMAT_BF16 : format;
+}
+
+/* "H100-SXM" with 80 GB is a chip of its own when the catalog has one of that name and size. */
+static bool find_chip(const struct row *r, struct tr_chip *out, struct tr_err *why)
+{
+    char name[96];
+    const char *chip = cell(r, "chip");
+    snprintf(name, sizeof name, "%.60s-%.20s", chip, cell(r, "chip_mem_gb"));
+    const struct tr_entry *entry = *cell(r, "chip_mem_gb") ? tr_catalog_look(r->catalog, TR_SECTION_CHIPS, name) : NULL;
+    return entry ? tr_chip_read(entry, out, why) == TR_OK : tr_chip_find(r->catalog, chip, out, why) == TR_OK;
+}
+
+static bool same_site(const struct tr_run_site *a, const struct tr_run_site *b)
+{
+    const struct tr_tier *last_a = &a->system.tier[a->system.tier_count - 1];
+    const struct tr_tier *last_b = &b->system.tier[b->system.tier_count - 1];
+    return a->system.id == b->system.id && a->system.chip.id == b->system.chip.id &&
+           a->system.chips_per_node == b->system.chips_per_node && a->stack.entry == b->stack.entry &&
+           a->site.format == b->site.format && last_a->bytes_s.value == last_b->bytes_s.value;
+}
+
+static enum tr_status share_site(const struct row *r, struct tr_run_site *made)
+{
+    struct tr_runs *runs = r->runs;
+    for (int i = 0; i < runs->site_count; i++)
+        if (same_site(runs->site[i], made)) {
+            r->run->where = runs->site[i];
+            return TR_OK;
+        }
+    if (runs->site_count == TR_RUN_SITES_MAX)
+        return tr_fail(r->err, TR_BAD_INPUT, "%s: more than %d different systems, stacks and formats", r->name,
+                       TR_RUN_SITES_MAX);
+    struct tr_run_site *own = malloc(sizeof *own);
+    if (!own)
+        return tr_fail(r->err, TR_FAILED, "%s: out of memory for its systems", r->name);
+    *own = *made;
+    struct tr_err why;
+    enum tr_status status = tr_site_make(&own->site, &own->system, &own->stack, made->site.format, &why);
+    if (status != TR_OK) {
+        free(own);
+        because(r->run, why.text);
+        return TR_OK;
+    }
+    r->run->where = runs->site[runs->site_count++] = own;
+    return TR_OK;
+}
+
+static enum tr_status read_site(const struct row *r)
+{
+    struct tr_chip chip;
+    struct tr_err why;
+    int64_t per_node;
+    double network;
+    static _Thread_local struct tr_run_site made;
+    const struct tr_entry *stack;
+    memset(&made, 0, sizeof made);
+    enum tr_status status = whole(r, "chips_per_node", &per_node);
+    if (status == TR_OK)
+        status = number(r, "internode_gbps_per_chip", &network);
+    if (status != TR_OK)
+        return status;
+    if (!find_chip(r, &chip, &why)) {
+        because(r->run, why.text);
+        return TR_OK;
+    }
+    status = tr_system_around(r->catalog, &chip, per_node, &made.system, r->err);
+    if (status == TR_OK)
+        status = tr_stack_for(r->catalog, cell(r, "framework"), &stack, r->err);
+    if (status == TR_OK)
+        status = tr_stack_read(stack, &made.stack, r->err);
+    if (status != TR_OK)
+        return status;
+    if (network > 0 && made.system.tier_count > 1) {
+        struct tr_tier *last = &made.system.tier[made.system.tier_count - 1];
+        last->bytes_s.value = network * 1e9 / 8;
+        last->nic_bytes_s = (struct tr_fact){0}; /* of another network */
+    }
+    made.site.format = format_of(r, &chip);
+    return share_site(r, &made);
+}
+
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
+
+/* Seconds a step, from whatever of it the row prints. */
+static enum tr_status read_measured(const struct row *r, double *time_s)
+{
+    double step, tokens, chips, memory;
+    enum tr_status status = number(r, "step_time_s", &step);
+    if (status == TR_OK)
+        status = number(r, "tokens_per_s_per_chip", &tokens);
+    if (status == TR_OK)
+        status = number(r, "n_chips", &chips);
+    if (status == TR_OK)
+        status = number(r, "mem_per_chip_gb", &memory);
+    if (status != TR_OK)
+        return status;
+    const struct tr_batch *b = &r->run->task.batch;
+    r->run->memory_bytes = memory * 1e9;
+    *time_s = step > 0 ? step
+              : tokens > 0 && chips > 0 ? (double)(b->global_batch * b->seq_len) / (tokens * chips)
+                                        : 0;
+    if (!(*time_s > 0))
+        because(r->run, "neither its step time nor its tokens/s are said");
+    return TR_OK;
+}
+
+enum tr_status tr_run_read(struct tr_runs *runs, const struct tr_catalog *catalog, const char *name,
+                           const struct tr_csv *csv, int64_t row, struct tr_run *out, double *time_s, struct tr_err *err)
+{
+    struct row r = {name, csv, row, catalog, runs, out, err};
+    *out = (struct tr_run){.task.model = &out->model};
+    enum tr_status status = read_model(&r);
+    if (status == TR_OK)
+        status = read_site(&r);
+    if (status == TR_OK && out->where)
+        status = read_layout(&r);
+    if (status == TR_OK)
+        status = read_measured(&r, time_s);
+    if (status == TR_OK && out->layout_open)
+        because(out, "its layout is not said");
+    return status;
+}
+
+enum tr_status tr_runs_make(struct tr_runs *runs, int64_t count, struct tr_err *err)
+{
+    *runs = (struct tr_runs){.at = calloc((size_t)count + 1, sizeof *runs->at), .count = count};
+    return runs->at ? TR_OK : tr_fail(err, TR_FAILED, "out of memory for %lld runs", (long long)count);
+}
+
+void tr_runs_free(struct tr_runs *runs)
+{
+    for (int i = 0; i < runs->site_count; i++)
+        free(runs->site[i]);
+    free(runs->at);
+    *runs = (struct tr_runs){0};
+}
+
+/* ---- pricing ----------------------------------------------------------------------------------------------------- */
+
+/* Whether `a` is the better guess than `b`: fits before what does not, then the faster (or, of those that do not fit, the
+ * smaller). */
+static bool better(const struct tr_step *a, const struct tr_step *b, double memory_bytes)
+{
+    bool fits_a = a->memory_bytes <= memory_bytes, fits_b = b->memory_bytes <= memory_bytes;
+    if (fits_a != fits_b)
+        return fits_a;
+    return fits_a ? a->time_s < b->time_s : a->memory_bytes < b->memory_bytes;
+}
+
+/* What is found of a run with open parts. */
+struct choice {
+    const struct tr_run *run;
+    double memory_bytes;
+    bool found;
+    struct tr_step step;
+    struct tr_layout layout;
+    struct tr_err why;
+};
+
+/* Whether it fits. */
+static bool try_layout(struct choice *c, const struct tr_layout *layout)
+{
+    struct tr_step step;
+    struct tr_err why;
+    if (tr_step_price(&c->run->where->site, &c->run->task, layout, &step, &why) != TR_OK) {
+        if (!c->found)
+            c->why = why;
+        return false;
+    }
+    if (!c->found || better(&step, &c->step, c->memory_bytes))
+        c->step = step, c->layout = *layout, c->found = true;
+    return step.memory_bytes <= c->memory_bytes;
+}
+
+/* Nothing is computed again that need not be: of each chunk's layers as few as make it fit. */
+static void try_recompute(struct choice *c, struct tr_layout layout)
+{
+    int32_t layers = tr_layout_stage_layers(&layout, c->run->model.layers, 0) / layout.vpp;
+    if (!c->run->rerun_open) {
+        try_layout(c, &layout);
+        return;
+    }
+    layout.rerun = TR_RERUN_NONE;
+    if (try_layout(c, &layout))
+        return;
+    layout.rerun = TR_RERUN_FULL;
+    int32_t low = 1, high = layers > 1 ? layers : 1;
+    while (low < high) {
+        layout.rerun_layers = low + (high - low) / 2;
+        if (try_layout(c, &layout))
+            high = layout.rerun_layers;
+        else
+            low = layout.rerun_layers + 1;
+    }
+    layout.rerun_layers = low;
+    try_layout(c, &layout);
+}
+
+static void try_chunks(struct choice *c, struct tr_layout layout)
+{
+    int32_t most = c->run->chunks_open ? c->run->model.layers / layout.pp : layout.vpp;
+    for (layout.vpp = c->run->chunks_open ? 1 : most; layout.vpp <= most; layout.vpp++) {
+        if (c->run->chunks_open && c->run->model.layers % (layout.pp * layout.vpp) && layout.vpp > 1)
+            continue;
+        if (c->run->chunks_open)
+            layout.pipeline = layout.vpp > 1 ? TR_PIPELINE_INTERLEAVED : TR_PIPELINE_1F1B;
+        try_recompute(c, layout);
+    }
+}
+
+enum tr_status tr_run_price(const struct tr_run *run, struct tr_step *step, struct tr_layout *layout, struct tr_err *err)
+{
+    TR_ASSERT(!run->reason[0]);
+    const struct tr_chip *chip = &run->where->system.chip;
+    struct choice c = {.run = run, .memory_bytes = tr_fact_or(&chip->memory_visible_bytes, chip->memory_bytes.value),
+                       .why = {"no microbatch divides its batch"}};
+    int64_t most = run->micro_open ? 64 : run->layout.micro_batch;
+    for (int64_t micro = run->micro_open ? 1 : most; micro <= most; micro *= 2) {
+        struct tr_layout l = run->layout;
+        l.micro_batch = micro;
+        try_chunks(&c, l);
+    }
+    if (!c.found) {
+        *err = c.why;
+        return TR_NO;
+    }
+    *step = c.step;
+    if (layout)
+        *layout = c.layout;
+    return TR_OK;
+}

@@ -1,0 +1,260 @@
+#include "plan/step/walk.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct tr_catalog *catalog;
+static struct tr_system system_of;
+static struct tr_stack stack;
+static struct tr_site site;
+
+static int open_site(void **state)
+{
+    struct tr_err err = {""};
+    (void)state;
+    if (tr_catalog_open(&catalog, &err) || tr_system_find(catalog, "dgx-a100", &system_of, &err) ||
+        tr_stack_find(catalog, "megatron-core", &stack, &err) ||
+        tr_site_make(&site, &system_of, &stack, TR_FORMAT_BF16, &err))
+        fprintf(stderr, "%s\n", err.text);
+    return site.system == NULL;
+}
+
+static int close_site(void **state)
+{
+    (void)state;
+    tr_catalog_free(catalog);
+    return 0;
+}
+
+static const struct tr_model_shape dense = {.name = "dense", .layers = 24, .width = 2048, .heads = 16, .kv_heads = 16,
+                                            .head_dim = 128, .value_dim = 128, .ffn = 8192, .vocab = 51200,
+                                            .positions = 4096, .gated = true, .rope = true};
+static const struct tr_model_shape experts = {.name = "experts", .layers = 24, .width = 2048, .heads = 16, .kv_heads = 16,
+                                              .head_dim = 128, .value_dim = 128, .vocab = 51200, .positions = 4096,
+                                              .experts = 64, .top_k = 4, .expert_ffn = 1408, .moe_every = 1,
+                                              .gated = true, .rope = true};
+
+static struct tr_task task_of(const struct tr_model_shape *model)
+{
+    return (struct tr_task){.model = model, .batch = {.seq_len = 2048, .global_batch = 64}};
+}
+
+static struct tr_layout layout_of(int32_t tp, int32_t pp, int32_t dp)
+{
+    struct tr_layout l = tr_layout_single();
+    l.tp = tp, l.pp = pp, l.dp = dp, l.zero = 1, l.sp = tp > 1;
+    return l;
+}
+
+static struct tr_step price(const struct tr_task *task, const struct tr_layout *layout)
+{
+    struct tr_step step;
+    struct tr_err err = {""};
+    if (tr_step_price(&site, task, layout, &step, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    return step;
+}
+
+static void assert_near(double a, double b, double share)
+{
+    if (!(fabs(a - b) <= share * fabs(b)))
+        fail_msg("%.9g is not within %g of %.9g", a, share, b);
+}
+
+static void terms_of_time_and_of_memory_sum_to_it(void **state)
+{
+    struct tr_task task = task_of(&dense);
+    const struct tr_layout layouts[] = {layout_of(1, 1, 1), layout_of(8, 1, 2), layout_of(2, 4, 4), layout_of(4, 8, 1)};
+    (void)state;
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
+        struct tr_step step = price(&task, &layouts[i]);
+        double time_s = 0, bytes = 0;
+        for (int k = 0; k < TR_TERM_COUNT; k++) {
+            assert_true(step.term_s[k] >= 0);
+            time_s += step.term_s[k];
+        }
+        for (int k = 0; k < TR_MEM_COUNT; k++)
+            bytes += step.memory[k];
+        assert_near(time_s, step.time_s, 1e-12);
+        assert_near(bytes, step.memory_bytes, 1e-12);
+        assert_true(step.mfu > 0 && step.mfu < 1 && step.error > 0);
+    }
+}
+
+/* Products of weights: whatever the layout, the chips together do what one would: 6 a parameter and token. */
+static double product_flop(const struct tr_task *task, const struct tr_layout *layout)
+{
+    const struct tr_model_shape *m = task->model;
+    double sum = 0, ranks = (double)layout->tp * layout->cp * layout->dp;
+    double micros = (double)tr_layout_micro_count(layout, &task->batch);
+    const struct {
+        enum tr_block_kind kind;
+        double count;
+    } blocks[] = {{m->experts ? TR_BLOCK_MOE : TR_BLOCK_DENSE, m->layers}, {TR_BLOCK_HEAD, 1}};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
+        struct tr_block block;
+        struct tr_lowered ops;
+        tr_block_make(&block, m, blocks[i].kind, 0, layout, &task->batch);
+        tr_lower(&block, &stack, TR_FORMAT_BF16, &ops);
+        for (int k = 0; k < ops.count; k++)
+            if (ops.op[k].kind == TR_STEP_GEMM)
+                sum += 2.0 * (double)ops.op[k].m * (double)ops.op[k].n * (double)ops.op[k].k *
+                       (double)ops.op[k].groups * blocks[i].count;
+    }
+    return sum * ranks * micros;
+}
+
+static void all_layouts_do_the_work_of_the_model(void **state)
+{
+    (void)state;
+    const struct tr_model_shape *models[] = {&dense, &experts};
+    for (int i = 0; i < 2; i++) {
+        struct tr_task task = task_of(models[i]);
+        double tokens = (double)(task.batch.global_batch * task.batch.seq_len);
+        double expected = 6 * tr_shape_params(models[i]).matmul * tokens;
+        struct tr_layout l[] = {layout_of(1, 1, 1), layout_of(2, 1, 4), layout_of(8, 2, 1), layout_of(4, 4, 2),
+                                layout_of(1, 1, 8)};
+        l[4].ep = models[i]->experts ? 8 : 1;
+        l[1].cp = 2;
+        for (size_t k = 0; k < sizeof l / sizeof *l; k++)
+            assert_near(product_flop(&task, &l[k]), expected, 2e-3);
+    }
+}
+
+static void weights_of_all_stages_are_those_of_the_model(void **state)
+{
+    struct tr_task task = task_of(&dense);
+    struct tr_layout one = layout_of(1, 1, 1);
+    (void)state;
+    one.zero = 0;
+    struct tr_step step = price(&task, &one);
+    assert_near(step.memory[TR_MEM_WEIGHTS], 2 * tr_shape_params(&dense).total, 1e-3);
+    struct tr_layout four = layout_of(2, 1, 2);
+    assert_near(price(&task, &four).memory[TR_MEM_WEIGHTS], tr_shape_params(&dense).total, 2e-3);
+    /* 12 bytes a parameter, over the replicas. */
+    assert_near(price(&task, &four).memory[TR_MEM_OPTIMIZER], 12 * tr_shape_params(&dense).total / 4, 2e-3);
+}
+
+static void schedules_cost_what_their_walk_costs(void **state)
+{
+    (void)state;
+    struct {
+        enum tr_pipeline pipeline;
+        int32_t pp, vpp;
+        int64_t global_batch;
+        double within;
+    } cases[] = {{TR_PIPELINE_GPIPE, 4, 1, 16, .02},       {TR_PIPELINE_1F1B, 4, 1, 16, .02},
+                 {TR_PIPELINE_1F1B, 8, 1, 64, .02},        {TR_PIPELINE_1F1B, 2, 1, 2, .02},
+                 {TR_PIPELINE_INTERLEAVED, 4, 3, 16, .03}, {TR_PIPELINE_INTERLEAVED, 8, 3, 64, .03},
+                 {TR_PIPELINE_INTERLEAVED, 4, 2, 64, .03}, {TR_PIPELINE_ZERO_BUBBLE, 4, 1, 32, .05},
+                 {TR_PIPELINE_ZERO_BUBBLE, 8, 1, 64, .05}, {TR_PIPELINE_ZERO_BUBBLE_2P, 8, 1, 64, .05}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tr_model_shape model = dense;
+        struct tr_task task = task_of(&model);
+        struct tr_layout l = layout_of(1, cases[i].pp, 1);
+        struct tr_walk walk;
+        struct tr_err err = {""};
+        model.vocab = 256; /* stages alike: what an uneven stage does is another matter */
+        task.batch.global_batch = cases[i].global_batch;
+        l.pipeline = cases[i].pipeline, l.vpp = cases[i].vpp;
+        struct tr_step step = price(&task, &l);
+        if (tr_walk_make(&walk, &site, &task, &l, &err) != TR_OK)
+            fail_msg("%s", err.text);
+        double composed = step.time_s - step.term_s[TR_TERM_DP] - step.term_s[TR_TERM_UPDATE] -
+                          stack.host_step_s.value - step.term_s[TR_TERM_STRAGGLE];
+        if (fabs(composed / walk.time_s - 1) > cases[i].within)
+            fail_msg("%s pp %d vpp %d, %d microbatches: composed %.6g s, walked %.6g s",
+                     tr_pipeline_name(l.pipeline), l.pp, l.vpp, (int)cases[i].global_batch, composed, walk.time_s);
+        tr_walk_free(&walk);
+    }
+}
+
+static void a_walk_does_everything_once_and_nothing_at_the_same_time(void **state)
+{
+    struct tr_task task = task_of(&dense);
+    struct tr_layout l = layout_of(1, 4, 1);
+    struct tr_walk walk;
+    struct tr_err err = {""};
+    (void)state;
+    l.pipeline = TR_PIPELINE_INTERLEAVED, l.vpp = 3;
+    task.batch.global_batch = 10;
+    assert_int_equal(tr_walk_make(&walk, &site, &task, &l, &err), TR_OK);
+    assert_int_equal(walk.count, 2 * 10 * 12);
+    for (int64_t i = 1; i < walk.count; i++)
+        if (walk.event[i].stage == walk.event[i - 1].stage)
+            assert_true(walk.event[i].begin_s >= walk.event[i - 1].end_s);
+    tr_walk_free(&walk);
+}
+
+/* Physics that no change of the model may turn round. */
+static void better_hardware_is_never_slower(void **state)
+{
+    struct tr_task task = task_of(&dense);
+    struct tr_layout l = layout_of(8, 2, 4);
+    struct tr_err err = {""};
+    (void)state;
+    double before = price(&task, &l).time_s;
+    for (int i = 0; i < 4; i++) {
+        struct tr_system better = system_of;
+        struct tr_site other;
+        if (i == 0)
+            better.chip.memory_bytes_s.value *= 1.5;
+        else if (i == 1)
+            better.chip.rate_flop_s[TR_RATE_BF16].value *= 1.5;
+        else if (i == 2)
+            better.tier[0].bytes_s.value *= 1.5;
+        else
+            better.tier[1].bytes_s.value *= 1.5;
+        assert_int_equal(tr_site_make(&other, &better, &stack, TR_FORMAT_BF16, &err), TR_OK);
+        struct tr_step step;
+        assert_int_equal(tr_step_price(&other, &task, &l, &step, &err), TR_OK);
+        assert_true(step.time_s < before);
+    }
+}
+
+static void recomputing_trades_time_for_memory(void **state)
+{
+    struct tr_task task = task_of(&dense);
+    struct tr_layout l = layout_of(2, 4, 1);
+    (void)state;
+    struct tr_step none = price(&task, &l);
+    l.rerun = TR_RERUN_FULL, l.rerun_layers = 3;
+    struct tr_step some = price(&task, &l);
+    l.rerun_layers = 0;
+    struct tr_step full = price(&task, &l);
+    assert_true(none.time_s < some.time_s && some.time_s < full.time_s);
+    assert_true(none.memory_bytes > some.memory_bytes && some.memory_bytes > full.memory_bytes);
+    /* A forward pass more: a third, but for what is not in layers. */
+    assert_true(full.time_s / none.time_s > 1.2 && full.time_s / none.time_s < 1.36);
+}
+
+static void a_format_that_the_chip_lacks_is_refused(void **state)
+{
+    struct tr_site other;
+    struct tr_err err = {""};
+    (void)state;
+    assert_int_equal(tr_site_make(&other, &system_of, &stack, TR_FORMAT_FP8, &err), TR_BAD_INPUT);
+    assert_non_null(strstr(err.text, "fp8"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(terms_of_time_and_of_memory_sum_to_it),
+        cmocka_unit_test(all_layouts_do_the_work_of_the_model),
+        cmocka_unit_test(weights_of_all_stages_are_those_of_the_model),
+        cmocka_unit_test(schedules_cost_what_their_walk_costs),
+        cmocka_unit_test(a_walk_does_everything_once_and_nothing_at_the_same_time),
+        cmocka_unit_test(better_hardware_is_never_slower),
+        cmocka_unit_test(recomputing_trades_time_for_memory),
+        cmocka_unit_test(a_format_that_the_chip_lacks_is_refused),
+    };
+    return cmocka_run_group_tests(tests, open_site, close_site);
+}

@@ -1,0 +1,380 @@
+/* Fits what software stacks make of a chip's rates to tables of whole runs, and writes section `stack_fits` of the catalog.
+ *
+ *     fit_stacks [--stack NAME] [--date DATE] [--sweeps N] train_runs.csv... > catalog/stacks/fits.yaml  (`make fit-stacks`)
+ *
+ * For each stack that has runs: the parameters (plan/stack/stack.h, tr_stack_params) that give the least error. A source of
+ * runs counts by the square root of its rows, so that one long table does not decide alone, and a row by |log(predicted /
+ * measured)|. Parameters that no run depends on stay as the stack's entry says, and with few runs all stay near that; a stack
+ * begins where the one that it is like ended.
+ *
+ * How wrong that is on runs that were not fitted to: whole groups (source, model, chip) are dealt into FOLDS parts, each
+ * predicted by a fit to the others; the half width that covers 80 % of those errors is the stack's `error`. */
+#include "base/fmath.h"
+#include "base/text.h"
+#include "plan/validate/validate.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FOLDS = 5, ROWS_MAX = 1 << 16, PARAMS_MAX = 32 };
+
+struct row {
+    const struct tr_sample *sample;
+    struct tr_run run; /* with a site of our own, in which the parameters change */
+    struct tr_run_site *where;
+    double weight;
+    uint64_t group;
+};
+
+struct problem {
+    struct row *row;
+    int64_t rows;
+    struct tr_run_site *site;
+    int sites;
+    struct tr_stack stack, start; /* start: as the catalog says without fits */
+    const struct tr_stack_param *param;
+    int params, skip_fold;
+    bool used[PARAMS_MAX];
+    uint64_t random;
+};
+
+static double *value_of(struct tr_stack *stack, const struct tr_stack_param *param)
+{
+    return &((struct tr_fact *)(void *)((char *)stack + param->offset))->value;
+}
+
+static double uniform(struct problem *p)
+{
+    p->random = p->random * 6364136223846793005u + 1442695040888963407u;
+    return (double)(p->random >> 11) / 9007199254740992.;
+}
+
+static int fold_of(const struct row *row) { return (int)((row->group >> 33) % FOLDS); }
+
+static void spread(struct problem *p)
+{
+    for (int i = 0; i < p->sites; i++)
+        for (int k = 0; k < p->params; k++)
+            *value_of(&p->site[i].stack, &p->param[k]) = *value_of(&p->stack, &p->param[k]);
+}
+
+static bool price(const struct row *row, double *time_s)
+{
+    struct tr_step step;
+    struct tr_err why;
+    if (tr_run_price(&row->run, &step, NULL, &why) != TR_OK)
+        return false;
+    *time_s = step.time_s;
+    return true;
+}
+
+static bool is_linear(const struct tr_stack_param *param) { return param->max == 1; }
+
+/* How far the parameters are from where they began, in steps of which one is large: with few runs they stay near. */
+static double distance(struct problem *p)
+{
+    double sum = 0;
+    for (int i = 0; i < p->params; i++) {
+        double now = *value_of(&p->stack, &p->param[i]), was = *value_of(&p->start, &p->param[i]);
+        double step = is_linear(&p->param[i]) ? (now - was) / .3 : tr_log(fmax(now, 1e-6) / fmax(was, 1e-6));
+        sum += step * step;
+    }
+    return sum;
+}
+
+static double loss(struct problem *p)
+{
+    const double prior = .02;
+    double sum = 0, weights = 0, time_s;
+    spread(p);
+    for (int64_t i = 0; i < p->rows; i++) {
+        const struct row *row = &p->row[i];
+        if (fold_of(row) == p->skip_fold || !price(row, &time_s))
+            continue;
+        sum += row->weight * fabs(tr_log(time_s / row->sample->time_s));
+        weights += row->weight;
+    }
+    return weights > 0 ? sum / weights + prior * distance(p) / (double)(p->rows + 1) : 0;
+}
+
+static bool move(struct problem *p, int which, double by)
+{
+    const struct tr_stack_param *param = &p->param[which];
+    double *value = value_of(&p->stack, param), was = *value;
+    /* Shares that may be 0 move on a line, times on a logarithmic one. */
+    *value = is_linear(param) ? was + .3 * by : fmax(was, 1e-7) * tr_exp(by);
+    *value = fmin(param->max, fmax(param->min, *value));
+    return *value != was;
+}
+
+static void search(struct problem *p, int sweeps)
+{
+    double step[PARAMS_MAX], best = loss(p);
+    for (int i = 0; i < p->params; i++)
+        step[i] = .3;
+    for (int sweep = 0; sweep < sweeps; sweep++) {
+        for (int i = 0; i < p->params; i++) {
+            bool better = false;
+            for (int sign = -1; sign <= 1 && p->used[i] && !better; sign += 2) {
+                struct tr_stack kept = p->stack;
+                double now = move(p, i, sign * step[i]) ? loss(p) : best;
+                better = now < best - 1e-6;
+                if (better)
+                    best = now;
+                else
+                    p->stack = kept;
+            }
+            step[i] = fmax(.004, step[i] * (better ? 1.6 : .55));
+        }
+        for (int turn = 0; turn < p->params; turn++) {
+            struct tr_stack kept = p->stack;
+            for (int j = 0; j < p->params; j++)
+                if (p->used[j] && uniform(p) < .3)
+                    move(p, j, (uniform(p) - .5) * 4 * step[j]);
+            double now = loss(p);
+            if (now < best - 1e-6)
+                best = now;
+            else
+                p->stack = kept;
+        }
+        if (sweep % 8 == 7)
+            for (int i = 0; i < p->params; i++)
+                step[i] = fmax(step[i], .1);
+    }
+    spread(p);
+}
+
+/* Which parameters change any prediction. */
+static void find_used(struct problem *p)
+{
+    for (int i = 0; i < p->params; i++) {
+        struct tr_stack kept = p->stack;
+        double before = loss(p);
+        p->used[i] = (move(p, i, .2) && loss(p) != before);
+        p->stack = kept;
+        p->used[i] = p->used[i] || (move(p, i, -.2) && loss(p) != before);
+        p->stack = kept;
+    }
+    spread(p);
+}
+
+/* ---- the runs of a stack ----------------------------------------------------------------------------------------- */
+
+static uint64_t hash_of(const char *text, uint64_t hash)
+{
+    for (; *text; text++)
+        hash = (hash ^ (uint64_t)(unsigned char)*text) * 0x100000001B3u;
+    return hash ^ hash >> 29;
+}
+
+static bool one_node(const struct row *row)
+{
+    return tr_layout_chips(&row->run.layout) <= row->where->system.chips_per_node;
+}
+
+/* A source's runs on one node and those on many count as two sources. */
+static void weigh(struct problem *p)
+{
+    for (int64_t i = 0; i < p->rows; i++) {
+        int64_t same = 0;
+        for (int64_t j = 0; j < p->rows; j++)
+            same += strcmp(p->row[i].sample->source, p->row[j].sample->source) == 0 &&
+                    one_node(&p->row[i]) == one_node(&p->row[j]);
+        p->row[i].weight = 1 / sqrt((double)same);
+    }
+}
+
+static void gather(struct problem *p, const struct tr_samples *samples, const char *stack)
+{
+    for (int64_t i = 0; i < samples->count; i++) {
+        const struct tr_sample *sample = &samples->at[i];
+        double time_s;
+        if (sample->reason || strcmp(sample->of.run->where->stack.name, stack) != 0)
+            continue;
+        struct row row = {.sample = sample, .run = *sample->of.run};
+        int at;
+        for (at = 0; at < p->sites; at++)
+            if (memcmp(&p->site[at].system, &row.run.where->system, sizeof p->site[at].system) == 0 &&
+                p->site[at].site.format == row.run.where->site.format)
+                break;
+        if (at == p->sites) {
+            TR_ASSERT(p->sites < TR_RUN_SITES_MAX);
+            struct tr_run_site *own = &p->site[p->sites++];
+            *own = *row.run.where;
+            own->site.system = &own->system;
+            own->site.stack = &own->stack;
+        }
+        row.run.where = row.where = &p->site[at];
+        p->row[p->rows] = row;
+        row.run.task.model = &p->row[p->rows].run.model;
+        if (p->rows + 1 == ROWS_MAX || !price(&row, &time_s))
+            continue;
+        struct row *kept = &p->row[p->rows++];
+        kept->run.task.model = &kept->run.model;
+        kept->group = hash_of(kept->run.model.name, hash_of(sample->source, hash_of(samples->chip[sample->chip].name, 1)));
+    }
+    weigh(p);
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+struct held {
+    double mape, error80;
+    int64_t rows;
+};
+
+static struct held cross_validate(struct problem *p, int sweeps)
+{
+    struct held held = {0};
+    struct tr_stack kept = p->stack;
+    double *errors = calloc((size_t)p->rows + 1, sizeof *errors);
+    TR_ASSERT(errors);
+    for (p->skip_fold = 0; p->skip_fold < FOLDS; p->skip_fold++) {
+        p->stack = kept;
+        search(p, sweeps);
+        for (int64_t i = 0; i < p->rows; i++) {
+            double time_s;
+            if (fold_of(&p->row[i]) != p->skip_fold || !price(&p->row[i], &time_s))
+                continue;
+            held.mape += fabs(time_s / p->row[i].sample->time_s - 1);
+            errors[held.rows++] = fabs(p->row[i].sample->time_s / time_s - 1);
+        }
+    }
+    p->skip_fold = -1;
+    p->stack = kept;
+    spread(p);
+    qsort(errors, (size_t)held.rows, sizeof *errors, ascending);
+    if (held.rows) {
+        held.mape /= (double)held.rows;
+        held.error80 = errors[held.rows * 4 / 5 < held.rows ? held.rows * 4 / 5 : held.rows - 1];
+    }
+    free(errors);
+    return held;
+}
+
+/* "host.kernel" goes into the braces of `host`. */
+static void print_values(struct problem *p, struct tr_text *out)
+{
+    size_t group = 0;
+    const char *open = "";
+    for (int i = 0; i < p->params; i++) {
+        const char *path = p->param[i].path;
+        double value = *value_of(&p->stack, &p->param[i]);
+        if (!p->used[i])
+            continue;
+        bool same = group && strncmp(path, open, group) == 0;
+        if (!same) {
+            group = (size_t)(strchr(path, '.') - path) + 1, open = path;
+            tr_text_printf(out, "%s    %.*s: {", out->at && out->at[out->len - 1] != '\n' ? "}\n" : "", (int)group - 1, path);
+        }
+        bool time = strncmp(path, "host.", 5) == 0;
+        tr_text_printf(out, time ? "%s%s: %.4gus" : "%s%s: %.3g", same ? ", " : "", path + group, time ? value * 1e6 : value);
+    }
+    tr_text_append(out, group ? "}\n" : "");
+}
+
+/* What was fitted so far: a stack that is like another begins where that one ended, but for what its entry says itself. The
+ * one that all are like stands for odd programs, and nothing begins with those. */
+struct fitted {
+    const struct tr_entry *entry;
+    struct tr_stack stack;
+};
+
+static void begin(struct problem *p, const struct tr_entry *entry, const struct fitted *fitted, int count)
+{
+    struct tr_err why;
+    TR_ASSERT(tr_stack_read_unfitted(entry, &p->start, &why) == TR_OK); /* it was read when the tables were */
+    for (int i = 0; i < count; i++)
+        for (int k = 0; fitted[i].entry == entry->base && entry->base->base && k < p->params; k++) {
+            const struct tr_entry *holder;
+            struct tr_stack base = fitted[i].stack;
+            if (!tr_entry_node(entry, p->param[k].path, &holder) || holder != entry)
+                *value_of(&p->start, &p->param[k]) = *value_of(&base, &p->param[k]);
+        }
+    p->stack = p->start;
+}
+
+static void fit_stack(const struct tr_samples *samples, int tables, const struct tr_entry *entry, int sweeps,
+                      const char *date, struct fitted *fitted, int fitted_count, struct tr_text *out)
+{
+    struct problem p = {.skip_fold = -1, .random = 1};
+    p.param = tr_stack_params(&p.params);
+    p.row = calloc(ROWS_MAX, sizeof *p.row);
+    p.site = calloc(TR_RUN_SITES_MAX, sizeof *p.site);
+    TR_ASSERT(p.row && p.site && p.params <= PARAMS_MAX);
+    begin(&p, entry, fitted, fitted_count);
+    for (int t = 0; t < tables; t++)
+        gather(&p, &samples[t], entry->id);
+    if (p.rows >= 3) {
+        find_used(&p);
+        double before = loss(&p);
+        search(&p, sweeps);
+        double after = loss(&p);
+        struct held held = cross_validate(&p, sweeps / 3);
+        fprintf(stderr, "%s: %lld runs, error %.3f -> %.3f in sample, %.3f on groups held out\n", entry->id,
+                (long long)p.rows, before, after, held.mape);
+        tr_text_printf(out, "  %s: # %lld runs; mean error on groups held out %.1f %%\n    source: run-fits\n    date: %s\n",
+                       entry->id, (long long)p.rows, 100 * held.mape, date);
+        print_values(&p, out);
+        tr_text_printf(out, "    error: %.3g\n", held.error80);
+    }
+    fitted[fitted_count] = (struct fitted){entry, p.stack};
+    free(p.row);
+    free(p.site);
+}
+
+static enum tr_status run(int argc, char **argv, struct tr_err *err)
+{
+    enum { TABLES_MAX = 8, STACKS_MAX = 256 };
+    struct tr_catalog *catalog = NULL;
+    static struct tr_samples samples[TABLES_MAX];
+    int tables = 0, sweeps = 24;
+    const char *date = "", *only = NULL;
+    enum tr_status status = tr_catalog_open(&catalog, err);
+    for (int i = 1; status == TR_OK && i < argc; i++) {
+        if (strcmp(argv[i], "--date") == 0 && i + 1 < argc)
+            date = argv[++i];
+        else if (strcmp(argv[i], "--stack") == 0 && i + 1 < argc)
+            only = argv[++i];
+        else if (strcmp(argv[i], "--sweeps") == 0 && i + 1 < argc)
+            sweeps = atoi(argv[++i]);
+        else if (tables == TABLES_MAX)
+            status = tr_fail(err, TR_BAD_INPUT, "more than %d tables", TABLES_MAX);
+        else if ((status = tr_samples_read(argv[i], catalog, &samples[tables], err)) == TR_OK) {
+            if (samples[tables++].kind != TR_MEASURED_TRAIN)
+                status = tr_fail(err, TR_BAD_INPUT, "%s: no table of training runs (train_runs)", argv[i]);
+        }
+    }
+    struct tr_text out = {0};
+    tr_text_append(&out, "# What software makes of a chip's rates: written by `make fit-stacks`, not by hand.\nsources:\n  run-fits:\n"
+                         "    title: \"Fitted to published training runs (tools/fit_stacks.c)\"\n    grade: interpolated\nstack_fits:\n");
+    static struct fitted fitted[STACKS_MAX];
+    int stacks = 0;
+    for (int i = 0; status == TR_OK && stacks < STACKS_MAX && i < tr_catalog_count(catalog, TR_SECTION_STACKS); i++) {
+        const struct tr_entry *entry = tr_catalog_entry(catalog, TR_SECTION_STACKS, i);
+        if (!only || strcmp(only, entry->id) == 0)
+            fit_stack(samples, tables, entry, sweeps, date, fitted, stacks++, &out);
+    }
+    if (status == TR_OK)
+        fputs(tr_text_str(&out), stdout);
+    tr_text_free(&out);
+    for (int i = 0; i < tables; i++)
+        tr_samples_free(&samples[i]);
+    tr_catalog_free(catalog);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct tr_err err = {""};
+    enum tr_status status = run(argc, argv, &err);
+    if (status != TR_OK)
+        fprintf(stderr, "fit_stacks: %s\n", err.text);
+    return (int)status;
+}
