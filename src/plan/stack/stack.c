@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const attention_names[] = {"flash", "unfused", NULL};
+static const char *const attention_names[] = {"flash", "flash-2", "unfused", NULL};
 static const char *const extent_names[] = {"width",      "width-full", "qkv",     "heads",  "latent",  "scores", "ffn",
                                            "routed",     "routed-ffn", "shared-ffn", "experts", "logits", "weights", NULL};
 static const char *const part_names[] = {"embed", "attention", "core", "ffn", "moe", "head", NULL};

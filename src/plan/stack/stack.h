@@ -80,7 +80,11 @@ struct tr_stack_kept {
     struct tr_fact bytes; /* an element */
 };
 
-enum tr_attention_kind { TR_ATTENTION_FLASH, TR_ATTENTION_UNFUSED, TR_ATTENTION_KIND_COUNT };
+/* FLASH    one kernel, as good as the best measured on the chip
+ * FLASH_2  one kernel written for Ampere (FlashAttention-2): a core of a later chip does no more with it in a clock than
+ *          its older instructions allow
+ * UNFUSED  products around passes over the scores */
+enum tr_attention_kind { TR_ATTENTION_FLASH, TR_ATTENTION_FLASH_2, TR_ATTENTION_UNFUSED, TR_ATTENTION_KIND_COUNT };
 
 struct tr_stack {
     const char *name, *about;

@@ -139,7 +139,7 @@ static double ends_s(const struct tr_site *site, const struct tr_task *task, con
 {
     const struct tr_stack *stack = site->stack;
     double trained = task->lora_rank ? 0 : 1, s = 0;
-    if (layout->zero < 2 || task->lora_rank)
+    if (layout->zero < 2 || layout->pp > 1 || task->lora_rank)
         s += trained *
              exposed(stack, gradients_s(site, layout, stage), stack->dp_hidden.value * stage->backward_total_s);
     else /* each microbatch: only the piece of a rank is kept */
@@ -261,7 +261,7 @@ void tr_step_compose(const struct tr_blocks *blocks, const struct tr_site *site,
     out->time_s = sum(out->term_s);
     out->slowest_stage = slow.index;
     double operations = (double)m * stage->error_s / out->time_s, software = site->stack->error.value;
-    out->error = sqrt(operations * operations + software * software);
+    out->error = fmax(operations, software);
     out->model_flop = tr_model_flop_step(task);
     double peak = site->system->chip.rate_flop_s[tr_format_info(site->format)->rate].value;
     out->mfu = out->model_flop / (out->time_s * peak * (double)tr_layout_chips(layout));

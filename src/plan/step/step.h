@@ -59,6 +59,7 @@ struct tr_site {
     const struct tr_stack *stack;
     struct tr_rates rates;
     enum tr_format format;
+    struct tr_rates attention; /* the rates as the stack's attention kernel sees them */
     enum tr_format wide; /* of what is always done in 16 bits: attention, router, head */
 };
 

@@ -170,11 +170,10 @@ static enum tr_status read_model(const struct row *r)
 
 /* ---- the layout -------------------------------------------------------------------------------------------------- */
 
-/* Whether the stack is Megatron-Core, or like it. */
-static bool is_core(const struct tr_stack *stack)
+static bool is_like(const struct tr_stack *stack, const char *id)
 {
     for (const struct tr_entry *entry = stack->entry; entry; entry = entry->base)
-        if (strcmp(entry->id, "megatron-core") == 0)
+        if (strcmp(entry->id, id) == 0)
             return true;
     return false;
 }
@@ -183,9 +182,9 @@ static bool is_core(const struct tr_stack *stack)
 static void read_sharding(const struct row *r, struct tr_layout *l, const struct tr_stack *stack)
 {
     const char *text = cell(r, "zero_stage_or_fsdp");
-    bool whole_shards = says(stack->name, "fsdp") || says(stack->name, "xla");
+    bool whole_shards = is_like(stack, "fsdp");
     if (!*text)
-        l->zero = whole_shards ? 3 : is_core(stack) ? 1 : 0;
+        l->zero = whole_shards ? 3 : is_like(stack, "megatron-core") ? 1 : 0;
     else if (strcmp(text, "0") == 0 || says(text, "none") || says(text, "ZeRO-0"))
         l->zero = 0;
     else if (says(text, "SHARD_GRAD_OP") || says(text, "ZeRO-2") || says(text, "optimizer+gradient"))
@@ -265,14 +264,16 @@ static enum tr_status read_layout(const struct row *r)
     l->cp = (int32_t)tr_max_i64(1, cp);
     l->ep = (int32_t)tr_max_i64(1, ep);
     l->vpp = (int32_t)(l->pp > 1 ? tr_max_i64(1, vpp) : 1);
-    run->chunks_open = l->pp > 1 && !vpp && is_core(&run->where->stack);
+    run->chunks_open = l->pp > 1 && !vpp && !is_like(&run->where->stack, "megatron-2021");
     int64_t model_parallel = (int64_t)l->tp * l->pp * l->cp;
     if (chips && chips % model_parallel)
         because(run, "tp x pp x cp does not divide its chips");
     l->dp = (int32_t)tr_max_i64(1, chips / model_parallel);
+    /* More replicas than sequences: what cuts the sequences was left out. */
+    run->layout_open = run->layout_open || (!cp && batch && l->dp > batch);
     run->micro_open = !micro;
     l->micro_batch = tr_max_i64(1, micro);
-    l->sp = l->tp > 1 && (*cell(r, "sp") ? sp != 0 : is_core(&run->where->stack));
+    l->sp = l->tp > 1 && (*cell(r, "sp") ? sp != 0 : is_like(&run->where->stack, "megatron-core"));
     read_schedule(r, l);
     if (l->vpp > 1)
         l->pipeline = TR_PIPELINE_INTERLEAVED;
@@ -380,24 +381,42 @@ static enum tr_status read_site(const struct row *r)
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
-/* Seconds a step, from whatever of it the row prints. */
+/* FLOPs of a step as the row's source counts them. The traps of that (docs/formats/measurements.md): attention whole or
+ * causal, a forward pass computed again counted or not. */
+static double counted_flop(const struct row *r)
+{
+    const char *convention = cell(r, "flops_convention");
+    const struct tr_task *task = &r->run->task;
+    double linear = 6 * tr_shape_params(task->model).matmul;
+    double attention = tr_shape_flop_per_token(task->model, task->batch.seq_len) - linear;
+    double token = linear + (says(convention, "causal") ? attention : 2 * attention);
+    return (says(convention, "hardware") ? 4. / 3 : 1) * token * (double)(task->batch.global_batch * task->batch.seq_len);
+}
+
+/* Seconds a step, from whatever of it the row prints: the time, tokens/s, or as a last resort FLOP/s or MFU. */
 static enum tr_status read_measured(const struct row *r, double *time_s)
 {
-    double step, tokens, chips, memory;
-    enum tr_status status = number(r, "step_time_s", &step);
-    if (status == TR_OK)
-        status = number(r, "tokens_per_s_per_chip", &tokens);
-    if (status == TR_OK)
-        status = number(r, "n_chips", &chips);
-    if (status == TR_OK)
-        status = number(r, "mem_per_chip_gb", &memory);
-    if (status != TR_OK)
-        return status;
+    double step, tokens, chips, memory, tflops, mfu;
+    const struct {
+        const char *name;
+        double *to;
+    } all[] = {{"step_time_s", &step}, {"tokens_per_s_per_chip", &tokens},      {"n_chips", &chips},
+               {"mem_per_chip_gb", &memory}, {"tflops_per_chip_reported", &tflops}, {"mfu_reported", &mfu}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        enum tr_status status = number(r, all[i].name, all[i].to);
+        if (status != TR_OK)
+            return status;
+    }
     const struct tr_batch *b = &r->run->task.batch;
     r->run->memory_bytes = memory * 1e9;
-    *time_s = step > 0 ? step
-              : tokens > 0 && chips > 0 ? (double)(b->global_batch * b->seq_len) / (tokens * chips)
-                                        : 0;
+    *time_s = step;
+    if (step == 0 && tokens > 0 && chips > 0)
+        *time_s = (double)(b->global_batch * b->seq_len) / (tokens * chips);
+    if (*time_s == 0 && r->run->where && chips > 0 && !r->run->reason[0]) {
+        double peak = r->run->where->system.chip.rate_flop_s[tr_format_info(r->run->where->site.wide)->rate].value;
+        double rate = tflops > 0 ? tflops * 1e12 : mfu * peak;
+        *time_s = rate > 0 ? counted_flop(r) / (rate * chips) : 0;
+    }
     if (!(*time_s > 0))
         because(r->run, "neither its step time nor its tokens/s are said");
     return TR_OK;

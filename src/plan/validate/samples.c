@@ -193,17 +193,37 @@ static enum tr_status read_collective(struct table *t, struct tr_sample *s)
     return read_time(t, 6, s);
 }
 
+static uint64_t mix_text(uint64_t hash, const char *text)
+{
+    for (; *text; text++)
+        hash = mix(hash, (unsigned char)*text);
+    return hash;
+}
+
+/* All but the layout. */
+static uint64_t run_group(const struct tr_run *run, const struct tr_sample *s)
+{
+    const struct tr_model_shape *m = &run->model;
+    uint64_t hash = mix_text(mix_text(4, s->source), m->name);
+    const int64_t numbers[] = {m->layers, m->width, run->task.batch.seq_len, run->task.batch.global_batch,
+                               tr_layout_chips(&run->layout), run->task.lora_rank, (int64_t)(intptr_t)run->where};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        hash = mix(hash, numbers[i]);
+    return hash;
+}
+
 static enum tr_status read_run(struct table *t, struct tr_sample *s)
 {
     struct tr_run *run = s->of.run = &t->samples->runs.at[t->row];
     int source = tr_csv_column(&t->samples->csv, "source");
     if (source >= 0)
         s->source = tr_csv_cell(&t->samples->csv, t->row, source);
-    s->what = run->layout_open ? "layout open" : cell(t, 2);
+    s->what = cell(t, 2);
     enum tr_status status =
         tr_run_read(&t->samples->runs, t->catalog, t->name, &t->samples->csv, t->row, run, &s->time_s, t->err);
     if (run->reason[0])
         s->reason = run->reason;
+    s->group = run_group(run, s);
     return status;
 }
 

@@ -212,6 +212,14 @@ void tr_score_text(const struct tr_score *score, struct tr_text *out)
     text_line(&table, &score->all);
     tr_table_text(&table, out);
     tr_table_free(&table);
+    struct tr_regret regret = {0};
+    if (score->samples->kind == TR_MEASURED_TRAIN)
+        regret = tr_score_regret(score);
+    if (regret.groups)
+        tr_text_printf(out, "regret of the layout predicted fastest: %lld groups of layouts, %lld within 1 %%, mean %.1f %%, "
+                            "worst %.1f %% (line %lld)\n",
+                       (long long)regret.groups, (long long)regret.within_1, 100 * regret.mean, 100 * regret.worst,
+                       (long long)regret.worst_line);
     text_reasons(score, out);
 }
 
@@ -241,6 +249,15 @@ void tr_score_json(const struct tr_score *score, struct tr_text *out)
     tr_json_object(&json, NULL);
     tr_json_string(&json, "format", tr_table_format(score->samples->kind)->name);
     json_line(&json, "all", &score->all, false);
+    if (score->samples->kind == TR_MEASURED_TRAIN) {
+        struct tr_regret regret = tr_score_regret(score);
+        tr_json_object(&json, "regret");
+        tr_json_int(&json, "groups", regret.groups);
+        tr_json_int(&json, "within_1_percent", regret.within_1);
+        tr_json_double(&json, "mean", regret.mean);
+        tr_json_double(&json, "worst", regret.worst);
+        tr_json_end(&json);
+    }
     tr_json_array(&json, "lines");
     for (int64_t i = 0; i < score->line_count; i++)
         json_line(&json, NULL, &score->line[i], true);

@@ -12,7 +12,7 @@
  * chip that the catalog does not have, units that it lacks) stays, with the reason, and counts as not covered.
  *
  * A row's group is what the fit holds back as a whole: the (n, k) of a product, the heads of attention, the operation,
- * ranks and size of a collective. */
+ * ranks and size of a collective; of training runs: what has all but the layout in common. */
 #ifndef TR_PLAN_VALIDATE_VALIDATE_H
 #define TR_PLAN_VALIDATE_VALIDATE_H
 
@@ -157,6 +157,16 @@ struct tr_score {
 
 TR_MUST_CHECK enum tr_status tr_validate(const struct tr_samples *samples, struct tr_score *out, struct tr_err *err);
 void tr_score_free(struct tr_score *score);
+
+/* Regret: in each group of rows that differ in their layout only (training runs of one model, batch and system), how much
+ * longer the row that is predicted fastest really took than the one that was. Groups of 3 rows and more. */
+struct tr_regret {
+    int64_t groups;
+    double mean, worst; /* fractions */
+    int64_t within_1;   /* groups with at most 1 % */
+    int64_t worst_line; /* of the table: the first row of the worst group */
+};
+struct tr_regret tr_score_regret(const struct tr_score *score);
 
 void tr_score_text(const struct tr_score *score, struct tr_text *out);
 void tr_score_json(const struct tr_score *score, struct tr_text *out);
