@@ -19,7 +19,7 @@
 enum { SEQ_LEN_MAX = 2048, CHOICES_SEQ_LEN = 64 };
 
 struct eval_args {
-    const char *path, *data, *choices, *scores, *tokenizer, *adapter;
+    const char *path, *data, *choices, *scores, *tokenizer, *adapter, *chat_template;
     int dtype; /* index of tr_app_dtypes */
     int64_t seq_len, stride, windows, batch, threads;
     int encoding;
@@ -37,6 +37,8 @@ static const struct tr_option options[] = {
      .help = "tokenizer.json; without it, the one beside the model or the shards, or bytes"},
     {.name = "encoding", .kind = TR_OPTION_ENUM, AT(encoding), .fallback = "utf8", .choices = tr_encoding_names,
      .value = "NAME", .help = "of DATA; bytes: any bytes are taken as they are"},
+    {.name = "chat-template", .kind = TR_OPTION_STRING, AT(chat_template), .value = "NAME",
+     .help = "of DATA that are conversations (trine generate --help lists them); without it, what the model's files say"},
     {.name = "adapter", .kind = TR_OPTION_PATH, AT(adapter), .value = "DIR",
      .help = "adapters in PEFT's format on top of the model"},
     {.name = "dtype", .kind = TR_OPTION_ENUM, AT(dtype), .choices = tr_app_dtypes, .fallback = "auto", .value = "NAME",
@@ -70,7 +72,9 @@ static const struct tr_command command = {
     .description =
         "Predicts every token of DATA but the first from what its window holds of the text before it: loss (nats per "
         "token), perplexity (e to the loss), bits per byte of raw text, which compares models with different "
-        "tokenizers. Without DATA the number is that which the trainer gave for its validation. A run trained with data.documents apart is evaluated so.\n"
+        "tokenizers. Without DATA the number is that which the trainer gave for its validation. A run trained with "
+        "data.documents apart is evaluated so. Of conversations (*.jsonl of \"messages\") the assistant's replies are "
+        "predicted.\n"
         "With --choices: the share of questions whose right ending has the highest log probability (acc), the same per "
         "byte of the ending (acc_norm), with standard errors; tokens and rules are those of lm-evaluation-harness, text is "
         "taken as it stands in the file.\n"
@@ -91,6 +95,7 @@ struct work {
     struct tr_origin origin;
     struct tr_machine machine;
     struct tr_token *token;
+    struct tr_manner manner;
     int64_t data_bytes;
     struct tr_data_config data_config;
     struct tr_data data;
@@ -137,6 +142,27 @@ static enum tr_status check_same_data(const struct work *w, struct tr_err *err)
                    "to evaluate on", w->origin.data, w->origin.path);
 }
 
+/* Conversations are evaluated as they are trained on: whole, apart, their replies alone. */
+static enum tr_status plan_chat(struct work *w, struct tr_err *err)
+{
+    const struct eval_args *args = w->args;
+    const char *path = args->tokenizer ? args->tokenizer : w->origin.tokenizer;
+    bool is_chat;
+    enum tr_status status = tr_data_is_chat(w->data_config.path, &is_chat, err);
+    if (status != TR_OK || !is_chat)
+        return status;
+    if (!w->token)
+        return tr_fail(err, TR_BAD_INPUT, "%s: is of conversations, which need a tokenizer that has the tokens of the chat "
+                       "template", w->data_config.path);
+    if (args->stride)
+        return tr_fail(err, TR_BAD_INPUT, "--stride is for text: windows of conversations hold whole ones");
+    status = tr_manner_find(&w->manner, path, w->token, args->chat_template ? args->chat_template : "", err);
+    if (status == TR_OK)
+        status = tr_manner_chat(&w->manner, w->origin.path, &w->data_config.chat, err);
+    w->data_config.apart = true;
+    return status;
+}
+
 static enum tr_status plan_text(struct work *w, struct tr_err *err)
 {
     const struct eval_args *args = w->args;
@@ -159,7 +185,8 @@ static enum tr_status plan_text(struct work *w, struct tr_err *err)
     if (!args->data && !args->windows)
         w->data_config.val_windows = o->val_windows;
     w->has_text = true;
-    return tr_data_measure(w->data_config.path, &w->data_bytes, err);
+    enum tr_status status = plan_chat(w, err);
+    return status != TR_OK ? status : tr_data_measure(w->data_config.path, &w->data_bytes, err);
 }
 
 static enum tr_status prepare(struct work *w, struct tr_err *err)
@@ -406,6 +433,7 @@ static enum tr_status evaluate(const struct eval_args *args, struct tr_err *err)
     tr_data_close(&w->data);
     tr_choices_free(&w->choices);
     tr_token_free(w->token);
+    tr_manner_free(&w->manner);
     free(w->score);
     free(w);
     return status;

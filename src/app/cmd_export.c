@@ -18,7 +18,7 @@ static const char *const type_names[] = {"f32", "bf16", "q8_0", NULL};
 static const enum tr_element types[] = {TR_ELEMENT_F32, TR_ELEMENT_BF16, TR_ELEMENT_Q8_0};
 
 struct export_args {
-    const char *path, *out, *tokenizer, *adapter;
+    const char *path, *out, *tokenizer, *adapter, *chat_template;
     int format, type; /* indices into the names above */
     int64_t shard_bytes;
     bool merge;
@@ -40,6 +40,8 @@ static const struct tr_option options[] = {
      .help = "adapters in PEFT's format on top of the model"},
     {.name = "tokenizer", .kind = TR_OPTION_PATH, AT(tokenizer), .value = "FILE",
      .help = "tokenizer.json or .gguf file; without it, that of the model"},
+    {.name = "chat-template", .kind = TR_OPTION_STRING, AT(chat_template), .value = "NAME",
+     .help = "write this chat template (trine generate --help lists them); without it, that of the model, if it has one"},
 };
 
 static const struct tr_positional positionals[] = {
@@ -52,7 +54,7 @@ static const struct tr_command command = {
     .name = "export",
     .summary = "write a model for transformers (a Hugging Face folder) or llama.cpp (GGUF)",
     .description =
-        "A Hugging Face folder has config.json, generation_config.json, model.safetensors and the tokenizer; it must not "
+        "A Hugging Face folder has config.json, generation_config.json, model.safetensors, the tokenizer and the chat template; it must not "
         "exist yet, or be empty. A .gguf file has everything inside, and replaces one that is there. Tied weights are "
         "written once. --format peft writes adapter_config.json and adapter_model.safetensors. A model that reads bytes "
         "gets a tokenizer of the 256 bytes, so that other programs can feed it.",
@@ -117,9 +119,9 @@ static enum format format_of(const struct export_args *args)
 static enum tr_status check(const struct export_args *args, const struct tr_model_config *model, struct tr_err *err)
 {
     bool gguf = format_of(args) == FORMAT_GGUF, peft = format_of(args) == FORMAT_PEFT;
-    if (peft && (args->merge || args->shard_bytes > 0 || args->tokenizer))
-        return tr_fail(err, TR_BAD_INPUT, "--format peft writes the adapters alone: without --merge, --shard-size and "
-                       "--tokenizer");
+    if (peft && (args->merge || args->shard_bytes > 0 || args->tokenizer || args->chat_template))
+        return tr_fail(err, TR_BAD_INPUT, "--format peft writes the adapters alone: without --merge, --shard-size, "
+                       "--tokenizer and --chat-template");
     if (!gguf && types[args->type] == TR_ELEMENT_Q8_0)
         return tr_fail(err, TR_BAD_INPUT, "--type q8_0 is for GGUF files: a folder has f32 or bf16");
     if (gguf && args->shard_bytes > 0)
@@ -141,14 +143,20 @@ static enum tr_status write_merged(const struct export_args *args, const struct 
     model.lora = (struct tr_lora){0};
     const char *file = args->tokenizer ? args->tokenizer : origin->tokenizer;
     struct tr_export_options how = {.type = types[args->type], .shard_bytes = args->shard_bytes, .token = token};
+    struct tr_manner manner;
     if (file[0] && !tr_import_is_gguf(file))
         how.tokenizer = file;
-    enum tr_status status = tr_weights_make(&weights, &model, err);
-    if (status != TR_OK)
-        return status;
-    status = format_of(args) == FORMAT_GGUF ? tr_export_gguf(&model, &weights, w, args->out, &how, err)
-                                            : tr_export_hf(&model, &weights, w, args->out, &how, err);
-    tr_weights_free(&weights);
+    enum tr_status status = tr_manner_find(&manner, file, token, args->chat_template ? args->chat_template : "", err);
+    if (status == TR_OK)
+        status = tr_weights_make(&weights, &model, err);
+    if (status == TR_OK) {
+        how.chat = tr_text_str(&manner.text);
+        how.stops = &manner.stops;
+        status = format_of(args) == FORMAT_GGUF ? tr_export_gguf(&model, &weights, w, args->out, &how, err)
+                                                : tr_export_hf(&model, &weights, w, args->out, &how, err);
+        tr_weights_free(&weights);
+    }
+    tr_manner_free(&manner);
     return status;
 }
 

@@ -10,10 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PROMPT_MAX = 1 << 20 };
+enum { PROMPT_MAX = 1 << 20, CHAT_AROUND = 256 }; /* bytes; tokens that a template puts around a prompt, at most */
 
 struct generate_args {
-    const char *path, *prompt, *prompt_file, *tokenizer, *adapter;
+    const char *path, *prompt, *prompt_file, *tokenizer, *adapter, *system, *chat_template;
+    bool chat;
     int dtype; /* index of tr_app_dtypes */
     int64_t tokens, threads;
     struct tr_sampling sampling;
@@ -27,6 +28,13 @@ static const struct tr_option options[] = {
      .help = "what the text goes on from; without it, a new line"},
     {.name = "prompt-file", .kind = TR_OPTION_PATH, AT(prompt_file), .value = "FILE",
      .help = "the same from a file, at most 1 MiB"},
+    {.name = "chat", .kind = TR_OPTION_FLAG, AT(chat),
+     .help = "the prompt is what a user says, in the model's chat template; the reply alone is printed"},
+    {.name = "system", .kind = TR_OPTION_STRING, AT(system), .value = "TEXT",
+     .help = "with --chat: the system message; without it, the template's own, if it has one"},
+    {.name = "chat-template", .kind = TR_OPTION_STRING, AT(chat_template), .value = "NAME",
+     .help = "with --chat: chatml, smollm2, qwen2, qwen2.5, qwen3, llama3, llama3.1, zephyr, mistral, mistral-v0.1 or gemma; "
+             "without it, what the model's files say"},
     {.name = "tokenizer", .kind = TR_OPTION_PATH, AT(tokenizer), .value = "FILE",
      .help = "tokenizer.json; without it, the one beside the model, or bytes"},
     {.name = "adapter", .kind = TR_OPTION_PATH, AT(adapter), .value = "DIR",
@@ -56,19 +64,54 @@ static const struct tr_command command = {
     .summary = "write text with a trained model",
     .description =
         "Prints the prompt and what the model writes after it, as it is written, never half a character. Ends at the "
-        "end-of-text token or after --tokens. A text longer than the model's context goes on from its newest half.",
+        "end-of-text token, at those that the model's files name (generation_config.json, GGUF's eos_token_id), or after "
+        "--tokens. A text longer than the model's context goes on from its newest half.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .positionals = positionals,
     .positional_count = 1,
     .examples = "trine generate runs/depth-4 --prompt 'And God said'\n"
+                "trine generate SmolLM2-135M-Instruct.gguf --chat --prompt 'What is the capital of France?'\n"
                 "trine generate runs/depth-4/step-00000500 --temperature 0 --tokens 100\n",
 };
 
 /* ---- the model --------------------------------------------------------------------------------------------------- */
 
-static enum tr_status open_model(struct tr_generator *g, const struct generate_args *args, int64_t prompt_count,
-                                 struct tr_token **token, struct tr_err *err)
+/* All that is opened for a text. */
+struct talk {
+    struct tr_generator generator;
+    struct tr_token *token;
+    struct tr_manner manner;
+    const struct tr_chat *chat; /* NULL: text */
+};
+
+static enum tr_status find_manner(struct talk *talk, const struct generate_args *args, const struct tr_origin *origin,
+                                  struct tr_err *err)
+{
+    const char *path = args->tokenizer ? args->tokenizer : origin->tokenizer;
+    enum tr_status status = tr_manner_find(&talk->manner, path, talk->token, args->chat_template ? args->chat_template : "",
+                                           err);
+    if (status == TR_OK && args->chat && !talk->token)
+        return tr_fail(err, TR_BAD_INPUT, "%s: reads bytes; --chat needs a tokenizer that has the tokens of a chat template",
+                       origin->path);
+    if (status == TR_OK && args->chat)
+        status = tr_manner_chat(&talk->manner, origin->path, &talk->chat, err);
+    return status;
+}
+
+/* With --chat, where it ends besides what the files say: at the end of a turn. */
+static enum tr_status set_stops(struct talk *talk, struct tr_err *err)
+{
+    int64_t end;
+    talk->generator.stops = talk->manner.stops;
+    enum tr_status status = talk->chat ? tr_chat_end_id(talk->chat, talk->token, &end, err) : TR_OK;
+    if (status == TR_OK && talk->chat && talk->generator.stops.count < TR_STOPS_MAX)
+        talk->generator.stops.id[talk->generator.stops.count++] = (int32_t)end;
+    return status;
+}
+
+static enum tr_status open_model(struct talk *talk, const struct generate_args *args, int64_t prompt_count,
+                                 struct tr_err *err)
 {
     struct tr_origin origin;
     struct tr_machine machine = {.threads = args->threads > 0 ? (int)args->threads : tr_cores_usable()};
@@ -79,21 +122,30 @@ static enum tr_status open_model(struct tr_generator *g, const struct generate_a
     if (status == TR_OK && args->adapter)
         status = tr_origin_adapt(&origin, args->adapter, err);
     if (status == TR_OK)
-        status = tr_origin_token(&origin, args->tokenizer, token, err);
+        status = tr_origin_token(&origin, args->tokenizer, &talk->token, err);
+    if (status == TR_OK)
+        status = find_manner(talk, args, &origin, err);
     if (status != TR_OK)
         return status;
     machine.kernels = tr_kernel_set(isa);
     if (args->dtype > 0)
         origin.dtype = (enum tr_dtype)(args->dtype - 1);
     int64_t capacity = tr_min_i64(origin.model.positions, prompt_count + args->tokens);
-    status = tr_generator_open(g, &origin.model, origin.dtype, &origin.widths, capacity, machine, NULL, err);
+    status = tr_generator_open(&talk->generator, &origin.model, origin.dtype, &origin.widths, capacity, machine, NULL, err);
     if (status != TR_OK)
         return status;
-    g->token = *token;
-    status = tr_origin_load(&origin, &g->exec, err);
-    if (status != TR_OK)
-        tr_generator_close(g);
+    talk->generator.token = talk->token;
+    status = set_stops(talk, err);
+    if (status == TR_OK)
+        status = tr_origin_load(&origin, &talk->generator.exec, err);
     return status;
+}
+
+static void close_model(struct talk *talk)
+{
+    tr_generator_close(&talk->generator);
+    tr_token_free(talk->token);
+    tr_manner_free(&talk->manner);
 }
 
 /* ---- the text ---------------------------------------------------------------------------------------------------- */
@@ -111,24 +163,33 @@ static enum tr_status print_piece(void *context, const char *piece, size_t bytes
     return put(piece, bytes, err);
 }
 
+static enum tr_status read_prompt(struct talk *talk, const struct generate_args *args, const char *prompt,
+                                  int64_t bytes, struct tr_err *err)
+{
+    struct tr_message messages[2] = {0};
+    int64_t count = 0;
+    if (!talk->chat) {
+        enum tr_status status = tr_generator_read_text(&talk->generator, prompt, bytes, err);
+        return status == TR_OK ? put(prompt, (size_t)bytes, err) : status;
+    }
+    if (args->system)
+        messages[count++] = (struct tr_message){TR_ROLE_SYSTEM, {args->system, (int64_t)strlen(args->system)}};
+    messages[count++] = (struct tr_message){TR_ROLE_USER, {prompt, bytes}};
+    return tr_generator_read_chat(&talk->generator, talk->chat, messages, count, err);
+}
+
 static enum tr_status generate(const struct generate_args *args, const char *prompt, int64_t bytes, struct tr_err *err)
 {
-    struct tr_generator generator;
-    struct tr_token *token = NULL;
-    enum tr_status status = open_model(&generator, args, bytes + 1 + TR_TOKEN_AROUND_MAX, &token, err);
-    if (status != TR_OK) {
-        tr_token_free(token);
-        return status;
-    }
-    status = tr_generator_read_text(&generator, prompt, bytes, err);
+    struct talk talk = {0};
+    int64_t around = args->chat ? CHAT_AROUND + (args->system ? (int64_t)strlen(args->system) : 0) : TR_TOKEN_AROUND_MAX;
+    enum tr_status status = open_model(&talk, args, bytes + 1 + around, err);
     if (status == TR_OK)
-        status = put(prompt, (size_t)bytes, err);
+        status = read_prompt(&talk, args, prompt, bytes, err);
     if (status == TR_OK)
-        status = tr_generator_write_text(&generator, &args->sampling, args->tokens, print_piece, NULL, err);
+        status = tr_generator_write_text(&talk.generator, &args->sampling, args->tokens, print_piece, NULL, err);
     if (status == TR_OK)
         status = put("\n", 1, err);
-    tr_generator_close(&generator);
-    tr_token_free(token);
+    close_model(&talk);
     return status;
 }
 
@@ -136,6 +197,9 @@ static enum tr_status run_with(const struct generate_args *args, struct tr_err *
 {
     if (args->prompt != NULL && args->prompt_file != NULL)
         return tr_fail(err, TR_BAD_INPUT, "the prompt is given twice: as --prompt and as --prompt-file");
+    if (!args->chat && (args->system || args->chat_template))
+        return tr_fail(err, TR_BAD_INPUT, "--%s is for conversations: give --chat too",
+                       args->system ? "system" : "chat-template");
     if (args->prompt_file == NULL) {
         const char *prompt = args->prompt != NULL ? args->prompt : "";
         return generate(args, prompt, (int64_t)strlen(prompt), err);

@@ -7,9 +7,11 @@
 #include "base/quantity.h"
 #include "lab/data/data.h"
 #include "lab/data/document.h"
+#include "lab/data/jsonl.h"
 #include "lab/data/shards.h"
 #include "lab/exchange/exchange.h"
 #include "lab/token/learn.h"
+#include "lab/train/origin.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +21,7 @@ enum { SPECIAL_MAX = 64, DECODE_AT_ONCE = 1 << 16 };
 
 struct tokenize_args {
     const char *action;
-    const char *tokenizer, *out, *special;
+    const char *tokenizer, *out, *special, *chat_template;
     int64_t vocab, min_count, shard_tokens;
     int pre, encoding;
     bool json, quiet;
@@ -45,6 +47,9 @@ static const struct tr_option options[] = {
      .help = "pairs that occur less often become no token", .section = "Training"},
     {.name = "shard-tokens", .kind = TR_OPTION_COUNT, AT(shard_tokens), .fallback = "64M", .min = 1, .max = 4e9,
      .value = "N", .help = "tokens of a shard, all of which stand in memory at once", .section = "Encoding"},
+    {.name = "chat-template", .kind = TR_OPTION_STRING, AT(chat_template), .value = "NAME",
+     .help = "chat: how conversations become text (trine generate --help lists them); without it, as the files beside the "
+             "tokenizer say"},
     {.name = "encoding", .kind = TR_OPTION_ENUM, AT(encoding), .fallback = "utf8", .choices = tr_encoding_names,
      .value = "NAME", .help = "of the text; utf8: what is not UTF-8 is refused; bytes: any bytes are taken as they are"},
     {.name = "json", .kind = TR_OPTION_FLAG, AT(json), .help = "print the result as one JSON object"},
@@ -52,7 +57,7 @@ static const struct tr_option options[] = {
 };
 
 static const struct tr_positional positionals[] = {
-    {.name = "ACTION", .help = "train, encode, decode or count", AT(action)},
+    {.name = "ACTION", .help = "train, encode, decode, count or chat", AT(action)},
     {.name = "PATH", .help = "text files and folders of them; decode: shards and folders of them", .many = true},
 };
 
@@ -63,9 +68,12 @@ static const struct tr_command command = {
         "train: a byte-level BPE vocabulary of --vocab tokens from the text, as a tokenizer.json that Hugging Face's "
         "tokenizers reads too. Ties are broken by a rule (lab/token/learn.h), so the same text gives the same file.\n"
         "encode: the text as shards of tokens in the folder --out, which `trine train` takes as its data. Each file, "
-        "and each line of a *.jsonl file ({\"text\": \"...\"}), is a document, with the tokenizer's end-of-text token behind it.\n"
+        "and each line of a *.jsonl file ({\"text\": \"...\"}), is a document, with the tokenizer's end-of-text token "
+        "behind it.\n"
         "decode: the text of shards, documents one behind the other.\n"
-        "count: how many tokens the text is, and how fast that was found.",
+        "count: how many tokens the text is, and how fast that was found.\n"
+        "chat: what `trine train` makes of conversations (*.jsonl of \"messages\"), one JSON object each: its text, its "
+        "tokens, and which of them are learned.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .positionals = positionals,
@@ -74,7 +82,8 @@ static const struct tr_command command = {
                 "trine tokenize count book.txt -t tokenizer.json\n"
                 "trine tokenize encode texts/ -t tokenizer.json -o shards\n"
                 "trine train shards --depth 4\n"
-                "trine tokenize decode shards\n",
+                "trine tokenize decode shards\n"
+                "trine tokenize chat talks.jsonl -t SmolLM2-135M-Instruct.gguf\n",
 };
 
 /* What was done; printed at the end. */
@@ -294,6 +303,104 @@ static enum tr_status decode(struct job *job, struct tr_err *err)
     return status;
 }
 
+/* ---- chat -------------------------------------------------------------------------------------------------------- */
+
+struct talking {
+    const struct tr_token *token;
+    const struct tr_chat *chat;
+    struct tr_encoder *encoder;
+    struct tr_conversation talk;
+    struct tr_chat_text said;
+    struct tr_chat_tokens tokens;
+    struct tr_text line;
+};
+
+static void write_talk(struct talking *t)
+{
+    tr_text_clear(&t->line);
+    struct tr_json json = tr_json_start(&t->line, TR_JSON_LINE);
+    tr_json_object(&json, NULL);
+    tr_json_string(&json, "text", tr_text_str(&t->said.text));
+    tr_json_array(&json, "ids");
+    for (int64_t i = 0; i < t->tokens.ids.count; i++)
+        tr_json_int(&json, NULL, t->tokens.ids.at[i]);
+    tr_json_end(&json);
+    tr_json_array(&json, "learned");
+    for (int64_t i = 0; i < t->tokens.ids.count; i++)
+        tr_json_int(&json, NULL, t->tokens.learned[i]);
+    tr_json_end(&json);
+    tr_json_end(&json);
+    tr_text_char(&t->line, '\n');
+}
+
+static enum tr_status show_line(struct talking *t, const struct tr_jsonl *lines, const char *line, size_t bytes,
+                                struct tr_err *err)
+{
+    struct tr_doc *doc = NULL;
+    enum tr_status status = tr_jsonl_parse_talk(lines->path, lines->line, line, bytes, &doc, &t->talk, err);
+    if (status != TR_OK)
+        return status;
+    status = tr_chat_render(t->chat, t->talk.message, t->talk.count, false, &t->said, err);
+    if (status == TR_OK)
+        status = tr_chat_encode(t->chat, t->encoder, t->token, &t->said, &t->tokens, err);
+    if (status == TR_BAD_INPUT)
+        tr_err_prefix(err, "%s:%lld", lines->path, (long long)lines->line);
+    tr_doc_free(doc);
+    if (status != TR_OK)
+        return status;
+    write_talk(t);
+    if (tr_text_failed(&t->line, err))
+        return TR_FAILED;
+    if (fwrite(t->line.at, 1, t->line.len, stdout) != t->line.len)
+        return tr_fail(err, TR_FAILED, "standard output cannot be written");
+    return TR_OK;
+}
+
+static enum tr_status show_file(struct job *job, const struct tr_source_file *file, void *context, struct tr_err *err)
+{
+    struct talking *t = context;
+    struct tr_jsonl lines;
+    const char *line;
+    size_t bytes;
+    enum tr_status status = tr_jsonl_open(&lines, file->path, file->bytes, err);
+    while (status == TR_OK && (status = tr_jsonl_next(&lines, &line, &bytes, err)) == TR_OK) {
+        status = show_line(t, &lines, line, bytes, err);
+        job->result.tokens += t->tokens.ids.count;
+    }
+    tr_jsonl_close(&lines);
+    return status == TR_NO ? TR_OK : status;
+}
+
+static enum tr_status chat(struct job *job, struct tr_err *err)
+{
+    const struct tokenize_args *args = job->args;
+    struct tr_token *token = NULL;
+    struct tr_manner manner = {0};
+    struct talking t = {0};
+    enum tr_status status = need(args->tokenizer, "tokenizer", args->action, err);
+    if (status == TR_OK)
+        status = find_sources(job, false, err);
+    if (status == TR_OK)
+        status = tr_import_token(args->tokenizer, &token, err);
+    if (status == TR_OK)
+        status = tr_manner_find(&manner, args->tokenizer, token, args->chat_template ? args->chat_template : "", err);
+    if (status == TR_OK)
+        status = tr_manner_chat(&manner, args->tokenizer, &t.chat, err);
+    if (status == TR_OK)
+        status = tr_encoder_make(token, &t.encoder, err);
+    t.token = token;
+    if (status == TR_OK)
+        status = each_file(job, "chat", show_file, &t, err);
+    tr_encoder_free(t.encoder);
+    tr_conversation_free(&t.talk);
+    tr_chat_text_free(&t.said);
+    tr_chat_tokens_free(&t.tokens);
+    tr_text_free(&t.line);
+    tr_manner_free(&manner);
+    tr_token_free(token);
+    return status;
+}
+
 /* ---- train ------------------------------------------------------------------------------------------------------- */
 
 static enum tr_status split_special(const char *list, char *copy, const char *special[SPECIAL_MAX], int *count,
@@ -446,24 +553,28 @@ static void write_text(const struct job *job, bool trained, struct tr_text *out)
 
 static enum tr_status act(struct job *job, struct tr_err *err)
 {
-    static const char *const actions[] = {"train", "encode", "decode", "count"};
+    enum { TRAIN, ENCODE, DECODE, COUNT, CHAT, ACTIONS };
+    static const char *const actions[] = {"train", "encode", "decode", "count", "chat"};
     const char *action = job->args->action;
     int which = 0;
-    while (which < 4 && strcmp(action, actions[which]) != 0)
+    while (which < ACTIONS && strcmp(action, actions[which]) != 0)
         which++;
-    if (which == 4) {
-        int near = tr_nearest(action, actions, 4);
-        return tr_fail(err, TR_BAD_INPUT, "ACTION %s: expected train, encode, decode or count%s%s%s", action,
+    if (which == ACTIONS) {
+        int near = tr_nearest(action, actions, ACTIONS);
+        return tr_fail(err, TR_BAD_INPUT, "ACTION %s: expected train, encode, decode, count or chat%s%s%s", action,
                        near >= 0 ? "; did you mean " : "", near >= 0 ? actions[near] : "", near >= 0 ? "?" : "");
     }
-    enum tr_status status = which == 0 ? train(job, err) : which == 2 ? decode(job, err) : encode(job, which == 3, err);
-    if (status != TR_OK || (which == 2 && !job->args->out)) /* standard output is the text then */
+    enum tr_status status = which == TRAIN    ? train(job, err)
+                            : which == DECODE ? decode(job, err)
+                            : which == CHAT   ? chat(job, err)
+                                              : encode(job, which == COUNT, err);
+    if (status != TR_OK || which == CHAT || (which == DECODE && !job->args->out)) /* standard output is the text then */
         return status;
     struct tr_text text = {0};
     if (job->args->json)
-        write_json(job, which == 0, &text);
+        write_json(job, which == TRAIN, &text);
     else
-        write_text(job, which == 0, &text);
+        write_text(job, which == TRAIN, &text);
     return tr_app_print(&text, err);
 }
 

@@ -12,7 +12,7 @@
 
 struct train_args {
     const char *data_first; /* TRAIN DATA, the same as --data */
-    const char *config, *data, *tokenizer, *model, *init, *depth, *steps, *seed, *out, *threads;
+    const char *config, *data, *tokenizer, *chat_template, *model, *init, *depth, *steps, *seed, *out, *threads;
     const char *resume;
     int64_t memory_bytes;
     bool quiet, json, dry_run;
@@ -27,6 +27,7 @@ static const struct {
 } shortcuts[] = {
     {"data.path", offsetof(struct train_args, data_first)}, {"data.path", offsetof(struct train_args, data)},
     {"data.tokenizer", offsetof(struct train_args, tokenizer)},
+    {"data.chat_template", offsetof(struct train_args, chat_template)},
     {"model.init", offsetof(struct train_args, init)},
     {"model.name", offsetof(struct train_args, model)},     {"model.depth", offsetof(struct train_args, depth)},
     {"train.steps", offsetof(struct train_args, steps)},    {"train.seed", offsetof(struct train_args, seed)},
@@ -38,9 +39,11 @@ static const struct tr_option options[] = {
     {.name = "config", .letter = 'c', .kind = TR_OPTION_PATH, AT(config), .value = "FILE",
      .help = "YAML file with the keys of the run"},
     {.name = "data", .kind = TR_OPTION_PATH, AT(data), .value = "PATH",
-     .help = "text file, folder of text files, or shards of tokens (data.path)"},
+     .help = "text file, folder of text files, *.jsonl of documents or conversations, or shards of tokens (data.path)"},
     {.name = "tokenizer", .kind = TR_OPTION_PATH, AT(tokenizer), .value = "FILE",
      .help = "tokenizer.json to read the text by; without it, bytes (data.tokenizer)"},
+    {.name = "chat-template", .kind = TR_OPTION_STRING, AT(chat_template), .value = "NAME",
+     .help = "how conversations become text; without it, as the model's files say (data.chat_template)"},
     {.name = "depth", .letter = 'd', .kind = TR_OPTION_STRING, AT(depth), .value = "N",
      .help = "the one dial: layers; everything else follows (model.depth)"},
     {.name = "model", .letter = 'm', .kind = TR_OPTION_STRING, AT(model), .value = "NAME",
@@ -67,7 +70,8 @@ static const struct tr_option options[] = {
 };
 
 static const struct tr_positional positionals[] = {
-    {.name = "DATA", .help = "text file, folder of text files, or shards of tokens", AT(data_first), .optional = true},
+    {.name = "DATA", .help = "text file, folder of text files, *.jsonl of documents or conversations, or shards of tokens",
+     AT(data_first), .optional = true},
 };
 
 static const struct tr_command command = {
@@ -86,6 +90,7 @@ static const struct tr_command command = {
     .takes_overrides = true,
     .examples = "trine train book.txt                              # depth 4, into runs/depth-4\n"
                 "trine train book.txt --depth 6 --steps 2k -o runs/book\n"
+                "trine train talks.jsonl --init SmolLM2-135M-Instruct.gguf --lora.rank=16\n"
                 "trine train --config run.yaml --optimizer.lr=0.001\n",
 };
 

@@ -71,7 +71,7 @@ cp tok.json tokenizer.json
 expect 2 "cut.tokens: 1500 bytes; its header says 1000 tokens" $trine train cut.tokens -o x -q
 
 # The command line.
-expect 2 "ACTION encod: expected train, encode, decode or count; did you mean encode?" $trine tokenize encod book.txt
+expect 2 "ACTION encod: expected train, encode, decode, count or chat; did you mean encode?" $trine tokenize encod book.txt
 expect 2 "tokenize encode needs --tokenizer" $trine tokenize encode book.txt -o x
 expect 2 "tokenize encode needs --out" $trine tokenize encode book.txt -t tok.json
 expect 2 "tokenize train needs --out" $trine tokenize train book.txt

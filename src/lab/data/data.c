@@ -101,6 +101,8 @@ static enum tr_status read_documents(struct tr_data *data, const struct tr_data_
     enum tr_status status = check_memory(source->bytes, err);
     if (status != TR_OK)
         return status;
+    if (config->chat)
+        return tr_data_read_talks(data, config, source, err);
     if (source->shards && !config->token)
         return tr_fail(err, TR_BAD_INPUT, "%s: shards of tokens need the tokenizer that made them", config->path);
     if (source->shards)
@@ -189,9 +191,21 @@ static enum tr_status check_train(const struct tr_data *data, const struct tr_da
     return TR_OK;
 }
 
+static void count_val_windows(struct tr_data *data, int64_t at_most)
+{
+    data->val_windows_all = data->val_tokens > 1;
+    if (data->val_tokens - 1 > data->seq_len)
+        data->val_windows_all += tr_ceil_div(data->val_tokens - 1 - data->seq_len, data->val_stride);
+    data->val_windows = at_most > 0 ? tr_min_i64(at_most, data->val_windows_all) : data->val_windows_all;
+}
+
 static enum tr_status split(struct tr_data *data, const struct tr_data_config *config, struct tr_err *err)
 {
     int64_t length = config->seq_len;
+    if (data->marks) { /* packed apart */
+        count_val_windows(data, config->val_windows);
+        return TR_OK;
+    }
     data->train_tokens = config->only_val ? 0 : find_cut(data, config->val_fraction);
     data->val_tokens = data->token_count - data->train_tokens;
     if (config->only_val && data->val_tokens < 2)
@@ -201,12 +215,7 @@ static enum tr_status split(struct tr_data *data, const struct tr_data_config *c
     if (status != TR_OK)
         return status;
     data->train_windows = config->only_val ? 0 : tr_max_i64(1, (data->train_tokens - 1) / length - 1);
-    data->val_windows_all = data->val_tokens ? 1 : 0;
-    if (data->val_tokens - 1 > length)
-        data->val_windows_all += tr_ceil_div(data->val_tokens - 1 - length, data->val_stride);
-    data->val_windows = data->val_windows_all;
-    if (config->val_windows > 0)
-        data->val_windows = tr_min_i64(config->val_windows, data->val_windows_all);
+    count_val_windows(data, config->val_windows);
     return TR_OK;
 }
 
@@ -214,8 +223,9 @@ enum tr_status tr_data_open(struct tr_data *data, const struct tr_data_config *c
 {
     TR_ASSERT(config->seq_len > 0 && config->batch > 0 && config->val_fraction >= 0 && config->val_fraction <= 0.9);
     TR_ASSERT(config->val_stride >= 0 && config->val_stride <= config->seq_len);
+    TR_ASSERT(!config->chat || (config->token && (config->val_stride == 0 || config->val_stride == config->seq_len)));
     struct tr_data new = {.seq_len = config->seq_len, .batch = config->batch, .seed = config->seed,
-                          .apart = config->apart};
+                          .apart = config->apart || config->chat};
     new.val_stride = config->val_stride ? config->val_stride : config->seq_len;
     tr_arena_init(&new.arena, "data", DATA_ARENA_MAX_BYTES);
     struct tr_source source;
@@ -258,17 +268,37 @@ int64_t tr_data_window(const struct tr_data *data, int64_t step, int64_t row)
     uint64_t sample = (uint64_t)step * (uint64_t)data->batch + (uint64_t)row;
     uint64_t epoch = sample / windows;
     uint64_t shifts = (uint64_t)(data->train_tokens - data->train_windows * data->seq_len);
-    uint64_t shift = tr_rng_below(tr_rng_key(data->seed, "data shift", epoch), 0, shifts);
+    uint64_t shift = data->marks ? 0 : tr_rng_below(tr_rng_key(data->seed, "data shift", epoch), 0, shifts);
     uint64_t window = tr_permute(sample % windows, windows, tr_rng_key(data->seed, "data order", epoch));
     return (int64_t)(shift + window * (uint64_t)data->seq_len);
 }
 
-/* Where documents begin in a row of `count` tokens; the token that ends one has no target. Returns how many it had. */
-static int64_t set_apart(const struct tr_data *data, int64_t count, const int32_t *tokens, int32_t *targets,
-                         int32_t *starts)
+/* Of conversations, whose tokens are marked: where they begin in a row, and what is no target. Returns how many were. */
+static int64_t set_apart_marked(const uint8_t *marks, int64_t count, int32_t *targets, int32_t *starts)
 {
     int32_t start = 0;
     int64_t taken = 0;
+    for (int64_t i = 0; i < count; i++) {
+        if (marks[i] & TR_MARK_BEGIN)
+            start = (int32_t)i;
+        starts[i] = start;
+        if (marks[i + 1] & TR_MARK_LEARNED)
+            continue;
+        taken += targets[i] >= 0;
+        targets[i] = -1;
+    }
+    return taken;
+}
+
+/* Where documents begin in a row of `count` tokens, the first of which is token `begin`; the token that ends one has no
+ * target. Returns how many it had. */
+static int64_t set_apart(const struct tr_data *data, int64_t begin, int64_t count, const int32_t *tokens,
+                         int32_t *targets, int32_t *starts)
+{
+    int32_t start = 0;
+    int64_t taken = 0;
+    if (data->marks)
+        return set_apart_marked(data->marks + begin, count, targets, starts);
     for (int64_t i = 0; i < count; i++) {
         starts[i] = start;
         if (tokens[i] != data->end)
@@ -290,7 +320,7 @@ int64_t tr_data_batch(const struct tr_data *data, int64_t step, int64_t first, i
         tr_data_tokens(data, begin, length, tokens + at);
         tr_data_tokens(data, begin + 1, length, targets + at);
         if (starts)
-            target_count -= set_apart(data, length, tokens + at, targets + at, starts + at);
+            target_count -= set_apart(data, begin, length, tokens + at, targets + at, starts + at);
     }
     return target_count;
 }
@@ -322,11 +352,13 @@ struct tr_val_count tr_data_val_batch(const struct tr_data *data, int64_t first,
     int64_t length = data->seq_len;
     for (int64_t row = 0; row < count; row++) {
         int32_t *row_tokens = tokens + row * length, *row_targets = targets + row * length;
-        int64_t here = 0;
-        if (first + row < data->val_windows)
-            here = read_val_window(data, val_window(data, first + row), row_tokens, row_targets);
+        int64_t here = 0, window = 0;
+        if (first + row < data->val_windows) {
+            window = val_window(data, first + row);
+            here = read_val_window(data, window, row_tokens, row_targets);
+        }
         if (starts)
-            set_apart(data, here, row_tokens, row_targets, starts + row * length);
+            set_apart(data, data->train_tokens + window * data->val_stride, here, row_tokens, row_targets, starts + row * length);
         for (int64_t i = 0; i < here; i++) {
             if (row_targets[i] < 0)
                 continue;

@@ -31,6 +31,12 @@
  *          gets the place where its document begins in it (a document that goes over from the window before begins at 0),
  *          and the end token has no target: what follows it is the beginning of another document. Everything up to an end
  *          token is one document, wherever it comes from: a file, a shard, or a text that has the token in it.
+ *
+ * CONVERSATIONS (lab/chat/chat.h) *.jsonl whose lines have "messages": rendered by the model's chat template, encoded as one
+ *          text each; targets are the tokens of the assistant's replies alone. A row holds whole conversations, which do
+ *          not see each other, and what is left of it is filled with tokens of which nothing is learned; a conversation
+ *          longer than a row is cut at its end. Rows are windows: no shift. The last val_fraction of the conversations
+ *          is for validation.
  */
 #ifndef TR_LAB_DATA_DATA_H
 #define TR_LAB_DATA_DATA_H
@@ -39,6 +45,7 @@
 #include "base/err.h"
 #include "base/os.h"
 #include "base/sha256.h"
+#include "lab/chat/chat.h"
 #include "lab/data/source.h"
 #include "lab/token/token.h"
 
@@ -65,9 +72,12 @@ struct tr_data_config {
     bool only_val;        /* all of it is for validation, val_fraction does not matter: there is nothing to train on */
     int64_t val_stride;   /* a validation window begins so many tokens after the one before; what that has predicted
                              already has no target. 1 .. seq_len; 0: seq_len, they do not overlap */
-    bool apart;           /* documents do not see each other */
+    bool apart;           /* documents do not see each other; conversations always are so */
+    const struct tr_chat *chat;   /* the data are conversations, said by this template; NULL: text or shards */
     const struct tr_token *token; /* NULL: bytes; else it must outlive this call only */
 };
+
+enum { TR_MARK_LEARNED = 1, TR_MARK_BEGIN = 2 }; /* of a token: is a target; begins a document */
 
 struct tr_data_token {
     uint16_t bytes;  /* of raw text that it stands for; 0 of special tokens */
@@ -89,6 +99,11 @@ struct tr_data {
     int width;
     int64_t end;                 /* the token between documents; -1: none */
     const struct tr_data_token *about; /* by id; of tokens only */
+
+    const uint8_t *marks;        /* [token_count] TR_MARK_..., of conversations; else NULL */
+    int64_t talk_tokens;         /* of conversations: their tokens, without the rest of rows */
+    int64_t learned_count;       /* those that are learned */
+    int64_t cut_count;           /* conversations that were longer than a row */
 
     int64_t token_count;         /* of bytes: byte_count + document_count - 1 */
     int64_t train_tokens;        /* [0, train_tokens) */
@@ -141,5 +156,8 @@ struct tr_val_count tr_data_val_batch(const struct tr_data *data, int64_t first,
 
 /* Sum of losses in nats over `bytes` bytes of raw text. */
 double tr_bits_per_byte(double nats, int64_t bytes);
+
+/* Whether the data are conversations, by the first line: *.jsonl whose lines have "messages". */
+TR_MUST_CHECK enum tr_status tr_data_is_chat(const char *path, bool *out, struct tr_err *err);
 
 #endif

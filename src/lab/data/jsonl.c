@@ -118,7 +118,7 @@ static enum tr_status find_text(const struct tr_node *root, struct tr_string *ou
     if (root->kind != TR_NODE_OBJECT)
         return tr_node_fail(root, err, "expected an object with a key \"text\"");
     if (!text && tr_doc_find(root, "messages"))
-        return tr_node_fail(root, err, "is a conversation (\"messages\"): only documents (\"text\") can be read");
+        return tr_node_fail(root, err, "is a conversation (\"messages\"), and only documents (\"text\") are read here");
     if (!text)
         return tr_node_fail(root, err, "has no key \"text\"");
     if (text->kind != TR_NODE_STRING)
@@ -127,14 +127,20 @@ static enum tr_status find_text(const struct tr_node *root, struct tr_string *ou
     return TR_OK;
 }
 
+static enum tr_status parse(const char *path, int64_t line_number, const char *line, size_t bytes, struct tr_doc **doc,
+                            struct tr_err *err)
+{
+    char source[TR_PATH_BYTES + 32];
+    snprintf(source, sizeof source, "%s:%lld", path, (long long)line_number);
+    return tr_doc_parse_limited(source, TR_DOC_JSON, line, bytes, TR_JSONL_LINE_MAX_BYTES, TR_JSONL_LINE_MAX_NODES, doc,
+                                err);
+}
+
 enum tr_status tr_jsonl_parse(const char *path, int64_t line_number, const char *line, size_t bytes,
                               struct tr_doc **doc, struct tr_string *text, struct tr_err *err)
 {
-    char source[TR_PATH_BYTES + 32];
     struct tr_doc *new = NULL;
-    snprintf(source, sizeof source, "%s:%lld", path, (long long)line_number);
-    enum tr_status status = tr_doc_parse_limited(source, TR_DOC_JSON, line, bytes, TR_JSONL_LINE_MAX_BYTES,
-                                                 TR_JSONL_LINE_MAX_NODES, &new, err);
+    enum tr_status status = parse(path, line_number, line, bytes, &new, err);
     if (status != TR_OK)
         return status;
     status = find_text(tr_doc_root(new), text, err);
@@ -143,4 +149,28 @@ enum tr_status tr_jsonl_parse(const char *path, int64_t line_number, const char 
     else
         tr_doc_free(new);
     return status;
+}
+
+enum tr_status tr_jsonl_parse_talk(const char *path, int64_t line_number, const char *line, size_t bytes,
+                                   struct tr_doc **doc, struct tr_conversation *out, struct tr_err *err)
+{
+    struct tr_doc *new = NULL;
+    enum tr_status status = parse(path, line_number, line, bytes, &new, err);
+    if (status != TR_OK)
+        return status;
+    status = tr_conversation_parse(tr_doc_root(new), out, err);
+    if (status == TR_OK)
+        *doc = new;
+    else
+        tr_doc_free(new);
+    return status;
+}
+
+bool tr_jsonl_is_talk(const char *line, size_t bytes)
+{
+    struct tr_doc *doc = NULL;
+    struct tr_err ignored;
+    bool is_talk = parse("", 1, line, bytes, &doc, &ignored) == TR_OK && tr_doc_find(tr_doc_root(doc), "messages");
+    tr_doc_free(doc);
+    return is_talk;
 }

@@ -1,12 +1,14 @@
 /* JSON Lines: a document a line. Internal to lab/data.
  *
- *     {"text": "..."}
+ *     {"text": "..."}         or, where conversations are read,
+ *     {"messages": [{"role": "user", "content": "..."}, ...]}     (lab/chat/chat.h)
  *
  * Other keys of a line are passed over; empty lines too. Memory: one line. */
 #ifndef TR_LAB_DATA_JSONL_H
 #define TR_LAB_DATA_JSONL_H
 
 #include "base/doc.h"
+#include "lab/chat/chat.h"
 #include "lab/token/token.h"
 
 #include <stdint.h>
@@ -40,5 +42,12 @@ TR_MUST_CHECK enum tr_status tr_jsonl_next(struct tr_jsonl *lines, const char **
  * JSON or UTF-8, no object, no "text", or one that is no string. */
 TR_MUST_CHECK enum tr_status tr_jsonl_parse(const char *path, int64_t line_number, const char *line, size_t bytes,
                                             struct tr_doc **doc, struct tr_string *text, struct tr_err *err);
+
+/* The same of a conversation; `*out` is used again from line to line, its contents belong to `*doc`. */
+TR_MUST_CHECK enum tr_status tr_jsonl_parse_talk(const char *path, int64_t line_number, const char *line, size_t bytes,
+                                                 struct tr_doc **doc, struct tr_conversation *out, struct tr_err *err);
+
+/* Whether a line is one: an object with "messages". */
+bool tr_jsonl_is_talk(const char *line, size_t bytes);
 
 #endif

@@ -18,7 +18,7 @@ void tr_data_sum_file(struct tr_sha256 *sum, const void *bytes, int64_t count)
     tr_sha256_update(sum, bytes, (size_t)count);
 }
 
-static void finish_sum(struct tr_data *data, struct tr_sha256 *sum, const struct tr_token *token)
+void tr_data_finish_sum(struct tr_data *data, struct tr_sha256 *sum, const struct tr_token *token)
 {
     uint8_t digest[TR_SHA256_BYTES];
     tr_sha256_update(sum, tr_token_sha256(token), TR_SHA256_HEX_BYTES - 1);
@@ -26,7 +26,7 @@ static void finish_sum(struct tr_data *data, struct tr_sha256 *sum, const struct
     tr_sha256_hex(digest, data->sha256);
 }
 
-static enum tr_status describe(struct tr_data *data, const struct tr_token *token, struct tr_err *err)
+enum tr_status tr_data_describe(struct tr_data *data, const struct tr_token *token, struct tr_err *err)
 {
     int64_t vocab = tr_token_vocab(token);
     struct tr_data_token *about = tr_arena_array(&data->arena, vocab, sizeof *about, err);
@@ -103,7 +103,7 @@ enum tr_status tr_data_read_text(struct tr_data *data, const struct tr_token *to
                                  enum tr_encoding encoding, struct tr_err *err)
 {
     struct tr_sha256 sum;
-    enum tr_status status = describe(data, token, err);
+    enum tr_status status = tr_data_describe(data, token, err);
     struct gather gather = {.width = data->width};
     if (status != TR_OK || (status = tr_sha256_start(&sum, err)) != TR_OK)
         return status;
@@ -115,7 +115,7 @@ enum tr_status tr_data_read_text(struct tr_data *data, const struct tr_token *to
             memcpy(data->slab.at, gather.at, (size_t)(gather.count * gather.width));
         data->tokens = data->slab.at;
         data->token_count = gather.count;
-        finish_sum(data, &sum, token);
+        tr_data_finish_sum(data, &sum, token);
     }
     tr_sha256_drop(&sum);
     free(gather.at);
@@ -170,7 +170,7 @@ enum tr_status tr_data_read_shards(struct tr_data *data, const struct tr_token *
 {
     struct tr_sha256 sum;
     struct tr_shard *shards = tr_arena_array(&data->arena, source->count, sizeof *shards, err);
-    enum tr_status status = shards ? describe(data, token, err) : TR_FAILED;
+    enum tr_status status = shards ? tr_data_describe(data, token, err) : TR_FAILED;
     if (status == TR_OK)
         status = read_headers(data, token, source, shards, err);
     if (status == TR_OK)
@@ -195,7 +195,7 @@ enum tr_status tr_data_read_shards(struct tr_data *data, const struct tr_token *
         if (data->end >= 0 && data->token_count > 0 &&
             tr_shard_token(data->tokens, data->width, data->token_count - 1) == data->end)
             data->token_count--;
-        finish_sum(data, &sum, token);
+        tr_data_finish_sum(data, &sum, token);
     }
     tr_sha256_drop(&sum);
     return status;

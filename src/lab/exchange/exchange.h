@@ -22,6 +22,7 @@
 #define TR_LAB_EXCHANGE_EXCHANGE_H
 
 #include "base/arena.h"
+#include "base/doc.h"
 #include "base/os.h"
 #include "lab/exchange/element.h"
 #include "lab/model/weights.h"
@@ -51,6 +52,19 @@ bool tr_import_is_gguf(const char *path);
 /* A tokenizer out of a file: a GGUF file that has one, or a tokenizer.json. The caller's to free (tr_token_free). */
 TR_MUST_CHECK enum tr_status tr_import_token(const char *path, struct tr_token **out, struct tr_err *err);
 
+/* What goes with a tokenizer, by the path of the latter. A GGUF file: tokenizer.chat_template; ..eos_token_id, ..eot_token_id.
+ * A tokenizer.json: beside it chat_template.jinja or else tokenizer_config.json; generation_config.json or else config.json.
+ * Appends the template's text, nothing where there is none. */
+#define TR_CHAT_TEMPLATE_FILE "chat_template.jinja"
+TR_MUST_CHECK enum tr_status tr_import_chat(const char *tokenizer, struct tr_text *out, struct tr_err *err);
+TR_MUST_CHECK enum tr_status tr_import_stops(const char *tokenizer, struct tr_stops *out, struct tr_err *err);
+
+/* The same of the tree of tokenizer_config.json, of generation_config.json. */
+TR_MUST_CHECK enum tr_status tr_import_chat_from_node(const struct tr_node *root, struct tr_text *out,
+                                                      struct tr_err *err);
+TR_MUST_CHECK enum tr_status tr_import_stops_from_node(const struct tr_node *root, struct tr_stops *out,
+                                                       struct tr_err *err);
+
 /* All tensors of `weights` (made from import->model; with adapters added to it their tensors are left as they are,
  * unless the files have them) into w[i]. On failure their contents are undefined. */
 TR_MUST_CHECK enum tr_status tr_import_weights(const struct tr_import *import, const struct tr_weights *weights,
@@ -71,6 +85,8 @@ struct tr_export_options {
     int64_t shard_bytes;          /* folder: a file holds at most so much, but at least one tensor; 0: one file */
     const struct tr_token *token; /* the model's tokenizer; NULL: none */
     const char *tokenizer;        /* folder: its tokenizer.json, copied as it is; NULL: written anew from `token` */
+    const struct tr_stops *stops; /* the tokens that end a text, the usual one first; NULL or none: tr_token_end_id */
+    const char *chat;             /* the text of its chat template; NULL or "": none */
 };
 
 /* `model` must have no adapters: merge them first (lab/model/merge.h). `folder` must not exist, or be empty. */

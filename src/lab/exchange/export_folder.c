@@ -141,17 +141,35 @@ static enum tr_status write_config(const struct job *job, struct tr_err *err)
     return put_text(job, "config.json", &text, err);
 }
 
+/* The usual one first; none: the tokenizer's. */
+static struct tr_stops stops_of(const struct job *job)
+{
+    struct tr_stops stops = {0};
+    const struct tr_token *token = job->options->token;
+    if (job->options->stops && job->options->stops->count > 0)
+        return *job->options->stops;
+    if (token && tr_token_end_id(token) >= 0)
+        stops.id[stops.count++] = (int32_t)tr_token_end_id(token);
+    return stops;
+}
+
 static enum tr_status write_generation_config(const struct job *job, struct tr_err *err)
 {
     struct tr_text text = {0};
     struct tr_json json = tr_json_start(&text, TR_JSON_PRETTY);
-    const struct tr_token *token = job->options->token;
+    struct tr_stops stops = stops_of(job);
     tr_json_object(&json, NULL);
     tr_json_bool(&json, "do_sample", true);
     tr_json_double(&json, "temperature", 0.8);
     tr_json_double(&json, "top_p", 0.95);
-    if (token && tr_token_end_id(token) >= 0)
-        tr_json_int(&json, "eos_token_id", tr_token_end_id(token));
+    if (stops.count == 1)
+        tr_json_int(&json, "eos_token_id", stops.id[0]);
+    if (stops.count > 1) {
+        tr_json_array(&json, "eos_token_id");
+        for (int i = 0; i < stops.count; i++)
+            tr_json_int(&json, NULL, stops.id[i]);
+        tr_json_end(&json);
+    }
     tr_json_end(&json);
     tr_text_char(&text, '\n');
     return put_text(job, "generation_config.json", &text, err);
@@ -172,19 +190,27 @@ static enum tr_status copy_file(const char *from, const char *to, struct tr_err 
 static enum tr_status write_tokenizer_config(const struct job *job, struct tr_err *err)
 {
     struct tr_text text = {0}, end = {0};
+    struct tr_stops stops = stops_of(job);
     struct tr_json json = tr_json_start(&text, TR_JSON_PRETTY);
     tr_json_object(&json, NULL);
     tr_json_string(&json, "tokenizer_class", "PreTrainedTokenizerFast");
     tr_json_int(&json, "model_max_length", job->model->positions);
     tr_json_bool(&json, "clean_up_tokenization_spaces", false);
-    if (tr_token_end_id(job->options->token) >= 0) {
-        tr_token_spell(job->options->token, tr_token_end_id(job->options->token), &end);
+    if (stops.count > 0) {
+        tr_token_spell(job->options->token, stops.id[0], &end);
         tr_json_string(&json, "eos_token", tr_text_str(&end));
     }
     tr_json_end(&json);
     tr_text_char(&text, '\n');
     tr_text_free(&end);
     return put_text(job, "tokenizer_config.json", &text, err);
+}
+
+static enum tr_status write_chat_template(const struct job *job, struct tr_err *err)
+{
+    struct tr_text text = {0};
+    tr_text_append(&text, job->options->chat);
+    return put_text(job, TR_CHAT_TEMPLATE_FILE, &text, err);
 }
 
 static enum tr_status write_tokenizer(const struct job *job, struct tr_err *err)
@@ -196,7 +222,11 @@ static enum tr_status write_tokenizer(const struct job *job, struct tr_err *err)
     if (status == TR_OK)
         status = job->options->tokenizer ? copy_file(job->options->tokenizer, path, err)
                                          : tr_token_write(job->options->token, path, err);
-    return status == TR_OK ? write_tokenizer_config(job, err) : status;
+    if (status == TR_OK)
+        status = write_tokenizer_config(job, err);
+    if (status == TR_OK && job->options->chat && job->options->chat[0])
+        status = write_chat_template(job, err);
+    return status;
 }
 
 /* PEFT asks for the base model by name; who loads adapters says it (PeftModel.from_pretrained), or writes it in here. */

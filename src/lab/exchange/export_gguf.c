@@ -67,7 +67,9 @@ static enum tr_status put_header(struct job *job, struct tr_text *out, struct tr
                                               : type == TR_ELEMENT_BF16 ? FILE_BF16
                                                                         : FILE_Q8_0);
     tr_gguf_put_u32(out, "general.quantization_version", 2);
-    enum tr_status status = tr_gguf_put_token(job->options->token, job->model->vocab, out, err);
+    enum tr_status status = tr_gguf_put_token(job->options->token, job->options->stops, job->model->vocab, out, err);
+    if (job->options->chat && job->options->chat[0])
+        tr_gguf_put_string(out, "tokenizer.chat_template", job->options->chat, strlen(job->options->chat));
     tr_gguf_put_tensors(out, job->tensor, job->count);
     return status == TR_OK && tr_text_failed(out, err) ? TR_FAILED : status;
 }

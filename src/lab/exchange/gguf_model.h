@@ -34,8 +34,9 @@ bool tr_gguf_has_token(const struct tr_gguf *file);
 TR_MUST_CHECK enum tr_status tr_gguf_token(const struct tr_gguf *file, struct tr_token **out, struct tr_err *err);
 
 /* Writes a tokenizer for a model of `vocab` tokens (at least the tokenizer's; ids without a token become unused ones),
- * NULL: "no_vocab". TR_BAD_INPUT: llama.cpp has no pre-tokenizer that splits like this one. */
-TR_MUST_CHECK enum tr_status tr_gguf_put_token(const struct tr_token *token, int64_t vocab, struct tr_text *out,
-                                               struct tr_err *err);
+ * NULL: "no_vocab". The first of `stops` ends a text, unless the tokenizer puts one there; NULL or none: tr_token_end_id.
+ * TR_BAD_INPUT: llama.cpp has no pre-tokenizer that splits like this one. */
+TR_MUST_CHECK enum tr_status tr_gguf_put_token(const struct tr_token *token, const struct tr_stops *stops,
+                                               int64_t vocab, struct tr_text *out, struct tr_err *err);
 
 #endif

@@ -198,11 +198,11 @@ static void put_merges(const struct tr_token *token, struct tr_text *out)
 }
 
 /* Without an id of its own llama.cpp ends a text at token 11. */
-static void put_ids(const struct tr_token *token, struct tr_text *out)
+static void put_ids(const struct tr_token *token, const struct tr_stops *stops, struct tr_text *out)
 {
     const int32_t *before, *after;
     int before_count = tr_token_before(token, &before), after_count = tr_token_after(token, &after);
-    int64_t end = after_count ? after[0] : tr_token_end_id(token);
+    int64_t end = after_count ? after[0] : stops && stops->count ? stops->id[0] : tr_token_end_id(token);
     if (before_count || end >= 0)
         tr_gguf_put_u32(out, "tokenizer.ggml.bos_token_id", (uint32_t)(before_count ? before[0] : end));
     if (end >= 0)
@@ -211,7 +211,8 @@ static void put_ids(const struct tr_token *token, struct tr_text *out)
     tr_gguf_put_bool(out, "tokenizer.ggml.add_eos_token", after_count > 0);
 }
 
-enum tr_status tr_gguf_put_token(const struct tr_token *token, int64_t vocab, struct tr_text *out, struct tr_err *err)
+enum tr_status tr_gguf_put_token(const struct tr_token *token, const struct tr_stops *stops, int64_t vocab,
+                                 struct tr_text *out, struct tr_err *err)
 {
     const int32_t *ids;
     if (!token) {
@@ -230,6 +231,6 @@ enum tr_status tr_gguf_put_token(const struct tr_token *token, int64_t vocab, st
     tr_gguf_put_string(out, "tokenizer.ggml.pre", pre, strlen(pre));
     put_tokens(token, vocab, out);
     put_merges(token, out);
-    put_ids(token, out);
+    put_ids(token, stops, out);
     return TR_OK;
 }

@@ -7,6 +7,7 @@
 #ifndef TR_LAB_SERVE_SERVE_H
 #define TR_LAB_SERVE_SERVE_H
 
+#include "lab/chat/chat.h"
 #include "lab/model/exec.h"
 #include "lab/serve/sample.h"
 #include "lab/token/token.h"
@@ -24,6 +25,7 @@ struct tr_generator {
     struct tr_candidate *scratch; /* [vocab] */
     const float *logits;          /* [vocab] after the last token read; NULL before the first */
     const struct tr_token *token; /* how it reads and writes text; NULL: bytes. Set by the caller; not owned */
+    struct tr_stops stops;        /* tokens that end a text beside the tokenizer's end token; set by the caller */
     uint64_t drawn;               /* tokens drawn so far: the index of the next draw */
     float *kept_logits;           /* [vocab]; owned */
 };
@@ -55,10 +57,16 @@ int32_t tr_generator_draw(struct tr_generator *generator, const struct tr_sampli
 TR_MUST_CHECK enum tr_status tr_generator_read_text(struct tr_generator *generator, const char *text, int64_t bytes,
                                                     struct tr_err *err);
 
+/* Reads messages as the template says them, up to where the assistant's reply begins. By generator->token. */
+TR_MUST_CHECK enum tr_status tr_generator_read_chat(struct tr_generator *generator, const struct tr_chat *chat,
+                                                    const struct tr_message *messages, int64_t count,
+                                                    struct tr_err *err);
+
 /* Takes a piece of text, whole characters, perhaps none. Any status but TR_OK ends the text; TR_NO is not a failure. */
 typedef enum tr_status tr_text_sink(void *context, const char *piece, size_t bytes, struct tr_err *err);
 
-/* Draws and reads up to `tokens` tokens and hands them to the sink as text; ends early at the end-of-text token. */
+/* Draws and reads up to `tokens` tokens and hands them to the sink as text; ends early at the end-of-text token and at
+ * each of generator->stops. */
 TR_MUST_CHECK enum tr_status tr_generator_write_text(struct tr_generator *generator, const struct tr_sampling *sampling,
                                                      int64_t tokens, tr_text_sink *sink, void *context,
                                                      struct tr_err *err);

@@ -43,9 +43,31 @@ enum tr_status tr_generator_read_text(struct tr_generator *generator, const char
     return bytes == 0 ? read_bytes(generator, "\n", 1, err) : read_bytes(generator, text, bytes, err);
 }
 
+enum tr_status tr_generator_read_chat(struct tr_generator *generator, const struct tr_chat *chat,
+                                      const struct tr_message *messages, int64_t count, struct tr_err *err)
+{
+    struct tr_encoder *encoder = NULL;
+    struct tr_ids ids = {0};
+    struct tr_chat_text text = {0};
+    enum tr_status status = tr_chat_render(chat, messages, count, true, &text, err);
+    if (status == TR_OK)
+        status = tr_encoder_make(generator->token, &encoder, err);
+    if (status == TR_OK)
+        status = tr_encode(encoder, tr_text_str(&text.text), text.text.len, 0, &ids, err);
+    if (status == TR_OK)
+        status = tr_generator_read(generator, ids.at, ids.count, err);
+    tr_ids_free(&ids);
+    tr_encoder_free(encoder);
+    tr_chat_text_free(&text);
+    return status;
+}
+
 /* Without a tokenizer every id from the end of a text on ends it: bytes have no other. */
 static bool is_end(const struct tr_generator *generator, int32_t token)
 {
+    for (int i = 0; i < generator->stops.count; i++)
+        if (token == generator->stops.id[i])
+            return true;
     return generator->token ? token == tr_token_end_id(generator->token) : token >= TR_TOKEN_END;
 }
 

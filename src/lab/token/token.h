@@ -156,6 +156,14 @@ int64_t tr_token_find(const struct tr_token *token, const char *bytes, size_t co
 /* The token that ends a text, by the names that are in use (<|endoftext|>, <|end_of_text|>, </s>, ...), the first of
  * them that is an added token; -1: none. */
 int64_t tr_token_end_id(const struct tr_token *token);
+
+/* The tokens that end a text for a model, where it says more than its tokenizer's names do. */
+enum { TR_STOPS_MAX = 16 };
+struct tr_stops {
+    int32_t id[TR_STOPS_MAX];
+    int count;
+};
+
 /* Over all that decides tokens (vocabulary, merges, splits, normaliser, added tokens); two tokenizers with the same sum
  * encode alike. */
 const char *tr_token_sha256(const struct tr_token *token);

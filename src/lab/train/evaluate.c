@@ -56,10 +56,15 @@ static enum tr_status write_sample(struct tr_run *run, struct tr_generator *gene
     const struct tr_run_config *c = &run->config;
     struct tr_sampling sampling = {.temperature = c->sample_temperature, .top_k = c->sample_top_k, .top_p = 1,
                                    .seed = (uint64_t)c->seed};
+    struct tr_message question = {.role = TR_ROLE_USER, .content = {.at = c->sample_prompt,
+                                                                    .bytes = (int64_t)strlen(c->sample_prompt)}};
     tr_text_clear(&run->sample);
     tr_text_append(&run->sample, c->sample_prompt);
+    if (run->chat)
+        tr_text_append(&run->sample, "\n");
     enum tr_status status =
-        tr_generator_read_text(generator, c->sample_prompt, (int64_t)strlen(c->sample_prompt), err);
+        run->chat ? tr_generator_read_chat(generator, run->chat, &question, 1, err)
+                  : tr_generator_read_text(generator, c->sample_prompt, (int64_t)strlen(c->sample_prompt), err);
     if (status == TR_OK)
         status = tr_generator_write_text(generator, &sampling, c->sample_tokens, add_piece, run, err);
     return status;
@@ -75,6 +80,7 @@ enum tr_status tr_run_sample(struct tr_run *run, struct tr_err *err)
     if (status != TR_OK)
         return status;
     generator.token = run->token;
+    generator.stops = run->manner.stops;
     status = write_sample(run, &generator, err);
     tr_generator_close(&generator);
     if (status == TR_OK) {

@@ -188,3 +188,63 @@ enum tr_status tr_origin_token(const struct tr_origin *origin, const char *given
     *out = token;
     return status;
 }
+
+/* ---- how it is talked to ----------------------------------------------------------------------------------------- */
+
+/* Ids that the tokenizer does not have (defaults of a library, say) end nothing. */
+static void keep_known(struct tr_stops *stops, const struct tr_token *token)
+{
+    int kept = 0;
+    for (int i = 0; i < stops->count; i++)
+        if (stops->id[i] < tr_token_vocab(token) && tr_token_bytes(token, stops->id[i]).at)
+            stops->id[kept++] = stops->id[i];
+    stops->count = kept;
+}
+
+static void stop_at_turns(struct tr_manner *manner, const struct tr_token *token)
+{
+    struct tr_err ignored;
+    int64_t turn, end = tr_token_end_id(token);
+    if (tr_chat_end_id(manner->chat, token, &turn, &ignored) == TR_OK)
+        manner->stops.id[manner->stops.count++] = (int32_t)turn;
+    if (manner->stops.count && end >= 0 && end != turn)
+        manner->stops.id[manner->stops.count++] = (int32_t)end;
+}
+
+enum tr_status tr_manner_find(struct tr_manner *manner, const char *path, const struct tr_token *token, const char *name,
+                              struct tr_err *err)
+{
+    struct tr_err unknown;
+    enum tr_status status = TR_OK;
+    *manner = (struct tr_manner){0};
+    if (name[0]) {
+        status = tr_chat_choose(name, "", 0, "", &manner->chat, err);
+        if (status == TR_OK)
+            tr_text_append(&manner->text, tr_chat_jinja(manner->chat));
+    } else if (path[0]) {
+        status = tr_import_chat(path, &manner->text, err);
+    }
+    if (status == TR_OK && path[0])
+        status = tr_import_stops(path, &manner->stops, err);
+    if (status == TR_OK && tr_text_failed(&manner->text, err))
+        status = TR_FAILED;
+    if (status != TR_OK || !token)
+        return status;
+    if (!manner->chat && tr_chat_choose("", manner->text.at, manner->text.len, "", &manner->chat, &unknown) != TR_OK)
+        manner->chat = NULL;
+    keep_known(&manner->stops, token);
+    if (manner->chat && manner->stops.count == 0)
+        stop_at_turns(manner, token);
+    return TR_OK;
+}
+
+void tr_manner_free(struct tr_manner *manner) { tr_text_free(&manner->text); }
+
+enum tr_status tr_manner_chat(const struct tr_manner *manner, const char *source, const struct tr_chat **out,
+                              struct tr_err *err)
+{
+    if (!manner->chat)
+        return tr_chat_choose("", manner->text.at, manner->text.len, source, out, err);
+    *out = manner->chat;
+    return TR_OK;
+}

@@ -11,6 +11,7 @@
 
 #include "base/os.h"
 #include "base/sha256.h"
+#include "lab/chat/chat.h"
 #include "lab/model/exec.h"
 #include "lab/token/token.h"
 
@@ -52,5 +53,24 @@ TR_MUST_CHECK enum tr_status tr_origin_load(const struct tr_origin *origin, stru
  * reads bytes, else the caller's to free. TR_BAD_INPUT: there is none, or it has more tokens than the model. */
 TR_MUST_CHECK enum tr_status tr_origin_token(const struct tr_origin *origin, const char *given, struct tr_token **out,
                                              struct tr_err *err);
+
+/* How a model is talked to. */
+struct tr_manner {
+    struct tr_text text;        /* of its chat template; empty: it has none */
+    const struct tr_chat *chat; /* NULL: it has none, or one that trine does not know */
+    struct tr_stops stops;      /* tokens that end its texts, as its files say; else, of one with a chat template, the
+                                   token that ends a turn and tr_token_end_id; else none */
+};
+
+/* By what stands beside the tokenizer at `path` (tr_import_chat, tr_import_stops; "": nothing does), which is `token`. `name`,
+ * if not empty, is the template's, whatever the files have. TR_BAD_INPUT: no template is called so; files that cannot be
+ * read. Free with tr_manner_free in any case. */
+TR_MUST_CHECK enum tr_status tr_manner_find(struct tr_manner *manner, const char *path, const struct tr_token *token,
+                                            const char *name, struct tr_err *err);
+void tr_manner_free(struct tr_manner *manner);
+
+/* The template of one that is found; TR_BAD_INPUT with a list of those known: there is none. `source` names the model. */
+TR_MUST_CHECK enum tr_status tr_manner_chat(const struct tr_manner *manner, const char *source,
+                                            const struct tr_chat **out, struct tr_err *err);
 
 #endif

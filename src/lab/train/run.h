@@ -7,6 +7,7 @@
 #include "base/progress.h"
 #include "base/text.h"
 #include "lab/data/data.h"
+#include "lab/train/origin.h"
 #include "lab/train/replay.h"
 #include "lab/train/saver.h"
 #include "lab/train/train.h"
@@ -30,6 +31,8 @@ struct tr_run {
     char path_tokenizer[TR_PATH_BYTES]; /* "": bytes */
     struct tr_token *token;      /* NULL: bytes */
     char path_resume[TR_PATH_BYTES]; /* the checkpoint to go on from; "": by the run folder */
+    struct tr_manner manner;     /* its chat template */
+    const struct tr_chat *chat;  /* of data that are conversations; else NULL */
     int64_t data_bytes;          /* as measured before anything is read */
     struct tr_data data;
     struct tr_program program;

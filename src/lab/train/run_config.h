@@ -25,6 +25,7 @@
 #include "base/option.h"
 #include "base/os.h"
 #include "base/text.h"
+#include "lab/chat/chat.h"
 #include "lab/model/config.h"
 #include "lab/model/program.h"
 #include "lab/train/schedule.h"
@@ -48,6 +49,7 @@ struct tr_run_config {
 
     char data[TR_PATH_BYTES];
     char tokenizer[TR_PATH_BYTES];  /* tokenizer.json; "": beside the shards, or bytes */
+    char chat_template[TR_CHAT_NAME_BYTES]; /* "": the model's */
     int encoding;                   /* enum tr_encoding */
     int64_t seq_len;
     double val_fraction;

@@ -132,6 +132,16 @@ enum tr_status tr_run_folder_drop_later(const struct tr_run *run, int64_t last, 
     return status == TR_OK ? drop_later(run->path_samples, last, step_of_sample, err) : status;
 }
 
+/* And how the model is talked to. */
+static enum tr_status keep_chat_template(const struct tr_run *run, struct tr_err *err)
+{
+    char path[TR_PATH_BYTES];
+    enum tr_status status = tr_path_join(path, run->config.out, TR_CHAT_TEMPLATE_FILE, err);
+    if (status != TR_OK || run->manner.text.len == 0)
+        return status;
+    return tr_file_write(path, tr_text_str(&run->manner.text), run->manner.text.len, err);
+}
+
 enum tr_status tr_run_folder_begin(struct tr_run *run, struct tr_err *err)
 {
     char path[TR_PATH_BYTES];
@@ -146,6 +156,8 @@ enum tr_status tr_run_folder_begin(struct tr_run *run, struct tr_err *err)
     tr_text_free(&text);
     if (status == TR_OK)
         status = keep_tokenizer(run, err);
+    if (status == TR_OK)
+        status = keep_chat_template(run, err);
     return status == TR_OK ? tr_run_folder_drop_later(run, run->resumed_at > 0 ? run->resumed_at : -1, err) : status;
 }
 

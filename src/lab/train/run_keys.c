@@ -29,10 +29,13 @@ static const struct tr_run_key keys[] = {
      .help = "the one dial: layers; width, heads and feed-forward follow; used when model.name is empty"},
 
     {"data.path", TR_KEY_STRING, TEXT(data), .fallback = "", .effect = TR_KEY_FREE,
-     .help = "text file, *.jsonl file of documents, or folder whose files are read recursively; or shards of "
+     .help = "text file, *.jsonl file of documents or conversations, or folder whose files are read recursively; or shards of "
              "tokens (*.tokens, llm.c's *.bin, Megatron's *.idx and *.bin)"},
     {"data.tokenizer", TR_KEY_STRING, TEXT(tokenizer), .fallback = "", .effect = TR_KEY_FREE,
      .help = "tokenizer.json; empty: the one beside the shards, or bytes"},
+    {"data.chat_template", TR_KEY_STRING, TEXT(chat_template), .fallback = "", .effect = TR_KEY_FIXED,
+     .help = "how conversations (*.jsonl of \"messages\") become text: chatml, smollm2, qwen2.5, llama3 ...; empty: as the "
+             "model's files say"},
     {"data.encoding", TR_KEY_ENUM, AT(encoding), .fallback = "utf8", .choices = tr_encoding_names, .effect = TR_KEY_FREE,
      .help = "utf8: text that is not UTF-8 is refused; bytes: any bytes are taken as they are"},
     {"data.seq_len", TR_KEY_INT, AT(seq_len), .fallback = "256", .min = 1, .max = TR_POSITIONS_MAX,
@@ -40,7 +43,7 @@ static const struct tr_run_key keys[] = {
     {"data.val_fraction", TR_KEY_DOUBLE, AT(val_fraction), .fallback = "0.1", .min = 0, .max = 0.9,
      .effect = TR_KEY_FIXED, .help = "share of the text, from its end, for validation; 0: none"},
     {"data.documents", TR_KEY_ENUM, AT(documents), .fallback = "joined", .choices = documents_names,
-     .effect = TR_KEY_FIXED, .help = "apart: documents that share a sequence do not see each other"},
+     .effect = TR_KEY_FIXED, .help = "apart: documents that share a sequence do not see each other; conversations never do"},
 
     {"train.steps", TR_KEY_INT, AT(steps), .fallback = "auto", .automatic = true, .min = 1, .max = 1e12,
      .effect = TR_KEY_NOTED, .help = "optimiser steps; auto: from train.tokens, else 20 tokens for each parameter"},
@@ -134,7 +137,7 @@ static const struct tr_run_key keys[] = {
     {"sample.temperature", TR_KEY_DOUBLE, AT(sample_temperature), .fallback = "0.8", .min = 0, .max = 2,
      .effect = TR_KEY_FREE, .help = "0: always the most likely token"},
     {"sample.prompt", TR_KEY_STRING, TEXT(sample_prompt), .fallback = "", .effect = TR_KEY_FREE,
-     .help = "what the sample goes on from; empty: a new line"},
+     .help = "what the sample goes on from, or of conversations what the user says; empty: a new line"},
 
     {"checkpoint.every", TR_KEY_INT, AT(save_every), .fallback = "500", .min = 0, .max = 1e12, .effect = TR_KEY_FREE,
      .help = "steps between checkpoints, besides that after the last step; 0: only that one"},

@@ -45,12 +45,31 @@ static enum tr_status find_tokenizer(struct tr_run *run, struct tr_err *err)
     return status;
 }
 
+/* Data that are conversations need a template, the model's or the one that is named, and stand apart. */
+static enum tr_status find_chat(struct tr_run *run, struct tr_err *err)
+{
+    struct tr_run_config *c = &run->config;
+    bool is_chat = false;
+    enum tr_status status = c->data[0] ? tr_data_is_chat(c->data, &is_chat, err) : TR_OK;
+    if (status == TR_OK && is_chat && !run->token)
+        return tr_fail(err, TR_BAD_INPUT, "%s: is of conversations, which need a tokenizer that has the tokens of the chat "
+                       "template: name one with data.tokenizer", c->data);
+    if (status == TR_OK)
+        status = tr_manner_find(&run->manner, run->path_tokenizer, run->token, c->chat_template, err);
+    if (status != TR_OK || !is_chat)
+        return status;
+    c->documents = TR_DOCUMENTS_APART;
+    return tr_manner_chat(&run->manner, run->path_tokenizer, &run->chat, err);
+}
+
 /* All that can be said without taking memory for it or writing a byte. */
 static enum tr_status prepare(struct tr_run *run, const struct tr_run_config *config, struct tr_err *err)
 {
     run->config = *config;
     run->auto_micro_batch = config->micro_batch == TR_AUTO;
     enum tr_status status = find_tokenizer(run, err);
+    if (status == TR_OK)
+        status = find_chat(run, err);
     int64_t vocab = run->token ? tr_token_vocab(run->token) : TR_BYTE_VOCAB;
     if (status == TR_OK)
         status = tr_run_config_resolve(&run->config, vocab, &run->model, err);
@@ -79,6 +98,7 @@ static enum tr_status open_data(struct tr_run *run, struct tr_err *err)
         .val_windows = run->config.eval_windows,
         .apart = run->program.step.apart,
         .token = run->token,
+        .chat = run->chat,
     };
     return tr_data_open(&run->data, &config, err);
 }
@@ -122,6 +142,18 @@ static void tell_tokenizer(struct tr_run *run)
                          "they are left out", missing);
 }
 
+static void tell_chat(struct tr_run *run)
+{
+    const struct tr_data *d = &run->data;
+    tr_progress_note(&run->bar, "conversations %lld by the template %s: %.1f%% of their %lld tokens are learned; rows are "
+                     "filled to %.1f%%", (long long)d->document_count, tr_chat_name(run->chat),
+                     100 * (double)d->learned_count / (double)d->talk_tokens, (long long)d->talk_tokens,
+                     100 * (double)d->talk_tokens / (double)d->token_count);
+    if (d->cut_count)
+        tr_progress_note(&run->bar, "conversations: %lld are longer than data.seq_len %lld and lose their ends",
+                         (long long)d->cut_count, (long long)d->seq_len);
+}
+
 static void tell_plan(struct tr_run *run)
 {
     char parameters[TR_QUANTITY_BYTES], bytes[TR_QUANTITY_BYTES], memory[TR_QUANTITY_BYTES], peak[TR_QUANTITY_BYTES];
@@ -137,6 +169,8 @@ static void tell_plan(struct tr_run *run)
                      (long long)c->seq_len, (long long)run->data.val_windows_all);
     if (run->token)
         tell_tokenizer(run);
+    if (run->chat)
+        tell_chat(run);
     tr_progress_note(&run->bar, "steps %lld of %lld sequences (%lld at a time), lr %g, arithmetic %s",
                      (long long)c->steps, (long long)c->batch, (long long)c->micro_batch, c->lr,
                      tr_arithmetic_id(arithmetic, step.dtype, &step.widths));
@@ -426,6 +460,7 @@ static void close_run(struct tr_run *run)
         tr_program_free(&run->program);
     tr_data_close(&run->data);
     tr_token_free(run->token);
+    tr_manner_free(&run->manner);
     tr_lock_drop(&run->lock);
     tr_arena_free(&run->arena);
     tr_text_free(&run->line);

@@ -9,6 +9,7 @@
  *     lock           held while a trainer runs; a second one is refused
  *     config.yaml    the effective config
  *     tokenizer.json a copy of the run's tokenizer, when it has one
+ *     chat_template.jinja  the model's chat template, when it has one
  *     metrics.jsonl  one JSON object a line, flushed each step. "kind":
  *                      "step"  step, steps, tokens, loss, grad_norm, lr, step_s, tok_s, mfu, memory_bytes (peak of the
  *                              process), skipped, eta_s; "skipped_now": true when this step was left out

@@ -422,7 +422,7 @@ static void tokenizers_come_back(void **state)
         snprintf(path, sizeof path, "%s/tests/lab/token/golden/%s.tokenizer.json", getenv("TRINE_SOURCE_DIR"), names[i]);
         must(tr_token_read(path, &before, &err));
         tr_gguf_put_start(&header, 0);
-        must(tr_gguf_put_token(before, tr_token_vocab(before) + 3, &header, &err));
+        must(tr_gguf_put_token(before, NULL, tr_token_vocab(before) + 3, &header, &err));
         tr_gguf_put_tensors(&header, NULL, 0);
         must(tr_gguf_parse("t.gguf", header.at, header.len, &file, &err));
         must(tr_gguf_token(&file, &after, &err));

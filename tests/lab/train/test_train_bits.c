@@ -217,12 +217,100 @@ static void bf16_learns_as_fp32_does(void **state)
     assert_true(loss[1] < loss[0] * 1.005 && loss[1] > loss[0] * 0.98);
 }
 
+/* ---- conversations ----------------------------------------------------------------------------------------------- */
+
+/* Conversations of 2 to 7 messages, some longer than a row. */
+static const char *put_talks(void)
+{
+    static char override[TR_PATH_BYTES];
+    static const char *const words[] = {"yes", "no, the sea", "a stone went over the light and the night", "why", "12"};
+    struct tr_text text = {0};
+    for (int i = 0; i < 40; i++) {
+        tr_text_append(&text, "{\"messages\": [");
+        for (int k = 0; k < 2 + i % 6; k++)
+            tr_text_printf(&text, "%s{\"role\": \"%s\", \"content\": \"%s\"}", k ? ", " : "", k % 2 ? "assistant" : "user",
+                           words[(i * 3 + k * k) % 5]);
+        tr_text_append(&text, "]}\n");
+    }
+    tr_scratch_put("talks.jsonl", tr_text_str(&text), text.len);
+    tr_text_free(&text);
+    snprintf(override, sizeof override, "data.path=%s", tr_scratch("talks.jsonl"));
+    return override;
+}
+
+/* As hash_of, of conversations; `lora` of the ranks that are trained, "lora.rank=0" for all weights. */
+static struct tr_tiny_hash hash_of_talks(const char *lora, const char *a, const char *b)
+{
+    char tokenizer[256];
+    struct tr_err err;
+    snprintf(tokenizer, sizeof tokenizer, "data.tokenizer=%s/tests/lab/chat/golden.tokenizer.json",
+             getenv("TRINE_SOURCE_DIR"));
+    struct tr_run_config config = tr_tiny_config("talks", put_talks(), tokenizer, "data.chat_template=chatml",
+                                                 "data.seq_len=64", "train.steps=2", "train.batch=4", "layout.lanes=2", lora, a, b,
+                                                 NULL);
+    struct tr_tiny_hash hash = tr_tiny_train(&config);
+    assert_int_equal(tr_folder_remove(config.out, &err), TR_OK);
+    return hash;
+}
+
+static void conversations_have_one_hash_whatever_executes_them(void **state)
+{
+    (void)state;
+    const char *all = "lora.rank=0", *few = "lora.rank=2";
+    struct tr_tiny_hash one = hash_of_talks(all, "run.threads=1", "train.micro_batch=2");
+    struct tr_tiny_hash lora = hash_of_talks(few, "run.threads=1", "train.micro_batch=2");
+    assert_string_not_equal(one.hex, lora.hex);
+    assert_string_equal(hash_of_talks(all, "run.threads=7", "train.micro_batch=1").hex, one.hex);
+    assert_string_equal(hash_of_talks(all, "train.micro_batch=2", "train.recompute=full").hex, one.hex);
+    assert_string_equal(hash_of_talks(few, "run.threads=3", "train.micro_batch=1").hex, lora.hex);
+    for (enum tr_isa isa = TR_ISA_REF; isa < TR_ISA_COUNT; isa++) {
+        if (!tr_isa_runs(isa))
+            continue;
+        assert_int_equal(setenv("TRINE_ISA", tr_isa_name(isa), 1), 0);
+        assert_string_equal(hash_of_talks(all, "run.threads=2", "train.micro_batch=2").hex, one.hex);
+    }
+    unsetenv("TRINE_ISA");
+}
+
+static void conversations_go_on_from_a_checkpoint_to_the_same_hash(void **state)
+{
+    (void)state;
+    struct tr_err err = {{0}};
+    char tokenizer[256];
+    const char *path = put_talks(), *chat = "data.chat_template=chatml", *length = "data.seq_len=80";
+    snprintf(tokenizer, sizeof tokenizer, "data.tokenizer=%s/tests/lab/chat/golden.tokenizer.json",
+             getenv("TRINE_SOURCE_DIR"));
+    struct tr_run_config config = tr_tiny_config("t-halves", path, tokenizer, chat, length, "train.steps=3",
+                                                 "schedule.kind=constant", NULL);
+    tr_tiny_train(&config);
+    config = tr_tiny_config("t-halves", path, tokenizer, chat, length, "train.steps=7", "schedule.kind=constant", NULL);
+    struct tr_tiny_hash halves = tr_tiny_train(&config);
+    config = tr_tiny_config("t-straight", path, tokenizer, chat, length, "train.steps=7", "schedule.kind=constant", NULL);
+    assert_string_equal(halves.hex, tr_tiny_train(&config).hex);
+
+    static struct tr_train_result result;
+    struct tr_train_options options = tr_tiny_options();
+    config = tr_tiny_config("t-halves", path, tokenizer, "data.chat_template=smollm2", length, "train.steps=9",
+                            "schedule.kind=constant", NULL);
+    assert_int_equal(tr_train(&config, &options, &result, &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, "was trained on other text"); /* the sum is over what is said */
+    config = tr_tiny_config("t-none", path, tokenizer, length, NULL);
+    assert_int_equal(tr_train(&config, &options, &result, &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, "golden.tokenizer.json: has no chat template: name one that is right for it");
+    config = tr_tiny_config("t-none", path, NULL);
+    assert_int_equal(tr_train(&config, &options, &result, &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, "talks.jsonl: is of conversations, which need a tokenizer");
+    assert_false(tr_file_exists(tr_scratch("t-none")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(documents_apart_have_one_hash_whatever_executes_them),
         cmocka_unit_test(a_text_of_one_document_has_the_same_hash_joined_and_apart),
         cmocka_unit_test(documents_apart_go_on_from_a_checkpoint_to_the_same_hash),
+        cmocka_unit_test(conversations_have_one_hash_whatever_executes_them),
+        cmocka_unit_test(conversations_go_on_from_a_checkpoint_to_the_same_hash),
         cmocka_unit_test(threads_change_no_bit),
         cmocka_unit_test(the_instruction_set_changes_no_bit),
         cmocka_unit_test(an_instruction_set_that_is_unknown_is_refused),
