@@ -23,7 +23,7 @@
 void tr_head_ref(const struct tr_call *call);
 int64_t tr_head_ref_workspace(const struct tr_op *op, int threads);
 
-/* The fast ones. Workspace: TR_TOKEN_BLOCK rows of logits at most, and packed panels (gemm.h). */
+/* The fast ones. Workspace: 2 TR_TOKEN_BLOCK rows of logits at most, and packed panels (gemm.h). */
 void tr_head_avx2(const struct tr_call *call);
 int64_t tr_head_workspace_avx2(const struct tr_op *op, int threads);
 void tr_head_avx512(const struct tr_call *call);

@@ -1,5 +1,5 @@
 /* The head, written once for every vector length: three products of the engine and one pass over rows, for each tile of
- * rows. A tile is some whole blocks of tokens (reduce.h) that lie behind one another, TR_TOKEN_BLOCK rows at most. */
+ * rows. A tile is some whole blocks of tokens (reduce.h) that lie behind one another, HEAD_ROWS at most. */
 #ifndef TR_SILICON_KERNEL_HEAD_BODY_H
 #define TR_SILICON_KERNEL_HEAD_BODY_H
 
@@ -8,6 +8,8 @@
 #include "silicon/kernel/head/head.h"
 #include "silicon/kernel/linear/gemm.h"
 #include "silicon/kernel/simd.h"
+
+enum { HEAD_ROWS = 2 * TR_TOKEN_BLOCK }; /* of a tile: more share the packed weights and one pass over dw */
 
 /* What lies in the workspace, one behind the other. */
 struct buffers {
@@ -39,7 +41,7 @@ static int64_t z_stride_of(const struct tr_op *op)
     return stride % 256 == 0 ? stride + 16 : stride;
 }
 
-static int64_t tile_rows_max(const struct tr_op *op) { return tr_min_i64(op->seqs * op->seq_len, TR_TOKEN_BLOCK); }
+static int64_t tile_rows_max(const struct tr_op *op) { return tr_min_i64(op->seqs * op->seq_len, HEAD_ROWS); }
 
 static int64_t gemm_bytes(const struct tr_op *op, int threads)
 {
@@ -247,7 +249,7 @@ static int64_t next_tile(const struct buffers *b, int64_t first, int64_t *rows)
     int64_t blocks = 0;
     *rows = 0;
     while (first + blocks < b->block_count && run[blocks].output == run->output &&
-           run[blocks].k0 == run->k0 + *rows && *rows + run[blocks].k <= TR_TOKEN_BLOCK) {
+           run[blocks].k0 == run->k0 + *rows && *rows + run[blocks].k <= HEAD_ROWS) {
         b->tile[blocks] = run[blocks];
         b->tile[blocks].k0 = *rows;
         *rows += run[blocks].k;

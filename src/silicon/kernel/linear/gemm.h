@@ -10,7 +10,7 @@
  * Up to three matrices may stand side by side along one axis (`segment_axis`): weights that share x along n, their
  * gradients along m, and along k when they are summed. They share the packed panels of what they have in common.
  *
- * How it runs. B is packed in panels of NR columns, up to NC columns and KC of k at a time, by all threads that share
+ * How it runs. B is packed in panels of NR columns, up to NC columns and so many of k at a time, by all threads that share
  * it; each thread packs blocks of MC rows of its own rows of A in panels of MR rows, and multiplies panels into tiles of
  * MR x NR of C held in registers. Vector lanes run along n, every element has its own chain, so that no blocking and no
  * division of the work over threads can change a bit. Few rows: every thread has its own columns, nobody waits.

@@ -12,18 +12,20 @@
 #include "silicon/kernel/linear/gemm_tile.h"
 
 enum {
-    KC = 384,                    /* words of k in a packed panel; a block of tokens is never cut */
-    MC_PANELS = 96 / MR + 1,     /* the block of A that a thread packs, about 100 KiB */
-    NC = 1024,                   /* columns of B packed at a time, by all threads together: 2 buffers of 1 MiB */
+    KC = 384,                    /* words of k in a packed panel of a chain */
+    KC_BLOCKS = 1024,            /* and of blocks of tokens, which are not cut: C is fetched once for all of a panel */
+    MC_PANELS = 96 / MR + 1,     /* the block of A that a thread packs, 150 to 400 KiB */
+    NC = 1024,                   /* columns of B packed at a time, by all threads together: 2 buffers of up to 4 MiB */
     FEW_ROWS = 4 * MR,           /* up to here B is used so little that its panel had better stay in the first caches */
     FEW_ROWS_NC = 64,
     PIECES_MAX = 32,             /* runs in one packed panel */
-    A_PANEL_FLOATS = KC * MR + 16, /* packing writes whole vectors, a little over the end */
-    B_PANEL_FLOATS = KC * NR,
+    A_PANEL_FLOATS = KC_BLOCKS * MR + 16, /* packing writes whole vectors, a little over the end */
+    B_PANEL_FLOATS = KC_BLOCKS * NR,
     K_OF_WORD = TR_SIMD_DP ? 2 : 1 /* where a panel of bf16 is cut */
 };
 
-_Static_assert((int)KC >= (int)TR_TOKEN_BLOCK, "a block of tokens fits in a packed panel");
+_Static_assert((int)KC_BLOCKS >= (int)TR_TOKEN_BLOCK, "a block of tokens fits in a packed panel");
+_Static_assert((int)KC_BLOCKS >= (int)KC, "and so does a piece of a chain");
 
 /* Words that k elements of a run take in a panel. */
 static inline int64_t words_of(enum tr_dtype type, int64_t k)
@@ -147,7 +149,7 @@ static void next_block_panel(const struct tr_gemm *g, struct k_cursor *at, struc
     const int32_t output = g->run[at->run].output;
     while (at->run < g->run_count && panel->pieces < PIECES_MAX) {
         const struct tr_gemm_run *run = &g->run[at->run];
-        if (run->output != output || panel->words + words_of(g->type, run->k) > KC)
+        if (run->output != output || panel->words + words_of(g->type, run->k) > KC_BLOCKS)
             break;
         add_piece(g, panel, run, run->k0, run->k);
         at->run++;

@@ -135,11 +135,12 @@ static inline __attribute__((always_inline)) void tile_of(const struct tile *t, 
             if (nv == 2)
                 acc[i][1] = full ? v_load(c + TR_VLEN) : v_loadn(c + TR_VLEN, n1);
         } else {
-            if (t->end == TILE_ADD)
-                __builtin_prefetch(c);
+            __builtin_prefetch(c, 1); /* written, and with TILE_ADD read, after the loop */
             acc[i][0] = v_zero();
-            if (nv == 2)
+            if (nv == 2) {
+                __builtin_prefetch(c + TR_VLEN, 1);
                 acc[i][1] = v_zero();
+            }
         }
     }
     const float *a = t->a, *b = t->b;
