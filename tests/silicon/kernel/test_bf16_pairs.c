@@ -340,7 +340,8 @@ static void linear_is_chains_of_pairs(void **state)
     for (int i = 0; i < count; i++) {
         const struct tr_op *op = &cases[i].op;
         struct tr_opdata data;
-        if (op->act != TR_BF16 || op->part.parts > 2 || tr_opcase_cost(&cases[i]) > 40000)
+        /* Logits in fp32 (TR_OP_Y_F32) are the same sums before they are rounded. */
+        if (op->act != TR_BF16 || op->flags & TR_OP_Y_F32 || op->part.parts > 2 || tr_opcase_cost(&cases[i]) > 40000)
             continue;
         tr_opdata_make(&data, &cases[i], 0);
         tr_opdata_run(&data, tr_kernel_set(TR_ISA_REF), 1);
