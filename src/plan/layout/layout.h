@@ -69,6 +69,12 @@ static inline int32_t tr_layout_shard(const struct tr_layout *l)
 /* Replicas of one expert's weights. */
 static inline int32_t tr_layout_expert_dp(const struct tr_layout *l) { return l->dp * l->cp * l->tp / (l->ep * l->etp); }
 
+/* Groups that a rank is a member of, each with a communicator. */
+static inline int32_t tr_layout_groups(const struct tr_layout *l)
+{
+    return (l->tp > 1) + (l->cp > 1) + (l->ep > 1) + (l->pp > 1) + ((int64_t)l->dp * l->cp > 1);
+}
+
 /* A layout of one chip for one sequence at a time: where a search or a reader starts. */
 struct tr_layout tr_layout_single(void);
 

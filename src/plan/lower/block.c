@@ -1,6 +1,7 @@
 #include "base/num.h"
 #include "plan/lower/lower.h"
 
+#include <math.h>
 #include <string.h>
 
 double tr_extent_elements(const struct tr_block *b, enum tr_extent extent)
@@ -57,7 +58,7 @@ struct tr_block_weights tr_block_weights(const struct tr_block *b)
     if (b->kind == TR_BLOCK_EMBED || b->kind == TR_BLOCK_HEAD) {
         w.cut = c * (double)b->vocab;
         w.whole = b->kind == TR_BLOCK_HEAD ? c : c * (double)b->positions;
-        return w;
+        return w; /* `largest`: its gradient is summed before those of the layers below begin */
     }
     w.cut = attention_weights(b);
     w.whole = 2 * c * (b->biased ? 2 : 1);
@@ -71,6 +72,8 @@ struct tr_block_weights tr_block_weights(const struct tr_block *b)
         w.whole += 2 * c; /* of the projections back into the stream */
         w.cut += (double)b->ffn * (b->gated ? 2 : 1);
     }
+    double columns = (double)(b->kind == TR_BLOCK_DENSE ? b->ffn : tr_max_i64(b->expert_ffn, b->shared_ffn));
+    w.largest = fmax(c * (double)(b->heads * b->dim_qk), (up - 1) * c * columns);
     if (b->kind == TR_BLOCK_DENSE) {
         w.cut += up * c * (double)b->ffn;
         return w;

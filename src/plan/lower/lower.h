@@ -98,6 +98,7 @@ double tr_extent_elements(const struct tr_block *block, enum tr_extent extent);
  * experts. */
 struct tr_block_weights {
     double cut, whole, expert;
+    double largest; /* its largest single matrix */
 };
 struct tr_block_weights tr_block_weights(const struct tr_block *block);
 

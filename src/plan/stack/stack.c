@@ -65,6 +65,7 @@ static const struct tr_field fields[] = {
     FITTED
     FACT("error", error, TR_UNIT_RATIO, 3, "half width of the 80 % interval that the software adds"),
     FACT("bytes.gradient", grad_bytes, TR_UNIT_BYTES, 8, "of one gradient as kept"),
+    FACT("bytes.alone", alone_bytes, TR_UNIT_BYTES, 16, "of a gradient of the matrix computed last"),
     FACT("bytes.reduced", reduce_bytes, TR_UNIT_BYTES, 8, "of one gradient as it travels"),
     FACT("bytes.optimizer", master_bytes, TR_UNIT_BYTES, 32, "optimiser state of one parameter"),
     FACT("bytes.update", update_bytes, TR_UNIT_BYTES, 200, "read and written to update one parameter"),

@@ -115,6 +115,7 @@ struct tr_stack {
 
     /* Bytes */
     struct tr_fact grad_bytes;      /* of one gradient as it is kept */
+    struct tr_fact alone_bytes;     /* of a gradient of the matrix that was computed last, before it is added to the kept */
     struct tr_fact reduce_bytes;    /* as it travels */
     struct tr_fact master_bytes;    /* optimiser state of one parameter: fp32 copy and two moments: 12 */
     struct tr_fact update_bytes;    /* read and written by the optimiser, one parameter of the shard */

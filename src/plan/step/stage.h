@@ -44,6 +44,7 @@ struct tr_stage {
     double error_s, layers;
     struct tr_block_weights weights;
     double largest;   /* weights of its largest block: what FSDP gathers at a time */
+    double matrix;    /* elements of its largest matrix */
     double kept;      /* bytes that a microbatch in flight keeps */
     double transient; /* bytes of the block that is computed again */
     double logits;    /* bytes of the head */
@@ -59,7 +60,7 @@ void tr_stage_terms(double term_s[TR_TERM_COUNT], const struct tr_blocks *blocks
 struct tr_load {
     int32_t index;
     double dense, expert; /* weights */
-    double largest, kept, transient, logits;
+    double largest, matrix, kept, transient, logits;
 };
 
 struct tr_stages {
@@ -138,7 +139,8 @@ double tr_straggle_share(const struct tr_site *site, int64_t chips);
 struct tr_held {
     double weight, weight_expert, gradient, gradient_expert, optimizer, optimizer_expert;
     double largest; /* a weight of the largest block */
-    double buffers, context, loosened; /* loosened: 1 + fragmentation, of all above but largest and buffers */
+    double alone;   /* a gradient of the largest matrix */
+    double buffers, context, loosened; /* loosened: 1 + fragmentation, of weights and activations */
 };
 void tr_held_make(struct tr_held *held, const struct tr_site *site, const struct tr_task *task,
                   const struct tr_layout *layout);
@@ -150,7 +152,7 @@ static inline double tr_held_bytes(const struct tr_held *h, const struct tr_load
     double dense = h->weight + h->gradient + h->optimizer;
     double expert = h->weight_expert + h->gradient_expert + h->optimizer_expert;
     double loose = load->dense * dense + load->expert * expert + load->transient + load->logits;
-    return h->loosened * loose + h->largest * load->largest + h->buffers + h->context;
+    return h->loosened * loose + h->largest * load->largest + h->alone * load->matrix + h->buffers + h->context;
 }
 static inline double tr_waiting_bytes(const struct tr_held *h, const struct tr_load *load, double in_flight)
 {

@@ -409,7 +409,9 @@ static enum tr_status read_measured(const struct row *r, double *time_s)
             return status;
     }
     const struct tr_batch *b = &r->run->task.batch;
-    r->run->memory_bytes = memory * 1e9;
+    /* Frameworks print GiB; what a table calls GB is left as that. */
+    r->run->allocated = says(cell(r, "notes"), "allocated");
+    r->run->memory_bytes = memory * (says(cell(r, "notes"), "GiB") ? 1073741824. : 1e9);
     *time_s = step;
     if (step == 0 && tokens > 0 && chips > 0)
         *time_s = (double)(b->global_batch * b->seq_len) / (tokens * chips);

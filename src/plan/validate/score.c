@@ -201,6 +201,19 @@ static void text_reasons(const struct tr_score *score, struct tr_text *out)
         tr_text_printf(out, "not covered: %lld rows: for other reasons\n", (long long)others);
 }
 
+static void text_memory(const struct tr_score *score, struct tr_text *out)
+{
+    for (int allocated = 1; allocated >= 0; allocated--) {
+        struct tr_memory_score memory;
+        struct tr_err err;
+        if (tr_score_memory(score, allocated, &memory, &err) != TR_OK || memory.rows == 0)
+            continue;
+        tr_text_printf(out, "memory, %s: %lld rows, MAPE %.1f %%, median %.1f %%, worst %.1f %%, bias %+.1f %%\n",
+                       allocated ? "as allocated" : "of the device, or not said", (long long)memory.rows,
+                       100 * memory.mape, 100 * memory.median, 100 * memory.worst, 100 * memory.bias);
+    }
+}
+
 void tr_score_text(const struct tr_score *score, struct tr_text *out)
 {
     static const char *const numbers[] = {"rows", "covered", "MAPE", "median", "worst", "bias", "in 80 %"};
@@ -237,6 +250,7 @@ void tr_score_text(const struct tr_score *score, struct tr_text *out)
                             "worst %.1f %% (line %lld)\n",
                        (long long)regret.groups, (long long)regret.within_1, 100 * regret.mean, 100 * regret.worst,
                        (long long)regret.worst_line);
+    text_memory(score, out);
     text_reasons(score, out);
 }
 

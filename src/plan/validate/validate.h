@@ -67,6 +67,7 @@ struct tr_run {
     bool chunks_open;        /* a pipeline's chunks a stage are not said */
     bool layout_open;        /* which of tp, pp, cp and ep are more than 1 is not said, but for those that are here */
     double memory_bytes;     /* as printed; 0: not */
+    bool allocated;          /* that is what the program allocated, without context, communicators and fragmentation */
     char reason[192];        /* why it cannot be priced; "": it can */
 };
 
@@ -168,6 +169,15 @@ struct tr_regret {
     int64_t worst_line; /* of the table: the first row of the worst group */
 };
 struct tr_regret tr_score_regret(const struct tr_score *score);
+
+/* Memory of training runs that print it: predicted over printed, on the heaviest rank. */
+struct tr_memory_score {
+    int64_t rows;
+    double mape, median, worst, bias; /* fractions */
+};
+/* `allocated`: of rows that print what was allocated, or of the others (whole device, or not said). */
+TR_MUST_CHECK enum tr_status tr_score_memory(const struct tr_score *score, bool allocated, struct tr_memory_score *out,
+                                             struct tr_err *err);
 
 void tr_score_text(const struct tr_score *score, struct tr_text *out);
 void tr_score_json(const struct tr_score *score, struct tr_text *out);

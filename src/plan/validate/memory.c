@@ -1,0 +1,49 @@
+/* Predicted memory held against what runs print. */
+#include "plan/validate/validate.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* What a program counts as allocated. */
+static double allocated_bytes(const struct tr_score_row *row)
+{
+    const struct tr_step *step = &row->step;
+    double buffers = row->sample->of.run->where->stack.comm_bytes.value * (double)tr_layout_groups(&row->layout);
+    return step->memory_bytes - step->memory[TR_MEM_CONTEXT] - step->memory[TR_MEM_FRAGMENTATION] - buffers;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+enum tr_status tr_score_memory(const struct tr_score *score, bool allocated, struct tr_memory_score *out,
+                               struct tr_err *err)
+{
+    struct tr_memory_score sum = {0};
+    double *errors = calloc((size_t)score->samples->count + 1, sizeof *errors);
+    if (!errors)
+        return tr_fail(err, TR_FAILED, "out of memory for the score of %lld rows", (long long)score->samples->count);
+    for (int64_t i = 0; score->samples->kind == TR_MEASURED_TRAIN && i < score->samples->count; i++) {
+        const struct tr_score_row *row = &score->row[i];
+        const struct tr_run *run = row->sample->of.run;
+        if (row->reason || run->memory_bytes <= 0 || run->allocated != allocated)
+            continue;
+        double predicted = allocated ? allocated_bytes(row) : row->step.memory_bytes;
+        double error = predicted / run->memory_bytes - 1;
+        sum.mape += fabs(error);
+        sum.bias += error;
+        sum.worst = fmax(sum.worst, fabs(error));
+        errors[sum.rows++] = fabs(error);
+    }
+    if (sum.rows) {
+        qsort(errors, (size_t)sum.rows, sizeof *errors, ascending);
+        sum.median = errors[sum.rows / 2];
+        sum.mape /= (double)sum.rows;
+        sum.bias /= (double)sum.rows;
+    }
+    free(errors);
+    *out = sum;
+    return TR_OK;
+}
