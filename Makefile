@@ -47,10 +47,9 @@ fuzz: ## look for new faults, FUZZ_SECONDS=20 a target; FUZZ_SAVE=1 keeps the fi
 	@scripts/build.sh fuzz fuzzers
 	@scripts/fuzz.sh build/fuzz/fuzz
 
-bench: build ## run the programs of bench/, which measure
-	@scripts/build.sh release benches
-	@for program in build/release/bench/bench_*; do \
-		if [ -x "$$program" ]; then echo "== $${program##*/}"; "$$program" || exit; fi; done
+bench: ## measure kernels and whole jobs, beside PyTorch, llama.cpp and tokenizers out of PyPI; writes build/bench/bench.html
+	@scripts/setup.sh demo
+	@scripts/bench/run.sh
 
 peers: ## hold trine to torch, transformers, PEFT, tokenizers and llama.cpp, out of PyPI (minutes; the first time more)
 	@scripts/setup.sh demo

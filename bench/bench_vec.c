@@ -181,7 +181,8 @@ static void generation(const struct bench *bench, int64_t seqs, int64_t position
              kv_heads);
     double seconds = strstr(name, bench->word) == NULL ? 0.0 : best_time_s(bench, &b);
     if (seconds > 0.0)
-        printf("%-34s %9.3f ms  %7.1f GB/s of cache\n", name, seconds * 1e3, (double)b.count.read_bytes / seconds * 1e-9);
+        printf("%-34s %9.3f ms  %7.1f GB/s of cache\n", name, seconds * 1e3,
+               (double)b.count.read_bytes / seconds * 1e-9);
     release(&b);
 }
 

@@ -1,0 +1,288 @@
+#!/usr/bin/env python3
+"""The table of `make bench`: trine's kernels as shares of this machine's peak, then whole jobs beside the programs that
+a user would take instead, on the same work in turn. scripts/bench/run.sh calls it.
+
+    bench.py BUILD WORK TEXT [PYTHON OF THE PEERS]
+
+Writes WORK/bench.md and WORK/bench.html. BENCH_ROUNDS=3 pairs of runs; BENCH_SKIP=kernels,train,small,generate,tokens
+leaves parts out. A row has the median over the rounds, the lowest and highest, and the ratio of medians."""
+import html
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+
+BUILD, WORK, TEXT = sys.argv[1:4]
+PEERS = sys.argv[4] if len(sys.argv) > 4 else None
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
+SKIP = os.environ.get("BENCH_SKIP", "").split(",")
+THREADS = len(os.sched_getaffinity(0))
+TRINE = os.path.join(BUILD, "trine")
+# GPT-2 124M and a small model: layers, width, heads, vocabulary, batch, tokens, how trine is told, steps
+MODELS = {
+    "train": ("GPT-2 124M, 4 x 1,024 tokens", [12, 768, 12, 50257, 4, 1024], ["--model=gpt2"], 3),
+    "small": ("GPT-2 shape of 10 M, 16 x 256 tokens", [6, 384, 6, 256, 16, 256], None, 10),
+}
+versions, commands, tables = {}, [], []
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def run(command, env=None):
+    # Settings of OpenBLAS that were made for another program halve torch. What torch mallocs and frees each step costs
+    # page faults again and again unless it is told to keep the memory.
+    full = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS_")}
+    full.update(env or {})
+    line = " ".join([f"{k}={v}" for k, v in (env or {}).items()] + [os.path.relpath(c) if os.path.isabs(c) and
+                                                                   os.path.exists(c) else c for c in command])
+    if line not in commands:
+        commands.append(line)
+    done = subprocess.run(command, env=full, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        say(f"{line}: ended with {done.returncode}: {done.stderr.strip()[-300:]}")
+        return None
+    return done.stdout
+
+
+def last_json(text):
+    return json.loads(text.strip().splitlines()[-1]) if text and text.strip() else None
+
+
+def in_turn(runs):
+    """runs: {name: function that returns a dict or None}. Each of them once a round; {name: [dicts]}."""
+    found = {name: [] for name in runs}
+    for number in range(ROUNDS):
+        for name, work in runs.items():
+            result = work()
+            say(f"  round {number + 1} of {ROUNDS}: {name}: {result}")
+            if result:
+                found[name].append(result)
+    return found
+
+
+def spread(values, digits):
+    if not values:
+        return "-"
+    return f"{statistics.median(values):,.{digits}f} ({min(values):,.{digits}f} to {max(values):,.{digits}f})"
+
+
+def ratio(ours, theirs, digits=2):
+    return f"{statistics.median(ours) / statistics.median(theirs):.{digits}f}" if ours and theirs else "-"
+
+
+def table(title, head, rows, note=""):
+    tables.append((title, head, rows, note))
+
+
+# ---- kernels --------------------------------------------------------------------------------------------------------
+
+
+def kernels():
+    say("kernels: matrix products and attention")
+    rows = []
+    for count in ("1024", "4096"):
+        for kind, isa in (("f32", "avx"), ("bf16", "avx")):
+            out = run([f"{BUILD}/bench/bench_linear", count, str(THREADS), "3", f"{isa}"]) or ""
+            best = None
+            for line in out.splitlines():  # the highest instruction set stands first
+                found = re.match(r"all of a step +(\S+) +(\S+) +\d+ +([\d.]+) +([\d.]+) % +peak ([\d.]+)", line)
+                if found and found[2] == kind and best is None:
+                    best = found
+            if not best:
+                continue
+            shapes = [l.split() for l in out.splitlines() if f" {best[1]} " in l and f" {kind} " in l
+                      and not l.startswith(("all", "head", "small"))]
+            weakest = min(shapes, key=lambda w: float(w[7]))
+            rows.append([f"all products of a GPT-2 step, {count} rows, {kind}", best[1],
+                         f"{float(best[3]):,.0f} of {float(best[5]):,.0f} GFLOP/s", f"{best[4]} %",
+                         f"{weakest[0]} {weakest[1]} {weakest[7]} %"])
+    for kind in ("f32", "bf16"):
+        out = run([f"{BUILD}/bench/bench_vec", str(THREADS), kind, "attn"]) or ""
+        isa = out.split(",")[0]
+        for line in out.splitlines():
+            found = re.match(r"(attn\S* (\d+)x(\d+) h12/12 d64) +[\d.]+ ms +([\d.]+) GFLOP/s +([\d.]+) % of peak", line)
+            if found:
+                rows.append([f"{found[1]}, {kind}", isa, f"{float(found[4]):,.0f} GFLOP/s", f"{found[5]} %", ""])
+    table("Kernels", ["what", "instruction set", "rate", "share of peak", "weakest shape"], rows,
+          "The peak is measured by the same program at its start. Products: medians; attention: the best of its runs, "
+          "counting the FLOPs that causality allows.")
+
+
+# ---- a training step ------------------------------------------------------------------------------------------------
+
+
+def config_file(shape):
+    path = os.path.join(WORK, "small.json")
+    layers, width, heads, vocab, _, seq_len = shape
+    with open(path, "w") as f:
+        json.dump({"model_type": "gpt2", "n_layer": layers, "n_embd": width, "n_head": heads, "vocab_size": vocab,
+                   "n_positions": seq_len, "n_ctx": seq_len, "activation_function": "gelu_new"}, f)
+    return path
+
+
+def trine_step(shape, words, steps, dtype):
+    run(["rm", "-rf", f"{WORK}/run"])
+    command = [TRINE, "train", TEXT, "--json", "--quiet", f"--out={WORK}/run", f"--steps={steps + 1}",
+               f"--train.batch={shape[4]}", f"--data.seq_len={shape[5]}", f"--train.dtype={dtype}", "--eval.every=0",
+               "--sample.tokens=0", f"--threads={THREADS}"] + (words or [f"--model={config_file(shape)}"])
+    result = last_json(run(command))
+    if not result:
+        return None
+    return {"tok_s": result["tok_s"], "memory_gib": result["memory_peak_bytes"] / 2**30, "mfu": result["mfu"]}
+
+
+def torch_step(shape, steps, dtype, mode, env):
+    command = [PEERS, f"{HERE}/torch_step.py"] + [str(x) for x in shape] + [dtype, mode, str(steps), str(THREADS)]
+    result = last_json(run(command, env))
+    if result:
+        versions["PyTorch"] = result["version"]
+    return result
+
+
+def training(part):
+    title, shape, words, steps = MODELS[part]
+    say(f"training: {title}")
+    tuned = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_TOP_PAD_": "1073741824"}
+    rows = []
+    for dtype in ("f32", "bf16"):
+        runs = {"trine": lambda: trine_step(shape, words, steps, dtype)}
+        if PEERS:
+            for mode in ("eager", "compile"):
+                runs[f"PyTorch {mode}"] = lambda mode=mode: torch_step(shape, steps, dtype, mode, tuned)
+        found = in_turn(runs)
+        ours = [r["tok_s"] for r in found["trine"]]
+        for name, results in found.items():
+            rates, memory = [r["tok_s"] for r in results], [r["memory_gib"] for r in results]
+            rows.append([f"{title}, {dtype}", name, spread(rates, 0),
+                         f"{statistics.median(r['mfu'] for r in results):.1%}" if results and name == "trine" else "",
+                         f"{statistics.median(memory):.2f} GiB" if memory else "-",
+                         "" if name == "trine" else ratio(ours, rates)])
+    table(f"Training: {title}", ["work", "program", "tokens a second", "MFU", "memory", "trine is faster by"], rows,
+          "PyTorch as its users write it (scripts/bench/torch_step.py), bf16 by autocast, with an allocator that keeps "
+          "its memory. Medians of the steps after the first.")
+
+
+# ---- generation -----------------------------------------------------------------------------------------------------
+
+
+def trine_rate(dtype, prompt, new):
+    out = run([f"{BUILD}/bench/bench_generate", dtype, str(prompt), str(new), str(THREADS)])
+    found = out and re.search(r"prompt of \d+ ([\d.]+) tok/s, then \d+ one by one ([\d.]+)", out)
+    return {"prompt_tok_s": float(found[1]), "new_tok_s": float(found[2])} if found else None
+
+
+def llama_rate(path, prompt, new):
+    result = last_json(run([PEERS, f"{HERE}/llama_rate.py", path, str(prompt), str(new), str(THREADS)]))
+    if result:
+        versions["llama.cpp (llama-cpp-python)"] = result["version"]
+    return result
+
+
+def generation():
+    say("generation: GPT-2 124M")
+    rows, prompt, new = [], 512, 128
+    for dtype in ("f32", "bf16"):
+        runs = {"trine": lambda: trine_rate(dtype, prompt, new)}
+        path = f"{WORK}/gpt2-{dtype}.gguf"
+        if PEERS and not os.path.exists(path):
+            run(["rm", "-rf", f"{WORK}/run"])
+            run([TRINE, "train", TEXT, "--quiet", f"--out={WORK}/run", "--steps=1", "--train.batch=1", "--model=gpt2",
+                 "--data.seq_len=1024", "--eval.every=0", "--sample.tokens=0"])
+            run([TRINE, "export", f"{WORK}/run", path, f"--type={dtype}"])
+        if PEERS and os.path.exists(path):
+            runs["llama.cpp"] = lambda: llama_rate(path, prompt, new)
+        found = in_turn(runs)
+        for name, results in found.items():
+            read, write = [r["prompt_tok_s"] for r in results], [r["new_tok_s"] for r in results]
+            ours = found["trine"]
+            rows.append([f"GPT-2 124M, {dtype}", name, spread(read, 0), spread(write, 1),
+                         "" if name == "trine" else ratio([r["prompt_tok_s"] for r in ours], read) + " / " +
+                         ratio([r["new_tok_s"] for r in ours], write)])
+    table("Generation", ["work", "program", f"prompt of {prompt}, tok/s", f"then {new} one by one, tok/s",
+                         "trine is faster by"], rows, "Batch 1. llama.cpp runs the file that trine exports.")
+
+
+# ---- tokenizer ------------------------------------------------------------------------------------------------------
+
+
+def tokenizer():
+    say("tokenizer")
+    big, vocab, file = f"{WORK}/text.txt", 32000, f"{WORK}/tokenizer.json"
+    with open(TEXT, "rb") as f:
+        text = f.read()
+    with open(big, "wb") as f:
+        f.write(text * max(1, round(12e6 / len(text))))
+
+    def ours():
+        train = last_json(run([TRINE, "tokenize", "train", big, f"--vocab={vocab}", "--pre=gpt-2", "-o", file, "--json",
+                               "-q"]))
+        count = last_json(run([TRINE, "tokenize", "count", big, "-t", file, "--json", "-q"]))
+        return train and count and {"train_mb_s": train["mb_s"], "encode_mb_s": count["mb_s"]}
+
+    def theirs():
+        result = last_json(run([PEERS, f"{HERE}/hf_tokens.py", file, big, str(vocab)]))
+        if result:
+            versions["Hugging Face tokenizers"] = result["version"]
+        return result
+
+    found = in_turn({"trine": ours, **({"Hugging Face tokenizers": theirs} if PEERS else {})})
+    rows = []
+    for name, results in found.items():
+        encode, train = [r["encode_mb_s"] for r in results], [r["train_mb_s"] for r in results]
+        every = [r["encode_all_mb_s"] for r in results if "encode_all_mb_s" in r]
+        rows.append([name, spread(encode, 1), spread(every, 1) if every else "", spread(train, 1),
+                     "" if name == "trine" else ratio([r["encode_mb_s"] for r in found["trine"]], encode) + " / " +
+                     ratio([r["train_mb_s"] for r in found["trine"]], train)])
+    table(f"Tokenizer: byte-level BPE, {vocab:,} tokens wanted, {os.path.getsize(big) / 1e6:.1f} MB of text",
+          ["program", "encode, one thread, MB/s", "encode, all threads", "train, MB/s", "trine is faster by"], rows,
+          "GPT-2's pattern; the text is the demo's, repeated: every word is one that has been seen.")
+
+
+# ---- pages ----------------------------------------------------------------------------------------------------------
+
+
+def machine():
+    model = "unknown processor"
+    with open("/proc/cpuinfo") as f:
+        for line in f:
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    return f"{model}, {THREADS} cores used, {platform.system()} {platform.release()}"
+
+
+def write_pages():
+    facts = [machine(), f"rounds, the programs in turn: {ROUNDS}; a rate is the median (lowest to highest) of them",
+             "versions: " + ", ".join(f"{k} {v}" for k, v in sorted(versions.items())) if versions else "no peers"]
+    md = ["# Benchmarks", ""] + [f"- {fact}" for fact in facts] + [""]
+    page = ["<!doctype html><meta charset=utf-8><title>trine: benchmarks</title><style>body{font:15px sans-serif;"
+            "margin:2em auto;max-width:70em}table{border-collapse:collapse}td,th{border:1px solid #bbb;padding:.3em .6em;"
+            "text-align:left}</style><h1>Benchmarks</h1><ul>"]
+    page += [f"<li>{html.escape(fact)}" for fact in facts] + ["</ul>"]
+    for title, head, rows, note in tables:
+        md += [f"## {title}", "", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+        md += ["| " + " | ".join(row) + " |" for row in rows] + ["", note, ""]
+        page += [f"<h2>{html.escape(title)}</h2><table><tr>" + "".join(f"<th>{html.escape(h)}" for h in head)]
+        page += ["<tr>" + "".join(f"<td>{html.escape(cell)}" for cell in row) for row in rows]
+        page += [f"</table><p>{html.escape(note)}"]
+    md += ["## Commands", "", "```"] + commands + ["```", ""]
+    page += ["<h2>Commands</h2><pre>" + html.escape("\n".join(commands)) + "</pre>"]
+    for name, lines in (("bench.md", md), ("bench.html", page)):
+        with open(os.path.join(WORK, name), "w") as f:
+            f.write("\n".join(lines))
+    return "\n".join(md)
+
+
+PARTS = {"kernels": kernels, "train": lambda: training("train"), "small": lambda: training("small"),
+         "generate": generation, "tokens": tokenizer}
+for part, work in PARTS.items():
+    if part not in SKIP:
+        work()
+        write_pages()  # what is there, also when a later part takes too long
+print(write_pages())

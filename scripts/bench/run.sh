@@ -1,0 +1,30 @@
+#!/bin/sh
+# `make bench`: builds, brings PyTorch, llama.cpp and Hugging Face tokenizers out of PyPI into build/bench/venv (the
+# first time: minutes; PEERS_VENV=folder names another, NO_PEERS=1 does without), measures, writes build/bench/bench.md
+# and build/bench/bench.html.
+# On a machine that does other work put `chrt -r 10` in front.
+set -eu
+here=$(dirname "$0")
+work=$PWD/build/bench
+mkdir -p "$work"
+scripts/build.sh release trine benches
+
+python=
+if [ -z "${NO_PEERS:-}" ]; then
+    venv=${PEERS_VENV:-$work/venv}
+    [ -x "$venv/bin/python" ] || python3 -m venv "$venv" || venv=
+    if [ -n "$venv" ] && ! "$venv/bin/python" -c 'import torch, tokenizers, llama_cpp' 2>/dev/null; then
+        "$venv/bin/pip" install --quiet --upgrade torch tokenizers numpy llama-cpp-python ||
+            echo "bench: not all peers could be installed" >&2
+    fi
+    [ -z "$venv" ] || python=$venv/bin/python
+fi
+
+text=$work/kjv.txt
+if [ ! -e "$text" ]; then
+    command -v bible >/dev/null || { echo "bible-kjv is missing: run 'make setup'" >&2; exit 2; }
+    bible -f gen1:1-rev22:21 | sed 's/^[^ ]* //' >"$text.tmp"
+    mv "$text.tmp" "$text"
+fi
+# shellcheck disable=SC2086
+exec python3 "$here/bench.py" build/release "$work" "$text" $python
