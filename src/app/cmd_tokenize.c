@@ -7,8 +7,8 @@
 #include "base/quantity.h"
 #include "lab/data/data.h"
 #include "lab/data/document.h"
-#include "lab/data/jsonl.h"
 #include "lab/data/shards.h"
+#include "lab/data/talk.h"
 #include "lab/exchange/exchange.h"
 #include "lab/token/learn.h"
 #include "lab/train/origin.h"
@@ -306,12 +306,7 @@ static enum tr_status decode(struct job *job, struct tr_err *err)
 /* ---- chat -------------------------------------------------------------------------------------------------------- */
 
 struct talking {
-    const struct tr_token *token;
-    const struct tr_chat *chat;
-    struct tr_encoder *encoder;
-    struct tr_conversation talk;
-    struct tr_chat_text said;
-    struct tr_chat_tokens tokens;
+    struct tr_talk talk;
     struct tr_text line;
 };
 
@@ -320,54 +315,31 @@ static void write_talk(struct talking *t)
     tr_text_clear(&t->line);
     struct tr_json json = tr_json_start(&t->line, TR_JSON_LINE);
     tr_json_object(&json, NULL);
-    tr_json_string(&json, "text", tr_text_str(&t->said.text));
+    tr_json_string(&json, "text", tr_text_str(&t->talk.text.text));
     tr_json_array(&json, "ids");
-    for (int64_t i = 0; i < t->tokens.ids.count; i++)
-        tr_json_int(&json, NULL, t->tokens.ids.at[i]);
+    for (int64_t i = 0; i < t->talk.tokens.ids.count; i++)
+        tr_json_int(&json, NULL, t->talk.tokens.ids.at[i]);
     tr_json_end(&json);
     tr_json_array(&json, "learned");
-    for (int64_t i = 0; i < t->tokens.ids.count; i++)
-        tr_json_int(&json, NULL, t->tokens.learned[i]);
+    for (int64_t i = 0; i < t->talk.tokens.ids.count; i++)
+        tr_json_int(&json, NULL, t->talk.tokens.learned[i]);
     tr_json_end(&json);
     tr_json_end(&json);
     tr_text_char(&t->line, '\n');
 }
 
-static enum tr_status show_line(struct talking *t, const struct tr_jsonl *lines, const char *line, size_t bytes,
-                                struct tr_err *err)
-{
-    struct tr_doc *doc = NULL;
-    enum tr_status status = tr_jsonl_parse_talk(lines->path, lines->line, line, bytes, &doc, &t->talk, err);
-    if (status != TR_OK)
-        return status;
-    status = tr_chat_render(t->chat, t->talk.message, t->talk.count, false, &t->said, err);
-    if (status == TR_OK)
-        status = tr_chat_encode(t->chat, t->encoder, t->token, &t->said, &t->tokens, err);
-    if (status == TR_BAD_INPUT)
-        tr_err_prefix(err, "%s:%lld", lines->path, (long long)lines->line);
-    tr_doc_free(doc);
-    if (status != TR_OK)
-        return status;
-    write_talk(t);
-    if (tr_text_failed(&t->line, err))
-        return TR_FAILED;
-    if (fwrite(t->line.at, 1, t->line.len, stdout) != t->line.len)
-        return tr_fail(err, TR_FAILED, "standard output cannot be written");
-    return TR_OK;
-}
-
 static enum tr_status show_file(struct job *job, const struct tr_source_file *file, void *context, struct tr_err *err)
 {
     struct talking *t = context;
-    struct tr_jsonl lines;
-    const char *line;
-    size_t bytes;
-    enum tr_status status = tr_jsonl_open(&lines, file->path, file->bytes, err);
-    while (status == TR_OK && (status = tr_jsonl_next(&lines, &line, &bytes, err)) == TR_OK) {
-        status = show_line(t, &lines, line, bytes, err);
-        job->result.tokens += t->tokens.ids.count;
+    enum tr_status status = tr_talk_start(&t->talk, file, err);
+    while (status == TR_OK && (status = tr_talk_next(&t->talk, err)) == TR_OK) {
+        write_talk(t);
+        if (tr_text_failed(&t->line, err))
+            return TR_FAILED;
+        if (fwrite(t->line.at, 1, t->line.len, stdout) != t->line.len)
+            return tr_fail(err, TR_FAILED, "standard output cannot be written");
+        job->result.tokens += t->talk.tokens.ids.count;
     }
-    tr_jsonl_close(&lines);
     return status == TR_NO ? TR_OK : status;
 }
 
@@ -377,6 +349,7 @@ static enum tr_status chat(struct job *job, struct tr_err *err)
     struct tr_token *token = NULL;
     struct tr_manner manner = {0};
     struct talking t = {0};
+    const struct tr_chat *which = NULL;
     enum tr_status status = need(args->tokenizer, "tokenizer", args->action, err);
     if (status == TR_OK)
         status = find_sources(job, false, err);
@@ -385,16 +358,12 @@ static enum tr_status chat(struct job *job, struct tr_err *err)
     if (status == TR_OK)
         status = tr_manner_find(&manner, args->tokenizer, token, args->chat_template ? args->chat_template : "", err);
     if (status == TR_OK)
-        status = tr_manner_chat(&manner, args->tokenizer, &t.chat, err);
+        status = tr_manner_chat(&manner, args->tokenizer, &which, err);
     if (status == TR_OK)
-        status = tr_encoder_make(token, &t.encoder, err);
-    t.token = token;
+        status = tr_talk_open(&t.talk, which, token, err);
     if (status == TR_OK)
         status = each_file(job, "chat", show_file, &t, err);
-    tr_encoder_free(t.encoder);
-    tr_conversation_free(&t.talk);
-    tr_chat_text_free(&t.said);
-    tr_chat_tokens_free(&t.tokens);
+    tr_talk_close(&t.talk);
     tr_text_free(&t.line);
     tr_manner_free(&manner);
     tr_token_free(token);

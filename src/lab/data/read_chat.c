@@ -1,9 +1,7 @@
 /* Conversations become rows of tokens: internal to lab/data (read.h). */
 #include "base/num.h"
-#include "lab/chat/chat.h"
-#include "lab/data/jsonl.h"
 #include "lab/data/read.h"
-#include "lab/data/shard.h"
+#include "lab/data/talk.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,12 +17,7 @@ struct talks {
 
 struct reading {
     struct tr_data *data;
-    const struct tr_chat *chat;
-    const struct tr_token *token;
-    struct tr_encoder *encoder;
-    struct tr_conversation talk;
-    struct tr_chat_text text;
-    struct tr_chat_tokens tokens;
+    struct tr_talk talk;
     struct tr_sha256 sum;
     struct talks talks;
 };
@@ -50,7 +43,7 @@ static enum tr_status grow(void **at, int64_t *room, int64_t need, size_t size, 
 static enum tr_status keep(struct reading *r, struct tr_err *err)
 {
     struct talks *t = &r->talks;
-    int64_t count = tr_min_i64(r->tokens.ids.count, r->data->seq_len), mark_room = t->room;
+    int64_t count = tr_min_i64(r->talk.tokens.ids.count, r->data->seq_len), mark_room = t->room;
     enum tr_status status = grow((void **)&t->ids, &t->room, t->count + count, sizeof *t->ids, err);
     if (status == TR_OK)
         status = grow((void **)&t->marks, &mark_room, t->count + count, sizeof *t->marks, err);
@@ -59,47 +52,24 @@ static enum tr_status keep(struct reading *r, struct tr_err *err)
     if (status != TR_OK)
         return status;
     for (int64_t i = 0; i < count; i++, t->count++) {
-        t->ids[t->count] = r->tokens.ids.at[i];
-        t->marks[t->count] = (uint8_t)((r->tokens.learned[i] ? TR_MARK_LEARNED : 0) | (i == 0 ? TR_MARK_BEGIN : 0));
+        t->ids[t->count] = r->talk.tokens.ids.at[i];
+        t->marks[t->count] = (uint8_t)((r->talk.tokens.learned[i] ? TR_MARK_LEARNED : 0) | (i == 0 ? TR_MARK_BEGIN : 0));
     }
     t->end[t->talk_count++] = t->count;
-    r->data->cut_count += count < r->tokens.ids.count;
+    r->data->cut_count += count < r->talk.tokens.ids.count;
     return TR_OK;
-}
-
-static enum tr_status read_line(struct reading *r, const struct tr_jsonl *lines, const char *line, size_t bytes,
-                                struct tr_err *err)
-{
-    struct tr_doc *doc = NULL;
-    enum tr_status status = tr_jsonl_parse_talk(lines->path, lines->line, line, bytes, &doc, &r->talk, err);
-    if (status != TR_OK)
-        return status;
-    status = tr_chat_render(r->chat, r->talk.message, r->talk.count, false, &r->text, err);
-    if (status == TR_OK)
-        status = tr_chat_encode(r->chat, r->encoder, r->token, &r->text, &r->tokens, err);
-    if (status == TR_BAD_INPUT)
-        tr_err_prefix(err, "%s:%lld", lines->path, (long long)lines->line);
-    tr_doc_free(doc);
-    if (status != TR_OK)
-        return status;
-    tr_data_sum_file(&r->sum, tr_text_str(&r->text.text), (int64_t)r->text.text.len);
-    r->data->byte_count += (int64_t)r->text.text.len;
-    r->data->document_count++;
-    return keep(r, err);
 }
 
 static enum tr_status read_file(struct reading *r, const struct tr_source_file *file, struct tr_err *err)
 {
-    struct tr_jsonl lines;
-    const char *line;
-    size_t bytes;
-    if (!tr_jsonl_is_name(file->path))
-        return tr_fail(err, TR_BAD_INPUT, "%s: is no *%s, and the other data are conversations: keep them apart", file->path,
-                       TR_JSONL_ENDING);
-    enum tr_status status = tr_jsonl_open(&lines, file->path, file->bytes, err);
-    while (status == TR_OK && (status = tr_jsonl_next(&lines, &line, &bytes, err)) == TR_OK)
-        status = read_line(r, &lines, line, bytes, err);
-    tr_jsonl_close(&lines);
+    const struct tr_text *text = &r->talk.text.text;
+    enum tr_status status = tr_talk_start(&r->talk, file, err);
+    while (status == TR_OK && (status = tr_talk_next(&r->talk, err)) == TR_OK) {
+        tr_data_sum_file(&r->sum, tr_text_str(text), (int64_t)text->len);
+        r->data->byte_count += (int64_t)text->len;
+        r->data->document_count++;
+        status = keep(r, err);
+    }
     return status == TR_NO ? TR_OK : status;
 }
 
@@ -278,10 +248,7 @@ static enum tr_status pack_all(struct tr_data *data, const struct tr_data_config
 
 static void reading_free(struct reading *r)
 {
-    tr_encoder_free(r->encoder);
-    tr_conversation_free(&r->talk);
-    tr_chat_text_free(&r->text);
-    tr_chat_tokens_free(&r->tokens);
+    tr_talk_close(&r->talk);
     tr_sha256_drop(&r->sum);
     free(r->talks.ids);
     free(r->talks.marks);
@@ -291,13 +258,10 @@ static void reading_free(struct reading *r)
 enum tr_status tr_data_read_talks(struct tr_data *data, const struct tr_data_config *config,
                                   const struct tr_source *source, struct tr_err *err)
 {
-    struct reading r = {.data = data, .chat = config->chat, .token = config->token};
-    int64_t end_id;
-    enum tr_status status = tr_chat_end_id(config->chat, config->token, &end_id, err);
+    struct reading r = {.data = data};
+    enum tr_status status = tr_talk_open(&r.talk, config->chat, config->token, err);
     if (status == TR_OK)
         status = tr_data_describe(data, config->token, err);
-    if (status == TR_OK)
-        status = tr_encoder_make(config->token, &r.encoder, err);
     if (status == TR_OK)
         status = tr_sha256_start(&r.sum, err);
     for (int64_t i = 0; i < source->count && status == TR_OK; i++)

@@ -211,7 +211,7 @@ static void what_is_no_conversation_is_named_by_its_line(void **state)
     config.path = tr_scratch("mixed");
     config.chat = chat;
     assert_int_equal(tr_data_open(&data, &config, &err), TR_BAD_INPUT);
-    tr_assert_says(err.text, "mixed/b.txt: is no *.jsonl, and the other data are conversations");
+    tr_assert_says(err.text, "mixed/b.txt: is no *.jsonl, and the data are conversations");
     tr_scratch_put_text("text.jsonl", "{\"text\": \"a\"}\n");
     must(tr_data_is_chat(tr_scratch("text.jsonl"), &is_chat, &err), &err);
     assert_false(is_chat);
