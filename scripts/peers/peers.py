@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """trine against the libraries that others use (`make peers`; scripts/peers/run.sh makes the venv and calls this).
 
-    peers.py TRINE TRUTH_TEST VOCABULARIES TEXT WORK
+    peers.py TRINE TRUTH_TEST VOCABULARIES TEMPLATES TEXT WORK
 
 Prints a line a comparison, what was compared and by how much it differs, and exits with 1 when one of them does not hold.
 TRUTH_TEST is the test program lab_torch, which holds trine's logits, loss, gradients and ten optimiser steps to what
@@ -15,6 +15,8 @@ import subprocess
 import sys
 import time
 
+import chat_golden
+import numpy
 import torch
 import torch_golden
 import transformers
@@ -22,12 +24,12 @@ from gguf_tokenizer import metadata, tokenizer as tokenizer_of
 from llama_cpp import Llama
 from peft import PeftModel
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 VOCAB, WORDS, PROMPT = 512, 48, "And God said unto them"
 VOCABULARIES = ["gpt-2", "llama-bpe", "qwen2", "starcoder"]
 MEGABYTES = 24
-TRINE, TRUTH_TEST, FOLDER, TEXT, WORK = sys.argv[1:6]
+TRINE, TRUTH_TEST, FOLDER, TEMPLATES, TEXT, WORK = sys.argv[1:7]
 failed = 0
 
 
@@ -105,6 +107,28 @@ def same_text(what, a, b):
     report(what, a == b, f"{WORDS} tokens, {len(a)} characters" if a == b else f"equal up to character {begin} of {len(a)}")
 
 
+def logits_of_llama_cpp(path, ids):
+    model = Llama(path, n_ctx=128, n_threads=2, type_k=0, type_v=0, logits_all=True, verbose=False)
+    model.eval(ids)
+    return torch.tensor(numpy.array(model.scores[:len(ids)]))
+
+
+def same_rounded(name, folder, type_name, bound):
+    """llama.cpp rounds what it multiplies with such matrices too, to BF16 or to blocks of 8 bits, and transformers does not: so
+    logits differ, by about one rounding for each product that is summed."""
+    path = inside(f"{name}-{type_name}.gguf")
+    trine("export", folder, path, "--type", type_name)
+    trine("export", path, inside(f"{name}-{type_name}-back"))
+    ids = torch.randint(0, VOCAB, (1, 100))
+    with torch.no_grad():
+        theirs = load(inside(f"{name}-{type_name}-back"))(ids).logits[0]
+    ours = logits_of_llama_cpp(path, ids[0].tolist())
+    error = ((ours - theirs).pow(2).mean() / theirs.var()).sqrt().item()
+    same = (ours.argmax(-1) == theirs.argmax(-1)).sum().item()
+    report(f"{name}: GGUF of trine in {type_name.upper()} in llama.cpp, logits", error < bound,
+           f"differ by {error:.4f} of their spread (bound {bound}), {same} of 100 likeliest tokens equal")
+
+
 def same_model(what, folder, model, ids):
     """What trine wrote gives transformers the same numbers, to the bit."""
     with torch.no_grad():
@@ -155,6 +179,8 @@ def interchange(name, model):
     trine("export", folder, inside(name + ".gguf"))
     same_text(f"{name}: GGUF of trine in llama.cpp, greedy text", text_of_trine(folder),
               text_of_llama_cpp(inside(name + ".gguf")))
+    same_rounded(name, folder, "bf16", 0.03)
+    same_rounded(name, folder, "q8_0", 0.05)
     trine("export", inside(name + ".gguf"), inside(name + "-again"))
     same_model(f"{name}: folder -> GGUF -> folder, logits", inside(name + "-again"), model, ids)
     fine_tuned(name)
@@ -253,6 +279,109 @@ def same_vocabulary(size):
            f"{wrong} of {len(merges[0])} merges differ")
 
 
+# ---- data ------------------------------------------------------------------------------------------------------------
+
+def same_indexed(words):
+    """A data set that Megatron-LM wrote, decoded by trine: every document, with the end token behind it."""
+    try:
+        from megatron.core.datasets.indexed_dataset import IndexedDatasetBuilder
+    except ImportError as why:
+        print(f"      Megatron's indexed data sets were not compared: {why}")
+        return
+    rng = random.Random(7)
+    documents = [random_text(rng, rng.randint(1, 400)).replace("\0", "") for _ in range(200)]
+    for dtype in (numpy.uint16, numpy.int16, numpy.int32, numpy.int64):
+        folder = inside("megatron-" + dtype.__name__)
+        os.makedirs(folder)
+        shutil.copy(inside("tokenizer.json"), folder)
+        builder = IndexedDatasetBuilder(os.path.join(folder, "talk_text_document.bin"), dtype=dtype)
+        end, expected = words.token_to_id("<|endoftext|>"), ""
+        for i, text in enumerate(documents):
+            ids = words.encode(text, add_special_tokens=False).ids
+            expected += words.decode(ids, skip_special_tokens=False)
+            ids += [end] * (i % 2)  # --append-eod, or not
+            cut = rng.randint(0, len(ids))
+            builder.add_document(torch.tensor(ids), [cut, len(ids) - cut])
+        builder.finalize(os.path.join(folder, "talk_text_document.idx"))
+        back = trine("tokenize", "decode", folder, "--quiet").decode("utf-8", "replace")
+        report(f"Megatron: indexed data set of {dtype.__name__}, decoded", back == expected,
+               f"{len(documents)} documents, {len(back)} characters")
+
+
+# ---- conversations ---------------------------------------------------------------------------------------------------
+
+def random_talks(name, count):
+    rng = random.Random(name)
+    roles = sorted(chat_golden.ROLES.get(name, {"system", "user", "assistant", "tool"}))
+    for _ in range(count):
+        turns = ["user", "assistant"] * rng.randint(1, 3)
+        if "system" in roles:  # the others take turns
+            turns = rng.choice([[], ["system"]]) + [rng.choice(roles) for _ in range(rng.randint(1, 6))] + ["assistant"]
+        yield [{"role": role, "content": random_text(rng, rng.randint(0, 60)).replace("\0", "")} for role in turns]
+
+
+def same_chat(name, texts, words, folder):
+    """By a model's own template, and by the one that trine writes for it."""
+    talks = list(random_talks(name, 200))
+    path = inside("talks.jsonl")
+    with open(path, "w", encoding="utf-8") as out:
+        out.writelines(json.dumps({"messages": talk}) + "\n" for talk in talks)
+    words.bos_token, words.eos_token = chat_golden.SPECIAL.get(name, ("<|endoftext|>", "<|im_end|>"))
+    for text in texts:
+        with open(os.path.join(folder, "chat_template.jinja"), "w", encoding="utf-8", newline="") as out:
+            out.write(text)
+        ours = [json.loads(line) for line in
+                trine("tokenize", "chat", path, "--tokenizer", os.path.join(folder, "tokenizer.json"), "-q").splitlines()]
+        theirs = [words.apply_chat_template(talk, chat_template=text, tokenize=False) for talk in talks]
+        wrong = sum(a["text"] != b for a, b in zip(ours, theirs)) + abs(len(ours) - len(theirs))
+        wrong_ids = sum(a["ids"] != words.apply_chat_template(talk, chat_template=text, return_dict=True)["input_ids"]
+                        for a, talk in zip(ours, talks))
+        report(f"chat: {name} by its published template", wrong == 0 and wrong_ids == 0,
+               f"{wrong} of {len(talks)} texts, {wrong_ids} of their tokens differ")
+    out = inside("chat-" + name)
+    trine("export", folder, out, "--chat-template", name)
+    own = AutoTokenizer.from_pretrained(out)
+    wrong = sum(own.apply_chat_template(talk, tokenize=False, add_generation_prompt=prompt) !=
+                words.apply_chat_template(talk, chat_template=texts[0], tokenize=False, add_generation_prompt=prompt)
+                for talk in talks for prompt in (False, True))
+    report(f"chat: {name} as trine writes it, in transformers", wrong == 0, f"{wrong} of {2 * len(talks)} texts differ")
+
+
+def same_reply(folder):
+    """A question, asked by trine and by transformers."""
+    words, model = AutoTokenizer.from_pretrained(folder), load(folder)
+    ids = words.apply_chat_template([{"role": "user", "content": PROMPT}], add_generation_prompt=True, return_tensors="pt",
+                                    return_dict=True)["input_ids"]
+    out = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, temperature=None, top_p=None,
+                         max_new_tokens=WORDS)
+    reply = words.decode(out[0][ids.shape[1]:], skip_special_tokens=True, clean_up_tokenization_spaces=False).encode()
+    same_text("chat: a reply after fine-tuning, greedy, in transformers",
+              trine("generate", folder, "--chat", "--prompt", PROMPT, "--temperature", 0, "--tokens", WORDS), reply)
+
+
+def conversations():
+    torch.manual_seed(11)
+    t, folder = torch_golden, inside("chat-base")
+    inner = chat_golden.make_tokenizer([open(TEXT, encoding="utf-8").read(100_000)])
+    model = t.LlamaForCausalLM(t.LlamaConfig(**dict(torch_golden.small, vocab_size=inner.get_vocab_size(), hidden_size=64,
+                                                    intermediate_size=96, max_position_embeddings=256),
+                                             num_key_value_heads=2, tie_word_embeddings=True))
+    model.save_pretrained(folder)
+    inner.save(os.path.join(folder, "tokenizer.json"))
+    words = PreTrainedTokenizerFast(tokenizer_object=inner)
+    templates = chat_golden.published(TEMPLATES)
+    for name, texts in templates.items():
+        same_chat(name, texts, words, folder)
+    with open(inside("lessons.jsonl"), "w", encoding="utf-8") as out:
+        for i, line in enumerate(open(TEXT, encoding="utf-8").read(60_000).splitlines()):
+            out.write(json.dumps({"messages": [{"role": "user", "content": PROMPT + " " * (i % 2)},
+                                               {"role": "assistant", "content": line[:60]}]}) + "\n")
+    trine("train", inside("lessons.jsonl"), "--quiet", "--init", folder, "--chat-template", "chatml", "--out",
+          inside("chat-run"), "--steps", 30, "--data.seq_len=128", "--sample.tokens=0", "--optimizer.lr=3e-3")
+    trine("export", inside("chat-run"), inside("chat-tuned"))
+    same_reply(inside("chat-tuned"))
+
+
 def main():
     torch.set_num_threads(2)
     transformers.utils.logging.set_verbosity_error()
@@ -264,6 +393,8 @@ def main():
     truth()
     for name, model in tiny_models():
         interchange(name, model)
+    same_indexed(Tokenizer.from_file(inside("tokenizer.json")))
+    conversations()
     same_vocabulary(8000)
     texts = mixed_text()
     os.makedirs(inside("texts"))
