@@ -119,6 +119,7 @@ static bool same(const struct tr_replay *r, const struct tr_outcome *a, const ui
 static enum tr_status again(struct tr_run *run, double lr, struct tr_outcome *outcome, uint64_t *seen, struct tr_err *err)
 {
     tr_copy_put_back(&run->replay.copy, &run->tensors);
+    tr_exec_weights_written(&run->exec);
     enum tr_status status = tr_run_compute(run, lr, outcome, err);
     digest_all(&run->tensors, seen);
     return status;

@@ -40,6 +40,7 @@ static enum tr_status take_state(struct tr_run *run, const char *anchor, struct 
     if (status == TR_OK)
         status = tr_checkpoint_read(anchor, &run->tensors, err);
     if (status == TR_OK) {
+        tr_exec_weights_written(&run->exec);
         state->config = run->config;
         state->passed_over = next - state->step;
         state->roll_backs = roll_backs;

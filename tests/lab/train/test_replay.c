@@ -122,7 +122,8 @@ static void without_a_fault_no_replay_differs_and_nothing_changes(void **unused)
     (void)unused;
     static const char *const changes[][2] = {{"run.threads=1", "train.seed=1"}, {"run.threads=2", "train.seed=1"},
                                              {"run.threads=3", "optimizer.kind=muon"}, {"run.threads=2", "lora.rank=4"},
-                                             {"run.threads=2", "train.recompute=full"}, {"run.threads=2", "spike.action=skip"}};
+                                             {"run.threads=2", "train.recompute=full"}, {"run.threads=2", "spike.action=skip"},
+                                             {"run.threads=2", "train.dtype=bf16"}};
     int64_t steps = 0;
     no_fault();
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
@@ -137,8 +138,30 @@ static void without_a_fault_no_replay_differs_and_nothing_changes(void **unused)
         assert_int_equal(tr_folder_remove(tr_scratch("plain"), &err), TR_OK);
         assert_int_equal(tr_folder_remove(tr_scratch("checked"), &err), TR_OK);
     }
-    fault_row("16", "no fault: steps computed twice by another number of threads", "-", steps, steps,
+    fault_row("16", "no fault: steps computed twice by another number of threads, fp32 and bf16", "-", steps, steps,
               "nothing: no false alarm");
+}
+
+/* In bf16 operations read copies of the weights, which go back with them. */
+static void in_bf16_a_flipped_bit_is_set_right_too(void **unused)
+{
+    (void)unused;
+    struct tr_run_config plain = tr_tiny_config("plain", "train.dtype=bf16", NULL);
+    struct tr_tiny_hash expected = tr_tiny_train(&plain);
+    assert_int_equal(tr_folder_remove(tr_scratch("plain"), &err), TR_OK);
+    int corrected = 0;
+    for (int i = 0; i < 10; i++) {
+        struct tr_run_config config = tr_tiny_config("flipped", "train.dtype=bf16", "replay.every=1", NULL);
+        no_fault();
+        fault.at = 300 + (int64_t)draw(600);
+        fault.until = fault.at + 1;
+        if (train_with(&config) != TR_OK)
+            fail_msg("%s", err.text);
+        assert_string_equal(result.hash, expected.hex);
+        corrected += result.corrected == 1;
+        assert_int_equal(tr_folder_remove(tr_scratch("flipped"), &err), TR_OK);
+    }
+    assert_true(corrected > 2);
 }
 
 /* Flips a bit behind one operation after the other of a run whose every `every`-th step is replayed. */
@@ -252,6 +275,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_change_of_one_word_goes_unseen_by_the_digest),
         cmocka_unit_test(without_a_fault_no_replay_differs_and_nothing_changes),
+        cmocka_unit_test(in_bf16_a_flipped_bit_is_set_right_too),
         cmocka_unit_test(a_flipped_bit_that_matters_is_found_and_set_right),
         cmocka_unit_test(of_steps_that_are_not_replayed_nothing_is_known),
         cmocka_unit_test(weights_that_change_at_rest_end_the_run_which_goes_on_to_the_same_hash),

@@ -239,6 +239,35 @@ static void whenever_it_is_interrupted_a_run_that_went_back_arrives_at_the_same_
               "`step 14: a spike: loss L, gradient norm G, where the last 8 steps allow ...; back to step 10, and on with batch 14`");
 }
 
+/* In bf16 operations read copies of the weights, which go back with them. */
+static void in_bf16_a_run_goes_back_to_the_same_hash_too(void **unused)
+{
+    (void)unused;
+    char hash[2][TR_SHA256_HEX_BYTES];
+    for (int resumed = 0; resumed < 2; resumed++) {
+        struct tr_run_config config = SPIKE_CONFIG(resumed ? "bf16b" : "bf16a", "train.dtype=bf16");
+        config.spike_action = TR_SPIKE_ROLL_BACK;
+        struct tr_train_options options = options_of_hook(13, -1);
+        hook.stop_at = resumed ? 9 : -1; /* saved after step 10, the anchor: the way back begins with a file that was read */
+        enum tr_status status = train_with(&config, &options);
+        stop = 0;
+        if (resumed)
+            status = train_with(&config, &options);
+        assert_int_equal(status, TR_OK);
+        assert_int_equal(result.state.roll_backs, 1);
+        strcpy(hash[resumed], result.hash);
+    }
+    assert_string_equal(hash[0], hash[1]);
+    struct tr_run_config told = SPIKE_CONFIG("bf16c", "train.dtype=bf16");
+    struct tr_run_config clean = SPIKE_CONFIG("bf16d", "train.dtype=bf16");
+    clean.keep_last = 0;
+    struct tr_train_options options = options_of_hook(-1, -1);
+    assert_int_equal(train_with(&clean, &options), TR_OK);
+    copy_passing_over(tr_scratch("bf16d/step-00000010"), told.out, 4);
+    assert_int_equal(train_with(&told, &options), TR_OK);
+    assert_string_equal(result.hash, hash[0]);
+}
+
 static void the_best_checkpoint_is_still_there_after_a_roll_back(void **unused)
 {
     (void)unused;
@@ -302,6 +331,7 @@ int main(void)
         cmocka_unit_test(a_spike_is_left_out_and_the_run_goes_on),
         cmocka_unit_test(after_a_spike_the_run_goes_back_and_passes_its_batches_over),
         cmocka_unit_test(whenever_it_is_interrupted_a_run_that_went_back_arrives_at_the_same_hash),
+        cmocka_unit_test(in_bf16_a_run_goes_back_to_the_same_hash_too),
         cmocka_unit_test(the_best_checkpoint_is_still_there_after_a_roll_back),
         cmocka_unit_test(before_the_first_checkpoint_a_spike_is_left_out),
         cmocka_unit_test(too_many_roll_backs_and_a_missing_way_back_end_the_run_with_a_sentence),
