@@ -12,13 +12,16 @@ static void check_counts(const struct tr_model_shape *shape)
     struct tr_shape_params p = tr_shape_params(shape);
     TR_ASSERT(isfinite(p.total) && p.matmul > 0 && p.matmul <= p.active && p.active <= p.total && p.expert >= 0);
     double flop = tr_shape_flop_per_token(shape, shape->positions);
-    TR_ASSERT(isfinite(flop) && flop >= 6 * p.matmul && tr_shape_kv_elements(shape) > 0);
-    int32_t experts = 0, windows = 0;
+    TR_ASSERT(isfinite(flop) && flop >= 6 * p.matmul && tr_shape_kv_elements(shape) >= 0);
+    int32_t attention = 0, ssm = 0, dense = 0, experts = 0, windows = 0;
     for (int32_t l = 0; l < shape->layers; l++) {
-        experts += tr_shape_layer_has_experts(shape, l);
-        windows += tr_shape_layer_window(shape, l) > 0;
+        struct tr_shape_layer layer = tr_shape_layer(shape, l);
+        attention += layer.attention, ssm += layer.ssm, dense += layer.dense, experts += layer.experts;
+        windows += layer.window > 0;
     }
-    TR_ASSERT(experts == tr_shape_moe_layers(shape) && windows == tr_shape_window_layers(shape));
+    TR_ASSERT(attention == tr_shape_attention_layers(shape) && ssm == tr_shape_ssm_layers(shape));
+    TR_ASSERT(dense == tr_shape_dense_layers(shape) && experts == tr_shape_moe_layers(shape));
+    TR_ASSERT(windows == tr_shape_window_layers(shape));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)

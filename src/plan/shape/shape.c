@@ -35,6 +35,9 @@ static enum tr_status check_sizes(const struct tr_model_shape *s, const char *wh
         {"moe_every", s->moe_every, 0, TR_LAYERS_MAX},  {"window", s->window, 0, TR_POSITIONS_MAX << 4},
         {"window_every", s->window_every, 0, TR_LAYERS_MAX}, {"q_rank", s->q_rank, 0, RANK_MAX},
         {"kv_rank", s->kv_rank, 0, RANK_MAX},           {"rope_dim", s->rope_dim, 0, s->head_dim},
+        {"latent", s->latent, 0, s->width},             {"ssm_heads", s->ssm_heads, 0, 1 << 14},
+        {"ssm_head_dim", s->ssm_head_dim, 0, 1 << 10},  {"ssm_groups", s->ssm_groups, 0, 1 << 10},
+        {"ssm_state", s->ssm_state, 0, 1 << 12},        {"ssm_conv", s->ssm_conv, 0, 64},
     };
     for (int i = 0; i < COUNT(sizes); i++)
         if (sizes[i].value < sizes[i].min || sizes[i].value > sizes[i].max)
@@ -43,9 +46,34 @@ static enum tr_status check_sizes(const struct tr_model_shape *s, const char *wh
     return TR_OK;
 }
 
+/* Letters are those that there are, one a layer, and what they stand for is described. */
+static enum tr_status check_pattern(const struct tr_model_shape *s, const char *where, struct tr_err *err)
+{
+    bool ssm = strchr(s->pattern, 'M') != NULL;
+    size_t letters = strlen(s->pattern), known = strspn(s->pattern, "M*-E");
+    if (known < letters)
+        return tr_fail(err, TR_BAD_INPUT,
+                       "%s: \"%c\" in the pattern; expected M (state space), * (attention), - (feed-forward) or E (experts)",
+                       where, (unsigned char)s->pattern[known] < 0x80 ? s->pattern[known] : '?');
+    if (letters > 0 && letters != (size_t)s->layers)
+        return tr_fail(err, TR_BAD_INPUT, "%s: a pattern of %zu layers, and layers is %d", where, letters, s->layers);
+    if (letters > 0 && (s->dense_layers || s->moe_every > 1 || s->window))
+        return wrong(err, where, "a pattern with dense_layers, moe_every or window: the pattern alone says what layers are");
+    if ((letters > 0 && s->experts > 0) != (strchr(s->pattern, 'E') != NULL))
+        return wrong(err, where, "experts and the letter E in the pattern go together");
+    if (ssm != (s->ssm_heads && s->ssm_head_dim && s->ssm_groups && s->ssm_state && s->ssm_conv))
+        return wrong(err, where, "the letter M and ssm_heads, ssm_head_dim, ssm_groups, ssm_state, ssm_conv go together");
+    if (ssm && s->ssm_heads % s->ssm_groups)
+        return tr_fail(err, TR_BAD_INPUT, "%s: ssm_heads %lld is no multiple of ssm_groups %lld", where,
+                       (long long)s->ssm_heads, (long long)s->ssm_groups);
+    return TR_OK;
+}
+
 enum tr_status tr_shape_check(const struct tr_model_shape *s, const char *where, struct tr_err *err)
 {
     enum tr_status status = check_sizes(s, where, err);
+    if (status == TR_OK)
+        status = check_pattern(s, where, err);
     if (status != TR_OK)
         return status;
     if (s->heads % s->kv_heads != 0)
@@ -59,10 +87,11 @@ enum tr_status tr_shape_check(const struct tr_model_shape *s, const char *where,
             return wrong(err, where, "expert_ffn is missing: the width inside one expert");
         if (s->moe_every < 1)
             return wrong(err, where, "moe_every is 0; expected 1 (every layer has experts) or more");
-    } else if (s->top_k || s->expert_ffn || s->shared_ffn || s->dense_layers || s->moe_every) {
-        return wrong(err, where, "a model without experts has no top_k, expert_ffn, shared_ffn, dense_layers, moe_every");
+    } else if (s->top_k || s->expert_ffn || s->shared_ffn || s->dense_layers || s->moe_every ||
+               s->latent) {
+        return wrong(err, where, "a model without experts has no top_k, expert_ffn, shared_ffn, dense_layers, moe_every, latent");
     }
-    if (s->ffn < 1 && tr_shape_moe_layers(s) < s->layers)
+    if (s->ffn < 1 && tr_shape_dense_layers(s) > 0)
         return wrong(err, where, "ffn is missing: the width inside the feed-forward of layers without experts");
     if (s->kv_rank == 0 && (s->q_rank || s->rope_dim))
         return wrong(err, where, "q_rank and rope_dim belong to latent attention, which has a kv_rank");
@@ -79,7 +108,7 @@ enum tr_status tr_shape_check(const struct tr_model_shape *s, const char *where,
 
 struct reading {
     struct tr_model_shape shape;
-    const char *name;
+    const char *name, *pattern;
     int family;
     int64_t layers, dense_layers, moe_every, window_every;
     bool gated, tied, rope, learned, biased;
@@ -115,6 +144,14 @@ static const struct tr_field fields[] = {
     SIZE("shared_ffn", shape.shared_ffn, TR_FFN_MAX, "inside the shared experts, together"),
     SIZE("dense_layers", dense_layers, TR_LAYERS_MAX, "first layers without experts"),
     SIZE("moe_every", moe_every, TR_LAYERS_MAX, "each n-th layer has experts; absent: all"),
+    SIZE("latent", shape.latent, TR_WIDTH_MAX, "experts work on tokens projected to this width"),
+    {"pattern", TR_FIELD_TEXT, AT(pattern),
+     .help = "hybrids: a letter a layer, M state space, * attention, - feed-forward, E experts"},
+    SIZE("ssm_heads", shape.ssm_heads, 1 << 14, "of state-space layers"),
+    SIZE("ssm_head_dim", shape.ssm_head_dim, 1 << 10, "elements of such a head"),
+    SIZE("ssm_groups", shape.ssm_groups, 1 << 10, "of heads that share B and C"),
+    SIZE("ssm_state", shape.ssm_state, 1 << 12, "states of an element"),
+    SIZE("ssm_conv", shape.ssm_conv, 64, "tokens under the convolution"),
     SIZE("window", shape.window, (double)TR_POSITIONS_MAX * 16, "keys that a query sees"),
     SIZE("window_every", window_every, TR_LAYERS_MAX, "the last of each n layers sees all keys"),
     FEATURE("gated", gated, "three matrices in a feed-forward"),
@@ -149,12 +186,16 @@ static bool is_gpt(const struct tr_entry *entry)
 enum tr_status tr_shape_read(const struct tr_entry *entry, struct tr_model_shape *out, struct tr_err *err)
 {
     bool gpt = is_gpt(entry);
-    struct reading r = {.name = "", .gated = !gpt, .rope = !gpt, .learned = gpt, .biased = gpt, .tied = gpt};
+    struct reading r = {.name = "", .pattern = "", .gated = !gpt, .rope = !gpt, .learned = gpt, .biased = gpt, .tied = gpt};
     enum tr_status status = tr_entry_read(entry, "", fields, COUNT(fields), &r, err);
     if (status != TR_OK)
         return status;
     struct tr_model_shape *s = &r.shape;
     snprintf(s->name, sizeof s->name, "%s", entry->id);
+    if (strlen(r.pattern) >= sizeof s->pattern)
+        return tr_entry_fail(entry, err, "a pattern of %zu layers; expected %d at most", strlen(r.pattern),
+                             TR_SHAPE_PATTERN_BYTES - 1);
+    memcpy(s->pattern, r.pattern, strlen(r.pattern) + 1);
     s->layers = (int32_t)r.layers;
     s->dense_layers = (int32_t)r.dense_layers;
     s->moe_every = (int32_t)r.moe_every;
@@ -273,16 +314,33 @@ enum tr_status tr_shape_find(const struct tr_catalog *catalog, const char *name,
 
 /* --- what follows from it --- */
 
+static int32_t count_letter(const struct tr_model_shape *s, char letter)
+{
+    int32_t count = 0;
+    for (const char *p = s->pattern; *p; p++)
+        count += *p == letter;
+    return count;
+}
+
 int32_t tr_shape_moe_layers(const struct tr_model_shape *s)
 {
+    if (s->pattern[0])
+        return count_letter(s, 'E');
     int32_t after = s->layers - s->dense_layers;
     return s->experts && s->moe_every ? (after + s->moe_every - 1) / s->moe_every : 0;
 }
 
-bool tr_shape_layer_has_experts(const struct tr_model_shape *s, int32_t layer)
+int32_t tr_shape_dense_layers(const struct tr_model_shape *s)
 {
-    return s->experts && layer >= s->dense_layers && (layer - s->dense_layers) % s->moe_every == 0;
+    return s->pattern[0] ? count_letter(s, '-') : s->layers - tr_shape_moe_layers(s);
 }
+
+int32_t tr_shape_attention_layers(const struct tr_model_shape *s)
+{
+    return s->pattern[0] ? count_letter(s, '*') : s->layers;
+}
+
+int32_t tr_shape_ssm_layers(const struct tr_model_shape *s) { return count_letter(s, 'M'); }
 
 int32_t tr_shape_window_layers(const struct tr_model_shape *s)
 {
@@ -291,10 +349,15 @@ int32_t tr_shape_window_layers(const struct tr_model_shape *s)
     return s->window_every ? s->layers - s->layers / s->window_every : s->layers;
 }
 
-int64_t tr_shape_layer_window(const struct tr_model_shape *s, int32_t layer)
+struct tr_shape_layer tr_shape_layer(const struct tr_model_shape *s, int32_t layer)
 {
+    if (s->pattern[0]) {
+        char letter = s->pattern[layer];
+        return (struct tr_shape_layer){letter == '*', letter == 'M', letter == '-', letter == 'E', 0};
+    }
+    bool experts = s->experts && layer >= s->dense_layers && (layer - s->dense_layers) % s->moe_every == 0;
     bool sees_all = s->window_every && (layer + 1) % s->window_every == 0;
-    return sees_all ? 0 : s->window;
+    return (struct tr_shape_layer){true, false, !experts, experts, sees_all ? 0 : s->window};
 }
 
 /* Matrices of one layer's attention. */
@@ -310,31 +373,48 @@ static double attention_params(const struct tr_model_shape *s)
     return q + down + up + h * v * c;
 }
 
-/* Gains and biases of one layer, of its norms and attention. */
-static double small_params(const struct tr_model_shape *s)
+/* Biases and gains inside one layer's attention. */
+static double small_attention_params(const struct tr_model_shape *s)
 {
-    double c = (double)s->width, h = (double)s->heads, g = (double)s->kv_heads;
-    double qk = (double)s->head_dim, v = (double)s->value_dim;
-    double sum = 2 * c * (s->biased ? 2 : 1);
-    if (s->kv_rank)
-        sum += (double)(s->q_rank + s->kv_rank);
+    double h = (double)s->heads, g = (double)s->kv_heads, qk = (double)s->head_dim, v = (double)s->value_dim;
+    double sum = s->kv_rank ? (double)(s->q_rank + s->kv_rank) : 0;
     if (s->qk_norm)
         sum += 2 * qk;
     if (s->biased || s->qkv_bias)
         sum += h * qk + g * (qk + v);
-    return sum + (s->biased ? c : 0);
+    return sum + (s->biased ? (double)s->width : 0);
+}
+
+/* A state-space layer: x and its gate, B, C and a step a head are projected together; then back. */
+static double ssm_inner(const struct tr_model_shape *s) { return (double)s->ssm_heads * (double)s->ssm_head_dim; }
+static double ssm_shared(const struct tr_model_shape *s) { return 2 * (double)s->ssm_groups * (double)s->ssm_state; }
+
+static double ssm_params(const struct tr_model_shape *s)
+{
+    double d = ssm_inner(s);
+    return (double)s->width * (2 * d + ssm_shared(s) + (double)s->ssm_heads) + d * (double)s->width;
+}
+
+/* The convolution and its bias; three numbers a head (A, D, the bias of the step); gains. */
+static double small_ssm_params(const struct tr_model_shape *s)
+{
+    double d = ssm_inner(s);
+    return (d + ssm_shared(s)) * (double)(s->ssm_conv + 1) + 3 * (double)s->ssm_heads + d;
 }
 
 struct tr_shape_params tr_shape_params(const struct tr_model_shape *s)
 {
-    double c = (double)s->width, moe = tr_shape_moe_layers(s), dense = s->layers - moe;
+    double c = (double)s->width, attention = tr_shape_attention_layers(s), ssm = tr_shape_ssm_layers(s);
+    double dense = tr_shape_dense_layers(s), moe = tr_shape_moe_layers(s);
     double up = s->gated ? 3 : 2, embedding = (double)s->vocab * c;
-    double expert = up * c * (double)s->expert_ffn;
+    double expert = up * (s->latent ? (double)s->latent : c) * (double)s->expert_ffn;
     double ffn_bias = s->biased ? (double)s->ffn * (up - 1) + c : 0;
-    double all_use = s->layers * attention_params(s) + dense * up * c * (double)s->ffn +
-                     moe * (up * c * (double)s->shared_ffn + c * (double)s->experts);
-    double small = s->layers * small_params(s) + dense * ffn_bias + c * (s->biased ? 2 : 1) +
-                   (s->embed_norm ? 2 * c : 0) + (s->learned ? (double)s->positions * c : 0);
+    double norms = 1 + s->layers * (s->pattern[0] ? 1 : 2);
+    double all_use = attention * attention_params(s) + ssm * ssm_params(s) + dense * up * c * (double)s->ffn +
+                     moe * (up * c * (double)s->shared_ffn + c * (double)(s->experts + 2 * s->latent));
+    double small = attention * small_attention_params(s) + ssm * small_ssm_params(s) + dense * ffn_bias +
+                   norms * c * (s->biased ? 2 : 1) + (s->embed_norm ? 2 * c : 0) +
+                   (s->learned ? (double)s->positions * c : 0);
     struct tr_shape_params p = {.expert = moe * (double)s->experts * expert};
     p.matmul = all_use + moe * (double)s->top_k * expert + embedding;
     p.active = p.matmul + small + (s->tied ? 0 : embedding);
@@ -353,15 +433,16 @@ static double mean_keys(int64_t seq_len, int64_t window)
 
 double tr_shape_flop_per_token(const struct tr_model_shape *s, int64_t seq_len)
 {
-    double windowed = tr_shape_window_layers(s);
-    double keys = windowed * mean_keys(seq_len, s->window) + (s->layers - windowed) * mean_keys(seq_len, 0);
+    double windowed = tr_shape_window_layers(s), all = tr_shape_attention_layers(s) - windowed;
+    double keys = windowed * mean_keys(seq_len, s->window) + all * mean_keys(seq_len, 0);
     double pair = 2 * (double)s->heads * (double)(s->head_dim + s->value_dim);
-    return 6 * tr_shape_params(s).matmul + 3 * pair * keys;
+    double scan = 7 * tr_shape_ssm_layers(s) * ssm_inner(s) * (double)s->ssm_state;
+    return 6 * tr_shape_params(s).matmul + 3 * (pair * keys + scan);
 }
 
 double tr_shape_kv_elements(const struct tr_model_shape *s)
 {
     double one = s->kv_rank ? (double)(s->kv_rank + s->rope_dim)
                             : (double)s->kv_heads * (double)(s->head_dim + s->value_dim);
-    return one * s->layers;
+    return one * tr_shape_attention_layers(s);
 }

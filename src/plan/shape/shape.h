@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TR_SHAPE_NAME_BYTES = 64 };
+enum { TR_SHAPE_NAME_BYTES = 64, TR_SHAPE_PATTERN_BYTES = 256 };
 
 struct tr_model_shape {
     char name[TR_SHAPE_NAME_BYTES];
@@ -35,6 +35,13 @@ struct tr_model_shape {
     int64_t shared_ffn;     /* width inside the shared experts of a layer, together */
     int32_t dense_layers;   /* so many of the first layers have no experts */
     int32_t moe_every;      /* of the others each n-th has experts, beginning with the first; 1: all */
+
+    int64_t latent;         /* experts work on tokens projected to this width and back (LatentMoE); 0: on all of it */
+
+    /* Hybrids: a letter a layer, which is one thing and not attention and a feed-forward: M state space, * attention,
+     * - feed-forward, E experts. "": none; then dense_layers and moe_every say which layers have experts. */
+    char pattern[TR_SHAPE_PATTERN_BYTES];
+    int64_t ssm_heads, ssm_head_dim, ssm_groups, ssm_state, ssm_conv; /* state-space layers (Mamba-2) */
 
     int64_t window;       /* keys that a query of a windowed layer sees; 0: all */
     int32_t window_every; /* of each n layers, the last sees all keys; 0: all layers are windowed */
@@ -80,17 +87,25 @@ struct tr_shape_params {
 };
 struct tr_shape_params tr_shape_params(const struct tr_model_shape *shape);
 
-/* Layers with experts, and windowed ones: how many, and which (layers count from 0; a window of 0: all keys). */
-int32_t tr_shape_moe_layers(const struct tr_model_shape *shape);
-bool tr_shape_layer_has_experts(const struct tr_model_shape *shape, int32_t layer);
+/* Layers of a kind: with attention, with a window on it, with a dense feed-forward, with experts, of state space. */
+int32_t tr_shape_attention_layers(const struct tr_model_shape *shape);
 int32_t tr_shape_window_layers(const struct tr_model_shape *shape);
-int64_t tr_shape_layer_window(const struct tr_model_shape *shape, int32_t layer);
+int32_t tr_shape_dense_layers(const struct tr_model_shape *shape);
+int32_t tr_shape_moe_layers(const struct tr_model_shape *shape);
+int32_t tr_shape_ssm_layers(const struct tr_model_shape *shape);
 
-/* Model FLOPs of one token of a sequence in training: 6 x matmul parameters + attention, causal, windows respected;
- * recompute is not counted. A forward pass is a third. */
+/* What layer number `layer` is, counted from 0. */
+struct tr_shape_layer {
+    bool attention, ssm, dense, experts;
+    int64_t window; /* of its attention; 0: all keys */
+};
+struct tr_shape_layer tr_shape_layer(const struct tr_model_shape *shape, int32_t layer);
+
+/* Model FLOPs of one token of a sequence in training: 6 x matmul parameters + attention, causal, windows respected, + 3 x
+ * 7 a state-space layer's state (as Megatron counts its scan); recompute is not counted. A forward pass is a third. */
 double tr_shape_flop_per_token(const struct tr_model_shape *shape, int64_t seq_len);
 
-/* Elements that one token keeps in the key-value cache, over all layers. */
+/* Elements that one token keeps in the key-value cache, over all layers. State-space layers keep none. */
 double tr_shape_kv_elements(const struct tr_model_shape *shape);
 
 #endif

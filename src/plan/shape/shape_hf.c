@@ -24,6 +24,7 @@ struct raw {
     int64_t experts, top_k, expert_ffn, shared_ffn, shared_count, dense_layers, moe_every, moe_step;
     int64_t q_rank, kv_rank, nope_dim, rope_dim, value_dim;
     int64_t window, window_every;
+    int64_t latent, ssm_heads, ssm_head_dim, ssm_groups, ssm_state, ssm_conv;
 };
 
 /* Getters whose first failure sticks, so that a list of keys reads as a list. */
@@ -36,7 +37,7 @@ struct reader {
 
 /* ---- what a model_type means ------------------------------------------------------------------------------------ */
 
-enum position_kind { ROTARY, LEARNED, ALIBI };
+enum position_kind { ROTARY, LEARNED, NO_TABLE }; /* the last: ALiBi, or none */
 
 struct kin {
     const char *type;
@@ -65,7 +66,7 @@ static const struct kin kins[] = {
     {"codegen", .plain = true, .biased = true},
     {"gpt_neox", .plain = true, .biased = true},
     {"opt", .positions = LEARNED, .plain = true, .biased = true, .tied = true},
-    {"bloom", .positions = ALIBI, .plain = true, .biased = true, .tied = true, .embed_norm = true,
+    {"bloom", .positions = NO_TABLE, .plain = true, .biased = true, .tied = true, .embed_norm = true,
      .otherwise = {.positions = 2048}},
     {"mpt", .positions = LEARNED, .plain = true, .biased = true, .tied = true, .habits = read_mpt},
     {"falcon", .plain = true, .tied = true, .otherwise = {.positions = 2048}, .habits = read_falcon},
@@ -75,6 +76,7 @@ static const struct kin kins[] = {
     {"persimmon", .plain = true, .biased = true, .qk_norm = true},
     {"starcoder2", .plain = true, .biased = true, .tied = true},
     {"nemotron", .plain = true},
+    {"nemotron_h", .positions = NO_TABLE, .plain = true},
     {"mistral", .otherwise = {.window = 4096}},
     {"qwen", .qkv_bias = true, .habits = read_qwen1},
     {"qwen2", .qkv_bias = true},
@@ -113,7 +115,7 @@ static const struct {
      {"bert", "roberta", "distilbert", "xlm-roberta", "albert", "electra", "deberta", "deberta-v2", "modernbert", "t5",
       "mt5", "umt5", "bart", "mbart", "pegasus", "whisper", "clip", "siglip", "vit"}},
     {"state-space layers",
-     {"mamba", "mamba2", "falcon_mamba", "jamba", "bamba", "zamba", "zamba2", "falcon_h1", "nemotron_h",
+     {"mamba", "mamba2", "falcon_mamba", "jamba", "bamba", "zamba", "zamba2", "falcon_h1",
       "granitemoehybrid"}},
     {"recurrent layers", {"rwkv", "recurrent_gemma"}},
     {"convolutions", {"lfm2"}},
@@ -130,9 +132,6 @@ static const struct {
     {"add_cross_attention", "cross attention"},
     {"ssm_cfg", "state-space layers"},
     {"mamba_d_state", "state-space layers"},
-    {"mamba_num_heads", "state-space layers"},
-    {"hybrid_override_pattern", "state-space layers"},
-    {"layers_block_type", "layers of several kinds"},
     {"linear_num_value_heads", "linear attention"},
     {"linear_attn_config", "linear attention"},
 };
@@ -256,6 +255,12 @@ static const struct key keys[] = {
     {AT(nope_dim), 1 << 13, false, {"qk_nope_head_dim"}},
     {AT(rope_dim), 1 << 13, false, {"qk_rope_head_dim"}},
     {AT(value_dim), 1 << 14, false, {"v_head_dim"}},
+    {AT(latent), TR_WIDTH_MAX, false, {"moe_latent_size"}},
+    {AT(ssm_heads), 1 << 14, false, {"mamba_num_heads", "mamba_n_heads"}},
+    {AT(ssm_head_dim), 1 << 10, false, {"mamba_head_dim", "mamba_d_head"}},
+    {AT(ssm_groups), 1 << 10, false, {"n_groups", "mamba_n_groups"}},
+    {AT(ssm_state), 1 << 12, false, {"ssm_state_size"}},
+    {AT(ssm_conv), 64, false, {"conv_kernel", "mamba_d_conv"}},
     {AT(window), SEQUENCE_MAX, false, {"sliding_window", "attention_chunk_size", "window_size"}},
 };
 
@@ -338,16 +343,55 @@ static void read_expert_layers(struct reader *r, struct raw *raw)
 
 static void set_experts(const struct raw *raw, struct tr_model_shape *s)
 {
-    if (!raw->experts)
+    if (!raw->experts || (s->pattern[0] && !strchr(s->pattern, 'E')))
         return;
+    s->latent = raw->latent;
     s->experts = raw->experts;
     s->top_k = raw->top_k;
     s->expert_ffn = raw->expert_ffn ? raw->expert_ffn : raw->ffn;
     s->shared_ffn = raw->shared_ffn ? raw->shared_ffn : raw->shared_count * s->expert_ffn;
     s->dense_layers = (int32_t)raw->dense_layers;
     s->moe_every = raw->moe_every ? (int32_t)raw->moe_every : 1;
-    if (tr_shape_moe_layers(s) == s->layers)
+    if (tr_shape_dense_layers(s) == 0)
         s->ffn = 0;
+}
+
+/* ---- hybrids ---------------------------------------------------------------------------------------------------- */
+
+/* A letter a layer, or a list of words. */
+static void read_hybrid(struct reader *r, const struct raw *raw, struct tr_model_shape *s)
+{
+    static const char *const words[] = {"mamba", "attention", "mlp", "moe"};
+    const struct tr_node *list = NULL;
+    const char *letters = "";
+    if (r->status == TR_OK)
+        r->status = tr_doc_string(r->object, "hybrid_override_pattern", TR_OPTIONAL, &letters, r->err);
+    if (r->status == TR_OK && !letters[0])
+        r->status = tr_doc_array(r->object, "layers_block_type", TR_OPTIONAL, 0, TR_LAYERS_MAX, &list, r->err);
+    if (r->status != TR_OK)
+        return;
+    size_t count = list ? (size_t)list->count : strlen(letters);
+    if (count >= sizeof s->pattern) {
+        r->status = tr_node_fail(r->object, r->err, "%zu layers of several kinds; expected %d at most", count,
+                                 TR_SHAPE_PATTERN_BYTES - 1);
+        return;
+    }
+    memcpy(s->pattern, letters, list ? 0 : count);
+    for (size_t i = 0; list && i < count && r->status == TR_OK; i++) {
+        int which = 0;
+        r->status = tr_node_enum(&list->children[i], words, COUNT(words), &which, r->err);
+        s->pattern[i] = "M*-E"[which];
+    }
+    if (r->status != TR_OK || !raw->ssm_heads)
+        return;
+    if (!strchr(s->pattern, 'M')) {
+        r->status = tr_node_fail(r->object, r->err,
+                                 "state-space layers (mamba_num_heads), and no hybrid_override_pattern or "
+                                 "layers_block_type says which they are");
+        return;
+    }
+    s->ssm_heads = raw->ssm_heads, s->ssm_head_dim = raw->ssm_head_dim, s->ssm_groups = raw->ssm_groups;
+    s->ssm_state = raw->ssm_state, s->ssm_conv = raw->ssm_conv;
 }
 
 /* ---- windows ---------------------------------------------------------------------------------------------------- */
@@ -517,6 +561,7 @@ static void read_shape(struct reader *r, const struct kin *kin, struct tr_model_
     s->vocab = raw.vocab;
     s->positions = raw.positions;
     s->ffn = raw.ffn ? raw.ffn : raw.width * (raw.ffn_ratio ? raw.ffn_ratio : 4);
+    read_hybrid(r, &raw, s);
     set_attention(r, &raw, s);
     set_experts(&raw, s);
     set_window(r, kin, &raw, s);

@@ -150,6 +150,11 @@ static const struct published exact[] = {
     {"gpt-oss-120b", 116829156672, 5.13e9 + 201088. * 2880, 2e-3},
     {"dbrx", 131596523520, 0, 1e-6},
     {"olmoe-1b-7b", 6919161856, 0, 1e-4},
+    {"nemotron-h-8b", 8101210368, 0, 1e-4},
+    {"nemotron-h-47b", 46.8e9, 0, 1e-2},
+    {"nemotron-h-56b", 56.3e9, 0, 1e-2},
+    {"nemotron-3-nano", 31577937344, 0, 1e-5},
+    {"nemotron-3-super", 120668687360, 12770216960, 1e-6},
     {"grok-1-314b", 316489340928, 84557961216, 1e-4},
 };
 
@@ -206,6 +211,19 @@ static void each_feature_counts_what_its_tensors_hold(void **state)
     t.dense_layers = 1, t.ffn = 16;
     assert_true(tr_shape_params(&t).total == both + 4 * expert + attention + norms + ffn + 8 + 160);
 
+    t.ffn = 0, t.dense_layers = 0, t.latent = 3; /* down to 3 and up again, once a layer */
+    assert_true(tr_shape_params(&t).total == 2 * (both + 2 * 8 * 3 + 4 * 3 * 3 * 6) + 8 + 160);
+
+    /* A state-space layer: x, its gate, B and C of 2 groups of 3 states, 4 steps; back from 4 heads of 5. */
+    t = s, t.layers = 3, t.ffn = 16;
+    memcpy(t.pattern, "M*-", 4);
+    t.ssm_heads = 4, t.ssm_head_dim = 5, t.ssm_groups = 2, t.ssm_state = 3, t.ssm_conv = 2;
+    double ssm = 8 * (20 + 20 + 12 + 4) + 20 * 8, small = (20 + 12) * 3 + 3 * 4 + 20;
+    assert_true(tr_shape_params(&t).total == ssm + small + attention + ffn + 3 * 8 + 8 + 160);
+    assert_true(tr_shape_params(&t).matmul == ssm + attention + ffn + 80);
+    assert_true(tr_shape_kv_elements(&t) == 8);
+    assert_true(tr_shape_flop_per_token(&t, 1) == 6 * tr_shape_params(&t).matmul + 3 * (2 * 2 * 8 + 7 * 20 * 3));
+
     /* Latent attention: down to 6, and to 5 + 2; up to 2 heads of 4 (2 with positions), and of 2 + 3. */
     t = s, t.kv_heads = 2, t.q_rank = 6, t.kv_rank = 5, t.rope_dim = 2, t.value_dim = 3;
     double latent = 8 * 6 + 6 * 8 + 8 * (5 + 2) + 5 * 2 * (2 + 3) + 2 * 3 * 8;
@@ -217,15 +235,19 @@ static void each_feature_counts_what_its_tensors_hold(void **state)
 static void layers_are_what_the_counts_say(void **state)
 {
     static const char *const names[] = {"deepseek-v3", "llama4-maverick", "gpt-oss-20b", "gemma3-4b", "mistral-7b",
-                                        "llama3-8b"};
+                                        "llama3-8b", "nemotron-3-super", "nemotron-h-8b"};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct tr_model_shape s = find(names[i]);
-        int32_t experts = 0, windows = 0;
+        int32_t attention = 0, ssm = 0, dense = 0, experts = 0, windows = 0;
         for (int32_t l = 0; l < s.layers; l++) {
-            experts += tr_shape_layer_has_experts(&s, l);
-            windows += tr_shape_layer_window(&s, l) > 0;
+            struct tr_shape_layer layer = tr_shape_layer(&s, l);
+            attention += layer.attention, ssm += layer.ssm, dense += layer.dense, experts += layer.experts;
+            windows += layer.window > 0;
         }
+        assert_int_equal(attention, tr_shape_attention_layers(&s));
+        assert_int_equal(ssm, tr_shape_ssm_layers(&s));
+        assert_int_equal(dense, tr_shape_dense_layers(&s));
         assert_int_equal(experts, tr_shape_moe_layers(&s));
         assert_int_equal(windows, tr_shape_window_layers(&s));
     }
@@ -233,10 +255,12 @@ static void layers_are_what_the_counts_say(void **state)
     assert_int_equal(tr_shape_moe_layers(&s), 58);
     s = find("llama4-maverick");
     assert_int_equal(tr_shape_moe_layers(&s), 24);
-    assert_true(!tr_shape_layer_has_experts(&s, 0) && tr_shape_layer_has_experts(&s, 1));
+    assert_true(!tr_shape_layer(&s, 0).experts && tr_shape_layer(&s, 1).experts);
     s = find("gemma3-4b"); /* five of six, and four more */
     assert_int_equal(tr_shape_window_layers(&s), 29);
-    assert_true(tr_shape_layer_window(&s, 0) == 1024 && tr_shape_layer_window(&s, 5) == 0);
+    assert_true(tr_shape_layer(&s, 0).window == 1024 && tr_shape_layer(&s, 5).window == 0);
+    s = find("nemotron-3-super");
+    assert_true(tr_shape_ssm_layers(&s) == 40 && tr_shape_attention_layers(&s) == 8 && tr_shape_moe_layers(&s) == 40);
 }
 
 static void work_counts_pairs_that_attention_sees(void **state)
@@ -250,6 +274,26 @@ static void work_counts_pairs_that_attention_sees(void **state)
     assert_true(fabs(tr_shape_flop_per_token(&s, 7) - matmul - 2 * pair * 18 / 7) < 1e-6);
     s.window_every = 2;
     assert_true(fabs(tr_shape_flop_per_token(&s, 7) - matmul - pair * (4 + 18. / 7)) < 1e-6);
+}
+
+/* What Megatron-Bridge and MaxText print for one token of training (TFLOP/s a chip over tokens/s a chip in their tables,
+ * 25.09 to 26.08), GFLOP; both count attention causal, and with a head. Modules that predict further tokens are left out. */
+static void work_is_what_others_count(void **state)
+{
+    static const struct {
+        const char *name;
+        int64_t seq_len;
+        double gflop;
+    } printed[] = {{"qwen3-30b-a3b", 4096, 23.01},  {"qwen3-235b-a22b", 4096, 148.0}, {"deepseek-v3", 4096, 249.7},
+                   {"deepseek-v3", 8192, 281.15},   {"gpt-oss-120b", 4096, 32.6},     {"llama3-8b", 8192, 51.5},
+                   {"llama3-70b", 8192, 449.1},     {"llama3.1-405b", 8192, 2524.3},  {"kimi-k2", 4096, 204.55}};
+    (void)state;
+    for (size_t i = 0; i < sizeof printed / sizeof *printed; i++) {
+        struct tr_model_shape s = find(printed[i].name);
+        double off = tr_shape_flop_per_token(&s, printed[i].seq_len) / (1e9 * printed[i].gflop) - 1;
+        if (fabs(off) > 0.005)
+            fail_msg("%s, sequences of %lld: %+.2f %%", printed[i].name, (long long)printed[i].seq_len, 100 * off);
+    }
 }
 
 static void the_trainers_presets_are_the_same_to_the_planner(void **state)
@@ -303,7 +347,7 @@ static void config_json_and_catalog_say_the_same(void **state)
         "llama3.2-1b", "mistral-7b",      "mistral-7b-v0.3", "mixtral-8x7b",   "qwen2.5-7b",     "qwen3-0.6b",
         "qwen3-30b-a3b", "qwen2-57b-a14b", "deepseek-v2-lite", "deepseek-v3",  "kimi-k2",        "gpt-oss-20b",
         "gemma-2b",    "gemma2-27b",      "gemma3-4b",     "llama4-scout",     "llama4-maverick", "dbrx",
-        "glm-4.5",     "grok-1",          "internlm-7b"};
+        "glm-4.5",     "grok-1",          "internlm-7b",   "nemotron-3-super"};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct tr_model_shape ours = find(names[i]), theirs = find(corpus(names[i]));
@@ -314,7 +358,9 @@ static void config_json_and_catalog_say_the_same(void **state)
              (long long)theirs.field)
         SAME(layers); SAME(width); SAME(heads); SAME(kv_heads); SAME(head_dim); SAME(value_dim); SAME(q_rank);
         SAME(kv_rank); SAME(rope_dim); SAME(ffn); SAME(vocab); SAME(positions); SAME(experts); SAME(top_k);
-        SAME(expert_ffn); SAME(shared_ffn); SAME(dense_layers); SAME(moe_every); SAME(window); SAME(window_every);
+        SAME(expert_ffn); SAME(shared_ffn); SAME(dense_layers); SAME(moe_every); SAME(window); SAME(window_every); SAME(latent);
+        SAME(ssm_heads); SAME(ssm_head_dim); SAME(ssm_groups); SAME(ssm_state); SAME(ssm_conv);
+        assert_string_equal(ours.pattern, theirs.pattern);
         SAME(gated); SAME(tied); SAME(rope); SAME(learned); SAME(biased); SAME(qk_norm); SAME(embed_norm);
         if (!ours.biased)
             SAME(qkv_bias);
@@ -389,7 +435,16 @@ static void what_is_wrong_with_a_config_json_is_said(void **state)
         {"{" SIZES "\"hidden_size\": 32, \"num_attention_heads\": 4, \"layer_types\": [\"linear_attention\"]}",
          "layer_types[0]: "},
         {"{\"model_type\": \"bert\"}", "\"bert\" has an encoder"},
-        {"{\"model_type\": \"nemotron_h\"}", "state-space layers"},
+        {"{\"model_type\": \"falcon_h1\"}", "state-space layers"},
+        {"{" SIZES "\"hidden_size\": 32, \"num_attention_heads\": 4, \"mamba_num_heads\": 2}", "hybrid_override_pattern"},
+        {"{" SIZES "\"hidden_size\": 32, \"num_attention_heads\": 4, \"hybrid_override_pattern\": \"M*\"}",
+         "a pattern of 2 layers, and layers is 4"},
+        {"{" SIZES "\"hidden_size\": 32, \"num_attention_heads\": 4, \"hybrid_override_pattern\": \"*-*X\"}",
+         "\"X\" in the pattern"},
+        {"{" SIZES "\"hidden_size\": 32, \"num_attention_heads\": 4, \"hybrid_override_pattern\": \"*-M-\"}",
+         "the letter M and ssm_heads"},
+        {"{" SIZES "\"hidden_size\": 32, \"num_attention_heads\": 4, \"layers_block_type\": [\"recurrent\"]}",
+         "layers_block_type[0]: "},
         {"{\"model_type\": 3}", "model_type: "},
         {"{\"is_encoder_decoder\": true}", "is_encoder_decoder: an encoder"},
         {"{\"text_config\": []}", "text_config: "},
@@ -463,6 +518,7 @@ int main(void)
         cmocka_unit_test(each_feature_counts_what_its_tensors_hold),
         cmocka_unit_test(layers_are_what_the_counts_say),
         cmocka_unit_test(work_counts_pairs_that_attention_sees),
+        cmocka_unit_test(work_is_what_others_count),
         cmocka_unit_test(the_trainers_presets_are_the_same_to_the_planner),
         cmocka_unit_test(config_json_and_catalog_say_the_same),
         cmocka_unit_test(a_config_json_is_found_by_file_and_by_folder),
