@@ -47,13 +47,8 @@ static void add_weights(struct parts *s, enum tr_mem mem, double dense_bytes, do
 static double keepers(const struct parts *s, const struct tr_block *block, const struct tr_stack_kept *kept,
                       double count, double again)
 {
-    enum tr_part last = block->kind == TR_BLOCK_MOE ? TR_PART_MOE : TR_PART_FFN;
-    bool layer = block->kind == TR_BLOCK_DENSE || block->kind == TR_BLOCK_MOE;
-    bool here = block->kind == TR_BLOCK_EMBED ? kept->part == TR_PART_EMBED
-                : block->kind == TR_BLOCK_HEAD
-                    ? kept->part == TR_PART_HEAD
-                    : kept->part == TR_PART_ATTENTION || kept->part == TR_PART_CORE || kept->part == last;
-    if (!here || !tr_block_when(block, s->p->site.stack, s->p->site.format, kept->when))
+    bool layer = block->kind != TR_BLOCK_EMBED && block->kind != TR_BLOCK_HEAD;
+    if (!tr_block_has_part(block->kind, kept->part) || !tr_block_when(block, s->p->site.stack, s->p->site.format, kept->when))
         return 0;
     if (layer && s->split.rerun == TR_RERUN_SELECTIVE && kept->part == TR_PART_CORE)
         return 0;
@@ -160,7 +155,7 @@ void tr_explain_memory(struct tr_explain *e)
     const struct tr_plan *p = e->plan;
     s->e = e, s->p = p;
     tr_blocks_make(&s->blocks, &p->site, &p->task, &p->layout);
-    tr_split_make(&s->split, s->classes, &p->model, &s->blocks.kinds, &p->layout);
+    tr_split_make(&s->split, s->classes, &p->model, &s->blocks.kinds, &p->layout, p->task.mtp);
     tr_stages_make(&s->stages, s->loads, &s->blocks, &s->split);
     tr_held_make(&s->held, &p->site, &p->task, &p->layout);
     find_heaviest(s);

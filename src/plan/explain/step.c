@@ -317,7 +317,7 @@ void tr_explain_step(struct tr_explain *e)
     if (tr_rates_facts(&s->p->system.chip, s->facts, &ignored) != TR_OK)
         memset(s->facts, 0, sizeof s->facts);
     tr_blocks_make(&s->blocks, &s->p->site, &s->p->task, &s->p->layout);
-    tr_split_make(&s->split, s->classes, &s->p->model, &s->blocks.kinds, &s->p->layout);
+    tr_split_make(&s->split, s->classes, &s->p->model, &s->blocks.kinds, &s->p->layout, s->p->task.mtp);
     tr_stages_make(&s->stages, s->loads, &s->blocks, &s->split);
     add_terms(s);
     add_blocks(s);

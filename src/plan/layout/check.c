@@ -78,6 +78,8 @@ static enum tr_status check_model(const struct tr_layout *l, const struct tr_mod
         status = divides("tp", l->tp, model->kv_heads, "key-value heads", err);
     else if (status == TR_OK && !model->kv_rank)
         status = divides("the number of key-value heads", model->kv_heads, l->tp, "ranks of tp", err);
+    if (status == TR_OK && model->ssm_groups)
+        status = divides("tp", l->tp, model->ssm_groups, "groups of the state-space layers", err);
     if (status == TR_OK && model->ffn)
         status = divides("tp", l->tp, model->ffn, "columns of the feed-forward", err);
     if (status == TR_OK && l->cp > 1 && l->context == TR_CONTEXT_ALL_TO_ALL)

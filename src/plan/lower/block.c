@@ -23,13 +23,19 @@ double tr_extent_elements(const struct tr_block *b, enum tr_extent extent)
     case TR_EXTENT_FFN:
         return t * (double)b->ffn;
     case TR_EXTENT_ROUTED:
-        return (double)b->routed * (double)b->width;
+        return (double)b->routed * (double)b->expert_width;
     case TR_EXTENT_ROUTED_FFN:
         return (double)b->routed * (double)b->expert_ffn;
     case TR_EXTENT_SHARED_FFN:
         return t * (double)b->shared_ffn;
     case TR_EXTENT_EXPERTS:
         return (double)b->norm_tokens * (double)b->experts;
+    case TR_EXTENT_SSM:
+        return t * (double)(b->ssm_heads * b->ssm_head_dim);
+    case TR_EXTENT_SSM_CONV:
+        return t * (double)(b->ssm_heads * b->ssm_head_dim + 2 * b->ssm_groups * b->ssm_state);
+    case TR_EXTENT_SSM_STATES:
+        return t / TR_SSM_CHUNK * (double)(b->ssm_heads * b->ssm_head_dim * b->ssm_state);
     case TR_EXTENT_LOGITS:
         return b->kind == TR_BLOCK_HEAD ? t * (double)b->vocab : 0;
     case TR_EXTENT_WEIGHTS: {
@@ -51,50 +57,102 @@ static double attention_weights(const struct tr_block *b)
     return q + (double)b->kv_rank * h * (qk - (double)b->rope_dim + v) + c * h * v;
 }
 
+static void add_attention(struct tr_block_weights *w, const struct tr_block *b)
+{
+    double c = (double)b->width;
+    w->cut += attention_weights(b);
+    if (b->kv_rank)
+        w->whole += c * (double)(b->q_rank + b->kv_rank + b->rope_dim) + (double)(b->q_rank + b->kv_rank);
+    if (b->qk_norm)
+        w->whole += 2 * (double)b->dim_qk;
+    if (b->biased || b->qkv_bias)
+        w->cut += (double)(b->heads * b->dim_qk + b->kv_heads * (b->dim_qk + b->dim_v));
+    if (b->biased)
+        w->whole += c; /* of the projection back into the stream */
+}
+
+static void add_ffn(struct tr_block_weights *w, const struct tr_block *b)
+{
+    double c = (double)b->width, up = b->gated ? 3 : 2;
+    w->cut += up * c * (double)(b->ffn + b->shared_ffn);
+    if (b->biased) {
+        w->whole += c;
+        w->cut += (double)b->ffn * (b->gated ? 2 : 1);
+    }
+    if (!tr_block_has_experts(b->kind))
+        return;
+    w->whole += c * (double)b->experts;
+    if (b->expert_width != b->width)
+        w->whole += 2 * c * (double)b->expert_width;
+    w->expert += (double)b->local_experts * up * (double)(b->expert_width * b->expert_ffn);
+}
+
+static void add_ssm(struct tr_block_weights *w, const struct tr_block *b)
+{
+    int64_t inner = b->ssm_heads * b->ssm_head_dim, shared = 2 * b->ssm_groups * b->ssm_state;
+    w->cut += (double)(b->width * (tr_block_ssm_inputs(b) + inner)) + (double)((inner + shared) * (b->ssm_conv + 1)) +
+              (double)(3 * b->ssm_heads + inner);
+}
+
+static double largest_matrix(const struct tr_block *b)
+{
+    int64_t columns = tr_max_i64(b->ffn, tr_max_i64(b->expert_ffn, b->shared_ffn));
+    return (double)b->width * fmax((double)(b->heads * b->dim_qk), (double)columns * (b->gated ? 2 : 1));
+}
+
 struct tr_block_weights tr_block_weights(const struct tr_block *b)
 {
     struct tr_block_weights w = {0};
-    double c = (double)b->width, up = b->gated ? 3 : 2;
+    double c = (double)b->width;
+    bool two = b->kind == TR_BLOCK_DENSE || b->kind == TR_BLOCK_MOE;
     if (b->kind == TR_BLOCK_EMBED || b->kind == TR_BLOCK_HEAD) {
         w.cut = c * (double)b->vocab;
         w.whole = b->kind == TR_BLOCK_HEAD ? c : c * (double)b->positions;
         return w; /* `largest`: its gradient is summed before those of the layers below begin */
     }
-    w.cut = attention_weights(b);
-    w.whole = 2 * c * (b->biased ? 2 : 1);
-    if (b->kv_rank)
-        w.whole += c * (double)(b->q_rank + b->kv_rank + b->rope_dim) + (double)(b->q_rank + b->kv_rank);
-    if (b->qk_norm)
-        w.whole += 2 * (double)b->dim_qk;
-    if (b->biased || b->qkv_bias)
-        w.cut += (double)(b->heads * b->dim_qk + b->kv_heads * (b->dim_qk + b->dim_v));
-    if (b->biased) {
-        w.whole += 2 * c; /* of the projections back into the stream */
-        w.cut += (double)b->ffn * (b->gated ? 2 : 1);
+    w.whole = (two ? 2 : 1) * c * (b->biased ? 2 : 1);
+    if (tr_block_has_attention(b->kind))
+        add_attention(&w, b);
+    if (tr_block_has_ffn(b->kind) || tr_block_has_experts(b->kind))
+        add_ffn(&w, b);
+    if (b->kind == TR_BLOCK_SSM)
+        add_ssm(&w, b);
+    if (b->kind == TR_BLOCK_JOIN) {
+        w.whole += c;
+        w.cut += 2 * c * c / b->tp;
     }
-    double columns = (double)(b->kind == TR_BLOCK_DENSE ? b->ffn : tr_max_i64(b->expert_ffn, b->shared_ffn));
-    w.largest = fmax(c * (double)(b->heads * b->dim_qk), (up - 1) * c * columns);
-    if (b->kind == TR_BLOCK_DENSE) {
-        w.cut += up * c * (double)b->ffn;
-        return w;
-    }
-    w.cut += up * c * (double)b->shared_ffn;
-    w.whole += c * (double)b->experts;
-    w.expert = (double)b->local_experts * up * c * (double)b->expert_ffn;
+    w.largest = largest_matrix(b);
     return w;
+}
+
+bool tr_block_has_part(enum tr_block_kind kind, enum tr_part part)
+{
+    switch (part) {
+    case TR_PART_EMBED:
+        return kind == TR_BLOCK_EMBED;
+    case TR_PART_ATTENTION:
+    case TR_PART_CORE:
+        return tr_block_has_attention(kind);
+    case TR_PART_FFN:
+        return tr_block_has_ffn(kind);
+    case TR_PART_MOE:
+        return tr_block_has_experts(kind);
+    case TR_PART_SSM:
+        return kind == TR_BLOCK_SSM;
+    case TR_PART_HEAD:
+        return kind == TR_BLOCK_HEAD;
+    case TR_PART_COUNT:
+    default:
+        TR_ASSERT(!"a part");
+    }
 }
 
 struct tr_block_kept tr_block_kept(const struct tr_block *b, const struct tr_stack *stack, enum tr_format format)
 {
     struct tr_block_kept kept = {.full = 2.0 * (double)(b->norm_tokens * b->width)};
-    enum tr_part last = b->kind == TR_BLOCK_MOE ? TR_PART_MOE : TR_PART_FFN;
     for (int i = 0; i < stack->kept_count; i++) {
         const struct tr_stack_kept *k = &stack->kept[i];
-        bool here = b->kind == TR_BLOCK_EMBED ? k->part == TR_PART_EMBED
-                    : b->kind == TR_BLOCK_HEAD
-                        ? k->part == TR_PART_HEAD
-                        : k->part == TR_PART_ATTENTION || k->part == TR_PART_CORE || k->part == last;
-        if (!here || !tr_block_when(b, stack, format, k->when))
+        if (!tr_block_has_part(b->kind, k->part) || !tr_block_when(b, stack, format, k->when))
             continue;
         double bytes = k->bytes.value * tr_extent_elements(b, k->over);
         kept.all += bytes;
@@ -144,10 +202,16 @@ void tr_block_make(struct tr_block *b, const struct tr_model_shape *model, enum 
     b->tp = l->tp, b->cp = l->cp, b->ep = l->ep, b->etp = l->etp;
     b->sp = l->sp;
     b->context = l->context;
-    if (kind == TR_BLOCK_DENSE)
+    if (tr_block_has_ffn(kind))
         b->ffn = model->ffn / l->tp;
-    if (kind != TR_BLOCK_MOE)
+    if (kind == TR_BLOCK_SSM) {
+        b->ssm_heads = model->ssm_heads / l->tp;
+        b->ssm_groups = model->ssm_groups / l->tp;
+        b->ssm_head_dim = model->ssm_head_dim, b->ssm_state = model->ssm_state, b->ssm_conv = model->ssm_conv;
+    }
+    if (!tr_block_has_experts(kind))
         return;
+    b->expert_width = model->latent ? model->latent : model->width;
     b->experts = model->experts;
     b->local_experts = model->experts / l->ep;
     b->top_k = model->top_k;
@@ -158,7 +222,9 @@ void tr_block_make(struct tr_block *b, const struct tr_model_shape *model, enum 
     b->routed = b->sent * b->etp;
 }
 
-static const char *const kind_names[TR_BLOCK_KIND_COUNT] = {"embedding", "dense layer", "expert layer", "head"};
+static const char *const kind_names[TR_BLOCK_KIND_COUNT] = {"embedding", "dense layer", "expert layer",
+                                                            "attention layer", "feed-forward layer", "experts",
+                                                            "state-space layer", "join", "head"};
 static const char *const mesh_names[TR_MESH_COUNT] = {"tp", "cp", "ep", "dp", "expert-dp", "replica", "pp"};
 
 const char *tr_block_kind_name(enum tr_block_kind kind)

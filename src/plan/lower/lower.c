@@ -1,3 +1,4 @@
+#include "base/num.h"
 #include "plan/lower/lower.h"
 
 #include <string.h>
@@ -27,6 +28,7 @@ struct product {
     bool wide;       /* 16 bits */
     bool activation; /* both factors are activations: two gradients of inputs, none of weights */
     bool imbalanced;
+    bool scan;
 };
 
 static void one_product(struct writer *w, const struct product *p, enum tr_step_phase phase, int64_t m, int64_t n,
@@ -37,6 +39,7 @@ static void one_product(struct writer *w, const struct product *p, enum tr_step_
     op->groups = p->groups ? p->groups : 1;
     op->wide = p->wide;
     op->imbalanced = p->imbalanced;
+    op->scan = p->scan;
     op->accumulates = phase == TR_STEP_WEIGHT;
 }
 
@@ -223,23 +226,29 @@ static void moe(struct writer *w)
 {
     const struct tr_block *b = w->b;
     int64_t each = b->routed > b->local_experts ? b->routed / b->local_experts : 1;
-    double sent = 2.0 * (double)b->sent * (double)b->width;
+    double sent = 2.0 * (double)b->sent * (double)b->expert_width;
     passes(w, TR_PART_MOE);
     product(
         w,
         (struct product){
             .name = "router", .part = TR_PART_MOE, .m = b->norm_tokens, .n = b->experts, .k = b->width, .wide = true});
+    if (b->expert_width != b->width) { /* latent: each rank of tp projects its own tokens */
+        product(w, (struct product){
+                       .name = "latent down", .part = TR_PART_MOE, .m = b->norm_tokens, .n = b->expert_width, .k = b->width});
+        product(w, (struct product){
+                       .name = "latent up", .part = TR_PART_MOE, .m = b->norm_tokens, .n = b->width, .k = b->expert_width});
+    }
     product(w, (struct product){.name = b->gated ? "experts gate and up" : "experts up",
                                 .part = TR_PART_MOE,
                                 .m = each,
                                 .n = b->expert_ffn * (b->gated ? 2 : 1),
-                                .k = b->width,
+                                .k = b->expert_width,
                                 .groups = b->local_experts,
                                 .imbalanced = true});
     product(w, (struct product){.name = "experts down",
                                 .part = TR_PART_MOE,
                                 .m = each,
-                                .n = b->width,
+                                .n = b->expert_width,
                                 .k = b->expert_ffn,
                                 .groups = b->local_experts,
                                 .imbalanced = true});
@@ -248,7 +257,7 @@ static void moe(struct writer *w)
         message(w, phase, TR_PART_MOE, "combine", TR_COLLECTIVE_ALL_TO_ALL, TR_MESH_EP, sent);
     }
     for (int phase = TR_STEP_FORWARD; phase <= TR_STEP_INPUT && b->etp > 1; phase++) {
-        double whole = 2.0 * (double)b->routed * (double)b->width;
+        double whole = 2.0 * (double)b->routed * (double)b->expert_width;
         message(w, phase, TR_PART_MOE, "gather experts' tokens", TR_COLLECTIVE_ALL_GATHER, TR_MESH_TP, whole);
         message(w, phase, TR_PART_MOE, "scatter experts' tokens", TR_COLLECTIVE_REDUCE_SCATTER, TR_MESH_TP, whole);
     }
@@ -261,6 +270,44 @@ static void moe(struct writer *w)
         product(w, (struct product){
                        .name = "shared down", .part = TR_PART_MOE, .m = b->tokens, .n = b->width, .k = b->shared_ffn});
         tensor_messages(w, TR_PART_MOE);
+    }
+}
+
+/* ---- state space ------------------------------------------------------------------------------------------------- */
+
+/* Mamba-2 in chunks (Dao and Gu 2024, section 6): within a chunk as attention without a softmax, between chunks by states.
+ * B and C are a group's, everything else a head's. */
+static void scan(struct writer *w)
+{
+    const struct tr_block *b = w->b;
+    int64_t chunks = tr_max_i64(1, b->tokens / TR_SSM_CHUNK), chunk = tr_min_i64(b->tokens, TR_SSM_CHUNK);
+    const struct product all[] = {
+        {.name = "scan scores", .m = chunk, .n = chunk, .k = b->ssm_state, .groups = chunks * b->ssm_groups},
+        {.name = "scan within", .m = chunk, .n = b->ssm_head_dim, .k = chunk, .groups = chunks * b->ssm_heads},
+        {.name = "scan states", .m = b->ssm_head_dim, .n = b->ssm_state, .k = chunk, .groups = chunks * b->ssm_heads},
+        {.name = "scan across", .m = chunk, .n = b->ssm_head_dim, .k = b->ssm_state, .groups = chunks * b->ssm_heads},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        struct product p = all[i];
+        p.part = TR_PART_SSM;
+        p.wide = p.activation = p.scan = true;
+        product(w, p);
+    }
+}
+
+static void state_space(struct writer *w)
+{
+    const struct tr_block *b = w->b;
+    int64_t t = b->tokens, c = b->width, inner = b->ssm_heads * b->ssm_head_dim;
+    passes(w, TR_PART_SSM);
+    product(w, (struct product){.name = "state in", .part = TR_PART_SSM, .m = t, .n = tr_block_ssm_inputs(b), .k = c});
+    scan(w);
+    product(w, (struct product){.name = "state out", .part = TR_PART_SSM, .m = t, .n = c, .k = inner});
+    tensor_messages(w, TR_PART_SSM);
+    if (b->cp > 1) { /* heads against tokens, there and back */
+        double bytes = 2 * (tr_extent_elements(b, TR_EXTENT_SSM_CONV) + 2 * tr_extent_elements(b, TR_EXTENT_SSM));
+        message(w, TR_STEP_FORWARD, TR_PART_SSM, "exchange heads", TR_COLLECTIVE_ALL_TO_ALL, TR_MESH_CP, bytes);
+        message(w, TR_STEP_INPUT, TR_PART_SSM, "exchange heads", TR_COLLECTIVE_ALL_TO_ALL, TR_MESH_CP, bytes);
     }
 }
 
@@ -295,23 +342,22 @@ void tr_lower(const struct tr_block *block, const struct tr_stack *stack, enum t
 {
     struct writer w = {block, stack, format, out};
     out->count = 0;
-    switch (block->kind) {
-    case TR_BLOCK_EMBED:
+    if (block->kind == TR_BLOCK_EMBED)
         embed(&w);
-        break;
-    case TR_BLOCK_DENSE:
+    if (block->kind == TR_BLOCK_SSM)
+        state_space(&w);
+    if (tr_block_has_attention(block->kind))
         attention(&w);
+    if (tr_block_has_ffn(block->kind))
         dense(&w);
-        break;
-    case TR_BLOCK_MOE:
-        attention(&w);
+    if (tr_block_has_experts(block->kind))
         moe(&w);
-        break;
-    case TR_BLOCK_HEAD:
+    if (block->kind == TR_BLOCK_JOIN)
+        product(&w, (struct product){.name = "join",
+                                     .part = TR_PART_HEAD,
+                                     .m = block->tokens,
+                                     .n = block->width / block->tp,
+                                     .k = 2 * block->width});
+    if (block->kind == TR_BLOCK_HEAD)
         head(&w);
-        break;
-    case TR_BLOCK_KIND_COUNT:
-    default:
-        TR_ASSERT(!"a kind of block");
-    }
 }

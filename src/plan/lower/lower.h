@@ -22,7 +22,12 @@
 #include "plan/stack/stack.h"
 #include "silicon/cost/rates.h"
 
-enum tr_block_kind { TR_BLOCK_EMBED, TR_BLOCK_DENSE, TR_BLOCK_MOE, TR_BLOCK_HEAD, TR_BLOCK_KIND_COUNT };
+/* DENSE and MOE are attention and a feed-forward; layers of hybrids are one of the four after them. */
+enum tr_block_kind {
+    TR_BLOCK_EMBED, TR_BLOCK_DENSE, TR_BLOCK_MOE, TR_BLOCK_ATTENTION, TR_BLOCK_FFN, TR_BLOCK_EXPERTS, TR_BLOCK_SSM,
+    TR_BLOCK_JOIN, /* of a module for a further token: two widths to one */
+    TR_BLOCK_HEAD, TR_BLOCK_KIND_COUNT
+};
 
 struct tr_block {
     enum tr_block_kind kind;
@@ -37,6 +42,8 @@ struct tr_block {
     int64_t q_rank, kv_rank, rope_dim; /* MLA: heads share a latent; 0: none */
     int64_t ffn;                  /* dense: of this rank */
     int64_t experts, local_experts, top_k, expert_ffn, shared_ffn; /* expert_ffn / etp, shared_ffn / tp */
+    int64_t expert_width;         /* of tokens as experts get them: width, or latent */
+    int64_t ssm_heads, ssm_head_dim, ssm_groups, ssm_state, ssm_conv; /* heads and groups of this rank */
     int64_t routed;               /* (token, expert) pairs that this rank's experts compute when balanced */
     int64_t sent;                 /* (token, expert) pairs that this rank dispatches */
     bool gated, rope, qk_norm, qkv_bias, biased, frozen; /* frozen: no gradients of weights (low-rank adapters) */
@@ -67,6 +74,7 @@ struct tr_step_op {
     int64_t groups;     /* GEMM: independent products of that shape, in one launch */
     bool accumulates;   /* GEMM: C is fp32 and added to */
     bool wide;          /* GEMM: 16 bits whatever the precision (router, head, scores) */
+    bool scan;          /* GEMM: in the chunks of a state-space layer */
     bool imbalanced;    /* of experts: the slowest rank counts */
     bool under_core;    /* messages: runs while attention does (ring of context parallel) */
     double bytes;       /* PASS: read and written; COLLECTIVE: of the whole, as tr_cost_collective; SEND: sent */
@@ -80,6 +88,25 @@ struct tr_lowered {
     struct tr_step_op op[TR_LOWERED_MAX];
     int count;
 };
+
+static inline bool tr_block_has_attention(enum tr_block_kind kind)
+{
+    return kind == TR_BLOCK_DENSE || kind == TR_BLOCK_MOE || kind == TR_BLOCK_ATTENTION;
+}
+static inline bool tr_block_has_ffn(enum tr_block_kind kind) { return kind == TR_BLOCK_DENSE || kind == TR_BLOCK_FFN; }
+static inline bool tr_block_has_experts(enum tr_block_kind kind)
+{
+    return kind == TR_BLOCK_MOE || kind == TR_BLOCK_EXPERTS;
+}
+
+/* Whether blocks of that kind have passes and kept tensors of that part. */
+bool tr_block_has_part(enum tr_block_kind kind, enum tr_part part);
+
+/* What the first product of a state-space layer gives for one token: x and its gate, B, C, a step a head. */
+static inline int64_t tr_block_ssm_inputs(const struct tr_block *b)
+{
+    return 2 * b->ssm_heads * b->ssm_head_dim + 2 * b->ssm_groups * b->ssm_state + b->ssm_heads;
+}
 
 /* The block of that kind on a rank. Asserts that the layout is legal. */
 void tr_block_make(struct tr_block *block, const struct tr_model_shape *model, enum tr_block_kind kind,

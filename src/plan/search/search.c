@@ -393,7 +393,7 @@ static enum tr_status add_split(struct walk *w, struct pipe *pipe, enum tr_rerun
     l.first_layers = w->space->first_layers, l.last_layers = w->space->last_layers;
     if (!allows(w->space->reruns, (int)rerun))
         return TR_OK;
-    tr_split_make(split, of, w->task->model, &w->kinds, &l);
+    tr_split_make(split, of, w->task->model, &w->kinds, &l, w->task->mtp);
     void *kept = tr_arena_copy(&w->arena, of, (int64_t)((size_t)split->classes * sizeof *of), w->err);
     if (!kept)
         return TR_FAILED;

@@ -37,6 +37,7 @@ static enum tr_status check_sizes(const struct tr_model_shape *s, const char *wh
         {"kv_rank", s->kv_rank, 0, RANK_MAX},           {"rope_dim", s->rope_dim, 0, s->head_dim},
         {"latent", s->latent, 0, s->width},             {"ssm_heads", s->ssm_heads, 0, 1 << 14},
         {"ssm_head_dim", s->ssm_head_dim, 0, 1 << 10},  {"ssm_groups", s->ssm_groups, 0, 1 << 10},
+        {"mtp", s->mtp, 0, TR_SHAPE_MTP_MAX},
         {"ssm_state", s->ssm_state, 0, 1 << 12},        {"ssm_conv", s->ssm_conv, 0, 64},
     };
     for (int i = 0; i < COUNT(sizes); i++)
@@ -110,7 +111,7 @@ struct reading {
     struct tr_model_shape shape;
     const char *name, *pattern;
     int family;
-    int64_t layers, dense_layers, moe_every, window_every;
+    int64_t layers, dense_layers, moe_every, window_every, mtp;
     bool gated, tied, rope, learned, biased;
 };
 
@@ -152,6 +153,7 @@ static const struct tr_field fields[] = {
     SIZE("ssm_groups", shape.ssm_groups, 1 << 10, "of heads that share B and C"),
     SIZE("ssm_state", shape.ssm_state, 1 << 12, "states of an element"),
     SIZE("ssm_conv", shape.ssm_conv, 64, "tokens under the convolution"),
+    SIZE("mtp", mtp, TR_SHAPE_MTP_MAX, "modules that predict further tokens in training"),
     SIZE("window", shape.window, (double)TR_POSITIONS_MAX * 16, "keys that a query sees"),
     SIZE("window_every", window_every, TR_LAYERS_MAX, "the last of each n layers sees all keys"),
     FEATURE("gated", gated, "three matrices in a feed-forward"),
@@ -200,6 +202,7 @@ enum tr_status tr_shape_read(const struct tr_entry *entry, struct tr_model_shape
     s->dense_layers = (int32_t)r.dense_layers;
     s->moe_every = (int32_t)r.moe_every;
     s->window_every = (int32_t)r.window_every;
+    s->mtp = (int32_t)r.mtp;
     s->gated = r.gated;
     s->tied = r.tied;
     s->rope = r.rope;
@@ -438,6 +441,23 @@ double tr_shape_flop_per_token(const struct tr_model_shape *s, int64_t seq_len)
     double pair = 2 * (double)s->heads * (double)(s->head_dim + s->value_dim);
     double scan = 7 * tr_shape_ssm_layers(s) * ssm_inner(s) * (double)s->ssm_state;
     return 6 * tr_shape_params(s).matmul + 3 * (pair * keys + scan);
+}
+
+/* A module is a model of one layer, whose embedding is shared, after a product of two widths to one. */
+double tr_shape_mtp_flop_per_token(const struct tr_model_shape *s, int64_t seq_len)
+{
+    struct tr_model_shape one = *s;
+    if (s->mtp == 0)
+        return 0;
+    one.window = one.window_every = one.dense_layers = 0;
+    one.layers = 1;
+    one.moe_every = s->experts ? 1 : 0;
+    if (s->pattern[0]) {
+        one.layers = 2;
+        snprintf(one.pattern, sizeof one.pattern, "*%c", s->experts ? 'E' : '-');
+    }
+    double join = 2 * (double)s->width * (double)s->width;
+    return s->mtp * (tr_shape_flop_per_token(&one, seq_len) + 6 * join);
 }
 
 double tr_shape_kv_elements(const struct tr_model_shape *s)

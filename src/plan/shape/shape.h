@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TR_SHAPE_NAME_BYTES = 64, TR_SHAPE_PATTERN_BYTES = 256 };
+enum { TR_SHAPE_NAME_BYTES = 64, TR_SHAPE_PATTERN_BYTES = 256, TR_SHAPE_MTP_MAX = 16 };
 
 struct tr_model_shape {
     char name[TR_SHAPE_NAME_BYTES];
@@ -42,6 +42,9 @@ struct tr_model_shape {
      * - feed-forward, E experts. "": none; then dense_layers and moe_every say which layers have experts. */
     char pattern[TR_SHAPE_PATTERN_BYTES];
     int64_t ssm_heads, ssm_head_dim, ssm_groups, ssm_state, ssm_conv; /* state-space layers (Mamba-2) */
+
+    int32_t mtp; /* modules that predict further tokens in training: each a layer more (in hybrids one of attention and one
+                    of experts or feed-forward), and the head again. Parameters do not count them: they are dropped. */
 
     int64_t window;       /* keys that a query of a windowed layer sees; 0: all */
     int32_t window_every; /* of each n layers, the last sees all keys; 0: all layers are windowed */
@@ -104,6 +107,9 @@ struct tr_shape_layer tr_shape_layer(const struct tr_model_shape *shape, int32_t
 /* Model FLOPs of one token of a sequence in training: 6 x matmul parameters + attention, causal, windows respected, + 3 x
  * 7 a state-space layer's state (as Megatron counts its scan); recompute is not counted. A forward pass is a third. */
 double tr_shape_flop_per_token(const struct tr_model_shape *shape, int64_t seq_len);
+
+/* The same of the model's mtp modules, together: in addition. */
+double tr_shape_mtp_flop_per_token(const struct tr_model_shape *shape, int64_t seq_len);
 
 /* Elements that one token keeps in the key-value cache, over all layers. State-space layers keep none. */
 double tr_shape_kv_elements(const struct tr_model_shape *shape);

@@ -24,7 +24,7 @@ struct raw {
     int64_t experts, top_k, expert_ffn, shared_ffn, shared_count, dense_layers, moe_every, moe_step;
     int64_t q_rank, kv_rank, nope_dim, rope_dim, value_dim;
     int64_t window, window_every;
-    int64_t latent, ssm_heads, ssm_head_dim, ssm_groups, ssm_state, ssm_conv;
+    int64_t latent, mtp, ssm_heads, ssm_head_dim, ssm_groups, ssm_state, ssm_conv;
 };
 
 /* Getters whose first failure sticks, so that a list of keys reads as a list. */
@@ -255,6 +255,7 @@ static const struct key keys[] = {
     {AT(nope_dim), 1 << 13, false, {"qk_nope_head_dim"}},
     {AT(rope_dim), 1 << 13, false, {"qk_rope_head_dim"}},
     {AT(value_dim), 1 << 14, false, {"v_head_dim"}},
+    {AT(mtp), TR_SHAPE_MTP_MAX, false, {"num_nextn_predict_layers"}},
     {AT(latent), TR_WIDTH_MAX, false, {"moe_latent_size"}},
     {AT(ssm_heads), 1 << 14, false, {"mamba_num_heads", "mamba_n_heads"}},
     {AT(ssm_head_dim), 1 << 10, false, {"mamba_head_dim", "mamba_d_head"}},
@@ -560,6 +561,7 @@ static void read_shape(struct reader *r, const struct kin *kin, struct tr_model_
     s->width = raw.width;
     s->vocab = raw.vocab;
     s->positions = raw.positions;
+    s->mtp = (int32_t)raw.mtp;
     s->ffn = raw.ffn ? raw.ffn : raw.width * (raw.ffn_ratio ? raw.ffn_ratio : 4);
     read_hybrid(r, &raw, s);
     set_attention(r, &raw, s);

@@ -5,8 +5,9 @@
 
 static const char *const attention_names[] = {"flash", "flash-2", "unfused", NULL};
 static const char *const extent_names[] = {"width",      "width-full", "qkv",     "heads",  "latent",  "scores", "ffn",
-                                           "routed",     "routed-ffn", "shared-ffn", "experts", "logits", "weights", NULL};
-static const char *const part_names[] = {"embed", "attention", "core", "ffn", "moe", "head", NULL};
+                                           "routed",     "routed-ffn", "shared-ffn", "experts",
+                                           "ssm",        "ssm-conv",   "ssm-states", "logits", "weights", NULL};
+static const char *const part_names[] = {"embed", "attention", "core", "ffn", "moe", "ssm", "head", NULL};
 static const struct {
     const char *name;
     enum tr_when when;
@@ -58,6 +59,8 @@ static const struct tr_field fitted[] = {
 };
 
 static const struct tr_field fields[] = {
+    {.path = "share.scan", .kind = TR_FIELD_FACT, .offset = AT(scan_share), .unit = TR_UNIT_RATIO, .min = 1e-3, .max = 1,
+     .required = true, .help = "of the rate of products, in the chunks of state-space layers"},
     {.path = "about", .kind = TR_FIELD_TEXT, .offset = AT(about), .required = true, .help = "what software it is"},
     {.path = "frameworks", .kind = TR_FIELD_GROUP, .help = "what tables of runs call it"},
     {.path = "attention", .kind = TR_FIELD_ENUM, .offset = AT(attention), .choices = attention_names,

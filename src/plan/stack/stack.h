@@ -40,13 +40,19 @@ enum tr_extent {
     TR_EXTENT_ROUTED_FFN, /* the same * expert ffn / etp */
     TR_EXTENT_SHARED_FFN, /* T * shared ffn / tp */
     TR_EXTENT_EXPERTS,    /* experts: T / (tp with sp) * experts: the router's table */
+    TR_EXTENT_SSM,        /* state space: T * heads * dims of a head / tp */
+    TR_EXTENT_SSM_CONV,   /* what its convolution sees: the same and B and C */
+    TR_EXTENT_SSM_STATES, /* T / TR_SSM_CHUNK * heads * dims of a head * state / tp */
     TR_EXTENT_LOGITS,     /* T * vocabulary / tp */
     TR_EXTENT_WEIGHTS,    /* weights of the part on this rank: adding a microbatch's gradients to the buffer */
     TR_EXTENT_COUNT
 };
 
+enum { TR_SSM_CHUNK = 128 }; /* tokens that a state-space layer takes at once (chunk_size of Nemotron-H's config.json) */
+
 /* Where a pass or a kept tensor belongs; CORE (inside of attention) is what selective recompute runs again. */
-enum tr_part { TR_PART_EMBED, TR_PART_ATTENTION, TR_PART_CORE, TR_PART_FFN, TR_PART_MOE, TR_PART_HEAD, TR_PART_COUNT };
+enum tr_part { TR_PART_EMBED, TR_PART_ATTENTION, TR_PART_CORE, TR_PART_FFN, TR_PART_MOE, TR_PART_SSM,
+               TR_PART_HEAD, TR_PART_COUNT };
 
 /* A pass happens only when all that it asks for is so. */
 enum tr_when {
@@ -100,6 +106,8 @@ struct tr_stack {
     struct tr_fact launch_share;    /* of a kernel's start-to-end latency that is seen when kernels queue on the device */
     struct tr_fact compute_share;   /* of the rate of short benchmarks that products reach in long runs (power, clocks) */
     struct tr_fact attention_share; /* the same for fused attention: how good the stack's kernel is, beside the measured */
+    struct tr_fact scan_share;      /* of a product's rate that the chunked scan of a state-space layer reaches: many small
+                                       kernels, that are written for generality */
     struct tr_fact memory_share;    /* the same for passes */
     struct tr_fact link_share;      /* the same for messages inside a scale-up domain */
     struct tr_fact net_share;       /* the same for messages between nodes */

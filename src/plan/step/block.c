@@ -103,12 +103,22 @@ static void price_block(struct tr_block_price *out, const struct tr_site *site, 
     out->kept = tr_block_kept(block, site->stack, site->format);
 }
 
+static enum tr_block_kind layer_kind(const struct tr_shape_layer *layer)
+{
+    if (layer->ssm)
+        return TR_BLOCK_SSM;
+    if (layer->attention)
+        return layer->experts ? TR_BLOCK_MOE : layer->dense ? TR_BLOCK_DENSE : TR_BLOCK_ATTENTION;
+    return layer->experts ? TR_BLOCK_EXPERTS : TR_BLOCK_FFN;
+}
+
 void tr_layer_kinds_make(struct tr_layer_kinds *kinds, const struct tr_model_shape *model)
 {
     memset(kinds, 0, sizeof *kinds);
     for (int32_t l = 0; l < model->layers; l++) {
-        enum tr_block_kind kind = tr_shape_layer_has_experts(model, l) ? TR_BLOCK_MOE : TR_BLOCK_DENSE;
-        int64_t window = tr_shape_layer_window(model, l);
+        struct tr_shape_layer layer = tr_shape_layer(model, l);
+        enum tr_block_kind kind = layer_kind(&layer);
+        int64_t window = layer.window;
         int k = 0;
         while (k < kinds->count && !(kinds->kind[k] == kind && kinds->window[k] == window))
             k++;
@@ -119,6 +129,41 @@ void tr_layer_kinds_make(struct tr_layer_kinds *kinds, const struct tr_model_sha
         }
         kinds->of[l] = (uint8_t)k;
     }
+}
+
+static void add_price(struct tr_block_price *sum, const struct tr_block_price *one)
+{
+    double *const to[] = {sum->forward_s, sum->input_s, sum->weight_s, sum->core_s};
+    const double *const from[] = {one->forward_s, one->input_s, one->weight_s, one->core_s};
+    for (int i = 0; i < 4; i++)
+        for (int k = 0; k < TR_TERM_COUNT; k++)
+            to[i][k] += from[i][k];
+    sum->forward_pass_s += one->forward_pass_s, sum->backward_pass_s += one->backward_pass_s;
+    sum->weight_pass_s += one->weight_pass_s, sum->core_pass_s += one->core_pass_s;
+    for (int i = 0; i < TR_STEP_PHASE_COUNT; i++)
+        sum->error_s[i] += one->error_s[i];
+    sum->weights.cut += one->weights.cut, sum->weights.whole += one->weights.whole;
+    sum->weights.expert += one->weights.expert;
+    sum->kept.all += one->kept.all, sum->kept.selective += one->kept.selective, sum->kept.full += one->kept.full;
+    sum->grade = one->grade > sum->grade ? one->grade : sum->grade;
+}
+
+/* A module for a further token: two widths are joined, then as the last layer (in hybrids one of attention, and one of
+ * experts or feed-forward), then the head, which is the model's own. */
+static void price_further(struct tr_blocks *blocks, const struct tr_site *site, const struct tr_block *join,
+                          const struct tr_layout *layout, int32_t layers)
+{
+    const struct tr_layer_kinds *kinds = &blocks->kinds;
+    int last = kinds->of[layers - 1];
+    price_block(&blocks->further, site, join, layout);
+    if (kinds->kind[last] == TR_BLOCK_DENSE || kinds->kind[last] == TR_BLOCK_MOE)
+        add_price(&blocks->further, &blocks->layer[last]);
+    for (int k = 0; k < kinds->count; k++)
+        if (kinds->kind[k] == TR_BLOCK_ATTENTION || kinds->kind[k] == TR_BLOCK_EXPERTS || kinds->kind[k] == TR_BLOCK_FFN)
+            add_price(&blocks->further, &blocks->layer[k]);
+    add_price(&blocks->further, &blocks->head);
+    blocks->further.weights.cut -= blocks->head.weights.cut;
+    blocks->further.weights.whole -= blocks->head.weights.whole;
 }
 
 void tr_blocks_make(struct tr_blocks *blocks, const struct tr_site *site, const struct tr_task *task,
@@ -137,4 +182,9 @@ void tr_blocks_make(struct tr_blocks *blocks, const struct tr_site *site, const 
     price_block(&blocks->embed, site, &block, layout);
     block.kind = TR_BLOCK_HEAD;
     price_block(&blocks->head, site, &block, layout);
+    blocks->further = (struct tr_block_price){.grade = TR_GRADE_MEASURED};
+    if (task->mtp) {
+        block.kind = TR_BLOCK_JOIN;
+        price_further(blocks, site, &block, layout, task->model->layers);
+    }
 }

@@ -101,7 +101,7 @@ void tr_step_compose(const struct tr_blocks *blocks, const struct tr_site *site,
     struct tr_load loads[TR_LAYERS_MAX];
     TR_ASSERT(layout->pp <= TR_LAYERS_MAX);
     memset(out, 0, sizeof *out);
-    tr_split_make(&split, classes, task->model, &blocks->kinds, layout);
+    tr_split_make(&split, classes, task->model, &blocks->kinds, layout, task->mtp);
     tr_stages_make(&stages, loads, blocks, &split);
     compose_time(blocks, &split, &stages, site, task, layout, out);
     out->model_flop = tr_model_flop_step(task);
@@ -127,7 +127,10 @@ enum tr_status tr_step_price(const struct tr_site *site, const struct tr_task *t
 double tr_model_flop_step(const struct tr_task *task)
 {
     double tokens = (double)(task->batch.global_batch * task->batch.seq_len);
-    return tr_shape_flop_per_token(task->model, task->batch.seq_len) * tokens;
+    double flop = tr_shape_flop_per_token(task->model, task->batch.seq_len);
+    if (task->mtp)
+        flop += task->mtp * tr_shape_mtp_flop_per_token(task->model, task->batch.seq_len) / task->model->mtp;
+    return flop * tokens;
 }
 
 static const char *const term_names[TR_TERM_COUNT] = {

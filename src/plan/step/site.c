@@ -153,6 +153,8 @@ static struct tr_cost gemm_cost(const struct tr_site *site, const struct tr_step
     cost = queued(site, cost, site->rates.gemm[tr_format_info(format)->fit].launch_s);
     if (op->imbalanced)
         cost.time_s *= 1 + site->stack->imbalance.value;
+    if (op->scan)
+        cost.time_s /= site->stack->scan_share.value;
     return cost;
 }
 

@@ -12,11 +12,12 @@ static bool same_class(const struct tr_split_class *a, const struct tr_split_cla
 }
 
 void tr_split_make(struct tr_split *split, struct tr_split_class *of, const struct tr_model_shape *model,
-                   const struct tr_layer_kinds *kinds, const struct tr_layout *layout)
+                   const struct tr_layer_kinds *kinds, const struct tr_layout *layout, int32_t mtp)
 {
     int32_t layer = 0, pp = layout->pp;
     *split = (struct tr_split){.pp = pp, .vpp = layout->vpp, .rerun = layout->rerun, .of = of};
     split->shared_head = pp == 1 && model->tied;
+    split->further = (double)mtp / pp;
     for (int32_t i = 0; i < pp; i++)
         of[i] = (struct tr_split_class){.first = i, .stages = 1, .embed = i == 0, .head = i == pp - 1};
     for (int32_t chunk = 0; chunk < pp * layout->vpp; chunk++) {
@@ -75,6 +76,8 @@ void tr_stage_make(struct tr_stage *stage, const struct tr_blocks *blocks, const
         add_block(stage, &blocks->layer[k], class->count[k], class->again[k], split->rerun);
         stage->layers += class->count[k];
     }
+    if (split->further > 0)
+        add_block(stage, &blocks->further, split->further, 0, TR_RERUN_NONE);
     if (class->embed)
         add_block(stage, &blocks->embed, 1, 0, TR_RERUN_NONE);
     if (!class->head)
@@ -112,6 +115,7 @@ void tr_stage_terms(double term_s[TR_TERM_COUNT], const struct tr_blocks *blocks
         else if (split->rerun == TR_RERUN_SELECTIVE)
             add_terms(term_s, price->core_s, class->count[k]);
     }
+    add_passes(term_s, &blocks->further, split->further);
     if (class->embed)
         add_passes(term_s, &blocks->embed, 1);
     if (class->head)

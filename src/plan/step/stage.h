@@ -26,6 +26,8 @@ struct tr_split_class {
 struct tr_split {
     int32_t pp, vpp;
     enum tr_rerun rerun;
+    double further;   /* modules for further tokens of a stage: they stand on the last, which those who train with them give
+                         fewer layers, so they are spread over all */
     bool shared_head; /* the head is the embedding, and both stand on the one stage */
     int classes;
     struct tr_split_class *of;
@@ -33,7 +35,7 @@ struct tr_split {
 
 /* `of`: room for layout->pp classes. Asserts that the layout is legal. */
 void tr_split_make(struct tr_split *split, struct tr_split_class *of, const struct tr_model_shape *model,
-                   const struct tr_layer_kinds *kinds, const struct tr_layout *layout);
+                   const struct tr_layer_kinds *kinds, const struct tr_layout *layout, int32_t mtp);
 
 /* ---- stages ------------------------------------------------------------------------------------------------------ */
 

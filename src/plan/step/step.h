@@ -68,6 +68,7 @@ struct tr_task {
     const struct tr_model_shape *model;
     struct tr_batch batch;
     int32_t lora_rank; /* 0: all weights are trained */
+    int32_t mtp;       /* so many of the model's modules for further tokens are trained */
 };
 
 /* One kind of block for one microbatch, priced. Seconds by term (GEMM .. EP, and HOST: what the device waits for the host
@@ -96,6 +97,7 @@ void tr_layer_kinds_make(struct tr_layer_kinds *kinds, const struct tr_model_sha
  * and micro_batch, not on dp, pp, zero or the schedule: the search makes them once for many layouts. */
 struct tr_blocks {
     struct tr_block_price embed, head, layer[TR_LAYER_KINDS_MAX];
+    struct tr_block_price further; /* one module for a further token, without the weights of the head */
     struct tr_layer_kinds kinds;
     double send_bytes; /* from stage to stage, of one microbatch and rank */
 };

@@ -144,7 +144,7 @@ static void make_lines(struct walker *w, const struct tr_blocks *blocks, const s
     bool split = l->pipeline == TR_PIPELINE_ZERO_BUBBLE || l->pipeline == TR_PIPELINE_ZERO_BUBBLE_2P;
     struct tr_split layers;
     struct tr_split_class classes[TR_LAYERS_MAX];
-    tr_split_make(&layers, classes, task->model, &blocks->kinds, l);
+    tr_split_make(&layers, classes, task->model, &blocks->kinds, l, task->mtp);
     for (int c = 0; c < layers.classes; c++) {
         struct tr_stage stage;
         tr_stage_make(&stage, blocks, &layers, &classes[c]);

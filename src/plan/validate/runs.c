@@ -394,6 +394,15 @@ static double counted_flop(const struct row *r)
     return (says(convention, "hardware") ? 4. / 3 : 1) * token * (double)(task->batch.global_batch * task->batch.seq_len);
 }
 
+/* Whether modules for further tokens were trained: the work a token that the row prints is nearer with them. */
+static int32_t printed_mtp(const struct tr_model_shape *model, int64_t seq_len, double printed)
+{
+    if (!model->mtp || !(printed > 0))
+        return 0;
+    double without = tr_shape_flop_per_token(model, seq_len), with = without + tr_shape_mtp_flop_per_token(model, seq_len);
+    return printed > (without + with) / 2 ? model->mtp : 0;
+}
+
 /* Seconds a step, from whatever of it the row prints: the time, tokens/s, or as a last resort FLOP/s or MFU. */
 static enum tr_status read_measured(const struct row *r, double *time_s)
 {
@@ -412,6 +421,8 @@ static enum tr_status read_measured(const struct row *r, double *time_s)
     /* Frameworks print GiB; what a table calls GB is left as that. */
     r->run->allocated = says(cell(r, "notes"), "allocated");
     r->run->memory_bytes = memory * (says(cell(r, "notes"), "GiB") ? 1073741824. : 1e9);
+    if (tokens > 0 && b->seq_len > 0)
+        r->run->task.mtp = printed_mtp(&r->run->model, b->seq_len, tflops * 1e12 / tokens);
     *time_s = step;
     if (step == 0 && tokens > 0 && chips > 0)
         *time_s = (double)(b->global_batch * b->seq_len) / (tokens * chips);

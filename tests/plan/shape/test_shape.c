@@ -294,6 +294,19 @@ static void work_is_what_others_count(void **state)
         if (fabs(off) > 0.005)
             fail_msg("%s, sequences of %lld: %+.2f %%", printed[i].name, (long long)printed[i].seq_len, 100 * off);
     }
+    static const struct {
+        const char *name;
+        int64_t seq_len;
+        double gflop;
+    } further[] = {{"deepseek-v3", 4096, 260.0}, {"nemotron-3-super", 8192, 84.7}};
+    for (size_t i = 0; i < sizeof further / sizeof *further; i++) {
+        struct tr_model_shape s = find(further[i].name);
+        double flop = tr_shape_flop_per_token(&s, further[i].seq_len) + tr_shape_mtp_flop_per_token(&s, further[i].seq_len);
+        if (fabs(flop / (1e9 * further[i].gflop) - 1) > 0.015)
+            fail_msg("%s with its modules for further tokens: %.2f GFLOP", further[i].name, flop / 1e9);
+    }
+    struct tr_model_shape none = find("llama3-8b");
+    assert_true(tr_shape_mtp_flop_per_token(&none, 8192) == 0);
 }
 
 static void the_trainers_presets_are_the_same_to_the_planner(void **state)
@@ -359,6 +372,8 @@ static void config_json_and_catalog_say_the_same(void **state)
         SAME(layers); SAME(width); SAME(heads); SAME(kv_heads); SAME(head_dim); SAME(value_dim); SAME(q_rank);
         SAME(kv_rank); SAME(rope_dim); SAME(ffn); SAME(vocab); SAME(positions); SAME(experts); SAME(top_k);
         SAME(expert_ffn); SAME(shared_ffn); SAME(dense_layers); SAME(moe_every); SAME(window); SAME(window_every); SAME(latent);
+        if (ours.ssm_heads == 0) /* Super was trained with one more than its file says */
+            SAME(mtp);
         SAME(ssm_heads); SAME(ssm_head_dim); SAME(ssm_groups); SAME(ssm_state); SAME(ssm_conv);
         assert_string_equal(ours.pattern, theirs.pattern);
         SAME(gated); SAME(tied); SAME(rope); SAME(learned); SAME(biased); SAME(qk_norm); SAME(embed_norm);

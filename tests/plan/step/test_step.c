@@ -41,6 +41,14 @@ static const struct tr_model_shape experts = {.name = "experts", .layers = 24, .
                                               .experts = 64, .top_k = 4, .expert_ffn = 1408, .moe_every = 1,
                                               .gated = true, .rope = true};
 
+/* Of each kind of layer two; experts on tokens of half the width. */
+static const struct tr_model_shape hybrid = {.name = "hybrid", .layers = 8, .width = 2048, .heads = 16, .kv_heads = 8,
+                                             .head_dim = 128, .value_dim = 128, .ffn = 8192, .vocab = 51200,
+                                             .positions = 4096, .experts = 64, .top_k = 4, .expert_ffn = 1408,
+                                             .shared_ffn = 2816, .moe_every = 1, .latent = 1024, .pattern = "ME*-ME*-",
+                                             .ssm_heads = 64, .ssm_head_dim = 64, .ssm_groups = 8, .ssm_state = 128,
+                                             .ssm_conv = 4, .mtp = 2};
+
 static struct tr_task task_of(const struct tr_model_shape *model)
 {
     return (struct tr_task){.model = model, .batch = {.seq_len = 2048, .global_batch = 64}};
@@ -97,14 +105,19 @@ static double product_flop(const struct tr_task *task, const struct tr_layout *l
     const struct {
         enum tr_block_kind kind;
         double count;
-    } blocks[] = {{m->experts ? TR_BLOCK_MOE : TR_BLOCK_DENSE, m->layers}, {TR_BLOCK_HEAD, 1}};
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
+    } plain[] = {{m->experts ? TR_BLOCK_MOE : TR_BLOCK_DENSE, m->layers}, {TR_BLOCK_HEAD, 1}},
+      mixed[] = {{TR_BLOCK_SSM, tr_shape_ssm_layers(m)},   {TR_BLOCK_ATTENTION, tr_shape_attention_layers(m)},
+                 {TR_BLOCK_FFN, tr_shape_dense_layers(m)}, {TR_BLOCK_EXPERTS, tr_shape_moe_layers(m)},
+                 {TR_BLOCK_HEAD, 1}},
+      *blocks = m->pattern[0] ? mixed : plain;
+    size_t kinds = m->pattern[0] ? sizeof mixed / sizeof *mixed : sizeof plain / sizeof *plain;
+    for (size_t i = 0; i < kinds; i++) {
         struct tr_block block;
         struct tr_lowered ops;
         tr_block_make(&block, m, blocks[i].kind, 0, layout, &task->batch);
         tr_lower(&block, &stack, TR_FORMAT_BF16, &ops);
         for (int k = 0; k < ops.count; k++)
-            if (ops.op[k].kind == TR_STEP_GEMM)
+            if (ops.op[k].kind == TR_STEP_GEMM && !ops.op[k].scan)
                 sum += 2.0 * (double)ops.op[k].m * (double)ops.op[k].n * (double)ops.op[k].k *
                        (double)ops.op[k].groups * blocks[i].count;
     }
@@ -114,8 +127,8 @@ static double product_flop(const struct tr_task *task, const struct tr_layout *l
 static void all_layouts_do_the_work_of_the_model(void **state)
 {
     (void)state;
-    const struct tr_model_shape *models[] = {&dense, &experts};
-    for (int i = 0; i < 2; i++) {
+    const struct tr_model_shape *models[] = {&dense, &experts, &hybrid};
+    for (int i = 0; i < 3; i++) {
         struct tr_task task = task_of(models[i]);
         double tokens = (double)(task.batch.global_batch * task.batch.seq_len);
         double expected = 6 * tr_shape_params(models[i]).matmul * tokens;
@@ -140,6 +153,26 @@ static void weights_of_all_stages_are_those_of_the_model(void **state)
     assert_near(price(&task, &four).memory[TR_MEM_WEIGHTS], tr_shape_params(&dense).total, 2e-3);
     /* 12 bytes a parameter, over the replicas. */
     assert_near(price(&task, &four).memory[TR_MEM_OPTIMIZER], 12 * tr_shape_params(&dense).total / 4, 2e-3);
+}
+
+/* All that two modules for further tokens add to a step on one chip: two joins, two layers each, the head twice. */
+static void modules_for_further_tokens_are_layers_and_the_head_again(void **state)
+{
+    struct tr_task task = task_of(&hybrid), further = task;
+    struct tr_layout one = layout_of(1, 1, 1);
+    (void)state;
+    one.zero = 0;
+    further.mtp = 2;
+    struct tr_step step = price(&task, &one), more = price(&further, &one);
+    assert_near(step.memory[TR_MEM_WEIGHTS], 2 * tr_shape_params(&hybrid).total, 1e-3);
+    assert_near(more.model_flop / step.model_flop - 1,
+                tr_shape_mtp_flop_per_token(&hybrid, 2048) / tr_shape_flop_per_token(&hybrid, 2048), 1e-12);
+    assert_true(more.term_s[TR_TERM_GEMM] > 1.5 * step.term_s[TR_TERM_GEMM]);
+    assert_true(more.term_s[TR_TERM_GEMM] < 2.5 * step.term_s[TR_TERM_GEMM]);
+    assert_true(more.memory[TR_MEM_LOGITS] == step.memory[TR_MEM_LOGITS]);
+    struct tr_layout pipe = layout_of(1, 4, 1);
+    double bubble = price(&further, &pipe).term_s[TR_TERM_BUBBLE], without = price(&task, &pipe).term_s[TR_TERM_BUBBLE];
+    assert_true(bubble < 2 * without);
 }
 
 static void schedules_cost_what_their_walk_costs(void **state)
@@ -250,6 +283,7 @@ int main(void)
         cmocka_unit_test(terms_of_time_and_of_memory_sum_to_it),
         cmocka_unit_test(all_layouts_do_the_work_of_the_model),
         cmocka_unit_test(weights_of_all_stages_are_those_of_the_model),
+        cmocka_unit_test(modules_for_further_tokens_are_layers_and_the_head_again),
         cmocka_unit_test(schedules_cost_what_their_walk_costs),
         cmocka_unit_test(a_walk_does_everything_once_and_nothing_at_the_same_time),
         cmocka_unit_test(better_hardware_is_never_slower),
