@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FOLDS = 5, ROWS_MAX = 1 << 16, PARAMS_MAX = 32 };
+enum { FOLDS = 5, FEW = 9, ROWS_MAX = 1 << 16, PARAMS_MAX = 32 };
 
 struct row {
     const struct tr_sample *sample;
@@ -174,7 +174,7 @@ static bool one_node(const struct row *row)
     return tr_layout_chips(&row->run.layout) <= row->where->system.chips_per_node;
 }
 
-/* A source's runs on one node and those on many count as two sources. */
+/* A source's runs on one node and those on many count as two sources; one of few runs counts by their number. */
 static void weigh(struct problem *p)
 {
     for (int64_t i = 0; i < p->rows; i++) {
@@ -182,7 +182,7 @@ static void weigh(struct problem *p)
         for (int64_t j = 0; j < p->rows; j++)
             same += strcmp(p->row[i].sample->source, p->row[j].sample->source) == 0 &&
                     one_node(&p->row[i]) == one_node(&p->row[j]);
-        p->row[i].weight = 1 / sqrt((double)same);
+        p->row[i].weight = 1 / sqrt(fmax((double)same, FEW));
     }
 }
 

@@ -120,6 +120,12 @@ static void add_buffers(struct parts *s)
                         "zero 3: the layer that computes and the next one", "%s weights",
                         tr_print_quantity(weights, TR_UNIT_COUNT, s->load.largest));
     }
+    if (s->held.alone > 0) {
+        int one = tr_number_add(s->e, term, TR_UNIT_BYTES, s->held.alone * s->load.matrix, "the gradient computed last");
+        tr_number_words(s->e, one, "bytes.alone x weights of the largest matrix", stack->alone_bytes.grade,
+                        tr_fact_source(&stack->alone_bytes), "%s weights",
+                        tr_print_quantity(weights, TR_UNIT_COUNT, s->load.matrix));
+    }
     int at = tr_number_add(s->e, term, TR_UNIT_BYTES, s->held.buffers, "buffers of communicators");
     tr_number_words(s->e, at, "communicators x bytes.communicator", stack->comm_bytes.grade,
                     tr_fact_source(&stack->comm_bytes), "%.0f communicators",

@@ -95,6 +95,7 @@ static void say_stack(struct list *list, const struct tr_plan *p)
     }
     say(list, "error", TR_UNIT_RATIO, &stack->error);
     say(list, "bytes.gradient", TR_UNIT_BYTES, &stack->grad_bytes);
+    say(list, "bytes.alone", TR_UNIT_BYTES, &stack->alone_bytes);
     say(list, "bytes.reduced", TR_UNIT_BYTES, &stack->reduce_bytes);
     say(list, "bytes.optimizer", TR_UNIT_BYTES, &stack->master_bytes);
     say(list, "bytes.update", TR_UNIT_BYTES, &stack->update_bytes);
