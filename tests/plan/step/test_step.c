@@ -248,7 +248,7 @@ static void better_hardware_is_never_slower(void **state)
         assert_int_equal(tr_site_make(&other, &better, &stack, TR_FORMAT_BF16, &err), TR_OK);
         struct tr_step step;
         assert_int_equal(tr_step_price(&other, &task, &l, &step, &err), TR_OK);
-        assert_true(step.time_s < before);
+        assert_true(i < 2 ? step.time_s < before : step.time_s <= before); /* messages may all be hidden */
     }
 }
 
