@@ -165,6 +165,16 @@ static void put_search(struct tr_json *json, const struct tr_plan *p)
         tr_json_end(json);
     }
     tr_json_end(json);
+    tr_json_array(json, "limits");
+    for (int i = 0; i < p->search.limit_count; i++) {
+        const struct tr_limit *limit = &p->search.limit[i];
+        tr_json_object(json, NULL);
+        tr_json_string(json, "limit", limit->name);
+        tr_json_double(json, "gain_without", limit->gain);
+        tr_json_string(json, "layout", tr_layout_print(&limit->found.layout, layout));
+        tr_json_end(json);
+    }
+    tr_json_end(json);
     put_found(json, "fastest", p->search.next, p->search.next_count);
     put_found(json, "front_of_time_and_memory", p->search.front, p->search.front_count);
     tr_json_end(json);

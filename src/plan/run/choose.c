@@ -22,7 +22,30 @@ static void fix_bit(uint32_t *bits, uint32_t said, enum tr_layout_key key, int v
         *bits = 1u << value;
 }
 
-static struct tr_space space_of(const struct tr_layout *l, uint32_t said)
+/* What the stack does not do is left out where nobody asked for it. */
+static void leave_out(struct tr_space *space, const struct tr_stack *stack, uint32_t said)
+{
+    const struct {
+        uint32_t *bits;
+        enum tr_layout_key key;
+        enum tr_ability first;
+        int count;
+    } of[] = {{&space->zeros, TR_LAYOUT_ZERO, TR_ABILITY_ZERO0, 4},
+              {&space->pipelines, TR_LAYOUT_SCHEDULE, TR_ABILITY_GPIPE, TR_PIPELINE_COUNT},
+              {&space->contexts, TR_LAYOUT_CONTEXT, TR_ABILITY_RING, TR_CONTEXT_COUNT}};
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        uint32_t all = (1u << of[i].count) - 1, does = ~(stack->cannot >> of[i].first) & all;
+        if (!(said & 1u << of[i].key) && does != all && does)
+            *of[i].bits = does;
+    }
+    bool no_ring = stack->cannot & 1u << TR_ABILITY_RING, no_exchange = stack->cannot & 1u << TR_ABILITY_ALL_TO_ALL;
+    if (no_ring && no_exchange && !(said & (1u << TR_LAYOUT_CP | 1u << TR_LAYOUT_CONTEXT)))
+        space->cp = (struct tr_span){1, 1};
+    if (stack->cannot & 1u << TR_ABILITY_SP && !(said & 1u << TR_LAYOUT_SP))
+        space->sp = TR_SP_OFF;
+}
+
+static struct tr_space space_of(const struct tr_stack *stack, const struct tr_layout *l, uint32_t said)
 {
     struct tr_space space = {
         .top = TR_PLAN_NEXT_MAX, .first_layers = l->first_layers, .last_layers = l->last_layers, .shard = l->shard};
@@ -41,6 +64,7 @@ static struct tr_space space_of(const struct tr_layout *l, uint32_t said)
     fix_bit(&space.zeros, said, TR_LAYOUT_ZERO, l->zero);
     if (said & 1u << TR_LAYOUT_SP)
         space.sp = TR_SP_ON;
+    leave_out(&space, stack, said);
     return space;
 }
 
@@ -158,9 +182,10 @@ static enum tr_status keep_pool(struct tr_plan *p, const struct tr_search_count 
     return TR_OK;
 }
 
-/* With 10 % more memory other layouts fit. */
-static enum tr_status search_capacity(struct tr_plan *p, struct tr_space space, struct tr_err *err)
+/* With 10 % more memory other layouts fit; and what each limit of the space costs. */
+static enum tr_status search_again(struct tr_plan *p, struct tr_space space, struct tr_err *err)
 {
+    const struct tr_space limits = space;
     const struct tr_plan_candidate *chosen = &p->search.at[p->search.chosen];
     struct tr_search search = {0};
     struct tr_err why;
@@ -175,13 +200,15 @@ static enum tr_status search_capacity(struct tr_plan *p, struct tr_space space, 
     else if (status != TR_NO)
         *err = why;
     tr_search_free(&search);
-    return status == TR_NO ? TR_OK : status;
+    if (status == TR_OK || status == TR_NO)
+        status = tr_search_limits(&p->site, &p->task, &limits, chosen->chips, p->search.limit, &p->search.limit_count, err);
+    return status;
 }
 
 enum tr_status tr_plan_choose(struct tr_plan *p, uint32_t said, struct tr_err *err)
 {
     int64_t counts[TR_PLAN_COUNTS_MAX];
-    struct tr_space space = space_of(&p->layout, said);
+    struct tr_space space = space_of(&p->stack, &p->layout, said);
     struct tr_search search = {0};
     space.chips = counts;
     space.chips_count = counts_of(&p->request, counts);
@@ -191,7 +218,7 @@ enum tr_status tr_plan_choose(struct tr_plan *p, uint32_t said, struct tr_err *e
     if (status == TR_OK)
         status = keep_pool(p, &search.at[p->search.chosen], err);
     if (status == TR_OK && !p->why[0])
-        status = search_capacity(p, space, err);
+        status = search_again(p, space, err);
     tr_search_free(&search);
     return status;
 }

@@ -79,6 +79,8 @@ struct tr_plan_search {
     int next_count;
     struct tr_found front[TR_PLAN_FRONT_MAX]; /* the same: time against memory, the fastest first */
     int front_count, front_all;
+    struct tr_limit limit[TR_LIMITS_MAX]; /* of the chosen number of chips: what the space costs, the tightest first */
+    int limit_count;
 };
 
 struct tr_plan {

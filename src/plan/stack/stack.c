@@ -18,6 +18,16 @@ static const struct {
 _Static_assert(sizeof extent_names / sizeof *extent_names == TR_EXTENT_COUNT + 1, "a name for each extent");
 _Static_assert(sizeof part_names / sizeof *part_names == TR_PART_COUNT + 1, "a name for each part");
 
+static const char *const ability_names[] = {"sp",    "ring", "all-to-all", "zero0",       "zero1",          "zero2", "zero3",
+                                            "gpipe", "1f1b", "interleaved", "zero-bubble", "zero-bubble-2p"};
+_Static_assert(sizeof ability_names / sizeof *ability_names == TR_ABILITY_COUNT, "a name for each ability");
+
+const char *tr_ability_name(enum tr_ability ability)
+{
+    TR_ASSERT((int)ability >= 0 && ability < TR_ABILITY_COUNT);
+    return ability_names[ability];
+}
+
 const char *tr_extent_name(enum tr_extent extent)
 {
     TR_ASSERT((int)extent >= 0 && extent < TR_EXTENT_COUNT);
@@ -75,6 +85,7 @@ static const struct tr_field fields[] = {
     FACT("bytes.context", context_bytes, TR_UNIT_BYTES, 64e9, "of the device's context and libraries"),
     FACT("bytes.communicator", comm_bytes, TR_UNIT_BYTES, 64e9, "buffers of one communicator"),
     FACT("bytes.fragmentation", fragmentation, TR_UNIT_RATIO, 1, "of what is allocated, never used"),
+    {.path = "cannot", .kind = TR_FIELD_GROUP, .help = "words of layouts that it does not do"},
     {.path = "passes", .kind = TR_FIELD_GROUP, .help = "kernels that only move memory"},
     {.path = "kept", .kind = TR_FIELD_GROUP, .help = "what the forward pass keeps"},
 };
@@ -106,28 +117,39 @@ static const struct tr_field kept_fields[] = {
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 
-/* `when: [gated, fp8]` */
+/* A list of names, as bits by index: `when: [gated, fp8]`. */
+static enum tr_status read_names(const struct tr_entry *entry, const char *path, const char *const *names, int count,
+                                 uint32_t *bits, struct tr_err *err)
+{
+    const struct tr_node *node = tr_entry_node(entry, path, NULL);
+    *bits = 0;
+    if (!node)
+        return TR_OK;
+    if (node->kind != TR_NODE_ARRAY)
+        return tr_node_fail(node, err, "expected a list such as [%s, %s]", names[0], names[1]);
+    for (int64_t i = 0; i < node->count; i++) {
+        int which;
+        enum tr_status status = tr_node_enum(&node->children[i], names, count, &which, err);
+        if (status != TR_OK)
+            return status;
+        *bits |= 1u << which;
+    }
+    return TR_OK;
+}
+
 static enum tr_status read_when(const struct tr_entry *entry, const char *path, uint32_t *when, struct tr_err *err)
 {
     char full[160];
     const char *names[COUNT(whens)];
+    uint32_t bits;
     snprintf(full, sizeof full, "%s.when", path);
-    const struct tr_node *node = tr_entry_node(entry, full, NULL);
-    *when = 0;
-    if (!node)
-        return TR_OK;
-    if (node->kind != TR_NODE_ARRAY)
-        return tr_node_fail(node, err, "expected a list such as [gated, fp8]");
     for (int i = 0; i < COUNT(whens); i++)
         names[i] = whens[i].name;
-    for (int64_t i = 0; i < node->count; i++) {
-        int which;
-        enum tr_status status = tr_node_enum(&node->children[i], names, COUNT(whens), &which, err);
-        if (status != TR_OK)
-            return status;
-        *when |= (uint32_t)whens[which].when;
-    }
-    return TR_OK;
+    enum tr_status status = read_names(entry, full, names, COUNT(whens), &bits, err);
+    *when = 0;
+    for (int i = 0; i < COUNT(whens) && status == TR_OK; i++)
+        *when |= bits & 1u << i ? (uint32_t)whens[i].when : 0;
+    return status;
 }
 
 static enum tr_status read_row(const struct tr_entry *entry, const char *group, const char *name,
@@ -222,6 +244,8 @@ enum tr_status tr_stack_read_unfitted(const struct tr_entry *entry, struct tr_st
     enum tr_status status = tr_entry_read(entry, "", fields, COUNT(fields), &stack, err);
     if (status == TR_OK)
         status = read_frameworks(entry, &stack, err);
+    if (status == TR_OK)
+        status = read_names(entry, "cannot", ability_names, TR_ABILITY_COUNT, &stack.cannot, err);
     if (status == TR_OK)
         status = read_passes(entry, &stack, err);
     if (status == TR_OK)

@@ -92,8 +92,20 @@ struct tr_stack_kept {
  * UNFUSED  products around passes over the scores */
 enum tr_attention_kind { TR_ATTENTION_FLASH, TR_ATTENTION_FLASH_2, TR_ATTENTION_UNFUSED, TR_ATTENTION_KIND_COUNT };
 
+/* What a program may not do, as words of a layout (catalog: `cannot: [zero3, zero-bubble]`). A search of open layouts leaves
+ * it out; who asks for it by name gets its price nevertheless. */
+enum tr_ability {
+    TR_ABILITY_SP,
+    TR_ABILITY_RING,       /* context parallel, as a ring */
+    TR_ABILITY_ALL_TO_ALL, /* and all to all; neither: no cp */
+    TR_ABILITY_ZERO0, TR_ABILITY_ZERO1, TR_ABILITY_ZERO2, TR_ABILITY_ZERO3,
+    TR_ABILITY_GPIPE, TR_ABILITY_1F1B, TR_ABILITY_INTERLEAVED, TR_ABILITY_ZERO_BUBBLE, TR_ABILITY_ZERO_BUBBLE_2P,
+    TR_ABILITY_COUNT
+};
+
 struct tr_stack {
     const char *name, *about;
+    uint32_t cannot;                /* 1u << enum tr_ability */
     const struct tr_entry *entry;
     const char *framework[TR_STACK_FRAMEWORKS_MAX];
     int framework_count;
@@ -162,5 +174,6 @@ TR_MUST_CHECK enum tr_status tr_stack_for(const struct tr_catalog *catalog, cons
 
 const char *tr_extent_name(enum tr_extent extent);
 const char *tr_part_name(enum tr_part part);
+const char *tr_ability_name(enum tr_ability ability); /* "zero3", "all-to-all" */
 
 #endif

@@ -231,6 +231,26 @@ static void words_of_an_open_layout_are_kept(void **state)
     refused(&r, "tp 7");
 }
 
+static void what_the_software_does_not_do_is_left_out_unless_it_is_asked_for(void **state)
+{
+    (void)state;
+    struct tr_plan_request r = request_of("llama3-8b", "dgx-h100", 16, "auto,vpp=1");
+    struct tr_plan *p = make(&r, TR_OK), *q;
+    for (int i = 0; i < p->search.next_count; i++)
+        assert_true(p->search.next[i].layout.zero <= 1); /* megatron-core */
+    snprintf(r.layout, sizeof r.layout, "auto,vpp=1,zero=3");
+    q = make(&r, TR_OK);
+    assert_int_equal(q->layout.zero, 3);
+    tr_plan_free(p);
+    tr_plan_free(q);
+    snprintf(r.stack, sizeof r.stack, "megatron-2021");
+    snprintf(r.layout, sizeof r.layout, "auto");
+    p = make(&r, TR_OK);
+    assert_true(p->layout.zero == 0 && p->layout.cp == 1 && !p->layout.sp);
+    assert_true(p->layout.pipeline != TR_PIPELINE_ZERO_BUBBLE && p->layout.pipeline != TR_PIPELINE_ZERO_BUBBLE_2P);
+    tr_plan_free(p);
+}
+
 static void of_several_numbers_of_chips_the_wishes_choose(void **state)
 {
     (void)state;
@@ -371,6 +391,7 @@ int main(void)
         cmocka_unit_test(bad_requests_say_what_would_be_right),
         cmocka_unit_test(an_open_layout_is_the_fastest_that_fits_and_a_plan_of_its_own),
         cmocka_unit_test(words_of_an_open_layout_are_kept),
+        cmocka_unit_test(what_the_software_does_not_do_is_left_out_unless_it_is_asked_for),
         cmocka_unit_test(of_several_numbers_of_chips_the_wishes_choose),
         cmocka_unit_test(where_nothing_fits_the_fewest_chips_that_do_are_said),
         cmocka_unit_test(all_levers_together_are_all_that_takes_time),
