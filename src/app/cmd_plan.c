@@ -3,13 +3,14 @@
 
 #include "base/os.h"
 #include "plan/print/print.h"
+#include "plan/report/report.h"
 #include "plan/run/plan_file.h"
 
 #include <stdio.h>
 #include <string.h>
 
 struct plan_args {
-    const char *model, *system, *stack, *layout, *precision, *region, *date, *catalog, *out, *chips;
+    const char *model, *system, *stack, *layout, *precision, *region, *date, *catalog, *out, *chips, *report, *trace;
     int64_t tokens, seq_len, global_batch;
     int pay;
     double deadline_s, budget_usd;
@@ -54,6 +55,10 @@ static const struct tr_option options[] = {
      .max = 1e15, .value = "USD", .help = "the answer is no when the run costs more", .section = "Wishes"},
     {.name = "out", .letter = 'o', .kind = TR_OPTION_PATH, AT(out), .value = "FILE",
      .help = "write the plan there, for `trine explain`", .section = "Output"},
+    {.name = "report", .kind = TR_OPTION_PATH, AT(report), .value = "FILE",
+     .help = "write the plan as one HTML page there", .section = "Output"},
+    {.name = "trace", .kind = TR_OPTION_PATH, AT(trace), .value = "FILE",
+     .help = "write one step there as a trace for chrome://tracing or ui.perfetto.dev", .section = "Output"},
     {.name = "json", .kind = TR_OPTION_FLAG, AT(json), .help = "print one JSON object", .section = "Output"},
 };
 
@@ -139,7 +144,7 @@ static enum tr_status write_file(const char *path, struct tr_text *text, struct 
 }
 
 /* Files first, so that an answer which is read is one whose files are there. */
-static enum tr_status answer(const struct plan_args *args, const struct tr_plan *made, struct tr_err *err)
+static enum tr_status write_files(const struct plan_args *args, const struct tr_plan *made, struct tr_err *err)
 {
     struct tr_text text = {0};
     enum tr_status status = TR_OK;
@@ -147,6 +152,24 @@ static enum tr_status answer(const struct plan_args *args, const struct tr_plan 
         tr_plan_file_print(made, &text);
         status = write_file(args->out, &text, err);
     }
+    if (status == TR_OK && args->report) {
+        status = tr_plan_report(made, &text, err);
+        if (status == TR_OK)
+            status = write_file(args->report, &text, err);
+    }
+    if (status == TR_OK && args->trace) {
+        status = tr_plan_trace(made, &text, err);
+        if (status == TR_OK)
+            status = write_file(args->trace, &text, err);
+    }
+    tr_text_free(&text);
+    return status;
+}
+
+static enum tr_status answer(const struct plan_args *args, const struct tr_plan *made, struct tr_err *err)
+{
+    struct tr_text text = {0};
+    enum tr_status status = write_files(args, made, err);
     if (status != TR_OK)
         return status;
     if (args->json)

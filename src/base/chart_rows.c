@@ -3,7 +3,8 @@
 
 #include <math.h>
 
-enum { WIDTH = 720, ROW = 22, LABEL = 96, NOTE = 96, AXIS = 34, TICKS_MAX = 24 };
+/* As wide as a page, so that letters are as large as in charts of half the width. */
+enum { WIDTH = 1120, ROW = 20, LABEL = 96, NOTE = 96, AXIS = 34, TICKS_MAX = 24 };
 
 static void open_figure(struct tr_text *out, const char *title, const char *unit, const char *const *names, int count)
 {
@@ -25,7 +26,7 @@ static void open_figure(struct tr_text *out, const char *title, const char *unit
 
 static void put_label(struct tr_text *out, const char *label, int row)
 {
-    tr_text_printf(out, "<text class=\"barlabel\" x=\"%d\" y=\"%d\" text-anchor=\"end\">", LABEL - 8, row * ROW + 15);
+    tr_text_printf(out, "<text class=\"barlabel\" x=\"%d\" y=\"%d\" text-anchor=\"end\">", LABEL - 8, row * ROW + 14);
     tr_text_append_html(out, label);
     tr_text_append(out, "</text>");
 }
@@ -59,7 +60,7 @@ static void draw_stack(struct tr_text *out, const struct tr_stacks *s, int row, 
     }
     if (!s->rows[row].note)
         return;
-    tr_text_printf(out, "<text class=\"note\" x=\"%.1f\" y=\"%d\">", x + 6, row * ROW + 15);
+    tr_text_printf(out, "<text class=\"note\" x=\"%d\" y=\"%d\" text-anchor=\"end\">", WIDTH - 8, row * ROW + 14);
     tr_text_append_html(out, s->rows[row].note);
     tr_text_append(out, "</text>");
 }
@@ -76,8 +77,8 @@ void tr_chart_stacks(struct tr_text *out, const struct tr_stacks *s)
     for (int i = 0; i < s->row_count; i++)
         draw_stack(out, s, i, scale);
     if (s->limit > 0)
-        tr_text_printf(out, "<line class=\"limit\" x1=\"%.1f\" x2=\"%.1f\" y1=\"0\" y2=\"%d\"/>", LABEL + s->limit * scale,
-                       LABEL + s->limit * scale, s->row_count * ROW + 4);
+        tr_text_printf(out, "<line class=\"limit\" x1=\"%.1f\" x2=\"%.1f\" y1=\"0\" y2=\"%d\"/>",
+                       LABEL + s->limit * scale, LABEL + s->limit * scale, s->row_count * ROW + 4);
     tr_text_append(out, "</svg></figure>\n");
 }
 
@@ -104,9 +105,10 @@ static void draw_spans(struct tr_text *out, const struct tr_timeline *t, int col
 
 static void draw_axis(struct tr_text *out, const struct tr_timeline *t, double scale)
 {
-    double tick = tr_chart_tick((t->end - t->begin) * t->scale, 7);
+    double tick = tr_chart_tick((t->end - t->begin) * t->scale, 10);
     int bottom = t->row_count * ROW + 4;
-    tr_text_printf(out, "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>", LABEL, WIDTH - 8, bottom, bottom);
+    tr_text_printf(out, "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>", LABEL, WIDTH - 8, bottom,
+                   bottom);
     double first = ceil(t->begin * t->scale / tick - 1e-9);
     for (int i = 0; i < TICKS_MAX && (first + i) * tick <= t->end * t->scale * (1 + 1e-9); i++)
         tr_text_printf(out, "<text class=\"tick\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.6g</text>",

@@ -90,4 +90,11 @@ expect 3 'no/such/plan.yaml' $plan --layout $layout -o no/such/plan.yaml
 expect 0 'of 160 GiB' $plan --layout $layout --catalog mine.yaml --system my-cluster -o mine-plan.yaml
 expect 2 'my-cluster' $trine explain mine-plan.yaml
 expect 0 'made of' $trine explain mine-plan.yaml memory --catalog mine.yaml
+
+# A page and a trace.
+expect 0 "limited by" $plan --layout $layout --report plan.html --trace trace.json
+grep -q '</main></body></html>' plan.html || fault "the page is not whole"
+grep -q '"traceEvents":' trace.json || fault "the trace has no events"
+expect 3 'no/such/plan.html' $plan --layout $layout --report no/such/plan.html
+expect 3 'no/such/trace.json' $plan --layout $layout --trace no/such/trace.json
 done_all

@@ -6,6 +6,7 @@
 /* cmocka wants the four above first */
 #include <cmocka.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,6 +97,48 @@ static void bars_are_as_long_as_their_values(void **state)
     tr_text_free(&out);
 }
 
+static const char *print_plain(char buf[32], double value)
+{
+    snprintf(buf, 32, "%.1f", value);
+    return buf;
+}
+
+static void stacks_are_to_one_scale_with_the_limit_across(void **state)
+{
+    (void)state;
+    const char *const names[] = {"a<", "b"};
+    const double one[] = {1, 3}, two[] = {0, 2};
+    const struct tr_stack_row rows[] = {{"first", one, "4"}, {"second", two, NULL}};
+    struct tr_text out = {0};
+    tr_chart_stacks(&out, &(struct tr_stacks){.title = "T", .names = names, .part_count = 2, .rows = rows, .row_count = 2,
+                                              .limit = 8, .print = print_plain});
+    const char *html = tr_text_str(&out);
+    assert_int_equal(occurrences(html, "<rect"), 3); /* parts of no width are not drawn */
+    assert_int_equal(occurrences(html, "class=\"limit\""), 1);
+    assert_non_null(strstr(html, "<title>a&lt;: 1.0</title>"));
+    double wide = 0, narrow = 0;
+    assert_int_equal(sscanf(strstr(html, "class=\"f1\""), "class=\"f1\" x=\"%*f\" y=\"%*d\" width=\"%lf", &wide), 1);
+    assert_int_equal(sscanf(strstr(html, "class=\"f0\""), "class=\"f0\" x=\"%*f\" y=\"%*d\" width=\"%lf", &narrow), 1);
+    assert_true(fabs(wide - 3 * narrow) < .3);
+    tr_text_free(&out);
+}
+
+static void a_timeline_draws_what_lies_in_its_window(void **state)
+{
+    (void)state;
+    const char *const rows[] = {"r0", "r1"}, *const colors[] = {"forward", "backward"};
+    const struct tr_span_of spans[] = {{0, 0, 0, 1}, {1, 0, 2, 3}, {1, 1, 8, 12}, {0, 1, 20, 30}};
+    struct tr_text out = {0};
+    tr_chart_timeline(&out, &(struct tr_timeline){.title = "T", .unit = "ms", .begin = 0, .end = 10, .scale = 1e3,
+                                                  .row_names = rows, .row_count = 2, .color_names = colors, .color_count = 2,
+                                                  .spans = spans, .span_count = 4});
+    const char *html = tr_text_str(&out);
+    assert_int_equal(occurrences(html, "<path"), 2); /* one a colour */
+    assert_int_equal(occurrences(html, "v14h-"), 3); /* the last span is outside */
+    assert_non_null(strstr(html, ">10000</text>"));
+    tr_text_free(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -103,6 +146,8 @@ int main(void)
         cmocka_unit_test(a_long_series_is_thinned_and_a_gap_stays_a_gap),
         cmocka_unit_test(values_that_are_all_equal_or_absent_still_make_a_chart),
         cmocka_unit_test(bars_are_as_long_as_their_values),
+        cmocka_unit_test(stacks_are_to_one_scale_with_the_limit_across),
+        cmocka_unit_test(a_timeline_draws_what_lies_in_its_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

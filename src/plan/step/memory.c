@@ -23,7 +23,7 @@ void tr_held_make(struct tr_held *held, const struct tr_site *site, const struct
         .loosened = 1 + stack->fragmentation.value};
 }
 
-static void by_term(double memory[TR_MEM_COUNT], const struct tr_held *held, const struct tr_load *load, double in_flight)
+void tr_held_terms(double memory[TR_MEM_COUNT], const struct tr_held *held, const struct tr_load *load, double in_flight)
 {
     memory[TR_MEM_WEIGHTS] = held->weight * load->dense + held->weight_expert * load->expert;
     memory[TR_MEM_GRADIENTS] = held->gradient * load->dense + held->gradient_expert * load->expert;
@@ -53,6 +53,6 @@ void tr_step_memory(const struct tr_stages *stages, const struct tr_site *site, 
             continue;
         out->memory_bytes = bytes;
         out->heaviest_stage = load->index;
-        by_term(out->memory, &held, load, in_flight);
+        tr_held_terms(out->memory, &held, load, in_flight);
     }
 }

@@ -148,16 +148,21 @@ static bool as_large(const struct tr_load *a, const struct tr_load *b)
            a->transient >= b->transient && a->logits >= b->logits;
 }
 
+struct tr_load tr_load_of(const struct tr_stage *stage, int32_t index)
+{
+    return (struct tr_load){.index = index,
+                            .dense = stage->weights.cut + stage->weights.whole,
+                            .expert = stage->weights.expert,
+                            .largest = stage->largest,
+                            .matrix = stage->matrix,
+                            .kept = stage->kept,
+                            .transient = stage->transient,
+                            .logits = stage->logits};
+}
+
 static void add_load(struct tr_stages *stages, const struct tr_stage *stage, int32_t index)
 {
-    struct tr_load load = {.index = index,
-                           .dense = stage->weights.cut + stage->weights.whole,
-                           .expert = stage->weights.expert,
-                           .largest = stage->largest,
-                           .matrix = stage->matrix,
-                           .kept = stage->kept,
-                           .transient = stage->transient,
-                           .logits = stage->logits};
+    struct tr_load load = tr_load_of(stage, index);
     for (int i = 0; i < stages->load_count; i++)
         if (as_large(&stages->load[i], &load))
             return;

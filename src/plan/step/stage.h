@@ -65,6 +65,8 @@ struct tr_load {
     double largest, matrix, kept, transient, logits;
 };
 
+struct tr_load tr_load_of(const struct tr_stage *stage, int32_t index);
+
 struct tr_stages {
     struct tr_stage slowest;
     const struct tr_split_class *slowest_class;
@@ -160,6 +162,9 @@ static inline double tr_waiting_bytes(const struct tr_held *h, const struct tr_l
 {
     return h->loosened * in_flight * load->kept;
 }
+
+/* The same by term. */
+void tr_held_terms(double memory[TR_MEM_COUNT], const struct tr_held *held, const struct tr_load *load, double in_flight);
 
 /* Fills memory and heaviest_stage. */
 void tr_step_memory(const struct tr_stages *stages, const struct tr_site *site, const struct tr_task *task,

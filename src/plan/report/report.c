@@ -1,0 +1,546 @@
+#include "plan/report/report.h"
+
+#include "base/chart.h"
+#include "base/quantity.h"
+#include "plan/explain/explain.h"
+#include "plan/print/print.h"
+#include "plan/step/stage.h"
+#include "plan/step/walk.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NUMBER = TR_QUANTITY_BYTES, NOTE_BYTES = 96, STAGES_MAX = 64, SPANS_MAX = 1200 };
+
+struct page {
+    const struct tr_plan *p;
+    struct tr_text *out;
+    struct tr_err *err;
+};
+
+/* ---- small pieces ------------------------------------------------------------------------------------------------ */
+
+static void tile(struct tr_text *out, const char *label, const char *value)
+{
+    tr_text_append(out, "<div class=\"tile\"><b>");
+    tr_text_append_html(out, value);
+    tr_text_append(out, "</b><span>");
+    tr_text_append_html(out, label);
+    tr_text_append(out, "</span></div>\n");
+}
+
+static void heading(struct tr_text *out, const char *title, const char *sub)
+{
+    tr_text_printf(out, "<h2>%s</h2>\n", title);
+    if (!sub)
+        return;
+    tr_text_append(out, "<p class=\"sub\">");
+    tr_text_append_html(out, sub);
+    tr_text_append(out, "</p>\n");
+}
+
+static void cell(struct tr_text *out, bool number, const char *text)
+{
+    tr_text_append(out, number ? "<td class=\"n\">" : "<td>");
+    tr_text_append_html(out, text);
+    tr_text_append(out, "</td>");
+}
+
+static void columns(struct tr_text *out, const char *const *names, int count, int first_number)
+{
+    tr_text_append(out, "<figure><table><tr>");
+    for (int i = 0; i < count; i++) {
+        tr_text_append(out, i >= first_number ? "<th class=\"n\">" : "<th>");
+        tr_text_append_html(out, names[i]);
+        tr_text_append(out, "</th>");
+    }
+    tr_text_append(out, "</tr>\n");
+}
+
+/* ---- the answer -------------------------------------------------------------------------------------------------- */
+
+static void put_tiles(const struct page *g)
+{
+    const struct tr_plan *p = g->p;
+    const struct tr_job_cost *cost = tr_plan_cost(p);
+    char a[NUMBER], b[NUMBER], value[80];
+    struct tr_text *out = g->out;
+    tr_text_append(out, "<div class=\"tiles\">\n");
+    snprintf(value, sizeof value, "%s ± %s", tr_print_time(a, p->step.time_s), tr_plan_percent(b, p->step.error));
+    tile(out, "a step (80 % interval)", value);
+    tile(out, "tokens a second", tr_print_quantity(a, TR_UNIT_COUNT, p->step.tokens_s));
+    tile(out, "MFU", tr_plan_percent(a, p->step.mfu));
+    snprintf(value, sizeof value, "of %s of a chip, heaviest stage", tr_print_bytes(b, (int64_t)p->capacity_bytes));
+    tile(out, value, tr_print_bytes(a, (int64_t)p->step.memory_bytes));
+    if (p->fits) {
+        tile(out, "the run takes", tr_plan_days(a, cost->wall_s));
+        tile(out, "chip-hours", tr_print_quantity(a, TR_UNIT_COUNT, cost->chip_hours));
+        tile(out, tr_commitment_name((enum tr_commitment)p->request.commitment),
+             isnan(cost->usd) ? "price not known" : tr_print_quantity(a, TR_UNIT_USD, cost->usd));
+        tile(out, "energy", isnan(cost->energy_j) ? "not known" : tr_plan_energy(a, cost->energy_j));
+        snprintf(value, sizeof value, "%.4g t CO2e", cost->carbon_g / 1e6);
+        tile(out, "carbon", isnan(cost->carbon_g) ? "not known" : value);
+        snprintf(value, sizeof value, "%.3g", cost->failures);
+        tile(out, "failures expected", value);
+        tile(out, "a checkpoint each", isfinite(cost->interval_s) ? tr_print_time(a, cost->interval_s) : "run");
+        tile(out, "goodput", tr_plan_percent(a, cost->goodput));
+    }
+    tr_text_append(out, "</div>\n");
+}
+
+static void put_step(const struct page *g)
+{
+    const struct tr_plan *p = g->p;
+    struct tr_bar bars[TR_TERM_COUNT];
+    char note[TR_TERM_COUNT][NOTE_BYTES], time[NUMBER];
+    int count = 0;
+    for (int i = 0; i < TR_TERM_COUNT; i++) {
+        if (p->step.term_s[i] <= 0)
+            continue;
+        snprintf(note[count], NOTE_BYTES, "%s, %.1f %%", tr_print_time(time, p->step.term_s[i]),
+                 100 * p->step.term_s[i] / p->step.time_s);
+        bars[count] = (struct tr_bar){tr_term_name((enum tr_term)i), p->step.term_s[i], note[count]};
+        count++;
+    }
+    tr_chart_bars(g->out, "A step, by what takes its time", bars, count);
+}
+
+static void put_levers(const struct page *g)
+{
+    const struct tr_plan *p = g->p;
+    struct tr_bar bars[TR_LEVER_COUNT];
+    char note[TR_LEVER_COUNT][NOTE_BYTES];
+    int count = 0;
+    for (int i = 0; i < TR_LEVER_COUNT; i++) {
+        const struct tr_lever_effect *e = &p->lever[i];
+        if (!tr_lever_there((enum tr_lever)i, &p->system) || (i == TR_LEVER_CAPACITY && !(e->change_again < 0)))
+            continue;
+        if (p->search.done && isfinite(e->change_again))
+            snprintf(note[count], NOTE_BYTES, "%+.2f %% (%+.2f %%)", 100 * e->change, 100 * e->change_again);
+        else
+            snprintf(note[count], NOTE_BYTES, "%+.2f %%", 100 * e->change);
+        bars[count] = (struct tr_bar){tr_lever_name((enum tr_lever)i), fmax(0, -e->change), note[count]};
+        count++;
+    }
+    tr_chart_bars(g->out,
+                  p->search.done ? "What 10 % better would give (with the layout chosen again)"
+                                 : "What 10 % better would give",
+                  bars, count);
+}
+
+/* ---- memory by stage --------------------------------------------------------------------------------------------- */
+
+static const char *print_bytes(char buf[32], double value) { return tr_print_quantity(buf, TR_UNIT_BYTES, value); }
+
+static enum tr_status put_memory(const struct page *g)
+{
+    const struct tr_plan *p = g->p;
+    struct work {
+        struct tr_blocks blocks;
+        struct tr_split split;
+        struct tr_split_class classes[TR_LAYERS_MAX];
+        double memory[STAGES_MAX][TR_MEM_COUNT];
+        struct tr_stack_row rows[STAGES_MAX];
+        char label[STAGES_MAX][24], note[STAGES_MAX][NUMBER];
+    } *w = calloc(1, sizeof *w);
+    struct tr_held held;
+    const char *names[TR_MEM_COUNT];
+    int rows = 0;
+    if (!w)
+        return tr_fail(g->err, TR_FAILED, "out of memory for a report");
+    for (int i = 0; i < TR_MEM_COUNT; i++)
+        names[i] = tr_mem_name((enum tr_mem)i);
+    tr_blocks_make(&w->blocks, &p->site, &p->task, &p->layout);
+    tr_split_make(&w->split, w->classes, &p->model, &w->blocks.kinds, &p->layout);
+    tr_held_make(&held, &p->site, &p->task, &p->layout);
+    int64_t m = tr_layout_micro_count(&p->layout, &p->task.batch);
+    for (int c = 0; c < w->split.classes; c++) {
+        struct tr_stage stage;
+        tr_stage_make(&stage, &w->blocks, &w->split, &w->classes[c]);
+        for (int32_t i = w->classes[c].first; i < w->classes[c].first + w->classes[c].stages && rows < STAGES_MAX;
+             i++) {
+            struct tr_load load = tr_load_of(&stage, i);
+            double sum = 0;
+            tr_held_terms(w->memory[rows], &held, &load, tr_layout_in_flight(&p->layout, m, i));
+            for (int k = 0; k < TR_MEM_COUNT; k++)
+                sum += w->memory[rows][k];
+            snprintf(w->label[rows], sizeof w->label[rows], "stage %d", i);
+            tr_print_quantity(w->note[rows], TR_UNIT_BYTES, sum);
+            w->rows[rows] = (struct tr_stack_row){w->label[rows], w->memory[rows], w->note[rows]};
+            rows++;
+        }
+    }
+    char title[96], capacity[NUMBER];
+    snprintf(title, sizeof title, "Memory by stage at its peak; the line is what a chip has, %s",
+             tr_print_quantity(capacity, TR_UNIT_BYTES, p->capacity_bytes));
+    tr_chart_stacks(g->out, &(struct tr_stacks){.title = title,
+                                                .names = names,
+                                                .part_count = TR_MEM_COUNT,
+                                                .rows = w->rows,
+                                                .row_count = rows,
+                                                .limit = p->capacity_bytes,
+                                                .print = print_bytes});
+    free(w);
+    return TR_OK;
+}
+
+/* ---- the pipeline ------------------------------------------------------------------------------------------------ */
+
+/* The longest window from the beginning (or up to the end) with at most SPANS_MAX events. */
+static double window_s(const struct tr_walk *walk, bool from_end)
+{
+    double low = 0, high = walk->time_s;
+    for (int round = 0; round < 40; round++) {
+        double middle = round == 0 ? high : (low + high) / 2;
+        int64_t inside = 0;
+        for (int64_t i = 0; i < walk->count; i++)
+            inside += from_end ? walk->event[i].end_s > walk->time_s - middle : walk->event[i].begin_s < middle;
+        if (inside <= SPANS_MAX)
+            low = middle;
+        else
+            high = middle;
+        if (low == high)
+            break;
+    }
+    return low;
+}
+
+static void put_window(const struct page *g, const struct tr_walk *walk, const struct tr_span_of *spans, double begin_s,
+                       double end_s, const char *title)
+{
+    static const char *const kinds[] = {"forward", "backward", "weight gradients"};
+    static char label[STAGES_MAX][24];
+    const char *names[STAGES_MAX];
+    int rows = g->p->layout.pp < STAGES_MAX ? g->p->layout.pp : STAGES_MAX;
+    for (int i = 0; i < rows; i++) {
+        snprintf(label[i], sizeof label[i], "stage %d", i);
+        names[i] = label[i];
+    }
+    bool split =
+        g->p->layout.pipeline == TR_PIPELINE_ZERO_BUBBLE || g->p->layout.pipeline == TR_PIPELINE_ZERO_BUBBLE_2P;
+    tr_chart_timeline(g->out, &(struct tr_timeline){.title = title,
+                                                    .unit = "ms",
+                                                    .begin = begin_s,
+                                                    .end = end_s,
+                                                    .scale = 1e3,
+                                                    .row_names = names,
+                                                    .row_count = rows,
+                                                    .color_names = kinds,
+                                                    .color_count = split ? 3 : 2,
+                                                    .spans = spans,
+                                                    .span_count = walk->count});
+}
+
+static enum tr_status put_pipeline(const struct page *g)
+{
+    struct tr_walk walk = {0};
+    if (g->p->layout.pp == 1)
+        return TR_OK;
+    enum tr_status status = tr_walk_make(&walk, &g->p->site, &g->p->task, &g->p->layout, g->err);
+    if (status != TR_OK)
+        return status;
+    struct tr_span_of *spans = calloc((size_t)walk.count + 1, sizeof *spans);
+    if (!spans) {
+        tr_walk_free(&walk);
+        return tr_fail(g->err, TR_FAILED, "out of memory for a report");
+    }
+    int64_t count = 0;
+    for (int64_t i = 0; i < walk.count; i++)
+        if (walk.event[i].stage < STAGES_MAX)
+            spans[count++] = (struct tr_span_of){walk.event[i].stage, (int)walk.event[i].kind, walk.event[i].begin_s,
+                                                 walk.event[i].end_s};
+    walk.count = count;
+    heading(g->out, "The pipeline", "What each stage does when, from the walk of the step, microbatch by microbatch.");
+    double first = window_s(&walk, false), last = window_s(&walk, true);
+    if (first >= walk.time_s) {
+        put_window(g, &walk, spans, 0, walk.time_s, "One step");
+    } else {
+        put_window(g, &walk, spans, 0, first, "The beginning of a step");
+        put_window(g, &walk, spans, walk.time_s - last, walk.time_s, "The end of a step");
+    }
+    free(spans);
+    tr_walk_free(&walk);
+    return TR_OK;
+}
+
+/* ---- what was searched ------------------------------------------------------------------------------------------- */
+
+static void put_front(const struct page *g)
+{
+    const struct tr_plan_search *s = &g->p->search;
+    double x[TR_PLAN_FRONT_MAX], y[TR_PLAN_FRONT_MAX];
+    if (s->front_count < 2)
+        return;
+    for (int i = 0; i < s->front_count; i++) { /* memory falls along the front: turned round, x ascends */
+        x[i] = s->front[s->front_count - 1 - i].step.memory_bytes / (1 << 30);
+        y[i] = s->front[s->front_count - 1 - i].step.time_s;
+    }
+    struct tr_series series = {.name = "front", .x = x, .y = y, .count = s->front_count, .points = true};
+    tr_chart_lines(g->out, &(struct tr_chart){.title = "Layouts: time against memory, none better in both",
+                                              .x_label = "GiB of a chip",
+                                              .y_label = "seconds a step",
+                                              .series = &series,
+                                              .series_count = 1});
+}
+
+static int by_usd(const void *a, const void *b)
+{
+    double x = (*(const struct tr_plan_candidate *const *)a)->usd,
+           y = (*(const struct tr_plan_candidate *const *)b)->usd;
+    return (x > y) - (x < y);
+}
+
+static void put_money(const struct page *g)
+{
+    const struct tr_plan_search *s = &g->p->search;
+    const struct tr_plan_candidate *of[TR_PLAN_COUNTS_MAX];
+    double x[TR_PLAN_COUNTS_MAX], y[TR_PLAN_COUNTS_MAX];
+    int count = 0;
+    for (int i = 0; i < s->count; i++)
+        if (s->at[i].front && !isnan(s->at[i].usd))
+            of[count++] = &s->at[i];
+    if (count < 2)
+        return;
+    qsort(of, (size_t)count, sizeof *of, by_usd);
+    for (int i = 0; i < count; i++)
+        x[i] = of[i]->usd, y[i] = of[i]->wall_s / 86400;
+    struct tr_series series = {.name = "days", .x = x, .y = y, .count = count, .points = true};
+    tr_chart_lines(g->out, &(struct tr_chart){.title = "Numbers of chips: time against dollars, none better in both",
+                                              .x_label = "dollars",
+                                              .y_label = "days",
+                                              .series = &series,
+                                              .series_count = 1,
+                                              .from_zero = true});
+}
+
+static void put_counts(const struct page *g)
+{
+    static const char *const names[] = {"layout", "chips", "layouts", "too big", "step", "MFU", "takes", "dollars"};
+    const struct tr_plan_search *s = &g->p->search;
+    char layout[TR_LAYOUT_TEXT_BYTES], text[NUMBER];
+    columns(g->out, names, 8, 1);
+    for (int i = 0; i < s->count; i++) {
+        const struct tr_plan_candidate *c = &s->at[i];
+        tr_text_append(g->out, "<tr>");
+        cell(g->out, false,
+             c->found   ? tr_layout_print(&c->layout, layout)
+             : c->legal ? "nothing fits"
+                        : "nothing divides");
+        tr_text_printf(g->out, "<td class=\"n\">%lld</td>", (long long)c->chips);
+        cell(g->out, true, tr_print_count(text, c->legal));
+        cell(g->out, true, tr_print_count(text, c->too_big));
+        cell(g->out, true, c->found ? tr_print_time(text, c->step.time_s) : "");
+        cell(g->out, true, c->found ? tr_plan_percent(text, c->step.mfu) : "");
+        cell(g->out, true, c->found ? tr_plan_days(text, c->wall_s) : "");
+        cell(g->out, true, c->found && !isnan(c->usd) ? tr_print_quantity(text, TR_UNIT_USD, c->usd) : "");
+        tr_text_append(g->out, "</tr>\n");
+    }
+    tr_text_append(g->out, "</table></figure>\n");
+}
+
+static void put_next(const struct page *g)
+{
+    static const char *const names[] = {"fastest layouts", "step", "memory"};
+    const struct tr_plan_search *s = &g->p->search;
+    char layout[TR_LAYOUT_TEXT_BYTES], text[NUMBER];
+    columns(g->out, names, 3, 1);
+    for (int i = 0; i < s->next_count; i++) {
+        tr_text_append(g->out, "<tr>");
+        cell(g->out, false, tr_layout_print(&s->next[i].layout, layout));
+        cell(g->out, true, tr_print_time(text, s->next[i].step.time_s));
+        cell(g->out, true, tr_print_quantity(text, TR_UNIT_BYTES, s->next[i].step.memory_bytes));
+        tr_text_append(g->out, "</tr>\n");
+    }
+    tr_text_append(g->out, "</table></figure>\n");
+}
+
+static void put_search(const struct page *g)
+{
+    if (!g->p->search.done)
+        return;
+    heading(
+        g->out, "What was searched",
+        "Every legal layout was priced, time and memory. Layouts within the error of the fastest are candidates too.");
+    tr_text_append(g->out, "<div class=\"charts\">\n");
+    put_front(g);
+    put_money(g);
+    put_counts(g);
+    put_next(g);
+    tr_text_append(g->out, "</div>\n");
+}
+
+/* ---- money ------------------------------------------------------------------------------------------------------- */
+
+static void put_prices(const struct page *g)
+{
+    static const char *const names[] = {"paid", "$ a chip-hour", "range", "as of", "takes", "dollars"};
+    const struct tr_plan *p = g->p;
+    char text[80];
+    heading(g->out, "Prices",
+            "Offers differ by two and more; negotiated ones are lower. What spot loses to interruptions is in it.");
+    columns(g->out, names, 6, 1);
+    for (int i = 0; i < TR_COMMITMENT_COUNT; i++) {
+        const struct tr_plan_offer *offer = &p->offer[i];
+        if (!tr_known(&offer->price.usd_h))
+            continue;
+        tr_text_append(g->out, "<tr>");
+        cell(g->out, false, tr_commitment_name((enum tr_commitment)i));
+        tr_text_printf(g->out, "<td class=\"n\">%.2f</td><td class=\"n\">%.2f to %.2f</td>", offer->price.usd_h.value,
+                       offer->price.low, offer->price.high);
+        cell(g->out, true, offer->price.usd_h.date);
+        cell(g->out, true, tr_plan_days(text, offer->cost.wall_s));
+        cell(g->out, true, tr_print_quantity(text, TR_UNIT_USD, offer->cost.usd));
+        tr_text_append(g->out, "</tr>\n");
+    }
+    tr_text_append(g->out, "</table></figure>\n");
+}
+
+/* ---- every number ------------------------------------------------------------------------------------------------ */
+
+static void put_number(struct tr_text *out, const struct tr_explain *e, int index)
+{
+    const struct tr_number *n = &e->at[index];
+    char value[NUMBER];
+    tr_text_append(out, n->made_of ? "<details><summary>" : "<div class=\"leaf\">");
+    tr_text_append_html(out, n->name);
+    tr_text_append(out, ": <b>");
+    tr_text_append_html(out, tr_number_print(value, n));
+    tr_text_append(out, "</b>");
+    tr_text_append(out, n->made_of ? "</summary>" : "");
+    tr_text_append(out, "<span class=\"how\"> = ");
+    tr_text_append_html(out, n->formula);
+    if (n->inputs[0]) {
+        tr_text_append(out, "; ");
+        tr_text_append_html(out, n->inputs);
+    }
+    if (n->source[0]) {
+        tr_text_append(out, " (");
+        tr_text_append_html(out, n->source);
+        tr_text_append(out, ")");
+    }
+    tr_text_printf(out, " <em>%s</em></span>", tr_grade_name(n->grade));
+    for (int i = index + 1; i < e->count; i++)
+        if (e->at[i].parent == index && e->at[i].value != 0)
+            put_number(out, e, i);
+    tr_text_append(out, n->made_of ? "</details>\n" : "</div>\n");
+}
+
+static enum tr_status put_numbers(const struct page *g)
+{
+    struct tr_explain e = {0};
+    enum tr_status status = tr_explain_make(g->p, &e, g->err);
+    if (status != TR_OK)
+        return status;
+    heading(g->out, "Every number, taken apart",
+            "Numbers are sums of what they open to, down to operations and facts.");
+    tr_text_append(g->out, "<figure class=\"numbers\">\n");
+    for (int i = 0; i < e.count; i++)
+        if (e.at[i].parent < 0)
+            put_number(g->out, &e, i);
+    tr_text_append(g->out, "</figure>\n");
+    tr_explain_free(&e);
+    return TR_OK;
+}
+
+static void put_fact(void *context, const struct tr_provenance *f)
+{
+    const struct page *g = context;
+    tr_text_append(g->out, "<tr>");
+    cell(g->out, false, f->of);
+    cell(g->out, false, f->name);
+    cell(g->out, true, f->value);
+    cell(g->out, false, tr_grade_name(f->fact->grade));
+    cell(g->out, false, f->fact->date);
+    tr_text_append(g->out, "<td>");
+    tr_text_append_html(g->out, f->fact->source ? f->fact->source->title : "");
+    if (f->fact->source && f->fact->source->where[0]) {
+        tr_text_append(g->out, "; ");
+        tr_text_append_html(g->out, f->fact->source->where);
+    }
+    if (f->fact->note) {
+        tr_text_append(g->out, ". ");
+        tr_text_append_html(g->out, f->fact->note);
+    }
+    tr_text_append(g->out, "</td></tr>\n");
+}
+
+static enum tr_status put_facts(struct page *g)
+{
+    static const char *const names[] = {"of", "what", "value", "evidence", "date", "from"};
+    heading(g->out, "Where the numbers are from",
+            "Facts of the catalog behind this plan, in the order chip, what was fitted to "
+            "measurements of single operations, system, software, prices, place, failures.");
+    columns(g->out, names, 6, 9);
+    enum tr_status status = tr_explain_provenance(g->p, put_fact, g, g->err);
+    tr_text_append(g->out, "</table></figure>\n");
+    return status;
+}
+
+/* ---- the page ---------------------------------------------------------------------------------------------------- */
+
+static void put_top(const struct page *g)
+{
+    const struct tr_plan *p = g->p;
+    struct tr_text line = {0};
+    char layout[TR_LAYOUT_TEXT_BYTES];
+    tr_text_append(g->out,
+                   "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+                   "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>trine plan: ");
+    tr_text_append_html(g->out, p->model.name);
+    tr_text_append(g->out, "</title><style>\n");
+    tr_chart_style(g->out);
+    tr_text_append(
+        g->out,
+        ".no{border-left:4px solid var(--c5);padding:6px 12px;background:var(--card)}details,.leaf{padding:2px 0 2px "
+        "18px;font-size:14px}.leaf{padding-left:32px}.numbers>details{padding-left:0}summary{cursor:pointer;"
+        "display:inline}.how{color:var(--soft);font-size:13px}.how em{color:var(--ink);font-style:normal;"
+        "font-size:12px;border:1px solid var(--grid);border-radius:4px;padding:0 5px}\n");
+    tr_text_append(g->out, "</style></head><body><main>\n<h1>");
+    tr_plan_title(p, &line);
+    tr_text_append_html(g->out, tr_text_str(&line));
+    tr_text_append(g->out, "</h1>\n<p class=\"sub\">");
+    tr_text_clear(&line);
+    tr_plan_subtitle(p, &line);
+    tr_text_append_html(g->out, tr_text_str(&line));
+    tr_text_append(g->out, ". Layout <code>");
+    tr_text_append_html(g->out, tr_layout_print(&p->layout, layout));
+    tr_text_append(g->out, "</code>.</p>\n");
+    if (p->why[0]) {
+        tr_text_append(g->out, "<p class=\"no\"><b>No:</b> ");
+        tr_text_append_html(g->out, p->why);
+        tr_text_append(g->out, "</p>\n");
+    }
+    put_tiles(g);
+    tr_text_clear(&line);
+    tr_plan_limit(p, &line);
+    tr_text_append(g->out, "<p>");
+    tr_text_append_html(g->out, tr_text_str(&line));
+    tr_text_append(g->out, ".</p>\n");
+    tr_text_free(&line);
+}
+
+enum tr_status tr_plan_report(const struct tr_plan *plan, struct tr_text *out, struct tr_err *err)
+{
+    struct page g = {plan, out, err};
+    put_top(&g);
+    heading(out, "Time and memory", NULL);
+    tr_text_append(out, "<div class=\"charts\">\n");
+    put_step(&g);
+    put_levers(&g);
+    tr_text_append(out, "</div>\n<br>\n");
+    enum tr_status status = put_memory(&g);
+    if (status == TR_OK)
+        status = put_pipeline(&g);
+    if (status != TR_OK)
+        return status;
+    put_search(&g);
+    if (plan->fits)
+        put_prices(&g);
+    status = put_numbers(&g);
+    if (status == TR_OK)
+        status = put_facts(&g);
+    tr_text_append(out, "</main></body></html>\n");
+    return status == TR_OK && tr_text_failed(out, err) ? TR_FAILED : status;
+}

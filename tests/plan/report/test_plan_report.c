@@ -1,0 +1,208 @@
+/* Pages and traces of plans: whole, self-contained, and of the numbers that the plan has. */
+#include "base/doc.h"
+#include "plan/report/report.h"
+#include "plan/step/walk.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct tr_catalog *catalog;
+
+static int open_catalog(void **state)
+{
+    struct tr_err err = {""};
+    (void)state;
+    return tr_catalog_open(&catalog, &err) != TR_OK;
+}
+
+static int close_catalog(void **state)
+{
+    (void)state;
+    tr_catalog_free(catalog);
+    return 0;
+}
+
+static struct tr_plan *plan_of(const char *model, int64_t chips, const char *layout)
+{
+    struct tr_plan_request r = tr_plan_request_usual();
+    struct tr_plan *plan = NULL;
+    struct tr_err err = {""};
+    snprintf(r.model, sizeof r.model, "%s", model);
+    snprintf(r.system, sizeof r.system, "dgx-h100");
+    snprintf(r.layout, sizeof r.layout, "%s", layout);
+    r.chips = chips, r.tokens = 300e9;
+    if (tr_plan_make(catalog, &r, &plan, &err) > TR_NO)
+        fail_msg("%s", err.text);
+    return plan;
+}
+
+static int occurrences(const char *text, const char *word)
+{
+    int n = 0;
+    for (const char *at = text; (at = strstr(at, word)) != NULL; at += strlen(word))
+        n++;
+    return n;
+}
+
+static void check_page(const char *html, const char *const *words, int count)
+{
+    static const char *const pairs[][2] = {{"<svg", "</svg>"},         {"<figure", "</figure>"}, {"<table", "</table>"},
+                                           {"<details", "</details>"}, {"<tr>", "</tr>"},        {"<h2>", "</h2>"}};
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        assert_int_equal(occurrences(html, pairs[i][0]), occurrences(html, pairs[i][1]));
+    /* Nothing runs and nothing is fetched. */
+    assert_null(strstr(html, "<script"));
+    assert_null(strstr(html, " src="));
+    assert_null(strstr(html, "href="));
+    assert_null(strstr(html, "url("));
+    assert_null(strstr(html, ">nan"));
+    assert_null(strstr(html, "\"nan"));
+    assert_null(strstr(html, "inf\""));
+    for (int i = 0; i < count; i++)
+        if (!strstr(html, words[i]))
+            fail_msg("the page does not have: %s", words[i]);
+    assert_non_null(strstr(html, "</main></body></html>"));
+}
+
+static void a_page_is_whole_and_needs_nothing_from_elsewhere(void **state)
+{
+    static const char *const words[] = {"gpt3-175b", "A step, by what takes its time", "Memory by stage", "stage 15",
+                                        "The pipeline", "The beginning of a step", "What 10 % better would give",
+                                        "Prices", "on_demand", "Every number, taken apart", "dense layer: up, forward",
+                                        "Where the numbers are from", "gemm.bf16.sustained", "limited by "};
+    (void)state;
+    struct tr_plan *plan = plan_of("gpt3-175b", 1024, "tp=8,pp=16,vpp=6,mb=1,zero=1,sp,recompute=selective");
+    struct tr_text text = {0};
+    struct tr_err err = {""};
+    assert_int_equal(tr_plan_report(plan, &text, &err), TR_OK);
+    check_page(tr_text_str(&text), words, sizeof words / sizeof *words);
+    assert_true(text.len < (1 << 20));
+    tr_text_free(&text);
+    tr_plan_free(plan);
+}
+
+static void what_was_searched_is_on_the_page(void **state)
+{
+    static const char *const words[] = {"What was searched", "time against memory", "time against dollars", "fastest layouts"};
+    struct tr_plan_request r = tr_plan_request_usual();
+    struct tr_plan *plan = NULL;
+    struct tr_text text = {0};
+    struct tr_err err = {""};
+    (void)state;
+    snprintf(r.model, sizeof r.model, "gpt3-175b");
+    snprintf(r.system, sizeof r.system, "dgx-h100");
+    snprintf(r.layout, sizeof r.layout, "auto,tp=8,sp,zero=1,vpp=1,recompute=none");
+    r.chips = 64, r.chips_max = 512, r.tokens = 300e9;
+    assert_int_equal(tr_plan_make(catalog, &r, &plan, &err), TR_OK);
+    assert_int_equal(tr_plan_report(plan, &text, &err), TR_OK);
+    check_page(tr_text_str(&text), words, sizeof words / sizeof *words);
+    tr_text_free(&text);
+    tr_plan_free(plan);
+}
+
+static void a_plan_that_does_not_fit_has_a_page_too(void **state)
+{
+    static const char *const words[] = {"<b>No:</b> needs ", "Memory by stage", "class=\"limit\""};
+    (void)state;
+    struct tr_plan *plan = plan_of("gpt3-175b", 8, "tp=8,mb=1");
+    struct tr_text text = {0};
+    struct tr_err err = {""};
+    assert_false(plan->fits);
+    assert_int_equal(tr_plan_report(plan, &text, &err), TR_OK);
+    check_page(tr_text_str(&text), words, sizeof words / sizeof *words);
+    tr_text_free(&text);
+    tr_plan_free(plan);
+}
+
+static void names_from_outside_cannot_break_the_page(void **state)
+{
+    (void)state;
+    struct tr_plan *plan = plan_of("llama3-8b", 64, "tp=2,mb=1,zero=1");
+    struct tr_text text = {0};
+    struct tr_err err = {""};
+    snprintf(plan->model.name, sizeof plan->model.name, "<b onload=\"x\">&");
+    assert_int_equal(tr_plan_report(plan, &text, &err), TR_OK);
+    assert_null(strstr(tr_text_str(&text), "<b onload"));
+    assert_non_null(strstr(tr_text_str(&text), "&lt;b onload=&quot;x&quot;&gt;&amp;"));
+    tr_text_free(&text);
+    tr_plan_free(plan);
+}
+
+/* ---- traces ------------------------------------------------------------------------------------------------------ */
+
+static double number(const struct tr_node *event, const char *key)
+{
+    double value = -1;
+    struct tr_err err;
+    assert_int_equal(tr_doc_double(event, key, TR_REQUIRED, -1e300, 1e300, &value, &err), TR_OK);
+    return value;
+}
+
+/* Passes of a stage follow one another, all microbatches are there, and what is once a step comes after them. */
+static void check_trace(const struct tr_plan *plan, const struct tr_node *events)
+{
+    int64_t m = tr_layout_micro_count(&plan->layout, &plan->task.batch), passes = 0;
+    double *end = calloc((size_t)plan->layout.pp * 3, sizeof *end), last = 0, once = 0;
+    assert_non_null(end);
+    for (int64_t i = 0; i < events->count; i++) {
+        const struct tr_node *event = &events->children[i];
+        if (strcmp(tr_doc_find(event, "ph")->string, "X") != 0)
+            continue;
+        double begin = number(event, "ts"), time = number(event, "dur");
+        int row = (int)number(event, "tid"), stage = (int)number(event, "pid");
+        assert_true(stage >= 0 && stage < plan->layout.pp && row >= 0 && row < 3 && begin >= 0 && time >= 0);
+        if (row == 0) {
+            assert_true(begin >= end[3 * stage] - 1e-3);
+            passes++;
+            last = fmax(last, begin + time);
+        } else if (row == 2) {
+            assert_true(begin >= last - 1e-3);
+            once = fmax(once, begin + time);
+        }
+        end[3 * stage + row] = begin + time;
+    }
+    assert_int_equal(passes, 2 * m * plan->layout.pp * plan->layout.vpp);
+    /* The walk of the step is within a few percent of the composed one (tests/plan/step). */
+    assert_true(fabs(once / 1e6 / plan->step.time_s - 1) < .08);
+    free(end);
+}
+
+static void a_trace_has_every_pass_of_every_microbatch(void **state)
+{
+    static const char *const layouts[] = {"tp=8,pp=16,vpp=6,mb=1,zero=1,sp", "tp=8,pp=8,mb=2,recompute=full,zero=1",
+                                          "tp=8,mb=1,zero=3"};
+    (void)state;
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
+        struct tr_plan *plan = plan_of("gpt3-175b", 1024, layouts[i]);
+        struct tr_text text = {0};
+        struct tr_doc *doc = NULL;
+        struct tr_err err = {""};
+        assert_int_equal(tr_plan_trace(plan, &text, &err), TR_OK);
+        if (tr_doc_parse("trace", TR_DOC_JSON, text.at, text.len, &doc, &err) != TR_OK)
+            fail_msg("%s", err.text);
+        check_trace(plan, tr_doc_find(tr_doc_root(doc), "traceEvents"));
+        tr_doc_free(doc);
+        tr_text_free(&text);
+        tr_plan_free(plan);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_page_is_whole_and_needs_nothing_from_elsewhere),
+        cmocka_unit_test(what_was_searched_is_on_the_page),
+        cmocka_unit_test(a_plan_that_does_not_fit_has_a_page_too),
+        cmocka_unit_test(names_from_outside_cannot_break_the_page),
+        cmocka_unit_test(a_trace_has_every_pass_of_every_microbatch),
+    };
+    return cmocka_run_group_tests(tests, open_catalog, close_catalog);
+}
