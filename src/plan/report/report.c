@@ -153,7 +153,7 @@ static enum tr_status put_memory(const struct page *g)
     for (int i = 0; i < TR_MEM_COUNT; i++)
         names[i] = tr_mem_name((enum tr_mem)i);
     tr_blocks_make(&w->blocks, &p->site, &p->task, &p->layout);
-    tr_split_make(&w->split, w->classes, &p->model, &w->blocks.kinds, &p->layout);
+    tr_split_make(&w->split, w->classes, &p->model, &w->blocks.kinds, &p->layout, p->task.mtp);
     tr_held_make(&held, &p->site, &p->task, &p->layout);
     int64_t m = tr_layout_micro_count(&p->layout, &p->task.batch);
     for (int c = 0; c < w->split.classes; c++) {
