@@ -27,10 +27,11 @@ static void find_all(const struct tr_catalog *catalog)
 /* Lists and entries of what was accepted: printed, in words and as JSON, or refused with a sentence. */
 static void show_all(const struct tr_catalog *catalog)
 {
-    static const char *const lists[] = {"chips", "networks", "systems", "prices", "sites", "failures", "sources"};
-    static const char *const singles[] = {"chip", "network", "system", NULL, "site"};
+    static const char *const lists[] = {"chips", "networks", "systems", "models", "prices", "sites", "failures",
+                                        "sources"};
+    static const char *const singles[] = {"chip", "network", "system", "model", "site"};
     static const enum tr_section sections[] = {TR_SECTION_CHIPS, TR_SECTION_NETWORKS, TR_SECTION_SYSTEMS,
-                                               TR_SECTION_PRICES, TR_SECTION_SITES};
+                                               TR_SECTION_MODELS, TR_SECTION_SITES};
     for (int json = 0; json < 2; json++) {
         struct tr_show_catalog_options how = {.json = json};
         for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
@@ -40,7 +41,7 @@ static void show_all(const struct tr_catalog *catalog)
             tr_text_free(&text);
         }
         for (size_t i = 0; i < sizeof singles / sizeof *singles; i++)
-            for (int j = 0; singles[i] && j < tr_catalog_count(catalog, sections[i]); j++) {
+            for (int j = 0; j < tr_catalog_count(catalog, sections[i]); j++) {
                 struct tr_text text = {0};
                 struct tr_err err = {""};
                 const char *id = tr_catalog_entry(catalog, sections[i], j)->id;

@@ -19,7 +19,7 @@ mkdir folder && cp mine.yaml folder/a.yaml
 expect 0 "Our lab" "$TRINE_BIN" show system lab --catalog folder
 
 # Everything that is listed.
-for what in chips networks systems prices sites failures sources; do
+for what in chips networks systems models prices sites failures sources; do
     "$TRINE_BIN" show "$what" >text || fault "show $what ended with $?"
     [ "$(wc -l <text)" -gt 3 ] || fault "show $what says next to nothing"
     "$TRINE_BIN" show "$what" --json >json || fault "show $what --json ended with $?"
@@ -33,6 +33,9 @@ done
 for id in $("$TRINE_BIN" show systems | sed '1,2d' | cut -d' ' -f1); do
     "$TRINE_BIN" show system "$id" >/dev/null || fault "show system $id ended with $?"
 done
+expect 0 "37.55 B active" "$TRINE_BIN" show model deepseek-v3
+expect 0 "parameters  124" "$TRINE_BIN" show model gpt2
+expect 2 "did you mean gpt3-175b" "$TRINE_BIN" show model gpt3-175
 expect 0 '"tpp": 15832,' "$TRINE_BIN" show chip h100 --json
 
 # Dates.

@@ -166,6 +166,12 @@ static const struct tr_field fields[] = {
     FEATURE("embed_norm", shape.embed_norm, "a norm after the embedding"),
 };
 
+const struct tr_field *tr_shape_fields(int *count)
+{
+    *count = COUNT(fields);
+    return fields;
+}
+
 /* What a shape does not say itself. */
 static void fill_defaults(struct tr_model_shape *s)
 {

@@ -71,6 +71,10 @@ TR_MUST_CHECK enum tr_status tr_shape_find(const struct tr_catalog *catalog, con
 TR_MUST_CHECK enum tr_status tr_shape_read(const struct tr_entry *entry, struct tr_model_shape *out, struct tr_err *err);
 TR_MUST_CHECK enum tr_status tr_shape_check_all(const struct tr_catalog *catalog, struct tr_err *err);
 
+/* The keys of a model's entry, for docs. */
+struct tr_field;
+const struct tr_field *tr_shape_fields(int *count);
+
 /* What the trainer runs. */
 struct tr_model_config;
 void tr_shape_from_config(const struct tr_model_config *config, struct tr_model_shape *out);

@@ -54,6 +54,8 @@ enum tr_status tr_show_sites(struct tr_showing *s);
 enum tr_status tr_show_site(struct tr_showing *s);
 enum tr_status tr_show_failures(struct tr_showing *s);
 enum tr_status tr_show_sources(struct tr_showing *s);
+enum tr_status tr_show_models(struct tr_showing *s);
+enum tr_status tr_show_model_shape(struct tr_showing *s);
 
 /* Dollars of a chip, an hour, whoever offers it. */
 enum tr_status tr_chip_price(const struct tr_showing *s, const struct tr_chip *chip, enum tr_commitment commitment,

@@ -1,3 +1,4 @@
+#include "plan/shape/shape.h"
 #include "plan/show/inside.h"
 
 #include <string.h>
@@ -13,7 +14,8 @@ static const struct {
     {"systems", false, false, tr_show_systems},   {"system", true, true, tr_show_system},
     {"prices", false, true, tr_show_prices},      {"sites", false, false, tr_show_sites},
     {"site", true, true, tr_show_site},           {"failures", false, false, tr_show_failures},
-    {"sources", false, false, tr_show_sources},
+    {"sources", false, false, tr_show_sources},   {"models", false, false, tr_show_models},
+    {"model", true, true, tr_show_model_shape},
 };
 enum { WORDS = sizeof words / sizeof *words };
 
@@ -129,4 +131,6 @@ void tr_catalog_keys_markdown(struct tr_text *out)
     write_keys("sites", fields, count, out);
     fields = tr_failures_fields(&count);
     write_keys("failures", fields, count, out);
+    fields = tr_shape_fields(&count);
+    write_keys("models", fields, count, out);
 }
