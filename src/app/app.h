@@ -1,21 +1,15 @@
 /* The commands of the program. Each cmd_NAME.c defines one struct tr_app_command; main.c lists them.
  *
- * A command gets the arguments after its name. It prints its answer on standard output, everything else on standard
- * error, and returns its exit status; when that is not TR_OK and err->text is not empty, main prints the sentence.
+ * A command gets its arguments as its table of options says (main.c parses them, and answers --help). It prints its
+ * answer on standard output, everything else on standard error, and returns its exit status; when that is not TR_OK and
+ * err->text is not empty, main prints the sentence.
  *
- *     static enum tr_status run(int argc, char **argv, struct tr_err *err)
+ *     static enum tr_status run(void *parsed, const struct tr_given *given, struct tr_err *err)
  *     {
- *         struct args args;
- *         struct tr_given given;
- *         bool done;
- *         enum tr_status status = tr_app_parse(&command, argc, argv, &args, sizeof args, &given, &done, err);
- *         if (status != TR_OK || done)
- *             return status;
+ *         struct name_args *args = parsed;
  *         ...
- *         tr_given_free(&given);
- *         return status;
  *     }
- *     const struct tr_app_command tr_cmd_name = {&command, run};
+ *     const struct tr_app_command tr_cmd_name = {&command, sizeof(struct name_args), run};
  */
 #ifndef TR_APP_APP_H
 #define TR_APP_APP_H
@@ -29,17 +23,12 @@
 
 struct tr_app_command {
     const struct tr_command *command;
-    enum tr_status (*run)(int argc, char **argv, struct tr_err *err);
+    size_t args_bytes; /* of the struct that the table's offsets mean */
+    enum tr_status (*run)(void *parsed, const struct tr_given *given, struct tr_err *err);
 };
 
 extern const struct tr_app_command tr_cmd_train, tr_cmd_eval, tr_cmd_generate, tr_cmd_export, tr_cmd_tokenize,
     tr_cmd_hash, tr_cmd_report, tr_cmd_show, tr_cmd_plan, tr_cmd_explain, tr_cmd_validate, tr_cmd_completion, tr_cmd_docs;
-
-/* Parses by the command's table. When --help was asked for it is printed, *done is true, there is nothing to free, and
- * the command returns the status at once. */
-TR_MUST_CHECK enum tr_status tr_app_parse(const struct tr_command *command, int argc, char **argv, void *target,
-                                          size_t target_bytes, struct tr_given *given, bool *done,
-                                          struct tr_err *err);
 
 /* Prints the text on standard output, flushed, and frees it. TR_FAILED when it could not be made or written. */
 TR_MUST_CHECK enum tr_status tr_app_print(struct tr_text *text, struct tr_err *err);

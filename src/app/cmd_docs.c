@@ -24,17 +24,12 @@ static const struct tr_command completion = {
     .examples = "source <(trine completion bash)   # in this shell\n",
 };
 
-static enum tr_status run_completion(int argc, char **argv, struct tr_err *err)
+static enum tr_status run_completion(void *parsed, const struct tr_given *given, struct tr_err *err)
 {
-    struct completion_args args;
-    struct tr_given given;
-    bool done;
-    enum tr_status status = tr_app_parse(&completion, argc, argv, &args, sizeof args, &given, &done, err);
-    if (status != TR_OK || done)
-        return status;
-    tr_given_free(&given);
-    if (strcmp(args.shell, "bash") != 0)
-        return tr_fail(err, TR_BAD_INPUT, "completion for \"%.40s\" is not known; there is one for bash", args.shell);
+    struct completion_args *args = parsed;
+    (void)given;
+    if (strcmp(args->shell, "bash") != 0)
+        return tr_fail(err, TR_BAD_INPUT, "completion for \"%.40s\" is not known; there is one for bash", args->shell);
     const struct tr_app_command *const *commands;
     const struct tr_command *list[COMMANDS_MAX];
     int count = tr_app_commands(&commands);
@@ -46,7 +41,7 @@ static enum tr_status run_completion(int argc, char **argv, struct tr_err *err)
     return tr_app_print(&text, err);
 }
 
-const struct tr_app_command tr_cmd_completion = {&completion, run_completion};
+const struct tr_app_command tr_cmd_completion = {&completion, sizeof(struct completion_args), run_completion};
 
 struct docs_args {
     const char *page;
@@ -84,23 +79,18 @@ static void write_docs(struct tr_text *out)
     tr_run_config_markdown(out);
 }
 
-static enum tr_status run_docs(int argc, char **argv, struct tr_err *err)
+static enum tr_status run_docs(void *parsed, const struct tr_given *given, struct tr_err *err)
 {
-    struct docs_args args;
-    struct tr_given given;
-    bool done;
-    enum tr_status status = tr_app_parse(&docs, argc, argv, &args, sizeof args, &given, &done, err);
-    if (status != TR_OK || done)
-        return status;
-    tr_given_free(&given);
+    struct docs_args *args = parsed;
+    (void)given;
     struct tr_text text = {0};
-    if (!args.page || strcmp(args.page, "commands") == 0)
+    if (!args->page || strcmp(args->page, "commands") == 0)
         write_docs(&text);
-    else if (strcmp(args.page, "catalog") == 0)
+    else if (strcmp(args->page, "catalog") == 0)
         tr_catalog_keys_markdown(&text);
     else
-        return tr_fail(err, TR_BAD_INPUT, "no page \"%.40s\": commands or catalog", args.page);
+        return tr_fail(err, TR_BAD_INPUT, "no page \"%.40s\": commands or catalog", args->page);
     return tr_app_print(&text, err);
 }
 
-const struct tr_app_command tr_cmd_docs = {&docs, run_docs};
+const struct tr_app_command tr_cmd_docs = {&docs, sizeof(struct docs_args), run_docs};

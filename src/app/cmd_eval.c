@@ -439,16 +439,10 @@ static enum tr_status evaluate(const struct eval_args *args, struct tr_err *err)
     return status;
 }
 
-static enum tr_status run(int argc, char **argv, struct tr_err *err)
+static enum tr_status run(void *parsed, const struct tr_given *given, struct tr_err *err)
 {
-    struct eval_args args;
-    struct tr_given given;
-    bool done;
-    enum tr_status status = tr_app_parse(&command, argc, argv, &args, sizeof args, &given, &done, err);
-    if (status != TR_OK || done)
-        return status;
-    tr_given_free(&given);
-    return evaluate(&args, err);
+    (void)given;
+    return evaluate(parsed, err);
 }
 
-const struct tr_app_command tr_cmd_eval = {&command, run};
+const struct tr_app_command tr_cmd_eval = {&command, sizeof(struct eval_args), run};

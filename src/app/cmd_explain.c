@@ -90,16 +90,10 @@ static enum tr_status explain(const struct explain_args *args, struct tr_err *er
     return status;
 }
 
-static enum tr_status run(int argc, char **argv, struct tr_err *err)
+static enum tr_status run(void *parsed, const struct tr_given *given, struct tr_err *err)
 {
-    struct explain_args args;
-    struct tr_given given;
-    bool done;
-    enum tr_status status = tr_app_parse(&command, argc, argv, &args, sizeof args, &given, &done, err);
-    if (status != TR_OK || done)
-        return status;
-    tr_given_free(&given);
-    return explain(&args, err);
+    (void)given;
+    return explain(parsed, err);
 }
 
-const struct tr_app_command tr_cmd_explain = {&command, run};
+const struct tr_app_command tr_cmd_explain = {&command, sizeof(struct explain_args), run};

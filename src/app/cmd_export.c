@@ -207,20 +207,15 @@ static enum tr_status export(const struct export_args *args, const struct tr_ori
     return status;
 }
 
-static enum tr_status run(int argc, char **argv, struct tr_err *err)
+static enum tr_status run(void *parsed, const struct tr_given *given, struct tr_err *err)
 {
-    struct export_args args;
-    struct tr_given given;
+    struct export_args *args = parsed;
     struct tr_origin origin;
-    bool done;
-    enum tr_status status = tr_app_parse(&command, argc, argv, &args, sizeof args, &given, &done, err);
-    if (status != TR_OK || done)
-        return status;
-    tr_given_free(&given);
-    status = tr_origin_find(&origin, args.path, err);
-    if (status == TR_OK && args.adapter)
-        status = tr_origin_adapt(&origin, args.adapter, err);
-    return status == TR_OK ? export(&args, &origin, err) : status;
+    (void)given;
+    enum tr_status status = tr_origin_find(&origin, args->path, err);
+    if (status == TR_OK && args->adapter)
+        status = tr_origin_adapt(&origin, args->adapter, err);
+    return status == TR_OK ? export(args, &origin, err) : status;
 }
 
-const struct tr_app_command tr_cmd_export = {&command, run};
+const struct tr_app_command tr_cmd_export = {&command, sizeof(struct export_args), run};

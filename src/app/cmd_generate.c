@@ -213,18 +213,13 @@ static enum tr_status run_with(const struct generate_args *args, struct tr_err *
     return status;
 }
 
-static enum tr_status run(int argc, char **argv, struct tr_err *err)
+static enum tr_status run(void *parsed, const struct tr_given *given, struct tr_err *err)
 {
-    struct generate_args args;
-    struct tr_given given;
-    bool done;
-    enum tr_status status = tr_app_parse(&command, argc, argv, &args, sizeof args, &given, &done, err);
-    if (status != TR_OK || done)
-        return status;
-    tr_given_free(&given);
-    args.sampling.seed = (uint64_t)args.seed;
-    status = tr_sampling_check(&args.sampling, err);
-    return status == TR_OK ? run_with(&args, err) : status;
+    struct generate_args *args = parsed;
+    (void)given;
+    args->sampling.seed = (uint64_t)args->seed;
+    enum tr_status status = tr_sampling_check(&args->sampling, err);
+    return status == TR_OK ? run_with(args, err) : status;
 }
 
-const struct tr_app_command tr_cmd_generate = {&command, run};
+const struct tr_app_command tr_cmd_generate = {&command, sizeof(struct generate_args), run};

@@ -76,16 +76,10 @@ static enum tr_status compare(const struct hash_args *args, struct tr_err *err)
     return strcmp(a.hex, b.hex) == 0 && strcmp(a.arithmetic, b.arithmetic) == 0 ? TR_OK : TR_NO;
 }
 
-static enum tr_status run(int argc, char **argv, struct tr_err *err)
+static enum tr_status run(void *parsed, const struct tr_given *given, struct tr_err *err)
 {
-    struct hash_args args;
-    struct tr_given given;
-    bool done;
-    enum tr_status status = tr_app_parse(&command, argc, argv, &args, sizeof args, &given, &done, err);
-    if (status != TR_OK || done)
-        return status;
-    tr_given_free(&given);
-    return compare(&args, err);
+    (void)given;
+    return compare(parsed, err);
 }
 
-const struct tr_app_command tr_cmd_hash = {&command, run};
+const struct tr_app_command tr_cmd_hash = {&command, sizeof(struct hash_args), run};

@@ -196,16 +196,10 @@ static enum tr_status plan(const struct plan_args *args, struct tr_err *err)
     return printed == TR_OK ? status : printed;
 }
 
-static enum tr_status run(int argc, char **argv, struct tr_err *err)
+static enum tr_status run(void *parsed, const struct tr_given *given, struct tr_err *err)
 {
-    struct plan_args args;
-    struct tr_given given;
-    bool done;
-    enum tr_status status = tr_app_parse(&command, argc, argv, &args, sizeof args, &given, &done, err);
-    if (status != TR_OK || done)
-        return status;
-    tr_given_free(&given);
-    return plan(&args, err);
+    (void)given;
+    return plan(parsed, err);
 }
 
-const struct tr_app_command tr_cmd_plan = {&command, run};
+const struct tr_app_command tr_cmd_plan = {&command, sizeof(struct plan_args), run};

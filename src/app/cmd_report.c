@@ -23,21 +23,16 @@ static const struct tr_command command = {
     .examples = "trine report runs/depth-4\n",
 };
 
-static enum tr_status run(int argc, char **argv, struct tr_err *err)
+static enum tr_status run(void *parsed, const struct tr_given *given, struct tr_err *err)
 {
-    struct report_args args;
-    struct tr_given given;
-    bool done;
-    enum tr_status status = tr_app_parse(&command, argc, argv, &args, sizeof args, &given, &done, err);
-    if (status != TR_OK || done)
-        return status;
-    tr_given_free(&given);
-    status = tr_report_write(args.path, err);
+    struct report_args *args = parsed;
+    (void)given;
+    enum tr_status status = tr_report_write(args->path, err);
     if (status != TR_OK)
         return status;
     struct tr_text text = {0};
-    tr_text_printf(&text, "%s/report.html\n", args.path);
+    tr_text_printf(&text, "%s/report.html\n", args->path);
     return tr_app_print(&text, err);
 }
 
-const struct tr_app_command tr_cmd_report = {&command, run};
+const struct tr_app_command tr_cmd_report = {&command, sizeof(struct report_args), run};

@@ -2,6 +2,7 @@
 #include "app/app.h"
 
 #include "lab/show/show.h"
+#include "plan/run/run.h"
 #include "plan/show/show.h"
 
 struct show_args {
@@ -59,9 +60,7 @@ static enum tr_status show_catalog(const struct show_args *args, struct tr_text 
 {
     struct tr_show_catalog_options how = {.date = args->date, .json = args->json};
     struct tr_catalog *catalog = NULL;
-    enum tr_status status = tr_catalog_open(&catalog, err);
-    if (status == TR_OK && args->catalog)
-        status = tr_catalog_add(catalog, args->catalog, err);
+    enum tr_status status = tr_plan_catalog(args->catalog, &catalog, err);
     if (status == TR_OK)
         status = tr_show_catalog(catalog, args->what, args->name, &how, text, err);
     tr_catalog_free(catalog);
@@ -77,21 +76,16 @@ static enum tr_status show_other(const struct show_args *args, struct tr_text *t
     return tr_show(args->what, &how, text, err);
 }
 
-static enum tr_status run(int argc, char **argv, struct tr_err *err)
+static enum tr_status run(void *parsed, const struct tr_given *given, struct tr_err *err)
 {
-    struct show_args args;
-    struct tr_given given;
-    bool done;
-    enum tr_status status = tr_app_parse(&command, argc, argv, &args, sizeof args, &given, &done, err);
-    if (status != TR_OK || done)
-        return status;
-    tr_given_free(&given);
+    struct show_args *args = parsed;
+    (void)given;
     struct tr_text text = {0};
-    status = tr_show_is_catalog(args.what) ? show_catalog(&args, &text, err) : show_other(&args, &text, err);
+    enum tr_status status = tr_show_is_catalog(args->what) ? show_catalog(args, &text, err) : show_other(args, &text, err);
     if (status == TR_OK)
         return tr_app_print(&text, err);
     tr_text_free(&text);
     return status;
 }
 
-const struct tr_app_command tr_cmd_show = {&command, run};
+const struct tr_app_command tr_cmd_show = {&command, sizeof(struct show_args), run};

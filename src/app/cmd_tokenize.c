@@ -547,19 +547,13 @@ static enum tr_status act(struct job *job, struct tr_err *err)
     return tr_app_print(&text, err);
 }
 
-static enum tr_status run(int argc, char **argv, struct tr_err *err)
+static enum tr_status run(void *parsed, const struct tr_given *given, struct tr_err *err)
 {
-    struct tokenize_args args;
-    struct tr_given given;
-    bool done;
-    enum tr_status status = tr_app_parse(&command, argc, argv, &args, sizeof args, &given, &done, err);
-    if (status != TR_OK || done)
-        return status;
-    struct job job = {.args = &args, .path = given.rest, .path_count = given.rest_count};
-    status = act(&job, err);
+    struct tokenize_args *args = parsed;
+    struct job job = {.args = args, .path = given->rest, .path_count = given->rest_count};
+    enum tr_status status = act(&job, err);
     free_sources(&job);
-    tr_given_free(&given);
     return status;
 }
 
-const struct tr_app_command tr_cmd_tokenize = {&command, run};
+const struct tr_app_command tr_cmd_tokenize = {&command, sizeof(struct tokenize_args), run};

@@ -223,17 +223,9 @@ free_both:
     return status;
 }
 
-static enum tr_status run(int argc, char **argv, struct tr_err *err)
+static enum tr_status run(void *parsed, const struct tr_given *given, struct tr_err *err)
 {
-    struct train_args args;
-    struct tr_given given;
-    bool done;
-    enum tr_status status = tr_app_parse(&command, argc, argv, &args, sizeof args, &given, &done, err);
-    if (status != TR_OK || done)
-        return status;
-    status = train(&args, &given, err);
-    tr_given_free(&given);
-    return status;
+    return train(parsed, given, err);
 }
 
-const struct tr_app_command tr_cmd_train = {&command, run};
+const struct tr_app_command tr_cmd_train = {&command, sizeof(struct train_args), run};

@@ -2,6 +2,7 @@
 #include "app/app.h"
 
 #include "base/os.h"
+#include "plan/run/run.h"
 #include "plan/validate/validate.h"
 
 struct validate_args {
@@ -64,9 +65,7 @@ static enum tr_status validate(const struct validate_args *args, struct tr_err *
     struct tr_catalog *catalog = NULL;
     struct tr_samples samples = {0};
     struct tr_score score = {0};
-    enum tr_status status = tr_catalog_open(&catalog, err);
-    if (status == TR_OK && args->catalog)
-        status = tr_catalog_add(catalog, args->catalog, err);
+    enum tr_status status = tr_plan_catalog(args->catalog, &catalog, err);
     if (status == TR_OK)
         status = tr_samples_read(args->table, catalog, &samples, err);
     if (status == TR_OK)
@@ -79,16 +78,10 @@ static enum tr_status validate(const struct validate_args *args, struct tr_err *
     return status;
 }
 
-static enum tr_status run(int argc, char **argv, struct tr_err *err)
+static enum tr_status run(void *parsed, const struct tr_given *given, struct tr_err *err)
 {
-    struct validate_args args;
-    struct tr_given given;
-    bool done;
-    enum tr_status status = tr_app_parse(&command, argc, argv, &args, sizeof args, &given, &done, err);
-    if (status != TR_OK || done)
-        return status;
-    tr_given_free(&given);
-    return validate(&args, err);
+    (void)given;
+    return validate(parsed, err);
 }
 
-const struct tr_app_command tr_cmd_validate = {&command, run};
+const struct tr_app_command tr_cmd_validate = {&command, sizeof(struct validate_args), run};

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -43,16 +44,19 @@ static enum tr_status print_help(const struct tr_command *command, struct tr_err
     return tr_app_print(&text, err);
 }
 
-enum tr_status tr_app_parse(const struct tr_command *command, int argc, char **argv, void *target,
-                            size_t target_bytes, struct tr_given *given, bool *done, struct tr_err *err)
+static enum tr_status parse_and_run(const struct tr_app_command *command, int argc, char **argv, struct tr_err *err)
 {
-    *done = false;
-    enum tr_status status = tr_option_parse(command, argc, argv, target, target_bytes, given, err);
-    if (status != TR_OK || !given->help)
-        return status;
-    tr_given_free(given);
-    *done = true;
-    return print_help(command, err);
+    struct tr_given given;
+    void *parsed = calloc(1, command->args_bytes);
+    if (!parsed)
+        return tr_fail(err, TR_FAILED, "out of memory before the command began");
+    enum tr_status status = tr_option_parse(command->command, argc, argv, parsed, command->args_bytes, &given, err);
+    if (status == TR_OK) {
+        status = given.help ? print_help(command->command, err) : command->run(parsed, &given, err);
+        tr_given_free(&given);
+    }
+    free(parsed);
+    return status;
 }
 
 int tr_app_commands(const struct tr_app_command *const **out)
@@ -117,7 +121,7 @@ static enum tr_status dispatch(int argc, char **argv, struct tr_err *err)
         return tr_app_print(&text, err);
     }
     enum tr_status status = find(argv[1], &command, err);
-    return status == TR_OK ? command->run(argc - 2, argv + 2, err) : status;
+    return status == TR_OK ? parse_and_run(command, argc - 2, argv + 2, err) : status;
 }
 
 int main(int argc, char **argv)

@@ -1,5 +1,7 @@
 #include "cloud/collective/collective.h"
 
+#include "lib/catalog.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,22 +9,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-
-static struct tr_catalog *catalog;
-
-static int open_catalog(void **state)
-{
-    struct tr_err err;
-    (void)state;
-    return tr_catalog_open(&catalog, &err) != TR_OK;
-}
-
-static int close_catalog(void **state)
-{
-    (void)state;
-    tr_catalog_free(catalog);
-    return 0;
-}
 
 struct place {
     struct tr_system system;
@@ -108,5 +94,5 @@ int main(void)
         cmocka_unit_test(a_group_in_one_node_is_priced_by_its_links_and_one_rank_is_free),
         cmocka_unit_test(more_nodes_never_cost_less_and_a_send_over_a_card_more_than_over_links),
     };
-    return cmocka_run_group_tests(tests, open_catalog, close_catalog);
+    return cmocka_run_group_tests(tests, tr_catalog_setup, tr_catalog_teardown);
 }

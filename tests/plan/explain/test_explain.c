@@ -2,6 +2,7 @@
 #include "plan/explain/explain.h"
 
 #include "base/doc.h"
+#include "lib/catalog.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -12,22 +13,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static struct tr_catalog *catalog;
-
-static int open_catalog(void **state)
-{
-    struct tr_err err = {""};
-    (void)state;
-    return tr_catalog_open(&catalog, &err) != TR_OK;
-}
-
-static int close_catalog(void **state)
-{
-    (void)state;
-    tr_catalog_free(catalog);
-    return 0;
-}
 
 static const struct {
     const char *model, *system, *stack, *precision, *layout;
@@ -221,5 +206,5 @@ int main(void)
         cmocka_unit_test(the_tree_is_json),
         cmocka_unit_test(facts_behind_a_plan_are_listed),
     };
-    return cmocka_run_group_tests(tests, open_catalog, close_catalog);
+    return cmocka_run_group_tests(tests, tr_catalog_setup, tr_catalog_teardown);
 }

@@ -1,5 +1,7 @@
 /* Pages and traces of plans: whole, self-contained, and of the numbers that the plan has. */
 #include "base/doc.h"
+
+#include "lib/catalog.h"
 #include "plan/report/report.h"
 #include "plan/step/walk.h"
 
@@ -13,22 +15,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static struct tr_catalog *catalog;
-
-static int open_catalog(void **state)
-{
-    struct tr_err err = {""};
-    (void)state;
-    return tr_catalog_open(&catalog, &err) != TR_OK;
-}
-
-static int close_catalog(void **state)
-{
-    (void)state;
-    tr_catalog_free(catalog);
-    return 0;
-}
 
 static struct tr_plan *plan_of(const char *model, int64_t chips, const char *layout)
 {
@@ -204,5 +190,5 @@ int main(void)
         cmocka_unit_test(names_from_outside_cannot_break_the_page),
         cmocka_unit_test(a_trace_has_every_pass_of_every_microbatch),
     };
-    return cmocka_run_group_tests(tests, open_catalog, close_catalog);
+    return cmocka_run_group_tests(tests, tr_catalog_setup, tr_catalog_teardown);
 }

@@ -1,6 +1,8 @@
 /* A run as a whole: what follows from what, what does not fit, what would help. */
 #include "plan/run/run.h"
 
+#include "lib/catalog.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,22 +13,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static struct tr_catalog *catalog;
-
-static int open_catalog(void **state)
-{
-    struct tr_err err = {""};
-    (void)state;
-    return tr_catalog_open(&catalog, &err) != TR_OK;
-}
-
-static int close_catalog(void **state)
-{
-    (void)state;
-    tr_catalog_free(catalog);
-    return 0;
-}
 
 static struct tr_plan_request request_of(const char *model, const char *system, int64_t chips, const char *layout)
 {
@@ -398,5 +384,5 @@ int main(void)
         cmocka_unit_test(a_lever_changes_its_own_terms_and_no_other),
         cmocka_unit_test(a_system_without_a_network_has_no_lever_there),
     };
-    return cmocka_run_group_tests(tests, open_catalog, close_catalog);
+    return cmocka_run_group_tests(tests, tr_catalog_setup, tr_catalog_teardown);
 }

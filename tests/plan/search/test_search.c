@@ -1,5 +1,7 @@
 #include "plan/search/search.h"
 
+#include "lib/catalog.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +13,6 @@
 
 #include <cmocka.h>
 
-static struct tr_catalog *catalog;
 static struct tr_system system_of;
 static struct tr_stack stack;
 static struct tr_site site;
@@ -19,19 +20,11 @@ static struct tr_site site;
 static int open_site(void **state)
 {
     struct tr_err err = {""};
-    (void)state;
-    if (tr_catalog_open(&catalog, &err) || tr_system_find(catalog, "dgx-a100", &system_of, &err) ||
+    if (tr_catalog_setup(state) || tr_system_find(catalog, "dgx-a100", &system_of, &err) ||
         tr_stack_find(catalog, "megatron-core", &stack, &err) ||
         tr_site_make(&site, &system_of, &stack, TR_FORMAT_BF16, &err))
         fprintf(stderr, "%s\n", err.text);
     return site.system == NULL;
-}
-
-static int close_site(void **state)
-{
-    (void)state;
-    tr_catalog_free(catalog);
-    return 0;
 }
 
 static const struct tr_model_shape dense = {.name = "dense", .layers = 10, .width = 2048, .heads = 12, .kv_heads = 4,
@@ -511,5 +504,5 @@ int main(void)
         cmocka_unit_test(a_space_with_nothing_legal_says_which_rule),
         cmocka_unit_test(limits_that_contradict_are_refused),
     };
-    return cmocka_run_group_tests(tests, open_site, close_site);
+    return cmocka_run_group_tests(tests, open_site, tr_catalog_teardown);
 }

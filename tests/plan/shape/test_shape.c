@@ -3,8 +3,8 @@
 
 #include "lab/model/config.h"
 #include "lab/model/weights.h"
+#include "lib/catalog.h"
 #include "lib/scratch.h"
-#include "silicon/catalog/catalog.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -17,18 +17,14 @@
 
 #include <cmocka.h>
 
-static struct tr_catalog *catalog;
-
 static int set_up(void **state)
 {
-    struct tr_err err;
-    return tr_scratch_setup(state) || tr_catalog_open(&catalog, &err) != TR_OK;
+    return tr_scratch_setup(state) || tr_catalog_setup(state);
 }
 
 static int tear_down(void **state)
 {
-    tr_catalog_free(catalog);
-    return tr_scratch_teardown(state);
+    return tr_catalog_teardown(state) || tr_scratch_teardown(state);
 }
 
 static struct tr_model_shape find(const char *name)

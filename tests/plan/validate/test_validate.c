@@ -1,5 +1,7 @@
 #include "plan/validate/validate.h"
 
+#include "lib/catalog.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,22 +12,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static struct tr_catalog *catalog;
-
-static int open_catalog(void **state)
-{
-    struct tr_err err;
-    (void)state;
-    return tr_catalog_open(&catalog, &err) != TR_OK;
-}
-
-static int close_catalog(void **state)
-{
-    (void)state;
-    tr_catalog_free(catalog);
-    return 0;
-}
 
 static enum tr_status samples_of(const char *text, struct tr_samples *samples, struct tr_err *err)
 {
@@ -307,5 +293,5 @@ int main(void)
         cmocka_unit_test(a_score_is_the_arithmetic_of_its_rows),
         cmocka_unit_test(a_table_that_is_no_measurement_is_refused_with_its_place),
     };
-    return cmocka_run_group_tests(tests, open_catalog, close_catalog);
+    return cmocka_run_group_tests(tests, tr_catalog_setup, tr_catalog_teardown);
 }

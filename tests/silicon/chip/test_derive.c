@@ -1,5 +1,7 @@
 #include "silicon/chip/derive.h"
 
+#include "lib/catalog.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,22 +10,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static struct tr_catalog *catalog;
-
-static int open_catalog(void **state)
-{
-    struct tr_err err;
-    (void)state;
-    return tr_catalog_open(&catalog, &err) != TR_OK;
-}
-
-static int close_catalog(void **state)
-{
-    (void)state;
-    tr_catalog_free(catalog);
-    return 0;
-}
 
 static struct tr_chip chip_of(const char *name)
 {
@@ -167,5 +153,5 @@ int main(void)
         cmocka_unit_test(letters_tariffs_and_exceptions_are_told_apart),
         cmocka_unit_test(every_rule_has_its_date_and_its_words),
     };
-    return cmocka_run_group_tests(tests, open_catalog, close_catalog);
+    return cmocka_run_group_tests(tests, tr_catalog_setup, tr_catalog_teardown);
 }

@@ -1,5 +1,7 @@
 #include "silicon/cost/cost.h"
 
+#include "lib/catalog.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,22 +10,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static struct tr_catalog *catalog;
-
-static int open_catalog(void **state)
-{
-    struct tr_err err;
-    (void)state;
-    return tr_catalog_open(&catalog, &err) != TR_OK;
-}
-
-static int close_catalog(void **state)
-{
-    (void)state;
-    tr_catalog_free(catalog);
-    return 0;
-}
 
 static struct tr_rates rates_of(const char *name)
 {
@@ -230,5 +216,5 @@ int main(void)
         cmocka_unit_test(sums_add_times_and_keep_the_worse_grade),
         cmocka_unit_test(a_chip_that_is_like_another_is_graded_transferred_and_one_like_none_assumed),
     };
-    return cmocka_run_group_tests(tests, open_catalog, close_catalog);
+    return cmocka_run_group_tests(tests, tr_catalog_setup, tr_catalog_teardown);
 }
