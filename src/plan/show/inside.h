@@ -14,7 +14,21 @@ struct tr_showing {
     struct tr_text *out;
     struct tr_json json; /* in use when options->json */
     struct tr_err *err;
+    int shown; /* prices: offers of the chip that was asked for */
 };
+
+/* A list of one section: an entry a row, or a value in an array. */
+struct tr_listing {
+    enum tr_section section;
+    struct {
+        const char *name;
+        enum tr_side side;
+    } column[TR_TABLE_MAX_COLUMNS]; /* the first without a name ends them */
+    /* Puts the entry into the table, or into s->json where table is NULL. */
+    enum tr_status (*row)(struct tr_showing *s, const struct tr_entry *entry, struct tr_table *table);
+    const char *note; /* below the table; NULL: nothing */
+};
+enum tr_status tr_show_list(struct tr_showing *s, const struct tr_listing *listing);
 
 /* --- numbers: facts.c --- */
 

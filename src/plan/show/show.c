@@ -50,6 +50,27 @@ enum tr_status tr_show_catalog(const struct tr_catalog *catalog, const char *wha
     return status;
 }
 
+enum tr_status tr_show_list(struct tr_showing *s, const struct tr_listing *listing)
+{
+    struct tr_table table = {0};
+    bool json = s->options->json;
+    enum tr_status status = TR_OK;
+    for (int i = 0; i < TR_TABLE_MAX_COLUMNS && listing->column[i].name; i++)
+        tr_table_column(&table, listing->column[i].name, listing->column[i].side);
+    if (json)
+        tr_json_array(&s->json, NULL);
+    for (int i = 0; status == TR_OK && i < tr_catalog_count(s->catalog, listing->section); i++)
+        status = listing->row(s, tr_catalog_entry(s->catalog, listing->section, i), json ? NULL : &table);
+    if (json)
+        tr_json_end(&s->json);
+    else
+        tr_table_text(&table, s->out);
+    if (!json && listing->note)
+        tr_text_append(s->out, listing->note);
+    tr_table_free(&table);
+    return status;
+}
+
 /* --- sources --- */
 
 enum tr_status tr_show_sources(struct tr_showing *s)

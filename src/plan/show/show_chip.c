@@ -57,44 +57,36 @@ static void write_chip_json(struct tr_json *json, const struct tr_chip *chip, co
     tr_fact_json(json, "on_demand", &price->usd_h, TR_UNIT_USD_H);
 }
 
+static enum tr_status list_chip(struct tr_showing *s, const struct tr_entry *entry, struct tr_table *table)
+{
+    struct tr_chip chip;
+    struct tr_price price;
+    enum tr_status status = tr_chip_read(entry, &chip, s->err);
+    if (status == TR_OK)
+        status = tr_chip_price(s, &chip, TR_COMMITMENT_ON_DEMAND, &price);
+    if (status != TR_OK)
+        return status;
+    if (table) {
+        write_chip_row(table, &chip, &price);
+        return TR_OK;
+    }
+    tr_json_object(&s->json, NULL);
+    write_chip_json(&s->json, &chip, &price);
+    tr_json_end(&s->json);
+    return TR_OK;
+}
+
 enum tr_status tr_show_chips(struct tr_showing *s)
 {
-    static const char *const heads[] = {"bf16 TFLOP/s", "fp8", "fp4", "memory", "bandwidth", "links", "power", "$/h"};
-    struct tr_table table = {0};
-    enum tr_status status = TR_OK;
-    bool json = s->options->json;
-    tr_table_column(&table, "chip", TR_LEFT);
-    tr_table_column(&table, "year", TR_LEFT);
-    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
-        tr_table_column(&table, heads[i], TR_RIGHT);
-    tr_table_column(&table, "name", TR_LEFT);
-    if (json)
-        tr_json_array(&s->json, NULL);
-    for (int i = 0; status == TR_OK && i < tr_catalog_count(s->catalog, TR_SECTION_CHIPS); i++) {
-        struct tr_chip chip;
-        struct tr_price price;
-        status = tr_chip_read(tr_catalog_entry(s->catalog, TR_SECTION_CHIPS, i), &chip, s->err);
-        if (status == TR_OK)
-            status = tr_chip_price(s, &chip, TR_COMMITMENT_ON_DEMAND, &price);
-        if (status != TR_OK)
-            break;
-        if (json) {
-            tr_json_object(&s->json, NULL);
-            write_chip_json(&s->json, &chip, &price);
-            tr_json_end(&s->json);
-        } else {
-            write_chip_row(&table, &chip, &price);
-        }
-    }
-    if (json)
-        tr_json_end(&s->json);
-    else if (status == TR_OK) {
-        tr_table_text(&table, s->out);
-        tr_text_append(s->out, "\nRates are dense (fp16 where there is no bf16); links: per direction, all of a chip; $/h: "
-                               "median offer on demand, ~ of the chip that it is like.\n`trine show chip NAME`: every number with its source.\n");
-    }
-    tr_table_free(&table);
-    return status;
+    static const struct tr_listing listing = {
+        TR_SECTION_CHIPS,
+        {{"chip", TR_LEFT}, {"year", TR_LEFT}, {"bf16 TFLOP/s", TR_RIGHT}, {"fp8", TR_RIGHT}, {"fp4", TR_RIGHT},
+         {"memory", TR_RIGHT}, {"bandwidth", TR_RIGHT}, {"links", TR_RIGHT}, {"power", TR_RIGHT}, {"$/h", TR_RIGHT},
+         {"name", TR_LEFT}},
+        list_chip,
+        "\nRates are dense (fp16 where there is no bf16); links: per direction, all of a chip; $/h: median offer on demand, "
+        "~ of the chip that it is like.\n`trine show chip NAME`: every number with its source.\n"};
+    return tr_show_list(s, &listing);
 }
 
 /* --- one --- */

@@ -77,39 +77,27 @@ static void write_json(struct tr_json *json, const struct tr_model_shape *m, con
     tr_json_end(json);
 }
 
+static enum tr_status list_model(struct tr_showing *s, const struct tr_entry *entry, struct tr_table *table)
+{
+    struct tr_model_shape shape;
+    enum tr_status status = tr_shape_read(entry, &shape, s->err);
+    if (status == TR_OK && table)
+        write_row(table, &shape, entry);
+    else if (status == TR_OK)
+        write_json(&s->json, &shape, entry);
+    return status;
+}
+
 enum tr_status tr_show_models(struct tr_showing *s)
 {
-    static const char *const heads[] = {"parameters", "active", "layers", "width", "heads", "kv", "experts", "vocabulary",
-                                        "positions"};
-    struct tr_table table = {0};
-    enum tr_status status = TR_OK;
-    bool json = s->options->json;
-    tr_table_column(&table, "model", TR_LEFT);
-    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
-        tr_table_column(&table, heads[i], TR_RIGHT);
-    tr_table_column(&table, "date", TR_LEFT);
-    tr_table_column(&table, "name", TR_LEFT);
-    if (json)
-        tr_json_array(&s->json, NULL);
-    for (int i = 0; status == TR_OK && i < tr_catalog_count(s->catalog, TR_SECTION_MODELS); i++) {
-        const struct tr_entry *entry = tr_catalog_entry(s->catalog, TR_SECTION_MODELS, i);
-        struct tr_model_shape shape;
-        status = tr_shape_read(entry, &shape, s->err);
-        if (status != TR_OK)
-            break;
-        if (json)
-            write_json(&s->json, &shape, entry);
-        else
-            write_row(&table, &shape, entry);
-    }
-    if (json)
-        tr_json_end(&s->json);
-    else if (status == TR_OK) {
-        tr_table_text(&table, s->out);
-        tr_text_append(s->out, "\n`trine show model NAME`: its shape, work and memory; NAME may be a config.json too.\n");
-    }
-    tr_table_free(&table);
-    return status;
+    static const struct tr_listing listing = {
+        TR_SECTION_MODELS,
+        {{"model", TR_LEFT}, {"parameters", TR_RIGHT}, {"active", TR_RIGHT}, {"layers", TR_RIGHT}, {"width", TR_RIGHT},
+         {"heads", TR_RIGHT}, {"kv", TR_RIGHT}, {"experts", TR_RIGHT}, {"vocabulary", TR_RIGHT}, {"positions", TR_RIGHT},
+         {"date", TR_LEFT}, {"name", TR_LEFT}},
+        list_model,
+        "\n`trine show model NAME`: its shape, work and memory; NAME may be a config.json too.\n"};
+    return tr_show_list(s, &listing);
 }
 
 /* --- one --- */

@@ -77,42 +77,32 @@ static void write_offer_row(struct tr_table *table, const struct tr_offer *offer
         }
 }
 
+static enum tr_status list_offer(struct tr_showing *s, const struct tr_entry *entry, struct tr_table *table)
+{
+    struct tr_offer offer;
+    enum tr_status status = tr_offer_read(entry, &offer, s->err);
+    if (status != TR_OK || !is_asked(s, &offer))
+        return status;
+    s->shown++;
+    if (table)
+        write_offer_row(table, &offer);
+    else
+        write_offer_json(&s->json, &offer);
+    return TR_OK;
+}
+
 enum tr_status tr_show_prices(struct tr_showing *s)
 {
-    struct tr_table table = {0};
-    enum tr_status status = TR_OK;
-    bool json = s->options->json;
-    int shown = 0;
-    tr_table_column(&table, "provider", TR_LEFT);
-    tr_table_column(&table, "instance", TR_LEFT);
-    tr_table_column(&table, "chip", TR_LEFT);
-    for (int i = 0; i < TR_COMMITMENT_COUNT; i++)
-        tr_table_column(&table, tr_commitment_name((enum tr_commitment)i), TR_RIGHT);
-    tr_table_column(&table, "date", TR_LEFT);
-    tr_table_column(&table, "source", TR_LEFT);
-    if (json)
-        tr_json_array(&s->json, NULL);
-    for (int i = 0; status == TR_OK && i < tr_catalog_count(s->catalog, TR_SECTION_PRICES); i++) {
-        struct tr_offer offer;
-        status = tr_offer_read(tr_catalog_entry(s->catalog, TR_SECTION_PRICES, i), &offer, s->err);
-        if (status != TR_OK || !is_asked(s, &offer))
-            continue;
-        shown++;
-        if (json)
-            write_offer_json(&s->json, &offer);
-        else
-            write_offer_row(&table, &offer);
-    }
-    if (json)
-        tr_json_end(&s->json);
-    else if (status == TR_OK) {
-        tr_table_text(&table, s->out);
-        tr_text_append(s->out, "\nDollars of one chip, an hour.\n");
-    }
-    tr_table_free(&table);
-    if (status == TR_OK && s->name && shown == 0)
-        return nobody(s);
-    return status;
+    struct tr_listing listing = {
+        TR_SECTION_PRICES, {{"provider", TR_LEFT}, {"instance", TR_LEFT}, {"chip", TR_LEFT}}, list_offer,
+        "\nDollars of one chip, an hour.\n"};
+    int columns = 3;
+    for (int i = 0; i < TR_COMMITMENT_COUNT; i++, columns++)
+        listing.column[columns].name = tr_commitment_name((enum tr_commitment)i), listing.column[columns].side = TR_RIGHT;
+    listing.column[columns].name = "date", listing.column[columns].side = TR_LEFT;
+    listing.column[columns + 1].name = "source", listing.column[columns + 1].side = TR_LEFT;
+    enum tr_status status = tr_show_list(s, &listing);
+    return status == TR_OK && s->name && s->shown == 0 ? nobody(s) : status;
 }
 
 /* --- sites --- */
@@ -129,42 +119,37 @@ static void write_site_json(struct tr_json *json, const struct tr_place *site)
     tr_json_end(json);
 }
 
+static void write_site_row(struct tr_table *table, const struct tr_place *site)
+{
+    char value[TR_QUANTITY_BYTES];
+    tr_table_cell(table, "%s", site->id);
+    tr_table_cell(table, "%s", tr_fact_text(&site->pue, TR_UNIT_COUNT, value));
+    tr_table_cell(table, "%s", tr_fact_text(&site->carbon_g_kwh, TR_UNIT_CARBON, value));
+    tr_table_cell(table, "%s", tr_fact_text(&site->load, TR_UNIT_RATIO, value));
+    tr_table_cell(table, "%s", tr_fact_text(&site->overhead, TR_UNIT_COUNT, value));
+    tr_table_cell(table, "%s", tr_fact_text(&site->server, TR_UNIT_COUNT, value));
+    tr_table_cell(table, "%s", site->name);
+}
+
+static enum tr_status list_site(struct tr_showing *s, const struct tr_entry *entry, struct tr_table *table)
+{
+    struct tr_place site;
+    enum tr_status status = tr_place_find(s->catalog, entry->id, &site, s->err);
+    if (status == TR_OK && table)
+        write_site_row(table, &site);
+    else if (status == TR_OK)
+        write_site_json(&s->json, &site);
+    return status;
+}
+
 enum tr_status tr_show_sites(struct tr_showing *s)
 {
-    static const char *const heads[] = {"PUE", "carbon", "load", "overhead", "server"};
-    struct tr_table table = {0};
-    enum tr_status status = TR_OK;
-    char value[TR_QUANTITY_BYTES];
-    bool json = s->options->json;
-    tr_table_column(&table, "site", TR_LEFT);
-    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
-        tr_table_column(&table, heads[i], TR_RIGHT);
-    tr_table_column(&table, "name", TR_LEFT);
-    if (json)
-        tr_json_array(&s->json, NULL);
-    for (int i = 0; status == TR_OK && i < tr_catalog_count(s->catalog, TR_SECTION_SITES); i++) {
-        struct tr_place site;
-        status = tr_place_find(s->catalog, tr_catalog_entry(s->catalog, TR_SECTION_SITES, i)->id, &site, s->err);
-        if (status != TR_OK)
-            break;
-        if (json) {
-            write_site_json(&s->json, &site);
-            continue;
-        }
-        tr_table_cell(&table, "%s", site.id);
-        tr_table_cell(&table, "%s", tr_fact_text(&site.pue, TR_UNIT_COUNT, value));
-        tr_table_cell(&table, "%s", tr_fact_text(&site.carbon_g_kwh, TR_UNIT_CARBON, value));
-        tr_table_cell(&table, "%s", tr_fact_text(&site.load, TR_UNIT_RATIO, value));
-        tr_table_cell(&table, "%s", tr_fact_text(&site.overhead, TR_UNIT_COUNT, value));
-        tr_table_cell(&table, "%s", tr_fact_text(&site.server, TR_UNIT_COUNT, value));
-        tr_table_cell(&table, "%s", site.name);
-    }
-    if (json)
-        tr_json_end(&s->json);
-    else if (status == TR_OK)
-        tr_table_text(&table, s->out);
-    tr_table_free(&table);
-    return status;
+    static const struct tr_listing listing = {
+        TR_SECTION_SITES,
+        {{"site", TR_LEFT}, {"PUE", TR_RIGHT}, {"carbon", TR_RIGHT}, {"load", TR_RIGHT}, {"overhead", TR_RIGHT},
+         {"server", TR_RIGHT}, {"name", TR_LEFT}},
+        list_site, NULL};
+    return tr_show_list(s, &listing);
 }
 
 enum tr_status tr_show_site(struct tr_showing *s)
@@ -217,37 +202,24 @@ static void write_failures_row(struct tr_table *table, const struct tr_failures 
     tr_table_cell(table, "%s", f->name);
 }
 
+static enum tr_status list_failures(struct tr_showing *s, const struct tr_entry *entry, struct tr_table *table)
+{
+    struct tr_failures failures;
+    enum tr_status status = tr_failures_find(s->catalog, entry->id, &failures, s->err);
+    if (status == TR_OK && table)
+        write_failures_row(table, &failures);
+    else if (status == TR_OK)
+        write_failures_json(&s->json, &failures);
+    return status;
+}
+
 enum tr_status tr_show_failures(struct tr_showing *s)
 {
-    static const char *const heads[] = {"one chip", "1,024 chips", "16,384", "recover"};
-    struct tr_table table = {0};
-    enum tr_status status = TR_OK;
-    bool json = s->options->json;
-    tr_table_column(&table, "record", TR_LEFT);
-    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
-        tr_table_column(&table, heads[i], TR_RIGHT);
-    tr_table_column(&table, "grade", TR_LEFT);
-    tr_table_column(&table, "source", TR_LEFT);
-    tr_table_column(&table, "name", TR_LEFT);
-    if (json)
-        tr_json_array(&s->json, NULL);
-    for (int i = 0; status == TR_OK && i < tr_catalog_count(s->catalog, TR_SECTION_FAILURES); i++) {
-        struct tr_failures failures;
-        const struct tr_entry *entry = tr_catalog_entry(s->catalog, TR_SECTION_FAILURES, i);
-        status = tr_failures_find(s->catalog, entry->id, &failures, s->err);
-        if (status != TR_OK)
-            break;
-        if (json)
-            write_failures_json(&s->json, &failures);
-        else
-            write_failures_row(&table, &failures);
-    }
-    if (json)
-        tr_json_end(&s->json);
-    else if (status == TR_OK) {
-        tr_table_text(&table, s->out);
-        tr_text_append(s->out, "\nMean time between interruptions of a job of so many chips.\n");
-    }
-    tr_table_free(&table);
-    return status;
+    static const struct tr_listing listing = {
+        TR_SECTION_FAILURES,
+        {{"record", TR_LEFT}, {"one chip", TR_RIGHT}, {"1,024 chips", TR_RIGHT}, {"16,384", TR_RIGHT},
+         {"recover", TR_RIGHT}, {"grade", TR_LEFT}, {"source", TR_LEFT}, {"name", TR_LEFT}},
+        list_failures,
+        "\nMean time between interruptions of a job of so many chips.\n"};
+    return tr_show_list(s, &listing);
 }

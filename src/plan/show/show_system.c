@@ -19,42 +19,36 @@ static void write_network_json(struct tr_json *json, const struct tr_network *ne
     tr_json_end(json);
 }
 
+static void write_network_row(struct tr_table *table, const struct tr_network *network)
+{
+    char value[TR_QUANTITY_BYTES];
+    tr_table_cell(table, "%s", network->id);
+    tr_table_cell(table, "%s", tr_link_names[network->kind]);
+    tr_table_cell(table, "%s", tr_print_bits_s(value, network->port_bytes_s.value));
+    tr_table_cell(table, "%s", tr_fact_text(&network->latency_s, TR_UNIT_TIME, value));
+    tr_table_cell(table, "%s", network->in_network ? "yes" : "");
+    tr_table_cell(table, "%s", network->name);
+}
+
+static enum tr_status list_network(struct tr_showing *s, const struct tr_entry *entry, struct tr_table *table)
+{
+    struct tr_network network;
+    enum tr_status status = tr_network_read(entry, &network, s->err);
+    if (status == TR_OK && table)
+        write_network_row(table, &network);
+    else if (status == TR_OK)
+        write_network_json(&s->json, &network);
+    return status;
+}
+
 enum tr_status tr_show_networks(struct tr_showing *s)
 {
-    struct tr_table table = {0};
-    enum tr_status status = TR_OK;
-    char value[TR_QUANTITY_BYTES];
-    bool json = s->options->json;
-    tr_table_column(&table, "network", TR_LEFT);
-    tr_table_column(&table, "kind", TR_LEFT);
-    tr_table_column(&table, "port", TR_RIGHT);
-    tr_table_column(&table, "latency", TR_RIGHT);
-    tr_table_column(&table, "reduces", TR_LEFT);
-    tr_table_column(&table, "name", TR_LEFT);
-    if (json)
-        tr_json_array(&s->json, NULL);
-    for (int i = 0; status == TR_OK && i < tr_catalog_count(s->catalog, TR_SECTION_NETWORKS); i++) {
-        struct tr_network network;
-        status = tr_network_read(tr_catalog_entry(s->catalog, TR_SECTION_NETWORKS, i), &network, s->err);
-        if (status != TR_OK)
-            break;
-        if (json) {
-            write_network_json(&s->json, &network);
-            continue;
-        }
-        tr_table_cell(&table, "%s", network.id);
-        tr_table_cell(&table, "%s", tr_link_names[network.kind]);
-        tr_table_cell(&table, "%s", tr_print_bits_s(value, network.port_bytes_s.value));
-        tr_table_cell(&table, "%s", tr_fact_text(&network.latency_s, TR_UNIT_TIME, value));
-        tr_table_cell(&table, "%s", network.in_network ? "yes" : "");
-        tr_table_cell(&table, "%s", network.name);
-    }
-    if (json)
-        tr_json_end(&s->json);
-    else if (status == TR_OK)
-        tr_table_text(&table, s->out);
-    tr_table_free(&table);
-    return status;
+    static const struct tr_listing listing = {
+        TR_SECTION_NETWORKS,
+        {{"network", TR_LEFT}, {"kind", TR_LEFT}, {"port", TR_RIGHT}, {"latency", TR_RIGHT}, {"reduces", TR_LEFT},
+         {"name", TR_LEFT}},
+        list_network, NULL};
+    return tr_show_list(s, &listing);
 }
 
 enum tr_status tr_show_network(struct tr_showing *s)
@@ -178,31 +172,23 @@ static enum tr_status write_system_json(struct tr_showing *s, const struct tr_sy
     return TR_OK;
 }
 
+static enum tr_status list_system(struct tr_showing *s, const struct tr_entry *entry, struct tr_table *table)
+{
+    struct tr_system system;
+    enum tr_status status = tr_system_read(entry, &system, s->err);
+    if (status != TR_OK)
+        return status;
+    return table ? write_system_row(s, table, &system) : write_system_json(s, &system);
+}
+
 enum tr_status tr_show_systems(struct tr_showing *s)
 {
-    struct tr_table table = {0};
-    enum tr_status status = TR_OK;
-    bool json = s->options->json;
-    tr_table_column(&table, "system", TR_LEFT);
-    tr_table_column(&table, "chip", TR_LEFT);
-    tr_table_column(&table, "a node", TR_RIGHT);
-    tr_table_column(&table, "power", TR_RIGHT);
-    tr_table_column(&table, "$/chip-h", TR_RIGHT);
-    tr_table_column(&table, "links, from the chip outwards, per direction and chip", TR_LEFT);
-    if (json)
-        tr_json_array(&s->json, NULL);
-    for (int i = 0; status == TR_OK && i < tr_catalog_count(s->catalog, TR_SECTION_SYSTEMS); i++) {
-        struct tr_system system;
-        status = tr_system_read(tr_catalog_entry(s->catalog, TR_SECTION_SYSTEMS, i), &system, s->err);
-        if (status == TR_OK)
-            status = json ? write_system_json(s, &system) : write_system_row(s, &table, &system);
-    }
-    if (json)
-        tr_json_end(&s->json);
-    else if (status == TR_OK)
-        tr_table_text(&table, s->out);
-    tr_table_free(&table);
-    return status;
+    static const struct tr_listing listing = {
+        TR_SECTION_SYSTEMS,
+        {{"system", TR_LEFT}, {"chip", TR_LEFT}, {"a node", TR_RIGHT}, {"power", TR_RIGHT}, {"$/chip-h", TR_RIGHT},
+         {"links, from the chip outwards, per direction and chip", TR_LEFT}},
+        list_system, NULL};
+    return tr_show_list(s, &listing);
 }
 
 static void write_tiers(const struct tr_system *system, struct tr_source_list *sources, struct tr_text *out)
