@@ -15,8 +15,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { WIDTH = 768, HEADS = 12, HEAD_DIM = 64, VOCAB = 50304, HIDDEN = 4 * WIDTH };
+enum { WIDTH = 768, HEADS = 12, HEAD_DIM = 64, VOCAB = 50304, HIDDEN = 4 * WIDTH, HUGE_PAGE = 2 << 20 };
 
 static const double budget_s = 0.6; /* of repeating one measurement */
 
@@ -30,7 +31,9 @@ struct bench {
 
 static void *allocate(int64_t bytes)
 {
-    void *at = aligned_alloc(64, (size_t)tr_round_up(tr_max_i64(bytes, 1), 64));
+    void *at = aligned_alloc(HUGE_PAGE, (size_t)tr_round_up(tr_max_i64(bytes, 1), HUGE_PAGE));
+    if (at != NULL)
+        madvise(at, (size_t)tr_round_up(tr_max_i64(bytes, 1), HUGE_PAGE), MADV_HUGEPAGE); /* as the trainer's memory is */
     if (at == NULL) {
         fprintf(stderr, "bench_vec: no memory for %lld bytes\n", (long long)bytes);
         exit(3);
