@@ -16,9 +16,9 @@
  *                                                             lanes that are not loaded are +0
  *     v_add v_sub v_mul v_div (a, b)   v_sqrt(a)   v_fma(a, b, c) = a * b + c   v_neg(a)
  *     v_max(a, b) = a > b ? a : b                             (of NaN or of two zeros: b)
- *     v_lt v_gt (a, b), v_nan(a), v_first(n)                  -> tr_m; v_first: the lanes below n
- *     v_select(m, a, b) = m ? a : b      v_clear(m, a) = m ? +0 : a
- *     v_scale2(a, n)                                          a * 2^n by adding n (a whole number) to the exponent bits
+ *     v_gt(a, b), v_nan(a), v_first(n)                        -> tr_m; v_first: the lanes below n
+ *     v_select(m, a, b) = m ? a : b
+ *     v_scale2(a, n, x, low) = x < low ? +0 : a * 2^n         n whole, a and the product normal numbers, or NaN
  *     v_lane0(a)                                              lane 0 as float
  *     v_iota()                                                0, 1, 2 ...
  * bf16 in memory (dtype.h), fp32 in registers; a store rounds as tr_bf16_from_f32:
@@ -171,7 +171,7 @@ __attribute__((always_inline)) static inline void v_exps_of(tr_v *x, const int c
     for (int i = 0; i < count; i++)
         p[i] = v_add(v_fma(p[i], v_mul(r[i], r[i]), r[i]), v_set1(1.0f));
     for (int i = 0; i < count; i++)
-        p[i] = v_clear(v_lt(x[i], v_set1(TR_EXP_LOW)), v_scale2(p[i], n[i]));
+        p[i] = v_scale2(p[i], n[i], x[i], TR_EXP_LOW);
     for (int i = 0; i < count; i++)
         x[i] = bounded ? p[i] : v_select(v_gt(x[i], v_set1(TR_EXP_HIGH)), v_set1(INFINITY), p[i]);
 }

@@ -35,17 +35,15 @@ static inline tr_v v_fma(tr_v a, tr_v b, tr_v c) { return _mm256_fmadd_ps(a, b, 
 static inline tr_v v_neg(tr_v a) { return _mm256_xor_ps(a, _mm256_set1_ps(-0.0f)); }
 static inline tr_v v_max(tr_v a, tr_v b) { return _mm256_max_ps(a, b); }
 
-static inline tr_m v_lt(tr_v a, tr_v b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
 static inline tr_m v_gt(tr_v a, tr_v b) { return _mm256_cmp_ps(a, b, _CMP_GT_OQ); }
 static inline tr_m v_nan(tr_v a) { return _mm256_cmp_ps(a, a, _CMP_UNORD_Q); }
 static inline tr_m v_first(int64_t n) { return _mm256_castsi256_ps(v_first_bits(n)); }
 static inline tr_v v_select(tr_m m, tr_v a, tr_v b) { return _mm256_blendv_ps(b, a, m); }
-static inline tr_v v_clear(tr_m m, tr_v a) { return _mm256_andnot_ps(m, a); }
-
-static inline tr_v v_scale2(tr_v a, tr_v n)
+static inline tr_v v_scale2(tr_v a, tr_v n, tr_v x, float low)
 {
     __m256i exponent = _mm256_slli_epi32(_mm256_cvttps_epi32(n), 23);
-    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), exponent));
+    __m256 scaled = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), exponent));
+    return _mm256_andnot_ps(_mm256_cmp_ps(x, _mm256_set1_ps(low), _CMP_LT_OQ), scaled);
 }
 
 static inline float v_lane0(tr_v a) { return _mm256_cvtss_f32(a); }

@@ -32,16 +32,12 @@ static inline tr_v v_fma(tr_v a, tr_v b, tr_v c) { return _mm512_fmadd_ps(a, b, 
 static inline tr_v v_neg(tr_v a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)); }
 static inline tr_v v_max(tr_v a, tr_v b) { return _mm512_max_ps(a, b); }
 
-static inline tr_m v_lt(tr_v a, tr_v b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 static inline tr_m v_gt(tr_v a, tr_v b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
 static inline tr_m v_nan(tr_v a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
 static inline tr_v v_select(tr_m m, tr_v a, tr_v b) { return _mm512_mask_blend_ps(m, b, a); }
-static inline tr_v v_clear(tr_m m, tr_v a) { return _mm512_maskz_mov_ps(_knot_mask16(m), a); }
-
-static inline tr_v v_scale2(tr_v a, tr_v n)
+static inline tr_v v_scale2(tr_v a, tr_v n, tr_v x, float low)
 {
-    __m512i exponent = _mm512_slli_epi32(_mm512_cvttps_epi32(n), 23);
-    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), exponent));
+    return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(low), _CMP_NLT_UQ), a, n);
 }
 
 static inline float v_lane0(tr_v a) { return _mm512_cvtss_f32(a); }
@@ -58,8 +54,7 @@ static inline tr_v v_upper(__m256i half)
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
 }
 
-/* vcvtneps2bf16 would flush subnormals. */
-static inline __m256i v_rounded(tr_v v)
+static inline __m256i v_rounded_bits(tr_v v)
 {
     __m512i bits = _mm512_castps_si512(v), upper = _mm512_srli_epi32(bits, 16);
     __m512i odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
@@ -67,6 +62,16 @@ static inline __m256i v_rounded(tr_v v)
     __m512i rounded = _mm512_srli_epi32(sum, 16);
     rounded = _mm512_mask_or_epi32(rounded, v_nan(v), upper, _mm512_set1_epi32(0x40));
     return _mm512_cvtepi32_epi16(rounded);
+}
+
+static inline __m256i v_rounded(tr_v v)
+{
+#if TR_SIMD_DP
+    enum { SUBNORMAL = 0x20 };
+    if (__builtin_expect(_mm512_fpclass_ps_mask(v, SUBNORMAL) == 0, 1)) /* else they would be flushed */
+        return (__m256i)_mm512_cvtneps_pbh(v);
+#endif
+    return v_rounded_bits(v);
 }
 
 static inline tr_v v_load_bf16(const tr_bf16 *p) { return v_upper(_mm256_loadu_si256((const void *)p)); }

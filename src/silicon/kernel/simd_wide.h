@@ -79,11 +79,6 @@ static inline tr_v v_max(tr_v a, tr_v b)
     return (tr_v){_mm256_max_ps(a.low, b.low), _mm256_max_ps(a.high, b.high)};
 }
 
-static inline tr_m v_lt(tr_v a, tr_v b)
-{
-    return (tr_m){_mm256_cmp_ps(a.low, b.low, _CMP_LT_OQ), _mm256_cmp_ps(a.high, b.high, _CMP_LT_OQ)};
-}
-
 static inline tr_m v_gt(tr_v a, tr_v b)
 {
     return (tr_m){_mm256_cmp_ps(a.low, b.low, _CMP_GT_OQ), _mm256_cmp_ps(a.high, b.high, _CMP_GT_OQ)};
@@ -104,20 +99,16 @@ static inline tr_v v_select(tr_m m, tr_v a, tr_v b)
     return (tr_v){_mm256_blendv_ps(b.low, a.low, m.low), _mm256_blendv_ps(b.high, a.high, m.high)};
 }
 
-static inline tr_v v_clear(tr_m m, tr_v a)
-{
-    return (tr_v){_mm256_andnot_ps(m.low, a.low), _mm256_andnot_ps(m.high, a.high)};
-}
-
-static inline __m256 v_scale2_half(__m256 a, __m256 n)
+static inline __m256 v_scale2_half(__m256 a, __m256 n, __m256 x, float low)
 {
     __m256i exponent = _mm256_slli_epi32(_mm256_cvttps_epi32(n), 23);
-    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), exponent));
+    __m256 scaled = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), exponent));
+    return _mm256_andnot_ps(_mm256_cmp_ps(x, _mm256_set1_ps(low), _CMP_LT_OQ), scaled);
 }
 
-static inline tr_v v_scale2(tr_v a, tr_v n)
+static inline tr_v v_scale2(tr_v a, tr_v n, tr_v x, float low)
 {
-    return (tr_v){v_scale2_half(a.low, n.low), v_scale2_half(a.high, n.high)};
+    return (tr_v){v_scale2_half(a.low, n.low, x.low, low), v_scale2_half(a.high, n.high, x.high, low)};
 }
 
 static inline float v_lane0(tr_v a) { return _mm256_cvtss_f32(a.low); }
