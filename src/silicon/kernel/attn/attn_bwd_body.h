@@ -131,23 +131,37 @@ static void bwd_prepare(const struct bwd_shape *b, const struct bwd_scratch *s, 
     }
 }
 
+/* What turns scores of a row into probabilities. */
+struct bwd_factors {
+    tr_v scale, max, inverse, delta;
+};
+
+/* `together` vectors from column j on. */
+TR_V_INLINE void bwd_exps(const float *score, const float *dp, void *p, void *ds, const enum tr_dtype type, int64_t j,
+                          const struct bwd_factors *by, const int together)
+{
+    tr_v e[V_TOGETHER];
+    for (int i = 0; i < together; i++)
+        e[i] = v_sub(v_mul(v_load(score + j + i * TR_VLEN), by->scale), by->max);
+    v_exps(e, together);
+    for (int i = 0; i < together; i++) {
+        int64_t at = j + i * TR_VLEN;
+        tr_v probability = v_mul(e[i], by->inverse);
+        v_store_at(p, type, at, probability);
+        v_store_at(ds, type, at, v_mul(v_mul(probability, v_sub(v_load(dp + at), by->delta)), by->scale));
+    }
+}
+
 /* Scores s and dp of one row become p = exp(s - m) / l and ds = p (dp - delta) scale, rounded to `type`. */
 TR_V_INLINE void bwd_row_of(const struct bwd_shape *b, const float *score, const float *dp, void *p, void *ds,
                             const enum tr_dtype type, int64_t width, float m, float inverse, float delta)
 {
-    const tr_v scale = v_set1(b->scale), max = v_set1(m), factor = v_set1(inverse), offset = v_set1(delta);
-    for (int64_t j = 0; j < width; j += TR_ATTN_TOGETHER * TR_VLEN) {
-        tr_v e[TR_ATTN_TOGETHER];
-        for (int i = 0; i < TR_ATTN_TOGETHER; i++)
-            e[i] = v_sub(v_mul(v_load(score + j + i * TR_VLEN), scale), max);
-        v_exps(e, TR_ATTN_TOGETHER);
-        for (int i = 0; i < TR_ATTN_TOGETHER; i++) {
-            int64_t at = j + i * TR_VLEN;
-            tr_v probability = v_mul(e[i], factor);
-            v_store_at(p, type, at, probability);
-            v_store_at(ds, type, at, v_mul(v_mul(probability, v_sub(v_load(dp + at), offset)), scale));
-        }
-    }
+    const struct bwd_factors by = {v_set1(b->scale), v_set1(m), v_set1(inverse), v_set1(delta)};
+    int64_t j = 0;
+    for (; j + V_TOGETHER * TR_VLEN <= width; j += V_TOGETHER * TR_VLEN)
+        bwd_exps(score, dp, p, ds, type, j, &by, V_TOGETHER);
+    for (; j < width; j += TR_ATTN_SOFTMAX)
+        bwd_exps(score, dp, p, ds, type, j, &by, TR_ATTN_SOFTMAX / TR_VLEN);
 }
 
 /* Number `row` of the tile; `at`: keys from here on, counted in the block. */
@@ -220,25 +234,21 @@ static void bwd_keys(const struct bwd_shape *b, const struct bwd_scratch *s, con
                                   .a = (which ? s->p_steps : s->ds_steps) + j, .a_stride = TR_KEY_BLOCK,
                                   .a_by_columns = true, .b = which ? s->grad_steps : s->q_steps,
                                   .b_stride = b->padded};
+            const float *a = chain.a, *step = chain.b;
             for (int r = 0; r < rows; r++) {
                 const int64_t position = block->first + j + r, from = bwd_first_step(&steps, position);
-                const bool half = bwd_has_half(&steps, position);
-                if (from == together && !half)
-                    continue;
-                struct chain alone = chain;
-                alone.c += r * b->padded;
-                alone.a += r + (from - half) * TR_KEY_BLOCK;
-                alone.b += (from - half) * b->padded;
-                if (half) {
-                    chain_half(&alone, 1, b->padded, true);
-                    alone.a += TR_KEY_BLOCK;
-                    alone.b += b->padded;
+                if (bwd_has_half(&steps, position)) {
+                    chain.a = a + (from - 1) * TR_KEY_BLOCK;
+                    chain.b = step + (from - 1) * b->padded;
+                    chain_half(&chain, r, 1, b->padded, true);
                 }
-                alone.steps = together - from;
-                chain_run(&alone, 1, b->padded);
+                chain.a = a + from * TR_KEY_BLOCK;
+                chain.b = step + from * b->padded;
+                chain.steps = together - from;
+                chain_run_rows(&chain, r, 1, b->padded);
             }
-            chain.a += together * TR_KEY_BLOCK;
-            chain.b += together * b->padded;
+            chain.a = a + together * TR_KEY_BLOCK;
+            chain.b = step + together * b->padded;
             chain.steps = count - together;
             chain_run(&chain, rows, b->padded);
         }
@@ -304,6 +314,7 @@ static int64_t bwd_tile(const struct bwd_shape *b, const struct bwd_scratch *s, 
                               .c_stride = TR_KEY_BLOCK, .a = s->q + i * b->words, .a_stride = b->words,
                               .b = s->kt + base, .b_stride = TR_KEY_BLOCK, .steps = attn_words(b->type, b->d)};
         chain_run(&chain, rows, width);
+        chain.start = CHAIN_ZERO;
         chain.c = s->dp + base;
         chain.a = s->grad + i * b->words;
         chain.b = s->vt + base;
@@ -314,7 +325,7 @@ static int64_t bwd_tile(const struct bwd_shape *b, const struct bwd_scratch *s, 
         struct chain dq = {.start = tile->begin ? CHAIN_ZERO : CHAIN_GO_ON, .pairs = b->type == TR_BF16,
                            .c = block->dq + (first + i) * block->dq_stride, .c_stride = block->dq_stride,
                            .a = s->ds + i * key_words, .a_stride = key_words, .b = s->k, .b_stride = b->padded};
-        chain_run_keys(dq, rows, b->padded, tile->hidden, last);
+        chain_run_keys(&dq, rows, b->padded, tile->hidden, last);
     }
     if (b->type == TR_BF16)
         bwd_pair_queries(s, tile);

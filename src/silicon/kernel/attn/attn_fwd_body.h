@@ -131,7 +131,21 @@ static float fwd_row_max(float *score, int64_t hidden, int64_t present, int64_t 
     return v_row_max(largest);
 }
 
-/* p = exp(s * scale - max), rounded to `type`; returns fold16 of the unrounded p. */
+/* p = exp(s * scale - max) of `together` vectors from column j on, rounded to `type`; their sums by lane into `sum`. */
+TR_V_INLINE void fwd_exps(const float *score, void *row, const enum tr_dtype type, int64_t j, tr_v factor, tr_v offset,
+                          const int together, tr_v *sum)
+{
+    tr_v p[V_TOGETHER];
+    for (int i = 0; i < together; i++)
+        p[i] = v_sub(v_mul(v_load(score + j + i * TR_VLEN), factor), offset);
+    v_exps_bounded(p, together); /* at most 0 */
+    for (int i = 0; i < together; i++) {
+        sum[i % TR_VFOLD] = v_add(sum[i % TR_VFOLD], p[i]);
+        v_store_at(row, type, j + i * TR_VLEN, p[i]);
+    }
+}
+
+/* exp(s * scale - max), rounded to `type`; returns fold16 of the unrounded ones. */
 TR_V_INLINE float fwd_exp_row(const float *score, void *row, const enum tr_dtype type, int64_t width, float scale,
                               float max)
 {
@@ -139,16 +153,11 @@ TR_V_INLINE float fwd_exp_row(const float *score, void *row, const enum tr_dtype
     tr_v sum[TR_VFOLD];
     for (int i = 0; i < TR_VFOLD; i++)
         sum[i] = v_zero();
-    for (int64_t j = 0; j < width; j += TR_ATTN_TOGETHER * TR_VLEN) {
-        tr_v p[TR_ATTN_TOGETHER];
-        for (int i = 0; i < TR_ATTN_TOGETHER; i++)
-            p[i] = v_sub(v_mul(v_load(score + j + i * TR_VLEN), factor), offset);
-        v_exps_bounded(p, TR_ATTN_TOGETHER); /* at most 0 */
-        for (int i = 0; i < TR_ATTN_TOGETHER; i++) {
-            sum[i % TR_VFOLD] = v_add(sum[i % TR_VFOLD], p[i]);
-            v_store_at(row, type, j + i * TR_VLEN, p[i]);
-        }
-    }
+    int64_t j = 0;
+    for (; j + V_TOGETHER * TR_VLEN <= width; j += V_TOGETHER * TR_VLEN)
+        fwd_exps(score, row, type, j, factor, offset, V_TOGETHER, sum);
+    for (; j < width; j += TR_ATTN_SOFTMAX)
+        fwd_exps(score, row, type, j, factor, offset, TR_ATTN_SOFTMAX / TR_VLEN, sum);
     return v_fold16(sum);
 }
 
@@ -214,7 +223,7 @@ static void fwd_tile(const struct fwd_shape *f, const struct fwd_scratch *s, con
     struct chain values = {.start = tile->begin ? CHAIN_ZERO : CHAIN_SCALE, .pairs = pairs, .scale = factor,
                            .c = block->o + row * f->padded, .c_stride = f->padded, .a = s->p,
                            .a_stride = attn_words(f->type, TR_KEY_BLOCK), .b = block->v, .b_stride = block->v_stride};
-    chain_run_keys(values, rows, f->padded, tile->first, tile->last);
+    chain_run_keys(&values, rows, f->padded, tile->first, tile->last);
 }
 
 /* What a task works on. */

@@ -34,8 +34,7 @@ enum {
     TR_ATTN_PANEL = 16, /* packed widths are multiples of this */
     TR_ATTN_ROWS = 6,   /* rows of a register tile */
     TR_ATTN_VECS = TR_VLEN == 8 ? 2 : 4, /* vectors of a register tile: 12 of 16, 24 of 32 registers accumulate */
-    TR_ATTN_SOFTMAX = 32, /* scores of a row that exp takes together; a multiple of TR_FOLD that divides a key block */
-    TR_ATTN_TOGETHER = TR_ATTN_SOFTMAX / TR_VLEN,
+    TR_ATTN_SOFTMAX = 32, /* scores of a row are taken by so many: a multiple of TR_FOLD that divides a key block */
     TR_ATTN_STACK_MAX = 2 * TR_TREE_DEPTH_MAX
 };
 
@@ -62,14 +61,14 @@ TR_V_INLINE tr_v chain_step(tr_v a, tr_v b, tr_v acc, const bool pairs)
     return pairs ? v_pair_step(a, b, acc) : v_fma(a, b, acc);
 }
 
-/* `rows`, `vecs`, `by_columns` and `pairs` are constants where this is inlined. */
-TR_V_INLINE void chain_tile(const struct chain *chain, int64_t x, const int rows, const int vecs, const bool by_columns,
-                            const bool pairs)
+/* The tile at (row, x). `rows`, `vecs`, `by_columns` and `pairs` are constants where this is inlined. */
+TR_V_INLINE void chain_tile(const struct chain *chain, int row, int64_t x, const int rows, const int vecs,
+                            const bool by_columns, const bool pairs)
 {
     tr_v acc[TR_ATTN_ROWS][8];
-    float *c = chain->c + x;
-    const float *a = chain->a, *b = chain->b + x;
     const int64_t a_stride = chain->a_stride, b_stride = chain->b_stride, c_stride = chain->c_stride;
+    float *c = chain->c + row * c_stride + x;
+    const float *a = chain->a + row * (by_columns ? 1 : a_stride), *b = chain->b + x;
     const int64_t steps = chain->steps;
     if (chain->start == CHAIN_ZERO) {
         for (int r = 0; r < rows; r++)
@@ -83,7 +82,7 @@ TR_V_INLINE void chain_tile(const struct chain *chain, int64_t x, const int rows
     if (chain->start == CHAIN_SCALE) {
         for (int r = 0; r < rows; r++)
             for (int i = 0; i < vecs; i++)
-                acc[r][i] = v_mul(acc[r][i], v_set1(chain->scale[r]));
+                acc[r][i] = v_mul(acc[r][i], v_set1(chain->scale[row + r]));
     }
 #pragma GCC unroll 2
     for (int64_t t = 0; t < steps; t++) {
@@ -104,57 +103,57 @@ TR_V_INLINE void chain_tile(const struct chain *chain, int64_t x, const int rows
             v_store(c + r * c_stride + i * TR_VLEN, acc[r][i]);
 }
 
-/* Tiles exist for 6, 4, 2 and 1 rows; `rows` is made of them. One row alone takes more vectors, else the latency of the
+/* Rows [row, row + rows) at x, in tiles of 6, 4, 2 and 1 rows. One row alone takes more vectors, else the latency of the
  * multiply-add rules. */
-TR_V_INLINE void chain_rows(const struct chain *chain, int64_t x, int rows, const int vecs, const bool by_columns,
-                            const bool pairs)
+TR_V_INLINE void chain_rows(const struct chain *chain, int row, int64_t x, int rows, const int vecs,
+                            const bool by_columns, const bool pairs)
 {
-    struct chain rest = *chain;
-    while (rows > 0) {
-        int take = rows >= 6 ? 6 : rows >= 4 ? 4 : rows >= 2 ? 2 : 1;
-        if (take == 6)
-            chain_tile(&rest, x, 6, vecs, by_columns, pairs);
-        else if (take == 4)
-            chain_tile(&rest, x, 4, vecs, by_columns, pairs);
-        else if (take == 2)
-            chain_tile(&rest, x, 2, vecs, by_columns, pairs);
-        else
-            chain_tile(&rest, x, 1, vecs, by_columns, pairs);
-        rows -= take;
-        rest.c += take * rest.c_stride;
-        rest.a += by_columns ? take : take * rest.a_stride;
-        rest.scale += rest.start == CHAIN_SCALE ? take : 0;
+    const int end = row + rows;
+    while (row < end) {
+        if (end - row >= 6) {
+            chain_tile(chain, row, x, 6, vecs, by_columns, pairs);
+            row += 6;
+        } else if (end - row >= 4) {
+            chain_tile(chain, row, x, 4, vecs, by_columns, pairs);
+            row += 4;
+        } else if (end - row >= 2) {
+            chain_tile(chain, row, x, 2, vecs, by_columns, pairs);
+            row += 2;
+        } else {
+            chain_tile(chain, row, x, 1, vecs, by_columns, pairs);
+            row += 1;
+        }
     }
 }
 
-TR_V_INLINE void chain_columns(const struct chain *chain, int rows, int64_t width, const bool by_columns,
+TR_V_INLINE void chain_columns(const struct chain *chain, int row, int rows, int64_t width, const bool by_columns,
                                const bool pairs)
 {
     int64_t x = 0;
     if (rows == 1)
         for (; x + 64 <= width; x += 64)
-            chain_tile(chain, x, 1, 64 / TR_VLEN, by_columns, pairs);
+            chain_tile(chain, row, x, 1, 64 / TR_VLEN, by_columns, pairs);
     for (; x + TR_ATTN_VECS * TR_VLEN <= width; x += TR_ATTN_VECS * TR_VLEN)
-        chain_rows(chain, x, rows, TR_ATTN_VECS, by_columns, pairs);
+        chain_rows(chain, row, x, rows, TR_ATTN_VECS, by_columns, pairs);
 #if TR_VLEN == 16 /* else the panels above are as narrow */
     for (; x < width; x += TR_ATTN_PANEL)
-        chain_rows(chain, x, rows, TR_ATTN_PANEL / TR_VLEN, by_columns, pairs);
+        chain_rows(chain, row, x, rows, TR_ATTN_PANEL / TR_VLEN, by_columns, pairs);
 #endif
 }
 
 /* Apart from what sets the processor's mode for pairs (v_pairs_begin). */
-__attribute__((noinline)) static void chain_all(const struct chain *chain, int rows, int64_t width)
+__attribute__((noinline)) static void chain_all(const struct chain *chain, int row, int rows, int64_t width)
 {
 #if !TR_SIMD_DP
     if (!chain->pairs && chain->a_by_columns)
-        return chain_columns(chain, rows, width, true, false);
+        return chain_columns(chain, row, rows, width, true, false);
     if (!chain->pairs)
-        return chain_columns(chain, rows, width, false, false);
+        return chain_columns(chain, row, rows, width, false, false);
 #endif
     if (chain->a_by_columns)
-        chain_columns(chain, rows, width, true, true);
+        chain_columns(chain, row, rows, width, true, true);
     else
-        chain_columns(chain, rows, width, false, true);
+        chain_columns(chain, row, rows, width, false, true);
 }
 
 /* c = 0 or c * scale, in the processor's ordinary mode, so that the chain goes on. */
@@ -169,22 +168,26 @@ __attribute__((noinline)) static void chain_begin(struct chain *chain, int rows,
     chain->start = CHAIN_GO_ON;
 }
 
-/* Runs the chain for `rows` <= TR_ATTN_ROWS rows and `width` columns, a multiple of TR_ATTN_PANEL. */
-static void chain_run(const struct chain *chain, int rows, int64_t width)
+/* Runs the chain for rows [row, row + rows), at most TR_ATTN_ROWS, and `width` columns, a multiple of TR_ATTN_PANEL. What
+ * comes next goes on. The chain is not copied: it was written a moment ago in small pieces, and a processor that reads
+ * those together waits until they have left it. */
+static void chain_run_rows(struct chain *chain, int row, int rows, int64_t width)
 {
     if (chain->steps == 0 && chain->start == CHAIN_GO_ON)
         return;
-    struct chain go_on = *chain;
     if (!TR_SIMD_DP && chain->pairs && chain->start == CHAIN_SCALE)
-        chain_begin(&go_on, rows, width);
+        chain_begin(chain, rows, width);
     const unsigned mode = v_pairs_begin(chain->pairs);
-    chain_all(&go_on, rows, width);
+    chain_all(chain, row, rows, width);
     v_pairs_end(chain->pairs, mode);
+    chain->start = CHAIN_GO_ON;
 }
 
-__attribute__((noinline)) static void half_rows(const struct chain *chain, int rows, int64_t width, bool odd)
+static void chain_run(struct chain *chain, int rows, int64_t width) { chain_run_rows(chain, 0, rows, width); }
+
+__attribute__((noinline)) static void half_rows(const struct chain *chain, int row, int rows, int64_t width, bool odd)
 {
-    for (int r = 0; r < rows; r++) {
+    for (int r = row; r < row + rows; r++) {
         const tr_v a = v_set1(chain->a[chain->a_by_columns ? r : r * chain->a_stride]);
         const tr_v factor = odd ? v_odd(a) : v_only_even(a);
         for (int64_t x = 0; x < width; x += TR_VLEN) {
@@ -195,45 +198,40 @@ __attribute__((noinline)) static void half_rows(const struct chain *chain, int r
     }
 }
 
-/* The first step of a chain of pairs, of which only the odd member is there, or only the even one. */
-static void chain_half(struct chain *chain, int rows, int64_t width, bool odd)
+/* A step of a chain of pairs, of which only the odd member is there (then it is the first), or only the even one. */
+static void chain_half(struct chain *chain, int row, int rows, int64_t width, bool odd)
 {
     chain_begin(chain, rows, width);
     const unsigned mode = v_pairs_begin(true);
-    half_rows(chain, rows, width, odd);
+    half_rows(chain, row, rows, width, odd);
     v_pairs_end(true, mode);
 }
 
 /* A chain over keys, by rows: row r has the keys from `first` to last[r], of which last[0] is the smallest and greater
  * than `first`. a and b are at key 0, which is even. */
-static void chain_run_keys(struct chain chain, int rows, int64_t width, int64_t first, const int64_t *last)
+static void chain_run_keys(struct chain *chain, int rows, int64_t width, int64_t first, const int64_t *last)
 {
-    const int64_t per_word = chain.pairs ? 2 : 1, begin = (first + per_word - 1) / per_word, all = last[0] / per_word;
-    const float *a = chain.a, *b = chain.b;
+    const int64_t per_word = chain->pairs ? 2 : 1, begin = (first + per_word - 1) / per_word, all = last[0] / per_word;
+    const float *a = chain->a, *b = chain->b;
     if (begin * per_word != first) {
-        chain.a = a + first / 2;
-        chain.b = b + first / 2 * chain.b_stride;
-        chain_half(&chain, rows, width, true);
+        chain->a = a + first / 2;
+        chain->b = b + first / 2 * chain->b_stride;
+        chain_half(chain, 0, rows, width, true);
     }
-    chain.a = a + begin;
-    chain.b = b + begin * chain.b_stride;
-    chain.steps = all - begin;
-    chain_run(&chain, rows, width);
+    chain->a = a + begin;
+    chain->b = b + begin * chain->b_stride;
+    chain->steps = all - begin;
+    chain_run(chain, rows, width);
     for (int r = 0; r < rows; r++) {
-        const int64_t more = last[r] / per_word - all, half = last[r] % per_word;
-        if (more + half == 0)
-            continue;
-        struct chain rest = chain;
-        rest.start = CHAIN_GO_ON;
-        rest.c += r * chain.c_stride;
-        rest.a = a + r * chain.a_stride + all;
-        rest.b = b + all * chain.b_stride;
-        rest.steps = more;
-        chain_run(&rest, 1, width);
-        rest.a += more;
-        rest.b += more * chain.b_stride;
-        if (half > 0)
-            chain_half(&rest, 1, width, false);
+        const int64_t more = last[r] / per_word - all;
+        chain->a = a + all;
+        chain->b = b + all * chain->b_stride;
+        chain->steps = more;
+        chain_run_rows(chain, r, 1, width);
+        chain->a += more;
+        chain->b += more * chain->b_stride;
+        if (last[r] % per_word > 0)
+            chain_half(chain, r, 1, width, false);
     }
 }
 
