@@ -45,6 +45,7 @@ struct tr_run {
     struct tr_replay replay;     /* with replay.every; else zero */
 
     struct tr_lock lock;
+    bool folder_is_new;          /* made by this attempt */
     char path_metrics[TR_PATH_BYTES], path_events[TR_PATH_BYTES], path_samples[TR_PATH_BYTES];
     struct tr_text line;         /* one line of metrics, its memory kept from step to step */
     struct tr_progress bar;
@@ -68,6 +69,8 @@ TR_MUST_CHECK enum tr_status tr_run_fit(struct tr_run *run, struct tr_err *err);
 
 /* Makes the folder, takes its lock. */
 TR_MUST_CHECK enum tr_status tr_run_folder_open(struct tr_run *run, struct tr_err *err);
+/* After a run that was refused: the folder goes again, if this attempt made it and nothing else is in it. */
+void tr_run_folder_forget(struct tr_run *run);
 /* RUN/best leads to the checkpoint of the best evaluation, if that is to be kept and is there. */
 TR_MUST_CHECK enum tr_status tr_run_point_best(struct tr_run *run, struct tr_err *err);
 /* Once it is clear where the run begins: config.yaml; metrics and samples of later steps are dropped. */

@@ -26,6 +26,7 @@ enum tr_status tr_run_folder_open(struct tr_run *run, struct tr_err *err)
 {
     char lock[TR_PATH_BYTES];
     const char *out = run->config.out;
+    run->folder_is_new = access(out, F_OK) != 0;
     enum tr_status status = tr_folder_make(out, err);
     if (status == TR_OK)
         status = tr_path_join(lock, out, "lock", err);
@@ -38,6 +39,29 @@ enum tr_status tr_run_folder_open(struct tr_run *run, struct tr_err *err)
     if (status == TR_OK && (status = tr_lock_take(&run->lock, lock, err)) == TR_BAD_INPUT)
         tr_err_prefix(err, "another trainer works in %s", out);
     return status;
+}
+
+/* By name, not as a tree: between our look and our lock the folder may have become another run's. */
+void tr_run_folder_forget(struct tr_run *run)
+{
+    static const char *const ours[] = {"lock", "events.jsonl"};
+    struct tr_arena arena;
+    struct tr_err ignored;
+    const char *const *names;
+    int64_t count;
+    if (!run->folder_is_new || !run->lock.held)
+        return;
+    tr_arena_init(&arena, "names of a folder", (int64_t)1 << 20);
+    bool ours_alone = tr_folder_list(run->config.out, &arena, &names, &count, &ignored) == TR_OK;
+    for (int64_t i = 0; ours_alone && i < count; i++)
+        ours_alone = strcmp(names[i], ours[0]) == 0 || strcmp(names[i], ours[1]) == 0;
+    char path[TR_PATH_BYTES];
+    for (int i = 0; ours_alone && i < 2; i++)
+        if (tr_path_join(path, run->config.out, ours[i], &ignored) == TR_OK)
+            unlink(path);
+    if (ours_alone)
+        rmdir(run->config.out);
+    tr_arena_free(&arena);
 }
 
 /* The step that a line belongs to; -1: the line does not begin a record; -2: no line of ours. */

@@ -413,8 +413,10 @@ static enum tr_status run_all(struct tr_run *run, const struct tr_run_config *co
         return TR_OK;
     }
     status = begin(run, err);
-    if (status != TR_OK)
+    if (status != TR_OK) {
+        tr_run_folder_forget(run);
         return status;
+    }
     status = loop(run, err);
     if (status == TR_OK)
         status = tr_run_note_event(run, "finish", run->config.out, err);

@@ -308,6 +308,11 @@ static void resume_from_a_path_goes_on_in_another_folder(void **unused)
     struct tr_run_config unborn = tr_tiny_config("from_nowhere", NULL);
     assert_int_equal(train_with(&unborn, &options), TR_BAD_INPUT);
     assert_false(tr_file_exists(tr_scratch("from_nowhere")));
+    options.resume_path = tr_scratch("from_a/step-00000010");
+    struct tr_run_config another = tr_tiny_config("from_another", "train.steps=20", "train.seed=9", NULL);
+    assert_int_equal(train_with(&another, &options), TR_BAD_INPUT); /* after the folder was made and locked */
+    tr_assert_says(err.text, "was made with train.seed 1, this run has 9");
+    assert_false(tr_file_exists(tr_scratch("from_another")));
 }
 
 static void what_would_be_another_run_is_refused(void **unused)
