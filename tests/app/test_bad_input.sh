@@ -61,6 +61,19 @@ expect 2 "config.json" $trine train book.txt -m config.json
 expect 2 "training depth-8 needs " $trine train book.txt -d 8 --memory 100MiB
 expect 2 "of memory, there are " $trine train book.txt -m llama3-70b --data.seq_len=8
 
+# Models.
+mkdir pickled
+echo '{"architectures": ["LlamaForCausalLM"]}' >pickled/config.json
+printf '\200\002ccollections\n' >pickled/pytorch_model.bin
+expect 2 "pickled: its weights are a pickle, which can run any code when it is read" $trine generate pickled
+expect 2 "pickled/pytorch_model.bin: its weights are a pickle" $trine train book.txt --init pickled/pytorch_model.bin
+rm -r pickled
+expect 2 "folder: is none of a checkpoint, a run folder that holds one, a Hugging Face folder" $trine generate folder
+expect 2 "--prompt-file" $trine generate folder --prompt-file book.txt --prompt x
+head -c 1100000 /dev/zero | tr '\0' a >long.txt
+expect 2 "long.txt" $trine generate folder --prompt-file long.txt
+rm long.txt
+
 # Resuming.
 expect 2 "nowhere: there is no such folder" $trine train book.txt -d 1 --data.seq_len=16 --resume nowhere -q
 expect 2 "folder: is neither a checkpoint nor a run folder" $trine hash folder

@@ -17,7 +17,7 @@ train() { # NAME ARGUMENTS...
         >"$name.said" 2>"$name.log" || { cat "$name.log"; fault "no run $name"; }
 }
 
-expect 2 "tokenizer.json: has no chat template: name one that is right for it (chat template): chatml, smollm2" \
+expect 2 "tokenizer.json: has no chat template: name one that is right for it with --chat-template: chatml, smollm2" \
     "$trine" train talks.jsonl --tokenizer tok/tokenizer.json -o x -d 1
 expect 2 "no chat template is called chatlm (did you mean chatml?)" \
     "$trine" train talks.jsonl --tokenizer tok/tokenizer.json -o x -d 1 --chat-template chatlm

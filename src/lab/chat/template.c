@@ -182,7 +182,7 @@ enum tr_status tr_chat_choose(const char *name, const char *text, size_t bytes, 
         return by_name(name, out, err);
     enum tr_status status = bytes > 0 ? recognise(text, bytes, &found, err) : TR_OK;
     if (status == TR_OK && !found)
-        status = tr_fail(err, TR_BAD_INPUT, "%s: %s: name one that is right for it (chat template): %s", source,
+        status = tr_fail(err, TR_BAD_INPUT, "%s: %s: name one that is right for it with --chat-template: %s", source,
                          bytes > 0 ? "its chat template is none of those that trine knows" : "has no chat template",
                          list(&all));
     tr_text_free(&all);

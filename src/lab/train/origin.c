@@ -63,6 +63,23 @@ static enum tr_status look_for_tokenizer(struct tr_origin *origin, struct tr_err
     return status;
 }
 
+/* By name: what torch.save writes is never opened. */
+static bool is_pickle(const char *path)
+{
+    static const char *const ends[] = {".bin", ".pt", ".pth", ".ckpt", ".pkl"};
+    static const char *const files[] = {"pytorch_model.bin", "pytorch_model.bin.index.json"};
+    char inside[TR_PATH_BYTES];
+    struct tr_err ignored;
+    for (int i = 0; i < 2 && tr_folder_exists(path); i++)
+        if (tr_path_join(inside, path, files[i], &ignored) == TR_OK && tr_file_exists(inside))
+            return true;
+    const char *dot = strrchr(path, '.');
+    for (int i = 0; i < 5 && dot && !tr_folder_exists(path); i++)
+        if (strcmp(dot, ends[i]) == 0)
+            return true;
+    return false;
+}
+
 /* A folder with a manifest is a checkpoint, one with checkpoints a run; what is left may be from elsewhere. */
 static enum tr_status resolve(struct tr_origin *origin, const char *path, bool *is_checkpoint, struct tr_err *err)
 {
@@ -80,6 +97,9 @@ static enum tr_status resolve(struct tr_origin *origin, const char *path, bool *
     }
     if (tr_checkpoint_resolve(path, origin->path, &ignored) == TR_OK)
         return TR_OK;
+    if (is_pickle(path))
+        return tr_fail(err, TR_BAD_INPUT, "%s: its weights are a pickle, which can run any code when it is read: trine "
+                       "reads none; save the model as safetensors (save_pretrained of transformers does)", path);
     return tr_fail(err, TR_BAD_INPUT, "%s: is none of a checkpoint, a run folder that holds one, a Hugging Face folder "
                    "(config.json and model.safetensors) and a .gguf file", path);
 }
