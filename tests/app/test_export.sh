@@ -22,6 +22,13 @@ expect 0 "q8_0" "$trine" export run small.gguf --type q8_0
 expect 0 "bf16" "$trine" export run half --type bf16
 expect 0 "loss" "$trine" eval small.gguf text --quiet
 
+# A run is named after its model, and lies below runs/ whatever a model says that it is called.
+cp small.gguf tiny.Q8_0.gguf
+expect 0 'out: "runs/tiny.Q8_0"' "$trine" train text --init tiny.Q8_0.gguf --dry-run --data.seq_len=32
+cp -r folder strange
+sed 's/"trine_name": "[^"]*"/"trine_name": ".."/' folder/config.json >strange/config.json
+expect 0 'out: "runs/model"' "$trine" train text --init strange --dry-run --data.seq_len=32
+
 # Adapters are merged, or refused.
 "$trine" train text --quiet --out tuned --init folder --lora.rank=2 --steps 5 --data.seq_len=32 --sample.tokens=0 \
     >/dev/null || fault "no tuned run"

@@ -52,6 +52,8 @@ enum tr_status tr_import_gguf(struct tr_import *import, struct tr_err *err)
     if (status == TR_OK)
         status = read_rope(import, &file, err);
     tr_gguf_free(&file);
+    if (status == TR_OK)
+        tr_model_name_from_path(import->model.name, import->path);
     return status;
 }
 

@@ -79,6 +79,10 @@ TR_MUST_CHECK enum tr_status tr_model_check(const struct tr_model_config *config
 TR_MUST_CHECK enum tr_status tr_model_config_find(struct tr_model_config *config, const char *name_or_path,
                                                   struct tr_err *err);
 
+/* What a model is called after its place: the folder of its config.json, or the file without .json or .gguf; "model" where
+ * that is no name. */
+void tr_model_name_from_path(char name[TR_MODEL_NAME_MAX], const char *path);
+
 /* The config.json at a path, or in the folder of that path, as a document (to be freed), and in `name` what the model is
  * called after its place: its folder's name, or the file's own. At most 1 MiB. */
 struct tr_doc;

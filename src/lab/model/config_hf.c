@@ -464,11 +464,10 @@ static enum tr_status fail_unknown(const char *name, struct tr_err *err)
     return status;
 }
 
-/* The folder of a config.json, or the file's own name without ".json". */
-static void name_from_path(char name[TR_MODEL_NAME_MAX], const char *path)
+void tr_model_name_from_path(char name[TR_MODEL_NAME_MAX], const char *path)
 {
     size_t len = strlen(path);
-    const char *suffixes[] = {"/", "/config.json", "/", ".json"};
+    const char *suffixes[] = {"/", "/config.json", "/", ".json", ".gguf"};
     for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
         size_t cut = strlen(suffixes[i]);
         while (len > cut && memcmp(path + len - cut, suffixes[i], cut) == 0)
@@ -507,7 +506,7 @@ enum tr_status tr_model_config_open(const char *path, char name[TR_MODEL_NAME_MA
     if (status == TR_OK)
         status = read_file(file, out, err);
     if (status == TR_OK)
-        name_from_path(name, file);
+        tr_model_name_from_path(name, file);
     return status;
 }
 

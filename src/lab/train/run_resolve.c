@@ -132,6 +132,14 @@ static void add_adapters(const struct tr_run_config *config, struct tr_model_con
                                                                       : tr_lora_targets(model->family);
 }
 
+/* Below runs/ whatever the model is called, which its file says: a stranger's "trine_name": ".." is no folder. */
+static void name_folder(char out[TR_PATH_BYTES], const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    const char *last = slash ? slash + 1 : name;
+    snprintf(out, TR_PATH_BYTES, "runs/%s", last[0] && last[0] != '.' ? last : "model");
+}
+
 enum tr_status tr_run_config_resolve(struct tr_run_config *config, int64_t vocab, struct tr_model_config *model,
                                      struct tr_err *err)
 {
@@ -155,10 +163,8 @@ enum tr_status tr_run_config_resolve(struct tr_run_config *config, int64_t vocab
         new.lr = auto_lr(found.width);
     if (new.val_fraction == 0)
         new.eval_every = 0;
-    if (new.out[0] == 0) {
-        const char *slash = strrchr(found.name, '/');
-        snprintf(new.out, sizeof new.out, "runs/%s", slash ? slash + 1 : found.name);
-    }
+    if (new.out[0] == 0)
+        name_folder(new.out, found.name);
     *config = new;
     *model = found;
     return TR_OK;
