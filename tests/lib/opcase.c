@@ -166,7 +166,7 @@ static struct tr_opcase product(enum tr_op_kind kind, int64_t m, int64_t n, int6
 /* Larger than every block of a blocked kernel, one axis or two at a time; with partial sums of several parts too. */
 static void list_linear_blocks(struct list *list, enum tr_op_kind kind)
 {
-    static const int64_t size[][3] = {{250, 35, 9}, {110, 1060, 14}, {3, 2100, 20}, {110, 20, 800}, {12, 40, 1200}};
+    static const int64_t size[][3] = {{250, 35, 9}, {110, 1060, 14}, {3, 2100, 20}, {110, 40, 1700}, {12, 40, 3300}};
     for (size_t i = 0; i < COUNT_OF(size); i++) {
         struct tr_opcase test = product(kind, size[i][0], size[i][1], size[i][2]);
         add(list, test);

@@ -12,12 +12,13 @@
 #include "silicon/kernel/linear/gemm_tile.h"
 
 enum {
-    KC = 384,                    /* words of k in a packed panel of a chain */
+    KC = 768,                    /* words of k in a packed panel of a chain */
     KC_BLOCKS = 1024,            /* and of blocks of tokens, which are not cut: C is fetched once for all of a panel */
     MC_PANELS = 96 / MR + 1,     /* the block of A that a thread packs, 150 to 400 KiB */
     NC = 1024,                   /* columns of B packed at a time, by all threads together: 2 buffers of up to 4 MiB */
     FEW_ROWS = 4 * MR,           /* up to here B is used so little that its panel had better stay in the first caches */
     FEW_ROWS_NC = 64,
+    K_AHEAD = 12,                /* rows of a factor whose slow index is k that are asked for ahead of packing them */
     PIECES_MAX = 32,             /* runs in one packed panel */
     A_PANEL_FLOATS = KC_BLOCKS * MR + 16, /* packing writes whole vectors, a little over the end */
     B_PANEL_FLOATS = KC_BLOCKS * NR,
@@ -223,8 +224,11 @@ static void pack_rows(float *dst, int64_t step, struct tr_gemm_view view, enum t
             } else {
                 v_transpose8_rows(dst + j * step + i, step, row);
             }
-            for (int r = 0; r < 8; r++)
+            for (int r = 0; r < 8; r++) {
+                if (j % 16 == 0) /* the same line of the panel after this one */
+                    __builtin_prefetch((const char *)row[r] + step * view.stride * tr_dtype_bytes(type), 0, 2);
                 row[r] += 8;
+            }
         }
     }
     for (int64_t i = 0; i < rows; i++) {
@@ -255,6 +259,14 @@ static inline void put_vector(float *dst, int64_t step, struct tr_gemm_view view
 #endif
 }
 
+/* Asks for what put_vector reads K_AHEAD rows later: they are too far apart for the processor to foresee. */
+static inline void ask_ahead(struct tr_gemm_view view, enum tr_dtype type, int64_t k, int64_t at)
+{
+    __builtin_prefetch(element_at(view, type, k + K_AHEAD, at));
+    if (type == TR_BF16)
+        __builtin_prefetch(element_at(view, type, k + K_AHEAD + 1, at));
+}
+
 static void pack_b_panel(const struct tr_gemm *g, float *dst, struct panel_at columns, const struct k_panel *panel)
 {
     const int64_t step_k = g->type == TR_BF16 ? 2 : 1;
@@ -262,10 +274,13 @@ static void pack_b_panel(const struct tr_gemm *g, float *dst, struct panel_at co
         const struct piece *piece = &panel->piece[i];
         struct tr_gemm_view b = view_of(g, g->b, TR_GEMM_N, columns.segment, piece);
         if (g->b_k_slow) {
-            for (int64_t k = 0; k < piece->k; k += step_k)
-                for (int64_t j = 0; j < NR; j += TR_VLEN)
+            for (int64_t k = 0; k < piece->k; k += step_k) {
+                for (int64_t j = 0; j < NR; j += TR_VLEN) {
+                    ask_ahead(b, g->type, piece->k0 + k, columns.offset + j);
                     put_vector(dst + words_of(g->type, k) * NR + j, NR, b, g->type, piece->k0 + k, k + 1 < piece->k,
                                columns.offset + j, tr_max_i64(0, columns.count - j));
+                }
+            }
         } else {
             pack_rows(dst, NR, b, g->type, columns.offset, columns.count, piece->k0, piece->k);
         }
@@ -293,9 +308,11 @@ static void pack_a_k_slow(const struct tr_gemm *g, float *dst, const struct axis
             }
             for (int64_t k = 0; k < piece->k; k += step_k) {
                 float *out = dst + (p - panels.first) * A_PANEL_FLOATS + (words_done + words_of(g->type, k)) * MR;
-                for (int64_t q = 0; q < segment_end - p; q++)
+                for (int64_t q = 0; q < segment_end - p; q++) {
+                    ask_ahead(a, g->type, piece->k0 + k, offset[q]);
                     put_vector(out + q * A_PANEL_FLOATS, MR, a, g->type, piece->k0 + k, k + 1 < piece->k, offset[q],
                                count[q]);
+                }
             }
             p = segment_end;
         }
@@ -398,44 +415,53 @@ static void join_tile(const struct worker *w, const struct tr_gemm_run *run, str
     }
 }
 
-/* c = sum (+ bias) (+ residual), in this order, rounded once. */
-TR_V_INLINE void finish_rows(const struct tr_gemm *g, struct sum sum, int segment, int64_t c_first, const void *bias,
-                             int64_t rows, int64_t n, const enum tr_dtype type, const enum tr_dtype c_type)
-{
-    for (int64_t i = 0; i < rows; i++) {
-        const int64_t at = c_first + i * g->c_stride[segment];
-        for (int64_t j = 0; j < n; j += TR_VLEN) {
-            const int64_t left = n - j;
-            tr_v y = v_loadn_at(sum.at + i * sum.stride + j, TR_F32, 0, left);
-            if (bias != NULL)
-                y = v_add(y, v_loadn_at(bias, type, j, left));
-            if (g->residual != NULL)
-                y = v_add(v_loadn_at(g->residual, c_type, at + j, left), y);
-            v_storen_at(g->c[segment], c_type, at + j, y, left);
-        }
-    }
-}
-
-/* An output's tile is summed: it goes into C, if it does not lie there already and nothing is to be added. */
-static void finish_tile(struct worker *w, const struct tr_gemm_run *run, struct panel_at rows, struct panel_at columns,
-                        struct sum sum)
+/* What is to be done with the sums of an output's tile before they are C; counts it. False: they are C as they are. */
+static bool finish_of(struct worker *w, const struct tr_gemm_run *run, struct panel_at rows, struct panel_at columns,
+                      struct tile_finish *finish)
 {
     const struct tr_gemm *g = w->g;
     int segment;
     const int64_t index = c_index(w, run, rows, columns, &segment), elements = rows.count * columns.count;
-    const void *bias = g->bias[columns.segment];
-    if (bias != NULL) {
-        bias = (const char *)bias + columns.offset * tr_dtype_bytes(g->type);
-        w->read_bytes += (rows.offset == 0 ? columns.count : 0) * tr_dtype_bytes(g->type);
+    const int64_t c_bytes = tr_dtype_bytes(g->c_type), type_bytes = tr_dtype_bytes(g->type);
+    *finish = (struct tile_finish){.c = (char *)g->c[segment] + index * c_bytes, .stride = g->c_stride[segment],
+                                   .type = g->type, .c_type = g->c_type};
+    if (g->bias[columns.segment] != NULL) {
+        finish->bias = (const char *)g->bias[columns.segment] + columns.offset * type_bytes;
+        w->read_bytes += (rows.offset == 0 ? columns.count : 0) * type_bytes;
     }
-    w->read_bytes += (g->residual != NULL ? elements : 0) * tr_dtype_bytes(g->c_type);
-    w->write_bytes += (g->count_c ? elements : 0) * tr_dtype_bytes(g->c_type);
-    if (is_rounded(g->c_type))
-        finish_rows(g, sum, segment, index, bias, rows.count, columns.count, TR_BF16, TR_BF16);
-    else if (g->type == TR_BF16 && bias != NULL)
-        finish_rows(g, sum, segment, index, bias, rows.count, columns.count, TR_BF16, TR_F32);
-    else if (bias != NULL || g->residual != NULL)
-        finish_rows(g, sum, segment, index, bias, rows.count, columns.count, TR_F32, TR_F32);
+    if (g->residual != NULL) {
+        finish->residual = (const char *)g->residual + index * c_bytes;
+        w->read_bytes += elements * c_bytes;
+    }
+    w->write_bytes += (g->count_c ? elements : 0) * c_bytes;
+    return finish->bias != NULL || finish->residual != NULL || is_rounded(g->c_type);
+}
+
+/* c = sum (+ bias) (+ residual), in this order, rounded once. */
+TR_V_INLINE void finish_rows_of(const struct tile_finish *f, struct sum sum, int64_t rows, int64_t n,
+                                const enum tr_dtype type, const enum tr_dtype c_type)
+{
+    for (int64_t i = 0; i < rows; i++) {
+        for (int64_t j = 0; j < n; j += TR_VLEN) {
+            const int64_t left = n - j;
+            tr_v y = v_loadn_at(sum.at + i * sum.stride + j, TR_F32, 0, left);
+            if (f->bias != NULL)
+                y = v_add(y, v_loadn_at(f->bias, type, j, left));
+            if (f->residual != NULL)
+                y = v_add(v_loadn_at(f->residual, c_type, i * f->stride + j, left), y);
+            v_storen_at(f->c, c_type, i * f->stride + j, y, left);
+        }
+    }
+}
+
+static void finish_rows(const struct tile_finish *f, struct sum sum, int64_t rows, int64_t n)
+{
+    if (f->c_type == TR_BF16)
+        finish_rows_of(f, sum, rows, n, TR_BF16, TR_BF16);
+    else if (f->type == TR_BF16)
+        finish_rows_of(f, sum, rows, n, TR_BF16, TR_F32);
+    else
+        finish_rows_of(f, sum, rows, n, TR_F32, TR_F32);
 }
 
 /* ---- chains into tiles ------------------------------------------------------------------------------------------- */
@@ -457,18 +483,26 @@ static void multiply_in_place(const struct worker *w, const struct k_panel *pane
     }
 }
 
-/* The chain of one panel into one tile. A tile that is whole after it and goes to bf16 never lies in the workspace. */
+/* The chain of one panel into one tile; `next`, NULL at the end, is the tile after it. A tile that is whole after it and
+ * goes to bf16 never lies in the workspace; one that has all its columns is finished in the registers. */
 static void chain_tile(struct worker *w, const struct k_panel *panel, struct panel_at rows, struct panel_at columns,
-                       const float *a, const float *b)
+                       const float *a, const float *b, const struct panel_at next[2])
 {
     const struct tr_gemm *g = w->g;
     const struct tr_gemm_run *run = panel->piece[panel->pieces - 1].run;
+    const bool done = panel->ends && run->done;
     _Alignas(64) float whole[MR * NR];
     struct sum sum = {whole, NR};
-    if (!is_rounded(g->c_type) || !panel->begins || !panel->ends || run->level > 0 || !run->done)
+    if (!is_rounded(g->c_type) || !panel->begins || !done || run->level > 0)
         sum = sum_at(w, run, run->level, rows, columns);
+    struct tile_finish finish;
+    const bool adds = done && finish_of(w, run, rows, columns, &finish);
     struct tile tile = {.a = a, .b = b, .k = panel->words, .n = columns.count, .c = sum.at, .c_stride = sum.stride};
     tile.end = panel->begins ? TILE_STORE : TILE_CONTINUE;
+    if (adds && run->level == 0 && columns.count == NR && !w->b_in_place && !is_widened(g->type))
+        tile.finish = &finish; /* widened pairs flush, sums do not */
+    if (next != NULL && !panel->begins)
+        tile.next_c = sum_at(w, run, run->level, next[0], next[1]).at;
     const unsigned mode = v_pairs_begin(is_widened(g->type));
     if (w->b_in_place)
         multiply_in_place(w, panel, rows.count, columns, &tile);
@@ -476,11 +510,10 @@ static void chain_tile(struct worker *w, const struct k_panel *panel, struct pan
         tile_run(&tile, rows.count);
     v_pairs_end(is_widened(g->type), mode);
     w->flop += 2 * rows.count * columns.count * panel->k;
-    if (panel->ends) {
+    if (panel->ends)
         join_tile(w, run, rows, columns);
-        if (run->done)
-            finish_tile(w, run, rows, columns, run->level == 0 ? sum : sum_at(w, run, 0, rows, columns));
-    }
+    if (adds && tile.finish == NULL)
+        finish_rows(&finish, run->level == 0 ? sum : sum_at(w, run, 0, rows, columns), rows.count, columns.count);
 }
 
 /* The blocks of one panel into one tile, one after the other. */
@@ -528,8 +561,11 @@ static void multiply(struct worker *w, const struct k_panel *panel, const float 
             const struct panel_at columns = axis_panel(&w->n, q);
             const float *b_panel = b + (q - w->columns.first) * B_PANEL_FLOATS;
             for (int64_t p = 0; p < range_count(rows); p++) {
+                const bool last_row = p + 1 == range_count(rows), last = last_row && q + 1 == w->columns.last;
+                const struct panel_at next[2] = {at[last_row ? 0 : p + 1],
+                                                 last_row && !last ? axis_panel(&w->n, q + 1) : columns};
                 if (w->g->join == TR_GEMM_TREE)
-                    chain_tile(w, panel, at[p], columns, w->a + p * A_PANEL_FLOATS, b_panel);
+                    chain_tile(w, panel, at[p], columns, w->a + p * A_PANEL_FLOATS, b_panel, last ? NULL : next);
                 else
                     add_block_tile(w, panel, at[p], columns, w->a + p * A_PANEL_FLOATS, b_panel);
             }

@@ -15,6 +15,15 @@ enum tile_end {
     TILE_ADD       /* C = C + chain from 0 */
 };
 
+/* What becomes of a whole tile whose chain is the last of its output: + bias, then residual + that, rounded once. */
+struct tile_finish {
+    const void *bias;     /* [NR] of `type`, or NULL */
+    const void *residual; /* the element at the tile's corner, laid out and typed as C, or NULL */
+    void *c;              /* the same of C */
+    int64_t stride;
+    enum tr_dtype type, c_type;
+};
+
 struct tile {
     const float *a; /* [k][MR] words */
     const float *b; /* [k][NR] words */
@@ -23,6 +32,8 @@ struct tile {
     int64_t c_stride;
     int64_t n; /* columns that C has here, <= NR */
     enum tile_end end;
+    const float *next_c; /* where the next tile begins that goes on from C, rows as far apart, or NULL */
+    const struct tile_finish *finish; /* where the sums go instead of `c`, NULL: nowhere else; wants n = NR */
 };
 
 /* One step of a chain: a word of A, as it stands in every lane, and a vector of words of B. */
@@ -121,6 +132,38 @@ static __attribute__((noinline)) void few_rows_run(const struct tile *t, const v
 
 /* ---- tiles from packed panels ------------------------------------------------------------------------------------ */
 
+TR_V_INLINE void finish_sums_of(const struct tile_finish *f, tr_v acc[MR][NV], const int mr, const enum tr_dtype c_type)
+{
+    if (f->residual != NULL) {
+#pragma GCC unroll 16
+        for (int i = 0; i < mr; i++)
+            for (int v = 0; v < NV; v++)
+                acc[i][v] = v_add(v_load_at(f->residual, c_type, i * f->stride + v * TR_VLEN), acc[i][v]);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; i++)
+        for (int v = 0; v < NV; v++)
+            v_store_at(f->c, c_type, i * f->stride + v * TR_VLEN, acc[i][v]);
+}
+
+TR_V_INLINE void finish_sums(const struct tile_finish *f, tr_v acc[MR][NV], const int mr)
+{
+    if (f->bias != NULL) {
+        tr_v bias[NV];
+        for (int v = 0; v < NV; v++)
+            bias[v] = f->type == TR_BF16 ? v_load_at(f->bias, TR_BF16, v * TR_VLEN)
+                                         : v_load_at(f->bias, TR_F32, v * TR_VLEN);
+#pragma GCC unroll 16
+        for (int i = 0; i < mr; i++)
+            for (int v = 0; v < NV; v++)
+                acc[i][v] = v_add(acc[i][v], bias[v]);
+    }
+    if (f->c_type == TR_BF16)
+        finish_sums_of(f, acc, mr, TR_BF16);
+    else
+        finish_sums_of(f, acc, mr, TR_F32);
+}
+
 /* mr and nv are constants where this is called, so that `acc` lives in registers. */
 static inline __attribute__((always_inline)) void tile_of(const struct tile *t, const int mr, const int nv)
 {
@@ -143,6 +186,12 @@ static inline __attribute__((always_inline)) void tile_of(const struct tile *t, 
             }
         }
     }
+    for (int i = 0; i < mr && t->finish != NULL; i++) /* its first line; the rest follows while this one comes */
+        __builtin_prefetch((const char *)t->finish->c + i * t->finish->stride * tr_dtype_bytes(t->finish->c_type), 1);
+    for (int i = 0; i < mr && t->next_c != NULL; i++) {
+        __builtin_prefetch(t->next_c + i * t->c_stride, 1);
+        __builtin_prefetch(t->next_c + i * t->c_stride + TR_VLEN, 1);
+    }
     const float *a = t->a, *b = t->b;
     for (int64_t k = 0; k < t->k; k++, a += MR, b += NR) {
         tr_v b0 = v_load(b), b1 = nv == 2 ? v_load(b + TR_VLEN) : v_zero();
@@ -153,6 +202,10 @@ static inline __attribute__((always_inline)) void tile_of(const struct tile *t, 
             if (nv == 2)
                 acc[i][1] = chain_step(x, b1, acc[i][1]);
         }
+    }
+    if (nv == NV && t->finish != NULL) {
+        finish_sums(t->finish, acc, mr);
+        return;
     }
 #pragma GCC unroll 16
     for (int i = 0; i < mr; i++) {
