@@ -45,6 +45,8 @@ static double *value_of(struct tr_stack *stack, const struct tr_stack_param *par
     return &((struct tr_fact *)(void *)((char *)stack + param->offset))->value;
 }
 
+static double prior_weight = .02;
+
 static double uniform(struct problem *p)
 {
     p->random = p->random * 6364136223846793005u + 1442695040888963407u;
@@ -86,7 +88,7 @@ static double distance(struct problem *p)
 
 static double loss(struct problem *p)
 {
-    const double prior = .02;
+    const double prior = prior_weight;
     double sum = 0, weights = 0, time_s;
     spread(p);
     for (int64_t i = 0; i < p->rows; i++) {
@@ -236,7 +238,7 @@ static struct held cross_validate(struct problem *p, int sweeps)
     double *errors = calloc((size_t)p->rows + 1, sizeof *errors);
     TR_ASSERT(errors);
     for (p->skip_fold = 0; p->skip_fold < FOLDS; p->skip_fold++) {
-        p->stack = kept;
+        p->stack = p->start; /* not what was fitted to all: that has seen the runs held out */
         search(p, sweeps);
         for (int64_t i = 0; i < p->rows; i++) {
             double time_s;
@@ -316,7 +318,7 @@ static void fit_stack(const struct tr_samples *samples, int tables, const struct
         double before = loss(&p);
         search(&p, sweeps);
         double after = loss(&p);
-        struct held held = cross_validate(&p, sweeps / 3);
+        struct held held = cross_validate(&p, sweeps * 2 / 3);
         fprintf(stderr, "%s: %lld runs, error %.3f -> %.3f in sample, %.3f on groups held out\n", entry->id,
                 (long long)p.rows, before, after, held.mape);
         tr_text_printf(out, "  %s: # %lld runs; mean error on groups held out %.1f %%\n    source: run-fits\n    date: %s\n",
@@ -342,6 +344,8 @@ static enum tr_status run(int argc, char **argv, struct tr_err *err)
             date = argv[++i];
         else if (strcmp(argv[i], "--stack") == 0 && i + 1 < argc)
             only = argv[++i];
+        else if (strcmp(argv[i], "--prior") == 0 && i + 1 < argc)
+            prior_weight = atof(argv[++i]);
         else if (strcmp(argv[i], "--sweeps") == 0 && i + 1 < argc)
             sweeps = atoi(argv[++i]);
         else if (tables == TABLES_MAX)

@@ -1,7 +1,9 @@
 #include "plan/stack/stack.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 static const char *const attention_names[] = {"flash", "flash-2", "unfused", NULL};
 static const char *const extent_names[] = {"width",      "width-full", "qkv",     "heads",  "latent",  "scores", "ffn",
@@ -274,22 +276,35 @@ enum tr_status tr_stack_find(const struct tr_catalog *catalog, const char *name,
     return status == TR_OK ? tr_stack_read(entry, out, err) : status;
 }
 
-enum tr_status tr_stack_for(const struct tr_catalog *catalog, const char *framework, const struct tr_entry **out,
-                            struct tr_err *err)
+/* Whether `word` begins the name, or stands somewhere in it; in any case of letters. */
+static bool named_so(const char *framework, const char *word, bool anywhere)
+{
+    size_t length = strlen(word);
+    if (strncasecmp(framework, word, length) == 0)
+        return true;
+    for (; anywhere && *framework; framework++)
+        if (!isalnum((unsigned char)framework[0]) && strncasecmp(framework + 1, word, length) == 0)
+            return true;
+    return false;
+}
+
+enum tr_status tr_stack_for(const struct tr_catalog *catalog, const char *framework, const char *unless,
+                            const struct tr_entry **out, struct tr_err *err)
 {
     const struct tr_entry *best = NULL;
     size_t best_length = 0;
-    for (int i = 0; i < tr_catalog_count(catalog, TR_SECTION_STACKS); i++) {
-        const struct tr_entry *entry = tr_catalog_entry(catalog, TR_SECTION_STACKS, i);
-        /* Its own names only: what it is like has those of another program. */
-        const struct tr_entry *holder;
-        const struct tr_node *node = tr_entry_node(entry, "frameworks", &holder);
-        for (int64_t k = 0; node && holder == entry && node->kind == TR_NODE_ARRAY && k < node->count; k++) {
-            const char *text = node->children[k].kind == TR_NODE_STRING ? node->children[k].string : "";
-            size_t length = strlen(text);
-            if (length > best_length && strncmp(text, framework, length) == 0)
-                best = entry, best_length = length;
+    for (int anywhere = 0; !best && anywhere < 2; anywhere++)
+        for (int i = 0; i < tr_catalog_count(catalog, TR_SECTION_STACKS); i++) {
+            const struct tr_entry *entry = tr_catalog_entry(catalog, TR_SECTION_STACKS, i);
+            /* Its own names only: what it is like has those of another program. */
+            const struct tr_entry *holder;
+            const struct tr_node *node = tr_entry_node(entry, "frameworks", &holder);
+            for (int64_t k = 0; node && holder == entry && node->kind == TR_NODE_ARRAY && k < node->count; k++) {
+                const char *text = node->children[k].kind == TR_NODE_STRING ? node->children[k].string : "";
+                size_t length = strlen(text);
+                if (length > best_length && named_so(framework, text, anywhere))
+                    best = entry, best_length = length;
+            }
         }
-    }
-    return best ? (*out = best, TR_OK) : tr_catalog_find(catalog, TR_SECTION_STACKS, "plain", out, err);
+    return best ? (*out = best, TR_OK) : tr_catalog_find(catalog, TR_SECTION_STACKS, unless, out, err);
 }

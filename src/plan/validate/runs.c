@@ -1,8 +1,10 @@
 /* Rows of published training runs: from columns and habits of the field to a task, a layout and a site. */
 #include "plan/validate/runs.h"
 
+#include "base/fmath.h"
 #include "base/num.h"
 #include "plan/search/search.h"
+#include "plan/validate/guess.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -74,6 +76,42 @@ static bool says(const char *text, const char *word)
     return false;
 }
 
+/* What a row prints of the run as a whole. 0: not said. */
+struct printed {
+    double step, tokens, tflops, mfu, memory, days, chip_hours, params, active; /* tokens: a second and chip */
+    int64_t chips, batch, length;
+};
+
+static enum tr_status read_printed(const struct row *r, struct printed *p)
+{
+    const struct {
+        const char *name;
+        double *to;
+    } all[] = {{"step_time_s", &p->step},       {"tokens_per_s_per_chip", &p->tokens},
+               {"mfu_reported", &p->mfu},       {"tflops_per_chip_reported", &p->tflops},
+               {"days", &p->days},              {"mem_per_chip_gb", &p->memory},
+               {"chip_hours", &p->chip_hours},  {"params_total", &p->params},
+               {"params_active", &p->active}};
+    enum tr_status status = TR_OK;
+    for (size_t i = 0; status == TR_OK && i < sizeof all / sizeof *all; i++)
+        status = number(r, all[i].name, all[i].to);
+    if (status == TR_OK)
+        status = whole(r, "n_chips", &p->chips);
+    return status == TR_OK ? whole(r, "global_batch_seqs", &p->batch) : status;
+}
+
+/* FLOPs of a step as the row's source counts them. The traps of that (docs/formats/measurements.md): attention whole or
+ * causal, a forward pass computed again counted or not. */
+static double counted_flop(const struct row *r)
+{
+    const char *convention = cell(r, "flops_convention");
+    const struct tr_task *task = &r->run->task;
+    double linear = 6 * tr_shape_params(task->model).matmul;
+    double attention = tr_shape_flop_per_token(task->model, task->batch.seq_len) - linear;
+    double token = linear + (says(convention, "causal") ? attention : 2 * attention);
+    return (says(convention, "hardware") ? 4. / 3 : 1) * token * (double)(task->batch.global_batch * task->batch.seq_len);
+}
+
 /* ---- the model --------------------------------------------------------------------------------------------------- */
 
 struct columns {
@@ -125,7 +163,7 @@ static void plain_model(const struct columns *c, struct tr_model_shape *s)
     *s = (struct tr_model_shape){.layers = (int32_t)c->layers, .width = c->width, .heads = heads,
                                  .kv_heads = c->kv_heads ? c->kv_heads : heads, .head_dim = c->width / heads,
                                  .value_dim = c->width / heads, .vocab = c->vocab ? c->vocab : 50257,
-                                 .positions = c->seq_len, .gated = gated, .rope = gated, .learned = !gated,
+                                 .positions = tr_max_i64(c->seq_len, 2048), .gated = gated, .rope = gated, .learned = !gated,
                                  .biased = !gated, .tied = !gated};
     if (!c->experts) {
         s->ffn = ffn;
@@ -135,7 +173,60 @@ static void plain_model(const struct columns *c, struct tr_model_shape *s)
     s->expert_ffn = ffn, s->moe_every = 1;
 }
 
-static enum tr_status read_model(const struct row *r)
+/* One of which only the size is known: its parameters, or the work of a token. */
+static bool sized_model(const struct row *r, const struct printed *p, struct tr_model_shape *out)
+{
+    double active = p->active, total = p->params;
+    bool experts = strtol(cell(r, "ep"), NULL, 10) > 1 || *cell(r, "n_experts");
+    if (!(active > 0) && !(p->params > 0) && p->tflops > 0 && p->tokens > 0)
+        active = p->tflops * 1e12 / p->tokens / 6;
+    r->run->assumed = true;
+    if (experts && !(total > active))
+        total = 10 * active; /* as DeepSeek-V2 to V4, Qwen3 and gpt-oss have it, by a factor of two */
+    return tr_guess_model(cell(r, "model"), total, active, out);
+}
+
+/* As many tokens as a plan has that does not say; where the row prints FLOP/s too, as many as make its work come out. */
+static int64_t guess_length(const struct row *r, const struct printed *p)
+{
+    const int64_t usual = 8192, most = 1 << 17;
+    struct tr_task *task = &r->run->task;
+    int64_t best = tr_min_i64(r->run->model.positions > 0 ? r->run->model.positions : usual, usual);
+    double best_off = INFINITY;
+    r->run->assumed = true;
+    for (int64_t length = 512; p->tflops > 0 && length <= most; length *= 2) {
+        double rate = p->tflops * 1e12, off = INFINITY;
+        task->batch = (struct tr_batch){length, p->step > 0 ? p->batch : 1};
+        if (p->step > 0 && p->batch > 0 && p->chips > 0)
+            off = fabs(tr_log(counted_flop(r) / (rate * p->step * (double)p->chips)));
+        else if (p->tokens > 0)
+            off = fabs(tr_log(counted_flop(r) / (double)length / (rate / p->tokens)));
+        if (off < best_off)
+            best = length, best_off = off;
+    }
+    return best;
+}
+
+/* The length of sequences, the batch and the chips where the row leaves them open. */
+static void complete(const struct row *r, struct printed *p)
+{
+    struct tr_batch *batch = &r->run->task.batch;
+    if (!p->length && !r->run->reason[0])
+        p->length = guess_length(r, p);
+    if (!p->chips && p->chip_hours > 0)
+        p->chips = tr_guess_chips(p->chip_hours), r->run->assumed = true;
+    if (!p->batch && p->step > 0 && p->tokens > 0 && p->length)
+        p->batch = llround(p->step * p->tokens * (double)p->chips / (double)p->length);
+    if (!p->batch && !(p->step > 0) && p->length && p->chips && p->chips <= TR_CHIPS_MAX)
+        p->batch = tr_guess_batch(p->length, p->chips), r->run->assumed = true;
+    *batch = (struct tr_batch){p->length, p->batch};
+    if (!p->chips)
+        because(r->run, "the number of chips is not said");
+    if (!p->batch)
+        because(r->run, "the global batch is not said");
+}
+
+static enum tr_status read_model(const struct row *r, struct printed *p)
 {
     struct columns c = {0};
     struct tr_model_shape *s = &r->run->model;
@@ -143,6 +234,7 @@ static enum tr_status read_model(const struct row *r)
     struct tr_err why;
     if (status != TR_OK)
         return status;
+    p->length = c.seq_len;
     if (known_model(r, &c, s)) {
         if (c.layers)
             s->layers = (int32_t)c.layers;
@@ -154,18 +246,16 @@ static enum tr_status read_model(const struct row *r)
         if (c.heads && c.width % c.heads)
             because(r->run, "its width is no multiple of its heads");
         plain_model(&c, s);
-    } else {
+    } else if (!sized_model(r, p, s)) {
         because(r->run, "a model of which neither the columns nor the catalog say the layers");
         return TR_OK;
     }
     snprintf(s->name, sizeof s->name, "%.*s", TR_SHAPE_NAME_BYTES - 1, cell(r, "model"));
-    if (c.seq_len > s->positions)
-        s->positions = c.seq_len;
+    s->positions = tr_max_i64(s->positions, c.seq_len);
     if (tr_shape_check(s, "its columns", &why) != TR_OK)
         because(r->run, why.text);
-    r->run->task.batch.seq_len = c.seq_len;
-    if (!c.seq_len)
-        because(r->run, "the length of its sequences is not said");
+    complete(r, p);
+    s->positions = tr_max_i64(s->positions, p->length);
     return TR_OK;
 }
 
@@ -234,16 +324,15 @@ static void read_schedule(const struct row *r, struct tr_layout *l)
         l->vpp = 1;
 }
 
-static enum tr_status read_layout(const struct row *r)
+static enum tr_status read_layout(const struct row *r, const struct printed *p)
 {
     struct tr_run *run = r->run;
     struct tr_layout *l = &run->layout;
-    int64_t tp, sp, pp, vpp, cp, ep, micro, chips, batch;
+    int64_t tp, sp, pp, vpp, cp, ep, micro, chips = p->chips, batch = p->batch;
     const struct {
         const char *name;
         int64_t *to;
-    } all[] = {{"tp", &tp}, {"sp", &sp}, {"pp", &pp}, {"vpp", &vpp}, {"cp", &cp}, {"ep", &ep}, {"micro_batch", &micro},
-               {"n_chips", &chips}, {"global_batch_seqs", &batch}};
+    } all[] = {{"tp", &tp}, {"sp", &sp}, {"pp", &pp}, {"vpp", &vpp}, {"cp", &cp}, {"ep", &ep}, {"micro_batch", &micro}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         enum tr_status status = whole(r, all[i].name, all[i].to);
         if (status != TR_OK)
@@ -252,12 +341,10 @@ static enum tr_status read_layout(const struct row *r)
             return tr_fail(r->err, TR_BAD_INPUT, "%s:%lld: %s is more than %d", r->name,
                            (long long)r->csv->line[r->row], all[i].name, TR_CHIPS_MAX);
     }
-    run->task.batch.global_batch = batch;
+    if (chips > TR_CHIPS_MAX || batch > TR_CHIPS_MAX)
+        return tr_fail(r->err, TR_BAD_INPUT, "%s:%lld: more chips or sequences than %d", r->name,
+                       (long long)r->csv->line[r->row], TR_CHIPS_MAX);
     *l = tr_layout_single();
-    if (!chips)
-        because(run, "the number of chips is not said");
-    if (!batch)
-        because(run, "the global batch is not said");
     run->layout_open = !tp && !pp && !cp && !says(cell(r, "zero_stage_or_fsdp"), "FSDP") &&
                        !says(cell(r, "zero_stage_or_fsdp"), "ZeRO-3");
     l->tp = (int32_t)tr_max_i64(1, tp);
@@ -271,7 +358,11 @@ static enum tr_status read_layout(const struct row *r)
         because(run, "tp x pp x cp does not divide its chips");
     l->dp = (int32_t)tr_max_i64(1, chips / model_parallel);
     /* More replicas than sequences: what cuts the sequences was left out. */
-    run->layout_open = run->layout_open || (!cp && batch && l->dp > batch);
+    run->cp_said = cp > 0;
+    /* Printed as rounded, or counted with a few sequences more: 1,538 on 12 replicas. */
+    if (batch % l->dp && batch > 50 * (int64_t)l->dp)
+        run->task.batch.global_batch = batch - batch % l->dp, run->assumed = true;
+    run->layout_open = run->layout_open || (!(tp && pp && cp) && batch && l->dp > batch);
     run->micro_open = !micro;
     l->micro_batch = tr_max_i64(1, micro);
     l->sp = l->tp > 1 && (*cell(r, "sp") ? sp != 0 : is_like(&run->where->stack, "megatron-core"));
@@ -280,8 +371,9 @@ static enum tr_status read_layout(const struct row *r)
         l->pipeline = TR_PIPELINE_INTERLEAVED;
     read_sharding(r, l, &run->where->stack);
     read_recompute(r, run);
-    if (run->model.experts && (int64_t)l->dp * l->cp * l->tp % l->ep)
-        because(run, "ep does not divide dp x cp x tp");
+    /* Printed wider than the ranks that there are: as wide as they are. */
+    while (run->model.experts && !run->layout_open && (int64_t)l->dp * l->cp * l->tp % l->ep)
+        l->ep--, run->assumed = true;
     if (says(cell(r, "notes"), "LoRA") || says(cell(r, "model"), "LoRA"))
         run->task.lora_rank = 16;
     return TR_OK;
@@ -365,8 +457,9 @@ static enum tr_status read_site(const struct row *r)
         return TR_OK;
     }
     status = tr_system_around(r->catalog, &chip, per_node, &made.system, r->err);
-    if (status == TR_OK)
-        status = tr_stack_for(r->catalog, cell(r, "framework"), &stack, r->err);
+    if (status == TR_OK) /* whoever does not say what runs on a TPU runs JAX */
+        status = tr_stack_for(r->catalog, cell(r, "framework"), strcmp(chip.vendor, "Google") == 0 ? "xla" : "plain",
+                              &stack, r->err);
     if (status == TR_OK)
         status = tr_stack_read(stack, &made.stack, r->err);
     if (status != TR_OK)
@@ -382,18 +475,6 @@ static enum tr_status read_site(const struct row *r)
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
-/* FLOPs of a step as the row's source counts them. The traps of that (docs/formats/measurements.md): attention whole or
- * causal, a forward pass computed again counted or not. */
-static double counted_flop(const struct row *r)
-{
-    const char *convention = cell(r, "flops_convention");
-    const struct tr_task *task = &r->run->task;
-    double linear = 6 * tr_shape_params(task->model).matmul;
-    double attention = tr_shape_flop_per_token(task->model, task->batch.seq_len) - linear;
-    double token = linear + (says(convention, "causal") ? attention : 2 * attention);
-    return (says(convention, "hardware") ? 4. / 3 : 1) * token * (double)(task->batch.global_batch * task->batch.seq_len);
-}
-
 /* Whether modules for further tokens were trained: the work a token that the row prints is nearer with them. */
 static int32_t printed_mtp(const struct tr_model_shape *model, int64_t seq_len, double printed)
 {
@@ -403,51 +484,55 @@ static int32_t printed_mtp(const struct tr_model_shape *model, int64_t seq_len, 
     return printed > (without + with) / 2 ? model->mtp : 0;
 }
 
-/* Seconds a step, from whatever of it the row prints: the time, tokens/s, or as a last resort FLOP/s or MFU. */
-static enum tr_status read_measured(const struct row *r, double *time_s)
+/* Seconds a step, from whatever of it the row prints: the time, tokens/s, FLOP/s or MFU, or hours of the whole run. */
+static double measured_s(const struct row *r, const struct printed *p)
 {
-    double step, tokens, chips, memory, tflops, mfu;
-    const struct {
-        const char *name;
-        double *to;
-    } all[] = {{"step_time_s", &step}, {"tokens_per_s_per_chip", &tokens},      {"n_chips", &chips},
-               {"mem_per_chip_gb", &memory}, {"tflops_per_chip_reported", &tflops}, {"mfu_reported", &mfu}};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        enum tr_status status = number(r, all[i].name, all[i].to);
-        if (status != TR_OK)
-            return status;
-    }
     const struct tr_batch *b = &r->run->task.batch;
+    double chips = (double)p->chips, tokens = (double)(b->global_batch * b->seq_len);
+    if (p->step > 0)
+        return p->step;
+    if (p->tokens > 0)
+        return tokens / (p->tokens * chips);
+    if (!r->run->where)
+        return 0;
+    double peak = r->run->where->system.chip.rate_flop_s[tr_format_info(r->run->where->site.wide)->rate].value;
+    double rate = p->tflops > 0 ? p->tflops * 1e12 : p->mfu * peak;
+    if (rate > 0)
+        return counted_flop(r) / (rate * chips);
+    double hours = p->chip_hours > 0 ? p->chip_hours / chips : p->days * 24, steps = tr_notes_steps(cell(r, "notes"));
+    double all = tr_notes_tokens(cell(r, "notes"));
+    return steps > 0 ? hours * 3600 / steps : all > 0 ? hours * 3600 * tokens / all : 0;
+}
+
+static void read_measured(const struct row *r, const struct printed *p, double *time_s)
+{
+    struct tr_run *run = r->run;
+    const struct tr_batch *b = &run->task.batch;
     /* Frameworks print GiB; what a table calls GB is left as that. */
-    r->run->allocated = says(cell(r, "notes"), "allocated");
-    r->run->memory_bytes = memory * (says(cell(r, "notes"), "GiB") ? 1073741824. : 1e9);
-    if (tokens > 0 && b->seq_len > 0)
-        r->run->task.mtp = printed_mtp(&r->run->model, b->seq_len, tflops * 1e12 / tokens);
-    *time_s = step;
-    if (step == 0 && tokens > 0 && chips > 0)
-        *time_s = (double)(b->global_batch * b->seq_len) / (tokens * chips);
-    if (*time_s == 0 && r->run->where && chips > 0 && !r->run->reason[0]) {
-        double peak = r->run->where->system.chip.rate_flop_s[tr_format_info(r->run->where->site.wide)->rate].value;
-        double rate = tflops > 0 ? tflops * 1e12 : mfu * peak;
-        *time_s = rate > 0 ? counted_flop(r) / (rate * chips) : 0;
-    }
+    run->allocated = says(cell(r, "notes"), "allocated");
+    run->memory_bytes = p->memory * (says(cell(r, "notes"), "GiB") ? 1073741824. : 1e9);
+    if (p->tokens > 0 && b->seq_len > 0 && run->model.layers)
+        run->task.mtp = printed_mtp(&run->model, b->seq_len, p->tflops * 1e12 / p->tokens);
+    *time_s = run->reason[0] ? p->step : measured_s(r, p);
     if (!(*time_s > 0))
-        because(r->run, "neither its step time nor its tokens/s are said");
-    return TR_OK;
+        because(run, "neither its step time nor its tokens/s are said, nor hours and tokens of the whole run");
 }
 
 enum tr_status tr_run_read(struct tr_runs *runs, const struct tr_catalog *catalog, const char *name,
                            const struct tr_csv *csv, int64_t row, struct tr_run *out, double *time_s, struct tr_err *err)
 {
     struct row r = {name, csv, row, catalog, runs, out, err};
+    struct printed printed = {0};
     *out = (struct tr_run){.task.model = &out->model};
-    enum tr_status status = read_model(&r);
+    enum tr_status status = read_printed(&r, &printed);
+    if (status == TR_OK)
+        status = read_model(&r, &printed);
     if (status == TR_OK)
         status = read_site(&r);
     if (status == TR_OK && out->where)
-        status = read_layout(&r);
+        status = read_layout(&r, &printed);
     if (status == TR_OK)
-        status = read_measured(&r, time_s);
+        read_measured(&r, &printed, time_s);
     return status;
 }
 
@@ -550,7 +635,7 @@ static struct tr_space space_of(const struct tr_run *run, const int64_t *chips)
     const struct tr_layout *l = &run->layout;
     bool chunks = l->pipeline == TR_PIPELINE_1F1B && !is_like(&run->where->stack, "megatron-2021");
     struct tr_space s = {.chips = chips, .chips_count = 1, .top = 1, .brief = true};
-    s.tp = unless_said(l->tp), s.cp = unless_said(l->cp), s.pp = unless_said(l->pp), s.ep = unless_said(l->ep);
+    s.tp = unless_said(l->tp), s.cp = run->cp_said ? only(l->cp) : unless_said(l->cp), s.pp = unless_said(l->pp), s.ep = unless_said(l->ep);
     s.etp = only(l->etp);
     s.vpp = chunks ? unless_said(l->vpp) : only(1);
     s.pipelines = 1u << l->pipeline | (chunks ? 1u << TR_PIPELINE_INTERLEAVED : 0);
@@ -585,11 +670,9 @@ static enum tr_status price_open(const struct tr_run *run, struct tr_step *step,
     return found ? TR_OK : TR_NO;
 }
 
-enum tr_status tr_run_price(const struct tr_run *run, struct tr_step *step, struct tr_layout *layout, struct tr_err *err)
+static enum tr_status price_said(const struct tr_run *run, struct tr_step *step, struct tr_layout *layout,
+                                 struct tr_err *err)
 {
-    TR_ASSERT(!run->reason[0]);
-    if (run->layout_open)
-        return price_open(run, step, layout, err);
     const struct tr_chip *chip = &run->where->system.chip;
     struct choice c = {.run = run, .memory_bytes = tr_fact_or(&chip->memory_visible_bytes, chip->memory_bytes.value),
                        .why = {"no microbatch divides its batch"}};
@@ -607,4 +690,17 @@ enum tr_status tr_run_price(const struct tr_run *run, struct tr_step *step, stru
     if (layout)
         *layout = c.layout;
     return TR_OK;
+}
+
+/* What is guessed about a run, the layout that whoever ran it chose included, adds to how wrong its price may be. */
+enum tr_status tr_run_price(const struct tr_run *run, struct tr_step *step, struct tr_layout *layout, struct tr_err *err)
+{
+    const double guessed = .25;
+    TR_ASSERT(!run->reason[0]);
+    enum tr_status status = run->layout_open ? price_open(run, step, layout, err) : price_said(run, step, layout, err);
+    if (status == TR_OK && (run->assumed || run->layout_open)) {
+        step->error = sqrt(step->error * step->error + guessed * guessed);
+        step->grade = TR_GRADE_ASSUMED;
+    }
+    return status;
 }

@@ -65,6 +65,8 @@ struct tr_run {
     bool micro_open;         /* the microbatch is not said */
     bool rerun_open;         /* what is computed again is not said */
     bool chunks_open;        /* a pipeline's chunks a stage are not said */
+    bool assumed;            /* its model, batch, chips or the length of its sequences are guessed (guess.h) */
+    bool cp_said;
     bool layout_open;        /* which of tp, pp, cp and ep are more than 1 is not said, but for those that are here */
     double memory_bytes;     /* as printed; 0: not */
     bool allocated;          /* that is what the program allocated, without context, communicators and fragmentation */

@@ -199,6 +199,48 @@ static void a_run_whose_layout_is_not_said_is_priced_at_the_best_and_summed_up_a
     tr_samples_free(&samples);
 }
 
+/* Habits of the field stand in docs/formats/measurements.md; who needed one has the grade `assumed`. */
+static void what_a_run_does_not_say_is_guessed_and_graded_so(void **state)
+{
+    struct tr_samples samples = {0};
+    struct tr_score score = {0};
+    struct tr_err err = {""};
+    (void)state;
+    if (samples_of("chip,framework,precision,model,n_layers,d_model,n_heads,n_chips,seq_len,global_batch_seqs,tp,pp,cp,ep,"
+                   "step_time_s,tokens_per_s_per_chip,tflops_per_chip_reported,chip_hours,params_total,params_active,notes\n"
+                   "H100-SXM,NeMo,bf16,gpt,24,1024,16,16,2048,,1,1,1,,,90000,,,,,\n"
+                   "H100-SXM,NeMo,bf16,gpt,24,1024,16,16,,256,1,1,1,,1,,,,,,\n"
+                   "A100-SXM,NeMo,bf16,llama-7b,,,,,2048,2048,1,1,1,,,,,82432,,,1.0T tokens; of the paper\n"
+                   "H100-SXM,Unheard-of (JAX),bf16,giant,,,,1024,4096,1024,,,,,,100,,,700000000000,,\n"
+                   "H100-SXM,NeMo,bf16,Mixed-109B-A17B,,,,64,4096,256,1,1,1,8,,3000,,,,,\n"
+                   "TPU-v4,,bf16,llama-7b,,,,64,4096,256,1,1,1,,,3000,,,,,\n"
+                   "H100-SXM,NeMo,bf16,unsized,,,,64,4096,256,1,1,1,,2,,,,,,\n"
+                   "H100-SXM,NeMo,bf16,gpt,24,1024,16,64,4096,,1,1,1,,2,,,,,,\n", &samples, &err) ||
+        tr_validate(&samples, &score, &err))
+        fail_msg("%s", err.text);
+    const struct tr_run *run = samples.runs.at;
+    assert_int_equal(run[0].task.batch.global_batch, 1536); /* 3 Mi tokens */
+    assert_true(fabs(samples.at[0].time_s - 1536 * 2048 / (90000. * 16)) < 1e-12);
+    assert_int_equal(run[1].task.batch.seq_len, 2048);
+    assert_int_equal(tr_layout_chips(&run[2].layout), 128);
+    assert_true(fabs(samples.at[2].time_s - 82432 * 3600. / 128 * 2048 * 2048 / 1e12) < 1e-9);
+    assert_string_equal(run[3].where->stack.name, "xla");
+    assert_true(fabs(tr_shape_params(&run[3].model).total / 700e9 - 1) < .1 && run[3].layout_open);
+    assert_true(fabs(tr_shape_params(&run[4].model).active / 17e9 - 1) < .2);
+    assert_true(fabs(log(tr_shape_params(&run[4].model).total / 109e9)) < .5);
+    assert_string_equal(run[5].where->stack.name, "xla");
+    for (int i = 0; i < 6; i++) {
+        if (score.row[i].reason)
+            fail_msg("row %d: %s", i, score.row[i].reason);
+        assert_int_equal(score.row[i].cost.grade, TR_GRADE_ASSUMED);
+        assert_true(run[i].assumed == (i != 5) && (i == 5 || score.row[i].cost.error > .25));
+    }
+    assert_non_null(strstr(score.row[6].reason, "neither the columns nor the catalog say the layers"));
+    assert_non_null(strstr(score.row[7].reason, "the global batch is not said"));
+    tr_score_free(&score);
+    tr_samples_free(&samples);
+}
+
 static void a_row_that_cannot_be_priced_is_not_covered_and_says_why(void **state)
 {
     struct tr_samples samples = {0};
@@ -289,6 +331,7 @@ int main(void)
         cmocka_unit_test(training_runs_are_as_near_to_measurements_as_they_were),
         cmocka_unit_test(a_run_is_read_as_its_row_says),
         cmocka_unit_test(a_run_whose_layout_is_not_said_is_priced_at_the_best_and_summed_up_apart),
+        cmocka_unit_test(what_a_run_does_not_say_is_guessed_and_graded_so),
         cmocka_unit_test(a_row_that_cannot_be_priced_is_not_covered_and_says_why),
         cmocka_unit_test(a_score_is_the_arithmetic_of_its_rows),
         cmocka_unit_test(a_table_that_is_no_measurement_is_refused_with_its_place),
