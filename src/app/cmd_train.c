@@ -149,6 +149,9 @@ static void write_json(const struct tr_train_result *result, bool ran, struct tr
         tr_json_double(&json, "first_val_bpb", s->first_val_bpb);
         tr_json_double(&json, "val_loss", s->val_loss);
         tr_json_double(&json, "val_bpb", s->val_bpb);
+        tr_json_int(&json, "best_step", s->best_step);
+        tr_json_double(&json, "best_val_loss", s->best_val_loss);
+        tr_json_bool(&json, "stopped_early", s->step < s->config.steps);
         tr_json_int(&json, "skipped", s->skipped);
         tr_json_double(&json, "train_s", s->train_s);
         tr_json_double(&json, "tok_s", result->tok_s);
@@ -165,8 +168,10 @@ static void write_text(const struct tr_train_result *result, struct tr_text *out
 {
     const struct tr_train_state *s = &result->state;
     char tokens[TR_QUANTITY_BYTES], time[TR_QUANTITY_BYTES], rate[TR_QUANTITY_BYTES];
-    tr_text_printf(out, "steps       %lld, %s tokens, %s in steps", (long long)s->step,
-                   tr_print_count(tokens, s->tokens), tr_print_clock(time, s->train_s));
+    tr_text_printf(out, "steps       %lld", (long long)s->step);
+    if (s->step < s->config.steps)
+        tr_text_printf(out, " of %lld, stopped early", (long long)s->config.steps);
+    tr_text_printf(out, ", %s tokens, %s in steps", tr_print_count(tokens, s->tokens), tr_print_clock(time, s->train_s));
     if (result->tok_s > 0)
         tr_text_printf(out, ", %s tok/s", tr_print_count(rate, (int64_t)result->tok_s));
     if (!isnan(result->mfu))
@@ -178,6 +183,8 @@ static void write_text(const struct tr_train_result *result, struct tr_text *out
         tr_text_printf(out, "\nvalidation  loss %.4f, %.4f bits per byte", s->val_loss, s->val_bpb);
         if (!isnan(s->first_val_loss))
             tr_text_printf(out, " (before training: %.4f, %.4f)", s->first_val_loss, s->first_val_bpb);
+        if (s->best_step >= 0 && s->best_step < s->step)
+            tr_text_printf(out, "; the lowest was %.4f, of step %lld", s->best_val_loss, (long long)s->best_step);
     }
     tr_text_printf(out, "\nhash        %s  %s\n", result->hash, s->arithmetic);
     tr_text_printf(out, "checkpoint  %s\nreport      %s/report.html\n", result->checkpoint, result->run_folder);

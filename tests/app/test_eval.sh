@@ -14,6 +14,11 @@ value() { sed -n "s/.*\"$2\":\([^,}]*\).*/\1/p" "$1"; }
     fault "loss $(value eval.json loss) is not the trainer's $(value train.json val_loss)"
 [ "$(value eval.json bits_per_byte)" = "$(value train.json val_bpb)" ] || fault "bits per byte are not the trainer's"
 
+# A run that its evaluations stop says so.
+expect 0 "of 60, stopped early" "$trine" train book.txt -d 1 -t 1 -s 60 --data.seq_len=16 --train.batch=8 --eval.every=5 \
+    --eval.windows=2 --eval.patience=2 --optimizer.lr=1 --sample.tokens=0 -q -o early
+grep -q "; the lowest was [0-9.]*, of step [0-9]" stdout || fault "the lowest loss is not told: $(cat stdout)"
+
 "$trine" eval run book.txt -q >first || fault "trine eval with a text ended with $?"
 "$trine" eval run/step-00000030 book.txt -t 1 --batch 3 -q >second || fault "one thread, batch 3 ended with $?"
 TRINE_ISA=ref "$trine" eval run book.txt --batch 1 -q >third || fault "reference kernels ended with $?"
