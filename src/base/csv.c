@@ -129,9 +129,11 @@ static enum tr_status reserve(struct reader *r, char **names)
     return TR_OK;
 }
 
+/* The mark of UTF-8, which programs put before a table and which is no part of its first name. */
+static bool begins_marked(const char *text) { return strncmp(text, "\xEF\xBB\xBF", 3) == 0; }
+
 enum tr_status tr_csv_parse(const char *name, const char *data, size_t bytes, struct tr_csv *out, struct tr_err *err)
 {
-    static const char mark[] = "\xEF\xBB\xBF";
     struct tr_csv csv = {0};
     char *names[TR_CSV_MAX_COLUMNS];
     if (bytes > (size_t)TR_CSV_MAX_BYTES)
@@ -144,7 +146,7 @@ enum tr_status tr_csv_parse(const char *name, const char *data, size_t bytes, st
     memcpy(csv.data, data, bytes);
     csv.data[bytes] = 0;
     struct reader r = {name, csv.data, csv.data + bytes, 1, &csv, err};
-    if (bytes >= 3 && memcmp(data, mark, 3) == 0)
+    if (begins_marked(csv.data))
         r.at += 3;
     enum tr_status status = read_header(&r, names);
     if (status == TR_OK)
@@ -200,7 +202,7 @@ const char *tr_csv_cell(const struct tr_csv *csv, int64_t row, int column)
 
 void tr_csv_append(struct tr_text *out, const char *value)
 {
-    if (!value[strcspn(value, ",\"\r\n")]) {
+    if (!value[strcspn(value, ",\"\r\n")] && !begins_marked(value)) {
         tr_text_append(out, value);
         return;
     }

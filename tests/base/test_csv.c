@@ -67,6 +67,11 @@ static void what_is_appended_reads_back(void **state)
     assert_string_equal(tr_csv_cell(&csv, 0, 0), "x,\"y\"\n");
     assert_string_equal(tr_csv_cell(&csv, 0, 1), "plain");
     tr_csv_free(&csv);
+    tr_text_clear(&text);
+    tr_csv_append(&text, "\xEF\xBB\xBFname"); /* else it would be taken for the mark of the file */
+    assert_int_equal(parse(tr_text_str(&text), &csv, &err), TR_OK);
+    assert_string_equal(tr_csv_name(&csv, 0), "\xEF\xBB\xBFname");
+    tr_csv_free(&csv);
     tr_text_free(&text);
 }
 
