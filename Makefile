@@ -6,7 +6,7 @@
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 20
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
-export DESTDIR FUZZ_SECONDS FUZZ_SAVE JOBS TABLES TEXT
+export DESTDIR FUZZ_SECONDS FUZZ_SAVE FUZZ_PAGE JOBS TABLES TEXT
 
 build: ## build build/trine (the default)
 	@scripts/build.sh release trine

@@ -4,14 +4,16 @@
 #     FUZZ_SECONDS   how long each one looks for new inputs (20)
 #     FUZZ_SAVE      not empty: inputs that reach new code, and the one that made a target fall, are kept in
 #                    fuzz/corpus/X, where ordinary tests replay them. Without it, git's files stay as they are.
+#     FUZZ_PAGE      a file (docs/fuzz.md) to write down how many inputs each target was given, when none fell
 #
 # New inputs stand in FOLDER/found/X and go into the next run; the input of a fall in FOLDER/falls/X.
 set -eu
 
-folder=$1
+folder=$1 rows=$1/fuzz.rows
 seconds=${FUZZ_SECONDS:-20}
 failed=''
 count=0
+: >"$rows"
 for target in "$folder"/fuzz_*; do
     [ -f "$target" ] && [ -x "$target" ] || continue
     name=${target##*/fuzz_}
@@ -26,6 +28,8 @@ for target in "$folder"/fuzz_*; do
         $dictionary -artifact_prefix="$falls/" "$found" "$corpus" >"$log" 2>&1 </dev/null; then
         awk '/number_of_executed_units/ { runs = $2 } /new_units_added/ { new = $2 } / cov: / { cov = $4 }
             END { printf "%d runs, %d new inputs, %d edges reached\n", runs, new, cov }' "$log"
+        awk -v name="fuzz_$name" '/number_of_executed_units/ { runs = $2 } / cov: / { cov = $4 }
+            END { printf "| `%s` | %d | %d |\n", name, runs, cov }' "$log" >>"$rows"
     else
         failed="$failed $name"
         echo "FELL:"
@@ -40,4 +44,18 @@ for target in "$folder"/fuzz_*; do
     fi
 done
 [ "$count" -gt 0 ] || echo "fuzz: there is no target yet"
+if [ -z "$failed" ] && [ -n "${FUZZ_PAGE:-}" ]; then
+    {
+        echo "# What the fuzz targets were given"
+        echo
+        echo "Written by \`FUZZ_PAGE=docs/fuzz.md FUZZ_SECONDS=$seconds make fuzz\`: every target for $seconds seconds under libFuzzer with"
+        echo "AddressSanitizer and UndefinedBehaviorSanitizer, from the inputs of fuzz/corpus. None fell. What each of them reads, and"
+        echo "which faults of others are among the inputs: fuzz/README.md."
+        echo
+        echo "| target | inputs tried | edges of the program reached |"
+        echo "|---|---:|---:|"
+        cat "$rows"
+        awk -F '|' '{ sum += $3 } END { printf "| all | %d | |\n", sum }' "$rows"
+    } >"$FUZZ_PAGE"
+fi
 [ -z "$failed" ] || { echo "fuzz: faults found by:$failed" >&2; exit 1; }
