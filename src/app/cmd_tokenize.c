@@ -163,9 +163,20 @@ struct encoding {
     struct tr_shards *shards; /* NULL: only counted */
 };
 
+/* What was written aside so far is removed. */
+static enum tr_status go_on(struct tr_err *err)
+{
+    if (tr_app_signal == 0)
+        return TR_OK;
+    return tr_fail(err, TR_FAILED, "interrupted by %s: nothing was written", tr_signal_name(tr_app_signal));
+}
+
 static enum tr_status take_tokens(void *context, const struct tr_ids *ids, struct tr_err *err)
 {
     struct encoding *e = context;
+    enum tr_status status = go_on(err);
+    if (status != TR_OK)
+        return status;
     e->job->result.tokens += ids->count;
     return e->shards ? tr_shards_add(e->shards, ids->at, ids->count, err) : TR_OK;
 }
@@ -207,6 +218,8 @@ static enum tr_status encode(struct job *job, bool count_only, struct tr_err *er
         return status;
     status = tr_document_open(&e.document, token, !count_only, err);
     e.document.encoding = (enum tr_encoding)args->encoding;
+    if (status == TR_OK && !count_only)
+        status = tr_app_catch_signals(err);
     if (status == TR_OK && !count_only) {
         status = tr_shards_open(&shards, args->out, token, args->tokenizer, args->shard_tokens, err);
         e.shards = &shards;
@@ -254,6 +267,8 @@ static enum tr_status decode_tokens(struct job *job, struct decoding *d, const s
         if (status == TR_OK && d->text.len > 0)
             status = put(d, err);
         job->result.text_bytes += (int64_t)d->text.len;
+        if (status == TR_OK)
+            status = go_on(err);
     }
     return status;
 }
@@ -289,6 +304,8 @@ static enum tr_status decode(struct job *job, struct tr_err *err)
         status = tr_data_find_tokenizer(job->path[0], args->tokenizer ? args->tokenizer : "", path, err);
     if (status == TR_OK)
         status = tr_import_token(path, &token, err);
+    if (status == TR_OK && args->out)
+        status = tr_app_catch_signals(err);
     if (status == TR_OK && args->out)
         status = tr_file_out_open(&out, args->out, err);
     d.token = token;

@@ -188,10 +188,10 @@ enum tr_status tr_folder_remove(const char *path, struct tr_err *err)
     if (last_len == 0 || dots)
         return tr_fail(err, TR_BAD_INPUT, "\"%s\": refusing to remove this folder", path);
     int fd = open_again(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT)
-        return TR_OK;
     struct stat info;
     int reason = fd < 0 || fstat(fd, &info) ? errno : 0;
+    if (fd < 0 && lstat(path, &info) && (errno == ENOENT || errno == ENOTDIR))
+        return TR_OK;
     if (fd >= 0 && reason)
         close(fd);
     if (!reason)

@@ -72,6 +72,7 @@ expect 2 "has no adapters to merge" "$trine" export run nothing --merge
 [ "$(words tuned-folder)" = "$(words tuned)" ] || fault "the merged model writes another text"
 
 expect 2 "is not empty; nothing there is overwritten" "$trine" export run folder
+expect 2 "text: the folder cannot be made: File exists" "$trine" export run text/inside
 expect 2 "q8_0 is for GGUF files" "$trine" export run other --type q8_0
 expect 2 "--shard-size is for folders" "$trine" export run other.gguf --shard-size 1MB
 expect 2 "there is no such folder or file" "$trine" export nowhere other

@@ -84,4 +84,15 @@ expect 2 "expected 258" $trine tokenize train book.txt --vocab 257 --special 'a1
 expect 0 "tokens    280" $trine tokenize train book.txt --vocab 280 --special '<s>' -o endless.json
 expect 2 "no token to put between documents" $trine tokenize encode book.txt both.txt --encoding bytes -t endless.json -o x
 [ ! -e x ] && [ ! -e x.tmp ] || fault "a refused command left something behind"
+
+# Interrupted, it removes what it wrote aside.
+yes "over the night the sea and the stone of light" | head -c 100000000 >large.txt
+"$TRINE_BIN" tokenize encode large.txt -t tok.json -o y -q >/dev/null 2>said &
+child=$!
+while [ ! -e y.tmp ] && kill -0 $child 2>/dev/null; do sleep 0.02; done
+kill -INT $child
+status=0
+wait $child || status=$?
+[ $status = 3 ] && grep -q "interrupted by SIGINT: nothing was written" said || fault "ended with $status: $(cat said)"
+[ ! -e y ] && [ ! -e y.tmp ] || fault "an interrupted command left something behind"
 done_all
