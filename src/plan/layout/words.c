@@ -226,7 +226,7 @@ static void value_text(const struct key *key, const struct tr_layout *l, const s
     case WHOLE:
         memcpy(&whole, at, sizeof whole);
         memcpy(&usual_whole, usual, sizeof usual_whole);
-        if (whole != usual_whole)
+        if (whole != usual_whole && !(whole == 0 && key == &keys[TR_LAYOUT_DP])) /* dp 0: as the chips say */
             snprintf(out, WORD_BYTES, "%d", whole);
         return;
     case WHOLE_WIDE:
