@@ -41,6 +41,12 @@ expect 0 "loss" "$trine" eval base talks.jsonl -q
 expect 2 "--stride is for text" "$trine" eval base talks.jsonl --stride 8
 expect 2 "--system is for conversations: give --chat too" "$trine" generate base --prompt x --system y
 
+# Another tokenizer than the model's own is told.
+yes "the sea and the stone" | head -c 20000 >plain.txt
+"$trine" tokenize train plain.txt --vocab 260 -o other.json -q >/dev/null || fault "no tokenizer"
+expect 0 "tokenizer: it is not the one of base" "$trine" train plain.txt --init base --tokenizer other.json -o z -s 1 \
+    --data.seq_len=64 --train.batch=2 --eval.windows=2 --sample.tokens=0
+
 # To others and back: the template goes along, and the answer stays.
 expect 0 "a Hugging Face folder" "$trine" export base folder
 expect 0 "a GGUF file" "$trine" export base model.gguf

@@ -43,6 +43,9 @@ expect 0 "adapters in PEFT's format" "$trine" export tuned adapter --format peft
 expect 0 "a Hugging Face folder" "$trine" export folder onto --adapter adapter --merge
 cmp -s onto/model.safetensors tuned-folder/model.safetensors || fault "merged from the adapter the weights differ"
 expect 0 "adapters in PEFT's format" "$trine" export tuned adapter-half --format peft --type bf16
+expect 2 "adapter: holds adapters alone: name the model that they belong to" "$trine" generate adapter
+"$trine" tokenize train text --vocab 270 -o other.json -q >/dev/null || fault "no tokenizer"
+expect 2 "training on the tokens of this tokenizer needs at least 270" "$trine" train text --init folder --tokenizer other.json -q
 expect 2 "has no adapters, which are all" "$trine" export run nothing --format peft
 expect 2 "without --merge" "$trine" export tuned nothing --format peft --merge
 expect 2 "has adapters already" "$trine" generate tuned --adapter adapter

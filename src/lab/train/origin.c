@@ -83,20 +83,23 @@ static bool is_pickle(const char *path)
 /* A folder with a manifest is a checkpoint, one with checkpoints a run; what is left may be from elsewhere. */
 static enum tr_status resolve(struct tr_origin *origin, const char *path, bool *is_checkpoint, struct tr_err *err)
 {
-    char manifest[TR_PATH_BYTES];
+    char inside[TR_PATH_BYTES];
     struct tr_err ignored;
     if (!tr_file_exists(path))
         return tr_fail(err, TR_BAD_INPUT, "%s: there is no such folder or file", path);
-    enum tr_status status = tr_path_join(manifest, path, "manifest.json", err);
+    enum tr_status status = tr_path_join(inside, path, "manifest.json", err);
     if (status != TR_OK)
         return status;
-    *is_checkpoint = tr_file_exists(manifest) || !tr_import_is(path);
+    *is_checkpoint = tr_file_exists(inside) || !tr_import_is(path);
     if (!*is_checkpoint) {
         strcpy(origin->path, path);
         return TR_OK;
     }
     if (tr_checkpoint_resolve(path, origin->path, &ignored) == TR_OK)
         return TR_OK;
+    if (tr_path_join(inside, path, "adapter_config.json", &ignored) == TR_OK && tr_file_exists(inside))
+        return tr_fail(err, TR_BAD_INPUT, "%s: holds adapters alone: name the model that they belong to, and this folder "
+                       "with --adapter", path);
     if (is_pickle(path))
         return tr_fail(err, TR_BAD_INPUT, "%s: its weights are a pickle, which can run any code when it is read: trine "
                        "reads none; save the model as safetensors (save_pretrained of transformers does)", path);

@@ -30,6 +30,7 @@ struct tr_run {
     enum tr_isa isa;
     char path_tokenizer[TR_PATH_BYTES]; /* "": bytes */
     struct tr_token *token;      /* NULL: bytes */
+    bool foreign_token;          /* and not that of model.init */
     char path_resume[TR_PATH_BYTES]; /* the checkpoint to go on from; "": by the run folder */
     struct tr_manner manner;     /* its chat template */
     const struct tr_chat *chat;  /* of data that are conversations; else NULL */

@@ -32,6 +32,19 @@ static enum tr_status take_tokenizer_of_init(struct tr_run *run, struct tr_err *
     return status;
 }
 
+/* Another tokenizer than the model's own may be meant (a vocabulary that was extended), so it is told and not refused. */
+static enum tr_status compare_tokenizers(struct tr_run *run, struct tr_err *err)
+{
+    struct tr_origin origin;
+    struct tr_token *own = NULL;
+    enum tr_status status = tr_origin_find(&origin, run->config.init, err);
+    if (status == TR_OK && origin.tokenizer[0] && strcmp(origin.tokenizer, run->path_tokenizer) != 0)
+        status = tr_import_token(origin.tokenizer, &own, err);
+    run->foreign_token = own && strcmp(tr_token_sha256(own), tr_token_sha256(run->token)) != 0;
+    tr_token_free(own);
+    return status;
+}
+
 static enum tr_status find_tokenizer(struct tr_run *run, struct tr_err *err)
 {
     const struct tr_run_config *c = &run->config;
@@ -42,6 +55,8 @@ static enum tr_status find_tokenizer(struct tr_run *run, struct tr_err *err)
         status = take_tokenizer_of_init(run, err);
     if (status == TR_OK && run->path_tokenizer[0])
         status = tr_import_token(run->path_tokenizer, &run->token, err);
+    if (status == TR_OK && run->token && c->init[0])
+        status = compare_tokenizers(run, err);
     return status;
 }
 
@@ -137,6 +152,9 @@ static void tell_tokenizer(struct tr_run *run)
     tr_progress_note(&run->bar, "tokenizer %s: %lld tokens, %.2f bytes of this text each", run->path_tokenizer,
                      (long long)tr_token_vocab(run->token),
                      (double)run->data.byte_count / (double)run->data.token_count);
+    if (run->foreign_token)
+        tr_progress_note(&run->bar, "tokenizer: it is not the one of %s: what that model knows is of other tokens",
+                         run->config.init);
     if (missing)
         tr_progress_note(&run->bar, "tokenizer: %d of the 256 bytes are not in its vocabulary; where the text has them "
                          "they are left out", missing);
