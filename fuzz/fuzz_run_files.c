@@ -1,6 +1,7 @@
 /* Any bytes as the metrics.jsonl, profile.json, config.yaml and samples.txt of a run folder: the report is refused with a
- * sentence, or drawn. */
+ * sentence, or drawn, and so is what trine show prints. */
 #include "lab/report/report.h"
+#include "lab/show/show.h"
 #include "folder.h"
 
 #include <stdint.h>
@@ -16,6 +17,10 @@ static void draw(const char *metrics, size_t metrics_bytes, const void *data, si
     folder_put("samples.txt", data, bytes);
     enum tr_status status = tr_report_write(folder, &err);
     TR_ASSERT(status == TR_OK || (status == TR_BAD_INPUT && err.text[0]));
+    struct tr_text text = {0};
+    status = tr_show_run(folder, &(struct tr_show_options){0}, &text, &err);
+    TR_ASSERT(status == TR_OK || (status == TR_BAD_INPUT && err.text[0]));
+    tr_text_free(&text);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)

@@ -1,6 +1,7 @@
 #include "base/chart.h"
 
 #include "base/err.h"
+#include "base/plot.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -34,7 +35,7 @@ double tr_chart_tick(double range, int wanted)
 
 static void include(struct bounds *b, double x, double y)
 {
-    if (!isfinite(x) || !isfinite(y))
+    if (!tr_plot_takes(x) || !tr_plot_takes(y))
         return;
     if (!b->any) {
         *b = (struct bounds){x, x, y, y, true};
@@ -129,7 +130,7 @@ static bool bucket_mean(const struct tr_series *s, int64_t begin, int64_t end, d
     double sum_x = 0.0, sum_y = 0.0;
     int64_t n = 0;
     for (int64_t i = begin; i < end; i++) {
-        if (!isfinite(s->x[i]) || !isfinite(s->y[i]))
+        if (!tr_plot_takes(s->x[i]) || !tr_plot_takes(s->y[i]))
             continue;
         sum_x += s->x[i];
         sum_y += s->y[i];
@@ -160,7 +161,7 @@ static void draw_line(struct tr_text *out, const struct tr_series *s, int color,
 static void draw_points(struct tr_text *out, const struct tr_series *s, int color, const struct frame *f)
 {
     for (int64_t i = 0; i < s->count; i++) {
-        if (!isfinite(s->x[i]) || !isfinite(s->y[i]))
+        if (!tr_plot_takes(s->x[i]) || !tr_plot_takes(s->y[i]))
             continue;
         tr_text_printf(out, "<circle class=\"dot c%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\"><title>", color,
                        x_at(f, s->x[i]), y_at(f, s->y[i]));

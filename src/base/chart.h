@@ -4,7 +4,7 @@
  * <title>, which browsers show when the mouse rests on them.
  *
  * Long series are thinned: at most TR_CHART_POINTS are drawn, each the mean of its bucket, so that a curve of a million
- * steps stays a small file. Values that are not finite leave a gap. */
+ * steps stays a small file. Values that are not finite (or beyond 1e290) leave a gap. */
 #ifndef TR_BASE_CHART_H
 #define TR_BASE_CHART_H
 

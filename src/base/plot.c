@@ -45,7 +45,7 @@ static void sort_into_columns(const double *x, const double *y, int64_t count, s
     for (int i = 0; i < width; i++)
         column[i] = nothing;
     for (int64_t i = 0; i < count; i++)
-        if (isfinite(x[i]) && isfinite(y[i]))
+        if (tr_plot_takes(x[i]) && tr_plot_takes(y[i]))
             include(&column[place(across, x[i], width - 1)], y[i]);
 }
 
@@ -106,7 +106,7 @@ void tr_plot_curve(const double *x, const double *y, int64_t count, int columns,
     struct grid grid = {.columns = columns, .rows = rows};
     TR_ASSERT(columns > 0 && columns <= TR_PLOT_COLUMNS_MAX && rows > 1 && rows <= TR_PLOT_ROWS_MAX);
     for (int64_t i = 0; i < count; i++)
-        if (isfinite(x[i]) && isfinite(y[i])) {
+        if (tr_plot_takes(x[i]) && tr_plot_takes(y[i])) {
             include(&across, x[i]);
             include(&up, y[i]);
         }

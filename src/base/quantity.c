@@ -327,7 +327,7 @@ static const char *print_steps(char buf[TR_QUANTITY_BYTES], double value, const 
     steps = choose_step(value, steps);
     double number = value / steps->value;
     char digits[DIGITS_BYTES];
-    if (number > 0 && (number < 0.0005 || number >= 999999.5)) /* beyond the table; infinity too */
+    if (number > 0 && (number < 0.001 || number >= 999999.5)) /* beyond the table; infinity too */
         snprintf(digits, sizeof digits, isinf(number) ? "inf" : "%.4g", number);
     else
         print_number(digits, number);
