@@ -12,6 +12,7 @@ For each model a folder as save_pretrained writes it, and truth.safetensors with
     losses [10], after.NAME    ten steps of AdamW on this one batch: the loss before each, the parameters at the end
     norms [10]                 of the whole gradient, before clipping
 """
+import copy
 import os
 import sys
 
@@ -72,8 +73,21 @@ def train(model, tokens, truth):
         truth["after." + name] = p.detach().float()
 
 
+def move(model, tokens, truth):
+    """Ten steps from weights that are off by half of fp32's last place: what the model itself makes of rounding."""
+    moved = {}
+    for p in model.parameters():
+        p.data.mul_(1 + 2.0 ** -24 * torch.randn_like(p))
+    train(model, tokens, moved)
+    for name in ("losses", "norms"):
+        truth["moved." + name] = (moved[name] - truth[name]).abs()
+    after = [(moved[name] - truth[name]).abs().max() for name in truth if name.startswith("after.")]
+    truth["moved.after"] = max(after).reshape(1)
+
+
 def main(folder, fixed=True):
-    """Seeds of the models: fixed ones, or whatever torch is at."""
+    """Seeds of the models: fixed ones, or whatever torch is at, and then the file also says how much rounding grows in ten
+    steps of that model."""
     for name, model in models():
         if fixed:
             torch.manual_seed(len(name))
@@ -88,7 +102,10 @@ def main(folder, fixed=True):
         truth = {"tokens": tokens.int(), "logits": logits.detach().float(), "loss": loss.detach().float().reshape(1)}
         for parameter, p in model.named_parameters():
             truth["grad." + parameter] = p.grad.float().contiguous()
+        begin = copy.deepcopy(model)
         train(model, tokens, truth)
+        if not fixed:
+            move(begin, tokens, truth)
         save_file({k: v.contiguous() for k, v in truth.items()}, os.path.join(out, "truth.safetensors"))
         os.remove(os.path.join(out, "generation_config.json"))
         print(name, float(loss.detach()), "after", float(truth["losses"][-1]))

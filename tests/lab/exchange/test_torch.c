@@ -8,7 +8,10 @@
  *     ten steps   1e-5 an element, where the ten steps move it by up to 0.1: AdamW divides a gradient by its own size
  *                 plus eps = 1e-4, so an error of 1e-8 in a gradient that is zero by mathematics moves 1e-4 of a step
  *                 of 1e-2, ten times (seen a third of it)
- *     norms       1e-5 relative; torch clips by max / (norm + 1e-6) */
+ *     norms       1e-5 relative a step; torch clips by max / (norm + 1e-6)
+ * Some models make more of rounding than that within ten steps. `make peers` takes fresh ones, whose file says how far
+ * torch's own numbers move when each weight begins half a last place of fp32 off ("moved."); MOVED times that is added
+ * to the bounds of the ten steps. */
 #include "lab/exchange/exchange.h"
 #include "lab/exchange/outer.h"
 #include "lab/exchange/safetensors.h"
@@ -33,6 +36,7 @@ enum { SEQS = 2, SEQ_LEN = 20, STEPS = 10 };
 #define GRAD_BOUND_ALL 2e-7
 #define STEPS_BOUND 1e-5
 #define NORM_BOUND 1e-5
+#define MOVED 10
 
 static struct tr_err err;
 
@@ -60,6 +64,13 @@ static const void *find(const struct truth *truth, const char *prefix, const cha
     if (!tensor || tensor->bytes != count * 4)
         fail_msg("the truth has no %s of %lld numbers", whole, (long long)count);
     return truth->bytes.at + tensor->begin;
+}
+
+/* How far torch's number `index` of ten moves; 0 where the file does not say. */
+static double moved(const struct truth *truth, const char *name, int index)
+{
+    const struct tr_safetensor *tensor = tr_safetensors_find(&truth->header, name);
+    return tensor ? MOVED * (double)((const float *)(truth->bytes.at + tensor->begin))[index] : 0;
 }
 
 /* ---- the model --------------------------------------------------------------------------------------------------- */
@@ -175,10 +186,11 @@ static void compare_gradient(struct trial *t, const char *name, const float *our
 
 static void compare_weight(struct trial *t, const char *name, const float *ours, const float *torch, int64_t count)
 {
+    double bound = STEPS_BOUND + moved(&t->truth, "moved.after", 0);
     for (int64_t i = 0; i < count; i++) {
         double off = fabs((double)ours[i] - torch[i]);
-        worst = fmax(worst, off / STEPS_BOUND);
-        if (!(off <= STEPS_BOUND))
+        worst = fmax(worst, off / bound);
+        if (!(off <= bound))
             fail_msg("%s: after ten steps %s[%lld] is %.9g, torch has %.9g", t->name, name, (long long)i, ours[i],
                      torch[i]);
     }
@@ -192,8 +204,10 @@ static void compare_steps(struct trial *t)
     for (int step = 1; step <= STEPS; step++) {
         tr_exec_set_hyper(&t->exec, &hyper, step);
         struct tr_step_result result = tr_exec_gradients(&t->exec, SEQS * SEQ_LEN);
-        assert_true(fabs(result.loss - losses[step - 1]) < 1e-5 * losses[step - 1]);
-        assert_true(fabs(result.grad_norm - norms[step - 1]) < NORM_BOUND * norms[step - 1] * step);
+        double loss = losses[step - 1], norm = norms[step - 1];
+        assert_true(fabs(result.loss - loss) < 1e-5 * loss + moved(&t->truth, "moved.losses", step - 1));
+        assert_true(fabs(result.grad_norm - norm) <
+                    NORM_BOUND * norm * step + moved(&t->truth, "moved.norms", step - 1));
         tr_exec_update(&t->exec);
     }
 }
