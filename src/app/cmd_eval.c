@@ -1,5 +1,6 @@
 /* trine eval: how well does a model predict a text, and how often does it pick the right ending? */
 #include "app/app.h"
+#include "app/weights.h"
 
 #include "base/fmath.h"
 #include "base/json.h"
@@ -20,7 +21,7 @@ enum { SEQ_LEN_MAX = 2048, CHOICES_SEQ_LEN = 64 };
 
 struct eval_args {
     const char *path, *data, *choices, *scores, *tokenizer, *adapter, *chat_template;
-    int dtype; /* index of tr_app_dtypes */
+    int dtype, weights; /* indices of tr_app_dtypes, tr_app_weights */
     int64_t seq_len, stride, windows, batch, threads;
     int encoding;
     bool json, quiet;
@@ -43,6 +44,9 @@ static const struct tr_option options[] = {
      .help = "adapters in PEFT's format on top of the model"},
     {.name = "dtype", .kind = TR_OPTION_ENUM, AT(dtype), .choices = tr_app_dtypes, .fallback = "auto", .value = "NAME",
      .help = "number type of activations and products; auto: that of the checkpoint's run, else f32"},
+    {.name = "weights", .kind = TR_OPTION_ENUM, AT(weights), .choices = tr_app_weights, .fallback = "auto", .value = "NAME",
+     .help = "number type of weights; int8 and int4: in blocks of 32, rounded when they are loaded, with activations in bf16 "
+             "unless --dtype says otherwise; auto: as --dtype"},
     {.name = "seq-len", .kind = TR_OPTION_INT, AT(seq_len), .fallback = "0", .min = 0, .max = 1e9, .value = "N",
      .help = "tokens of a window; 0: those of the checkpoint's run, else the model's positions, at most 2048"},
     {.name = "stride", .kind = TR_OPTION_INT, AT(stride), .fallback = "0", .min = 0, .max = 1e9, .value = "N",
@@ -93,6 +97,7 @@ static const struct tr_command command = {
 struct work {
     const struct eval_args *args;
     struct tr_origin origin;
+    enum tr_weight_form form;
     struct tr_machine machine;
     struct tr_token *token;
     struct tr_manner manner;
@@ -209,15 +214,16 @@ static enum tr_status prepare(struct work *w, struct tr_err *err)
     }
     if (status != TR_OK)
         return status;
-    if (w->args->dtype > 0)
-        w->origin.dtype = (enum tr_dtype)(w->args->dtype - 1);
+    status = tr_app_choose_weights(w->args->dtype, w->args->weights, &w->origin.dtype, &w->form, err);
+    if (status != TR_OK)
+        return status;
     w->machine.kernels = tr_kernel_set(isa);
     w->machine.threads = w->args->threads > 0 ? (int)w->args->threads : tr_cores_usable();
     int64_t seq_len = w->has_text ? w->data_config.seq_len : tr_min_i64(CHOICES_SEQ_LEN, w->origin.model.positions);
     /* Questions are cut into sequences of their own lengths: no part of a sequence is computed elsewhere. */
     struct tr_widths widths = w->origin.widths;
     widths.context = w->has_text ? widths.context : 1;
-    status = tr_evaluator_open(&w->e, &w->origin.model, w->origin.dtype, &widths, seq_len, w->args->batch,
+    status = tr_evaluator_open(&w->e, &w->origin.model, w->origin.dtype, w->form, &widths, seq_len, w->args->batch,
                                w->data_config.apart, w->machine, w->data_bytes, err);
     return status == TR_OK ? tr_origin_load(&w->origin, &w->e.exec, err) : status;
 }
@@ -308,6 +314,12 @@ static enum tr_status save_scores(const struct work *w, struct tr_err *err)
     return status;
 }
 
+/* What rounding has changed of the weights, relative, root mean square. */
+static double form_error(const struct work *w)
+{
+    return tr_program_form_error(&w->e.program, w->e.exec.slab[TR_REGION_COPIES].at);
+}
+
 static double loss_of(const struct tr_eval_sum *sum) { return sum->nats / (double)sum->targets; }
 
 static int64_t cut_count(const struct work *w)
@@ -360,6 +372,9 @@ static void write_json(const struct work *w, struct tr_text *out)
         tr_json_int(&json, "step", w->origin.step);
     tr_json_int(&json, "parameters", w->e.program.weights.element_count);
     tr_json_string(&json, "arithmetic", tr_arithmetic_id(arithmetic, w->e.dtype, &w->e.program.step.widths));
+    tr_json_string(&json, "weights", tr_app_weights_name(w->e.dtype, w->form));
+    if (w->form != TR_FORM_ROWS)
+        tr_json_double(&json, "weights_error", form_error(w));
     if (w->has_text)
         json_text(w, &json);
     if (w->has_choices)
@@ -381,6 +396,9 @@ static void write_text(const struct work *w, struct tr_text *out)
     const struct tr_eval_sum *s = &w->sum;
     char tokens[TR_QUANTITY_BYTES], bytes[TR_QUANTITY_BYTES];
     tr_text_printf(out, "model       %s\n", w->origin.path);
+    if (w->form != TR_FORM_ROWS)
+        tr_text_printf(out, "weights     %s: rounding changes them by %.3f %% (root mean square)\n",
+                       tr_app_weights_name(w->e.dtype, w->form), 100 * form_error(w));
     if (w->has_text) {
         tr_text_printf(out, "data        %s: %s tokens, %s, %lld of %lld windows of %lld tokens\n", w->data_config.path,
                        tr_print_count(tokens, s->targets), tr_print_bytes(bytes, s->bytes), (long long)s->windows,

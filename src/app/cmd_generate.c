@@ -1,11 +1,16 @@
 /* trine generate: what does a trained model say? */
 #include "app/app.h"
+#include "app/weights.h"
 
+#include "base/json.h"
 #include "base/num.h"
 #include "base/os.h"
 #include "lab/serve/serve.h"
+#include "lab/train/hash.h"
 #include "lab/train/origin.h"
+#include "silicon/chip/read_rate.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +19,8 @@ enum { PROMPT_MAX = 1 << 20, CHAT_AROUND = 256 }; /* bytes; tokens that a templa
 
 struct generate_args {
     const char *path, *prompt, *prompt_file, *tokenizer, *adapter, *system, *chat_template;
-    bool chat;
-    int dtype; /* index of tr_app_dtypes */
+    bool chat, json, quiet;
+    int dtype, weights; /* indices of tr_app_dtypes, tr_app_weights */
     int64_t tokens, threads;
     struct tr_sampling sampling;
     int64_t seed;
@@ -41,6 +46,9 @@ static const struct tr_option options[] = {
      .help = "adapters in PEFT's format on top of the model"},
     {.name = "dtype", .kind = TR_OPTION_ENUM, AT(dtype), .choices = tr_app_dtypes, .fallback = "auto", .value = "NAME",
      .help = "number type of activations and products; auto: that of the checkpoint's run, else f32"},
+    {.name = "weights", .kind = TR_OPTION_ENUM, AT(weights), .choices = tr_app_weights, .fallback = "auto", .value = "NAME",
+     .help = "number type of weights; int8 and int4: in blocks of 32, rounded when they are loaded, with activations in bf16 "
+             "unless --dtype says otherwise; auto: as --dtype"},
     {.name = "tokens", .letter = 'n', .kind = TR_OPTION_COUNT, AT(tokens), .fallback = "400", .min = 1, .max = 1e9,
      .value = "N", .help = "tokens to write, at most"},
     {.name = "temperature", .kind = TR_OPTION_DOUBLE, AT(sampling.temperature), .fallback = "0.8", .min = 0, .max = 100,
@@ -53,6 +61,9 @@ static const struct tr_option options[] = {
      .help = "the same seed, prompt and model give the same text"},
     {.name = "threads", .letter = 't', .kind = TR_OPTION_INT, AT(threads), .fallback = "0", .min = 0, .max = 1024,
      .value = "N", .help = "threads; 0: all usable cores; changes no bit of the text"},
+    {.name = "json", .kind = TR_OPTION_FLAG, AT(json),
+     .help = "print one JSON object at the end: the text, tokens a second, what memory would allow"},
+    {.name = "quiet", .letter = 'q', .kind = TR_OPTION_FLAG, AT(quiet), .help = "nothing on standard error about the weights"},
 };
 
 static const struct tr_positional positionals[] = {
@@ -79,10 +90,14 @@ static const struct tr_command command = {
 
 /* All that is opened for a text. */
 struct talk {
+    const struct generate_args *args;
     struct tr_generator generator;
     struct tr_token *token;
     struct tr_manner manner;
     const struct tr_chat *chat; /* NULL: text */
+    struct tr_text text;        /* with --json: what is not printed at once */
+    int64_t prompt_tokens, tokens;
+    double read_s, write_s;
 };
 
 static enum tr_status find_manner(struct talk *talk, const struct generate_args *args, const struct tr_origin *origin,
@@ -110,6 +125,13 @@ static enum tr_status set_stops(struct talk *talk, struct tr_err *err)
     return status;
 }
 
+/* Of the matrices, relative, root mean square. */
+static double weights_error(const struct talk *talk)
+{
+    const struct tr_exec *exec = &talk->generator.exec;
+    return tr_program_form_error(exec->program, exec->slab[TR_REGION_COPIES].at);
+}
+
 static enum tr_status open_model(struct talk *talk, const struct generate_args *args, int64_t prompt_count,
                                  struct tr_err *err)
 {
@@ -128,16 +150,24 @@ static enum tr_status open_model(struct talk *talk, const struct generate_args *
     if (status != TR_OK)
         return status;
     machine.kernels = tr_kernel_set(isa);
-    if (args->dtype > 0)
-        origin.dtype = (enum tr_dtype)(args->dtype - 1);
+    enum tr_weight_form form;
+    status = tr_app_choose_weights(args->dtype, args->weights, &origin.dtype, &form, err);
+    if (status != TR_OK)
+        return status;
+    if (form == TR_FORM_ROWS)
+        form = TR_FORM_PANELS;
     int64_t capacity = tr_min_i64(origin.model.positions, prompt_count + args->tokens);
-    status = tr_generator_open(&talk->generator, &origin.model, origin.dtype, &origin.widths, capacity, machine, NULL, err);
+    status = tr_generator_open(&talk->generator, &origin.model, origin.dtype, form, &origin.widths, capacity,
+                               machine, NULL, err);
     if (status != TR_OK)
         return status;
     talk->generator.token = talk->token;
     status = set_stops(talk, err);
     if (status == TR_OK)
         status = tr_origin_load(&origin, &talk->generator.exec, err);
+    if (status == TR_OK && !args->quiet && form != TR_FORM_PANELS)
+        fprintf(stderr, "weights in %s: rounding changes them by %.3f %% (root mean square)\n", tr_form_name(form),
+                100 * weights_error(talk));
     return status;
 }
 
@@ -146,12 +176,17 @@ static void close_model(struct talk *talk)
     tr_generator_close(&talk->generator);
     tr_token_free(talk->token);
     tr_manner_free(&talk->manner);
+    tr_text_free(&talk->text);
 }
 
 /* ---- the text ---------------------------------------------------------------------------------------------------- */
 
-static enum tr_status put(const char *bytes, size_t count, struct tr_err *err)
+static enum tr_status put(struct talk *talk, const char *bytes, size_t count, struct tr_err *err)
 {
+    if (talk->args->json) {
+        tr_text_append_bytes(&talk->text, bytes, count);
+        return TR_OK;
+    }
     if (fwrite(bytes, 1, count, stdout) != count || fflush(stdout) != 0)
         return tr_fail(err, TR_FAILED, "standard output cannot be written");
     return TR_OK;
@@ -159,8 +194,7 @@ static enum tr_status put(const char *bytes, size_t count, struct tr_err *err)
 
 static enum tr_status print_piece(void *context, const char *piece, size_t bytes, struct tr_err *err)
 {
-    (void)context;
-    return put(piece, bytes, err);
+    return put(context, piece, bytes, err);
 }
 
 static enum tr_status read_prompt(struct talk *talk, const struct generate_args *args, const char *prompt,
@@ -170,7 +204,7 @@ static enum tr_status read_prompt(struct talk *talk, const struct generate_args 
     int64_t count = 0;
     if (!talk->chat) {
         enum tr_status status = tr_generator_read_text(&talk->generator, prompt, bytes, err);
-        return status == TR_OK ? put(prompt, (size_t)bytes, err) : status;
+        return status == TR_OK ? put(talk, prompt, (size_t)bytes, err) : status;
     }
     if (args->system)
         messages[count++] = (struct tr_message){TR_ROLE_SYSTEM, {args->system, (int64_t)strlen(args->system)}};
@@ -178,17 +212,72 @@ static enum tr_status read_prompt(struct talk *talk, const struct generate_args 
     return tr_generator_read_chat(&talk->generator, talk->chat, messages, count, err);
 }
 
+/* What memory would allow: the rate at which the same threads read the weights, over what a token reads. */
+static double allowed_tok_s(const struct talk *talk, double *read_rate)
+{
+    enum { READS = 3 };
+    const struct tr_generator *g = &talk->generator;
+    const struct tr_slab *weights = &g->exec.slab[TR_REGION_COPIES];
+    *read_rate = 0.0;
+    for (int i = 0; i < READS; i++)
+        *read_rate = fmax(*read_rate, tr_chip_measure_read_rate(g->machine.kernels->isa, weights->at, weights->bytes,
+                                                                g->machine.threads));
+    return *read_rate / (double)tr_generator_token_bytes(g, g->length - talk->tokens / 2);
+}
+
+static enum tr_status print_json(struct talk *talk, struct tr_err *err)
+{
+    const struct tr_generator *g = &talk->generator;
+    char arithmetic[TR_ARITHMETIC_BYTES];
+    struct tr_text out = {0};
+    double read_rate, write_rate = (double)talk->tokens / talk->write_s, allowed = allowed_tok_s(talk, &read_rate);
+    struct tr_json json = tr_json_start(&out, TR_JSON_LINE);
+    tr_json_object(&json, NULL);
+    tr_json_string(&json, "model", talk->args->path);
+    tr_json_string(&json, "arithmetic", tr_arithmetic_id(arithmetic, g->dtype, &g->program.step.widths));
+    tr_json_string(&json, "weights", tr_app_weights_name(g->dtype, g->form));
+    tr_json_double(&json, "weights_error", weights_error(talk));
+    tr_json_string(&json, "isa", tr_isa_name(g->machine.kernels->isa));
+    tr_json_int(&json, "threads", g->machine.threads);
+    tr_json_bytes(&json, "text", tr_text_str(&talk->text), talk->text.len);
+    tr_json_int(&json, "prompt_tokens", talk->prompt_tokens);
+    tr_json_double(&json, "prompt_tok_s", (double)talk->prompt_tokens / talk->read_s);
+    tr_json_int(&json, "tokens", talk->tokens);
+    if (talk->tokens > 0) {
+        tr_json_double(&json, "tok_s", write_rate);
+        tr_json_double(&json, "memory_read_byte_s", read_rate);
+        tr_json_double(&json, "memory_share", write_rate / allowed);
+    }
+    tr_json_end(&json);
+    tr_text_char(&out, '\n');
+    return tr_app_print(&out, err);
+}
+
+static enum tr_status write_text(struct talk *talk, struct tr_err *err)
+{
+    const uint64_t before = talk->generator.drawn;
+    double begin_s = tr_clock_s();
+    enum tr_status status =
+        tr_generator_write_text(&talk->generator, &talk->args->sampling, talk->args->tokens, print_piece, talk, err);
+    talk->write_s = tr_clock_s() - begin_s;
+    talk->tokens = (int64_t)(talk->generator.drawn - before);
+    return status;
+}
+
 static enum tr_status generate(const struct generate_args *args, const char *prompt, int64_t bytes, struct tr_err *err)
 {
-    struct talk talk = {0};
+    struct talk talk = {.args = args};
     int64_t around = args->chat ? CHAT_AROUND + (args->system ? (int64_t)strlen(args->system) : 0) : TR_TOKEN_AROUND_MAX;
     enum tr_status status = open_model(&talk, args, bytes + 1 + around, err);
+    double begin_s = tr_clock_s();
     if (status == TR_OK)
         status = read_prompt(&talk, args, prompt, bytes, err);
+    talk.read_s = tr_clock_s() - begin_s;
+    talk.prompt_tokens = talk.generator.length;
     if (status == TR_OK)
-        status = tr_generator_write_text(&talk.generator, &args->sampling, args->tokens, print_piece, NULL, err);
+        status = write_text(&talk, err);
     if (status == TR_OK)
-        status = put("\n", 1, err);
+        status = args->json ? print_json(&talk, err) : put(&talk, "\n", 1, err);
     close_model(&talk);
     return status;
 }

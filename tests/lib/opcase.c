@@ -62,7 +62,7 @@ static int context_parts(int64_t seq_len, int wanted)
 
 enum { BIAS_NONE, BIAS_ALL, BIAS_SOME };
 
-static bool is_forward(enum tr_op_kind kind) { return kind == TR_OP_LINEAR; }
+static bool is_forward(enum tr_op_kind kind) { return kind == TR_OP_LINEAR || kind == TR_OP_LINEAR_PACKED; }
 
 /* Which biases (and, forward, whether the residual) are there. */
 static uint32_t linear_absent(enum tr_op_kind kind, int bias, bool residual)
@@ -219,6 +219,68 @@ static void list_linear(struct list *list, enum tr_op_kind kind)
         test.fill = (enum tr_fill)fill;
         test.absent = linear_absent(kind, BIAS_ALL, true);
         add(list, test);
+    }
+}
+
+/* Every type of weights: those of the activations, and blocks with activations of either type. */
+static void add_packed(struct list *list, struct tr_opcase test)
+{
+    add(list, test);
+    for (int type = TR_INT8; type <= TR_INT4; type++)
+        for (int act = TR_F32; act <= TR_BF16; act++) {
+            test.op.act = (enum tr_dtype)act;
+            test.op.weight = (enum tr_dtype)type;
+            append(list, test);
+        }
+}
+
+static void list_packed(struct list *list)
+{
+    const enum tr_op_kind kind = TR_OP_LINEAR_PACKED;
+    static const int64_t near[] = {31, 32, 33, 63, 64, 65, 96, 97};
+    for (int64_t n = 1; n <= 70; n++) { /* every width of both axes, every small number of tokens */
+        struct tr_opcase test = linear(kind, 1, n % 15 + 1, n * 7 % 70 + 1, n);
+        test.absent = linear_absent(kind, (int)(n % 2), n % 3 == 0);
+        test.op.flags = n % 6 == 1 ? TR_OP_Y_F32 : 0;
+        add_packed(list, test);
+    }
+    for (size_t i = 0; i < COUNT_OF(near); i++)
+        add_packed(list, linear(kind, 1, near[i], near[COUNT_OF(near) - 1 - i], near[(3 * i + 1) % COUNT_OF(near)]));
+    for (int32_t segments = 1; segments <= TR_OP_SEGMENTS_MAX; segments++)
+        for (int bias = BIAS_NONE; bias <= BIAS_SOME; bias++) {
+            struct tr_opcase test = linear(kind, 2, 1 + 4 * bias, 70, 48);
+            test.op.segments = segments;
+            test.op.out[1] = 16;
+            test.op.out[2] = 35;
+            test.absent = linear_absent(kind, bias, segments == 1);
+            add_packed(list, test);
+        }
+    static const int parts[] = {2, 3, 5, 7, 40};
+    for (size_t i = 0; i < COUNT_OF(parts); i++) { /* a part may be empty */
+        struct tr_opcase test = linear(kind, 1, 3 * (int64_t)i + 1, 83, 37);
+        test.op.flags = TR_OP_ROW_PARALLEL;
+        test.op.part = tr_all_parts(parts[i]);
+        test.op.quantum[0] = 2;
+        test.absent = linear_absent(kind, BIAS_ALL, true);
+        add_packed(list, test);
+    }
+    add_packed(list, linear(kind, 1, 1, 600, 520)); /* one token: decoding */
+    add_packed(list, linear(kind, 3, 90, 130, 70));
+    for (int fill = TR_FILL_EDGE; fill <= TR_FILL_LARGE; fill++) {
+        struct tr_opcase test = linear(kind, 2, 13, 77, 41);
+        test.fill = (enum tr_fill)fill;
+        test.absent = linear_absent(kind, BIAS_ALL, true);
+        add_packed(list, test);
+    }
+}
+
+static void list_pack(struct list *list)
+{
+    for (int64_t n = 1; n <= 70; n++) {
+        struct tr_opcase test = linear(TR_OP_PACK, 1, 1, n * 7 % 100 + 1, n);
+        test.fill = (enum tr_fill)(n % 3);
+        test.absent = n % 4 == 0 ? 1u << TR_PACK_ERROR : 0;
+        add_packed(list, test);
     }
 }
 
@@ -507,6 +569,23 @@ static void optimizer_options(struct tr_opcase *test, int i)
         test->absent = kind == TR_OP_ADAMW ? 1u << TR_ADAMW_COPY : kind == TR_OP_MUON ? 1u << TR_MUON_COPY : test->absent;
 }
 
+static void list_loss(struct list *list)
+{
+    static const int64_t larger[] = {255, 256, 257, 1003};
+    for (int64_t vocab = 1; vocab <= 70; vocab++) {
+        struct tr_opcase test = blank(TR_OP_LOSS, 1, vocab % 5 + 1);
+        test.op.vocab = vocab;
+        test.fill = (enum tr_fill)(vocab % 3);
+        add(list, test);
+    }
+    for (size_t i = 0; i < COUNT_OF(larger); i++) {
+        struct tr_opcase test = blank(TR_OP_LOSS, 2, 3);
+        test.op.vocab = larger[i];
+        test.no_targets = i == 0;
+        add(list, test);
+    }
+}
+
 static void list_counted(struct list *list, enum tr_op_kind kind)
 {
     static const int64_t larger[] = {127, 128, 129, 1000, 4096, 10007, 70000};
@@ -566,6 +645,15 @@ static void make_list(struct list *list, enum tr_op_kind kind)
         /* fall through */
     case TR_OP_NORM:
         list_norm(list, kind);
+        break;
+    case TR_OP_LINEAR_PACKED:
+        list_packed(list);
+        break;
+    case TR_OP_PACK:
+        list_pack(list);
+        break;
+    case TR_OP_LOSS:
+        list_loss(list);
         break;
     case TR_OP_LINEAR_DW:
         list_linear_dw_tokens(list);
@@ -633,10 +721,10 @@ const char *tr_opcase_name(const struct tr_opcase *test, char name[TR_OPCASE_NAM
     const struct tr_op *op = &test->op;
     snprintf(
         name, TR_OPCASE_NAME_BYTES,
-        "%s %s: %lld x %lld tokens, width %lld, in %lld, out %lld/%lld/%lld of %d, heads %d/%d x %d, vocab %lld, "
+        "%s %s, weights %s: %lld x %lld tokens, width %lld, in %lld, out %lld/%lld/%lld of %d, heads %d/%d x %d, vocab %lld, "
         "positions %lld from %lld, count %lld, context %d-%d of %d, part %d-%d of %d, flags %x, absent %x, fill %d, "
         "alpha %g, beta %g",
-        tr_op_operands(op->kind)->name, tr_dtype_name(op->act), (long long)op->seqs, (long long)op->seq_len,
+        tr_op_operands(op->kind)->name, tr_dtype_name(op->act), tr_dtype_name(op->weight), (long long)op->seqs, (long long)op->seq_len,
         (long long)op->width, (long long)op->in, (long long)op->out[0], (long long)op->out[1], (long long)op->out[2],
         op->segments, op->heads, op->kv_heads, op->head_dim, (long long)op->vocab, (long long)op->positions,
         (long long)test->position, (long long)op->count, op->context.first, op->context.last, op->context.parts,

@@ -118,7 +118,7 @@ static uint64_t stream_of(const struct tr_opcase *test, int operand)
 static void fill_indices(struct tr_opdata *data, int i)
 {
     const struct tr_opcase *test = data->test;
-    bool targets = test->op.kind == TR_OP_HEAD;
+    bool targets = test->op.kind == TR_OP_HEAD || test->op.kind == TR_OP_LOSS;
     int32_t *index = data->operand[i].data;
     int64_t n = data->operand[i].bytes / (int64_t)sizeof *index;
     for (int64_t t = 0; t < n; t++) {
@@ -141,6 +141,25 @@ void tr_test_starts(int32_t *start, int64_t seqs, int64_t seq_len, int64_t posit
             start[s * seq_len + i] = (int32_t)(position + first);
         }
     }
+}
+
+/* The panels of random weights, as the reference packs them. */
+static void fill_panels(struct tr_opdata *data, int i)
+{
+    const struct tr_opcase *test = data->test;
+    const int segment = i - TR_LINEAR_W;
+    const struct tr_op op = {.kind = TR_OP_PACK, .act = test->op.act, .weight = test->op.weight, .seqs = 1, .seq_len = 1,
+                             .in = test->op.in, .segments = 1, .out = {test->op.out[segment]}, .quantum = {1},
+                             .context = tr_all_parts(1), .part = tr_all_parts(1)};
+    const int64_t n = op.in * op.out[0];
+    float *w = malloc((size_t)n * sizeof *w);
+    struct tr_count count = {0};
+    TR_ASSERT(w != NULL);
+    tr_test_fill(w, TR_F32, n, test->fill, stream_of(test, i));
+    struct tr_call call = {.op = &op, .operand = {[TR_PACK_SRC] = w, [TR_PACK_DST] = data->operand[i].data},
+                           .values = &data->values, .count = &count, .threads = 1};
+    tr_kernel_run(tr_kernel_set(TR_ISA_REF), &call);
+    free(w);
 }
 
 /* cos and sin of position * 10000^(-2 d / D), as a model's table. */
@@ -280,6 +299,8 @@ static void fill_operand(struct tr_opdata *data, int i, unsigned char salt)
         tr_test_starts(zone->data, op->seqs, op->seq_len, test->position, stream_of(test, i));
     else if (type == TR_I32)
         fill_indices(data, i);
+    else if (op->kind == TR_OP_LINEAR_PACKED && type == TR_BYTE)
+        fill_panels(data, i);
     else if (begins_as_garbage(op, i))
         memset(zone->data, salt, (size_t)zone->bytes);
     else
@@ -378,7 +399,7 @@ static bool same_element(const struct tr_guarded *a, const struct tr_guarded *b,
     int64_t bytes = tr_dtype_bytes(type);
     if (memcmp((char *)a->data + i * bytes, (char *)b->data + i * bytes, (size_t)bytes) == 0)
         return true;
-    return type != TR_I32 && isnan(tr_load(a->data, type, i)) && isnan(tr_load(b->data, type, i));
+    return type != TR_I32 && type != TR_BYTE && isnan(tr_load(a->data, type, i)) && isnan(tr_load(b->data, type, i));
 }
 
 bool tr_operand_same(const struct tr_opdata *a, const struct tr_opdata *b, int i, int64_t *index)

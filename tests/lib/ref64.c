@@ -288,11 +288,36 @@ static void muon(const struct tr_ref64 *run)
     }
 }
 
+/* Logits are exact here; exp within 1.1 ULP of arguments that are rounded once, summed in chains; the logarithm's result,
+ * z - max and the difference each rounded once. */
+static void loss(const struct tr_ref64 *run)
+{
+    const struct tr_op *op = run->op;
+    for (int64_t t = 0; t < tokens_of(op); t++) {
+        const double *z = run->operand[TR_LOSS_LOGITS] + t * op->vocab;
+        int64_t target = (int64_t)run->operand[TR_LOSS_TARGETS][t];
+        double max = -INFINITY, sum = 0, spread = 0;
+        for (int64_t v = 0; v < op->vocab; v++)
+            max = fmax(max, z[v]);
+        for (int64_t v = 0; v < op->vocab; v++) {
+            sum += exp(z[v] - max);
+            spread += exp(z[v] - max) * fabs(z[v] - max);
+        }
+        if (target < 0) {
+            tr_ref64_out(run, TR_LOSS_LOSS, t, 0, 0);
+            continue;
+        }
+        double below = max - z[target], relative = ((double)op->vocab + 4) * U + U * spread / sum;
+        tr_ref64_out(run, TR_LOSS_LOSS, t, log(sum) + below, relative + 3 * U * (fabs(log(sum)) + below));
+    }
+}
+
 /* ---- ------------------------------------------------------------------------------------------------------------ */
 
 bool tr_ref64_knows(enum tr_op_kind kind)
 {
-    return kind != TR_OP_LOSS_SUM && kind != TR_OP_GRAD_SQ && kind != TR_OP_CLIP;
+    return kind != TR_OP_LOSS_SUM && kind != TR_OP_GRAD_SQ && kind != TR_OP_CLIP && kind != TR_OP_LINEAR_PACKED &&
+           kind != TR_OP_PACK;
 }
 
 void tr_ref64_run(const struct tr_ref64 *run)
@@ -358,6 +383,11 @@ void tr_ref64_run(const struct tr_ref64 *run)
         for (int64_t i = 0; i < run->op->count; i++)
             tr_ref64_out(run, TR_CAST_DST, i, run->operand[TR_CAST_SRC][i], 0);
         break;
+    case TR_OP_LOSS:
+        loss(run);
+        break;
+    case TR_OP_LINEAR_PACKED:
+    case TR_OP_PACK:
     case TR_OP_LOSS_SUM:
     case TR_OP_GRAD_SQ:
     case TR_OP_CLIP:

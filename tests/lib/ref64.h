@@ -31,7 +31,8 @@ struct tr_ref64 {
 /* Elements of operand i: its shape without the leaf axis of accumulators. */
 int64_t tr_ref64_count(const struct tr_op *op, int i);
 
-/* Whether it knows the kind: all but LOSS_SUM, GRAD_SQ and CLIP, whose results are no operands. */
+/* Whether it knows the kind: all but LOSS_SUM, GRAD_SQ and CLIP, whose results are no operands, and LINEAR_PACKED and PACK,
+ * which have a test of their own (test_packed.c). */
 bool tr_ref64_knows(enum tr_op_kind kind);
 
 /* Runs the operation. Outputs are overwritten, accumulators and in-out operands updated. An operation that does a

@@ -19,6 +19,8 @@ void tr_embed_bwd_wide(const struct tr_call *call);
 void tr_norm_wide(const struct tr_call *call);
 void tr_norm_bwd_wide(const struct tr_call *call);
 void tr_linear_wide(const struct tr_call *call);
+void tr_linear_packed_wide(const struct tr_call *call);
+void tr_loss_wide(const struct tr_call *call);
 void tr_linear_dx_wide(const struct tr_call *call);
 void tr_linear_dw_wide(const struct tr_call *call);
 void tr_rope_wide(const struct tr_call *call);
@@ -45,6 +47,7 @@ int64_t tr_attn_bwd_workspace_wide(const struct tr_op *op, int threads);
 int64_t tr_grad_sq_workspace_wide(const struct tr_op *op, int threads);
 int64_t tr_head_workspace_wide(const struct tr_op *op, int threads);
 int64_t tr_linear_workspace_wide(const struct tr_op *op, int threads);
+int64_t tr_linear_packed_workspace_wide(const struct tr_op *op, int threads);
 int64_t tr_norm_bwd_workspace_wide(const struct tr_op *op, int threads);
 int64_t tr_rope_workspace_wide(const struct tr_op *op, int threads);
 

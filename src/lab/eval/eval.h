@@ -34,6 +34,7 @@
 struct tr_evaluator {
     struct tr_model_config model;
     enum tr_dtype dtype;
+    enum tr_weight_form form;
     struct tr_widths widths;
     struct tr_machine machine;
     struct tr_program program;
@@ -41,12 +42,12 @@ struct tr_evaluator {
     int64_t at_once;     /* tokens of a microbatch, about */
 };
 
-/* `seqs` sequences of `seq_len` tokens at a time (0: some four thousand tokens). TR_BAD_INPUT: longer than the model's
+/* `seqs` sequences of `seq_len` tokens at a time (0: some four thousand tokens, one thousand with weights in panels). TR_BAD_INPUT: longer than the model's
  * positions, or more memory than this machine has; says how much. `apart`: documents in a window do not see each other,
  * as in the data that it will be given. `data_bytes`: taken by data beside it. */
 TR_MUST_CHECK enum tr_status tr_evaluator_open(struct tr_evaluator *e, const struct tr_model_config *model,
-                                               enum tr_dtype dtype, const struct tr_widths *widths,
-                                               int64_t seq_len, int64_t seqs, bool apart, struct tr_machine machine,
+                                               enum tr_dtype dtype, enum tr_weight_form form,
+                                               const struct tr_widths *widths, int64_t seq_len, int64_t seqs, bool apart, struct tr_machine machine,
                                                int64_t data_bytes, struct tr_err *err);
 void tr_evaluator_close(struct tr_evaluator *e); /* also right on a zeroed struct */
 

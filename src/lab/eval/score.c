@@ -156,7 +156,7 @@ static enum tr_status score_length(struct scorer *s, int64_t first, int64_t end,
     int64_t length = s->row[first].length;
     int64_t seqs = tr_min_i64(end - first, tr_max_i64(1, s->e->at_once / length));
     enum tr_status status =
-        tr_program_eval(&program, &s->e->model, s->e->dtype, &widths, seqs, length, false, s->e->machine, err);
+        tr_program_eval(&program, &s->e->model, s->e->dtype, s->e->form, &widths, seqs, length, false, s->e->machine, err);
     if (status != TR_OK)
         return status;
     if ((status = tr_exec_open(&exec, &program, s->e->machine, &s->e->exec, err)) != TR_OK)

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { TOKENS_AT_ONCE = 4096 };
+enum { TOKENS_AT_ONCE = 4096, LOGITS_AT_ONCE = 1024 };
 
 /* The process itself, libraries, thread stacks. */
 #define OVERHEAD_BYTES ((int64_t)32 << 20)
@@ -22,20 +22,21 @@ static enum tr_status check_memory(const struct tr_evaluator *e, int64_t data_by
 }
 
 enum tr_status tr_evaluator_open(struct tr_evaluator *e, const struct tr_model_config *model,
-                                 enum tr_dtype dtype, const struct tr_widths *widths, int64_t seq_len,
-                                 int64_t seqs, bool apart, struct tr_machine machine, int64_t data_bytes, struct tr_err *err)
+                                 enum tr_dtype dtype, enum tr_weight_form form, const struct tr_widths *widths,
+                                 int64_t seq_len, int64_t seqs, bool apart, struct tr_machine machine, int64_t data_bytes, struct tr_err *err)
 {
     memset(e, 0, sizeof *e);
     e->model = *model;
     e->dtype = dtype;
+    e->form = form;
     e->widths = *widths;
     e->machine = machine;
     if (seqs == 0)
-        seqs = tr_max_i64(1, TOKENS_AT_ONCE / seq_len);
+        seqs = tr_max_i64(1, (form == TR_FORM_ROWS ? TOKENS_AT_ONCE : LOGITS_AT_ONCE) / seq_len);
     if (!tr_mul_i64(seqs, seq_len, &e->at_once))
         return tr_fail(err, TR_BAD_INPUT, "%lld sequences of %lld tokens at a time: too many", (long long)seqs,
                        (long long)seq_len);
-    enum tr_status status = tr_program_eval(&e->program, model, dtype, widths, seqs, seq_len, apart, machine, err);
+    enum tr_status status = tr_program_eval(&e->program, model, dtype, form, widths, seqs, seq_len, apart, machine, err);
     if (status != TR_OK)
         return status;
     status = check_memory(e, data_bytes, err);

@@ -43,33 +43,7 @@ int64_t tr_element_row_bytes(enum tr_element type, int64_t n)
     return n / info[type].block * info[type].bytes;
 }
 
-/* ---- half precision: 1 sign, 5 exponent, 10 mantissa bits --------------------------------------------------------- */
-
-float tr_f32_from_f16(uint16_t half)
-{
-    uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = half >> 10 & 31u, mantissa = half & 0x3ffu;
-    if (exponent == 31)
-        return tr_f32_from_bits(sign | 0x7f800000u | mantissa << 13);
-    if (exponent > 0)
-        return tr_f32_from_bits(sign | (exponent + 112) << 23 | mantissa << 13);
-    float magnitude = (float)mantissa * 0x1p-24f; /* subnormal: exact */
-    return sign ? -magnitude : magnitude;
-}
-
-uint16_t tr_f16_from_f32(float x)
-{
-    uint32_t bits = tr_f32_bits(x), sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
-    if (magnitude > 0x7f800000u)
-        return (uint16_t)(sign | 0x7e00u);
-    if (magnitude >= 0x477ff000u) /* 65520: half way to what would be 2^16 */
-        return (uint16_t)(sign | 0x7c00u);
-    if (magnitude < 0x38800000u) { /* below 2^-14: a multiple of 2^-24, the adder of 0.5 rounds to nearest even */
-        float shifted = tr_f32_from_bits(magnitude) + 0.5f;
-        return (uint16_t)(sign | (tr_f32_bits(shifted) - 0x3f000000u));
-    }
-    uint32_t rounded = magnitude + 0xfffu + (magnitude >> 13 & 1u);
-    return (uint16_t)(sign | (rounded - 0x38000000u) >> 13);
-}
+/* ---- blocks ------------------------------------------------------------------------------------------------------ */
 
 static uint16_t load_half(const uint8_t *bytes)
 {
@@ -77,8 +51,6 @@ static uint16_t load_half(const uint8_t *bytes)
     memcpy(&half, bytes, sizeof half);
     return half;
 }
-
-/* ---- blocks ------------------------------------------------------------------------------------------------------ */
 
 static void decode_q8_0(const uint8_t *block, float *values)
 {

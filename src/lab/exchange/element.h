@@ -27,9 +27,6 @@ int64_t tr_element_block_bytes(enum tr_element type);
 /* Bytes of a row of n elements; n must be whole blocks. */
 int64_t tr_element_row_bytes(enum tr_element type, int64_t n);
 
-float tr_f32_from_f16(uint16_t half);
-uint16_t tr_f16_from_f32(float x); /* nearest even; too large becomes infinity, NaN a quiet NaN */
-
 /* n elements, whole blocks; bytes need no alignment. */
 void tr_element_decode(enum tr_element type, const void *bytes, int64_t n, float *values);
 

@@ -20,7 +20,8 @@ static enum tr_status map_region(struct tr_exec *e, enum tr_region region, const
     int64_t bytes = e->program->region_bytes[region];
     if (bytes == 0)
         return TR_OK;
-    if (share != NULL && may_share(region) && share->program->region_bytes[region] == bytes) {
+    bool work = region == TR_REGION_WORK && share != NULL && share->lends_work && share->slab[region].bytes >= bytes;
+    if (work || (share != NULL && may_share(region) && share->program->region_bytes[region] == bytes)) {
         e->slab[region] = share->slab[region];
         e->slab_borrowed[region] = true;
         return TR_OK;
@@ -160,6 +161,8 @@ void tr_exec_update(struct tr_exec *exec)
 void tr_exec_weights_written(struct tr_exec *exec)
 {
     run_section(exec, &(struct tr_schedule_entry){.section = TR_SECTION_CAST});
+    if (exec->program->step.form != TR_FORM_ROWS && !exec->slab_borrowed[TR_REGION_WEIGHTS])
+        tr_slab_unmap(&exec->slab[TR_REGION_WEIGHTS]);
 }
 
 double tr_exec_evaluate(struct tr_exec *exec)

@@ -26,6 +26,7 @@ struct tr_exec {
     struct tr_machine machine;
     struct tr_slab slab[TR_REGION_COUNT];
     bool slab_borrowed[TR_REGION_COUNT]; /* another exec's region: a second program on the same weights */
+    bool lends_work;                     /* set by its owner: WORK keeps nothing between its runs that anybody needs */
     struct tr_step_values values;
     struct tr_exact loss_sum, grad_sq;
     struct tr_count count;               /* counted by the kernels since tr_exec_open or the caller's reset */
@@ -35,7 +36,7 @@ struct tr_exec {
 };
 
 /* Maps the program's regions. Regions that `share` has (NULL: none) with equal size among WEIGHTS, COPIES, CONSTANTS and CACHE
- * are borrowed from it instead: `share` must outlive this exec. Fills the RoPE table where it is not borrowed. */
+ * are borrowed from it instead, and WORK where it has enough and lends it: `share` must outlive this exec. Fills the RoPE table where it is not borrowed. */
 TR_MUST_CHECK enum tr_status tr_exec_open(struct tr_exec *exec, const struct tr_program *program,
                                           struct tr_machine machine, const struct tr_exec *share, struct tr_err *err);
 void tr_exec_close(struct tr_exec *exec);
@@ -70,7 +71,8 @@ static inline const float *tr_exec_gradient(const struct tr_exec *exec, int32_t 
 }
 
 /* Whoever has written into the weights (a file that was read) says so before the next step, evaluation or token: in bf16
- * operations read copies. */
+ * operations read copies. Of a program with weights in panels they are given back then, if they are its own: they are
+ * written once, and tr_exec_weight is no more. */
 void tr_exec_weights_written(struct tr_exec *exec);
 
 /* Initial weights from the seed; moments zero. */

@@ -159,10 +159,25 @@ static int32_t add_adapter(struct tr_builder *b, struct tr_layer_buffers *l, enu
     return tr_build_lora_high(b, target, l->lora[target], y);
 }
 
+/* What op.weight of a product in panels is. */
+static enum tr_dtype panel_type(const struct tr_program *p)
+{
+    return p->step.form == TR_FORM_INT8 ? TR_INT8 : p->step.form == TR_FORM_INT4 ? TR_INT4 : p->step.dtype;
+}
+
+struct tr_op tr_build_in_panels(const struct tr_builder *b, struct tr_op op)
+{
+    if (b->program->step.form == TR_FORM_ROWS)
+        return op;
+    op.kind = TR_OP_LINEAR_PACKED;
+    op.weight = panel_type(b->program);
+    return op;
+}
+
 static void build_qkv(struct tr_builder *b, struct tr_layer_buffers *l)
 {
     const struct tr_model_config *c = &b->program->model;
-    struct tr_op op = tr_build_qkv_op(b, TR_OP_LINEAR);
+    struct tr_op op = tr_build_in_panels(b, tr_build_qkv_op(b, TR_OP_LINEAR));
     l->q = tr_build_activation(b, TR_BUF_ACTIVATION, op.out[0], "q");
     l->k = tr_build_activation(b, TR_BUF_ACTIVATION, op.out[1], "k");
     l->v = tr_build_activation(b, TR_BUF_ACTIVATION, op.out[2], "v");
@@ -232,7 +247,7 @@ static int32_t build_into_stream(struct tr_builder *b, struct tr_op op, int32_t 
                                  enum tr_weight_role bias, int32_t stream, const char *name)
 {
     int32_t y = tr_build_activation(b, TR_BUF_ACTIVATION, op.out[0], name);
-    struct tr_program_op *linear = tr_build_op(b, op);
+    struct tr_program_op *linear = tr_build_op(b, tr_build_in_panels(b, op));
     linear->buffer[TR_LINEAR_X] = x;
     linear->buffer[TR_LINEAR_W] = tr_build_weight(b, weight, b->layer);
     linear->buffer[TR_LINEAR_B] = tr_build_weight(b, bias, b->layer);
@@ -243,7 +258,7 @@ static int32_t build_into_stream(struct tr_builder *b, struct tr_op op, int32_t 
 
 static void build_ffn(struct tr_builder *b, struct tr_layer_buffers *l)
 {
-    struct tr_op op = tr_build_ffn_in_op(b, TR_OP_LINEAR);
+    struct tr_op op = tr_build_in_panels(b, tr_build_ffn_in_op(b, TR_OP_LINEAR));
     l->gate = tr_build_activation(b, TR_BUF_ACTIVATION, op.out[0], is_gpt2(b) ? "fc" : "gate");
     l->up = is_gpt2(b) ? -1 : tr_build_activation(b, TR_BUF_ACTIVATION, op.out[1], "up");
     struct tr_program_op *in = tr_build_op(b, op);

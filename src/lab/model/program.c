@@ -3,6 +3,7 @@
 
 #include "lab/model/build.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,6 +116,63 @@ static struct tr_shape weight_shape(const struct tr_weight *w)
     return w->rank == 1 ? (struct tr_shape){1, {w->dim[0]}} : (struct tr_shape){2, {w->dim[0], w->dim[1]}};
 }
 
+static void add_copy(struct tr_builder *b, const struct tr_weight *w)
+{
+    tr_build_buffer(b, TR_BUF_COPY, TR_REGION_COPIES, b->program->step.dtype, weight_shape(w), "copy.%s", w->name);
+}
+
+/* Whether products read it in panels, where the program's weights are. */
+static bool is_in_panels(const struct tr_weight *w)
+{
+    switch (w->role) {
+    case TR_W_Q:
+    case TR_W_K:
+    case TR_W_V:
+    case TR_W_ATTN_OUT:
+    case TR_W_FC:
+    case TR_W_GATE:
+    case TR_W_UP:
+    case TR_W_DOWN:
+    case TR_W_HEAD:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* What makes the panels of a weight. */
+static struct tr_op pack_op(const struct tr_builder *b, const struct tr_weight *w)
+{
+    struct tr_op op = tr_build_in_panels(b, tr_build_template(b, TR_OP_LINEAR));
+    op.kind = TR_OP_PACK;
+    op.context = tr_all_parts(1);
+    op.in = w->dim[1];
+    op.segments = 1;
+    op.out[0] = w->dim[0];
+    op.quantum[0] = 1;
+    return op;
+}
+
+static int32_t add_panels_of(struct tr_builder *b, const struct tr_weight *w, const char *name)
+{
+    struct tr_op op = pack_op(b, w);
+    return tr_build_buffer(b, TR_BUF_COPY, TR_REGION_COPIES, TR_BYTE, tr_op_operand_shape(&op, TR_PACK_DST), "panels.%s", name);
+}
+
+static void add_panels(struct tr_builder *b)
+{
+    struct tr_program *p = b->program;
+    p->first_copy = p->buffer_count;
+    for (int32_t i = 0; i < p->weights.count; i++) {
+        if (is_in_panels(&p->weights.weight[i]))
+            add_panels_of(b, &p->weights.weight[i], p->weights.weight[i].name);
+        else
+            add_copy(b, &p->weights.weight[i]);
+    }
+    if (p->model.tied)
+        p->head_panels = add_panels_of(b, &p->weights.weight[tr_weight_find(&p->weights, TR_W_WTE, -1)], "head");
+}
+
 static void add_weights(struct tr_builder *b)
 {
     struct tr_program *p = b->program;
@@ -122,12 +180,15 @@ static void add_weights(struct tr_builder *b)
     for (int32_t i = 0; i < p->weights.count; i++)
         tr_build_buffer(b, TR_BUF_WEIGHT, TR_REGION_WEIGHTS, TR_F32, weight_shape(&p->weights.weight[i]), "%s",
                         p->weights.weight[i].name);
+    if (p->step.form != TR_FORM_ROWS) {
+        add_panels(b);
+        return;
+    }
     if (p->step.dtype == TR_F32)
         return;
     p->first_copy = p->buffer_count;
     for (int32_t i = 0; i < p->weights.count; i++)
-        tr_build_buffer(b, TR_BUF_COPY, TR_REGION_COPIES, p->step.dtype, weight_shape(&p->weights.weight[i]),
-                        "copy.%s", p->weights.weight[i].name);
+        add_copy(b, &p->weights.weight[i]);
 }
 
 /* Moment number `moment` of every weight that has so many; else the buffer is empty. */
@@ -245,12 +306,30 @@ static void end_section(struct tr_builder *b, enum tr_section_kind section)
     b->program->section[section].op_count = b->program->op_count - b->program->section[section].first_op;
 }
 
+static void build_pack(struct tr_builder *b, int32_t index, int32_t panels)
+{
+    struct tr_program *p = b->program;
+    struct tr_op op = pack_op(b, &p->weights.weight[index]);
+    int32_t error = tr_build_buffer(b, TR_BUF_COPY, TR_REGION_COPIES, TR_F32, tr_op_operand_shape(&op, TR_PACK_ERROR), "error.%s",
+                                    p->weights.weight[index].name);
+    struct tr_program_op *pack = tr_build_op(b, op);
+    pack->buffer[TR_PACK_SRC] = p->first_weight + index;
+    pack->buffer[TR_PACK_DST] = panels;
+    pack->buffer[TR_PACK_ERROR] = error;
+}
+
 /* From the weights to the copies that operations read. */
 static void build_cast(struct tr_builder *b)
 {
     struct tr_program *p = b->program;
     begin_section(b, TR_SECTION_CAST, TR_PHASE_UPDATE);
+    if (p->head_panels >= 0)
+        build_pack(b, tr_weight_find(&p->weights, TR_W_WTE, -1), p->head_panels);
     for (int32_t i = 0; i < p->weights.count && p->first_copy >= 0 && !b->out_of_memory; i++) {
+        if (p->step.form != TR_FORM_ROWS && is_in_panels(&p->weights.weight[i])) {
+            build_pack(b, i, p->first_copy + i);
+            continue;
+        }
         struct tr_program_op *cast =
             tr_build_counted(b, TR_OP_CAST, p->first_weight + i, p->weights.weight[i].count);
         cast->op.weight = p->step.dtype;
@@ -348,6 +427,48 @@ static void build_micro(struct tr_builder *b, struct tr_layer_buffers *layers)
     end_section(b, TR_SECTION_MICRO);
 }
 
+static int32_t head_weight(const struct tr_builder *b)
+{
+    if (b->program->head_panels >= 0)
+        return b->program->head_panels;
+    return tr_build_weight(b, b->program->model.tied ? TR_W_WTE : TR_W_HEAD, -1);
+}
+
+/* Of all tokens of x; returns their buffer. */
+static int32_t build_logits(struct tr_builder *b, int32_t x)
+{
+    struct tr_program *p = b->program;
+    struct tr_op head = tr_build_template(b, TR_OP_LINEAR);
+    head.in = p->model.width;
+    head.segments = 1;
+    head.out[0] = p->model.vocab;
+    head.quantum[0] = 1;
+    head.flags = TR_OP_Y_F32;
+    int32_t logits = tr_build_buffer(b, TR_BUF_ACTIVATION, TR_REGION_WORK, TR_F32,
+                                     (struct tr_shape){2, {p->seqs * p->seq_len, p->model.vocab}}, "logits");
+    struct tr_program_op *h = tr_build_op(b, tr_build_in_panels(b, head));
+    h->buffer[TR_LINEAR_X] = x;
+    h->buffer[TR_LINEAR_W] = head_weight(b);
+    h->buffer[TR_LINEAR_Y] = logits;
+    return logits;
+}
+
+/* The loss of logits that are in memory, and its sum. */
+static void build_loss_of_logits(struct tr_builder *b, int32_t logits)
+{
+    struct tr_program *p = b->program;
+    struct tr_op op = tr_build_template(b, TR_OP_LOSS);
+    op.vocab = p->model.vocab;
+    op.flags = 0;
+    p->loss = tr_build_buffer(b, TR_BUF_ACTIVATION, TR_REGION_WORK, TR_F32,
+                              (struct tr_shape){1, {p->seqs * p->seq_len}}, "loss");
+    struct tr_program_op *loss = tr_build_op(b, op);
+    loss->buffer[TR_LOSS_LOGITS] = logits;
+    loss->buffer[TR_LOSS_TARGETS] = p->targets;
+    loss->buffer[TR_LOSS_LOSS] = p->loss;
+    tr_build_op(b, tr_build_template(b, TR_OP_LOSS_SUM))->buffer[TR_LOSS_SUM_LOSS] = p->loss;
+}
+
 static void build_eval(struct tr_builder *b)
 {
     struct tr_program *p = b->program;
@@ -360,7 +481,10 @@ static void build_eval(struct tr_builder *b)
     }
     int32_t stats;
     int32_t normed = tr_build_norm(b, x, TR_W_NORM_GAIN, TR_W_NORM_BIAS, -1, "norm", &stats);
-    build_head(b, normed, false);
+    if (p->step.form == TR_FORM_ROWS)
+        build_head(b, normed, false);
+    else
+        build_loss_of_logits(b, build_logits(b, normed));
     end_section(b, TR_SECTION_EVAL);
 }
 
@@ -456,7 +580,7 @@ static enum tr_status begin(struct tr_program *p, struct tr_builder *b, const st
     memset(p, 0, sizeof *p);
     *b = (struct tr_builder){.program = p, .layer = -1, .tied_head_grad = -1};
     p->model = *model;
-    p->tokens = p->targets = p->starts = p->loss = p->rope_table = p->logits = -1;
+    p->tokens = p->targets = p->starts = p->loss = p->rope_table = p->logits = p->head_panels = -1;
     p->first_weight = p->first_copy = p->first_grad = p->first_m = p->first_v = -1;
     enum tr_status status = tr_model_check(model, model->name, err);
     return status != TR_OK ? status : tr_weights_make(&p->weights, model, err);
@@ -521,7 +645,7 @@ free_program:
 }
 
 enum tr_status tr_program_eval(struct tr_program *program, const struct tr_model_config *model, enum tr_dtype dtype,
-                               const struct tr_widths *widths, int64_t seqs, int64_t seq_len, bool apart,
+                               enum tr_weight_form form, const struct tr_widths *widths, int64_t seqs, int64_t seq_len, bool apart,
                                struct tr_machine machine, struct tr_err *err)
 {
     struct tr_program p;
@@ -529,7 +653,7 @@ enum tr_status tr_program_eval(struct tr_program *program, const struct tr_model
     enum tr_status status = begin(&p, &b, model, err);
     if (status != TR_OK)
         goto free_program;
-    p.step = (struct tr_step_config){.dtype = dtype, .batch = seqs, .seq_len = seq_len, .micro_batch = seqs,
+    p.step = (struct tr_step_config){.dtype = dtype, .form = form, .batch = seqs, .seq_len = seq_len, .micro_batch = seqs,
                                      .widths = {1, widths->context, widths->tensor, widths->vocab}, .apart = apart};
     if ((status = tr_build_check_step(model, &p.step, err)) != TR_OK)
         goto free_program;
@@ -575,18 +699,7 @@ static void build_infer(struct tr_builder *b)
     p->seq_len = 1; /* from here on one token a sequence */
     int32_t stats;
     int32_t normed = tr_build_norm(b, x_last, TR_W_NORM_GAIN, TR_W_NORM_BIAS, -1, "norm", &stats);
-    struct tr_op head = tr_build_template(b, TR_OP_LINEAR);
-    head.in = p->model.width;
-    head.segments = 1;
-    head.out[0] = p->model.vocab;
-    head.quantum[0] = 1;
-    head.flags = TR_OP_Y_F32;
-    p->logits = tr_build_buffer(b, TR_BUF_ACTIVATION, TR_REGION_WORK, TR_F32,
-                                (struct tr_shape){2, {p->seqs, p->model.vocab}}, "logits");
-    struct tr_program_op *h = tr_build_op(b, head);
-    h->buffer[TR_LINEAR_X] = normed;
-    h->buffer[TR_LINEAR_W] = tr_build_weight(b, p->model.tied ? TR_W_WTE : TR_W_HEAD, -1);
-    h->buffer[TR_LINEAR_Y] = p->logits;
+    p->logits = build_logits(b, normed);
     p->seq_len = tokens;
     end_section(b, TR_SECTION_INFER);
 }
@@ -603,7 +716,7 @@ static int32_t add_caches(struct tr_builder *b, int64_t capacity, const char *le
 }
 
 enum tr_status tr_program_infer(struct tr_program *program, const struct tr_model_config *model, enum tr_dtype dtype,
-                                const struct tr_widths *widths, int64_t seqs, int64_t tokens, int64_t capacity,
+                                enum tr_weight_form form, const struct tr_widths *widths, int64_t seqs, int64_t tokens, int64_t capacity,
                                 struct tr_machine machine, struct tr_err *err)
 {
     struct tr_program p;
@@ -611,7 +724,7 @@ enum tr_status tr_program_infer(struct tr_program *program, const struct tr_mode
     enum tr_status status = begin(&p, &b, model, err);
     if (status != TR_OK)
         goto free_program;
-    p.step = (struct tr_step_config){.dtype = dtype, .batch = seqs, .seq_len = tokens, .micro_batch = seqs,
+    p.step = (struct tr_step_config){.dtype = dtype, .form = form, .batch = seqs, .seq_len = tokens, .micro_batch = seqs,
                                      .widths = {1, 1, widths->tensor, 1}};
     status = tr_build_check_step(model, &p.step, err);
     if (status == TR_OK && (capacity < tokens || capacity > model->positions))
@@ -683,6 +796,29 @@ struct tr_work tr_program_step_work(const struct tr_program *p)
         sum.write_bytes += work->write_bytes;
     }
     return sum;
+}
+
+double tr_program_form_error(const struct tr_program *p, const void *copies)
+{
+    double changed = 0.0, all = 0.0;
+    for (int32_t i = 0; i < p->op_count; i++) {
+        if (p->op[i].op.kind != TR_OP_PACK)
+            continue;
+        const struct tr_buffer *buffer = &p->buffer[p->op[i].buffer[TR_PACK_ERROR]];
+        const float *sum = (const float *)(const void *)((const char *)copies + buffer->offset);
+        for (int64_t panel = 0; panel < buffer->shape.dim[0]; panel++) {
+            changed += (double)sum[2 * panel];
+            all += (double)sum[2 * panel + 1];
+        }
+    }
+    return all > 0.0 ? sqrt(changed / all) : 0.0;
+}
+
+const char *tr_form_name(enum tr_weight_form form)
+{
+    static const char *const name[TR_FORM_COUNT] = {"rows", "panels", "int8", "int4"};
+    TR_ASSERT((int)form >= 0 && form < TR_FORM_COUNT);
+    return name[form];
 }
 
 const char *tr_phase_name(enum tr_phase phase)

@@ -18,7 +18,8 @@
  * Memory. Regions are separate so that checkpoints, inference and sharding can treat them apart:
  *   WEIGHTS    canonical order, each tensor aligned to 64 bytes (the same for every program of a config), always fp32
  *   COPIES     bf16: the weights rounded, which operations read; made by CAST when weights come from outside, and by the
- *              optimiser on the way
+ *              optimiser on the way. With weights in panels: those, and of all other weights copies of the step's type;
+ *              then WEIGHTS is needed no more
  *   MOMENTS    the optimiser's m, then v, canonical order; a tensor that Muon updates has no v (0 bytes)
  *   GRADIENTS  slot by slot, canonical order, all leaves
  *   CONSTANTS  the RoPE table
@@ -47,8 +48,17 @@ enum tr_recompute {
     TR_RECOMPUTE_FULL /* keep each layer's input only and run its forward pass again in the backward pass */
 };
 
+/* How the forward pass reads its matrices. Panels (silicon/op/panel.h) are made once, when the weights have been written:
+ * for programs that never change them. The bits of PANELS are those of ROWS. */
+enum tr_weight_form {
+    TR_FORM_ROWS,   /* as they lie in WEIGHTS or COPIES */
+    TR_FORM_PANELS, /* of the step's type */
+    TR_FORM_INT8, TR_FORM_INT4, TR_FORM_COUNT
+};
+
 struct tr_step_config {
     enum tr_dtype dtype;
+    enum tr_weight_form form; /* training: ROWS */
     int64_t batch;       /* sequences a step, all lanes */
     int64_t seq_len;
     int64_t micro_batch; /* sequences at a time; divides batch / lanes */
@@ -130,7 +140,8 @@ struct tr_program {
     /* Buffers by name of purpose; -1 where the program has none. */
     int32_t tokens, targets, starts, loss, rope_table, logits;
     int32_t first_weight, first_grad, first_m, first_v; /* + canonical index; first_grad: slot 0 */
-    int32_t first_copy;                                 /* the same; -1 in fp32, where operations read the weights */
+    int32_t first_copy;                                 /* the same; -1 in fp32 rows, where operations read the weights */
+    int32_t head_panels;                                /* of a head that is tied; else -1 */
 };
 
 /* What runs the program: needed for the size of workspaces only. */
@@ -148,19 +159,20 @@ TR_MUST_CHECK enum tr_status tr_program_train(struct tr_program *program, const 
 
 /* Builds a generation program: `seqs` sequences, `tokens` new tokens each at values.position, keys and values of at
  * most `capacity` positions; logits [seqs, vocab] (fp32) of the last token. Programs that differ in `tokens` only have
- * the same WEIGHTS, CONSTANTS and CACHE regions: a prompt and the tokens after it share them. */
+ * the same WEIGHTS, COPIES, CONSTANTS and CACHE regions: a prompt and the tokens after it share them. */
 TR_MUST_CHECK enum tr_status tr_program_infer(struct tr_program *program, const struct tr_model_config *model,
-                                              enum tr_dtype dtype, const struct tr_widths *widths, int64_t seqs,
-                                              int64_t tokens, int64_t capacity, struct tr_machine machine,
-                                              struct tr_err *err);
+                                              enum tr_dtype dtype, enum tr_weight_form form,
+                                              const struct tr_widths *widths, int64_t seqs, int64_t tokens,
+                                              int64_t capacity, struct tr_machine machine, struct tr_err *err);
 
 /* Builds a program that has the EVAL section only: losses of `seqs` sequences of `seq_len` tokens at a time, by the same
  * operations as in a training program. widths->lanes does not matter. program->loss [seqs, seq_len] holds each token's
- * loss after it has run, 0 where there is no target. `apart` as in the step config. */
+ * loss after it has run, 0 where there is no target. `apart` as in the step config. With a `form` other than ROWS the
+ * logits of all tokens are in memory at once. */
 TR_MUST_CHECK enum tr_status tr_program_eval(struct tr_program *program, const struct tr_model_config *model,
-                                             enum tr_dtype dtype, const struct tr_widths *widths, int64_t seqs,
-                                             int64_t seq_len, bool apart, struct tr_machine machine,
-                                             struct tr_err *err);
+                                             enum tr_dtype dtype, enum tr_weight_form form,
+                                             const struct tr_widths *widths, int64_t seqs, int64_t seq_len, bool apart,
+                                             struct tr_machine machine, struct tr_err *err);
 
 void tr_program_free(struct tr_program *program);
 
@@ -174,6 +186,13 @@ struct tr_work tr_program_step_work(const struct tr_program *program);
  * at its peak op is by kind, gaps between buffers count as workspace). */
 int64_t tr_program_memory_bytes(const struct tr_program *program);
 void tr_program_memory_by_kind(const struct tr_program *program, int64_t bytes[TR_BUF_KIND_COUNT]);
+
+/* Relative error of the matrices in panels, root mean square: sqrt(sum of (w - w')^2 / sum of w^2) over all of them. By what
+ * PACK has written into `copies`, the region's memory; 0 for fp32. */
+double tr_program_form_error(const struct tr_program *program, const void *copies);
+
+/* "rows", "panels", "int8", "int4" */
+const char *tr_form_name(enum tr_weight_form form);
 
 const char *tr_region_name(enum tr_region region);
 const char *tr_buffer_kind_name(enum tr_buffer_kind kind);

@@ -8,12 +8,12 @@
 enum { PROMPT_CHUNK = 256 }; /* tokens of a prompt at a time: bounds the memory of its activations */
 
 enum tr_status tr_generator_open(struct tr_generator *generator, const struct tr_model_config *model,
-                                 enum tr_dtype dtype, const struct tr_widths *widths, int64_t capacity,
-                                 struct tr_machine machine, const struct tr_exec *weights, struct tr_err *err)
+                                 enum tr_dtype dtype, enum tr_weight_form form, const struct tr_widths *widths,
+                                 int64_t capacity, struct tr_machine machine, const struct tr_exec *weights, struct tr_err *err)
 {
-    struct tr_generator g = {.model = *model, .machine = machine, .dtype = dtype, .widths = *widths,
+    struct tr_generator g = {.model = *model, .machine = machine, .dtype = dtype, .form = form, .widths = *widths,
                              .capacity = capacity};
-    enum tr_status status = tr_program_infer(&g.program, model, dtype, widths, 1, 1, capacity, machine, err);
+    enum tr_status status = tr_program_infer(&g.program, model, dtype, form, widths, 1, 1, capacity, machine, err);
     if (status != TR_OK)
         return status;
     g.history = calloc((size_t)capacity, sizeof *g.history);
@@ -31,6 +31,9 @@ enum tr_status tr_generator_open(struct tr_generator *generator, const struct tr
 
 void tr_generator_close(struct tr_generator *generator)
 {
+    if (generator->prompt.program != NULL)
+        tr_exec_close(&generator->prompt);
+    tr_program_free(&generator->prompt_program);
     if (generator->exec.program != NULL)
         tr_exec_close(&generator->exec);
     tr_program_free(&generator->program);
@@ -46,37 +49,57 @@ void tr_generator_reset(struct tr_generator *generator)
     generator->logits = NULL;
 }
 
-/* Many tokens at once, by a program of that length that lives for this call and borrows weights and cache. */
-static enum tr_status read_chunk(struct tr_generator *g, const int32_t *tokens, int64_t count, struct tr_err *err)
+/* Opens a program for `count` tokens at once, which borrows weights, cache and, if `share` has some to lend, WORK. */
+static enum tr_status open_chunk(const struct tr_generator *g, int64_t count, const struct tr_exec *share,
+                                 struct tr_program *program, struct tr_exec *exec, struct tr_err *err)
+{
+    enum tr_status status =
+        tr_program_infer(program, &g->model, g->dtype, g->form, &g->widths, 1, count, g->capacity, g->machine, err);
+    if (status != TR_OK)
+        return status;
+    status = tr_exec_open(exec, program, g->machine, share, err);
+    if (status != TR_OK)
+        tr_program_free(program);
+    return status;
+}
+
+static enum tr_status read_tokens(struct tr_generator *g, const int32_t *tokens, int64_t count, struct tr_err *err)
 {
     struct tr_program program;
     struct tr_exec exec;
-    enum tr_status status =
-        tr_program_infer(&program, &g->model, g->dtype, &g->widths, 1, count, g->capacity, g->machine, err);
+    const int64_t most = tr_min_i64(PROMPT_CHUNK, g->capacity);
+    if (count == 1) {
+        g->logits = tr_exec_infer(&g->exec, tokens, g->length);
+        return TR_OK;
+    }
+    if (g->prompt.program == NULL) {
+        enum tr_status status = open_chunk(g, most, &g->exec, &g->prompt_program, &g->prompt, err);
+        if (status != TR_OK)
+            return status;
+        g->prompt.lends_work = true;
+    }
+    if (count == most) {
+        g->logits = tr_exec_infer(&g->prompt, tokens, g->length);
+        return TR_OK;
+    }
+    enum tr_status status = open_chunk(g, count, &g->prompt, &program, &exec, err);
     if (status != TR_OK)
         return status;
-    status = tr_exec_open(&exec, &program, g->machine, &g->exec, err);
-    if (status == TR_OK) {
-        memcpy(g->kept_logits, tr_exec_infer(&exec, tokens, g->length), (size_t)g->model.vocab * sizeof(float));
-        tr_exec_close(&exec);
-    }
+    memcpy(g->kept_logits, tr_exec_infer(&exec, tokens, g->length), (size_t)g->model.vocab * sizeof(float));
+    g->logits = g->kept_logits;
+    tr_exec_close(&exec);
     tr_program_free(&program);
-    return status;
+    return TR_OK;
 }
 
 static enum tr_status read_fitting(struct tr_generator *g, const int32_t *tokens, int64_t count, struct tr_err *err)
 {
     while (count > 0) {
         int64_t chunk = tr_min_i64(count, PROMPT_CHUNK);
-        if (chunk == 1) {
-            memcpy(g->kept_logits, tr_exec_infer(&g->exec, tokens, g->length), (size_t)g->model.vocab * sizeof(float));
-        } else {
-            enum tr_status status = read_chunk(g, tokens, chunk, err);
-            if (status != TR_OK)
-                return status;
-        }
+        enum tr_status status = read_tokens(g, tokens, chunk, err);
+        if (status != TR_OK)
+            return status;
         memmove(g->history + g->length, tokens, (size_t)chunk * sizeof *tokens);
-        g->logits = g->kept_logits;
         g->length += chunk;
         tokens += chunk;
         count -= chunk;
@@ -116,6 +139,22 @@ enum tr_status tr_generator_read(struct tr_generator *g, const int32_t *tokens, 
         status = slide(g, drop, err);
     }
     return status == TR_OK ? read_fitting(g, tokens, count, err) : status;
+}
+
+int64_t tr_generator_token_bytes(const struct tr_generator *g, int64_t length)
+{
+    const struct tr_program *p = &g->program;
+    const struct tr_program_section *infer = &p->section[TR_SECTION_INFER];
+    int64_t bytes = 0;
+    for (int32_t i = infer->first_op; i < infer->first_op + infer->op_count; i++) {
+        const struct tr_op *op = &p->op[i].op;
+        bool product = op->kind == TR_OP_LINEAR || op->kind == TR_OP_LINEAR_PACKED;
+        for (int k = TR_LINEAR_W; product && k < TR_LINEAR_B; k++)
+            bytes += p->op[i].buffer[k] >= 0 ? tr_op_operand_bytes(op, k) : 0;
+        if (op->kind == TR_OP_ATTN)
+            bytes += 2 * length * op->kv_heads * op->head_dim * tr_dtype_bytes(op->act);
+    }
+    return bytes;
 }
 
 int32_t tr_generator_draw(struct tr_generator *g, const struct tr_sampling *sampling)

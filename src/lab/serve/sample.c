@@ -38,23 +38,44 @@ static int32_t most_likely(const float *logits, int64_t vocab)
     return best;
 }
 
-static double weight_of(const struct tr_sampling *s, struct tr_candidate candidate, float top)
+static double weight_of(const struct tr_sampling *s, float logit, float top)
 {
-    return tr_exp(((double)candidate.logit - (double)top) / s->temperature);
+    return tr_exp(((double)logit - (double)top) / s->temperature);
 }
 
-/* How many of the sorted candidates the nucleus of top_p holds, and their summed weight. */
-static int64_t nucleus(const struct tr_sampling *s, const struct tr_candidate *sorted, int64_t count, double *sum)
+/* The candidates whose logits are at least `least`, sorted. Returns how many. */
+static int64_t collect(const float *logits, int64_t vocab, float least, struct tr_candidate *sorted)
 {
-    double all = 0.0;
-    for (int64_t i = 0; i < count; i++)
-        all += weight_of(s, sorted[i], sorted[0].logit);
+    int64_t count = 0;
+    for (int64_t i = 0; i < vocab; i++)
+        if (sortable(logits[i]) >= least)
+            sorted[count++] = (struct tr_candidate){sortable(logits[i]), (int32_t)i};
+    qsort(sorted, (size_t)count, sizeof *sorted, likelier_first);
+    return count;
+}
+
+/* How many of the sorted candidates the nucleus of top_p holds, and their summed weight; of all weights the sum is `all`.
+ * More than there are: it does not end among them. */
+static int64_t nucleus(const struct tr_sampling *s, const struct tr_candidate *sorted, int64_t count, double all, double *sum)
+{
     double kept = 0.0;
     int64_t n = 0;
     while (n < count && (n == 0 || kept < s->top_p * all))
-        kept += weight_of(s, sorted[n++], sorted[0].logit);
+        kept += weight_of(s, sorted[n++].logit, sorted[0].logit);
     *sum = kept;
-    return n;
+    return n == count && kept < s->top_p * all ? count + 1 : n;
+}
+
+/* The weights of all candidates, or of the k likeliest, which are the first of `sorted`. */
+static double all_weights(const struct tr_sampling *s, const float *logits, int64_t vocab, const struct tr_candidate *sorted,
+                          int64_t k)
+{
+    double all = 0.0;
+    for (int64_t i = 0; i < k; i++)
+        all += weight_of(s, sorted[i].logit, sorted[0].logit);
+    for (int64_t i = 0; i < vocab && k == 0; i++)
+        all += weight_of(s, sortable(logits[i]), sorted[0].logit);
+    return all;
 }
 
 int32_t tr_sample(const struct tr_sampling *s, const float *logits, int64_t vocab, uint64_t index,
@@ -64,15 +85,28 @@ int32_t tr_sample(const struct tr_sampling *s, const float *logits, int64_t voca
     int32_t best = most_likely(logits, vocab);
     if (s->temperature == 0.0 || !isfinite(logits[best]))
         return best;
-    for (int64_t i = 0; i < vocab; i++)
-        scratch[i] = (struct tr_candidate){sortable(logits[i]), (int32_t)i};
-    qsort(scratch, (size_t)vocab, sizeof *scratch, likelier_first);
-    int64_t count = s->top_k > 0 && s->top_k < vocab ? s->top_k : vocab;
-    double sum;
-    count = nucleus(s, scratch, count, &sum);
+    /* Few are sorted, more only where the nucleus does not end among them: its tail is long, and rarely wanted. */
+    const int64_t k = s->top_k > 0 && s->top_k < vocab ? s->top_k : 0;
+    double sum = 0.0, all = -1.0;
+    int64_t count = 0;
+    for (double below = 4.0;; below *= 2.0) {
+        float least = below < 100.0 ? logits[best] - (float)(below * s->temperature) : -INFINITY;
+        int64_t collected = collect(logits, vocab, least, scratch);
+        if (collected < k)
+            continue;
+        if (k > 0 || all < 0.0)
+            all = all_weights(s, logits, vocab, scratch, k);
+        count = nucleus(s, scratch, k > 0 ? k : collected, all, &sum);
+        if (count <= collected)
+            break;
+        if (collected == vocab || k > 0) { /* all, and the sums in different orders differ */
+            count = k > 0 ? k : vocab;
+            break;
+        }
+    }
     double left = tr_rng_double(tr_rng_key(s->seed, "sample", 0), index) * sum;
     for (int64_t i = 0; i < count - 1; i++) {
-        left -= weight_of(s, scratch[i], scratch[0].logit);
+        left -= weight_of(s, scratch[i].logit, scratch[0].logit);
         if (left < 0.0)
             return scratch[i].token;
     }

@@ -19,23 +19,28 @@ struct tr_generator {
     struct tr_widths widths;
     int64_t capacity;             /* positions that the cache holds */
     int64_t length;               /* positions in it */
+    enum tr_weight_form form;
     struct tr_program program;    /* one token at a time */
     struct tr_exec exec;
+    struct tr_program prompt_program; /* as many as a prompt is cut in */
+    struct tr_exec prompt;        /* opened when it is needed first; lends WORK to shorter ones */
     int32_t *history;             /* [capacity] the tokens in the cache */
     struct tr_candidate *scratch; /* [vocab] */
-    const float *logits;          /* [vocab] after the last token read; NULL before the first */
+    const float *logits;          /* [vocab] after the last token read, until the next; NULL before the first */
     const struct tr_token *token; /* how it reads and writes text; NULL: bytes. Set by the caller; not owned */
     struct tr_stops stops;        /* tokens that end a text beside the tokenizer's end token; set by the caller */
     uint64_t drawn;               /* tokens drawn so far: the index of the next draw */
-    float *kept_logits;           /* [vocab]; owned */
+    float *kept_logits;           /* [vocab]; owned; those of a program that is closed */
 };
 
 /* Opens a generator for texts of up to `capacity` tokens. `weights` (NULL: none) is an exec of the same config whose
  * weights are used as they are, for samples during training; without it the generator has its own, which the caller
- * fills through tr_exec_weight(&generator->exec, index) and tr_exec_weights_written. Close with tr_generator_close. */
+ * fills through tr_exec_weight(&generator->exec, index) and tr_exec_weights_written, once if `form` is not TR_FORM_ROWS.
+ * Close with tr_generator_close. */
 TR_MUST_CHECK enum tr_status tr_generator_open(struct tr_generator *generator, const struct tr_model_config *model,
-                                               enum tr_dtype dtype, const struct tr_widths *widths,
-                                               int64_t capacity, struct tr_machine machine,
+                                               enum tr_dtype dtype, enum tr_weight_form form,
+                                               const struct tr_widths *widths, int64_t capacity,
+                                               struct tr_machine machine,
                                                const struct tr_exec *weights, struct tr_err *err);
 void tr_generator_close(struct tr_generator *generator);
 
@@ -47,6 +52,10 @@ void tr_generator_reset(struct tr_generator *generator);
  * than a full cache, to the same bits as token by token. Token ids are checked. */
 TR_MUST_CHECK enum tr_status tr_generator_read(struct tr_generator *generator, const int32_t *tokens, int64_t count,
                                                struct tr_err *err);
+
+/* Bytes that a token after `length` others needs of memory: matrices once, keys and values. What memory reads in a second
+ * over this is the most tokens in a second, one text at a time. */
+int64_t tr_generator_token_bytes(const struct tr_generator *generator, int64_t length);
 
 /* Draws the next token from the logits; does not read it. */
 int32_t tr_generator_draw(struct tr_generator *generator, const struct tr_sampling *sampling);

@@ -75,7 +75,7 @@ enum tr_status tr_run_sample(struct tr_run *run, struct tr_err *err)
     struct tr_generator generator;
     struct tr_step_config step = tr_run_step_config(&run->config);
     struct tr_text record = {0};
-    enum tr_status status = tr_generator_open(&generator, &run->model, step.dtype, &step.widths, run->config.seq_len,
+    enum tr_status status = tr_generator_open(&generator, &run->model, step.dtype, TR_FORM_ROWS, &step.widths, run->config.seq_len,
                                               run->machine, &run->exec, err);
     if (status != TR_OK)
         return status;

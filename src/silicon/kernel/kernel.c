@@ -9,7 +9,7 @@
 #endif
 
 static const struct tr_kernel *const module_kernels[] = {
-    tr_embed_kernels, tr_norm_kernels, tr_linear_kernels, tr_rope_kernels,
+    tr_embed_kernels, tr_norm_kernels, tr_linear_kernels, tr_packed_kernels, tr_rope_kernels,
     tr_attn_kernels,  tr_act_kernels,  tr_head_kernels,   tr_update_kernels,
 };
 
@@ -33,7 +33,8 @@ bool tr_isa_runs(enum tr_isa isa)
         return tr_isa_runs(TR_ISA_AVX2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     case TR_ISA_AVX512_BF16:
-        return tr_isa_runs(TR_ISA_AVX512) && __builtin_cpu_supports("avx512bf16");
+        return tr_isa_runs(TR_ISA_AVX512) && __builtin_cpu_supports("avx512bf16") &&
+               __builtin_cpu_supports("avx512vnni"); /* whatever has the one has the other */
 #endif
     default:
         return false;

@@ -89,6 +89,6 @@ static inline void tr_count_add(struct tr_count *count, int64_t flop, int64_t re
 
 /* The module folders' lists. */
 extern const struct tr_kernel tr_embed_kernels[], tr_norm_kernels[], tr_linear_kernels[], tr_rope_kernels[],
-    tr_attn_kernels[], tr_act_kernels[], tr_head_kernels[], tr_update_kernels[];
+    tr_packed_kernels[], tr_attn_kernels[], tr_act_kernels[], tr_head_kernels[], tr_update_kernels[];
 
 #endif

@@ -45,6 +45,12 @@ static const struct tr_contract contract[] = {
      "y = chain over in; then + bias; then residual + that: each one fp32 addition, in this order."},
     {TR_OP_LINEAR, "row parallel", "y", TR_AXIS_IN, TR_ORDER_CHAIN, TENSOR, TR_ROUND_ACT,
      "A chain for each tensor part of in (quantum[0]), joined by the tree; then + bias; then residual + that."},
+    {TR_OP_LINEAR_PACKED, "f32, bf16", "y", TR_AXIS_IN, TR_ORDER_CHAIN, TENSOR, TR_ROUND_ACT, "As LINEAR, to the bit."},
+    {TR_OP_LINEAR_PACKED, "int8, int4", "y", TR_AXIS_IN, TR_ORDER_CHAIN, 0, TR_ROUND_ACT,
+     "Blocks of 32 of in, counted from 0; activations are rounded to 8 bits a block: a = the largest magnitude in the block (exact), "
+     "qx = x * (127 / a), held to -127 .. 127 and rounded to a whole number, dx = a / 127; a below 2^-100 is 0 and all qx. "
+     "Of each block s = sum of qx q in whole numbers (exact); acc = fma((float)s, dx * d, acc), blocks ascending from +0, "
+     "dx * d rounded first; then + bias; then residual + that. Tensor parts do not cut it."},
     {TR_OP_LINEAR_DX, "column parallel", "dx", TR_AXIS_OUT, TR_ORDER_CHAIN, TENSOR, TR_ROUND_ACT,
      "A chain for each tensor part, over its share of out of segment 0, then of segment 1, then of segment 2 (q, k, v; "
      "gate, up), each cut by its own quantum; the parts joined by the tree."},
@@ -110,6 +116,8 @@ static const struct tr_contract contract[] = {
     {TR_OP_HEAD, "GRAD", "dw", TR_AXIS_TOKENS, TR_ORDER_BLOCKS, LANE | CONTEXT, TR_ROUND_F32,
      "As LINEAR_DW; tiles of rows end at block ends."},
 
+    {TR_OP_LOSS, "", "loss", TR_AXIS_VOCAB, TR_ORDER_FOLD16, 0, TR_ROUND_F32, "As of HEAD, one vocabulary part."},
+
     {TR_OP_FOLD, "", "leaves", TR_AXIS_ALL, TR_ORDER_NONE, CONTEXT | TENSOR | SEQUENCE, TR_ROUND_F32,
      "leaf index = context part * parts + part: the tree over `part` within each context part, then the tree over "
      "context parts."},
@@ -138,6 +146,15 @@ static const struct tr_contract contract[] = {
     {TR_OP_MUON, "", "copy", TR_AXIS_NONE, TR_ORDER_NONE, 0, TR_ROUND_ACT, "As of ADAMW."},
     {TR_OP_CAST, "", "dst", TR_AXIS_NONE, TR_ORDER_NONE, 0, TR_ROUND_ACT,
      "src, rounded: the copy of a weight that has been read from a file, or made from the seed."},
+    {TR_OP_PACK, "", "dst", TR_AXIS_NONE, TR_ORDER_NONE, 0, TR_ROUND_F32,
+     "f32 copied, bf16 rounded. int8: a = the largest magnitude in a block of 32 of in, d = a / 127 rounded to F16, q = w * (1 / d), held "
+     "to -127 .. 127 and rounded to a whole number. int4: e = the number of largest magnitude (the first of them); for t "
+     "in 0, 1, -0.75, -0.5, -0.25, 0.25, 0.5, 0.75: c = -8 + t, q = w * (c / e), held to -8 .. 7 and rounded; "
+     "d = e / c for t = 0, else (sum of w q) / (sum of q q); d rounded to F16; the first d with the least sum of "
+     "(w - d q)^2. Sums are chains over the block from +0. A d that is 0 has q = 0."},
+    {TR_OP_PACK, "", "error", TR_AXIS_ALL, TR_ORDER_CHAIN, 0, TR_ROUND_F32,
+     "Of each panel: fma(w - w', w - w', acc), w' the rounded weight, and fma(w, w, acc): for each output a chain over in, "
+     "the outputs' sums added ascending."},
 };
 
 #undef LANE

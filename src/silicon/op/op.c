@@ -6,6 +6,7 @@
 #define WEIGHT TR_TYPE_WEIGHT
 #define F32 TR_TYPE_F32
 #define I32 TR_TYPE_I32
+#define PANELS TR_TYPE_PANELS
 
 /* name, direction, type, optional */
 static const struct tr_op_info op_info[TR_OP_KIND_COUNT] = {
@@ -27,6 +28,11 @@ static const struct tr_op_info op_info[TR_OP_KIND_COUNT] = {
         {{"x", TR_IN, ACT, false}, {"w0", TR_IN, WEIGHT, false}, {"w1", TR_IN, WEIGHT, true},
          {"w2", TR_IN, WEIGHT, true}, {"b0", TR_IN, WEIGHT, true}, {"b1", TR_IN, WEIGHT, true},
          {"b2", TR_IN, WEIGHT, true}, {"y0", TR_OUT, ACT, false}, {"y1", TR_OUT, ACT, true},
+         {"y2", TR_OUT, ACT, true}, {"residual", TR_IN, ACT, true}}},
+    [TR_OP_LINEAR_PACKED] = {"linear_packed", "y_i = x w_i^T (+ b_i) (+ residual), w_i in panels", 11,
+        {{"x", TR_IN, ACT, false}, {"w0", TR_IN, PANELS, false}, {"w1", TR_IN, PANELS, true},
+         {"w2", TR_IN, PANELS, true}, {"b0", TR_IN, ACT, true}, {"b1", TR_IN, ACT, true},
+         {"b2", TR_IN, ACT, true}, {"y0", TR_OUT, ACT, false}, {"y1", TR_OUT, ACT, true},
          {"y2", TR_OUT, ACT, true}, {"residual", TR_IN, ACT, true}}},
     [TR_OP_LINEAR_DX] = {"linear_dx", "dx = sum_i dy_i w_i", 7,
         {{"dy0", TR_IN, ACT, false}, {"dy1", TR_IN, ACT, true}, {"dy2", TR_IN, ACT, true},
@@ -57,6 +63,8 @@ static const struct tr_op_info op_info[TR_OP_KIND_COUNT] = {
         6,
         {{"x", TR_IN, ACT, false}, {"w", TR_IN, WEIGHT, false}, {"targets", TR_IN, I32, false},
          {"loss", TR_OUT, F32, false}, {"dx", TR_OUT, ACT, true}, {"dw", TR_ACC, F32, true}}},
+    [TR_OP_LOSS] = {"loss", "loss[t] = log sum exp(logits[t]) - logit of the target", 3,
+        {{"logits", TR_IN, F32, false}, {"targets", TR_IN, I32, false}, {"loss", TR_OUT, F32, false}}},
     [TR_OP_LAST] = {"last", "y[s] = x[last token of sequence s]", 2,
         {{"x", TR_IN, ACT, false}, {"y", TR_OUT, ACT, false}}},
     [TR_OP_KV_APPEND] = {"kv_append", "cache[s, position + t] = x[s, t]", 2,
@@ -79,12 +87,15 @@ static const struct tr_op_info op_info[TR_OP_KIND_COUNT] = {
         {{"w", TR_INOUT, F32, false}, {"x", TR_IN, F32, false}, {"copy", TR_OUT, WEIGHT, true}}},
     [TR_OP_CAST] = {"cast", "dst = src, rounded to the weights' type", 2,
         {{"src", TR_IN, F32, false}, {"dst", TR_OUT, WEIGHT, false}}},
+    [TR_OP_PACK] = {"pack", "dst = the panels of src; error = sums of squares of what rounding changes, and of src", 3,
+        {{"src", TR_IN, F32, false}, {"dst", TR_OUT, PANELS, false}, {"error", TR_OUT, F32, true}}},
 };
 
 #undef ACT
 #undef WEIGHT
 #undef F32
 #undef I32
+#undef PANELS
 
 const struct tr_op_info *tr_op_operands(enum tr_op_kind kind)
 {
@@ -114,6 +125,8 @@ static struct tr_shape linear_shape(const struct tr_op *op, int i, int64_t token
     int segment = (i - TR_LINEAR_W) % TR_OP_SEGMENTS_MAX;
     if (segment >= op->segments)
         return no_shape();
+    if (i < TR_LINEAR_B && op->kind == TR_OP_LINEAR_PACKED)
+        return shape1(tr_panels_bytes(op->weight, op->out[segment], op->in));
     if (i < TR_LINEAR_B)
         return shape2(op->out[segment], op->in);
     if (i < TR_LINEAR_Y)
@@ -234,6 +247,7 @@ struct tr_shape tr_op_operand_shape(const struct tr_op *op, int i)
     case TR_OP_NORM_BWD:
         return norm_shape(op, i, tokens);
     case TR_OP_LINEAR:
+    case TR_OP_LINEAR_PACKED:
         return linear_shape(op, i, tokens);
     case TR_OP_LINEAR_DX:
         return linear_dx_shape(op, i, tokens);
@@ -252,6 +266,8 @@ struct tr_shape tr_op_operand_shape(const struct tr_op *op, int i)
         return shape2(tokens, op->width);
     case TR_OP_HEAD:
         return head_shape(op, i, tokens);
+    case TR_OP_LOSS:
+        return i == TR_LOSS_LOGITS ? shape2(tokens, op->vocab) : shape1(tokens);
     case TR_OP_LAST:
         return shape2(i == TR_LAST_X ? tokens : op->seqs, op->width);
     case TR_OP_KV_APPEND:
@@ -269,6 +285,10 @@ struct tr_shape tr_op_operand_shape(const struct tr_op *op, int i)
     case TR_OP_MUON:
     case TR_OP_CAST:
         return shape1(op->count);
+    case TR_OP_PACK:
+        return i == TR_PACK_SRC   ? shape2(op->out[0], op->in)
+               : i == TR_PACK_DST ? shape1(tr_panels_bytes(op->weight, op->out[0], op->in))
+                                  : shape2(tr_panels(op->out[0]), 2);
     case TR_OP_CLIP:
     case TR_OP_KIND_COUNT:
         break;
@@ -288,7 +308,8 @@ static bool is_partial_sum(const struct tr_op *op, int i)
 enum tr_dtype tr_op_operand_dtype(const struct tr_op *op, int i)
 {
     TR_ASSERT(i >= 0 && i < op_info[op->kind].operand_count);
-    bool y = op->kind == TR_OP_LINEAR && i >= TR_LINEAR_Y && i < TR_LINEAR_RESIDUAL;
+    bool forward = op->kind == TR_OP_LINEAR || op->kind == TR_OP_LINEAR_PACKED;
+    bool y = forward && i >= TR_LINEAR_Y && i < TR_LINEAR_RESIDUAL;
     if (is_partial_sum(op, i) || (y && op->flags & TR_OP_Y_F32))
         return TR_F32;
     switch (op_info[op->kind].operand[i].type) {
@@ -298,6 +319,8 @@ enum tr_dtype tr_op_operand_dtype(const struct tr_op *op, int i)
         return op->weight;
     case TR_TYPE_I32:
         return TR_I32;
+    case TR_TYPE_PANELS:
+        return TR_BYTE;
     case TR_TYPE_F32:
         break;
     }
@@ -376,6 +399,7 @@ struct tr_range tr_op_part(const struct tr_op *op, int segment, int64_t p)
     TR_ASSERT(segment >= 0 && segment < TR_OP_SEGMENTS_MAX);
     switch (op->kind) {
     case TR_OP_LINEAR:
+    case TR_OP_LINEAR_PACKED:
     case TR_OP_LINEAR_DX:
     case TR_OP_LINEAR_DW:
         if (op->flags & TR_OP_ROW_PARALLEL)
@@ -399,7 +423,8 @@ struct tr_range tr_op_keys(const struct tr_op *op, int64_t p)
 
 const char *tr_dtype_name(enum tr_dtype type)
 {
-    static const char *const name[TR_DTYPE_COUNT] = {[TR_F32] = "f32", [TR_BF16] = "bf16", [TR_I32] = "i32"};
+    static const char *const name[TR_DTYPE_COUNT] = {[TR_F32] = "f32", [TR_BF16] = "bf16", [TR_I32] = "i32",
+                                                     [TR_BYTE] = "byte", [TR_INT8] = "int8", [TR_INT4] = "int4"};
     TR_ASSERT((int)type >= 0 && type < TR_DTYPE_COUNT);
     return name[type];
 }
@@ -427,6 +452,7 @@ static int64_t op_flop(const struct tr_op *op, uint32_t present, int64_t positio
 {
     switch (op->kind) {
     case TR_OP_LINEAR:
+    case TR_OP_LINEAR_PACKED:
     case TR_OP_LINEAR_DX:
     case TR_OP_LINEAR_DW:
         return linear_flop(op);

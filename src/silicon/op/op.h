@@ -23,6 +23,7 @@
 #define TR_SILICON_OP_OP_H
 
 #include "silicon/op/dtype.h"
+#include "silicon/op/panel.h"
 #include "silicon/op/reduce.h"
 
 enum tr_op_kind {
@@ -31,6 +32,7 @@ enum tr_op_kind {
     TR_OP_NORM,       /* LayerNorm, or RMSNorm with TR_OP_RMS; over `width`, `heads` groups a token */
     TR_OP_NORM_BWD,
     TR_OP_LINEAR,     /* y_i = x w_i^T (+ b_i) (+ residual), up to three weights that share x: q/k/v, gate/up */
+    TR_OP_LINEAR_PACKED, /* the same with weights in panels (panel.h), perhaps in blocks of 8 or 4 bits: generation */
     TR_OP_LINEAR_DX,  /* dx = sum_i dy_i w_i */
     TR_OP_LINEAR_DW,  /* dw_i += dy_i^T x,  db_i += sum_t dy_i */
     TR_OP_ROPE,       /* rotates the pairs (d, d + D/2) of each head, in place; TR_OP_INVERSE turns back */
@@ -41,6 +43,7 @@ enum tr_op_kind {
     TR_OP_SWIGLU,     /* y = silu(gate) * up */
     TR_OP_SWIGLU_BWD,
     TR_OP_HEAD,       /* logits, cross-entropy and, with TR_OP_GRAD, dx and dw at once, a tile of rows at a time */
+    TR_OP_LOSS,       /* cross-entropy of logits that are there already, as HEAD has it */
     TR_OP_LAST,       /* y[s] = x[last token of sequence s] */
     TR_OP_KV_APPEND,  /* cache[s, position + t] = x[s, t] */
     TR_OP_ZERO,       /* dst = +0 */
@@ -54,6 +57,7 @@ enum tr_op_kind {
     TR_OP_MIX,         /* dst = alpha dst (+ beta src) */
     TR_OP_MUON,        /* w from the orthogonalised direction */
     TR_OP_CAST,        /* dst = src rounded: the copy of a weight that products read */
+    TR_OP_PACK,        /* the panels of a weight */
     TR_OP_KIND_COUNT
 };
 
@@ -65,7 +69,7 @@ enum tr_op_flag {
     TR_OP_ADD_DX = 1 << 4,       /* NORM_BWD: dx += instead of dx = (the residual stream's gradient) */
     TR_OP_DECAY = 1 << 5,        /* ADAMW, MUON: weight decay applies */
     TR_OP_APART = 1 << 6,        /* EMBED*, ROPE, ATTN*: documents of a sequence stand apart, by the operand `start` */
-    TR_OP_Y_F32 = 1 << 7         /* LINEAR: y is fp32 whatever the activations are: logits */
+    TR_OP_Y_F32 = 1 << 7         /* LINEAR, LINEAR_PACKED: y is fp32 whatever the activations are: logits */
 };
 
 /* A logical axis cut in `parts`, of which this operation does [first, last). Full range on one rank. */
@@ -85,16 +89,17 @@ enum { TR_OP_SEGMENTS_MAX = 3, TR_OP_OPERANDS_MAX = 12, TR_SHAPE_RANK_MAX = 4 };
 struct tr_op {
     enum tr_op_kind kind;
     enum tr_dtype act;    /* activations and their gradients */
-    enum tr_dtype weight; /* weights as the operation reads them; weight gradients and moments are always fp32 */
+    enum tr_dtype weight; /* weights as the operation reads them; weight gradients and moments are always fp32. PACK,
+                             LINEAR_PACKED: of the panels, here TR_INT8 and TR_INT4 too */
     uint32_t flags;       /* enum tr_op_flag */
     int64_t seqs, seq_len;
     int64_t width;        /* C: EMBED*, NORM* (of one group), HEAD, LAST, KV_APPEND, element-wise ops (columns a token) */
-    int64_t in;           /* LINEAR* */
-    int32_t segments;     /* LINEAR*: how many of out[] */
+    int64_t in;           /* LINEAR*, PACK */
+    int32_t segments;     /* LINEAR*: how many of out[]; PACK: 1 */
     int64_t out[TR_OP_SEGMENTS_MAX];
     int32_t heads, kv_heads, head_dim; /* ATTN*, ROPE (heads, head_dim); NORM*: heads = groups of `width` a token, 1 for
                                           an ordinary norm */
-    int64_t vocab;        /* EMBED*, HEAD */
+    int64_t vocab;        /* EMBED*, HEAD, LOSS */
     int64_t positions;    /* rows of wpe or of the RoPE table; ATTN, KV_APPEND: rows of K and V a sequence */
     int64_t count;        /* elements: ZERO, FOLD (of one leaf), JOIN, GRAD_SQ, ADAMW, MUON*, MIX, CAST */
     float eps;            /* NORM* */
@@ -107,7 +112,7 @@ struct tr_op {
 
 enum tr_direction { TR_IN, TR_OUT, TR_INOUT, TR_ACC };
 
-enum tr_operand_type { TR_TYPE_ACT, TR_TYPE_WEIGHT, TR_TYPE_F32, TR_TYPE_I32 };
+enum tr_operand_type { TR_TYPE_ACT, TR_TYPE_WEIGHT, TR_TYPE_F32, TR_TYPE_I32, TR_TYPE_PANELS /* of type weight */ };
 
 struct tr_operand_info {
     const char *name;
@@ -143,7 +148,7 @@ enum { TR_EMBED_BWD_TOKENS, TR_EMBED_BWD_DY, TR_EMBED_BWD_DWTE, TR_EMBED_BWD_DWP
 enum { TR_NORM_X, TR_NORM_GAIN, TR_NORM_BIAS, TR_NORM_Y, TR_NORM_STATS };
 enum { TR_NORM_BWD_X, TR_NORM_BWD_GAIN, TR_NORM_BWD_STATS, TR_NORM_BWD_DY, TR_NORM_BWD_DX, TR_NORM_BWD_DGAIN,
        TR_NORM_BWD_DBIAS };
-enum { TR_LINEAR_X, TR_LINEAR_W, TR_LINEAR_B = 4, TR_LINEAR_Y = 7, TR_LINEAR_RESIDUAL = 10 };
+enum { TR_LINEAR_X, TR_LINEAR_W, TR_LINEAR_B = 4, TR_LINEAR_Y = 7, TR_LINEAR_RESIDUAL = 10 }; /* LINEAR_PACKED too */
 enum { TR_LINEAR_DX_DY, TR_LINEAR_DX_W = 3, TR_LINEAR_DX_DX = 6 };
 enum { TR_LINEAR_DW_X, TR_LINEAR_DW_DY, TR_LINEAR_DW_DW = 4, TR_LINEAR_DW_DB = 7 };
 enum { TR_ROPE_X, TR_ROPE_TABLE, TR_ROPE_START };
@@ -155,6 +160,7 @@ enum { TR_GELU_BWD_X, TR_GELU_BWD_DY, TR_GELU_BWD_DX };
 enum { TR_SWIGLU_GATE, TR_SWIGLU_UP, TR_SWIGLU_Y };
 enum { TR_SWIGLU_BWD_GATE, TR_SWIGLU_BWD_UP, TR_SWIGLU_BWD_DY, TR_SWIGLU_BWD_DGATE, TR_SWIGLU_BWD_DUP };
 enum { TR_HEAD_X, TR_HEAD_W, TR_HEAD_TARGETS, TR_HEAD_LOSS, TR_HEAD_DX, TR_HEAD_DW };
+enum { TR_LOSS_LOGITS, TR_LOSS_TARGETS, TR_LOSS_LOSS };
 enum { TR_LAST_X, TR_LAST_Y };
 enum { TR_KV_APPEND_X, TR_KV_APPEND_CACHE };
 enum { TR_ZERO_DST };
@@ -167,6 +173,7 @@ enum { TR_MUON_MOMENT_GRAD, TR_MUON_MOMENT_M, TR_MUON_MOMENT_Y };
 enum { TR_MIX_DST, TR_MIX_SRC };
 enum { TR_MUON_W, TR_MUON_X, TR_MUON_COPY };
 enum { TR_CAST_SRC, TR_CAST_DST };
+enum { TR_PACK_SRC, TR_PACK_DST, TR_PACK_ERROR };
 
 /* ---- the reduction contract ------------------------------------------------------------------------------------ */
 

@@ -26,7 +26,7 @@ static void open_evaluator(struct tr_evaluator *e, const struct tr_model_config 
                            enum tr_isa isa, int threads)
 {
     struct tr_err err = {{0}};
-    if (tr_evaluator_open(e, model, TR_F32, &one, seq_len, seqs, false, fixture_machine(isa, threads), 0, &err) != TR_OK)
+    if (tr_evaluator_open(e, model, TR_F32, TR_FORM_ROWS, &one, seq_len, seqs, false, fixture_machine(isa, threads), 0, &err) != TR_OK)
         fail_msg("%s", err.text);
     tr_exec_init(&e->exec, 42);
 }
@@ -88,7 +88,7 @@ static void losses_among(const char *first, const char *third, float losses[], i
     struct tr_data_config config = {.path = tr_scratch("among"), .seq_len = 64, .batch = 1, .only_val = true,
                                     .apart = true};
     if (tr_data_open(&data, &config, &err) != TR_OK ||
-        tr_evaluator_open(&e, &model, TR_F32, &one, 64, 1, true, fixture_machine(fixture_best_isa(), 2), 0, &err) != TR_OK)
+        tr_evaluator_open(&e, &model, TR_F32, TR_FORM_ROWS, &one, 64, 1, true, fixture_machine(fixture_best_isa(), 2), 0, &err) != TR_OK)
         fail_msg("%s", err.text);
     tr_exec_init(&e.exec, 42);
     const struct tr_program *p = &e.program;
@@ -141,7 +141,7 @@ static void an_evaluation_of_a_checkpoint_gives_the_number_that_the_trainer_gave
         struct tr_data_config config = {.path = o.data, .seq_len = o.seq_len, .batch = 1, .val_windows = o.val_windows,
                                         .val_fraction = o.val_fraction, .apart = o.apart};
         if (tr_data_open(&data, &config, &err) != TR_OK ||
-            tr_evaluator_open(&e, &o.model, o.dtype, &o.widths, o.seq_len, 3, o.apart, fixture_machine(fixture_best_isa(), 2), 0,
+            tr_evaluator_open(&e, &o.model, o.dtype, TR_FORM_ROWS, &o.widths, o.seq_len, 3, o.apart, fixture_machine(fixture_best_isa(), 2), 0,
                               &err) != TR_OK ||
             tr_origin_load(&o, &e.exec, &err) != TR_OK)
             fail_msg("%s", err.text);
@@ -342,7 +342,7 @@ static const char *bold_text(const struct tr_model_config *model)
     struct tr_bytes words = tr_scratch_read(tr_tiny_text());
     open_evaluator(&e, model, 64, 1, fixture_best_isa(), 1);
     make_bold(&e.exec);
-    if (tr_generator_open(&g, model, TR_F32, &one, 64, e.machine, &e.exec, &err) != TR_OK)
+    if (tr_generator_open(&g, model, TR_F32, TR_FORM_ROWS, &one, 64, e.machine, &e.exec, &err) != TR_OK)
         fail_msg("%s", err.text);
     for (char letter = 'a'; letter <= 'z'; letter++) {
         tr_text_append_bytes(&text, words.at + 40 * (letter - 'a'), 40);
@@ -480,9 +480,9 @@ static void an_ending_that_does_not_fit_is_refused_by_its_number(void **state)
     tr_assert_says(err.text, "question 1: ending 1 has 32 tokens, the model has positions for 16");
     tr_evaluator_close(&e);
     tr_choices_free(&choices);
-    assert_int_equal(tr_evaluator_open(&e, &model, TR_F32, &one, 17, 0, false, fixture_machine(TR_ISA_REF, 1), 0, &err), TR_BAD_INPUT);
+    assert_int_equal(tr_evaluator_open(&e, &model, TR_F32, TR_FORM_ROWS, &one, 17, 0, false, fixture_machine(TR_ISA_REF, 1), 0, &err), TR_BAD_INPUT);
     tr_assert_says(err.text, "seq_len 17: model gpt2-test has positions for 1 to 16 tokens");
-    assert_int_equal(tr_evaluator_open(&e, &model, TR_F32, &one, 16, 1, false, fixture_machine(TR_ISA_REF, 1), INT64_MAX, &err), TR_BAD_INPUT);
+    assert_int_equal(tr_evaluator_open(&e, &model, TR_F32, TR_FORM_ROWS, &one, 16, 1, false, fixture_machine(TR_ISA_REF, 1), INT64_MAX, &err), TR_BAD_INPUT);
     tr_assert_says(err.text, "evaluating gpt2-test needs");
 }
 

@@ -254,7 +254,7 @@ static void check_logits(const char *name)
     int64_t vocab = t.import.model.vocab;
     const float *truth = find(&t.truth, "logits", "", SEQS * SEQ_LEN * vocab);
     const int32_t *tokens = find(&t.truth, "tokens", "", SEQS * (SEQ_LEN + 1));
-    must(tr_program_infer(&program, &t.import.model, TR_F32, &widths, 1, 1, SEQ_LEN, machine(), &err));
+    must(tr_program_infer(&program, &t.import.model, TR_F32, TR_FORM_ROWS, &widths, 1, 1, SEQ_LEN, machine(), &err));
     must(tr_exec_open(&exec, &program, machine(), &t.exec, &err));
     for (int32_t i = 0; i < program.weights.count; i++)
         memcpy(tr_exec_weight(&exec, i), t.w[i], (size_t)program.weights.weight[i].count * sizeof(float));

@@ -381,7 +381,7 @@ static void open_generator(struct tr_program *p, struct tr_exec *e, const struct
     struct tr_err err = {""};
     struct tr_machine machine = fixture_machine(fixture_best_isa(), 1);
     const struct tr_step_config *step = &t->subject.step;
-    if (tr_program_infer(p, &t->subject.model, TR_F32, &step->widths, step->batch, tokens, step->seq_len, machine,
+    if (tr_program_infer(p, &t->subject.model, TR_F32, TR_FORM_ROWS, &step->widths, step->batch, tokens, step->seq_len, machine,
                          &err) != TR_OK ||
         tr_exec_open(e, p, machine, share, &err) != TR_OK)
         fail_msg("%s", err.text);

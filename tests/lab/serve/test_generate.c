@@ -10,13 +10,32 @@
 
 enum { TEXT = 150 };
 
-static void open_generator(struct tr_generator *g, const struct tr_model_config *model, int64_t capacity, int threads)
+/* How weights and activations are kept. */
+struct manner {
+    enum tr_dtype dtype;
+    enum tr_weight_form form;
+};
+
+static const struct manner manners[] = {{TR_F32, TR_FORM_ROWS}, {TR_F32, TR_FORM_PANELS}, {TR_BF16, TR_FORM_ROWS},
+                                        {TR_BF16, TR_FORM_PANELS}, {TR_F32, TR_FORM_INT8}, {TR_BF16, TR_FORM_INT8},
+                                        {TR_F32, TR_FORM_INT4}, {TR_BF16, TR_FORM_INT4}};
+
+enum { MANNERS = sizeof manners / sizeof *manners };
+
+static void open_as(struct tr_generator *g, const struct tr_model_config *model, struct manner manner, int64_t capacity,
+                    enum tr_isa isa, int threads)
 {
     struct tr_err err = {{0}};
     const struct tr_widths one = {1, 1, 1, 1};
-    if (tr_generator_open(g, model, TR_F32, &one, capacity, fixture_machine(fixture_best_isa(), threads), NULL, &err) != TR_OK)
+    if (tr_generator_open(g, model, manner.dtype, manner.form, &one, capacity, fixture_machine(isa, threads), NULL, &err) !=
+        TR_OK)
         fail_msg("%s", err.text);
     tr_exec_init(&g->exec, 42);
+}
+
+static void open_generator(struct tr_generator *g, const struct tr_model_config *model, int64_t capacity, int threads)
+{
+    open_as(g, model, (struct manner){TR_F32, TR_FORM_PANELS}, capacity, fixture_best_isa(), threads);
 }
 
 static void make_text(int32_t *tokens, int64_t count, int64_t vocab)
@@ -47,14 +66,15 @@ static float contract_loss(const float *logits, int64_t vocab, int32_t target)
 static void logits_of_generation_are_bit_equal_to_those_of_training(void **state)
 {
     (void)state;
-    for (int family = 0; family < 2; family++) {
-        struct tr_model_config model = family == 0 ? fixture_gpt2() : fixture_llama();
+    for (int kind = 0; kind < 8; kind++) {
+        struct tr_model_config model = kind / 4 == 0 ? fixture_gpt2() : fixture_llama();
         struct tr_step_config step = fixture_step(1, 1, TEXT);
+        step.dtype = manners[kind % 4].dtype;
         struct tr_program p;
         struct tr_exec e;
         struct tr_generator g;
         fixture_open(&e, &p, &model, &step, fixture_machine(fixture_best_isa(), 2));
-        open_generator(&g, &model, TEXT, 1);
+        open_as(&g, &model, manners[kind % 4], TEXT, fixture_best_isa(), 1);
         int32_t text[TEXT + 1];
         make_text(text, TEXT + 1, model.vocab);
         memcpy(tr_exec_buffer(&e, p.tokens), text, TEXT * sizeof *text);
@@ -79,20 +99,46 @@ static void the_way_a_prompt_is_split_changes_no_bit(void **state)
 {
     (void)state;
     static const int64_t cuts[][4] = {{TEXT}, {1, TEXT - 1}, {64, 1, 1, TEXT - 66}, {65, TEXT - 65}, {TEXT - 1, 1}};
-    for (int family = 0; family < 2; family++) {
-        struct tr_model_config model = family == 0 ? fixture_gpt2() : fixture_llama();
+    for (int kind = 0; kind < 2 * MANNERS; kind++) {
+        struct tr_model_config model = kind / MANNERS == 0 ? fixture_gpt2() : fixture_llama();
         int32_t text[TEXT];
         make_text(text, TEXT, model.vocab);
         float *expected = malloc((size_t)model.vocab * sizeof *expected);
         assert_non_null(expected);
         for (size_t c = 0; c < sizeof cuts / sizeof cuts[0]; c++) {
             struct tr_generator g;
-            open_generator(&g, &model, 192, 1 + (int)c % 3);
+            open_as(&g, &model, manners[kind % MANNERS], 192, fixture_best_isa(), 1 + (int)c % 3);
             int64_t at = 0;
             for (int i = 0; i < 4; at += cuts[c][i++])
                 expect_read(&g, text + at, cuts[c][i]);
             assert_int_equal(at, TEXT);
             if (c == 0)
+                memcpy(expected, g.logits, (size_t)model.vocab * sizeof *expected);
+            assert_memory_equal(expected, g.logits, (size_t)model.vocab * sizeof *expected);
+            tr_generator_close(&g);
+        }
+        free(expected);
+    }
+}
+
+static void neither_instruction_set_nor_threads_change_a_bit(void **state)
+{
+    (void)state;
+    struct tr_model_config model = fixture_llama();
+    int32_t text[TEXT];
+    make_text(text, TEXT, model.vocab);
+    for (int kind = 0; kind < MANNERS; kind++) {
+        float *expected = malloc((size_t)model.vocab * sizeof *expected);
+        assert_non_null(expected);
+        for (int isa = 0; isa < TR_ISA_COUNT; isa++) {
+            struct tr_generator g;
+            if (!tr_isa_runs((enum tr_isa)isa))
+                continue;
+            open_as(&g, &model, manners[kind], 40, (enum tr_isa)isa, isa + 1);
+            expect_read(&g, text, 30);
+            for (int i = 30; i < 36; i++)
+                expect_read(&g, text + i, 1);
+            if (isa == 0)
                 memcpy(expected, g.logits, (size_t)model.vocab * sizeof *expected);
             assert_memory_equal(expected, g.logits, (size_t)model.vocab * sizeof *expected);
             tr_generator_close(&g);
@@ -265,6 +311,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(logits_of_generation_are_bit_equal_to_those_of_training),
         cmocka_unit_test(the_way_a_prompt_is_split_changes_no_bit),
+        cmocka_unit_test(neither_instruction_set_nor_threads_change_a_bit),
         cmocka_unit_test(a_full_context_goes_on_from_its_newest_half),
         cmocka_unit_test(of_a_long_prompt_what_would_be_given_up_is_not_read),
         cmocka_unit_test(a_token_outside_the_vocabulary_is_refused),

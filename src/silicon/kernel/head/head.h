@@ -23,6 +23,12 @@
 void tr_head_ref(const struct tr_call *call);
 int64_t tr_head_ref_workspace(const struct tr_op *op, int threads);
 
+/* LOSS: the loss of logits [T, V] that are there, one vocabulary part. */
+void tr_loss_ref(const struct tr_call *call);
+void tr_loss_avx2(const struct tr_call *call);
+void tr_loss_avx512(const struct tr_call *call);
+void tr_loss_avx512bf16(const struct tr_call *call);
+
 /* The fast ones. Workspace: 2 TR_TOKEN_BLOCK rows of logits at most, and packed panels (gemm.h). */
 void tr_head_avx2(const struct tr_call *call);
 int64_t tr_head_workspace_avx2(const struct tr_op *op, int threads);

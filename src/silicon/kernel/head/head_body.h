@@ -89,8 +89,8 @@ static float row_max(const float *z, int64_t n)
     return v_row_max(max);
 }
 
-/* z = exp(z - max) over one vocabulary part; returns the sum. */
-static float exp_part(float *z, int64_t n, float max)
+/* z = exp(z - max) over one vocabulary part, kept in `exps` unless that is NULL; returns the sum. */
+TR_V_INLINE float exp_part(const float *z, float *exps, int64_t n, float max)
 {
     tr_v sum[TR_VFOLD];
     const tr_v shift = v_set1(max);
@@ -100,15 +100,16 @@ static float exp_part(float *z, int64_t n, float max)
     for (; j + TR_FOLD <= n; j += TR_FOLD) {
         for (int v = 0; v < TR_VFOLD; v++) {
             tr_v e = v_exp(v_sub(v_load(z + j + v * TR_VLEN), shift));
-            v_store(z + j + v * TR_VLEN, e);
+            if (exps != NULL)
+                v_store(exps + j + v * TR_VLEN, e);
             sum[v] = v_add(sum[v], e);
         }
     }
     for (int v = 0; v < TR_VFOLD && j + v * TR_VLEN < n; v++) {
-        float *at = z + j + v * TR_VLEN;
-        int64_t left = tr_min_i64(n - j - v * TR_VLEN, TR_VLEN);
-        tr_v e = v_select(v_first(left), v_exp(v_sub(v_loadn(at, left), shift)), v_zero());
-        v_storen(at, e, left);
+        int64_t at = j + v * TR_VLEN, left = tr_min_i64(n - j - v * TR_VLEN, TR_VLEN);
+        tr_v e = v_select(v_first(left), v_exp(v_sub(v_loadn(z + at, left), shift)), v_zero());
+        if (exps != NULL)
+            v_storen(exps + at, e, left);
         sum[v] = v_add(sum[v], e);
     }
     return v_fold16(sum);
@@ -118,7 +119,7 @@ static float exp_tree(const struct tr_op *op, float *z, float max, int64_t begin
 {
     if (end - begin == 1) {
         struct tr_range part = tr_op_part(op, 0, begin);
-        return exp_part(z + part.first, part.last - part.first, max);
+        return exp_part(z + part.first, z + part.first, part.last - part.first, max);
     }
     int64_t middle = begin + tr_tree_split(end - begin);
     float left = exp_tree(op, z, max, begin, middle);
@@ -274,6 +275,26 @@ void TR_SIMD_NAME(tr_head)(const struct tr_call *call)
             make_dx(call, &b, first_token, rows);
         if ((op->flags & TR_OP_GRAD) && call->operand[TR_HEAD_DW] != NULL)
             add_dw(call, &b, first_token, blocks);
+    }
+}
+
+/* ---- LOSS -------------------------------------------------------------------------------------------------------- */
+
+void TR_SIMD_NAME(tr_loss)(const struct tr_call *call)
+{
+    const struct tr_op *op = call->op;
+#pragma omp parallel for num_threads(call->threads) schedule(static)
+    for (int64_t t = 0; t < op->seqs * op->seq_len; t++) {
+        const float *z = (const float *)call->operand[TR_LOSS_LOGITS] + t * op->vocab;
+        const int32_t target = ((const int32_t *)call->operand[TR_LOSS_TARGETS])[t];
+        float loss = 0.0f;
+        TR_ASSERT(target >= -1 && target < op->vocab);
+        if (target >= 0) {
+            const float max = row_max(z, op->vocab);
+            loss = (float)tr_log((double)exp_part(z, NULL, op->vocab, max)) - (z[target] - max);
+        }
+        ((float *)call->operand[TR_LOSS_LOSS])[t] = loss;
+        tr_count_add(call->count, 0, (int64_t)sizeof *z * op->vocab + (int64_t)sizeof target, (int64_t)sizeof loss);
     }
 }
 

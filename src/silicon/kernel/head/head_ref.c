@@ -160,3 +160,21 @@ void tr_head_ref(const struct tr_call *call)
         }
     }
 }
+
+void tr_loss_ref(const struct tr_call *call)
+{
+    const struct tr_op *op = call->op;
+#pragma omp parallel for num_threads(call->threads)
+    for (int64_t t = 0; t < op->seqs * op->seq_len; t++) {
+        const float *z = (const float *)call->operand[TR_LOSS_LOGITS] + t * op->vocab;
+        const int32_t target = ((const int32_t *)call->operand[TR_LOSS_TARGETS])[t];
+        float max = -INFINITY, loss = 0.0f;
+        TR_ASSERT(target >= -1 && target < op->vocab);
+        for (int64_t v = 0; v < op->vocab; v++)
+            max = z[v] > max ? z[v] : max;
+        if (target >= 0)
+            loss = (float)tr_log((double)tr_head_ref_part_sum(z, op->vocab, max)) - (z[target] - max);
+        ((float *)call->operand[TR_LOSS_LOSS])[t] = loss;
+        tr_count_add(call->count, 0, (int64_t)sizeof *z * op->vocab + (int64_t)sizeof target, (int64_t)sizeof loss);
+    }
+}
