@@ -18,7 +18,7 @@
 enum { PROMPT_MAX = 1 << 20, CHAT_AROUND = 256 }; /* bytes; tokens that a template puts around a prompt, at most */
 
 struct generate_args {
-    const char *path, *prompt, *prompt_file, *tokenizer, *adapter, *system, *chat_template;
+    const char *path, *prompt, *prompt_file, *tokenizer, *adapter, *system, *chat_template, *prompt_cache;
     bool chat, json, quiet;
     int dtype, weights; /* indices of tr_app_dtypes, tr_app_weights */
     int64_t tokens, threads;
@@ -33,6 +33,9 @@ static const struct tr_option options[] = {
      .help = "what the text goes on from; without it, a new line"},
     {.name = "prompt-file", .kind = TR_OPTION_PATH, AT(prompt_file), .value = "FILE",
      .help = "the same from a file, at most 1 MiB"},
+    {.name = "prompt-cache", .kind = TR_OPTION_PATH, AT(prompt_cache), .value = "FILE",
+     .help = "what the model computes of the prompt is kept there, and taken from there when a prompt begins alike; changes "
+             "no bit of the text"},
     {.name = "chat", .kind = TR_OPTION_FLAG, AT(chat),
      .help = "the prompt is what a user says, in the model's chat template; the reply alone is printed"},
     {.name = "system", .kind = TR_OPTION_STRING, AT(system), .value = "TEXT",
@@ -162,6 +165,7 @@ static enum tr_status open_model(struct talk *talk, const struct generate_args *
     if (status != TR_OK)
         return status;
     talk->generator.token = talk->token;
+    talk->generator.prompt_cache = args->prompt_cache;
     status = set_stops(talk, err);
     if (status == TR_OK)
         status = tr_origin_load(&origin, &talk->generator.exec, err);
@@ -241,7 +245,8 @@ static enum tr_status print_json(struct talk *talk, struct tr_err *err)
     tr_json_int(&json, "threads", g->machine.threads);
     tr_json_bytes(&json, "text", tr_text_str(&talk->text), talk->text.len);
     tr_json_int(&json, "prompt_tokens", talk->prompt_tokens);
-    tr_json_double(&json, "prompt_tok_s", (double)talk->prompt_tokens / talk->read_s);
+    tr_json_int(&json, "prompt_tokens_reused", g->reused);
+    tr_json_double(&json, "prompt_tok_s", (double)(talk->prompt_tokens - g->reused) / talk->read_s);
     tr_json_int(&json, "tokens", talk->tokens);
     if (talk->tokens > 0) {
         tr_json_double(&json, "tok_s", write_rate);

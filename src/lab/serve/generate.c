@@ -1,6 +1,8 @@
 #include "lab/serve/serve.h"
 
 #include "base/num.h"
+#include "base/os.h"
+#include "lab/serve/prompt_cache.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +141,37 @@ enum tr_status tr_generator_read(struct tr_generator *g, const int32_t *tokens, 
         status = slide(g, drop, err);
     }
     return status == TR_OK ? read_fitting(g, tokens, count, err) : status;
+}
+
+/* Forgets all of the text but what it has in common with the beginning of `tokens` without the last. */
+static void keep_common(struct tr_generator *g, const int32_t *tokens, int64_t count)
+{
+    const int64_t most = tr_min_i64(g->length, count - 1);
+    int64_t common = 0;
+    while (common < most && g->history[common] == tokens[common])
+        common++;
+    g->length = common;
+    g->logits = NULL;
+}
+
+enum tr_status tr_generator_read_prompt(struct tr_generator *g, const int32_t *tokens, int64_t count, struct tr_err *err)
+{
+    enum tr_status status = TR_OK;
+    const bool fits = count >= 1 && count <= g->capacity, has_file = g->prompt_cache && fits;
+    g->reused = 0;
+    if (!fits) {
+        tr_generator_reset(g);
+        return tr_generator_read(g, tokens, count, err);
+    }
+    keep_common(g, tokens, count);
+    if (has_file && tr_file_exists(g->prompt_cache))
+        status = tr_prompt_cache_load(g, g->prompt_cache, tokens, count, err);
+    g->reused = g->length;
+    if (status == TR_OK)
+        status = tr_generator_read(g, tokens + g->length, count - g->length, err);
+    if (status == TR_OK && has_file && g->reused < count - 1)
+        status = tr_prompt_cache_save(g, g->prompt_cache, err);
+    return status;
 }
 
 int64_t tr_generator_token_bytes(const struct tr_generator *g, int64_t length)

@@ -30,6 +30,8 @@ struct tr_generator {
     const struct tr_token *token; /* how it reads and writes text; NULL: bytes. Set by the caller; not owned */
     struct tr_stops stops;        /* tokens that end a text beside the tokenizer's end token; set by the caller */
     uint64_t drawn;               /* tokens drawn so far: the index of the next draw */
+    const char *prompt_cache;     /* file of tr_generator_read_prompt; NULL: none. Set by the caller; not owned */
+    int64_t reused;               /* tokens of the last prompt that were not computed: in the cache already */
     float *kept_logits;           /* [vocab]; owned; those of a program that is closed */
 };
 
@@ -53,6 +55,13 @@ void tr_generator_reset(struct tr_generator *generator);
 TR_MUST_CHECK enum tr_status tr_generator_read(struct tr_generator *generator, const int32_t *tokens, int64_t count,
                                                struct tr_err *err);
 
+/* Makes the text `tokens`, whatever it was before: what of it the generator, or its prompt_cache file, holds already is not
+ * read again (but the last token, for its logits). A file that is not there, or has less of the prompt than the generator
+ * then, is written. The bits are those of reading all of it. A prompt longer than the capacity is read as tr_generator_read
+ * does, without the file. */
+TR_MUST_CHECK enum tr_status tr_generator_read_prompt(struct tr_generator *generator, const int32_t *tokens,
+                                                      int64_t count, struct tr_err *err);
+
 /* Bytes that a token after `length` others needs of memory: matrices once, keys and values. What memory reads in a second
  * over this is the most tokens in a second, one text at a time. */
 int64_t tr_generator_token_bytes(const struct tr_generator *generator, int64_t length);
@@ -62,7 +71,7 @@ int32_t tr_generator_draw(struct tr_generator *generator, const struct tr_sampli
 
 /* ---- text: by generator->token, or bytes (lab/data/data.h) where that is NULL ------------------------------------ */
 
-/* Reads a prompt as tokens; an empty one is what the tokenizer puts before a text, else a new line. */
+/* Reads a prompt as tokens, by tr_generator_read_prompt; an empty one is what the tokenizer puts before a text, else a new line. */
 TR_MUST_CHECK enum tr_status tr_generator_read_text(struct tr_generator *generator, const char *text, int64_t bytes,
                                                     struct tr_err *err);
 

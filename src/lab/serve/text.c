@@ -17,7 +17,7 @@ static enum tr_status read_tokens(struct tr_generator *generator, const char *te
     if (status == TR_OK && ids.count == 0)
         status = tr_fail(err, TR_BAD_INPUT, "the prompt is no token: the vocabulary has none of its bytes");
     if (status == TR_OK)
-        status = tr_generator_read(generator, ids.at, ids.count, err);
+        status = tr_generator_read_prompt(generator, ids.at, ids.count, err);
     tr_ids_free(&ids);
     tr_encoder_free(encoder);
     return status;
@@ -30,7 +30,7 @@ static enum tr_status read_bytes(struct tr_generator *generator, const char *tex
         return tr_fail(err, TR_FAILED, "out of memory for a prompt of %lld bytes", (long long)bytes);
     for (int64_t i = 0; i < bytes; i++)
         tokens[i] = (uint8_t)text[i];
-    enum tr_status status = tr_generator_read(generator, tokens, bytes, err);
+    enum tr_status status = tr_generator_read_prompt(generator, tokens, bytes, err);
     free(tokens);
     return status;
 }
@@ -55,7 +55,7 @@ enum tr_status tr_generator_read_chat(struct tr_generator *generator, const stru
     if (status == TR_OK)
         status = tr_encode(encoder, tr_text_str(&text.text), text.text.len, 0, &ids, err);
     if (status == TR_OK)
-        status = tr_generator_read(generator, ids.at, ids.count, err);
+        status = tr_generator_read_prompt(generator, ids.at, ids.count, err);
     tr_ids_free(&ids);
     tr_encoder_free(encoder);
     tr_chat_text_free(&text);

@@ -1,0 +1,242 @@
+#include "lab/serve/prompt_cache.h"
+
+#include "base/json.h"
+#include "base/num.h"
+#include "base/os.h"
+#include "base/text.h"
+
+#include <string.h>
+
+static const char magic[8] = {'t', 'r', 'i', 'n', 'e', ' ', 'k', 'v'};
+
+/* ---- the file ---------------------------------------------------------------------------------------------------- */
+
+static uint32_t load_u32(const uint8_t *at)
+{
+    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+static uint64_t load_u64(const uint8_t *at) { return load_u32(at) | (uint64_t)load_u32(at + 4) << 32; }
+
+static void store_u32(uint8_t *at, uint32_t value)
+{
+    for (int i = 0; i < 4; i++)
+        at[i] = (uint8_t)(value >> 8 * i);
+}
+
+static void store_u64(uint8_t *at, uint64_t value)
+{
+    store_u32(at, (uint32_t)value);
+    store_u32(at + 4, (uint32_t)(value >> 32));
+}
+
+/* Bytes of the whole file; false: no file is so large. */
+static bool file_bytes(const struct tr_prompt_cache *c, int64_t *bytes)
+{
+    int64_t rows, ids;
+    return tr_mul_i64(c->tokens, c->columns, &rows) && tr_mul_i64(rows, 2 * (int64_t)c->layers, &rows) &&
+           tr_mul_i64(rows, tr_dtype_bytes(c->dtype), &rows) && tr_mul_i64(c->tokens, 4, &ids) &&
+           tr_add_i64(rows, ids, bytes) && tr_add_i64(*bytes, TR_PROMPT_CACHE_HEADER_BYTES + TR_SHA256_BYTES, bytes) &&
+           *bytes <= TR_PROMPT_CACHE_BYTES_MAX;
+}
+
+static enum tr_status parse_header(const char *name, const uint8_t *at, size_t size, struct tr_prompt_cache *c,
+                                   struct tr_err *err)
+{
+    if (size < TR_PROMPT_CACHE_HEADER_BYTES + TR_SHA256_BYTES || memcmp(at, magic, sizeof magic) != 0)
+        return tr_fail(err, TR_BAD_INPUT, "%s: is no prompt cache (it does not begin with \"trine kv\")", name);
+    if (load_u32(at + 8) != TR_PROMPT_CACHE_VERSION)
+        return tr_fail(err, TR_BAD_INPUT, "%s: is a prompt cache of version %u; this program knows version %d", name,
+                       load_u32(at + 8), TR_PROMPT_CACHE_VERSION);
+    uint32_t dtype = load_u32(at + 12), form = load_u32(at + 16), layers = load_u32(at + 20);
+    uint64_t columns = load_u64(at + 24), tokens = load_u64(at + 32);
+    if (dtype > TR_BF16 || form >= TR_FORM_COUNT || layers < 1 || layers > TR_LAYERS_MAX || columns < 1 ||
+        columns > (uint64_t)TR_HEADS_MAX * TR_HEAD_DIM_MAX || tokens < 1 || tokens > TR_POSITIONS_MAX)
+        return tr_fail(err, TR_BAD_INPUT, "%s: the header says %u layers of %llu columns, %llu tokens, number type %u, form "
+                       "%u: there is no such prompt cache", name, layers, (unsigned long long)columns,
+                       (unsigned long long)tokens, dtype, form);
+    *c = (struct tr_prompt_cache){.dtype = (enum tr_dtype)dtype, .form = (enum tr_weight_form)form,
+                                  .layers = (int32_t)layers, .columns = (int64_t)columns, .tokens = (int64_t)tokens,
+                                  .fingerprint = at + 40, .ids = at + TR_PROMPT_CACHE_HEADER_BYTES};
+    return TR_OK;
+}
+
+enum tr_status tr_prompt_cache_parse(const char *name, const void *bytes, size_t size, struct tr_prompt_cache *out,
+                                     struct tr_err *err)
+{
+    struct tr_prompt_cache c;
+    uint8_t digest[TR_SHA256_BYTES];
+    int64_t wanted;
+    enum tr_status status = parse_header(name, bytes, size, &c, err);
+    if (status != TR_OK)
+        return status;
+    if (!file_bytes(&c, &wanted) || (uint64_t)wanted != size)
+        return tr_fail(err, TR_BAD_INPUT, "%s: has %zu bytes, and %lld tokens of %d layers take another number: it is cut off "
+                       "or damaged; delete it", name, size, (long long)c.tokens, c.layers);
+    if ((status = tr_sha256_of(bytes, size - TR_SHA256_BYTES, digest, err)) != TR_OK)
+        return status;
+    if (memcmp(digest, (const uint8_t *)bytes + size - TR_SHA256_BYTES, sizeof digest) != 0)
+        return tr_fail(err, TR_BAD_INPUT, "%s: is damaged (its SHA-256 is not that of its contents); delete it", name);
+    c.rows = c.ids + 4 * c.tokens;
+    *out = c;
+    return TR_OK;
+}
+
+/* ---- which model it is of ---------------------------------------------------------------------------------------- */
+
+enum { LANES = 8, PIECE_BYTES = 1 << 20 };
+
+/* Eight chains of steps that can be undone: no change of a single word is lost. Not against forgers, whom nothing here
+ * stops, but at the speed of memory, and a model is read at each start. */
+static void fold(const uint8_t *at, int64_t bytes, uint64_t lane[LANES])
+{
+    for (int64_t i = 0; i < bytes; i += 8 * LANES)
+        for (int j = 0; j < LANES; j++) {
+            uint64_t word = 0;
+            int64_t left = bytes - i - 8 * j;
+            memcpy(&word, at + i + 8 * j, (size_t)tr_max_i64(0, tr_min_i64(8, left)));
+            lane[j] = (lane[j] ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+            lane[j] ^= lane[j] >> 29;
+        }
+}
+
+static void add_weights(struct tr_sha256 *sum, const struct tr_exec *exec)
+{
+    const bool rows = exec->program->step.form == TR_FORM_ROWS && exec->program->step.dtype == TR_F32;
+    const struct tr_slab *slab = &exec->slab[rows ? TR_REGION_WEIGHTS : TR_REGION_COPIES];
+    for (int64_t at = 0; at < slab->bytes; at += PIECE_BYTES) {
+        uint64_t lane[LANES] = {1, 2, 3, 4, 5, 6, 7, 8};
+        fold((const uint8_t *)slab->at + at, tr_min_i64(PIECE_BYTES, slab->bytes - at), lane);
+        tr_sha256_update(sum, lane, sizeof lane);
+    }
+}
+
+enum tr_status tr_generator_fingerprint(const struct tr_generator *g, uint8_t digest[TR_SHA256_BYTES], struct tr_err *err)
+{
+    struct tr_text text = {0};
+    struct tr_sha256 sum;
+    struct tr_model_config model = g->model;
+    model.name[0] = 0; /* it may have moved */
+    tr_text_printf(&text, "trine-%d/%s %s tensor=%d ", TR_CONTRACT_VERSION, tr_dtype_name(g->dtype), tr_form_name(g->form),
+                   g->widths.tensor);
+    struct tr_json json = tr_json_start(&text, TR_JSON_LINE);
+    tr_model_config_write(&model, &json);
+    enum tr_status status = tr_text_failed(&text, err) ? TR_FAILED : tr_sha256_start(&sum, err);
+    if (status == TR_OK) {
+        tr_sha256_update(&sum, tr_text_str(&text), text.len);
+        add_weights(&sum, &g->exec);
+        tr_sha256_finish(&sum, digest);
+    }
+    tr_text_free(&text);
+    return status;
+}
+
+/* ---- keys and values --------------------------------------------------------------------------------------------- */
+
+/* Number `which` of the caches of all layers, keys before values. */
+static uint8_t *cache_of(const struct tr_generator *g, int32_t which)
+{
+    const struct tr_program *p = &g->program;
+    const struct tr_program_section *infer = &p->section[TR_SECTION_INFER];
+    for (int32_t i = infer->first_op; i < infer->first_op + infer->op_count; i++)
+        if (p->op[i].op.kind == TR_OP_ATTN && p->op[i].layer == which / 2)
+            return tr_exec_buffer(&g->exec, p->op[i].buffer[which % 2 ? TR_ATTN_V : TR_ATTN_K]);
+    TR_ASSERT(p->op_count < 0); /* a layer without attention */
+    return NULL;
+}
+
+static struct tr_prompt_cache shape_of(const struct tr_generator *g)
+{
+    return (struct tr_prompt_cache){.dtype = g->dtype, .form = g->form, .layers = g->model.layers, .tokens = g->length,
+                                    .columns = (int64_t)g->model.kv_heads * g->model.head_dim};
+}
+
+static enum tr_status write_rows(const struct tr_generator *g, const struct tr_prompt_cache *c, struct tr_file_out *out,
+                                 struct tr_err *err)
+{
+    enum tr_status status = TR_OK;
+    const size_t bytes = (size_t)(c->tokens * c->columns * tr_dtype_bytes(c->dtype));
+    for (int32_t which = 0; which < 2 * c->layers && status == TR_OK; which++)
+        status = tr_file_out_write(out, cache_of(g, which), bytes, err);
+    return status;
+}
+
+enum tr_status tr_prompt_cache_save(const struct tr_generator *g, const char *path, struct tr_err *err)
+{
+    const struct tr_prompt_cache c = shape_of(g);
+    struct tr_file_out out = {0};
+    struct tr_sha256 sum = {0};
+    uint8_t header[TR_PROMPT_CACHE_HEADER_BYTES] = {0}, digest[TR_SHA256_BYTES];
+    const size_t row_bytes = (size_t)(c.tokens * c.columns * tr_dtype_bytes(c.dtype));
+    TR_ASSERT(c.tokens > 0);
+    memcpy(header, magic, sizeof magic);
+    store_u32(header + 8, TR_PROMPT_CACHE_VERSION);
+    store_u32(header + 12, c.dtype);
+    store_u32(header + 16, c.form);
+    store_u32(header + 20, (uint32_t)c.layers);
+    store_u64(header + 24, (uint64_t)c.columns);
+    store_u64(header + 32, (uint64_t)c.tokens);
+    enum tr_status status = tr_generator_fingerprint(g, header + 40, err);
+    if (status == TR_OK)
+        status = tr_sha256_start(&sum, err);
+    if (status == TR_OK) {
+        tr_sha256_update(&sum, header, sizeof header);
+        tr_sha256_update(&sum, g->history, (size_t)c.tokens * sizeof *g->history);
+        for (int32_t which = 0; which < 2 * c.layers; which++)
+            tr_sha256_update(&sum, cache_of(g, which), row_bytes);
+        tr_sha256_finish(&sum, digest);
+        status = tr_file_out_open(&out, path, err);
+    }
+    if (status == TR_OK)
+        status = tr_file_out_write(&out, header, sizeof header, err);
+    if (status == TR_OK)
+        status = tr_file_out_write(&out, g->history, (size_t)c.tokens * sizeof *g->history, err);
+    if (status == TR_OK)
+        status = write_rows(g, &c, &out, err);
+    if (status == TR_OK)
+        status = tr_file_out_write(&out, digest, sizeof digest, err);
+    return status == TR_OK ? tr_file_out_commit(&out, err) : status;
+}
+
+static enum tr_status check_same_model(const struct tr_generator *g, const struct tr_prompt_cache *c, const char *path,
+                                       struct tr_err *err)
+{
+    const struct tr_prompt_cache own = shape_of(g);
+    uint8_t digest[TR_SHA256_BYTES];
+    if (c->dtype != own.dtype || c->form != own.form)
+        return tr_fail(err, TR_BAD_INPUT, "%s: was made with activations in %s and weights as %s; here they are %s and %s", path,
+                       tr_dtype_name(c->dtype), tr_form_name(c->form), tr_dtype_name(own.dtype), tr_form_name(own.form));
+    enum tr_status status = tr_generator_fingerprint(g, digest, err);
+    if (status != TR_OK)
+        return status;
+    if (c->layers != own.layers || c->columns != own.columns || memcmp(digest, c->fingerprint, sizeof digest) != 0)
+        return tr_fail(err, TR_BAD_INPUT, "%s: was made by another model than %s: name another file for its prompt cache", path,
+                       g->model.name);
+    return TR_OK;
+}
+
+enum tr_status tr_prompt_cache_load(struct tr_generator *g, const char *path, const int32_t *tokens, int64_t count,
+                                    struct tr_err *err)
+{
+    struct tr_prompt_cache c;
+    struct tr_bytes bytes;
+    enum tr_status status = tr_file_read(path, TR_PROMPT_CACHE_BYTES_MAX, &bytes, err);
+    if (status != TR_OK)
+        return status;
+    status = tr_prompt_cache_parse(path, bytes.at, bytes.len, &c, err);
+    if (status == TR_OK)
+        status = check_same_model(g, &c, path, err);
+    if (status == TR_OK) {
+        const int64_t most = tr_min_i64(tr_min_i64(c.tokens, count - 1), g->capacity), row = c.columns * tr_dtype_bytes(c.dtype);
+        int64_t common = 0;
+        while (common < most && (int32_t)load_u32(c.ids + 4 * common) == tokens[common])
+            common++;
+        tr_generator_reset(g);
+        for (int32_t which = 0; which < 2 * c.layers; which++)
+            memcpy(cache_of(g, which), c.rows + which * c.tokens * row, (size_t)(common * row));
+        memcpy(g->history, tokens, (size_t)tr_max_i64(0, common) * sizeof *tokens);
+        g->length = tr_max_i64(0, common);
+    }
+    tr_bytes_free(&bytes);
+    return status;
+}

@@ -1,0 +1,44 @@
+#!/bin/sh
+# trine generate: weights of every type, one text whatever the threads and instructions; prompt caches; mistakes.
+. "$TRINE_SOURCE_DIR/tests/app/lib.sh"
+trine=$TRINE_BIN
+
+i=0
+while [ $i -lt 200 ]; do echo "over the night the sea and the stone of light $i"; i=$((i + 1)); done >book.txt
+"$trine" train book.txt -d 1 -t 1 -s 20 --data.seq_len=64 --train.batch=8 --eval.every=0 --sample.tokens=0 -q -o run ||
+    fault "the run ended with $?"
+say() { "$trine" generate run -p "over the night the" -n 30 -q "$@"; }
+
+for weights in f32 bf16 int8 int4; do
+    say --weights $weights >first || fault "--weights $weights ended with $?"
+    say --weights $weights -t 2 >second || fault "--weights $weights with two threads ended with $?"
+    cmp -s first second || fault "threads change the text with --weights $weights"
+    TRINE_ISA=ref say --weights $weights >second || fault "--weights $weights by the reference ended with $?"
+    cmp -s first second || fault "the instruction set changes the text with --weights $weights"
+    say --weights $weights --prompt-cache $weights.cache >second || fault "a new prompt cache ended with $?"
+    cmp -s first second || fault "making a prompt cache changes the text with --weights $weights"
+    say --weights $weights --prompt-cache $weights.cache >second || fault "a prompt cache ended with $?"
+    cmp -s first second || fault "a prompt cache changes the text with --weights $weights"
+done
+say --weights int8 --dtype f32 >/dev/null || fault "int8 with activations in fp32 ended with $?"
+say --weights int8 --prompt-cache int8.cache --json >json || fault "--json ended with $?"
+for key in '"weights":"int8"' '"weights_error":0.0' '"prompt_tokens":18' '"prompt_tokens_reused":17' '"tok_s":' '"memory_share":' \
+    '"text":"over the night the'; do
+    grep -q "$key" json || fault "no $key in $(cat json)"
+done
+"$trine" generate run -p x -n 3 --weights int4 >/dev/null 2>said || fault "int4 ended with $?"
+grep -q "weights in int4: rounding changes them by [0-9.]* % (root mean square)" said || fault "said: $(cat said)"
+"$trine" eval run --weights int8 -q >eval || fault "trine eval --weights int8 ended with $?"
+grep -q "^weights     int8: rounding changes them by" eval || fault "said: $(cat eval)"
+"$trine" eval run --weights int8 -t 1 --batch 1 -q >second || fault "one thread ended with $?"
+cmp -s eval second || fault "threads or batch change the loss with --weights int8"
+
+expect 2 "fp8" "$trine" generate run --weights fp8
+expect 2 "--weights bf16 goes with --dtype bf16, and --dtype f32 is given" "$trine" generate run --weights bf16 --dtype f32
+expect 2 "f32.cache: was made with activations in f32 and weights as panels; here they are bf16 and int8" \
+    say --weights int8 --prompt-cache f32.cache
+dd if=/dev/zero of=int8.cache bs=1 seek=200 count=4 conv=notrunc 2>/dev/null
+expect 2 "int8.cache: is damaged (its SHA-256 is not that of its contents); delete it" say --weights int8 --prompt-cache int8.cache
+expect 2 "book.txt: is no prompt cache" say --prompt-cache book.txt
+expect 3 "no-such/x.cache" say --prompt-cache no-such/x.cache
+done_all
