@@ -61,6 +61,7 @@ struct tr_chip {
     struct tr_fact l2_bytes; /* the last cache that all cores share */
     struct tr_fact cores;    /* SMs, CUs, TensorCores, TPCs */
     struct tr_fact clock_hz; /* at which the rates hold: boost */
+    struct tr_fact exponentials; /* of a core in a clock, by its special function units */
     struct tr_fact price_usd; /* of one, at launch */
 
     int scaleup_kind;             /* enum tr_link_kind */

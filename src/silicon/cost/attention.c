@@ -71,7 +71,7 @@ static struct work attention_work(const struct tr_rates *rates, const struct tr_
     struct walk walk = walk_keys(a, rows, fit->window_keys);
     double core_flop_s = rates->flop_s[tr_format_info(a->format)->rate] * fit->sustained / rates->cores;
     double multiply = 2 * rows * ((double)a->head_dim + value_dim(a)) / core_flop_s;
-    double soften = rows / (fit->exponent_clk * rates->clock_hz);
+    double soften = rows / (fit->exponent_clk * rates->exponents * rates->clock_hz);
     double each = fmax(tr_beside(multiply, soften, fit->exposed), fit->step_s / block_keys);
     double pieces = walk.blocks * (double)a->batch * (double)a->heads, longest = walk.longest * each + fit->block_s;
     double total = (walk.keys * each + walk.blocks * fit->block_s) * (double)a->batch * (double)a->heads;

@@ -183,6 +183,7 @@ enum tr_status tr_rates_make(const struct tr_chip *chip, struct tr_rates *out, s
         rates.flop_s[i] = tr_fact_or(&chip->rate_flop_s[i], 0);
     rates.l2_bytes = tr_fact_or(&chip->l2_bytes, 32 << 20);
     rates.link_bytes_s = tr_fact_or(&chip->scaleup_bytes_s, 0);
+    rates.exponents = tr_fact_or(&chip->exponentials, 16) / 16;
     make_cores(chip, &rates);
     for (int i = 0; i < PARAMS; i++) {
         double value = tr_fact_or(&facts[i], params[i].fallback);

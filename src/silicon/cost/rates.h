@@ -125,6 +125,7 @@ struct tr_collective_rates {
 };
 
 struct tr_rates {
+    double exponents;                 /* of a core in a clock, over the 16 of the chips that attention was fitted to */
     double cores, clock_hz;           /* cores: those of the data sheet, or as many of the usual size (rates.c) */
     double memory_bytes_s, l2_bytes;
     double flop_s[TR_RATE_COUNT];     /* dense peak; 0: not there */
