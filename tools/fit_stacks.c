@@ -23,6 +23,7 @@ enum { FOLDS = 5, FEW = 9, ROWS_MAX = 1 << 16, PARAMS_MAX = 32 };
 struct row {
     const struct tr_sample *sample;
     struct tr_run run; /* with a site of our own, in which the parameters change */
+    struct tr_layout layout; /* with what the row leaves open as it was chosen last (choose) */
     struct tr_run_site *where;
     double weight;
     uint64_t group;
@@ -66,10 +67,24 @@ static bool price(const struct row *row, double *time_s)
 {
     struct tr_step step;
     struct tr_err why;
-    if (tr_run_price(&row->run, &step, NULL, &why) != TR_OK)
+    if (tr_step_price(&row->run.where->site, &row->run.task, &row->layout, &step, &why) != TR_OK)
         return false;
     *time_s = step.time_s;
     return true;
+}
+
+/* What rows leave open is chosen anew when the parameters have come a way, and not at each of their steps: a search each. */
+static void choose(struct problem *p)
+{
+    struct tr_step step;
+    struct tr_err why;
+    spread(p);
+    for (int64_t i = 0; i < p->rows; i++) {
+        struct row *row = &p->row[i];
+        bool open = row->run.micro_open || row->run.rerun_open || row->run.chunks_open || row->run.ep_open;
+        if (open && tr_run_price(&row->run, &step, &row->layout, &why) != TR_OK)
+            fprintf(stderr, "%lld: %s\n", (long long)row->sample->line, why.text);
+    }
 }
 
 static bool is_linear(const struct tr_stack_param *param) { return param->max == 1; }
@@ -113,10 +128,14 @@ static bool move(struct problem *p, int which, double by)
 
 static void search(struct problem *p, int sweeps)
 {
-    double step[PARAMS_MAX], best = loss(p);
+    double step[PARAMS_MAX], best = 0;
     for (int i = 0; i < p->params; i++)
         step[i] = .3;
     for (int sweep = 0; sweep < sweeps; sweep++) {
+        if (sweep % 4 == 0) {
+            choose(p);
+            best = loss(p);
+        }
         for (int i = 0; i < p->params; i++) {
             bool better = false;
             for (int sign = -1; sign <= 1 && p->used[i] && !better; sign += 2) {
@@ -192,8 +211,7 @@ static void gather(struct problem *p, const struct tr_samples *samples, const ch
 {
     for (int64_t i = 0; i < samples->count; i++) {
         const struct tr_sample *sample = &samples->at[i];
-        double time_s;
-        if (sample->reason || sample->of.run->layout_open || strcmp(sample->of.run->where->stack.name, stack) != 0)
+        if (sample->reason || sample->of.run->layout_open || sample->of.run->assumed || strcmp(sample->of.run->where->stack.name, stack) != 0)
             continue;
         struct row row = {.sample = sample, .run = *sample->of.run};
         int at;
@@ -210,11 +228,14 @@ static void gather(struct problem *p, const struct tr_samples *samples, const ch
         }
         row.run.where = row.where = &p->site[at];
         p->row[p->rows] = row;
-        row.run.task.model = &p->row[p->rows].run.model;
-        if (p->rows + 1 == ROWS_MAX || !price(&row, &time_s))
-            continue;
-        struct row *kept = &p->row[p->rows++];
+        row.run.task.model = &row.run.model;
+        struct row *kept = &p->row[p->rows];
+        struct tr_step step;
+        struct tr_err why;
         kept->run.task.model = &kept->run.model;
+        if (p->rows + 1 == ROWS_MAX || tr_run_price(&row.run, &step, &kept->layout, &why) != TR_OK)
+            continue;
+        p->rows++;
         kept->group = hash_of(kept->run.model.name, hash_of(sample->source, hash_of(samples->chip[sample->chip].name, 1)));
     }
     weigh(p);
@@ -240,6 +261,7 @@ static struct held cross_validate(struct problem *p, int sweeps)
     for (p->skip_fold = 0; p->skip_fold < FOLDS; p->skip_fold++) {
         p->stack = p->start; /* not what was fitted to all: that has seen the runs held out */
         search(p, sweeps);
+        choose(p);
         for (int64_t i = 0; i < p->rows; i++) {
             double time_s;
             if (fold_of(&p->row[i]) != p->skip_fold || !price(&p->row[i], &time_s))
@@ -258,6 +280,29 @@ static struct held cross_validate(struct problem *p, int sweeps)
     }
     free(errors);
     return held;
+}
+
+/* Memory is not fitted: how far it is off, so that 80 % of the rows that print it lie within. 0: too few do. */
+static double memory_error(struct problem *p)
+{
+    double *errors = calloc((size_t)p->rows + 1, sizeof *errors), error80 = 0;
+    int64_t rows = 0;
+    TR_ASSERT(errors);
+    choose(p);
+    for (int64_t i = 0; i < p->rows; i++) {
+        const struct row *row = &p->row[i];
+        struct tr_step step;
+        struct tr_err why;
+        if (row->run.memory_bytes <= 0 ||
+            tr_step_price(&row->run.where->site, &row->run.task, &row->layout, &step, &why) != TR_OK)
+            continue;
+        errors[rows++] = fabs(row->run.memory_bytes / tr_run_memory(&row->run, &step, &row->layout) - 1);
+    }
+    qsort(errors, (size_t)rows, sizeof *errors, ascending);
+    if (rows >= FEW)
+        error80 = errors[rows * 4 / 5];
+    free(errors);
+    return error80;
 }
 
 /* "host.kernel" goes into the braces of `host`. */
@@ -291,14 +336,19 @@ struct fitted {
 static void begin(struct problem *p, const struct tr_entry *entry, const struct fitted *fitted, int count)
 {
     struct tr_err why;
+    struct tr_stack base;
     TR_ASSERT(tr_stack_read_unfitted(entry, &p->start, &why) == TR_OK); /* it was read when the tables were */
+    bool odd = !entry->base || !entry->base->base;
+    if (!odd)
+        TR_ASSERT(tr_stack_read(entry->base, &base, &why) == TR_OK); /* of an earlier fit, when one stack alone is fitted */
     for (int i = 0; i < count; i++)
-        for (int k = 0; fitted[i].entry == entry->base && entry->base->base && k < p->params; k++) {
-            const struct tr_entry *holder;
-            struct tr_stack base = fitted[i].stack;
-            if (!tr_entry_node(entry, p->param[k].path, &holder) || holder != entry)
-                *value_of(&p->start, &p->param[k]) = *value_of(&base, &p->param[k]);
-        }
+        if (fitted[i].entry == entry->base)
+            base = fitted[i].stack;
+    for (int k = 0; !odd && k < p->params; k++) {
+        const struct tr_entry *holder;
+        if (!tr_entry_node(entry, p->param[k].path, &holder) || holder != entry)
+            *value_of(&p->start, &p->param[k]) = *value_of(&base, &p->param[k]);
+    }
     p->stack = p->start;
 }
 
@@ -325,6 +375,9 @@ static void fit_stack(const struct tr_samples *samples, int tables, const struct
                        entry->id, (long long)p.rows, 100 * held.mape, date);
         print_values(&p, out);
         tr_text_printf(out, "    error: %.3g\n", held.error80);
+        double memory = memory_error(&p);
+        if (memory > 0)
+            tr_text_printf(out, "    memory_error: %.3g\n", memory);
     }
     fitted[fitted_count] = (struct fitted){entry, p.stack};
     free(p.row);

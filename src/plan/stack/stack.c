@@ -65,9 +65,13 @@ const char *tr_part_name(enum tr_part part)
     FACT("slow.imbalance", imbalance, TR_UNIT_RATIO, 10, "slowest expert rank over the mean, minus 1"),                \
     FACT("slow.straggle", straggle, TR_UNIT_RATIO, 0.15, "how much later the slowest of many nodes is"),           
 
+#define ERRORS                                                                                                         \
+    FACT("error", error, TR_UNIT_RATIO, 3, "half width of the 80 % interval that the software adds"),                   \
+    FACT("memory_error", memory_error, TR_UNIT_RATIO, 3, "half width of the 80 % interval of memory"),
+
 static const struct tr_field fitted[] = {
     FITTED
-    FACT("error", error, TR_UNIT_RATIO, 3, "half width of the 80 % interval that the software adds")
+    ERRORS
 };
 
 static const struct tr_field fields[] = {
@@ -78,7 +82,7 @@ static const struct tr_field fields[] = {
     {.path = "attention", .kind = TR_FIELD_ENUM, .offset = AT(attention), .choices = attention_names,
      .help = "one kernel, or products around passes over the scores"},
     FITTED
-    FACT("error", error, TR_UNIT_RATIO, 3, "half width of the 80 % interval that the software adds"),
+    ERRORS
     FACT("bytes.gradient", grad_bytes, TR_UNIT_BYTES, 8, "of one gradient as kept"),
     FACT("bytes.alone", alone_bytes, TR_UNIT_BYTES, 16, "of a gradient of the matrix computed last"),
     FACT("bytes.reduced", reduce_bytes, TR_UNIT_BYTES, 8, "of one gradient as it travels"),
@@ -231,7 +235,7 @@ const struct tr_stack_param *tr_stack_params(int *count)
 {
     enum { MAX = COUNT(fitted) };
     static struct tr_stack_param params[MAX];
-    *count = MAX - 1; /* the error follows from the fit */
+    *count = MAX - 2; /* the errors follow from the fit */
     for (int i = 0; i < *count; i++) {
         params[i] = (struct tr_stack_param){.path = fitted[i].path, .offset = fitted[i].offset, .max = fitted[i].max};
         if (strncmp(fitted[i].path, "share.", 6) == 0 && strcmp(fitted[i].path, "share.launch") != 0)

@@ -44,6 +44,7 @@ void tr_step_memory(const struct tr_stages *stages, const struct tr_site *site, 
     struct tr_held held;
     int64_t m = tr_layout_micro_count(layout, &task->batch);
     out->memory_bytes = -1;
+    out->memory_error = site->stack->memory_error.value;
     tr_held_make(&held, site, task, layout);
     for (int i = 0; i < stages->load_count; i++) {
         const struct tr_load *load = &stages->load[i];

@@ -106,6 +106,7 @@ struct tr_step {
     double time_s, error;               /* error: half width of the 80 % interval, relative */
     double term_s[TR_TERM_COUNT];       /* sum to time_s */
     int slowest_stage;
+    double memory_error;                /* half width of the 80 % interval of memory_bytes, relative */
     double memory_bytes;                /* of the heaviest stage; sum of: */
     double memory[TR_MEM_COUNT];
     int heaviest_stage;

@@ -4,11 +4,11 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* What a program counts as allocated. */
-static double allocated_bytes(const struct tr_score_row *row)
+double tr_run_memory(const struct tr_run *run, const struct tr_step *step, const struct tr_layout *layout)
 {
-    const struct tr_step *step = &row->step;
-    double buffers = row->sample->of.run->where->stack.comm_bytes.value * (double)tr_layout_groups(&row->layout);
+    double buffers = run->where->stack.comm_bytes.value * (double)tr_layout_groups(layout);
+    if (!run->allocated)
+        return step->memory_bytes;
     return step->memory_bytes - step->memory[TR_MEM_CONTEXT] - step->memory[TR_MEM_FRAGMENTATION] - buffers;
 }
 
@@ -30,8 +30,8 @@ enum tr_status tr_score_memory(const struct tr_score *score, bool allocated, str
         const struct tr_run *run = row->sample->of.run;
         if (row->reason || run->memory_bytes <= 0 || run->allocated != allocated)
             continue;
-        double predicted = allocated ? allocated_bytes(row) : row->step.memory_bytes;
-        double error = predicted / run->memory_bytes - 1;
+        double predicted = tr_run_memory(run, &row->step, &row->layout), error = predicted / run->memory_bytes - 1;
+        sum.inside += fabs(run->memory_bytes / predicted - 1) <= row->step.memory_error;
         sum.mape += fabs(error);
         sum.bias += error;
         sum.worst = fmax(sum.worst, fabs(error));
@@ -42,6 +42,7 @@ enum tr_status tr_score_memory(const struct tr_score *score, bool allocated, str
         sum.median = errors[sum.rows / 2];
         sum.mape /= (double)sum.rows;
         sum.bias /= (double)sum.rows;
+        sum.inside /= (double)sum.rows;
     }
     free(errors);
     *out = sum;

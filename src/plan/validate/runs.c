@@ -359,6 +359,7 @@ static enum tr_status read_layout(const struct row *r, const struct printed *p)
     l->dp = (int32_t)tr_max_i64(1, chips / model_parallel);
     /* More replicas than sequences: what cuts the sequences was left out. */
     run->cp_said = cp > 0;
+    run->ep_open = run->model.experts && !ep;
     /* Printed as rounded, or counted with a few sequences more: 1,538 on 12 replicas. */
     if (batch % l->dp && batch > 50 * (int64_t)l->dp)
         run->task.batch.global_batch = batch - batch % l->dp, run->assumed = true;
@@ -613,9 +614,11 @@ static void try_recompute(struct choice *c, struct tr_layout layout)
 
 static void try_chunks(struct choice *c, struct tr_layout layout)
 {
-    int32_t most = c->run->chunks_open ? c->run->model.layers / layout.pp : layout.vpp;
+    int32_t layers = c->run->model.layers, most = c->run->chunks_open ? (layers + 2) / layout.pp : layout.vpp;
     for (layout.vpp = c->run->chunks_open ? 1 : most; layout.vpp <= most; layout.vpp++) {
-        if (c->run->chunks_open && c->run->model.layers % (layout.pp * layout.vpp) && layout.vpp > 1)
+        /* equal, or with the embedding and the head as a layer each (tr_layout_chunk_layers) */
+        int32_t chunks = layout.pp * layout.vpp;
+        if (c->run->chunks_open && layers % chunks && (layers + 2) % chunks && layout.vpp > 1)
             continue;
         if (c->run->chunks_open)
             layout.pipeline = layout.vpp > 1 ? TR_PIPELINE_INTERLEAVED : TR_PIPELINE_1F1B;
@@ -670,6 +673,18 @@ static enum tr_status price_open(const struct tr_run *run, struct tr_step *step,
     return found ? TR_OK : TR_NO;
 }
 
+/* Experts where nobody says how they are spread: not at all, or over 2, 4, 8 ... ranks. */
+static void try_experts(struct choice *c, struct tr_layout layout)
+{
+    int64_t ranks = (int64_t)layout.dp * layout.cp * layout.tp;
+    for (layout.ep = c->run->ep_open ? 1 : layout.ep;; layout.ep *= 2) {
+        if (ranks % layout.ep == 0 && (!c->run->ep_open || c->run->model.experts % layout.ep == 0))
+            try_chunks(c, layout);
+        if (!c->run->ep_open || 2 * (int64_t)layout.ep > tr_min_i64(ranks, c->run->model.experts))
+            break;
+    }
+}
+
 static enum tr_status price_said(const struct tr_run *run, struct tr_step *step, struct tr_layout *layout,
                                  struct tr_err *err)
 {
@@ -680,7 +695,7 @@ static enum tr_status price_said(const struct tr_run *run, struct tr_step *step,
     for (int64_t micro = run->micro_open ? 1 : most; micro <= most; micro *= 2) {
         struct tr_layout l = run->layout;
         l.micro_batch = micro;
-        try_chunks(&c, l);
+        try_experts(&c, l);
     }
     if (!c.found) {
         *err = c.why;

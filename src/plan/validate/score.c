@@ -208,9 +208,10 @@ static void text_memory(const struct tr_score *score, struct tr_text *out)
         struct tr_err err;
         if (tr_score_memory(score, allocated, &memory, &err) != TR_OK || memory.rows == 0)
             continue;
-        tr_text_printf(out, "memory, %s: %lld rows, MAPE %.1f %%, median %.1f %%, worst %.1f %%, bias %+.1f %%\n",
+        tr_text_printf(out, "memory, %s: %lld rows, MAPE %.1f %%, median %.1f %%, worst %.1f %%, bias %+.1f %%, in 80 %% "
+                       "intervals %.0f %%\n",
                        allocated ? "as allocated" : "of the device, or not said", (long long)memory.rows,
-                       100 * memory.mape, 100 * memory.median, 100 * memory.worst, 100 * memory.bias);
+                       100 * memory.mape, 100 * memory.median, 100 * memory.worst, 100 * memory.bias, 100 * memory.inside);
     }
 }
 

@@ -67,6 +67,7 @@ struct tr_run {
     bool chunks_open;        /* a pipeline's chunks a stage are not said */
     bool assumed;            /* its model, batch, chips or the length of its sequences are guessed (guess.h) */
     bool cp_said;
+    bool ep_open;            /* over how many ranks experts are spread is not said */
     bool layout_open;        /* which of tp, pp, cp and ep are more than 1 is not said, but for those that are here */
     double memory_bytes;     /* as printed; 0: not */
     bool allocated;          /* that is what the program allocated, without context, communicators and fragmentation */
@@ -85,6 +86,9 @@ struct tr_runs {
  * is legal or fits; err says why. */
 TR_MUST_CHECK enum tr_status tr_run_price(const struct tr_run *run, struct tr_step *step, struct tr_layout *layout,
                                           struct tr_err *err);
+
+/* The bytes of a priced run that its row's printed memory is to be compared with: all, or what the program allocated. */
+double tr_run_memory(const struct tr_run *run, const struct tr_step *step, const struct tr_layout *layout);
 
 struct tr_sample {
     int chip;           /* index into tr_samples.chip */
@@ -176,6 +180,7 @@ struct tr_regret tr_score_regret(const struct tr_score *score);
 struct tr_memory_score {
     int64_t rows;
     double mape, median, worst, bias; /* fractions */
+    double inside;                    /* share of rows within the 80 % interval */
 };
 /* `allocated`: of rows that print what was allocated, or of the others (whole device, or not said). */
 TR_MUST_CHECK enum tr_status tr_score_memory(const struct tr_score *score, bool allocated, struct tr_memory_score *out,

@@ -10,6 +10,9 @@ const char *tr_bound_name(enum tr_bound bound)
 
 bool tr_cost_can(const struct tr_rates *rates, enum tr_format format)
 {
+    /* Units that take a scale for 32 elements came with those for fp6 and fp4. */
+    if (format == TR_FORMAT_MXFP8 && !(rates->flop_s[TR_RATE_FP6] > 0 || rates->flop_s[TR_RATE_FP4] > 0))
+        return false;
     return rates->flop_s[tr_format_info(format)->rate] > 0;
 }
 
