@@ -11,9 +11,10 @@
 
 struct plan_args {
     const char *model, *system, *stack, *layout, *precision, *region, *date, *catalog, *out, *chips, *report, *trace;
-    int64_t tokens, seq_len, global_batch;
+    const char *global_batch, *law;
+    int64_t tokens, seq_len, reserve;
     int pay;
-    double deadline_s, budget_usd;
+    double target_loss, deadline_s, budget_usd;
     bool background, json;
 };
 
@@ -22,12 +23,17 @@ struct plan_args {
 static const struct tr_option options[] = {
     {.name = "model", .kind = TR_OPTION_STRING, AT(model), .required = true, .value = "NAME",
      .help = "a model of the catalog, a preset, or a config.json", .section = "What is trained"},
-    {.name = "tokens", .kind = TR_OPTION_COUNT, AT(tokens), .required = true, .min = 1, .max = 1e18, .value = "N",
+    {.name = "tokens", .kind = TR_OPTION_COUNT, AT(tokens), .fallback = "0", .min = 0, .max = 1e18, .value = "N",
      .help = "tokens of the whole run, such as 300B", .section = "What is trained"},
+    {.name = "target-loss", .kind = TR_OPTION_DOUBLE, AT(target_loss), .fallback = "0", .min = 0, .max = 1e3, .value = "NATS",
+     .help = "in place of tokens: as many as that loss takes by the scaling law", .section = "What is trained"},
+    {.name = "law", .kind = TR_OPTION_STRING, AT(law), .value = "NAME",
+     .help = "the scaling law: besiroglu-2024 (the default), hoffmann-2022, or the catalog's", .section = "What is trained"},
     {.name = "seq-len", .kind = TR_OPTION_COUNT, AT(seq_len), .fallback = "0", .min = 0, .max = 1 << 26, .value = "N",
      .help = "tokens of a sequence; 0: the model's positions, at most 8192", .section = "What is trained"},
-    {.name = "global-batch", .kind = TR_OPTION_COUNT, AT(global_batch), .fallback = "0", .min = 0, .max = 1 << 24,
-     .value = "N", .help = "sequences a step; 0: 3 Mi tokens, as GPT-3 175B", .section = "What is trained"},
+    {.name = "global-batch", .kind = TR_OPTION_STRING, AT(global_batch), .fallback = "0", .value = "N",
+     .help = "sequences a step; 256..4096: the best of 256, 512 ...; 0: 3 Mi tokens, as GPT-3 175B",
+     .section = "What is trained"},
     {.name = "system", .kind = TR_OPTION_STRING, AT(system), .required = true, .value = "NAME",
      .help = "a system of the catalog, such as dgx-h100", .section = "Where"},
     {.name = "chips", .kind = TR_OPTION_STRING, AT(chips), .required = true, .value = "N",
@@ -43,6 +49,8 @@ static const struct tr_option options[] = {
      .help = "of matrix products: bf16 (where the chip has it), fp16, fp8, fp8_block, mxfp8, nvfp4", .section = "How"},
     {.name = "stack", .kind = TR_OPTION_STRING, AT(stack), .value = "NAME",
      .help = "the software: megatron-core (on TPUs xla), fsdp, megatron-2021 ...", .section = "How"},
+    {.name = "reserve", .kind = TR_OPTION_BYTES, AT(reserve), .fallback = "0B", .min = 0, .max = 1e15, .value = "BYTES",
+     .help = "of a chip's memory, kept free", .section = "How"},
     {.name = "background-saves", .kind = TR_OPTION_FLAG, AT(background),
      .help = "checkpoints are written while the job goes on; it stops for a copy to the hosts only", .section = "How"},
     {.name = "pay", .kind = TR_OPTION_ENUM, AT(pay), .choices = tr_commitment_names, .fallback = "on_demand",
@@ -75,6 +83,7 @@ static const struct tr_command command = {
     .option_count = sizeof options / sizeof *options,
     .examples = "trine plan --model gpt3-175b --system dgx-h100 --chips 1024 --tokens 300B\n"
                 "trine plan --model llama3-70b --system dgx-h100 --chips 128..4096 --tokens 15T --deadline 60d\n"
+                "trine plan --model llama3-8b --system dgx-h100 --chips 256 --target-loss 2.05 --global-batch 256..2048\n"
                 "trine plan --model gpt3-175b --system dgx-h100 --chips 1024 --tokens 300B \\\n"
                 "    --layout tp=8,pp=16,vpp=6,mb=1,zero=1,sp,recompute=selective -o plan.yaml\n"
                 "trine explain plan.yaml step\n",
@@ -90,7 +99,8 @@ static enum tr_status take(const char *name, const char *text, char *to, size_t 
 }
 
 /* "1024", "256..4096" */
-static enum tr_status read_chips(const char *text, struct tr_plan_request *r, struct tr_err *err)
+static enum tr_status read_range(const char *option, const char *text, int64_t least, int64_t *low, int64_t *high,
+                                 struct tr_err *err)
 {
     char first[32];
     const char *dots = strstr(text, "..");
@@ -98,12 +108,12 @@ static enum tr_status read_chips(const char *text, struct tr_plan_request *r, st
     enum tr_status status = TR_BAD_INPUT;
     snprintf(first, sizeof first, "%.*s", (int)(length < sizeof first ? length : sizeof first - 1), text);
     if (length < sizeof first)
-        status = tr_parse_whole(first, TR_UNIT_COUNT, &r->chips, err);
+        status = tr_parse_whole(first, TR_UNIT_COUNT, low, err);
     if (status == TR_OK && dots)
-        status = tr_parse_whole(dots + 2, TR_UNIT_COUNT, &r->chips_max, err);
-    if (status != TR_OK || (dots && r->chips_max < 1))
-        return tr_fail(err, TR_BAD_INPUT, "--chips: \"%.40s\": expected a number such as 1024, or a range such as 256..4096",
-                       text);
+        status = tr_parse_whole(dots + 2, TR_UNIT_COUNT, high, err);
+    if (status != TR_OK || (dots && *high < 1) || *low < least)
+        return tr_fail(err, TR_BAD_INPUT, "--%s: \"%.40s\": expected a number such as 1024, or a range such as 256..4096",
+                       option, text);
     return TR_OK;
 }
 
@@ -118,6 +128,7 @@ static enum tr_status make_request(const struct plan_args *args, struct tr_plan_
                  {"system", args->system, r->system, sizeof r->system},
                  {"stack", args->stack, r->stack, sizeof r->stack},
                  {"layout", args->layout, r->layout, sizeof r->layout},
+                 {"law", args->law, r->law, sizeof r->law},
                  {"region", args->region, r->region, sizeof r->region},
                  {"prices-of", args->date, r->date, sizeof r->date},
                  {"precision", args->precision, r->precision, sizeof r->precision}};
@@ -127,13 +138,17 @@ static enum tr_status make_request(const struct plan_args *args, struct tr_plan_
             return status;
     }
     r->tokens = (double)args->tokens;
+    r->target_loss = args->target_loss;
     r->seq_len = args->seq_len;
-    r->global_batch = args->global_batch;
     r->commitment = args->pay;
     r->deadline_s = args->deadline_s;
     r->budget_usd = args->budget_usd;
     r->background = args->background;
-    return read_chips(args->chips, r, err);
+    r->reserve_bytes = args->reserve;
+    if (!args->tokens && args->target_loss == 0)
+        return tr_fail(err, TR_BAD_INPUT, "how long to train: --tokens 300B, or --target-loss 2.1");
+    enum tr_status status = read_range("global-batch", args->global_batch, 0, &r->global_batch, &r->global_batch_max, err);
+    return status == TR_OK ? read_range("chips", args->chips, 0, &r->chips, &r->chips_max, err) : status;
 }
 
 static enum tr_status write_file(const char *path, struct tr_text *text, struct tr_err *err)

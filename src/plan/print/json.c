@@ -26,6 +26,13 @@ static void put_request(struct tr_json *json, const struct tr_plan *p)
     tr_json_string(json, "stack", p->stack.name);
     tr_json_string(json, "precision", tr_format_info(p->site.format)->name);
     tr_json_double(json, "tokens", p->request.tokens);
+    if (p->request.target_loss > 0) {
+        tr_json_double(json, "target_loss", p->request.target_loss);
+        tr_json_string(json, "law", p->law.id);
+        tr_json_double(json, "tokens_low", p->tokens_low);
+        tr_json_double(json, "tokens_high", p->tokens_high);
+        tr_json_double(json, "critical_batch_tokens", tr_critical_batch(p->request.target_loss));
+    }
     tr_json_int(json, "seq_len", p->request.seq_len);
     tr_json_int(json, "global_batch", p->request.global_batch);
     tr_json_string(json, "layout", tr_layout_print(&p->layout, layout));
@@ -54,6 +61,7 @@ static void put_memory(struct tr_json *json, const struct tr_plan *p)
     char key[64];
     tr_json_object(json, "memory");
     tr_json_double(json, "needed_bytes", p->step.memory_bytes);
+    tr_json_double(json, "error_80", p->step.memory_error);
     tr_json_double(json, "capacity_bytes", p->capacity_bytes);
     tr_json_bool(json, "fits", p->fits);
     tr_json_int(json, "heaviest_stage", p->step.heaviest_stage);
@@ -152,6 +160,7 @@ static void put_search(struct tr_json *json, const struct tr_plan *p)
         const struct tr_plan_candidate *c = &p->search.at[i];
         tr_json_object(json, NULL);
         tr_json_int(json, "chips", c->chips);
+        tr_json_int(json, "global_batch", c->global_batch);
         tr_json_int(json, "legal", c->legal);
         tr_json_int(json, "too_big", c->too_big);
         tr_json_int(json, "dominated", c->dominated);

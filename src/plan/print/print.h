@@ -23,4 +23,7 @@ const char *tr_plan_energy(char buf[TR_QUANTITY_BYTES], double joules);
 /* "8.2 %". Returns buf. */
 const char *tr_plan_percent(char buf[TR_QUANTITY_BYTES], double fraction);
 
+/* Lines about the target loss; nothing when there is none. */
+void tr_plan_target(const struct tr_plan *plan, struct tr_text *out);
+
 #endif

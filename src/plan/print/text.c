@@ -52,6 +52,28 @@ void tr_plan_subtitle(const struct tr_plan *p, struct tr_text *out)
                    (long long)p->request.seq_len, p->stack.name, tr_format_info(p->site.format)->name);
 }
 
+/* What the tokens follow from, and what would be cheapest; how the batch stands to the one above which more of it is wasted. */
+void tr_plan_target(const struct tr_plan *p, struct tr_text *out)
+{
+    char tokens[NUMBER], low[NUMBER], high[NUMBER], params[NUMBER], batch[NUMBER], critical[NUMBER];
+    double n, d, loss = p->request.target_loss;
+    if (loss == 0)
+        return;
+    tr_text_printf(out, "loss %g takes %s tokens, %s to %s (80 %% interval), by %s\n", loss,
+                   tr_print_quantity(tokens, TR_UNIT_COUNT, p->request.tokens),
+                   tr_print_quantity(low, TR_UNIT_COUNT, p->tokens_low),
+                   isfinite(p->tokens_high) ? tr_print_quantity(high, TR_UNIT_COUNT, p->tokens_high) : "never", p->law.name);
+    if (tr_law_cheapest(&p->law, loss, &n, &d)) {
+        double of = tr_shape_params(&p->model).active * p->request.tokens;
+        tr_text_printf(out, "%s parameters and %s tokens would reach it with %.0f %% of the compute\n",
+                       tr_print_quantity(params, TR_UNIT_COUNT, n), tr_print_quantity(tokens, TR_UNIT_COUNT, d),
+                       100 * n * d / of);
+    }
+    double most = tr_critical_batch(loss), is = (double)(p->request.global_batch * p->request.seq_len);
+    tr_text_printf(out, "a batch of %s tokens, where more than about %s bring less each (Kaplan et al. 2020)\n",
+                   tr_print_quantity(batch, TR_UNIT_COUNT, is), tr_print_quantity(critical, TR_UNIT_COUNT, most));
+}
+
 static const char *value_of(const struct tr_plan *p, enum tr_lever lever, char buf[TR_QUANTITY_BYTES])
 {
     enum tr_unit unit;
@@ -114,6 +136,10 @@ static void put_memory(const struct tr_plan *p, struct tr_text *out)
     tr_table_cell(&table, "%.1f %%", 100 * p->step.memory_bytes / p->capacity_bytes);
     tr_table_text(&table, out);
     tr_table_free(&table);
+    double least = p->step.memory_bytes * (1 - p->step.memory_error), most = p->step.memory_bytes * (1 + p->step.memory_error);
+    tr_text_printf(out, "from %s to %s (80 %% interval)%s\n", tr_print_quantity(bytes, TR_UNIT_BYTES, fmax(0, least)),
+                   tr_print_quantity(capacity, TR_UNIT_BYTES, most),
+                   p->fits && most > p->capacity_bytes ? ": it may not fit; --reserve keeps some free" : "");
 }
 
 static void put_run(const struct tr_plan *p, struct tr_text *out)
@@ -234,9 +260,12 @@ static void put_counts(const struct tr_plan *p, struct tr_text *out)
     char step[NUMBER], days[NUMBER], usd[NUMBER], layout[TR_LAYOUT_TEXT_BYTES];
     struct tr_table table = {0};
     static const char *const right[] = {"step", "MFU", "takes", "dollars"};
-    tr_text_append(out, "\n(* no other number of chips is as fast for as few dollars; > chosen)\n\n");
+    tr_text_append(out, "\n(* nothing else is as fast for as few dollars; > chosen)\n\n");
     tr_table_column(&table, "", TR_LEFT);
     tr_table_column(&table, "chips", TR_RIGHT);
+    bool batches = p->search.at[0].global_batch != p->search.at[p->search.count - 1].global_batch;
+    if (batches)
+        tr_table_column(&table, "batch", TR_RIGHT);
     for (size_t i = 0; i < sizeof right / sizeof *right; i++)
         tr_table_column(&table, right[i], TR_RIGHT);
     tr_table_column(&table, "layout", TR_LEFT);
@@ -244,6 +273,8 @@ static void put_counts(const struct tr_plan *p, struct tr_text *out)
         const struct tr_plan_candidate *c = &p->search.at[i];
         tr_table_cell(&table, "%s%s", i == p->search.chosen ? ">" : " ", c->front ? "*" : "");
         tr_table_cell(&table, "%lld", (long long)c->chips);
+        if (batches)
+            tr_table_cell(&table, "%lld", (long long)c->global_batch);
         tr_table_cell(&table, "%s", c->found ? tr_print_time(step, c->step.time_s) : "");
         if (c->found)
             tr_table_cell(&table, "%.1f %%", 100 * c->step.mfu);
@@ -285,7 +316,9 @@ void tr_plan_text(const struct tr_plan *p, struct tr_text *out)
     tr_plan_title(p, out);
     tr_text_char(out, '\n');
     tr_plan_subtitle(p, out);
-    tr_text_printf(out, "\nlayout %s\n", tr_layout_print(&p->layout, layout));
+    tr_text_char(out, '\n');
+    tr_plan_target(p, out);
+    tr_text_printf(out, "layout %s\n", tr_layout_print(&p->layout, layout));
     if (p->search.done && p->fits) {
         put_searched(p, out);
         put_limits(p, out);

@@ -317,10 +317,10 @@ static void put_money(const struct page *g)
 
 static void put_counts(const struct page *g)
 {
-    static const char *const names[] = {"layout", "chips", "layouts", "too big", "step", "MFU", "takes", "dollars"};
+    static const char *const names[] = {"layout", "chips", "batch", "layouts", "too big", "step", "MFU", "takes", "dollars"};
     const struct tr_plan_search *s = &g->p->search;
     char layout[TR_LAYOUT_TEXT_BYTES], text[NUMBER];
-    columns(g->out, names, 8, 1);
+    columns(g->out, names, 9, 1);
     for (int i = 0; i < s->count; i++) {
         const struct tr_plan_candidate *c = &s->at[i];
         tr_text_append(g->out, "<tr>");
@@ -329,6 +329,7 @@ static void put_counts(const struct page *g)
              : c->legal ? "nothing fits"
                         : "nothing divides");
         tr_text_printf(g->out, "<td class=\"n\">%lld</td>", (long long)c->chips);
+        tr_text_printf(g->out, "<td class=\"n\">%lld</td>", (long long)c->global_batch);
         cell(g->out, true, tr_print_count(text, c->legal));
         cell(g->out, true, tr_print_count(text, c->too_big));
         cell(g->out, true, c->found ? tr_print_time(text, c->step.time_s) : "");

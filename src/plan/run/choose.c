@@ -68,15 +68,14 @@ static struct tr_space space_of(const struct tr_stack *stack, const struct tr_la
     return space;
 }
 
-/* chips, 2 chips, 4 chips ... and the last. */
-static int counts_of(const struct tr_plan_request *request, int64_t counts[TR_PLAN_COUNTS_MAX])
+int tr_plan_doublings(int64_t first, int64_t last, int64_t out[TR_PLAN_COUNTS_MAX])
 {
     int count = 0;
-    counts[count++] = request->chips;
-    for (int64_t chips = request->chips * 2; chips < request->chips_max; chips *= 2)
-        counts[count++] = chips;
-    if (request->chips_max > request->chips)
-        counts[count++] = request->chips_max;
+    out[count++] = first;
+    for (int64_t value = first * 2; value < last; value *= 2)
+        out[count++] = value;
+    if (last > first)
+        out[count++] = last;
     TR_ASSERT(count <= TR_PLAN_COUNTS_MAX);
     return count;
 }
@@ -92,6 +91,7 @@ static bool keeps_wishes(const struct tr_plan_request *r, const struct tr_plan_c
 static void make_candidate(const struct tr_plan *p, const struct tr_search_count *from, struct tr_plan_candidate *c)
 {
     *c = (struct tr_plan_candidate){.chips = from->chips,
+                                    .global_batch = p->task.batch.global_batch,
                                     .found = from->top_count > 0,
                                     .legal = from->legal,
                                     .too_big = from->too_big,
@@ -146,21 +146,27 @@ static void keep_neighbours(struct tr_plan_search *to, const struct tr_search_co
     memcpy(to->front, from->front, (size_t)to->front_count * sizeof *to->front);
 }
 
-static enum tr_status take(struct tr_plan *p, const struct tr_search *search, enum tr_status status, struct tr_err *err)
+/* What was found with the batch that the plan has now: candidates behind those that are there. */
+static void add_candidates(struct tr_plan *p, const struct tr_search *search)
 {
     struct tr_plan_search *to = &p->search;
-    to->done = true;
-    to->count = search->count;
     for (int i = 0; i < search->count; i++) {
-        make_candidate(p, &search->at[i], &to->at[i]);
-        if (better(&p->request, &to->at[i], &to->at[to->chosen]))
-            to->chosen = i;
+        struct tr_plan_candidate *c = &to->at[to->count];
+        make_candidate(p, &search->at[i], c);
+        if (better(&p->request, c, &to->at[to->chosen]))
+            to->chosen = to->count;
+        to->count++;
     }
-    const struct tr_plan_candidate *chosen = &to->at[to->chosen];
+}
+
+/* `search`: of the chosen candidate's batch. */
+static enum tr_status take(struct tr_plan *p, const struct tr_search_count *from, enum tr_status status, struct tr_err *err)
+{
+    const struct tr_plan_candidate *chosen = &p->search.at[p->search.chosen];
     if (!chosen->legal)
         return TR_BAD_INPUT; /* err says what divides nothing */
-    mark_front(to);
-    keep_neighbours(to, &search->at[to->chosen]);
+    mark_front(&p->search);
+    keep_neighbours(&p->search, from);
     p->layout = chosen->layout;
     p->step = chosen->step;
     p->request.chips = chosen->chips;
@@ -193,7 +199,7 @@ static enum tr_status search_again(struct tr_plan *p, struct tr_space space, str
     if (chosen->legal > TR_PLAN_SEARCH_AGAIN_MAX)
         return TR_OK;
     space.chips = &chosen->chips, space.chips_count = 1, space.top = 1;
-    space.memory_bytes = 1.1 * tr_search_capacity(&p->site, &space);
+    space.memory_bytes = 1.1 * tr_search_capacity(&p->site, &space) + space.reserve_bytes;
     enum tr_status status = tr_search(&p->site, &p->task, &space, &search, &why);
     if (status == TR_OK)
         p->more_memory_s = search.best->top[0].step.time_s;
@@ -205,18 +211,46 @@ static enum tr_status search_again(struct tr_plan *p, struct tr_space space, str
     return status;
 }
 
+/* Each batch in turn; then once more the chosen one, whose neighbours are kept. */
+static enum tr_status search_batches(struct tr_plan *p, const struct tr_space *space, struct tr_search *search,
+                                     struct tr_err *err)
+{
+    int64_t batches[TR_PLAN_BATCHES_MAX];
+    int count = tr_plan_doublings(p->request.global_batch, p->request.global_batch_max, batches);
+    enum tr_status status = TR_OK;
+    p->search.done = true;
+    for (int i = 0; i < count; i++) {
+        tr_search_free(search);
+        tr_plan_set_batch(p, batches[i]);
+        status = tr_search(&p->site, &p->task, space, search, err);
+        if (status != TR_OK && status != TR_NO)
+            return status;
+        add_candidates(p, search);
+    }
+    int64_t best = p->search.at[p->search.chosen].global_batch;
+    if (best == batches[count - 1])
+        return status;
+    tr_search_free(search);
+    tr_plan_set_batch(p, best);
+    return tr_search(&p->site, &p->task, space, search, err);
+}
+
 enum tr_status tr_plan_choose(struct tr_plan *p, uint32_t said, struct tr_err *err)
 {
     int64_t counts[TR_PLAN_COUNTS_MAX];
     struct tr_space space = space_of(&p->stack, &p->layout, said);
     struct tr_search search = {0};
+    space.reserve_bytes = (double)p->request.reserve_bytes;
     space.chips = counts;
-    space.chips_count = counts_of(&p->request, counts);
-    enum tr_status status = tr_search(&p->site, &p->task, &space, &search, err);
-    if (status == TR_OK || status == TR_NO)
-        status = take(p, &search, status, err);
+    space.chips_count = tr_plan_doublings(p->request.chips, p->request.chips_max, counts);
+    enum tr_status status = search_batches(p, &space, &search, err);
+    const struct tr_search_count *from = NULL;
+    if (status == TR_OK || status == TR_NO) {
+        from = &search.at[p->search.chosen % search.count];
+        status = take(p, from, status, err);
+    }
     if (status == TR_OK)
-        status = keep_pool(p, &search.at[p->search.chosen], err);
+        status = keep_pool(p, from, err);
     if (status == TR_OK && !p->why[0])
         status = search_again(p, space, err);
     tr_search_free(&search);

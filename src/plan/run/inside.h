@@ -12,4 +12,7 @@ TR_MUST_CHECK enum tr_status tr_plan_choose(struct tr_plan *plan, uint32_t said,
 /* What a run of steps of step_s on so many chips costs. */
 struct tr_job_cost tr_plan_job(const struct tr_plan *plan, int commitment, int64_t chips, double step_s);
 
+/* Another batch of as many tokens as the run has: steps follow. */
+void tr_plan_set_batch(struct tr_plan *plan, int64_t global_batch);
+
 #endif

@@ -17,23 +17,26 @@ static const struct key {
     enum kind kind;
     size_t offset, bytes;
     enum tr_need need;
-    double max;
+    double max, min;
 } keys[] = {
-    {"model", TEXT, AT(model), TR_REQUIRED, 0},
-    {"tokens", NUMBER, AT(tokens), TR_REQUIRED, TR_PLAN_TOKENS_MAX},
-    {"seq_len", WHOLE, AT(seq_len), TR_OPTIONAL, TR_PLAN_SEQ_MAX},
-    {"global_batch", WHOLE, AT(global_batch), TR_OPTIONAL, TR_PLAN_BATCH_MAX},
-    {"system", TEXT, AT(system), TR_REQUIRED, 0},
-    {"chips", WHOLE, AT(chips), TR_REQUIRED, TR_CHIPS_MAX},
-    {"region", TEXT, AT(region), TR_OPTIONAL, 0},
-    {"layout", TEXT, AT(layout), TR_REQUIRED, 0},
-    {"precision", TEXT, AT(precision), TR_OPTIONAL, 0},
-    {"stack", TEXT, AT(stack), TR_OPTIONAL, 0},
-    {"background_saves", FLAG, AT(background), TR_OPTIONAL, 0},
-    {"pay", PAID, AT(commitment), TR_OPTIONAL, 0},
-    {"prices_of", TEXT, AT(date), TR_OPTIONAL, 0},
-    {"deadline_s", NUMBER, AT(deadline_s), TR_OPTIONAL, 1e12},
-    {"budget_usd", NUMBER, AT(budget_usd), TR_OPTIONAL, 1e15},
+    {"model", TEXT, AT(model), TR_REQUIRED, 0, 0},
+    {"tokens", NUMBER, AT(tokens), TR_OPTIONAL, TR_PLAN_TOKENS_MAX, 1},
+    {"target_loss", NUMBER, AT(target_loss), TR_OPTIONAL, 1e3, 0},
+    {"law", TEXT, AT(law), TR_OPTIONAL, 0, 0},
+    {"seq_len", WHOLE, AT(seq_len), TR_OPTIONAL, TR_PLAN_SEQ_MAX, 0},
+    {"global_batch", WHOLE, AT(global_batch), TR_OPTIONAL, TR_PLAN_BATCH_MAX, 0},
+    {"system", TEXT, AT(system), TR_REQUIRED, 0, 0},
+    {"chips", WHOLE, AT(chips), TR_REQUIRED, TR_CHIPS_MAX, 1},
+    {"region", TEXT, AT(region), TR_OPTIONAL, 0, 0},
+    {"layout", TEXT, AT(layout), TR_REQUIRED, 0, 0},
+    {"precision", TEXT, AT(precision), TR_OPTIONAL, 0, 0},
+    {"stack", TEXT, AT(stack), TR_OPTIONAL, 0, 0},
+    {"reserve_bytes", WHOLE, AT(reserve_bytes), TR_OPTIONAL, 1e15, 0},
+    {"background_saves", FLAG, AT(background), TR_OPTIONAL, 0, 0},
+    {"pay", PAID, AT(commitment), TR_OPTIONAL, 0, 0},
+    {"prices_of", TEXT, AT(date), TR_OPTIONAL, 0, 0},
+    {"deadline_s", NUMBER, AT(deadline_s), TR_OPTIONAL, 1e12, 0},
+    {"budget_usd", NUMBER, AT(budget_usd), TR_OPTIONAL, 1e15, 0},
 };
 
 enum { KEYS = sizeof keys / sizeof *keys };
@@ -92,8 +95,11 @@ void tr_plan_file_print(const struct tr_plan *p, struct tr_text *out)
     tr_text_append(
         out,
         "# A plan of trine. `trine explain` takes it apart; `answer` is what was said when it was written.\nplan:\n");
+    struct tr_plan_request request = p->request;
+    if (request.target_loss > 0)
+        request.tokens = 0; /* they follow */
     for (int i = 0; i < KEYS; i++)
-        put_key(out, &keys[i], &p->request);
+        put_key(out, &keys[i], &request);
     tr_text_append(out, "answer:\n");
     tr_text_printf(out, "  feasible: %s\n", p->why[0] ? "false" : "true");
     if (p->why[0])
@@ -132,7 +138,7 @@ static enum tr_status read_key(const struct tr_node *plan, const struct key *key
                                struct tr_err *err)
 {
     char *at = (char *)request + key->offset;
-    double least = key->need == TR_REQUIRED ? 1 : 0, number = 0;
+    double number = 0;
     int64_t whole = 0;
     bool flag = false;
     enum tr_status status;
@@ -140,11 +146,11 @@ static enum tr_status read_key(const struct tr_node *plan, const struct key *key
     case TEXT:
         return read_text(plan, key, at, err);
     case WHOLE:
-        status = tr_doc_int(plan, key->name, key->need, (int64_t)least, (int64_t)key->max, &whole, err);
+        status = tr_doc_int(plan, key->name, key->need, (int64_t)key->min, (int64_t)key->max, &whole, err);
         memcpy(at, &whole, sizeof whole);
         return status;
     case NUMBER:
-        status = tr_doc_double(plan, key->name, key->need, least, key->max, &number, err);
+        status = tr_doc_double(plan, key->name, key->need, key->min, key->max, &number, err);
         memcpy(at, &number, sizeof number);
         return status;
     case PAID:

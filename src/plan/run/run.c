@@ -21,7 +21,7 @@ enum tr_status tr_plan_catalog(const char *path, struct tr_catalog **out, struct
 {
     enum tr_status (*const checks[])(const struct tr_catalog *, struct tr_err *) = {
         tr_chip_check_all,  tr_rates_check_all,      tr_system_check_all,
-        tr_shape_check_all, tr_cloud_cost_check_all, check_stacks};
+        tr_shape_check_all, tr_cloud_cost_check_all, tr_law_check_all, check_stacks};
     struct tr_catalog *catalog = NULL;
     enum tr_status status = tr_catalog_open(&catalog, err);
     if (status == TR_OK && path)
@@ -49,7 +49,11 @@ static enum tr_status check_request(const struct tr_plan_request *r, struct tr_e
                        (long long)r->chips_max, TR_CHIPS_MAX);
     if (r->chips < 1 || r->chips > TR_CHIPS_MAX)
         return tr_fail(err, TR_BAD_INPUT, "chips must be from 1 to %d, got %lld", TR_CHIPS_MAX, (long long)r->chips);
-    if (!(r->tokens >= 1 && r->tokens <= TR_PLAN_TOKENS_MAX))
+    if (r->target_loss != 0 && r->tokens != 0)
+        return tr_fail(err, TR_BAD_INPUT, "the tokens are said, and a target loss from which they would follow: one of them");
+    if (r->target_loss == 0 && r->law[0])
+        return tr_fail(err, TR_BAD_INPUT, "the scaling law \"%s\" needs a target loss", r->law);
+    if (r->target_loss == 0 && !(r->tokens >= 1 && r->tokens <= TR_PLAN_TOKENS_MAX))
         return tr_fail(err, TR_BAD_INPUT, "tokens must be from 1 to %g, got %g", TR_PLAN_TOKENS_MAX, r->tokens);
     if (r->seq_len < 0 || r->seq_len > TR_PLAN_SEQ_MAX)
         return tr_fail(err, TR_BAD_INPUT, "a sequence has 1 to %lld tokens, got %lld", (long long)TR_PLAN_SEQ_MAX,
@@ -57,6 +61,10 @@ static enum tr_status check_request(const struct tr_plan_request *r, struct tr_e
     if (r->global_batch < 0 || r->global_batch > TR_PLAN_BATCH_MAX)
         return tr_fail(err, TR_BAD_INPUT, "a global batch has 1 to %lld sequences, got %lld",
                        (long long)TR_PLAN_BATCH_MAX, (long long)r->global_batch);
+    if (r->global_batch_max && (r->global_batch < 1 || r->global_batch_max < r->global_batch ||
+                                r->global_batch_max > TR_PLAN_BATCH_MAX))
+        return tr_fail(err, TR_BAD_INPUT, "from %lld to %lld sequences is no range of batches of at most %lld",
+                       (long long)r->global_batch, (long long)r->global_batch_max, (long long)TR_PLAN_BATCH_MAX);
     TR_ASSERT(r->commitment >= 0 && r->commitment < TR_COMMITMENT_COUNT);
     return TR_OK;
 }
@@ -68,6 +76,35 @@ static void choose_batch(struct tr_plan_request *r, const struct tr_model_shape 
         r->seq_len = tr_min_i64(model->positions > 0 ? model->positions : usual_seq, usual_seq);
     if (!r->global_batch)
         r->global_batch = tr_max_i64(1, usual_tokens / r->seq_len);
+}
+
+/* Tokens from the loss. A mixture of experts counts as the dense model of its active parameters: it reaches no less. */
+static enum tr_status choose_tokens(struct tr_plan *p, struct tr_err *err)
+{
+    struct tr_plan_request *r = &p->request;
+    if (r->target_loss == 0)
+        return TR_OK;
+    enum tr_status status = tr_law_find(p->catalog, r->law, &p->law, err);
+    if (status != TR_OK)
+        return status;
+    double params = tr_shape_params(&p->model).active, best, of;
+    double floor = tr_law_floor(&p->law, params);
+    r->tokens = tr_law_tokens(&p->law, params, r->target_loss);
+    if (!(r->tokens <= TR_PLAN_TOKENS_MAX) && tr_law_cheapest(&p->law, r->target_loss, &best, &of))
+        return tr_fail(err, TR_BAD_INPUT,
+                       "a loss of %g is out of reach of %s, whose floor is %.3f by %s; %.2g parameters and %.2g tokens "
+                       "would reach it", r->target_loss, p->model.name, floor, p->law.id, best, of);
+    if (!(r->tokens <= TR_PLAN_TOKENS_MAX))
+        return tr_fail(err, TR_BAD_INPUT, "a loss of %g is out of reach of any model: by %s none is below %.3f",
+                       r->target_loss, p->law.id, p->law.e.value);
+    if (r->tokens < 1)
+        return tr_fail(err, TR_BAD_INPUT, "a loss of %g is reached before training: a target loss is in nats a token, "
+                       "such as 2.1", r->target_loss);
+    snprintf(r->law, sizeof r->law, "%s", p->law.id);
+    r->tokens = ceil(r->tokens);
+    p->tokens_low = tr_law_tokens(&p->law, params, r->target_loss + p->law.error.value);
+    p->tokens_high = tr_law_tokens(&p->law, params, r->target_loss - p->law.error.value);
+    return TR_OK;
 }
 
 static void choose_software(struct tr_plan_request *r, const struct tr_chip *chip)
@@ -107,9 +144,9 @@ static enum tr_status make_layout(struct tr_plan *p, struct tr_err *err)
         return status;
     if (open)
         return tr_plan_choose(p, said, err);
-    if (p->request.chips_max)
+    if (p->request.chips_max || p->request.global_batch_max)
         return tr_fail(err, TR_BAD_INPUT,
-                       "several numbers of chips are tried with open layouts only: say auto,... instead of "
+                       "several numbers of chips, or batches, are tried with open layouts only: say auto,... instead of "
                        "the layout \"%s\"",
                        p->request.layout);
     status = tr_layout_fit_chips(&p->layout, p->request.chips, err);
@@ -167,6 +204,12 @@ static void say_memory(struct tr_plan *p)
 
 /* ---- the run ----------------------------------------------------------------------------------------------------- */
 
+void tr_plan_set_batch(struct tr_plan *p, int64_t global_batch)
+{
+    p->task.batch.global_batch = global_batch;
+    p->steps = ceil(p->request.tokens / ((double)p->task.batch.seq_len * (double)global_batch));
+}
+
 /* Prices and failures do not depend on the layout. */
 static enum tr_status find_offers(struct tr_plan *p, struct tr_err *err)
 {
@@ -177,8 +220,7 @@ static enum tr_status find_offers(struct tr_plan *p, struct tr_err *err)
         if (status == TR_OK)
             status = tr_failures_for(p->catalog, &p->system, query.commitment, &p->offer[i].failures, err);
     }
-    const struct tr_batch *batch = &p->task.batch;
-    p->steps = ceil(p->request.tokens / ((double)batch->seq_len * (double)batch->global_batch));
+    tr_plan_set_batch(p, p->request.global_batch);
     /* Weights in 16 bits and the optimiser's state: gradients are not saved. */
     p->state_bytes = tr_shape_params(&p->model).total * (2 + p->stack.master_bytes.value);
     return status;
@@ -264,10 +306,19 @@ static enum tr_status make(struct tr_plan *p, struct tr_err *err)
         status = tr_system_find(p->catalog, p->request.system, &p->system, err);
     if (status != TR_OK)
         return status;
+    status = choose_tokens(p, err);
+    if (status != TR_OK)
+        return status;
     choose_batch(&p->request, &p->model);
     choose_software(&p->request, &p->system.chip);
     p->task = (struct tr_task){.model = &p->model, .batch = {p->request.seq_len, p->request.global_batch}};
-    p->capacity_bytes = tr_plan_capacity(&p->system.chip);
+    p->capacity_bytes = tr_plan_capacity(&p->system.chip) - (double)p->request.reserve_bytes;
+    if (p->request.reserve_bytes > 0 && p->request.reserve_bytes < 1 << 20)
+        return tr_fail(err, TR_BAD_INPUT, "a reserve of %lld bytes: is a unit missing, as in 8GiB?",
+                       (long long)p->request.reserve_bytes);
+    if (p->capacity_bytes <= 0)
+        return tr_fail(err, TR_BAD_INPUT, "a reserve of %lld bytes is all the memory that %s has",
+                       (long long)p->request.reserve_bytes, p->system.chip.id);
     status = make_site(p, err);
     if (status == TR_OK)
         status = find_offers(p, err);
@@ -278,7 +329,8 @@ static enum tr_status make(struct tr_plan *p, struct tr_err *err)
     if (status != TR_OK)
         return status;
     tr_layout_print(&p->layout, p->request.layout);
-    p->request.chips_max = 0;
+    p->request.chips_max = p->request.global_batch_max = 0;
+    p->request.global_batch = p->task.batch.global_batch;
     p->fits = p->step.memory_bytes <= p->capacity_bytes;
     if (!p->fits && !p->why[0])
         say_memory(p);

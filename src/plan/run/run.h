@@ -18,6 +18,7 @@
 #define TR_PLAN_RUN_RUN_H
 
 #include "cloud/cost/cost.h"
+#include "plan/run/law.h"
 #include "plan/run/lever.h"
 #include "plan/search/search.h"
 #include "plan/step/step.h"
@@ -38,11 +39,15 @@ struct tr_plan_request {
     char precision[16];              /* as tr_format_find; "": bf16, on chips without it fp16 */
     int64_t chips;                   /* at least 1 */
     int64_t chips_max;               /* 0: chips alone; else chips, 2 chips, 4 chips ... and chips_max are tried */
-    double tokens;                   /* above 0 */
+    double tokens;                   /* above 0; 0: what target_loss takes */
+    double target_loss;              /* nats a token; 0: none. With tokens: both were said, which is refused */
+    char law[TR_PLAN_TEXT_BYTES];    /* scaling law of target_loss; "": the catalog's default */
     int64_t seq_len;                 /* 0: as many as the model has positions, at most 8192 */
     int64_t global_batch;            /* sequences; 0: 3 Mi tokens, what GPT-3 175B was trained with, in whole sequences */
+    int64_t global_batch_max;        /* 0: global_batch alone; else it, twice it, four times it ... and the most are tried */
     int commitment;                  /* enum tr_commitment: of the headline's dollars and failures */
     double deadline_s, budget_usd;   /* 0: none */
+    int64_t reserve_bytes;           /* of a chip's memory, kept free */
     bool background;                 /* checkpoints are written while the job goes on */
 };
 struct tr_plan_request tr_plan_request_usual(void);
@@ -55,11 +60,11 @@ struct tr_plan_offer {
 };
 
 /* Of one number of chips that was searched: the fastest layout that fits, and what it costs. */
-enum { TR_PLAN_COUNTS_MAX = 32, TR_PLAN_NEXT_MAX = 5, TR_PLAN_FRONT_MAX = 200, TR_PLAN_POOL_MAX = 256 };
+enum { TR_PLAN_COUNTS_MAX = 32, TR_PLAN_BATCHES_MAX = 32, TR_PLAN_NEXT_MAX = 5, TR_PLAN_FRONT_MAX = 200, TR_PLAN_POOL_MAX = 256 };
 /* A second search, with more memory, is for spaces of at most so many layouts. */
 #define TR_PLAN_SEARCH_AGAIN_MAX ((int64_t)20 * 1000 * 1000)
 struct tr_plan_candidate {
-    int64_t chips;
+    int64_t chips, global_batch;
     bool found;     /* something fits */
     bool kept;      /* and keeps the wishes */
     bool front;     /* no other number of chips is as fast for as few dollars (chip-hours, where there is no price) */
@@ -69,10 +74,13 @@ struct tr_plan_candidate {
     double wall_s, chip_hours, usd;
 };
 
+/* Chips, and batches, in turn: `first`, twice it ... and `last` (0: first alone). */
+int tr_plan_doublings(int64_t first, int64_t last, int64_t out[TR_PLAN_COUNTS_MAX]);
+
 /* What was searched; all zero when the layout was given. */
 struct tr_plan_search {
     bool done;
-    struct tr_plan_candidate at[TR_PLAN_COUNTS_MAX];
+    struct tr_plan_candidate at[TR_PLAN_COUNTS_MAX * TR_PLAN_BATCHES_MAX]; /* by batch, then chips */
     int count;
     int chosen; /* index */
     struct tr_found next[TR_PLAN_NEXT_MAX]; /* on the chosen number of chips, the fastest first: next[0] is the plan */
@@ -94,11 +102,13 @@ struct tr_plan {
     struct tr_layout layout;
 
     struct tr_step step;
-    double capacity_bytes; /* of a chip, as the driver shows it */
+    double capacity_bytes; /* of a chip, as the driver shows it, less the reserve */
     bool fits;
     char why[TR_PLAN_WHY_BYTES]; /* "": the answer is yes */
 
     double steps;       /* optimiser steps for the tokens */
+    struct tr_law law;  /* when there is a target_loss */
+    double tokens_low, tokens_high; /* that the loss may take: the law's 80 % interval; high may be INFINITY */
     double busy_s;      /* of them */
     double state_bytes; /* of a checkpoint */
     struct tr_place place;

@@ -650,6 +650,9 @@ static enum tr_status none_legal(const struct walk *w)
     if (chips % parts)
         return tr_fail(w->err, TR_NO, "no layout is legal: tp %d x cp %d x pp %d does not divide %lld chips", l.tp, l.cp,
                        l.pp, (long long)chips);
+    if (s->dp.min > chips / parts)
+        return tr_fail(w->err, TR_NO, "no layout is legal: tp %d x cp %d x pp %d x dp %lld is more than %lld chips", l.tp,
+                       l.cp, l.pp, (long long)s->dp.min, (long long)chips);
     l.dp = (int32_t)(chips / parts);
     struct tr_err why;
     if (tr_layout_check(&l, w->task->model, &w->task->batch, &why) != TR_OK)

@@ -1,4 +1,5 @@
 #include "plan/shape/shape.h"
+#include "plan/run/law.h"
 #include "plan/show/inside.h"
 
 #include <string.h>
@@ -154,4 +155,6 @@ void tr_catalog_keys_markdown(struct tr_text *out)
     write_keys("failures", fields, count, out);
     fields = tr_shape_fields(&count);
     write_keys("models", fields, count, out);
+    fields = tr_law_fields(&count);
+    write_keys("scaling_laws", fields, count, out);
 }

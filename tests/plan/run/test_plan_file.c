@@ -44,6 +44,16 @@ static void a_plan_that_is_written_is_read_as_the_same(void **state)
     assert_memory_equal(&file.request, &plan->request, sizeof file.request);
     assert_true(file.step_s == plan->step.time_s && file.wall_s == tr_plan_cost(plan)->wall_s);
     assert_true(file.memory_bytes == plan->step.memory_bytes);
+    tr_text_clear(&text);
+    tr_plan_free(plan);
+    r.tokens = 0, r.target_loss = 2.25, r.reserve_bytes = 1 << 30; /* tokens follow, and are not written */
+    assert_int_equal(tr_plan_make(catalog, &r, &plan, &err), TR_OK);
+    tr_plan_file_print(plan, &text);
+    if (read_text(tr_text_str(&text), &file, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    assert_true(file.request.tokens == 0 && file.request.target_loss == 2.25);
+    plan->request.tokens = 0;
+    assert_memory_equal(&file.request, &plan->request, sizeof file.request);
     tr_text_free(&text);
     tr_plan_free(plan);
     tr_catalog_free(catalog);

@@ -265,7 +265,7 @@ static void of_several_numbers_of_chips_the_wishes_choose(void **state)
 
     r = request_of("gpt3-175b", "dgx-h100", 64, "tp=8,pp=8,mb=1");
     r.chips_max = 128;
-    refused(&r, "several numbers of chips are tried with open layouts only");
+    refused(&r, "several numbers of chips, or batches, are tried with open layouts only");
     r.chips_max = 32;
     refused(&r, "from 64 to 32 chips is no range");
 }
@@ -367,6 +367,97 @@ static void a_system_without_a_network_has_no_lever_there(void **state)
     tr_plan_free(p);
 }
 
+/* Besiroglu et al. 2024: a model of 70 B on 1.4 T tokens, which Chinchilla was, by hand. */
+static void tokens_follow_from_a_loss(void **state)
+{
+    struct tr_law law, printed;
+    struct tr_err err = {""};
+    double n, d;
+    (void)state;
+    assert_int_equal(tr_law_find(catalog, "", &law, &err), TR_OK);
+    assert_int_equal(tr_law_find(catalog, "hoffmann-2022", &printed, &err), TR_OK);
+    double loss = tr_law_loss(&law, 70e9, 1.4e12);
+    assert_near(loss, 1.8172 + 482.01 / pow(70e9, .3478) + 2085.43 / pow(1.4e12, .3658), 1e-12);
+    assert_near(tr_law_tokens(&law, 70e9, loss), 1.4e12, 1e-9);
+    assert_near(tr_law_loss(&printed, 70e9, 1.4e12), 1.937, 1e-3);
+    assert_true(isinf(tr_law_tokens(&law, 70e9, tr_law_floor(&law, 70e9))));
+    assert_true(tr_law_cheapest(&law, 2.0, &n, &d) && !tr_law_cheapest(&law, 1.8, &n, &d));
+    assert_near(tr_law_loss(&law, n, d), 2.0, 1e-9);
+    for (double more = .5; more <= 2; more *= 4) /* any other split of as much compute is worse */
+        assert_true(tr_law_loss(&law, n * more, d / more) > 2.0);
+    struct tr_plan_request r = gpt3();
+    r.tokens = 0, r.target_loss = 2.0;
+    struct tr_plan *p = make(&r, TR_OK);
+    double params = tr_shape_params(&p->model).active;
+    assert_near(tr_law_loss(&law, params, p->request.tokens), 2.0, 1e-9);
+    assert_true(p->tokens_low < p->request.tokens && p->request.tokens < p->tokens_high);
+    assert_near(p->steps, p->request.tokens / (1536. * 2048), 1e-3);
+    assert_string_equal(p->request.law, "besiroglu-2024");
+    tr_plan_free(p);
+    r.tokens = 1e9;
+    refused(&r, "one of them");
+    r.tokens = 0, r.target_loss = 1.85;
+    refused(&r, "a loss of 1.85 is out of reach of gpt3-175b, whose floor is 1.877");
+    r.target_loss = 1.5;
+    refused(&r, "out of reach of any model: by besiroglu-2024 none is below 1.817");
+    r.target_loss = 2, snprintf(r.law, sizeof r.law, "hofmann-2022");
+    refused(&r, "did you mean hoffmann-2022?");
+    r.target_loss = 0;
+    refused(&r, "the scaling law \"hofmann-2022\" needs a target loss");
+}
+
+static void a_range_of_batches_is_searched_and_the_best_is_taken(void **state)
+{
+    (void)state;
+    struct tr_plan_request r = request_of("llama3-8b", "dgx-h100", 64, "auto,tp=1,cp=1");
+    r.global_batch = 96, r.global_batch_max = 500, r.chips = 32, r.chips_max = 64;
+    struct tr_plan *p = make(&r, TR_OK);
+    assert_int_equal(p->search.count, 2 * 4); /* 96, 192, 384, 500 sequences on 32 and 64 chips */
+    for (int i = 0; i < p->search.count; i++) {
+        const struct tr_plan_candidate *c = &p->search.at[i];
+        assert_true(!c->found || c->wall_s >= tr_plan_cost(p)->wall_s * (1 - 1e-12));
+    }
+    const struct tr_plan_candidate *chosen = &p->search.at[p->search.chosen];
+    assert_true(chosen->chips == p->request.chips && chosen->global_batch == p->request.global_batch);
+    assert_near(chosen->step.time_s, p->step.time_s, 1e-12);
+    assert_near(p->step.time_s, p->search.next[0].step.time_s, 1e-12);
+    assert_near(p->steps, ceil(300e9 / ((double)p->request.global_batch * 8192)), 1e-12);
+    tr_plan_free(p);
+    r.global_batch_max = 90;
+    refused(&r, "from 96 to 90 sequences is no range of batches");
+    r = gpt3();
+    r.global_batch = 96, r.global_batch_max = 512;
+    refused(&r, "several numbers of chips, or batches, are tried with open layouts only");
+}
+
+static void a_reserve_is_kept_free(void **state)
+{
+    (void)state;
+    struct tr_plan_request r = request_of("gpt3-175b", "dgx-h100", 1024, "auto,tp=8,zero=1");
+    struct tr_plan *all = make(&r, TR_OK);
+    r.reserve_bytes = (int64_t)20 << 30;
+    struct tr_plan *less = make(&r, TR_OK);
+    assert_near(all->capacity_bytes - less->capacity_bytes, 20 * 1073741824., 1e-12);
+    assert_true(less->step.memory_bytes <= less->capacity_bytes && less->step.time_s >= all->step.time_s);
+    tr_plan_free(all);
+    tr_plan_free(less);
+    r.reserve_bytes = 80;
+    refused(&r, "a reserve of 80 bytes: is a unit missing, as in 8GiB?");
+    r.reserve_bytes = (int64_t)90 << 30;
+    refused(&r, "is all the memory that h100-sxm has");
+}
+
+static void memory_comes_with_its_error(void **state)
+{
+    (void)state;
+    struct tr_plan_request r = gpt3();
+    struct tr_plan *p = make(&r, TR_OK);
+    assert_true(p->step.memory_error == p->stack.memory_error.value && p->step.memory_error > 0);
+    tr_plan_free(p);
+    snprintf(r.precision, sizeof r.precision, "mxfp8");
+    refused(&r, "has no units for products in mxfp8");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -382,6 +473,10 @@ int main(void)
         cmocka_unit_test(where_nothing_fits_the_fewest_chips_that_do_are_said),
         cmocka_unit_test(all_levers_together_are_all_that_takes_time),
         cmocka_unit_test(a_lever_changes_its_own_terms_and_no_other),
+        cmocka_unit_test(tokens_follow_from_a_loss),
+        cmocka_unit_test(a_range_of_batches_is_searched_and_the_best_is_taken),
+        cmocka_unit_test(a_reserve_is_kept_free),
+        cmocka_unit_test(memory_comes_with_its_error),
         cmocka_unit_test(a_system_without_a_network_has_no_lever_there),
     };
     return cmocka_run_group_tests(tests, tr_catalog_setup, tr_catalog_teardown);
