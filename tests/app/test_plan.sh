@@ -19,7 +19,7 @@ expect 0 "the fastest of " $plan
 grep -qF "layout chosen again" stdout || fault "a search does not choose again for levers"
 grep -qF "fastest layouts" stdout || fault "a search does not say what came next"
 expect 0 "layout tp8 " $plan --layout auto,tp=8,sp,zero=1
-expect 0 "no other number of chips is as fast" $plan --layout auto,tp=8,sp,zero=1 --chips 256..1024 --deadline 30d
+expect 0 "nothing else is as fast for as few dollars" $plan --layout auto,tp=8,sp,zero=1 --chips 256..1024 --deadline 30d
 expect 0 '"front_of_time_and_memory": [' $plan --layout auto,tp=8,sp,zero=1 --json
 expect 1 "chips are the fewest that fit" $plan --layout auto,tp=8,sp,zero=1 --chips 8
 [ ! -s stderr ] || fault "an answer of no says something on standard error"
