@@ -42,7 +42,7 @@ faults: ## inject faults in full (about 15 minutes) and write docs/faults.md
 	@scripts/build.sh gcc
 	@scripts/faults.sh build/gcc
 
-fuzz: ## look for new faults, FUZZ_SECONDS=20 a target; FUZZ_SAVE=1 keeps the finds in fuzz/corpus
+fuzz: ## look for new faults, FUZZ_SECONDS=20 a target; FUZZ_SAVE=1 keeps finds in fuzz/corpus, FUZZ_PAGE=FILE a table
 	@scripts/setup.sh check
 	@scripts/build.sh fuzz fuzzers
 	@scripts/fuzz.sh build/fuzz/fuzz
@@ -51,7 +51,7 @@ bench: ## measure kernels and whole jobs, beside PyTorch, llama.cpp and tokenize
 	@scripts/setup.sh demo
 	@scripts/bench/run.sh
 
-peers: ## hold trine to torch, transformers, PEFT, tokenizers and llama.cpp, out of PyPI (minutes; the first time more)
+peers: ## hold trine to torch, transformers, llama.cpp and others out of PyPI: writes docs/peers.md (20 minutes)
 	@scripts/setup.sh demo
 	@scripts/peers/run.sh
 

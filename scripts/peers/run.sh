@@ -1,6 +1,7 @@
 #!/bin/sh
-# `make peers`: trine against torch, transformers, tokenizers, safetensors and llama.cpp, out of PyPI. The first run brings
-# them (about 3 GB, and llama.cpp is compiled) into build/peers/venv; PEERS_VENV=folder names another.
+# `make peers`: trine against torch, transformers, tokenizers, PEFT, llama.cpp and Megatron-Core, out of PyPI; writes
+# docs/peers.md. The first run brings them (about 3 GB, and llama.cpp is compiled) into build/peers/venv; PEERS_VENV=folder
+# names another.
 set -eu
 here=$(dirname "$0")
 work=build/peers
@@ -11,8 +12,9 @@ mkdir -p "$work"
 if [ ! -x "$venv/bin/python" ]; then
     python3 -m venv "$venv"
 fi
-"$venv/bin/python" -c 'import torch, transformers, tokenizers, safetensors, peft, llama_cpp' 2>/dev/null ||
-    "$venv/bin/pip" install --quiet torch transformers==5.24.0 tokenizers==0.23.3 safetensors==0.8.0 peft==0.21.2 "$llama"
+"$venv/bin/python" -c 'import torch, transformers, tokenizers, safetensors, peft, llama_cpp, gguf' 2>/dev/null ||
+    "$venv/bin/pip" install --quiet torch transformers==5.24.0 tokenizers==0.23.3 safetensors==0.8.0 peft==0.21.2 \
+        gguf==0.19.0 "$llama"
 "$venv/bin/python" -c 'import megatron.core' 2>/dev/null ||
     "$venv/bin/pip" install --quiet --no-deps megatron-core==0.16.1 # its data sets need torch alone
 
@@ -35,5 +37,6 @@ scripts/build.sh gcc trine lab_torch
 rm -rf "$work/run"
 # Settings of OpenBLAS that were made for another program would slow down torch's, or change its sums.
 unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
+export PYTHONWARNINGS=ignore
 exec "$venv/bin/python" "$here/peers.py" build/gcc/trine build/gcc/tests/lab_torch "$vocabularies" \
-    "$vocabularies/templates" "$text" "$work/run"
+    "$vocabularies/templates" "$text" "$work/run" docs/peers.md
