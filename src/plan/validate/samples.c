@@ -189,7 +189,7 @@ static enum tr_status read_collective(struct table *t, struct tr_sample *s)
     else
         c->bytes = (double)elements * tr_format_info(format)->x_bytes;
     if (t->samples->chip[s->chip].known && t->samples->chip[s->chip].rates.link_bytes_s <= 0)
-        s->reason = "a chip without links of its own to others";
+        s->reason = "a chip without links to others";
     return read_time(t, 6, s);
 }
 

@@ -91,7 +91,7 @@ enum tr_format tr_format_find(const char *name)
     LINE(word, op, name, i, "start", TR_UNIT_TIME, start_s, begin, .1e-6, 1e-3, "before the first byte"),              \
     LINE(word, op, name, i, "step", TR_UNIT_TIME, step_s, .5e-6, 1e-9, 50e-6, "for each rank more"),                   \
     LINE(word, op, name, i, "share", TR_UNIT_RATIO, share, part, .0005, 2, "of the link's bandwidth, among four"),    \
-    LINE(word, op, name, i, "gain", TR_UNIT_RATIO, gain, 1.1, .5, 4, "of the share when ranks double")
+    LINE(word, op, name, i, "gain", TR_UNIT_RATIO, gain, 1.1, .1, 4, "of the share when ranks double")
 #define COLLECTIVE(word, op)                                                                                          \
     LINES(word, op, "ll", 0, 6e-6, .04), LINES(word, op, "ll128", 1, 10e-6, .35),                                      \
     LINES(word, op, "simple", 2, 25e-6, .75),                                                                          \
@@ -182,7 +182,7 @@ enum tr_status tr_rates_make(const struct tr_chip *chip, struct tr_rates *out, s
     for (int i = 0; i < TR_RATE_COUNT; i++)
         rates.flop_s[i] = tr_fact_or(&chip->rate_flop_s[i], 0);
     rates.l2_bytes = tr_fact_or(&chip->l2_bytes, 32 << 20);
-    rates.link_bytes_s = tr_fact_or(&chip->scaleup_bytes_s, 0);
+    rates.link_bytes_s = tr_fact_or(&chip->scaleup_bytes_s, tr_fact_or(&chip->host_bytes_s, 0));
     rates.exponents = tr_fact_or(&chip->exponentials, 16) / 16;
     make_cores(chip, &rates);
     for (int i = 0; i < PARAMS; i++) {

@@ -131,7 +131,7 @@ struct tr_rates {
     double flop_s[TR_RATE_COUNT];     /* dense peak; 0: not there */
     struct tr_gemm_rates gemm[TR_FIT_FORMATS];
     struct tr_attention_rates attention[TR_FIT_ATTENTIONS];
-    double link_bytes_s;              /* of the chip's own links, per direction; 0: none */
+    double link_bytes_s;              /* per direction, of the chip's own links; without them of its slot (PCIe); 0: none */
     struct tr_collective_rates collective[TR_COLLECTIVE_COUNT];
 };
 

@@ -91,7 +91,8 @@ static void collectives_are_as_near_to_measurements_as_they_were(void **state)
     check_limits("op_collective.csv", limits, sizeof limits / sizeof *limits);
 }
 
-/* By source: what a change of the model, of a stack or of the catalog may cost. Rows may be added. */
+/* By source: what a change of the model, of a stack or of the catalog may cost. Rows may be added. (Not L40S: its messages
+ * are of a machine with two sockets, and the two runs that there are had all cards behind one switch.) */
 static void training_runs_are_as_near_to_measurements_as_they_were(void **state)
 {
     static const struct {
@@ -121,6 +122,7 @@ static void training_runs_are_as_near_to_measurements_as_they_were(void **state)
         int64_t rows = 0;
         for (int64_t j = 0; j < samples.count; j++)
             if (!score.row[j].reason && !samples.runs.at[j].layout_open &&
+                strcmp(samples.chip[samples.at[j].chip].name, "L40S") != 0 &&
                 strstr(samples.at[j].source, limits[i].source)) {
                 sum += fabs(score.row[j].error);
                 rows++;
