@@ -48,6 +48,7 @@ struct pipe {
 
 struct walk {
     const struct tr_site *site;
+    struct tr_site remembering; /* the site, with a memory of products: what the walk prices by */
     const struct tr_task *task;
     const struct tr_space *space;
     struct tr_err *err;
@@ -542,7 +543,7 @@ static void free_walk(struct walk *w)
     for (int i = 0; w && w->keep && i < w->space->chips_count; i++)
         tr_keep_free(&w->keep[i]);
     if (w)
-        tr_arena_free(&w->arena);
+        tr_arena_free(&w->arena), free(w->remembering.products);
     free(w);
 }
 
@@ -553,7 +554,11 @@ static enum tr_status make_walk(struct walk **out, const struct tr_site *site, c
     struct walk *w = *out = calloc(1, sizeof *w);
     if (!w)
         return tr_fail(err, TR_FAILED, "out of memory for a search");
-    w->site = site, w->task = task, w->space = space, w->err = err, w->first_fit = first_fit;
+    w->remembering = *site;
+    w->remembering.products = calloc(1, sizeof *w->remembering.products);
+    if (!w->remembering.products)
+        return tr_fail(err, TR_FAILED, "out of memory for a search");
+    w->site = &w->remembering, w->task = task, w->space = space, w->err = err, w->first_fit = first_fit;
     w->layout = tr_layout_single();
     w->layout.first_layers = space->first_layers, w->layout.last_layers = space->last_layers;
     tr_arena_init(&w->arena, "search", SEARCH_BYTES_MAX);

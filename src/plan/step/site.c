@@ -146,10 +146,25 @@ static struct tr_cost queued(const struct tr_site *site, struct tr_cost cost, do
     return cost;
 }
 
+static struct tr_cost product_cost(const struct tr_site *site, enum tr_format format, const struct tr_step_op *op)
+{
+    if (!site->products)
+        return tr_cost_gemm(&site->rates, format, op->m, op->n, op->k, op->groups);
+    uint64_t hash = (uint64_t)format;
+    const int64_t key[] = {op->m, op->n, op->k, op->groups};
+    for (size_t i = 0; i < sizeof key / sizeof *key; i++)
+        hash = (hash ^ (uint64_t)key[i]) * 0x9E3779B97F4A7C15u ^ hash >> 29;
+    struct tr_product *p = &site->products->at[hash >> 32 & (TR_PRODUCTS_MAX - 1)];
+    if (p->m != op->m || p->n != op->n || p->k != op->k || p->groups != op->groups || p->format != format)
+        *p = (struct tr_product){op->m, op->n, op->k, op->groups, format,
+                                 tr_cost_gemm(&site->rates, format, op->m, op->n, op->k, op->groups)};
+    return p->cost;
+}
+
 static struct tr_cost gemm_cost(const struct tr_site *site, const struct tr_step_op *op)
 {
     enum tr_format format = op->wide ? site->wide : site->format;
-    struct tr_cost cost = tr_cost_gemm(&site->rates, format, op->m, op->n, op->k, op->groups);
+    struct tr_cost cost = product_cost(site, format, op);
     cost = queued(site, cost, site->rates.gemm[tr_format_info(format)->fit].launch_s);
     if (op->imbalanced)
         cost.time_s *= 1 + site->stack->imbalance.value;

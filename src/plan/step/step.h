@@ -53,6 +53,17 @@ enum tr_mem {
     TR_MEM_CONTEXT, TR_MEM_FRAGMENTATION, TR_MEM_COUNT
 };
 
+/* Products that were priced already, so that a search prices each of its few thousand once and not in each of its blocks: a
+ * table in which the newer takes the place of the older. Zeroed it is empty. Of one site and one thread. */
+enum { TR_PRODUCTS_MAX = 1 << 14 };
+struct tr_products {
+    struct tr_product {
+        int64_t m, n, k, groups; /* m 0: none */
+        enum tr_format format;
+        struct tr_cost cost;
+    } at[TR_PRODUCTS_MAX];
+};
+
 /* Where a step runs. */
 struct tr_site {
     const struct tr_system *system;
@@ -61,6 +72,7 @@ struct tr_site {
     enum tr_format format;
     struct tr_rates attention; /* the rates as the stack's attention kernel sees them */
     enum tr_format wide; /* of what is always done in 16 bits: attention, router, head */
+    struct tr_products *products; /* NULL: each is priced when it is asked for */
 };
 
 /* What is trained. */
