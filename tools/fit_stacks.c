@@ -46,8 +46,6 @@ static double *value_of(struct tr_stack *stack, const struct tr_stack_param *par
     return &((struct tr_fact *)(void *)((char *)stack + param->offset))->value;
 }
 
-static double prior_weight = .02;
-
 static double uniform(struct problem *p)
 {
     p->random = p->random * 6364136223846793005u + 1442695040888963407u;
@@ -103,7 +101,8 @@ static double distance(struct problem *p)
 
 static double loss(struct problem *p)
 {
-    const double prior = prior_weight;
+    /* Chosen by the error on groups held out, of .02, .1 and .4. */
+    const double prior = p->start.release ? .1 : .02;
     double sum = 0, weights = 0, time_s;
     spread(p);
     for (int64_t i = 0; i < p->rows; i++) {
@@ -397,8 +396,6 @@ static enum tr_status run(int argc, char **argv, struct tr_err *err)
             date = argv[++i];
         else if (strcmp(argv[i], "--stack") == 0 && i + 1 < argc)
             only = argv[++i];
-        else if (strcmp(argv[i], "--prior") == 0 && i + 1 < argc)
-            prior_weight = atof(argv[++i]);
         else if (strcmp(argv[i], "--sweeps") == 0 && i + 1 < argc)
             sweeps = atoi(argv[++i]);
         else if (tables == TABLES_MAX)

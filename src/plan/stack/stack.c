@@ -91,6 +91,8 @@ static const struct tr_field fields[] = {
     FACT("bytes.context", context_bytes, TR_UNIT_BYTES, 64e9, "of the device's context and libraries"),
     FACT("bytes.communicator", comm_bytes, TR_UNIT_BYTES, 64e9, "buffers of one communicator"),
     FACT("bytes.fragmentation", fragmentation, TR_UNIT_RATIO, 1, "of what is allocated, never used"),
+    {.path = "release", .kind = TR_FIELD_FLAG, .offset = AT(release),
+     .help = "a later release of what it is like: the fit keeps it near that"},
     {.path = "cannot", .kind = TR_FIELD_GROUP, .help = "words of layouts that it does not do"},
     {.path = "passes", .kind = TR_FIELD_GROUP, .help = "kernels that only move memory"},
     {.path = "kept", .kind = TR_FIELD_GROUP, .help = "what the forward pass keeps"},

@@ -131,6 +131,7 @@ struct tr_stack {
     struct tr_fact compute_slow;    /* products run at (1 - this) while messages move */
     struct tr_fact imbalance;       /* slowest expert rank over the mean, minus 1 */
     struct tr_fact straggle;        /* how much later the slowest of many nodes is than the mean: step/compose.c */
+    bool release;                   /* a later release of the stack that it is like */
     struct tr_fact memory_error;    /* half width of the 80 % interval of a rank's memory, relative */
     struct tr_fact error;           /* half width of the 80 % interval that the software adds, relative */
 
