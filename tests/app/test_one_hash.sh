@@ -43,7 +43,9 @@ for isa in ref avx2 avx512 avx512bf16; do
 done
 for threads in 1 4; do train "threads-$threads" "$trine" -- --threads $threads; same "threads-$threads"; done
 train micro "$trine" -- --threads 1 --train.micro_batch=1; same micro
-train recompute "$trine" -- --threads 2 --train.recompute=full; same recompute
+for what in none full; do # else it is elementwise
+    train "recompute-$what" "$trine" -- --threads 2 --train.recompute=$what; same "recompute-$what"
+done
 if [ -n "$other" ]; then
     for isa in ref ''; do train "compiler$isa" "$other" TRINE_ISA=$isa -- --threads 2; same "compiler$isa"; done
 else

@@ -478,7 +478,7 @@ static void a_run_goes_on_in_any_physical_layout(void **unused)
     (void)unused;
     static const struct physical list[] = {
         {NULL, "run.threads=1", "train.micro_batch=8", "train.recompute=none", "checkpoint.write=foreground"},
-        {"ref", "run.threads=1", "train.micro_batch=4", "train.recompute=none", "checkpoint.write=foreground"},
+        {"ref", "run.threads=1", "train.micro_batch=4", "train.recompute=elementwise", "checkpoint.write=foreground"},
         {NULL, "run.threads=2", "train.micro_batch=1", "train.recompute=full", "checkpoint.write=background"},
         {"ref", "run.threads=3", "train.micro_batch=2", "train.recompute=full", "checkpoint.write=background"},
         {NULL, "run.threads=3", "train.micro_batch=4", "train.recompute=none", "checkpoint.write=background"},

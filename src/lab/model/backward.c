@@ -52,14 +52,51 @@ static void build_stream_norm_backward(struct tr_builder *b, int32_t x, int32_t 
     build_norm_backward(b, op, x, stats, dy, stream, gain, bias);
 }
 
+/* ---- inputs of products that were not kept ---- */
+
+/* Whether a gradient needs what the layer's product of `weight` (and of others beside it) read: its own, or those of the
+ * adapters [target, last]. */
+static bool is_input_needed(const struct tr_builder *b, const struct tr_layer_buffers *l, enum tr_weight_role weight,
+                            enum tr_lora_target target, enum tr_lora_target last)
+{
+    bool needed = tr_build_grad(b, weight, b->layer) >= 0;
+    for (int i = (int)target; i <= (int)last; i++)
+        needed = needed || l->lora[i] >= 0;
+    return needed;
+}
+
+static int32_t act_again(struct tr_builder *b, const struct tr_layer_buffers *l)
+{
+    if (b->program->step.recompute != TR_RECOMPUTE_ELEMENTWISE ||
+        !is_input_needed(b, l, TR_W_DOWN, TR_LORA_DOWN, TR_LORA_DOWN))
+        return l->act;
+    b->phase = TR_PHASE_RECOMPUTE;
+    int32_t act = tr_build_act(b, l->gate, l->up);
+    b->phase = TR_PHASE_BACKWARD;
+    return act;
+}
+
+static int32_t norm_again(struct tr_builder *b, int32_t x, int32_t kept, bool needed, enum tr_weight_role gain,
+                          enum tr_weight_role bias, const char *name)
+{
+    int32_t stats;
+    if (b->program->step.recompute != TR_RECOMPUTE_ELEMENTWISE || !needed)
+        return kept;
+    b->phase = TR_PHASE_RECOMPUTE;
+    int32_t y = tr_build_norm(b, x, gain, bias, b->layer, name, &stats);
+    b->phase = TR_PHASE_BACKWARD;
+    return y;
+}
+
 static void build_ffn_backward(struct tr_builder *b, const struct tr_layer_buffers *l, int32_t stream)
 {
     bool gpt2 = b->program->model.family == TR_GPT2;
     const int32_t d_stream[3] = {stream, -1, -1};
     static const enum tr_weight_role down[3] = {TR_W_DOWN}, down_bias[3] = {TR_W_DOWN_BIAS};
     int32_t d_act = build_dx(b, tr_build_ffn_out_op(b, TR_OP_LINEAR_DX), d_stream, down, "d.act");
-    build_dw(b, tr_build_ffn_out_op(b, TR_OP_LINEAR_DW), l->act, d_stream, down, down_bias);
-    tr_build_lora_backward(b, TR_LORA_DOWN, l->act, l->lora[TR_LORA_DOWN], stream, d_act);
+    const int32_t act_y = act_again(b, l);
+    build_dw(b, tr_build_ffn_out_op(b, TR_OP_LINEAR_DW), act_y, d_stream, down, down_bias);
+    tr_build_lora_backward(b, TR_LORA_DOWN, act_y, l->lora[TR_LORA_DOWN], stream, d_act);
 
     struct tr_op act = tr_build_template(b, gpt2 ? TR_OP_GELU_BWD : TR_OP_SWIGLU_BWD);
     act.width = b->program->model.ffn;
@@ -83,10 +120,12 @@ static void build_ffn_backward(struct tr_builder *b, const struct tr_layer_buffe
     static const enum tr_weight_role fc_bias[3] = {TR_W_FC_BIAS};
     const enum tr_weight_role *in = gpt2 ? fc : gate_up;
     int32_t d_norm = build_dx(b, tr_build_ffn_in_op(b, TR_OP_LINEAR_DX), d_in, in, "d.norm2");
-    build_dw(b, tr_build_ffn_in_op(b, TR_OP_LINEAR_DW), l->norm2, d_in, in, gpt2 ? fc_bias : NULL);
-    tr_build_lora_backward(b, TR_LORA_FC, l->norm2, l->lora[TR_LORA_FC], d_gate, d_norm);
-    tr_build_lora_backward(b, TR_LORA_GATE, l->norm2, l->lora[TR_LORA_GATE], d_gate, d_norm);
-    tr_build_lora_backward(b, TR_LORA_UP, l->norm2, l->lora[TR_LORA_UP], d_up, d_norm);
+    const int32_t norm2 = norm_again(b, l->mid, l->norm2, is_input_needed(b, l, in[0], TR_LORA_FC, TR_LORA_UP),
+                                     TR_W_NORM2_GAIN, TR_W_NORM2_BIAS, "norm2");
+    build_dw(b, tr_build_ffn_in_op(b, TR_OP_LINEAR_DW), norm2, d_in, in, gpt2 ? fc_bias : NULL);
+    tr_build_lora_backward(b, TR_LORA_FC, norm2, l->lora[TR_LORA_FC], d_gate, d_norm);
+    tr_build_lora_backward(b, TR_LORA_GATE, norm2, l->lora[TR_LORA_GATE], d_gate, d_norm);
+    tr_build_lora_backward(b, TR_LORA_UP, norm2, l->lora[TR_LORA_UP], d_up, d_norm);
     build_stream_norm_backward(b, l->mid, l->stats2, d_norm, stream, TR_W_NORM2_GAIN, TR_W_NORM2_BIAS);
 }
 
@@ -146,9 +185,11 @@ static void build_attention_backward(struct tr_builder *b, const struct tr_layer
     static const enum tr_weight_role qkv[3] = {TR_W_Q, TR_W_K, TR_W_V};
     static const enum tr_weight_role qkv_bias[3] = {TR_W_Q_BIAS, TR_W_K_BIAS, TR_W_V_BIAS};
     int32_t d_norm = build_dx(b, tr_build_qkv_op(b, TR_OP_LINEAR_DX), d_qkv, qkv, "d.norm1");
-    build_dw(b, tr_build_qkv_op(b, TR_OP_LINEAR_DW), l->norm1, d_qkv, qkv, qkv_bias);
+    const int32_t norm1 = norm_again(b, l->in, l->norm1, is_input_needed(b, l, TR_W_Q, TR_LORA_Q, TR_LORA_V),
+                                     TR_W_NORM1_GAIN, TR_W_NORM1_BIAS, "norm1");
+    build_dw(b, tr_build_qkv_op(b, TR_OP_LINEAR_DW), norm1, d_qkv, qkv, qkv_bias);
     for (int i = 0; i < 3; i++)
-        tr_build_lora_backward(b, (enum tr_lora_target)(TR_LORA_Q + i), l->norm1, l->lora[TR_LORA_Q + i], d_qkv[i],
+        tr_build_lora_backward(b, (enum tr_lora_target)(TR_LORA_Q + i), norm1, l->lora[TR_LORA_Q + i], d_qkv[i],
                                d_norm);
     build_stream_norm_backward(b, l->in, l->stats1, d_norm, stream, TR_W_NORM1_GAIN, TR_W_NORM1_BIAS);
 }

@@ -40,9 +40,10 @@ int32_t tr_build_activation(struct tr_builder *b, enum tr_buffer_kind kind, int6
 int32_t tr_build_weight(const struct tr_builder *b, enum tr_weight_role role, int32_t layer);
 int32_t tr_build_grad(const struct tr_builder *b, enum tr_weight_role role, int32_t layer);
 
-/* forward.c. Both return the buffer of the residual stream that they end in. */
+/* forward.c. Each returns the buffer that its result is in; of embedding and layer that is the residual stream. */
 int32_t tr_build_embed(struct tr_builder *b);
 void tr_build_layer(struct tr_builder *b, int32_t layer, int32_t in, struct tr_layer_buffers *buffers);
+int32_t tr_build_act(struct tr_builder *b, int32_t gate, int32_t up); /* GELU of gate, or SwiGLU of both */
 int32_t tr_build_norm(struct tr_builder *b, int32_t x, enum tr_weight_role gain, enum tr_weight_role bias,
                       int32_t layer, const char *name, int32_t *stats);
 

@@ -256,6 +256,23 @@ static int32_t build_into_stream(struct tr_builder *b, struct tr_op op, int32_t 
     return y;
 }
 
+int32_t tr_build_act(struct tr_builder *b, int32_t gate, int32_t up)
+{
+    struct tr_op op = tr_build_template(b, is_gpt2(b) ? TR_OP_GELU : TR_OP_SWIGLU);
+    op.width = b->program->model.ffn;
+    int32_t y = tr_build_activation(b, TR_BUF_ACTIVATION, op.width, "act");
+    struct tr_program_op *act = tr_build_op(b, op);
+    if (is_gpt2(b)) {
+        act->buffer[TR_GELU_X] = gate;
+        act->buffer[TR_GELU_Y] = y;
+    } else {
+        act->buffer[TR_SWIGLU_GATE] = gate;
+        act->buffer[TR_SWIGLU_UP] = up;
+        act->buffer[TR_SWIGLU_Y] = y;
+    }
+    return y;
+}
+
 static void build_ffn(struct tr_builder *b, struct tr_layer_buffers *l)
 {
     struct tr_op op = tr_build_in_panels(b, tr_build_ffn_in_op(b, TR_OP_LINEAR));
@@ -275,18 +292,7 @@ static void build_ffn(struct tr_builder *b, struct tr_layer_buffers *l)
     if (!is_gpt2(b))
         l->up = add_adapter(b, l, TR_LORA_UP, l->norm2, l->up);
 
-    struct tr_op act = tr_build_template(b, is_gpt2(b) ? TR_OP_GELU : TR_OP_SWIGLU);
-    act.width = b->program->model.ffn;
-    l->act = tr_build_activation(b, TR_BUF_ACTIVATION, act.width, "act");
-    struct tr_program_op *a = tr_build_op(b, act);
-    if (is_gpt2(b)) {
-        a->buffer[TR_GELU_X] = l->gate;
-        a->buffer[TR_GELU_Y] = l->act;
-    } else {
-        a->buffer[TR_SWIGLU_GATE] = l->gate;
-        a->buffer[TR_SWIGLU_UP] = l->up;
-        a->buffer[TR_SWIGLU_Y] = l->act;
-    }
+    l->act = tr_build_act(b, l->gate, l->up);
 }
 
 void tr_build_layer(struct tr_builder *b, int32_t layer, int32_t in, struct tr_layer_buffers *l)

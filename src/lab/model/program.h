@@ -45,7 +45,8 @@ struct tr_widths {
 
 enum tr_recompute {
     TR_RECOMPUTE_NONE,
-    TR_RECOMPUTE_FULL /* keep each layer's input only and run its forward pass again in the backward pass */
+    TR_RECOMPUTE_ELEMENTWISE, /* outputs of norms and activations are computed again from their inputs, which are kept */
+    TR_RECOMPUTE_FULL         /* keep each layer's input only and run its forward pass again in the backward pass */
 };
 
 /* How the forward pass reads its matrices. Panels (silicon/op/panel.h) are made once, when the weights have been written:

@@ -37,7 +37,8 @@ static void plan_training(struct facts *facts)
 {
     struct tr_program program;
     struct tr_step_config step = {.dtype = TR_F32, .batch = facts->batch, .seq_len = facts->seq_len,
-                                  .micro_batch = facts->batch, .widths = {1, 1, 1, 1}};
+                                  .micro_batch = facts->batch, .widths = {1, 1, 1, 1},
+                                  .recompute = TR_RECOMPUTE_ELEMENTWISE};
     struct tr_machine machine = {.kernels = tr_kernel_set(TR_ISA_REF), .threads = 1};
     enum tr_isa isa;
     if (tr_isa_choose(&isa, &facts->no_plan) != TR_OK)

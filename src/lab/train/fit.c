@@ -47,7 +47,7 @@ static enum tr_status refuse(const struct tr_run *run, int64_t need, int64_t lim
         return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *least);
     *least = run->config;
     least->micro_batch = 1;
-    least->recompute = TR_RECOMPUTE_FULL;
+    least->recompute = TR_RECOMPUTE_FULL + 1;
     enum tr_status status = need_of(run, least, &less, err);
     free(least);
     if (status != TR_OK)
@@ -66,13 +66,21 @@ static enum tr_status refuse(const struct tr_run *run, int64_t need, int64_t lim
                    run->model.name, need_text, have_text, less_text);
 }
 
-/* The next smaller number of sequences that divides a lane's; 0 when there is none. */
-static int64_t smaller_micro_batch(const struct tr_run_config *config)
+/* Takes the next smaller number of sequences that divides a lane's; where there is none, the layers computed again. False:
+ * there is nothing left that the user has not decided. */
+static bool choose_less(const struct tr_run *run, struct tr_run_config *config)
 {
     int64_t lane = config->batch / config->lanes, size = config->micro_batch - 1;
     while (size > 0 && lane % size)
         size--;
-    return size;
+    if (run->auto_micro_batch && size > 0) {
+        config->micro_batch = size;
+        return true;
+    }
+    if (!run->auto_recompute || config->recompute == TR_RECOMPUTE_FULL + 1)
+        return false;
+    config->recompute = TR_RECOMPUTE_FULL + 1;
+    return true;
 }
 
 static enum tr_status build(struct tr_run *run, struct tr_err *err)
@@ -96,10 +104,8 @@ enum tr_status tr_run_fit(struct tr_run *run, struct tr_err *err)
         first_need = try == 0 ? need : first_need;
         tr_program_free(&run->program);
         run->has_program = false;
-        int64_t smaller = run->auto_micro_batch ? smaller_micro_batch(&run->config) : 0;
-        if (smaller == 0)
+        if (!choose_less(run, &run->config))
             break;
-        run->config.micro_batch = smaller;
     }
     return refuse(run, first_need, limit, err);
 }

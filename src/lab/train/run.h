@@ -24,7 +24,7 @@ struct tr_outcome {
 struct tr_run {
     const struct tr_train_options *options;
     struct tr_run_config config; /* resolved */
-    bool auto_micro_batch;       /* the user left the choice to us */
+    bool auto_micro_batch, auto_recompute; /* the user left the choice to us */
     struct tr_model_config model;
     struct tr_machine machine;
     enum tr_isa isa;

@@ -9,7 +9,7 @@
 #define AT(field) .offset = offsetof(struct tr_run_config, field)
 #define TEXT(field) AT(field), .bytes = sizeof((struct tr_run_config *)0)->field
 
-static const char *const recompute_names[] = {"none", "full", NULL};
+static const char *const recompute_names[] = {"auto", "none", "elementwise", "full", NULL}; /* enum tr_recompute + 1 */
 static const char *const dtype_names[] = {"f32", "bf16", NULL};
 static const char *const documents_names[] = {"joined", "apart", NULL};
 static const char *const optimizer_names[] = {"adamw", "muon", NULL};
@@ -53,9 +53,10 @@ static const struct tr_run_key keys[] = {
      .effect = TR_KEY_FIXED, .help = "sequences of a step, over all lanes; auto: about 8192 tokens"},
     {"train.micro_batch", TR_KEY_INT, AT(micro_batch), .fallback = "auto", .automatic = true, .min = 1, .max = 1e9,
      .effect = TR_KEY_FREE, .help = "sequences at a time; less takes less memory and changes no bit of the result"},
-    {"train.recompute", TR_KEY_ENUM, AT(recompute), .fallback = "none", .choices = recompute_names,
+    {"train.recompute", TR_KEY_ENUM, AT(recompute), .fallback = "auto", .choices = recompute_names,
      .effect = TR_KEY_FREE,
-     .help = "full: keep only each layer's input and compute the rest again; less memory, the same bits"},
+     .help = "what the backward pass computes again instead of keeping it, to the same bits. elementwise: outputs of norms "
+             "and activations; full: all but each layer's input; auto: elementwise, or full where memory wants it"},
     {"train.dtype", TR_KEY_ENUM, AT(dtype), .fallback = "f32", .choices = dtype_names, .effect = TR_KEY_FIXED,
      .help = "number type of activations and products; bf16: weights are kept, updated and saved in fp32"},
     {"train.seed", TR_KEY_INT, AT(seed), .fallback = "1", .min = 0, .max = 9e15, .effect = TR_KEY_FIXED,

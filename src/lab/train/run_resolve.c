@@ -67,6 +67,8 @@ static enum tr_status resolve_batch(struct tr_run_config *config, struct tr_err 
         return tr_fail(err, TR_BAD_INPUT, "train.batch %lld must be a multiple of layout.lanes %lld",
                        (long long)config->batch, (long long)config->lanes);
     int64_t lane_batch = config->batch / config->lanes;
+    if (config->recompute == 0)
+        config->recompute = TR_RECOMPUTE_ELEMENTWISE + 1;
     if (config->micro_batch == TR_AUTO)
         config->micro_batch = auto_micro_batch(lane_batch, config->seq_len);
     if (lane_batch % config->micro_batch)
@@ -178,7 +180,7 @@ struct tr_step_config tr_run_step_config(const struct tr_run_config *config)
         .seq_len = config->seq_len,
         .micro_batch = config->micro_batch,
         .widths = {(int32_t)config->lanes, (int32_t)config->context, (int32_t)config->tensor, (int32_t)config->vocab},
-        .recompute = (enum tr_recompute)config->recompute,
+        .recompute = (enum tr_recompute)(config->recompute - 1),
         .optimizer = (enum tr_optimizer)config->optimizer,
         .apart = config->documents == TR_DOCUMENTS_APART,
     };

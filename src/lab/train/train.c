@@ -82,6 +82,7 @@ static enum tr_status prepare(struct tr_run *run, const struct tr_run_config *co
 {
     run->config = *config;
     run->auto_micro_batch = config->micro_batch == TR_AUTO;
+    run->auto_recompute = config->recompute == 0;
     enum tr_status status = find_tokenizer(run, err);
     if (status == TR_OK)
         status = find_chat(run, err);

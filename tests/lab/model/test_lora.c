@@ -117,7 +117,7 @@ static void the_bits_do_not_depend_on_threads_grouping_or_recomputation(void **s
         struct tr_step_config a_step = fixture_step(4, 2, 130), b_step = a_step;
         a_step.widths = b_step.widths = (struct tr_widths){2, 2, 2, 3};
         b_step.micro_batch = 1;
-        b_step.recompute = TR_RECOMPUTE_FULL;
+        b_step.recompute = family ? TR_RECOMPUTE_FULL : TR_RECOMPUTE_ELEMENTWISE;
         struct tr_program p, q;
         struct tr_exec a, b;
         fixture_open(&a, &p, &model, &a_step, fixture_machine(TR_ISA_REF, 1));

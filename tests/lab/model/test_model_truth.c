@@ -323,7 +323,8 @@ static void assert_variants_are_true(struct tr_model_config model, const char *n
         int64_t micro_batch;
         enum tr_recompute recompute;
     } variant[] = {
-        {"recompute", {1, 1, 1, 1}, 4, TR_RECOMPUTE_FULL},     {"microbatches", {1, 1, 1, 1}, 1, TR_RECOMPUTE_NONE},
+        {"recompute", {1, 1, 1, 1}, 4, TR_RECOMPUTE_FULL},     {"element-wise", {1, 1, 1, 1}, 4, TR_RECOMPUTE_ELEMENTWISE},
+        {"microbatches", {1, 1, 1, 1}, 1, TR_RECOMPUTE_NONE},
         {"lanes", {4, 1, 1, 1}, 1, TR_RECOMPUTE_NONE},         {"context parts", {1, 2, 1, 1}, 4, TR_RECOMPUTE_NONE},
         {"tensor parts", {1, 1, 3, 1}, 2, TR_RECOMPUTE_NONE},  {"vocabulary parts", {1, 1, 1, 5}, 4, TR_RECOMPUTE_NONE},
         {"everything", {2, 2, 2, 3}, 1, TR_RECOMPUTE_FULL},

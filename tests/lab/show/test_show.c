@@ -56,7 +56,8 @@ static void the_memory_of_training_is_what_the_trainer_maps(void **state)
     (void)state;
     struct tr_model_config model;
     struct tr_program program;
-    struct tr_step_config step = {.dtype = TR_F32, .batch = 4, .seq_len = 64, .micro_batch = 4, .widths = {1, 1, 1, 1}};
+    struct tr_step_config step = {.dtype = TR_F32, .batch = 4, .seq_len = 64, .micro_batch = 4, .widths = {1, 1, 1, 1},
+                                  .recompute = TR_RECOMPUTE_ELEMENTWISE};
     enum tr_isa isa;
     assert_int_equal(tr_isa_choose(&isa, &err), TR_OK);
     struct tr_machine machine = {.kernels = tr_kernel_set(isa), .threads = 1};
