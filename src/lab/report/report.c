@@ -247,7 +247,8 @@ static void write_memory(struct tr_text *out, const struct tr_run_files *f)
         if (!(bytes > 0.0))
             continue;
         char quantity[TR_QUANTITY_BYTES];
-        snprintf(notes[count], NOTE_BYTES, "%s, %.1f %%", tr_print_bytes(quantity, (int64_t)bytes), 100.0 * bytes / total);
+        snprintf(notes[count], NOTE_BYTES, "%s, %.1f %%", tr_print_quantity(quantity, TR_UNIT_BYTES, bytes),
+                 100.0 * bytes / total);
         bars[count] = (struct tr_bar){kinds->children[i].key, bytes, notes[count]};
         count++;
     }
@@ -256,8 +257,8 @@ static void write_memory(struct tr_text *out, const struct tr_run_files *f)
     tr_text_append(out, "</div>\n");
     tr_text_printf(out, "<p class=\"sub\">Planned by the step program: %s, mapped once before the first step. The process at its "
                         "highest, program, text and libraries included: %s.</p>\n",
-                   tr_print_bytes(planned, (int64_t)total),
-                   tr_print_bytes(peak, (int64_t)number_of(memory, "peak_bytes")));
+                   tr_print_quantity(planned, TR_UNIT_BYTES, total),
+                   tr_print_quantity(peak, TR_UNIT_BYTES, number_of(memory, "peak_bytes")));
 }
 
 static void write_text(struct tr_text *out, const char *heading, const struct tr_bytes *text)

@@ -74,9 +74,10 @@ static void write_progress(const struct folder *folder, struct tr_text *out)
         tr_text_printf(out, ": %s on %s", folder->model.name, folder->state->config.data);
     if (f->step_count)
         tr_text_printf(out, "\nsteps       %.0f of %.0f, %s tokens, last loss %.4f, %s tok/s",
-                       last_of(f->step, f->step_count), f->steps_planned, tr_print_count(a, (int64_t)f->tokens),
+                       last_of(f->step, f->step_count), f->steps_planned,
+                       tr_print_quantity(a, TR_UNIT_COUNT, f->tokens),
                        last_of(f->value[TR_CURVE_LOSS], f->step_count),
-                       tr_print_count(b, (int64_t)last_of(f->value[TR_CURVE_TOK_S], f->step_count)));
+                       tr_print_quantity(b, TR_UNIT_COUNT, last_of(f->value[TR_CURVE_TOK_S], f->step_count)));
     if (f->skipped > 0)
         tr_text_printf(out, ", %.0f left out", f->skipped);
     if (f->eval_count)
