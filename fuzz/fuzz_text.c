@@ -45,13 +45,20 @@ static void in_parts(const struct tr_token *token, struct tr_encoder *encoder, c
     tr_ids_free(&parts);
 }
 
-static void check(const struct tr_token *token, enum tr_split split, const char *text, size_t bytes)
+static struct tr_encoder *encoder_of(const struct tr_token *token)
 {
     struct tr_encoder *encoder;
     struct tr_err err = {""};
+    TR_ASSERT(tr_encoder_make(token, &encoder, &err) == TR_OK);
+    return encoder;
+}
+
+static void check(const struct tr_token *token, struct tr_encoder *encoder, enum tr_split split, const char *text,
+                  size_t bytes)
+{
+    struct tr_err err = {""};
     struct tr_ids ids = {0};
     struct tr_text back = {0};
-    TR_ASSERT(tr_encoder_make(token, &encoder, &err) == TR_OK);
     TR_ASSERT(tr_encode(encoder, text, bytes, 0, &ids, &err) == TR_OK);
     TR_ASSERT(tr_decode(token, ids.at, ids.count, 0, &back, &err) == TR_OK);
     if (split != TR_SPLIT_PREFIX_SPACE) { /* which adds a space of its own to each part */
@@ -60,24 +67,30 @@ static void check(const struct tr_token *token, enum tr_split split, const char 
     }
     tr_text_free(&back);
     tr_ids_free(&ids);
-    tr_encoder_free(encoder);
 }
 
+/* Encoders of the fixed vocabularies are kept: making their caches (2 MiB each) took most of the time. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     static struct tr_token *token[SPLITS];
+    static struct tr_encoder *encoder[SPLITS];
     const char *text = (const char *)data;
     if (bytes > TEXT_MAX_BYTES)
         return 0;
     for (int split = 0; split < SPLITS; split++) {
-        if (!token[split])
+        if (!token[split]) {
             token[split] = learn((enum tr_split)split, known, sizeof known - 1);
-        check(token[split], (enum tr_split)split, text, bytes);
+            encoder[split] = encoder_of(token[split]);
+        }
+        check(token[split], encoder[split], (enum tr_split)split, text, bytes);
     }
     struct tr_token *own = learn(TR_SPLIT_GPT2, text, bytes);
     TR_ASSERT(own || bytes == 0);
-    if (own)
-        check(own, TR_SPLIT_GPT2, text, bytes);
+    if (own) {
+        struct tr_encoder *fresh = encoder_of(own);
+        check(own, fresh, TR_SPLIT_GPT2, text, bytes);
+        tr_encoder_free(fresh);
+    }
     tr_token_free(own);
     return 0;
 }
