@@ -171,10 +171,16 @@ def training(part):
 # ---- generation -----------------------------------------------------------------------------------------------------
 
 
-def trine_rate(dtype, prompt, new):
-    out = run([f"{BUILD}/bench/bench_generate", dtype, str(prompt), str(new), str(THREADS)])
-    found = out and re.search(r"prompt of \d+ ([\d.]+) tok/s, then \d+ one by one ([\d.]+)", out)
-    return {"prompt_tok_s": float(found[1]), "new_tok_s": float(found[2])} if found else None
+# trine's weights, llama.cpp's file of as many bits
+FORMATS = {"f32": "f32", "bf16": "bf16", "int8": "q8_0", "int4": "q4_0"}
+
+
+def trine_rate(weights, prompt, new):
+    out = run([f"{BUILD}/bench/bench_generate", weights, str(prompt), str(new), str(THREADS)])
+    found = out and re.search(r"prompt of \d+ ([\d.]+) tok/s, then \d+ one by one ([\d.]+) tok/s, ([\d.]+) % of the [\d.]+ "
+                              r"that memory allows \(([\d.]+) GB/s", out)
+    return found and {"prompt_tok_s": float(found[1]), "new_tok_s": float(found[2]), "share": float(found[3]) / 100,
+                      "memory_gb_s": float(found[4])}
 
 
 def llama_rate(path, prompt, new):
@@ -184,28 +190,43 @@ def llama_rate(path, prompt, new):
     return result
 
 
+def llama_file(kind):
+    """GPT-2 124M of random weights as a file for llama.cpp: trine writes it, but for 4 bits."""
+    path, tokenizer = f"{WORK}/gpt2-{kind}.gguf", f"{WORK}/some.json"
+    if os.path.exists(path):
+        return path
+    if not os.path.exists(f"{WORK}/gpt2"):
+        run([TRINE, "train", TEXT, "--quiet", f"--out={WORK}/gpt2", "--steps=1", "--train.batch=1", "--model=gpt2",
+             "--data.seq_len=64", "--eval.every=0", "--sample.tokens=0"])
+        run([TRINE, "tokenize", "train", TEXT, "--vocab=2000", "--pre=gpt-2", "-o", tokenizer, "-q"])
+    if kind == "q4_0":
+        run([PEERS, f"{HERE}/llama_quantize.py", llama_file("f32"), path, "Q4_0"])
+    else:
+        run([TRINE, "export", f"{WORK}/gpt2", path, f"--type={kind}", f"--tokenizer={tokenizer}"])
+    return path if os.path.exists(path) else None
+
+
 def generation():
     say("generation: GPT-2 124M")
     rows, prompt, new = [], 512, 128
-    for dtype in ("f32", "bf16"):
-        runs = {"trine": lambda: trine_rate(dtype, prompt, new)}
-        path = f"{WORK}/gpt2-{dtype}.gguf"
-        if PEERS and not os.path.exists(path):
-            run(["rm", "-rf", f"{WORK}/run"])
-            run([TRINE, "train", TEXT, "--quiet", f"--out={WORK}/run", "--steps=1", "--train.batch=1", "--model=gpt2",
-                 "--data.seq_len=1024", "--eval.every=0", "--sample.tokens=0"])
-            run([TRINE, "export", f"{WORK}/run", path, f"--type={dtype}"])
-        if PEERS and os.path.exists(path):
-            runs["llama.cpp"] = lambda: llama_rate(path, prompt, new)
+    for weights, kind in FORMATS.items():
+        runs = {"trine": lambda: trine_rate(weights, prompt, new)}
+        path = llama_file(kind) if PEERS else None
+        if path:
+            runs[f"llama.cpp, {kind.upper()}"] = lambda: llama_rate(path, prompt, new)
         found = in_turn(runs)
         for name, results in found.items():
             read, write = [r["prompt_tok_s"] for r in results], [r["new_tok_s"] for r in results]
             ours = found["trine"]
-            rows.append([f"GPT-2 124M, {dtype}", name, spread(read, 0), spread(write, 1),
+            share = f"{statistics.median(r['share'] for r in results):.0%}" if name == "trine" and results else ""
+            rows.append([f"GPT-2 124M, {weights}", name, spread(read, 0), spread(write, 1), share,
                          "" if name == "trine" else ratio([r["prompt_tok_s"] for r in ours], read) + " / " +
                          ratio([r["new_tok_s"] for r in ours], write)])
-    table("Generation", ["work", "program", f"prompt of {prompt}, tok/s", f"then {new} one by one, tok/s",
-                         "trine is faster by"], rows, "Batch 1. llama.cpp runs the file that trine exports.")
+    table("Generation", ["weights", "program", f"prompt of {prompt}, tok/s", f"then {new} one by one, tok/s",
+                         "of what memory allows", "trine is faster by"], rows,
+          "Batch 1, one text. llama.cpp runs the file that trine exports (4 bits: that llama.cpp makes of it). What memory "
+          "allows: the rate at which the same threads read the weights, measured between the runs, over the bytes of matrices, "
+          "keys and values that a token needs.")
 
 
 # ---- tokenizer ------------------------------------------------------------------------------------------------------

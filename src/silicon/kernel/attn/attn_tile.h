@@ -307,19 +307,19 @@ static void pack_rows(float *dst, int64_t words, const void *src, enum tr_dtype 
 static void pack_transposed(float *dst, const void *src, enum tr_dtype type, int64_t src_stride, int64_t rows,
                             int64_t d)
 {
-    const int64_t words = attn_words(type, d), whole = rows & ~INT64_C(7);
-    const int64_t whole_words = (type == TR_BF16 ? d / 2 : d) / 8 * 8;
-    for (int64_t row = 0; row < whole; row += 8) {
+    static const float none[8]; /* of a row that is not there */
+    const int64_t words = attn_words(type, d), whole_words = (type == TR_BF16 ? d / 2 : d) / 8 * 8;
+    for (int64_t row = 0; row < TR_KEY_BLOCK; row += 8) {
         for (int64_t i = 0; i < whole_words; i += 8) {
             const float *from[8];
             for (int64_t r = 0; r < 8; r++)
-                from[r] = row_words(attn_at(src, type, (row + r) * src_stride), i);
+                from[r] = row + r < rows ? row_words(attn_at(src, type, (row + r) * src_stride), i) : none;
             v_transpose8_rows(dst + i * TR_KEY_BLOCK + row, TR_KEY_BLOCK, from);
         }
     }
-    for (int64_t row = 0; row < TR_KEY_BLOCK; row++) {
+    for (int64_t row = 0; row < TR_KEY_BLOCK && whole_words < words; row++) {
         const void *from = attn_at(src, type, row * src_stride);
-        for (int64_t i = row < whole ? whole_words : 0; i < words; i++)
+        for (int64_t i = whole_words; i < words; i++)
             dst[i * TR_KEY_BLOCK + row] = row < rows ? row_word(from, type, i, d) : 0.0f;
     }
 }
