@@ -391,7 +391,9 @@ static enum tr_format format_of(const struct row *r, const struct tr_chip *chip)
     /* Who does not say it races: those rows reach more than the peak of 16 bits where there are 8. */
     bool narrow = tr_known(&chip->rate_flop_s[TR_RATE_FP8]);
     enum tr_format format = *text ? tr_format_find(text) : narrow ? TR_FORMAT_FP8 : TR_FORMAT_BF16;
-    return format == TR_FORMAT_COUNT ? TR_FORMAT_BF16 : format;
+    /* A recipe for newer chips, on one without units for it: it runs in 16 bits. */
+    bool has = format != TR_FORMAT_COUNT && tr_known(&chip->rate_flop_s[tr_format_info(format)->rate]);
+    return has ? format : TR_FORMAT_BF16;
 }
 
 /* "H100-SXM" with 80 GB is a chip of its own when the catalog has one of that name and size. */
@@ -439,6 +441,13 @@ static enum tr_status share_site(const struct row *r, struct tr_run_site *made)
     return TR_OK;
 }
 
+/* Of a framework that nobody knows: JAX on a TPU; else the kin of Megatron where a model is cut, of FSDP where it is not. */
+static const char *usual_stack(const struct row *r, const struct tr_chip *chip)
+{
+    bool cut = strtol(cell(r, "tp"), NULL, 10) > 1 || strtol(cell(r, "pp"), NULL, 10) > 1;
+    return strcmp(chip->vendor, "Google") == 0 ? "xla" : cut ? "megatron-core" : "fsdp";
+}
+
 static enum tr_status read_site(const struct row *r)
 {
     struct tr_chip chip;
@@ -458,9 +467,8 @@ static enum tr_status read_site(const struct row *r)
         return TR_OK;
     }
     status = tr_system_around(r->catalog, &chip, per_node, &made.system, r->err);
-    if (status == TR_OK) /* whoever does not say what runs on a TPU runs JAX */
-        status = tr_stack_for(r->catalog, cell(r, "framework"), strcmp(chip.vendor, "Google") == 0 ? "xla" : "plain",
-                              &stack, r->err);
+    if (status == TR_OK)
+        status = tr_stack_for(r->catalog, cell(r, "framework"), usual_stack(r, &chip), &stack, r->err);
     if (status == TR_OK)
         status = tr_stack_read(stack, &made.stack, r->err);
     if (status != TR_OK)
