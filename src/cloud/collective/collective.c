@@ -59,6 +59,12 @@ static struct tr_cost inside_price(const struct tr_system *system, const struct 
     const struct tr_tier *links = &system->tier[0];
     if (links->topology == TR_TOPOLOGY_TORUS)
         return torus_price(links, op, ranks, bytes);
+    /* Four cards and fewer stand behind one switch, where any two have the rate of a pair. Machines that were measured have
+     * eight on two sockets. */
+    if (links->kind == TR_LINK_PCIE && system->chips_per_node <= 4 && ranks > 2)
+        return tr_cost_collective(rates, op, 2,
+                                  bytes * tr_collective_wire_bytes(op, ranks, 1) / tr_collective_wire_bytes(op, 2, 1),
+                                  links->bytes_s.value);
     return tr_cost_collective(rates, op, ranks, bytes, links->bytes_s.value);
 }
 

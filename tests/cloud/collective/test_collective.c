@@ -86,12 +86,27 @@ static void more_nodes_never_cost_less_and_a_send_over_a_card_more_than_over_lin
                 2 * tr_send_price(&p.system, &p.rates, false, 1, 1e8).time_s);
 }
 
+static void four_cards_behind_one_switch_have_the_rate_of_a_pair(void **state)
+{
+    struct place four = place_of("l40s-4"), eight = place_of("l40s-8");
+    struct tr_group group = {.ranks = 4, .local = 4, .sharing = 1};
+    double bytes = 1 << 27;
+    (void)state;
+    double one = tr_collective_price(&four.system, &four.rates, TR_COLLECTIVE_ALL_REDUCE, &group, bytes).time_s;
+    double two = tr_collective_price(&eight.system, &eight.rates, TR_COLLECTIVE_ALL_REDUCE, &group, bytes).time_s;
+    assert_true(one < .6 * two);
+    group.ranks = group.local = 2;
+    double pair = tr_collective_price(&four.system, &four.rates, TR_COLLECTIVE_ALL_REDUCE, &group, bytes).time_s;
+    assert_true(one > 1.3 * pair && one < 1.7 * pair); /* three halves of the bytes on the wire */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(large_all_reduces_across_nodes_reach_about_what_was_published),
         cmocka_unit_test(groups_that_share_cards_get_their_part),
         cmocka_unit_test(a_group_in_one_node_is_priced_by_its_links_and_one_rank_is_free),
+        cmocka_unit_test(four_cards_behind_one_switch_have_the_rate_of_a_pair),
         cmocka_unit_test(more_nodes_never_cost_less_and_a_send_over_a_card_more_than_over_links),
     };
     return cmocka_run_group_tests(tests, tr_catalog_setup, tr_catalog_teardown);
