@@ -468,7 +468,12 @@ static enum tr_status read_site(const struct row *r)
     }
     status = tr_system_around(r->catalog, &chip, per_node, &made.system, r->err);
     if (status == TR_OK)
-        status = tr_stack_for(r->catalog, cell(r, "framework"), usual_stack(r, &chip), &stack, r->err);
+        status = tr_stack_for(r->catalog, cell(r, "framework"), "plain", &stack, r->err);
+    if (status == TR_OK && strcmp(stack->id, "plain") == 0 && !says(cell(r, "framework"), "DDP") &&
+        !says(cell(r, "framework"), "llm.c")) {
+        r->run->assumed = true;
+        status = tr_catalog_find(r->catalog, TR_SECTION_STACKS, usual_stack(r, &chip), &stack, r->err);
+    }
     if (status == TR_OK)
         status = tr_stack_read(stack, &made.stack, r->err);
     if (status != TR_OK)

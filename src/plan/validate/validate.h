@@ -65,8 +65,8 @@ struct tr_run {
     bool micro_open;         /* the microbatch is not said */
     bool rerun_open;         /* what is computed again is not said */
     bool chunks_open;        /* a pipeline's chunks a stage are not said */
-    bool assumed;            /* its model, batch, chips or the length of its sequences are guessed (guess.h) */
-    bool cp_said;
+    bool assumed;            /* its model, batch, chips, software or the length of its sequences are guessed (guess.h) */
+    bool cp_said;            /* cp is said, be it 1 */
     bool ep_open;            /* over how many ranks experts are spread is not said */
     bool layout_open;        /* which of tp, pp, cp and ep are more than 1 is not said, but for those that are here */
     double memory_bytes;     /* as printed; 0: not */

@@ -1,5 +1,7 @@
 #include "silicon/cost/rates.h"
 
+#include "base/fmath.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -164,6 +166,31 @@ static void make_cores(const struct tr_chip *chip, struct tr_rates *rates)
         rates->cores = fmax(1, round(wide / usual_flop_s));
 }
 
+/* How much faster matrix units run under load than those of the chip that the fit of products is of. Such load is limited by
+ * power, which grows as the third power of the clock (voltage goes along), so that the clock goes as its third root: of the
+ * power for each FLOP/s of the data sheet. Never much faster: then the clock itself is the limit. */
+static enum tr_status power_clock(const struct tr_chip *chip, double *factor, struct tr_err *err)
+{
+    const double most = 1.1;
+    const struct tr_entry *from = chip->entry;
+    struct tr_chip of;
+    *factor = 1;
+    for (; from; from = from->base) {
+        const struct tr_entry *fit = tr_catalog_look(chip->entry->catalog, TR_SECTION_FITS, from->id);
+        if (fit && tr_entry_node(fit, "gemm.bf16.sustained", NULL))
+            break;
+    }
+    if (!from || from == chip->entry)
+        return TR_OK;
+    enum tr_status status = tr_chip_read(from, &of, err);
+    if (status != TR_OK)
+        return status;
+    const struct tr_fact *rate = &chip->rate_flop_s[TR_RATE_BF16], *rate_of = &of.rate_flop_s[TR_RATE_BF16];
+    if (tr_known(&chip->tdp_w) && tr_known(&of.tdp_w) && tr_known(rate) && tr_known(rate_of))
+        *factor = fmin(most, tr_pow(chip->tdp_w.value / rate->value * rate_of->value / of.tdp_w.value, 1. / 3));
+    return TR_OK;
+}
+
 enum tr_status tr_rates_facts(const struct tr_chip *chip, struct tr_fact *facts, struct tr_err *err)
 {
     struct tr_field fields[PARAMS];
@@ -193,8 +220,13 @@ enum tr_status tr_rates_make(const struct tr_chip *chip, struct tr_rates *out, s
         memcpy((char *)&rates + params[i].offset, &value, sizeof value);
         note_grade(&rates, params[i].offset, tr_known(&facts[i]) ? facts[i].grade : TR_GRADE_ASSUMED);
     }
-    *out = rates;
-    return TR_OK;
+    double clock = 1;
+    status = power_clock(chip, &clock, err);
+    for (int i = 0; i < TR_FIT_FORMATS; i++)
+        rates.gemm[i].sustained *= clock;
+    if (status == TR_OK)
+        *out = rates;
+    return status;
 }
 
 enum tr_status tr_rates_check_all(const struct tr_catalog *catalog, struct tr_err *err)

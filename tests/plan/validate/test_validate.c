@@ -91,8 +91,7 @@ static void collectives_are_as_near_to_measurements_as_they_were(void **state)
     check_limits("op_collective.csv", limits, sizeof limits / sizeof *limits);
 }
 
-/* By source: what a change of the model, of a stack or of the catalog may cost. Rows may be added. (Not L40S: its messages
- * are of a machine with two sockets, and the two runs that there are had all cards behind one switch.) */
+/* By source: what a change of the model, of a stack or of the catalog may cost. Rows may be added. */
 static void training_runs_are_as_near_to_measurements_as_they_were(void **state)
 {
     static const struct {
@@ -122,7 +121,6 @@ static void training_runs_are_as_near_to_measurements_as_they_were(void **state)
         int64_t rows = 0;
         for (int64_t j = 0; j < samples.count; j++)
             if (!score.row[j].reason && !samples.runs.at[j].layout_open &&
-                strcmp(samples.chip[samples.at[j].chip].name, "L40S") != 0 &&
                 strstr(samples.at[j].source, limits[i].source)) {
                 sum += fabs(score.row[j].error);
                 rows++;
@@ -235,7 +233,7 @@ static void what_a_run_does_not_say_is_guessed_and_graded_so(void **state)
         if (score.row[i].reason)
             fail_msg("row %d: %s", i, score.row[i].reason);
         assert_int_equal(score.row[i].cost.grade, TR_GRADE_ASSUMED);
-        assert_true(run[i].assumed == (i != 5) && (i == 5 || score.row[i].cost.error > .25));
+        assert_true(run[i].assumed && score.row[i].cost.error > .25);
     }
     assert_non_null(strstr(score.row[6].reason, "neither the columns nor the catalog say the layers"));
     assert_non_null(strstr(score.row[7].reason, "the global batch is not said"));

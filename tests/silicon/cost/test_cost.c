@@ -189,6 +189,41 @@ static void collectives_send_what_their_algorithm_must_and_no_faster_than_the_li
     assert_true(tr_cost_collective(&rates, TR_COLLECTIVE_ALL_REDUCE, 1, 1e9, 450e9).time_s == 0);
 }
 
+/* GB300 has the rates of GB200 and a sixth more power, an H100 PCIe half of the power and three quarters of the rate. */
+static void products_under_load_run_as_fast_as_power_lets_them(void **state)
+{
+    struct tr_rates b200 = rates_of("b200"), gb200 = rates_of("gb200"), gb300 = rates_of("gb300");
+    struct tr_rates sxm = rates_of("h100-sxm"), pcie = rates_of("h100-pcie"), h20 = rates_of("h20");
+    (void)state;
+    double of_b200 = b200.gemm[TR_FIT_BF16].sustained, of_h100 = sxm.gemm[TR_FIT_BF16].sustained;
+    assert_true(fabs(gb300.gemm[TR_FIT_BF16].sustained / of_b200 - cbrt(1.4 * 2250 / 2500)) < 1e-6);
+    assert_true(fabs(gb300.gemm[TR_FIT_FP8].sustained / gb200.gemm[TR_FIT_FP8].sustained - cbrt(1400. / 1200)) < 1e-6);
+    assert_true(pcie.gemm[TR_FIT_BF16].sustained < .9 * of_h100 && pcie.gemm[TR_FIT_BF16].sustained > .8 * of_h100);
+    assert_true(fabs(h20.gemm[TR_FIT_BF16].sustained / of_h100 - 1.1) < 1e-9); /* its clock is the limit, not its power */
+}
+
+static void softmax_is_faster_with_more_exponentials(void **state)
+{
+    struct tr_rates b200 = rates_of("b200"), more = b200, ultra = rates_of("b300");
+    struct tr_attention a = {.format = TR_FORMAT_BF16, .kv_format = TR_FORMAT_BF16, .batch = 1, .queries = 8192,
+                             .keys = 8192, .heads = 64, .kv_heads = 8, .head_dim = 128, .causal = true};
+    (void)state;
+    assert_true(b200.exponents == 1 && ultra.exponents == 2);
+    more.exponents = 2;
+    double once = tr_cost_attention(&b200, &a).time_s, twice = tr_cost_attention(&more, &a).time_s;
+    assert_true(twice < .95 * once && twice > .5 * once);
+}
+
+static void chips_without_links_talk_through_their_slot(void **state)
+{
+    struct tr_rates rates = rates_of("l40s");
+    (void)state;
+    double two = tr_cost_collective(&rates, TR_COLLECTIVE_ALL_REDUCE, 2, 1 << 27, rates.link_bytes_s).time_s;
+    double eight = tr_cost_collective(&rates, TR_COLLECTIVE_ALL_REDUCE, 8, 1 << 27, rates.link_bytes_s).time_s;
+    /* Measured (AIConfigurator, NCCL 2.27.3): 6.7 and 162 ms for 128 MiB. */
+    assert_true(fabs(two / 6.72e-3 - 1) < .25 && fabs(eight / 162e-3 - 1) < .25);
+}
+
 static void sums_add_times_and_keep_the_worse_grade(void **state)
 {
     (void)state;
@@ -214,6 +249,9 @@ int main(void)
         cmocka_unit_test(masks_windows_and_few_key_heads_save_time_and_backward_costs_more),
         cmocka_unit_test(collectives_send_what_their_algorithm_must_and_no_faster_than_the_link),
         cmocka_unit_test(sums_add_times_and_keep_the_worse_grade),
+        cmocka_unit_test(products_under_load_run_as_fast_as_power_lets_them),
+        cmocka_unit_test(softmax_is_faster_with_more_exponentials),
+        cmocka_unit_test(chips_without_links_talk_through_their_slot),
         cmocka_unit_test(a_chip_that_is_like_another_is_graded_transferred_and_one_like_none_assumed),
     };
     return cmocka_run_group_tests(tests, tr_catalog_setup, tr_catalog_teardown);
