@@ -22,6 +22,16 @@ double tr_collective_wire_bytes(enum tr_collective op, int64_t ranks, double byt
     return gathers ? others : 2 * others;
 }
 
+/* gain^log2(ranks / 4). Measured among 2 to 8: beyond, more ranks bring no more links into use. */
+static double gained(double gain, int64_t ranks)
+{
+    if (ranks >= 8)
+        return gain;
+    if (ranks == 2 || ranks == 4)
+        return ranks == 2 ? 1 / gain : 1;
+    return tr_pow((double)ranks / 4, tr_log(gain) / tr_log(2));
+}
+
 struct tr_cost tr_cost_collective(const struct tr_rates *rates, enum tr_collective op, int64_t ranks, double bytes,
                                   double link_bytes_s)
 {
@@ -31,8 +41,7 @@ struct tr_cost tr_cost_collective(const struct tr_rates *rates, enum tr_collecti
                            .bytes = tr_collective_wire_bytes(op, ranks, bytes)};
     for (int i = 0; ranks > 1 && link_bytes_s > 0 && i < TR_LINES; i++) {
         const struct tr_line *line = &fit->line[i];
-        /* Measured among 2 to 8: beyond, more ranks bring no more links into use. */
-        double share = line->share * tr_pow(fmin((double)ranks, 8) / 4, tr_log(line->gain) / tr_log(2));
+        double share = line->share * gained(line->gain, ranks);
         double start_s = line->start_s + line->step_s * (double)(ranks - 1), wire_s = cost.bytes / (share * link_bytes_s);
         if (start_s + wire_s >= cost.time_s)
             continue;
