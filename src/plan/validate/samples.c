@@ -1,6 +1,7 @@
 #include "plan/validate/runs.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -221,6 +222,11 @@ static enum tr_status read_run(struct table *t, struct tr_sample *s)
     s->what = cell(t, 2);
     enum tr_status status =
         tr_run_read(&t->samples->runs, t->catalog, t->name, &t->samples->csv, t->row, run, &s->time_s, t->err);
+    if (status == TR_BAD_INPUT) { /* a cell that is no number: the row is lost, not the table */
+        if (!run->reason[0])
+            snprintf(run->reason, sizeof run->reason, "%.190s", t->err->text);
+        t->err->text[0] = 0, status = TR_OK;
+    }
     if (run->layout_open)
         s->what = "layout open";
     if (run->reason[0])

@@ -8,7 +8,7 @@
  *     tr_score_free(&score); tr_samples_free(&samples);
  *
  * The format is known by the header: each format has columns that must be there (tr_table_formats), others are ignored.
- * A row that cannot be read (no number, no time) is an error with path:line. A row that can be read and not priced (a
+ * A row that cannot be read (no number, no time) is an error with path:line (of training runs: not covered). A row that can be read and not priced (a
  * chip that the catalog does not have, units that it lacks) stays, with the reason, and counts as not covered.
  *
  * A row's group is what the fit holds back as a whole: the (n, k) of a product, the heads of attention, the operation,

@@ -274,6 +274,28 @@ static void a_row_that_cannot_be_priced_is_not_covered_and_says_why(void **state
     tr_samples_free(&samples);
 }
 
+static void a_run_with_a_cell_that_is_no_number_is_lost_alone(void **state)
+{
+    struct tr_samples samples = {0};
+    struct tr_score score = {0};
+    struct tr_err err = {""};
+    (void)state;
+    if (samples_of("chip,framework,precision,model,n_layers,d_model,n_heads,n_chips,seq_len,global_batch_seqs,tp,pp,step_time_s\n"
+                   "H100-SXM,NeMo,bf16,gpt,24,1024,16,many,2048,256,1,1,2\n"
+                   "H100-SXM,NeMo,bf16,gpt,24,1024,16,16,2048,-1,1,1,2\n"
+                   "H100-SXM,NeMo,bf16,gpt,24,1024,16,16,2048,256,1,x,2\n"
+                   "H100-SXM,NeMo,bf16,gpt,24,1024,16,16,2048,256,1,1,2\n", &samples, &err) ||
+        tr_validate(&samples, &score, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(score.all.rows + score.open.rows, 4);
+    assert_int_equal(score.all.covered, 1);
+    assert_string_equal(score.row[0].reason, "t.csv:2: n_chips is \"many\": expected a whole number from 0 on");
+    assert_non_null(strstr(score.row[1].reason, "t.csv:3: global_batch_seqs is \"-1\""));
+    assert_non_null(strstr(score.row[2].reason, "t.csv:4: pp is \"x\""));
+    tr_score_free(&score);
+    tr_samples_free(&samples);
+}
+
 static void a_score_is_the_arithmetic_of_its_rows(void **state)
 {
     struct tr_samples samples = {0};
@@ -333,6 +355,7 @@ int main(void)
         cmocka_unit_test(a_run_whose_layout_is_not_said_is_priced_at_the_best_and_summed_up_apart),
         cmocka_unit_test(what_a_run_does_not_say_is_guessed_and_graded_so),
         cmocka_unit_test(a_row_that_cannot_be_priced_is_not_covered_and_says_why),
+        cmocka_unit_test(a_run_with_a_cell_that_is_no_number_is_lost_alone),
         cmocka_unit_test(a_score_is_the_arithmetic_of_its_rows),
         cmocka_unit_test(a_table_that_is_no_measurement_is_refused_with_its_place),
     };
