@@ -222,8 +222,9 @@ void tr_explain_text(const struct tr_explain *e, const struct tr_number *n, stru
     if (n) {
         bool timed = n->unit == TR_UNIT_TIME && n->depth == 0 && strcmp(n->name, "checkpoint interval") != 0;
         tr_text_printf(out, "%s: %s", n->name, tr_number_print(value, n));
-        if (timed)
-            tr_text_printf(out, " +- %s", tr_plan_percent(error, e->plan->step.error));
+        bool all_memory = n->unit == TR_UNIT_BYTES && n->depth == 0 && strcmp(n->name, "memory") == 0;
+        if (timed || all_memory)
+            tr_text_printf(out, " +- %s", tr_plan_percent(error, timed ? e->plan->step.error : e->plan->step.memory_error));
         tr_text_char(out, '\n');
         put_words(n, out);
         if (!n->made_of)

@@ -94,6 +94,7 @@ static void say_stack(struct list *list, const struct tr_plan *p)
         say(list, params[i].path, time ? TR_UNIT_TIME : TR_UNIT_RATIO, fact);
     }
     say(list, "error", TR_UNIT_RATIO, &stack->error);
+    say(list, "memory_error", TR_UNIT_RATIO, &stack->memory_error);
     say(list, "bytes.gradient", TR_UNIT_BYTES, &stack->grad_bytes);
     say(list, "bytes.alone", TR_UNIT_BYTES, &stack->alone_bytes);
     say(list, "bytes.reduced", TR_UNIT_BYTES, &stack->reduce_bytes);

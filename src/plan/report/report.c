@@ -73,7 +73,10 @@ static void put_tiles(const struct page *g)
     tile(out, "tokens a second", tr_print_quantity(a, TR_UNIT_COUNT, p->step.tokens_s));
     tile(out, "MFU", tr_plan_percent(a, p->step.mfu));
     snprintf(value, sizeof value, "of %s of a chip, heaviest stage", tr_print_bytes(b, (int64_t)p->capacity_bytes));
-    tile(out, value, tr_print_bytes(a, (int64_t)p->step.memory_bytes));
+    char bytes[80];
+    snprintf(bytes, sizeof bytes, "%s ± %s", tr_print_bytes(a, (int64_t)p->step.memory_bytes),
+             tr_plan_percent(b, p->step.memory_error));
+    tile(out, value, bytes);
     if (p->fits) {
         tile(out, "the run takes", tr_plan_days(a, cost->wall_s));
         tile(out, "chip-hours", tr_print_quantity(a, TR_UNIT_COUNT, cost->chip_hours));
