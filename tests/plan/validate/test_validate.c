@@ -91,16 +91,16 @@ static void collectives_are_as_near_to_measurements_as_they_were(void **state)
     check_limits("op_collective.csv", limits, sizeof limits / sizeof *limits);
 }
 
-/* By source: what a change of the model, of a stack or of the catalog may cost. Rows may be added. */
+/* By source, what it was and a sixth: what a change of the model, of a stack or of the catalog may cost. Rows may be added. */
 static void training_runs_are_as_near_to_measurements_as_they_were(void **state)
 {
     static const struct {
         const char *source;
         double mape;
     } limits[] = {
-        {"vTrain", .075},          {"Korthikanti", .035},     {"SC21", .115},       {"bigscience", .075},
-        {"SimuMax", .05},          {"Zero Bubble", .09},      {"llm-foundry", .12}, {"Megatron-Bridge", .24},
-        {"dgxc-benchmarking", .10}, {"results_v4.0", .14},    {"results_v5.1", .21}, {"torchtitan", .22},
+        {"vTrain", .08},           {"Korthikanti", .025},     {"SC21", .115},       {"bigscience", .065},
+        {"SimuMax", .02},          {"Zero Bubble", .07},      {"llm-foundry", .07}, {"Megatron-Bridge", .095},
+        {"dgxc-benchmarking", .10}, {"results_v4.0", .095},   {"results_v5.1", .18}, {"torchtitan", .16},
     };
     char path[4096];
     struct tr_samples samples = {0};
@@ -112,10 +112,10 @@ static void training_runs_are_as_near_to_measurements_as_they_were(void **state)
         fail_msg("%s", err.text);
     print_message("covered %.1f %%, error %.1f %%, in 80 %% intervals %.0f %%\n",
                   100 * (double)score.all.covered / (double)score.all.rows, 100 * score.all.mape, 100 * score.all.inside);
-    assert_true(score.all.covered >= score.all.rows * 7 / 10);
+    assert_true(score.all.covered >= score.all.rows * 85 / 100);
     print_message("layout open: covered %d rows, median error %.1f %%\n", (int)score.open.covered,
                   100 * score.open.median);
-    assert_true(score.open.covered >= 24 && score.open.median < .15);
+    assert_true(score.open.covered >= 40 && score.open.median < .135);
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
         double sum = 0;
         int64_t rows = 0;
