@@ -76,6 +76,24 @@ struct tr_timeline {
 };
 void tr_chart_timeline(struct tr_text *out, const struct tr_timeline *timeline);
 
+/* Rates against two limits, both axes logarithmic: y <= slope * x and y <= flat. A dot for each point, the larger the
+ * larger its weight, with its name beside it. Points that are not positive and finite are left out; so is the whole
+ * figure without any, or without limits. */
+struct tr_roof_point {
+    const char *label;
+    double x, y;
+    double weight;       /* 0 to 1 */
+};
+struct tr_roof {
+    const char *title, *x_label, *y_label;
+    double slope, flat;
+    const char *slope_label, *flat_label;
+    const struct tr_roof_point *points;
+    int count;           /* at most TR_ROOF_POINTS are drawn */
+};
+enum { TR_ROOF_POINTS = 32 };
+void tr_chart_roof(struct tr_text *out, const struct tr_roof *roof);
+
 /* The CSS that charts (and a plain page around them) need; goes inside <style>. */
 void tr_chart_style(struct tr_text *out);
 

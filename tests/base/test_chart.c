@@ -139,6 +139,32 @@ static void a_timeline_draws_what_lies_in_its_window(void **state)
     tr_text_free(&out);
 }
 
+static void a_roof_has_a_dot_for_each_point_that_is_positive(void **state)
+{
+    (void)state;
+    const struct tr_roof_point points[] = {{"a<b", 100.0, 2e11, 0.5},  {"near", 101.0, 2e11, 0.5},
+                                           {"low", 0.01, 1e8, 0.0},    {"none", 0.0, 1e9, 0.5},
+                                           {"odd", (double)NAN, 1e9, 0.5}, {"far", 1e300, (double)INFINITY, 0.5}};
+    struct tr_roof roof = {.title = "T & t", .x_label = "x", .y_label = "y", .slope = 5e10, .flat = 4e11,
+                           .slope_label = "slow", .flat_label = "fast", .points = points, .count = 6};
+    struct tr_text out = {0};
+    tr_chart_roof(&out, &roof);
+    const char *html = tr_text_str(&out);
+    assert_int_equal(occurrences(html, "<circle"), 3);
+    assert_int_equal(occurrences(html, "<path"), 1);
+    assert_non_null(strstr(html, "a&lt;b"));
+    assert_null(strstr(html, "nan"));
+    assert_null(strstr(html, "inf"));
+    tr_text_free(&out);
+    roof.count = 0;
+    tr_chart_roof(&out, &roof);
+    roof.count = 6;
+    roof.slope = 0.0;
+    tr_chart_roof(&out, &roof);
+    assert_int_equal(out.len, 0);
+    tr_text_free(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +174,7 @@ int main(void)
         cmocka_unit_test(bars_are_as_long_as_their_values),
         cmocka_unit_test(stacks_are_to_one_scale_with_the_limit_across),
         cmocka_unit_test(a_timeline_draws_what_lies_in_its_window),
+        cmocka_unit_test(a_roof_has_a_dot_for_each_point_that_is_positive),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -143,6 +143,7 @@ static void write_curves(struct tr_text *out, const struct tr_run_files *f)
 struct op_sum {
     const char *name;
     double time_s, flop, bytes, calls;
+    double left_s; /* over what the machine's limits allow */
 };
 
 static int find_op(struct op_sum *sums, int *count, const char *name)
@@ -203,6 +204,86 @@ static void write_op_table(struct tr_text *out, const struct op_sum *sums, int c
                        s->bytes > 0.0 ? tr_print_quantity(c, TR_UNIT_BYTES_S, s->bytes / safe_s) : "");
     }
     tr_text_append(out, "</table></figure>\n");
+}
+
+/* ---- the roofline ------------------------------------------------------------------------------------------------- */
+
+/* What the two limits allow: the time that an operation's arithmetic and its operands' bytes take at least. */
+static double least_s(const struct op_sum *s, double peak_flop_s, double read_byte_s)
+{
+    return fmax(s->flop / peak_flop_s, s->bytes / read_byte_s);
+}
+
+static int most_left_first(const void *a, const void *b)
+{
+    return -ascending(&((const struct op_sum *)a)->left_s, &((const struct op_sum *)b)->left_s);
+}
+
+static void write_left(struct tr_text *out, const struct op_sum *sums, int count, double total_s, double peak_flop_s,
+                       double read_byte_s)
+{
+    char b[TR_QUANTITY_BYTES], c[TR_QUANTITY_BYTES], d[TR_QUANTITY_BYTES];
+    double least_total_s = 0.0;
+    tr_text_append(out, "<figure><figcaption>What is left</figcaption><table><tr><th>operation</th>"
+                        "<th>limit</th><th class=\"n\">reached</th><th class=\"n\">of limit</th>"
+                        "<th class=\"n\">time over it</th><th class=\"n\">of all</th></tr>\n");
+    for (int i = 0; i < count; i++) {
+        const struct op_sum *s = &sums[i];
+        const double least = least_s(s, peak_flop_s, read_byte_s);
+        if (!(least > 0.0) || !(s->time_s > 0.0))
+            continue;
+        const bool arithmetic = s->flop / peak_flop_s >= s->bytes / read_byte_s;
+        least_total_s += fmin(least, s->time_s);
+        tr_text_append(out, "<tr><td>");
+        tr_text_append_html(out, s->name);
+        tr_text_printf(out, "</td><td>%s</td><td class=\"n\">%s</td><td class=\"n\">%.0f %%</td>"
+                            "<td class=\"n\">%s</td><td class=\"n\">%.1f %%</td></tr>\n",
+                       arithmetic ? "arithmetic" : "memory",
+                       arithmetic ? tr_print_flop_s(b, s->flop / s->time_s)
+                                  : tr_print_quantity(b, TR_UNIT_BYTES_S, s->bytes / s->time_s),
+                       100.0 * least / s->time_s, s->left_s > 0.0 ? tr_print_time(c, s->left_s) : "0 s",
+                       100.0 * s->left_s / total_s);
+    }
+    tr_text_printf(out, "</table><p class=\"none\">All operations took %s; at their limits they would take %s, %.0f %% of that.</p>"
+                        "</figure>\n", tr_print_time(c, total_s), tr_print_time(d, least_total_s),
+                   100.0 * least_total_s / total_s);
+}
+
+static void write_roofline(struct tr_text *out, const struct tr_run_files *f)
+{
+    const struct tr_node *profile = profile_root(f);
+    const struct tr_node *ops = profile == NULL ? NULL : tr_doc_find(profile, "ops");
+    const double peak_flop_s = number_of(profile, "peak_flop_s"), read_byte_s = number_of(profile, "read_byte_s");
+    static struct op_sum sums[OPS_MAX];
+    struct tr_roof_point points[TR_ROOF_POINTS];
+    char peak[TR_QUANTITY_BYTES], read[TR_QUANTITY_BYTES], size[TR_QUANTITY_BYTES];
+    double total_s;
+    if (ops == NULL || ops->kind != TR_NODE_ARRAY || !(peak_flop_s > 0.0) || !(read_byte_s > 0.0))
+        return;
+    int count = sum_ops(ops, sums, &total_s), point_count = 0;
+    if (count == 0 || !(total_s > 0.0))
+        return;
+    for (int i = 0; i < count; i++) {
+        const double least = least_s(&sums[i], peak_flop_s, read_byte_s);
+        sums[i].left_s = fmax(sums[i].time_s - least, 0.0);
+        if (point_count < TR_ROOF_POINTS && sums[i].flop > 0.0 && sums[i].bytes > 0.0 && sums[i].time_s > 0.0)
+            points[point_count++] = (struct tr_roof_point){sums[i].name, sums[i].flop / sums[i].bytes,
+                                                           sums[i].flop / sums[i].time_s, sums[i].time_s / total_s};
+    }
+    qsort(sums, (size_t)count, sizeof *sums, most_left_first);
+    tr_print_flop_s(peak, peak_flop_s);
+    tr_print_quantity(read, TR_UNIT_BYTES_S, read_byte_s);
+    tr_text_append(out, "<h2>Roofline</h2>\n<div class=\"charts\">\n");
+    tr_chart_roof(out, &(struct tr_roof){.title = "Operations against this machine", .x_label = "FLOP a byte of operands",
+                                         .y_label = "FLOP/s; the larger a dot, the more time", .slope = read_byte_s,
+                                         .flat = peak_flop_s, .slope_label = read, .flat_label = peak, .points = points,
+                                         .count = point_count});
+    write_left(out, sums, count, total_s, peak_flop_s, read_byte_s);
+    tr_text_printf(out, "</div>\n<p class=\"sub\">Both limits were measured by this run: fused multiply-adds in registers, %s, "
+                        "and reading its largest region of memory (%s), %s. Bytes are those of the operands, each once; what "
+                        "lies in a cache from the operation before may come faster than memory gives it, so a share can "
+                        "exceed 100 %%. Operations of which no arithmetic is counted stand in the table alone.</p>\n",
+                   peak, tr_print_bytes(size, (int64_t)number_of(profile, "read_bytes")), read);
 }
 
 static void write_time(struct tr_text *out, const struct tr_run_files *f)
@@ -304,6 +385,7 @@ static void write_page(struct tr_text *out, const char *run_folder, const struct
     write_tiles(out, f);
     write_curves(out, f);
     write_time(out, f);
+    write_roofline(out, f);
     write_memory(out, f);
     write_identity(out, f);
     write_text(out, "Samples", &f->samples);

@@ -56,6 +56,8 @@ struct tr_run {
     int64_t saved_at;            /* step of the newest checkpoint; -1: none */
     int64_t flop_per_token;
     double peak_flop_s;          /* 0: unknown */
+    double read_byte_s;          /* of the largest region of the run's memory; 0: unknown */
+    int64_t read_bytes;          /* how large that is */
     int64_t attempt_steps;       /* without the first one of this attempt */
     double attempt_s;
     double last_step_s;

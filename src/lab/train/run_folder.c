@@ -350,6 +350,8 @@ enum tr_status tr_run_write_profile(struct tr_run *run, struct tr_err *err)
     tr_json_int(&json, "parameters", run->program.weights.element_count);
     tr_json_int(&json, "flop_per_token", run->flop_per_token);
     tr_json_double(&json, "peak_flop_s", run->peak_flop_s);
+    tr_json_double(&json, "read_byte_s", run->read_byte_s);
+    tr_json_int(&json, "read_bytes", run->read_bytes);
     tr_json_int(&json, "threads", run->machine.threads);
     tr_json_string(&json, "isa", tr_isa_name(run->isa));
     tr_json_string(&json, "arithmetic", run->state.arithmetic);

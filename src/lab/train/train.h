@@ -23,7 +23,8 @@
  *     step-*         checkpoints (checkpoint.h)
  *     best           with checkpoint.best: a link to the one of the lowest validation loss
  *
- * profile.json: {"steps", "train_s", "flop_per_token", "peak_flop_s", "threads", "isa", "arithmetic", "parameters",
+ * profile.json: {"steps", "train_s", "flop_per_token", "peak_flop_s", "read_byte_s" (how fast the run's memory was read
+ *     before the first step, its largest region of "read_bytes"), "threads", "isa", "arithmetic", "parameters",
  *     "memory": {"planned_bytes", "peak_bytes", "by_kind": {"weight": bytes, ...}},
  *     "ops": [{"phase", "op", "calls", "time_s", "flop", "bytes"}, ...]}
  *
@@ -63,7 +64,7 @@ struct tr_train_options {
     const char *resume_path;
     FILE *log;                          /* progress and log lines; NULL: silent */
     const atomic_int *stop;             /* not 0: the number of the signal that asks to save and stop; NULL: never */
-    double peak_flop_s;                 /* 0: measured at start */
+    double peak_flop_s;                 /* 0: measured at start, and how fast memory is read with it */
     int64_t memory_bytes;               /* refuse what needs more; 0: what this machine has */
     tr_train_fault_fn *fault;
     void *fault_context;

@@ -2,6 +2,8 @@
 
 #include "base/os.h"
 
+#include <omp.h>
+
 enum { BURSTS = 9 };
 static const double burst_s = 0.02;
 
@@ -16,14 +18,43 @@ static double burn_scalar(long count, float x, float *sink)
     return 2.0 * 8.0 * (double)count;
 }
 
-typedef double burn_fn(long count, float x, float *sink);
+/* And of loads: four bytes at a time. */
+static void sweep_scalar(const float *at, int64_t count, float *sink)
+{
+    float most[4] = {0};
+    for (int64_t i = 0; i < count; i++)
+        most[i % 4] = at[i] > most[i % 4] ? at[i] : most[i % 4];
+    *sink = most[0] + most[1] + most[2] + most[3];
+}
 
-static burn_fn *burn_of(enum tr_isa isa, enum tr_dtype type)
+typedef void sweep_fn(const float *at, int64_t count, float *sink);
+
+static enum tr_isa isa_to_measure(enum tr_isa isa)
 {
     if (isa == TR_ISA_REF)
         isa = TR_ISA_COUNT - 1;
     while (!tr_isa_runs(isa))
         isa--;
+    return isa;
+}
+
+static sweep_fn *sweep_of(enum tr_isa isa)
+{
+    isa = isa_to_measure(isa);
+#if defined(__x86_64__)
+    if (isa >= TR_ISA_AVX512)
+        return tr_chip_sweep_avx512;
+    if (isa >= TR_ISA_AVX2)
+        return tr_chip_sweep_avx2;
+#endif
+    return sweep_scalar;
+}
+
+typedef double burn_fn(long count, float x, float *sink);
+
+static burn_fn *burn_of(enum tr_isa isa, enum tr_dtype type)
+{
+    isa = isa_to_measure(isa);
 #if defined(__x86_64__)
     if (isa >= TR_ISA_AVX512_BF16 && type == TR_BF16)
         return tr_chip_burn_avx512bf16;
@@ -34,6 +65,13 @@ static burn_fn *burn_of(enum tr_isa isa, enum tr_dtype type)
 #endif
     (void)type;
     return burn_scalar;
+}
+
+/* What the threads' rates come to: more threads than cores take turns. */
+static double together(double rates, int threads)
+{
+    const int cores = tr_cores_usable();
+    return threads > cores ? rates * cores / threads : rates;
 }
 
 /* All threads at once, each by the time that it had a processor: what others took away says nothing about the chip. */
@@ -49,8 +87,25 @@ static double burst_flop_s(burn_fn *burn, long count, int threads)
 #pragma omp critical(tr_chip_peak)
         flop_s += sink == sink ? flop / taken_s : 0.0; /* always so, but the compiler does not know */
     }
-    const int cores = tr_cores_usable(); /* more threads than that take turns */
-    return threads > cores ? flop_s * cores / threads : flop_s;
+    return together(flop_s, threads);
+}
+
+/* The rate of all threads reading their shares `rounds` times. */
+static double burst_byte_s(sweep_fn *sweep, const float *at, int64_t count, int64_t rounds, int threads)
+{
+    double byte_s = 0.0;
+#pragma omp parallel num_threads(threads)
+    {
+        const int64_t share = count / omp_get_num_threads();
+        float sink = 0.0f;
+        const double begin_s = tr_thread_cpu_s();
+        for (int64_t i = 0; i < rounds; i++)
+            sweep(at + omp_get_thread_num() * share, share, &sink);
+        const double taken_s = tr_thread_cpu_s() - begin_s;
+#pragma omp critical(tr_chip_peak)
+        byte_s += sink < 0.0f ? 0.0 : (double)(rounds * share) * (double)sizeof *at / taken_s; /* it never is */
+    }
+    return together(byte_s, threads);
 }
 
 /* Rounds that make a burst of burst_s; finding out warms up the processor too. */
@@ -77,4 +132,25 @@ double tr_chip_measure_peak_flop_s(enum tr_isa isa, enum tr_dtype type, int thre
         best_flop_s = flop_s > best_flop_s ? flop_s : best_flop_s;
     }
     return best_flop_s;
+}
+
+double tr_chip_measure_read_byte_s(enum tr_isa isa, const void *memory, int64_t bytes, int threads)
+{
+    sweep_fn *sweep = sweep_of(isa);
+    const int64_t count = bytes / (int64_t)sizeof(float);
+    int64_t rounds = 1;
+    double best_byte_s = 0.0;
+    if (count < threads)
+        return 0.0;
+    for (int i = 0; i < BURSTS; i++) {
+        const double begin_s = tr_clock_s();
+        const double byte_s = burst_byte_s(sweep, memory, count, rounds, threads);
+        best_byte_s = byte_s > best_byte_s ? byte_s : best_byte_s;
+        if (tr_clock_s() - begin_s < burst_s / 2) { /* not long enough for the clock: it does not count as a burst */
+            rounds *= 2;
+            best_byte_s = 0.0;
+            i = -1;
+        }
+    }
+    return best_byte_s;
 }

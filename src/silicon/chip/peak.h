@@ -7,6 +7,11 @@
  * are of type `type`: bf16 is twice as fast where there is an instruction for its pairs, else as fast as fp32. The best
  * of a few bursts is what the processor can do: neighbours and a low clock only ever make a burst slower. It is no
  * promise for hours: a hot processor may clock lower later on.
+ *
+ * tr_chip_measure_read_byte_s is how fast `threads` threads read `bytes` at `memory` together, each its share from end to
+ * end as often as a burst lasts: the other limit of an operation. In bytes a second, the best of the bursts, by processor
+ * time, in about 0.2 s. It is what main memory gives when `bytes` is several times the last cache, else what that
+ * cache gives. 0 bytes: 0.
  */
 #ifndef TR_SILICON_CHIP_PEAK_H
 #define TR_SILICON_CHIP_PEAK_H
@@ -14,11 +19,16 @@
 #include "silicon/kernel/kernel.h"
 
 double tr_chip_measure_peak_flop_s(enum tr_isa isa, enum tr_dtype type, int threads);
+double tr_chip_measure_read_byte_s(enum tr_isa isa, const void *memory, int64_t bytes, int threads);
 
 /* `count` rounds of independent fused multiply-adds; returns how many flop they were. x is any number about 1; *sink
  * takes the result, so that no compiler leaves the work out. */
 double tr_chip_burn_avx2(long count, float x, float *sink);
 double tr_chip_burn_avx512(long count, float x, float *sink);
 double tr_chip_burn_avx512bf16(long count, float x, float *sink); /* of pairs of bf16 */
+
+/* Reads `count` floats, whatever their bits; *sink takes something that depends on all of them. */
+void tr_chip_sweep_avx2(const float *at, int64_t count, float *sink);
+void tr_chip_sweep_avx512(const float *at, int64_t count, float *sink);
 
 #endif

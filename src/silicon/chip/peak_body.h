@@ -29,4 +29,25 @@ double TR_SIMD_NAME(tr_chip_burn)(long count, float x, float *sink)
     return (TR_SIMD_DP ? 4.0 : 2.0) * CHAINS * TR_VLEN * (double)count;
 }
 
+#if !TR_SIMD_DP
+enum { SWEEPS = 8 }; /* vectors side by side, so that nobody waits for the maximum */
+
+/* Maxima, because sums of whatever bits lie there could be subnormal, which some processors are slow at. */
+void TR_SIMD_NAME(tr_chip_sweep)(const float *at, int64_t count, float *sink)
+{
+    tr_v most[SWEEPS];
+    int64_t i = 0;
+    for (int v = 0; v < SWEEPS; v++)
+        most[v] = v_zero();
+    for (; i + SWEEPS * TR_VLEN <= count; i += SWEEPS * TR_VLEN)
+        for (int v = 0; v < SWEEPS; v++)
+            most[v] = v_max(v_load(at + i + v * TR_VLEN), most[v]);
+    for (; i < count; i += TR_VLEN)
+        most[0] = v_max(v_loadn(at + i, count - i < TR_VLEN ? count - i : TR_VLEN), most[0]);
+    for (int v = 1; v < SWEEPS; v++)
+        most[0] = v_max(most[v], most[0]);
+    *sink = v_row_max(most[0]);
+}
+#endif
+
 #endif

@@ -75,6 +75,36 @@ static void a_run_becomes_one_page_without_anything_from_outside(void **state)
     tr_bytes_free(&html);
 }
 
+/* Of this profile: the limits are 100 GFLOP/s and 50 GB/s. linear has 10 GFLOP in 0.2 s (0.1 s at the limit of arithmetic),
+ * adamw 10 GB in 0.8 s (0.2 s at that of memory), and evaluation does not count. */
+static void a_roofline_says_what_is_left_of_each_limit(void **state)
+{
+    (void)state;
+    struct tr_err err = {{0}};
+    put("metrics.jsonl", metrics);
+    put("profile.json",
+        "{\"steps\":2,\"train_s\":0.2,\"flop_per_token\":6e6,\"peak_flop_s\":1e11,\"read_byte_s\":5e10,"
+        "\"read_bytes\":1048576,\"threads\":2,\"ops\":["
+        "{\"phase\":\"forward\",\"op\":\"linear\",\"calls\":2,\"time_s\":0.2,\"flop\":1e10,\"bytes\":1000000},"
+        "{\"phase\":\"eval\",\"op\":\"linear\",\"calls\":2,\"time_s\":7.0,\"flop\":1e9,\"bytes\":1000},"
+        "{\"phase\":\"update\",\"op\":\"adamw\",\"calls\":1,\"time_s\":0.8,\"flop\":0,\"bytes\":1e10}]}");
+    if (tr_report_write(folder, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    struct tr_bytes html = page();
+    const char *roof = strstr(html.at, "<h2>Roofline</h2>");
+    assert_non_null(roof);
+    assert_non_null(strstr(roof, "100 GFLOP/s</text>"));
+    assert_non_null(strstr(roof, "50 GB/s</text>"));
+    const char *first = strstr(roof, "<td>adamw</td><td>memory</td>"), *second = strstr(roof, "<td>linear</td><td>arithmetic</td>");
+    assert_non_null(first);
+    assert_true(second > first); /* what has most left stands first */
+    assert_non_null(strstr(first, "12.5 GB/s</td><td class=\"n\">25 %</td><td class=\"n\">600 ms</td><td class=\"n\">60.0 %"));
+    assert_non_null(strstr(second, "50 GFLOP/s</td><td class=\"n\">50 %</td><td class=\"n\">100 ms</td><td class=\"n\">10.0 %"));
+    assert_non_null(strstr(roof, "took 1 s; at their limits they would take 300 ms, 30 % of that"));
+    assert_null(strstr(roof, "nan"));
+    tr_bytes_free(&html);
+}
+
 static void a_line_that_was_cut_off_by_a_kill_is_left_out(void **state)
 {
     (void)state;
@@ -123,6 +153,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_becomes_one_page_without_anything_from_outside),
+        cmocka_unit_test(a_roofline_says_what_is_left_of_each_limit),
         cmocka_unit_test(a_line_that_was_cut_off_by_a_kill_is_left_out),
         cmocka_unit_test(a_damaged_line_is_named),
         cmocka_unit_test(a_folder_without_metrics_is_refused),

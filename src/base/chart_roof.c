@@ -1,0 +1,159 @@
+/* The roofline (Williams, Waterman and Patterson 2009, doi 10.1145/1498765.1498785) as SVG. */
+#include "base/chart.h"
+
+#include "base/fmath.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { WIDTH = 720, HEIGHT = 380, LEFT = 74, RIGHT = 96, TOP = 20, BOTTOM = 46, LABEL_ROW = 14, LABEL_BESIDE = 10 };
+
+/* Both axes as decades: log10 of the first and the last value. */
+struct frame {
+    double x0, x1, y0, y1;
+};
+
+struct dot {
+    const struct tr_roof_point *point;
+    double x, y, label_y;
+};
+
+static double log_10(double x) { return tr_log(x) / 2.302585092994045684; /* log 10 */ }
+
+static double x_at(const struct frame *f, double x)
+{
+    return LEFT + (log_10(x) - f->x0) / (f->x1 - f->x0) * (WIDTH - LEFT - RIGHT);
+}
+
+static double y_at(const struct frame *f, double y)
+{
+    return HEIGHT - BOTTOM - (log_10(y) - f->y0) / (f->y1 - f->y0) * (HEIGHT - TOP - BOTTOM);
+}
+
+static bool is_drawn(const struct tr_roof_point *p)
+{
+    return p->x > 1e-30 && p->x < 1e30 && p->y > 1e-30 && p->y < 1e30;
+}
+
+/* Whole decades around all points and the ridge, and some room below for names. */
+static struct frame make_frame(const struct tr_roof *roof, const struct dot *dots, int count)
+{
+    const double ridge = log_10(roof->flat / roof->slope);
+    struct frame f = {ridge, ridge, log_10(roof->flat), log_10(roof->flat)};
+    for (int i = 0; i < count; i++) {
+        f.x0 = fmin(f.x0, log_10(dots[i].point->x));
+        f.x1 = fmax(f.x1, log_10(dots[i].point->x));
+        f.y0 = fmin(f.y0, log_10(dots[i].point->y));
+        f.y1 = fmax(f.y1, log_10(dots[i].point->y));
+    }
+    return (struct frame){floor(f.x0 - 0.1), ceil(f.x1 + 0.1), floor(f.y0 - 0.7), ceil(f.y1 + 0.05)};
+}
+
+/* 1e9 -> "1 G" */
+static const char *decade_label(char buf[32], int decade)
+{
+    static const char *const prefix[] = {"", " k", " M", " G", " T", " P", " E"};
+    int third = decade >= 0 ? decade / 3 : 0;
+    if (decade < 0 || third >= (int)(sizeof prefix / sizeof prefix[0]))
+        snprintf(buf, 32, "1e%d", decade);
+    else
+        snprintf(buf, 32, "%d%s", decade % 3 == 0 ? 1 : decade % 3 == 1 ? 10 : 100, prefix[third]);
+    return buf;
+}
+
+static void draw_axes(struct tr_text *out, const struct tr_roof *roof, const struct frame *f)
+{
+    char label[32];
+    for (int d = (int)f->y0; d <= (int)f->y1; d++) {
+        double y = y_at(f, tr_pow(10.0, d));
+        tr_text_printf(out, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text class=\"tick\" "
+                            "x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>", LEFT, WIDTH - RIGHT, y, y, LEFT - 8, y + 4.0,
+                       decade_label(label, d));
+    }
+    for (int d = (int)f->x0; d <= (int)f->x1; d++) {
+        double x = x_at(f, tr_pow(10.0, d));
+        tr_text_printf(out, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/><text class=\"tick\" "
+                            "x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>", x, x, TOP, HEIGHT - BOTTOM, x,
+                       HEIGHT - BOTTOM + 17, decade_label(label, d));
+    }
+    tr_text_printf(out, "<text class=\"label\" x=\"%d\" y=\"%d\" text-anchor=\"end\">", WIDTH - RIGHT, HEIGHT - 8);
+    tr_text_append_html(out, roof->x_label);
+    tr_text_append(out, "</text>");
+}
+
+/* From the left edge up to the ridge, then level. Where the slope leaves the frame below, it begins there. */
+static void draw_roof(struct tr_text *out, const struct tr_roof *roof, const struct frame *f)
+{
+    const double ridge = roof->flat / roof->slope;
+    const double begin = fmax(tr_pow(10.0, f->x0), tr_pow(10.0, f->y0) / roof->slope);
+    tr_text_printf(out, "<path class=\"line c1\" d=\"M%.1f %.1fL%.1f %.1fL%d %.1f\"/>", x_at(f, begin),
+                   y_at(f, begin * roof->slope), x_at(f, ridge), y_at(f, roof->flat), WIDTH - RIGHT, y_at(f, roof->flat));
+    tr_text_printf(out, "<text class=\"note\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">", WIDTH - RIGHT,
+                   y_at(f, roof->flat) - 6.0);
+    tr_text_append_html(out, roof->flat_label);
+    const double x = sqrt(begin * ridge); /* the middle of the slope */
+    tr_text_printf(out, "</text><text class=\"note\" x=\"%.1f\" y=\"%.1f\">", x_at(f, x) + 10.0,
+                   y_at(f, x * roof->slope) + 4.0);
+    tr_text_append_html(out, roof->slope_label);
+    tr_text_append(out, "</text>");
+}
+
+static int highest_first(const void *a, const void *b)
+{
+    const struct dot *p = a, *q = b;
+    return (p->y > q->y) - (p->y < q->y);
+}
+
+/* Names of dots that lie together go below one another. */
+static void place_labels(struct dot *dots, int count)
+{
+    for (int i = 0; i < count; i++) {
+        dots[i].label_y = dots[i].y;
+        for (int j = 0; j < i; j++)
+            if (fabs(dots[j].x - dots[i].x) < 90.0)
+                dots[i].label_y = fmax(dots[i].label_y, dots[j].label_y + LABEL_ROW);
+    }
+}
+
+static void draw_dot(struct tr_text *out, const struct dot *dot)
+{
+    const double x = dot->x + LABEL_BESIDE + 6.0;
+    tr_text_printf(out, "<line class=\"axis\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>", dot->x, dot->y, x - 2.0,
+                   dot->label_y);
+    tr_text_printf(out, "<circle class=\"dot c0\" cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\"><title>", dot->x, dot->y,
+                   3.0 + 7.0 * sqrt(fmin(fmax(dot->point->weight, 0.0), 1.0)));
+    tr_text_append_html(out, dot->point->label);
+    tr_text_printf(out, ": %.4g at %.4g</title></circle><text class=\"barlabel\" x=\"%.1f\" y=\"%.1f\">", dot->point->y,
+                   dot->point->x, x, dot->label_y + 4.0);
+    tr_text_append_html(out, dot->point->label);
+    tr_text_append(out, "</text>");
+}
+
+void tr_chart_roof(struct tr_text *out, const struct tr_roof *roof)
+{
+    struct dot dots[TR_ROOF_POINTS];
+    int count = 0;
+    for (int i = 0; i < roof->count && count < TR_ROOF_POINTS; i++)
+        if (is_drawn(&roof->points[i]))
+            dots[count++] = (struct dot){.point = &roof->points[i]};
+    if (count == 0 || !(roof->slope > 0.0) || !(roof->flat > 0.0) || !isfinite(roof->slope) || !isfinite(roof->flat))
+        return;
+    const struct frame f = make_frame(roof, dots, count);
+    for (int i = 0; i < count; i++) {
+        dots[i].x = x_at(&f, dots[i].point->x);
+        dots[i].y = y_at(&f, dots[i].point->y);
+    }
+    qsort(dots, (size_t)count, sizeof dots[0], highest_first);
+    place_labels(dots, count);
+    tr_text_append(out, "<figure><figcaption>");
+    tr_text_append_html(out, roof->title);
+    tr_text_append(out, " <small>");
+    tr_text_append_html(out, roof->y_label);
+    tr_text_printf(out, "</small></figcaption><svg viewBox=\"0 0 %d %d\" role=\"img\">", WIDTH, HEIGHT);
+    draw_axes(out, roof, &f);
+    draw_roof(out, roof, &f);
+    for (int i = 0; i < count; i++)
+        draw_dot(out, &dots[i]);
+    tr_text_append(out, "</svg></figure>\n");
+}
