@@ -7,7 +7,7 @@ enum { MR = 6 }; /* 12 of 16 registers hold sums */
 #else
 enum { MR = 14 }; /* 28 of 32 */
 #endif
-enum { NV = 2, NR = NV * TR_VLEN };
+enum { NV = 2, NR = NV * TR_VLEN, ASK_STEP = 8 };
 
 enum tile_end {
     TILE_STORE,    /* C = chain from 0 */
@@ -164,6 +164,39 @@ TR_V_INLINE void finish_sums(const struct tile_finish *f, tr_v acc[MR][NV], cons
         finish_sums_of(f, acc, mr, TR_F32);
 }
 
+/* The chain over words k to end - 1. */
+TR_V_INLINE void chain_of(const struct tile *t, int64_t k, int64_t end, tr_v acc[MR][NV], const int mr, const int nv)
+{
+    const float *a = t->a + k * MR, *b = t->b + k * NR;
+    for (; k < end; k++, a += MR, b += NR) {
+        tr_v b0 = v_load(b), b1 = nv == 2 ? v_load(b + TR_VLEN) : v_zero();
+#pragma GCC unroll 16
+        for (int i = 0; i < mr; i++) {
+            tr_v x = v_set1(a[i]);
+            acc[i][0] = chain_step(x, b0, acc[i][0]);
+            if (nv == 2)
+                acc[i][1] = chain_step(x, b1, acc[i][1]);
+        }
+    }
+}
+
+/* The last words of the chain, and meanwhile row after row what the end of this tile and the beginning of the next one
+ * touch of C: not earlier, or it has left the first cache again by then, and not at once, or panels wait for it. */
+TR_V_INLINE void chain_and_ask(const struct tile *t, int64_t k, tr_v acc[MR][NV], const int mr, const int nv)
+{
+    const struct tile_finish *f = t->finish;
+    const char *own = f != NULL ? f->c : (const void *)t->c, *next = t->next_c != NULL ? (const void *)t->next_c : own;
+    const int64_t row_bytes = f != NULL ? f->stride * tr_dtype_bytes(f->c_type) : t->c_stride * (int64_t)sizeof(float);
+    const int64_t next_row_bytes = t->next_c != NULL ? t->c_stride * (int64_t)sizeof(float) : row_bytes;
+    for (int i = 0; i < mr; i++, k += ASK_STEP) {
+        __builtin_prefetch(own + i * row_bytes, 1);
+        __builtin_prefetch(own + i * row_bytes + 4 * TR_VLEN, 1);
+        __builtin_prefetch(next + i * next_row_bytes, 1);
+        __builtin_prefetch(next + i * next_row_bytes + 4 * TR_VLEN, 1);
+        chain_of(t, k, tr_min_i64(k + ASK_STEP, t->k), acc, mr, nv);
+    }
+}
+
 /* mr and nv are constants where this is called, so that `acc` lives in registers. */
 static inline __attribute__((always_inline)) void tile_of(const struct tile *t, const int mr, const int nv)
 {
@@ -178,31 +211,14 @@ static inline __attribute__((always_inline)) void tile_of(const struct tile *t, 
             if (nv == 2)
                 acc[i][1] = full ? v_load(c + TR_VLEN) : v_loadn(c + TR_VLEN, n1);
         } else {
-            __builtin_prefetch(c, 1); /* written, and with TILE_ADD read, after the loop */
             acc[i][0] = v_zero();
-            if (nv == 2) {
-                __builtin_prefetch(c + TR_VLEN, 1);
-                acc[i][1] = v_zero();
-            }
-        }
-    }
-    for (int i = 0; i < mr && t->finish != NULL; i++) /* its first line; the rest follows while this one comes */
-        __builtin_prefetch((const char *)t->finish->c + i * t->finish->stride * tr_dtype_bytes(t->finish->c_type), 1);
-    for (int i = 0; i < mr && t->next_c != NULL; i++) {
-        __builtin_prefetch(t->next_c + i * t->c_stride, 1);
-        __builtin_prefetch(t->next_c + i * t->c_stride + TR_VLEN, 1);
-    }
-    const float *a = t->a, *b = t->b;
-    for (int64_t k = 0; k < t->k; k++, a += MR, b += NR) {
-        tr_v b0 = v_load(b), b1 = nv == 2 ? v_load(b + TR_VLEN) : v_zero();
-#pragma GCC unroll 16
-        for (int i = 0; i < mr; i++) {
-            tr_v x = v_set1(a[i]);
-            acc[i][0] = chain_step(x, b0, acc[i][0]);
             if (nv == 2)
-                acc[i][1] = chain_step(x, b1, acc[i][1]);
+                acc[i][1] = v_zero();
         }
     }
+    const int64_t k = tr_max_i64(0, t->k - mr * ASK_STEP);
+    chain_of(t, 0, k, acc, mr, nv);
+    chain_and_ask(t, k, acc, mr, nv);
     if (nv == NV && t->finish != NULL) {
         finish_sums(t->finish, acc, mr);
         return;
