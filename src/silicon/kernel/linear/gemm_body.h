@@ -18,7 +18,7 @@ enum {
     NC = 1024,                   /* columns of B packed at a time, by all threads together: 2 buffers of up to 4 MiB */
     FEW_ROWS = 4 * MR,           /* up to here B is used so little that its panel had better stay in the first caches */
     FEW_ROWS_NC = 64,
-    K_AHEAD = 12,                /* rows of a factor whose slow index is k that are asked for ahead of packing them */
+    K_AHEAD = 24,                /* rows of a factor whose slow index is k that are asked for ahead of packing them */
     PIECES_MAX = 32,             /* runs in one packed panel */
     A_PANEL_FLOATS = KC_BLOCKS * MR + 16, /* packing writes whole vectors, a little over the end */
     B_PANEL_FLOATS = KC_BLOCKS * NR,
