@@ -70,7 +70,7 @@ static void a_file_and_overrides_in_order_decide(void **state)
     assert_int_equal(tr_run_config_read(&config, tr_scratch("run.yaml"), overrides, 6, &err), TR_OK);
     assert_int_equal(config.depth, 6);
     assert_int_equal(config.steps, 1500);
-    assert_int_equal(config.recompute, TR_RECOMPUTE_FULL);
+    assert_int_equal(config.recompute, TR_RECOMPUTE_FULL + 1);
     assert_true(config.lr == TR_AUTO && config.beta1 == 0.8);
     assert_string_equal(config.out, "2024");
     assert_string_equal(config.sample_prompt, "In the: beginning");

@@ -648,6 +648,16 @@ static void what_does_not_fit_is_refused_before_anything_is_written(void **unuse
     if (train_with(&config, &options) != TR_OK)
         fail_msg("%s", err.text);
     assert_true(result.state.config.micro_batch < 64 && result.state.config.micro_batch > 0);
+    config = tr_tiny_config("deep", "model.depth=4", "train.micro_batch=8", "train.recompute=full", NULL);
+    options.memory_bytes = 0;
+    assert_int_equal(train_with(&config, &options), TR_OK);
+    options.memory_bytes = result.memory_planned_bytes + (64 << 20) + 6000;
+    config.recompute = TR_RECOMPUTE_NONE + 1;
+    assert_int_equal(train_with(&config, &options), TR_BAD_INPUT);
+    config.recompute = 0; /* left to us too */
+    if (train_with(&config, &options) != TR_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(result.state.config.recompute, TR_RECOMPUTE_FULL + 1);
     assert_false(tr_file_exists(tr_scratch("big"))); /* a dry run writes nothing */
 }
 
