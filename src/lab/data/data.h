@@ -7,10 +7,10 @@
  *     tr_data_close(&data);
  *
  * SOURCE   A file, or a folder: all its regular files, recursively, sorted by path as bytes; names that begin with a
- *          point are skipped, empty files too, links to folders are not followed. Each file is a document; of a file
- *          named *.jsonl each line is one, {"text": "..."}, and gives what a folder of such files would. All of it is read
- *          once into memory (a mapped file that somebody truncates would kill the run), and the SHA-256 of the documents
- *          is kept, so that a resumed run can tell that its data are the same.
+ *          point are skipped, empty texts too (an empty shard is refused), links to folders are not followed. Each file is a
+ *          document; of a file named *.jsonl each line is one, {"text": "..."}, and gives what a folder of such files would.
+ *          All of it is read once into memory (a mapped file that somebody truncates would kill the run), and the SHA-256 of
+ *          the documents is kept, so that a resumed run can tell that its data are the same.
  *          Text is UTF-8 without bytes 0, or refused with the place: what is not is in another encoding, cut off, or no text
  *          (a folder of checkpoints, say). With TR_ENCODING_BYTES any bytes are taken as they are.
  * TOKENS   Without a tokenizer, bytes: 256 of them and TR_TOKEN_END between documents, 257 in all. With one, its tokens:

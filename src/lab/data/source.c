@@ -31,6 +31,8 @@ static const char *kind_name(mode_t mode)
 
 static enum tr_status add_file(struct tr_source *source, const char *path, int64_t bytes, struct tr_err *err)
 {
+    if (bytes == 0 && tr_shard_is_name(path)) /* a text may be empty; a shard has a header, or tokens */
+        return tr_fail(err, TR_BAD_INPUT, "%s: 0 bytes: the shard is empty; make it again, or take it out of the folder", path);
     if (bytes == 0) {
         source->empty_count++;
         return TR_OK;

@@ -291,6 +291,18 @@ static void bad_data_are_refused_with_a_sentence(void **state)
     put_text("only_empty/x", "");
     config.path = at("only_empty");
     refuse(&config, TR_BAD_INPUT, "all 1 files of the folder are empty");
+    static const char *const shards[] = {"shard-00001.tokens", "shard.bin", "shard.idx"};
+    for (size_t i = 0; i < sizeof shards / sizeof *shards; i++) { /* whatever else is beside it */
+        char name[64], says[96];
+        snprintf(name, sizeof name, "shards-%zu/other.txt", i);
+        put_text(name, "some text here, and more of it");
+        snprintf(name, sizeof name, "shards-%zu/%s", i, shards[i]);
+        put_text(name, "");
+        snprintf(says, sizeof says, "%s: 0 bytes: the shard is empty", shards[i]);
+        *strrchr(name, '/') = 0;
+        config.path = at(name);
+        refuse(&config, TR_BAD_INPUT, says);
+    }
     put_text("dangling/x", "some text here");
     assert_int_equal(symlink("nowhere", at("dangling/y")), 0);
     config.path = at("dangling");
