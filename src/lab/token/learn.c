@@ -281,9 +281,9 @@ static enum tr_status merge_pair(struct tr_learner *l, const struct tr_pair *bes
     uint32_t left = best->left, right = best->right;
     struct tr_string a = l->bytes[left], b = l->bytes[right];
     int64_t places = 0;
-    if (a.bytes + b.bytes > TR_TOKEN_BYTES_MAX) /* off the heap, it does not come back */
+    if (a.bytes + b.bytes > TR_LEARN_TOKEN_BYTES_MAX) /* off the heap, it does not come back */
         return TR_OK;
-    char both[TR_TOKEN_BYTES_MAX];
+    char both[TR_LEARN_TOKEN_BYTES_MAX];
     memcpy(both, a.at, (size_t)a.bytes);
     memcpy(both + a.bytes, b.at, (size_t)b.bytes);
     int32_t made = *find(l, both, a.bytes + b.bytes);

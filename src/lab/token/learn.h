@@ -11,11 +11,11 @@
  *          the special tokens, the 256 bytes in the order of their letters in GPT-2's alphabet, then merges. Again and
  *          again the pair of neighbours that occurs most often becomes a token; of pairs as frequent, the one whose left
  *          id is smaller, then whose right id is. Overlapping pairs (aaa) count each; they are merged from the left.
- *          Counts are 64 bits. So the result is a function of the multiset of pieces: the order of texts, threads and
- *          machines change nothing.
+ *          Counts are 64 bits. A pair that would make a token of more than TR_LEARN_TOKEN_BYTES_MAX bytes is passed over.
+ *          So the result is a function of the multiset of pieces: the order of texts, threads and machines change nothing.
  * PEER     The same vocabulary and merges as Hugging Face's BpeTrainer with initial_alphabet = ByteLevel.alphabet(), when
  *          it is given the same texts as wholes. (It counts differently in one case: when a token can be made in two ways
- *          and one of its pairs comes up anew after it was merged.)
+ *          and one of its pairs comes up anew after it was merged; and it knows no longest token.)
  * MEMORY   Distinct pieces are kept with their counts: at most max_pieces, and max_piece_bytes in all. When they are too
  *          many, all pieces that occurred once are dropped, then those that occurred twice, and so on, until half are
  *          left; tr_learner_dropped counts them. Merging takes about 24 bytes for each byte of these pieces, and 32 for
@@ -26,6 +26,8 @@
 #include "base/progress.h"
 #include "lab/token/token.h"
 
+/* Bytes of a token: tokenizer.json spells a byte with up to two, and a token is at most TR_TOKEN_BYTES_MAX there. */
+enum { TR_LEARN_TOKEN_BYTES_MAX = TR_TOKEN_BYTES_MAX / 2 };
 enum { TR_LEARN_PIECES_DEFAULT = 16 << 20, TR_LEARN_SPECIAL_MAX = 1024 };
 #define TR_LEARN_BYTES_DEFAULT ((int64_t)256 << 20)
 #define TR_LEARN_BYTES_MAX ((int64_t)1 << 31)
