@@ -61,8 +61,21 @@ expect 2 "big.json: has 310 tokens, and the vocabulary of the model" $trine gene
 expect 2 "was made with another tokenizer" $trine train shards --tokenizer big.json -o x -d 1 --data.seq_len=16 -q
 expect 2 "it is another run" $trine train texts --data.encoding=bytes --tokenizer again.json -o by-text -d 1 --data.seq_len=16 --train.batch=8 -q
 expect 2 "training on the tokens of this tokenizer needs at least 280" $trine train texts --tokenizer tok.json -m tiny-llama -o x -q
+seq -f 'Rows of numbers, %g of them, whatever they mean.' 500 900 >rows.txt
+expect 0 "tokens    280" $trine tokenize train rows.txt --vocab 280 -o other.json
+foreign="whose ids it was trained on: leave --tokenizer away"
+expect 0 "a GGUF file" $trine export by-text model.gguf --tokenizer again.json
+for model in by-text by-text/step-00000006 model.gguf; do
+    expect 2 "$foreign" $trine generate $model --prompt "the sea" --tokens 5 --tokenizer other.json
+    expect 2 "$foreign" $trine eval $model book.txt -q --tokenizer other.json
+    expect 2 "$foreign" $trine export $model foreign --tokenizer other.json
+    expect 0 "the sea" $trine generate $model --prompt "the sea" --tokens 5 --tokenizer again.json
+    expect 0 "loss" $trine eval $model book.txt -q --tokenizer again.json
+done
+[ ! -e foreign ] || fault "an export with a foreign tokenizer left something behind"
 mv by-text/tokenizer.json hidden.json
 expect 2 "has a vocabulary of 280 tokens, and there is no tokenizer.json beside it" $trine generate by-text
+expect 0 "the sea" $trine generate by-text --prompt "the sea" --tokens 5 --tokenizer hidden.json
 expect 2 "nowhere.json" $trine train texts --tokenizer nowhere.json -o x -q
 printf '{"model": 5}' >broken.json
 expect 2 "broken.json: model" $trine train texts --tokenizer broken.json -o x -q

@@ -189,6 +189,41 @@ enum tr_status tr_origin_load(const struct tr_origin *origin, struct tr_exec *ex
     return status;
 }
 
+/* A GGUF file leaves out some of what a tokenizer.json says and pads the vocabulary, so there the ids count. */
+static bool is_same_token(const struct tr_token *own, bool is_gguf, const struct tr_token *given)
+{
+    if (strcmp(tr_token_sha256(own), tr_token_sha256(given)) == 0)
+        return true;
+    if (!is_gguf || tr_token_vocab(given) > tr_token_vocab(own))
+        return false;
+    for (int64_t id = 0; id < tr_token_vocab(given); id++) {
+        struct tr_string a = tr_token_bytes(own, id), b = tr_token_bytes(given, id);
+        if (b.at && (!a.at || a.bytes != b.bytes || memcmp(a.at, b.at, (size_t)a.bytes) != 0))
+            return false;
+    }
+    return true;
+}
+
+/* An own one that trine cannot read is what --tokenizer is for. */
+static enum tr_status check_own_token(const struct tr_origin *origin, const char *path, const struct tr_token *given,
+                                      struct tr_err *err)
+{
+    struct tr_token *own = NULL;
+    struct tr_err unread;
+    if (origin->tokenizer[0] == 0 || strcmp(origin->tokenizer, path) == 0)
+        return TR_OK;
+    enum tr_status status = tr_import_token(origin->tokenizer, &own, &unread);
+    if (status == TR_FAILED)
+        *err = unread;
+    else if (status == TR_OK && !is_same_token(own, tr_import_is_gguf(origin->tokenizer), given))
+        status = tr_fail(err, TR_BAD_INPUT, "--tokenizer %s is not the tokenizer of %s (%s), whose ids it was trained "
+                         "on: leave --tokenizer away", path, origin->path, origin->tokenizer);
+    else
+        status = TR_OK;
+    tr_token_free(own);
+    return status;
+}
+
 enum tr_status tr_origin_token(const struct tr_origin *origin, const char *given, struct tr_token **out,
                                struct tr_err *err)
 {
@@ -201,10 +236,13 @@ enum tr_status tr_origin_token(const struct tr_origin *origin, const char *given
         return tr_fail(err, TR_BAD_INPUT, "%s: has a vocabulary of %lld tokens, and there is no tokenizer.json beside it: "
                        "name it with --tokenizer", origin->path, (long long)origin->model.vocab);
     enum tr_status status = tr_import_token(path, &token, err);
-    if (status == TR_OK && tr_token_vocab(token) > origin->model.vocab) {
+    if (status == TR_OK && tr_token_vocab(token) > origin->model.vocab)
         status = tr_fail(err, TR_BAD_INPUT, "%s: has %lld tokens, and the vocabulary of the model in %s is %lld: it is "
                          "the tokenizer of another model", path, (long long)tr_token_vocab(token), origin->path,
                          (long long)origin->model.vocab);
+    if (status == TR_OK)
+        status = check_own_token(origin, path, token, err);
+    if (status != TR_OK) {
         tr_token_free(token);
         token = NULL;
     }

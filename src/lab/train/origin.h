@@ -50,7 +50,8 @@ TR_MUST_CHECK enum tr_status tr_origin_load(const struct tr_origin *origin, stru
                                             struct tr_err *err);
 
 /* The tokenizer that goes with the model: the file `given`, or (NULL) the one that was found; *out is NULL when the model
- * reads bytes, else the caller's to free. TR_BAD_INPUT: there is none, or it has more tokens than the model. */
+ * reads bytes, else the caller's to free. TR_BAD_INPUT: there is none, it has more tokens than the model, or it is
+ * another than the model's own (by tr_token_sha256; of a GGUF file, by what its ids stand for). */
 TR_MUST_CHECK enum tr_status tr_origin_token(const struct tr_origin *origin, const char *given, struct tr_token **out,
                                              struct tr_err *err);
 
