@@ -264,6 +264,12 @@ static void list_packed(struct list *list)
         test.absent = linear_absent(kind, BIAS_ALL, true);
         add_packed(list, test);
     }
+    for (int n = 2; n <= 4; n++) { /* parts of the outputs, which are no sums */
+        struct tr_opcase test = linear(kind, 1, 5, 48, 36);
+        test.op.part = tr_all_parts(n);
+        test.absent = linear_absent(kind, BIAS_ALL, true);
+        add_packed(list, test);
+    }
     add_packed(list, linear(kind, 1, 1, 600, 520)); /* one token: decoding */
     add_packed(list, linear(kind, 3, 90, 130, 70));
     for (int fill = TR_FILL_EDGE; fill <= TR_FILL_LARGE; fill++) {

@@ -153,7 +153,7 @@ static const struct tr_contract contract[] = {
      "d = e / c for t = 0, else (sum of w q) / (sum of q q); d rounded to F16; the first d with the least sum of "
      "(w - d q)^2. Sums are chains over the block from +0. A d that is 0 has q = 0."},
     {TR_OP_PACK, "", "error", TR_AXIS_ALL, TR_ORDER_CHAIN, 0, TR_ROUND_F32,
-     "Of each panel: fma(w - w', w - w', acc), w' the rounded weight, and fma(w, w, acc): for each output a chain over in, "
+     "Of each panel: acc + (w - w') * (w - w'), w' the rounded weight, and acc + w * w: for each output a chain over in, "
      "the outputs' sums added ascending."},
 };
 

@@ -163,40 +163,30 @@ TR_V_INLINE void float_tile_rows(const struct float_tile *t, const int mr, const
 
 TR_V_INLINE void float_tile_run_of(const struct float_tile *t, int64_t rows, const enum tr_dtype type)
 {
+#define CASE(n)                                                                                                         \
+    case n:                                                                                                             \
+        return float_tile_rows(t, n, type);
     switch (rows) {
-    case 1:
-        return float_tile_rows(t, 1, type);
-    case 2:
-        return float_tile_rows(t, 2, type);
-    case 3:
-        return float_tile_rows(t, 3, type);
-    case 4:
-        return float_tile_rows(t, 4, type);
-    case 5:
-        return float_tile_rows(t, 5, type);
-    case 6:
-        return float_tile_rows(t, 6, type);
+        CASE(1)
+        CASE(2)
+        CASE(3)
+        CASE(4)
+        CASE(5)
+        CASE(6)
 #if TR_VLEN == 16
-    case 7:
-        return float_tile_rows(t, 7, type);
-    case 8:
-        return float_tile_rows(t, 8, type);
-    case 9:
-        return float_tile_rows(t, 9, type);
-    case 10:
-        return float_tile_rows(t, 10, type);
-    case 11:
-        return float_tile_rows(t, 11, type);
-    case 12:
-        return float_tile_rows(t, 12, type);
-    case 13:
-        return float_tile_rows(t, 13, type);
-    case 14:
-        return float_tile_rows(t, 14, type);
+        CASE(7)
+        CASE(8)
+        CASE(9)
+        CASE(10)
+        CASE(11)
+        CASE(12)
+        CASE(13)
+        CASE(14)
 #endif
     default:
         TR_ASSERT(rows >= 1 && rows <= ROWS);
     }
+#undef CASE
 }
 
 static __attribute__((noinline)) void float_tile_run(const struct float_tile *t, int64_t rows, enum tr_dtype type)

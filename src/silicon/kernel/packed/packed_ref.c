@@ -103,7 +103,8 @@ static void product_element(const struct product *at, struct tr_tally *tally)
     const void *bias = call->operand[TR_LINEAR_B + at->segment], *residual = call->operand[TR_LINEAR_RESIDUAL];
     const enum tr_dtype type = tr_op_operand_dtype(op, y_index);
     struct product part = *at;
-    float y = tr_is_quantized(op->weight) ? quantized_sum(at) : tr_tree_of(part_of, &part, 0, op->part.parts);
+    const int64_t parts = op->flags & TR_OP_ROW_PARALLEL ? op->part.parts : 1; /* else they are parts of the outputs */
+    float y = tr_is_quantized(op->weight) ? quantized_sum(at) : tr_tree_of(part_of, &part, 0, parts);
     if (bias != NULL) {
         y = y + tr_load(bias, op->act, at->out);
         tally->read_bytes += at->token == 0 ? tr_dtype_bytes(op->act) : 0;
@@ -160,12 +161,13 @@ static void turn(const struct packing *p, struct turned *block, int64_t first_ou
             block->value[k][o] = p->src[(first_out + o) * p->in + first_k + k];
 }
 
+/* error: NULL when nobody asks. */
 static void note_error(struct error *error, const float *value, const float *rounded)
 {
-    for (int o = 0; o < TR_PANEL; o++) {
+    for (int o = 0; error && o < TR_PANEL; o++) {
         float change = value[o] - rounded[o];
-        error->changed[o] = fmaf(change, change, error->changed[o]);
-        error->all[o] = fmaf(value[o], value[o], error->all[o]);
+        error->changed[o] = error->changed[o] + change * change;
+        error->all[o] = error->all[o] + value[o] * value[o];
     }
 }
 
@@ -364,7 +366,7 @@ void tr_pack_ref(const struct tr_call *call)
     for (int64_t i = 0; i < tr_panels(p.out); i++) {
         struct error error = {{0}, {0}};
         float sum[2] = {0};
-        pack_panel(&p, op->weight, (uint8_t *)call->operand[TR_PACK_DST] + i * bytes, i * TR_PANEL, &error);
+        pack_panel(&p, op->weight, (uint8_t *)call->operand[TR_PACK_DST] + i * bytes, i * TR_PANEL, errors ? &error : NULL);
         for (int o = 0; o < TR_PANEL; o++) {
             sum[0] = sum[0] + error.changed[o];
             sum[1] = sum[1] + error.all[o];
