@@ -8,13 +8,13 @@
 #include "base/num.h"
 #include "base/os.h"
 #include "lab/serve/serve.h"
-#include "silicon/chip/read_rate.h"
+#include "silicon/chip/peak.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { RUNS = 5, READS = 3 };
+enum { RUNS = 5 };
 
 static int by_size(const void *a, const void *b)
 {
@@ -67,10 +67,8 @@ static enum tr_status measure(struct tr_generator *g, const struct plan *plan, c
             return status;
         read_s[at] = middle_s - begin_s;
         write_s[at] = tr_clock_s() - middle_s;
-        double rates[READS];
-        for (int i = 0; i < READS; i++)
-            rates[i] = tr_chip_measure_read_rate(g->machine.kernels->isa, g->exec.slab[TR_REGION_COPIES].at, g->exec.slab[TR_REGION_COPIES].bytes, plan->threads);
-        memory_s[at] = median(rates, READS);
+        const struct tr_slab *weights = &g->exec.slab[TR_REGION_COPIES];
+        memory_s[at] = tr_chip_measure_read_byte_s(g->machine.kernels->isa, weights->at, weights->bytes, plan->threads);
     }
     double memory = median(memory_s, RUNS), write = (double)plan->more / median(write_s, RUNS);
     double allowed = memory / (double)tr_generator_token_bytes(g, plan->prompt + plan->more / 2);

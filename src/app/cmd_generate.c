@@ -8,9 +8,8 @@
 #include "lab/serve/serve.h"
 #include "lab/train/hash.h"
 #include "lab/train/origin.h"
-#include "silicon/chip/read_rate.h"
+#include "silicon/chip/peak.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -219,13 +218,9 @@ static enum tr_status read_prompt(struct talk *talk, const struct generate_args 
 /* What memory would allow: the rate at which the same threads read the weights, over what a token reads. */
 static double allowed_tok_s(const struct talk *talk, double *read_rate)
 {
-    enum { READS = 3 };
     const struct tr_generator *g = &talk->generator;
     const struct tr_slab *weights = &g->exec.slab[TR_REGION_COPIES];
-    *read_rate = 0.0;
-    for (int i = 0; i < READS; i++)
-        *read_rate = fmax(*read_rate, tr_chip_measure_read_rate(g->machine.kernels->isa, weights->at, weights->bytes,
-                                                                g->machine.threads));
+    *read_rate = tr_chip_measure_read_byte_s(g->machine.kernels->isa, weights->at, weights->bytes, g->machine.threads);
     return *read_rate / (double)tr_generator_token_bytes(g, g->length - talk->tokens / 2);
 }
 
