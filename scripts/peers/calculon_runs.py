@@ -89,7 +89,7 @@ def main(checkout, table, trine, network="row"):
             try:
                 seconds = price(calculon, Llm, calculon.System(config), row, execution, log)
             except (Llm.Error, AssertionError, ZeroDivisionError) as error:
-                why = "calculon: " + "its memory" if "Mem" in str(error) else (str(error) or type(error).__name__)[:60]
+                why = "calculon: " + ("its memory" if "Mem" in str(error) else (str(error) or type(error).__name__)[:60])
         if why is not None:
             refused[why] = refused.get(why, 0) + 1
             continue

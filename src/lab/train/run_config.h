@@ -12,8 +12,8 @@
  * `auto` in a number is TR_AUTO until resolved. What it becomes:
  *     train.batch        about 8192 tokens a step, a multiple of the lanes
  *     train.micro_batch  the largest divisor of a lane's sequences with at most 4096 tokens
- *     train.recompute    elementwise, which costs about 1 % of the time for an eighth of the memory; full where nothing
- *                        else fits
+ *     train.recompute    elementwise, which costs about 1 % of the time for an eighth (bf16) to a fifth of the memory;
+ *                        full where nothing else fits
  *     train.steps        from train.tokens; without that, 20 tokens for each parameter (Hoffmann and others 2022)
  *     optimizer.lr       0.0006 * 768 / width, at most 0.003 (follows the table of GPT-3, Brown and others 2020)
  *     schedule.warmup    a twentieth of the steps, at most 2000

@@ -27,7 +27,6 @@ int64_t tr_head_ref_workspace(const struct tr_op *op, int threads);
 void tr_loss_ref(const struct tr_call *call);
 void tr_loss_avx2(const struct tr_call *call);
 void tr_loss_avx512(const struct tr_call *call);
-void tr_loss_avx512bf16(const struct tr_call *call);
 
 /* The fast ones. Workspace: 2 TR_TOKEN_BLOCK rows of logits at most, and packed panels (gemm.h). */
 void tr_head_avx2(const struct tr_call *call);

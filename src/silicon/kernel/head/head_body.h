@@ -280,6 +280,7 @@ void TR_SIMD_NAME(tr_head)(const struct tr_call *call)
 
 /* ---- LOSS -------------------------------------------------------------------------------------------------------- */
 
+#if !TR_SIMD_DP /* of fp32 numbers: nothing in it is a pair of bf16 */
 void TR_SIMD_NAME(tr_loss)(const struct tr_call *call)
 {
     const struct tr_op *op = call->op;
@@ -297,5 +298,6 @@ void TR_SIMD_NAME(tr_loss)(const struct tr_call *call)
         tr_count_add(call->count, 0, (int64_t)sizeof *z * op->vocab + (int64_t)sizeof target, (int64_t)sizeof loss);
     }
 }
+#endif
 
 #endif

@@ -14,7 +14,7 @@
 enum {
     KC = 768,                    /* words of k in a packed panel of a chain */
     KC_BLOCKS = 1024,            /* and of blocks of tokens, which are not cut: C is fetched once for all of a panel */
-    MC_PANELS = 96 / MR + 1,     /* the block of A that a thread packs, 150 to 400 KiB */
+    MC_PANELS = 96 / MR + 1,     /* the block of A that a thread packs, 300 to 400 KiB */
     NC = 1024,                   /* columns of B packed at a time, by all threads together: 2 buffers of up to 4 MiB */
     FEW_ROWS = 4 * MR,           /* up to here B is used so little that its panel had better stay in the first caches */
     FEW_ROWS_NC = 64,
