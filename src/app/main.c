@@ -4,6 +4,7 @@
 #include "base/os.h"
 #include "base/text.h"
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -127,6 +128,7 @@ static enum tr_status dispatch(int argc, char **argv, struct tr_err *err)
 int main(int argc, char **argv)
 {
     struct tr_err err = {{0}};
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is then what a full disk is: a write that fails, and a sentence */
     enum tr_status status = dispatch(argc, argv, &err);
     if (status != TR_OK && err.text[0])
         fprintf(stderr, "trine: %s\n", err.text);

@@ -82,6 +82,13 @@ expect 2 "nowhere: there is no such folder" $trine hash nowhere
 # Where nothing can be written.
 expect 2 "book.txt: the folder cannot be made" $trine train book.txt -d 1 --data.seq_len=16 -o book.txt/run -q
 mkdir -p locked/lock
+# A limit on the size of files, 512 bytes.
+limited() { sh -c 'ulimit -f 1; exec "$@"' sh "$@"; }
+$trine train book.txt -d 1 --data.seq_len=16 --steps 1 --eval.every=0 --sample.tokens=0 -q -o small >/dev/null
+expect 3 "File too large" limited $trine export small limited-folder
+expect 3 "File too large" limited $trine train book.txt -d 1 --data.seq_len=16 --steps 1 -q -o limited-run
+[ -z "$(ls -d limited-folder* limited-run/*.tmp 2>/dev/null)" ] || fault "half-written: $(ls -d limited-folder* limited-run/*.tmp)"
+rm -r small limited-run
 expect 3 "locked/lock: the lock file cannot be opened: Is a directory" $trine train book.txt -d 1 --data.seq_len=16 -o locked -q
 if grep -q "another trainer" stderr; then fault "a lock that cannot be opened is taken for another trainer's"; fi
 rm -r locked

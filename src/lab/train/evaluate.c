@@ -77,8 +77,10 @@ enum tr_status tr_run_sample(struct tr_run *run, struct tr_err *err)
     struct tr_text record = {0};
     enum tr_status status = tr_generator_open(&generator, &run->model, step.dtype, TR_FORM_ROWS, &step.widths, run->config.seq_len,
                                               run->machine, &run->exec, err);
-    if (status != TR_OK)
-        return status;
+    if (status != TR_OK) { /* mostly for want of memory: a sample shows how the run does, and decides nothing */
+        tr_progress_note(&run->bar, "no sample: %s", err->text);
+        return TR_OK;
+    }
     generator.token = run->token;
     generator.stops = run->manner.stops;
     status = write_sample(run, &generator, err);

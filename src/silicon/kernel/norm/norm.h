@@ -5,7 +5,8 @@
  *     NORM_BWD  dx from dy (added to dx with TR_OP_ADD_DX); dgain += dy * xhat, dbias += dy, accumulators
  *               [leaves, width] in fp32
  *
- * Accuracy of fp32, against double, as a share of the largest element: y 1.7e-7 up to width 4096.
+ * Accuracy of fp32, against double, as a share of the largest element: y 1.7e-7, dx 1.8e-7 up to
+ * width 4096; dgain 3.4e-7, dbias 3.9e-7 over 1,024 tokens (chains over tokens grow with their number).
  *
  * Leaves are context parts (outer) times parts (inner); `part` cuts the tokens of a context part (heads = 1: sequence
  * parts) or the heads. bias, dbias and (for a norm that is not
