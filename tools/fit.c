@@ -24,7 +24,8 @@ struct problem {
     const struct tr_param *param[PARAMS_MAX];
     int param_count;
     const struct tr_sample **row;
-    int64_t rows, rows_max;
+    double *error; /* of each row */
+    int64_t rows;
     int skip_fold; /* -1: none */
     int64_t stride;
     uint64_t random;
@@ -47,12 +48,13 @@ static double loss(const struct problem *p)
 {
     double sum = 0;
     int64_t count = 0;
-    for (int64_t i = 0; i < p->rows; i += p->stride) {
-        if (fold_of(p->row[i]) == p->skip_fold)
-            continue;
-        sum += fabs(tr_sample_cost(p->samples, p->row[i], &p->rates).time_s / p->row[i]->time_s - 1);
-        count++;
-    }
+#pragma omp parallel for
+    for (int64_t i = 0; i < p->rows; i += p->stride)
+        if (fold_of(p->row[i]) != p->skip_fold)
+            p->error[i] = fabs(tr_sample_cost(p->samples, p->row[i], &p->rates).time_s / p->row[i]->time_s - 1);
+    for (int64_t i = 0; i < p->rows; i += p->stride) /* in one order, whatever the threads */
+        if (fold_of(p->row[i]) != p->skip_fold)
+            sum += p->error[i], count++;
     return count ? sum / (double)count : 0;
 }
 
@@ -63,12 +65,35 @@ static bool move(struct problem *p, const struct tr_param *param, double by)
     return *value != was;
 }
 
+/* Once more where a sweep over all coordinates went, and further as long as it gets better: along the valleys that
+ * parameters make which stand for each other. */
+static double follow(struct problem *p, const struct tr_rates *from, double best)
+{
+    double way[PARAMS_MAX], far = 1;
+    for (int i = 0; i < p->param_count; i++)
+        way[i] =
+            tr_log(*value_of(&p->rates, p->param[i]) / *(const double *)((const char *)from + p->param[i]->offset));
+    for (int tries = 0; tries < 6; tries++, far *= 1.7) {
+        struct tr_rates kept = p->rates;
+        for (int i = 0; i < p->param_count; i++)
+            move(p, p->param[i], far * way[i]);
+        double now = loss(p);
+        if (now >= best) {
+            p->rates = kept;
+            break;
+        }
+        best = now;
+    }
+    return best;
+}
+
 static void search(struct problem *p, int sweeps)
 {
     double step[PARAMS_MAX], best = loss(p);
     for (int i = 0; i < p->param_count; i++)
         step[i] = .25;
     for (int sweep = 0; sweep < sweeps; sweep++) {
+        struct tr_rates before = p->rates;
         for (int i = 0; i < p->param_count; i++) {
             bool better = false;
             for (int sign = -1; sign <= 1 && !better; sign += 2) {
@@ -82,8 +107,9 @@ static void search(struct problem *p, int sweeps)
             }
             step[i] = fmax(.004, step[i] * (better ? 1.6 : .55));
             if (sweep % 10 == 9)
-                step[i] = fmax(step[i], .1);
+                step[i] = fmax(step[i], sweep % 20 == 19 ? .25 : .1);
         }
+        best = follow(p, &before, best);
         for (int i = 0; i < p->param_count; i++) {
             struct tr_rates kept = p->rates;
             for (int j = 0; j < p->param_count; j++)
@@ -98,15 +124,29 @@ static void search(struct problem *p, int sweeps)
     }
 }
 
+/* From the table's own values and from others about them, as the models have more than one valley; on from the best. */
 static void fit(struct problem *p, int sweeps)
 {
+    enum { STARTS = 4 };
+    struct tr_rates table = p->rates, found = table;
+    double best = INFINITY;
     p->random = 1;
     if (p->rows < 1000)
         sweeps *= 5;
     p->stride = p->rows > 2000 ? 5 : 1;
-    search(p, sweeps);
+    for (int start = 0; start < STARTS; start++) {
+        p->rates = table;
+        for (int i = 0; start > 0 && i < p->param_count; i++)
+            move(p, p->param[i], uniform(p) - .5);
+        search(p, sweeps / 2);
+        double now = loss(p);
+        if (now < best)
+            best = now, found = p->rates;
+    }
+    p->rates = found;
+    search(p, sweeps / 2);
     p->stride = 1;
-    search(p, sweeps / 3);
+    search(p, sweeps / 2);
 }
 
 /* --- what there is to fit --- */
@@ -216,8 +256,8 @@ static void print_group(struct problem *p, const char *prefix, int sweeps, struc
     p->rates = start;
     fit(p, sweeps);
     double inside = loss(p);
-    fprintf(stderr, "%s %s%lld rows: %.1f %% in sample, %.1f %% by group, 80 %% within %.1f %%\n", p->row[0]->what, prefix,
-            (long long)p->rows, 100 * inside, 100 * outside, 100 * error80);
+    fprintf(stderr, "%s %s%lld rows: %.1f %% in sample, %.1f %% by group, 80 %% within %.1f %%\n", p->row[0]->what,
+            prefix, (long long)p->rows, 100 * inside, 100 * outside, 100 * error80);
     const char *word = strchr(prefix, '.') + 1;
     tr_text_printf(out, "      # %lld rows in %lld groups: %.1f %% in sample, %.1f %% on groups held out.\n",
                    (long long)p->rows, (long long)count_groups(p), 100 * inside, 100 * outside);
@@ -243,21 +283,21 @@ static void gather(struct problem *p, int chip, const char *prefix)
 static const char *const gemm_prefixes[] = {"gemm.bf16.",    "gemm.fp8.",     "gemm.fp8_block.", "gemm.int8.",
                                             "gemm.int8_wo.", "gemm.int4_wo.", "gemm.fp4.",       NULL};
 static const char *const attention_prefixes[] = {"attention.wide.", "attention.cache8.", "attention.fp8.", NULL};
-static const char *const collective_prefixes[] = {"collective.all_reduce.", "collective.all_gather.",
+static const char *const collective_prefixes[] = {"collective.all_reduce.",     "collective.all_gather.",
                                                   "collective.reduce_scatter.", "collective.all_to_all.",
-                                                  "collective.trtllm.", "collective.vllm_graph.",
-                                                  "collective.vllm_eager.", "collective.sglang_graph.",
-                                                  "collective.sglang_eager.", NULL};
+                                                  "collective.trtllm.",         "collective.vllm_graph.",
+                                                  "collective.vllm_eager.",     "collective.sglang_graph.",
+                                                  "collective.sglang_eager.",   NULL};
 
 static void fit_chip(const struct tr_samples *samples, int chip, int sweeps, const char *only, struct tr_text *out)
 {
     static const char *const *const of[TR_MEASURED_KINDS] = {gemm_prefixes, attention_prefixes, collective_prefixes};
     const char *const *prefixes = of[samples->kind];
     bool first = true;
-    struct problem p = {.samples = samples, .rates = samples->chip[chip].rates, .skip_fold = -1,
-                        .stride = 1};
+    struct problem p = {.samples = samples, .rates = samples->chip[chip].rates, .skip_fold = -1, .stride = 1};
     p.row = calloc((size_t)samples->count + 1, sizeof *p.row);
-    TR_ASSERT(p.row);
+    p.error = calloc((size_t)samples->count + 1, sizeof *p.error);
+    TR_ASSERT(p.row && p.error);
     for (int i = 0; prefixes[i]; i++) {
         gather(&p, chip, prefixes[i]);
         if (p.rows < 20 || (only && !strstr(prefixes[i], only)))
@@ -268,6 +308,7 @@ static void fit_chip(const struct tr_samples *samples, int chip, int sweeps, con
         print_group(&p, prefixes[i], sweeps, out);
     }
     free(p.row);
+    free(p.error);
 }
 
 static enum tr_status run(int argc, char **argv, struct tr_err *err)
@@ -290,7 +331,8 @@ static enum tr_status run(int argc, char **argv, struct tr_err *err)
             status = tr_samples_read(argv[i], catalog, &samples[tables++], err);
     }
     struct tr_text out = {0};
-    tr_text_append(&out, "# What chips reach: written by `make fit`, not by hand. Parameters: `silicon/cost/rates.h`.\nfits:\n");
+    tr_text_append(
+        &out, "# What chips reach: written by `make fit`, not by hand. Parameters: `silicon/cost/rates.h`.\nfits:\n");
     for (int c = 0; status == TR_OK && c < tr_catalog_count(catalog, TR_SECTION_CHIPS); c++) {
         const char *id = tr_catalog_entry(catalog, TR_SECTION_CHIPS, c)->id;
         struct tr_text entry = {0};
