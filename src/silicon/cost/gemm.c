@@ -4,23 +4,31 @@
  * of them, one after the other. A tile costs a fixed time (fill, epilogue), its main loop and the store of its result;
  * the main loop runs at the pace of the slowest of matrix units, operands from the shared cache, and the latency of a
  * step. Meanwhile the chip as a whole reads and writes memory. The library takes the fastest of its tiles and splits, so
- * the price is the least over a list of both. What overlaps is not hidden entirely: of two parts that run side by side
- * the longer counts, and a share `exposed` of the shorter.
+ * the price is the least over a list of both; but it guesses which that is, and so what it takes is a mean of those that
+ * are within `guess` of the fastest, the faster the more. What overlaps is not hidden entirely: of two parts that run side
+ * by side the longer counts, and a share of the shorter: `exposed` for operands beside products, `epilogue` for the store
+ * of a tile beside the main loop of the next, `exposed_memory` for memory beside all that. One row of x is no product of
+ * tiles but of a vector: a kernel that reads w once, without joining parts.
  *
  * Sources of the form: tile and wave quantisation as in NVIDIA's "Matrix Multiplication Background User's Guide"; split-K
  * as in CUTLASS; the numbers are fitted (rates.h). */
 #include "silicon/cost/inside.h"
 
-/* Tiles that the libraries have, rows of x by columns of y. Which of them a chip prefers follows from its rates. */
+/* Tiles that the libraries have, rows of x by columns of y, as far as a core holds the sums of one. Which of them a chip
+ * prefers follows from its rates. Sides of 192 came with matrix instructions of many widths, as fp8 did. */
 static const struct {
     int16_t a, b;
 } tiles[] = {
-    {16, 64},   {16, 128},  {32, 64},   {64, 32},   {32, 128},  {128, 32},  {64, 64},   {64, 128},  {128, 64},  {64, 192},
-    {192, 64},  {128, 128}, {64, 256},  {256, 64},  {128, 192}, {192, 128}, {128, 256}, {256, 128}, {256, 192}, {256, 256},
+    {16, 64},  {16, 128}, {32, 64},   {64, 32},  {32, 128}, {128, 32},  {64, 64},   {64, 128},  {128, 64},
+    {64, 192}, {192, 64}, {128, 128}, {64, 256}, {256, 64}, {128, 192}, {192, 128}, {128, 256}, {256, 128},
 };
 static const int16_t splits[] = {1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32};
 
-enum { TILES = sizeof tiles / sizeof *tiles, SPLITS = sizeof splits / sizeof *splits };
+enum {
+    TILES = sizeof tiles / sizeof *tiles,
+    SPLITS = sizeof splits / sizeof *splits,
+    CHOICES_MAX = TILES * SPLITS + 1
+};
 
 /* One product on the way to its price: what does not depend on the tile. */
 struct gemm {
@@ -35,6 +43,21 @@ struct gemm {
 struct choice {
     double time_s, arithmetic_s, memory_s;
 };
+
+struct choices {
+    struct choice best;
+    double time_s[CHOICES_MAX]; /* of all that were the best or nearly so when they were tried */
+    int count;
+};
+
+static void note_choice(const struct gemm *g, struct choices *of, struct choice choice)
+{
+    if (choice.time_s > of->best.time_s * (1 + g->fit->guess))
+        return;
+    of->time_s[of->count++] = choice.time_s;
+    if (choice.time_s < of->best.time_s)
+        of->best = choice;
+}
 
 /* Weights come from memory. Activations were written a moment ago: those that fit are warm in the shared cache. */
 static double gemm_bytes(const struct gemm *g)
@@ -53,12 +76,12 @@ static double gemm_pace(const struct gemm *g, double a, double b)
     return fmax(tr_beside(multiply, feed, fit->exposed), fit->step_s / 64);
 }
 
-static void try_splits(const struct gemm *g, int tile, struct choice *best)
+static void try_splits(const struct gemm *g, int tile, struct choices *to)
 {
     const struct tr_gemm_rates *fit = g->fit;
     double a = tiles[tile].a, b = tiles[tile].b, cores = g->rates->cores, clock = g->rates->clock_hz;
     double count = ceil(g->m / a) * ceil(g->n / b) * g->batch;
-    double each = gemm_pace(g, a, b), fixed = fit->tile_s + a * b * g->format->y_bytes / (fit->store_b_clk * clock);
+    double each = gemm_pace(g, a, b), store = a * b * g->format->y_bytes / (fit->store_b_clk * clock);
     for (int i = 0; i < SPLITS; i++) {
         double s = splits[i], parts = count * s;
         if (i > 0 && (g->k < 64 * s || parts > 4 * cores))
@@ -66,28 +89,46 @@ static void try_splits(const struct gemm *g, int tile, struct choice *best)
         double wave = parts / cores, waves = ceil(wave);
         if (wave > 1)
             waves -= fit->tail * (waves - wave);
-        double arithmetic = waves * (fixed + ceil(g->k / (32 * s)) * 32 * each);
+        double loop = ceil(g->k / (32 * s)) * 32 * each;
+        double arithmetic = waves * (fit->tile_s + tr_beside(loop, store, fit->epilogue));
         double join = i == 0 ? 0 : fit->split_s + g->m * g->n * g->batch * 4 * s / (fit->split_b_clk * clock * cores);
-        if (arithmetic + join >= best->time_s)
-            continue;
-        double reach = fmin(fit->memory_share * g->rates->memory_bytes_s,
-                            fmin(parts, 2 * cores) * fit->core_b_clk * clock);
-        double memory = g->bytes / reach, time = tr_beside(arithmetic, memory, fit->exposed) + join;
-        if (time < best->time_s)
-            *best = (struct choice){time, arithmetic, memory};
+        double reach =
+            fmin(fit->memory_share * g->rates->memory_bytes_s, fmin(parts, 2 * cores) * fit->core_b_clk * clock);
+        double memory = g->bytes / reach, time = tr_beside(arithmetic, memory, fit->exposed_memory) + join;
+        note_choice(g, to, (struct choice){time, arithmetic, memory});
     }
 }
 
-static struct choice cheapest(const struct gemm *g)
+/* One row: the latency of a row of w, short where one read of each thread covers it, beside memory. */
+static void try_vector(const struct gemm *g, struct choices *to)
 {
-    struct choice best = {.time_s = INFINITY};
+    const double covered = 256;
+    double latency = g->fit->vector_s * g->k / (g->k + covered);
+    double memory = g->bytes / (g->fit->memory_share * g->rates->memory_bytes_s);
+    note_choice(g, to, (struct choice){tr_beside(latency, memory, g->fit->exposed_memory), latency, memory});
+}
+
+static struct choice taken(const struct gemm *g)
+{
+    struct choices all = {.best.time_s = INFINITY};
+    bool wide = g->rates->flop_s[TR_RATE_FP8] > 0;
+    if (g->m == 1 && g->batch == 1)
+        try_vector(g, &all);
     for (int i = 0; i < TILES; i++) {
         /* A tile of more than twice the extent only multiplies padding; the smallest are always there. */
         if ((tiles[i].a >= 2 * g->m && tiles[i].a > 16) || (tiles[i].b >= 2 * g->n && tiles[i].b > 64))
             continue;
-        try_splits(g, i, &best);
+        if (wide || (tiles[i].a != 192 && tiles[i].b != 192))
+            try_splits(g, i, &all);
     }
-    return best;
+    double sum = 0, weights = 0;
+    for (int i = 0; i < all.count; i++) {
+        double near = 1 - (all.time_s[i] / all.best.time_s - 1) / g->fit->guess, weight = fmax(0, near) * near;
+        weights += weight;
+        sum += weight * all.time_s[i];
+    }
+    all.best.time_s = sum / weights;
+    return all.best;
 }
 
 struct tr_cost tr_cost_gemm_only(const struct tr_rates *rates, enum tr_format format, int64_t m, int64_t n, int64_t k,
@@ -99,15 +140,17 @@ struct tr_cost tr_cost_gemm_only(const struct tr_rates *rates, enum tr_format fo
     const struct tr_format_info *info = tr_format_info(format);
     const struct tr_gemm_rates *fit = &rates->gemm[info->fit];
     struct gemm g = {rates, fit, info, (double)m, (double)n, (double)k, (double)batch, 0, 0};
-    struct tr_cost cost = {.time_s = INFINITY, .error = fit->error, .grade = fit->grade,
-                           .flop = 2 * g.m * g.n * g.k * g.batch};
+    struct tr_cost cost = {
+        .time_s = INFINITY, .error = fit->error, .grade = fit->grade, .flop = 2 * g.m * g.n * g.k * g.batch};
     cost.bytes = (g.n * g.k * info->w_bytes + g.m * g.k * info->x_bytes + g.m * g.n * info->y_bytes) * g.batch;
     if (!tr_cost_can(rates, format))
         return cost;
     g.core_flop_s = rates->flop_s[info->rate] * fit->sustained / rates->cores;
     g.bytes = gemm_bytes(&g);
-    struct choice best = cheapest(&g);
-    cost.time_s = fit->launch_s + tr_throttled(best.time_s, fit->power);
+    struct choice best = taken(&g);
+    /* A power limit slows down what keeps the matrix units at work. */
+    double busy = cost.flop / (g.core_flop_s * rates->cores) / best.time_s;
+    cost.time_s = fit->launch_s + tr_throttled(best.time_s, fit->power * busy);
     cost.bound = best.memory_s > best.arithmetic_s ? TR_BOUND_MEMORY : TR_BOUND_ARITHMETIC;
     if (fit->launch_s > best.time_s)
         cost.bound = TR_BOUND_LAUNCH;

@@ -55,7 +55,11 @@ enum tr_format tr_format_find(const char *name)
     GEMM(word, fit, "step", TR_UNIT_TIME, step_s, 60e-9, 1e-9, 1e-6, "the shortest time of 64 elements of k"),         \
     GEMM(word, fit, "tile", TR_UNIT_TIME, tile_s, .4e-6, 1e-9, 10e-6, "of each tile: fill, epilogue"),                 \
     GEMM(word, fit, "store", TR_UNIT_COUNT, store_b_clk, 20, 2, 2000, "bytes of output of a core in a clock"),         \
-    GEMM(word, fit, "exposed", TR_UNIT_RATIO, exposed, .15, .001, .95, "share seen of what overlaps"),                 \
+    GEMM(word, fit, "exposed", TR_UNIT_RATIO, exposed, .1, .001, .95, "share seen of operands or products"),            \
+    GEMM(word, fit, "epilogue", TR_UNIT_RATIO, epilogue, .5, .001, 1, "share seen of stores beside main loops"),       \
+    GEMM(word, fit, "exposed_memory", TR_UNIT_RATIO, exposed_memory, .2, .001, 1, "share seen of memory or cores"),    \
+    GEMM(word, fit, "guess", TR_UNIT_RATIO, guess, .3, .001, 1, "distance from the fastest kernel to the one taken"),  \
+    GEMM(word, fit, "vector", TR_UNIT_TIME, vector_s, 2e-6, .01e-6, 20e-6, "latency of a kernel for one row"),         \
     GEMM(word, fit, "tail", TR_UNIT_RATIO, tail, .7, .001, 1, "share of the unused last wave that is recovered"),      \
     GEMM(word, fit, "memory", TR_UNIT_RATIO, memory_share, .8, .2, 1.1, "share of the memory's bandwidth"),            \
     GEMM(word, fit, "core_memory", TR_UNIT_COUNT, core_b_clk, 60, 1, 500, "bytes of memory of a core in a clock"),     \

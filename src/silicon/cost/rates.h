@@ -59,7 +59,11 @@ struct tr_gemm_rates {
     double step_s;         /* the shortest time of 64 elements of k */
     double tile_s;         /* of each tile: fill of the pipeline, start of the epilogue */
     double store_b_clk;    /* bytes of output that a core's epilogue writes in a clock */
-    double exposed;        /* share of the shorter of two overlapping parts that is seen nevertheless */
+    double exposed;        /* share of the shorter of products and their operands that is seen nevertheless */
+    double epilogue;       /* the same of a tile's main loop and the store of the one before */
+    double exposed_memory; /* and of cores and memory */
+    double guess;          /* how far from the fastest kernel the library's choice may be */
+    double vector_s;       /* latency of a kernel for one row of x */
     double tail;           /* how much of the unused part of the last wave is recovered */
     double memory_share;   /* of the memory's bandwidth */
     double core_b_clk;     /* bytes from memory that one core can have in a clock */
