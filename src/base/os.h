@@ -24,6 +24,10 @@ struct tr_bytes {
     size_t len;
 };
 
+/* open(2) to read, made again when a signal interrupts it; the caller closes *fd. Missing, forbidden: TR_BAD_INPUT; no
+ * descriptor or memory left: TR_FAILED. */
+TR_MUST_CHECK enum tr_status tr_open_read(const char *path, int *fd, struct tr_err *err);
+
 /* A regular file, pipe or device as a whole. Missing, unreadable, a folder, more than max_bytes: TR_BAD_INPUT;
  * an I/O error or no memory: TR_FAILED. */
 TR_MUST_CHECK enum tr_status tr_file_read(const char *path, int64_t max_bytes, struct tr_bytes *out,

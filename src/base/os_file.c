@@ -13,15 +13,27 @@
 
 /* --- reading --- */
 
-/* A missing or forbidden file is the user's business; what fails later is the machine's. */
-static enum tr_status open_to_read(const char *path, int *fd, struct stat *info, struct tr_err *err)
+/* A missing or forbidden file is the user's business; a full table of descriptors is the machine's. */
+enum tr_status tr_open_read(const char *path, int *fd, struct tr_err *err)
 {
     int opened;
     do
-        opened = open(path, O_RDONLY | O_CLOEXEC);
+        opened = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     while (opened < 0 && errno == EINTR);
-    if (opened < 0)
-        return tr_fail(err, TR_BAD_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
+    if (opened < 0) {
+        bool full = errno == EMFILE || errno == ENFILE || errno == ENOMEM;
+        return tr_fail(err, full ? TR_FAILED : TR_BAD_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
+    }
+    *fd = opened;
+    return TR_OK;
+}
+
+static enum tr_status open_to_read(const char *path, int *fd, struct stat *info, struct tr_err *err)
+{
+    int opened;
+    enum tr_status status = tr_open_read(path, &opened, err);
+    if (status != TR_OK)
+        return status;
     if (fstat(opened, info)) {
         int reason = errno;
         close(opened);

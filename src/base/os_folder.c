@@ -81,7 +81,8 @@ enum tr_status tr_folder_list(const char *path, struct tr_arena *arena, const ch
         int reason = errno;
         if (fd >= 0)
             close(fd);
-        return tr_fail(err, TR_BAD_INPUT, "%s: the folder cannot be opened: %s", path, strerror(reason));
+        bool full = reason == EMFILE || reason == ENFILE || reason == ENOMEM;
+        return tr_fail(err, full ? TR_FAILED : TR_BAD_INPUT, "%s: the folder cannot be opened: %s", path, strerror(reason));
     }
     enum tr_status status = TR_OK;
     const char **list = NULL;

@@ -4,7 +4,6 @@
 #include "base/os.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,11 +19,8 @@ bool tr_jsonl_is_name(const char *path)
 
 enum tr_status tr_jsonl_open(struct tr_jsonl *lines, const char *path, int64_t bytes, struct tr_err *err)
 {
-    *lines = (struct tr_jsonl){.path = path, .left = bytes};
-    lines->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (lines->fd < 0)
-        return tr_fail(err, TR_BAD_INPUT, "%s: cannot be read: %s", path, strerror(errno));
-    return TR_OK;
+    *lines = (struct tr_jsonl){.fd = -1, .path = path, .left = bytes};
+    return tr_open_read(path, &lines->fd, err);
 }
 
 void tr_jsonl_close(struct tr_jsonl *lines)

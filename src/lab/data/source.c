@@ -7,7 +7,6 @@
 #include "lab/data/shard.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,10 +203,10 @@ void tr_source_free(struct tr_source *source)
 
 enum tr_status tr_source_read(const struct tr_source_file *file, void *to, struct tr_err *err)
 {
-    int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0)
-        return tr_fail(err, TR_BAD_INPUT, "%s: cannot be read: %s", file->path, strerror(errno));
-    enum tr_status status = TR_OK;
+    int fd;
+    enum tr_status status = tr_open_read(file->path, &fd, err);
+    if (status != TR_OK)
+        return status;
     int64_t done = 0;
     while (done < file->bytes) {
         ssize_t got = read(fd, (char *)to + done, (size_t)tr_min_i64(file->bytes - done, 1 << 30));

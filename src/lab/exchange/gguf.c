@@ -4,7 +4,6 @@
 #include "base/os.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -474,9 +473,10 @@ enum tr_status tr_gguf_open(const char *path, struct tr_gguf *out, struct tr_err
     enum tr_status status = tr_file_bytes(path, &file_bytes, err);
     if (status != TR_OK)
         return status;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return tr_fail(err, TR_BAD_INPUT, "%s: cannot be read: %s", path, strerror(errno));
+    int fd;
+    status = tr_open_read(path, &fd, err);
+    if (status != TR_OK)
+        return status;
     status = open_growing(fd, path, file_bytes, out, err);
     close(fd);
     return status;

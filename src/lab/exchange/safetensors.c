@@ -3,9 +3,9 @@
 #include "base/doc.h"
 #include "base/json.h"
 #include "base/num.h"
+#include "base/os.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -230,9 +230,10 @@ enum tr_status tr_safetensors_open(const char *path, struct tr_safetensors *out,
     enum tr_status status = tr_file_bytes(path, &file_bytes, err);
     if (status != TR_OK)
         return status;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return tr_fail(err, TR_BAD_INPUT, "%s: cannot be read: %s", path, strerror(errno));
+    int fd;
+    status = tr_open_read(path, &fd, err);
+    if (status != TR_OK)
+        return status;
     uint8_t *head = NULL;
     if (file_bytes >= LENGTH_BYTES)
         status = read_fully(fd, path, first, LENGTH_BYTES, err);

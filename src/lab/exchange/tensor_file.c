@@ -1,9 +1,9 @@
 #include "lab/exchange/tensor_file.h"
 
 #include "base/num.h"
+#include "base/os.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -120,9 +120,10 @@ enum tr_status tr_inner_read(const struct tr_inner *inner, const struct tr_outer
     enum tr_status status = check_shape(inner, outer, err);
     if (status != TR_OK)
         return status;
-    int fd = open(inner->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return tr_fail(err, TR_BAD_INPUT, "%s: cannot be opened: %s", inner->path, strerror(errno));
+    int fd;
+    status = tr_open_read(inner->path, &fd, err);
+    if (status != TR_OK)
+        return status;
     status = read_rows(fd, inner, outer, weights, w, err);
     close(fd);
     return status;

@@ -9,7 +9,6 @@
 #include "lab/train/state.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,10 +31,10 @@ static enum tr_status summed_open(struct summed_file *file, const char *path, st
 {
     TR_ASSERT(strlen(path) < sizeof file->path);
     strcpy(file->path, path);
-    file->fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (file->fd < 0)
-        return tr_fail(err, TR_BAD_INPUT, "%s: cannot be read: %s", path, strerror(errno));
-    enum tr_status status = tr_sha256_start(&file->sum, err);
+    enum tr_status status = tr_open_read(path, &file->fd, err);
+    if (status != TR_OK)
+        return status;
+    status = tr_sha256_start(&file->sum, err);
     if (status != TR_OK)
         close(file->fd);
     return status;
@@ -109,9 +108,11 @@ static enum tr_status name_damage(const char *path, const struct tr_manifest_fil
     char hex[TR_SHA256_HEX_BYTES];
     if (expected->tensor_count == 0)
         return tr_fail(err, TR_BAD_INPUT, "%s: damaged: its SHA-256 is not that of the manifest", path);
-    if (tr_safetensors_open(path, &file, &reason) != TR_OK)
+    enum tr_status status = tr_safetensors_open(path, &file, &reason);
+    if (status == TR_BAD_INPUT)
         return tr_fail(err, TR_BAD_INPUT, "%s: damaged in its header: %.600s", path, reason.text);
-    enum tr_status status = TR_OK;
+    if (status != TR_OK)
+        return tr_fail(err, status, "%s", reason.text);
     for (int64_t i = 0; i < file.count && i < expected->tensor_count && status == TR_OK; i++) {
         const struct tr_safetensor *tensor = &file.tensor[i];
         if (strcmp(tensor->name, expected->tensor[i].name) != 0)

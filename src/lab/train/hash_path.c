@@ -7,7 +7,6 @@
 #include "lab/exchange/safetensors.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,10 +28,10 @@ static enum tr_status open_tensors(struct tensor_file *file, const char *checkpo
         status = tr_safetensors_open(file->path, &file->header, err);
     if (status != TR_OK)
         return status;
-    file->fd = open(file->path, O_RDONLY | O_CLOEXEC);
-    if (file->fd < 0) {
+    status = tr_open_read(file->path, &file->fd, err);
+    if (status != TR_OK) {
         tr_safetensors_free(&file->header);
-        return tr_fail(err, TR_BAD_INPUT, "%s: cannot be read: %s", file->path, strerror(errno));
+        return status;
     }
     return TR_OK;
 }

@@ -354,7 +354,7 @@ static void an_unreadable_file_is_named(void **state)
     assert_int_equal(chmod(folder, 0755), 0);
     struct tr_data_config config = {.path = at("locked"), .seq_len = 1, .batch = 1};
     assert_true(user != 0 || seteuid(nobody) == 0); /* root reads everything */
-    refuse(&config, TR_BAD_INPUT, "locked/secret: cannot be read: Permission denied");
+    refuse(&config, TR_BAD_INPUT, "locked/secret: cannot be opened: Permission denied");
     assert_int_equal(seteuid(user), 0);
 }
 
