@@ -4,6 +4,7 @@
 #include "base/os.h"
 #include "lab/serve/prompt_cache.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,6 +95,14 @@ static enum tr_status read_tokens(struct tr_generator *g, const int32_t *tokens,
     return TR_OK;
 }
 
+static bool all_finite(const float *x, int64_t count)
+{
+    int64_t bad = 0;
+    for (int64_t i = 0; i < count; i++)
+        bad += !isfinite(x[i]);
+    return bad == 0;
+}
+
 static enum tr_status read_fitting(struct tr_generator *g, const int32_t *tokens, int64_t count, struct tr_err *err)
 {
     while (count > 0) {
@@ -105,6 +114,11 @@ static enum tr_status read_fitting(struct tr_generator *g, const int32_t *tokens
         g->length += chunk;
         tokens += chunk;
         count -= chunk;
+        if (!all_finite(g->logits, g->model.vocab))
+            return tr_fail(err, TR_BAD_INPUT,
+                           "%s: after token %lld its logits are not all finite: weights that hold NaN or infinity, or grew "
+                           "too large",
+                           g->model.name, (long long)g->length);
     }
     return TR_OK;
 }

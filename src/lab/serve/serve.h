@@ -51,7 +51,7 @@ void tr_generator_reset(struct tr_generator *generator);
 
 /* Reads tokens: computes keys, values and the logits after the last one. When the cache is full, the oldest tokens are
  * given up: the newest half is read again from position 0 and the text goes on. A prompt that is longer costs no more
- * than a full cache, to the same bits as token by token. Token ids are checked. */
+ * than a full cache, to the same bits as token by token. Token ids are checked; logits that are not finite are refused. */
 TR_MUST_CHECK enum tr_status tr_generator_read(struct tr_generator *generator, const int32_t *tokens, int64_t count,
                                                struct tr_err *err);
 

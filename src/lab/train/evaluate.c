@@ -77,14 +77,16 @@ enum tr_status tr_run_sample(struct tr_run *run, struct tr_err *err)
     struct tr_text record = {0};
     enum tr_status status = tr_generator_open(&generator, &run->model, step.dtype, TR_FORM_ROWS, &step.widths, run->config.seq_len,
                                               run->machine, &run->exec, err);
-    if (status != TR_OK) { /* mostly for want of memory: a sample shows how the run does, and decides nothing */
+    if (status == TR_OK) {
+        generator.token = run->token;
+        generator.stops = run->manner.stops;
+        status = write_sample(run, &generator, err);
+        tr_generator_close(&generator);
+    }
+    if (status > TR_NO) { /* for want of memory, or of weights that are finite: it shows how a run does, and decides nothing */
         tr_progress_note(&run->bar, "no sample: %s", err->text);
         return TR_OK;
     }
-    generator.token = run->token;
-    generator.stops = run->manner.stops;
-    status = write_sample(run, &generator, err);
-    tr_generator_close(&generator);
     if (status == TR_OK) {
         tr_text_printf(&record, "== step %lld ==\n%s\n\n", (long long)run->state.step, tr_text_str(&run->sample));
         status = tr_text_failed(&record, err)

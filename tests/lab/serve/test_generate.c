@@ -203,6 +203,22 @@ static void a_token_outside_the_vocabulary_is_refused(void **state)
     tr_generator_close(&g);
 }
 
+static void weights_that_are_no_numbers_are_refused(void **state)
+{
+    (void)state;
+    struct tr_model_config model = fixture_gpt2();
+    const int32_t text[] = {1, 2, 3};
+    struct tr_generator g;
+    struct tr_err err;
+    open_as(&g, &model, (struct manner){TR_F32, TR_FORM_ROWS}, 8, fixture_best_isa(), 1);
+    float *at = tr_exec_weight(&g.exec, 0);
+    at[2 * model.width] = (float)NAN; /* of the embedding of token 2 */
+    tr_exec_weights_written(&g.exec);
+    assert_int_equal(tr_generator_read(&g, text, 3, &err), TR_BAD_INPUT);
+    assert_non_null(strstr(err.text, "are not all finite"));
+    tr_generator_close(&g);
+}
+
 struct sink {
     char text[64];
     size_t bytes;
@@ -315,6 +331,7 @@ int main(void)
         cmocka_unit_test(a_full_context_goes_on_from_its_newest_half),
         cmocka_unit_test(of_a_long_prompt_what_would_be_given_up_is_not_read),
         cmocka_unit_test(a_token_outside_the_vocabulary_is_refused),
+        cmocka_unit_test(weights_that_are_no_numbers_are_refused),
         cmocka_unit_test(text_is_what_the_drawn_tokens_spell_and_the_sink_can_end_it),
         cmocka_unit_test(sampling_keeps_to_top_k_and_top_p_and_follows_the_probabilities),
         cmocka_unit_test(sampling_survives_logits_that_are_not_finite),
