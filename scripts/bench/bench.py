@@ -5,7 +5,8 @@ a user would take instead, on the same work in turn. scripts/bench/run.sh calls 
     bench.py BUILD WORK TEXT [PYTHON OF THE PEERS]
 
 Writes WORK/bench.md and WORK/bench.html. BENCH_ROUNDS=3 pairs of runs; BENCH_SKIP=kernels,train,small,generate,tokens
-leaves parts out. A row has the median over the rounds, the lowest and highest, and the ratio of medians."""
+leaves parts out; LLMC=folder is a checkout of llm.c, which no package index has. A row has the median over the rounds,
+the lowest and highest, and the ratio of medians. BENCH_PAGE=FILE gets the Markdown page too."""
 import html
 import json
 import os
@@ -17,6 +18,7 @@ import sys
 
 BUILD, WORK, TEXT = sys.argv[1:4]
 PEERS = sys.argv[4] if len(sys.argv) > 4 else None
+LLMC = os.environ.get("LLMC")
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 SKIP = os.environ.get("BENCH_SKIP", "").split(",")
@@ -25,9 +27,11 @@ TRINE = os.path.join(BUILD, "trine")
 # GPT-2 124M and a small model: layers, width, heads, vocabulary, batch, tokens, how trine is told, steps
 MODELS = {
     "train": ("GPT-2 124M, 4 x 1,024 tokens", [12, 768, 12, 50257, 4, 1024], ["--model=gpt2"], 3),
-    "small": ("GPT-2 shape of 10 M, 16 x 256 tokens", [6, 384, 6, 256, 16, 256], None, 10),
+    "small": ("GPT-2 shape of 10 M, 16 x 256 tokens", [6, 384, 6, 512, 16, 256], None, 10),
 }
 versions, commands, tables = {}, [], []
+SUMMARY_HEAD = ["work", "trine", "fastest peer", "the peer", "trine is faster by"]
+summary = []  # (work, ours, the best peer, theirs, how many times as fast)
 
 
 def say(text):
@@ -74,6 +78,16 @@ def spread(values, digits):
 
 def ratio(ours, theirs, digits=2):
     return f"{statistics.median(ours) / statistics.median(theirs):.{digits}f}" if ours and theirs else "-"
+
+
+def compare(work, unit, ours, peers, digits=0):
+    """A line of the summary: our rates beside those of the fastest of `peers`, {name: rates}."""
+    peers = {name: rates for name, rates in peers.items() if rates}
+    if not ours or not peers:
+        return
+    best = max(peers, key=lambda name: statistics.median(peers[name]))
+    summary.append([work, f"{statistics.median(ours):,.{digits}f} {unit}", best,
+                    f"{statistics.median(peers[best]):,.{digits}f} {unit}", ratio(ours, peers[best])])
 
 
 def table(title, head, rows, note=""):
@@ -145,6 +159,11 @@ def torch_step(shape, steps, dtype, mode, env):
     return result
 
 
+def llmc_step(shape):
+    # One sequence at a time: with four its activations would take 19 GiB, and a token costs it the same.
+    return last_json(run([PEERS, f"{HERE}/llmc_step.py", LLMC, WORK, "1", str(shape[5]), "1", str(THREADS)]))
+
+
 def training(part):
     title, shape, words, steps = MODELS[part]
     say(f"training: {title}")
@@ -155,8 +174,12 @@ def training(part):
         if PEERS:
             for mode in ("eager", "compile"):
                 runs[f"PyTorch {mode}"] = lambda mode=mode: torch_step(shape, steps, dtype, mode, tuned)
+            if LLMC and part == "train" and dtype == "f32":
+                runs["llm.c, 1 x 1,024 tokens"] = lambda: llmc_step(shape)
         found = in_turn(runs)
         ours = [r["tok_s"] for r in found["trine"]]
+        compare(f"training, {title}, {dtype}", "tok/s", ours,
+                {name: [r["tok_s"] for r in results] for name, results in found.items() if name != "trine"})
         for name, results in found.items():
             rates, memory = [r["tok_s"] for r in results], [r["memory_gib"] for r in results]
             rows.append([f"{title}, {dtype}", name, spread(rates, 0),
@@ -208,25 +231,39 @@ def llama_file(kind):
 
 def generation():
     say("generation: GPT-2 124M")
-    rows, prompt, new = [], 512, 128
+    rows, new = [], 128
     for weights, kind in FORMATS.items():
-        runs = {"trine": lambda: trine_rate(weights, prompt, new)}
         path = llama_file(kind) if PEERS else None
-        if path:
-            runs[f"llama.cpp, {kind.upper()}"] = lambda: llama_rate(path, prompt, new)
-        found = in_turn(runs)
-        for name, results in found.items():
-            read, write = [r["prompt_tok_s"] for r in results], [r["new_tok_s"] for r in results]
-            ours = found["trine"]
-            share = f"{statistics.median(r['share'] for r in results):.0%}" if name == "trine" and results else ""
-            rows.append([f"GPT-2 124M, {weights}", name, spread(read, 0), spread(write, 1), share,
-                         "" if name == "trine" else ratio([r["prompt_tok_s"] for r in ours], read) + " / " +
-                         ratio([r["new_tok_s"] for r in ours], write)])
-    table("Generation", ["weights", "program", f"prompt of {prompt}, tok/s", f"then {new} one by one, tok/s",
-                         "of what memory allows", "trine is faster by"], rows,
-          "Batch 1, one text. llama.cpp runs the file that trine exports (4 bits: that llama.cpp makes of it). What memory "
-          "allows: the rate at which the same threads read the weights, measured between the runs, over the bytes of matrices, "
-          "keys and values that a token needs.")
+        for prompt in (512, 1):
+            runs = {"trine": lambda: trine_rate(weights, prompt, new)}
+            if path:
+                runs[f"llama.cpp, {kind.upper()}"] = lambda: llama_rate(path, prompt, new)
+            rows += generation_rows(weights, prompt, new, in_turn(runs))
+    table("Generation: GPT-2 124M, one text", ["weights", "prompt", "program", "prompt, tok/s", f"then {new} one by one, tok/s",
+                                               "of what memory allows", "trine is faster by"], rows,
+          "llama.cpp runs the file that trine exports (4 bits: that llama.cpp makes of it). What memory allows: the fastest "
+          "that the same threads have read the weights, measured between the runs, over the bytes of matrices, keys and "
+          "values that a token needs.")
+
+
+def generation_rows(weights, prompt, new, found):
+    def rates(results, key):
+        return [r[key] for r in results]
+
+    peers = {name: results for name, results in found.items() if name != "trine"}
+    read_it = prompt > 1  # one token is no prompt worth timing
+    for what, key, digits in ([(f"a prompt of {prompt} tokens", "prompt_tok_s", 0)] if read_it else []) + [
+            (f"{new} tokens after a prompt of {prompt}", "new_tok_s", 1)]:
+        compare(f"GPT-2 124M, {weights}: {what}", "tok/s", rates(found["trine"], key),
+                {name: rates(results, key) for name, results in peers.items()}, digits)
+    rows = []
+    for name, results in found.items():
+        faster = [ratio(rates(found["trine"], key), rates(results, key)) for key in ("prompt_tok_s", "new_tok_s")]
+        share = [r["share"] for r in results if "share" in r]
+        rows.append([weights, f"{prompt:,}", name, spread(rates(results, "prompt_tok_s"), 0) if read_it else "",
+                     spread(rates(results, "new_tok_s"), 1), f"{statistics.median(share):.0%}" if share else "",
+                     "" if name == "trine" else " / ".join(faster[0 if read_it else 1:])])
+    return rows
 
 
 # ---- tokenizer ------------------------------------------------------------------------------------------------------
@@ -254,6 +291,10 @@ def tokenizer():
 
     found = in_turn({"trine": ours, **({"Hugging Face tokenizers": theirs} if PEERS else {})})
     rows = []
+    for what, keys in (("encode, one thread", ("encode_mb_s",)), ("encode, their threads", ("encode_all_mb_s", "encode_mb_s")),
+                       ("train", ("train_mb_s",))):
+        compare(f"tokenizer, {what}", "MB/s", [r[keys[-1]] for r in found["trine"]],
+                {name: [r[keys[0]] for r in results if keys[0] in r] for name, results in found.items() if name != "trine"}, 1)
     for name, results in found.items():
         encode, train = [r["encode_mb_s"] for r in results], [r["train_mb_s"] for r in results]
         every = [r["encode_all_mb_s"] for r in results if "encode_all_mb_s" in r]
@@ -278,25 +319,33 @@ def machine():
     return f"{model}, {THREADS} cores used, {platform.system()} {platform.release()}"
 
 
+def bar(row, head):
+    """The ratio of a line of the summary as a bar, 3 em each time as fast."""
+    return f' <i style="width:{3 * float(row[-1]):.1f}em"></i>' if head is SUMMARY_HEAD and row[-1] != "-" else ""
+
+
 def write_pages():
     facts = [machine(), f"rounds, the programs in turn: {ROUNDS}; a rate is the median (lowest to highest) of them",
              "versions: " + ", ".join(f"{k} {v}" for k, v in sorted(versions.items())) if versions else "no peers"]
     md = ["# Benchmarks", ""] + [f"- {fact}" for fact in facts] + [""]
     page = ["<!doctype html><meta charset=utf-8><title>trine: benchmarks</title><style>body{font:15px sans-serif;"
             "margin:2em auto;max-width:70em}table{border-collapse:collapse}td,th{border:1px solid #bbb;padding:.3em .6em;"
-            "text-align:left}</style><h1>Benchmarks</h1><ul>"]
+            "text-align:left}i{display:inline-block;height:.7em;background:#2a6}</style><h1>Benchmarks</h1><ul>"]
     page += [f"<li>{html.escape(fact)}" for fact in facts] + ["</ul>"]
-    for title, head, rows, note in tables:
+    beside = ("Beside the fastest peer", SUMMARY_HEAD, summary,
+              "Medians of the tables below.")
+    for title, head, rows, note in ([beside] if summary else []) + tables:
         md += [f"## {title}", "", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
         md += ["| " + " | ".join(row) + " |" for row in rows] + ["", note, ""]
         page += [f"<h2>{html.escape(title)}</h2><table><tr>" + "".join(f"<th>{html.escape(h)}" for h in head)]
-        page += ["<tr>" + "".join(f"<td>{html.escape(cell)}" for cell in row) for row in rows]
+        page += ["<tr>" + "".join(f"<td>{html.escape(cell)}" for cell in row) + bar(row, head) for row in rows]
         page += [f"</table><p>{html.escape(note)}"]
     md += ["## Commands", "", "```"] + commands + ["```", ""]
     page += ["<h2>Commands</h2><pre>" + html.escape("\n".join(commands)) + "</pre>"]
-    for name, lines in (("bench.md", md), ("bench.html", page)):
-        with open(os.path.join(WORK, name), "w") as f:
-            f.write("\n".join(lines))
+    for path, lines in ((f"{WORK}/bench.md", md), (f"{WORK}/bench.html", page), (os.environ.get("BENCH_PAGE"), md)):
+        if path:
+            with open(path, "w") as f:
+                f.write("\n".join(lines) + "\n")
     return "\n".join(md)
 
 
