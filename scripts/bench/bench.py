@@ -5,8 +5,9 @@ a user would take instead, on the same work in turn. scripts/bench/run.sh calls 
     bench.py BUILD WORK TEXT [PYTHON OF THE PEERS]
 
 Writes WORK/bench.md and WORK/bench.html. BENCH_ROUNDS=3 pairs of runs; BENCH_SKIP=kernels,train,small,generate,tokens
-leaves parts out; LLMC=folder is a checkout of llm.c, which no package index has. A row has the median over the rounds,
-the lowest and highest, and the ratio of medians. BENCH_PAGE=FILE gets the Markdown page too."""
+leaves parts out; GEMM_PYTHON=python of another environment adds its libraries to the products; LLMC=folder is a
+checkout of llm.c, which no package index has. A row has the median over the rounds, the lowest and highest, and the
+ratio of medians. BENCH_PAGE=FILE gets the Markdown page too."""
 import html
 import json
 import os
@@ -97,35 +98,73 @@ def table(title, head, rows, note=""):
 # ---- kernels --------------------------------------------------------------------------------------------------------
 
 
+def best_isas():
+    """{number type: the highest instruction set that our products have for it here}."""
+    found = {}
+    for line in (run([f"{BUILD}/bench/bench_linear", "8", str(THREADS), "1"]) or "").splitlines():
+        one = re.match(r"all of a step +(\S+) +(\S+) ", line)
+        if one:
+            found.setdefault(one[2], one[1])  # the highest stands first
+    return {dtype: found[dtype] for dtype in ("f32", "bf16") if dtype in found}
+
+
+def trine_products(rows, isa, dtype):
+    out = run([f"{BUILD}/bench/bench_linear", str(rows), str(THREADS), "3", f"{isa} {dtype}"]) or ""
+    all_of_them = re.search(r"all of a step .* ([\d.]+) +([\d.]+) % +peak ([\d.]+)", out)
+    shapes = [line.split() for line in out.splitlines() if f" {isa} " in line
+              and not line.startswith(("all", "head", "small"))]
+    if not all_of_them or not shapes:
+        return None
+    weakest = min(shapes, key=lambda words: float(words[7]))
+    return {"gflop_s": float(all_of_them[1]), "peak": float(all_of_them[3]),
+            "weakest": f"{weakest[0]} {weakest[1]}, {weakest[7]} %"}
+
+
+def library_products(rows, dtype):
+    found = {}
+    for python in dict.fromkeys([PEERS, os.environ.get("GEMM_PYTHON")]):  # the second has libraries of its own
+        result = python and last_json(run([python, f"{HERE}/torch_gemm.py", str(rows), dtype, "3", str(THREADS)]))
+        if result:
+            versions.update({k: v for k, v in result["versions"].items() if k not in versions})
+            found = {**result["gflop_s"], **found}
+    return found
+
+
+def products(isas):
+    table_rows = []
+    for dtype, isa in isas.items():
+        for rows in (256, 1024, 4096):
+            ours = trine_products(rows, isa, dtype)
+            if not ours:
+                continue
+            say(f"  {rows} rows, {dtype}: {ours}")
+            work = f"all products of a GPT-2 step, {rows:,} rows, {dtype}"
+            table_rows.append([work, f"trine, {isa}", f"{ours['gflop_s']:,.0f} of {ours['peak']:,.0f} GFLOP/s",
+                               f"{ours['gflop_s'] / ours['peak']:.1%}", ours["weakest"]])
+            rates = {name: found["all of a step"] for name, found in library_products(rows, dtype).items()}
+            for name, rate in rates.items():
+                table_rows.append([work, name, f"{rate:,.0f} GFLOP/s", f"{rate / ours['peak']:.1%}", ""])
+            compare(work, "GFLOP/s", [ours["gflop_s"]], {name: [rate] for name, rate in rates.items()})
+    table("Matrix products", ["work", "program", "rate", "share of peak", "weakest shape"], table_rows,
+          "Five shapes, forward and both gradients, each as often as the model has it; medians of three runs. Libraries as "
+          "scripts/bench/torch_gemm.py says: torch_packed and zentorch get weights that were packed before, trine packs them "
+          "each time. The peak is measured by bench_linear at its start.")
+
+
 def kernels():
     say("kernels: matrix products and attention")
+    isas = best_isas()
+    products(isas)
     rows = []
-    for count in ("1024", "4096"):
-        for kind, isa in (("f32", "avx"), ("bf16", "avx")):
-            out = run([f"{BUILD}/bench/bench_linear", count, str(THREADS), "3", f"{isa}"]) or ""
-            best = None
-            for line in out.splitlines():  # the highest instruction set stands first
-                found = re.match(r"all of a step +(\S+) +(\S+) +\d+ +([\d.]+) +([\d.]+) % +peak ([\d.]+)", line)
-                if found and found[2] == kind and best is None:
-                    best = found
-            if not best:
-                continue
-            shapes = [l.split() for l in out.splitlines() if f" {best[1]} " in l and f" {kind} " in l
-                      and not l.startswith(("all", "head", "small"))]
-            weakest = min(shapes, key=lambda w: float(w[7]))
-            rows.append([f"all products of a GPT-2 step, {count} rows, {kind}", best[1],
-                         f"{float(best[3]):,.0f} of {float(best[5]):,.0f} GFLOP/s", f"{best[4]} %",
-                         f"{weakest[0]} {weakest[1]} {weakest[7]} %"])
-    for kind in ("f32", "bf16"):
-        out = run([f"{BUILD}/bench/bench_vec", str(THREADS), kind, "attn"]) or ""
+    for dtype in isas:
+        out = run([f"{BUILD}/bench/bench_vec", str(THREADS), dtype, "attn"]) or ""
         isa = out.split(",")[0]
         for line in out.splitlines():
             found = re.match(r"(attn\S* (\d+)x(\d+) h12/12 d64) +[\d.]+ ms +([\d.]+) GFLOP/s +([\d.]+) % of peak", line)
             if found:
-                rows.append([f"{found[1]}, {kind}", isa, f"{float(found[4]):,.0f} GFLOP/s", f"{found[5]} %", ""])
-    table("Kernels", ["what", "instruction set", "rate", "share of peak", "weakest shape"], rows,
-          "The peak is measured by the same program at its start. Products: medians; attention: the best of its runs, "
-          "counting the FLOPs that causality allows.")
+                rows.append([f"{found[1]}, {dtype}", isa, f"{float(found[4]):,.0f} GFLOP/s", f"{found[5]} %"])
+    table("Attention", ["what", "instruction set", "rate", "share of peak"], rows,
+          "12 heads of 64, the best of the program's runs, counting the FLOPs that causality allows.")
 
 
 # ---- a training step ------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 # `make bench`: builds, brings PyTorch, llama.cpp and Hugging Face tokenizers out of PyPI into build/bench/venv (the
 # first time: minutes; PEERS_VENV=folder names another, NO_PEERS=1 does without), measures, writes build/bench/bench.md
 # and build/bench/bench.html.
+# AMD's zentorch wants a torch of its own: GEMM_PYTHON=python of an environment that has both takes it along.
 # On a machine that does other work put `chrt -r 10` in front.
 set -eu
 here=$(dirname "$0")
@@ -14,7 +15,7 @@ if [ -z "${NO_PEERS:-}" ]; then
     venv=${PEERS_VENV:-$work/venv}
     [ -x "$venv/bin/python" ] || python3 -m venv "$venv" || venv=
     if [ -n "$venv" ] && ! "$venv/bin/python" -c 'import torch, tokenizers, llama_cpp' 2>/dev/null; then
-        "$venv/bin/pip" install --quiet --upgrade torch tokenizers numpy llama-cpp-python ||
+        "$venv/bin/pip" install --quiet --upgrade torch tokenizers numpy llama-cpp-python scipy-openblas64 ||
             echo "bench: not all peers could be installed" >&2
     fi
     [ -z "$venv" ] || python=$venv/bin/python
