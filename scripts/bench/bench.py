@@ -155,16 +155,21 @@ def kernels():
     say("kernels: matrix products and attention")
     isas = best_isas()
     products(isas)
+    attention(isas)
+
+
+def attention(isas):
     rows = []
     for dtype in isas:
-        out = run([f"{BUILD}/bench/bench_vec", str(THREADS), dtype, "attn"]) or ""
-        isa = out.split(",")[0]
-        for line in out.splitlines():
-            found = re.match(r"(attn\S* (\d+)x(\d+) h12/12 d64) +[\d.]+ ms +([\d.]+) GFLOP/s +([\d.]+) % of peak", line)
+        shapes = {}  # {sequences x tokens: {"attn" | "attn_bwd": rate and share}}
+        for line in (run([f"{BUILD}/bench/bench_vec", str(THREADS), dtype, "attn"]) or "").splitlines():
+            found = re.match(r"(attn\S*) (\d+x\d+) h12/12 d64 +[\d.]+ ms +([\d.]+) GFLOP/s +([\d.]+) % of peak", line)
             if found:
-                rows.append([f"{found[1]}, {dtype}", isa, f"{float(found[4]):,.0f} GFLOP/s", f"{found[5]} %"])
-    table("Attention", ["what", "instruction set", "rate", "share of peak"], rows,
-          "12 heads of 64, the best of the program's runs, counting the FLOPs that causality allows.")
+                shapes.setdefault(found[2], {})[found[1]] = f"{float(found[3]):,.0f} GFLOP/s, {found[4]} %"
+        rows += [[shape.replace("x", " x "), dtype, rates.get("attn", "-"), rates.get("attn_bwd", "-")]
+                 for shape, rates in shapes.items()]
+    table("Attention: 12 heads of 64", ["sequences x tokens", "type", "forward, share of peak", "backward"], rows,
+          "The best of the program's runs, counting the FLOPs that causality allows.")
 
 
 # ---- a training step ------------------------------------------------------------------------------------------------
