@@ -224,6 +224,8 @@ static void gather(struct problem *p, const struct tr_samples *samples, const ch
             *own = *row.run.where;
             own->site.system = &own->system;
             own->site.stack = &own->stack;
+            own->site.products = calloc(1, sizeof *own->site.products);
+            TR_ASSERT(own->site.products);
         }
         row.run.where = row.where = &p->site[at];
         p->row[p->rows] = row;
@@ -380,6 +382,8 @@ static void fit_stack(const struct tr_samples *samples, int tables, const struct
     }
     fitted[fitted_count] = (struct fitted){entry, p.stack};
     free(p.row);
+    for (int i = 0; i < p.sites; i++)
+        free(p.site[i].site.products);
     free(p.site);
 }
 
