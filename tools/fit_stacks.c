@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FOLDS = 5, FEW = 9, ROWS_MAX = 1 << 16, PARAMS_MAX = 32 };
+enum { FOLDS = 5, STARTS = 4, FEW = 9, ROWS_MAX = 1 << 16, PARAMS_MAX = 32 };
 
 struct row {
     const struct tr_sample *sample;
@@ -125,7 +125,7 @@ static bool move(struct problem *p, int which, double by)
     return *value != was;
 }
 
-static void search(struct problem *p, int sweeps)
+static double descend(struct problem *p, int sweeps)
 {
     double step[PARAMS_MAX], best = 0;
     for (int i = 0; i < p->params; i++)
@@ -163,6 +163,26 @@ static void search(struct problem *p, int sweeps)
             for (int i = 0; i < p->params; i++)
                 step[i] = fmax(step[i], .1);
     }
+    return best;
+}
+
+/* From where the stack begins, and from points around it: valleys are many and flat, and the first is not always the
+ * deepest. The best of short descents goes on. */
+static void search(struct problem *p, int sweeps)
+{
+    struct tr_stack first = p->stack, best = first;
+    double least = INFINITY;
+    for (int start = 0; start < STARTS; start++) {
+        p->stack = first;
+        for (int i = 0; i < p->params && start; i++)
+            if (p->used[i])
+                move(p, i, (uniform(p) - .5) * 2);
+        double now = descend(p, sweeps / 2);
+        if (now < least)
+            least = now, best = p->stack;
+    }
+    p->stack = best;
+    descend(p, sweeps);
     spread(p);
 }
 

@@ -7,7 +7,8 @@
  * between them, which run as a pipeline, and the latency of the steps between nodes. Between nodes
  *
  *     ring          2 (n - 1) / n S through the cards of each node; N - 1 steps, twice
- *     tree          S through them with 2 nodes, 3/2 S with 3, 2 S with more; 2 log2 N steps   (the library takes the faster)
+ *     tree          2 S through them; 2 log2 N steps   (the library takes the faster)
+ *                   S with 2 nodes, 3/2 S with 3: where switches inside of nodes reduce, and over Amazon's EFA
  *     all-gather, reduce-scatter      (n - 1) / n S; N - 1 steps
  *     all-to-all    what goes to other nodes, of all ranks of the node
  *

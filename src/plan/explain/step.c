@@ -275,7 +275,7 @@ static void word_ends(struct parts *s)
                     stack->update_bytes.grade, tr_fact_source(&stack->update_bytes), "%g bytes a weight, %s",
                     stack->update_bytes.value, tr_print_quantity(rate, TR_UNIT_BYTES_S, p->site.rates.memory_bytes_s));
     tr_number_words(s->e, s->term[TR_TERM_STRAGGLE], "share of all other terms", stack->straggle.grade,
-                    tr_fact_source(&stack->straggle), "%.2f %%: straggle %.4g x sqrt(L) L / (L + 1), L = log2(nodes)",
+                    tr_fact_source(&stack->straggle), "%.2f %%: straggle %.4g x L / (L + 1), L = log2(nodes)",
                     100 * tr_straggle_share(&p->site, tr_layout_chips(&p->layout)), stack->straggle.value);
 }
 

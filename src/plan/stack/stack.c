@@ -63,7 +63,7 @@ const char *tr_part_name(enum tr_part part)
     FACT("hidden.p2p", p2p_hidden, TR_UNIT_RATIO, 1, "share of the sends between stages under other work"),            \
     FACT("slow.compute", compute_slow, TR_UNIT_RATIO, 1, "slowing of products while messages move"),                   \
     FACT("slow.imbalance", imbalance, TR_UNIT_RATIO, 10, "slowest expert rank over the mean, minus 1"),                \
-    FACT("slow.straggle", straggle, TR_UNIT_RATIO, 0.15, "how much later the slowest of many nodes is"),           
+    FACT("slow.straggle", straggle, TR_UNIT_RATIO, 0.4, "how much later the slowest of many nodes is"),
 
 #define ERRORS                                                                                                         \
     FACT("error", error, TR_UNIT_RATIO, 3, "half width of the 80 % interval that the software adds"),                   \

@@ -41,8 +41,20 @@ static void large_all_reduces_across_nodes_reach_about_what_was_published(void *
     assert_true(fabs(bus_gb_s(&b200, 4, gib16) / 382 - 1) < .12);
     assert_true(fabs(bus_gb_s(&h100, 2, gib16) / 487 - 1) < .15);
     struct place a100 = place_of("dgx-a100");
-    a100.system.tier[a100.system.tier_count - 1].bytes_s.value = 50e9 / 8;
+    struct tr_tier *network = &a100.system.tier[a100.system.tier_count - 1];
+    network->kind = TR_LINK_EFA, network->bytes_s.value = 50e9 / 8; /* p4de */
     assert_true(fabs(bus_gb_s(&a100, 2, gib16) / 78 - 1) < .15);
+}
+
+/* Over InfiniBand the library's rings carry (n - 1) / n of twice the bytes among two nodes too. */
+static void two_nodes_without_a_plugin_or_reducing_switches_sum_in_rings(void **state)
+{
+    struct place a100 = place_of("dgx-a100"), h100 = place_of("dgx-h100");
+    double gib16 = 16. * 1024 * 1024 * 1024, cards = 8 * .9 * a100.system.tier[a100.system.tier_count - 1].bytes_s.value / 1e9;
+    (void)state;
+    assert_true(fabs(bus_gb_s(&a100, 2, gib16) / cards - 1) < .02);
+    assert_true(fabs(bus_gb_s(&a100, 2, gib16) / bus_gb_s(&a100, 4, gib16) - 1) < .02);
+    assert_true(bus_gb_s(&h100, 2, gib16) > 1.05 * bus_gb_s(&h100, 4, gib16));
 }
 
 static void groups_that_share_cards_get_their_part(void **state)
@@ -104,6 +116,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(large_all_reduces_across_nodes_reach_about_what_was_published),
+        cmocka_unit_test(two_nodes_without_a_plugin_or_reducing_switches_sum_in_rings),
         cmocka_unit_test(groups_that_share_cards_get_their_part),
         cmocka_unit_test(a_group_in_one_node_is_priced_by_its_links_and_one_rank_is_free),
         cmocka_unit_test(four_cards_behind_one_switch_have_the_rate_of_a_pair),
