@@ -361,7 +361,15 @@ static void list_attention(struct list *list, enum tr_op_kind kind)
     }
 }
 
-/* Generation: a few queries after keys that are in the cache, whose last rows are not written yet. */
+static void add_cached(struct list *list, struct tr_opcase test)
+{
+    add(list, test);
+    test.op.flags = TR_OP_BY_HEAD;
+    add(list, test);
+}
+
+/* Generation: a few queries after keys that are in the cache, whose last rows are not written yet; the cache as rows of
+ * all heads, and by head. Heads of 64, and groups of few and of many heads: values are read in place or packed. */
 static void list_attention_cached(struct list *list)
 {
     static const int64_t position[] = {1, 5, 62, 63, 64, 100, 128, 255};
@@ -370,11 +378,19 @@ static void list_attention_cached(struct list *list)
             struct tr_opcase test = attention(TR_OP_ATTN, i % 2 + 1, seq_len, 4, 2, 8);
             test.position = position[i];
             test.op.positions = position[i] + seq_len + (int64_t)(i % 3) * 37;
-            add(list, test);
+            add_cached(list, test);
             if (test.op.positions < 2 * TR_CONTEXT_QUANTUM)
                 continue;
             test.op.context = tr_all_parts(2);
-            add(list, test);
+            add_cached(list, test);
+        }
+        static const int shape[][3] = {{3, 3, 64}, {9, 3, 64}, {6, 1, 16}, {7, 1, 32}, {2, 2, 80}, {2, 1, 128}};
+        for (size_t j = 0; j < COUNT_OF(shape); j++) {
+            struct tr_opcase test = attention(TR_OP_ATTN, 1, 1, shape[j][0], shape[j][1], shape[j][2]);
+            test.position = position[i];
+            test.op.positions = position[i] + 1 + (int64_t)(j % 2) * 70;
+            test.fill = (enum tr_fill)((i + j) % 3);
+            add_cached(list, test);
         }
     }
 }
@@ -549,15 +565,25 @@ static void list_rows(struct list *list, enum tr_op_kind kind)
     for (int64_t width = 1; width <= 70; width++) {
         struct tr_opcase test = blank(kind, width % 3 + 1, width % 5 + 1);
         test.op.width = width;
-        test.position = kind == TR_OP_KV_APPEND ? width % 4 * 3 : 0;
-        test.op.positions = test.op.seq_len + test.position + width % 2;
         test.fill = (enum tr_fill)(width % 3);
         add(list, test);
     }
     struct tr_opcase test = blank(kind, 2, 130);
     test.op.width = 257;
-    test.op.positions = 130;
     add(list, test);
+}
+
+static void list_kv_append(struct list *list)
+{
+    for (int dim = 1; dim <= 70; dim++) {
+        struct tr_opcase test = blank(TR_OP_KV_APPEND, dim % 3 + 1, dim % 5 + 1);
+        test.op.kv_heads = dim % 4 + 1;
+        test.op.head_dim = dim;
+        test.position = dim % 4 * 3;
+        test.op.positions = test.op.seq_len + test.position + dim % 2;
+        test.fill = (enum tr_fill)(dim % 3);
+        add(list, test);
+    }
 }
 
 /* ---- the end of a step ------------------------------------------------------------------------------------------ */
@@ -685,8 +711,10 @@ static void make_list(struct list *list, enum tr_op_kind kind)
     case TR_OP_SWIGLU:
     case TR_OP_SWIGLU_BWD:
     case TR_OP_LAST:
-    case TR_OP_KV_APPEND:
         list_rows(list, kind);
+        break;
+    case TR_OP_KV_APPEND:
+        list_kv_append(list);
         break;
     case TR_OP_ZERO:
     case TR_OP_JOIN:

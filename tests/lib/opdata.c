@@ -181,9 +181,10 @@ static void spoil_unseen_rows(struct tr_opdata *data)
 {
     const struct tr_opcase *test = data->test;
     const struct tr_op *op = &test->op;
-    int64_t row_bytes = (int64_t)op->kv_heads * op->head_dim * tr_dtype_bytes(op->act);
+    const int64_t heads = op->flags & TR_OP_BY_HEAD ? op->kv_heads : 1; /* whose rows lie apart */
+    int64_t row_bytes = op->kv_heads / heads * op->head_dim * tr_dtype_bytes(op->act);
     int64_t seen = test->position + op->seq_len;
-    for (int64_t s = 0; s < op->seqs; s++) {
+    for (int64_t s = 0; s < op->seqs * heads; s++) {
         int64_t first = (s * op->positions + seen) * row_bytes;
         memset((char *)data->operand[TR_ATTN_K].data + first, 0xff, (size_t)((op->positions - seen) * row_bytes));
         memset((char *)data->operand[TR_ATTN_V].data + first, 0xff, (size_t)((op->positions - seen) * row_bytes));

@@ -149,16 +149,24 @@ static void embed_bwd(const struct tr_ref64 *run)
     }
 }
 
-static void copy_rows(const struct tr_ref64 *run)
+static void last(const struct tr_ref64 *run)
 {
     const struct tr_op *op = run->op;
-    for (int64_t s = 0; s < op->seqs; s++) {
-        for (int64_t t = 0; t < op->seq_len; t++) {
-            for (int64_t c = 0; c < op->width; c++) {
-                double x = run->operand[0][(s * op->seq_len + t) * op->width + c];
-                int64_t row = op->kind == TR_OP_LAST ? s : s * op->positions + run->values->position + t;
-                run->operand[1][row * op->width + c] = x; /* exact; of LAST the last t stays */
-            }
+    for (int64_t s = 0; s < op->seqs; s++)
+        for (int64_t c = 0; c < op->width; c++) /* exact */
+            run->operand[TR_LAST_Y][s * op->width + c] =
+                run->operand[TR_LAST_X][((s + 1) * op->seq_len - 1) * op->width + c];
+}
+
+static void kv_append(const struct tr_ref64 *run)
+{
+    const struct tr_op *op = run->op;
+    const double *x = run->operand[TR_KV_APPEND_X];
+    for (int64_t t = 0; t < op->seqs * op->seq_len; t++) {
+        for (int64_t g = 0; g < op->kv_heads; g++) {
+            int64_t head = t / op->seq_len * op->kv_heads + g, position = run->values->position + t % op->seq_len;
+            for (int64_t d = 0; d < op->head_dim; d++, x++) /* exact */
+                run->operand[TR_KV_APPEND_CACHE][(head * op->positions + position) * op->head_dim + d] = *x;
         }
     }
 }
@@ -355,8 +363,10 @@ void tr_ref64_run(const struct tr_ref64 *run)
         tr_ref64_head(run);
         break;
     case TR_OP_LAST:
+        last(run);
+        break;
     case TR_OP_KV_APPEND:
-        copy_rows(run);
+        kv_append(run);
         break;
     case TR_OP_ZERO:
         memset(run->operand[TR_ZERO_DST], 0, (size_t)run->op->count * sizeof(double));

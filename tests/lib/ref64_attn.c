@@ -84,12 +84,15 @@ static struct query query_at(const struct tr_ref64 *run, int64_t token, int64_t 
     int64_t seq = token / op->seq_len, kv_head = head / (op->heads / op->kv_heads);
     const double *start = run->operand[tr_op_start_operand(op->kind)];
     int64_t first = start == NULL ? 0 : (int64_t)start[token]; /* key of the document */
-    int64_t kv = ((seq * op->positions + first) * op->kv_heads + kv_head) * op->head_dim;
+    const bool by_head = (op->flags & TR_OP_BY_HEAD) != 0;
+    int64_t row = by_head ? (seq * op->kv_heads + kv_head) * op->positions + first
+                          : (seq * op->positions + first) * op->kv_heads + kv_head;
+    int64_t kv = row * op->head_dim;
     struct query query = {.op = op,
                           .q = run->operand[TR_ATTN_Q] + (token * op->heads + head) * op->head_dim,
                           .k = run->operand[TR_ATTN_K] + kv,
                           .v = run->operand[TR_ATTN_V] + kv,
-                          .stride = (int64_t)op->kv_heads * op->head_dim,
+                          .stride = (by_head ? 1 : (int64_t)op->kv_heads) * op->head_dim,
                           .z = z};
     query.row.n = run->values->position + token % op->seq_len + 1 - first;
     score(&query);

@@ -213,8 +213,9 @@ static int32_t build_cache_append(struct tr_builder *b, int32_t x, int32_t cache
 {
     struct tr_program *p = b->program;
     struct tr_op op = tr_build_template(b, TR_OP_KV_APPEND);
-    op.width = p->buffer[cache].shape.dim[1];
-    op.positions = p->buffer[cache].shape.dim[0] / p->seqs;
+    op.kv_heads = p->model.kv_heads;
+    op.head_dim = p->model.head_dim;
+    op.positions = p->buffer[cache].shape.dim[1];
     struct tr_program_op *append = tr_build_op(b, op);
     append->buffer[TR_KV_APPEND_X] = x;
     append->buffer[TR_KV_APPEND_CACHE] = cache;
@@ -229,7 +230,8 @@ static void build_attention(struct tr_builder *b, struct tr_layer_buffers *l)
     if (b->infer) {
         k = build_cache_append(b, k, b->first_k_cache + b->layer);
         v = build_cache_append(b, v, b->first_v_cache + b->layer);
-        op.positions = p->buffer[k].shape.dim[0] / p->seqs;
+        op.flags |= TR_OP_BY_HEAD;
+        op.positions = p->buffer[k].shape.dim[1];
     }
     l->attn = tr_build_activation(b, TR_BUF_ACTIVATION, (int64_t)op.heads * op.head_dim, "attn");
     struct tr_shape shape = {3, {op.seqs * op.seq_len, op.heads, 2}};

@@ -708,10 +708,9 @@ static int32_t add_caches(struct tr_builder *b, int64_t capacity, const char *le
 {
     struct tr_program *p = b->program;
     int32_t first = p->buffer_count;
-    int64_t columns = (int64_t)p->model.kv_heads * p->model.head_dim;
+    const struct tr_shape shape = {3, {p->seqs * p->model.kv_heads, capacity, p->model.head_dim}};
     for (int32_t layer = 0; layer < p->model.layers; layer++)
-        tr_build_buffer(b, TR_BUF_CACHE, TR_REGION_CACHE, p->step.dtype,
-                        (struct tr_shape){2, {p->seqs * capacity, columns}}, "h.%d.%s_cache", layer, letter);
+        tr_build_buffer(b, TR_BUF_CACHE, TR_REGION_CACHE, p->step.dtype, shape, "h.%d.%s_cache", layer, letter);
     return first;
 }
 

@@ -151,23 +151,40 @@ static struct tr_prompt_cache shape_of(const struct tr_generator *g)
                                     .columns = (int64_t)g->model.kv_heads * g->model.head_dim};
 }
 
-static enum tr_status write_rows(const struct tr_generator *g, const struct tr_prompt_cache *c, struct tr_file_out *out,
-                                 struct tr_err *err)
+/* The row of kv head `head` of token t in such a cache, which lies by head (KV_APPEND). */
+static uint8_t *cache_row(const struct tr_generator *g, uint8_t *cache, int64_t t, int64_t head)
 {
+    return cache + (head * g->capacity + t) * g->model.head_dim * tr_dtype_bytes(g->dtype);
+}
+
+/* A file that is being written, and the sum of what is in it. */
+struct sink {
+    struct tr_file_out file;
+    struct tr_sha256 sum;
+};
+
+static enum tr_status put(struct sink *sink, const void *data, size_t bytes, struct tr_err *err)
+{
+    tr_sha256_update(&sink->sum, data, bytes);
+    return tr_file_out_write(&sink->file, data, bytes, err);
+}
+
+static enum tr_status put_rows(struct sink *sink, const struct tr_generator *g, int32_t which, struct tr_err *err)
+{
+    uint8_t *cache = cache_of(g, which);
+    const size_t bytes = (size_t)(g->model.head_dim * tr_dtype_bytes(g->dtype));
     enum tr_status status = TR_OK;
-    const size_t bytes = (size_t)(c->tokens * c->columns * tr_dtype_bytes(c->dtype));
-    for (int32_t which = 0; which < 2 * c->layers && status == TR_OK; which++)
-        status = tr_file_out_write(out, cache_of(g, which), bytes, err);
+    for (int64_t t = 0; t < g->length; t++)
+        for (int64_t head = 0; head < g->model.kv_heads && status == TR_OK; head++)
+            status = put(sink, cache_row(g, cache, t, head), bytes, err);
     return status;
 }
 
 enum tr_status tr_prompt_cache_save(const struct tr_generator *g, const char *path, struct tr_err *err)
 {
     const struct tr_prompt_cache c = shape_of(g);
-    struct tr_file_out out = {0};
-    struct tr_sha256 sum = {0};
+    struct sink sink = {.sum = {0}};
     uint8_t header[TR_PROMPT_CACHE_HEADER_BYTES] = {0}, digest[TR_SHA256_BYTES];
-    const size_t row_bytes = (size_t)(c.tokens * c.columns * tr_dtype_bytes(c.dtype));
     TR_ASSERT(c.tokens > 0);
     memcpy(header, magic, sizeof magic);
     store_u32(header + 8, TR_PROMPT_CACHE_VERSION);
@@ -178,24 +195,21 @@ enum tr_status tr_prompt_cache_save(const struct tr_generator *g, const char *pa
     store_u64(header + 32, (uint64_t)c.tokens);
     enum tr_status status = tr_generator_fingerprint(g, header + 40, err);
     if (status == TR_OK)
-        status = tr_sha256_start(&sum, err);
+        status = tr_sha256_start(&sink.sum, err);
+    if (status == TR_OK)
+        status = tr_file_out_open(&sink.file, path, err);
+    if (status == TR_OK)
+        status = put(&sink, header, sizeof header, err);
+    if (status == TR_OK)
+        status = put(&sink, g->history, (size_t)c.tokens * sizeof *g->history, err);
+    for (int32_t which = 0; which < 2 * c.layers && status == TR_OK; which++)
+        status = put_rows(&sink, g, which, err);
     if (status == TR_OK) {
-        tr_sha256_update(&sum, header, sizeof header);
-        tr_sha256_update(&sum, g->history, (size_t)c.tokens * sizeof *g->history);
-        for (int32_t which = 0; which < 2 * c.layers; which++)
-            tr_sha256_update(&sum, cache_of(g, which), row_bytes);
-        tr_sha256_finish(&sum, digest);
-        status = tr_file_out_open(&out, path, err);
+        tr_sha256_finish(&sink.sum, digest);
+        status = tr_file_out_write(&sink.file, digest, sizeof digest, err);
     }
-    if (status == TR_OK)
-        status = tr_file_out_write(&out, header, sizeof header, err);
-    if (status == TR_OK)
-        status = tr_file_out_write(&out, g->history, (size_t)c.tokens * sizeof *g->history, err);
-    if (status == TR_OK)
-        status = write_rows(g, &c, &out, err);
-    if (status == TR_OK)
-        status = tr_file_out_write(&out, digest, sizeof digest, err);
-    return status == TR_OK ? tr_file_out_commit(&out, err) : status;
+    tr_sha256_drop(&sink.sum);
+    return status == TR_OK ? tr_file_out_commit(&sink.file, err) : status;
 }
 
 static enum tr_status check_same_model(const struct tr_generator *g, const struct tr_prompt_cache *c, const char *path,
@@ -213,6 +227,16 @@ static enum tr_status check_same_model(const struct tr_generator *g, const struc
         return tr_fail(err, TR_BAD_INPUT, "%s: was made by another model than %s: name another file for its prompt cache", path,
                        g->model.name);
     return TR_OK;
+}
+
+/* The rows of the first `tokens` tokens, one after the other as in the file. */
+static void take_rows(const struct tr_generator *g, int32_t which, const uint8_t *rows, int64_t tokens)
+{
+    uint8_t *cache = cache_of(g, which);
+    const int64_t bytes = g->model.head_dim * tr_dtype_bytes(g->dtype);
+    for (int64_t t = 0; t < tokens; t++)
+        for (int64_t head = 0; head < g->model.kv_heads; head++, rows += bytes)
+            memcpy(cache_row(g, cache, t, head), rows, (size_t)bytes);
 }
 
 enum tr_status tr_prompt_cache_load(struct tr_generator *g, const char *path, const int32_t *tokens, int64_t count,
@@ -233,7 +257,7 @@ enum tr_status tr_prompt_cache_load(struct tr_generator *g, const char *path, co
             common++;
         tr_generator_reset(g);
         for (int32_t which = 0; which < 2 * c.layers; which++)
-            memcpy(cache_of(g, which), c.rows + which * c.tokens * row, (size_t)(common * row));
+            take_rows(g, which, c.rows + which * c.tokens * row, tr_max_i64(0, common));
         memcpy(g->history, tokens, (size_t)tr_max_i64(0, common) * sizeof *tokens);
         g->length = tr_max_i64(0, common);
     }

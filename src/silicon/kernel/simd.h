@@ -41,7 +41,7 @@
  *     v_exp(x)   v_silu_of v_silu_slope_of (x, s)             s = sigmoid(x)
  *     v_fold16(p)          FOLD16 of p[TR_VFOLD], that is of 16 partial sums (reduce.h)
  *     v_row_max(v)         the largest lane
- *     v_transpose8_rows(...)    an 8 x 8 block of words
+ *     v_transpose8_rows(...)    an 8 x 8 block of words;  v_transpose_rows(...): TR_VLEN rows of 8 words
  */
 #ifndef TR_SILICON_KERNEL_SIMD_H
 #define TR_SILICON_KERNEL_SIMD_H
@@ -274,6 +274,33 @@ static inline void v_transpose8_rows(float *dst, int64_t stride, const float *co
         _mm256_storeu_ps(dst + (half + 2) * stride, _mm256_shuffle_ps(pair[half + 1], pair[half + 3], 0x44));
         _mm256_storeu_ps(dst + (half + 3) * stride, _mm256_shuffle_ps(pair[half + 1], pair[half + 3], 0xee));
     }
+}
+
+/* dst[j * stride + i] = row[i][j] for i < TR_VLEN, j < 8 */
+static inline void v_transpose_rows(float *dst, int64_t stride, const float *const row[TR_VLEN])
+{
+#if TR_VLEN == 16 && !defined(TR_SIMD_WIDE)
+    __m512 r[4], pair[4];
+    for (int half = 0; half < 8; half += 4) { /* columns 0..3, then 4..7 */
+        for (int i = 0; i < 4; i++) { /* rows i, i + 4, i + 8, i + 12 as quarters; the rest as in v_transpose8_rows */
+            r[i] = _mm512_castps128_ps512(_mm_loadu_ps(row[i] + half));
+            r[i] = _mm512_insertf32x4(r[i], _mm_loadu_ps(row[i + 4] + half), 1);
+            r[i] = _mm512_insertf32x4(r[i], _mm_loadu_ps(row[i + 8] + half), 2);
+            r[i] = _mm512_insertf32x4(r[i], _mm_loadu_ps(row[i + 12] + half), 3);
+        }
+        for (int i = 0; i < 4; i += 2) {
+            pair[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+            pair[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+        }
+        v_store(dst + (half + 0) * stride, _mm512_shuffle_ps(pair[0], pair[2], 0x44));
+        v_store(dst + (half + 1) * stride, _mm512_shuffle_ps(pair[0], pair[2], 0xee));
+        v_store(dst + (half + 2) * stride, _mm512_shuffle_ps(pair[1], pair[3], 0x44));
+        v_store(dst + (half + 3) * stride, _mm512_shuffle_ps(pair[1], pair[3], 0xee));
+    }
+#else
+    for (int i = 0; i < TR_VLEN; i += 8)
+        v_transpose8_rows(dst + i, stride, row + i);
+#endif
 }
 
 #endif

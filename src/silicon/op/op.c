@@ -67,7 +67,7 @@ static const struct tr_op_info op_info[TR_OP_KIND_COUNT] = {
         {{"logits", TR_IN, F32, false}, {"targets", TR_IN, I32, false}, {"loss", TR_OUT, F32, false}}},
     [TR_OP_LAST] = {"last", "y[s] = x[last token of sequence s]", 2,
         {{"x", TR_IN, ACT, false}, {"y", TR_OUT, ACT, false}}},
-    [TR_OP_KV_APPEND] = {"kv_append", "cache[s, position + t] = x[s, t]", 2,
+    [TR_OP_KV_APPEND] = {"kv_append", "cache[s, g, position + t] = x[s, t, g]", 2,
         {{"x", TR_IN, ACT, false}, {"cache", TR_OUT, ACT, false}}},
     [TR_OP_ZERO] = {"zero", "dst = +0", 1, {{"dst", TR_OUT, F32, false}}},
     [TR_OP_FOLD] = {"fold", "leaf 0 = the tree over context parts of the trees over parts", 1,
@@ -177,6 +177,12 @@ static struct tr_shape start_shape(const struct tr_op *op, int64_t tokens)
     return op->flags & TR_OP_APART ? shape1(tokens) : no_shape();
 }
 
+/* Keys or values of generation. */
+static struct tr_shape cache_shape(const struct tr_op *op)
+{
+    return shape3(op->seqs * op->kv_heads, op->positions, op->head_dim);
+}
+
 static struct tr_shape attn_shape(const struct tr_op *op, int i, int64_t tokens)
 {
     int64_t q_width = (int64_t)op->heads * op->head_dim;
@@ -185,6 +191,8 @@ static struct tr_shape attn_shape(const struct tr_op *op, int i, int64_t tokens)
     if (i == (backward ? TR_ATTN_BWD_STATS : TR_ATTN_STATS))
         return shape3(tokens, op->heads, 2);
     bool is_kv = i == TR_ATTN_K || i == TR_ATTN_V || (backward && (i == TR_ATTN_BWD_DK || i == TR_ATTN_BWD_DV));
+    if (is_kv && op->flags & TR_OP_BY_HEAD)
+        return cache_shape(op);
     return is_kv ? shape2(op->seqs * op->positions, kv_width) : shape2(tokens, q_width);
 }
 
@@ -271,7 +279,7 @@ struct tr_shape tr_op_operand_shape(const struct tr_op *op, int i)
     case TR_OP_LAST:
         return shape2(i == TR_LAST_X ? tokens : op->seqs, op->width);
     case TR_OP_KV_APPEND:
-        return shape2(i == TR_KV_APPEND_X ? tokens : op->seqs * op->positions, op->width);
+        return i == TR_KV_APPEND_X ? shape2(tokens, (int64_t)op->kv_heads * op->head_dim) : cache_shape(op);
     case TR_OP_FOLD:
         return shape2((int64_t)op->context.parts * op->part.parts, op->count);
     case TR_OP_LOSS_SUM:
@@ -494,7 +502,7 @@ static int64_t touched_elements(const struct tr_op *op, int i, int64_t position)
     case TR_OP_LAST:
         return op->seqs * op->width;
     case TR_OP_KV_APPEND:
-        return tokens * op->width;
+        return tokens * op->kv_heads * op->head_dim;
     default:
         return whole;
     }

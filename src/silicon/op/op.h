@@ -45,7 +45,7 @@ enum tr_op_kind {
     TR_OP_HEAD,       /* logits, cross-entropy and, with TR_OP_GRAD, dx and dw at once, a tile of rows at a time */
     TR_OP_LOSS,       /* cross-entropy of logits that are there already, as HEAD has it */
     TR_OP_LAST,       /* y[s] = x[last token of sequence s] */
-    TR_OP_KV_APPEND,  /* cache[s, position + t] = x[s, t] */
+    TR_OP_KV_APPEND,  /* cache[s, g, position + t] = x[s, t, g] */
     TR_OP_ZERO,       /* dst = +0 */
     TR_OP_FOLD,       /* joins the leaves of an accumulator along the trees of context and part, into leaf 0 */
     TR_OP_JOIN,       /* dst = dst + src: two lanes, or the two uses of a tied weight */
@@ -69,7 +69,8 @@ enum tr_op_flag {
     TR_OP_ADD_DX = 1 << 4,       /* NORM_BWD: dx += instead of dx = (the residual stream's gradient) */
     TR_OP_DECAY = 1 << 5,        /* ADAMW, MUON: weight decay applies */
     TR_OP_APART = 1 << 6,        /* EMBED*, ROPE, ATTN*: documents of a sequence stand apart, by the operand `start` */
-    TR_OP_Y_F32 = 1 << 7         /* LINEAR, LINEAR_PACKED: y is fp32 whatever the activations are: logits */
+    TR_OP_Y_F32 = 1 << 7,        /* LINEAR, LINEAR_PACKED: y is fp32 whatever the activations are: logits */
+    TR_OP_BY_HEAD = 1 << 8       /* ATTN: k and v are caches, as KV_APPEND writes them: heads outermost */
 };
 
 /* A logical axis cut in `parts`, of which this operation does [first, last). Full range on one rank. */
@@ -93,14 +94,14 @@ struct tr_op {
                              LINEAR_PACKED: of the panels, here TR_INT8 and TR_INT4 too */
     uint32_t flags;       /* enum tr_op_flag */
     int64_t seqs, seq_len;
-    int64_t width;        /* C: EMBED*, NORM* (of one group), HEAD, LAST, KV_APPEND, element-wise ops (columns a token) */
+    int64_t width;        /* C: EMBED*, NORM* (of one group), HEAD, LAST, element-wise ops (columns a token) */
     int64_t in;           /* LINEAR*, PACK */
     int32_t segments;     /* LINEAR*: how many of out[]; PACK: 1 */
     int64_t out[TR_OP_SEGMENTS_MAX];
-    int32_t heads, kv_heads, head_dim; /* ATTN*, ROPE (heads, head_dim); NORM*: heads = groups of `width` a token, 1 for
-                                          an ordinary norm */
+    int32_t heads, kv_heads, head_dim; /* ATTN*, ROPE (heads, head_dim), KV_APPEND (kv_heads, head_dim); NORM*: heads =
+                                          groups of `width` a token, 1 for an ordinary norm */
     int64_t vocab;        /* EMBED*, HEAD, LOSS */
-    int64_t positions;    /* rows of wpe or of the RoPE table; ATTN, KV_APPEND: rows of K and V a sequence */
+    int64_t positions;    /* rows of wpe or of the RoPE table; ATTN, KV_APPEND: rows of K and V a sequence (and head) */
     int64_t count;        /* elements: ZERO, FOLD (of one leaf), JOIN, GRAD_SQ, ADAMW, MUON*, MIX, CAST */
     float eps;            /* NORM* */
     float alpha, beta;    /* MIX: of dst, of src; MUON: alpha, of the learning rate */

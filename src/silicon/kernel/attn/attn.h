@@ -3,9 +3,10 @@
  *     ATTN      o = softmax(q k^T / sqrt(D)) v, stats [T, H, 2] = (m, l): the largest score, the sum of exponentials
  *     ATTN_BWD  dq, dk, dv from do, with q, k, v, o and stats of the forward pass
  *
- * Shapes: q, o [seqs * seq_len, H, D]; k, v [seqs * positions, G, D]. The query at index s of its sequence stands at
- * absolute position values->position + s and sees the keys 0 .. that position (APART: from start[t] on); rows of k and v
- * after it are never read, whatever they hold. What other keys of the sequence hold never shows. ATTN_BWD is for training: position 0, positions = seq_len.
+ * Shapes: q, o [seqs * seq_len, H, D]; k, v [seqs * positions, G, D], in generation (TR_OP_BY_HEAD, ATTN only)
+ * [seqs * G, positions, D]. The query at index s of its sequence stands at absolute position values->position + s and sees
+ * the keys 0 .. that position (APART: from start[t] on); rows of k and v after it are never read, whatever they hold. What
+ * other keys of the sequence hold never shows. ATTN_BWD is for training: position 0, positions = seq_len.
  * `context` cuts keys and queries at absolute positions, in whole key blocks; it must be whole here.
  *
  * Pair chains (bf16) along keys and queries: pairs are (even, odd) absolute positions; a member that causality or the
@@ -19,11 +20,21 @@
  *
  * The pieces are functions, so that a test can evaluate the parts apart, on several owners, in any order of arrival,
  * and join them along the tree. Their pointers are those of one head: q, o, dout at its row, k and v at the row of the
- * first key of `keys` (rows are kv_heads * head_dim elements apart). */
+ * first key of `keys` (rows are tr_attn_kv_stride elements apart). */
 #ifndef TR_SILICON_KERNEL_ATTN_H
 #define TR_SILICON_KERNEL_ATTN_H
 
 #include "silicon/kernel/kernel.h"
+
+/* Elements from one key or value to that of the next position, and to the same of the next kv head. */
+static inline int64_t tr_attn_kv_stride(const struct tr_op *op)
+{
+    return op->flags & TR_OP_BY_HEAD ? op->head_dim : (int64_t)op->kv_heads * op->head_dim;
+}
+static inline int64_t tr_attn_head_stride(const struct tr_op *op)
+{
+    return op->flags & TR_OP_BY_HEAD ? op->positions * op->head_dim : op->head_dim;
+}
 
 void tr_attn_ref(const struct tr_call *call);
 int64_t tr_attn_ref_workspace(const struct tr_op *op, int threads);

@@ -493,6 +493,7 @@ void TR_SIMD_NAME(tr_attn_bwd)(const struct tr_call *call)
 {
     const struct tr_op *op = call->op;
     TR_ASSERT((op->act == TR_BF16 || !TR_SIMD_DP) && op->heads % op->kv_heads == 0 && op->positions == op->seq_len);
+    TR_ASSERT(!(op->flags & TR_OP_BY_HEAD));
     struct bwd_shape b = {.type = op->act, .seqs = op->seqs, .seq_len = op->seq_len, .heads = op->heads,
                           .kv_heads = op->kv_heads, .group = op->heads / op->kv_heads, .d = op->head_dim,
                           .padded = tr_round_up(op->head_dim, TR_ATTN_PANEL),

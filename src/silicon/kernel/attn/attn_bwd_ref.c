@@ -179,7 +179,7 @@ void tr_attn_bwd_ref(const struct tr_call *call)
 {
     const struct tr_op *op = call->op;
     TR_ASSERT(op->kv_heads > 0 && op->heads % op->kv_heads == 0);
-    TR_ASSERT(op->positions == op->seq_len && call->values->position == 0);
+    TR_ASSERT(op->positions == op->seq_len && !(op->flags & TR_OP_BY_HEAD) && call->values->position == 0);
     for (int64_t s = 0; s < op->seqs; s++) {
         for (int64_t g = 0; g < op->kv_heads; g++) {
             const struct group group = group_of(call, s, g);

@@ -2,10 +2,10 @@
  *
  * A task is one sequence, one kv head and a range of queries with all query heads of the group: the rows
  * r = (query - first) * group + head of group. It walks the key blocks ascending; each is packed once (K transposed, so
- * that lanes run along keys) and meets all rows of the task, whose running (m, l, o) lie in the workspace. Where the
- * queries are few, as in generation, a task has several kv heads, each with its rows, and takes a block of all of them
- * before the next block: the rows of the cache are then read in long pieces. Tasks share nothing that is written. Where
- * documents stand apart, blocks before the document of every row of a task, or of a tile, are passed over.
+ * that lanes run along keys) and meets all rows of the task, whose running (m, l, o) lie in the workspace. Tasks share
+ * nothing that is written. Where documents stand apart, blocks before the document of every row of a task, or of a tile,
+ * are passed over. In generation a task has one tile of rows, and time is that of reading the cache: V is not packed then,
+ * and what comes next is asked for step by step.
  *
  * The largest score of a block is taken over its present keys: masked lanes are -inf, which exp turns into +0, and +0
  * added to a partial sum of exponentials (>= +0) changes nothing; p v does not see masked keys at all.
@@ -24,8 +24,8 @@ struct fwd_shape {
     int64_t seqs, seq_len, positions, position; /* as in tr_op; position of the first query */
     enum tr_dtype type;
     int64_t heads, kv_heads, group, d, padded, words; /* words: of a packed row of q */
+    int64_t kv_stride;                                /* from key to key */
     int64_t task_queries, ranges; /* queries of a task, and how many ranges of them a sequence has */
-    int64_t task_kv_heads, chunks; /* the same for kv heads */
     float scale;
 };
 
@@ -40,22 +40,15 @@ struct fwd_scratch {
     int64_t slot;              /* floats from one slot to the next */
 };
 
-/* The largest task: its queries and its kv heads. */
+/* The largest task: its queries. */
 static int64_t fwd_queries_max(const struct tr_op *op)
 {
     return tr_min_i64(op->seq_len, tr_max_i64(1, FWD_ROWS * op->kv_heads / op->heads));
 }
 
-static int64_t fwd_kv_heads_max(const struct tr_op *op)
-{
-    if (fwd_queries_max(op) < op->seq_len)
-        return 1;
-    return tr_min_i64(op->kv_heads, tr_max_i64(1, FWD_ROWS * op->kv_heads / (op->heads * op->seq_len)));
-}
-
 static int64_t fwd_rows_max(const struct tr_op *op)
 {
-    return fwd_queries_max(op) * (op->heads / op->kv_heads) * fwd_kv_heads_max(op);
+    return fwd_queries_max(op) * (op->heads / op->kv_heads);
 }
 
 static int64_t fwd_padded(const struct tr_op *op) { return tr_round_up(op->head_dim, TR_ATTN_PANEL); }
@@ -96,18 +89,14 @@ static struct fwd_shape fwd_shape_of(const struct tr_call *call)
     struct fwd_shape f = {.seqs = op->seqs, .seq_len = op->seq_len, .positions = op->positions,
                           .position = call->values->position, .type = op->act, .heads = op->heads,
                           .kv_heads = op->kv_heads, .group = op->heads / op->kv_heads, .d = op->head_dim,
-                          .padded = fwd_padded(op), .words = attn_words(op->act, fwd_padded(op))};
+                          .padded = fwd_padded(op), .words = attn_words(op->act, fwd_padded(op)),
+                          .kv_stride = tr_attn_kv_stride(op)};
     /* smaller tasks where there are few, so that every thread has some of the long ones (late queries) */
     f.task_queries = fwd_queries_max(op);
     while (f.task_queries > 64 &&
            f.seqs * f.kv_heads * tr_ceil_div(f.seq_len, f.task_queries) < 4 * (int64_t)call->threads)
         f.task_queries = (f.task_queries + 1) / 2;
     f.ranges = tr_ceil_div(f.seq_len, f.task_queries);
-    f.task_kv_heads = f.ranges == 1 ? fwd_kv_heads_max(op) : 1;
-    while (f.task_kv_heads > 1 &&
-           f.seqs * tr_ceil_div(f.kv_heads, f.task_kv_heads) < 2 * (int64_t)call->threads)
-        f.task_kv_heads = (f.task_kv_heads + 1) / 2;
-    f.chunks = tr_ceil_div(f.kv_heads, f.task_kv_heads);
     f.scale = 1.0f / sqrtf((float)op->head_dim);
     return f;
 }
@@ -189,6 +178,8 @@ static void fwd_softmax(const struct fwd_shape *f, float *score, void *p, int ro
 struct fwd_block {
     const float *v; /* packed, or in place where they are read only once */
     int64_t v_stride;
+    bool v_in_place;
+    const char *next_k, *next_v; /* what a single tile of rows asks for meanwhile: NULL: nothing */
     bool first; /* of its part: the sums begin */
     float *m, *l, *o;
 };
@@ -212,7 +203,9 @@ static void fwd_tile(const struct fwd_shape *f, const struct fwd_scratch *s, con
     int64_t width = tr_round_up(tile->last[rows - 1], TR_ATTN_SOFTMAX) - base;
     struct chain scores = {.start = CHAIN_ZERO, .pairs = pairs, .c = s->score + base, .c_stride = TR_KEY_BLOCK,
                            .a = s->q + row * f->words, .a_stride = f->words, .b = s->kt + base,
-                           .b_stride = TR_KEY_BLOCK, .steps = attn_words(f->type, f->d)};
+                           .b_stride = TR_KEY_BLOCK, .steps = attn_words(f->type, f->d),
+                           .source = block->v_in_place ? CHAIN_ONCE : CHAIN_PACKED, .next = block->next_k,
+                           .next_bytes = block->next_k == NULL ? 0 : TR_KEY_BLOCK * (int64_t)sizeof(float)};
     chain_run(&scores, rows, width);
     float factor[TR_VLEN];
     int64_t present[TR_ATTN_ROWS];
@@ -222,17 +215,18 @@ static void fwd_tile(const struct fwd_shape *f, const struct fwd_scratch *s, con
                 block->m + row, block->l + row, factor);
     struct chain values = {.start = tile->begin ? CHAIN_ZERO : CHAIN_SCALE, .pairs = pairs, .scale = factor,
                            .c = block->o + row * f->padded, .c_stride = f->padded, .a = s->p,
-                           .a_stride = attn_words(f->type, TR_KEY_BLOCK), .b = block->v, .b_stride = block->v_stride};
+                           .a_stride = attn_words(f->type, TR_KEY_BLOCK), .b = block->v, .b_stride = block->v_stride,
+                           .source = block->v_in_place ? CHAIN_IN_PLACE : CHAIN_PACKED, .next = block->next_v,
+                           .next_bytes = block->next_v == NULL ? 0 : f->d * (int64_t)sizeof(float)};
     chain_run_keys(&values, rows, f->padded, tile->first, tile->last);
 }
 
 /* What a task works on. */
 struct fwd_task {
-    const void *k, *v;    /* of its first kv head, at key 0 */
-    int64_t kv_heads;
+    const void *k, *v;    /* at key 0 */
     const int32_t *start; /* of its sequence; NULL: one document */
     int64_t first_query;  /* its position */
-    int64_t rows;         /* of one kv head */
+    int64_t rows;
 };
 
 /* Where the document of row r begins. */
@@ -241,14 +235,12 @@ static int64_t fwd_start(const struct fwd_shape *f, const struct fwd_task *task,
     return attn_start(task->start, task->first_query - f->position + r / f->group);
 }
 
-/* The rows of one kv head against one key block of `count` keys; the rows of `next` keys further on are fetched
- * meanwhile. Returns the pairs that were there. */
+/* The rows of a task against one key block of `count` keys; `next` keys that come after it are fetched meanwhile.
+ * Returns the pairs that were there. */
 static int64_t fwd_all_rows(const struct fwd_shape *f, const struct fwd_scratch *s, const struct fwd_task *task,
-                            const struct fwd_block *block, int64_t first_row, int64_t key, int64_t count,
-                            const void *next_k, const void *next_v, int64_t next)
+                            const struct fwd_block *block, int64_t key, int64_t count, int64_t next)
 {
-    int64_t pairs = 0, kv_stride = f->kv_heads * f->d, fetched = 0;
-    int64_t from = tr_max_i64(0, key - task->first_query) * f->group;
+    int64_t pairs = 0, fetched = 0, from = tr_max_i64(0, key - task->first_query) * f->group;
     int64_t query = task->first_query + from / f->group, head = 0; /* of the next row */
     int64_t step = tr_ceil_div(next, tr_max_i64(1, tr_ceil_div(task->rows - from, TR_ATTN_ROWS)));
     struct fwd_rows tile;
@@ -256,8 +248,7 @@ static int64_t fwd_all_rows(const struct fwd_shape *f, const struct fwd_scratch 
         int64_t start = fwd_start(f, task, r);
         if (start >= key + count) /* so do all documents behind it */
             break;
-        tile = (struct fwd_rows){.row = first_row + r, .begin = block->first || start >= key,
-                                 .first = tr_max_i64(0, start - key)};
+        tile = (struct fwd_rows){.row = r, .begin = block->first || start >= key, .first = tr_max_i64(0, start - key)};
         while (tile.count < TR_ATTN_ROWS && r + tile.count < task->rows &&
                attn_start(task->start, query - f->position) == start) {
             int64_t last = tr_min_i64(count, query - key + 1);
@@ -266,9 +257,9 @@ static int64_t fwd_all_rows(const struct fwd_shape *f, const struct fwd_scratch 
             head = head + 1 < f->group ? head + 1 : 0;
             query += head == 0;
         }
-        int64_t some = tr_min_i64(step, next - fetched);
-        prefetch_rows(attn_at(next_k, f->type, fetched * kv_stride), f->type, kv_stride, some, f->d);
-        prefetch_rows(attn_at(next_v, f->type, fetched * kv_stride), f->type, kv_stride, some, f->d);
+        int64_t some = tr_min_i64(step, next - fetched), at = (key + count + fetched) * f->kv_stride;
+        prefetch_rows(attn_at(task->k, f->type, at), f->type, f->kv_stride, some, f->d);
+        prefetch_rows(attn_at(task->v, f->type, at), f->type, f->kv_stride, some, f->d);
         fetched += some;
         fwd_tile(f, s, block, &tile);
     }
@@ -279,30 +270,25 @@ static int64_t fwd_all_rows(const struct fwd_shape *f, const struct fwd_scratch 
 static int64_t fwd_part(const struct fwd_shape *f, const struct fwd_scratch *s, const struct fwd_task *task,
                         struct tr_range keys, float *m, float *l, float *o)
 {
-    int64_t pairs = 0, kv_stride = f->kv_heads * f->d;
     /* with one tile of rows a copy of V would be read once */
-    bool v_in_place = f->type == TR_F32 && task->rows <= TR_ATTN_ROWS && f->padded == f->d;
-    for (int64_t r = 0; r < task->rows * task->kv_heads; r++)
+    const bool v_in_place = task->rows <= TR_ATTN_ROWS && f->padded == f->d;
+    for (int64_t r = 0; r < task->rows; r++)
         m[r] = -INFINITY;
-    int64_t start = fwd_start(f, task, 0);
+    int64_t pairs = 0, start = fwd_start(f, task, 0);
     for (int64_t key = tr_max_i64(keys.first, start - start % TR_KEY_BLOCK); key < keys.last; key += TR_KEY_BLOCK) {
-        int64_t count = tr_min_i64(TR_KEY_BLOCK, keys.last - key);
-        for (int64_t head = 0; head < task->kv_heads; head++) {
-            const int64_t at = key * kv_stride + head * f->d;
-            const void *k = attn_at(task->k, f->type, at), *v = attn_at(task->v, f->type, at);
-            struct fwd_block block = {.v = v_in_place ? v : s->v, .v_stride = v_in_place ? kv_stride : f->padded,
-                                      .first = key == keys.first, .m = m, .l = l, .o = o};
-            bool last_head = head + 1 == task->kv_heads;
-            int64_t next = last_head ? tr_min_i64(TR_KEY_BLOCK, keys.last - key - count) : count;
-            int64_t ahead = next == 0 ? 0 : last_head ? count * kv_stride - head * f->d : f->d;
-            pack_transposed(s->kt, k, f->type, kv_stride, count, f->d);
-            if (f->type == TR_BF16)
-                pack_pairs(s->v, f->padded, v, kv_stride, 0, count, f->d);
-            else if (!v_in_place)
-                pack_rows(s->v, f->padded, v, TR_F32, kv_stride, count, f->d);
-            pairs += fwd_all_rows(f, s, task, &block, head * task->rows, key, count, attn_at(k, f->type, ahead),
-                                  attn_at(v, f->type, ahead), next);
-        }
+        int64_t count = tr_min_i64(TR_KEY_BLOCK, keys.last - key), next = tr_min_i64(TR_KEY_BLOCK, keys.last - key - count);
+        const void *k = attn_at(task->k, f->type, key * f->kv_stride), *v = attn_at(task->v, f->type, key * f->kv_stride);
+        const bool stream = v_in_place && next > 0 && f->kv_stride == f->d; /* the next block begins where this one ends */
+        struct fwd_block block = {.v = v_in_place ? v : s->v, .v_stride = v_in_place ? f->kv_stride : f->padded,
+                                  .v_in_place = v_in_place, .next_k = stream ? attn_at(k, f->type, count * f->d) : NULL,
+                                  .next_v = stream ? attn_at(v, f->type, count * f->d) : NULL,
+                                  .first = key == keys.first, .m = m, .l = l, .o = o};
+        pack_transposed(s->kt, k, f->type, f->kv_stride, count, f->d);
+        if (!v_in_place && f->type == TR_BF16)
+            pack_pairs(s->v, f->padded, v, f->kv_stride, 0, count, f->d);
+        else if (!v_in_place)
+            pack_rows(s->v, f->padded, v, TR_F32, f->kv_stride, count, f->d);
+        pairs += fwd_all_rows(f, s, task, &block, key, count, v_in_place ? 0 : next);
     }
     return pairs;
 }
@@ -344,22 +330,20 @@ static void fwd_finish_row(const struct fwd_shape *f, const struct fwd_scratch *
 }
 
 static void fwd_run_task(const struct tr_call *call, const struct fwd_shape *f, const struct fwd_scratch *s,
-                         int64_t seq, struct tr_range kv_heads, struct tr_range queries)
+                         int64_t seq, int64_t kv_head, struct tr_range queries)
 {
     int64_t query_count = queries.last - queries.first, rows = query_count * f->group;
-    int64_t token_head = (seq * f->seq_len + queries.first) * f->heads + kv_heads.first * f->group;
-    int64_t kv_at = (seq * f->positions * f->kv_heads + kv_heads.first) * f->d;
+    int64_t token_head = (seq * f->seq_len + queries.first) * f->heads + kv_head * f->group;
+    int64_t kv_at = seq * f->positions * f->kv_heads * f->d + kv_head * tr_attn_head_stride(call->op);
     struct fwd_task task = {.k = attn_at(call->operand[TR_ATTN_K], f->type, kv_at),
                             .v = attn_at(call->operand[TR_ATTN_V], f->type, kv_at),
-                            .kv_heads = kv_heads.last - kv_heads.first, .first_query = f->position + queries.first,
-                            .rows = rows};
+                            .first_query = f->position + queries.first, .rows = rows};
     if (call->op->flags & TR_OP_APART)
         task.start = (const int32_t *)call->operand[TR_ATTN_START] + seq * f->seq_len;
     const void *q = attn_at(call->operand[TR_ATTN_Q], f->type, token_head * f->d);
-    for (int64_t head = 0; head < task.kv_heads; head++)
-        for (int64_t i = 0; i < query_count; i++)
-            pack_rows(s->q + (head * rows + i * f->group) * f->words, f->words,
-                      attn_at(q, f->type, (i * f->heads + head * f->group) * f->d), f->type, f->d, f->group, f->d);
+    for (int64_t i = 0; i < query_count; i++)
+        pack_rows(s->q + i * f->group * f->words, f->words, attn_at(q, f->type, i * f->heads * f->d), f->type, f->d,
+                  f->group, f->d);
 
     int64_t keys_last = f->position + queries.last, pairs = 0;
     struct part_stack stack = part_stack_new();
@@ -378,24 +362,20 @@ static void fwd_run_task(const struct tr_call *call, const struct fwd_shape *f, 
             int64_t key = stack_first[stack.depth - 1], from = tr_max_i64(0, key - task.first_query) * f->group;
             if (!part_stack_pop(&stack, &left, &right))
                 continue;
-            for (int64_t head = 0; head < task.kv_heads; head++) /* the rows whose query has keys in the right part */
-                for (int64_t r = from; r < rows; r++)
-                    fwd_join_row(f, s, left, right, head * rows + r, fwd_start(f, &task, r) >= key);
+            for (int64_t r = from; r < rows; r++) /* the rows whose query has keys in the right part */
+                fwd_join_row(f, s, left, right, r, fwd_start(f, &task, r) >= key);
         }
     }
-    for (int64_t head = 0; head < task.kv_heads; head++) {
-        for (int64_t r = 0; r < rows; r++) {
-            int64_t at = token_head + r / f->group * f->heads + head * f->group + r % f->group;
-            fwd_finish_row(f, s, stack.slot[0], head * rows + r, call->operand[TR_ATTN_O], at * f->d,
-                           (float *)call->operand[TR_ATTN_STATS] + at * 2);
-        }
+    for (int64_t r = 0; r < rows; r++) {
+        int64_t at = token_head + r / f->group * f->heads + r % f->group;
+        fwd_finish_row(f, s, stack.slot[0], r, call->operand[TR_ATTN_O], at * f->d,
+                       (float *)call->operand[TR_ATTN_STATS] + at * 2);
     }
-    int64_t all_rows = rows * task.kv_heads;
-    int64_t kv_rows = queries.last == f->seq_len ? keys_last * task.kv_heads : 0; /* the last queries see every key */
-    int64_t starts = task.start != NULL && kv_heads.first == 0 ? query_count : 0;
+    int64_t kv_rows = queries.last == f->seq_len ? keys_last : 0; /* the last queries see every key */
+    int64_t starts = task.start != NULL && kv_head == 0 ? query_count : 0;
     int64_t bytes = tr_dtype_bytes(f->type);
-    tr_count_add(call->count, 4 * f->d * pairs, bytes * f->d * (all_rows + 2 * kv_rows) + 4 * starts,
-                 all_rows * (bytes * f->d + 2 * 4));
+    tr_count_add(call->count, 4 * f->d * pairs, bytes * f->d * (rows + 2 * kv_rows) + 4 * starts,
+                 rows * (bytes * f->d + 2 * 4));
 }
 
 void TR_SIMD_NAME(tr_attn)(const struct tr_call *call)
@@ -404,18 +384,16 @@ void TR_SIMD_NAME(tr_attn)(const struct tr_call *call)
     TR_ASSERT((op->act == TR_BF16 || !TR_SIMD_DP) && tr_parts_owned(op->context) == op->context.parts);
     TR_ASSERT(!(op->flags & TR_OP_APART) || call->operand[TR_ATTN_START] != NULL);
     const struct fwd_shape f = fwd_shape_of(call);
-    int64_t chunks = f.seqs * f.chunks;
+    int64_t heads = f.seqs * f.kv_heads;
 #pragma omp parallel num_threads(call->threads)
     {
         struct fwd_scratch scratch;
         fwd_scratch_at(&scratch, (float *)call->workspace + omp_get_thread_num() * fwd_scratch_floats(op), op);
 #pragma omp for schedule(dynamic, 1)
-        for (int64_t task = 0; task < chunks * f.ranges; task++) { /* the longest first */
-            int64_t range = f.ranges - 1 - task / chunks, chunk = task % chunks % f.chunks;
+        for (int64_t task = 0; task < heads * f.ranges; task++) { /* the longest first */
+            int64_t range = f.ranges - 1 - task / heads, head = task % heads;
             struct tr_range queries = {range * f.task_queries, tr_min_i64(f.seq_len, (range + 1) * f.task_queries)};
-            struct tr_range kv_heads = {chunk * f.task_kv_heads,
-                                        tr_min_i64(f.kv_heads, (chunk + 1) * f.task_kv_heads)};
-            fwd_run_task(call, &f, &scratch, task % chunks / f.chunks, kv_heads, queries);
+            fwd_run_task(call, &f, &scratch, head / f.kv_heads, head % f.kv_heads, queries);
         }
     }
 }

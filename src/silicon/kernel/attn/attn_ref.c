@@ -9,7 +9,7 @@ static float score_scale(const struct tr_op *op) { return 1.0f / sqrtf((float)op
 
 static float score(const struct tr_op *op, const void *q, const void *k, int64_t key_index)
 {
-    int64_t stride = (int64_t)op->kv_heads * op->head_dim;
+    int64_t stride = tr_attn_kv_stride(op);
     struct tr_line key = tr_line_of(k, op->act, key_index * stride, 1);
     float dot = tr_chain(0.0f, tr_line_of(q, op->act, 0, 1), key, op->head_dim, tr_pairs(op->act, op->act));
     return dot * score_scale(op);
@@ -46,7 +46,7 @@ static void add_block(const struct tr_op *op, const void *q, const void *k, cons
     }
     sums->sum = fmaf(sums->sum, scale_old, tr_fold16(partial));
     sums->max = max;
-    int64_t stride = (int64_t)op->kv_heads * op->head_dim;
+    int64_t stride = tr_attn_kv_stride(op);
     for (int64_t d = 0; d < op->head_dim; d++) {
         struct tr_line value = tr_line_of(v, op->act, first * stride + d, stride);
         sums->o[d] = chain_from(sums->o[d] * scale_old, tr_line_of(p, TR_F32, 0, 1), value, position, n,
@@ -115,7 +115,7 @@ static void tree_of_parts(const struct row *row, int64_t begin, int64_t end, str
     const struct tr_op *op = row->call->op;
     if (end - begin == 1) {
         struct tr_range keys = tr_attn_ref_seen(tr_op_keys(op, begin), row->start);
-        int64_t offset = keys.first * op->kv_heads * op->head_dim * tr_dtype_bytes(op->act);
+        int64_t offset = keys.first * tr_attn_kv_stride(op) * tr_dtype_bytes(op->act);
         tr_attn_ref_part(op, row->q, row->k + offset, row->v + offset, keys, row->query, sums);
         return;
     }
@@ -137,7 +137,7 @@ static void attn_row(const struct tr_call *call, int64_t token, int64_t head, fl
     int64_t group = op->heads / op->kv_heads, bytes = tr_dtype_bytes(op->act);
     int64_t seq = token / op->seq_len, index = token % op->seq_len;
     int64_t q_offset = (token * op->heads + head) * op->head_dim * bytes;
-    int64_t kv_offset = (seq * op->positions * op->kv_heads + head / group) * op->head_dim * bytes;
+    int64_t kv_offset = (seq * op->positions * op->kv_heads * op->head_dim + head / group * tr_attn_head_stride(op)) * bytes;
     struct row row = {.call = call,
                       .q = (const char *)call->operand[TR_ATTN_Q] + q_offset,
                       .k = (const char *)call->operand[TR_ATTN_K] + kv_offset,
@@ -180,7 +180,7 @@ float tr_attn_ref_delta(const struct tr_op *op, const void *o, const void *dout)
 int64_t tr_attn_ref_scores(const struct tr_op *op, const void *q, const void *k, const void *v, const void *dout,
                            const float stats[2], float delta, struct tr_range keys, int64_t query, float *p, float *ds)
 {
-    int64_t stride = (int64_t)op->kv_heads * op->head_dim;
+    int64_t stride = tr_attn_kv_stride(op);
     int64_t last = query + 1 < keys.last ? query + 1 : keys.last;
     float inverse = 1.0f / stats[1];
     int64_t count = 0;
@@ -195,7 +195,7 @@ int64_t tr_attn_ref_scores(const struct tr_op *op, const void *q, const void *k,
 
 float tr_attn_ref_dq(const struct tr_op *op, const float *ds, const void *k, struct tr_range keys, int64_t d)
 {
-    int64_t stride = (int64_t)op->kv_heads * op->head_dim;
+    int64_t stride = tr_attn_kv_stride(op);
     return chain_from(0.0f, tr_line_of(ds, TR_F32, 0, 1), tr_line_of(k, op->act, d, stride), keys.first,
                       keys.last - keys.first, tr_pairs(op->act, op->act));
 }

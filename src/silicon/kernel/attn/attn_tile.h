@@ -35,10 +35,15 @@ enum {
     TR_ATTN_ROWS = 6,   /* rows of a register tile */
     TR_ATTN_VECS = TR_VLEN == 8 ? 2 : 4, /* vectors of a register tile: 12 of 16, 24 of 32 registers accumulate */
     TR_ATTN_SOFTMAX = 32, /* scores of a row are taken by so many: a multiple of TR_FOLD that divides a key block */
-    TR_ATTN_STACK_MAX = 2 * TR_TREE_DEPTH_MAX
+    TR_ATTN_STACK_MAX = 2 * TR_TREE_DEPTH_MAX,
+    SECOND_CACHE = 2 /* of prefetches: not into the first one, where it would push out what is at work */
 };
 
 enum chain_start { CHAIN_ZERO, CHAIN_GO_ON, CHAIN_SCALE };
+
+/* Where b lies: in a copy that many rows use; in one that few rows use, which have time to ask for what comes next; not
+ * copied, the rows of a tensor, for pairs two of them a step. */
+enum chain_source { CHAIN_PACKED, CHAIN_ONCE, CHAIN_IN_PLACE };
 
 /* Strides count words, which are what a and b are made of. */
 struct chain {
@@ -53,6 +58,9 @@ struct chain {
     const float *b;
     int64_t b_stride;
     int64_t steps;
+    enum chain_source source;
+    const char *next;   /* what is to be asked for meanwhile, next_bytes a step, whole lines; not by CHAIN_PACKED */
+    int64_t next_bytes;
 };
 
 /* One step of a chain: a word of a, as it stands in every lane, and a vector of words of b. */
@@ -61,15 +69,23 @@ TR_V_INLINE tr_v chain_step(tr_v a, tr_v b, tr_v acc, const bool pairs)
     return pairs ? v_pair_step(a, b, acc) : v_fma(a, b, acc);
 }
 
-/* The tile at (row, x). `rows`, `vecs`, `by_columns` and `pairs` are constants where this is inlined. */
+/* Words of b from column x of a step on. */
+TR_V_INLINE tr_v chain_term(const float *step, int64_t b_stride, int64_t x, const bool pairs,
+                            const enum chain_source source)
+{
+    const tr_bf16 *even = (const tr_bf16 *)step + x;
+    return pairs && source == CHAIN_IN_PLACE ? v_pair(even, even + b_stride) : v_load(step + x);
+}
+
+/* The tile at (row, x). `rows`, `vecs`, `by_columns`, `pairs` and `source` are constants where this is inlined. */
 TR_V_INLINE void chain_tile(const struct chain *chain, int row, int64_t x, const int rows, const int vecs,
-                            const bool by_columns, const bool pairs)
+                            const bool by_columns, const bool pairs, const enum chain_source source)
 {
     tr_v acc[TR_ATTN_ROWS][8];
     const int64_t a_stride = chain->a_stride, b_stride = chain->b_stride, c_stride = chain->c_stride;
     float *c = chain->c + row * c_stride + x;
-    const float *a = chain->a + row * (by_columns ? 1 : a_stride), *b = chain->b + x;
-    const int64_t steps = chain->steps;
+    const float *a = chain->a + row * (by_columns ? 1 : a_stride), *b = chain->b;
+    const int64_t steps = chain->steps, next_bytes = row == 0 && x == 0 ? chain->next_bytes : 0;
     if (chain->start == CHAIN_ZERO) {
         for (int r = 0; r < rows; r++)
             for (int i = 0; i < vecs; i++)
@@ -89,7 +105,9 @@ TR_V_INLINE void chain_tile(const struct chain *chain, int row, int64_t x, const
         tr_v term[8];
 #pragma GCC unroll 8
         for (int i = 0; i < vecs; i++)
-            term[i] = v_load(b + t * b_stride + i * TR_VLEN);
+            term[i] = chain_term(b + t * b_stride, b_stride, x + i * TR_VLEN, pairs, source);
+        for (int64_t i = 0; source != CHAIN_PACKED && i < next_bytes; i += 64)
+            __builtin_prefetch(chain->next + t * next_bytes + i, 0, SECOND_CACHE);
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++) {
             tr_v factor = v_set1(by_columns ? a[t * a_stride + r] : a[r * a_stride + t]);
@@ -106,54 +124,61 @@ TR_V_INLINE void chain_tile(const struct chain *chain, int row, int64_t x, const
 /* Rows [row, row + rows) at x, in tiles of 6, 4, 2 and 1 rows. One row alone takes more vectors, else the latency of the
  * multiply-add rules. */
 TR_V_INLINE void chain_rows(const struct chain *chain, int row, int64_t x, int rows, const int vecs,
-                            const bool by_columns, const bool pairs)
+                            const bool by_columns, const bool pairs, const enum chain_source source)
 {
     const int end = row + rows;
     while (row < end) {
         if (end - row >= 6) {
-            chain_tile(chain, row, x, 6, vecs, by_columns, pairs);
+            chain_tile(chain, row, x, 6, vecs, by_columns, pairs, source);
             row += 6;
         } else if (end - row >= 4) {
-            chain_tile(chain, row, x, 4, vecs, by_columns, pairs);
+            chain_tile(chain, row, x, 4, vecs, by_columns, pairs, source);
             row += 4;
         } else if (end - row >= 2) {
-            chain_tile(chain, row, x, 2, vecs, by_columns, pairs);
+            chain_tile(chain, row, x, 2, vecs, by_columns, pairs, source);
             row += 2;
         } else {
-            chain_tile(chain, row, x, 1, vecs, by_columns, pairs);
+            chain_tile(chain, row, x, 1, vecs, by_columns, pairs, source);
             row += 1;
         }
     }
 }
 
 TR_V_INLINE void chain_columns(const struct chain *chain, int row, int rows, int64_t width, const bool by_columns,
-                               const bool pairs)
+                               const bool pairs, const enum chain_source source)
 {
     int64_t x = 0;
     if (rows == 1)
         for (; x + 64 <= width; x += 64)
-            chain_tile(chain, row, x, 1, 64 / TR_VLEN, by_columns, pairs);
+            chain_tile(chain, row, x, 1, 64 / TR_VLEN, by_columns, pairs, source);
     for (; x + TR_ATTN_VECS * TR_VLEN <= width; x += TR_ATTN_VECS * TR_VLEN)
-        chain_rows(chain, row, x, rows, TR_ATTN_VECS, by_columns, pairs);
+        chain_rows(chain, row, x, rows, TR_ATTN_VECS, by_columns, pairs, source);
 #if TR_VLEN == 16 /* else the panels above are as narrow */
     for (; x < width; x += TR_ATTN_PANEL)
-        chain_rows(chain, row, x, rows, TR_ATTN_PANEL / TR_VLEN, by_columns, pairs);
+        chain_rows(chain, row, x, rows, TR_ATTN_PANEL / TR_VLEN, by_columns, pairs, source);
 #endif
 }
 
 /* Apart from what sets the processor's mode for pairs (v_pairs_begin). */
 __attribute__((noinline)) static void chain_all(const struct chain *chain, int row, int rows, int64_t width)
 {
+    TR_ASSERT(chain->source == CHAIN_PACKED || !chain->a_by_columns);
 #if !TR_SIMD_DP
+    if (!chain->pairs && chain->source != CHAIN_PACKED) /* in place or not, numbers are read the same way */
+        return chain_columns(chain, row, rows, width, false, false, CHAIN_ONCE);
     if (!chain->pairs && chain->a_by_columns)
-        return chain_columns(chain, row, rows, width, true, false);
+        return chain_columns(chain, row, rows, width, true, false, CHAIN_PACKED);
     if (!chain->pairs)
-        return chain_columns(chain, row, rows, width, false, false);
+        return chain_columns(chain, row, rows, width, false, false, CHAIN_PACKED);
 #endif
-    if (chain->a_by_columns)
-        chain_columns(chain, row, rows, width, true, true);
+    if (chain->source == CHAIN_IN_PLACE)
+        chain_columns(chain, row, rows, width, false, true, CHAIN_IN_PLACE);
+    else if (chain->source == CHAIN_ONCE)
+        chain_columns(chain, row, rows, width, false, true, CHAIN_ONCE);
+    else if (chain->a_by_columns)
+        chain_columns(chain, row, rows, width, true, true, CHAIN_PACKED);
     else
-        chain_columns(chain, row, rows, width, false, true);
+        chain_columns(chain, row, rows, width, false, true, CHAIN_PACKED);
 }
 
 /* c = 0 or c * scale, in the processor's ordinary mode, so that the chain goes on. */
@@ -185,6 +210,16 @@ static void chain_run_rows(struct chain *chain, int row, int rows, int64_t width
 
 static void chain_run(struct chain *chain, int rows, int64_t width) { chain_run_rows(chain, 0, rows, width); }
 
+/* The words of b with the other member as zero; in place only its row is read. */
+TR_V_INLINE tr_v half_term(const struct chain *chain, int64_t x, bool odd)
+{
+    static const tr_bf16 none[TR_VLEN];
+    const tr_bf16 *even = (const tr_bf16 *)chain->b + x;
+    if (chain->source == CHAIN_IN_PLACE)
+        return odd ? v_pair(none, even + chain->b_stride) : v_pair(even, none);
+    return odd ? v_odd(v_load(chain->b + x)) : v_only_even(v_load(chain->b + x));
+}
+
 __attribute__((noinline)) static void half_rows(const struct chain *chain, int row, int rows, int64_t width, bool odd)
 {
     for (int r = row; r < row + rows; r++) {
@@ -192,8 +227,7 @@ __attribute__((noinline)) static void half_rows(const struct chain *chain, int r
         const tr_v factor = odd ? v_odd(a) : v_only_even(a);
         for (int64_t x = 0; x < width; x += TR_VLEN) {
             float *c = chain->c + r * chain->c_stride + x;
-            const tr_v b = v_load(chain->b + x), term = odd ? v_odd(b) : v_only_even(b);
-            v_store(c, v_pair_step(factor, term, v_load(c)));
+            v_store(c, v_pair_step(factor, half_term(chain, x, odd), v_load(c)));
         }
     }
 }
@@ -309,12 +343,12 @@ static void pack_transposed(float *dst, const void *src, enum tr_dtype type, int
 {
     static const float none[8]; /* of a row that is not there */
     const int64_t words = attn_words(type, d), whole_words = (type == TR_BF16 ? d / 2 : d) / 8 * 8;
-    for (int64_t row = 0; row < TR_KEY_BLOCK; row += 8) {
+    for (int64_t row = 0; row < TR_KEY_BLOCK; row += TR_VLEN) {
         for (int64_t i = 0; i < whole_words; i += 8) {
-            const float *from[8];
-            for (int64_t r = 0; r < 8; r++)
+            const float *from[TR_VLEN];
+            for (int64_t r = 0; r < TR_VLEN; r++)
                 from[r] = row + r < rows ? row_words(attn_at(src, type, (row + r) * src_stride), i) : none;
-            v_transpose8_rows(dst + i * TR_KEY_BLOCK + row, TR_KEY_BLOCK, from);
+            v_transpose_rows(dst + i * TR_KEY_BLOCK + row, TR_KEY_BLOCK, from);
         }
     }
     for (int64_t row = 0; row < TR_KEY_BLOCK && whole_words < words; row++) {

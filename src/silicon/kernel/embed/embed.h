@@ -3,7 +3,8 @@
  *     EMBED      y[t] = wte[token[t]] (+ wpe[position])      one fp32 addition, rounded once; without wpe a copy
  *     EMBED_BWD  dwte[leaf, token[t]] += dy[t], dwpe[position] += dy[t]
  *     LAST       y[s] = x[last token of sequence s]
- *     KV_APPEND  cache[s, values->position + i] = x[s, i]
+ *     KV_APPEND  cache[s, g, values->position + i] = x[s, i, g]     each kv head's rows one after the other: what attention
+ *                                                                   of one query reads is one stream a head
  *
  * Accuracy: EMBED rounds once, LAST and KV_APPEND never. EMBED_BWD is a chain of additions: an element that n tokens of a
  * leaf are added to is off by at most (n - 1) 2^-24 of the sum of their magnitudes, in fp32.

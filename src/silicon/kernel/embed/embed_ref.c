@@ -71,19 +71,25 @@ void tr_embed_bwd_ref(const struct tr_call *call)
         embed_bwd_channel(call, c);
 }
 
-/* Copies one row of `width` elements, bits as they are. */
-static void copy_row(const struct tr_call *call, int from, int64_t from_row, int to, int64_t to_row)
+/* Copies one row of n elements, bits as they are. */
+static void copy_row(const struct tr_call *call, int from, int64_t from_row, int to, int64_t to_row, int64_t n)
 {
-    int64_t bytes = call->op->width * tr_dtype_bytes(call->op->act);
+    int64_t bytes = n * tr_dtype_bytes(call->op->act);
     memcpy((char *)call->operand[to] + to_row * bytes, (const char *)call->operand[from] + from_row * bytes,
            (size_t)bytes);
+}
+
+static void count_copied(const struct tr_call *call, int64_t elements)
+{
+    const int64_t bytes = elements * tr_dtype_bytes(call->op->act);
     tr_count_add(call->count, 0, bytes, bytes);
 }
 
 void tr_last_ref(const struct tr_call *call)
 {
     for (int64_t s = 0; s < call->op->seqs; s++)
-        copy_row(call, TR_LAST_X, (s + 1) * call->op->seq_len - 1, TR_LAST_Y, s);
+        copy_row(call, TR_LAST_X, (s + 1) * call->op->seq_len - 1, TR_LAST_Y, s, call->op->width);
+    count_copied(call, call->op->seqs * call->op->width);
 }
 
 void tr_kv_append_ref(const struct tr_call *call)
@@ -93,5 +99,8 @@ void tr_kv_append_ref(const struct tr_call *call)
     TR_ASSERT(position >= 0 && position + op->seq_len <= op->positions);
     for (int64_t s = 0; s < op->seqs; s++)
         for (int64_t i = 0; i < op->seq_len; i++)
-            copy_row(call, TR_KV_APPEND_X, s * op->seq_len + i, TR_KV_APPEND_CACHE, s * op->positions + position + i);
+            for (int64_t g = 0; g < op->kv_heads; g++)
+                copy_row(call, TR_KV_APPEND_X, (s * op->seq_len + i) * op->kv_heads + g, TR_KV_APPEND_CACHE,
+                         (s * op->kv_heads + g) * op->positions + position + i, op->head_dim);
+    count_copied(call, op->seqs * op->seq_len * op->kv_heads * op->head_dim);
 }
