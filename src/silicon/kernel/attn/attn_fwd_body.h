@@ -227,6 +227,7 @@ struct fwd_task {
     const int32_t *start; /* of its sequence; NULL: one document */
     int64_t first_query;  /* its position */
     int64_t rows;
+    const void *k_after, *v_after; /* what the thread takes up after the last block, to be asked for; NULL: not known */
 };
 
 /* Where the document of row r begins. */
@@ -238,7 +239,8 @@ static int64_t fwd_start(const struct fwd_shape *f, const struct fwd_task *task,
 /* The rows of a task against one key block of `count` keys; `next` keys that come after it are fetched meanwhile.
  * Returns the pairs that were there. */
 static int64_t fwd_all_rows(const struct fwd_shape *f, const struct fwd_scratch *s, const struct fwd_task *task,
-                            const struct fwd_block *block, int64_t key, int64_t count, int64_t next)
+                            const struct fwd_block *block, int64_t key, int64_t count, const void *next_k,
+                            const void *next_v, int64_t next)
 {
     int64_t pairs = 0, fetched = 0, from = tr_max_i64(0, key - task->first_query) * f->group;
     int64_t query = task->first_query + from / f->group, head = 0; /* of the next row */
@@ -257,9 +259,9 @@ static int64_t fwd_all_rows(const struct fwd_shape *f, const struct fwd_scratch 
             head = head + 1 < f->group ? head + 1 : 0;
             query += head == 0;
         }
-        int64_t some = tr_min_i64(step, next - fetched), at = (key + count + fetched) * f->kv_stride;
-        prefetch_rows(attn_at(task->k, f->type, at), f->type, f->kv_stride, some, f->d);
-        prefetch_rows(attn_at(task->v, f->type, at), f->type, f->kv_stride, some, f->d);
+        int64_t some = tr_min_i64(step, next - fetched), at = fetched * f->kv_stride;
+        prefetch_rows(attn_at(next_k, f->type, at), f->type, f->kv_stride, some, f->d);
+        prefetch_rows(attn_at(next_v, f->type, at), f->type, f->kv_stride, some, f->d);
         fetched += some;
         fwd_tile(f, s, block, &tile);
     }
@@ -288,7 +290,11 @@ static int64_t fwd_part(const struct fwd_shape *f, const struct fwd_scratch *s, 
             pack_pairs(s->v, f->padded, v, f->kv_stride, 0, count, f->d);
         else if (!v_in_place)
             pack_rows(s->v, f->padded, v, TR_F32, f->kv_stride, count, f->d);
-        pairs += fwd_all_rows(f, s, task, &block, key, count, v_in_place ? 0 : next);
+        const bool after = next == 0 && task->k_after != NULL; /* another head: begins at key 0 */
+        const void *next_k = after ? task->k_after : attn_at(k, f->type, count * f->kv_stride);
+        const void *next_v = after ? task->v_after : attn_at(v, f->type, count * f->kv_stride);
+        pairs += fwd_all_rows(f, s, task, &block, key, count, next_k, next_v,
+                              v_in_place ? 0 : after ? tr_min_i64(TR_KEY_BLOCK, f->seq_len) : next);
     }
     return pairs;
 }
@@ -338,6 +344,10 @@ static void fwd_run_task(const struct tr_call *call, const struct fwd_shape *f, 
     struct fwd_task task = {.k = attn_at(call->operand[TR_ATTN_K], f->type, kv_at),
                             .v = attn_at(call->operand[TR_ATTN_V], f->type, kv_at),
                             .first_query = f->position + queries.first, .rows = rows};
+    if (f->ranges == 1 && kv_head + 1 < f->kv_heads) {
+        task.k_after = attn_at(task.k, f->type, tr_attn_head_stride(call->op));
+        task.v_after = attn_at(task.v, f->type, tr_attn_head_stride(call->op));
+    }
     if (call->op->flags & TR_OP_APART)
         task.start = (const int32_t *)call->operand[TR_ATTN_START] + seq * f->seq_len;
     const void *q = attn_at(call->operand[TR_ATTN_Q], f->type, token_head * f->d);
@@ -385,11 +395,13 @@ void TR_SIMD_NAME(tr_attn)(const struct tr_call *call)
     TR_ASSERT(!(op->flags & TR_OP_APART) || call->operand[TR_ATTN_START] != NULL);
     const struct fwd_shape f = fwd_shape_of(call);
     int64_t heads = f.seqs * f.kv_heads;
+    /* short sequences: neighbouring heads, which share lines and pages, to one thread */
+    const int together = f.ranges == 1 && heads >= 16 * (int64_t)call->threads ? 4 : 1;
 #pragma omp parallel num_threads(call->threads)
     {
         struct fwd_scratch scratch;
         fwd_scratch_at(&scratch, (float *)call->workspace + omp_get_thread_num() * fwd_scratch_floats(op), op);
-#pragma omp for schedule(dynamic, 1)
+#pragma omp for schedule(dynamic, together)
         for (int64_t task = 0; task < heads * f.ranges; task++) { /* the longest first */
             int64_t range = f.ranges - 1 - task / heads, head = task % heads;
             struct tr_range queries = {range * f.task_queries, tr_min_i64(f.seq_len, (range + 1) * f.task_queries)};
