@@ -71,11 +71,10 @@ static enum tr_status check_request(const struct tr_plan_request *r, struct tr_e
 
 static void choose_batch(struct tr_plan_request *r, const struct tr_model_shape *model)
 {
-    const int64_t usual_tokens = 3 << 20, usual_seq = 8192;
     if (!r->seq_len)
-        r->seq_len = tr_min_i64(model->positions > 0 ? model->positions : usual_seq, usual_seq);
+        r->seq_len = tr_shape_usual_length(model);
     if (!r->global_batch)
-        r->global_batch = tr_max_i64(1, usual_tokens / r->seq_len);
+        r->global_batch = tr_max_i64(1, TR_USUAL_BATCH_TOKENS / r->seq_len);
 }
 
 /* Tokens from the loss. A mixture of experts counts as the dense model of its active parameters: it reaches no less. */
@@ -196,9 +195,9 @@ static void say_memory(struct tr_plan *p)
                  (long long)(tr_layout_chips(&p->layout) / p->layout.dp * dp), dp);
     else
         snprintf(more, sizeof more, "no number of replicas makes this layout fit");
-    snprintf(p->why, sizeof p->why, "needs %s per chip, has %s; %s; what takes most on stage %d is %s (%s)",
+    snprintf(p->why, sizeof p->why, "needs %s per chip, has %s%s; %s; what takes most on stage %d is %s (%s)",
              tr_print_bytes(needs, (int64_t)p->step.memory_bytes), tr_print_bytes(has, (int64_t)p->capacity_bytes),
-             more, p->step.heaviest_stage, tr_mem_name((enum tr_mem)most),
+             p->request.reserve_bytes > 0 ? " without the reserve" : "", more, p->step.heaviest_stage, tr_mem_name((enum tr_mem)most),
              tr_print_bytes(most_text, (int64_t)p->step.memory[most]));
 }
 

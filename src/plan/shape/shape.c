@@ -1,6 +1,7 @@
 #include "plan/shape/shape.h"
 
 #include "base/doc.h"
+#include "base/num.h"
 #include "lab/model/config.h"
 #include "silicon/catalog/catalog.h"
 
@@ -409,6 +410,12 @@ static double small_ssm_params(const struct tr_model_shape *s)
 {
     double d = ssm_inner(s);
     return (d + ssm_shared(s)) * (double)(s->ssm_conv + 1) + 3 * (double)s->ssm_heads + d;
+}
+
+int64_t tr_shape_usual_length(const struct tr_model_shape *s)
+{
+    const int64_t most = 8192;
+    return s->positions > 0 ? tr_min_i64(s->positions, most) : most;
 }
 
 struct tr_shape_params tr_shape_params(const struct tr_model_shape *s)

@@ -85,6 +85,10 @@ void tr_shape_from_config(const struct tr_model_config *config, struct tr_model_
 struct tr_doc;
 TR_MUST_CHECK enum tr_status tr_shape_from_hf(const struct tr_doc *doc, struct tr_model_shape *out, struct tr_err *err);
 
+/* What is taken where nobody says it: tokens of a batch; of a sequence, as many as the model has positions, at most 8,192. */
+enum { TR_USUAL_BATCH_TOKENS = 3 << 20 };
+int64_t tr_shape_usual_length(const struct tr_model_shape *shape);
+
 struct tr_shape_params {
     double total;  /* all distinct parameters; a tied head counts once */
     double active; /* of one token: top_k of the experts, and all that all tokens use */

@@ -294,8 +294,7 @@ static bool named_so(const char *framework, const char *word, bool anywhere)
     return false;
 }
 
-enum tr_status tr_stack_for(const struct tr_catalog *catalog, const char *framework, const char *unless,
-                            const struct tr_entry **out, struct tr_err *err)
+const struct tr_entry *tr_stack_for(const struct tr_catalog *catalog, const char *framework)
 {
     const struct tr_entry *best = NULL;
     size_t best_length = 0;
@@ -312,5 +311,5 @@ enum tr_status tr_stack_for(const struct tr_catalog *catalog, const char *framew
                     best = entry, best_length = length;
             }
         }
-    return best ? (*out = best, TR_OK) : tr_catalog_find(catalog, TR_SECTION_STACKS, unless, out, err);
+    return best;
 }

@@ -170,10 +170,8 @@ TR_MUST_CHECK enum tr_status tr_stack_read_unfitted(const struct tr_entry *entry
                                                     struct tr_err *err);
 
 /* The stack that says it is this framework: the longest of all `frameworks` texts that begins `framework`.
- * When none does, the longest of those that begin a word in it; when there is none of them either, the stack `unless`.
- * In any case of letters. */
-TR_MUST_CHECK enum tr_status tr_stack_for(const struct tr_catalog *catalog, const char *framework, const char *unless,
-                                          const struct tr_entry **out, struct tr_err *err);
+ * When none does, the longest of those that begin a word in it; NULL: none of them either. In any case of letters. */
+const struct tr_entry *tr_stack_for(const struct tr_catalog *catalog, const char *framework);
 
 const char *tr_extent_name(enum tr_extent extent);
 const char *tr_part_name(enum tr_part part);

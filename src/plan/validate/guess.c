@@ -115,8 +115,7 @@ bool tr_guess_model(const char *name, double total, double active, struct tr_mod
 
 int64_t tr_guess_batch(int64_t seq_len, int64_t chips)
 {
-    const int64_t usual_tokens = 3 << 20;
-    return tr_round_up(tr_max_i64(1, usual_tokens / seq_len), chips);
+    return tr_round_up(tr_max_i64(1, TR_USUAL_BATCH_TOKENS / seq_len), chips);
 }
 
 int64_t tr_guess_chips(double chip_hours)

@@ -97,7 +97,12 @@ static enum tr_status read_printed(const struct row *r, struct printed *p)
         status = number(r, all[i].name, all[i].to);
     if (status == TR_OK)
         status = whole(r, "n_chips", &p->chips);
-    return status == TR_OK ? whole(r, "global_batch_seqs", &p->batch) : status;
+    if (status == TR_OK)
+        status = whole(r, "global_batch_seqs", &p->batch);
+    if (status == TR_OK && (p->chips > TR_CHIPS_MAX || p->batch > TR_CHIPS_MAX))
+        status = tr_fail(r->err, TR_BAD_INPUT, "%s:%lld: more chips or sequences than %d", r->name,
+                         (long long)r->csv->line[r->row], TR_CHIPS_MAX);
+    return status;
 }
 
 /* FLOPs of a step as the row's source counts them. The traps of that (docs/formats/measurements.md): attention whole or
@@ -189,9 +194,9 @@ static bool sized_model(const struct row *r, const struct printed *p, struct tr_
 /* As many tokens as a plan has that does not say; where the row prints FLOP/s too, as many as make its work come out. */
 static int64_t guess_length(const struct row *r, const struct printed *p)
 {
-    const int64_t usual = 8192, most = 1 << 17;
+    const int64_t most = 1 << 17;
     struct tr_task *task = &r->run->task;
-    int64_t best = tr_min_i64(r->run->model.positions > 0 ? r->run->model.positions : usual, usual);
+    int64_t best = tr_shape_usual_length(&r->run->model);
     double best_off = INFINITY;
     r->run->assumed = true;
     for (int64_t length = 512; p->tflops > 0 && length <= most; length *= 2) {
@@ -215,9 +220,14 @@ static void complete(const struct row *r, struct printed *p)
         p->length = guess_length(r, p);
     if (!p->chips && p->chip_hours > 0)
         p->chips = tr_guess_chips(p->chip_hours), r->run->assumed = true;
-    if (!p->batch && p->step > 0 && p->tokens > 0 && p->length)
-        p->batch = llround(p->step * p->tokens * (double)p->chips / (double)p->length);
-    if (!p->batch && !(p->step > 0) && p->length && p->chips && p->chips <= TR_CHIPS_MAX)
+    if (!p->batch && p->step > 0 && p->tokens > 0 && p->length) {
+        double sequences = p->step * p->tokens * (double)p->chips / (double)p->length;
+        if (sequences >= .5 && sequences <= TR_CHIPS_MAX)
+            p->batch = llround(sequences);
+        else
+            because(r->run, "its step time, tokens/s and chips make no batch that could be");
+    }
+    if (!p->batch && !(p->step > 0) && p->length && p->chips)
         p->batch = tr_guess_batch(p->length, p->chips), r->run->assumed = true;
     *batch = (struct tr_batch){p->length, p->batch};
     if (!p->chips)
@@ -341,9 +351,6 @@ static enum tr_status read_layout(const struct row *r, const struct printed *p)
             return tr_fail(r->err, TR_BAD_INPUT, "%s:%lld: %s is more than %d", r->name,
                            (long long)r->csv->line[r->row], all[i].name, TR_CHIPS_MAX);
     }
-    if (chips > TR_CHIPS_MAX || batch > TR_CHIPS_MAX)
-        return tr_fail(r->err, TR_BAD_INPUT, "%s:%lld: more chips or sequences than %d", r->name,
-                       (long long)r->csv->line[r->row], TR_CHIPS_MAX);
     *l = tr_layout_single();
     run->layout_open = !tp && !pp && !cp && !says(cell(r, "zero_stage_or_fsdp"), "FSDP") &&
                        !says(cell(r, "zero_stage_or_fsdp"), "ZeRO-3");
@@ -360,10 +367,10 @@ static enum tr_status read_layout(const struct row *r, const struct printed *p)
     /* More replicas than sequences: what cuts the sequences was left out. */
     run->cp_said = cp > 0;
     run->ep_open = run->model.experts && !ep;
-    /* Printed as rounded, or counted with a few sequences more: 1,538 on 12 replicas. */
-    if (batch % l->dp && batch > 50 * (int64_t)l->dp)
-        run->task.batch.global_batch = batch - batch % l->dp, run->assumed = true;
     run->layout_open = run->layout_open || (!(tp && pp && cp) && batch && l->dp > batch);
+    /* Printed as rounded, or counted with a few sequences more: 1,538 on 12 replicas. */
+    if (!run->layout_open && batch % l->dp && batch > 50 * (int64_t)l->dp)
+        run->task.batch.global_batch = batch - batch % l->dp, run->assumed = true;
     run->micro_open = !micro;
     l->micro_batch = tr_max_i64(1, micro);
     l->sp = l->tp > 1 && (*cell(r, "sp") ? sp != 0 : is_like(&run->where->stack, "megatron-core"));
@@ -467,10 +474,8 @@ static enum tr_status read_site(const struct row *r)
         return TR_OK;
     }
     status = tr_system_around(r->catalog, &chip, per_node, &made.system, r->err);
-    if (status == TR_OK)
-        status = tr_stack_for(r->catalog, cell(r, "framework"), "plain", &stack, r->err);
-    if (status == TR_OK && strcmp(stack->id, "plain") == 0 && !says(cell(r, "framework"), "DDP") &&
-        !says(cell(r, "framework"), "llm.c")) {
+    stack = tr_stack_for(r->catalog, cell(r, "framework"));
+    if (status == TR_OK && !stack) {
         r->run->assumed = true;
         status = tr_catalog_find(r->catalog, TR_SECTION_STACKS, usual_stack(r, &chip), &stack, r->err);
     }

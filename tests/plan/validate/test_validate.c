@@ -20,6 +20,14 @@ static enum tr_status samples_of(const char *text, struct tr_samples *samples, s
     return status == TR_OK ? tr_samples_of("t.csv", &csv, catalog, samples, err) : status;
 }
 
+/* Samples of such a file, scored. */
+static void score_of(const char *text, struct tr_samples *samples, struct tr_score *score)
+{
+    struct tr_err err = {""};
+    if (samples_of(text, samples, &err) != TR_OK || tr_validate(samples, score, &err) != TR_OK)
+        fail_msg("%s", err.text);
+}
+
 /* The gate: rows of published tables, drawn once (30 of each chip, source and number format of op_gemm, 20 of each chip,
  * number format, head size and kind of window of op_attention, 10 of each chip, kind of library, operation and ranks of
  * op_collective). They may get better; when the error of a line
@@ -168,16 +176,14 @@ static void a_run_whose_layout_is_not_said_is_priced_at_the_best_and_summed_up_a
 {
     struct tr_samples samples = {0};
     struct tr_score score = {0};
-    struct tr_err err = {""};
     (void)state;
-    if (samples_of("chip,chip_mem_gb,framework,precision,model,n_layers,d_model,n_heads,d_ff,vocab,n_chips,seq_len,"
-                   "global_batch_seqs,tp,pp,cp,micro_batch,zero_stage_or_fsdp,recompute,step_time_s\n"
-                   "A100-SXM,80,PyTorch,bf16,gpt,24,1024,16,4096,51200,16,1024,64,,,,2,,none,1.5\n"
-                   "A100-SXM,80,PyTorch,bf16,gpt,24,1024,16,4096,51200,16,1024,64,2,4,1,2,,none,1.5\n"
-                   "A100-SXM,80,PyTorch,bf16,gpt,24,1024,16,4096,51200,16,1024,2,4,,,,,none,1.5\n"
-                   "A100-SXM,80,PyTorch,bf16,gpt,24,1024,16,4096,51200,31,1024,64,,,,,,none,1.5\n", &samples, &err) ||
-        tr_validate(&samples, &score, &err))
-        fail_msg("%s", err.text);
+    score_of("chip,chip_mem_gb,framework,precision,model,n_layers,d_model,n_heads,d_ff,vocab,n_chips,seq_len,"
+             "global_batch_seqs,tp,pp,cp,micro_batch,zero_stage_or_fsdp,recompute,step_time_s\n"
+             "A100-SXM,80,PyTorch,bf16,gpt,24,1024,16,4096,51200,16,1024,64,,,,2,,none,1.5\n"
+             "A100-SXM,80,PyTorch,bf16,gpt,24,1024,16,4096,51200,16,1024,64,2,4,1,2,,none,1.5\n"
+             "A100-SXM,80,PyTorch,bf16,gpt,24,1024,16,4096,51200,16,1024,2,4,,,,,none,1.5\n"
+             "A100-SXM,80,PyTorch,bf16,gpt,24,1024,16,4096,51200,31,1024,64,,,,,,none,1.5\n", &samples,
+             &score);
     assert_string_equal(samples.at[0].what, "layout open");
     assert_string_equal(samples.at[1].what, "bf16");
     assert_int_equal(score.all.rows, 1);
@@ -204,20 +210,18 @@ static void what_a_run_does_not_say_is_guessed_and_graded_so(void **state)
 {
     struct tr_samples samples = {0};
     struct tr_score score = {0};
-    struct tr_err err = {""};
     (void)state;
-    if (samples_of("chip,framework,precision,model,n_layers,d_model,n_heads,n_chips,seq_len,global_batch_seqs,tp,pp,cp,ep,"
-                   "step_time_s,tokens_per_s_per_chip,tflops_per_chip_reported,chip_hours,params_total,params_active,notes\n"
-                   "H100-SXM,NeMo,bf16,gpt,24,1024,16,16,2048,,1,1,1,,,90000,,,,,\n"
-                   "H100-SXM,NeMo,bf16,gpt,24,1024,16,16,,256,1,1,1,,1,,,,,,\n"
-                   "A100-SXM,NeMo,bf16,llama-7b,,,,,2048,2048,1,1,1,,,,,82432,,,1.0T tokens; of the paper\n"
-                   "H100-SXM,Unheard-of (JAX),bf16,giant,,,,1024,4096,1024,,,,,,100,,,700000000000,,\n"
-                   "H100-SXM,NeMo,bf16,Mixed-109B-A17B,,,,64,4096,256,1,1,1,8,,3000,,,,,\n"
-                   "TPU-v4,,bf16,llama-7b,,,,64,4096,256,1,1,1,,,3000,,,,,\n"
-                   "H100-SXM,NeMo,bf16,unsized,,,,64,4096,256,1,1,1,,2,,,,,,\n"
-                   "H100-SXM,NeMo,bf16,gpt,24,1024,16,64,4096,,1,1,1,,2,,,,,,\n", &samples, &err) ||
-        tr_validate(&samples, &score, &err))
-        fail_msg("%s", err.text);
+    score_of("chip,framework,precision,model,n_layers,d_model,n_heads,n_chips,seq_len,global_batch_seqs,tp,pp,cp,ep,"
+             "step_time_s,tokens_per_s_per_chip,tflops_per_chip_reported,chip_hours,params_total,params_active,notes\n"
+             "H100-SXM,NeMo,bf16,gpt,24,1024,16,16,2048,,1,1,1,,,90000,,,,,\n"
+             "H100-SXM,NeMo,bf16,gpt,24,1024,16,16,,256,1,1,1,,1,,,,,,\n"
+             "A100-SXM,NeMo,bf16,llama-7b,,,,,2048,2048,1,1,1,,,,,82432,,,1.0T tokens; of the paper\n"
+             "H100-SXM,Unheard-of (JAX),bf16,giant,,,,1024,4096,1024,,,,,,100,,,700000000000,,\n"
+             "H100-SXM,NeMo,bf16,Mixed-109B-A17B,,,,64,4096,256,1,1,1,8,,3000,,,,,\n"
+             "TPU-v4,,bf16,llama-7b,,,,64,4096,256,1,1,1,,,3000,,,,,\n"
+             "H100-SXM,NeMo,bf16,unsized,,,,64,4096,256,1,1,1,,2,,,,,,\n"
+             "H100-SXM,NeMo,bf16,gpt,24,1024,16,64,4096,,1,1,1,,2,,,,,,\n", &samples,
+             &score);
     const struct tr_run *run = samples.runs.at;
     assert_int_equal(run[0].task.batch.global_batch, 1536); /* 3 Mi tokens */
     assert_true(fabs(samples.at[0].time_s - 1536 * 2048 / (90000. * 16)) < 1e-12);
@@ -245,15 +249,13 @@ static void a_row_that_cannot_be_priced_is_not_covered_and_says_why(void **state
 {
     struct tr_samples samples = {0};
     struct tr_score score = {0};
-    struct tr_err err = {""};
     (void)state;
-    if (samples_of("note,k,n,m,dtype,engine,chip,latency_us\n"
-                   "x,4096,4096,4096,bfloat16,E,H100-SXM,230\n"
-                   "x,4096,4096,4096,bfloat16,E,H101,230\n"
-                   "x,4096,4096,4096,fp8,E,A100-SXM,230\n"
-                   "x,4096,4096,4096,posit,E,A100-SXM,230\n", &samples, &err) ||
-        tr_validate(&samples, &score, &err))
-        fail_msg("%s", err.text);
+    score_of("note,k,n,m,dtype,engine,chip,latency_us\n"
+             "x,4096,4096,4096,bfloat16,E,H100-SXM,230\n"
+             "x,4096,4096,4096,bfloat16,E,H101,230\n"
+             "x,4096,4096,4096,fp8,E,A100-SXM,230\n"
+             "x,4096,4096,4096,posit,E,A100-SXM,230\n", &samples,
+             &score);
     assert_int_equal(score.all.rows, 4);
     assert_int_equal(score.all.covered, 1);
     assert_null(score.row[0].reason);
@@ -278,20 +280,57 @@ static void a_run_with_a_cell_that_is_no_number_is_lost_alone(void **state)
 {
     struct tr_samples samples = {0};
     struct tr_score score = {0};
-    struct tr_err err = {""};
     (void)state;
-    if (samples_of("chip,framework,precision,model,n_layers,d_model,n_heads,n_chips,seq_len,global_batch_seqs,tp,pp,step_time_s\n"
-                   "H100-SXM,NeMo,bf16,gpt,24,1024,16,many,2048,256,1,1,2\n"
-                   "H100-SXM,NeMo,bf16,gpt,24,1024,16,16,2048,-1,1,1,2\n"
-                   "H100-SXM,NeMo,bf16,gpt,24,1024,16,16,2048,256,1,x,2\n"
-                   "H100-SXM,NeMo,bf16,gpt,24,1024,16,16,2048,256,1,1,2\n", &samples, &err) ||
-        tr_validate(&samples, &score, &err))
-        fail_msg("%s", err.text);
+    score_of("chip,framework,precision,model,n_layers,d_model,n_heads,n_chips,seq_len,global_batch_seqs,tp,pp,step_time_s\n"
+             "H100-SXM,NeMo,bf16,gpt,24,1024,16,many,2048,256,1,1,2\n"
+             "H100-SXM,NeMo,bf16,gpt,24,1024,16,16,2048,-1,1,1,2\n"
+             "H100-SXM,NeMo,bf16,gpt,24,1024,16,16,2048,256,1,x,2\n"
+             "H100-SXM,NeMo,bf16,gpt,24,1024,16,16,2048,256,1,1,2\n", &samples,
+             &score);
     assert_int_equal(score.all.rows + score.open.rows, 4);
     assert_int_equal(score.all.covered, 1);
     assert_string_equal(score.row[0].reason, "t.csv:2: n_chips is \"many\": expected a whole number from 0 on");
     assert_non_null(strstr(score.row[1].reason, "t.csv:3: global_batch_seqs is \"-1\""));
     assert_non_null(strstr(score.row[2].reason, "t.csv:4: pp is \"x\""));
+    tr_score_free(&score);
+    tr_samples_free(&samples);
+}
+
+static void numbers_that_no_run_can_have_are_refused(void **state)
+{
+    struct tr_samples samples = {0};
+    struct tr_score score = {0};
+    (void)state;
+    score_of("chip,framework,precision,model,n_layers,d_model,n_heads,n_chips,seq_len,global_batch_seqs,tp,pp,cp,step_time_s,"
+             "tokens_per_s_per_chip\n"
+             "H100-SXM,NeMo,bf16,gpt,24,1024,16,16,2048,,1,1,1,1e300,1e300\n"
+             "H100-SXM,NeMo,bf16,gpt,24,1024,16,16,2048,,1,1,1,1e-9,1\n"
+             "H100-SXM,NeMo,bf16,gpt,24,1024,16,16,2048,1099511627776,1,1,1,2,\n"
+             "H100-SXM,NeMo,bf16,gpt,24,1024,16,1099511627776,2048,64,1,1,1,2,\n", &samples, &score);
+    assert_int_equal(score.all.covered + score.open.covered, 0);
+    assert_non_null(strstr(score.row[0].reason, "make no batch that could be"));
+    assert_non_null(strstr(score.row[1].reason, "make no batch that could be"));
+    assert_non_null(strstr(score.row[2].reason, "more chips or sequences than"));
+    assert_non_null(strstr(score.row[3].reason, "more chips or sequences than"));
+    tr_score_free(&score);
+    tr_samples_free(&samples);
+}
+
+/* Only what is known to divide it may shorten a batch: replicas that the row says. */
+static void a_batch_is_rounded_down_to_its_replicas_where_the_layout_is_said(void **state)
+{
+    struct tr_samples samples = {0};
+    struct tr_score score = {0};
+    (void)state;
+    score_of("chip,framework,precision,model,n_layers,d_model,n_heads,n_chips,seq_len,global_batch_seqs,tp,pp,cp,step_time_s\n"
+             "H100-SXM,NeMo,bf16,gpt,24,1024,16,16,2048,1000,1,1,1,2\n"
+             "H100-SXM,NeMo,bf16,gpt,24,1024,16,16,2048,1000,,,,2\n"
+             "H100-SXM,nanoGPT,bf16,gpt,24,1024,16,8,2048,64,1,1,1,2\n", &samples, &score);
+    assert_int_equal(samples.runs.at[0].task.batch.global_batch, 992);
+    assert_int_equal(samples.runs.at[1].task.batch.global_batch, 1000);
+    assert_true(samples.runs.at[1].layout_open);
+    assert_string_equal(samples.runs.at[2].where->stack.name, "plain"); /* named there, so not assumed */
+    assert_false(samples.runs.at[2].assumed);
     tr_score_free(&score);
     tr_samples_free(&samples);
 }
@@ -356,6 +395,8 @@ int main(void)
         cmocka_unit_test(what_a_run_does_not_say_is_guessed_and_graded_so),
         cmocka_unit_test(a_row_that_cannot_be_priced_is_not_covered_and_says_why),
         cmocka_unit_test(a_run_with_a_cell_that_is_no_number_is_lost_alone),
+        cmocka_unit_test(numbers_that_no_run_can_have_are_refused),
+        cmocka_unit_test(a_batch_is_rounded_down_to_its_replicas_where_the_layout_is_said),
         cmocka_unit_test(a_score_is_the_arithmetic_of_its_rows),
         cmocka_unit_test(a_table_that_is_no_measurement_is_refused_with_its_place),
     };
