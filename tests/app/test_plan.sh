@@ -28,9 +28,17 @@ expect 2 '--chips: "many": expected a number such as 1024, or a range such as 25
 expect 2 '"256.."' $plan --chips 256..
 expect 2 'open layouts only' $plan --chips 256..1024 --layout $layout
 
+# A target loss: its law is in the words, the page and the numbers of explain.
+loss="$trine plan --model llama3-8b --system dgx-h100 --chips 64 --target-loss 2.1 --layout tp=2,mb=1,zero=1,sp"
+expect 0 "for these tokens" $loss -o loss.yaml --report loss.html
+grep -q "loss 2.1 takes .* tokens, .* (80 % interval), by Chinchilla" loss.html && grep -q "exponent of tokens" loss.html || fault "the page does not say the target loss"
+expect 0 "loss with endless data" $trine explain loss.yaml tokens
+expect 0 "tokens" $trine explain loss.yaml
+
 # The answer is no.
 expect 1 "no: needs " $plan --layout tp=8,mb=1,zero=1,sp
 expect 1 '"feasible": false,' $plan --layout tp=8,mb=1,zero=1,sp --json
+expect 1 "has 60 GiB without the reserve" $plan --layout tp=8,mb=1,zero=1,sp --reserve 20GiB
 expect 1 "more than the deadline of 1 d" $plan --layout $layout --deadline 24h
 expect 1 "more than the budget of 1 k\$" $plan --layout $layout --budget '$1000'
 

@@ -105,6 +105,21 @@ static void say_stack(struct list *list, const struct tr_plan *p)
     say(list, "bytes.fragmentation", TR_UNIT_RATIO, &stack->fragmentation);
 }
 
+/* Only where the tokens follow from a loss. */
+static void say_law(struct list *list, const struct tr_plan *p)
+{
+    const struct tr_law *law = &p->law;
+    if (p->request.target_loss == 0)
+        return;
+    list->of = law->name;
+    say(list, "E, loss of endless data", TR_UNIT_RATIO, &law->e);
+    say(list, "A, of parameters", TR_UNIT_RATIO, &law->a);
+    say(list, "alpha, exponent of parameters", TR_UNIT_RATIO, &law->alpha);
+    say(list, "B, of tokens", TR_UNIT_RATIO, &law->b);
+    say(list, "beta, exponent of tokens", TR_UNIT_RATIO, &law->beta);
+    say(list, "error of a loss, nats", TR_UNIT_RATIO, &law->error);
+}
+
 static void say_money(struct list *list, const struct tr_plan *p)
 {
     list->of = "price of a chip";
@@ -132,6 +147,7 @@ enum tr_status tr_explain_provenance(const struct tr_plan *plan, tr_provenance_v
         return status;
     say_system(&list, plan);
     say_stack(&list, plan);
+    say_law(&list, plan);
     say_money(&list, plan);
     return TR_OK;
 }

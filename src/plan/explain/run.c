@@ -117,11 +117,30 @@ static void add_factor(struct tr_explain *e, int parent, enum tr_unit unit, doub
     tr_number_words(e, at, formula, grade, source, "%s", "");
 }
 
+/* Said, or by the law what the loss takes. */
+static void add_tokens(struct tr_explain *e)
+{
+    const struct tr_plan *p = e->plan;
+    const struct tr_law *law = &p->law;
+    const double loss = p->request.target_loss, params = tr_shape_params(&p->model).active;
+    if (loss == 0) {
+        add_ratio(e, TR_UNIT_COUNT, p->request.tokens, "tokens", "asked for", TR_GRADE_STATED);
+        return;
+    }
+    int at = add_ratio(e, TR_UNIT_COUNT, p->request.tokens, "tokens", "(B / (loss - E - A / parameters^alpha))^(1 / beta)",
+                       law->b.grade);
+    add_factor(e, at, TR_UNIT_COUNT, loss, "loss", "in nats a token", TR_GRADE_STATED, "asked for");
+    add_factor(e, at, TR_UNIT_COUNT, params, "parameters", "those that a token uses", TR_GRADE_STATED, "the layers of the model");
+    add_factor(e, at, TR_UNIT_COUNT, tr_law_floor(law, params), "loss with endless data", "E + A / parameters^alpha",
+               law->e.grade, tr_fact_source(&law->e));
+}
+
 static void add_ratios(struct tr_explain *e)
 {
     const struct tr_plan *p = e->plan;
     const struct tr_job_cost *cost = tr_plan_cost(p);
     double tokens = (double)p->task.batch.seq_len * (double)p->task.batch.global_batch;
+    add_tokens(e);
     int at = add_ratio(e, TR_UNIT_COUNT, p->step.tokens_s, "tokens a second", "tokens of a step / time of a step",
                        p->step.grade);
     add_factor(e, at, TR_UNIT_COUNT, tokens, "tokens of a step", "sequences x their length", TR_GRADE_STATED,

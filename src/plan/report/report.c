@@ -511,6 +511,13 @@ static void put_top(const struct page *g)
     tr_text_append(g->out, ". Layout <code>");
     tr_text_append_html(g->out, tr_layout_print(&p->layout, layout));
     tr_text_append(g->out, "</code>.</p>\n");
+    tr_text_clear(&line);
+    tr_plan_target(p, &line);
+    if (line.len > 0) {
+        tr_text_append(g->out, "<p class=\"sub\" style=\"white-space:pre-line\">");
+        tr_text_append_html(g->out, tr_text_str(&line));
+        tr_text_append(g->out, "</p>\n");
+    }
     if (p->why[0]) {
         tr_text_append(g->out, "<p class=\"no\"><b>No:</b> ");
         tr_text_append_html(g->out, p->why);

@@ -28,7 +28,7 @@ const struct tr_field *tr_law_fields(int *count)
 
 static enum tr_status read_law(const struct tr_entry *entry, struct tr_law *out, struct tr_err *err)
 {
-    struct tr_law law = {.id = entry->id, .entry = entry};
+    struct tr_law law = {.id = entry->id};
     enum tr_status status = tr_entry_read(entry, "", fields, FIELDS, &law, err);
     if (status == TR_OK)
         *out = law;

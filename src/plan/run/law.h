@@ -15,7 +15,6 @@
 
 struct tr_law {
     const char *id, *name;
-    const struct tr_entry *entry;
     struct tr_fact e, a, b, alpha, beta;
     struct tr_fact error; /* half width of the 80 % interval of a loss, nats */
 };

@@ -158,7 +158,7 @@ static void the_tree_is_json(void **state)
     struct tr_err err = {""};
     tr_explain_json(&e, NULL, &text);
     assert_int_equal(tr_doc_parse("tree", TR_DOC_JSON, text.at, text.len, &doc, &err), TR_OK);
-    assert_int_equal(tr_doc_root(doc)->count, 11);
+    assert_int_equal(tr_doc_root(doc)->count, 12);
     const struct tr_node *step = &tr_doc_root(doc)->children[0];
     assert_string_equal(tr_doc_find(step, "name")->string, "step");
     assert_int_equal(tr_doc_find(step, "terms")->count, TR_TERM_COUNT);
