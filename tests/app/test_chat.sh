@@ -47,6 +47,17 @@ yes "the sea and the stone" | head -c 20000 >plain.txt
 expect 0 "tokenizer: it is not the one of base" "$trine" train plain.txt --init base --tokenizer other.json -o z -s 1 \
     --data.seq_len=64 --train.batch=2 --eval.windows=2 --sample.tokens=0
 
+# One that trine cannot read is none, to train as to generate; one that differs in what GGUF leaves out is the same.
+expect 0 "a Hugging Face folder" "$trine" export base unread
+printf '{"model": {"type": "Unigram"}}' >unread/tokenizer.json
+expect 0 "hash" "$trine" train talks.jsonl --init unread --tokenizer tok/tokenizer.json --chat-template chatml -o u -s 1 \
+    --data.seq_len=64 --train.batch=2 --eval.windows=2 --sample.tokens=0
+expect 0 "a GGUF file" "$trine" export base own.gguf
+expect 0 "hash" "$trine" train talks.jsonl --init own.gguf --tokenizer tok/tokenizer.json --chat-template chatml -o v -s 1 \
+    --data.seq_len=64 --train.batch=2 --eval.windows=2 --sample.tokens=0
+if grep -q "it is not the one of" stdout stderr; then fault "the same tokenizer by way of GGUF is taken for another"; fi
+rm -r unread own.gguf u v
+
 # To others and back: the template goes along, and the answer stays.
 expect 0 "a Hugging Face folder" "$trine" export base folder
 expect 0 "a GGUF file" "$trine" export base model.gguf

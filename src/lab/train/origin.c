@@ -204,23 +204,32 @@ static bool is_same_token(const struct tr_token *own, bool is_gguf, const struct
     return true;
 }
 
-/* An own one that trine cannot read is what --tokenizer is for. */
-static enum tr_status check_own_token(const struct tr_origin *origin, const char *path, const struct tr_token *given,
-                                      struct tr_err *err)
+enum tr_status tr_origin_token_differs(const struct tr_origin *origin, const char *path, const struct tr_token *given,
+                                       bool *differs, struct tr_err *err)
 {
     struct tr_token *own = NULL;
     struct tr_err unread;
+    *differs = false;
     if (origin->tokenizer[0] == 0 || strcmp(origin->tokenizer, path) == 0)
         return TR_OK;
     enum tr_status status = tr_import_token(origin->tokenizer, &own, &unread);
-    if (status == TR_FAILED)
+    if (status == TR_FAILED) {
         *err = unread;
-    else if (status == TR_OK && !is_same_token(own, tr_import_is_gguf(origin->tokenizer), given))
+        return status;
+    }
+    *differs = status == TR_OK && !is_same_token(own, tr_import_is_gguf(origin->tokenizer), given);
+    tr_token_free(own);
+    return TR_OK;
+}
+
+static enum tr_status check_own_token(const struct tr_origin *origin, const char *path, const struct tr_token *given,
+                                      struct tr_err *err)
+{
+    bool differs;
+    enum tr_status status = tr_origin_token_differs(origin, path, given, &differs, err);
+    if (status == TR_OK && differs)
         status = tr_fail(err, TR_BAD_INPUT, "--tokenizer %s is not the tokenizer of %s (%s), whose ids it was trained "
                          "on: leave --tokenizer away", path, origin->path, origin->tokenizer);
-    else
-        status = TR_OK;
-    tr_token_free(own);
     return status;
 }
 

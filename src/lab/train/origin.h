@@ -55,6 +55,11 @@ TR_MUST_CHECK enum tr_status tr_origin_load(const struct tr_origin *origin, stru
 TR_MUST_CHECK enum tr_status tr_origin_token(const struct tr_origin *origin, const char *given, struct tr_token **out,
                                              struct tr_err *err);
 
+/* Whether `given`, read from the file `path`, is another tokenizer than the model's own, in the sense of tr_origin_token. An own one
+ * that trine cannot read, or none, is no other. TR_FAILED: memory, descriptors. */
+TR_MUST_CHECK enum tr_status tr_origin_token_differs(const struct tr_origin *origin, const char *path,
+                                                     const struct tr_token *given, bool *differs, struct tr_err *err);
+
 /* How a model is talked to. */
 struct tr_manner {
     struct tr_text text;        /* of its chat template; empty: it has none */

@@ -36,12 +36,9 @@ static enum tr_status take_tokenizer_of_init(struct tr_run *run, struct tr_err *
 static enum tr_status compare_tokenizers(struct tr_run *run, struct tr_err *err)
 {
     struct tr_origin origin;
-    struct tr_token *own = NULL;
     enum tr_status status = tr_origin_find(&origin, run->config.init, err);
-    if (status == TR_OK && origin.tokenizer[0] && strcmp(origin.tokenizer, run->path_tokenizer) != 0)
-        status = tr_import_token(origin.tokenizer, &own, err);
-    run->foreign_token = own && strcmp(tr_token_sha256(own), tr_token_sha256(run->token)) != 0;
-    tr_token_free(own);
+    if (status == TR_OK)
+        status = tr_origin_token_differs(&origin, run->path_tokenizer, run->token, &run->foreign_token, err);
     return status;
 }
 
