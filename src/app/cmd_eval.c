@@ -314,12 +314,6 @@ static enum tr_status save_scores(const struct work *w, struct tr_err *err)
     return status;
 }
 
-/* What rounding has changed of the weights, relative, root mean square. */
-static double form_error(const struct work *w)
-{
-    return tr_program_form_error(&w->e.program, w->e.exec.slab[TR_REGION_COPIES].at);
-}
-
 static double loss_of(const struct tr_eval_sum *sum) { return sum->nats / (double)sum->targets; }
 
 static int64_t cut_count(const struct work *w)
@@ -374,7 +368,7 @@ static void write_json(const struct work *w, struct tr_text *out)
     tr_json_string(&json, "arithmetic", tr_arithmetic_id(arithmetic, w->e.dtype, &w->e.program.step.widths));
     tr_json_string(&json, "weights", tr_app_weights_name(w->e.dtype, w->form));
     if (w->form != TR_FORM_ROWS)
-        tr_json_double(&json, "weights_error", form_error(w));
+        tr_json_double(&json, "weights_error", tr_exec_form_error(&w->e.exec));
     if (w->has_text)
         json_text(w, &json);
     if (w->has_choices)
@@ -398,7 +392,7 @@ static void write_text(const struct work *w, struct tr_text *out)
     tr_text_printf(out, "model       %s\n", w->origin.path);
     if (w->form != TR_FORM_ROWS)
         tr_text_printf(out, "weights     %s: rounding changes them by %.3f %% (root mean square)\n",
-                       tr_app_weights_name(w->e.dtype, w->form), 100 * form_error(w));
+                       tr_app_weights_name(w->e.dtype, w->form), 100 * tr_exec_form_error(&w->e.exec));
     if (w->has_text) {
         tr_text_printf(out, "data        %s: %s tokens, %s, %lld of %lld windows of %lld tokens\n", w->data_config.path,
                        tr_print_count(tokens, s->targets), tr_print_bytes(bytes, s->bytes), (long long)s->windows,

@@ -98,7 +98,7 @@ struct talk {
     struct tr_manner manner;
     const struct tr_chat *chat; /* NULL: text */
     struct tr_text text;        /* with --json: what is not printed at once */
-    int64_t prompt_tokens, tokens;
+    int64_t prompt_kept, tokens; /* of the prompt, after reading it; written */
     double read_s, write_s;
 };
 
@@ -125,13 +125,6 @@ static enum tr_status set_stops(struct talk *talk, struct tr_err *err)
     if (status == TR_OK && talk->chat && talk->generator.stops.count < TR_STOPS_MAX)
         talk->generator.stops.id[talk->generator.stops.count++] = (int32_t)end;
     return status;
-}
-
-/* Of the matrices, relative, root mean square. */
-static double weights_error(const struct talk *talk)
-{
-    const struct tr_exec *exec = &talk->generator.exec;
-    return tr_program_form_error(exec->program, exec->slab[TR_REGION_COPIES].at);
 }
 
 static enum tr_status open_model(struct talk *talk, const struct generate_args *args, int64_t prompt_count,
@@ -170,7 +163,7 @@ static enum tr_status open_model(struct talk *talk, const struct generate_args *
         status = tr_origin_load(&origin, &talk->generator.exec, err);
     if (status == TR_OK && !args->quiet && form != TR_FORM_PANELS)
         fprintf(stderr, "weights in %s: rounding changes them by %.3f %% (root mean square)\n", tr_form_name(form),
-                100 * weights_error(talk));
+                100 * tr_exec_form_error(&talk->generator.exec));
     return status;
 }
 
@@ -221,7 +214,7 @@ static double allowed_tok_s(const struct talk *talk, double *read_rate)
     const struct tr_generator *g = &talk->generator;
     const struct tr_slab *weights = &g->exec.slab[TR_REGION_COPIES];
     *read_rate = tr_chip_measure_read_byte_s(g->machine.kernels->isa, weights->at, weights->bytes, g->machine.threads);
-    return *read_rate / (double)tr_generator_token_bytes(g, g->length - talk->tokens / 2);
+    return *read_rate / (double)tr_generator_token_bytes(g, talk->prompt_kept + talk->tokens / 2);
 }
 
 static enum tr_status print_json(struct talk *talk, struct tr_err *err)
@@ -230,23 +223,30 @@ static enum tr_status print_json(struct talk *talk, struct tr_err *err)
     char arithmetic[TR_ARITHMETIC_BYTES];
     struct tr_text out = {0};
     double read_rate, write_rate = (double)talk->tokens / talk->write_s, allowed = allowed_tok_s(talk, &read_rate);
+    /* Where the oldest tokens were given up on the way, some were read again, many at a time. */
+    const bool all_kept = talk->prompt_kept + talk->tokens <= g->capacity;
+    if (tr_text_failed(&talk->text, err))
+        return TR_FAILED;
     struct tr_json json = tr_json_start(&out, TR_JSON_LINE);
     tr_json_object(&json, NULL);
     tr_json_string(&json, "model", talk->args->path);
     tr_json_string(&json, "arithmetic", tr_arithmetic_id(arithmetic, g->dtype, &g->program.step.widths));
     tr_json_string(&json, "weights", tr_app_weights_name(g->dtype, g->form));
-    tr_json_double(&json, "weights_error", weights_error(talk));
+    tr_json_double(&json, "weights_error", tr_exec_form_error(&g->exec));
     tr_json_string(&json, "isa", tr_isa_name(g->machine.kernels->isa));
     tr_json_int(&json, "threads", g->machine.threads);
     tr_json_bytes(&json, "text", tr_text_str(&talk->text), talk->text.len);
-    tr_json_int(&json, "prompt_tokens", talk->prompt_tokens);
+    tr_json_int(&json, "prompt_tokens", g->prompt_tokens);
+    tr_json_int(&json, "prompt_tokens_kept", talk->prompt_kept);
     tr_json_int(&json, "prompt_tokens_reused", g->reused);
-    tr_json_double(&json, "prompt_tok_s", (double)(talk->prompt_tokens - g->reused) / talk->read_s);
+    if (!g->prompt_cache) /* else the time is that of a file too */
+        tr_json_double(&json, "prompt_tok_s", (double)talk->prompt_kept / talk->read_s);
     tr_json_int(&json, "tokens", talk->tokens);
     if (talk->tokens > 0) {
         tr_json_double(&json, "tok_s", write_rate);
         tr_json_double(&json, "memory_read_byte_s", read_rate);
-        tr_json_double(&json, "memory_share", write_rate / allowed);
+        if (all_kept)
+            tr_json_double(&json, "memory_share", write_rate / allowed);
     }
     tr_json_end(&json);
     tr_text_char(&out, '\n');
@@ -273,7 +273,7 @@ static enum tr_status generate(const struct generate_args *args, const char *pro
     if (status == TR_OK)
         status = read_prompt(&talk, args, prompt, bytes, err);
     talk.read_s = tr_clock_s() - begin_s;
-    talk.prompt_tokens = talk.generator.length;
+    talk.prompt_kept = talk.generator.length;
     if (status == TR_OK)
         status = write_text(&talk, err);
     if (status == TR_OK)

@@ -99,8 +99,7 @@ static enum tr_status take(const char *name, const char *text, char *to, size_t 
 }
 
 /* "1024", "256..4096" */
-static enum tr_status read_range(const char *option, const char *text, int64_t least, int64_t *low, int64_t *high,
-                                 struct tr_err *err)
+static enum tr_status read_range(const char *option, const char *text, int64_t *low, int64_t *high, struct tr_err *err)
 {
     char first[32];
     const char *dots = strstr(text, "..");
@@ -111,7 +110,7 @@ static enum tr_status read_range(const char *option, const char *text, int64_t l
         status = tr_parse_whole(first, TR_UNIT_COUNT, low, err);
     if (status == TR_OK && dots)
         status = tr_parse_whole(dots + 2, TR_UNIT_COUNT, high, err);
-    if (status != TR_OK || (dots && *high < 1) || *low < least)
+    if (status != TR_OK || (dots && *high < 1) || *low < 0)
         return tr_fail(err, TR_BAD_INPUT, "--%s: \"%.40s\": expected a number such as 1024, or a range such as 256..4096",
                        option, text);
     return TR_OK;
@@ -147,8 +146,8 @@ static enum tr_status make_request(const struct plan_args *args, struct tr_plan_
     r->reserve_bytes = args->reserve;
     if (!args->tokens && args->target_loss == 0)
         return tr_fail(err, TR_BAD_INPUT, "how long to train: --tokens 300B, or --target-loss 2.1");
-    enum tr_status status = read_range("global-batch", args->global_batch, 0, &r->global_batch, &r->global_batch_max, err);
-    return status == TR_OK ? read_range("chips", args->chips, 0, &r->chips, &r->chips_max, err) : status;
+    enum tr_status status = read_range("global-batch", args->global_batch, &r->global_batch, &r->global_batch_max, err);
+    return status == TR_OK ? read_range("chips", args->chips, &r->chips, &r->chips_max, err) : status;
 }
 
 static enum tr_status write_file(const char *path, struct tr_text *text, struct tr_err *err)

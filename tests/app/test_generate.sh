@@ -26,6 +26,11 @@ for key in '"weights":"int8"' '"weights_error":0.0' '"prompt_tokens":18' '"promp
     '"text":"over the night the'; do
     grep -q "$key" json || fault "no $key in $(cat json)"
 done
+# More tokens than positions, of a prompt that is too long itself: what was given up is said, and no share of memory.
+long=$(head -c 200 book.txt | tr '\n' ' ')
+"$trine" generate run -p "$long" -n 100 --json -q >json || fault "a long prompt ended with $?"
+grep -q '"prompt_tokens":200,"prompt_tokens_kept":[1-6][0-9],' json || fault "said: $(cat json)"
+if grep -q memory_share json; then fault "a share of memory beside tokens that were read again: $(cat json)"; fi
 "$trine" generate run -p x -n 3 --weights int4 >/dev/null 2>said || fault "int4 ended with $?"
 grep -q "weights in int4: rounding changes them by [0-9.]* % (root mean square)" said || fault "said: $(cat said)"
 "$trine" eval run --weights int8 -q >eval || fault "trine eval --weights int8 ended with $?"

@@ -63,8 +63,7 @@ int32_t tr_build_lora_low(struct tr_builder *b, enum tr_lora_target target, int3
 int32_t tr_build_lora_high(struct tr_builder *b, enum tr_lora_target target, int32_t low, int32_t y);
 void tr_build_lora_backward(struct tr_builder *b, enum tr_lora_target target, int32_t x, int32_t low, int32_t dy, int32_t dx);
 
-/* forward.c: the same product with its weights in panels, if the program's are. And the logits of `rows` tokens of x, as
- * many as the op template has. */
+/* forward.c: the same product with its weights in panels, if the program's are. */
 struct tr_op tr_build_in_panels(const struct tr_builder *b, struct tr_op op);
 
 /* backward.c: adds the gradient of `stream` (in place) from the layer's output to its input. */

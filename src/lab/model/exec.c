@@ -174,6 +174,22 @@ double tr_exec_evaluate(struct tr_exec *exec)
     return tr_exact_value(&exec->loss_sum);
 }
 
+double tr_exec_form_error(const struct tr_exec *exec)
+{
+    const struct tr_program *p = exec->program;
+    double changed = 0.0, all = 0.0;
+    for (int32_t i = 0; i < p->op_count; i++) {
+        if (p->op[i].op.kind != TR_OP_PACK)
+            continue;
+        const float *sum = tr_exec_buffer(exec, p->op[i].buffer[TR_PACK_ERROR]);
+        for (int64_t panel = 0; panel < p->buffer[p->op[i].buffer[TR_PACK_ERROR]].shape.dim[0]; panel++) {
+            changed += (double)sum[2 * panel];
+            all += (double)sum[2 * panel + 1];
+        }
+    }
+    return all > 0.0 ? sqrt(changed / all) : 0.0;
+}
+
 const float *tr_exec_infer(struct tr_exec *exec, const int32_t *tokens, int64_t position)
 {
     const struct tr_program *p = exec->program;

@@ -100,6 +100,10 @@ void tr_exec_update(struct tr_exec *exec);
  * at the batch's beginning. exec->loss_sum holds the sum unrounded: what sums over microbatches merges these. */
 double tr_exec_evaluate(struct tr_exec *exec);
 
+/* What rounding has changed of matrices in panels, relative, root mean square: sqrt(sum of (w - w')^2 / sum of w^2) over all of
+ * them, by what PACK has written; 0 for fp32. */
+double tr_exec_form_error(const struct tr_exec *exec);
+
 /* Generation: runs the INFER section for tokens at `position`; returns logits [seqs, vocab]. */
 const float *tr_exec_infer(struct tr_exec *exec, const int32_t *tokens, int64_t position);
 

@@ -3,7 +3,6 @@
 
 #include "lab/model/build.h"
 
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -795,22 +794,6 @@ struct tr_work tr_program_step_work(const struct tr_program *p)
         sum.write_bytes += work->write_bytes;
     }
     return sum;
-}
-
-double tr_program_form_error(const struct tr_program *p, const void *copies)
-{
-    double changed = 0.0, all = 0.0;
-    for (int32_t i = 0; i < p->op_count; i++) {
-        if (p->op[i].op.kind != TR_OP_PACK)
-            continue;
-        const struct tr_buffer *buffer = &p->buffer[p->op[i].buffer[TR_PACK_ERROR]];
-        const float *sum = (const float *)(const void *)((const char *)copies + buffer->offset);
-        for (int64_t panel = 0; panel < buffer->shape.dim[0]; panel++) {
-            changed += (double)sum[2 * panel];
-            all += (double)sum[2 * panel + 1];
-        }
-    }
-    return all > 0.0 ? sqrt(changed / all) : 0.0;
 }
 
 const char *tr_form_name(enum tr_weight_form form)

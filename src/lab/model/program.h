@@ -188,10 +188,6 @@ struct tr_work tr_program_step_work(const struct tr_program *program);
 int64_t tr_program_memory_bytes(const struct tr_program *program);
 void tr_program_memory_by_kind(const struct tr_program *program, int64_t bytes[TR_BUF_KIND_COUNT]);
 
-/* Relative error of the matrices in panels, root mean square: sqrt(sum of (w - w')^2 / sum of w^2) over all of them. By what
- * PACK has written into `copies`, the region's memory; 0 for fp32. */
-double tr_program_form_error(const struct tr_program *program, const void *copies);
-
 /* "rows", "panels", "int8", "int4" */
 const char *tr_form_name(enum tr_weight_form form);
 

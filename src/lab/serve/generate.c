@@ -172,19 +172,23 @@ enum tr_status tr_generator_read_prompt(struct tr_generator *g, const int32_t *t
 {
     enum tr_status status = TR_OK;
     const bool fits = count >= 1 && count <= g->capacity, has_file = g->prompt_cache && fits;
+    uint8_t digest[TR_SHA256_BYTES];
+    g->prompt_tokens = count;
     g->reused = 0;
     if (!fits) {
         tr_generator_reset(g);
         return tr_generator_read(g, tokens, count, err);
     }
     keep_common(g, tokens, count);
-    if (has_file && tr_file_exists(g->prompt_cache))
-        status = tr_prompt_cache_load(g, g->prompt_cache, tokens, count, err);
+    if (has_file)
+        status = tr_generator_fingerprint(g, digest, err);
+    if (status == TR_OK && has_file && tr_file_exists(g->prompt_cache))
+        status = tr_prompt_cache_load(g, g->prompt_cache, digest, tokens, count, err);
     g->reused = g->length;
     if (status == TR_OK)
         status = tr_generator_read(g, tokens + g->length, count - g->length, err);
     if (status == TR_OK && has_file && g->reused < count - 1)
-        status = tr_prompt_cache_save(g, g->prompt_cache, err);
+        status = tr_prompt_cache_save(g, g->prompt_cache, digest, err);
     return status;
 }
 

@@ -180,11 +180,12 @@ static enum tr_status put_rows(struct sink *sink, const struct tr_generator *g, 
     return status;
 }
 
-enum tr_status tr_prompt_cache_save(const struct tr_generator *g, const char *path, struct tr_err *err)
+enum tr_status tr_prompt_cache_save(const struct tr_generator *g, const char *path, const uint8_t digest[TR_SHA256_BYTES],
+                                    struct tr_err *err)
 {
     const struct tr_prompt_cache c = shape_of(g);
     struct sink sink = {.sum = {0}};
-    uint8_t header[TR_PROMPT_CACHE_HEADER_BYTES] = {0}, digest[TR_SHA256_BYTES];
+    uint8_t header[TR_PROMPT_CACHE_HEADER_BYTES] = {0}, sum[TR_SHA256_BYTES];
     TR_ASSERT(c.tokens > 0);
     memcpy(header, magic, sizeof magic);
     store_u32(header + 8, TR_PROMPT_CACHE_VERSION);
@@ -193,9 +194,8 @@ enum tr_status tr_prompt_cache_save(const struct tr_generator *g, const char *pa
     store_u32(header + 20, (uint32_t)c.layers);
     store_u64(header + 24, (uint64_t)c.columns);
     store_u64(header + 32, (uint64_t)c.tokens);
-    enum tr_status status = tr_generator_fingerprint(g, header + 40, err);
-    if (status == TR_OK)
-        status = tr_sha256_start(&sink.sum, err);
+    memcpy(header + 40, digest, TR_SHA256_BYTES);
+    enum tr_status status = tr_sha256_start(&sink.sum, err);
     if (status == TR_OK)
         status = tr_file_out_open(&sink.file, path, err);
     if (status == TR_OK)
@@ -205,25 +205,21 @@ enum tr_status tr_prompt_cache_save(const struct tr_generator *g, const char *pa
     for (int32_t which = 0; which < 2 * c.layers && status == TR_OK; which++)
         status = put_rows(&sink, g, which, err);
     if (status == TR_OK) {
-        tr_sha256_finish(&sink.sum, digest);
-        status = tr_file_out_write(&sink.file, digest, sizeof digest, err);
+        tr_sha256_finish(&sink.sum, sum);
+        status = tr_file_out_write(&sink.file, sum, sizeof sum, err);
     }
     tr_sha256_drop(&sink.sum);
     return status == TR_OK ? tr_file_out_commit(&sink.file, err) : status;
 }
 
 static enum tr_status check_same_model(const struct tr_generator *g, const struct tr_prompt_cache *c, const char *path,
-                                       struct tr_err *err)
+                                       const uint8_t digest[TR_SHA256_BYTES], struct tr_err *err)
 {
     const struct tr_prompt_cache own = shape_of(g);
-    uint8_t digest[TR_SHA256_BYTES];
     if (c->dtype != own.dtype || c->form != own.form)
         return tr_fail(err, TR_BAD_INPUT, "%s: was made with activations in %s and weights as %s; here they are %s and %s", path,
                        tr_dtype_name(c->dtype), tr_form_name(c->form), tr_dtype_name(own.dtype), tr_form_name(own.form));
-    enum tr_status status = tr_generator_fingerprint(g, digest, err);
-    if (status != TR_OK)
-        return status;
-    if (c->layers != own.layers || c->columns != own.columns || memcmp(digest, c->fingerprint, sizeof digest) != 0)
+    if (c->layers != own.layers || c->columns != own.columns || memcmp(digest, c->fingerprint, TR_SHA256_BYTES) != 0)
         return tr_fail(err, TR_BAD_INPUT, "%s: was made by another model than %s: name another file for its prompt cache", path,
                        g->model.name);
     return TR_OK;
@@ -239,8 +235,25 @@ static void take_rows(const struct tr_generator *g, int32_t which, const uint8_t
             memcpy(cache_row(g, cache, t, head), rows, (size_t)bytes);
 }
 
-enum tr_status tr_prompt_cache_load(struct tr_generator *g, const char *path, const int32_t *tokens, int64_t count,
-                                    struct tr_err *err)
+/* Of a file of this model: what it has of `tokens` beyond the text that the generator holds. */
+static void take_common(struct tr_generator *g, const struct tr_prompt_cache *c, const int32_t *tokens, int64_t count)
+{
+    const int64_t most = tr_min_i64(tr_min_i64(c->tokens, count - 1), g->capacity);
+    const int64_t bytes = c->tokens * c->columns * tr_dtype_bytes(c->dtype);
+    int64_t common = 0;
+    while (common < most && (int32_t)load_u32(c->ids + 4 * common) == tokens[common])
+        common++;
+    if (common <= g->length)
+        return;
+    tr_generator_reset(g);
+    for (int32_t which = 0; which < 2 * c->layers; which++)
+        take_rows(g, which, c->rows + which * bytes, common);
+    memcpy(g->history, tokens, (size_t)common * sizeof *tokens);
+    g->length = common;
+}
+
+enum tr_status tr_prompt_cache_load(struct tr_generator *g, const char *path, const uint8_t digest[TR_SHA256_BYTES],
+                                    const int32_t *tokens, int64_t count, struct tr_err *err)
 {
     struct tr_prompt_cache c;
     struct tr_bytes bytes;
@@ -249,18 +262,9 @@ enum tr_status tr_prompt_cache_load(struct tr_generator *g, const char *path, co
         return status;
     status = tr_prompt_cache_parse(path, bytes.at, bytes.len, &c, err);
     if (status == TR_OK)
-        status = check_same_model(g, &c, path, err);
-    if (status == TR_OK) {
-        const int64_t most = tr_min_i64(tr_min_i64(c.tokens, count - 1), g->capacity), row = c.columns * tr_dtype_bytes(c.dtype);
-        int64_t common = 0;
-        while (common < most && (int32_t)load_u32(c.ids + 4 * common) == tokens[common])
-            common++;
-        tr_generator_reset(g);
-        for (int32_t which = 0; which < 2 * c.layers; which++)
-            take_rows(g, which, c.rows + which * c.tokens * row, tr_max_i64(0, common));
-        memcpy(g->history, tokens, (size_t)tr_max_i64(0, common) * sizeof *tokens);
-        g->length = tr_max_i64(0, common);
-    }
+        status = check_same_model(g, &c, path, digest, err);
+    if (status == TR_OK)
+        take_common(g, &c, tokens, count);
     tr_bytes_free(&bytes);
     return status;
 }

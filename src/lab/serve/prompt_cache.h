@@ -44,13 +44,16 @@ TR_MUST_CHECK enum tr_status tr_prompt_cache_parse(const char *name, const void 
 TR_MUST_CHECK enum tr_status tr_generator_fingerprint(const struct tr_generator *generator,
                                                       uint8_t digest[TR_SHA256_BYTES], struct tr_err *err);
 
-/* Puts the text that the generator holds into a file, whole or not at all. */
+/* Puts the text that the generator holds into a file, whole or not at all. `digest` is the generator's fingerprint, here and
+ * below. */
 TR_MUST_CHECK enum tr_status tr_prompt_cache_save(const struct tr_generator *generator, const char *path,
-                                                  struct tr_err *err);
+                                                  const uint8_t digest[TR_SHA256_BYTES], struct tr_err *err);
 
-/* Takes out of the file what it has in common with the beginning of `tokens`, but the last of them, whose logits have to be
- * computed: the generator holds that much text then, and no logits. TR_BAD_INPUT: damaged, or of another model. */
-TR_MUST_CHECK enum tr_status tr_prompt_cache_load(struct tr_generator *generator, const char *path, const int32_t *tokens,
+/* Takes out of the file what it has in common with the beginning of `tokens` (at least 1), but the last of them, whose logits
+ * have to be computed: the generator holds that much text then, and no logits. Where that is no more than the text that it
+ * holds, nothing changes. TR_BAD_INPUT: damaged, or of another model. */
+TR_MUST_CHECK enum tr_status tr_prompt_cache_load(struct tr_generator *generator, const char *path,
+                                                  const uint8_t digest[TR_SHA256_BYTES], const int32_t *tokens,
                                                   int64_t count, struct tr_err *err);
 
 #endif

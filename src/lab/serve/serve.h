@@ -31,6 +31,7 @@ struct tr_generator {
     struct tr_stops stops;        /* tokens that end a text beside the tokenizer's end token; set by the caller */
     uint64_t drawn;               /* tokens drawn so far: the index of the next draw */
     const char *prompt_cache;     /* file of tr_generator_read_prompt; NULL: none. Set by the caller; not owned */
+    int64_t prompt_tokens;        /* of the last tr_generator_read_prompt, whatever of it was kept */
     int64_t reused;               /* tokens of the last prompt that were not computed: in the cache already */
     float *kept_logits;           /* [vocab]; owned; those of a program that is closed */
 };

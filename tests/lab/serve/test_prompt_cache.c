@@ -103,6 +103,17 @@ static void a_prompt_from_a_file_goes_on_to_the_same_bits(void **state)
         tr_generator_reset(&second);
         must(tr_generator_read_prompt(&second, text, PROMPT + MORE, &err), &err);
         assert_int_equal(second.reused, PROMPT + MORE - 1);
+        /* A file that has less than the generator changes nothing. */
+        snprintf(name, sizeof name, "less%zu.cache", m);
+        second.prompt_cache = tr_scratch(name);
+        tr_generator_reset(&second);
+        must(tr_generator_read_prompt(&second, text, 9, &err), &err);
+        second.prompt_cache = NULL;
+        must(tr_generator_read_prompt(&second, text, PROMPT, &err), &err);
+        second.prompt_cache = tr_scratch(name);
+        must(tr_generator_read_prompt(&second, text, PROMPT + MORE, &err), &err);
+        assert_int_equal(second.reused, PROMPT);
+        expect_logits_of(&second, text, PROMPT + MORE);
         tr_generator_close(&second);
     }
 }
