@@ -31,10 +31,7 @@ static double y_at(const struct frame *f, double y)
     return HEIGHT - BOTTOM - (log_10(y) - f->y0) / (f->y1 - f->y0) * (HEIGHT - TOP - BOTTOM);
 }
 
-static bool is_drawn(const struct tr_roof_point *p)
-{
-    return p->x > 1e-30 && p->x < 1e30 && p->y > 1e-30 && p->y < 1e30;
-}
+static bool is_drawn(double x) { return x > 1e-30 && x < 1e30; }
 
 /* Whole decades around all points and the ridge, and some room below for names. */
 static struct frame make_frame(const struct tr_roof *roof, const struct dot *dots, int count)
@@ -135,9 +132,9 @@ void tr_chart_roof(struct tr_text *out, const struct tr_roof *roof)
     struct dot dots[TR_ROOF_POINTS];
     int count = 0;
     for (int i = 0; i < roof->count && count < TR_ROOF_POINTS; i++)
-        if (is_drawn(&roof->points[i]))
+        if (is_drawn(roof->points[i].x) && is_drawn(roof->points[i].y))
             dots[count++] = (struct dot){.point = &roof->points[i]};
-    if (count == 0 || !(roof->slope > 0.0) || !(roof->flat > 0.0) || !isfinite(roof->slope) || !isfinite(roof->flat))
+    if (count == 0 || !is_drawn(roof->slope) || !is_drawn(roof->flat))
         return;
     const struct frame f = make_frame(roof, dots, count);
     for (int i = 0; i < count; i++) {

@@ -24,8 +24,12 @@ struct tr_bytes {
     size_t len;
 };
 
-/* open(2) to read, made again when a signal interrupts it; the caller closes *fd. Missing, forbidden: TR_BAD_INPUT; no
- * descriptor or memory left: TR_FAILED. */
+/* What a file or folder that could not be opened for `reason` (errno) is: TR_FAILED where the machine has no descriptor or
+ * memory left, else TR_BAD_INPUT. */
+enum tr_status tr_open_status(int reason);
+
+/* open(2) to read, made again when a signal interrupts it; the caller closes *fd. Fails by
+ * tr_open_status. */
 TR_MUST_CHECK enum tr_status tr_open_read(const char *path, int *fd, struct tr_err *err);
 
 /* A regular file, pipe or device as a whole. Missing, unreadable, a folder, more than max_bytes: TR_BAD_INPUT;

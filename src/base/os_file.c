@@ -14,16 +14,19 @@
 /* --- reading --- */
 
 /* A missing or forbidden file is the user's business; a full table of descriptors is the machine's. */
+enum tr_status tr_open_status(int reason)
+{
+    return reason == EMFILE || reason == ENFILE || reason == ENOMEM ? TR_FAILED : TR_BAD_INPUT;
+}
+
 enum tr_status tr_open_read(const char *path, int *fd, struct tr_err *err)
 {
     int opened;
     do
         opened = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     while (opened < 0 && errno == EINTR);
-    if (opened < 0) {
-        bool full = errno == EMFILE || errno == ENFILE || errno == ENOMEM;
-        return tr_fail(err, full ? TR_FAILED : TR_BAD_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
-    }
+    if (opened < 0)
+        return tr_fail(err, tr_open_status(errno), "%s: cannot be opened: %s", path, strerror(errno));
     *fd = opened;
     return TR_OK;
 }

@@ -81,8 +81,7 @@ enum tr_status tr_folder_list(const char *path, struct tr_arena *arena, const ch
         int reason = errno;
         if (fd >= 0)
             close(fd);
-        bool full = reason == EMFILE || reason == ENFILE || reason == ENOMEM;
-        return tr_fail(err, full ? TR_FAILED : TR_BAD_INPUT, "%s: the folder cannot be opened: %s", path, strerror(reason));
+        return tr_fail(err, tr_open_status(reason), "%s: the folder cannot be opened: %s", path, strerror(reason));
     }
     enum tr_status status = TR_OK;
     const char **list = NULL;

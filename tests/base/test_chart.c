@@ -161,6 +161,8 @@ static void a_roof_has_a_dot_for_each_point_that_is_positive(void **state)
     roof.count = 6;
     roof.slope = 0.0;
     tr_chart_roof(&out, &roof);
+    roof.slope = 1e-300, roof.flat = 1e308; /* their ridge is no number */
+    tr_chart_roof(&out, &roof);
     assert_int_equal(out.len, 0);
     tr_text_free(&out);
 }

@@ -283,7 +283,7 @@ static void write_roofline(struct tr_text *out, const struct tr_run_files *f)
                         "and reading its largest region of memory (%s), %s. Bytes are those of the operands, each once; what "
                         "lies in a cache from the operation before may come faster than memory gives it, so a share can "
                         "exceed 100 %%. Operations of which no arithmetic is counted stand in the table alone.</p>\n",
-                   peak, tr_print_bytes(size, (int64_t)number_of(profile, "read_bytes")), read);
+                   peak, tr_print_quantity(size, TR_UNIT_BYTES, number_of(profile, "read_bytes")), read);
 }
 
 static void write_time(struct tr_text *out, const struct tr_run_files *f)
