@@ -324,7 +324,7 @@ static void all_levers_together_are_all_that_takes_time(void **state)
         }
         assert_int_equal(tr_step_price(&pulled->site, &p->task, &p->layout, &step, &err), TR_OK);
         assert_near(step.time_s, p->step.time_s / factor, .005);
-        assert_near(slopes, -1, .03); /* parts that overlap gain a little more together than one by one */
+        assert_near(slopes, -1, .02);
         free(pulled);
         tr_plan_free(p);
     }
