@@ -48,11 +48,12 @@ fuzz: ## look for new faults, FUZZ_SECONDS=20 a target; FUZZ_SAVE=1 keeps finds 
 	@scripts/fuzz.sh build/fuzz/fuzz
 
 bench: ## measure kernels and whole jobs, beside PyTorch, llama.cpp and tokenizers out of PyPI; writes build/bench/bench.html
-	@scripts/setup.sh demo
+	@scripts/setup.sh peers
 	@scripts/bench/run.sh
 
 peers: ## hold trine to torch, transformers, llama.cpp and others out of PyPI: writes docs/peers.md (20 minutes)
-	@scripts/setup.sh demo
+	@scripts/setup.sh check
+	@scripts/setup.sh peers
 	@scripts/peers/run.sh
 
 golden: build ## write the golden files of the command line anew: read the diff before you commit it

@@ -4,6 +4,7 @@
 #     scripts/setup.sh build    the program: compiler, CMake, libraries
 #     scripts/setup.sh demo     that, and the text that the demo learns (not when TEXT names another)
 #     scripts/setup.sh check    all of it, and what the tests, the sanitizers and the fuzzers need
+#     scripts/setup.sh peers    what the demo needs, and what brings programs out of PyPI and compiles them
 #
 # Each need is probed by using it, so a tool from anywhere counts, and a machine that has all is done in a moment and
 # without a network. What is missing is installed by apt where there is apt, asking nothing; where that is not possible
@@ -12,9 +13,9 @@ set -u
 
 group=${1:-demo}
 case $group in
-build | demo | check) ;;
+build | demo | check | peers) ;;
 *)
-    echo "setup: '$group' is none of build, demo, check" >&2
+    echo "setup: '$group' is none of build, demo, check, peers" >&2
     exit 2
     ;;
 esac
@@ -67,9 +68,13 @@ missing()
     need 'libjansson-dev' 'the library jansson with its headers' library jansson
     need 'libyaml-dev' 'the library libyaml with its headers' library yaml-0.1
     need 'libssl-dev' 'the library libcrypto of OpenSSL with its headers' library libcrypto
-    if [ "$group" = demo ] && [ -z "${TEXT:-}" ]; then
+    if [ "$group" = demo ] && [ -z "${TEXT:-}" ] || [ "$group" = peers ]; then
         need 'bible-kjv bible-kjv-text' 'the command bible, whose text the demo learns; or name another: TEXT=file' \
             have bible
+    fi
+    if [ "$group" = peers ]; then
+        need 'python3 python3-venv' 'Python 3 with its module venv' python3 -c 'import ensurepip, venv'
+        need 'g++' 'the C++ compiler g++, for llama.cpp' have g++
     fi
     [ "$group" = check ] || return
     need 'libcmocka-dev' 'the library cmocka with its headers' library cmocka
