@@ -28,6 +28,7 @@ compiles() # COMPILER HEADER FLAGS...
     shift 2
     have "$compiler" && echo "#include <$header>" | "$compiler" "$@" -fsyntax-only -x c - 2>/dev/null
 }
+python_venv() { have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null; }
 gcc_file() { have gcc && [ -e "$(gcc -print-file-name="$1")" ]; }
 clang_runtime() # NAME: a library of Clang's own, such as fuzzer; its folder and ending differ by version
 {
@@ -73,7 +74,7 @@ missing()
             have bible
     fi
     if [ "$group" = peers ]; then
-        need 'python3 python3-venv' 'Python 3 with its module venv' python3 -c 'import ensurepip, venv'
+        need 'python3 python3-venv' 'Python 3 with its module venv' python_venv
         need 'g++' 'the C++ compiler g++, for llama.cpp' have g++
     fi
     [ "$group" = check ] || return

@@ -6,7 +6,7 @@
 # On a machine that does other work put `chrt -r 10` in front.
 set -eu
 here=$(dirname "$0")
-work=$PWD/build/bench
+work=build/bench
 mkdir -p "$work"
 scripts/build.sh release trine benches
 
