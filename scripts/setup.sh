@@ -29,6 +29,7 @@ compiles() # COMPILER HEADER FLAGS...
     have "$compiler" && echo "#include <$header>" | "$compiler" "$@" -fsyntax-only -x c - 2>/dev/null
 }
 python_venv() { have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null; }
+slurm() { have sbatch && have slurmctld && have slurmd && have munged; }
 gcc_file() { have gcc && [ -e "$(gcc -print-file-name="$1")" ]; }
 clang_runtime() # NAME: a library of Clang's own, such as fuzzer; its folder and ending differ by version
 {
@@ -86,7 +87,9 @@ missing()
     need 'llvm' 'llvm-symbolizer, which gives names to the lines of a sanitizer report' have llvm-symbolizer
     need 'strace' 'strace' have strace
     need 'git' 'git' have git
-    have apt-get || return # bible is Debian's; elsewhere the tests do without it
+    have apt-get || return # what follows is named as Debian names it; elsewhere the tests do without it
+    need 'slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge' \
+        'Slurm (slurmctld, slurmd, sbatch) and munge, to run jobs as on a cluster' slurm
     need 'bible-kjv bible-kjv-text' 'the command bible, a real text to test with' have bible
 }
 

@@ -79,6 +79,8 @@ static enum tr_status read_line(struct tr_run_files *f, const struct tr_node *li
     if (status == TR_OK)
         status = read_number(line, "skipped", &f->skipped, err);
     if (status == TR_OK)
+        status = read_number(line, "eta_s", &f->eta_s, err);
+    if (status == TR_OK)
         f->step[f->step_count++] = step;
     return status;
 }

@@ -16,7 +16,7 @@ struct tr_run_files {
     int64_t step_count;
     double *eval_step, *eval[TR_EVAL_COUNT];
     int64_t eval_count;
-    double tokens, steps_planned, skipped; /* of the last step line */
+    double tokens, steps_planned, skipped, eta_s; /* of the last step line */
     struct tr_doc *profile;                /* profile.json; NULL when there is none */
     struct tr_bytes config, samples;       /* texts; at NULL when there is none */
     struct tr_arena arena;

@@ -14,6 +14,7 @@ struct tr_show_options {
     int64_t seq_len; /* 0: the model's positions */
     int64_t batch;   /* sequences a step */
     bool all;        /* each tensor of each layer, instead of one line for all layers */
+    bool brief;      /* of a run: how far it is and when it will be done, without curves and checkpoints */
     bool json;
 };
 

@@ -80,6 +80,8 @@ static void write_progress(const struct folder *folder, struct tr_text *out)
                        tr_print_quantity(b, TR_UNIT_COUNT, last_of(f->value[TR_CURVE_TOK_S], f->step_count)));
     if (f->skipped > 0)
         tr_text_printf(out, ", %.0f left out", f->skipped);
+    if (f->step_count && f->eta_s > 0)
+        tr_text_printf(out, "; %s to go at this rate", tr_print_clock(a, f->eta_s));
     if (f->eval_count)
         tr_text_printf(out, "\nvalidation  loss %.4f, %.4f bits per byte after step %.0f",
                        last_of(f->eval[TR_EVAL_LOSS], f->eval_count), last_of(f->eval[TR_EVAL_BPB], f->eval_count),
@@ -138,10 +140,12 @@ static void write_checkpoints(const struct folder *folder, struct tr_text *out)
     tr_table_free(&table);
 }
 
-static void write_text(const struct folder *folder, struct tr_text *out)
+static void write_text(const struct folder *folder, bool brief, struct tr_text *out)
 {
     const struct tr_run_files *f = &folder->files;
     write_progress(folder, out);
+    if (brief)
+        return;
     write_curve("training loss", f->step, f->value[TR_CURVE_LOSS], f->step_count, out);
     write_curve("validation loss", f->eval_step, f->eval[TR_EVAL_LOSS], f->eval_count, out);
     write_checkpoints(folder, out);
@@ -164,6 +168,7 @@ static void write_json(const struct folder *folder, struct tr_text *out)
     tr_json_double(&json, "step", last_of(f->step, f->step_count));
     tr_json_double(&json, "steps", f->steps_planned);
     tr_json_double(&json, "tokens", f->tokens);
+    tr_json_double(&json, "eta_s", f->step_count ? f->eta_s : (double)NAN);
     tr_json_double(&json, "loss", last_of(f->value[TR_CURVE_LOSS], f->step_count));
     tr_json_double(&json, "val_loss", last_of(f->eval[TR_EVAL_LOSS], f->eval_count));
     tr_json_double(&json, "val_bpb", last_of(f->eval[TR_EVAL_BPB], f->eval_count));
@@ -183,7 +188,7 @@ enum tr_status tr_show_run(const char *run_folder, const struct tr_show_options 
     if (status == TR_OK && options->json)
         write_json(&folder, out);
     else if (status == TR_OK)
-        write_text(&folder, out);
+        write_text(&folder, options->brief, out);
     folder_free(&folder);
     if (status != TR_OK)
         return status;
