@@ -5,8 +5,10 @@
 #include "cloud/cost/cost.h"
 #include "plan/shape/shape.h"
 #include "plan/show/show.h"
+#include "silicon/cost/kernels.h"
 #include "silicon/chip/chip.h"
 
+#include <math.h>
 #include <stdint.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
@@ -52,6 +54,24 @@ static void show_all(const struct tr_catalog *catalog)
     }
 }
 
+/* Records of kernels: rates that are numbers and are written again, or a sentence. */
+static void read_kernels(const struct tr_catalog *catalog)
+{
+    for (int i = 0; i < tr_catalog_count(catalog, TR_SECTION_KERNELS); i++) {
+        struct tr_kernel_rates rates;
+        struct tr_text text = {0};
+        struct tr_err err = {""};
+        enum tr_status status = tr_kernel_rates_read(tr_catalog_entry(catalog, TR_SECTION_KERNELS, i), &rates, &err);
+        said(status, &err);
+        for (int kind = 0; status == TR_OK && kind < TR_OP_KIND_COUNT; kind++)
+            for (int term = 0; term < TR_KERNEL_TERMS_MAX; term++)
+                TR_ASSERT(isfinite(rates.price[kind][0].unit_s[term]) && rates.price[kind][1].unit_s[term] >= 0);
+        if (status == TR_OK)
+            tr_kernel_rates_yaml(&rates, &text);
+        tr_text_free(&text);
+    }
+}
+
 static void check(enum tr_status (*open)(struct tr_catalog **, struct tr_err *), const char *text, size_t bytes)
 {
     struct tr_catalog *catalog;
@@ -61,6 +81,7 @@ static void check(enum tr_status (*open)(struct tr_catalog **, struct tr_err *),
     said(status, &err);
     if (status == TR_OK) {
         find_all(catalog);
+        read_kernels(catalog);
         err.text[0] = 0;
         said(tr_chip_check_all(catalog, &err), &err);
         err.text[0] = 0;

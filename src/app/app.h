@@ -28,7 +28,7 @@ struct tr_app_command {
 };
 
 extern const struct tr_app_command tr_cmd_train, tr_cmd_eval, tr_cmd_generate, tr_cmd_export, tr_cmd_tokenize,
-    tr_cmd_hash, tr_cmd_report, tr_cmd_show, tr_cmd_plan, tr_cmd_explain, tr_cmd_validate, tr_cmd_launch, tr_cmd_submit,
+    tr_cmd_hash, tr_cmd_report, tr_cmd_show, tr_cmd_plan, tr_cmd_explain, tr_cmd_validate, tr_cmd_calibrate, tr_cmd_launch, tr_cmd_submit,
     tr_cmd_status, tr_cmd_completion, tr_cmd_docs;
 
 /* Prints the text on standard output, flushed, and frees it. TR_FAILED when it could not be made or written. */

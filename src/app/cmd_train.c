@@ -5,6 +5,8 @@
 #include "base/os.h"
 #include "base/quantity.h"
 #include "lab/train/train.h"
+#include "plan/calibrate/calibrate.h"
+#include "plan/here/here.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -13,7 +15,7 @@
 struct train_args {
     const char *data_first; /* TRAIN DATA, the same as --data */
     const char *config, *data, *tokenizer, *chat_template, *model, *init, *depth, *steps, *seed, *out, *threads;
-    const char *resume;
+    const char *resume, *profile;
     int64_t memory_bytes;
     bool quiet, json, dry_run;
 };
@@ -63,6 +65,8 @@ static const struct tr_option options[] = {
              "checkpoint"},
     {.name = "memory", .kind = TR_OPTION_BYTES, AT(memory_bytes), .fallback = "0", .value = "BYTES",
      .help = "refuse what needs more than this; 0: what this machine has"},
+    {.name = "profile", .kind = TR_OPTION_PATH, AT(profile), .value = "FILE",
+     .help = "what `trine calibrate` wrote, to predict the steps by; without it, profile.yaml if the current folder has one"},
     {.name = "dry-run", .letter = 'n', .kind = TR_OPTION_FLAG, AT(dry_run),
      .help = "check everything, print the plan and the effective config (--json: the plan as JSON), write nothing"},
     {.name = "json", .kind = TR_OPTION_FLAG, AT(json), .help = "print the result as one JSON object"},
@@ -128,10 +132,54 @@ static void set_resume(const struct train_args *args, struct tr_train_options *o
     }
 }
 
+/* ---- what it will take ------------------------------------------------------------------------------------------- */
+
+struct prediction {
+    const char *path; /* of the profile; NULL: there is none */
+    struct tr_catalog *catalog;
+    double step_s, error; /* 0: nothing was predicted */
+};
+
+/* A profile that was named must be right; one that lies about is used if it is. */
+static enum tr_status open_profile(const struct train_args *args, struct prediction *to, struct tr_err *err)
+{
+    static const char usual[] = "profile.yaml";
+    to->path = args->profile ? args->profile : tr_file_exists(usual) ? usual : NULL;
+    if (!to->path)
+        return TR_OK;
+    enum tr_status status = tr_catalog_open_empty(&to->catalog, err);
+    return status == TR_OK ? tr_catalog_add(to->catalog, to->path, err) : status;
+}
+
+static void predict(void *context, const struct tr_program *program, int threads, int64_t steps, struct tr_text *say)
+{
+    struct prediction *to = context;
+    struct tr_kernel_rates rates;
+    struct tr_here_time time;
+    struct tr_text foreign = {0};
+    struct tr_err why;
+    char step[TR_QUANTITY_BYTES], all[TR_QUANTITY_BYTES];
+    if (tr_kernel_rates_find(to->catalog, threads, &rates, &why) != TR_OK) {
+        tr_text_printf(say, "no prediction: %s: %s", to->path, why.text);
+        return;
+    }
+    tr_calibrate_foreign(&rates, TRINE_VERSION, &foreign);
+    if (foreign.len) {
+        tr_text_printf(say, "no prediction: %s is not of this machine%s", to->path, tr_text_str(&foreign));
+    } else {
+        tr_here_step(&rates, program, &time);
+        to->step_s = time.step_s;
+        to->error = time.error;
+        tr_text_printf(say, "predicted %s a step +- %.0f %%, the %lld steps in %s (%s)", tr_print_time(step, time.step_s),
+                       100 * time.error, (long long)steps, tr_print_clock(all, (double)steps * time.step_s), to->path);
+    }
+    tr_text_free(&foreign);
+}
+
 /* ---- the answer -------------------------------------------------------------------------------------------------- */
 
 /* Without `ran` only what is known before the first step. */
-static void write_json(const struct tr_train_result *result, bool ran, struct tr_text *out)
+static void write_json(const struct tr_train_result *result, const struct prediction *predicted, bool ran, struct tr_text *out)
 {
     const struct tr_train_state *s = &result->state;
     struct tr_json json = tr_json_start(out, TR_JSON_LINE);
@@ -140,6 +188,10 @@ static void write_json(const struct tr_train_result *result, bool ran, struct tr
     tr_json_int(&json, "parameters", result->parameters);
     tr_json_double(&json, "peak_flop_s", result->peak_flop_s);
     tr_json_int(&json, "memory_planned_bytes", result->memory_planned_bytes);
+    if (predicted->step_s > 0) {
+        tr_json_double(&json, "predicted_step_s", predicted->step_s);
+        tr_json_double(&json, "predicted_error", predicted->error);
+    }
     if (ran) {
         tr_json_int(&json, "memory_peak_bytes", result->memory_peak_bytes);
         tr_json_int(&json, "step", s->step);
@@ -164,7 +216,18 @@ static void write_json(const struct tr_train_result *result, bool ran, struct tr
     tr_text_char(out, '\n');
 }
 
-static void write_text(const struct tr_train_result *result, struct tr_text *out)
+static void write_met(const struct tr_train_result *result, const struct prediction *predicted, struct tr_text *out)
+{
+    const struct tr_run_config *c = &result->state.config;
+    char said[TR_QUANTITY_BYTES], was[TR_QUANTITY_BYTES];
+    if (predicted->step_s <= 0 || !(result->tok_s > 0))
+        return;
+    double step_s = (double)(c->batch * c->seq_len) / result->tok_s;
+    tr_text_printf(out, "\npredicted   %s a step +- %.0f %%; it took %s, %+.1f %%", tr_print_time(said, predicted->step_s),
+                   100 * predicted->error, tr_print_time(was, step_s), 100 * (step_s / predicted->step_s - 1));
+}
+
+static void write_text(const struct tr_train_result *result, const struct prediction *predicted, struct tr_text *out)
 {
     const struct tr_train_state *s = &result->state;
     char tokens[TR_QUANTITY_BYTES], time[TR_QUANTITY_BYTES], rate[TR_QUANTITY_BYTES];
@@ -176,6 +239,7 @@ static void write_text(const struct tr_train_result *result, struct tr_text *out
         tr_text_printf(out, ", %s tok/s", tr_print_count(rate, (int64_t)result->tok_s));
     if (!isnan(result->mfu))
         tr_text_printf(out, ", MFU %.1f%%", 100 * result->mfu);
+    write_met(result, predicted, out);
     tr_text_printf(out, "\nloss        %.4f", s->loss);
     if (s->skipped)
         tr_text_printf(out, "; %lld steps left out", (long long)s->skipped);
@@ -192,15 +256,16 @@ static void write_text(const struct tr_train_result *result, struct tr_text *out
         tr_text_printf(out, "\n%s\n", tr_text_str(&result->last_sample));
 }
 
-static enum tr_status answer(const struct train_args *args, const struct tr_train_result *result, struct tr_err *err)
+static enum tr_status answer(const struct train_args *args, const struct tr_train_result *result,
+                             const struct prediction *predicted, struct tr_err *err)
 {
     struct tr_text text = {0};
     if (args->json)
-        write_json(result, !args->dry_run, &text);
+        write_json(result, predicted, !args->dry_run, &text);
     else if (args->dry_run)
         tr_run_config_yaml(&result->state.config, &text);
     else
-        write_text(result, &text);
+        write_text(result, predicted, &text);
     return tr_app_print(&text, err);
 }
 
@@ -210,6 +275,7 @@ static enum tr_status train(const struct train_args *args, const struct tr_given
     struct tr_train_result *result = calloc(1, sizeof *result);
     struct tr_train_options how = {.log = args->quiet ? NULL : stderr, .stop = &tr_app_signal, .dry_run = args->dry_run,
                                    .memory_bytes = args->memory_bytes};
+    struct prediction predicted = {.path = NULL};
     enum tr_status status = TR_FAILED;
     if (!config || !result) {
         (void)tr_fail(err, TR_FAILED, "out of memory before the run began");
@@ -218,13 +284,20 @@ static enum tr_status train(const struct train_args *args, const struct tr_given
     set_resume(args, &how);
     status = read_config(args, given, config, err);
     if (status == TR_OK)
+        status = open_profile(args, &predicted, err);
+    if (predicted.path) {
+        how.planned = predict;
+        how.planned_context = &predicted;
+    }
+    if (status == TR_OK)
         status = tr_app_catch_signals(err);
     if (status == TR_OK)
         status = tr_train(config, &how, result, err);
     if (status == TR_OK)
-        status = answer(args, result, err);
+        status = answer(args, result, &predicted, err);
     tr_text_free(&result->last_sample);
 free_both:
+    tr_catalog_free(predicted.catalog);
     free(config);
     free(result);
     return status;

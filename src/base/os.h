@@ -136,6 +136,8 @@ int tr_terminal_columns(int fd); /* 80 when unknown */
 
 /* Limits of control groups are read in their version 2 form (/sys/fs/cgroup/.../cpu.max, memory.max). */
 int tr_cores_usable(void);              /* by affinity and by the cgroup's quota (rounded up), at least 1 */
+/* What the processor calls itself ("AMD EPYC 9965 192-Core Processor"); "unknown processor" where the kernel does not say. */
+void tr_processor_name(char *name, size_t bytes);
 int64_t tr_memory_resident_bytes(void); /* of this process now; 0 when unknown */
 int64_t tr_memory_peak_bytes(void);     /* its highest so far; 0 when unknown */
 int64_t tr_memory_usable_bytes(void);   /* the machine's memory or the cgroup's limit, the smaller one */

@@ -142,6 +142,18 @@ int tr_cores_usable(void)
     return whole < 1 ? 1 : whole;
 }
 
+void tr_processor_name(char *name, size_t bytes)
+{
+    static const char key[] = "model name";
+    char text[4096];
+    read_small("/proc/cpuinfo", text, sizeof text);
+    const char *line = strstr(text, key);
+    line = line ? strchr(line, ':') : NULL;
+    if (line)
+        line += strspn(line, ": \t");
+    snprintf(name, bytes, "%.*s", line ? (int)strcspn(line, "\n") : 17, line ? line : "unknown processor");
+}
+
 int64_t tr_memory_resident_bytes(void)
 {
     char text[128];

@@ -183,6 +183,19 @@ static void tell_chat(struct tr_run *run)
                          (long long)d->cut_count, (long long)d->seq_len);
 }
 
+/* What somebody who can predict has to say. */
+static void tell_prediction(struct tr_run *run)
+{
+    const struct tr_train_options *o = run->options;
+    struct tr_text say = {0};
+    if (!o->planned)
+        return;
+    o->planned(o->planned_context, &run->program, run->machine.threads, run->config.steps - run->state.step, &say);
+    if (say.len)
+        tr_progress_note(&run->bar, "%s", tr_text_str(&say));
+    tr_text_free(&say);
+}
+
 static void tell_plan(struct tr_run *run)
 {
     char parameters[TR_QUANTITY_BYTES], bytes[TR_QUANTITY_BYTES], memory[TR_QUANTITY_BYTES], peak[TR_QUANTITY_BYTES];
@@ -206,6 +219,7 @@ static void tell_plan(struct tr_run *run)
     tr_progress_note(&run->bar, "memory %s planned; %d threads, %s, peak %s; run folder %s",
                      tr_print_bytes(memory, tr_program_memory_bytes(&run->program)), run->machine.threads,
                      tr_isa_name(run->isa), tr_print_flop_s(peak, run->peak_flop_s), c->out);
+    tell_prediction(run);
 }
 
 /* ---- one step ---------------------------------------------------------------------------------------------------- */

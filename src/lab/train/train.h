@@ -59,6 +59,11 @@ enum tr_resume_kind {
  * result (a fault). */
 typedef void tr_train_fault_fn(void *context, struct tr_exec *exec, int64_t batch, struct tr_step_result *result);
 
+/* Called when the run is planned and before it begins (a dry run too): what should be said of the steps that are to come is
+ * appended to `say`, without a line break. */
+typedef void tr_train_planned_fn(void *context, const struct tr_program *program, int threads, int64_t steps,
+                                 struct tr_text *say);
+
 struct tr_train_options {
     enum tr_resume_kind resume;
     const char *resume_path;
@@ -66,6 +71,8 @@ struct tr_train_options {
     const atomic_int *stop;             /* not 0: the number of the signal that asks to save and stop; NULL: never */
     double peak_flop_s;                 /* 0: measured at start, and how fast memory is read with it */
     int64_t memory_bytes;               /* refuse what needs more; 0: what this machine has */
+    tr_train_planned_fn *planned;       /* NULL: nothing more is said */
+    void *planned_context;
     tr_train_fault_fn *fault;
     void *fault_context;
     bool dry_run;                       /* checks everything, reports the plan to log, writes nothing */

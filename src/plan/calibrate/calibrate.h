@@ -1,0 +1,67 @@
+/* This machine, measured: what its processor, memory and disk do, and what trine's kernels take on it.
+ *
+ * The kernels are measured where they will be used: small training programs (lab/model) of many shapes are run a few steps
+ * each, and the time of every operation is noted. From these samples the rates of cost/kernels.h are fitted, kind by kind;
+ * how wrong they are is seen on programs that a fit has not seen, each in turn. So a profile predicts runs of other
+ * shapes, with an error bar, and what it cannot predict (another machine, a neighbour at work) can be told from it.
+ *
+ *     struct tr_profile *profile;
+ *     tr_calibrate(&options, &profile, err)                   a minute or two
+ *     tr_profile_yaml(profile, &text)                         a file of the catalog: a chip, and its kernels
+ *     tr_profile_free(profile)
+ */
+#ifndef TR_PLAN_CALIBRATE_CALIBRATE_H
+#define TR_PLAN_CALIBRATE_CALIBRATE_H
+
+#include "base/err.h"
+#include "base/text.h"
+#include "silicon/cost/kernels.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+
+enum { TR_PROFILE_THREADS_MAX = 2 }; /* numbers of threads that are measured: all cores, and one */
+
+/* One operation of one program, as it was measured. */
+struct tr_kernel_sample {
+    struct tr_op op;
+    uint32_t present;
+    double state_bytes; /* of its program */
+    int program;    /* samples of one number were measured together, and are left out together */
+    int64_t calls;  /* a step */
+    double time_s;  /* of one call: the median */
+};
+
+struct tr_calibrate_options {
+    const char *program;     /* trine's version */
+    const char *disk_folder; /* where the disk is measured; NULL: not at all */
+    double scale;            /* of the time spent on programs: 1 is about a minute and a half in all; less: fewer programs */
+    const atomic_int *stop;  /* not 0: end; NULL: never */
+    FILE *log;               /* progress; NULL: silent */
+};
+
+struct tr_profile; /* owned by the caller; tr_profile_free */
+
+TR_MUST_CHECK enum tr_status tr_calibrate(const struct tr_calibrate_options *options, struct tr_profile **out,
+                                          struct tr_err *err);
+void tr_profile_free(struct tr_profile *profile); /* NULL is fine */
+
+int tr_profile_count(const struct tr_profile *profile);
+const struct tr_kernel_rates *tr_profile_rates(const struct tr_profile *profile, int index);
+
+/* The file: sections sources, chips and kernels. */
+void tr_profile_yaml(const struct tr_profile *profile, struct tr_text *out);
+
+/* Rates from samples of one number of threads: *rates has its threads, and gets its prices and errors. Also for samples from
+ * elsewhere (a run's trace), and for tests. */
+TR_MUST_CHECK enum tr_status tr_kernel_fit(const struct tr_kernel_sample *sample, int64_t count, struct tr_kernel_rates *rates,
+                                           struct tr_err *err);
+
+/* Whether a profile's rates are of this machine and program, and whether it still is as fast: measures peak and memory again
+ * (a second). TR_NO, and in *why what differs. */
+TR_MUST_CHECK enum tr_status tr_calibrate_check(const struct tr_kernel_rates *rates, const char *program, struct tr_text *why,
+                                                struct tr_err *err);
+/* The first half alone, which takes no time; "" when they are. */
+void tr_calibrate_foreign(const struct tr_kernel_rates *rates, const char *program, struct tr_text *why);
+
+#endif

@@ -1,0 +1,34 @@
+/* What the parts of a calibration share. */
+#ifndef TR_PLAN_CALIBRATE_INSIDE_H
+#define TR_PLAN_CALIBRATE_INSIDE_H
+
+#include "base/progress.h"
+#include "plan/calibrate/calibrate.h"
+#include "silicon/kernel/kernel.h"
+
+enum { TR_PROFILE_NAME_BYTES = 128 };
+
+struct tr_profile {
+    struct tr_kernel_rates rates[TR_PROFILE_THREADS_MAX];
+    int count;
+    char processor[TR_PROFILE_NAME_BYTES], vendor[TR_PROFILE_NAME_BYTES], chip[TR_PROFILE_NAME_BYTES];
+    char id[TR_PROFILE_THREADS_MAX][TR_PROFILE_NAME_BYTES];
+    char date[TR_FACT_DATE_BYTES], program[32];
+    int64_t memory_bytes;
+    int year;
+};
+
+/* Samples of all programs with so many threads; freed by the caller. `between_s` gets the time from one operation to the
+ * next. The bar advances by one a program. */
+TR_MUST_CHECK enum tr_status tr_calibrate_samples(const struct tr_calibrate_options *options, enum tr_isa isa, int threads,
+                                                  struct tr_progress *bar, int64_t *done, struct tr_kernel_sample **out,
+                                                  int64_t *count, double *between_s, struct tr_err *err);
+int tr_calibrate_program_count(double scale); /* runs of programs, of one number of threads */
+
+/* Peaks, reading at each level, noise. */
+TR_MUST_CHECK enum tr_status tr_calibrate_machine(enum tr_isa isa, int threads, struct tr_kernel_machine *out,
+                                                  struct tr_err *err);
+/* Writing and syncing a file there, which is removed again. */
+TR_MUST_CHECK enum tr_status tr_calibrate_disk(const char *folder, struct tr_kernel_machine *out, struct tr_err *err);
+
+#endif

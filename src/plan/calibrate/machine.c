@@ -1,0 +1,71 @@
+/* What the processor, the memory and the disk do, without any kernel. */
+#include "plan/calibrate/inside.h"
+
+#include "base/arena.h"
+#include "base/os.h"
+#include "silicon/chip/peak.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { BURSTS = 3, DISK_BYTES = 256 << 20, SMALL_BYTES = 4096 };
+
+enum tr_status tr_calibrate_machine(enum tr_isa isa, int threads, struct tr_kernel_machine *out, struct tr_err *err)
+{
+    static const enum tr_dtype types[TR_KERNEL_TYPES] = {TR_F32, TR_BF16};
+    struct tr_slab slab;
+    double slowest = INFINITY, fastest = 0;
+    enum tr_status status = tr_slab_map(threads * tr_read_bytes[TR_READ_MEMORY], &slab, err);
+    if (status != TR_OK)
+        return status;
+    tr_slab_touch(&slab);
+    for (int i = 0; i < BURSTS; i++) {
+        double rate = tr_chip_measure_peak_flop_s(isa, TR_F32, threads);
+        slowest = fmin(slowest, rate);
+        fastest = fmax(fastest, rate);
+    }
+    out->peak_flop_s[0] = fastest;
+    out->peak_flop_s[1] = tr_chip_measure_peak_flop_s(isa, types[1], threads);
+    for (int i = 0; i < TR_READ_LEVELS; i++)
+        out->read_byte_s[i] = tr_chip_measure_read_byte_s(isa, slab.at, threads * tr_read_bytes[i], threads);
+    out->noise = 1 - slowest / fastest;
+    tr_slab_unmap(&slab);
+    return TR_OK;
+}
+
+/* Seconds that a file of so many bytes takes until it is on the disk. */
+static enum tr_status time_file(const char *path, const void *data, size_t bytes, double *seconds, struct tr_err *err)
+{
+    double begin_s = tr_clock_s();
+    enum tr_status status = tr_file_write(path, data, bytes, err);
+    *seconds = tr_clock_s() - begin_s;
+    return status;
+}
+
+enum tr_status tr_calibrate_disk(const char *folder, struct tr_kernel_machine *out, struct tr_err *err)
+{
+    char path[TR_PATH_BYTES];
+    double large_s, small_s[BURSTS], least_s = INFINITY;
+    enum tr_status status = tr_path_join(path, folder, ".trine-calibrate", err);
+    char *data = malloc(DISK_BYTES);
+    if (!data)
+        return tr_fail(err, TR_FAILED, "out of memory for %d bytes", DISK_BYTES);
+    for (int64_t i = 0; i < DISK_BYTES; i++) /* nothing that a disk could write shorter */
+        data[i] = (char)(i * 2654435761u >> 13);
+    if (status == TR_OK)
+        status = time_file(path, data, DISK_BYTES, &large_s, err);
+    for (int i = 0; i < BURSTS && status == TR_OK; i++) {
+        status = time_file(path, data, SMALL_BYTES, &small_s[i], err);
+        least_s = status == TR_OK ? fmin(least_s, small_s[i]) : least_s;
+    }
+    free(data);
+    unlink(path);
+    if (status != TR_OK)
+        return status;
+    out->disk_byte_s = DISK_BYTES / large_s;
+    out->disk_sync_s = least_s;
+    return TR_OK;
+}

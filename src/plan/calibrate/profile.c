@@ -1,0 +1,184 @@
+/* The profile of a machine: made, written, and held against the machine that it is used on. */
+#include "plan/calibrate/inside.h"
+
+#include "base/os.h"
+#include "base/quantity.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NOISE_MAX_PERCENT = 15 };
+
+/* ---- this machine's name ----------------------------------------------------------------------------------------- */
+
+/* "AMD EPYC" and how many cores make "amd-epyc-2-cores". */
+static void make_id(const char *processor, int cores, char *id, size_t bytes)
+{
+    char words[64];
+    size_t len = 0;
+    for (const char *at = processor; *at && len + 1 < sizeof words; at++)
+        if (isalnum((unsigned char)*at))
+            words[len++] = (char)tolower((unsigned char)*at);
+        else if (len > 0 && words[len - 1] != '-')
+            words[len++] = '-';
+    while (len > 0 && words[len - 1] == '-')
+        len--;
+    words[len] = 0;
+    snprintf(id, bytes, "%s-%d-core%s", len ? words : "processor", cores, cores == 1 ? "" : "s");
+}
+
+static void name_machine(struct tr_profile *p, const struct tr_calibrate_options *options, int cores)
+{
+    char date[TR_DATE_BYTES];
+    tr_date(tr_wall_s(), date);
+    snprintf(p->date, sizeof p->date, "%.10s", date);
+    p->year = atoi(date);
+    snprintf(p->program, sizeof p->program, "%s", options->program);
+    tr_processor_name(p->processor, sizeof p->processor);
+    make_id(p->processor, cores, p->chip, sizeof p->chip);
+    p->memory_bytes = tr_memory_usable_bytes();
+}
+
+/* ---- measuring --------------------------------------------------------------------------------------------------- */
+
+static enum tr_status calibrate_threads(const struct tr_calibrate_options *options, enum tr_isa isa, int threads,
+                                        struct tr_profile *p, struct tr_progress *bar, int64_t *done, struct tr_err *err)
+{
+    struct tr_kernel_rates *rates = &p->rates[p->count];
+    struct tr_kernel_sample *sample = NULL;
+    int64_t count = 0;
+    snprintf(p->id[p->count], sizeof p->id[0], "%.100s-%d", p->chip, threads);
+    *rates = (struct tr_kernel_rates){.id = p->id[p->count], .chip = p->chip, .processor = p->processor,
+                                      .isa = tr_isa_name(isa), .program = p->program, .cores = tr_cores_usable(),
+                                      .threads = threads};
+    enum tr_status status = tr_calibrate_machine(isa, threads, &rates->machine, err);
+    if (status == TR_OK && options->disk_folder)
+        status = tr_calibrate_disk(options->disk_folder, &rates->machine, err);
+    if (status == TR_OK)
+        status = tr_calibrate_samples(options, isa, threads, bar, done, &sample, &count, &rates->between_s, err);
+    if (status == TR_OK)
+        status = tr_kernel_fit(sample, count, rates, err);
+    free(sample);
+    p->count += status == TR_OK;
+    return status;
+}
+
+/* Before and after a minute of work a machine should do the same. */
+static enum tr_status refuse_noise(const struct tr_profile *p, struct tr_err *err)
+{
+    for (int i = 0; i < p->count; i++)
+        if (p->rates[i].machine.noise > NOISE_MAX_PERCENT / 100.)
+            return tr_fail(err, TR_FAILED, "equal bursts of multiply-adds differed by %.0f %% (%d threads): something else is at "
+                           "work here, and a profile would be of both; try again when the machine is quiet",
+                           100 * p->rates[i].machine.noise, p->rates[i].threads);
+    return TR_OK;
+}
+
+static enum tr_status measure(const struct tr_calibrate_options *options, struct tr_profile *p, struct tr_err *err)
+{
+    enum tr_isa isa;
+    int cores = tr_cores_usable();
+    int64_t done = 0;
+    struct tr_progress bar;
+    enum tr_status status = tr_isa_choose(&isa, err);
+    if (status != TR_OK)
+        return status;
+    name_machine(p, options, cores);
+    tr_progress_start(&bar, options->log, "calibrate", "program",
+                      tr_calibrate_program_count(options->scale) * (cores > 1 ? 2 : 1));
+    status = calibrate_threads(options, isa, cores, p, &bar, &done, err);
+    if (status == TR_OK && cores > 1)
+        status = calibrate_threads(options, isa, 1, p, &bar, &done, err);
+    tr_progress_end(&bar);
+    return status == TR_OK ? refuse_noise(p, err) : status;
+}
+
+enum tr_status tr_calibrate(const struct tr_calibrate_options *options, struct tr_profile **out, struct tr_err *err)
+{
+    struct tr_profile *p = calloc(1, sizeof *p);
+    if (!p)
+        return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *p);
+    enum tr_status status = measure(options, p, err);
+    if (status != TR_OK) {
+        free(p);
+        return status;
+    }
+    *out = p;
+    return TR_OK;
+}
+
+void tr_profile_free(struct tr_profile *profile) { free(profile); }
+
+int tr_profile_count(const struct tr_profile *profile) { return profile->count; }
+
+const struct tr_kernel_rates *tr_profile_rates(const struct tr_profile *profile, int index)
+{
+    TR_ASSERT(index >= 0 && index < profile->count);
+    return &profile->rates[index];
+}
+
+/* ---- the file ---------------------------------------------------------------------------------------------------- */
+
+void tr_profile_yaml(const struct tr_profile *p, struct tr_text *out)
+{
+    const struct tr_kernel_machine *m = &p->rates[0].machine;
+    tr_text_printf(out, "# What this machine does: written by `trine calibrate`. Keys: docs/catalog.md.\n"
+                        "sources:\n  calibration: {title: \"trine calibrate, version %s\", date: %s, grade: measured}\n"
+                        "chips:\n  %s:\n    name: \"", p->program, p->date, p->chip);
+    tr_text_append_json(out, p->processor, strlen(p->processor));
+    tr_text_printf(out, ", %d cores\"\n    vendor: \"this machine\"\n    year: %d\n    note: \"the year is that of the "
+                        "measurement\"\n    source: calibration\n    cores: %d\n    memory: %lldB\n    memory_bandwidth: %.4gB/s\n"
+                        "    dense: {fp32: %.4gFLOP/s, bf16: %.4gFLOP/s}\nkernels:\n",
+                   p->rates[0].cores, p->year, p->rates[0].cores, (long long)p->memory_bytes, m->read_byte_s[TR_READ_MEMORY],
+                   m->peak_flop_s[0], m->peak_flop_s[1]);
+    for (int i = 0; i < p->count; i++)
+        tr_kernel_rates_yaml(&p->rates[i], out);
+}
+
+/* ---- is it still this machine? ----------------------------------------------------------------------------------- */
+
+void tr_calibrate_foreign(const struct tr_kernel_rates *rates, const char *program, struct tr_text *why)
+{
+    char processor[TR_PROFILE_NAME_BYTES];
+    struct tr_err ignored;
+    enum tr_isa isa;
+    int cores = tr_cores_usable();
+    tr_processor_name(processor, sizeof processor);
+    if (strcmp(processor, rates->processor) != 0)
+        tr_text_printf(why, "; the processor is %s, the profile's was %s", processor, rates->processor);
+    if (cores != rates->cores)
+        tr_text_printf(why, "; %d cores can be used, the profile's machine had %d", cores, rates->cores);
+    if (tr_isa_choose(&isa, &ignored) == TR_OK && strcmp(tr_isa_name(isa), rates->isa) != 0)
+        tr_text_printf(why, "; the kernels are those of %s, the profile's were of %s", tr_isa_name(isa), rates->isa);
+    if (strcmp(program, rates->program) != 0)
+        tr_text_printf(why, "; this is trine %s, the profile is of %s", program, rates->program);
+}
+
+static void compare(const char *what, enum tr_unit unit, double is, double was, struct tr_text *why)
+{
+    char now[TR_QUANTITY_BYTES], then[TR_QUANTITY_BYTES];
+    if (was > 0 && fabs(is / was - 1) > .1)
+        tr_text_printf(why, "; %s is %s, was %s", what, tr_print_quantity(now, unit, is), tr_print_quantity(then, unit, was));
+}
+
+enum tr_status tr_calibrate_check(const struct tr_kernel_rates *rates, const char *program, struct tr_text *why,
+                                  struct tr_err *err)
+{
+    static const char *const levels[TR_READ_LEVELS] = {"reading 24 KiB a thread", "reading 512 KiB a thread",
+                                                       "reading 6 MiB a thread", "reading memory"};
+    struct tr_kernel_machine now = {.noise = 0};
+    enum tr_isa isa;
+    enum tr_status status = tr_isa_choose(&isa, err);
+    tr_calibrate_foreign(rates, program, why);
+    if (status == TR_OK)
+        status = tr_calibrate_machine(isa, rates->threads, &now, err);
+    if (status != TR_OK)
+        return status;
+    compare("peak in fp32", TR_UNIT_FLOP_S, now.peak_flop_s[0], rates->machine.peak_flop_s[0], why);
+    compare("peak in bf16", TR_UNIT_FLOP_S, now.peak_flop_s[1], rates->machine.peak_flop_s[1], why);
+    for (int i = 0; i < TR_READ_LEVELS; i++)
+        compare(levels[i], TR_UNIT_BYTES_S, now.read_byte_s[i], rates->machine.read_byte_s[i], why);
+    return why->len ? TR_NO : TR_OK;
+}

@@ -1,0 +1,24 @@
+/* What a run takes on the machine that was calibrated: each operation of its step program, priced.
+ *
+ * The program is the one that the trainer executes, so its FLOPs, bytes and memory are those of the run, and only time is
+ * an estimate. An explanation compares the two operation by operation (explain_run.h). */
+#ifndef TR_PLAN_HERE_HERE_H
+#define TR_PLAN_HERE_HERE_H
+
+#include "lab/model/program.h"
+#include "silicon/cost/kernels.h"
+
+struct tr_here_time {
+    double step_s;
+    double error; /* half width of the 80 % interval, relative */
+    double op_s[TR_PHASE_COUNT][TR_OP_KIND_COUNT];
+    double between_s; /* part of the step: from one operation to the next */
+};
+
+/* What cost/kernels.h calls the state of a program. */
+double tr_here_state_bytes(const struct tr_program *program);
+
+/* A training program's step. */
+void tr_here_step(const struct tr_kernel_rates *rates, const struct tr_program *program, struct tr_here_time *out);
+
+#endif

@@ -1,0 +1,417 @@
+#include "silicon/cost/kernels.h"
+
+#include "base/num.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- kinds of work ----------------------------------------------------------------------------------------------- */
+
+static const struct tr_kernel_term product_terms[] = {
+    {"flop", TR_UNIT_FLOP_S, "multiply-adds, counted as two"},
+    {"left", TR_UNIT_BYTES_S, "packing of the factor whose rows the result has"},
+    {"right", TR_UNIT_BYTES_S, "packing of the other one"},
+    {"result", TR_UNIT_BYTES_S, "sums stored, or read and stored once a block of tokens"},
+    {"far", TR_UNIT_BYTES_S, "weights or their gradients that are in no cache: besides"},
+    {"start", TR_UNIT_TIME, "of the threads"},
+};
+static const struct tr_kernel_term attention_terms[] = {
+    {"flop", TR_UNIT_FLOP_S, "multiply-adds of the pairs that causality allows; of the busiest thread, times threads"},
+    {"pairs", TR_UNIT_COUNT, "scores a second: exponentials and what is around them"},
+    {"values", TR_UNIT_BYTES_S, "queries, keys and values packed, outputs stored"},
+    {"rows", TR_UNIT_COUNT, "rows of queries a second"},
+    {"start", TR_UNIT_TIME, "of the threads"},
+};
+static const struct tr_kernel_term head_terms[] = {
+    {"flop", TR_UNIT_FLOP_S, "multiply-adds of its products"},
+    {"logits", TR_UNIT_COUNT, "logits a second: exponentials and what is around them"},
+    {"weights", TR_UNIT_BYTES_S, "the matrix packed, and its gradient read and stored, once a tile of rows"},
+    {"rows", TR_UNIT_BYTES_S, "rows packed and their gradients stored, once a tile of the vocabulary"},
+    {"start", TR_UNIT_TIME, "of the threads"},
+};
+static const struct tr_kernel_term pass_terms[] = {
+    {"bytes", TR_UNIT_BYTES_S, "read and written"},
+    {"far", TR_UNIT_BYTES_S, "of these, what is in no cache: besides"},
+    {"rows", TR_UNIT_COUNT, "groups a second that are summed"},
+    {"start", TR_UNIT_TIME, "of the threads"},
+};
+
+/* What is gone through once a step is found in the last cache as far as that reaches, and so is what a pass over
+ * activations wrote before. Where the caches of processors lie (16 to 64 MiB a few cores), the exact size matters little:
+ * both rates are fitted around it. */
+static const double near_bytes = 24e6;
+
+static double far_share(double bytes) { return bytes > near_bytes ? 1 - near_bytes / bytes : 0; }
+
+/* Of the tiles of the head (silicon/kernel/head). */
+enum { HEAD_ROWS = 2 * TR_TOKEN_BLOCK, HEAD_COLUMNS = 1024 };
+
+#define TERMS(table) (*terms = table, (int)(sizeof table / sizeof *table))
+
+int tr_kernel_terms(enum tr_op_kind kind, const struct tr_kernel_term **terms)
+{
+    switch (kind) {
+    case TR_OP_LINEAR:
+    case TR_OP_LINEAR_DX:
+    case TR_OP_LINEAR_DW: return TERMS(product_terms);
+    case TR_OP_ATTN:
+    case TR_OP_ATTN_BWD: return TERMS(attention_terms);
+    case TR_OP_HEAD: return TERMS(head_terms);
+    case TR_OP_EMBED:
+    case TR_OP_EMBED_BWD:
+    case TR_OP_NORM:
+    case TR_OP_NORM_BWD:
+    case TR_OP_ROPE:
+    case TR_OP_GELU:
+    case TR_OP_GELU_BWD:
+    case TR_OP_SWIGLU:
+    case TR_OP_SWIGLU_BWD:
+    case TR_OP_ZERO:
+    case TR_OP_JOIN:
+    case TR_OP_LOSS_SUM:
+    case TR_OP_GRAD_SQ:
+    case TR_OP_CLIP:
+    case TR_OP_ADAMW: return TERMS(pass_terms);
+    default: return 0;
+    }
+}
+
+static double bytes_of(const struct tr_op *op, uint32_t present)
+{
+    struct tr_work work = tr_op_work(op, present, 0);
+    return (double)(work.read_bytes + work.write_bytes);
+}
+
+static void product_amounts(const struct tr_op *op, const struct tr_kernel_site *site, double *amount)
+{
+    double tokens = (double)(op->seqs * op->seq_len), in = (double)op->in, out = 0;
+    double bytes = (double)tr_dtype_bytes(op->act), passes = 1;
+    for (int i = 0; i < op->segments; i++)
+        out += (double)op->out[i];
+    double m = tokens, n = out, k = in; /* the result is [m, n] */
+    if (op->kind == TR_OP_LINEAR_DX) {
+        n = in, k = out;
+    } else if (op->kind == TR_OP_LINEAR_DW) {
+        m = out, n = in, k = tokens;
+        passes = (double)(op->seqs * tr_ceil_div(op->seq_len, TR_TOKEN_BLOCK));
+    }
+    amount[0] = 2 * m * n * k;
+    amount[1] = m * k * bytes;
+    amount[2] = n * k * bytes;
+    amount[3] = m * n * 4 * passes;
+    amount[4] = in * out * (op->kind == TR_OP_LINEAR_DW ? 8 : (double)tr_dtype_bytes(op->weight)) *
+                far_share(site->state_bytes);
+    amount[5] = 1;
+}
+
+/* The backward pass shares out whole groups of heads, so that few of them leave threads idle. */
+static void attention_amounts(const struct tr_op *op, uint32_t present, int threads,
+                              double *amount)
+{
+    double tokens = (double)(op->seqs * op->seq_len);
+    double pairs = (double)(op->seqs * op->heads) * (double)op->seq_len * (double)(op->seq_len + TR_KEY_BLOCK) / 2;
+    double idle = 1;
+    if (op->kind == TR_OP_ATTN_BWD) {
+        int64_t groups = op->seqs * op->kv_heads;
+        idle = (double)(tr_ceil_div(groups, threads) * threads) / (double)groups;
+    }
+    amount[0] = (op->kind == TR_OP_ATTN ? 4 : 10) * pairs * op->head_dim * idle;
+    amount[1] = pairs * idle;
+    amount[2] = bytes_of(op, present);
+    amount[3] = tokens * op->heads;
+    amount[4] = 1;
+}
+
+static void head_amounts(const struct tr_op *op, double *amount)
+{
+    double tokens = (double)(op->seqs * op->seq_len), vocab = (double)op->vocab, width = (double)op->width;
+    double bytes = (double)tr_dtype_bytes(op->act);
+    amount[0] = (op->flags & TR_OP_GRAD ? 6 : 2) * tokens * vocab * width;
+    amount[1] = tokens * vocab;
+    amount[2] = vocab * width * 4 * ceil(tokens / HEAD_ROWS);
+    amount[3] = tokens * width * bytes * ceil(vocab / HEAD_COLUMNS);
+    amount[4] = 1;
+}
+
+/* Whether a pass is over the program's state: else over activations. */
+static bool is_of_state(enum tr_op_kind kind)
+{
+    return kind == TR_OP_ZERO || kind == TR_OP_JOIN || kind == TR_OP_GRAD_SQ || kind == TR_OP_ADAMW;
+}
+
+static void pass_amounts(const struct tr_op *op, uint32_t present, const struct tr_kernel_site *site, double *amount)
+{
+    double bytes = bytes_of(op, present);
+    bool norms = op->kind == TR_OP_NORM || op->kind == TR_OP_NORM_BWD;
+    amount[0] = bytes;
+    amount[1] = bytes * far_share(is_of_state(op->kind) ? site->state_bytes : bytes);
+    amount[2] = norms ? (double)(op->seqs * op->seq_len * op->heads) : 0;
+    amount[3] = 1;
+}
+
+void tr_kernel_amounts(const struct tr_op *op, uint32_t present, const struct tr_kernel_site *site,
+                       double amount[TR_KERNEL_TERMS_MAX])
+{
+    const struct tr_kernel_term *terms = NULL;
+    tr_kernel_terms(op->kind, &terms);
+    memset(amount, 0, TR_KERNEL_TERMS_MAX * sizeof *amount);
+    if (terms == product_terms)
+        product_amounts(op, site, amount);
+    else if (terms == attention_terms)
+        attention_amounts(op, present, site->threads, amount);
+    else if (terms == head_terms)
+        head_amounts(op, amount);
+    else
+        pass_amounts(op, present, site, amount);
+}
+
+/* ---- prices ------------------------------------------------------------------------------------------------------ */
+
+double tr_kernel_time(const struct tr_kernel_rates *rates, const struct tr_op *op, uint32_t present, double state_bytes)
+{
+    const struct tr_kernel_site site = {.threads = rates->threads, .state_bytes = state_bytes};
+    int type = op->act == TR_BF16;
+    const struct tr_kernel_price *price = &rates->price[op->kind][type];
+    double amount[TR_KERNEL_TERMS_MAX], time_s = 0;
+    if (!price->known)
+        price = &rates->price[TR_OP_JOIN][type];
+    tr_kernel_amounts(op, present, &site, amount);
+    for (int i = 0; i < TR_KERNEL_TERMS_MAX; i++)
+        time_s += amount[i] * price->unit_s[i];
+    return time_s;
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------------- */
+
+enum { FIELDS_MAX = 384, PATH_BYTES = 48 };
+
+/* The fields of an entry: those of its own, then kind by kind and type by type a kind's terms and its error. Facts are
+ * read by index. */
+struct fields {
+    struct tr_field field[FIELDS_MAX];
+    char path[FIELDS_MAX][PATH_BYTES];
+    int count;
+    int first[TR_OP_KIND_COUNT][TR_KERNEL_TYPES]; /* of a kind that has prices */
+};
+
+static const char *const types[TR_KERNEL_TYPES] = {"f32", "bf16"};
+
+/* What an entry is read into: facts by index of their field. */
+struct target {
+    struct tr_fact facts[FIELDS_MAX];
+    const char *chip, *processor, *isa, *program;
+};
+
+/* What a machine reached, in files below `machine`. */
+static const struct {
+    const char *name;
+    enum tr_unit unit;
+    size_t offset;
+    const char *help;
+} machine_fields[] = {
+#define MACHINE(name, unit, field, help) {name, unit, offsetof(struct tr_kernel_machine, field), help}
+    MACHINE("f32", TR_UNIT_FLOP_S, peak_flop_s[0], "peak of multiply-adds"),
+    MACHINE("bf16", TR_UNIT_FLOP_S, peak_flop_s[1], "the same of pairs of bf16"),
+    MACHINE("read_24KiB", TR_UNIT_BYTES_S, read_byte_s[TR_READ_NEAR], "reading so much a thread, again and again"),
+    MACHINE("read_512KiB", TR_UNIT_BYTES_S, read_byte_s[TR_READ_MIDDLE], "the same"),
+    MACHINE("read_6MiB", TR_UNIT_BYTES_S, read_byte_s[TR_READ_FAR], "the same"),
+    MACHINE("read_192MiB", TR_UNIT_BYTES_S, read_byte_s[TR_READ_MEMORY], "the same: memory"),
+    MACHINE("noise", TR_UNIT_RATIO, noise, "the slowest of several equal bursts behind the fastest"),
+    MACHINE("disk_write", TR_UNIT_BYTES_S, disk_byte_s, "a large file, with its sync"),
+    MACHINE("disk_sync", TR_UNIT_TIME, disk_sync_s, "a small file, with its sync"),
+};
+enum { MACHINE_FIELDS = sizeof machine_fields / sizeof *machine_fields };
+
+const int64_t tr_read_bytes[TR_READ_LEVELS] = {24 << 10, 512 << 10, 6 << 20, 192 << 20};
+
+enum { FIELD_CHIP, FIELD_PROCESSOR, FIELD_ISA, FIELD_PROGRAM, FIELD_CORES, FIELD_THREADS, FIELD_STEP_ERROR, FIELD_BETWEEN, FIELD_MACHINE };
+
+static void add_field(struct fields *f, enum tr_unit unit, double min, double max, const char *help, const char *fmt, ...)
+    TR_PRINTF(6, 7);
+static void add_field(struct fields *f, enum tr_unit unit, double min, double max, const char *help, const char *fmt, ...)
+{
+    va_list args;
+    TR_ASSERT(f->count < FIELDS_MAX);
+    va_start(args, fmt);
+    vsnprintf(f->path[f->count], PATH_BYTES, fmt, args);
+    va_end(args);
+    f->field[f->count] = (struct tr_field){.path = f->path[f->count], .kind = TR_FIELD_FACT, .unit = unit, .min = min,
+                                           .max = max, .help = help,
+                                           .offset = (size_t)f->count * sizeof(struct tr_fact)};
+    f->count++;
+}
+
+static void add_text(struct fields *f, size_t offset, bool required, const char *help, const char *name)
+{
+    add_field(f, TR_UNIT_COUNT, 0, 0, help, "%s", name);
+    struct tr_field *field = &f->field[f->count - 1];
+    field->kind = TR_FIELD_TEXT;
+    field->offset = offset;
+    field->required = required;
+}
+
+static void add_prices(struct fields *f, enum tr_op_kind kind, int type)
+{
+    const struct tr_kernel_term *terms;
+    int count = tr_kernel_terms(kind, &terms);
+    const char *name = tr_op_operands(kind)->name;
+    if (count == 0)
+        return;
+    f->first[kind][type] = f->count;
+    for (int i = 0; i < count; i++)
+        add_field(f, terms[i].unit, terms[i].unit == TR_UNIT_TIME ? 0 : 1, 1e30, terms[i].help, "%s.%s.%s", types[type], name, terms[i].name);
+    add_field(f, TR_UNIT_RATIO, 0, 100, "half width of the 80 % interval", "%s.%s.error", types[type], name);
+}
+
+static void make_fields(struct fields *f)
+{
+    f->count = 0;
+    add_text(f, offsetof(struct target, chip), true, "the entry of section chips", "chip");
+    add_text(f, offsetof(struct target, processor), false, "what it calls itself", "processor");
+    add_text(f, offsetof(struct target, isa), false, "instruction set of the kernels", "isa");
+    add_text(f, offsetof(struct target, program), false, "version of trine", "program");
+    add_field(f, TR_UNIT_COUNT, 1, 65536, "that the machine has", "cores");
+    add_field(f, TR_UNIT_COUNT, 1, 65536, "that computed", "threads");
+    add_field(f, TR_UNIT_RATIO, 0, 100, "half width of the 80 % interval of a step", "step_error");
+    add_field(f, TR_UNIT_TIME, 0, 1, "from one operation to the next", "between");
+    for (int i = 0; i < MACHINE_FIELDS; i++)
+        add_field(f, machine_fields[i].unit, 0, 1e30, machine_fields[i].help, "machine.%s", machine_fields[i].name);
+    for (int type = 0; type < TR_KERNEL_TYPES; type++)
+        for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
+            add_prices(f, (enum tr_op_kind)kind, type);
+}
+
+/* A rate becomes the seconds of one; a start is a time already. */
+static void take_prices(const struct fields *f, const struct tr_fact *facts, enum tr_op_kind kind, int type,
+                        struct tr_kernel_price *price)
+{
+    const struct tr_kernel_term *terms;
+    int count = tr_kernel_terms(kind, &terms), first = count ? f->first[kind][type] : 0;
+    if (count == 0)
+        return;
+    for (int i = 0; i < count; i++) {
+        const struct tr_fact *fact = &facts[first + i];
+        if (!tr_known(fact) || fact->value == 0)
+            continue;
+        price->unit_s[i] = terms[i].unit == TR_UNIT_TIME ? fact->value : 1 / fact->value;
+        price->known = true;
+    }
+    price->error = tr_fact_or(&facts[first + count], .3);
+}
+
+enum tr_status tr_kernel_rates_read(const struct tr_entry *entry, struct tr_kernel_rates *out, struct tr_err *err)
+{
+    struct tr_kernel_rates r = {.id = entry->id};
+    struct target target = {.chip = "", .processor = "", .isa = "", .program = ""};
+    struct fields f;
+    make_fields(&f);
+    enum tr_status status = tr_entry_read(entry, "", f.field, f.count, &target, err);
+    if (status != TR_OK)
+        return status;
+    r.chip = target.chip;
+    r.processor = target.processor;
+    r.isa = target.isa;
+    r.program = target.program;
+    r.cores = (int)target.facts[FIELD_CORES].value;
+    for (int i = 0; i < MACHINE_FIELDS; i++)
+        *(double *)((char *)&r.machine + machine_fields[i].offset) = target.facts[FIELD_MACHINE + i].value;
+    r.threads = (int)target.facts[FIELD_THREADS].value;
+    r.step_error = tr_fact_or(&target.facts[FIELD_STEP_ERROR], .3);
+    r.between_s = target.facts[FIELD_BETWEEN].value;
+    for (int type = 0; type < TR_KERNEL_TYPES; type++)
+        for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
+            take_prices(&f, target.facts, (enum tr_op_kind)kind, type, &r.price[kind][type]);
+    if (r.threads < 1)
+        return tr_entry_fail(entry, err, "threads: how many computed is missing");
+    *out = r;
+    return TR_OK;
+}
+
+enum tr_status tr_kernel_rates_find(const struct tr_catalog *catalog, int threads, struct tr_kernel_rates *out,
+                                    struct tr_err *err)
+{
+    char seen[128] = "";
+    size_t len = 0;
+    for (int i = 0; i < tr_catalog_count(catalog, TR_SECTION_KERNELS); i++) {
+        enum tr_status status = tr_kernel_rates_read(tr_catalog_entry(catalog, TR_SECTION_KERNELS, i), out, err);
+        if (status != TR_OK || out->threads == threads)
+            return status;
+        if (len + 16 < sizeof seen)
+            len += (size_t)snprintf(seen + len, sizeof seen - len, "%s%d", len ? ", " : "", out->threads);
+    }
+    if (len == 0)
+        return tr_fail(err, TR_BAD_INPUT, "there is no record of trine's kernels: `trine calibrate` makes one");
+    return tr_fail(err, TR_BAD_INPUT, "kernels were measured with %s threads, not with %d", seen, threads);
+}
+
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
+
+/* A number of four figures that reads back. */
+static void write_value(enum tr_unit unit, double value, struct tr_text *out)
+{
+    static const struct {
+        enum tr_unit unit;
+        const char *word;
+    } words[] = {{TR_UNIT_FLOP_S, "FLOP/s"}, {TR_UNIT_BYTES_S, "B/s"}, {TR_UNIT_TIME, "s"}};
+    char digits[32];
+    snprintf(digits, sizeof digits, "%.4g", value);
+    tr_text_append(out, digits);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (words[i].unit == unit)
+            tr_text_append(out, words[i].word);
+}
+
+/* JSON's strings are YAML's too. */
+static void write_string(const char *string, struct tr_text *out)
+{
+    tr_text_char(out, '"');
+    tr_text_append_json(out, string, strlen(string));
+    tr_text_char(out, '"');
+}
+
+static void write_price(const struct tr_kernel_price *price, enum tr_op_kind kind, struct tr_text *out)
+{
+    const struct tr_kernel_term *terms;
+    int count = tr_kernel_terms(kind, &terms);
+    tr_text_printf(out, "      %s: {", tr_op_operands(kind)->name);
+    for (int i = 0; i < count; i++) {
+        if (price->unit_s[i] <= 0)
+            continue;
+        tr_text_printf(out, "%s: ", terms[i].name);
+        write_value(terms[i].unit, terms[i].unit == TR_UNIT_TIME ? price->unit_s[i] : 1 / price->unit_s[i], out);
+        tr_text_append(out, ", ");
+    }
+    tr_text_printf(out, "error: %.3g}\n", price->error);
+}
+
+void tr_kernel_rates_yaml(const struct tr_kernel_rates *rates, struct tr_text *out)
+{
+    tr_text_printf(out, "  %s:\n    chip: %s\n    processor: ", rates->id, rates->chip);
+    write_string(rates->processor, out);
+    tr_text_printf(out, "\n    isa: %s\n    program: ", rates->isa);
+    write_string(rates->program, out);
+    tr_text_printf(out, "\n    source: calibration\n    cores: %d\n    threads: %d\n    step_error: %.3g\n    between: ",
+                   rates->cores, rates->threads, rates->step_error);
+    write_value(TR_UNIT_TIME, rates->between_s, out);
+    tr_text_append(out, "\n    machine:\n");
+    for (int i = 0; i < MACHINE_FIELDS; i++) {
+        tr_text_printf(out, "      %s: ", machine_fields[i].name);
+        write_value(machine_fields[i].unit, *(const double *)((const char *)&rates->machine + machine_fields[i].offset), out);
+        tr_text_char(out, '\n');
+    }
+    for (int type = 0; type < TR_KERNEL_TYPES; type++) {
+        bool any = false;
+        for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++) {
+            const struct tr_kernel_price *price = &rates->price[kind][type];
+            if (!price->known)
+                continue;
+            if (!any)
+                tr_text_printf(out, "    %s:\n", types[type]);
+            any = true;
+            write_price(price, (enum tr_op_kind)kind, out);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+/* What trine's own kernels take on a processor that was calibrated: the price of an operation of a step program.
+ *
+ * An operation does amounts of a few kinds of work, which follow from its description (tr_kernel_amounts): multiply-adds,
+ * bytes that are packed, read or written, exponentials, the start of threads. Its time is the sum of these amounts, each
+ * at a rate of its own, and the rates of a kind of operation are fitted to measurements of that kind (plan/calibrate).
+ * A sum, not the longest: packing, main loop and store of a block follow one another on a core.
+ *
+ *     kernels:
+ *       here-2:                             one entry a number of threads
+ *         chip: here
+ *         threads: 2
+ *         f32:
+ *           linear: {flop: 512GFLOP/s, left: 12GB/s, right: 16GB/s, result: 57GB/s, start: 1.1us, error: 0.06}
+ *
+ * A rate that is absent is so high that its work was not seen in the time. A kind that nobody measured is priced by its
+ * bytes, as a join is: CAST, FOLD, the passes of Muon. Prices are pure functions; several threads may ask. */
+#ifndef TR_SILICON_COST_KERNELS_H
+#define TR_SILICON_COST_KERNELS_H
+
+#include "silicon/catalog/catalog.h"
+#include "silicon/op/op.h"
+
+enum { TR_KERNEL_TERMS_MAX = 6, TR_KERNEL_TYPES = 2 }; /* types: fp32, bf16 (of activations) */
+
+/* One kind of work: in files a rate (FLOP/s, bytes/s, count/s), and for the start a time. */
+struct tr_kernel_term {
+    const char *name;
+    enum tr_unit unit;
+    const char *help;
+};
+
+/* The terms of a kind of operation, in the order of its amounts; returns how many, 0: this kind has no prices of its own. */
+int tr_kernel_terms(enum tr_op_kind kind, const struct tr_kernel_term **terms);
+
+/* Where an operation runs: what its amounts depend on besides itself. */
+struct tr_kernel_site {
+    int threads;
+    double state_bytes; /* weights, copies, moments and gradients of its program: what a step goes through once, so that it
+                           is in the caches only if all of it is */
+};
+
+/* What an operation does of each term. `present` as tr_op_work wants it. */
+void tr_kernel_amounts(const struct tr_op *op, uint32_t present, const struct tr_kernel_site *site,
+                       double amount[TR_KERNEL_TERMS_MAX]);
+
+struct tr_kernel_price {
+    double unit_s[TR_KERNEL_TERMS_MAX]; /* seconds of one FLOP, byte, element, start; 0: not seen */
+    double error;                       /* half width of the 80 % interval of one operation, relative */
+    bool known;
+};
+
+/* What a machine reached when it was calibrated: for people, and to see whether it is still the same. 0: not measured. */
+enum { TR_READ_NEAR, TR_READ_MIDDLE, TR_READ_FAR, TR_READ_MEMORY, TR_READ_LEVELS }; /* bytes a thread: see tr_read_bytes */
+struct tr_kernel_machine {
+    double peak_flop_s[TR_KERNEL_TYPES];
+    double read_byte_s[TR_READ_LEVELS];
+    double noise;                        /* how far the slowest of several equal bursts was behind the fastest */
+    double disk_byte_s, disk_sync_s;     /* a large file written and synced; a small one */
+};
+extern const int64_t tr_read_bytes[TR_READ_LEVELS];
+
+struct tr_kernel_rates {
+    const char *id, *chip;               /* of the entry; strings live as long as the catalog */
+    const char *processor, *isa, *program; /* whose rates these are: what the processor calls itself, trine's version */
+    int cores, threads;
+    struct tr_kernel_machine machine;
+    double step_error;      /* half width of the 80 % interval of a whole step */
+    double between_s;       /* from one operation to the next */
+    struct tr_kernel_price price[TR_OP_KIND_COUNT][TR_KERNEL_TYPES];
+};
+
+/* Seconds of one operation of a program with so much state. */
+double tr_kernel_time(const struct tr_kernel_rates *rates, const struct tr_op *op, uint32_t present, double state_bytes);
+
+/* An entry of section kernels; wrong keys, units, ranges: TR_BAD_INPUT with the place. */
+TR_MUST_CHECK enum tr_status tr_kernel_rates_read(const struct tr_entry *entry, struct tr_kernel_rates *out,
+                                                  struct tr_err *err);
+
+/* Of all entries that a catalog has, the one for so many threads; TR_BAD_INPUT, naming those that are there. */
+TR_MUST_CHECK enum tr_status tr_kernel_rates_find(const struct tr_catalog *catalog, int threads,
+                                                  struct tr_kernel_rates *out, struct tr_err *err);
+
+/* The entry as YAML, below `kernels:`; it reads back as the same prices, to four figures. */
+void tr_kernel_rates_yaml(const struct tr_kernel_rates *rates, struct tr_text *out);
+
+#endif

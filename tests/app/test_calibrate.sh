@@ -1,0 +1,34 @@
+#!/bin/sh
+# A machine is measured, its profile is read back, a run is predicted by it; what is not this machine's is not used.
+. "$TRINE_SOURCE_DIR/tests/app/lib.sh"
+
+i=0
+while [ $i -lt 300 ]; do echo "over the night the sea and the stone of light $i"; i=$((i + 1)); done >book.txt
+train="$TRINE_BIN train book.txt -d 1 -s 3 --data.seq_len=16 --train.batch=8 --eval.windows=2 --sample.tokens=0 --resume never"
+
+expect 0 "steps of programs that a fit had not seen: four of five within" "$TRINE_BIN" calibrate -q --scale .05
+grep -q "^kernels:" profile.yaml || fault "no kernels in the profile"
+"$TRINE_BIN" show chip "$(sed -n 's/^    chip: //p' profile.yaml | head -n 1)" --catalog profile.yaml >chip.txt 2>&1 ||
+    fault "trine show does not take the profile: $(cat chip.txt)"
+expect 2 "profile.yaml is there already" "$TRINE_BIN" calibrate -q
+# A machine at work may be slower than it was, so either answer is right; both are about this profile.
+"$TRINE_BIN" calibrate --check profile.yaml >checked.txt 2>&1
+[ $? -le 1 ] && grep -q "^profile.yaml" checked.txt || fault "--check: $(cat checked.txt)"
+
+# shellcheck disable=SC2086 # the command is words
+expect 0 "predicted   " $train -o run
+grep -q "^predicted .* a step +- .* (profile.yaml)" stderr || fault "nothing was predicted beforehand: $(cat stderr)"
+grep -q "^predicted .* a step +- .*; it took " stdout || fault "nothing was compared: $(cat stdout)"
+# shellcheck disable=SC2086
+expect 0 '"predicted_step_s":' $train -o run2 --json
+
+sed 's/processor: .*/processor: "Another One"/' profile.yaml >other.yaml
+# shellcheck disable=SC2086
+expect 0 "no prediction: other.yaml is not of this machine; the processor is" $train -o run3 --profile other.yaml
+expect 1 "the profile's was Another One" "$TRINE_BIN" calibrate --check other.yaml
+# shellcheck disable=SC2086
+expect 2 "none.yaml" $train -o run4 --profile none.yaml
+echo "kernels: {x: {chip: y, threads: two}}" >bad.yaml
+expect 2 "bad.yaml:1:" "$TRINE_BIN" calibrate --check bad.yaml
+expect 3 "/nowhere/p.yaml" "$TRINE_BIN" calibrate -o /nowhere/p.yaml
+done_all

@@ -1,0 +1,131 @@
+#include "plan/calibrate/calibrate.h"
+#include "plan/here/here.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct tr_err err;
+
+enum { PROGRAMS = 12, KINDS = 3, SAMPLES = PROGRAMS * KINDS };
+static const enum tr_op_kind kinds[KINDS] = {TR_OP_LINEAR, TR_OP_LINEAR_DW, TR_OP_JOIN};
+
+/* The truth that samples are made of. */
+static struct tr_kernel_rates truth(void)
+{
+    struct tr_kernel_rates r = {.threads = 2};
+    for (int i = 0; i < KINDS; i++)
+        r.price[kinds[i]][0] = (struct tr_kernel_price){.unit_s = {2e-12, 5e-11, 2e-11, 1e-11, 0, 3e-6}, .known = true};
+    r.price[TR_OP_JOIN][0] = (struct tr_kernel_price){.unit_s = {1e-11, 2e-11, 0, 2e-6}, .known = true};
+    return r;
+}
+
+/* Programs of different sizes; `off` of them take so much longer than the truth says. */
+static void make_samples(struct tr_kernel_sample sample[SAMPLES], int slow_program, double slow)
+{
+    struct tr_kernel_rates r = truth();
+    for (int i = 0; i < SAMPLES; i++) {
+        int p = i / KINDS;
+        int64_t tokens = 64 << p % 5, in = 64 + 96 * (p % 7), out = 128 + 64 * (p % 3);
+        struct tr_kernel_sample *s = &sample[i];
+        *s = (struct tr_kernel_sample){.program = p, .present = kinds[i % KINDS] == TR_OP_JOIN ? 3 : 0, .calls = 1 + p % 2, .state_bytes = 1e6 * (1 << p)};
+        s->op = (struct tr_op){.kind = kinds[i % KINDS], .act = TR_F32, .weight = TR_F32, .seqs = 1, .seq_len = tokens, .in = in,
+                               .segments = 1, .out = {out}, .count = in * out, .context = tr_all_parts(1),
+                               .part = tr_all_parts(1), .quantum = {1, 1, 1}};
+        s->time_s = tr_kernel_time(&r, &s->op, s->present, s->state_bytes) * (p == slow_program ? slow : 1);
+    }
+}
+
+static void rates_come_out_of_samples_that_obey_them(void **state)
+{
+    (void)state;
+    struct tr_kernel_sample sample[SAMPLES];
+    struct tr_kernel_rates was = truth(), is = {.threads = 2};
+    make_samples(sample, -1, 1);
+    assert_int_equal(tr_kernel_fit(sample, SAMPLES, &is, &err), TR_OK);
+    for (int i = 0; i < SAMPLES; i++) {
+        double said = tr_kernel_time(&is, &sample[i].op, sample[i].present, sample[i].state_bytes);
+        double wanted = tr_kernel_time(&was, &sample[i].op, sample[i].present, sample[i].state_bytes);
+        assert_true(fabs(said / wanted - 1) < .01);
+    }
+    assert_true(is.step_error < .05);
+    for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
+        for (int i = 0; i < TR_KERNEL_TERMS_MAX; i++)
+            assert_true(is.price[kind][0].unit_s[i] >= 0);
+    assert_false(is.price[TR_OP_ATTN][0].known);
+    assert_false(is.price[TR_OP_LINEAR][1].known);
+}
+
+static void the_error_is_that_of_programs_left_out(void **state)
+{
+    (void)state;
+    struct tr_kernel_sample sample[SAMPLES];
+    struct tr_kernel_rates even = {.threads = 2}, uneven = {.threads = 2};
+    make_samples(sample, -1, 1);
+    assert_int_equal(tr_kernel_fit(sample, SAMPLES, &even, &err), TR_OK);
+    for (int i = 0; i < SAMPLES; i++) /* every second program is a third slower: nobody can tell from its shape */
+        sample[i].time_s *= sample[i].program % 2 ? 1.33 : 1;
+    assert_int_equal(tr_kernel_fit(sample, SAMPLES, &uneven, &err), TR_OK);
+    assert_true(uneven.step_error > .08 && uneven.step_error > 2 * even.step_error);
+}
+
+static void memory_is_not_slower_than_it_was_measured(void **state)
+{
+    (void)state;
+    struct tr_kernel_sample sample[SAMPLES];
+    struct tr_kernel_rates is = {.threads = 2, .machine = {.read_byte_s = {1e12, 5e11, 2e11, 1e11}}};
+    make_samples(sample, -1, 1);
+    for (int i = 0; i < SAMPLES; i++) /* what a disturbed calibration would have seen */
+        sample[i].time_s *= sample[i].state_bytes > 5e8 ? 3 : 1;
+    assert_int_equal(tr_kernel_fit(sample, SAMPLES, &is, &err), TR_OK);
+    assert_true(is.price[TR_OP_LINEAR][0].unit_s[4] <= 1.5e-11 * 1.0001);
+    assert_true(is.price[TR_OP_JOIN][0].unit_s[1] <= 1.5e-11 * 1.0001);
+}
+
+static void a_step_is_the_sum_of_its_operations_as_often_as_they_are_scheduled(void **state)
+{
+    (void)state;
+    struct tr_model_config model;
+    struct tr_step_config step = {.dtype = TR_F32, .form = TR_FORM_ROWS, .batch = 8, .seq_len = 32, .micro_batch = 2,
+                                  .widths = {.lanes = 2, .context = 1, .tensor = 1, .vocab = 1},
+                                  .recompute = TR_RECOMPUTE_ELEMENTWISE, .optimizer = TR_OPTIMIZER_ADAMW};
+    struct tr_machine machine = {.kernels = tr_kernel_set(TR_ISA_REF), .threads = 1};
+    struct tr_kernel_rates rates = {.threads = 1, .between_s = 1};
+    struct tr_program program;
+    struct tr_here_time time;
+    assert_int_equal(tr_model_from_depth(&model, 1, 256, 32, &err), TR_OK);
+    assert_int_equal(tr_program_train(&program, &model, &step, machine, &err), TR_OK);
+    int64_t ops = 0;
+    for (int i = 0; i < program.schedule_count; i++)
+        ops += program.section[program.schedule[i].section].op_count;
+    tr_here_step(&rates, &program, &time); /* operations cost nothing, and a second lies between two */
+    assert_true(time.between_s == (double)ops && time.step_s == (double)ops);
+    rates.between_s = 0;
+    rates.price[TR_OP_LINEAR][0] = (struct tr_kernel_price){.unit_s = {1}, .known = true}; /* a FLOP a second */
+    tr_here_step(&rates, &program, &time);
+    double flop = 0;
+    for (int i = 0; i < program.schedule_count; i++)
+        for (int k = 0; k < program.section[program.schedule[i].section].op_count; k++) {
+            const struct tr_program_op *op = &program.op[program.section[program.schedule[i].section].first_op + k];
+            if (op->op.kind == TR_OP_LINEAR)
+                flop += (double)tr_op_work(&op->op, tr_program_op_present(op), 0).flop;
+        }
+    assert_true(flop > 0 && time.step_s == flop);
+    tr_program_free(&program);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rates_come_out_of_samples_that_obey_them),
+        cmocka_unit_test(the_error_is_that_of_programs_left_out),
+        cmocka_unit_test(memory_is_not_slower_than_it_was_measured),
+        cmocka_unit_test(a_step_is_the_sum_of_its_operations_as_often_as_they_are_scheduled),
+    };
+    return cmocka_run_group_tests_name("plan/calibrate", tests, NULL, NULL);
+}

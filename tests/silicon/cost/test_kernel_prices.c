@@ -1,0 +1,183 @@
+#include "silicon/cost/kernels.h"
+
+#include "base/text.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct tr_err err;
+
+static struct tr_op linear_op(enum tr_op_kind kind, int64_t tokens, int64_t in, int64_t out)
+{
+    return (struct tr_op){.kind = kind, .act = TR_F32, .weight = TR_F32, .seqs = 1, .seq_len = tokens, .in = in, .segments = 1,
+                          .out = {out}, .context = tr_all_parts(1), .part = tr_all_parts(1), .quantum = {1, 1, 1}};
+}
+
+static void near(double is, double wanted, double share) { assert_true(is > wanted * (1 - share) && is < wanted * (1 + share)); }
+
+static void every_operation_of_a_training_step_has_terms_that_end_with_its_start(void **state)
+{
+    (void)state;
+    static const enum tr_op_kind kinds[] = {TR_OP_EMBED, TR_OP_EMBED_BWD, TR_OP_NORM, TR_OP_NORM_BWD, TR_OP_LINEAR,
+                                            TR_OP_LINEAR_DX, TR_OP_LINEAR_DW, TR_OP_ROPE, TR_OP_ATTN, TR_OP_ATTN_BWD,
+                                            TR_OP_GELU, TR_OP_GELU_BWD, TR_OP_SWIGLU, TR_OP_SWIGLU_BWD, TR_OP_HEAD,
+                                            TR_OP_ZERO, TR_OP_JOIN, TR_OP_LOSS_SUM, TR_OP_GRAD_SQ, TR_OP_CLIP, TR_OP_ADAMW};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        const struct tr_kernel_term *terms;
+        int count = tr_kernel_terms(kinds[i], &terms);
+        assert_in_range(count, 1, TR_KERNEL_TERMS_MAX);
+        assert_string_equal(terms[count - 1].name, "start");
+        assert_int_equal(terms[count - 1].unit, TR_UNIT_TIME);
+    }
+}
+
+static void the_multiply_adds_of_a_product_are_those_of_the_plan(void **state)
+{
+    (void)state;
+    static const enum tr_op_kind kinds[] = {TR_OP_LINEAR, TR_OP_LINEAR_DX, TR_OP_LINEAR_DW};
+    for (int i = 0; i < 3; i++) {
+        struct tr_op op = linear_op(kinds[i], 300, 64, 96);
+        double amount[TR_KERNEL_TERMS_MAX];
+        tr_kernel_amounts(&op, 0, &(struct tr_kernel_site){.threads = 2}, amount);
+        assert_true(amount[0] == (double)tr_op_work(&op, 0, 0).flop);
+    }
+}
+
+static void a_weights_gradient_is_stored_once_a_block_of_tokens(void **state)
+{
+    (void)state;
+    double one[TR_KERNEL_TERMS_MAX], two[TR_KERNEL_TERMS_MAX];
+    struct tr_op op = linear_op(TR_OP_LINEAR_DW, TR_TOKEN_BLOCK, 64, 96);
+    tr_kernel_amounts(&op, 0, &(struct tr_kernel_site){.threads = 2}, one);
+    op.seq_len++;
+    tr_kernel_amounts(&op, 0, &(struct tr_kernel_site){.threads = 2}, two);
+    assert_true(two[3] == 2 * one[3]);
+}
+
+static void few_groups_of_heads_leave_threads_idle(void **state)
+{
+    (void)state;
+    struct tr_op op = {.kind = TR_OP_ATTN_BWD, .act = TR_F32, .weight = TR_F32, .seqs = 1, .seq_len = 128, .heads = 2, .kv_heads = 1,
+                       .head_dim = 64, .positions = 128, .context = tr_all_parts(1), .part = tr_all_parts(1)};
+    double one[TR_KERNEL_TERMS_MAX], two[TR_KERNEL_TERMS_MAX];
+    tr_kernel_amounts(&op, 0, &(struct tr_kernel_site){.threads = 1}, one);
+    tr_kernel_amounts(&op, 0, &(struct tr_kernel_site){.threads = 2}, two);
+    assert_true(two[0] == 2 * one[0]);
+    op.kv_heads = 2;
+    tr_kernel_amounts(&op, 0, &(struct tr_kernel_site){.threads = 2}, two);
+    assert_true(two[0] == one[0]);
+}
+
+static void state_that_fits_into_a_cache_is_not_far(void **state)
+{
+    (void)state;
+    struct tr_op op = {.kind = TR_OP_ZERO, .act = TR_F32, .weight = TR_F32, .count = 1000000};
+    double amount[TR_KERNEL_TERMS_MAX];
+    tr_kernel_amounts(&op, ~0u, &(struct tr_kernel_site){.threads = 1, .state_bytes = 8e6}, amount);
+    assert_true(amount[1] == 0);
+    tr_kernel_amounts(&op, ~0u, &(struct tr_kernel_site){.threads = 1, .state_bytes = 1e12}, amount);
+    near(amount[1], amount[0], .001);
+}
+
+/* A catalog with one text; the caller frees it. */
+static enum tr_status open_text(const char *text, struct tr_catalog **out)
+{
+    *out = NULL;
+    enum tr_status status = tr_catalog_open_empty(out, &err);
+    assert_int_equal(status, TR_OK);
+    return tr_catalog_add_text(*out, "profile.yaml", text, strlen(text), &err);
+}
+
+static void rates_that_were_written_read_back(void **state)
+{
+    (void)state;
+    struct tr_kernel_rates rates = {.id = "here-2", .chip = "here", .processor = "A \"quoted\" one", .isa = "avx2", .program = "0.1.0",
+                                    .cores = 2, .threads = 2, .step_error = .05, .between_s = 1e-6,
+                                    .machine = {.peak_flop_s = {4e11, 8e11}, .read_byte_s = {9e11, 5e11, 2e11, 6e10},
+                                                .noise = .01, .disk_byte_s = 8e8, .disk_sync_s = 3e-4}}, back;
+    rates.price[TR_OP_LINEAR][0] = (struct tr_kernel_price){.unit_s = {2e-12, 3e-11, 0, 1e-11, 0, 2e-6}, .error = .06, .known = true};
+    rates.price[TR_OP_JOIN][1] = (struct tr_kernel_price){.unit_s = {1.2345e-11, 0, 0, 1e-6}, .error = .5, .known = true};
+    struct tr_text text = {0};
+    struct tr_catalog *catalog;
+    tr_text_append(&text, "sources: {calibration: {title: test, date: 2026-11-26, grade: measured}}\nkernels:\n");
+    tr_kernel_rates_yaml(&rates, &text);
+    assert_int_equal(open_text(tr_text_str(&text), &catalog), TR_OK);
+    assert_int_equal(tr_kernel_rates_find(catalog, 2, &back, &err), TR_OK);
+    assert_string_equal(back.processor, rates.processor);
+    assert_string_equal(back.chip, "here");
+    assert_string_equal(back.isa, "avx2");
+    assert_int_equal(back.cores, 2);
+    near(back.step_error, .05, 1e-3);
+    near(back.between_s, 1e-6, 1e-3);
+    for (int i = 0; i < TR_READ_LEVELS; i++)
+        near(back.machine.read_byte_s[i], rates.machine.read_byte_s[i], 1e-3);
+    near(back.machine.disk_sync_s, 3e-4, 1e-3);
+    for (int i = 0; i < TR_KERNEL_TERMS_MAX; i++) {
+        double was = rates.price[TR_OP_LINEAR][0].unit_s[i];
+        assert_true(was == 0 ? back.price[TR_OP_LINEAR][0].unit_s[i] == 0 : true);
+        if (was > 0)
+            near(back.price[TR_OP_LINEAR][0].unit_s[i], was, 1e-3);
+    }
+    near(back.price[TR_OP_JOIN][1].unit_s[0], 1.2345e-11, 1e-3);
+    assert_false(back.price[TR_OP_JOIN][0].known);
+    struct tr_op op = linear_op(TR_OP_LINEAR, 100, 64, 96);
+    near(tr_kernel_time(&back, &op, 0, 0), 2e-12 * 2 * 100 * 64 * 96 + 3e-11 * 100 * 64 * 4 + 1e-11 * 100 * 96 * 4 + 2e-6, 1e-3);
+    tr_catalog_free(catalog);
+    tr_text_free(&text);
+}
+
+static void what_nobody_measured_costs_what_a_join_of_its_bytes_does(void **state)
+{
+    (void)state;
+    struct tr_kernel_rates rates = {.threads = 1};
+    rates.price[TR_OP_JOIN][0] = (struct tr_kernel_price){.unit_s = {1e-11}, .known = true};
+    struct tr_op op = {.kind = TR_OP_MIX, .act = TR_F32, .weight = TR_F32, .count = 1000, .alpha = 1};
+    struct tr_work work = tr_op_work(&op, 1, 0); /* without a source */
+    near(tr_kernel_time(&rates, &op, 1, 0), 1e-11 * (double)(work.read_bytes + work.write_bytes), 1e-6);
+}
+
+static void faults_of_a_profile_are_said_with_their_place(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *says;
+    } faults[] = {
+        {"kernels: {here: {threads: 2}}", "chip"},
+        {"kernels: {here: {chip: x}}", "threads: how many computed is missing"},
+        {"kernels: {here: {chip: x, threads: 2, f32: {linear: {flop: 5}}}}", "profile.yaml:1:"},
+        {"kernels: {here: {chip: x, threads: 2, f32: {lineal: {flop: 5GFLOP/s}}}}", "lineal"},
+        {"kernels: {here: {chip: x, threads: 4}}", "kernels were measured with 4 threads, not with 2"},
+        {"chips: {}", "there is no record of trine's kernels: `trine calibrate` makes one"},
+    };
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        struct tr_catalog *catalog;
+        struct tr_kernel_rates rates;
+        enum tr_status status = open_text(faults[i].text, &catalog);
+        if (status == TR_OK)
+            status = tr_kernel_rates_find(catalog, 2, &rates, &err);
+        assert_int_equal(status, TR_BAD_INPUT);
+        if (!strstr(err.text, faults[i].says))
+            fail_msg("%s: says %s", faults[i].text, err.text);
+        tr_catalog_free(catalog);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_operation_of_a_training_step_has_terms_that_end_with_its_start),
+        cmocka_unit_test(the_multiply_adds_of_a_product_are_those_of_the_plan),
+        cmocka_unit_test(a_weights_gradient_is_stored_once_a_block_of_tokens),
+        cmocka_unit_test(few_groups_of_heads_leave_threads_idle),
+        cmocka_unit_test(state_that_fits_into_a_cache_is_not_far),
+        cmocka_unit_test(rates_that_were_written_read_back),
+        cmocka_unit_test(what_nobody_measured_costs_what_a_join_of_its_bytes_does),
+        cmocka_unit_test(faults_of_a_profile_are_said_with_their_place),
+    };
+    return cmocka_run_group_tests_name("silicon/kernels", tests, NULL, NULL);
+}
