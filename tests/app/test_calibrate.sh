@@ -6,7 +6,15 @@ i=0
 while [ $i -lt 300 ]; do echo "over the night the sea and the stone of light $i"; i=$((i + 1)); done >book.txt
 train="$TRINE_BIN train book.txt -d 1 -s 3 --data.seq_len=16 --train.batch=8 --eval.windows=2 --sample.tokens=0 --resume never"
 
-expect 0 "steps of programs that a fit had not seen: four of five within" "$TRINE_BIN" calibrate -q --scale .05
+# On a machine whose bursts differ too much it refuses, and should be asked again.
+for _ in 1 2 3 4 5; do
+    "$TRINE_BIN" calibrate -q --scale .05 -o quiet.yaml >made.txt 2>said && break
+    grep -q "something else is at work here" said || break
+    sleep 2
+done
+[ -f quiet.yaml ] || { grep -q "something else is at work here" said && echo "skipped: $(cat said)" && exit 77; }
+grep -q "steps of programs that a fit had not seen: four of five within" made.txt || fault "it says: $(cat made.txt said)"
+mv quiet.yaml profile.yaml || fault "no profile: $(cat said)"
 grep -q "^kernels:" profile.yaml || fault "no kernels in the profile"
 "$TRINE_BIN" show chip "$(sed -n 's/^    chip: //p' profile.yaml | head -n 1)" --catalog profile.yaml >chip.txt 2>&1 ||
     fault "trine show does not take the profile: $(cat chip.txt)"
