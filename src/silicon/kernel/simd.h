@@ -42,6 +42,7 @@
  *     v_fold16(p)          FOLD16 of p[TR_VFOLD], that is of 16 partial sums (reduce.h)
  *     v_row_max(v)         the largest lane
  *     v_transpose8_rows(...)    an 8 x 8 block of words;  v_transpose_rows(...): TR_VLEN rows of 8 words
+ *     v_transpose4(...)    TR_VLEN rows of 4 words, in few registers
  */
 #ifndef TR_SILICON_KERNEL_SIMD_H
 #define TR_SILICON_KERNEL_SIMD_H
@@ -84,9 +85,10 @@ enum { V_FLUSH_BITS = 0x8040 };
 /* Without `pairs` they do nothing. */
 static inline unsigned v_pairs_begin(bool pairs)
 {
-    unsigned mode = _mm_getcsr();
-    if (!TR_SIMD_DP && pairs)
-        _mm_setcsr(mode | V_FLUSH_BITS);
+    if (TR_SIMD_DP || !pairs)
+        return 0; /* reading the mode waits for all that came before */
+    const unsigned mode = _mm_getcsr();
+    _mm_setcsr(mode | V_FLUSH_BITS);
     return mode;
 }
 
@@ -276,7 +278,46 @@ static inline void v_transpose8_rows(float *dst, int64_t stride, const float *co
     }
 }
 
-/* dst[j * stride + i] = row[i][j] for i < TR_VLEN, j < 8 */
+/* dst[j * stride + i] = word j of row i for i < TR_VLEN, j < 4; rows are row_bytes apart; j ascending as below. */
+TR_V_INLINE void v_transpose4(float *dst, int64_t stride, const char *src, int64_t row_bytes)
+{
+#define V_ROW(i) _mm_loadu_ps((const float *)(src + (i) * row_bytes))
+#if TR_VLEN == 16 && !defined(TR_SIMD_WIDE)
+    __m512 r[4], pair[4];
+    for (int i = 0; i < 4; i++) { /* rows i, i + 4, i + 8, i + 12 as quarters */
+        r[i] = _mm512_castps128_ps512(V_ROW(i));
+        r[i] = _mm512_insertf32x4(r[i], V_ROW(i + 4), 1);
+        r[i] = _mm512_insertf32x4(r[i], V_ROW(i + 8), 2);
+        r[i] = _mm512_insertf32x4(r[i], V_ROW(i + 12), 3);
+    }
+    for (int i = 0; i < 4; i += 2) {
+        pair[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+        pair[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+    v_store(dst, _mm512_shuffle_ps(pair[0], pair[2], 0x44));
+    v_store(dst + stride, _mm512_shuffle_ps(pair[0], pair[2], 0xee));
+    v_store(dst + 2 * stride, _mm512_shuffle_ps(pair[1], pair[3], 0x44));
+    v_store(dst + 3 * stride, _mm512_shuffle_ps(pair[1], pair[3], 0xee));
+#else
+    for (int at = TR_VLEN - 8; at >= 0; at -= 8) {
+        __m256 r[4], pair[4];
+        for (int i = 0; i < 4; i++)
+            r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(V_ROW(at + i)), V_ROW(at + i + 4), 1);
+        for (int i = 0; i < 4; i += 2) {
+            pair[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+            pair[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+        }
+        _mm256_storeu_ps(dst + at, _mm256_shuffle_ps(pair[0], pair[2], 0x44));
+        _mm256_storeu_ps(dst + stride + at, _mm256_shuffle_ps(pair[0], pair[2], 0xee));
+        _mm256_storeu_ps(dst + 2 * stride + at, _mm256_shuffle_ps(pair[1], pair[3], 0x44));
+        _mm256_storeu_ps(dst + 3 * stride + at, _mm256_shuffle_ps(pair[1], pair[3], 0xee));
+    }
+#endif
+#undef V_ROW
+}
+
+/* dst[j * stride + i] = row[i][j] for i < TR_VLEN, j < 8; whole vectors, j ascending, so that a smaller stride keeps of each
+ * j what the next one does not write. */
 static inline void v_transpose_rows(float *dst, int64_t stride, const float *const row[TR_VLEN])
 {
 #if TR_VLEN == 16 && !defined(TR_SIMD_WIDE)
@@ -298,7 +339,7 @@ static inline void v_transpose_rows(float *dst, int64_t stride, const float *con
         v_store(dst + (half + 3) * stride, _mm512_shuffle_ps(pair[1], pair[3], 0xee));
     }
 #else
-    for (int i = 0; i < TR_VLEN; i += 8)
+    for (int i = TR_VLEN - 8; i >= 0; i -= 8)
         v_transpose8_rows(dst + i, stride, row + i);
 #endif
 }

@@ -12,17 +12,16 @@
 #include "silicon/kernel/linear/gemm_tile.h"
 
 enum {
-    KC = 768,                    /* words of k in a packed panel of a chain */
-    KC_BLOCKS = 1024,            /* and of blocks of tokens, which are not cut: C is fetched once for all of a panel */
-    MC_PANELS = 96 / MR + 1,     /* the block of A that a thread packs, 300 to 400 KiB */
-    NC = 1024,                   /* columns of B packed at a time, by all threads together: 2 buffers of up to 4 MiB */
-    FEW_ROWS = 4 * MR,           /* up to here B is used so little that its panel had better stay in the first caches */
+    KC = 768,                /* words of k in a packed panel of a chain */
+    KC_BLOCKS = 1024,        /* and of blocks of tokens, which are not cut: C is fetched once for all of a panel */
+    MC_PANELS = 96 / MR + 1, /* the block of A that a thread packs, 300 to 400 KiB */
+    NC = 1024,               /* columns of B packed at a time, by all threads together: 2 buffers of up to 4 MiB */
+    FEW_ROWS = 4 * MR,       /* up to here B is used so little that its panel had better stay in the first caches */
     FEW_ROWS_NC = 64,
-    K_AHEAD = 24,                /* rows of a factor whose slow index is k that are asked for ahead of packing them */
-    PIECES_MAX = 32,             /* runs in one packed panel */
+    K_AHEAD = 24,    /* rows of a factor whose slow index is k that are asked for ahead of packing them */
+    PIECES_MAX = 32, /* runs in one packed panel */
     A_PANEL_FLOATS = KC_BLOCKS * MR + 16, /* packing writes whole vectors, a little over the end */
-    B_PANEL_FLOATS = KC_BLOCKS * NR,
-    K_OF_WORD = TR_SIMD_DP ? 2 : 1 /* where a panel of bf16 is cut */
+    B_PANEL_FLOATS = KC_BLOCKS * NR
 };
 
 _Static_assert((int)KC_BLOCKS >= (int)TR_TOKEN_BLOCK, "a block of tokens fits in a packed panel");
@@ -174,12 +173,18 @@ static bool next_panel(const struct tr_gemm *g, struct k_cursor *at, struct k_pa
 
 /* ---- packing ---------------------------------------------------------------------------------------------------- */
 
-static struct tr_gemm_view view_of(const struct tr_gemm *g, const struct tr_gemm_view *views, enum tr_gemm_axis own,
-                                   int segment, const struct piece *piece)
+static struct tr_gemm_view view_of(const struct tr_gemm *g, enum tr_gemm_axis own, int segment,
+                                   const struct piece *piece)
 {
+    const struct tr_gemm_view *views = own == TR_GEMM_M ? g->a : g->b;
     if (g->segment_axis == own)
         return views[segment];
     return views[g->segment_axis == TR_GEMM_K ? piece->run->segment : 0];
+}
+
+static bool is_k_slow(const struct tr_gemm *g, enum tr_gemm_axis own)
+{
+    return own == TR_GEMM_M ? g->a_k_slow : g->b_k_slow;
 }
 
 /* Element (row, k) of a factor, `slow` the one of the two whose stride is not 1. */
@@ -188,13 +193,13 @@ static inline const void *element_at(struct tr_gemm_view view, enum tr_dtype typ
     return (const char *)view.data + (slow * view.stride + fast) * tr_dtype_bytes(type);
 }
 
-/* 8 words of 8 rows, block[word][row], as the odd and the even elements. */
+/* 8 words of TR_VLEN rows, block[word][row], as the odd and the even elements. */
 static inline void widen_block(float *dst, int64_t step, const float *block)
 {
     for (int i = 0; i < 8; i++) {
-        __m256 word = _mm256_loadu_ps(block + 8 * i);
-        _mm256_storeu_ps(dst + 2 * i * step, v_odd8(word));
-        _mm256_storeu_ps(dst + (2 * i + 1) * step, v_even8(word));
+        tr_v word = v_load(block + i * TR_VLEN);
+        v_store(dst + 2 * i * step, v_odd(word));
+        v_store(dst + (2 * i + 1) * step, v_even(word));
     }
 }
 
@@ -205,30 +210,27 @@ static inline void put_word(float *dst, int64_t step, float word, bool widened)
         dst[step] = tr_f32_from_bits(tr_f32_bits(word) << 16);
 }
 
-/* dst[word * step + i] = row i: 8 rows at a time, the highest first, because whole vectors of 8 are written. Rows that
- * are not there repeat the last one: nobody reads those lanes' results. */
-static void pack_rows(float *dst, int64_t step, struct tr_gemm_view view, enum tr_dtype type, int64_t row0, int64_t rows,
-                      int64_t k0, int64_t k)
+/* dst[word * step + i] = row i: TR_VLEN rows at a time, the highest first, and words ascending, because whole vectors are
+ * written. Rows that are not there repeat the last one: nobody reads those lanes' results. */
+static void pack_rows(float *dst, int64_t step, struct tr_gemm_view view, enum tr_dtype type, int64_t row0,
+                      int64_t rows, int64_t k0, int64_t k)
 {
     const bool widened = is_widened(type);
     const int64_t words = type == TR_F32 ? k : (k + 1) / 2, whole = rows < 3 ? 0 : (type == TR_F32 ? k : k / 2) / 8 * 8;
-    for (int64_t i = (rows - 1) / 8 * 8; i >= 0 && whole > 0; i -= 8) {
-        const float *row[8];
-        for (int64_t r = 0; r < 8; r++)
+    for (int64_t i = (rows - 1) / TR_VLEN * TR_VLEN; i >= 0 && whole > 0; i -= TR_VLEN) {
+        const float *row[TR_VLEN];
+        for (int64_t r = 0; r < TR_VLEN; r++)
             row[r] = row_words(element_at(view, type, row0 + tr_min_i64(i + r, rows - 1), k0), 0);
         for (int64_t j = 0; j < whole; j += 8) {
             if (widened) {
-                float block[64];
-                v_transpose8_rows(block, 8, row);
+                float block[8 * TR_VLEN];
+                v_transpose_rows(block, TR_VLEN, row);
                 widen_block(dst + 2 * j * step + i, step, block);
             } else {
-                v_transpose8_rows(dst + j * step + i, step, row);
+                v_transpose_rows(dst + j * step + i, step, row);
             }
-            for (int r = 0; r < 8; r++) {
-                if (j % 16 == 0) /* the same line of the panel after this one */
-                    __builtin_prefetch((const char *)row[r] + step * view.stride * tr_dtype_bytes(type), 0, 2);
+            for (int r = 0; r < TR_VLEN; r++)
                 row[r] += 8;
-            }
         }
     }
     for (int64_t i = 0; i < rows; i++) {
@@ -267,78 +269,128 @@ static inline void ask_ahead(struct tr_gemm_view view, enum tr_dtype type, int64
         __builtin_prefetch(element_at(view, type, k + K_AHEAD + 1, at));
 }
 
-static void pack_b_panel(const struct tr_gemm *g, float *dst, struct panel_at columns, const struct k_panel *panel)
+/* The part of a panel that one piece makes, [words][step], of the rows or columns `at`. */
+static void pack_piece(const struct tr_gemm *g, enum tr_gemm_axis own, float *dst, struct panel_at at,
+                       const struct piece *piece)
 {
-    const int64_t step_k = g->type == TR_BF16 ? 2 : 1;
-    for (int i = 0; i < panel->pieces; i++) {
-        const struct piece *piece = &panel->piece[i];
-        struct tr_gemm_view b = view_of(g, g->b, TR_GEMM_N, columns.segment, piece);
-        if (g->b_k_slow) {
-            for (int64_t k = 0; k < piece->k; k += step_k) {
-                for (int64_t j = 0; j < NR; j += TR_VLEN) {
-                    ask_ahead(b, g->type, piece->k0 + k, columns.offset + j);
-                    put_vector(dst + words_of(g->type, k) * NR + j, NR, b, g->type, piece->k0 + k, k + 1 < piece->k,
-                               columns.offset + j, tr_max_i64(0, columns.count - j));
-                }
-            }
+    const struct tr_gemm_view view = view_of(g, own, at.segment, piece);
+    const int64_t step = own == TR_GEMM_M ? MR : NR, step_k = g->type == TR_BF16 ? 2 : 1;
+    if (!is_k_slow(g, own)) {
+        pack_rows(dst, step, view, g->type, at.offset, at.count, piece->k0, piece->k);
+        return;
+    }
+    for (int64_t k = 0; k < piece->k; k += step_k) {
+        for (int64_t j = 0; j < step; j += TR_VLEN) {
+            ask_ahead(view, g->type, piece->k0 + k, at.offset + j);
+            put_vector(dst + words_of(g->type, k) * step + j, step, view, g->type, piece->k0 + k, k + 1 < piece->k,
+                       at.offset + j, tr_max_i64(0, at.count - j));
+        }
+    }
+}
+
+/* Panels of one factor that are packed one after the other: by jobs while tiles are multiplied, or at once. */
+struct packing {
+    enum tr_gemm_axis own;
+    const struct k_panel *panel;
+    struct tr_range panels; /* of the axis, that are not packed */
+    float *to;              /* where the first of them goes */
+    int64_t piece, words;   /* of which so many pieces have been begun, and words that lie before the last of them */
+    int64_t lane;           /* of the next piece, of rows only */
+    int64_t wait;           /* tiles that are multiplied before it begins */
+    struct job job;
+};
+
+static int64_t panel_step(enum tr_gemm_axis own) { return own == TR_GEMM_M ? MR : NR; }
+
+static int64_t panel_floats(enum tr_gemm_axis own) { return own == TR_GEMM_M ? A_PANEL_FLOATS : B_PANEL_FLOATS; }
+
+/* Whether a job may read whole vectors: lanes beyond the panel may hold anything, but must be there. */
+static bool has_lanes(const struct axis *axis, enum tr_gemm_axis own, struct panel_at at)
+{
+    return at.offset + tr_round_up(panel_step(own), TR_VLEN) <= axis->size[at.segment];
+}
+
+static bool has_units(const struct tr_gemm *g, const struct piece *piece)
+{
+    return !is_widened(g->type) && piece->words % JOB_WORDS == 0 && piece->k == piece->words * K_OF_WORD;
+}
+
+/* How many panels, of which `at` is the first, are packed in turns. */
+static int64_t panels_in_turn(const struct tr_gemm *g, const struct axis *axis, const struct packing *p,
+                              struct panel_at at)
+{
+    int64_t count = 1;
+    while (p->own == TR_GEMM_M && g->a_k_slow && count < LANES_MAX && at.panel + count < p->panels.last) {
+        const struct panel_at next = axis_panel(axis, at.panel + count);
+        if (next.segment != at.segment || !has_lanes(axis, p->own, next))
+            break;
+        count++;
+    }
+    return count;
+}
+
+/* A piece of `panels` from `at` on, of one panel of rows TR_VLEN of them. What is asked for ahead of its end is where the
+ * next job is taken to begin. */
+static struct job make_job(const struct tr_gemm *g, const struct axis *axis, const struct packing *p,
+                           const struct piece *piece, struct panel_at at, int64_t panels, float *to)
+{
+    const struct tr_gemm_view view = view_of(g, p->own, at.segment, piece);
+    const int64_t step = panel_step(p->own), size = tr_dtype_bytes(g->type), row_bytes = view.stride * size;
+    struct job job = {.row_bytes = row_bytes, .k_slow = is_k_slow(g, p->own), .to = to, .step = step, .lanes = 1};
+    if (!job.k_slow) {
+        job.from = element_at(view, g->type, at.offset + p->lane, piece->k0);
+        job.to += p->lane;
+        job.wrap = tr_min_i64(step, TR_VLEN) * row_bytes - p->panel->k * size;
+    } else {
+        job.from = element_at(view, g->type, piece->k0, at.offset);
+        job.wrap = p->piece + 1 < p->panel->pieces ? 0 : panels * step * size - p->panel->k * row_bytes;
+        job.lanes = (int)(p->own == TR_GEMM_N ? NV : panels);
+        for (int i = 0; i < job.lanes; i++) {
+            const int64_t offset =
+                p->own == TR_GEMM_N ? i * TR_VLEN : axis_panel(axis, at.panel + i).offset - at.offset;
+            job.lane_bytes[i] = (int32_t)(offset * size);
+            job.lane_floats[i] = (int32_t)(i * (p->own == TR_GEMM_N ? TR_VLEN : A_PANEL_FLOATS));
+        }
+    }
+    job.units = job.lanes * piece->words / JOB_WORDS;
+    return job;
+}
+
+/* Makes p->job the next one, if there is one; what cannot be one is packed at once. */
+static bool next_job(const struct tr_gemm *g, const struct axis *axis, struct packing *p)
+{
+    const int64_t step = panel_step(p->own);
+    while (p->job.units == 0 && p->panels.first < p->panels.last) {
+        const struct panel_at at = axis_panel(axis, p->panels.first);
+        const struct piece *piece = &p->panel->piece[p->piece];
+        const int64_t panels = panels_in_turn(g, axis, p, at);
+        float *to = p->to + p->words * step;
+        if (has_units(g, piece) && has_lanes(axis, p->own, at)) {
+            p->job = make_job(g, axis, p, piece, at, panels, to);
+            p->lane += is_k_slow(g, p->own) ? step : TR_VLEN;
+            if (p->lane < step)
+                break;
         } else {
-            pack_rows(dst, NR, b, g->type, columns.offset, columns.count, piece->k0, piece->k);
+            for (int64_t i = 0; i < panels; i++)
+                pack_piece(g, p->own, to + i * panel_floats(p->own), axis_panel(axis, at.panel + i), piece);
         }
-        dst += piece->words * NR;
+        p->lane = 0;
+        p->words += piece->words;
+        if (++p->piece == p->panel->pieces) {
+            p->piece = p->words = 0;
+            p->panels.first += panels;
+            p->to += panels * panel_floats(p->own);
+        }
     }
+    return p->job.units > 0;
 }
 
-/* One k after the other, so that rows of the source are read through. */
-static void pack_a_k_slow(const struct tr_gemm *g, float *dst, const struct axis *m, struct tr_range panels,
-                          const struct k_panel *panel)
+static void finish_packing(const struct tr_gemm *g, const struct axis *axis, struct packing *p)
 {
-    const int64_t step_k = g->type == TR_BF16 ? 2 : 1;
-    int64_t words_done = 0;
-    for (int i = 0; i < panel->pieces; i++) {
-        const struct piece *piece = &panel->piece[i];
-        for (int64_t p = panels.first; p < panels.last;) {
-            struct panel_at first = axis_panel(m, p);
-            int64_t segment_end = tr_min_i64(panels.last, m->first_panel[first.segment + 1]);
-            struct tr_gemm_view a = view_of(g, g->a, TR_GEMM_M, first.segment, piece);
-            int64_t count[MC_PANELS], offset[MC_PANELS];
-            for (int64_t q = p; q < segment_end; q++) {
-                struct panel_at rows = axis_panel(m, q);
-                offset[q - p] = rows.offset;
-                count[q - p] = rows.count;
-            }
-            for (int64_t k = 0; k < piece->k; k += step_k) {
-                float *out = dst + (p - panels.first) * A_PANEL_FLOATS + (words_done + words_of(g->type, k)) * MR;
-                for (int64_t q = 0; q < segment_end - p; q++) {
-                    ask_ahead(a, g->type, piece->k0 + k, offset[q]);
-                    put_vector(out + q * A_PANEL_FLOATS, MR, a, g->type, piece->k0 + k, k + 1 < piece->k, offset[q],
-                               count[q]);
-                }
-            }
-            p = segment_end;
-        }
-        words_done += piece->words;
+    while (next_job(g, axis, p)) {
+        while (p->job.units > 0)
+            job_unit(&p->job);
     }
-}
-
-/* Returns how many elements were packed. */
-static int64_t pack_a_block(const struct tr_gemm *g, float *dst, const struct axis *m, struct tr_range panels,
-                            const struct k_panel *panel)
-{
-    int64_t rows_packed = 0;
-    for (int64_t p = panels.first; p < panels.last; p++) {
-        struct panel_at rows = axis_panel(m, p);
-        rows_packed += rows.count;
-        float *to = dst + (p - panels.first) * A_PANEL_FLOATS;
-        for (int i = 0; !g->a_k_slow && i < panel->pieces; i++) {
-            const struct piece *piece = &panel->piece[i];
-            struct tr_gemm_view a = view_of(g, g->a, TR_GEMM_M, rows.segment, piece);
-            pack_rows(to, MR, a, g->type, rows.offset, rows.count, piece->k0, piece->k);
-            to += piece->words * MR;
-        }
-    }
-    if (g->a_k_slow)
-        pack_a_k_slow(g, dst, m, panels, panel);
-    return rows_packed * panel->k;
 }
 
 /* ---- one thread's work ------------------------------------------------------------------------------------------ */
@@ -348,12 +400,15 @@ struct worker {
     const struct tr_gemm *g;
     struct axis m, n;
     int64_t grid_m, grid_n, row, column;
-    int64_t nc_panels;    /* of n that a column of the grid does at a time */
-    bool b_in_place;      /* few rows: B is not packed */
-    float *a, *b;         /* packed: this thread's block, and the column's two buffers */
-    float *partial;       /* sums of this thread's strip that do not lie in C: `partials` of them, rows of `partial_stride` */
+    int64_t nc_panels; /* of n that a column of the grid does at a time */
+    bool b_in_place;   /* few rows: B is not packed */
+    float *a, *b;      /* packed: this thread's blocks, the column's panels, two buffers of each in turn */
+    int a_turn;
+    float *partial; /* sums of this thread's strip that do not lie in C: `partials` of them, rows of `partial_stride` */
     int64_t partial_rows, partial_stride;
     struct tr_range rows, columns; /* panels that are being done: of this thread, of its column of the grid */
+    struct packing next_a, next_b; /* what is packed while tiles are multiplied */
+    struct job no_job;
     int64_t flop, read_bytes, write_bytes;
 };
 
@@ -423,8 +478,10 @@ static bool finish_of(struct worker *w, const struct tr_gemm_run *run, struct pa
     int segment;
     const int64_t index = c_index(w, run, rows, columns, &segment), elements = rows.count * columns.count;
     const int64_t c_bytes = tr_dtype_bytes(g->c_type), type_bytes = tr_dtype_bytes(g->type);
-    *finish = (struct tile_finish){.c = (char *)g->c[segment] + index * c_bytes, .stride = g->c_stride[segment],
-                                   .type = g->type, .c_type = g->c_type};
+    *finish = (struct tile_finish){.c = (char *)g->c[segment] + index * c_bytes,
+                                   .stride = g->c_stride[segment],
+                                   .type = g->type,
+                                   .c_type = g->c_type};
     if (g->bias[columns.segment] != NULL) {
         finish->bias = (const char *)g->bias[columns.segment] + columns.offset * type_bytes;
         w->read_bytes += (rows.offset == 0 ? columns.count : 0) * type_bytes;
@@ -473,7 +530,7 @@ static void multiply_in_place(const struct worker *w, const struct k_panel *pane
     const enum tr_dtype type = w->g->type;
     for (int i = 0; i < panel->pieces; i++) {
         const struct piece *piece = &panel->piece[i];
-        struct tr_gemm_view b = view_of(w->g, w->g->b, TR_GEMM_N, columns.segment, piece);
+        struct tr_gemm_view b = view_of(w->g, TR_GEMM_N, columns.segment, piece);
         const void *row[NR];
         for (int64_t j = 0; j < NR; j++)
             row[j] = element_at(b, type, columns.offset + tr_min_i64(j, columns.count - 1), piece->k0);
@@ -481,6 +538,35 @@ static void multiply_in_place(const struct worker *w, const struct k_panel *pane
         tile->a += piece->words * MR;
         tile->end = TILE_CONTINUE;
     }
+}
+
+/* What this tile may pack: B before A, which is wanted later. */
+static struct job *job_of(struct worker *w)
+{
+    if (next_job(w->g, &w->n, &w->next_b))
+        return &w->next_b.job;
+    if (w->next_a.wait-- <= 0 && next_job(w->g, &w->m, &w->next_a))
+        return &w->next_a.job;
+    return &w->no_job;
+}
+
+static inline void want(struct tile *tile, const void *at, int64_t row_bytes)
+{
+    tile->wanted[tile->wanted_count++] = (struct wanted){at, row_bytes};
+}
+
+static inline void want_sum(struct tile *tile, struct sum sum)
+{
+    want(tile, sum.at, sum.stride * (int64_t)sizeof *sum.at);
+}
+
+static inline void want_finish(struct tile *tile)
+{
+    const struct tile_finish *f = tile->finish;
+    const int64_t row_bytes = f->stride * tr_dtype_bytes(f->c_type);
+    want(tile, f->c, row_bytes);
+    if (f->residual != NULL)
+        want(tile, f->residual, row_bytes);
 }
 
 /* The chain of one panel into one tile; `next`, NULL at the end, is the tile after it. A tile that is whole after it and
@@ -497,12 +583,17 @@ static void chain_tile(struct worker *w, const struct k_panel *panel, struct pan
         sum = sum_at(w, run, run->level, rows, columns);
     struct tile_finish finish;
     const bool adds = done && finish_of(w, run, rows, columns, &finish);
-    struct tile tile = {.a = a, .b = b, .k = panel->words, .n = columns.count, .c = sum.at, .c_stride = sum.stride};
+    struct tile tile = {
+        .a = a, .b = b, .k = panel->words, .n = columns.count, .c = sum.at, .c_stride = sum.stride, .job = job_of(w)};
     tile.end = panel->begins ? TILE_STORE : TILE_CONTINUE;
     if (adds && run->level == 0 && columns.count == NR && !w->b_in_place && !is_widened(g->type))
         tile.finish = &finish; /* widened pairs flush, sums do not */
+    if (tile.finish != NULL)
+        want_finish(&tile);
+    else
+        want_sum(&tile, sum);
     if (next != NULL && !panel->begins)
-        tile.next_c = sum_at(w, run, run->level, next[0], next[1]).at;
+        want_sum(&tile, sum_at(w, run, run->level, next[0], next[1]));
     const unsigned mode = v_pairs_begin(is_widened(g->type));
     if (w->b_in_place)
         multiply_in_place(w, panel, rows.count, columns, &tile);
@@ -516,9 +607,10 @@ static void chain_tile(struct worker *w, const struct k_panel *panel, struct pan
         finish_rows(&finish, run->level == 0 ? sum : sum_at(w, run, 0, rows, columns), rows.count, columns.count);
 }
 
-/* The blocks of one panel into one tile, one after the other. */
-static void add_block_tile(struct worker *w, const struct k_panel *panel, struct panel_at rows,
-                           struct panel_at columns, const float *a, const float *b)
+/* The blocks of one panel into one tile, one after the other. C is asked for in the first of them, that of the next tile
+ * in the last. */
+static void add_block_tile(struct worker *w, const struct k_panel *panel, struct panel_at rows, struct panel_at columns,
+                           const float *a, const float *b, const struct panel_at next[2])
 {
     const struct tr_gemm *g = w->g;
     const int64_t bytes = g->count_c ? rows.count * columns.count * tr_dtype_bytes(g->c_type) : 0;
@@ -533,6 +625,12 @@ static void add_block_tile(struct worker *w, const struct k_panel *panel, struct
     for (int i = 0; i < panel->pieces; i++) {
         const struct tr_gemm_run *run = panel->piece[i].run;
         tile.k = panel->piece[i].words;
+        tile.job = job_of(w);
+        tile.wanted_count = 0;
+        if (i == 0)
+            want_sum(&tile, c);
+        if (next != NULL && i == panel->pieces - 1)
+            want_sum(&tile, sum_at(w, run, 0, next[0], next[1]));
         const unsigned mode = v_pairs_begin(is_widened(g->type));
         tile_run(&tile, rows.count);
         v_pairs_end(is_widened(g->type), mode);
@@ -546,54 +644,149 @@ static void add_block_tile(struct worker *w, const struct k_panel *panel, struct
     w->flop += 2 * rows.count * columns.count * panel->k;
 }
 
-/* A thread's rows of A times the packed panel of B. */
-static void multiply(struct worker *w, const struct k_panel *panel, const float *b, bool count_a)
+/* ---- a thread's stages -------------------------------------------------------------------------------------------- */
+
+/* One panel of k for some rows and columns. Stages follow one another over k, strips of rows, and columns. */
+struct stage {
+    struct k_panel panel;
+    struct tr_range rows, columns; /* of this thread, of its column of the grid */
+    bool count_a, count_b;         /* for the first time */
+};
+
+struct stage_cursor {
+    struct k_cursor k;
+    int64_t strip, strips, step, steps;
+    struct tr_range rows, columns;
+};
+
+static struct stage_cursor first_stage(const struct worker *w)
 {
-    int64_t blocks = (range_count(w->rows) + MC_PANELS - 1) / MC_PANELS;
-    for (int64_t block = 0; block < blocks; block++) {
-        struct tr_range rows = share(w->rows, blocks, block);
-        int64_t packed = pack_a_block(w->g, w->a, &w->m, rows, panel);
-        w->read_bytes += (count_a ? packed : 0) * tr_dtype_bytes(w->g->type);
-        struct panel_at at[MC_PANELS];
-        for (int64_t p = rows.first; p < rows.last; p++)
-            at[p - rows.first] = axis_panel(&w->m, p);
-        for (int64_t q = w->columns.first; q < w->columns.last; q++) {
-            const struct panel_at columns = axis_panel(&w->n, q);
-            const float *b_panel = b + (q - w->columns.first) * B_PANEL_FLOATS;
-            for (int64_t p = 0; p < range_count(rows); p++) {
-                const bool last_row = p + 1 == range_count(rows), last = last_row && q + 1 == w->columns.last;
-                const struct panel_at next[2] = {at[last_row ? 0 : p + 1],
-                                                 last_row && !last ? axis_panel(&w->n, q + 1) : columns};
-                if (w->g->join == TR_GEMM_TREE)
-                    chain_tile(w, panel, at[p], columns, w->a + p * A_PANEL_FLOATS, b_panel, last ? NULL : next);
-                else
-                    add_block_tile(w, panel, at[p], columns, w->a + p * A_PANEL_FLOATS, b_panel);
-            }
-        }
+    const bool idle = w->column >= w->grid_n; /* more threads than the grid has: only the barriers are for them */
+    const struct tr_range all = {0, axis_panels(&w->n)};
+    /* Every column of the grid does the same number of steps, because barriers are for all. */
+    const int64_t widest = (axis_panels(&w->n) + w->grid_n - 1) / w->grid_n;
+    /* With partial sums a strip is what each thread can keep of them. */
+    const int64_t strip_panels = MC_PANELS * w->grid_m;
+    return (struct stage_cursor){.strips = w->g->levels == 1 ? 1 : tr_ceil_div(axis_panels(&w->m), strip_panels),
+                                 .steps = tr_ceil_div(widest, w->nc_panels),
+                                 .rows = {0, idle ? 0 : axis_panels(&w->m)},
+                                 .columns = idle ? (struct tr_range){0, 0} : share(all, w->grid_n, w->column)};
+}
+
+static bool next_stage(const struct worker *w, struct stage_cursor *at, struct stage *stage)
+{
+    if (at->step == at->steps || !next_panel(w->g, &at->k, &stage->panel))
+        return false;
+    stage->columns = share(at->columns, at->steps, at->step);
+    stage->rows = share(share(at->rows, at->strips, at->strip), w->grid_m, w->row);
+    stage->count_a = w->g->count_a && w->column == 0 && at->step == 0;
+    stage->count_b = w->g->count_b && at->strip == 0;
+    if (at->k.run == w->g->run_count) {
+        at->k = (struct k_cursor){.run = 0};
+        at->strip++;
+    }
+    if (at->strip == at->strips) {
+        at->strip = 0;
+        at->step++;
+    }
+    return true;
+}
+
+/* The columns whose B this thread packs, for all in its column of the grid. */
+static struct tr_range packed_columns(const struct worker *w, const struct stage *stage)
+{
+    return share(stage->columns, w->grid_m, w->row);
+}
+
+static int64_t block_count(struct tr_range rows) { return tr_max_i64(1, tr_ceil_div(range_count(rows), MC_PANELS)); }
+
+static int64_t a_floats(void) { return MC_PANELS * A_PANEL_FLOATS; }
+
+/* What A is packed next: as late as can be, or it has left the second cache again when it is wanted. */
+static void begin_a(struct worker *w, const struct stage *stage, int64_t block, int64_t tiles)
+{
+    const struct tr_range rows = share(stage->rows, block_count(stage->rows), block);
+    const int64_t parts = tr_max_i64(1, stage->panel.words / PART);
+    const int64_t units = range_count(rows) * stage->panel.words / JOB_WORDS;
+    w->a_turn = !w->a_turn;
+    w->next_a = (struct packing){.own = TR_GEMM_M,
+                                 .panel = &stage->panel,
+                                 .panels = rows,
+                                 .to = w->a + w->a_turn * a_floats(),
+                                 .wait = tiles - 2 * units / parts};
+}
+
+static void begin_b(struct worker *w, const struct stage *stage, int64_t column, float *b)
+{
+    const int64_t end = w->b_in_place ? column : tr_min_i64(column + 1, packed_columns(w, stage).last);
+    w->next_b = (struct packing){.own = TR_GEMM_N,
+                                 .panel = &stage->panel,
+                                 .panels = {column, end},
+                                 .to = b + (column - stage->columns.first) * B_PANEL_FLOATS};
+}
+
+/* A packed block of A times one panel of B. `more`: there are other columns. */
+static void multiply(struct worker *w, const struct k_panel *panel, struct tr_range rows, int64_t column, bool more,
+                     const float *a, const float *b)
+{
+    const struct panel_at columns = axis_panel(&w->n, column);
+    struct panel_at next[2] = {axis_panel(&w->m, rows.first), columns};
+    for (int64_t p = rows.first; p < rows.last; p++, a += A_PANEL_FLOATS) {
+        const struct panel_at at = next[0];
+        const bool last = p + 1 == rows.last;
+        next[0] = axis_panel(&w->m, last ? rows.first : p + 1);
+        if (last && more)
+            next[1] = axis_panel(&w->n, column + 1);
+        if (w->g->join == TR_GEMM_TREE)
+            chain_tile(w, panel, at, columns, a, b, last && !more ? NULL : next);
+        else
+            add_block_tile(w, panel, at, columns, a, b, last && !more ? NULL : next);
     }
 }
 
-/* All of k for one strip of rows and the columns at hand. B lies in two buffers in turn: while one thread still reads
- * one, another may fill the other, so that one barrier a panel is enough. */
-static void do_strip(struct worker *w, bool first_strip, bool first_columns, int *turn)
+/* B is packed panel by panel, each while the first block of A is multiplied with the one before; what others packed
+ * comes after the barrier. B lies in two buffers in turn: while one thread still reads one, another may fill the other, so
+ * that one barrier a stage is enough. */
+static void do_stage(struct worker *w, const struct stage *stage, const struct stage *after, float *b, float *b_after)
 {
     const struct tr_gemm *g = w->g;
-    struct k_cursor cursor = {0};
-    struct k_panel panel;
-    while (next_panel(g, &cursor, &panel)) {
-        float *b = w->b + *turn * w->nc_panels * B_PANEL_FLOATS;
-        *turn = !*turn;
-        struct tr_range mine = share(w->columns, w->grid_m, w->row);
-        for (int64_t q = mine.first; q < mine.last; q++) {
-            const struct panel_at columns = axis_panel(&w->n, q);
-            if (!w->b_in_place)
-                pack_b_panel(g, b + (q - w->columns.first) * B_PANEL_FLOATS, columns, &panel);
-            w->read_bytes += (g->count_b && first_strip ? columns.count * panel.k : 0) * tr_dtype_bytes(g->type);
+    const struct tr_range mine = packed_columns(w, stage);
+    const int64_t blocks = block_count(stage->rows);
+    w->rows = stage->rows;
+    w->columns = stage->columns;
+    for (int64_t block = 0; block < blocks; block++) {
+        const struct tr_range rows = share(stage->rows, blocks, block);
+        const bool last = block + 1 == blocks;
+        const float *a = w->a + w->a_turn * a_floats();
+        finish_packing(g, &w->m, &w->next_a);
+        if (!last)
+            begin_a(w, stage, block + 1, range_count(rows) * range_count(stage->columns));
+        else if (after != NULL)
+            begin_a(w, after, 0, range_count(rows) * range_count(stage->columns));
+        for (int64_t p = rows.first; p < rows.last && stage->count_a; p++)
+            w->read_bytes += axis_panel(&w->m, p).count * stage->panel.k * tr_dtype_bytes(g->type);
+        for (int64_t q = mine.first; q < mine.last && block == 0; q++) {
+            float *panel = b + (q - stage->columns.first) * B_PANEL_FLOATS;
+            finish_packing(g, &w->n, &w->next_b);
+            begin_b(w, stage, q + 1, b);
+            if (w->grid_m == 1 && last && after != NULL && q + 1 == mine.last) /* nobody else reads that buffer */
+                begin_b(w, after, packed_columns(w, after).first, b_after);
+            if (stage->count_b)
+                w->read_bytes += axis_panel(&w->n, q).count * stage->panel.k * tr_dtype_bytes(g->type);
+            if (rows.first < rows.last)
+                multiply(w, &stage->panel, rows, q, q + 1 < mine.last, a, panel);
         }
-        if (w->grid_m > 1) {
+        if (block == 0 && w->grid_m > 1) {
 #pragma omp barrier
         }
-        multiply(w, &panel, b, g->count_a && first_columns);
+        if (last && after != NULL && (w->grid_m > 1 || block > 0))
+            begin_b(w, after, packed_columns(w, after).first, b_after);
+        for (int64_t q = stage->columns.first; q < stage->columns.last && rows.first < rows.last; q++) {
+            if (block == 0 && q >= mine.first && q < mine.last)
+                continue;
+            multiply(w, &stage->panel, rows, q, q + 1 < stage->columns.last, a,
+                     b + (q - stage->columns.first) * B_PANEL_FLOATS);
+        }
     }
 }
 
@@ -630,8 +823,6 @@ static int64_t nc_panels(int64_t m, int64_t n_panels, int64_t grid_n)
 
 /* ---- workspace: packed A of each thread, packed B of each column of the grid, sums of each thread ----------------- */
 
-static int64_t a_floats(void) { return MC_PANELS * A_PANEL_FLOATS; }
-
 /* Sums of a thread's strip that the workspace holds: all but level 0, and level 0 too when C is rounded, unless every
  * tile is whole at once. */
 static int64_t partial_sums(int levels, int64_t longest_words, enum tr_dtype c_type)
@@ -659,7 +850,7 @@ int64_t TR_SIMD_NAME(tr_gemm_workspace)(const struct tr_gemm_size *size, int thr
             partial = tr_max_i64(partial, sums * rows * panels * NR);
         }
     }
-    int64_t floats = threads * a_floats() + partial + b_panels * B_PANEL_FLOATS;
+    int64_t floats = threads * 2 * a_floats() + partial + b_panels * B_PANEL_FLOATS;
     return tr_gemm_round_bytes(floats * (int64_t)sizeof(float));
 }
 
@@ -680,30 +871,26 @@ static void place_buffers(struct worker *w, float *workspace, int threads, int t
     int64_t sums = g->join == TR_GEMM_BLOCKS ? 0 : partial_sums(g->levels, longest_leaf(g), g->c_type);
     w->partial_rows = strip_rows(g->levels, axis_panels(&w->m), w->grid_m);
     w->partial_stride = w->nc_panels * NR;
-    w->a = workspace + thread * a_floats();
-    float *b = workspace + threads * a_floats();
+    w->a = workspace + thread * 2 * a_floats();
+    float *b = workspace + threads * 2 * a_floats();
     w->b = b + w->column * 2 * w->nc_panels * B_PANEL_FLOATS;
-    w->partial = b + w->grid_n * 2 * w->nc_panels * B_PANEL_FLOATS + thread * sums * w->partial_rows * w->partial_stride;
+    w->partial =
+        b + w->grid_n * 2 * w->nc_panels * B_PANEL_FLOATS + thread * sums * w->partial_rows * w->partial_stride;
 }
 
 static void run_worker(struct worker *w)
 {
-    const bool idle = w->column >= w->grid_n; /* more threads than the grid has: only the barriers are for them */
-    const struct tr_range all_rows = {0, idle ? 0 : axis_panels(&w->m)}, all_columns = {0, axis_panels(&w->n)};
-    const struct tr_range columns = idle ? (struct tr_range){0, 0} : share(all_columns, w->grid_n, w->column);
-    /* Every column of the grid does the same number of steps, because barriers are for all. */
-    int64_t widest = (axis_panels(&w->n) + w->grid_n - 1) / w->grid_n;
-    int64_t column_steps = (widest + w->nc_panels - 1) / w->nc_panels;
-    /* With partial sums a strip is what each thread can keep of them. */
-    int64_t strip_panels = MC_PANELS * w->grid_m;
-    int64_t strips = w->g->levels == 1 ? 1 : (axis_panels(&w->m) + strip_panels - 1) / strip_panels;
-    int turn = 0;
-    for (int64_t step = 0; step < column_steps; step++) {
-        w->columns = share(columns, column_steps, step);
-        for (int64_t strip = 0; strip < strips; strip++) {
-            w->rows = share(share(all_rows, strips, strip), w->grid_m, w->row);
-            do_strip(w, strip == 0, w->column == 0 && step == 0, &turn);
-        }
+    struct stage stage[2];
+    struct stage_cursor at = first_stage(w);
+    float *b[2] = {w->b, w->b + w->nc_panels * B_PANEL_FLOATS};
+    bool more = next_stage(w, &at, &stage[0]);
+    if (more) {
+        begin_a(w, &stage[0], 0, 0);
+        begin_b(w, &stage[0], packed_columns(w, &stage[0]).first, b[0]);
+    }
+    for (int turn = 0; more; turn = !turn) {
+        more = next_stage(w, &at, &stage[!turn]);
+        do_stage(w, &stage[turn], more ? &stage[!turn] : NULL, b[turn], b[!turn]);
     }
 }
 

@@ -7,7 +7,18 @@ enum { MR = 6 }; /* 12 of 16 registers hold sums */
 #else
 enum { MR = 14 }; /* 28 of 32 */
 #endif
-enum { NV = 2, NR = NV * TR_VLEN, ASK_STEP = 8 };
+enum {
+    NV = 2,
+    NR = NV * TR_VLEN,
+    PART = 8,              /* words of a chain between which something else is done */
+    JOB_WORDS = 4,         /* words of a panel that one unit of a job packs */
+    JOB_AHEAD = 3,         /* units that rows are asked for before, */
+    JOB_BYTES_AHEAD = 128, /* or bytes, along k */
+    K_OF_WORD = TR_SIMD_DP ? 2 : 1,
+    LANES_MAX = 8,
+    LINE = 64,
+    WANTED_MAX = 3
+};
 
 enum tile_end {
     TILE_STORE,    /* C = chain from 0 */
@@ -24,6 +35,27 @@ struct tile_finish {
     enum tr_dtype type, c_type;
 };
 
+/* Packing that is done while tiles are multiplied, unit by unit: multiply-adds leave the processor room for it, and what
+ * comes from memory need not be waited for (bench/LOG.md, 2026-11-26, packing in the shadow). A unit is to[word * step + i] = word of row i, of JOB_WORDS words and TR_VLEN
+ * rows; of the type whose words are not widened. Units of several lanes take turns, so that where k is the slow index
+ * all of a line is read at once. */
+struct job {
+    const char *from;
+    int64_t row_bytes; /* from one row to the next, or when k is the slow index from one k to the next */
+    bool k_slow;
+    float *to;
+    int64_t step, units; /* left */
+    int64_t wrap;        /* from where this job would go on along k to where the next one begins */
+    int lanes, lane;
+    int32_t lane_bytes[LANES_MAX], lane_floats[LANES_MAX]; /* from `from`, from `to` */
+};
+
+/* Rows that a tile asks for towards its end. */
+struct wanted {
+    const void *at;
+    int64_t row_bytes;
+};
+
 struct tile {
     const float *a; /* [k][MR] words */
     const float *b; /* [k][NR] words */
@@ -32,7 +64,9 @@ struct tile {
     int64_t c_stride;
     int64_t n; /* columns that C has here, <= NR */
     enum tile_end end;
-    const float *next_c; /* where the next tile begins that goes on from C, rows as far apart, or NULL */
+    struct job *job;                  /* what is packed meanwhile */
+    struct wanted wanted[WANTED_MAX]; /* what this tile's end and the next one's beginning touch */
+    int wanted_count;
     const struct tile_finish *finish; /* where the sums go instead of `c`, NULL: nowhere else; wants n = NR */
 };
 
@@ -151,8 +185,8 @@ TR_V_INLINE void finish_sums(const struct tile_finish *f, tr_v acc[MR][NV], cons
     if (f->bias != NULL) {
         tr_v bias[NV];
         for (int v = 0; v < NV; v++)
-            bias[v] = f->type == TR_BF16 ? v_load_at(f->bias, TR_BF16, v * TR_VLEN)
-                                         : v_load_at(f->bias, TR_F32, v * TR_VLEN);
+            bias[v] =
+                f->type == TR_BF16 ? v_load_at(f->bias, TR_BF16, v * TR_VLEN) : v_load_at(f->bias, TR_F32, v * TR_VLEN);
 #pragma GCC unroll 16
         for (int i = 0; i < mr; i++)
             for (int v = 0; v < NV; v++)
@@ -180,20 +214,61 @@ TR_V_INLINE void chain_of(const struct tile *t, int64_t k, int64_t end, tr_v acc
     }
 }
 
-/* The last words of the chain, and meanwhile row after row what the end of this tile and the beginning of the next one
- * touch of C: not earlier, or it has left the first cache again by then, and not at once, or panels wait for it. */
-TR_V_INLINE void chain_and_ask(const struct tile *t, int64_t k, tr_v acc[MR][NV], const int mr, const int nv)
+TR_V_INLINE void job_unit(struct job *job)
 {
-    const struct tile_finish *f = t->finish;
-    const char *own = f != NULL ? f->c : (const void *)t->c, *next = t->next_c != NULL ? (const void *)t->next_c : own;
-    const int64_t row_bytes = f != NULL ? f->stride * tr_dtype_bytes(f->c_type) : t->c_stride * (int64_t)sizeof(float);
-    const int64_t next_row_bytes = t->next_c != NULL ? t->c_stride * (int64_t)sizeof(float) : row_bytes;
-    for (int i = 0; i < mr; i++, k += ASK_STEP) {
-        __builtin_prefetch(own + i * row_bytes, 1);
-        __builtin_prefetch(own + i * row_bytes + 4 * TR_VLEN, 1);
-        __builtin_prefetch(next + i * next_row_bytes, 1);
-        __builtin_prefetch(next + i * next_row_bytes + 4 * TR_VLEN, 1);
-        chain_of(t, k, tr_min_i64(k + ASK_STEP, t->k), acc, mr, nv);
+    const int64_t row_bytes = job->row_bytes, step = job->step;
+    const char *from = job->from + job->lane_bytes[job->lane];
+    float *to = job->to + job->lane_floats[job->lane];
+    if (job->k_slow) {
+        const int64_t word_bytes = K_OF_WORD * row_bytes;
+        const char *ahead =
+            from + JOB_AHEAD * JOB_WORDS * word_bytes + (job->units <= JOB_AHEAD * job->lanes ? job->wrap : 0);
+        for (int j = 0; j < JOB_WORDS; j++, from += word_bytes, ahead += word_bytes) {
+            __builtin_prefetch(ahead);
+#if TR_SIMD_DP
+            __builtin_prefetch(ahead + row_bytes);
+            v_store(to + j * step, v_pair((const tr_bf16 *)from, (const tr_bf16 *)(from + row_bytes)));
+#else
+            v_store(to + j * step, v_load((const float *)from));
+#endif
+        }
+    } else {
+        v_transpose4(to, step, from, row_bytes);
+        from += job->units % 4 * (TR_VLEN / 4) * row_bytes + JOB_BYTES_AHEAD +
+                (job->units * JOB_WORDS * 4 <= JOB_BYTES_AHEAD ? job->wrap : 0);
+        for (int j = 0; j < TR_VLEN / 4; j++)
+            __builtin_prefetch(from + j * row_bytes);
+    }
+    job->units--;
+    if (++job->lane == job->lanes) {
+        job->lane = 0;
+        job->from += JOB_WORDS * (job->k_slow ? K_OF_WORD * row_bytes : 4);
+        job->to += JOB_WORDS * step;
+    }
+}
+
+/* PART words of the chain, and a unit of the job. */
+TR_V_INLINE void chain_part(const struct tile *t, int64_t k, tr_v acc[MR][NV], const int mr, const int nv)
+{
+    if (2 * mr > MR && nv == NV && t->job->units > 0)
+        job_unit(t->job);
+    chain_of(t, k, tr_min_i64(k + PART, t->k), acc, mr, nv);
+}
+
+/* The chain, and towards its end row after row what is touched then: not earlier, or it has left the first cache again,
+ * and not at once, or panels wait for it. */
+TR_V_INLINE void chain_and_ask(const struct tile *t, tr_v acc[MR][NV], const int mr, const int nv)
+{
+    int64_t k = 0;
+    for (; k < t->k - mr * PART; k += PART)
+        chain_part(t, k, acc, mr, nv);
+    for (int i = 0; i < mr; i++, k += PART) {
+        for (int w = 0; w < t->wanted_count; w++) {
+            const char *row = (const char *)t->wanted[w].at + i * t->wanted[w].row_bytes;
+            __builtin_prefetch(row, 1);
+            __builtin_prefetch(row + LINE, 1);
+        }
+        chain_part(t, k, acc, mr, nv);
     }
 }
 
@@ -216,9 +291,7 @@ static inline __attribute__((always_inline)) void tile_of(const struct tile *t, 
                 acc[i][1] = v_zero();
         }
     }
-    const int64_t k = tr_max_i64(0, t->k - mr * ASK_STEP);
-    chain_of(t, 0, k, acc, mr, nv);
-    chain_and_ask(t, k, acc, mr, nv);
+    chain_and_ask(t, acc, mr, nv);
     if (nv == NV && t->finish != NULL) {
         finish_sums(t->finish, acc, mr);
         return;
