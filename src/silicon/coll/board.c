@@ -1,0 +1,37 @@
+/* What ranks of one host see of each other: where each is, and the sentence of the one that failed first. */
+#include "silicon/coll/inside.h"
+
+#include <string.h>
+
+bool tr_board_failed(const struct tr_rank *rank)
+{
+    return atomic_load_explicit(&rank->board->failed, memory_order_acquire) == 2;
+}
+
+enum tr_status tr_board_fail(struct tr_rank *rank, const struct tr_err *why, struct tr_err *err)
+{
+    struct tr_board *board = rank->board;
+    int32_t nobody = 0;
+    if (atomic_compare_exchange_strong(&board->failed, &nobody, 1)) {
+        memcpy(board->text, why->text, sizeof board->text);
+        board->blamed = rank->index;
+        atomic_store_explicit(&board->failed, 2, memory_order_release);
+    }
+    /* Another rank may be writing its own just now, or have died while it did: then ours is as good. */
+    if (tr_board_failed(rank))
+        memcpy(err->text, board->text, sizeof err->text);
+    else
+        *err = *why;
+    return TR_FAILED;
+}
+
+void tr_comm_fail(struct tr_comm *comm, const struct tr_err *why)
+{
+    struct tr_err first;
+    tr_board_fail(comm->rank, why, &first);
+}
+
+int tr_comm_blamed(const struct tr_comm *comm)
+{
+    return tr_board_failed(comm->rank) ? comm->rank->board->blamed : -1;
+}
