@@ -35,10 +35,11 @@ static enum tr_status differs(struct tr_comm *comm, struct tr_err *err, const ch
                    tr_comm_count(comm), tr_comm_name(comm), what, a, b, c);
 }
 
-static void digest_add(struct tr_coll_case *c, const void *data, int64_t bytes)
+static void digest_add(struct tr_comm *comm, struct tr_coll_case *c, const void *data, int64_t bytes)
 {
     const unsigned char *at = data;
-    for (int64_t i = 0; c != NULL && i < bytes; i++)
+    bool is_first = tr_comm_rank(comm, tr_comm_index(comm)) == 0;
+    for (int64_t i = 0; c != NULL && is_first && i < bytes; i++)
         c->digest = (c->digest ^ at[i]) * 0x100000001b3u;
 }
 
@@ -132,7 +133,7 @@ static enum tr_status check_gathers(struct tr_comm *comm, struct tr_coll_case *c
         status = meter_end(&meter, err);
     if (status == TR_OK)
         status = check_parts(comm, room, at, "all_gather", err);
-    digest_add(c, room, n);
+    digest_add(comm, c, room, n);
     memset(room, 0xee, (size_t)at[me]);
     memset(room + at[me + 1], 0xee, (size_t)(n - at[me + 1]));
     if (status == TR_OK) /* in place */
@@ -173,7 +174,7 @@ static enum tr_status check_all_to_all(struct tr_comm *comm, struct tr_coll_case
         for (int64_t i = to_at[p]; i < to_at[p + 1] && status == TR_OK; i++)
             if (to[i] != byte_of((uint64_t)(p * 1000 + me), i - to_at[p]))
                 status = differs(comm, err, "all_to_all", n, p, i);
-    digest_add(c, to, to_at[count]);
+    digest_add(comm, c, to, to_at[count]);
     return status;
 }
 
@@ -270,7 +271,7 @@ static enum tr_status check_sum(const struct sums *sums, const char *what, const
         if (memcmp(&got[i - first], &want, sizeof want) != 0)
             return differs(sums->comm, err, what, sums->n, sums->owners.leaf_count, i);
     }
-    digest_add(sums->c, got, (last - first) * (int64_t)sizeof *got);
+    digest_add(sums->comm, sums->c, got, (last - first) * (int64_t)sizeof *got);
     return TR_OK;
 }
 
@@ -355,7 +356,7 @@ static enum tr_status exact_size(struct tr_comm *comm, struct tr_coll_case *c, i
         status = meter_end(&meter, err);
     if (status == TR_OK && memcmp(all.bin, mine.bin, sizeof all.bin) != 0)
         status = differs(comm, err, "exact_all", n, 0, 0);
-    digest_add(c, mine.bin, sizeof mine.bin);
+    digest_add(comm, c, mine.bin, sizeof mine.bin);
     free(x);
     return status;
 }
@@ -395,7 +396,7 @@ static enum tr_status max_size(struct tr_comm *comm, struct tr_coll_case *c, int
     }
     for (int64_t i = 0; i < n; i++)
         x[i] = isnan(x[i]) ? 1 : x[i];
-    digest_add(c, x, n * (int64_t)sizeof *x);
+    digest_add(comm, c, x, n * (int64_t)sizeof *x);
     free(x);
     return status;
 }
@@ -470,9 +471,9 @@ static enum tr_status pair_size(struct tr_comm *comm, struct tr_coll_case *c, in
         for (int64_t i = 0; i < n * TAGS && status == TR_OK && p != me; i++)
             if (room[n * count * TAGS + n * p * TAGS + i] != byte_of((uint64_t)(p * 100 + me * 10 + i / n), i % n))
                 status = differs(comm, err, "message", n, p, i);
+    digest_add(comm, c, room + n * count * TAGS + n * TAGS, count > 1 ? n * TAGS : 0);
     if (status == TR_OK && tr_comm_counted(comm, TR_COLL_SEND)->sent_bytes - sent_before != n * TAGS * (count - 1))
         status = differs(comm, err, "count of sent bytes", n, sent_before, 0);
-    digest_add(c, room, 0);
     free(message);
     free(room);
     return status;
@@ -532,7 +533,7 @@ enum tr_status tr_case_split(struct tr_comm *world, void *user, struct tr_err *e
         if (status == TR_OK)
             status = tr_case_pair(group[g], &c, err);
     }
-    if (user != NULL)
+    if (user != NULL && me == 0)
         ((struct tr_coll_case *)user)->digest ^= c.digest;
     tr_comm_free(some);
     tr_comm_free(half);

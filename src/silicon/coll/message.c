@@ -435,13 +435,22 @@ static bool any_misfits(struct tr_comm *comm, struct tr_port *port, struct tr_er
     return false;
 }
 
+/* The time since it was asked last. A rank that was itself asleep for long (stopped, suspended) has not been listening: that
+ * counts as one nap. */
+static double since(double *looked_s)
+{
+    double now_s = tr_clock_s(), passed_s = now_s - *looked_s;
+    *looked_s = now_s;
+    return passed_s > 2 * nap_s ? nap_s : passed_s;
+}
+
 enum tr_status tr_port_wait(struct tr_comm *comm, enum tr_port_kind kind, tr_finished_fn *finished, void *context,
                             struct tr_err *err)
 {
     struct tr_port *port = &comm->port[kind];
     struct tr_err why = {""};
     struct tr_bell *bell = comm->area != NULL ? bell_of(comm, port, comm->index) : NULL;
-    double moved_s = tr_clock_s();
+    double looked_s = tr_clock_s(), silent_s = 0;
     for (;;) {
         uint32_t seen = bell != NULL ? atomic_load(&bell->rung) : 0;
         int64_t moves = port->moves;
@@ -451,14 +460,16 @@ enum tr_status tr_port_wait(struct tr_comm *comm, enum tr_port_kind kind, tr_fin
         if (tr_board_failed(comm->rank))
             return give_up(comm, port, &why, err);
         if (port->moves != moves) {
-            moved_s = tr_clock_s();
+            since(&looked_s);
+            silent_s = 0;
             continue;
         }
         TR_ASSERT(port->first != NULL && bell != NULL); /* else nothing can ever come */
         if (any_misfits(comm, port, &why))
             return give_up(comm, port, &why, err);
         sleep_until_rung(bell, seen);
-        if (tr_clock_s() - moved_s > comm->rank->timeout_s) {
+        silent_s += since(&looked_s);
+        if (silent_s > comm->rank->timeout_s) {
             say_silence(comm, port, &why);
             return give_up(comm, port, &why, err);
         }
