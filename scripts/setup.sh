@@ -39,6 +39,7 @@ clang_runtime() # NAME: a library of Clang's own, such as fuzzer; its folder and
     done
     return 1
 }
+mpi_compiles() { echo '#include <mpi.h>' | mpicc -fsyntax-only -x c - 2>/dev/null; }
 archer()
 {
     have clang || return 1
@@ -79,6 +80,8 @@ missing()
         need 'g++' 'the C++ compiler g++, for llama.cpp' have g++
     fi
     [ "$group" = check ] || return
+    need 'libopenmpi-dev' "MPI's compiler mpicc, for ranks that MPI starts" mpi_compiles
+    need 'openmpi-bin' "MPI's launcher mpirun" have mpirun
     need 'libcmocka-dev' 'the library cmocka with its headers' library cmocka
     need 'clang' 'the C compiler clang' compiles clang stdio.h
     need 'libclang-rt-dev|libclang-common-14-dev' "clang's sanitizers and libFuzzer" clang_runtime fuzzer

@@ -8,27 +8,30 @@ bool tr_board_failed(const struct tr_rank *rank)
     return atomic_load_explicit(&rank->board->failed, memory_order_acquire) == 2;
 }
 
-enum tr_status tr_board_fail(struct tr_rank *rank, const struct tr_err *why, struct tr_err *err)
+enum tr_status tr_board_fail(struct tr_rank *rank, enum tr_status status, const struct tr_err *why, struct tr_err *err)
 {
     struct tr_board *board = rank->board;
     int32_t nobody = 0;
     if (atomic_compare_exchange_strong(&board->failed, &nobody, 1)) {
         memcpy(board->text, why->text, sizeof board->text);
         board->blamed = rank->index;
+        board->status = (int32_t)status;
         atomic_store_explicit(&board->failed, 2, memory_order_release);
     }
-    /* Another rank may be writing its own just now, or have died while it did: then ours is as good. */
-    if (tr_board_failed(rank))
+    if (tr_board_failed(rank)) {
         memcpy(err->text, board->text, sizeof err->text);
-    else
-        *err = *why;
-    return TR_FAILED;
+        return (enum tr_status)board->status;
+    }
+    /* Another rank is writing its own just now, or has died while it did: then ours is as good. */
+    *err = *why;
+    return status;
 }
 
-void tr_comm_fail(struct tr_comm *comm, const struct tr_err *why)
+void tr_comm_fail(struct tr_comm *comm, enum tr_status status, const struct tr_err *why)
 {
     struct tr_err first;
-    tr_board_fail(comm->rank, why, &first);
+    TR_ASSERT(status != TR_OK);
+    tr_board_fail(comm->rank, status, why, &first);
 }
 
 int tr_comm_blamed(const struct tr_comm *comm)

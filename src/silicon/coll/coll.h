@@ -34,15 +34,16 @@
  *
  * Errors. What cannot be an argument is our bug and asserts. What the world does is TR_FAILED: members that do not fit
  * together (another collective, other sizes), a rank that failed, and a rank that is not heard of for
- * config.timeout_s: "rank 3: all_gather of group tp, step 12: nothing from rank 5 for 60 s, which ...". After that every
- * call of every rank fails with what was said first, and tr_comm_blamed says whose sentence it is, so that one rank prints it.
+ * config.timeout_s: "rank 3: all_gather of group tp, step 12: nothing for 60 s from rank 5, which last ended barrier of
+ * group dp, step 11". After that every call of every rank fails with what was said first, and tr_comm_blamed says whose
+ * sentence it is, so that one rank prints it.
  *
  * Counting. Bytes are counted where they leave and arrive, by group and kind of collective (tr_comm_counted), and
  * tr_coll_sent_bytes says what they must be. */
 #ifndef TR_SILICON_COLL_COLL_H
 #define TR_SILICON_COLL_COLL_H
 
-#include "base/err.h"
+#include "base/arena.h"
 #include "silicon/op/exact.h"
 #include "silicon/op/reduce.h"
 
@@ -78,6 +79,26 @@ TR_MUST_CHECK enum tr_status tr_comm_self(struct tr_comm **comm, struct tr_err *
 TR_MUST_CHECK enum tr_status tr_ranks_run(int ranks, const struct tr_comm_config *config, tr_rank_fn *run, void *user,
                                           struct tr_err *err);
 
+/* The ranks that MPI started (mpirun, srun): this process is one of them. TR_BAD_INPUT where trine was built without MPI,
+ * with the sentence that says what is missing. tr_comm_free of the world ends MPI, unless the job has failed: then the process
+ * is to end with a status that is not 0, and the launcher ends the others. */
+TR_MUST_CHECK enum tr_status tr_mpi_start(const struct tr_comm_config *config, struct tr_comm **world, struct tr_err *err);
+
+/* Of how many processes a launcher says that this is one, by what it puts into the environment, and which; 1 and 0 when no
+ * launcher says anything. Costs nothing and starts nothing. */
+struct tr_launched {
+    int ranks, rank;
+    const char *by; /* "Open MPI's mpirun", "srun", ...; NULL: nobody */
+};
+struct tr_launched tr_launched(void);
+
+/* Memory for tensors that are often sent: zero bytes, by whole pages, of this rank, which the other ranks of its host read
+ * where they are. Any memory can be sent; other memory of processes goes through small rooms, piece by piece.
+ * Collective among all ranks; bytes > 0 differ as they like. At most TR_MAPS_MAX at a time. */
+enum { TR_MAPS_MAX = 16 };
+TR_MUST_CHECK enum tr_status tr_comm_map(struct tr_comm *world, int64_t bytes, struct tr_slab *slab, struct tr_err *err);
+void tr_comm_unmap(struct tr_comm *world, struct tr_slab *slab); /* collective; also right on a zeroed struct */
+
 /* --- a group --- */
 
 int tr_comm_index(const struct tr_comm *comm); /* of this rank in the group */
@@ -96,9 +117,9 @@ void tr_comm_free(struct tr_comm *comm); /* collective, but for a group that fai
 /* What this rank is at, for sentences: holds for all groups of the rank. */
 void tr_comm_set_step(struct tr_comm *comm, int64_t step);
 
-/* Ends the job: every wait of every rank, now and later, fails with this sentence, unless another one was first. For a
- * rank that has failed at something else. */
-void tr_comm_fail(struct tr_comm *comm, const struct tr_err *why);
+/* Ends the job: every wait of every rank of this host, now and later, fails with this status and sentence, unless others
+ * were first. For a rank that has failed at something else. Ranks of other hosts are ended by the launcher. */
+void tr_comm_fail(struct tr_comm *comm, enum tr_status status, const struct tr_err *why);
 
 /* The rank whose sentence it was that ended the job; -1: nothing has. */
 int tr_comm_blamed(const struct tr_comm *comm);
@@ -193,7 +214,7 @@ TR_MUST_CHECK enum tr_status tr_agree_all(struct tr_comm *comm, const char *what
 
 /* A message on its way, in the caller's memory: not to be moved or looked into before its wait. */
 struct tr_message {
-    int64_t opaque[24];
+    int64_t opaque[48];
 };
 
 /* Begins to send to or to receive from member `peer`, another than this one. Messages of one peer and tag arrive in the

@@ -126,13 +126,26 @@ void tr_comm_free(struct tr_comm *comm)
         return;
     tr_background_end(comm);
     tr_comm_withdraw(comm);
-    if (comm->area != NULL)
-        comm->rank->way->area_free(comm);
+    comm->rank->way->area_free(comm);
     struct tr_rank *rank = comm->rank;
     bool is_world = comm->number == 0;
     tr_comm_delete(comm);
     if (is_world && rank->end != NULL)
         rank->end(rank);
+}
+
+/* --- memory --- */
+
+enum tr_status tr_comm_map(struct tr_comm *world, int64_t bytes, struct tr_slab *slab, struct tr_err *err)
+{
+    TR_ASSERT(bytes > 0 && world->number == 0);
+    return world->rank->way->map(world, bytes, slab, err);
+}
+
+void tr_comm_unmap(struct tr_comm *world, struct tr_slab *slab)
+{
+    if (slab->at != NULL)
+        world->rank->way->unmap(world, slab);
 }
 
 /* --- splitting --- */
@@ -206,7 +219,7 @@ enum tr_status tr_call_begin(struct tr_comm *comm, enum tr_port_kind kind, enum 
     atomic_store_explicit(&comm->rank->seen->ended, 0, memory_order_relaxed);
     atomic_store_explicit(&comm->rank->seen->last, (int64_t)call | (int64_t)comm->number << 8 | step << 16,
                           memory_order_release);
-    return tr_board_failed(comm->rank) || comm->failed ? tr_board_fail(comm->rank, &why, err) : TR_OK;
+    return tr_board_failed(comm->rank) || comm->failed ? tr_board_fail(comm->rank, TR_FAILED, &why, err) : TR_OK;
 }
 
 void tr_call_end(struct tr_comm *comm, enum tr_port_kind kind, double began_s)

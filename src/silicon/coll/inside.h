@@ -17,6 +17,7 @@
 #define TR_SILICON_COLL_INSIDE_H
 
 #include "silicon/coll/coll.h"
+#include "silicon/coll/mpi_table.h"
 
 #include <stdatomic.h>
 #include <stddef.h>
@@ -40,11 +41,10 @@ struct tr_seen {
 
 struct tr_board {
     _Atomic int32_t failed; /* 0 no, 1 somebody is writing the sentence, 2 it stands there */
-    int32_t blamed;
+    int32_t blamed, status; /* of whom, and which */
     char text[TR_ERR_BYTES];
-    int32_t count;          /* ranks of this host, `first` .. */
-    int32_t first;
-    struct tr_seen seen[];
+    int32_t count;          /* ranks of this host */
+    struct tr_seen seen[];  /* by tr_rank.place */
 };
 
 static inline int64_t tr_board_bytes(int ranks)
@@ -100,7 +100,10 @@ struct tr_way {
     void (*area_free)(struct tr_comm *comm);
     /* Whether the members of this host can read `bytes` at `at`, and how to tell them where. */
     bool (*address_write)(const struct tr_rank *rank, const void *at, int64_t bytes, uint64_t *address);
-    const void *(*address_read)(const struct tr_rank *rank, uint64_t address);
+    const void *(*address_read)(const struct tr_rank *rank, int peer, uint64_t address); /* peer: rank in the world */
+    /* Memory that address_write knows: see tr_comm_map. */
+    enum tr_status (*map)(struct tr_comm *world, int64_t bytes, struct tr_slab *slab, struct tr_err *err);
+    void (*unmap)(struct tr_comm *world, struct tr_slab *slab); /* one that is mapped */
     bool shares_process; /* all members of a host have one address space */
 };
 
@@ -113,12 +116,29 @@ struct tr_rank {
     _Atomic int64_t step;
     int comms;                /* made so far */
     struct tr_comm *first;    /* those that live */
-    const int *host;          /* [count] of each rank */
+    const int *host;          /* [count] of each rank: equal for ranks of one host */
+    const int *place;         /* [count] of each rank: which of its host's ranks it is */
     void (*end)(struct tr_rank *rank); /* when its world is freed; NULL: who made the rank does that */
     void *ending;                      /* for `end` */
 };
 
 /* --- a group --- */
+
+/* What goes ahead of a message to another host, and how far it is. */
+struct tr_wire_header {
+    int64_t tag, seq;
+    int64_t bytes;        /* of each array */
+    int32_t parts, piece; /* piece: bytes of each array that go at a time */
+};
+
+struct tr_wire_state {
+    struct tr_wire_header header;
+    struct tr_mpi_request header_request, piece[TR_PIECES_MAX];
+    bool header_flies, has_piece;  /* has_piece: the oldest has come and is looked at */
+    int oldest, flying;            /* pieces on their way, in a ring */
+    int64_t asked;                 /* receive: bytes of each array that pieces were asked for */
+    int64_t piece_at, piece_bytes; /* of the oldest */
+};
 
 struct tr_request {
     bool sends, views, begun, done;
@@ -133,6 +153,7 @@ struct tr_request {
     int64_t moved;           /* send: posted; receive: taken or, with views, released */
     int flying;              /* send: slots that are not done */
     struct tr_slot *piece;   /* receive: the slot that is taken */
+    struct tr_wire_state wire;
     struct tr_request *next;
 };
 
@@ -155,6 +176,8 @@ struct tr_comm {
     int *local;             /* [count] index in the area; -1: on another host */
     int locals;
     struct tr_area *area;   /* NULL: no other member on this host */
+    struct tr_wire *wire;   /* NULL: no member on another host */
+    void *held;             /* by the way, with the area */
     struct tr_port port[TR_PORT_COUNT];
     struct tr_request *request; /* TR_REQUESTS a member */
     int requests;
@@ -203,6 +226,9 @@ typedef bool tr_finished_fn(struct tr_comm *comm, void *context);
 TR_MUST_CHECK enum tr_status tr_port_wait(struct tr_comm *comm, enum tr_port_kind port, tr_finished_fn *finished,
                                           void *context, struct tr_err *err);
 
+/* Where the port's traffic is counted: by the collective that runs, or as `message` where there is none. */
+struct tr_coll_count *tr_port_count(struct tr_comm *comm, const struct tr_port *port, enum tr_coll_kind message);
+
 /* --- calls (comm.c) --- */
 
 /* Every collective begins and ends with these: they note where the rank is, count, and fail when the job has failed. */
@@ -219,8 +245,8 @@ const char *tr_call_where(const struct tr_comm *comm, enum tr_port_kind port, ch
 
 /* --- the board (board.c) --- */
 
-/* Puts the sentence there, unless one is; what stands there in the end goes into *err. Returns TR_FAILED. */
-enum tr_status tr_board_fail(struct tr_rank *rank, const struct tr_err *why, struct tr_err *err);
+/* Puts status and sentence there, unless some are; what stands there in the end is returned and goes into *err. */
+enum tr_status tr_board_fail(struct tr_rank *rank, enum tr_status status, const struct tr_err *why, struct tr_err *err);
 bool tr_board_failed(const struct tr_rank *rank);
 
 /* --- sums (join.c) --- */

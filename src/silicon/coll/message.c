@@ -1,11 +1,12 @@
-/* Messages between two members, and waiting for them. */
+/* Messages between two members, and waiting for them. Here those of one host; wire.c has those between hosts. */
 #define _GNU_SOURCE /* syscall */
-#include "silicon/coll/inside.h"
+#include "silicon/coll/wire.h"
 
 #include "base/num.h"
 #include "base/os.h"
 
 #include <linux/futex.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 static const double nap_s = 0.05; /* asleep, one looks so often whether the job has failed */
+static const double wire_nap_s[2] = {20e-6, 1e-3}; /* no bell rings for what comes from another host: naps grow */
 
 /* --- bells --- */
 
@@ -25,9 +27,13 @@ static void ring(struct tr_bell *bell)
         syscall(SYS_futex, &bell->rung, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
-static void sleep_until_rung(struct tr_bell *bell, uint32_t seen)
+static void sleep_until_rung(struct tr_bell *bell, uint32_t seen, double longest_s)
 {
-    struct timespec nap = {.tv_sec = 0, .tv_nsec = (long)(nap_s * 1e9)};
+    struct timespec nap = {.tv_sec = 0, .tv_nsec = (long)(longest_s * 1e9)};
+    if (bell == NULL) {
+        nanosleep(&nap, NULL);
+        return;
+    }
     atomic_store(&bell->waits, 1);
     syscall(SYS_futex, &bell->rung, FUTEX_WAIT, seen, &nap, NULL, 0);
     atomic_store(&bell->waits, 0);
@@ -37,6 +43,13 @@ static struct tr_bell *bell_of(struct tr_comm *comm, const struct tr_port *port,
 {
     return tr_area_bell(comm->area, comm->local[member], port->kind);
 }
+
+struct tr_coll_count *tr_port_count(struct tr_comm *comm, const struct tr_port *port, enum tr_coll_kind message)
+{
+    return &comm->counted[port->kind == TR_PORT_COLL ? port->call : message];
+}
+
+static bool is_near(const struct tr_comm *comm, int peer) { return comm->local[peer] >= 0; }
 
 /* --- sending --- */
 
@@ -116,7 +129,7 @@ static void post(struct tr_comm *comm, struct tr_port *port, struct tr_request *
     request->begun = true; /* also where there is nothing to move */
     request->moved += slot->bytes;
     request->flying++;
-    struct tr_coll_count *count = &comm->counted[port->kind == TR_PORT_COLL ? port->call : TR_COLL_SEND];
+    struct tr_coll_count *count = tr_port_count(comm, port, TR_COLL_SEND);
     count->sent_bytes += slot->bytes * slot->parts;
     count->messages += slot->offset == 0;
     port->moves++;
@@ -178,8 +191,7 @@ static bool take_piece(struct tr_comm *comm, struct tr_port *port, struct tr_req
         return false;
     request->seq = slot->seq;
     request->piece = slot;
-    struct tr_coll_count *count = &comm->counted[port->kind == TR_PORT_COLL ? port->call : TR_COLL_RECV];
-    count->received_bytes += slot->bytes * slot->parts;
+    tr_port_count(comm, port, TR_COLL_RECV)->received_bytes += slot->bytes * slot->parts;
     port->moves++;
     return true;
 }
@@ -193,11 +205,13 @@ static void release_piece(struct tr_comm *comm, struct tr_port *port, struct tr_
     ring(bell_of(comm, port, request->peer));
 }
 
-static const char *piece_at(struct tr_comm *comm, const struct tr_slot *slot, int part)
+static const char *piece_at(struct tr_comm *comm, const struct tr_request *request, int part)
 {
+    const struct tr_slot *slot = request->piece;
     if (slot->staged)
         return tr_area_room(comm->area, slot) + part * slot->bytes;
-    return (const char *)comm->rank->way->address_read(comm->rank, slot->address[part]) + slot->offset;
+    return (const char *)comm->rank->way->address_read(comm->rank, comm->member[request->peer], slot->address[part]) +
+           slot->offset;
 }
 
 static void go_on_receiving(struct tr_comm *comm, struct tr_port *port, struct tr_request *request)
@@ -205,7 +219,7 @@ static void go_on_receiving(struct tr_comm *comm, struct tr_port *port, struct t
     while (!request->done && take_piece(comm, port, request)) {
         int64_t bytes = request->piece->bytes;
         if (bytes > 0)
-            memcpy(request->to + request->moved, piece_at(comm, request->piece, 0), (size_t)bytes);
+            memcpy(request->to + request->moved, piece_at(comm, request, 0), (size_t)bytes);
         request->moved += bytes;
         request->done = request->moved == request->bytes;
         release_piece(comm, port, request);
@@ -215,17 +229,25 @@ static void go_on_receiving(struct tr_comm *comm, struct tr_port *port, struct t
 int64_t tr_request_view(struct tr_comm *comm, struct tr_request *request, const char **at)
 {
     struct tr_port *port = &comm->port[TR_PORT_COLL];
-    if (request->done || !take_piece(comm, port, request))
+    if (request->done)
+        return 0;
+    if (!is_near(comm, request->peer))
+        return tr_wire_view(comm, port, request, at);
+    if (!take_piece(comm, port, request))
         return 0;
     const struct tr_slot *slot = request->piece;
     int64_t inside = request->moved - slot->offset;
     for (int p = 0; p < request->parts; p++)
-        at[p] = piece_at(comm, slot, p) + inside;
+        at[p] = piece_at(comm, request, p) + inside;
     return slot->bytes - inside;
 }
 
 void tr_request_release(struct tr_comm *comm, struct tr_request *request, int64_t bytes)
 {
+    if (!is_near(comm, request->peer)) {
+        tr_wire_release(comm, &comm->port[TR_PORT_COLL], request, bytes);
+        return;
+    }
     request->moved += bytes;
     const struct tr_slot *slot = request->piece;
     TR_ASSERT(slot != NULL && request->moved <= slot->offset + slot->bytes);
@@ -277,20 +299,28 @@ void tr_request_recv_view(struct tr_comm *comm, enum tr_port_kind port, struct t
     begin(comm, port, request);
 }
 
+static void go_on_with(struct tr_comm *comm, struct tr_port *port, struct tr_request *request)
+{
+    bool near = is_near(comm, request->peer);
+    if (request->sends)
+        near ? go_on_sending(comm, port, request) : tr_wire_send(comm, port, request);
+    else if (!request->views)
+        near ? go_on_receiving(comm, port, request) : tr_wire_recv(comm, port, request);
+}
+
 void tr_port_go_on(struct tr_comm *comm, enum tr_port_kind kind)
 {
     struct tr_port *port = &comm->port[kind];
     for (int peer = 0; peer < comm->count && comm->area != NULL; peer++) {
         port->full[peer] = false;
-        if (peer != comm->index && comm->local[peer] >= 0)
+        if (peer != comm->index && is_near(comm, peer))
             reap(comm, port, peer);
     }
+    if (comm->wire != NULL)
+        tr_wire_poll(comm, port);
     for (struct tr_request **at = &port->first; *at != NULL;) {
         struct tr_request *request = *at;
-        if (request->sends)
-            go_on_sending(comm, port, request);
-        else if (!request->views)
-            go_on_receiving(comm, port, request);
+        go_on_with(comm, port, request);
         if (!request->done) {
             at = &request->next;
             continue;
@@ -322,7 +352,7 @@ static void withdraw_port(struct tr_comm *comm, struct tr_port *port)
     /* A process whose reader is stopped for good need not wait: its memory goes with the last who has it. */
     double patience_s = comm->rank->way->shares_process ? comm->rank->timeout_s : 1;
     for (int peer = 0; peer < comm->count && comm->area != NULL; peer++) {
-        if (peer == comm->index || comm->local[peer] < 0)
+        if (peer == comm->index || !is_near(comm, peer))
             continue;
         for (int s = 0; s < TR_SLOTS; s++) {
             if (owners_to(comm, port, peer)[s] != NULL)
@@ -343,7 +373,7 @@ void tr_comm_withdraw(struct tr_comm *comm)
 
 static enum tr_status give_up(struct tr_comm *comm, struct tr_port *port, const struct tr_err *why, struct tr_err *err)
 {
-    enum tr_status status = tr_board_fail(comm->rank, why, err);
+    enum tr_status status = tr_board_fail(comm->rank, TR_FAILED, why, err);
     comm->failed = true;
     withdraw_port(comm, port);
     return status;
@@ -355,11 +385,10 @@ static enum tr_status give_up(struct tr_comm *comm, struct tr_port *port, const 
 static void say_seen(const struct tr_comm *comm, int peer, char *text, size_t bytes)
 {
     const struct tr_board *board = comm->rank->board;
-    int at = comm->member[peer] - board->first;
     text[0] = 0;
-    if (comm->local[peer] < 0 || at < 0 || at >= board->count)
+    if (!is_near(comm, peer))
         return;
-    const struct tr_seen *seen = &board->seen[at];
+    const struct tr_seen *seen = &board->seen[comm->rank->place[comm->member[peer]]];
     int64_t last = atomic_load_explicit(&seen->last, memory_order_acquire);
     bool ended = atomic_load_explicit(&seen->ended, memory_order_acquire);
     if (last < 0)
@@ -398,40 +427,53 @@ static void say_silence(struct tr_comm *comm, struct tr_port *port, struct tr_er
             whom);
 }
 
-/* In a collective, a message of the same call that is of another kind or size: the ranks do not do the same. */
-static bool misfits(struct tr_comm *comm, struct tr_port *port, const struct tr_request *request, struct tr_err *err)
+/* Whether what the peer has sent cannot be for this request, or is but is not what it should be: the ranks do not do the
+ * same. */
+static bool misfit(struct tr_comm *comm, struct tr_port *port, const struct tr_request *request,
+                   const struct tr_wire_header *sent, struct tr_err *err)
 {
     char where[TR_WHERE_BYTES];
-    const struct tr_slot *slot = slots_from(comm, port, request->peer);
-    for (int s = 0; s < TR_SLOTS; s++) {
-        if (atomic_load_explicit(&slot[s].state, memory_order_acquire) != TR_SLOT_POSTED)
-            continue;
-        int64_t other = slot[s].tag;
-        if (other == request->tag && slot[s].offset == 0 && request->seq < 0 &&
-            (slot[s].message_bytes != request->bytes || slot[s].parts != request->parts)) {
-            tr_fail(err, TR_FAILED, "%s: rank %d sends %lld bytes where rank %d expects %lld",
-                    tr_call_where(comm, port->kind, where), comm->member[request->peer],
-                    (long long)(slot[s].message_bytes * slot[s].parts), comm->rank->index,
-                    (long long)(request->bytes * request->parts));
-            return true;
-        }
-        if (port->kind == TR_PORT_COLL && other >> 16 == request->tag >> 16 &&
-            (other >> 8 & 0xff) != (request->tag >> 8 & 0xff)) {
-            tr_fail(err, TR_FAILED, "%s: rank %d is in %s, as its call number %lld of this group: all ranks must do the same",
-                    tr_call_where(comm, port->kind, where), comm->member[request->peer],
-                    tr_coll_kind_name((enum tr_coll_kind)(other >> 8 & 0xff)), (long long)(other >> 16));
-            return true;
-        }
+    int64_t call = sent->tag >> 16, kind = sent->tag >> 8 & 0xff;
+    if (sent->tag == request->tag && request->seq < 0 &&
+        (sent->bytes != request->bytes || sent->parts != request->parts)) {
+        tr_fail(err, TR_FAILED, "%s: rank %d sends %lld bytes where rank %d expects %lld",
+                tr_call_where(comm, port->kind, where), comm->member[request->peer], (long long)(sent->bytes * sent->parts),
+                comm->rank->index, (long long)(request->bytes * request->parts));
+        return true;
     }
+    if (port->kind != TR_PORT_COLL || call != request->tag >> 16 || kind == (request->tag >> 8 & 0xff))
+        return false;
+    tr_fail(err, TR_FAILED, "%s: rank %d is in %s, as its call number %lld of this group: all ranks must do the same",
+            tr_call_where(comm, port->kind, where), comm->member[request->peer],
+            tr_coll_kind_name((enum tr_coll_kind)kind), (long long)call);
+    return true;
+}
+
+/* Number `index` of the messages that the peer has sent and that nobody has taken. */
+static bool posted(struct tr_comm *comm, struct tr_port *port, const struct tr_request *request, int index,
+                   struct tr_wire_header *sent)
+{
+    if (!is_near(comm, request->peer))
+        return tr_wire_announced(comm, port, request, index, sent);
+    const struct tr_slot *slot = slots_from(comm, port, request->peer);
+    for (int s = 0; s < TR_SLOTS; s++)
+        if (atomic_load_explicit(&slot[s].state, memory_order_acquire) == TR_SLOT_POSTED && slot[s].offset == 0 &&
+            index-- == 0) {
+            *sent = (struct tr_wire_header){slot[s].tag, slot[s].seq, slot[s].message_bytes, slot[s].parts, 0};
+            return true;
+        }
     return false;
 }
 
 static bool any_misfits(struct tr_comm *comm, struct tr_port *port, struct tr_err *err)
 {
-    for (const struct tr_request *request = port->first; request != NULL; request = request->next)
-        if (!request->sends && !request->done && request->piece == NULL && !is_early(port, request) &&
-            misfits(comm, port, request, err))
-            return true;
+    struct tr_wire_header sent;
+    for (const struct tr_request *request = port->first; request != NULL; request = request->next) {
+        bool waits = !request->sends && !request->done && request->seq < 0 && !is_early(port, request);
+        for (int i = 0; waits && posted(comm, port, request, i, &sent); i++)
+            if (misfit(comm, port, request, &sent, err))
+                return true;
+    }
     return false;
 }
 
@@ -450,7 +492,7 @@ enum tr_status tr_port_wait(struct tr_comm *comm, enum tr_port_kind kind, tr_fin
     struct tr_port *port = &comm->port[kind];
     struct tr_err why = {""};
     struct tr_bell *bell = comm->area != NULL ? bell_of(comm, port, comm->index) : NULL;
-    double looked_s = tr_clock_s(), silent_s = 0;
+    double looked_s = tr_clock_s(), silent_s = 0, nap = 0;
     for (;;) {
         uint32_t seen = bell != NULL ? atomic_load(&bell->rung) : 0;
         int64_t moves = port->moves;
@@ -461,13 +503,14 @@ enum tr_status tr_port_wait(struct tr_comm *comm, enum tr_port_kind kind, tr_fin
             return give_up(comm, port, &why, err);
         if (port->moves != moves) {
             since(&looked_s);
-            silent_s = 0;
+            silent_s = nap = 0;
             continue;
         }
-        TR_ASSERT(port->first != NULL && bell != NULL); /* else nothing can ever come */
-        if (any_misfits(comm, port, &why))
+        TR_ASSERT(port->first != NULL); /* else nothing can ever come */
+        if (tr_wire_failed(comm, &why) || any_misfits(comm, port, &why))
             return give_up(comm, port, &why, err);
-        sleep_until_rung(bell, seen);
+        nap = comm->wire == NULL ? nap_s : fmin(wire_nap_s[1], fmax(wire_nap_s[0], 2 * nap));
+        sleep_until_rung(bell, seen, nap);
         silent_s += since(&looked_s);
         if (silent_s > comm->rank->timeout_s) {
             say_silence(comm, port, &why);

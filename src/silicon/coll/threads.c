@@ -56,7 +56,7 @@ static enum tr_status make_area(struct tr_comm *parent, struct tr_comm *comm, st
 
 static void free_area(struct tr_comm *comm)
 {
-    if (atomic_fetch_sub(&comm->area->users, 1) == 1)
+    if (comm->area != NULL && atomic_fetch_sub(&comm->area->users, 1) == 1)
         munmap(comm->area, (size_t)comm->area->bytes);
     comm->area = NULL;
 }
@@ -68,10 +68,22 @@ static bool write_address(const struct tr_rank *rank, const void *at, int64_t by
     return true;
 }
 
-static const void *read_address(const struct tr_rank *rank, uint64_t address)
+static const void *read_address(const struct tr_rank *rank, int peer, uint64_t address)
 {
-    (void)rank;
-    return (const void *)(uintptr_t)address; /* NOLINT: written by write_address in this process */
+    (void)rank, (void)peer;
+    return (const void *)(uintptr_t)address; /* write_address of another thread wrote it */
+}
+
+static enum tr_status map_own(struct tr_comm *world, int64_t bytes, struct tr_slab *slab, struct tr_err *err)
+{
+    (void)world;
+    return tr_slab_map(bytes, slab, err);
+}
+
+static void unmap_own(struct tr_comm *world, struct tr_slab *slab)
+{
+    (void)world;
+    tr_slab_unmap(slab);
 }
 
 static const struct tr_way threads_way = {.name = "threads",
@@ -79,13 +91,15 @@ static const struct tr_way threads_way = {.name = "threads",
                                           .area_free = free_area,
                                           .address_write = write_address,
                                           .address_read = read_address,
+                                          .map = map_own,
+                                          .unmap = unmap_own,
                                           .shares_process = true};
 
 /* --- the job --- */
 
 struct job {
     struct tr_board *board;
-    int *host; /* all 0 */
+    int *host, *place; /* all 0; 0, 1, 2 ... */
     struct member *member;
     int ranks;
 };
@@ -107,30 +121,29 @@ static void close_job(struct job *job)
     if (job->board != NULL)
         munmap(job->board, (size_t)tr_board_bytes(job->ranks));
     free(job->host);
+    free(job->place);
     free(job->member);
 }
 
-static enum tr_status open_world(struct job *job, int r, const struct tr_comm_config *config, const int *everybody,
-                                 struct tr_err *err)
+static enum tr_status open_world(struct job *job, int r, const struct tr_comm_config *config, struct tr_err *err)
 {
     struct member *member = &job->member[r];
     member->rank = (struct tr_rank){.index = r, .count = job->ranks, .way = &threads_way, .board = job->board,
-                                    .seen = &job->board->seen[r], .host = job->host};
+                                    .seen = &job->board->seen[r], .host = job->host, .place = job->place};
     member->rank.timeout_s = config != NULL && config->timeout_s > 0 ? config->timeout_s : TR_COMM_TIMEOUT_S;
-    return tr_comm_new(&member->rank, "world", everybody, job->ranks, r, &member->world, err);
+    return tr_comm_new(&member->rank, "world", job->place, job->ranks, r, &member->world, err);
 }
 
 static enum tr_status open_worlds(struct job *job, const struct tr_comm_config *config, struct tr_err *err)
 {
-    int everybody[TR_RANKS_THREADS_MAX];
     enum tr_status status = TR_OK;
     job->board->count = job->ranks;
     for (int r = 0; r < job->ranks; r++) {
-        everybody[r] = r;
+        job->place[r] = r;
         atomic_store(&job->board->seen[r].last, -1);
     }
     for (int r = 0; r < job->ranks && status == TR_OK; r++)
-        status = open_world(job, r, config, everybody, err);
+        status = open_world(job, r, config, err);
     struct tr_area *area = status == TR_OK && job->ranks > 1 ? new_area(job->ranks) : NULL;
     if (status == TR_OK && job->ranks > 1 && area == NULL)
         status = tr_fail(err, TR_FAILED, "no memory for the exchange of %d ranks", job->ranks);
@@ -143,9 +156,10 @@ static enum tr_status open_worlds(struct job *job, const struct tr_comm_config *
 static enum tr_status open_job(struct job *job, int ranks, const struct tr_comm_config *config, struct tr_err *err)
 {
     *job = (struct job){.ranks = ranks, .board = map_zeros(tr_board_bytes(ranks)),
-                        .host = calloc((size_t)ranks, sizeof(int)), .member = calloc((size_t)ranks, sizeof *job->member)};
+                        .host = calloc((size_t)ranks, sizeof(int)),
+                        .place = calloc((size_t)ranks, sizeof(int)), .member = calloc((size_t)ranks, sizeof *job->member)};
     enum tr_status status = TR_OK;
-    if (!job->board || !job->host || !job->member)
+    if (!job->board || !job->host || !job->place || !job->member)
         status = tr_fail(err, TR_FAILED, "no memory for %d ranks", ranks);
     if (status == TR_OK)
         status = open_worlds(job, config, err);
@@ -167,7 +181,7 @@ static void *run_member(void *context)
     struct member *member = context;
     member->status = member->run(member->world, member->user, &member->err);
     if (member->status != TR_OK)
-        tr_comm_fail(member->world, &member->err);
+        tr_comm_fail(member->world, member->status, &member->err);
     leave(member);
     return NULL;
 }
@@ -184,16 +198,14 @@ static enum tr_status run_threads(struct job *job, struct tr_err *err)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (reason != 0) {
         tr_fail(&why, TR_FAILED, "no thread for rank %d of %d: %s", started, job->ranks, strerror(reason));
-        tr_board_fail(&job->member[started].rank, &why, &why);
+        tr_board_fail(&job->member[started].rank, TR_FAILED, &why, &why);
     }
     for (int r = 0; r < started; r++)
         TR_ASSERT(pthread_join(job->member[r].thread, NULL) == 0);
-    int blamed = tr_comm_blamed(job->member[0].world);
-    if (blamed < 0)
+    if (tr_comm_blamed(job->member[0].world) < 0)
         return TR_OK;
     memcpy(err->text, job->board->text, sizeof err->text);
-    enum tr_status status = job->member[blamed].status;
-    return status != TR_OK ? status : TR_FAILED;
+    return (enum tr_status)job->board->status;
 }
 
 enum tr_status tr_ranks_run(int ranks, const struct tr_comm_config *config, tr_rank_fn *run, void *user,

@@ -118,7 +118,7 @@ static enum tr_status one_fails(struct tr_comm *world, void *user, struct tr_err
     }
     float x[100] = {0};
     enum tr_status status = tr_max_all(world, x, 100, err);
-    if (status == TR_FAILED && strstr(err->text, "disk of rank 1") && tr_comm_blamed(world) == 1)
+    if (status == TR_BAD_INPUT && strstr(err->text, "disk of rank 1") && tr_comm_blamed(world) == 1)
         atomic_fetch_add((atomic_int *)user, 1);
     return status;
 }
