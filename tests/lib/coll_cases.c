@@ -447,7 +447,7 @@ enum { TAGS = 5 };
 static enum tr_status pair_size(struct tr_comm *comm, struct tr_coll_case *c, int64_t n, struct tr_err *err)
 {
     int me = tr_comm_index(comm), count = tr_comm_count(comm);
-    struct tr_message *message = calloc((size_t)count * TAGS * 2, sizeof *message);
+    struct tr_pending *message = calloc((size_t)count * TAGS * 2, sizeof *message);
     unsigned char *room = malloc((size_t)(2 * n * count * TAGS + 1));
     enum tr_status status = message && room ? TR_OK : tr_fail(err, TR_FAILED, "no memory");
     int64_t sent_before = tr_comm_counted(comm, TR_COLL_SEND)->sent_bytes;

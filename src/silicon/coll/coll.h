@@ -190,7 +190,8 @@ TR_MUST_CHECK enum tr_status tr_reduce_scatter(struct tr_comm *comm, const struc
 TR_MUST_CHECK enum tr_status tr_all_reduce(struct tr_comm *comm, const struct tr_owners *owners,
                                            const float *const *node, int64_t n, float *to, struct tr_err *err);
 
-/* Which part of n elements member i reduces in tr_all_reduce: [at, next at). Multiples of 16 but for the end. */
+/* Which part of n elements member i adds up in tr_all_reduce: from here to where member i + 1 begins. Multiples of 16 but for
+ * the end. */
 int64_t tr_all_reduce_at(int64_t n, int members, int i);
 
 /* --- exact merges --- */
@@ -213,7 +214,7 @@ TR_MUST_CHECK enum tr_status tr_agree_all(struct tr_comm *comm, const char *what
 /* --- one to one --- */
 
 /* A message on its way, in the caller's memory: not to be moved or looked into before its wait. */
-struct tr_message {
+struct tr_pending {
     int64_t opaque[48];
 };
 
@@ -222,10 +223,10 @@ struct tr_message {
  * waiting. The bytes that were sent must be those that are expected. */
 enum { TR_MESSAGES_MAX = 256 };
 TR_MUST_CHECK enum tr_status tr_send_start(struct tr_comm *comm, int peer, int64_t tag, const void *from, int64_t bytes,
-                                           struct tr_message *message, struct tr_err *err);
+                                           struct tr_pending *message, struct tr_err *err);
 TR_MUST_CHECK enum tr_status tr_recv_start(struct tr_comm *comm, int peer, int64_t tag, void *to, int64_t bytes,
-                                           struct tr_message *message, struct tr_err *err);
-TR_MUST_CHECK enum tr_status tr_message_wait(struct tr_comm *comm, struct tr_message *message, struct tr_err *err);
+                                           struct tr_pending *message, struct tr_err *err);
+TR_MUST_CHECK enum tr_status tr_message_wait(struct tr_comm *comm, struct tr_pending *message, struct tr_err *err);
 
 /* Both at once: what a pipeline's and a ring's steps are. peer < 0: that side is not there. */
 TR_MUST_CHECK enum tr_status tr_exchange(struct tr_comm *comm, int to_peer, const void *from, int64_t from_bytes,

@@ -54,6 +54,17 @@ static enum tr_status mpi_failed(const struct mpi_rank *self, int code, const ch
 
 /* --- memory that ranks of a host share --- */
 
+/* MPI's shared memory, from a page's beginning on: windows begin where MPI likes, but as each process maps whole pages, all
+ * of them find the same beginning. */
+static int share(const struct mpi_rank *self, void *group, int members, int64_t bytes, void **shared, void **base)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    int code = self->mpi->shared_make(group, bytes > 0 ? bytes + (int64_t)page : 0, shared, base);
+    for (int i = 0; i < members && code == 0; i++)
+        base[i] = (char *)base[i] + -(uintptr_t)base[i] % page;
+    return code;
+}
+
 /* `bytes` of the first member, zero, seen by all. */
 static int share_first(const struct mpi_rank *self, void *group, bool is_first, int members, int64_t bytes, void **shared,
                        void **at)
@@ -61,7 +72,7 @@ static int share_first(const struct mpi_rank *self, void *group, bool is_first, 
     void **base = calloc((size_t)members, sizeof *base);
     if (base == NULL)
         return 1;
-    int code = self->mpi->shared_make(group, is_first ? bytes : 0, shared, base);
+    int code = share(self, group, members, is_first ? bytes : 0, shared, base);
     if (code == 0) {
         *at = base[0];
         if (is_first)
@@ -172,7 +183,7 @@ static enum tr_status map_shared(struct tr_comm *world, int64_t bytes, struct tr
     void **base = calloc((size_t)self->host_ranks, sizeof *base);
     if (base == NULL)
         return tr_fail(err, TR_FAILED, "no memory for a map of %d ranks", self->host_ranks);
-    int code = self->mpi->shared_make(self->host_group, rounded, &map->shared, base);
+    int code = share(self, self->host_group, self->host_ranks, rounded, &map->shared, base);
     if (code != 0) {
         free(base);
         char what[64];

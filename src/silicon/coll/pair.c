@@ -3,12 +3,12 @@
 
 #include "base/os.h"
 
-_Static_assert(sizeof(struct tr_request) <= sizeof(struct tr_message), "a request fits into the caller's memory");
+_Static_assert(sizeof(struct tr_request) <= sizeof(struct tr_pending), "a request fits into the caller's memory");
 
-static struct tr_request *request_in(struct tr_message *message) { return (struct tr_request *)(void *)message; }
+static struct tr_request *request_in(struct tr_pending *message) { return (struct tr_request *)(void *)message; }
 
 enum tr_status tr_send_start(struct tr_comm *comm, int peer, int64_t tag, const void *from, int64_t bytes,
-                             struct tr_message *message, struct tr_err *err)
+                             struct tr_pending *message, struct tr_err *err)
 {
     enum tr_status status = tr_call_begin(comm, TR_PORT_MESSAGE, TR_COLL_SEND, err);
     if (status != TR_OK)
@@ -19,7 +19,7 @@ enum tr_status tr_send_start(struct tr_comm *comm, int peer, int64_t tag, const 
 }
 
 enum tr_status tr_recv_start(struct tr_comm *comm, int peer, int64_t tag, void *to, int64_t bytes,
-                             struct tr_message *message, struct tr_err *err)
+                             struct tr_pending *message, struct tr_err *err)
 {
     enum tr_status status = tr_call_begin(comm, TR_PORT_MESSAGE, TR_COLL_RECV, err);
     if (status == TR_OK)
@@ -33,7 +33,7 @@ static bool is_done(struct tr_comm *comm, void *context)
     return ((const struct tr_request *)context)->done;
 }
 
-enum tr_status tr_message_wait(struct tr_comm *comm, struct tr_message *message, struct tr_err *err)
+enum tr_status tr_message_wait(struct tr_comm *comm, struct tr_pending *message, struct tr_err *err)
 {
     struct tr_request *request = request_in(message);
     double began_s = tr_clock_s();
@@ -46,7 +46,7 @@ enum tr_status tr_message_wait(struct tr_comm *comm, struct tr_message *message,
 enum tr_status tr_exchange(struct tr_comm *comm, int to_peer, const void *from, int64_t from_bytes, int from_peer,
                            void *to, int64_t to_bytes, struct tr_err *err)
 {
-    struct tr_message sent, received;
+    struct tr_pending sent, received;
     enum { TAG = -1 }; /* apart from those of messages that are under way */
     enum tr_status status = TR_OK;
     if (to_peer >= 0)

@@ -90,7 +90,7 @@ static enum tr_status stuck_elsewhere(struct tr_comm *world, void *user, struct 
     (void)user;
     char byte = 0;
     struct tr_comm *pp;
-    struct tr_message message;
+    struct tr_pending message;
     enum tr_status status = tr_comm_split(world, "pp", 0, 0, &pp, err);
     tr_comm_set_step(world, 3);
     if (status == TR_OK && tr_comm_index(world) == 1) { /* waits for what nobody sends */
@@ -171,7 +171,7 @@ static enum tr_status sender_gives_up(struct tr_comm *world, void *user, struct 
     char *data = malloc(BYTES);
     assert_non_null(data);
     memset(data, tr_comm_index(world), BYTES);
-    struct tr_message message;
+    struct tr_pending message;
     enum tr_status status;
     if (tr_comm_index(world) == 0) {
         status = tr_send_start(world, 1, 0, data, BYTES, &message, err);
