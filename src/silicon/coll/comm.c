@@ -85,6 +85,7 @@ enum tr_status tr_comm_new(struct tr_rank *rank, const char *name, const int *me
     strcpy(comm->name, name);
     memcpy(comm->member, member, (size_t)count * sizeof(int));
     find_locals(comm);
+    comm->has_cores = rank->cores >= comm->locals;
     if (!make_room(comm))
         goto delete;
     comm->number = rank->comms++;

@@ -114,6 +114,7 @@ struct tr_rank {
     struct tr_board *board;
     struct tr_seen *seen;     /* of this rank, on the board */
     _Atomic int64_t step;
+    int cores;                /* that this process may use */
     int comms;                /* made so far */
     struct tr_comm *first;    /* those that live */
     const int *host;          /* [count] of each rank: equal for ranks of one host */
@@ -175,6 +176,7 @@ struct tr_comm {
     int *member;            /* [count] ranks in the world */
     int *local;             /* [count] index in the area; -1: on another host */
     int locals;
+    bool has_cores;         /* as many as members on this host */
     struct tr_area *area;   /* NULL: no other member on this host */
     struct tr_wire *wire;   /* NULL: no member on another host */
     void *held;             /* by the way, with the area */

@@ -7,7 +7,6 @@
 
 #include <linux/futex.h>
 #include <math.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -15,7 +14,7 @@
 #include <unistd.h>
 
 static const double nap_s = 0.05; /* asleep, one looks so often whether the job has failed */
-static const double yield_s = 30e-6;
+static const double look_s = 20e-6;
 static const double wire_nap_s[2] = {20e-6, 1e-3}; /* no bell rings for what comes from another host: naps grow */
 
 /* --- bells --- */
@@ -29,13 +28,13 @@ static void ring(struct tr_bell *bell)
         syscall(SYS_futex, &bell->rung, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
-/* Others' turn, a few times, before one goes to sleep: most answers of a rank that is at work come within that, and to be
- * woken takes longer. More ranks than cores lose nothing by it. */
-static void yield_until_rung(struct tr_bell *bell, uint32_t seen)
+/* Where each rank has a core, the answer of one that is at work mostly comes sooner than a sleeper is woken. (Yielding instead
+ * of looking takes a whole time slice where other programs want the cores.) */
+static void look_for_a_while(struct tr_bell *bell, uint32_t seen)
 {
-    double until_s = tr_clock_s() + yield_s;
-    while (bell != NULL && atomic_load_explicit(&bell->rung, memory_order_relaxed) == seen && tr_clock_s() < until_s)
-        sched_yield();
+    double until_s = tr_clock_s() + look_s;
+    while (atomic_load_explicit(&bell->rung, memory_order_relaxed) == seen && tr_clock_s() < until_s)
+        ;
 }
 
 static void sleep_until_rung(struct tr_bell *bell, uint32_t seen, double longest_s)
@@ -521,7 +520,8 @@ enum tr_status tr_port_wait(struct tr_comm *comm, enum tr_port_kind kind, tr_fin
         if (tr_wire_failed(comm, &why) || any_misfits(comm, port, &why))
             return give_up(comm, port, &why, err);
         nap = comm->wire == NULL ? nap_s : fmin(wire_nap_s[1], fmax(wire_nap_s[0], 2 * nap));
-        yield_until_rung(bell, seen);
+        if (bell != NULL && comm->has_cores)
+            look_for_a_while(bell, seen);
         sleep_until_rung(bell, seen, nap);
         silent_s += since(&looked_s);
         if (silent_s > comm->rank->timeout_s) {

@@ -384,6 +384,7 @@ static enum tr_status make_rank(const struct tr_comm_config *config, int index, 
         return tr_fail(err, TR_FAILED, "no memory for a rank");
     self->mpi = mpi;
     self->rank = (struct tr_rank){.index = index, .count = ranks, .way = &mpi_way, .timeout_s = TR_COMM_TIMEOUT_S,
+                                  .cores = (int)sysconf(_SC_NPROCESSORS_ONLN), /* the launcher may have bound each rank to its own */
                                   .end = end_mpi};
     if (config != NULL && config->timeout_s > 0)
         self->rank.timeout_s = config->timeout_s;

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE /* MAP_ANONYMOUS */
 #include "silicon/coll/inside.h"
 
+#include "base/os.h"
+
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -130,6 +132,7 @@ static enum tr_status open_world(struct job *job, int r, const struct tr_comm_co
     struct member *member = &job->member[r];
     member->rank = (struct tr_rank){.index = r, .count = job->ranks, .way = &threads_way, .board = job->board,
                                     .seen = &job->board->seen[r], .host = job->host, .place = job->place};
+    member->rank.cores = tr_cores_usable();
     member->rank.timeout_s = config != NULL && config->timeout_s > 0 ? config->timeout_s : TR_COMM_TIMEOUT_S;
     return tr_comm_new(&member->rank, "world", job->place, job->ranks, r, &member->world, err);
 }
