@@ -112,10 +112,14 @@ static bool write_addresses(const struct tr_comm *comm, const struct tr_request 
     return true;
 }
 
-/* Fills the slot with the next piece: all that is left where it can be seen, else as much as the slot's room takes. */
+/* Fills the slot with the next piece: all that is left where it can be seen, else as much as the slot's room takes. What
+ * still lies in this core's caches goes through rooms as well: read by another core and then written anew, each of its
+ * lines would travel twice (bench/LOG.md). */
+enum { ROOMS_TO_STAGE = 128 };
+
 static void fill_slot(struct tr_comm *comm, struct tr_request *request, struct tr_slot *slot)
 {
-    slot->staged = !write_addresses(comm, request, slot);
+    slot->staged = request->bytes <= ROOMS_TO_STAGE * comm->area->room_bytes || !write_addresses(comm, request, slot);
     slot->parts = request->parts;
     slot->tag = request->tag;
     slot->seq = request->seq;
