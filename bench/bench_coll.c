@@ -1,6 +1,6 @@
-/* Measures sums among the ranks of one host: reduce_scatter and all_reduce along the tree, out of memory that is mapped for
- * it, and out of any other, beside MPI_Allreduce as it is and in chunks of 4 MiB. All in turn at each size; the median is
- * printed.
+/* Measures sums among the ranks of one host: reduce_scatter and all_reduce along the tree, out of memory that is
+ * mapped for it, and out of any other, beside MPI_Allreduce as it is and in chunks of 4 MiB. All in turn at each
+ * size; the median is printed.
  *
  *     mpirun -n 2 bench_coll [MB, the largest: 500]         ranks as processes
  *     bench_coll threads=2 [MB]                             ranks as threads: without MPI's columns
@@ -18,7 +18,12 @@
 enum { RUNS_MAX = 41, MPI_CHUNK = 1 << 20 /* floats: 4 MiB */ };
 
 enum way { WAY_SCATTER, WAY_GATHER, WAY_MAPPED, WAY_ANY, WAY_MPI, WAY_MPI_CHUNKS, WAYS };
-static const char *const way_names[WAYS] = {"reduce_scatter, tree, mapped", "all_gather, mapped", "all_reduce, tree, mapped", "any memory", "MPI_Allreduce", "in 4 MiB chunks"};
+static const char *const way_names[WAYS] = {"reduce_scatter, tree, mapped",
+                                            "all_gather, mapped",
+                                            "all_reduce, tree, mapped",
+                                            "any memory",
+                                            "MPI_Allreduce",
+                                            "in 4 MiB chunks"};
 
 struct bench {
     struct tr_comm *world;
@@ -42,8 +47,8 @@ static enum tr_status run_way(struct bench *bench, enum way way, int64_t n, stru
     for (int i = 0; i <= tr_comm_count(bench->world) && (way == WAY_SCATTER || way == WAY_GATHER); i++)
         at[i] = tr_all_reduce_at(n, tr_comm_count(bench->world), i) * (way == WAY_GATHER ? 4 : 1);
     if (way == WAY_GATHER)
-        return tr_all_gather(bench->world, (char *)bench->data[way] + at[tr_comm_index(bench->world)], bench->data[way], at,
-                             err);
+        return tr_all_gather(bench->world, (char *)bench->data[way] + at[tr_comm_index(bench->world)], bench->data[way],
+                             at, err);
     if (way == WAY_SCATTER)
         return tr_reduce_scatter(bench->world, &bench->owners, node, at,
                                  bench->data[way] + at[tr_comm_index(bench->world)], err);
@@ -131,8 +136,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "bench_coll: usage: bench_coll [threads=N] [MB]\n");
         return TR_BAD_INPUT;
     }
-    enum tr_status status = threads > 0 ? tr_ranks_run(threads, NULL, run, &bytes, &err)
-                                        : tr_mpi_start(NULL, &world, &err);
+    enum tr_status status =
+        threads > 0 ? tr_ranks_run(threads, NULL, run, &bytes, &err) : tr_mpi_start(NULL, &world, &err);
     if (world != NULL) {
         status = run(world, &bytes, &err);
         if (status != TR_OK)

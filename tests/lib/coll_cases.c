@@ -23,10 +23,7 @@ static float value(uint64_t stream, int64_t index)
     return ((float)(int32_t)(uint32_t)bits * 0x1p-31f) * (float)(1 << (bits >> 60));
 }
 
-static unsigned char byte_of(uint64_t stream, int64_t index)
-{
-    return (unsigned char)mix(stream, (uint64_t)index);
-}
+static unsigned char byte_of(uint64_t stream, int64_t index) { return (unsigned char)mix(stream, (uint64_t)index); }
 
 static enum tr_status differs(struct tr_comm *comm, struct tr_err *err, const char *what, long long a, long long b,
                               long long c)
@@ -62,16 +59,16 @@ static enum tr_status meter_end(const struct meter *meter, struct tr_err *err)
     int64_t sent = now->sent_bytes - meter->before.sent_bytes;
     if (sent == stated && now->calls == meter->before.calls + 1)
         return TR_OK;
-    return tr_fail(err, TR_NO, "member %d of %d: %s sent %lld bytes where %lld are stated",
-                   tr_comm_index(meter->comm), tr_comm_count(meter->comm), tr_coll_kind_name(meter->call.kind),
-                   (long long)sent, (long long)stated);
+    return tr_fail(err, TR_NO, "member %d of %d: %s sent %lld bytes where %lld are stated", tr_comm_index(meter->comm),
+                   tr_comm_count(meter->comm), tr_coll_kind_name(meter->call.kind), (long long)sent, (long long)stated);
 }
 
 static const int64_t sizes[] = {0, 1, 2, 3, 15, 16, 17, 63, 64, 65, 1000, 1023, 1024, 1025, 4099, 20011};
 enum { SIZES = sizeof sizes / sizeof sizes[0] };
 
 static enum tr_status for_sizes(struct tr_comm *comm, struct tr_coll_case *c, struct tr_err *err,
-                                enum tr_status (*run)(struct tr_comm *, struct tr_coll_case *, int64_t, struct tr_err *))
+                                enum tr_status (*run)(struct tr_comm *, struct tr_coll_case *, int64_t,
+                                                      struct tr_err *))
 {
     if (c != NULL && c->n >= 0)
         return run(comm, c, c->n, err);
@@ -91,7 +88,8 @@ static void uneven(int64_t n, int count, int64_t *at)
         at[i + 1] = i == count - 1 ? n : tr_min_i64(n, at[i] + (i % 3 == 1 ? 0 : (n + i) / count + i % 2));
 }
 
-static enum tr_status check_broadcast(struct tr_comm *comm, unsigned char *room, int64_t n, int root, struct tr_err *err)
+static enum tr_status check_broadcast(struct tr_comm *comm, unsigned char *room, int64_t n, int root,
+                                      struct tr_err *err)
 {
     int me = tr_comm_index(comm);
     for (int64_t i = 0; i < n; i++)
@@ -150,7 +148,10 @@ static enum tr_status check_gathers(struct tr_comm *comm, struct tr_coll_case *c
 }
 
 /* How many bytes go from one member to another. */
-static int64_t pair_bytes(int64_t n, int from, int to) { return (from * 5 + to * 3) % 4 == 0 ? 0 : n / (1 + (from + 2 * to) % 3); }
+static int64_t pair_bytes(int64_t n, int from, int to)
+{
+    return (from * 5 + to * 3) % 4 == 0 ? 0 : n / (1 + (from + 2 * to) % 3);
+}
 
 static enum tr_status check_all_to_all(struct tr_comm *comm, struct tr_coll_case *c, unsigned char *room, int64_t n,
                                        struct tr_err *err)
@@ -263,8 +264,8 @@ static void free_sums(struct sums *sums)
     free(sums->to);
 }
 
-static enum tr_status check_sum(const struct sums *sums, const char *what, const float *got, int64_t first, int64_t last,
-                                struct tr_err *err)
+static enum tr_status check_sum(const struct sums *sums, const char *what, const float *got, int64_t first,
+                                int64_t last, struct tr_err *err)
 {
     for (int64_t i = first; i < last; i++) {
         float want = leaf_sum(0, sums->owners.leaf_count, i);
@@ -280,9 +281,10 @@ static enum tr_status check_reduce_scatter(struct sums *sums, struct tr_err *err
     int64_t at[TR_RANKS_THREADS_MAX + 1];
     int me = tr_comm_index(sums->comm);
     uneven(sums->n, tr_comm_count(sums->comm), at);
-    struct meter meter = meter_start(
-        sums->comm, (struct tr_coll){.kind = TR_COLL_REDUCE_SCATTER, .at = at, .owners = &sums->owners});
-    enum tr_status status = tr_reduce_scatter(sums->comm, &sums->owners, (const float *const *)sums->node, at, sums->to, err);
+    struct meter meter =
+        meter_start(sums->comm, (struct tr_coll){.kind = TR_COLL_REDUCE_SCATTER, .at = at, .owners = &sums->owners});
+    enum tr_status status =
+        tr_reduce_scatter(sums->comm, &sums->owners, (const float *const *)sums->node, at, sums->to, err);
     if (status == TR_OK)
         status = meter_end(&meter, err);
     return status == TR_OK ? check_sum(sums, "reduce_scatter", sums->to, at[me], at[me + 1], err) : status;
@@ -292,7 +294,8 @@ static enum tr_status check_all_reduce(struct sums *sums, float *to, const char 
 {
     struct meter meter = meter_start(
         sums->comm, (struct tr_coll){.kind = TR_COLL_ALL_REDUCE, .count = sums->n, .owners = &sums->owners});
-    enum tr_status status = tr_all_reduce(sums->comm, &sums->owners, (const float *const *)sums->node, sums->n, to, err);
+    enum tr_status status =
+        tr_all_reduce(sums->comm, &sums->owners, (const float *const *)sums->node, sums->n, to, err);
     if (status == TR_OK)
         status = meter_end(&meter, err);
     return status == TR_OK ? check_sum(sums, what, to, 0, sums->n, err) : status;
@@ -311,7 +314,8 @@ static enum tr_status sum_of(struct tr_comm *comm, struct tr_coll_case *c, int64
         status = check_all_reduce(&sums, sums.to, "all_reduce", err);
     int nodes = tr_owners_nodes(&sums.owners, tr_comm_index(comm)), last = nodes > 0 ? nodes - 1 : 0;
     if (status == TR_OK) /* in place of a node: the first by turns, or the last */
-        status = check_all_reduce(&sums, nodes == 0 ? sums.to : sums.node[owning % 2 ? last : 0], "all_reduce in place", err);
+        status = check_all_reduce(&sums, nodes == 0 ? sums.to : sums.node[owning % 2 ? last : 0], "all_reduce in place",
+                                  err);
     free_sums(&sums);
     return status;
 }
@@ -462,7 +466,8 @@ static enum tr_status pair_size(struct tr_comm *comm, struct tr_coll_case *c, in
     int first_receive = messages;
     for (int p = count - 1; p >= 0 && status == TR_OK; p--)
         for (int t = TAGS - 1; t >= 0 && status == TR_OK && p != me; t--)
-            status = tr_recv_start(comm, p, t, room + n * count * TAGS + n * (p * TAGS + t), n, &message[messages++], err);
+            status =
+                tr_recv_start(comm, p, t, room + n * count * TAGS + n * (p * TAGS + t), n, &message[messages++], err);
     for (int m = first_receive; m < messages && status == TR_OK; m++)
         status = tr_message_wait(comm, &message[m], err);
     for (int m = 0; m < first_receive && status == TR_OK; m++)
@@ -487,7 +492,8 @@ static enum tr_status check_ring(struct tr_comm *comm, struct tr_err *err)
     int64_t held = me, next = -1;
     enum tr_status status = TR_OK;
     for (int i = 1; i < count && status == TR_OK; i++) {
-        status = tr_exchange(comm, (me + 1) % count, &held, sizeof held, (me + count - 1) % count, &next, sizeof next, err);
+        status =
+            tr_exchange(comm, (me + 1) % count, &held, sizeof held, (me + count - 1) % count, &next, sizeof next, err);
         held = next;
         if (status == TR_OK && held != (me + count - i) % count)
             status = differs(comm, err, "exchange", i, held, 0);
@@ -555,7 +561,10 @@ static enum tr_status run_started(struct tr_comm *const group[2], struct sums su
     for (int b = 0; b < BUCKETS * 2 && status == TR_OK; b++) {
         int g = (b + first) % 2, k = b / 2;
         struct sums *s = &sums[g][k];
-        call[g][k] = (struct tr_coll){.kind = TR_COLL_ALL_REDUCE, .to = s->to, .count = s->n, .owners = &s->owners,
+        call[g][k] = (struct tr_coll){.kind = TR_COLL_ALL_REDUCE,
+                                      .to = s->to,
+                                      .count = s->n,
+                                      .owners = &s->owners,
                                       .node = (const float *const *)s->node};
         status = tr_coll_start(group[g], &call[g][k], &ticket[g][k], err);
     }
@@ -598,6 +607,10 @@ enum tr_status tr_case_started(struct tr_comm *world, void *user, struct tr_err 
     return status;
 }
 
-const struct tr_coll_case_entry tr_coll_cases[] = {{"move", tr_case_move}, {"sum", tr_case_sum},
-                                                   {"exact", tr_case_exact}, {"pair", tr_case_pair},
-                                                   {"split", tr_case_split}, {"started", tr_case_started}, {NULL, NULL}};
+const struct tr_coll_case_entry tr_coll_cases[] = {{"move", tr_case_move},
+                                                   {"sum", tr_case_sum},
+                                                   {"exact", tr_case_exact},
+                                                   {"pair", tr_case_pair},
+                                                   {"split", tr_case_split},
+                                                   {"started", tr_case_started},
+                                                   {NULL, NULL}};

@@ -3,8 +3,9 @@
  *     coll_ranks [hosts=N] [timeout=S] [map] [case...]
  *
  * hosts=N takes every N ranks for a host of their own, so that messages of MPI go between them. Cases are those of
- * lib/coll_cases.h, "all" for all; rank 0 prints a digest of the results, which must not depend on the transport. Besides:
- * threads=N runs the cases as N threads instead, big is a message of more than 2^31 bytes, hang and die are what they say. */
+ * lib/coll_cases.h, "all" for all; rank 0 prints a digest of the results, which must not depend on the transport.
+ * Besides: threads=N runs the cases as N threads instead, big is a message of more than 2^31 bytes, hang and die are
+ * what they say. */
 #include "lib/coll_cases.h"
 
 #include <inttypes.h>
@@ -19,9 +20,12 @@ struct words {
     struct tr_coll_case digest;
 };
 
-static bool is_wanted(const char *word, const char *name) { return strcmp(word, "all") == 0 || strcmp(word, name) == 0; }
+static bool is_wanted(const char *word, const char *name)
+{
+    return strcmp(word, "all") == 0 || strcmp(word, name) == 0;
+}
 
-/* A broadcast of bytes that an int cannot count, checked at a few places; in pages that are shared and touched twice. */
+/* A broadcast of bytes that an int cannot count, checked at a few places. */
 static enum tr_status move_big(struct tr_comm *world, struct tr_err *err)
 {
     const int64_t bytes = (INT64_C(1) << 31) + 4099;
@@ -91,8 +95,8 @@ int main(int argc, char **argv)
     struct words words = {.count = argc - first, .word = argv + first, .digest = {.n = -1}};
     struct tr_err err = {""};
     struct tr_comm *world = NULL;
-    enum tr_status status = threads > 0 ? tr_ranks_run(threads, &config, run_words, &words, &err)
-                                        : tr_mpi_start(&config, &world, &err);
+    enum tr_status status =
+        threads > 0 ? tr_ranks_run(threads, &config, run_words, &words, &err) : tr_mpi_start(&config, &world, &err);
     bool is_first = threads > 0 || (status == TR_OK && tr_comm_index(world) == 0);
     bool speaks = world == NULL;
     if (world != NULL) {

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Ranks that mpirun starts give the results of ranks that are threads, to the bit, on one host and on several; who hangs, fails
-# or dies is named, and all end: test_coll.sh COLL_RANKS
+# Ranks that mpirun starts give the results of ranks that are threads, to the bit, on one host and on several; who
+# hangs, fails or dies is named, and all end: test_coll.sh COLL_RANKS
 set -u
 ranks=${1:?usage: test_coll.sh COLL_RANKS}
 work=$(mktemp -d)

@@ -1,5 +1,5 @@
-/* Calls beside what the rank goes on to do: a queue, and one thread a group that runs it in order. Groups do not wait for
- * each other, so that ranks which start calls of two groups in different orders do not block one another. */
+/* Calls beside what the rank goes on to do: a queue, and one thread a group that runs it in order. Groups do not
+ * wait for each other, so that ranks which start calls of two groups in different orders do not block one another. */
 #include "silicon/coll/inside.h"
 
 #include <pthread.h>
@@ -17,10 +17,10 @@ struct tr_background {
     struct tr_comm *comm;
     pthread_t thread;
     pthread_mutex_t lock;
-    pthread_cond_t changed;          /* something was started, or done, or it is to end */
+    pthread_cond_t changed;                    /* something was started, or done, or it is to end */
     int64_t first_kept, next_run, next_ticket; /* tickets; those from first_kept on are in the ring */
     bool ends;
-    struct tr_err err;               /* of the first call that failed: the group fails with it */
+    struct tr_err err; /* of the first call that failed: the group fails with it */
     struct started ring[TR_STARTS_MAX];
 };
 

@@ -34,7 +34,4 @@ void tr_comm_fail(struct tr_comm *comm, enum tr_status status, const struct tr_e
     tr_board_fail(comm->rank, status, why, &first);
 }
 
-int tr_comm_blamed(const struct tr_comm *comm)
-{
-    return tr_board_failed(comm->rank) ? comm->rank->board->blamed : -1;
-}
+int tr_comm_blamed(const struct tr_comm *comm) { return tr_board_failed(comm->rank) ? comm->rank->board->blamed : -1; }

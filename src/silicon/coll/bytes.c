@@ -1,4 +1,5 @@
-/* What a collective must send: the algorithms of coll.c and join.c as sums, for plans. Nothing here is used to run them. */
+/* What a collective must send: the algorithms of coll.c and join.c as sums, for plans. Nothing here is used to run
+ * them. */
 #include "silicon/coll/coll.h"
 
 #include "base/sha256.h"

@@ -1,5 +1,5 @@
-/* Collectives that move bytes, and exact merges on top of them. Everyone sends to everyone whom it concerns at once: on one
- * host a message is read where it lies, so that there is nothing to gain by passing it on. */
+/* Collectives that move bytes, and exact merges on top of them. Everyone sends to everyone whom it concerns at once:
+ * on one host a message is read where it lies, so that there is nothing to gain by passing it on. */
 #include "silicon/coll/inside.h"
 
 #include "base/num.h"
@@ -180,7 +180,8 @@ enum tr_status tr_barrier(struct tr_comm *comm, struct tr_err *err)
 
 enum tr_status tr_broadcast(struct tr_comm *comm, int root, void *data, int64_t bytes, struct tr_err *err)
 {
-    return tr_coll_run(comm, &(struct tr_coll){.kind = TR_COLL_BROADCAST, .root = root, .to = data, .count = bytes}, err);
+    return tr_coll_run(comm, &(struct tr_coll){.kind = TR_COLL_BROADCAST, .root = root, .to = data, .count = bytes},
+                       err);
 }
 
 enum tr_status tr_all_gather(struct tr_comm *comm, const void *from, void *to, const int64_t *at, struct tr_err *err)
@@ -199,15 +200,16 @@ enum tr_status tr_all_to_all(struct tr_comm *comm, const void *from, const int64
                              const int64_t *to_at, struct tr_err *err)
 {
     return tr_coll_run(
-        comm, &(struct tr_coll){.kind = TR_COLL_ALL_TO_ALL, .from = from, .to = to, .at = from_at, .to_at = to_at}, err);
+        comm, &(struct tr_coll){.kind = TR_COLL_ALL_TO_ALL, .from = from, .to = to, .at = from_at, .to_at = to_at},
+        err);
 }
 
 enum tr_status tr_reduce_scatter(struct tr_comm *comm, const struct tr_owners *owners, const float *const *node,
                                  const int64_t *at, float *to, struct tr_err *err)
 {
     return tr_coll_run(
-        comm,
-        &(struct tr_coll){.kind = TR_COLL_REDUCE_SCATTER, .to = to, .at = at, .owners = owners, .node = node}, err);
+        comm, &(struct tr_coll){.kind = TR_COLL_REDUCE_SCATTER, .to = to, .at = at, .owners = owners, .node = node},
+        err);
 }
 
 enum tr_status tr_all_reduce(struct tr_comm *comm, const struct tr_owners *owners, const float *const *node, int64_t n,

@@ -1,7 +1,7 @@
 /* Collectives: how ranks exchange bytes and add up partial sums, to the same bits on any number of them.
  *
- * A `struct tr_comm` is a group of ranks as one of its members sees it: its index, how many there are, and a way to each
- * of the others that nobody above needs to know. The ways are
+ * A `struct tr_comm` is a group of ranks as one of its members sees it: its index, how many there are, and a way to
+ * each of the others that nobody above needs to know. The ways are
  *
  *     self      one rank: nothing moves
  *     threads   n ranks as threads of one process: every layout without MPI, in one test   (tr_ranks_run)
@@ -20,13 +20,13 @@
  *     }
  *     status = tr_ranks_run(8, &config, rank_main, user, err);
  *
- * Order. All members of a group call the same collectives of it, with the same arguments where this header says so, in
- * the same order. What one rank does in different groups has no order but the program's own. One thread of a rank uses a
- * group at a time.
+ * Order. All members of a group call the same collectives of it, with the same arguments where this header says so,
+ * in the same order. What one rank does in different groups has no order but the program's own. One thread of a rank
+ * uses a group at a time.
  *
- * Bits. Sums (tr_reduce_scatter, tr_all_reduce) follow the one binary tree over logical leaves of op/reduce.h: each rank
- * brings the nodes that it owns, and whatever the ranks are, the result is what one owner of all leaves would compute.
- * The other merges are exact, so that order does not matter.
+ * Bits. Sums (tr_reduce_scatter, tr_all_reduce) follow the one binary tree over logical leaves of op/reduce.h: each
+ * rank brings the nodes that it owns, and whatever the ranks are, the result is what one owner of all leaves would
+ * compute. The other merges are exact, so that order does not matter.
  *
  * Memory. Buffers are the caller's, and nobody may change them from the start of a collective to its end. Where
  * `from` and `to` are allowed to be the same, it is said. Nothing is allocated after tr_comm_split, but for
@@ -74,29 +74,31 @@ typedef enum tr_status tr_rank_fn(struct tr_comm *world, void *user, struct tr_e
 TR_MUST_CHECK enum tr_status tr_comm_self(struct tr_comm **comm, struct tr_err *err);
 
 /* Runs `run` as ranks 0 .. ranks - 1 <= TR_RANKS_THREADS_MAX, each a thread of this process; returns when all have
- * returned. A rank that returns another status than TR_OK ends the waiting of the others; the status and the sentence are
- * those of the first that failed. */
+ * returned. A rank that returns another status than TR_OK ends the waiting of the others; the status and the
+ * sentence are those of the first that failed. */
 TR_MUST_CHECK enum tr_status tr_ranks_run(int ranks, const struct tr_comm_config *config, tr_rank_fn *run, void *user,
                                           struct tr_err *err);
 
-/* The ranks that MPI started (mpirun, srun): this process is one of them. TR_BAD_INPUT where trine was built without MPI,
- * with the sentence that says what is missing. tr_comm_free of the world ends MPI, unless the job has failed: then the process
- * is to end with a status that is not 0, and the launcher ends the others. */
-TR_MUST_CHECK enum tr_status tr_mpi_start(const struct tr_comm_config *config, struct tr_comm **world, struct tr_err *err);
+/* The ranks that MPI started (mpirun, srun): this process is one of them. TR_BAD_INPUT where trine was built without
+ * MPI, with the sentence that says what is missing. tr_comm_free of the world ends MPI, unless the job has failed:
+ * then the process is to end with a status that is not 0, and the launcher ends the others. */
+TR_MUST_CHECK enum tr_status tr_mpi_start(const struct tr_comm_config *config, struct tr_comm **world,
+                                          struct tr_err *err);
 
-/* Of how many processes a launcher says that this is one, by what it puts into the environment, and which; 1 and 0 when no
- * launcher says anything. Costs nothing and starts nothing. */
+/* Of how many processes a launcher says that this is one, by what it puts into the environment, and which; 1 and 0
+ * when no launcher says anything. Costs nothing and starts nothing. */
 struct tr_launched {
     int ranks, rank;
     const char *by; /* "Open MPI's mpirun", "srun", ...; NULL: nobody */
 };
 struct tr_launched tr_launched(void);
 
-/* Memory for tensors that are often sent: zero bytes, by whole pages, of this rank, which the other ranks of its host read
- * where they are. Any memory can be sent; other memory of processes goes through small rooms, piece by piece.
- * Collective among all ranks; bytes > 0 differ as they like. At most TR_MAPS_MAX at a time. */
+/* Memory for tensors that are often sent: zero bytes, by whole pages, of this rank, which the other ranks of its
+ * host read where they are. Any memory can be sent; other memory of processes goes through small rooms, piece by
+ * piece. Collective among all ranks; bytes > 0 differ as they like. At most TR_MAPS_MAX at a time. */
 enum { TR_MAPS_MAX = 16 };
-TR_MUST_CHECK enum tr_status tr_comm_map(struct tr_comm *world, int64_t bytes, struct tr_slab *slab, struct tr_err *err);
+TR_MUST_CHECK enum tr_status tr_comm_map(struct tr_comm *world, int64_t bytes, struct tr_slab *slab,
+                                         struct tr_err *err);
 void tr_comm_unmap(struct tr_comm *world, struct tr_slab *slab); /* collective; also right on a zeroed struct */
 
 /* --- a group --- */
@@ -117,8 +119,8 @@ void tr_comm_free(struct tr_comm *comm); /* collective, but for a group that fai
 /* What this rank is at, for sentences: holds for all groups of the rank. */
 void tr_comm_set_step(struct tr_comm *comm, int64_t step);
 
-/* Ends the job: every wait of every rank of this host, now and later, fails with this status and sentence, unless others
- * were first. For a rank that has failed at something else. Ranks of other hosts are ended by the launcher. */
+/* Ends the job: every wait of every rank of this host, now and later, fails with this status and sentence, unless
+ * others were first. For a rank that has failed at something else. Ranks of other hosts are ended by the launcher. */
 void tr_comm_fail(struct tr_comm *comm, enum tr_status status, const struct tr_err *why);
 
 /* The rank whose sentence it was that ended the job; -1: nothing has. */
@@ -153,8 +155,8 @@ TR_MUST_CHECK enum tr_status tr_barrier(struct tr_comm *comm, struct tr_err *err
 TR_MUST_CHECK enum tr_status tr_broadcast(struct tr_comm *comm, int root, void *data, int64_t bytes,
                                           struct tr_err *err);
 
-/* Parts of any sizes: that of member i lies at bytes [at[i], at[i + 1]) of `to`, the same at[] on all, ascending. `from`
- * is this rank's part; it may lie in its place already (from = to + at[index]). */
+/* Parts of any sizes: that of member i lies at bytes [at[i], at[i + 1]) of `to`, the same at[] on all, ascending.
+ * `from` is this rank's part; it may lie in its place already (from = to + at[index]). */
 TR_MUST_CHECK enum tr_status tr_all_gather(struct tr_comm *comm, const void *from, void *to, const int64_t *at,
                                            struct tr_err *err);
 
@@ -162,8 +164,8 @@ TR_MUST_CHECK enum tr_status tr_all_gather(struct tr_comm *comm, const void *fro
 TR_MUST_CHECK enum tr_status tr_gather(struct tr_comm *comm, int root, const void *from, void *to, const int64_t *at,
                                        struct tr_err *err);
 
-/* Bytes [from_at[i], from_at[i + 1]) of `from` go to member i, to where its own to_at[] says; what this member gets of i
- * are the bytes [to_at[i], to_at[i + 1]) of `to`. Both sides must agree on sizes. `from` and `to` apart. */
+/* Bytes [from_at[i], from_at[i + 1]) of `from` go to member i, to where its own to_at[] says; what this member gets
+ * of i are the bytes [to_at[i], to_at[i + 1]) of `to`. Both sides must agree on sizes. `from` and `to` apart. */
 TR_MUST_CHECK enum tr_status tr_all_to_all(struct tr_comm *comm, const void *from, const int64_t *from_at, void *to,
                                            const int64_t *to_at, struct tr_err *err);
 
@@ -180,8 +182,9 @@ struct tr_owners {
 /* How many arrays member `index` brings. */
 int tr_owners_nodes(const struct tr_owners *owners, int index);
 
-/* node[k][0 .. at[count]): the nodes of this member; the sum of all, elements [at[index], at[index + 1]), into `to`. at[]
- * are elements, ascending, at[0] = 0, and the same on all. `to` may be the place of that part in one of the nodes. */
+/* node[k][0 .. at[count]): the nodes of this member; the sum of all, elements [at[index], at[index + 1]), into `to`.
+ * at[] are elements, ascending, at[0] = 0, and the same on all. `to` may be the place of that part in one of the
+ * nodes. */
 TR_MUST_CHECK enum tr_status tr_reduce_scatter(struct tr_comm *comm, const struct tr_owners *owners,
                                                const float *const *node, const int64_t *at, float *to,
                                                struct tr_err *err);
@@ -190,8 +193,8 @@ TR_MUST_CHECK enum tr_status tr_reduce_scatter(struct tr_comm *comm, const struc
 TR_MUST_CHECK enum tr_status tr_all_reduce(struct tr_comm *comm, const struct tr_owners *owners,
                                            const float *const *node, int64_t n, float *to, struct tr_err *err);
 
-/* Which part of n elements member i adds up in tr_all_reduce: from here to where member i + 1 begins. Multiples of 16 but for
- * the end. */
+/* Which part of n elements member i adds up in tr_all_reduce: from here to where member i + 1 begins. Multiples of
+ * 16 but for the end. */
 int64_t tr_all_reduce_at(int64_t n, int members, int i);
 
 /* --- exact merges --- */
@@ -206,8 +209,8 @@ TR_MUST_CHECK enum tr_status tr_max_all(struct tr_comm *comm, float *x, int64_t 
 TR_MUST_CHECK enum tr_status tr_flags_all(struct tr_comm *comm, uint64_t flags, uint64_t *any, uint64_t *every,
                                           struct tr_err *err);
 
-/* Whether all have the same bytes (their config, their version). If not, TR_BAD_INPUT on all, and the sentence names the
- * members that differ from member 0 in `what`. */
+/* Whether all have the same bytes (their config, their version). If not, TR_BAD_INPUT on all, and the sentence names
+ * the members that differ from member 0 in `what`. */
 TR_MUST_CHECK enum tr_status tr_agree_all(struct tr_comm *comm, const char *what, const void *data, int64_t bytes,
                                           struct tr_err *err);
 
@@ -240,8 +243,8 @@ struct tr_coll {
     int root;
     const void *from;
     void *to;
-    int64_t count;               /* BROADCAST: bytes, of `to`; ALL_REDUCE: n */
-    const int64_t *at, *to_at;   /* as above; ALL_TO_ALL: from_at and to_at */
+    int64_t count;             /* BROADCAST: bytes, of `to`; ALL_REDUCE: n */
+    const int64_t *at, *to_at; /* as above; ALL_TO_ALL: from_at and to_at */
     const struct tr_owners *owners;
     const float *const *node;
 };
@@ -249,9 +252,10 @@ struct tr_coll {
 /* Runs it, as the function of its name does. */
 TR_MUST_CHECK enum tr_status tr_coll_run(struct tr_comm *comm, const struct tr_coll *call, struct tr_err *err);
 
-/* The same beside what this rank goes on to do: a thread of the group (made at the first start) runs what was started, in
- * the order of the starts; calls that are not started wait for all of it first. `call` and what it points to live until
- * the wait. At most TR_STARTS_MAX wait to be waited for. tr_coll_wait returns how the call with this ticket ended. */
+/* The same beside what this rank goes on to do: a thread of the group (made at the first start) runs what was
+ * started, in the order of the starts; calls that are not started wait for all of it first. `call` and what it
+ * points to live until the wait. At most TR_STARTS_MAX wait to be waited for. tr_coll_wait returns how the call with
+ * this ticket ended. */
 enum { TR_STARTS_MAX = 256 };
 TR_MUST_CHECK enum tr_status tr_coll_start(struct tr_comm *comm, const struct tr_coll *call, int64_t *ticket,
                                            struct tr_err *err);
@@ -268,8 +272,9 @@ struct tr_coll_count {
 /* What this rank has counted in this group since it was made. */
 const struct tr_coll_count *tr_comm_counted(const struct tr_comm *comm, enum tr_coll_kind kind);
 
-/* What member `index` of `members` sends in one such call, to the byte. Of `call` are used what is the same on all, and of
- * ALL_TO_ALL at[] as that member has it; MAX: count elements; SEND: count bytes. What a split sends is the transport's affair. */
+/* What member `index` of `members` sends in one such call, to the byte. Of `call` are used what is the same on all,
+ * and of ALL_TO_ALL at[] as that member has it; MAX: count elements; SEND: count bytes. What a split sends is the
+ * transport's affair. */
 int64_t tr_coll_sent_bytes(const struct tr_coll *call, int members, int index);
 
 #endif

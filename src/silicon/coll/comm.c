@@ -9,8 +9,8 @@
 #include <string.h>
 
 static const char *const kind_names[TR_COLL_KIND_COUNT] = {
-    "split", "barrier", "broadcast", "all_gather", "gather", "all_to_all", "reduce_scatter",
-    "all_reduce", "exact_all", "max_all", "flags_all", "agree_all", "send", "recv"};
+    "split",      "barrier",   "broadcast", "all_gather", "gather",    "all_to_all", "reduce_scatter",
+    "all_reduce", "exact_all", "max_all",   "flags_all",  "agree_all", "send",       "recv"};
 
 const char *tr_coll_kind_name(enum tr_coll_kind kind)
 {
@@ -65,7 +65,8 @@ static bool make_room(struct tr_comm *comm)
     comm->small = calloc(1, 2 * sizeof(struct tr_exact) + (size_t)comm->count * TR_SMALL_BYTES);
     if (comm->join)
         tr_join_init(comm->join, comm->count);
-    return comm->request && comm->join && comm->small && make_port(comm, TR_PORT_COLL) && make_port(comm, TR_PORT_MESSAGE);
+    return comm->request && comm->join && comm->small && make_port(comm, TR_PORT_COLL) &&
+           make_port(comm, TR_PORT_MESSAGE);
 }
 
 enum tr_status tr_comm_new(struct tr_rank *rank, const char *name, const int *member, int count, int index,
@@ -94,8 +95,7 @@ enum tr_status tr_comm_new(struct tr_rank *rank, const char *name, const int *me
     rank->first = comm;
     *made = comm;
     return TR_OK;
-delete:
-    tr_comm_delete(comm);
+    delete : tr_comm_delete(comm);
     return tr_fail(err, TR_FAILED, "group %s: no memory for %d members", name, count);
 }
 

@@ -1,18 +1,18 @@
 /* What the files of coll share: a rank, a group, and messages between two members. Internal to silicon/coll.
  *
- * Members of one host (threads of a process, or processes that share memory) meet in an *area*, memory that all of them
- * see. For each ordered pair of members it has a *channel* of slots. A sender writes into a free slot where its bytes are
- * and rings the receiver's bell; the receiver reads them where they lie and rings back; then the slot is free again. So a
- * message is read once, straight out of the sender's buffer, or, where the receiver cannot see that (process memory that
- * is not shared), out of room that belongs to the slot, piece by piece.
+ * Members of one host (threads of a process, or processes that share memory) meet in an *area*, memory that all of
+ * them see. For each ordered pair of members it has a *channel* of slots. A sender writes into a free slot where its
+ * bytes are and rings the receiver's bell; the receiver reads them where they lie and rings back; then the slot is
+ * free again. So a message is read once, straight out of the sender's buffer, or, where the receiver cannot see that
+ * (process memory that is not shared), out of room that belongs to the slot, piece by piece.
  *
  *     FREE --sender--> POSTED --receiver--> TAKEN --receiver--> DONE --sender--> FREE
  *
- * A sender that gives up takes back what is POSTED and waits for what is TAKEN, so that nobody reads a buffer whose owner
- * has gone.
+ * A sender that gives up takes back what is POSTED and waits for what is TAKEN, so that nobody reads a buffer whose
+ * owner has gone.
  *
- * A message may consist of several arrays of equal length (nodes of a tree), which travel side by side: the receiver sees
- * the same stretch of all of them at once. */
+ * A message may consist of several arrays of equal length (nodes of a tree), which travel side by side: the receiver
+ * sees the same stretch of all of them at once. */
 #ifndef TR_SILICON_COLL_INSIDE_H
 #define TR_SILICON_COLL_INSIDE_H
 
@@ -23,28 +23,29 @@
 #include <stddef.h>
 
 enum {
-    TR_SLOTS = 16,                      /* of a channel */
-    TR_PIECES_MAX = 2,                  /* of one message on the way at a time, where it goes in pieces */
+    TR_SLOTS = 16,     /* of a channel */
+    TR_PIECES_MAX = 2, /* of one message on the way at a time, where it goes in pieces */
     TR_MESSAGE_PARTS_MAX = TR_TREE_ROOTS_MAX,
-    TR_COMMS_MAX = 64,                  /* groups that a rank makes in its life */
+    TR_COMMS_MAX = 64, /* groups that a rank makes in its life */
     TR_CACHE_LINE = 64,
-    TR_JOIN_BLOCK = 1024                /* elements that are summed at a time */
+    TR_JOIN_BLOCK = 1024 /* elements that are summed at a time */
 };
 
 /* --- what all ranks of a host see of each other --- */
 
 struct tr_seen {
-    _Alignas(TR_CACHE_LINE) _Atomic int64_t last; /* kind | group << 8 | step << 16 of the call that began last; -1: none */
-    _Atomic int64_t ended;                        /* 0: in it, 1: out of it */
-    char name[TR_COMMS_MAX][TR_COMM_NAME_BYTES];  /* of the groups; written before any call in them */
+    _Alignas(
+        TR_CACHE_LINE) _Atomic int64_t last; /* kind | group << 8 | step << 16 of the call that began last; -1: none */
+    _Atomic int64_t ended;                   /* 0: in it, 1: out of it */
+    char name[TR_COMMS_MAX][TR_COMM_NAME_BYTES]; /* of the groups; written before any call in them */
 };
 
 struct tr_board {
     _Atomic int32_t failed; /* 0 no, 1 somebody is writing the sentence, 2 it stands there */
     int32_t blamed, status; /* of whom, and which */
     char text[TR_ERR_BYTES];
-    int32_t count;          /* ranks of this host */
-    struct tr_seen seen[];  /* by tr_rank.place */
+    int32_t count;         /* ranks of this host */
+    struct tr_seen seen[]; /* by tr_rank.place */
 };
 
 static inline int64_t tr_board_bytes(int ranks)
@@ -58,11 +59,11 @@ enum tr_slot_state { TR_SLOT_FREE, TR_SLOT_POSTED, TR_SLOT_TAKEN, TR_SLOT_DONE }
 
 struct tr_slot {
     _Alignas(TR_CACHE_LINE) _Atomic uint32_t state;
-    int32_t parts;                         /* arrays of the message */
-    int64_t tag, seq;                      /* seq: number of the message in its channel */
-    int64_t message_bytes;                 /* of each array, in the whole message */
-    int64_t offset, bytes;                 /* of each array: what this piece has */
-    int32_t staged;                        /* whether the bytes lie in the slot's own room, array after array */
+    int32_t parts;                          /* arrays of the message */
+    int64_t tag, seq;                       /* seq: number of the message in its channel */
+    int64_t message_bytes;                  /* of each array, in the whole message */
+    int64_t offset, bytes;                  /* of each array: what this piece has */
+    int32_t staged;                         /* whether the bytes lie in the slot's own room, array after array */
     uint64_t address[TR_MESSAGE_PARTS_MAX]; /* else: where the arrays of the message begin, as the way writes it */
 };
 
@@ -75,15 +76,16 @@ struct tr_bell {
 enum tr_port_kind { TR_PORT_COLL, TR_PORT_MESSAGE, TR_PORT_COUNT };
 
 struct tr_area {
-    _Atomic int32_t users;   /* who has not left yet: the last one frees it (threads) */
-    int32_t members;         /* on this host */
-    int64_t room_bytes;      /* of each slot; 0 where all memory is seen by all */
-    int64_t bytes;           /* of the whole area */
+    _Atomic int32_t users; /* who has not left yet: the last one frees it (threads) */
+    int32_t members;       /* on this host */
+    int64_t room_bytes;    /* of each slot; 0 where all memory is seen by all */
+    int64_t bytes;         /* of the whole area */
     int64_t bells_at, slots_at, rooms_at;
 };
 
 int64_t tr_area_bytes(int members, int64_t room_bytes);
-void tr_area_init(struct tr_area *area, int members, int64_t room_bytes); /* `area` is zero bytes, tr_area_bytes of them */
+void tr_area_init(struct tr_area *area, int members,
+                  int64_t room_bytes); /* `area` is zero bytes, tr_area_bytes of them */
 struct tr_bell *tr_area_bell(struct tr_area *area, int member, enum tr_port_kind port);
 struct tr_slot *tr_area_channel(struct tr_area *area, enum tr_port_kind port, int from, int to); /* TR_SLOTS of them */
 char *tr_area_room(struct tr_area *area, const struct tr_slot *slot);
@@ -95,7 +97,8 @@ struct tr_rank;
 /* How ranks come together: one table a transport. */
 struct tr_way {
     const char *name;
-    /* Makes comm->area for the members of this host: collective in `parent`, whose members may be in several new groups. */
+    /* Makes comm->area for the members of this host: collective in `parent`, whose members may be in several new
+     * groups. */
     enum tr_status (*area_make)(struct tr_comm *parent, struct tr_comm *comm, struct tr_err *err);
     void (*area_free)(struct tr_comm *comm);
     /* Whether the members of this host can read `bytes` at `at`, and how to tell them where. */
@@ -104,21 +107,21 @@ struct tr_way {
     /* Memory that address_write knows: see tr_comm_map. */
     enum tr_status (*map)(struct tr_comm *world, int64_t bytes, struct tr_slab *slab, struct tr_err *err);
     void (*unmap)(struct tr_comm *world, struct tr_slab *slab); /* one that is mapped */
-    bool shares_process; /* all members of a host have one address space */
+    bool shares_process;                                        /* all members of a host have one address space */
 };
 
 struct tr_rank {
-    int index, count;         /* in the world */
+    int index, count; /* in the world */
     double timeout_s;
     const struct tr_way *way;
     struct tr_board *board;
-    struct tr_seen *seen;     /* of this rank, on the board */
+    struct tr_seen *seen; /* of this rank, on the board */
     _Atomic int64_t step;
-    int cores;                /* that this process may use */
-    int comms;                /* made so far */
-    struct tr_comm *first;    /* those that live */
-    const int *host;          /* [count] of each rank: equal for ranks of one host */
-    const int *place;         /* [count] of each rank: which of its host's ranks it is */
+    int cores;                         /* that this process may use */
+    int comms;                         /* made so far */
+    struct tr_comm *first;             /* those that live */
+    const int *host;                   /* [count] of each rank: equal for ranks of one host */
+    const int *place;                  /* [count] of each rank: which of its host's ranks it is */
     void (*end)(struct tr_rank *rank); /* when its world is freed; NULL: who made the rank does that */
     void *ending;                      /* for `end` */
 };
@@ -160,35 +163,35 @@ struct tr_request {
 
 struct tr_port {
     enum tr_port_kind kind;
-    struct tr_request *first, **last;  /* those that are not done, in the order of their starts */
-    struct tr_request **owner;         /* [local members][TR_SLOTS]: whose piece is in that slot to that member */
-    int64_t *seq;                      /* [members]: messages sent to each so far */
-    bool *full;                        /* [members]: no slot left, in this round */
-    int64_t moves;                     /* grows with anything that went on */
-    enum tr_coll_kind call;            /* what runs, for sentences and counts */
+    struct tr_request *first, **last; /* those that are not done, in the order of their starts */
+    struct tr_request **owner;        /* [local members][TR_SLOTS]: whose piece is in that slot to that member */
+    int64_t *seq;                     /* [members]: messages sent to each so far */
+    bool *full;                       /* [members]: no slot left, in this round */
+    int64_t moves;                    /* grows with anything that went on */
+    enum tr_coll_kind call;           /* what runs, for sentences and counts */
 };
 
 struct tr_comm {
     struct tr_rank *rank;
     char name[TR_COMM_NAME_BYTES];
-    int number;             /* of the groups of this rank: index in tr_seen.name */
+    int number; /* of the groups of this rank: index in tr_seen.name */
     int index, count;
-    int *member;            /* [count] ranks in the world */
-    int *local;             /* [count] index in the area; -1: on another host */
+    int *member; /* [count] ranks in the world */
+    int *local;  /* [count] index in the area; -1: on another host */
     int locals;
-    bool has_cores;         /* as many as members on this host */
-    struct tr_area *area;   /* NULL: no other member on this host */
-    struct tr_wire *wire;   /* NULL: no member on another host */
-    void *held;             /* by the way, with the area */
+    bool has_cores;       /* as many as members on this host */
+    struct tr_area *area; /* NULL: no other member on this host */
+    struct tr_wire *wire; /* NULL: no member on another host */
+    void *held;           /* by the way, with the area */
     struct tr_port port[TR_PORT_COUNT];
     struct tr_request *request; /* TR_REQUESTS a member */
     int requests;
     int64_t calls;
     struct tr_coll_count counted[TR_COLL_KIND_COUNT];
-    struct tr_join *join;   /* room of the sums */
-    char *small;            /* room for TR_SMALL_BYTES of each member, and for two exact sums before them */
+    struct tr_join *join; /* room of the sums */
+    char *small;          /* room for TR_SMALL_BYTES of each member, and for two exact sums before them */
     struct tr_background *background;
-    struct tr_comm *next;   /* of the rank */
+    struct tr_comm *next; /* of the rank */
     bool failed;
 };
 
@@ -208,13 +211,13 @@ void tr_comm_withdraw(struct tr_comm *comm);
  * [skip, skip + bytes) of each go. */
 void tr_request_send(struct tr_comm *comm, enum tr_port_kind port, struct tr_request *request, int peer, int64_t tag,
                      const void *from, int64_t bytes);
-void tr_request_send_parts(struct tr_comm *comm, enum tr_port_kind port, struct tr_request *request, int peer, int64_t tag,
-                           const char *const *from, int parts, int64_t skip, int64_t bytes);
+void tr_request_send_parts(struct tr_comm *comm, enum tr_port_kind port, struct tr_request *request, int peer,
+                           int64_t tag, const char *const *from, int parts, int64_t skip, int64_t bytes);
 void tr_request_recv(struct tr_comm *comm, enum tr_port_kind port, struct tr_request *request, int peer, int64_t tag,
                      void *to, int64_t bytes);
 /* A receive that is looked at where it lies: tr_request_view, then tr_request_release, until all bytes are released. */
-void tr_request_recv_view(struct tr_comm *comm, enum tr_port_kind port, struct tr_request *request, int peer, int64_t tag,
-                          int parts, int64_t bytes);
+void tr_request_recv_view(struct tr_comm *comm, enum tr_port_kind port, struct tr_request *request, int peer,
+                          int64_t tag, int parts, int64_t bytes);
 
 /* How many bytes of each array are there from what was released on; 0: none yet. at[part] is where they lie. */
 int64_t tr_request_view(struct tr_comm *comm, struct tr_request *request, const char **at);

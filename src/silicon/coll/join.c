@@ -1,6 +1,7 @@
-/* Sums along the tree, and what else joins arrays element by element. A rank that is to have a part of the sum looks at
- * that part of all nodes side by side, wherever they lie, and adds them up block by block, so that what is between stays
- * in the first cache. The order of the additions is the tree's, so it is the same whoever owns which nodes. */
+/* Sums along the tree, and what else joins arrays element by element. A rank that is to have a part of the sum looks
+ * at that part of all nodes side by side, wherever they lie, and adds them up block by block, so that what is
+ * between stays in the first cache. The order of the additions is the tree's, so it is the same whoever owns which
+ * nodes. */
 #include "silicon/coll/inside.h"
 
 #include "base/num.h"
@@ -25,24 +26,20 @@ struct tr_join {
     int64_t leaf_count, n, done; /* n: elements of this member's part */
     float *to;
     int node_count, view_count;
-    struct tr_request **view;    /* [members]; one for each other member that has nodes */
-    int *view_node;              /* [members]: the first node of it */
-    int *order;                  /* [members]: by their first leaf */
-    struct tr_range *leaf;       /* [members]: one each, for tr_max_all */
-    int64_t *at;                 /* [members + 1] */
+    struct tr_request **view; /* [members]; one for each other member that has nodes */
+    int *view_node;           /* [members]: the first node of it */
+    int *order;               /* [members]: by their first leaf */
+    struct tr_range *leaf;    /* [members]: one each, for tr_max_all */
+    int64_t *at;              /* [members + 1] */
     struct node node[];
 };
 
-static int64_t nodes_max(int members)
-{
-    return tr_min_i64(TR_PARTS_MAX, (int64_t)members * TR_TREE_ROOTS_MAX);
-}
+static int64_t nodes_max(int members) { return tr_min_i64(TR_PARTS_MAX, (int64_t)members * TR_TREE_ROOTS_MAX); }
 
 int64_t tr_join_bytes(int members)
 {
     int64_t each = (int64_t)(sizeof(struct tr_request *) + 2 * sizeof(int) + sizeof(struct tr_range) + sizeof(int64_t));
-    return (int64_t)sizeof(struct tr_join) + nodes_max(members) * (int64_t)sizeof(struct node) +
-           (members + 1) * each;
+    return (int64_t)sizeof(struct tr_join) + nodes_max(members) * (int64_t)sizeof(struct node) + (members + 1) * each;
 }
 
 /* Room behind the nodes, the widest first. */
@@ -127,7 +124,7 @@ static void list_nodes(struct tr_join *join, const struct tr_owners *owners, int
     TR_ASSERT(next == owners->leaf_count); /* each leaf once */
 }
 
-/* The sum of [begin, end) over elements [at, at + n): where it lies already, or in `to`, or in the room of the level. */
+/* The sum of leaves [begin, end), elements [at, at + n): where it lies already, in `to`, or in the level's room. */
 static const float *join_range(struct tr_join *join, int *next, int64_t begin, int64_t end, int level, int64_t at,
                                int64_t n, float *to)
 {
@@ -257,10 +254,7 @@ static enum tr_status join_all(struct tr_comm *comm, join_fn *fn, const struct t
 
 /* --- the calls --- */
 
-int64_t tr_all_reduce_at(int64_t n, int members, int i)
-{
-    return tr_cut(n, LANES, members, i);
-}
+int64_t tr_all_reduce_at(int64_t n, int members, int i) { return tr_cut(n, LANES, members, i); }
 
 enum tr_status tr_join_reduce_scatter(struct tr_comm *comm, const struct tr_coll *call, struct tr_err *err)
 {

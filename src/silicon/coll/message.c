@@ -28,8 +28,8 @@ static void ring(struct tr_bell *bell)
         syscall(SYS_futex, &bell->rung, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
-/* Where each rank has a core, the answer of one that is at work mostly comes sooner than a sleeper is woken. (Yielding instead
- * of looking takes a whole time slice where other programs want the cores.) */
+/* Where each rank has a core, the answer of one that is at work mostly comes sooner than a sleeper is woken.
+ * (Yielding instead of looking takes a whole time slice where other programs want the cores.) */
 static void look_for_a_while(struct tr_bell *bell, uint32_t seen)
 {
     double until_s = tr_clock_s() + look_s;
@@ -107,14 +107,14 @@ static bool write_addresses(const struct tr_comm *comm, const struct tr_request 
 {
     for (int p = 0; p < request->parts && request->bytes > 0; p++)
         if (!comm->rank->way->address_write(comm->rank, request->from[p] + request->skip, request->bytes,
-                                             &slot->address[p]))
+                                            &slot->address[p]))
             return false;
     return true;
 }
 
-/* Fills the slot with the next piece: all that is left where it can be seen, else as much as the slot's room takes. What
- * still lies in this core's caches goes through rooms as well: read by another core and then written anew, each of its
- * lines would travel twice (bench/LOG.md). */
+/* Fills the slot with the next piece: all that is left where it can be seen, else as much as the slot's room takes.
+ * What still lies in this core's caches goes through rooms as well: read by another core and then written anew, each
+ * of its lines would travel twice (bench/LOG.md). */
 enum { ROOMS_TO_STAGE = 128 };
 
 static void fill_slot(struct tr_comm *comm, struct tr_request *request, struct tr_slot *slot)
@@ -153,7 +153,8 @@ static void post(struct tr_comm *comm, struct tr_port *port, struct tr_request *
 
 static void go_on_sending(struct tr_comm *comm, struct tr_port *port, struct tr_request *request)
 {
-    while ((!request->begun || request->moved < request->bytes) && request->flying < TR_PIECES_MAX && !port->full[request->peer]) {
+    while ((!request->begun || request->moved < request->bytes) && request->flying < TR_PIECES_MAX &&
+           !port->full[request->peer]) {
         int s = free_slot(comm, port, request->peer);
         port->full[request->peer] = s < 0; /* who comes later must not overtake */
         if (s < 0)
@@ -283,11 +284,17 @@ static void begin(struct tr_comm *comm, enum tr_port_kind kind, struct tr_reques
     port->last = &request->next;
 }
 
-void tr_request_send_parts(struct tr_comm *comm, enum tr_port_kind port, struct tr_request *request, int peer, int64_t tag,
-                           const char *const *from, int parts, int64_t skip, int64_t bytes)
+void tr_request_send_parts(struct tr_comm *comm, enum tr_port_kind port, struct tr_request *request, int peer,
+                           int64_t tag, const char *const *from, int parts, int64_t skip, int64_t bytes)
 {
-    *request = (struct tr_request){.sends = true, .peer = peer, .tag = tag, .seq = comm->port[port].seq[peer]++,
-                                   .parts = parts, .from = from, .skip = skip, .bytes = bytes};
+    *request = (struct tr_request){.sends = true,
+                                   .peer = peer,
+                                   .tag = tag,
+                                   .seq = comm->port[port].seq[peer]++,
+                                   .parts = parts,
+                                   .from = from,
+                                   .skip = skip,
+                                   .bytes = bytes};
     begin(comm, port, request);
 }
 
@@ -306,8 +313,8 @@ void tr_request_recv(struct tr_comm *comm, enum tr_port_kind port, struct tr_req
     begin(comm, port, request);
 }
 
-void tr_request_recv_view(struct tr_comm *comm, enum tr_port_kind port, struct tr_request *request, int peer, int64_t tag,
-                          int parts, int64_t bytes)
+void tr_request_recv_view(struct tr_comm *comm, enum tr_port_kind port, struct tr_request *request, int peer,
+                          int64_t tag, int parts, int64_t bytes)
 {
     *request = (struct tr_request){.views = true, .peer = peer, .tag = tag, .seq = -1, .parts = parts, .bytes = bytes};
     begin(comm, port, request);
@@ -431,18 +438,19 @@ static void say_silence(struct tr_comm *comm, struct tr_port *port, struct tr_er
         }
         say_seen(comm, peer, seen, sizeof seen);
         size_t used = strlen(whom);
-        snprintf(whom + used, sizeof whom - used, "%srank %d%s", named++ > 0 ? "; from " : "", comm->member[peer], seen);
+        snprintf(whom + used, sizeof whom - used, "%srank %d%s", named++ > 0 ? "; from " : "", comm->member[peer],
+                 seen);
     }
     if (left_out > 0) {
         size_t used = strlen(whom);
         snprintf(whom + used, sizeof whom - used, "; from %d others", left_out);
     }
-    tr_fail(err, TR_FAILED, "%s: nothing for %g s from %s", tr_call_where(comm, port->kind, where), comm->rank->timeout_s,
-            whom);
+    tr_fail(err, TR_FAILED, "%s: nothing for %g s from %s", tr_call_where(comm, port->kind, where),
+            comm->rank->timeout_s, whom);
 }
 
-/* Whether what the peer has sent cannot be for this request, or is but is not what it should be: the ranks do not do the
- * same. */
+/* Whether what the peer has sent cannot be for this request, or is but is not what it should be: the ranks do not do
+ * the same. */
 static bool misfit(struct tr_comm *comm, struct tr_port *port, const struct tr_request *request,
                    const struct tr_wire_header *sent, struct tr_err *err)
 {
@@ -451,8 +459,9 @@ static bool misfit(struct tr_comm *comm, struct tr_port *port, const struct tr_r
     if (sent->tag == request->tag && request->seq < 0 &&
         (sent->bytes != request->bytes || sent->parts != request->parts)) {
         tr_fail(err, TR_FAILED, "%s: rank %d sends %lld bytes where rank %d expects %lld",
-                tr_call_where(comm, port->kind, where), comm->member[request->peer], (long long)(sent->bytes * sent->parts),
-                comm->rank->index, (long long)(request->bytes * request->parts));
+                tr_call_where(comm, port->kind, where), comm->member[request->peer],
+                (long long)(sent->bytes * sent->parts), comm->rank->index,
+                (long long)(request->bytes * request->parts));
         return true;
     }
     if (port->kind != TR_PORT_COLL || call != request->tag >> 16 || kind == (request->tag >> 8 & 0xff))
@@ -491,8 +500,8 @@ static bool any_misfits(struct tr_comm *comm, struct tr_port *port, struct tr_er
     return false;
 }
 
-/* The time since it was asked last. A rank that was itself asleep for long (stopped, suspended) has not been listening: that
- * counts as one nap. */
+/* The time since it was asked last. A rank that was itself asleep for long (stopped, suspended) has not been
+ * listening: that counts as one nap. */
 static double since(double *looked_s)
 {
     double now_s = tr_clock_s(), passed_s = now_s - *looked_s;

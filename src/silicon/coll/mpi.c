@@ -1,6 +1,6 @@
 /* Ranks that MPI started: processes. Those of one host meet in MPI's shared memory windows, so that everything of
- * message.c goes for them as for threads; to those of other hosts wire.c sends. The library of MPI comes in through a module
- * that is opened when it is wanted (mpi_table.h). */
+ * message.c goes for them as for threads; to those of other hosts wire.c sends. The library of MPI comes in through
+ * a module that is opened when it is wanted (mpi_table.h). */
 #define _GNU_SOURCE /* MADV_HUGEPAGE */
 #include "silicon/coll/wire.h"
 
@@ -54,8 +54,8 @@ static enum tr_status mpi_failed(const struct mpi_rank *self, int code, const ch
 
 /* --- memory that ranks of a host share --- */
 
-/* MPI's shared memory, from a page's beginning on: windows begin where MPI likes, but as each process maps whole pages, all
- * of them find the same beginning. */
+/* MPI's shared memory, from a page's beginning on: windows begin where MPI likes, but as each process maps whole
+ * pages, all of them find the same beginning. */
 static int share(const struct mpi_rank *self, void *group, int members, int64_t bytes, void **shared, void **base)
 {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
@@ -66,8 +66,8 @@ static int share(const struct mpi_rank *self, void *group, int members, int64_t 
 }
 
 /* `bytes` of the first member, zero, seen by all. */
-static int share_first(const struct mpi_rank *self, void *group, bool is_first, int members, int64_t bytes, void **shared,
-                       void **at)
+static int share_first(const struct mpi_rank *self, void *group, bool is_first, int members, int64_t bytes,
+                       void **shared, void **at)
 {
     void **base = calloc((size_t)members, sizeof *base);
     if (base == NULL)
@@ -376,16 +376,20 @@ static int open_board(struct mpi_rank *self)
     return 0;
 }
 
-static enum tr_status make_rank(const struct tr_comm_config *config, int index, int ranks, const struct tr_mpi_table *mpi,
-                                struct mpi_rank **made, struct tr_err *err)
+static enum tr_status make_rank(const struct tr_comm_config *config, int index, int ranks,
+                                const struct tr_mpi_table *mpi, struct mpi_rank **made, struct tr_err *err)
 {
     struct mpi_rank *self = calloc(1, sizeof *self);
     if (self == NULL)
         return tr_fail(err, TR_FAILED, "no memory for a rank");
     self->mpi = mpi;
-    self->rank = (struct tr_rank){.index = index, .count = ranks, .way = &mpi_way, .timeout_s = TR_COMM_TIMEOUT_S,
-                                  .cores = (int)sysconf(_SC_NPROCESSORS_ONLN), /* the launcher may have bound each rank to its own */
-                                  .end = end_mpi};
+    self->rank = (struct tr_rank){
+        .index = index,
+        .count = ranks,
+        .way = &mpi_way,
+        .timeout_s = TR_COMM_TIMEOUT_S,
+        .cores = (int)sysconf(_SC_NPROCESSORS_ONLN), /* the launcher may have bound each rank to its own */
+        .end = end_mpi};
     if (config != NULL && config->timeout_s > 0)
         self->rank.timeout_s = config->timeout_s;
     self->rank.host = self->host = calloc((size_t)ranks, sizeof(int));

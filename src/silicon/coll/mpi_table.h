@@ -1,7 +1,7 @@
-/* What trine uses of an MPI library, as a table that a small library of its own fills (mpi_module.c, the one file with
- * <mpi.h>). The program opens it when a run wants MPI, so that it starts without MPI on the machine, costs nothing where
- * MPI is not used, and one program goes with whatever MPI a cluster has: only the module is compiled against it.
- * Internal to silicon/coll.
+/* What trine uses of an MPI library, as a table that a small library of its own fills (mpi_module.c, the one file
+ * with <mpi.h>). The program opens it when a run wants MPI, so that it starts without MPI on the machine, costs
+ * nothing where MPI is not used, and one program goes with whatever MPI a cluster has: only the module is compiled
+ * against it. Internal to silicon/coll.
  *
  * All functions return 0 or a code of MPI's, for which `text` has words. Groups and shared memory are handles. */
 #ifndef TR_SILICON_COLL_MPI_TABLE_H
@@ -25,12 +25,12 @@ struct tr_mpi_table {
     void (*abort)(int code); /* ends all ranks */
     /* host[r] = the lowest rank that shares memory with rank r. */
     int (*hosts)(int *host);
-    /* The ranks of the world `rank[0 .. count)` as a group, by all of them; `number` tells groups apart that are made at
-     * the same time. */
+    /* The ranks of the world `rank[0 .. count)` as a group, by all of them; `number` tells groups apart that are
+     * made at the same time. */
     int (*group_make)(const int *rank, int count, int number, void **group);
     void (*group_free)(void *group);
     int (*barrier)(void *group);
-    /* `bytes` of memory of each member that all members can read and write: base[i] is member i's as this one sees it. */
+    /* `bytes` of memory of each member that all can read and write: base[i] is member i's as this one sees it. */
     int (*shared_make)(void *group, int64_t bytes, void **shared, void **base);
     void (*shared_free)(void *shared);
     int (*send)(void *group, int to, int tag, const void *from, int64_t bytes, struct tr_mpi_request *request);

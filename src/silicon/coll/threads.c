@@ -50,7 +50,8 @@ static enum tr_status make_area(struct tr_comm *parent, struct tr_comm *comm, st
             leader++;
         comm->area = all[leader];
         if (comm->area == NULL)
-            status = tr_fail(err, TR_FAILED, "group %s: no memory for the exchange of %d members", comm->name, comm->count);
+            status =
+                tr_fail(err, TR_FAILED, "group %s: no memory for the exchange of %d members", comm->name, comm->count);
     }
     free(all);
     return status;
@@ -130,8 +131,13 @@ static void close_job(struct job *job)
 static enum tr_status open_world(struct job *job, int r, const struct tr_comm_config *config, struct tr_err *err)
 {
     struct member *member = &job->member[r];
-    member->rank = (struct tr_rank){.index = r, .count = job->ranks, .way = &threads_way, .board = job->board,
-                                    .seen = &job->board->seen[r], .host = job->host, .place = job->place};
+    member->rank = (struct tr_rank){.index = r,
+                                    .count = job->ranks,
+                                    .way = &threads_way,
+                                    .board = job->board,
+                                    .seen = &job->board->seen[r],
+                                    .host = job->host,
+                                    .place = job->place};
     member->rank.cores = tr_cores_usable();
     member->rank.timeout_s = config != NULL && config->timeout_s > 0 ? config->timeout_s : TR_COMM_TIMEOUT_S;
     return tr_comm_new(&member->rank, "world", job->place, job->ranks, r, &member->world, err);
@@ -158,9 +164,11 @@ static enum tr_status open_worlds(struct job *job, const struct tr_comm_config *
 /* Everything but the threads. */
 static enum tr_status open_job(struct job *job, int ranks, const struct tr_comm_config *config, struct tr_err *err)
 {
-    *job = (struct job){.ranks = ranks, .board = map_zeros(tr_board_bytes(ranks)),
+    *job = (struct job){.ranks = ranks,
+                        .board = map_zeros(tr_board_bytes(ranks)),
                         .host = calloc((size_t)ranks, sizeof(int)),
-                        .place = calloc((size_t)ranks, sizeof(int)), .member = calloc((size_t)ranks, sizeof *job->member)};
+                        .place = calloc((size_t)ranks, sizeof(int)),
+                        .member = calloc((size_t)ranks, sizeof *job->member)};
     enum tr_status status = TR_OK;
     if (!job->board || !job->host || !job->place || !job->member)
         status = tr_fail(err, TR_FAILED, "no memory for %d ranks", ranks);

@@ -1,6 +1,7 @@
-/* Messages between members of different hosts, by MPI's. For each message a header goes ahead, so that whoever expects
- * something else says so instead of waiting, and messages may be asked for in any order; what it announces follows in pieces,
- * TR_PIECES_MAX of them on their way at a time. A message of several arrays is packed piece by piece, array after array. */
+/* Messages between members of different hosts, by MPI's. For each message a header goes ahead, so that whoever
+ * expects something else says so instead of waiting, and messages may be asked for in any order; what it announces
+ * follows in pieces, TR_PIECES_MAX of them on their way at a time. A message of several arrays is packed piece by
+ * piece, array after array. */
 #include "silicon/coll/wire.h"
 
 #include "base/num.h"
@@ -62,13 +63,16 @@ static int tag_of(int64_t seq) { return TAG_PIECES + (int)(seq % TAGS); }
 static void send_header(struct tr_comm *comm, struct tr_port *port, struct tr_request *request)
 {
     struct tr_wire_state *state = &request->wire;
-    state->header = (struct tr_wire_header){
-        .tag = request->tag, .seq = request->seq, .bytes = request->bytes, .parts = request->parts,
-        .piece = PIECE_BYTES / request->parts / TR_CACHE_LINE * TR_CACHE_LINE};
+    state->header = (struct tr_wire_header){.tag = request->tag,
+                                            .seq = request->seq,
+                                            .bytes = request->bytes,
+                                            .parts = request->parts,
+                                            .piece = PIECE_BYTES / request->parts / TR_CACHE_LINE * TR_CACHE_LINE};
     request->begun = true;
     port->moves++;
-    state->header_flies = worked(comm, comm->wire->mpi->send(wire_of(comm, port)->group, request->peer, TAG_HEADER,
-                                                             &state->header, sizeof state->header, &state->header_request));
+    state->header_flies =
+        worked(comm, comm->wire->mpi->send(wire_of(comm, port)->group, request->peer, TAG_HEADER, &state->header,
+                                           sizeof state->header, &state->header_request));
 }
 
 static bool is_over(struct tr_comm *comm, struct tr_mpi_request *request)
@@ -140,7 +144,7 @@ void tr_wire_poll(struct tr_comm *comm, struct tr_port *port)
     }
 }
 
-/* Where the message of that request is announced; -1: not yet. Headers of one peer come in the order of their messages. */
+/* Where the request's message is announced; -1: not yet. Headers of one peer come in the order of their messages. */
 static int find_arrived(const struct wire_port *wire, const struct tr_request *request)
 {
     for (int i = 0; i < wire->arrived_count; i++)
@@ -285,10 +289,10 @@ enum tr_status tr_wire_open(struct tr_comm *comm, const struct tr_mpi_table *mpi
         made = make_port(comm, (enum tr_port_kind)p, GROUP_NUMBER + p);
     if (made)
         return TR_OK;
-    enum tr_status status = tr_wire_failed(comm, err)
-                                ? TR_FAILED
-                                : tr_fail(err, TR_FAILED, "group %s: no memory for messages of %d members", comm->name,
-                                          comm->count);
+    enum tr_status status =
+        tr_wire_failed(comm, err)
+            ? TR_FAILED
+            : tr_fail(err, TR_FAILED, "group %s: no memory for messages of %d members", comm->name, comm->count);
     tr_wire_close(comm, false);
     return status;
 }

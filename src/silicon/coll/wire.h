@@ -16,14 +16,15 @@ void tr_wire_recv(struct tr_comm *comm, struct tr_port *port, struct tr_request 
 int64_t tr_wire_view(struct tr_comm *comm, struct tr_port *port, struct tr_request *request, const char **at);
 void tr_wire_release(struct tr_comm *comm, struct tr_port *port, struct tr_request *request, int64_t bytes);
 
-/* Number `index` of what the peer of the request has announced and nobody has asked for; false: there are not so many. */
+/* Number `index` of what the request's peer has announced and nobody has asked for; false: there are not so many. */
 bool tr_wire_announced(struct tr_comm *comm, struct tr_port *port, const struct tr_request *request, int index,
                        struct tr_wire_header *header);
 
 /* Whether a call of MPI has failed; the sentence. */
 bool tr_wire_failed(struct tr_comm *comm, struct tr_err *err);
 
-/* MPI's own functions and the group of this host's members, for benchmarks beside them (mpi.c); NULL: not by MPI, or alone. */
+/* MPI's own functions and the group of this host's members, for benchmarks beside them (mpi.c); NULL: not by MPI, or
+ * alone. */
 const struct tr_mpi_table *tr_mpi_of(const struct tr_comm *comm, void **group);
 
 #endif

@@ -1,5 +1,5 @@
-/* Collectives of ranks that are threads, from one rank to eight: what tests/lib/coll_cases.c says of every transport, and
- * what happens when ranks fail, hang or do not do the same. */
+/* Collectives of ranks that are threads, from one rank to eight: what tests/lib/coll_cases.c says of every
+ * transport, and what happens when ranks fail, hang or do not do the same. */
 #include "lib/coll_cases.h"
 
 #include "base/os.h"
@@ -36,7 +36,10 @@ static void sums_are_those_of_one_owner_whoever_owns_the_leaves(void **state) { 
 static void merges_are_exact(void **state) { (void)state, for_ranks(tr_case_exact); }
 static void messages_are_told_apart_by_peer_and_tag(void **state) { (void)state, for_ranks(tr_case_pair); }
 static void groups_are_ordered_by_key(void **state) { (void)state, for_ranks(tr_case_split); }
-static void what_is_started_in_the_background_ends_as_if_called(void **state) { (void)state, for_ranks(tr_case_started); }
+static void what_is_started_in_the_background_ends_as_if_called(void **state)
+{
+    (void)state, for_ranks(tr_case_started);
+}
 
 /* --- what goes wrong --- */
 
@@ -112,9 +115,11 @@ static void a_rank_that_is_stuck_elsewhere_is_said_to_be_there(void **state)
     (void)state;
     struct tr_err err;
     fails(2, stuck_elsewhere, NULL, &err);
-    must_say(&err, strstr(err.text, "rank 1: ") == err.text /* both wait, and either may be the first to give up */
-                       ? "recv of group pp, step 3: nothing for 0.5 s from rank 0, which is in barrier of group world, step 3"
-                       : "barrier of group world, step 3: nothing for 0.5 s from rank 1, which is in recv of group pp, step 3");
+    must_say(
+        &err,
+        strstr(err.text, "rank 1: ") == err.text /* both wait, and either may be the first to give up */
+            ? "recv of group pp, step 3: nothing for 0.5 s from rank 0, which is in barrier of group world, step 3"
+            : "barrier of group world, step 3: nothing for 0.5 s from rank 1, which is in recv of group pp, step 3");
 }
 
 static enum tr_status one_fails(struct tr_comm *world, void *user, struct tr_err *err)
