@@ -6,11 +6,12 @@
 
 struct tr_builder {
     struct tr_program *program;
-    int32_t buffer_capacity, op_capacity;
+    int32_t buffer_capacity, op_capacity, coll_capacity;
     bool out_of_memory;          /* nothing is added any more; reported once at the end */
     enum tr_phase phase;         /* given to each new op */
     int32_t layer;
     int32_t tied_head_grad;      /* buffer of slot 0; -1 when the head is not tied */
+    const struct tr_owners *lane_owners; /* which lanes each rank has; NULL: one rank has all */
     int32_t slot_buffers;        /* gradient buffers of one slot */
     bool infer;
     int32_t first_k_cache, first_v_cache; /* + layer; inference only */
@@ -29,6 +30,7 @@ struct tr_layer_buffers {
 int32_t tr_build_buffer(struct tr_builder *b, enum tr_buffer_kind kind, enum tr_region region, enum tr_dtype dtype,
                         struct tr_shape shape, const char *fmt, ...) TR_PRINTF(6, 7);
 struct tr_program_op *tr_build_op(struct tr_builder *b, struct tr_op op);
+struct tr_program_op *tr_build_coll(struct tr_builder *b, struct tr_program_coll coll, int32_t buffer);
 
 /* An op of this kind with the program's types, tokens and context parts, `part` whole. */
 struct tr_op tr_build_template(const struct tr_builder *b, enum tr_op_kind kind);
@@ -71,6 +73,18 @@ void tr_build_layer_backward(struct tr_builder *b, const struct tr_layer_buffers
 
 /* An op on fp32 arrays of `count` elements, operand 0 `buffer`, uncut. */
 struct tr_program_op *tr_build_counted(struct tr_builder *b, enum tr_op_kind kind, int32_t buffer, int64_t count);
+
+/* Of a buffer that holds all of weight `index` (of a gradient: leaf 0 of it), this rank's slice; the buffer itself when that
+ * is all of the weight. */
+int32_t tr_build_slice(struct tr_builder *b, int32_t buffer, int32_t index);
+
+/* ranks.c: where ranks meet. Each does nothing when this is the only one. */
+void tr_build_join_gradient(struct tr_builder *b, int32_t buffer, int32_t index); /* over all lanes; of weight `index` */
+void tr_build_merge(struct tr_builder *b, enum tr_scalar scalar);
+void tr_build_gather_copy(struct tr_builder *b, int32_t buffer, int32_t index);   /* slices become the whole */
+
+/* ranks.c: lanes, sequences and slices of this rank; needs step and weights. */
+TR_MUST_CHECK enum tr_status tr_build_place_rank(struct tr_builder *b, struct tr_err *err);
 
 /* update.c: what happens once a step, from the joined gradients of slot 0 to the weights. */
 void tr_build_update(struct tr_builder *b);

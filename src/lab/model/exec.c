@@ -53,8 +53,24 @@ enum tr_status tr_exec_open(struct tr_exec *exec, const struct tr_program *progr
     return TR_OK;
 }
 
+enum tr_status tr_exec_join(struct tr_exec *exec, struct tr_comm *world, struct tr_err *err)
+{
+    const struct tr_rank_place *place = &exec->program->step.place;
+    TR_ASSERT(tr_comm_count(world) == tr_degrees_ranks(&place->degrees) && tr_comm_index(world) == place->rank);
+    return tr_comm_split(world, tr_group_name(TR_GROUP_DATA), 0, tr_rank_dp_index(place), &exec->group[TR_GROUP_DATA], err);
+}
+
+enum tr_status tr_exec_failed(const struct tr_exec *exec, struct tr_err *err)
+{
+    if (exec->status != TR_OK)
+        *err = exec->err;
+    return exec->status;
+}
+
 void tr_exec_close(struct tr_exec *exec)
 {
+    for (int group = 0; group < TR_GROUP_COUNT; group++)
+        tr_comm_free(exec->group[group]);
     for (int region = 0; region < TR_REGION_COUNT; region++)
         if (!exec->slab_borrowed[region])
             tr_slab_unmap(&exec->slab[region]);
@@ -96,12 +112,48 @@ static void note_time(struct tr_exec *e, const struct tr_program_op *op, const s
         e->observer(e->observer_context, op, begin_s, end_s);
 }
 
+static enum tr_status call_coll(struct tr_exec *e, const struct tr_program_op *op, const struct tr_program_coll *coll)
+{
+    const float *node[TR_TREE_ROOTS_MAX];
+    struct tr_coll call = coll->call;
+    struct tr_comm *comm = e->group[coll->group];
+    if (call.kind == TR_COLL_EXACT)
+        return tr_exact_all(comm, coll->scalar == TR_SCALAR_LOSS ? &e->loss_sum : &e->grad_sq, &e->err);
+    int32_t id = op->buffer[0];
+    char *at = call.to = tr_exec_buffer(e, id);
+    if (call.owners != NULL)
+        for (int k = 0; k < tr_owners_nodes(call.owners, coll->index); k++)
+            node[k] = tr_exec_buffer(e, id + k * e->program->buffer[id].slot_stride);
+    call.node = node;
+    if (call.kind == TR_COLL_REDUCE_SCATTER)
+        call.to = (float *)(void *)at + call.at[coll->index];
+    if (call.kind == TR_COLL_ALL_GATHER)
+        call.from = at + call.at[coll->index];
+    return tr_coll_run(comm, &call, &e->err);
+}
+
+static void run_coll(struct tr_exec *e, const struct tr_program_op *op)
+{
+    const struct tr_program_coll *coll = &e->program->coll[op->coll];
+    TR_ASSERT(e->group[coll->group] != NULL); /* tr_exec_join */
+    double begin_s = tr_clock_s();
+    e->status = call_coll(e, op, coll);
+    struct tr_op_time *t = &e->coll_time[op->phase][coll->call.kind];
+    t->time_s += tr_clock_s() - begin_s;
+    t->calls++;
+    t->bytes += tr_coll_sent_bytes(&coll->call, coll->members, coll->index);
+}
+
 static void run_ops(struct tr_exec *e, const struct tr_schedule_entry *entry, int32_t first_op, int32_t op_count)
 {
     e->values.loss_sum = &e->loss_sum;
     e->values.grad_sq = &e->grad_sq;
-    for (int32_t i = first_op; i < first_op + op_count; i++) {
+    for (int32_t i = first_op; i < first_op + op_count && e->status == TR_OK; i++) {
         const struct tr_program_op *op = &e->program->op[i];
+        if (op->coll >= 0) {
+            run_coll(e, op);
+            continue;
+        }
         struct tr_call call = {.op = &op->op, .values = &e->values, .count = &e->count, .threads = e->machine.threads};
         for (int k = 0; k < tr_op_operands(op->op.kind)->operand_count; k++)
             call.operand[k] = operand_address(e, op, k, entry);
@@ -123,7 +175,7 @@ static void run_section(struct tr_exec *e, const struct tr_schedule_entry *entry
 static int32_t clip_op(const struct tr_program *p)
 {
     int32_t i = p->section[TR_SECTION_UPDATE].first_op;
-    while (p->op[i].op.kind != TR_OP_CLIP)
+    while (p->op[i].coll >= 0 || p->op[i].op.kind != TR_OP_CLIP)
         i++;
     return i;
 }
@@ -147,7 +199,7 @@ struct tr_step_result tr_exec_gradients(struct tr_exec *exec, int64_t target_cou
     double loss = tr_exact_value(&exec->loss_sum) / (double)target_count;
     return (struct tr_step_result){.loss = loss,
                                    .grad_norm = exec->values.grad_norm,
-                                   .finite = isfinite(loss) && isfinite(exec->values.grad_norm)};
+                                   .finite = exec->status == TR_OK && isfinite(loss) && isfinite(exec->values.grad_norm)};
 }
 
 void tr_exec_update(struct tr_exec *exec)
@@ -205,10 +257,12 @@ void tr_exec_init(struct tr_exec *exec, uint64_t seed)
 {
     const struct tr_program *p = exec->program;
     for (int32_t i = 0; i < p->weights.count; i++) {
-        tr_weight_init_values(&p->weights.weight[i], i, seed, tr_exec_weight(exec, i));
+        const struct tr_weight *w = &p->weights.weight[i];
+        struct tr_range slice = tr_program_slice(p, i), made = p->has_weight_slices ? slice : (struct tr_range){0, w->count};
+        tr_weight_init_slice(w, i, seed, made.first, made.last - made.first, tr_exec_weight(exec, i));
         if (p->first_m < 0)
             continue;
-        size_t bytes = (size_t)p->weights.weight[i].count * sizeof(float);
+        size_t bytes = (size_t)(slice.last - slice.first) * sizeof(float);
         if (tr_exec_moment_m(exec, i))
             memset(tr_exec_moment_m(exec, i), 0, bytes);
         if (tr_exec_moment_v(exec, i))

@@ -31,6 +31,10 @@ struct tr_exec {
     struct tr_exact loss_sum, grad_sq;
     struct tr_count count;               /* counted by the kernels since tr_exec_open or the caller's reset */
     struct tr_op_time time[TR_PHASE_COUNT][TR_OP_KIND_COUNT];
+    struct tr_op_time coll_time[TR_PHASE_COUNT][TR_COLL_KIND_COUNT]; /* bytes: planned to be sent */
+    struct tr_comm *group[TR_GROUP_COUNT]; /* of tr_exec_join */
+    enum tr_status status;               /* not TR_OK: a collective has failed, and `err` says how; nothing runs any more */
+    struct tr_err err;
     tr_exec_observer *observer;
     void *observer_context;
 };
@@ -41,9 +45,18 @@ TR_MUST_CHECK enum tr_status tr_exec_open(struct tr_exec *exec, const struct tr_
                                           struct tr_machine machine, const struct tr_exec *share, struct tr_err *err);
 void tr_exec_close(struct tr_exec *exec);
 
+/* The rank of this program among the others: makes the groups in which it meets them. Collective; `world` must outlive the
+ * exec, and all ranks close theirs, unless one has failed (tr_comm_fail). A program of one rank needs no world. */
+TR_MUST_CHECK enum tr_status tr_exec_join(struct tr_exec *exec, struct tr_comm *world, struct tr_err *err);
+
+/* A program of several ranks can fail while it runs: asked after each of the functions below that runs it, as they then have
+ * done nothing, or not all of it. TR_OK, or what the first failure was. */
+TR_MUST_CHECK enum tr_status tr_exec_failed(const struct tr_exec *exec, struct tr_err *err);
+
 /* Address of a buffer (of its first sequence, for batch buffers). */
 void *tr_exec_buffer(const struct tr_exec *exec, int32_t buffer);
 
+/* The fp32 weight; where weights are cut among ranks, the slice that this one has (tr_program_slice). Moments too. */
 static inline float *tr_exec_weight(const struct tr_exec *exec, int32_t index)
 {
     return tr_exec_buffer(exec, exec->program->first_weight + index);
@@ -62,7 +75,7 @@ static inline float *tr_exec_moment_v(const struct tr_exec *exec, int32_t index)
     return tr_exec_buffer(exec, exec->program->first_v + index);
 }
 /* Gradient of the last step, joined over the lanes (slot 0, leaf 0), before clipping. For a tied weight the head's and
- * the embedding's share are summed here. */
+ * the embedding's share are summed here. With ZeRO right in this rank's slice alone. */
 static inline const float *tr_exec_gradient(const struct tr_exec *exec, int32_t index)
 {
     if (exec->program->weights.weight[index].frozen)
@@ -71,7 +84,7 @@ static inline const float *tr_exec_gradient(const struct tr_exec *exec, int32_t 
 }
 
 /* Whoever has written into the weights (a file that was read) says so before the next step, evaluation or token: in bf16
- * operations read copies. Of a program with weights in panels they are given back then, if they are its own: they are
+ * operations read copies. All ranks do where weights are cut among them. Of a program with weights in panels they are given back then, if they are its own: they are
  * written once, and tr_exec_weight is no more. */
 void tr_exec_weights_written(struct tr_exec *exec);
 
@@ -91,7 +104,7 @@ struct tr_step_result {
     bool finite;      /* loss and norm are; else the caller decides whether to update */
 };
 
-/* Forward and backward passes of the whole batch, gradients joined, norm computed; then tr_exec_update changes the
+/* Forward and backward passes of the batch (of all ranks), gradients joined, norm computed; then tr_exec_update changes the
  * weights (or is left out). `target_count`: targets in the batch that are not -1. */
 struct tr_step_result tr_exec_gradients(struct tr_exec *exec, int64_t target_count);
 void tr_exec_update(struct tr_exec *exec);

@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void note_use(struct tr_buffer *buffer, int32_t op)
+static void note_use(struct tr_program *p, int32_t id, int32_t op)
 {
+    struct tr_buffer *buffer = &p->buffer[p->buffer[id].part_of >= 0 ? p->buffer[id].part_of : id];
     if (buffer->region != TR_REGION_WORK)
         return;
     if (buffer->first_op < 0)
@@ -22,9 +23,9 @@ static void find_lifetimes(struct tr_program *p)
     for (int32_t i = 0; i < p->op_count; i++) {
         for (int k = 0; k < TR_OP_OPERANDS_MAX; k++)
             if (p->op[i].buffer[k] >= 0)
-                note_use(&p->buffer[p->op[i].buffer[k]], i);
+                note_use(p, p->op[i].buffer[k], i);
         if (p->op[i].workspace >= 0)
-            note_use(&p->buffer[p->op[i].workspace], i);
+            note_use(p, p->op[i].workspace, i);
     }
 }
 
@@ -32,6 +33,8 @@ static void add_workspaces(struct tr_builder *b, struct tr_machine machine)
 {
     struct tr_program *p = b->program;
     for (int32_t i = 0; i < p->op_count && !b->out_of_memory; i++) {
+        if (p->op[i].coll >= 0)
+            continue;
         int64_t bytes = tr_kernel_workspace_bytes(machine.kernels, &p->op[i].op, machine.threads);
         if (bytes == 0)
             continue;
@@ -45,7 +48,7 @@ static void place_in_order(struct tr_program *p)
 {
     for (int32_t i = 0; i < p->buffer_count; i++) {
         struct tr_buffer *buffer = &p->buffer[i];
-        if (buffer->region == TR_REGION_WORK)
+        if (buffer->region == TR_REGION_WORK || buffer->part_of >= 0)
             continue;
         int64_t *end = &p->region_bytes[buffer->region];
         buffer->offset = tr_round_up(*end, TR_BUFFER_ALIGN);
@@ -120,12 +123,21 @@ static bool place_by_lifetime(struct tr_program *p)
     return enough;
 }
 
+static void place_parts(struct tr_program *p)
+{
+    for (int32_t i = 0; i < p->buffer_count; i++)
+        if (p->buffer[i].part_of >= 0)
+            p->buffer[i].offset += p->buffer[p->buffer[i].part_of].offset;
+}
+
 enum tr_status tr_build_place(struct tr_builder *b, struct tr_machine machine, struct tr_err *err)
 {
     add_workspaces(b, machine);
     find_lifetimes(b->program);
     place_in_order(b->program);
-    if (b->out_of_memory || !place_by_lifetime(b->program))
+    bool placed = !b->out_of_memory && place_by_lifetime(b->program);
+    place_parts(b->program);
+    if (!placed)
         return tr_fail(err, TR_FAILED, "out of memory while planning %d buffers", b->program->buffer_count);
     return TR_OK;
 }
@@ -172,6 +184,8 @@ void tr_program_memory_by_kind(const struct tr_program *p, int64_t bytes[TR_BUF_
     for (int32_t i = 0; i < p->buffer_count; i++) {
         const struct tr_buffer *buffer = &p->buffer[i];
         bool work = buffer->region == TR_REGION_WORK;
+        if (buffer->part_of >= 0)
+            continue;
         if (work && (buffer->first_op > peak || buffer->last_op < peak))
             continue;
         bytes[buffer->kind] += buffer->bytes;

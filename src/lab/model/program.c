@@ -45,7 +45,7 @@ int32_t tr_build_buffer(struct tr_builder *b, enum tr_buffer_kind kind, enum tr_
     buffer->dtype = dtype;
     buffer->shape = shape;
     buffer->bytes = tr_shape_count(shape) * tr_dtype_bytes(dtype);
-    buffer->first_op = buffer->last_op = -1;
+    buffer->first_op = buffer->last_op = buffer->part_of = -1;
     return p->buffer_count++;
 }
 
@@ -55,12 +55,47 @@ struct tr_program_op *tr_build_op(struct tr_builder *b, struct tr_op op)
     struct tr_program *p = b->program;
     p->op = grow(b, p->op, p->op_count, &b->op_capacity, sizeof *p->op);
     struct tr_program_op *o = b->out_of_memory ? &nowhere : &p->op[p->op_count++];
-    *o = (struct tr_program_op){.op = op, .phase = b->phase, .layer = b->layer, .workspace = -1};
+    *o = (struct tr_program_op){.op = op, .coll = -1, .phase = b->phase, .layer = b->layer, .workspace = -1};
     for (int i = 0; i < TR_OP_OPERANDS_MAX; i++)
         o->buffer[i] = -1;
     if (op.flags & TR_OP_APART)
         o->buffer[tr_op_start_operand(op.kind)] = p->starts;
     return o;
+}
+
+struct tr_program_op *tr_build_coll(struct tr_builder *b, struct tr_program_coll coll, int32_t buffer)
+{
+    struct tr_program *p = b->program;
+    struct tr_op none;
+    memset(&none, 0, sizeof none);
+    struct tr_program_op *o = tr_build_op(b, none);
+    p->coll = grow(b, p->coll, p->coll_count, &b->coll_capacity, sizeof *p->coll);
+    if (b->out_of_memory)
+        return o;
+    p->coll[p->coll_count] = coll;
+    o->coll = p->coll_count++;
+    o->buffer[0] = buffer;
+    return o;
+}
+
+int32_t tr_build_slice(struct tr_builder *b, int32_t buffer, int32_t index)
+{
+    struct tr_range slice = tr_program_slice(b->program, index);
+    if (b->out_of_memory)
+        return 0;
+    if (slice.last - slice.first == b->program->weights.weight[index].count)
+        return buffer;
+    int64_t first = slice.first, count = slice.last - slice.first;
+    const struct tr_buffer *whole = &b->program->buffer[buffer];
+    enum tr_dtype dtype = whole->dtype;
+    char name[TR_BUFFER_NAME_MAX];
+    memcpy(name, whole->name, sizeof name);
+    int32_t part = tr_build_buffer(b, whole->kind, whole->region, dtype, (struct tr_shape){1, {count}}, "%s", name);
+    if (b->out_of_memory)
+        return 0;
+    b->program->buffer[part].part_of = buffer;
+    b->program->buffer[part].offset = first * tr_dtype_bytes(dtype);
+    return part;
 }
 
 /* Whether an operation of this kind has to know where documents begin; embeddings do for the sake of positions alone. */
@@ -172,12 +207,19 @@ static void add_panels(struct tr_builder *b)
         p->head_panels = add_panels_of(b, &p->weights.weight[tr_weight_find(&p->weights, TR_W_WTE, -1)], "head");
 }
 
+/* Of the slice that this rank has of the weight, if weights (moments) are cut. */
+static struct tr_shape slice_shape(const struct tr_program *p, int32_t index, bool is_cut)
+{
+    struct tr_range slice = tr_program_slice(p, index);
+    return is_cut ? (struct tr_shape){1, {slice.last - slice.first}} : weight_shape(&p->weights.weight[index]);
+}
+
 static void add_weights(struct tr_builder *b)
 {
     struct tr_program *p = b->program;
     p->first_weight = p->buffer_count;
     for (int32_t i = 0; i < p->weights.count; i++)
-        tr_build_buffer(b, TR_BUF_WEIGHT, TR_REGION_WEIGHTS, TR_F32, weight_shape(&p->weights.weight[i]), "%s",
+        tr_build_buffer(b, TR_BUF_WEIGHT, TR_REGION_WEIGHTS, TR_F32, slice_shape(p, i, p->has_weight_slices), "%s",
                         p->weights.weight[i].name);
     if (p->step.form != TR_FORM_ROWS) {
         add_panels(b);
@@ -197,7 +239,7 @@ static int32_t add_moments(struct tr_builder *b, int32_t moment, const char *let
     int32_t first = p->buffer_count;
     for (int32_t i = 0; i < p->weights.count; i++) {
         const struct tr_weight *w = &p->weights.weight[i];
-        struct tr_shape shape = moment <= w->moments ? weight_shape(w) : (struct tr_shape){1, {0}};
+        struct tr_shape shape = moment <= w->moments ? slice_shape(p, i, p->has_slices) : (struct tr_shape){1, {0}};
         tr_build_buffer(b, TR_BUF_MOMENT, TR_REGION_MOMENTS, TR_F32, shape, "%s.%s", letter, w->name);
     }
     return first;
@@ -248,11 +290,23 @@ static int32_t add_gradient(struct tr_builder *b, const struct tr_weight *w, int
                            w->name);
 }
 
+/* Each subtree of this rank's lanes ends in a slot of its own: number r in slot r, above which its lanes are joined. */
+static int32_t slots_of(const struct tr_program *p)
+{
+    struct tr_range root[TR_TREE_ROOTS_MAX];
+    int roots = tr_tree_roots(p->step.widths.lanes, p->lanes.first, p->lanes.last, root), slots = 0;
+    for (int r = 0; r < roots; r++) {
+        int depth = r + tr_tree_depth(root[r].last - root[r].first);
+        slots = depth > slots ? depth : slots;
+    }
+    return slots;
+}
+
 static void add_gradients(struct tr_builder *b)
 {
     struct tr_program *p = b->program;
     bool tied = p->model.tied && p->model.lora.rank == 0; /* the table has two gradients to join */
-    p->grad_slots = tr_tree_depth(p->step.widths.lanes);
+    p->grad_slots = slots_of(p);
     p->first_grad = p->buffer_count;
     b->slot_buffers = p->weights.count + (tied ? 1 : 0);
     b->tied_head_grad = -1;
@@ -329,10 +383,15 @@ static void build_cast(struct tr_builder *b)
             build_pack(b, i, p->first_copy + i);
             continue;
         }
-        struct tr_program_op *cast =
-            tr_build_counted(b, TR_OP_CAST, p->first_weight + i, p->weights.weight[i].count);
-        cast->op.weight = p->step.dtype;
-        cast->buffer[TR_CAST_DST] = p->first_copy + i;
+        struct tr_range slice = tr_program_slice(p, i);
+        int32_t copy = tr_build_slice(b, p->first_copy + i, i);
+        if (slice.last > slice.first) {
+            struct tr_program_op *cast = tr_build_counted(b, TR_OP_CAST, p->first_weight + i, slice.last - slice.first);
+            cast->op.weight = p->step.dtype;
+            cast->buffer[TR_CAST_DST] = copy;
+        }
+        if (p->has_weight_slices)
+            tr_build_gather_copy(b, p->first_copy + i, i);
     }
     end_section(b, TR_SECTION_CAST);
 }
@@ -547,26 +606,32 @@ static void append(struct tr_program *p, struct tr_schedule_entry entry)
         p->schedule[p->schedule_count++] = entry;
 }
 
+/* Number `index` of the lanes of a subtree that is to end in slot `root`. */
+static void schedule_lane(struct tr_program *p, int32_t root, struct tr_range lanes, int32_t index)
+{
+    int64_t lane_sequences = p->step.batch / p->step.widths.lanes;
+    int32_t lane = (int32_t)lanes.first + index, slot = root + __builtin_popcount((unsigned)index);
+    int64_t first = lane * lane_sequences - p->first_sequence;
+    append(p, (struct tr_schedule_entry){.section = TR_SECTION_LANE_BEGIN, .lane = lane, .slot = slot});
+    for (int64_t m = 0; m < lane_sequences; m += p->step.micro_batch)
+        append(p, (struct tr_schedule_entry){.section = TR_SECTION_MICRO, .lane = lane, .first_sequence = first + m,
+                                             .slot = slot});
+    append(p, (struct tr_schedule_entry){.section = TR_SECTION_LANE_END, .lane = lane, .slot = slot});
+    for (int join = tr_tree_joins_after(index, lanes.last - lanes.first); join > 0; join--)
+        append(p, (struct tr_schedule_entry){.section = TR_SECTION_JOIN, .lane = lane, .slot = --slot});
+}
+
 static bool make_schedule(struct tr_program *p)
 {
-    int32_t lanes = p->step.widths.lanes;
-    int64_t lane_sequences = p->step.batch / lanes;
-    int64_t micros = lane_sequences / p->step.micro_batch;
+    struct tr_range root[TR_TREE_ROOTS_MAX];
+    int64_t micros = p->step.batch / p->step.widths.lanes / p->step.micro_batch, lanes = p->lanes.last - p->lanes.first;
     p->schedule = calloc((size_t)(lanes * (micros + 3) + 1), sizeof *p->schedule); /* a lane has one join on average */
     if (p->schedule == NULL)
         return false;
-    for (int32_t lane = 0; lane < lanes; lane++) {
-        int32_t slot = __builtin_popcount((unsigned)lane);
-        append(p, (struct tr_schedule_entry){.section = TR_SECTION_LANE_BEGIN, .lane = lane, .slot = slot});
-        for (int64_t m = 0; m < micros; m++)
-            append(p, (struct tr_schedule_entry){.section = TR_SECTION_MICRO,
-                                                 .lane = lane,
-                                                 .first_sequence = lane * lane_sequences + m * p->step.micro_batch,
-                                                 .slot = slot});
-        append(p, (struct tr_schedule_entry){.section = TR_SECTION_LANE_END, .lane = lane, .slot = slot});
-        for (int join = tr_tree_joins_after(lane, lanes); join > 0; join--)
-            append(p, (struct tr_schedule_entry){.section = TR_SECTION_JOIN, .lane = lane, .slot = --slot});
-    }
+    int roots = tr_tree_roots(p->step.widths.lanes, p->lanes.first, p->lanes.last, root);
+    for (int r = 0; r < roots; r++)
+        for (int32_t i = 0; i < root[r].last - root[r].first; i++)
+            schedule_lane(p, r, root[r], i);
     append(p, (struct tr_schedule_entry){.section = TR_SECTION_UPDATE});
     return true;
 }
@@ -579,6 +644,7 @@ static enum tr_status begin(struct tr_program *p, struct tr_builder *b, const st
     memset(p, 0, sizeof *p);
     *b = (struct tr_builder){.program = p, .layer = -1, .tied_head_grad = -1};
     p->model = *model;
+    tr_arena_init(&p->arena, "step program", (int64_t)1 << 30);
     p->tokens = p->targets = p->starts = p->loss = p->rope_table = p->logits = p->head_panels = -1;
     p->first_weight = p->first_copy = p->first_grad = p->first_m = p->first_v = -1;
     enum tr_status status = tr_model_check(model, model->name, err);
@@ -607,16 +673,18 @@ enum tr_status tr_program_train(struct tr_program *program, const struct tr_mode
     tr_weights_set_optimizer(&p.weights, step->optimizer);
     p.seqs = step->micro_batch;
     p.seq_len = step->seq_len;
+    if ((status = tr_build_place_rank(&b, err)) != TR_OK)
+        goto free_program;
 
     add_weights(&b);
     p.first_m = add_moments(&b, 1, "m");
     p.first_v = add_moments(&b, 2, "v");
     add_gradients(&b);
     add_rope_table(&b, step->seq_len);
-    p.tokens = add_batch(&b, step->batch, "tokens");
-    p.targets = add_batch(&b, step->batch, "targets");
+    p.tokens = add_batch(&b, p.sequences, "tokens");
+    p.targets = add_batch(&b, p.sequences, "targets");
     if (step->apart)
-        p.starts = add_batch(&b, step->batch, "starts");
+        p.starts = add_batch(&b, p.sequences, "starts");
 
     struct tr_layer_buffers *layers = calloc((size_t)model->layers, sizeof *layers);
     if (layers == NULL || b.out_of_memory) {
@@ -754,7 +822,9 @@ void tr_program_free(struct tr_program *program)
     tr_weights_free(&program->weights);
     free(program->buffer);
     free(program->op);
+    free(program->coll);
     free(program->schedule);
+    tr_arena_free(&program->arena);
     memset(program, 0, sizeof *program);
 }
 
@@ -774,6 +844,8 @@ struct tr_work tr_program_section_work(const struct tr_program *p, enum tr_secti
     struct tr_work sum = {0};
     const struct tr_program_section *s = &p->section[section];
     for (int32_t i = s->first_op; i < s->first_op + s->op_count; i++) {
+        if (p->op[i].coll >= 0)
+            continue;
         struct tr_work work = tr_op_work(&p->op[i].op, tr_program_op_present(&p->op[i]), position);
         sum.flop += work.flop;
         sum.read_bytes += work.read_bytes;

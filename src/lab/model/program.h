@@ -10,20 +10,25 @@
  *
  *     for each lane:  LANE_BEGIN (gradients = 0)   MICRO, MICRO, ... (forward, backward, gradients +=)
  *                     LANE_END (join the leaves)   JOIN as often as the binary counter says
- *     UPDATE          tied gradients, norm, clip, AdamW or Muon
+ *     UPDATE          the sum over ranks, tied gradients, norm, clip, AdamW or Muon, new weights to other ranks
  *
  * Gradients of a lane accumulate in slot s of a stack of tr_tree_depth(lanes) slots; JOIN adds slot s to slot s - 1.
  * Lanes are logical: their number is in the run's config and decides the bits; the microbatch is physical and does not.
+ *
+ * Ranks. The program is that of one rank (step.place): it has its own lanes alone, each subtree of the lanes that it owns in a
+ * slot of its own, and collectives (silicon/coll) stand among the operations of a section where ranks meet. What one rank
+ * sends is summed from the program (tr_program_sent_bytes). One rank alone has no collectives.
  *
  * Memory. Regions are separate so that checkpoints, inference and sharding can treat them apart:
  *   WEIGHTS    canonical order, each tensor aligned to 64 bytes (the same for every program of a config), always fp32
  *   COPIES     bf16: the weights rounded, which operations read; made by CAST when weights come from outside, and by the
  *              optimiser on the way. With weights in panels: those, and of all other weights copies of the step's type;
  *              then WEIGHTS is needed no more
- *   MOMENTS    the optimiser's m, then v, canonical order; a tensor that Muon updates has no v (0 bytes)
+ *   MOMENTS    the optimiser's m, then v, canonical order; a tensor that Muon updates has no v (0 bytes). With ZeRO this
+ *              rank's slices, and in bf16 those of WEIGHTS too
  *   GRADIENTS  slot by slot, canonical order, all leaves
  *   CONSTANTS  the RoPE table
- *   BATCH      tokens and targets of the whole batch, and where documents begin in it if they stand apart
+ *   BATCH      tokens and targets of the batch, of this rank's lanes, and where documents begin in it if they stand apart
  *   CACHE      keys and values of generation
  *   WORK       activations, their gradients, kernels' workspace: placed by lifetime, so that buffers that never live
  *              at the same time share addresses. Its size is the peak; the memory report and the trainer read it here.
@@ -31,8 +36,11 @@
 #ifndef TR_LAB_MODEL_PROGRAM_H
 #define TR_LAB_MODEL_PROGRAM_H
 
+#include "base/arena.h"
 #include "lab/model/config.h"
+#include "lab/model/place.h"
 #include "lab/model/weights.h"
+#include "silicon/coll/coll.h"
 #include "silicon/kernel/kernel.h"
 
 /* Logical widths: the largest layout that a run may ever use. They decide the bits; 1 costs nothing. */
@@ -67,6 +75,7 @@ struct tr_step_config {
     enum tr_recompute recompute;
     enum tr_optimizer optimizer;
     bool apart;          /* sequences hold several documents that do not see each other: the batch has `starts` */
+    struct tr_rank_place place; /* training: which rank's program; all zero: of the only one */
 };
 
 enum tr_region {
@@ -93,13 +102,30 @@ struct tr_buffer {
     int64_t bytes_per_sequence;     /* BATCH: a microbatch sees a window that begins at its first sequence; else 0 */
     int32_t first_op, last_op;      /* WORK: lifetime, inclusive; others -1 */
     int32_t slot_stride;            /* GRADIENTS: buffer id of the same gradient one slot up, minus this id; else 0 */
+    int32_t part_of;                /* a slice: the buffer that it lies in, `offset` bytes from its beginning until placed; else -1 */
 };
 
 enum tr_phase { TR_PHASE_FORWARD, TR_PHASE_RECOMPUTE, TR_PHASE_BACKWARD, TR_PHASE_REDUCE, TR_PHASE_UPDATE,
                 TR_PHASE_EVAL, TR_PHASE_COUNT };
 
+/* Ranks that meet. */
+enum tr_group { TR_GROUP_DATA, TR_GROUP_COUNT };
+
+/* What a collective of exact sums merges. */
+enum tr_scalar { TR_SCALAR_NONE, TR_SCALAR_LOSS, TR_SCALAR_GRAD_SQ };
+
+/* A collective: `call` is complete but for addresses, which follow from the operand. */
+struct tr_program_coll {
+    struct tr_coll call;
+    enum tr_group group;
+    int32_t members, index; /* of the group, and this rank in it */
+    enum tr_scalar scalar;
+};
+
 struct tr_program_op {
-    struct tr_op op;
+    struct tr_op op;                             /* of a collective: zero */
+    int32_t coll;                                /* a collective: its index in program->coll, operand 0 what it is about;
+                                                    its nodes are that operand's slots. -1: an operation of silicon/op */
     enum tr_phase phase;
     int32_t layer;                               /* -1 outside the layers */
     int32_t buffer[TR_OP_OPERANDS_MAX];          /* -1: optional operand not there */
@@ -128,11 +154,17 @@ struct tr_program {
     struct tr_weights weights;
     int64_t seqs, seq_len;          /* of one microbatch (inference: sequences, tokens at a time) */
     int32_t grad_slots;
+    struct tr_range lanes;          /* of this rank */
+    int64_t first_sequence, sequences; /* of the batch: this rank's; its batch buffers hold these */
+    bool has_slices, has_weight_slices; /* moments are cut among ranks; fp32 weights too */
+    struct tr_arena arena;          /* what collectives point to */
 
     struct tr_buffer *buffer;
     int32_t buffer_count;
     struct tr_program_op *op;
     int32_t op_count;
+    struct tr_program_coll *coll;
+    int32_t coll_count;
     struct tr_program_section section[TR_SECTION_KINDS];
     struct tr_schedule_entry *schedule;
     int32_t schedule_count;
@@ -177,11 +209,17 @@ TR_MUST_CHECK enum tr_status tr_program_eval(struct tr_program *program, const s
 
 void tr_program_free(struct tr_program *program);
 
+/* The elements of weight `index` whose optimiser state this rank has: all of them without ZeRO. */
+struct tr_range tr_program_slice(const struct tr_program *program, int32_t index);
+
 /* Work of one entry of the schedule, or of the whole step. Where documents stand apart this is a bound, reached when each
  * sequence is one document: what is executed is tr_op_work_apart of the starts that are in the batch. */
 struct tr_work tr_program_section_work(const struct tr_program *program, enum tr_section_kind section,
                                        int64_t position);
 struct tr_work tr_program_step_work(const struct tr_program *program);
+
+/* Bytes that this rank sends in a step's collectives, by their kind; returns the sum. */
+int64_t tr_program_sent_bytes(const struct tr_program *program, int64_t by_kind[TR_COLL_KIND_COUNT]);
 
 /* Bytes of all regions; and by kind at the moment of the peak, for the report (they sum to the total; what WORK holds
  * at its peak op is by kind, gaps between buffers count as workspace). */
@@ -191,6 +229,7 @@ void tr_program_memory_by_kind(const struct tr_program *program, int64_t bytes[T
 /* "rows", "panels", "int8", "int4" */
 const char *tr_form_name(enum tr_weight_form form);
 
+const char *tr_group_name(enum tr_group group); /* "data" */
 const char *tr_region_name(enum tr_region region);
 const char *tr_buffer_kind_name(enum tr_buffer_kind kind);
 const char *tr_phase_name(enum tr_phase phase);

@@ -107,14 +107,32 @@ static int32_t build_newton_schulz(struct tr_builder *b, int32_t x, int64_t rows
     return x;
 }
 
-/* The new weight is rounded where it is made. */
-static void add_copy(const struct tr_builder *b, struct tr_program_op *o, int operand, int32_t index)
+static int64_t slice_count(const struct tr_program *p, int32_t index)
+{
+    struct tr_range slice = tr_program_slice(p, index);
+    return slice.last - slice.first;
+}
+
+/* The fp32 weight that the optimiser goes on from, and the rounded copy of it, -1 for none. */
+static int32_t weight_slice(struct tr_builder *b, int32_t index)
 {
     const struct tr_program *p = b->program;
-    if (p->first_copy < 0)
+    return p->has_weight_slices ? p->first_weight + index : tr_build_slice(b, p->first_weight + index, index);
+}
+
+static int32_t copy_slice(struct tr_builder *b, int32_t index)
+{
+    const struct tr_program *p = b->program;
+    return p->first_copy < 0 ? -1 : tr_build_slice(b, p->first_copy + index, index);
+}
+
+/* The new weight is rounded where it is made. */
+static void add_copy(const struct tr_builder *b, struct tr_program_op *o, int operand, int32_t copy)
+{
+    if (copy < 0)
         return;
-    o->op.weight = p->step.dtype;
-    o->buffer[operand] = p->first_copy + index;
+    o->op.weight = b->program->step.dtype;
+    o->buffer[operand] = copy;
 }
 
 static void build_muon(struct tr_builder *b, int32_t index)
@@ -130,38 +148,57 @@ static void build_muon(struct tr_builder *b, int32_t index)
     muon->op.alpha = (float)(muon_scale * sqrt((double)tr_max_i64(w->dim[0], w->dim[1])));
     muon->op.flags = w->decay ? TR_OP_DECAY : 0;
     muon->buffer[TR_MUON_X] = x;
-    add_copy(b, muon, TR_MUON_COPY, index);
+    add_copy(b, muon, TR_MUON_COPY, p->first_copy < 0 ? -1 : p->first_copy + index); /* a matrix of Muon is whole */
 }
 
 static void build_adamw(struct tr_builder *b, int32_t index)
 {
     struct tr_program *p = b->program;
     const struct tr_weight *w = &p->weights.weight[index];
-    struct tr_program_op *adamw = tr_build_counted(b, TR_OP_ADAMW, p->first_weight + index, w->count);
+    int32_t weight = weight_slice(b, index), grad = tr_build_slice(b, p->first_grad + index, index), copy = copy_slice(b, index);
+    struct tr_program_op *adamw = tr_build_counted(b, TR_OP_ADAMW, weight, slice_count(p, index));
     adamw->op.flags = w->decay ? TR_OP_DECAY : 0;
-    adamw->buffer[TR_ADAMW_GRAD] = p->first_grad + index;
+    adamw->buffer[TR_ADAMW_GRAD] = grad;
     adamw->buffer[TR_ADAMW_M] = p->first_m + index;
     adamw->buffer[TR_ADAMW_V] = p->first_v + index;
-    add_copy(b, adamw, TR_ADAMW_COPY, index);
+    add_copy(b, adamw, TR_ADAMW_COPY, copy);
+}
+
+/* The sums over all lanes, and the two shares of a tied table as one. */
+static void build_joined_gradients(struct tr_builder *b)
+{
+    struct tr_program *p = b->program;
+    int32_t wte = tr_weight_find(&p->weights, TR_W_WTE, -1);
+    for (int32_t i = 0; i < p->weights.count; i++)
+        if (!p->weights.weight[i].frozen)
+            tr_build_join_gradient(b, p->first_grad + i, i);
+    if (b->tied_head_grad < 0)
+        return;
+    tr_build_join_gradient(b, b->tied_head_grad, wte);
+    int32_t head = tr_build_slice(b, b->tied_head_grad, wte), grad = tr_build_slice(b, p->first_grad + wte, wte);
+    if (slice_count(p, wte) > 0)
+        tr_build_counted(b, TR_OP_JOIN, grad, slice_count(p, wte))->buffer[TR_JOIN_SRC] = head;
 }
 
 void tr_build_update(struct tr_builder *b)
 {
     struct tr_program *p = b->program;
-    if (b->tied_head_grad >= 0) {
-        int32_t wte = tr_weight_find(&p->weights, TR_W_WTE, -1);
-        struct tr_program_op *join =
-            tr_build_counted(b, TR_OP_JOIN, p->first_grad + wte, p->weights.weight[wte].count);
-        join->buffer[TR_JOIN_SRC] = b->tied_head_grad;
-    }
+    build_joined_gradients(b);
+    tr_build_merge(b, TR_SCALAR_LOSS);
     for (int32_t i = 0; i < p->weights.count; i++)
-        if (!p->weights.weight[i].frozen)
-            tr_build_counted(b, TR_OP_GRAD_SQ, p->first_grad + i, p->weights.weight[i].count);
+        if (!p->weights.weight[i].frozen && slice_count(p, i) > 0)
+            tr_build_counted(b, TR_OP_GRAD_SQ, tr_build_slice(b, p->first_grad + i, i), slice_count(p, i));
+    if (p->has_slices)
+        tr_build_merge(b, TR_SCALAR_GRAD_SQ);
     tr_build_op(b, tr_build_template(b, TR_OP_CLIP));
     for (int32_t i = 0; i < p->weights.count && !b->out_of_memory; i++) {
-        if (p->weights.weight[i].moments == 1)
+        if (p->weights.weight[i].frozen)
+            continue;
+        if (slice_count(p, i) > 0 && p->weights.weight[i].moments == 1)
             build_muon(b, i);
-        else if (p->weights.weight[i].moments == 2)
+        else if (slice_count(p, i) > 0)
             build_adamw(b, i);
+        if (p->has_slices)
+            tr_build_gather_copy(b, (p->first_copy < 0 ? p->first_weight : p->first_copy) + i, i);
     }
 }

@@ -1,0 +1,44 @@
+#include "lab/model/place.h"
+
+#include "lab/model/program.h"
+#include "silicon/coll/coll.h"
+
+/* A matrix of Muon belongs to the rank in whose share of all such matrices its middle lies. */
+static int32_t muon_owner(const struct tr_weights *weights, int32_t index, int32_t members)
+{
+    int64_t before = 0, all = 0;
+    for (int32_t i = 0; i < weights->count; i++) {
+        int64_t count = weights->weight[i].moments == 1 ? weights->weight[i].count : 0;
+        before += i < index ? count : 0;
+        all += count;
+    }
+    int64_t middle = before + weights->weight[index].count / 2;
+    return (int32_t)((double)middle / (double)all * members);
+}
+
+void tr_slices_cut(const struct tr_weights *weights, int32_t index, int32_t members, int64_t *at)
+{
+    const struct tr_weight *w = &weights->weight[index];
+    int32_t owner = w->moments == 1 ? muon_owner(weights, index, members) : -1;
+    for (int32_t i = 0; i <= members; i++)
+        at[i] = owner >= 0 ? (i > owner ? w->count : 0) : tr_cut(w->count, TR_SLICE_QUANTUM, members, i);
+}
+
+enum tr_status tr_rank_check(const struct tr_step_config *step, struct tr_err *err)
+{
+    const struct tr_degrees *d = &step->place.degrees;
+    int32_t lanes = step->widths.lanes;
+    if (d->dp < 0 || d->dp > TR_RANKS_MAX)
+        return tr_fail(err, TR_BAD_INPUT, "layout dp=%d: there may be 1 to %d ranks", d->dp, TR_RANKS_MAX);
+    if (d->dp > lanes)
+        return tr_fail(err, TR_BAD_INPUT,
+                       "layout dp=%d: the batch has %d data lanes (layout.lanes), which 1 to %d ranks can share; the number of lanes "
+                       "decides the run's bits, so it is fixed when a run begins", d->dp, lanes, lanes);
+    if (d->zero < 0 || d->zero > 1)
+        return tr_fail(err, TR_BAD_INPUT, "layout zero=%d: training shares out nothing (zero=0) or the optimiser's state (zero=1)",
+                       d->zero);
+    if (d->zero > 0 && tr_degrees_dp(d) == 1)
+        return tr_fail(err, TR_BAD_INPUT, "layout zero=%d: there is no other rank to share with; give dp=2 or more", d->zero);
+    TR_ASSERT(step->place.rank >= 0 && step->place.rank < tr_degrees_ranks(d));
+    return TR_OK;
+}

@@ -1,0 +1,55 @@
+/* Where one rank stands in a layout, and what of a step is its own. Pure arithmetic: no program, no other rank.
+ *
+ * Logical widths (program.h) decide the bits and are the run's; degrees say how many ranks share the work and are chosen at
+ * each start. A rank owns whole logical parts, in one range: data lanes, cut by tr_cut. Such a range is a few whole subtrees
+ * of the tree over lanes (op/reduce.h), so that the sums that ranks exchange are nodes of the tree that one rank would climb.
+ *
+ * ZeRO. From zero = 1 on the optimiser's state of each tensor is cut in slices, one a rank, in multiples of TR_SLICE_QUANTUM
+ * elements; a matrix that Muon updates is one rank's as a whole, since its direction is a function of all of it.
+ */
+#ifndef TR_LAB_MODEL_PLACE_H
+#define TR_LAB_MODEL_PLACE_H
+
+#include "base/err.h"
+#include "silicon/op/reduce.h"
+
+#include <stdint.h>
+
+struct tr_weights;
+struct tr_step_config;
+
+enum { TR_SLICE_QUANTUM = 32 }; /* elements: whole cache lines, also of bf16 */
+
+/* What a layout divides. All zero: nothing, one rank does it all. */
+struct tr_degrees {
+    int32_t dp;   /* ranks that share the lanes; 0 as 1 */
+    int32_t zero; /* what they share out among themselves: 0 nothing, 1 the optimiser's state (in bf16 the fp32 weights too) */
+};
+
+struct tr_rank_place {
+    struct tr_degrees degrees;
+    int32_t rank; /* in the world of ranks */
+};
+
+static inline int32_t tr_degrees_dp(const struct tr_degrees *degrees) { return degrees->dp > 1 ? degrees->dp : 1; }
+
+/* How many ranks a layout has. */
+static inline int32_t tr_degrees_ranks(const struct tr_degrees *degrees) { return tr_degrees_dp(degrees); }
+
+/* Of this rank in its data parallel group. */
+static inline int32_t tr_rank_dp_index(const struct tr_rank_place *place) { return place->rank; }
+
+/* The lanes of member `index` of the data parallel group. */
+static inline struct tr_range tr_degrees_lanes(const struct tr_degrees *degrees, int32_t lanes, int32_t index)
+{
+    int32_t dp = tr_degrees_dp(degrees);
+    return (struct tr_range){tr_cut(lanes, 1, dp, index), tr_cut(lanes, 1, dp, index + 1)};
+}
+
+/* Where the slices of weight `index` begin: at[0 .. members], elements. */
+void tr_slices_cut(const struct tr_weights *weights, int32_t index, int32_t members, int64_t *at);
+
+/* Refuses a layout that the step cannot be divided by, with what would: fewer lanes than ranks ... */
+TR_MUST_CHECK enum tr_status tr_rank_check(const struct tr_step_config *step, struct tr_err *err);
+
+#endif

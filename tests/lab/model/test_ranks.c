@@ -1,0 +1,324 @@
+/* Several ranks compute what one rank computes, to the bit, and send and hold what the step program says. */
+#include "lab/model/fixture.h"
+#include "silicon/coll/coll.h"
+
+#include <stdlib.h>
+
+enum { SEQ_LEN = 70, STEPS = 3, RANKS_MAX = 8 };
+
+struct layout {
+    int32_t lanes, dp, zero;
+};
+
+/* What all ranks share: the run, and the memory in which they put its result together. */
+struct job {
+    struct tr_model_config model;
+    struct tr_step_config step;
+    enum tr_isa isa;
+    struct tr_exec *one; /* the same run on one rank */
+    struct tr_step_result result;
+};
+
+static int64_t targets_of(const struct tr_exec *e, int64_t first, int64_t sequences)
+{
+    int64_t count = 0;
+    for (int64_t i = 0; i < sequences * e->program->seq_len; i++)
+        count += (first * e->program->seq_len + i) % 7 != 3;
+    return count;
+}
+
+/* Steps on the same batches as fixture_train's, of which a rank sees its own sequences alone. */
+static struct tr_step_result train(struct tr_exec *e, int64_t steps)
+{
+    const struct tr_hyper hyper = {1e-2, 0.9, 0.95, 1e-8, 0.1, 1.0, 0.95};
+    struct tr_step_result result = {0};
+    int64_t batch = e->program->step.batch;
+    for (int64_t step = 1; step <= steps; step++) {
+        fixture_fill(e, (step - 1) * batch + e->program->first_sequence, e->program->sequences);
+        tr_exec_set_hyper(e, &hyper, step);
+        result = tr_exec_gradients(e, targets_of(e, (step - 1) * batch, batch));
+        tr_exec_update(e);
+    }
+    return result;
+}
+
+/* What a rank finds goes back as a status: cmocka's assertions are for the thread of the test alone. */
+static enum tr_status equal(const char *what, int64_t is, int64_t should_be, struct tr_err *err)
+{
+    if (is == should_be)
+        return TR_OK;
+    return tr_fail(err, TR_FAILED, "%s: %lld, should be %lld", what, (long long)is, (long long)should_be);
+}
+
+static bool same_slice(const float *mine, const float *whole, struct tr_range slice)
+{
+    return memcmp(mine, whole + slice.first, (size_t)(slice.last - slice.first) * sizeof(float)) == 0;
+}
+
+/* All that this rank has of weights and moments is what one rank has alone. */
+static enum tr_status same_as_one(const struct tr_exec *e, const struct tr_exec *one, struct tr_err *err)
+{
+    const struct tr_program *p = e->program;
+    for (int32_t i = 0; i < p->weights.count; i++) {
+        const struct tr_weight *w = &p->weights.weight[i];
+        struct tr_range slice = tr_program_slice(p, i), all = {0, w->count};
+        bool same = same_slice(tr_exec_weight(e, i), tr_exec_weight(one, i), p->has_weight_slices ? slice : all);
+        same = same && (w->moments < 1 || same_slice(tr_exec_moment_m(e, i), tr_exec_moment_m(one, i), slice));
+        same = same && (w->moments < 2 || same_slice(tr_exec_moment_v(e, i), tr_exec_moment_v(one, i), slice));
+        same = same && (p->first_copy < 0 || memcmp(tr_exec_buffer(e, p->first_copy + i),
+                                                    tr_exec_buffer(one, one->program->first_copy + i),
+                                                    (size_t)p->buffer[p->first_copy + i].bytes) == 0);
+        if (!same)
+            return tr_fail(err, TR_FAILED, "rank %d: %s differs", p->step.place.rank, w->name);
+    }
+    return TR_OK;
+}
+
+static enum tr_status sent_as_planned(const struct tr_exec *e, int64_t steps, const int64_t before[TR_COLL_KIND_COUNT],
+                                      struct tr_err *err)
+{
+    int64_t planned[TR_COLL_KIND_COUNT];
+    enum tr_status status = equal("something is sent", tr_program_sent_bytes(e->program, planned) > 0, true, err);
+    for (int kind = TR_COLL_BARRIER; kind < TR_COLL_KIND_COUNT && status == TR_OK; kind++)
+        status = equal(tr_coll_kind_name(kind), tr_comm_counted(e->group[TR_GROUP_DATA], kind)->sent_bytes - before[kind],
+                       steps * planned[kind], err);
+    return status;
+}
+
+static void note_sent(const struct tr_exec *e, int64_t sent[TR_COLL_KIND_COUNT])
+{
+    for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
+        sent[kind] = tr_comm_counted(e->group[TR_GROUP_DATA], kind)->sent_bytes;
+}
+
+static enum tr_status counted_as_planned(const struct tr_exec *e, int64_t steps, const struct tr_work *before,
+                                         struct tr_err *err)
+{
+    struct tr_work planned = tr_program_step_work(e->program);
+    enum tr_status status = equal("FLOP", e->count.flop - before->flop, steps * planned.flop, err);
+    if (status == TR_OK)
+        status = equal("bytes read", e->count.read_bytes - before->read_bytes, steps * planned.read_bytes, err);
+    if (status == TR_OK)
+        status = equal("bytes written", e->count.write_bytes - before->write_bytes, steps * planned.write_bytes, err);
+    return status;
+}
+
+static enum tr_status start(struct tr_exec *e, struct tr_program *p, const struct job *job, struct tr_comm *world,
+                            struct tr_err *err)
+{
+    struct tr_step_config step = job->step;
+    step.place.rank = tr_comm_index(world);
+    enum tr_status status = tr_program_train(p, &job->model, &step, fixture_machine(job->isa, 1), err);
+    if (status == TR_OK)
+        status = tr_exec_open(e, p, fixture_machine(job->isa, 1), NULL, err);
+    if (status == TR_OK)
+        status = tr_exec_join(e, world, err);
+    if (status != TR_OK)
+        return status;
+    tr_exec_init(e, 42);
+    return tr_exec_failed(e, err);
+}
+
+/* Groups are freed by all ranks together, so that one which has failed says so first. */
+static enum tr_status finish(struct tr_exec *e, struct tr_program *p, struct tr_comm *world, enum tr_status status,
+                             const struct tr_err *err)
+{
+    if (status != TR_OK)
+        tr_comm_fail(world, err);
+    fixture_close(e, p);
+    return status;
+}
+
+static enum tr_status rank_trains(struct tr_comm *world, void *user, struct tr_err *err)
+{
+    struct job *job = user;
+    struct tr_program p;
+    struct tr_exec e;
+    int64_t sent[TR_COLL_KIND_COUNT];
+    enum tr_status status = start(&e, &p, job, world, err);
+    if (status != TR_OK)
+        return status;
+    struct tr_work before = {e.count.flop, e.count.read_bytes, e.count.write_bytes};
+    note_sent(&e, sent);
+    struct tr_step_result result = train(&e, STEPS);
+    status = tr_exec_failed(&e, err);
+    if (status == TR_OK)
+        status = equal("loss and norm are those of one rank",
+                       result.finite && result.loss == job->result.loss && result.grad_norm == job->result.grad_norm, true, err);
+    if (status == TR_OK)
+        status = same_as_one(&e, job->one, err);
+    if (status == TR_OK)
+        status = sent_as_planned(&e, STEPS, sent, err);
+    if (status == TR_OK)
+        status = counted_as_planned(&e, STEPS, &before, err);
+    return finish(&e, &p, world, status, err);
+}
+
+static struct tr_model_config model_of(int family) { return family == 0 ? fixture_gpt2() : fixture_llama(); }
+
+static struct job job_of(int family, enum tr_dtype dtype, enum tr_optimizer optimizer, struct layout layout)
+{
+    struct job job = {.model = model_of(family), .step = fixture_step(2 * layout.lanes, 1, SEQ_LEN),
+                      .isa = fixture_best_isa()};
+    job.step.dtype = dtype;
+    job.step.optimizer = optimizer;
+    job.step.widths = (struct tr_widths){layout.lanes, 1, 2, 2};
+    job.step.place.degrees = (struct tr_degrees){.dp = layout.dp, .zero = layout.zero};
+    return job;
+}
+
+static void run_ranks(struct job *job, tr_rank_fn *run)
+{
+    struct tr_err err = {{0}};
+    if (tr_ranks_run(tr_degrees_ranks(&job->step.place.degrees), NULL, run, job, &err) != TR_OK)
+        fail_msg("%s", err.text);
+}
+
+static void expect_one_result(struct job job, int64_t micro_batch)
+{
+    struct tr_program p;
+    struct tr_exec e;
+    struct tr_step_config alone = job.step;
+    alone.place = (struct tr_rank_place){0};
+    fixture_open(&e, &p, &job.model, &alone, fixture_machine(job.isa, 2));
+    job.result = fixture_train(&e, STEPS);
+    job.one = &e;
+    job.step.micro_batch = micro_batch;
+    run_ranks(&job, rank_trains);
+    fixture_close(&e, &p);
+}
+
+static void ranks_that_share_the_lanes_compute_what_one_does(void **state)
+{
+    (void)state;
+    static const struct layout layouts[] = {{2, 2, 0}, {8, 2, 0}, {8, 3, 0}, {8, 4, 0}, {8, 8, 0}, {5, 2, 0}, {7, 5, 0}};
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)
+        for (int family = 0; family < 2; family++)
+            expect_one_result(job_of(family, i % 2 ? TR_BF16 : TR_F32, TR_OPTIMIZER_ADAMW, layouts[i]), 1 + (int64_t)i % 2);
+}
+
+static void so_they_do_with_the_optimiser_shared_out(void **state)
+{
+    (void)state;
+    static const struct layout layouts[] = {{2, 2, 1}, {8, 2, 1}, {8, 3, 1}, {8, 8, 1}, {5, 4, 1}};
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)
+        for (int family = 0; family < 2; family++)
+            for (int dtype = 0; dtype < 2; dtype++)
+                expect_one_result(job_of(family, dtype ? TR_BF16 : TR_F32, TR_OPTIMIZER_ADAMW, layouts[i]), 2);
+}
+
+static void so_they_do_with_muon_whose_matrices_stay_whole(void **state)
+{
+    (void)state;
+    static const struct layout layouts[] = {{4, 2, 0}, {4, 2, 1}, {6, 3, 1}};
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)
+        for (int family = 0; family < 2; family++)
+            expect_one_result(job_of(family, family ? TR_BF16 : TR_F32, TR_OPTIMIZER_MUON, layouts[i]), 1);
+}
+
+/* ---- memory -------------------------------------------------------------------------------------------------------- */
+
+/* One past the highest byte of a region that a step changes, over two backgrounds. */
+static int64_t touched_bytes(struct tr_exec *e, enum tr_region region)
+{
+    unsigned char *at = e->slab[region].at;
+    size_t mapped = (size_t)e->slab[region].mapped_bytes, highest = 0;
+    for (int background = 0; background < 2; background++) {
+        int fill = background == 0 ? 0xa5 : 0x5a;
+        memset(at, fill, mapped);
+        train(e, 1);
+        tr_exec_evaluate(e);
+        for (size_t i = mapped; i > highest; i--)
+            if (at[i - 1] != fill)
+                highest = i;
+    }
+    return (int64_t)highest;
+}
+
+static enum tr_status rank_touches(struct tr_comm *world, void *user, struct tr_err *err)
+{
+    static const enum tr_region region[] = {TR_REGION_WORK, TR_REGION_GRADIENTS};
+    const struct job *job = user;
+    struct tr_program p;
+    struct tr_exec e;
+    enum tr_status status = start(&e, &p, job, world, err);
+    if (status != TR_OK)
+        return status;
+    for (int i = 0; i < 2 && status == TR_OK; i++)
+        status = equal(tr_region_name(region[i]), touched_bytes(&e, region[i]), p.region_bytes[region[i]], err);
+    if (status == TR_OK)
+        status = tr_exec_failed(&e, err);
+    return finish(&e, &p, world, status, err);
+}
+
+static void peak_memory_touched_by_each_rank_equals_the_plan(void **state)
+{
+    (void)state;
+    for (int zero = 0; zero < 2; zero++)
+        for (int family = 0; family < 2; family++) {
+            struct job job = job_of(family, TR_F32, TR_OPTIMIZER_ADAMW, (struct layout){8, 3, zero});
+            run_ranks(&job, rank_touches);
+        }
+}
+
+static int64_t region_bytes(struct job job, int32_t rank, enum tr_region region)
+{
+    struct tr_program p;
+    struct tr_err err;
+    job.step.place.rank = rank;
+    assert_int_equal(tr_program_train(&p, &job.model, &job.step, fixture_machine(TR_ISA_REF, 1), &err), TR_OK);
+    int64_t bytes = p.region_bytes[region];
+    tr_program_free(&p);
+    return bytes;
+}
+
+static void moments_that_are_shared_out_are_there_once(void **state)
+{
+    (void)state;
+    for (int family = 0; family < 2; family++) {
+        struct job one = job_of(family, TR_BF16, TR_OPTIMIZER_ADAMW, (struct layout){8, 1, 0});
+        struct job four = job_of(family, TR_BF16, TR_OPTIMIZER_ADAMW, (struct layout){8, 4, 1});
+        static const enum tr_region cut[] = {TR_REGION_MOMENTS, TR_REGION_WEIGHTS, TR_REGION_BATCH};
+        for (int i = 0; i < 3; i++) {
+            int64_t sum = 0, gaps = 4 * 128 * TR_BUFFER_ALIGN; /* alignment of each tensor on each rank */
+            for (int rank = 0; rank < 4; rank++)
+                sum += region_bytes(four, rank, cut[i]);
+            assert_true(sum < region_bytes(one, 0, cut[i]) + gaps);
+            assert_true(sum > region_bytes(one, 0, cut[i]) - gaps);
+        }
+    }
+}
+
+/* ---- what cannot be ------------------------------------------------------------------------------------------------ */
+
+static void expect_refusal(struct layout layout, const char *words)
+{
+    struct tr_program p;
+    struct tr_err err = {{0}};
+    struct job job = job_of(0, TR_F32, TR_OPTIMIZER_ADAMW, layout);
+    assert_int_equal(tr_program_train(&p, &job.model, &job.step, fixture_machine(TR_ISA_REF, 1), &err), TR_BAD_INPUT);
+    if (strstr(err.text, words) == NULL)
+        fail_msg("'%s' does not say '%s'", err.text, words);
+}
+
+static void layouts_that_do_not_divide_are_refused_with_what_would(void **state)
+{
+    (void)state;
+    expect_refusal((struct layout){2, 3, 0}, "which 1 to 2 ranks can share");
+    expect_refusal((struct layout){8, 2, 4}, "zero=4");
+    expect_refusal((struct layout){8, 1, 1}, "there is no other rank to share with");
+    expect_refusal((struct layout){8, -1, 0}, "1 to 4096 ranks");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ranks_that_share_the_lanes_compute_what_one_does),
+        cmocka_unit_test(so_they_do_with_the_optimiser_shared_out),
+        cmocka_unit_test(so_they_do_with_muon_whose_matrices_stay_whole),
+        cmocka_unit_test(peak_memory_touched_by_each_rank_equals_the_plan),
+        cmocka_unit_test(moments_that_are_shared_out_are_there_once),
+        cmocka_unit_test(layouts_that_do_not_divide_are_refused_with_what_would),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
