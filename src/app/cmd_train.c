@@ -1,12 +1,12 @@
 /* trine train: a GPT learns a text. */
 #include "app/app.h"
+#include "app/predict.h"
 
 #include "base/json.h"
 #include "base/os.h"
 #include "base/quantity.h"
 #include "lab/train/train.h"
-#include "plan/calibrate/calibrate.h"
-#include "plan/here/here.h"
+#include "plan/layout/layout.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -15,7 +15,8 @@
 struct train_args {
     const char *data_first; /* TRAIN DATA, the same as --data */
     const char *config, *data, *tokenizer, *chat_template, *model, *init, *depth, *steps, *seed, *out, *threads;
-    const char *resume, *profile;
+    const char *resume, *profile, *layout;
+    int transport; /* index into transports */
     int64_t memory_bytes;
     bool quiet, json, dry_run;
 };
@@ -36,6 +37,8 @@ static const struct {
     {"run.out", offsetof(struct train_args, out)},          {"run.threads", offsetof(struct train_args, threads)},
 };
 enum { SHORTCUT_COUNT = sizeof shortcuts / sizeof *shortcuts };
+
+static const char *const transports[] = {"threads", NULL};
 
 static const struct tr_option options[] = {
     {.name = "config", .letter = 'c', .kind = TR_OPTION_PATH, AT(config), .value = "FILE",
@@ -63,6 +66,11 @@ static const struct tr_option options[] = {
     {.name = "resume", .kind = TR_OPTION_STRING, AT(resume), .fallback = "auto", .value = "auto|never|PATH",
      .help = "auto: from the run folder's newest good checkpoint; never: refuse a folder that has one; PATH: from this "
              "checkpoint"},
+    {.name = "layout", .kind = TR_OPTION_STRING, AT(layout), .value = "WORDS",
+     .help = "ranks that share the run: dp=N shares the data lanes (layout.lanes), zero=1 the optimiser's state too; changes no bit of "
+             "the result, and may be another one at each start"},
+    {.name = "transport", .kind = TR_OPTION_ENUM, AT(transport), .fallback = "threads", .choices = transports, .value = "WAY",
+     .help = "what ranks are: threads of this process"},
     {.name = "memory", .kind = TR_OPTION_BYTES, AT(memory_bytes), .fallback = "0", .value = "BYTES",
      .help = "refuse what needs more than this; 0: what this machine has"},
     {.name = "profile", .kind = TR_OPTION_PATH, AT(profile), .value = "FILE",
@@ -95,7 +103,8 @@ static const struct tr_command command = {
     .examples = "trine train book.txt                              # depth 4, into runs/depth-4\n"
                 "trine train book.txt --depth 6 --steps 2k -o runs/book\n"
                 "trine train talks.jsonl --init SmolLM2-135M-Instruct.gguf --lora.rank=16\n"
-                "trine train --config run.yaml --optimizer.lr=0.001\n",
+                "trine train --config run.yaml --optimizer.lr=0.001\n"
+                "trine train book.txt --layout.lanes=4 --layout dp=2,zero=1\n",
 };
 
 /* ---- config ------------------------------------------------------------------------------------------------------ */
@@ -132,54 +141,49 @@ static void set_resume(const struct train_args *args, struct tr_train_options *o
     }
 }
 
-/* ---- what it will take ------------------------------------------------------------------------------------------- */
+/* ---- layout ------------------------------------------------------------------------------------------------------ */
 
-struct prediction {
-    const char *path; /* of the profile; NULL: there is none */
-    struct tr_catalog *catalog;
-    double step_s, error; /* 0: nothing was predicted */
-};
-
-/* A profile that was named must be right; one that lies about is used if it is. */
-static enum tr_status open_profile(const struct train_args *args, struct prediction *to, struct tr_err *err)
+/* What a plan may say and a run cannot do. */
+static enum tr_status check_executed(const struct tr_layout *l, struct tr_err *err)
 {
-    static const char usual[] = "profile.yaml";
-    to->path = args->profile ? args->profile : tr_file_exists(usual) ? usual : NULL;
-    if (!to->path)
-        return TR_OK;
-    enum tr_status status = tr_catalog_open_empty(&to->catalog, err);
-    return status == TR_OK ? tr_catalog_add(to->catalog, to->path, err) : status;
+    const struct {
+        const char *word;
+        int64_t value, single;
+    } not_yet[] = {{"tp", l->tp, 1}, {"cp", l->cp, 1}, {"pp", l->pp, 1}, {"vpp", l->vpp, 1}, {"ep", l->ep, 1}, {"etp", l->etp, 1},
+                   {"sp", l->sp, 0}, {"shard", l->shard, 0}};
+    for (size_t i = 0; i < sizeof not_yet / sizeof *not_yet; i++)
+        if (not_yet[i].value > not_yet[i].single)
+            return tr_fail(err, TR_BAD_INPUT, "--layout: training has dp and zero; %s is planned (trine plan), not executed yet",
+                           not_yet[i].word);
+    return TR_OK;
 }
 
-static void predict(void *context, const struct tr_program *program, int threads, int64_t steps, struct tr_text *say)
+static enum tr_status read_layout(const char *words, struct tr_degrees *out, struct tr_err *err)
 {
-    struct prediction *to = context;
-    struct tr_kernel_rates rates;
-    struct tr_here_time time;
-    struct tr_text foreign = {0};
-    struct tr_err why;
-    char step[TR_QUANTITY_BYTES], all[TR_QUANTITY_BYTES];
-    if (tr_kernel_rates_find(to->catalog, threads, &rates, &why) != TR_OK) {
-        tr_text_printf(say, "no prediction: %s: %s", to->path, why.text);
-        return;
+    static const uint32_t ours = 1u << TR_LAYOUT_MB | 1u << TR_LAYOUT_RECOMPUTE | 1u << TR_LAYOUT_RECOMPUTE_LAYERS;
+    struct tr_layout layout;
+    uint32_t said;
+    bool open;
+    if (!words)
+        return TR_OK;
+    enum tr_status status = tr_layout_parse_open(words, &layout, &said, &open, err);
+    if (status != TR_OK) {
+        tr_err_prefix(err, "--layout");
+        return status;
     }
-    tr_calibrate_foreign(&rates, TRINE_VERSION, &foreign);
-    if (foreign.len) {
-        tr_text_printf(say, "no prediction: %s is not of this machine%s", to->path, tr_text_str(&foreign));
-    } else {
-        tr_here_step(&rates, program, &time);
-        to->step_s = time.step_s;
-        to->error = time.error;
-        tr_text_printf(say, "predicted %s a step +- %.0f %%, the %lld steps in %s (%s)", tr_print_time(step, time.step_s),
-                       100 * time.error, (long long)steps, tr_print_clock(all, (double)steps * time.step_s), to->path);
-    }
-    tr_text_free(&foreign);
+    if (open)
+        return tr_fail(err, TR_BAD_INPUT, "--layout: expected what ranks share, such as dp=2; trine plan finds layouts");
+    if (said & ours)
+        return tr_fail(err, TR_BAD_INPUT, "--layout: the microbatch and recomputation are train.micro_batch and train.recompute here");
+    if ((status = check_executed(&layout, err)) == TR_OK)
+        *out = (struct tr_degrees){.dp = layout.dp, .zero = layout.zero};
+    return status;
 }
 
 /* ---- the answer -------------------------------------------------------------------------------------------------- */
 
 /* Without `ran` only what is known before the first step. */
-static void write_json(const struct tr_train_result *result, const struct prediction *predicted, bool ran, struct tr_text *out)
+static void write_json(const struct tr_train_result *result, const struct tr_app_prediction *predicted, bool ran, struct tr_text *out)
 {
     const struct tr_train_state *s = &result->state;
     struct tr_json json = tr_json_start(out, TR_JSON_LINE);
@@ -191,6 +195,10 @@ static void write_json(const struct tr_train_result *result, const struct predic
     if (predicted->step_s > 0) {
         tr_json_double(&json, "predicted_step_s", predicted->step_s);
         tr_json_double(&json, "predicted_error", predicted->error);
+    }
+    if (result->ranks > 1) {
+        tr_json_int(&json, "ranks", result->ranks);
+        tr_json_int(&json, "sent_planned_bytes", result->sent_planned_bytes);
     }
     if (ran) {
         tr_json_int(&json, "memory_peak_bytes", result->memory_peak_bytes);
@@ -216,7 +224,7 @@ static void write_json(const struct tr_train_result *result, const struct predic
     tr_text_char(out, '\n');
 }
 
-static void write_met(const struct tr_train_result *result, const struct prediction *predicted, struct tr_text *out)
+static void write_met(const struct tr_train_result *result, const struct tr_app_prediction *predicted, struct tr_text *out)
 {
     const struct tr_run_config *c = &result->state.config;
     char said[TR_QUANTITY_BYTES], was[TR_QUANTITY_BYTES];
@@ -227,7 +235,7 @@ static void write_met(const struct tr_train_result *result, const struct predict
                    100 * predicted->error, tr_print_time(was, step_s), 100 * (step_s / predicted->step_s - 1));
 }
 
-static void write_text(const struct tr_train_result *result, const struct prediction *predicted, struct tr_text *out)
+static void write_text(const struct tr_train_result *result, const struct tr_app_prediction *predicted, struct tr_text *out)
 {
     const struct tr_train_state *s = &result->state;
     char tokens[TR_QUANTITY_BYTES], time[TR_QUANTITY_BYTES], rate[TR_QUANTITY_BYTES];
@@ -257,7 +265,7 @@ static void write_text(const struct tr_train_result *result, const struct predic
 }
 
 static enum tr_status answer(const struct train_args *args, const struct tr_train_result *result,
-                             const struct prediction *predicted, struct tr_err *err)
+                             const struct tr_app_prediction *predicted, struct tr_err *err)
 {
     struct tr_text text = {0};
     if (args->json)
@@ -275,18 +283,20 @@ static enum tr_status train(const struct train_args *args, const struct tr_given
     struct tr_train_result *result = calloc(1, sizeof *result);
     struct tr_train_options how = {.log = args->quiet ? NULL : stderr, .stop = &tr_app_signal, .dry_run = args->dry_run,
                                    .memory_bytes = args->memory_bytes};
-    struct prediction predicted = {.path = NULL};
+    struct tr_app_prediction predicted = {.path = NULL};
     enum tr_status status = TR_FAILED;
     if (!config || !result) {
         (void)tr_fail(err, TR_FAILED, "out of memory before the run began");
         goto free_both;
     }
     set_resume(args, &how);
-    status = read_config(args, given, config, err);
+    status = read_layout(args->layout, &how.layout, err);
     if (status == TR_OK)
-        status = open_profile(args, &predicted, err);
+        status = read_config(args, given, config, err);
+    if (status == TR_OK)
+        status = tr_app_predict_open(&predicted, args->profile, err);
     if (predicted.path) {
-        how.planned = predict;
+        how.planned = tr_app_predict;
         how.planned_context = &predicted;
     }
     if (status == TR_OK)
@@ -297,7 +307,7 @@ static enum tr_status train(const struct train_args *args, const struct tr_given
         status = answer(args, result, &predicted, err);
     tr_text_free(&result->last_sample);
 free_both:
-    tr_catalog_free(predicted.catalog);
+    tr_app_predict_close(&predicted);
     free(config);
     free(result);
     return status;

@@ -66,6 +66,14 @@ struct tr_eval_sum {
 enum tr_status tr_eval_windows(struct tr_exec *exec, const struct tr_data *data, tr_eval_watch *watch, void *context,
                                struct tr_eval_sum *out);
 
+/* Microbatches index, index + count, ... of these windows: what one of `count` ranks does. *nats is the sum over them, which
+ * the caller merges; *out counts all windows, without their sum. */
+struct tr_eval_share {
+    int index, count;
+};
+enum tr_status tr_eval_share(struct tr_exec *exec, const struct tr_data *data, struct tr_eval_share share, tr_eval_watch *watch,
+                             void *context, struct tr_exact *nats, struct tr_eval_sum *out);
+
 /* ---- choices ----------------------------------------------------------------------------------------------------- */
 
 enum {

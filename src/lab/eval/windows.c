@@ -58,23 +58,36 @@ void tr_evaluator_close(struct tr_evaluator *e)
 enum tr_status tr_eval_windows(struct tr_exec *exec, const struct tr_data *data, tr_eval_watch *watch, void *context,
                                struct tr_eval_sum *out)
 {
+    struct tr_exact nats;
+    struct tr_eval_sum sum;
+    enum tr_status status = tr_eval_share(exec, data, (struct tr_eval_share){0, 1}, watch, context, &nats, &sum);
+    if (status != TR_OK)
+        return status;
+    sum.nats = tr_exact_value(&nats);
+    *out = sum;
+    return TR_OK;
+}
+
+enum tr_status tr_eval_share(struct tr_exec *exec, const struct tr_data *data, struct tr_eval_share share, tr_eval_watch *watch,
+                             void *context, struct tr_exact *nats, struct tr_eval_sum *out)
+{
     const struct tr_program *p = exec->program;
     int32_t *tokens = tr_exec_buffer(exec, p->tokens), *targets = tr_exec_buffer(exec, p->targets);
     int32_t *starts = data->apart ? tr_exec_buffer(exec, p->starts) : NULL;
     struct tr_eval_sum sum = {0};
-    struct tr_exact nats;
-    tr_exact_clear(&nats, TR_EXACT_VALUES);
-    while (sum.windows < data->val_windows) {
+    tr_exact_clear(nats, TR_EXACT_VALUES);
+    for (int64_t number = 0; sum.windows < data->val_windows; number++) {
         struct tr_val_count count = tr_data_val_batch(data, sum.windows, p->seqs, tokens, targets, starts);
-        tr_exec_evaluate(exec);
-        tr_exact_merge(&nats, &exec->loss_sum);
+        if (number % share.count == share.index) {
+            tr_exec_evaluate(exec);
+            tr_exact_merge(nats, &exec->loss_sum);
+        }
         sum.targets += count.targets;
         sum.bytes += count.bytes;
         sum.windows = tr_min_i64(sum.windows + p->seqs, data->val_windows);
-        if (watch && !watch(context, sum.windows, tr_exact_value(&nats) / (double)sum.targets))
+        if (watch && !watch(context, sum.windows, tr_exact_value(nats) / (double)sum.targets))
             return TR_NO;
     }
-    sum.nats = tr_exact_value(&nats);
     *out = sum;
     return TR_OK;
 }

@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool tr_run_stopped(const struct tr_run *run) { return run->options->stop && *run->options->stop != 0; }
+bool tr_run_stopped(const struct tr_run *run)
+{
+    return run->world ? run->stop_seen != 0 : run->options->stop && *run->options->stop != 0;
+}
 
 static bool goes_on(void *context, int64_t done, double loss_so_far)
 {
@@ -17,13 +20,30 @@ static bool goes_on(void *context, int64_t done, double loss_so_far)
     return !tr_run_stopped(context);
 }
 
+/* Each rank its share of the windows; TR_NO: it was stopped in the middle, as one rank alone can be. */
+static enum tr_status evaluate_windows(struct tr_run *run, struct tr_eval_sum *sum, struct tr_err *err)
+{
+    struct tr_exact nats;
+    if (!run->world)
+        return tr_eval_windows(&run->exec, &run->data, goes_on, run, sum);
+    struct tr_eval_share share = {tr_comm_index(run->world), tr_comm_count(run->world)};
+    enum tr_status status = tr_eval_share(&run->exec, &run->data, share, NULL, NULL, &nats, sum);
+    if (status == TR_OK)
+        status = tr_exact_all(run->world, &nats, err);
+    sum->nats = tr_exact_value(&nats);
+    return status;
+}
+
 enum tr_status tr_run_evaluate(struct tr_run *run, struct tr_err *err)
 {
     struct tr_train_state *s = &run->state;
     struct tr_eval_sum sum;
     double begin_s = tr_clock_s();
-    if (tr_run_stopped(run) || tr_eval_windows(&run->exec, &run->data, goes_on, run, &sum) != TR_OK)
+    if (tr_run_stopped(run))
         return TR_OK;
+    enum tr_status status = evaluate_windows(run, &sum, err);
+    if (status != TR_OK)
+        return status == TR_NO ? TR_OK : status;
     s->val_loss = sum.nats / (double)sum.targets;
     s->val_bpb = tr_bits_per_byte(sum.nats, sum.bytes);
     if (s->step == 0) {
@@ -75,6 +95,8 @@ enum tr_status tr_run_sample(struct tr_run *run, struct tr_err *err)
     struct tr_generator generator;
     struct tr_step_config step = tr_run_step_config(&run->config);
     struct tr_text record = {0};
+    if (!tr_run_leads(run))
+        return TR_OK;
     enum tr_status status = tr_generator_open(&generator, &run->model, step.dtype, TR_FORM_ROWS, &step.widths, run->config.seq_len,
                                               run->machine, &run->exec, err);
     if (status == TR_OK) {

@@ -13,10 +13,21 @@ static int64_t memory_limit(const struct tr_run *run)
     return run->options->memory_bytes > 0 ? run->options->memory_bytes : tr_memory_usable_bytes();
 }
 
+/* The step of this rank. */
+static struct tr_step_config step_of(const struct tr_run *run, const struct tr_run_config *config)
+{
+    struct tr_step_config step = tr_run_step_config(config);
+    step.place.degrees = run->options->layout;
+    step.place.rank = run->world ? tr_comm_index(run->world) : 0;
+    return step;
+}
+
 static int64_t memory_need(const struct tr_run *run, const struct tr_program *program)
 {
     int64_t need = tr_program_memory_bytes(program);
-    int copies = (run->config.save_where == TR_SAVE_BACKGROUND) + (run->config.replay_every > 0);
+    int copies = !tr_run_leads(run) ? 0
+                                    : (run->config.save_where == TR_SAVE_BACKGROUND) + (run->config.replay_every > 0) +
+                                          program->has_slices;
     int64_t copy = copies ? tr_copy_bytes(&program->weights) : 0;
     if (!tr_mul_i64(copy, copies, &copy) || !tr_add_i64(need, copy, &need) || !tr_add_i64(need, run->data_bytes, &need) ||
         !tr_add_i64(need, OVERHEAD_BYTES, &need))
@@ -28,7 +39,7 @@ static enum tr_status need_of(const struct tr_run *run, const struct tr_run_conf
                               struct tr_err *err)
 {
     struct tr_program program;
-    struct tr_step_config step = tr_run_step_config(config);
+    struct tr_step_config step = step_of(run, config);
     enum tr_status status = tr_program_train(&program, &run->model, &step, run->machine, err);
     if (status != TR_OK)
         return status;
@@ -41,6 +52,7 @@ static enum tr_status need_of(const struct tr_run *run, const struct tr_run_conf
 static enum tr_status refuse(const struct tr_run *run, int64_t need, int64_t limit, struct tr_err *err)
 {
     char need_text[TR_QUANTITY_BYTES], have_text[TR_QUANTITY_BYTES], less_text[TR_QUANTITY_BYTES];
+    const char *each = run->world ? " on each rank" : "";
     struct tr_run_config *least = calloc(1, sizeof *least);
     int64_t less = need;
     if (!least)
@@ -57,13 +69,13 @@ static enum tr_status refuse(const struct tr_run *run, int64_t need, int64_t lim
     tr_print_bytes(less_text, less);
     if (less <= limit)
         return tr_fail(err, TR_BAD_INPUT,
-                       "training %s needs %s of memory, there are %s; with train.micro_batch 1 and train.recompute "
+                       "training %s needs %s of memory%s, there are %s; with train.micro_batch 1 and train.recompute "
                        "full it would need %s and give the same bits",
-                       run->model.name, need_text, have_text, less_text);
+                       run->model.name, need_text, each, have_text, less_text);
     return tr_fail(err, TR_BAD_INPUT,
-                   "training %s needs %s of memory, there are %s; even with train.micro_batch 1 and train.recompute "
+                   "training %s needs %s of memory%s, there are %s; even with train.micro_batch 1 and train.recompute "
                    "full it would need %s: choose a smaller model or a shorter data.seq_len",
-                   run->model.name, need_text, have_text, less_text);
+                   run->model.name, need_text, each, have_text, less_text);
 }
 
 /* Takes the next smaller number of sequences that divides a lane's; where there is none, the layers computed again. False:
@@ -85,7 +97,7 @@ static bool choose_less(const struct tr_run *run, struct tr_run_config *config)
 
 static enum tr_status build(struct tr_run *run, struct tr_err *err)
 {
-    struct tr_step_config step = tr_run_step_config(&run->config);
+    struct tr_step_config step = step_of(run, &run->config);
     enum tr_status status = tr_program_train(&run->program, &run->model, &step, run->machine, err);
     run->has_program = status == TR_OK;
     return status;

@@ -123,7 +123,7 @@ static enum tr_status start_never(const struct tr_run *run, struct tr_err *err)
 
 enum tr_status tr_run_find_resume(struct tr_run *run, struct tr_err *err)
 {
-    if (run->options->resume != TR_RESUME_FROM)
+    if (run->options->resume != TR_RESUME_FROM || !tr_run_leads(run))
         return TR_OK;
     enum tr_status status = tr_checkpoint_resolve(run->options->resume_path, run->path_resume, err);
     return status == TR_OK ? tr_checkpoint_verify(run->path_resume, err) : status;
@@ -143,9 +143,9 @@ static enum tr_status start_from(struct tr_run *run, char checkpoint[TR_PATH_BYT
     return status;
 }
 
-enum tr_status tr_run_choose_start(struct tr_run *run, char checkpoint[TR_PATH_BYTES], struct tr_err *err)
+/* Of the lead. */
+static enum tr_status choose_start(struct tr_run *run, char checkpoint[TR_PATH_BYTES], struct tr_err *err)
 {
-    checkpoint[0] = 0;
     run->state = (struct tr_train_state){.loss = NAN, .first_val_loss = NAN, .first_val_bpb = NAN, .val_loss = NAN,
                                          .val_bpb = NAN, .best_val_loss = NAN, .eval_step = -1,
                                          .best_step = -1, .anchor_best_step = -1};
@@ -171,6 +171,19 @@ enum tr_status tr_run_choose_start(struct tr_run *run, char checkpoint[TR_PATH_B
     return status;
 }
 
+enum tr_status tr_run_choose_start(struct tr_run *run, char checkpoint[TR_PATH_BYTES], struct tr_err *err)
+{
+    checkpoint[0] = 0;
+    enum tr_status status = tr_run_leads(run) ? choose_start(run, checkpoint, err) : TR_OK;
+    if (status == TR_OK)
+        status = tr_run_tell(run, &run->state, sizeof run->state, err);
+    if (status == TR_OK)
+        status = tr_run_tell(run, &run->resumed_at, sizeof run->resumed_at, err);
+    if (status == TR_OK)
+        status = tr_run_tell(run, &run->saved_at, sizeof run->saved_at, err);
+    return status == TR_OK ? tr_run_tell(run, checkpoint, TR_PATH_BYTES, err) : status;
+}
+
 static enum tr_status load_init(struct tr_run *run, struct tr_err *err)
 {
     struct tr_origin origin;
@@ -182,14 +195,15 @@ static enum tr_status load_init(struct tr_run *run, struct tr_err *err)
 
 enum tr_status tr_run_load(struct tr_run *run, const char *checkpoint, struct tr_err *err)
 {
+    enum tr_status status = TR_OK;
     if (checkpoint[0] == 0) {
         tr_exec_init(&run->exec, (uint64_t)run->config.seed);
-        if (run->config.init[0] == 0)
-            return TR_OK;
+        status = tr_exec_failed(&run->exec, err);
+        if (status != TR_OK || run->config.init[0] == 0)
+            return status;
+        status = tr_run_collect(run, err); /* what the other model does not have, adapters, stays as it is */
     }
-    enum tr_status status =
-        checkpoint[0] ? tr_checkpoint_read(checkpoint, &run->tensors, err) : load_init(run, err);
-    if (status == TR_OK)
-        tr_exec_weights_written(&run->exec);
-    return status;
+    if (status == TR_OK && tr_run_leads(run))
+        status = checkpoint[0] ? tr_checkpoint_read(checkpoint, &run->tensors, err) : load_init(run, err);
+    return status == TR_OK ? tr_run_spread(run, err) : status;
 }

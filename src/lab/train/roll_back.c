@@ -36,11 +36,14 @@ static enum tr_status take_state(struct tr_run *run, const char *anchor, struct 
     struct tr_train_state *state = malloc(sizeof *state);
     if (!state)
         return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *state);
-    enum tr_status status = tr_checkpoint_read_state(anchor, state, err);
-    if (status == TR_OK)
+    enum tr_status status = TR_OK;
+    if (tr_run_leads(run) && (status = tr_checkpoint_read_state(anchor, state, err)) == TR_OK)
         status = tr_checkpoint_read(anchor, &run->tensors, err);
+    if (status == TR_OK)
+        status = tr_run_tell(run, state, sizeof *state, err);
+    if (status == TR_OK)
+        status = tr_run_spread(run, err);
     if (status == TR_OK) {
-        tr_exec_weights_written(&run->exec);
         state->config = run->config;
         state->passed_over = next - state->step;
         state->roll_backs = roll_backs;
@@ -62,7 +65,7 @@ enum tr_status tr_run_roll_back(struct tr_run *run, const char *why, struct tr_e
     enum tr_status status = tr_run_save_finish(run, err);
     if (status == TR_OK)
         status = tr_checkpoint_path(run->config.out, to, anchor, err);
-    if (status == TR_OK && (status = tr_checkpoint_verify(anchor, err)) != TR_OK)
+    if (status == TR_OK && tr_run_leads(run) && (status = tr_checkpoint_verify(anchor, err)) != TR_OK)
         tr_err_prefix(err, "step %lld: %s, and there is no way back", (long long)from + 1, why);
     if (status == TR_OK)
         status = take_state(run, anchor, err);
@@ -73,7 +76,7 @@ enum tr_status tr_run_roll_back(struct tr_run *run, const char *why, struct tr_e
     tr_progress_note(&run->bar, "%s", text);
     tr_progress_resume(&run->bar, to);
     status = tr_run_note_event(run, "roll_back", text, err);
-    if (status == TR_OK)
+    if (status == TR_OK && tr_run_leads(run))
         status = tr_checkpoint_remove_later(run->config.out, to, err);
     if (status == TR_OK)
         status = tr_run_folder_drop_later(run, to, err);

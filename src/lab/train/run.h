@@ -23,6 +23,8 @@ struct tr_outcome {
 
 struct tr_run {
     const struct tr_train_options *options;
+    struct tr_comm *world;       /* of several ranks; NULL: the only one */
+    int stop_seen;               /* the signal to stop by, which all ranks have seen; 0: none */
     struct tr_run_config config; /* resolved */
     bool auto_micro_batch, auto_recompute; /* the user left the choice to us */
     struct tr_model_config model;
@@ -41,7 +43,11 @@ struct tr_run {
     struct tr_exec exec;
     bool has_exec;
     struct tr_arena arena;       /* the arrays of addresses below */
-    struct tr_tensors tensors;
+    struct tr_tensors tensors;   /* the whole state; on other ranks than the lead what they have of it, as `own` */
+    struct tr_tensors own;       /* addresses in exec: slices, where they are cut */
+    struct tr_copy whole;        /* on the lead, where slices are cut; else zero */
+    int64_t *slice_bytes_at, *scatter_bytes_at; /* [ranks + 1], scratch of ranks.c */
+    int32_t *row;                /* scratch: tokens, targets and starts of one row */
     struct tr_saver saver;       /* with checkpoint.write = background; else zero */
     struct tr_replay replay;     /* with replay.every; else zero */
 
@@ -58,11 +64,28 @@ struct tr_run {
     double peak_flop_s;          /* 0: unknown */
     double read_byte_s;          /* of the largest region of the run's memory; 0: unknown */
     int64_t read_bytes;          /* how large that is */
+    int64_t computed_steps;      /* of this attempt, with those that were left out or done again */
     int64_t attempt_steps;       /* without the first one of this attempt */
     double attempt_s;
     double last_step_s;
     struct tr_text sample;       /* the last one */
 };
+
+/* --- ranks.c: a run on several ranks; each of these works on one, too --- */
+
+int tr_run_ranks(const struct tr_run *run);
+/* Whether this rank is the one that keeps the run folder. */
+bool tr_run_leads(const struct tr_run *run);
+/* The lead's bytes to all. */
+TR_MUST_CHECK enum tr_status tr_run_tell(struct tr_run *run, void *data, int64_t bytes, struct tr_err *err);
+/* Agrees upon whether a signal has come to any rank: what tr_run_stopped says from then on. */
+TR_MUST_CHECK enum tr_status tr_run_look_for_stop(struct tr_run *run, struct tr_err *err);
+/* Once the memory is there; takes room for the whole state on the lead if slices are cut. */
+TR_MUST_CHECK enum tr_status tr_run_ranks_open(struct tr_run *run, struct tr_err *err);
+/* run->tensors of the lead becomes the state of all ranks. */
+TR_MUST_CHECK enum tr_status tr_run_collect(struct tr_run *run, struct tr_err *err);
+/* The state of all ranks becomes what run->tensors of the lead holds; what operations read is written anew. */
+TR_MUST_CHECK enum tr_status tr_run_spread(struct tr_run *run, struct tr_err *err);
 
 /* --- fit.c: the program, and whether it fits --- */
 
@@ -137,6 +160,7 @@ TR_MUST_CHECK enum tr_status tr_run_save_finish(struct tr_run *run, struct tr_er
 
 /* --- evaluate.c --- */
 
+/* On one rank: now; on several: when they last agreed upon it. */
 bool tr_run_stopped(const struct tr_run *run);
 /* Leaves the state as it is when it is asked to stop in the middle. */
 TR_MUST_CHECK enum tr_status tr_run_evaluate(struct tr_run *run, struct tr_err *err);

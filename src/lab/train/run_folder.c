@@ -118,7 +118,7 @@ static enum tr_status drop_later(const char *path, int64_t last, int64_t (*step_
 enum tr_status tr_run_point_best(struct tr_run *run, struct tr_err *err)
 {
     char checkpoint[TR_PATH_BYTES], link[TR_PATH_BYTES];
-    if (run->config.keep_best != TR_BEST_KEEP)
+    if (run->config.keep_best != TR_BEST_KEEP || !tr_run_leads(run))
         return TR_OK;
     enum tr_status status = tr_path_join(link, run->config.out, "best", err);
     if (status == TR_OK && run->state.best_step < 0)
@@ -152,6 +152,8 @@ static enum tr_status keep_tokenizer(const struct tr_run *run, struct tr_err *er
 
 enum tr_status tr_run_folder_drop_later(const struct tr_run *run, int64_t last, struct tr_err *err)
 {
+    if (!tr_run_leads(run))
+        return TR_OK;
     enum tr_status status = drop_later(run->path_metrics, last, step_of_metrics, err);
     return status == TR_OK ? drop_later(run->path_samples, last, step_of_sample, err) : status;
 }
@@ -170,6 +172,8 @@ enum tr_status tr_run_folder_begin(struct tr_run *run, struct tr_err *err)
 {
     char path[TR_PATH_BYTES];
     struct tr_text text = {0};
+    if (!tr_run_leads(run))
+        return TR_OK;
     tr_text_append(&text, "# The effective config of this run; `trine train --config` reads it.\n");
     tr_run_config_yaml(&run->config, &text);
     enum tr_status status = tr_text_failed(&text, err) ? TR_FAILED : TR_OK;
@@ -187,8 +191,11 @@ enum tr_status tr_run_folder_begin(struct tr_run *run, struct tr_err *err)
 
 /* ---- lines ------------------------------------------------------------------------------------------------------- */
 
+/* What ranks write into the folder, the lead alone does. */
 static enum tr_status append_line(struct tr_run *run, const char *path, struct tr_err *err)
 {
+    if (!tr_run_leads(run))
+        return TR_OK;
     tr_text_char(&run->line, '\n');
     if (tr_text_failed(&run->line, err))
         return TR_FAILED;
@@ -318,6 +325,26 @@ static void profile_memory(const struct tr_run *run, struct tr_json *json)
     tr_json_end(json);
 }
 
+/* Of this rank. */
+static void profile_collectives(const struct tr_run *run, struct tr_json *json)
+{
+    tr_json_array(json, "collectives");
+    for (int phase = 0; phase < TR_PHASE_COUNT; phase++)
+        for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++) {
+            const struct tr_op_time *time = &run->exec.coll_time[phase][kind];
+            if (time->calls == 0)
+                continue;
+            tr_json_object(json, NULL);
+            tr_json_string(json, "phase", tr_phase_name(phase));
+            tr_json_string(json, "collective", tr_coll_kind_name(kind));
+            tr_json_int(json, "calls", time->calls);
+            tr_json_double(json, "time_s", time->time_s);
+            tr_json_int(json, "sent_bytes", time->bytes);
+            tr_json_end(json);
+        }
+    tr_json_end(json);
+}
+
 static void profile_ops(const struct tr_run *run, struct tr_json *json)
 {
     tr_json_array(json, "ops");
@@ -357,6 +384,10 @@ enum tr_status tr_run_write_profile(struct tr_run *run, struct tr_err *err)
     tr_json_string(&json, "arithmetic", run->state.arithmetic);
     profile_memory(run, &json);
     profile_ops(run, &json);
+    if (run->world) {
+        tr_json_int(&json, "ranks", tr_run_ranks(run));
+        profile_collectives(run, &json);
+    }
     tr_json_end(&json);
     tr_text_char(&text, '\n');
     enum tr_status status = tr_text_failed(&text, err) ? TR_FAILED : TR_OK;

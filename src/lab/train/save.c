@@ -65,6 +65,12 @@ enum tr_status tr_run_save(struct tr_run *run, struct tr_err *err)
         return status;
     if (tr_run_anchor(run) == run->state.step)
         run->state.anchor_best_step = run->state.best_step;
+    if ((status = tr_run_collect(run, err)) != TR_OK)
+        return status;
+    if (!tr_run_leads(run)) {
+        run->saved_at = run->state.step;
+        return TR_OK;
+    }
     struct tr_keep keep = keep_of(run);
     run->state.config = run->config;
     if (run->config.save_where == TR_SAVE_BACKGROUND)

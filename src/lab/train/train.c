@@ -19,7 +19,8 @@ static enum tr_status choose_machine(struct tr_run *run, struct tr_err *err)
     if (status != TR_OK)
         return status;
     run->machine.kernels = tr_kernel_set(run->isa);
-    run->machine.threads = run->config.threads > 0 ? (int)run->config.threads : tr_cores_usable();
+    run->machine.threads = run->config.threads > 0 ? (int)run->config.threads
+                                                   : (int)tr_max_i64(1, tr_cores_usable() / tr_run_ranks(run));
     return TR_OK;
 }
 
@@ -116,6 +117,15 @@ static enum tr_status open_data(struct tr_run *run, struct tr_err *err)
     return tr_data_open(&run->data, &config, err);
 }
 
+/* Of rows that other ranks train on this one must know how many targets they have. */
+static enum tr_status open_row(struct tr_run *run, struct tr_err *err)
+{
+    if (!run->world || !run->data.apart)
+        return TR_OK;
+    run->row = tr_arena_array(&run->arena, 3 * run->config.seq_len, sizeof *run->row, err);
+    return run->row ? TR_OK : TR_FAILED;
+}
+
 static float **address_list(struct tr_run *run, float *(*address)(const struct tr_exec *, int32_t),
                             struct tr_err *err)
 {
@@ -143,7 +153,9 @@ static enum tr_status open_memory(struct tr_run *run, struct tr_err *err)
     if (status != TR_OK)
         return status;
     run->has_exec = true;
-    if (run->options->peak_flop_s == 0)
+    if (run->world && (status = tr_exec_join(&run->exec, run->world, err)) != TR_OK)
+        return status;
+    if (run->options->peak_flop_s == 0 && tr_run_leads(run))
         measure_memory(run);
     float **w = address_list(run, tr_exec_weight, err);
     float **m = w ? address_list(run, tr_exec_moment_m, err) : NULL;
@@ -151,8 +163,12 @@ static enum tr_status open_memory(struct tr_run *run, struct tr_err *err)
     if (!v)
         return TR_FAILED;
     run->tensors = (struct tr_tensors){.weights = &run->program.weights, .w = w, .m = m, .v = v};
-    status = tr_run_replay_open(run, err);
-    if (status == TR_OK && run->config.save_where == TR_SAVE_BACKGROUND)
+    status = tr_run_ranks_open(run, err);
+    if (status == TR_OK)
+        status = open_row(run, err);
+    if (status == TR_OK)
+        status = tr_run_replay_open(run, err);
+    if (status == TR_OK && run->config.save_where == TR_SAVE_BACKGROUND && tr_run_leads(run))
         status = tr_saver_open(&run->saver, &run->program.weights, err);
     return status;
 }
@@ -188,12 +204,23 @@ static void tell_prediction(struct tr_run *run)
 {
     const struct tr_train_options *o = run->options;
     struct tr_text say = {0};
-    if (!o->planned)
+    if (!o->planned || tr_run_ranks(run) > 1) /* what ranks say to each other was not measured */
         return;
     o->planned(o->planned_context, &run->program, run->machine.threads, run->config.steps - run->state.step, &say);
     if (say.len)
         tr_progress_note(&run->bar, "%s", tr_text_str(&say));
     tr_text_free(&say);
+}
+
+static void tell_ranks(struct tr_run *run)
+{
+    char bytes[TR_QUANTITY_BYTES];
+    int64_t by_kind[TR_COLL_KIND_COUNT];
+    const struct tr_degrees *d = &run->options->layout;
+    tr_progress_note(&run->bar, "%d ranks, threads of this process: dp=%d zero=%d; %lld lanes of the batch among them, rank 0 has %lld "
+                     "and sends %s a step", tr_run_ranks(run), tr_degrees_dp(d), d->zero, (long long)run->config.lanes,
+                     (long long)(run->program.lanes.last - run->program.lanes.first),
+                     tr_print_bytes(bytes, tr_program_sent_bytes(&run->program, by_kind)));
 }
 
 static void tell_plan(struct tr_run *run)
@@ -216,9 +243,12 @@ static void tell_plan(struct tr_run *run)
     tr_progress_note(&run->bar, "steps %lld of %lld sequences (%lld at a time), lr %g, arithmetic %s",
                      (long long)c->steps, (long long)c->batch, (long long)c->micro_batch, c->lr,
                      tr_arithmetic_id(arithmetic, step.dtype, &step.widths));
-    tr_progress_note(&run->bar, "memory %s planned; %d threads, %s, peak %s; run folder %s",
-                     tr_print_bytes(memory, tr_program_memory_bytes(&run->program)), run->machine.threads,
-                     tr_isa_name(run->isa), tr_print_flop_s(peak, run->peak_flop_s), c->out);
+    if (run->world)
+        tell_ranks(run);
+    tr_progress_note(&run->bar, "memory %s planned%s; %d threads%s, %s, peak %s; run folder %s",
+                     tr_print_bytes(memory, tr_program_memory_bytes(&run->program)), run->world ? " on rank 0" : "",
+                     run->machine.threads, run->world ? " a rank" : "", tr_isa_name(run->isa),
+                     tr_print_flop_s(peak, run->peak_flop_s), c->out);
     tell_prediction(run);
 }
 
@@ -259,16 +289,34 @@ static void note_time(struct tr_run *run, double step_s)
     }
 }
 
+/* Targets in rows [first, last) of the batch, which other ranks train on. */
+static int64_t count_targets(const struct tr_run *run, int64_t batch, int64_t first, int64_t last)
+{
+    int64_t length = run->config.seq_len, count = 0;
+    if (!run->data.apart)
+        return (last - first) * length;
+    for (int64_t row = first; row < last; row++)
+        count += tr_data_batch(&run->data, batch, row, 1, run->row, run->row + length, run->row + 2 * length);
+    return count;
+}
+
+/* This rank's rows of the batch into its memory; returns how many targets all rows have. */
+static int64_t fill_batch(struct tr_run *run, int64_t batch)
+{
+    const struct tr_program *p = &run->program;
+    int64_t first = p->first_sequence, last = first + p->sequences;
+    int32_t *starts = run->data.apart ? tr_exec_buffer(&run->exec, p->starts) : NULL;
+    int64_t targets = tr_data_batch(&run->data, batch, first, p->sequences, tr_exec_buffer(&run->exec, p->tokens),
+                                    tr_exec_buffer(&run->exec, p->targets), starts);
+    return targets + count_targets(run, batch, 0, first) + count_targets(run, batch, last, run->config.batch);
+}
+
 /* Loss and gradient of the step's batch, and the optimiser's scalars. */
 static struct tr_step_result gradients(struct tr_run *run, double lr)
 {
     const struct tr_train_state *s = &run->state;
     const struct tr_run_config *c = &run->config;
-    int64_t batch = s->step + s->passed_over;
-    int32_t *starts = run->data.apart ? tr_exec_buffer(&run->exec, run->program.starts) : NULL;
-    int64_t targets = tr_data_batch(&run->data, batch, 0, c->batch,
-                                    tr_exec_buffer(&run->exec, run->program.tokens),
-                                    tr_exec_buffer(&run->exec, run->program.targets), starts);
+    int64_t batch = s->step + s->passed_over, targets = fill_batch(run, batch);
     struct tr_hyper hyper = {.lr = lr, .beta1 = c->beta1, .beta2 = c->beta2,
                              .eps = c->eps, .weight_decay = c->weight_decay, .clip_norm = c->clip,
                              .momentum = c->momentum};
@@ -283,10 +331,15 @@ static struct tr_step_result gradients(struct tr_run *run, double lr)
 enum tr_status tr_run_compute(struct tr_run *run, double lr, struct tr_outcome *outcome, struct tr_err *err)
 {
     struct tr_outcome o = {.result = gradients(run, lr)};
+    enum tr_status status = tr_exec_failed(&run->exec, err);
+    if (status != TR_OK)
+        return status;
     o.taken = o.result.finite && !tr_run_is_spike(run, &o.result, o.spike);
-    enum tr_status status = tr_run_replay_watch(run, err);
+    status = tr_run_replay_watch(run, err);
     if (status == TR_OK && o.taken)
         tr_exec_update(&run->exec);
+    if (status == TR_OK)
+        status = tr_exec_failed(&run->exec, err);
     *outcome = o;
     return status;
 }
@@ -299,6 +352,8 @@ static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
     struct tr_schedule schedule = tr_run_schedule(c);
     double begin_s = tr_clock_s(), lr = tr_schedule_lr(&schedule, s->step);
     struct tr_outcome o;
+    if (run->world)
+        tr_comm_set_step(run->world, s->step + 1);
     enum tr_status status = tr_run_replay_step(run, lr, &o, err);
     if (status != TR_OK)
         return status;
@@ -307,6 +362,7 @@ static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
     if (o.taken && c->spike_action != TR_SPIKE_TAKE)
         tr_spike_note(&s->seen, c->spike_window, o.result.loss, o.result.grad_norm);
     tr_run_replay_rest(run);
+    run->computed_steps++;
     s->step++;
     s->tokens += tr_run_step_tokens(run);
     s->loss = o.result.loss;
@@ -350,7 +406,7 @@ static enum tr_status note_early_stop(struct tr_run *run, struct tr_err *err)
 
 static enum tr_status interrupted(struct tr_run *run, struct tr_err *err)
 {
-    const char *name = tr_signal_name(*run->options->stop);
+    const char *name = tr_signal_name(run->world ? run->stop_seen : *run->options->stop);
     if (run->state.step == 0)
         return tr_fail(err, TR_FAILED, "interrupted by %s before the first step: there was nothing to save", name);
     enum tr_status status = tr_run_save(run, err);
@@ -358,6 +414,8 @@ static enum tr_status interrupted(struct tr_run *run, struct tr_err *err)
         status = tr_run_save_finish(run, err);
     if (status == TR_OK)
         status = tr_run_note_event(run, "interrupt", name, err);
+    if (status == TR_OK)
+        status = tr_run_tell(run, &run->saved_at, sizeof run->saved_at, err); /* no rank says so before it is saved */
     if (status != TR_OK)
         return status;
     return tr_fail(
@@ -396,13 +454,17 @@ static enum tr_status after_step(struct tr_run *run, struct tr_err *err)
 static enum tr_status loop(struct tr_run *run, struct tr_err *err)
 {
     tr_run_replay_rest(run);
-    enum tr_status status = evaluate_if_due(run, err);
+    enum tr_status status = tr_run_look_for_stop(run, err);
+    if (status == TR_OK)
+        status = evaluate_if_due(run, err);
     if (status == TR_OK)
         status = tr_run_point_best(run, err);
     if (status == TR_OK && !ended(run) && tr_run_stopped(run))
         return interrupted(run, err);
     while (status == TR_OK && !ended(run)) {
         status = one_step(run, err);
+        if (status == TR_OK)
+            status = tr_run_look_for_stop(run, err);
         if (status == TR_OK)
             status = after_step(run, err);
         if (status == TR_NO)
@@ -418,7 +480,7 @@ static enum tr_status loop(struct tr_run *run, struct tr_err *err)
 static enum tr_status begin(struct tr_run *run, struct tr_err *err)
 {
     char checkpoint[TR_PATH_BYTES], text[TR_PATH_BYTES + 64] = "from the beginning";
-    enum tr_status status = tr_run_folder_open(run, err);
+    enum tr_status status = tr_run_leads(run) ? tr_run_folder_open(run, err) : TR_OK;
     if (status == TR_OK)
         status = tr_run_choose_start(run, checkpoint, err);
     if (status == TR_OK)
@@ -448,8 +510,9 @@ static enum tr_status run_all(struct tr_run *run, const struct tr_run_config *co
     if (status != TR_OK)
         return status;
     run->peak_flop_s = run->options->peak_flop_s;
-    if (run->peak_flop_s == 0)
-        run->peak_flop_s = tr_chip_measure_peak_flop_s(run->isa, run->program.step.dtype, run->machine.threads);
+    if (run->peak_flop_s == 0 && tr_run_leads(run))
+        run->peak_flop_s = tr_chip_measure_peak_flop_s(run->isa, run->program.step.dtype,
+                                                       run->machine.threads * tr_run_ranks(run));
     tr_progress_start(&run->bar, run->options->log, "train", "step", run->config.steps);
     if (run->options->dry_run) {
         tell_plan(run);
@@ -468,8 +531,19 @@ static enum tr_status run_all(struct tr_run *run, const struct tr_run_config *co
     if (run->bar.terminal) /* a log has its lines already */
         tr_progress_end(&run->bar);
     if (status == TR_OK)
+        status = tr_run_collect(run, err);
+    if (status == TR_OK && tr_run_leads(run))
         status = tr_hash_tensors(&run->tensors, result->hash, err);
     return status;
+}
+
+static void fill_sent(const struct tr_run *run, struct tr_train_result *result)
+{
+    int64_t by_kind[TR_COLL_KIND_COUNT];
+    result->sent_planned_bytes = tr_program_sent_bytes(&run->program, by_kind);
+    result->sent_steps = run->computed_steps;
+    for (int kind = TR_COLL_BARRIER; kind < TR_COLL_KIND_COUNT; kind++)
+        result->sent_bytes += tr_comm_counted(run->exec.group[TR_GROUP_DATA], kind)->sent_bytes;
 }
 
 static void fill_result(struct tr_run *run, struct tr_train_result *result)
@@ -486,6 +560,9 @@ static void fill_result(struct tr_run *run, struct tr_train_result *result)
         result->parameters = run->program.weights.element_count;
         result->memory_planned_bytes = tr_program_memory_bytes(&run->program);
     }
+    result->ranks = tr_run_ranks(run);
+    if (run->has_exec && run->exec.group[TR_GROUP_DATA])
+        fill_sent(run, result);
     result->memory_peak_bytes = tr_memory_peak_bytes();
     double tokens = (double)run->attempt_steps * (double)tr_run_step_tokens(run);
     result->tok_s = run->attempt_s > 0 ? tokens / run->attempt_s : NAN;
@@ -499,6 +576,7 @@ static void close_run(struct tr_run *run)
 {
     tr_saver_close(&run->saver);
     tr_copy_close(&run->replay.copy);
+    tr_copy_close(&run->whole);
     if (run->has_exec)
         tr_exec_close(&run->exec);
     if (run->has_program)
@@ -511,19 +589,68 @@ static void close_run(struct tr_run *run)
     tr_text_free(&run->line);
 }
 
-enum tr_status tr_train(const struct tr_run_config *config, const struct tr_train_options *options,
-                        struct tr_train_result *result, struct tr_err *err)
+static enum tr_status train_rank(struct tr_comm *world, const struct tr_run_config *config,
+                                 const struct tr_train_options *options, struct tr_train_result *result, struct tr_err *err)
 {
     struct tr_run *run = calloc(1, sizeof *run);
-    *result = (struct tr_train_result){0};
     if (!run)
         return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *run);
     run->options = options;
+    run->world = world;
     run->saved_at = -1;
     tr_arena_init(&run->arena, "run", (int64_t)64 << 20);
     enum tr_status status = run_all(run, config, result, err);
+    if (status != TR_OK && world) /* before anything is closed that others would wait for */
+        tr_comm_fail(world, err);
     fill_result(run, result);
     close_run(run);
     free(run);
     return status;
+}
+
+/* What the ranks of one process have in common. */
+struct job {
+    const struct tr_run_config *config;
+    const struct tr_train_options *lead, *others;
+    struct tr_train_result *result; /* the lead's */
+};
+
+static enum tr_status rank_main(struct tr_comm *world, void *user, struct tr_err *err)
+{
+    const struct job *job = user;
+    if (tr_comm_index(world) == 0)
+        return train_rank(world, job->config, job->lead, job->result, err);
+    struct tr_train_result *result = calloc(1, sizeof *result);
+    if (!result)
+        return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *result);
+    enum tr_status status = train_rank(world, job->config, job->others, result, err);
+    free(result);
+    return status;
+}
+
+static enum tr_status train_ranks(const struct tr_run_config *config, const struct tr_train_options *options,
+                                  struct tr_train_result *result, struct tr_err *err)
+{
+    int32_t ranks = tr_degrees_ranks(&options->layout);
+    struct tr_train_options lead = *options, others;
+    if (ranks > TR_RANKS_THREADS_MAX)
+        return tr_fail(err, TR_BAD_INPUT, "a layout of %d ranks: threads of one process may be 1 to %d", ranks, TR_RANKS_THREADS_MAX);
+    if (config->replay_every > 0)
+        return tr_fail(err, TR_BAD_INPUT, "replay.every %lld: a step is computed twice on one rank only, and the layout has %d: give "
+                       "replay.every 0", (long long)config->replay_every, ranks);
+    /* Each its share, and of what there is before the first of them takes any. */
+    lead.memory_bytes = tr_max_i64(0, (options->memory_bytes > 0 ? options->memory_bytes : tr_memory_usable_bytes()) / ranks);
+    others = lead;
+    others.log = NULL;
+    struct job job = {config, &lead, &others, result};
+    return tr_ranks_run(ranks, NULL, rank_main, &job, err);
+}
+
+enum tr_status tr_train(const struct tr_run_config *config, const struct tr_train_options *options,
+                        struct tr_train_result *result, struct tr_err *err)
+{
+    *result = (struct tr_train_result){0};
+    if (tr_degrees_ranks(&options->layout) > 1)
+        return train_ranks(config, options, result, err);
+    return train_rank(NULL, config, options, result, err);
 }

@@ -27,9 +27,15 @@
  *     before the first step, its largest region of "read_bytes"), "threads", "isa", "arithmetic", "parameters",
  *     "memory": {"planned_bytes", "peak_bytes", "by_kind": {"weight": bytes, ...}},
  *     "ops": [{"phase", "op", "calls", "time_s", "flop", "bytes"}, ...]}
+ *     On several ranks all of it is of rank 0, and there are "ranks" and "collectives": [{"phase", "collective", "calls",
+ *     "time_s", "sent_bytes"}, ...]; time_s there includes waiting for other ranks.
  *
  * MFU = tokens/s * tr_model_flop_per_token / peak, with the peak measured on this machine (silicon/chip/peak.h) for
  * the threads in use; it is measured again when a step was faster than it.
+ *
+ * Ranks: with options.layout the run is done by several ranks, threads of this process, each with a share of the machine's
+ * threads and memory; nothing that a run folder holds depends on it but times, and a run goes on under any layout. Rank 0
+ * keeps the folder, writes checkpoints of the whole state and reports; what is cut among ranks it holds as a whole too.
  *
  * Memory: everything is mapped before the first step; a step after the first allocates nothing.
  *
@@ -65,6 +71,7 @@ typedef void tr_train_planned_fn(void *context, const struct tr_program *program
                                  struct tr_text *say);
 
 struct tr_train_options {
+    struct tr_degrees layout;           /* all zero: one rank */
     enum tr_resume_kind resume;
     const char *resume_path;
     FILE *log;                          /* progress and log lines; NULL: silent */
@@ -84,7 +91,10 @@ struct tr_train_result {
     char checkpoint[TR_PATH_BYTES];   /* the last one; "" when there is none */
     char hash[TR_SHA256_HEX_BYTES];   /* when all steps are done; else "" */
     int64_t resumed_at;               /* step; 0: from the beginning */
-    int64_t parameters, memory_planned_bytes, memory_peak_bytes;
+    int32_t ranks;
+    int64_t parameters, memory_planned_bytes, memory_peak_bytes; /* planned: of this rank; peak: of the process */
+    int64_t sent_planned_bytes;       /* of this rank in a step's collectives */
+    int64_t sent_bytes, sent_steps;   /* counted, in so many steps of this attempt */
     int64_t corrected;                /* steps of this attempt that a replay set right */
     double tok_s, mfu, peak_flop_s;   /* mean over this attempt, without its first step */
     struct tr_text last_sample;       /* owned by the caller */

@@ -1,0 +1,48 @@
+#include "app/predict.h"
+
+#include "base/os.h"
+#include "base/quantity.h"
+#include "plan/calibrate/calibrate.h"
+#include "plan/here/here.h"
+
+enum tr_status tr_app_predict_open(struct tr_app_prediction *to, const char *path, struct tr_err *err)
+{
+    static const char usual[] = "profile.yaml";
+    to->path = path ? path : tr_file_exists(usual) ? usual : NULL;
+    if (!to->path)
+        return TR_OK;
+    enum tr_status status = tr_catalog_open_empty(&to->catalog, err);
+    return status == TR_OK ? tr_catalog_add(to->catalog, to->path, err) : status;
+}
+
+void tr_app_predict_close(struct tr_app_prediction *prediction) { tr_catalog_free(prediction->catalog); }
+
+static void say_prediction(struct tr_app_prediction *to, const struct tr_kernel_rates *rates, const struct tr_program *program,
+                           int64_t steps, struct tr_text *say)
+{
+    char step[TR_QUANTITY_BYTES], all[TR_QUANTITY_BYTES];
+    struct tr_here_time time;
+    tr_here_step(rates, program, &time);
+    to->step_s = time.step_s;
+    to->error = time.error;
+    tr_text_printf(say, "predicted %s a step +- %.0f %%, the %lld steps in %s (%s)", tr_print_time(step, time.step_s),
+                   100 * time.error, (long long)steps, tr_print_clock(all, (double)steps * time.step_s), to->path);
+}
+
+void tr_app_predict(void *context, const struct tr_program *program, int threads, int64_t steps, struct tr_text *say)
+{
+    struct tr_app_prediction *to = context;
+    struct tr_kernel_rates rates;
+    struct tr_text foreign = {0};
+    struct tr_err why;
+    if (tr_kernel_rates_find(to->catalog, threads, &rates, &why) != TR_OK) {
+        tr_text_printf(say, "no prediction: %s: %s", to->path, why.text);
+        return;
+    }
+    tr_calibrate_foreign(&rates, TRINE_VERSION, &foreign);
+    if (foreign.len)
+        tr_text_printf(say, "no prediction: %s is not of this machine%s", to->path, tr_text_str(&foreign));
+    else
+        say_prediction(to, &rates, program, steps, say);
+    tr_text_free(&foreign);
+}

@@ -1,0 +1,21 @@
+/* What `trine train` says of its steps before they are made: by the profile of this machine, if there is one. */
+#ifndef TR_APP_PREDICT_H
+#define TR_APP_PREDICT_H
+
+#include "lab/train/train.h"
+#include "silicon/catalog/catalog.h"
+
+struct tr_app_prediction {
+    const char *path; /* of the profile; NULL: there is none */
+    struct tr_catalog *catalog;
+    double step_s, error; /* step_s 0: nothing was predicted */
+};
+
+/* The profile at `path`, which must be one; NULL: profile.yaml if the current folder has it. */
+TR_MUST_CHECK enum tr_status tr_app_predict_open(struct tr_app_prediction *to, const char *path, struct tr_err *err);
+void tr_app_predict_close(struct tr_app_prediction *prediction);
+
+/* A tr_train_planned_fn; `context` is the prediction. */
+void tr_app_predict(void *context, const struct tr_program *program, int threads, int64_t steps, struct tr_text *say);
+
+#endif

@@ -1,0 +1,64 @@
+#!/bin/sh
+# A run on several ranks, by the program itself: the hash of one rank, also when it is killed and goes on under another layout;
+# export from any layout is the same files; layouts that cannot be are refused in one sentence.
+. "${TRINE_SOURCE_DIR:?}/tests/app/lib.sh"
+
+trine=$TRINE_BIN
+awk 'BEGIN { for (i = 1; i <= 900; i++) print "verse " i ": and the waters of day " (i * 7919) % 389 " were gathered." }' >text.txt
+
+# start OUT [ARGUMENTS...] becomes the program; train waits for it.
+start()
+{
+    out=$1
+    shift
+    exec "$trine" train text.txt --quiet --depth 1 --steps 24 --data.seq_len=64 --train.batch=8 --train.micro_batch=1 \
+        --layout.lanes=4 --eval.every=8 --eval.windows=3 --sample.tokens=0 --checkpoint.every=4 -o "$out" "$@"
+}
+train() { (start "$@"); }
+
+expect 0 "hash" train one
+hash=$("$trine" hash one | cut -d' ' -f1)
+[ ${#hash} = 64 ] || fault "no hash of one rank"
+for layout in dp=2 dp=3 dp=4,zero=1; do
+    expect 0 "$hash" train "run-$layout" --layout "$layout"
+    expect 0 "" "$trine" export "run-$layout" "model-$layout"
+done
+expect 0 "" "$trine" export one model-one
+for layout in dp=2 dp=3 dp=4,zero=1; do
+    diff -r model-one "model-$layout" >/dev/null || fault "the export of $layout is another"
+done
+
+# Killed as soon as there is something to go on from, each time under another layout.
+for layout in dp=4,zero=1 dp=2 dp=3,zero=1; do
+    start killed --layout "$layout" >killed.out 2>&1 &
+    child=$!
+    for _ in $(seq 600); do
+        now=$(ls killed 2>/dev/null | grep '^step-[0-9]*$' | tail -n 1)
+        [ "$now" != "${last:-}" ] && [ -n "$now" ] && break
+        kill -0 "$child" 2>/dev/null || break
+        sleep 0.02
+    done
+    last=$now
+    kill -9 "$child" 2>/dev/null
+    wait "$child" 2>/dev/null
+done
+expect 0 "$hash" train killed --layout dp=1
+
+# SIGTERM is seen by all ranks together.
+start stopped --steps 100k --layout dp=4,zero=1 2>stopped.err >/dev/null &
+child=$!
+for _ in $(seq 600); do [ -s stopped/metrics.jsonl ] && break; sleep 0.02; done
+kill -TERM "$child"
+status=0
+wait "$child" || status=$?
+[ "$status" = 3 ] || fault "stopped by SIGTERM with status $status"
+[ "$(grep -c 'goes on from there' stopped.err)" = 1 ] || { fault "not one sentence"; cat stopped.err; }
+
+expect 2 "which 1 to 4 ranks can share" train no --layout dp=5
+expect 2 "there is no other rank" train no --layout zero=1
+expect 2 "tp is planned" train no --layout tp=2,dp=2
+expect 2 "such as dp=8" train no --layout dp=x
+expect 2 "expected threads" train no --layout dp=2 --transport post
+[ "$(wc -l <stderr)" = 1 ] || fault "more than one sentence"
+[ ! -e no ] || fault "a refused run left a folder"
+done_all

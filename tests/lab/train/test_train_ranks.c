@@ -1,0 +1,247 @@
+/* Runs on several ranks: the hash of one rank, whatever the layout, and also where the layout changes on the way. */
+#include "base/num.h"
+#include "lab/train/train.h"
+#include "lib/scratch.h"
+#include "lib/tiny_run.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct tr_train_result result;
+static struct tr_err err;
+
+static enum tr_status train(const struct tr_run_config *config, const struct tr_train_options *options)
+{
+    err.text[0] = 0;
+    tr_text_free(&result.last_sample);
+    return tr_train(config, options, &result, &err);
+}
+
+static int teardown(void **state)
+{
+    tr_text_free(&result.last_sample);
+    return tr_scratch_teardown(state);
+}
+
+static struct tr_train_options options_of(int32_t dp, int32_t zero)
+{
+    struct tr_train_options options = tr_tiny_options();
+    options.layout = (struct tr_degrees){.dp = dp, .zero = zero};
+    return options;
+}
+
+static const struct tr_degrees layouts[] = {{2, 0}, {3, 0}, {4, 0}, {8, 0}, {2, 1}, {3, 1}, {8, 1}};
+enum { LAYOUTS = sizeof layouts / sizeof *layouts };
+
+static struct tr_run_config config_of(const char *model, const char *dtype, const char *more)
+{
+    return tr_tiny_config("run", model, dtype, more, "layout.lanes=8", "train.micro_batch=1", "train.steps=4", "eval.every=2",
+                          "eval.windows=5", "checkpoint.every=3", NULL);
+}
+
+/* Everything that a run does between steps too: evaluations, saves, samples. */
+static void one_hash_whatever_the_layout(const char *dtype, const char *more)
+{
+    static const char *const models[] = {"model.name=tiny-gpt2", "model.name=tiny-llama"};
+    for (int m = 0; m < 2; m++) {
+        struct tr_tiny_hash one;
+        double val_loss = 0;
+        for (int i = -1; i < LAYOUTS; i++) {
+            struct tr_run_config config = config_of(models[m], dtype, more);
+            struct tr_train_options options = options_of(i < 0 ? 1 : layouts[i].dp, i < 0 ? 0 : layouts[i].zero);
+            struct tr_hash saved;
+            if (train(&config, &options) != TR_OK)
+                fail_msg("%s", err.text);
+            if (i < 0) {
+                memcpy(one.hex, result.hash, sizeof one.hex);
+                val_loss = result.state.val_loss;
+            }
+            assert_string_equal(result.hash, one.hex);
+            assert_true(result.state.val_loss == val_loss);
+            assert_int_equal(result.ranks, tr_max_i64(1, options.layout.dp));
+            assert_int_equal(tr_hash_path(config.out, &saved, &err), TR_OK); /* the checkpoint is of the whole state */
+            assert_string_equal(saved.hex, one.hex);
+            if (i >= 0 && options.layout.zero == 0) /* else initial weights may have been sent too */
+                assert_int_equal(result.sent_bytes, result.sent_steps * result.sent_planned_bytes);
+            assert_int_equal(tr_folder_remove(config.out, &err), TR_OK);
+        }
+    }
+}
+
+static void fp32_runs_have_one_hash_on_any_number_of_ranks(void **state)
+{
+    (void)state;
+    one_hash_whatever_the_layout("train.dtype=f32", "sample.tokens=5");
+}
+
+static void so_have_bf16_runs(void **state)
+{
+    (void)state;
+    one_hash_whatever_the_layout("train.dtype=bf16", "sample.tokens=5");
+}
+
+static void so_have_runs_with_muon(void **state)
+{
+    (void)state;
+    one_hash_whatever_the_layout("train.dtype=f32", "optimizer.kind=muon");
+}
+
+static void so_have_runs_of_documents_apart(void **state)
+{
+    (void)state;
+    one_hash_whatever_the_layout("train.dtype=f32", "data.documents=apart");
+}
+
+static void so_have_runs_that_save_in_the_background(void **state)
+{
+    (void)state;
+    one_hash_whatever_the_layout("train.dtype=bf16", "checkpoint.write=background");
+}
+
+/* ---- on with another layout --------------------------------------------------------------------------------------- */
+
+static atomic_int stop;
+static int64_t stop_after;
+static int64_t strange = -1; /* the batch that is a spike */
+
+static void hook(void *context, struct tr_exec *exec, int64_t batch, struct tr_step_result *seen)
+{
+    (void)context, (void)exec;
+    if (batch + 1 == stop_after)
+        stop = SIGTERM;
+    if (batch == strange)
+        seen->loss *= 10;
+}
+
+/* Interrupted after each of these steps; the next attempt has the next layout. */
+static void a_run_goes_on_under_any_other_layout(void **state)
+{
+    (void)state;
+    static const char *const models[] = {"model.name=tiny-gpt2", "model.name=tiny-llama"};
+    static const struct tr_degrees attempts[] = {{2, 1}, {1, 0}, {8, 0}, {3, 1}, {4, 0}};
+    for (int m = 0; m < 2; m++) {
+        const char *dtype = m ? "train.dtype=bf16" : "train.dtype=f32";
+        struct tr_run_config alone = tr_tiny_config("alone", models[m], dtype, "layout.lanes=8", "train.micro_batch=1", NULL);
+        struct tr_tiny_hash one = tr_tiny_train(&alone);
+        struct tr_run_config config = tr_tiny_config("run", models[m], dtype, "layout.lanes=8", "train.micro_batch=1", NULL);
+        for (int i = 0; i < 5; i++) {
+            struct tr_train_options options = options_of(attempts[i].dp, attempts[i].zero);
+            stop = 0;
+            stop_after = i < 4 ? 2 + 2 * i : -1;
+            options.stop = &stop;
+            options.fault = hook;
+            assert_int_equal(train(&config, &options), i < 4 ? TR_FAILED : TR_OK);
+            if (i < 4)
+                tr_assert_says(err.text, "the same command goes on from there");
+        }
+        assert_int_equal(result.resumed_at, 8);
+        assert_string_equal(result.hash, one.hex);
+        assert_int_equal(tr_folder_remove(config.out, &err), TR_OK);
+        assert_int_equal(tr_folder_remove(alone.out, &err), TR_OK);
+    }
+}
+
+static void a_spike_sends_all_ranks_back_together(void **state)
+{
+    (void)state;
+    struct tr_tiny_hash one;
+    for (int32_t dp = 1; dp <= 3; dp++) {
+        struct tr_run_config config = tr_tiny_config("run", "layout.lanes=8", "train.micro_batch=1", "spike.window=8", "train.steps=16",
+                                                     "spike.deviations=20", "spike.action=roll_back", "checkpoint.every=4", NULL);
+        struct tr_train_options options = options_of(dp, dp > 1);
+        options.fault = hook;
+        stop_after = -1;
+        strange = 13;
+        enum tr_status status = train(&config, &options);
+        strange = -1;
+        if (status != TR_OK)
+            fail_msg("%s", err.text);
+        assert_int_equal(result.state.roll_backs, 1);
+        if (dp == 1)
+            memcpy(one.hex, result.hash, sizeof one.hex);
+        assert_string_equal(result.hash, one.hex);
+        assert_int_equal(tr_folder_remove(config.out, &err), TR_OK);
+    }
+}
+
+static void a_run_begins_with_another_models_weights_on_any_rank(void **state)
+{
+    (void)state;
+    struct tr_tiny_hash one;
+    struct tr_run_config base = tr_tiny_config("base", "model.name=tiny-llama", "train.steps=3", NULL);
+    char init[TR_PATH_BYTES + 16];
+    tr_tiny_train(&base);
+    snprintf(init, sizeof init, "model.init=%s", base.out);
+    for (int i = 0; i < 3; i++) {
+        struct tr_run_config config = tr_tiny_config("run", init, "layout.lanes=4", "train.micro_batch=1",
+                                                     "train.steps=3", "train.dtype=bf16", "lora.rank=2", NULL);
+        struct tr_train_options options = options_of(1 + i, i > 0);
+        if (train(&config, &options) != TR_OK)
+            fail_msg("%s", err.text);
+        if (i == 0)
+            memcpy(one.hex, result.hash, sizeof one.hex);
+        assert_string_equal(result.hash, one.hex);
+        assert_int_equal(tr_folder_remove(config.out, &err), TR_OK);
+    }
+    assert_int_equal(tr_folder_remove(base.out, &err), TR_OK);
+}
+
+/* ---- what cannot be ------------------------------------------------------------------------------------------------ */
+
+static void refuse(struct tr_run_config config, struct tr_train_options options, const char *words)
+{
+    assert_int_equal(train(&config, &options), TR_BAD_INPUT);
+    tr_assert_says(err.text, words);
+    assert_false(tr_file_exists(config.out));
+}
+
+static void what_cannot_be_is_refused_in_one_sentence_and_writes_nothing(void **state)
+{
+    (void)state;
+    refuse(tr_tiny_config("no", "layout.lanes=4", "train.micro_batch=1", NULL), options_of(5, 0), "which 1 to 4 ranks can share");
+    refuse(tr_tiny_config("no", "layout.lanes=4", "train.micro_batch=1", NULL), options_of(200, 0), "1 to 128");
+    refuse(tr_tiny_config("no", NULL), options_of(1, 1), "no other rank");
+    refuse(tr_tiny_config("no", "layout.lanes=4", "train.micro_batch=1", "replay.every=2", NULL), options_of(2, 0), "replay.every 0");
+    struct tr_train_options little = options_of(2, 0);
+    little.memory_bytes = 1 << 20;
+    refuse(tr_tiny_config("no", "layout.lanes=4", "train.micro_batch=1", NULL), little, "on each rank");
+}
+
+static void a_lead_that_fails_ends_all_ranks_with_its_sentence(void **state)
+{
+    (void)state;
+    struct tr_run_config config = tr_tiny_config("taken", "layout.lanes=4", "train.micro_batch=1", NULL);
+    struct tr_train_options options = options_of(4, 1);
+    struct tr_lock lock;
+    char path[TR_PATH_BYTES];
+    assert_int_equal(tr_folder_make(config.out, &err), TR_OK);
+    assert_int_equal(tr_path_join(path, config.out, "lock", &err), TR_OK);
+    assert_int_equal(tr_lock_take(&lock, path, &err), TR_OK);
+    assert_int_equal(train(&config, &options), TR_BAD_INPUT);
+    tr_assert_says(err.text, "another trainer works in");
+    tr_lock_drop(&lock);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fp32_runs_have_one_hash_on_any_number_of_ranks),
+        cmocka_unit_test(so_have_bf16_runs),
+        cmocka_unit_test(so_have_runs_with_muon),
+        cmocka_unit_test(so_have_runs_of_documents_apart),
+        cmocka_unit_test(so_have_runs_that_save_in_the_background),
+        cmocka_unit_test(a_run_goes_on_under_any_other_layout),
+        cmocka_unit_test(a_spike_sends_all_ranks_back_together),
+        cmocka_unit_test(a_run_begins_with_another_models_weights_on_any_rank),
+        cmocka_unit_test(what_cannot_be_is_refused_in_one_sentence_and_writes_nothing),
+        cmocka_unit_test(a_lead_that_fails_ends_all_ranks_with_its_sentence),
+    };
+    return cmocka_run_group_tests(tests, tr_scratch_setup, teardown);
+}
