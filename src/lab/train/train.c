@@ -601,7 +601,7 @@ static enum tr_status train_rank(struct tr_comm *world, const struct tr_run_conf
     tr_arena_init(&run->arena, "run", (int64_t)64 << 20);
     enum tr_status status = run_all(run, config, result, err);
     if (status != TR_OK && world) /* before anything is closed that others would wait for */
-        tr_comm_fail(world, err);
+        tr_comm_fail(world, status, err);
     fill_result(run, result);
     close_run(run);
     free(run);

@@ -124,7 +124,7 @@ static enum tr_status finish(struct tr_exec *e, struct tr_program *p, struct tr_
                              const struct tr_err *err)
 {
     if (status != TR_OK)
-        tr_comm_fail(world, err);
+        tr_comm_fail(world, status, err);
     fixture_close(e, p);
     return status;
 }
