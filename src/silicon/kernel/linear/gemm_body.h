@@ -18,8 +18,9 @@ enum {
     NC = 1024,               /* columns of B packed at a time, by all threads together: 2 buffers of up to 4 MiB */
     FEW_ROWS = 4 * MR,       /* up to here B is used so little that its panel had better stay in the first caches */
     FEW_ROWS_NC = 64,
-    K_AHEAD = 24,    /* rows of a factor whose slow index is k that are asked for ahead of packing them */
-    PIECES_MAX = 32, /* runs in one packed panel */
+    ROWS_TOGETHER = 1100, /* up to here every thread has its own columns, and packs all of A */
+    K_AHEAD = 24,         /* rows of a factor whose slow index is k that are asked for ahead of packing them */
+    PIECES_MAX = 32,      /* runs in one packed panel */
     A_PANEL_FLOATS = KC_BLOCKS * MR + 16, /* packing writes whole vectors, a little over the end */
     B_PANEL_FLOATS = KC_BLOCKS * NR
 };
@@ -790,28 +791,53 @@ static void do_stage(struct worker *w, const struct stage *stage, const struct s
     }
 }
 
-/* The grid of threads: the least tiles for the busiest, within a few percent; then rather rows apart than columns, to
- * share B, unless there are few. */
-static void choose_grid(struct worker *w, int threads)
-{
-    int64_t m = axis_panels(&w->m), n = axis_panels(&w->n), best = INT64_MAX;
-    for (int64_t grid_m = m > 4 ? threads : 1; grid_m >= 1; grid_m--) {
-        int64_t grid_n = tr_min_i64(threads / grid_m, n);
-        int64_t tiles = ((m + grid_m - 1) / grid_m) * ((n + grid_n - 1) / grid_n);
-        if (grid_n > 0 && tiles < best - best / 32) {
-            best = tiles;
-            w->grid_m = grid_m;
-            w->grid_n = grid_n;
-        }
-    }
-}
-
 static int64_t total(const int64_t *size, int segments)
 {
     int64_t sum = 0;
     for (int i = 0; i < segments; i++)
         sum += size[i];
     return sum;
+}
+
+/* So many panels more that each of `parts` threads has as many: each in the segment with the highest ones. */
+static void even_out(struct axis *axis, int64_t parts)
+{
+    const int64_t panels = axis_panels(axis);
+    for (int64_t more = parts <= panels ? tr_round_up(panels, parts) - panels : 0; more > 0; more--) {
+        int best = 0;
+        int64_t best_rows = 0;
+        for (int i = 0; i < axis->segments; i++) {
+            const int64_t rows = axis->size[i] / (axis->first_panel[i + 1] - axis->first_panel[i] + 1);
+            if (rows > best_rows) {
+                best = i;
+                best_rows = rows;
+            }
+        }
+        for (int i = best + 1; i <= axis->segments && best_rows > 0; i++)
+            axis->first_panel[i]++;
+    }
+}
+
+/* The grid of threads: the least work for the busiest, within a few percent; then rows apart, so that a thread packs only
+ * its own part of A, but when they are few columns, because B that another core has packed costs more than packing all
+ * of A. */
+static void choose_grid(struct worker *w, int threads)
+{
+    const int64_t m = axis_panels(&w->m), n = axis_panels(&w->n), rows = total(w->m.size, w->m.segments);
+    const int64_t most = m > 4 ? threads : 1;
+    int64_t best = INT64_MAX;
+    for (int64_t i = 1; i <= most; i++) {
+        const int64_t grid_m = rows <= ROWS_TOGETHER ? i : most + 1 - i, grid_n = tr_min_i64(threads / grid_m, n);
+        if (grid_n == 0)
+            continue;
+        const int64_t work = (grid_m <= m ? tr_ceil_div(rows, grid_m) : MR) * tr_ceil_div(n, grid_n);
+        if (work < best - best / 32) {
+            best = work;
+            w->grid_m = grid_m;
+            w->grid_n = grid_n;
+        }
+    }
+    even_out(&w->m, w->grid_m);
 }
 
 /* Columns of B that one column of the grid may have packed at a time, in panels. */
