@@ -15,7 +15,7 @@
  * MR x NR of C held in registers. What is packed next is packed while tiles are multiplied, a few words at a time between
  * parts of their chains, because multiply-adds leave the processor time for it and memory is not waited for. Vector lanes
  * run along n, every element has its own chain, so that no blocking and no division of the work over threads can change a
- * bit. Few rows: every thread has its own columns, nobody waits.
+ * bit. Up to 1,100 rows every thread has its own columns, nobody waits.
  *
  * Panels are made of words of 32 bits along k: an fp32 number; where the processor has vdpbf16ps, a pair of bf16; where
  * it has not, a bf16 widened to fp32, of each pair the odd one first, so that the tile of fp32 computes the pair chain

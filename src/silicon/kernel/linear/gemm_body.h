@@ -818,9 +818,9 @@ static void even_out(struct axis *axis, int64_t parts)
     }
 }
 
-/* The grid of threads: the least work for the busiest, within a few percent; then rows apart, so that a thread packs only
- * its own part of A, but when they are few columns, because B that another core has packed costs more than packing all
- * of A. */
+/* The grid of threads: the least work for the busiest, within a few percent. Where that leaves a choice: rows apart, so
+ * that a thread packs only its own part of A; but columns apart when rows are few, because reading the B that another core
+ * has packed costs more than packing all of A. */
 static void choose_grid(struct worker *w, int threads)
 {
     const int64_t m = axis_panels(&w->m), n = axis_panels(&w->n), rows = total(w->m.size, w->m.segments);
