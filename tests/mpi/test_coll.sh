@@ -5,8 +5,10 @@ set -u
 ranks=${1:?usage: test_coll.sh COLL_RANKS}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# As root, with more ranks than cores, none bound to a core; Open MPI keeps memory that LeakSanitizer takes for lost.
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1
+# As root, with more ranks than cores, none bound to a core. Who waits naps by itself: Open MPI is not to yield in each look
+# for a message, which takes a time slice where other programs want the cores (five ranks: minutes instead of seconds).
+# Open MPI keeps memory that LeakSanitizer takes for lost.
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=0
 export ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0"
 failed=0
 fault() { echo "$1" >&2 && failed=1; }
