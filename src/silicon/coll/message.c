@@ -119,7 +119,8 @@ enum { ROOMS_TO_STAGE = 128 };
 
 static void fill_slot(struct tr_comm *comm, struct tr_request *request, struct tr_slot *slot)
 {
-    slot->staged = request->bytes <= ROOMS_TO_STAGE * comm->area->room_bytes || !write_addresses(comm, request, slot);
+    bool is_small = request->bytes > 0 && request->bytes <= ROOMS_TO_STAGE * comm->area->room_bytes;
+    slot->staged = is_small || !write_addresses(comm, request, slot);
     slot->parts = request->parts;
     slot->tag = request->tag;
     slot->seq = request->seq;
