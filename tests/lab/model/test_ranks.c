@@ -180,7 +180,7 @@ static void expect_one_result(struct job job, int64_t micro_batch)
     struct tr_exec e;
     struct tr_step_config alone = job.step;
     alone.place = (struct tr_rank_place){0};
-    fixture_open(&e, &p, &job.model, &alone, fixture_machine(job.isa, 2));
+    fixture_open(&e, &p, &job.model, &alone, fixture_machine(job.isa, 1));
     job.result = fixture_train(&e, STEPS);
     job.one = &e;
     job.step.micro_batch = micro_batch;
