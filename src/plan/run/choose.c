@@ -211,24 +211,27 @@ static enum tr_status search_again(struct tr_plan *p, struct tr_space space, str
     return status;
 }
 
-/* Each batch in turn; then once more the chosen one, whose neighbours are kept. */
+/* Each batch in turn; then once more the chosen one, whose neighbours are kept. Where none fits, the last search alone says
+ * how many chips would do: that is a search of many counts. */
 static enum tr_status search_batches(struct tr_plan *p, const struct tr_space *space, struct tr_search *search,
                                      struct tr_err *err)
 {
     int64_t batches[TR_PLAN_BATCHES_MAX];
     int count = tr_plan_doublings(p->request.global_batch, p->request.global_batch_max, batches);
     enum tr_status status = TR_OK;
+    struct tr_space each = *space;
+    each.brief = space->brief || count > 1;
     p->search.done = true;
     for (int i = 0; i < count; i++) {
         tr_search_free(search);
         tr_plan_set_batch(p, batches[i]);
-        status = tr_search(&p->site, &p->task, space, search, err);
+        status = tr_search(&p->site, &p->task, &each, search, err);
         if (status != TR_OK && status != TR_NO)
             return status;
         add_candidates(p, search);
     }
     int64_t best = p->search.at[p->search.chosen].global_batch;
-    if (best == batches[count - 1])
+    if (best == batches[count - 1] && (status == TR_OK || count == 1))
         return status;
     tr_search_free(search);
     tr_plan_set_batch(p, best);

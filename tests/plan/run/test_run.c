@@ -284,6 +284,11 @@ static void where_nothing_fits_the_fewest_chips_that_do_are_said(void **state)
     tr_plan_free(make(&r, TR_OK));
     r.chips -= 8;
     tr_plan_free(make(&r, TR_NO));
+
+    r.global_batch = 256, r.global_batch_max = 512; /* of several batches: once, by the last search */
+    p = make(&r, TR_NO);
+    assert_non_null(strstr(p->why, " chips are the fewest that fit"));
+    tr_plan_free(p);
 }
 
 /* ---- levers ------------------------------------------------------------------------------------------------------ */
