@@ -2,28 +2,60 @@
 #include "plan/validate/validate.h"
 
 #include <math.h>
+#include <string.h>
 
-enum { GROUP_ROWS_MIN = 3 };
+enum { GROUP_LAYOUTS_MIN = 3 };
 
-/* Of the group that begins with row `first`; false when an earlier row began it, or it has too few rows. */
-static bool group_regret(const struct tr_score *score, int64_t first, double *regret)
+static bool in_group(const struct tr_score *score, int64_t i, uint64_t group)
 {
-    const struct tr_sample *of = score->row[first].sample;
-    double best_s = INFINITY, predicted_s = INFINITY, chosen_s = 0;
+    const struct tr_score_row *row = &score->row[i];
+    return !row->reason && row->sample->group == group && !row->sample->of.run->layout_open;
+}
+
+static bool same_layout(const struct tr_score_row *a, const struct tr_score_row *b)
+{
+    char words[TR_LAYOUT_TEXT_BYTES], other[TR_LAYOUT_TEXT_BYTES];
+    return strcmp(tr_layout_print(&a->layout, words), tr_layout_print(&b->layout, other)) == 0;
+}
+
+/* Sources print one layout again with each release or network: what a layout took is the mean of its rows. False when an
+ * earlier row of the group has the layout. */
+static bool layout_time(const struct tr_score *score, int64_t first, double *mean_s)
+{
+    double sum = 0;
     int64_t rows = 0;
     for (int64_t i = 0; i < score->samples->count; i++) {
-        const struct tr_score_row *row = &score->row[i];
-        if (row->reason || row->sample->group != of->group || row->sample->of.run->layout_open)
+        if (!in_group(score, i, score->row[first].sample->group) || !same_layout(&score->row[i], &score->row[first]))
             continue;
         if (i < first)
             return false;
+        sum += score->row[i].sample->time_s;
         rows++;
-        best_s = fmin(best_s, row->sample->time_s);
+    }
+    *mean_s = sum / (double)rows;
+    return true;
+}
+
+/* Of the group that begins with row `first`; false when an earlier row began it, or it has too few layouts. */
+static bool group_regret(const struct tr_score *score, int64_t first, double *regret)
+{
+    double best_s = INFINITY, predicted_s = INFINITY, chosen_s = 0, mean_s;
+    int64_t layouts = 0;
+    for (int64_t i = 0; i < score->samples->count; i++) {
+        const struct tr_score_row *row = &score->row[i];
+        if (!in_group(score, i, score->row[first].sample->group))
+            continue;
+        if (i < first)
+            return false;
+        if (!layout_time(score, i, &mean_s))
+            continue;
+        layouts++;
+        best_s = fmin(best_s, mean_s);
         if (row->cost.time_s < predicted_s)
-            predicted_s = row->cost.time_s, chosen_s = row->sample->time_s;
+            predicted_s = row->cost.time_s, chosen_s = mean_s;
     }
     *regret = chosen_s / best_s - 1;
-    return rows >= GROUP_ROWS_MIN;
+    return layouts >= GROUP_LAYOUTS_MIN;
 }
 
 struct tr_regret tr_score_regret(const struct tr_score *score)
@@ -31,7 +63,7 @@ struct tr_regret tr_score_regret(const struct tr_score *score)
     struct tr_regret sum = {.worst_line = 0};
     for (int64_t i = 0; i < score->samples->count; i++) {
         double regret;
-        if (score->row[i].reason || !group_regret(score, i, &regret))
+        if (!in_group(score, i, score->row[i].sample->group) || !group_regret(score, i, &regret))
             continue;
         sum.groups++;
         sum.mean += regret;

@@ -167,7 +167,8 @@ TR_MUST_CHECK enum tr_status tr_validate(const struct tr_samples *samples, struc
 void tr_score_free(struct tr_score *score);
 
 /* Regret: in each group of rows that differ in their layout only (training runs of one model, batch and system), how much
- * longer the row that is predicted fastest really took than the one that was. Groups of 3 rows and more. */
+ * longer the layout that is predicted fastest really took than the one that was. A layout that was measured several times
+ * took the mean of its rows, and is one choice. Groups of 3 layouts and more. */
 struct tr_regret {
     int64_t groups;
     double mean, worst; /* fractions */

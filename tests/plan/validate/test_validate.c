@@ -335,6 +335,39 @@ static void a_batch_is_rounded_down_to_its_replicas_where_the_layout_is_said(voi
     tr_samples_free(&samples);
 }
 
+/* Three layouts, the one that is predicted fastest measured with two releases: 1.2 on the mean, where the best took 1. Then the
+ * same layouts as one, with another release each: no choice. */
+static void a_layout_that_was_measured_again_is_one_choice(void **state)
+{
+    static const char *const row = "A100-SXM,Megatron-DeepSpeed,fp16,gpt,24,1024,16,4096,51200,8,1024,64,%d,%d,4,0,full,%g\n";
+    static const struct {
+        int tp, pp;
+        double step_s;
+    } rows[] = {{1, 1, 1.0}, {1, 1, 1.4}, {8, 1, 1.0}, {1, 8, 3.0}};
+    struct tr_text table = {0};
+    struct tr_samples samples = {0};
+    struct tr_score score = {0};
+    (void)state;
+    for (int choices = 3; choices >= 1; choices -= 2) {
+        tr_text_clear(&table);
+        tr_text_append(&table, "chip,framework,precision,model,n_layers,d_model,n_heads,d_ff,vocab,n_chips,seq_len,global_batch_seqs,"
+                               "tp,pp,micro_batch,zero_stage_or_fsdp,recompute,step_time_s\n");
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+            tr_text_printf(&table, row, choices == 3 ? rows[i].tp : 1, choices == 3 ? rows[i].pp : 1, rows[i].step_s);
+        score_of(tr_text_str(&table), &samples, &score);
+        assert_int_equal(score.all.covered, 4);
+        struct tr_regret regret = tr_score_regret(&score);
+        assert_int_equal(regret.groups, choices == 3);
+        if (choices == 3) {
+            assert_true(score.row[0].step.time_s < score.row[2].step.time_s && score.row[0].step.time_s < score.row[3].step.time_s);
+            assert_true(fabs(regret.mean - .2) < 1e-12 && regret.within_1 == 0 && regret.worst_line == 2);
+        }
+        tr_score_free(&score);
+        tr_samples_free(&samples);
+    }
+    tr_text_free(&table);
+}
+
 static void a_score_is_the_arithmetic_of_its_rows(void **state)
 {
     struct tr_samples samples = {0};
@@ -397,6 +430,7 @@ int main(void)
         cmocka_unit_test(a_run_with_a_cell_that_is_no_number_is_lost_alone),
         cmocka_unit_test(numbers_that_no_run_can_have_are_refused),
         cmocka_unit_test(a_batch_is_rounded_down_to_its_replicas_where_the_layout_is_said),
+        cmocka_unit_test(a_layout_that_was_measured_again_is_one_choice),
         cmocka_unit_test(a_score_is_the_arithmetic_of_its_rows),
         cmocka_unit_test(a_table_that_is_no_measurement_is_refused_with_its_place),
     };
