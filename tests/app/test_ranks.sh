@@ -11,7 +11,7 @@ start()
 {
     out=$1
     shift
-    exec "$trine" train text.txt --quiet --depth 1 --steps 24 --data.seq_len=64 --train.batch=8 --train.micro_batch=1 \
+    exec "$trine" train text.txt --quiet --model tiny-gpt2 --steps 24 --data.seq_len=64 --train.batch=8 --train.micro_batch=1 \
         --layout.lanes=4 --eval.every=8 --eval.windows=3 --sample.tokens=0 --checkpoint.every=4 -o "$out" "$@"
 }
 train() { (start "$@"); }
