@@ -19,8 +19,9 @@ enum { ROWS = 6, QUANT_ROWS = 2 }; /* of a tile: sums of 12 and 8 of 16 register
 #else
 enum { ROWS = 14, QUANT_ROWS = 6 }; /* 28 and 24 of 32 */
 #endif
-/* Few rows wait for memory: what they will read is asked for so far ahead. */
-enum { AHEAD_ROWS = 2, AHEAD_BYTES = 4096 };
+/* Few rows wait for memory: what they will read is asked for so far ahead, distances as measured (bench/LOG.md). Blocks of
+ * int8 and int4 go into the first cache only (READ_ONCE, of prefetches). */
+enum { AHEAD_ROWS = 2, AHEAD_BYTES = 4096, AHEAD_BYTES_INT8 = 8192, AHEAD_BYTES_INT4 = 12288, READ_ONCE = 0 };
 enum { NV = 2, NR = NV * TR_VLEN, HALVES = TR_PANEL / NR, LEVELS_MAX = 16 };
 
 /* What all tasks share. */
@@ -34,6 +35,8 @@ struct packed {
     bool in_place; /* one row, whose words are there already */
     void *x;       /* words, or struct tr_quant_x */
 };
+
+static inline int64_t ahead_bytes(enum tr_dtype type) { return type == TR_INT4 ? AHEAD_BYTES_INT4 : AHEAD_BYTES_INT8; }
 
 static int64_t packed_rows(const struct tr_op *op) { return op->seqs * op->seq_len; }
 
@@ -97,9 +100,9 @@ static void round_row(const struct packed *p, int64_t row, struct tr_quant_x *to
     for (int64_t b = 0; b < p->blocks; b++) {
         float x[TR_QUANT];
         const int64_t n = tr_min_i64(TR_QUANT, p->op->in - b * TR_QUANT), at = row * p->op->in + b * TR_QUANT;
-        for (int64_t i = 0; i < n; i++)
-            x[i] = tr_load(p->call->operand[TR_LINEAR_X], p->op->act, at + i);
-        tr_quantize_x(&to[b * step], x, n);
+        for (int i = 0; i < TR_QUANT; i += TR_VLEN) /* elements that are missing are 0 */
+            v_store(x + i, v_loadn_at(p->call->operand[TR_LINEAR_X], p->op->act, at + i, tr_max_i64(0, n - i)));
+        tr_quantize_x(&to[b * step], x, TR_QUANT);
     }
 }
 
@@ -238,6 +241,7 @@ struct quant_tile {
 TR_V_INLINE void quant_tile_of(const struct quant_tile *t, const int mr, const int nv, const enum tr_dtype type)
 {
     const int64_t bytes = type == TR_INT8 ? TR_INT8_BLOCK_BYTES : TR_INT4_BLOCK_BYTES;
+    const int64_t ahead = ahead_bytes(type) + 2 * TR_PANEL;
     const int zero = type == TR_INT8 ? 128 : 8, quads = type == TR_INT8 ? TR_QUANT / 4 : TR_QUANT / 8;
     tr_v acc[QUANT_ROWS][2 * NV];
     const struct tr_quant_x *x = t->x;
@@ -256,7 +260,7 @@ TR_V_INLINE void quant_tile_of(const struct quant_tile *t, const int mr, const i
         for (int quad = 0; quad < quads; quad++) {
             tr_q q[2 * NV];
             for (int v = 0; mr <= AHEAD_ROWS && v < nv * TR_VLEN / 16; v++)
-                __builtin_prefetch(w + AHEAD_BYTES + 2 * TR_PANEL + 4 * (quad * TR_PANEL + t->first + v * 16));
+                __builtin_prefetch(w + ahead + 4 * (quad * TR_PANEL + t->first + v * 16), 0, READ_ONCE);
             for (int v = 0; v < nv; v++)
                 q[v] = q_load(w + 2 * TR_PANEL + 4 * (quad * TR_PANEL + t->first + v * TR_VLEN));
 #pragma GCC unroll 8
@@ -379,6 +383,24 @@ static void do_tile(const struct packed *p, const struct tr_quant_x *x, int segm
     tally->write_bytes += rows * n * tr_dtype_bytes(y_type);
 }
 
+/* Where a task's weights begin. */
+static const uint8_t *task_weights(const struct packed *p, int64_t task)
+{
+    const int64_t panel = task / p->groups;
+    int segment = 0;
+    while (panel >= p->panels[segment + 1])
+        segment++;
+    return (const uint8_t *)p->call->operand[TR_LINEAR_W + segment] + (panel - p->panels[segment]) * p->panel_bytes;
+}
+
+/* Asks for the first blocks of a thread, which come while it rounds the activations. */
+static void ask_ahead(const struct packed *p, int64_t first)
+{
+    const uint8_t *w = task_weights(p, first);
+    for (int64_t i = 0; i < tr_min_i64(ahead_bytes(p->op->weight), p->panel_bytes); i += 64)
+        __builtin_prefetch(w + i, 0, READ_ONCE);
+}
+
 static void do_tasks(const struct packed *p, const struct tr_quant_x *x, int64_t first, int64_t last, struct tally *tally)
 {
     int segment = 0;
@@ -399,9 +421,12 @@ void TR_SIMD_NAME(tr_linear_packed)(const struct tr_call *call)
     {
         const int64_t team = omp_get_num_threads(), thread = omp_get_thread_num();
         struct tally tally = {.read_bytes = thread == 0 ? p.rows * p.op->in * tr_dtype_bytes(p.op->act) : 0};
+        const int64_t first = p.tasks * thread / team, last = p.tasks * (thread + 1) / team;
         const struct tr_quant_x *x = p.x;
         if (p.quantized && p.rows == 1) {
             struct tr_quant_x *own = (struct tr_quant_x *)p.x + thread * p.blocks;
+            if (first < last)
+                ask_ahead(&p, first);
             round_row(&p, 0, own, 1);
             x = own;
         } else if (!p.in_place) {
@@ -413,7 +438,7 @@ void TR_SIMD_NAME(tr_linear_packed)(const struct tr_call *call)
                     lay_words(&p, tile);
             }
         }
-        do_tasks(&p, x, p.tasks * thread / team, p.tasks * (thread + 1) / team, &tally);
+        do_tasks(&p, x, first, last, &tally);
         tr_count_add(call->count, tally.flop, tally.read_bytes, tally.write_bytes);
     }
 }
