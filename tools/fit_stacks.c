@@ -8,7 +8,8 @@
  * begins where the one that it is like ended.
  *
  * How wrong that is on runs that were not fitted to: whole groups (source, model, chip) are dealt into FOLDS parts, each
- * predicted by a fit to the others; the half width that covers 80 % of those errors is the stack's `error`. */
+ * predicted by a fit to the others, which begins where the fit to the same parts of the stack that it is like ended; the half
+ * width that covers 80 % of those errors is the stack's `error`. */
 #include "base/fmath.h"
 #include "base/text.h"
 #include "plan/validate/validate.h"
@@ -273,15 +274,18 @@ struct held {
     int64_t rows;
 };
 
-static struct held cross_validate(struct problem *p, int sweeps)
+/* fold: where the fit without each part begins, and then what it found. What was fitted to all would have seen the runs that
+ * are held out, and so would what a stack that this one is like was fitted to. */
+static struct held cross_validate(struct problem *p, struct tr_stack fold[FOLDS], int sweeps)
 {
     struct held held = {0};
-    struct tr_stack kept = p->stack;
+    struct tr_stack kept = p->stack, kept_start = p->start;
     double *errors = calloc((size_t)p->rows + 1, sizeof *errors);
     TR_ASSERT(errors);
     for (p->skip_fold = 0; p->skip_fold < FOLDS; p->skip_fold++) {
-        p->stack = p->start; /* not what was fitted to all: that has seen the runs held out */
+        p->stack = p->start = fold[p->skip_fold];
         search(p, sweeps);
+        fold[p->skip_fold] = p->stack;
         choose(p);
         for (int64_t i = 0; i < p->rows; i++) {
             double time_s;
@@ -292,7 +296,7 @@ static struct held cross_validate(struct problem *p, int sweeps)
         }
     }
     p->skip_fold = -1;
-    p->stack = kept;
+    p->stack = kept, p->start = kept_start;
     spread(p);
     qsort(errors, (size_t)held.rows, sizeof *errors, ascending);
     if (held.rows) {
@@ -351,10 +355,11 @@ static void print_values(struct problem *p, struct tr_text *out)
  * one that all are like stands for odd programs, and nothing begins with those. */
 struct fitted {
     const struct tr_entry *entry;
-    struct tr_stack stack;
+    struct tr_stack stack, fold[FOLDS]; /* fold: without that part of the groups */
 };
 
-static void begin(struct problem *p, const struct tr_entry *entry, const struct fitted *fitted, int count)
+/* fold: of the fits without that part; -1: of those to all. */
+static void begin(struct problem *p, const struct tr_entry *entry, const struct fitted *fitted, int count, int fold)
 {
     struct tr_err why;
     struct tr_stack base;
@@ -364,7 +369,7 @@ static void begin(struct problem *p, const struct tr_entry *entry, const struct 
         TR_ASSERT(tr_stack_read(entry->base, &base, &why) == TR_OK); /* of an earlier fit, when one stack alone is fitted */
     for (int i = 0; i < count; i++)
         if (fitted[i].entry == entry->base)
-            base = fitted[i].stack;
+            base = fold < 0 ? fitted[i].stack : fitted[i].fold[fold];
     for (int k = 0; !odd && k < p->params; k++) {
         const struct tr_entry *holder;
         if (!tr_entry_node(entry, p->param[k].path, &holder) || holder != entry)
@@ -376,12 +381,17 @@ static void begin(struct problem *p, const struct tr_entry *entry, const struct 
 static void fit_stack(const struct tr_samples *samples, int tables, const struct tr_entry *entry, int sweeps,
                       const char *date, struct fitted *fitted, int fitted_count, struct tr_text *out)
 {
+    struct fitted *now = &fitted[fitted_count];
     struct problem p = {.skip_fold = -1, .random = 1};
     p.param = tr_stack_params(&p.params);
     p.row = calloc(ROWS_MAX, sizeof *p.row);
     p.site = calloc(TR_RUN_SITES_MAX, sizeof *p.site);
     TR_ASSERT(p.row && p.site && p.params <= PARAMS_MAX);
-    begin(&p, entry, fitted, fitted_count);
+    for (int fold = 0; fold < FOLDS; fold++) {
+        begin(&p, entry, fitted, fitted_count, fold);
+        now->fold[fold] = p.stack;
+    }
+    begin(&p, entry, fitted, fitted_count, -1);
     for (int t = 0; t < tables; t++)
         gather(&p, &samples[t], entry->id);
     if (p.rows >= 3) {
@@ -389,7 +399,7 @@ static void fit_stack(const struct tr_samples *samples, int tables, const struct
         double before = loss(&p);
         search(&p, sweeps);
         double after = loss(&p);
-        struct held held = cross_validate(&p, sweeps * 2 / 3);
+        struct held held = cross_validate(&p, now->fold, sweeps * 2 / 3);
         fprintf(stderr, "%s: %lld runs, error %.3f -> %.3f in sample, %.3f on groups held out\n", entry->id,
                 (long long)p.rows, before, after, held.mape);
         tr_text_printf(out, "  %s: # %lld runs; mean error on groups held out %.1f %%\n    source: run-fits\n    date: %s\n",
@@ -400,7 +410,7 @@ static void fit_stack(const struct tr_samples *samples, int tables, const struct
         if (memory > 0)
             tr_text_printf(out, "    memory_error: %.3g\n", memory);
     }
-    fitted[fitted_count] = (struct fitted){entry, p.stack};
+    now->entry = entry, now->stack = p.stack;
     free(p.row);
     for (int i = 0; i < p.sites; i++)
         free(p.site[i].site.products);

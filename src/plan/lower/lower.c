@@ -1,6 +1,7 @@
 #include "base/num.h"
 #include "plan/lower/lower.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- writing the list -------------------------------------------------------------------------------------------- */
@@ -107,12 +108,15 @@ static void tensor_messages(struct writer *w, enum tr_part part)
         message(w, TR_STEP_INPUT, part, "sum over tp", TR_COLLECTIVE_ALL_REDUCE, TR_MESH_TP, bytes);
         return;
     }
-    message(w, TR_STEP_FORWARD, part, "gather tokens", TR_COLLECTIVE_ALL_GATHER, TR_MESH_TP, bytes);
+    /* What only products read is gathered in their format, if that is a narrow one: Transformer Engine
+     * (pytorch/distributed.py, gather_along_first_dim) and torchao's float8 tensor parallel. Sums travel in 16 bits. */
+    double gathered = bytes / 2 * fmin(2, tr_format_info(w->format)->x_bytes);
+    message(w, TR_STEP_FORWARD, part, "gather tokens", TR_COLLECTIVE_ALL_GATHER, TR_MESH_TP, gathered);
     message(w, TR_STEP_FORWARD, part, "scatter tokens", TR_COLLECTIVE_REDUCE_SCATTER, TR_MESH_TP, bytes);
-    message(w, TR_STEP_INPUT, part, "gather tokens", TR_COLLECTIVE_ALL_GATHER, TR_MESH_TP, bytes);
+    message(w, TR_STEP_INPUT, part, "gather tokens", TR_COLLECTIVE_ALL_GATHER, TR_MESH_TP, gathered);
     message(w, TR_STEP_INPUT, part, "scatter tokens", TR_COLLECTIVE_REDUCE_SCATTER, TR_MESH_TP, bytes);
     if (!b->frozen) /* the input is kept in pieces and gathered again for the gradient of the weights */
-        message(w, TR_STEP_WEIGHT, part, "gather inputs", TR_COLLECTIVE_ALL_GATHER, TR_MESH_TP, bytes);
+        message(w, TR_STEP_WEIGHT, part, "gather inputs", TR_COLLECTIVE_ALL_GATHER, TR_MESH_TP, gathered);
 }
 
 static void ring(struct writer *w, enum tr_step_phase phase, double bytes, int32_t sends)

@@ -134,6 +134,36 @@ static void all_layouts_do_the_work_of_the_model(void **state)
     }
 }
 
+/* A gather feeds products and travels in their format, with its scales; a sum does not. */
+static void tokens_are_gathered_in_the_format_of_the_products_that_read_them(void **state)
+{
+    static const struct {
+        enum tr_format format;
+        double bytes;
+    } cases[] = {{TR_FORMAT_BF16, 2}, {TR_FORMAT_FP8, 1}, {TR_FORMAT_MXFP8, 1 + 1. / 32}, {TR_FORMAT_NVFP4, .5 + 1. / 16}};
+    struct tr_task task = task_of(&dense);
+    struct tr_layout l = layout_of(4, 1, 1);
+    struct tr_block block;
+    struct tr_lowered ops;
+    (void)state;
+    l.sp = true;
+    tr_block_make(&block, &dense, TR_BLOCK_DENSE, 0, &l, &task.batch);
+    double elements = (double)block.tokens * (double)block.width;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int gathers = 0, sums = 0;
+        tr_lower(&block, &stack, cases[i].format, &ops);
+        for (int k = 0; k < ops.count; k++) {
+            const struct tr_step_op *op = &ops.op[k];
+            if (op->kind != TR_STEP_COLLECTIVE || op->mesh != TR_MESH_TP)
+                continue;
+            bool gather = op->collective == TR_COLLECTIVE_ALL_GATHER;
+            assert_near(op->bytes, elements * (gather ? cases[i].bytes : 2), 1e-12);
+            gathers += gather, sums += !gather;
+        }
+        assert_true(gathers == 6 && sums == 4);
+    }
+}
+
 static void weights_of_all_stages_are_those_of_the_model(void **state)
 {
     struct tr_task task = task_of(&dense);
@@ -275,6 +305,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(terms_of_time_and_of_memory_sum_to_it),
         cmocka_unit_test(all_layouts_do_the_work_of_the_model),
+        cmocka_unit_test(tokens_are_gathered_in_the_format_of_the_products_that_read_them),
         cmocka_unit_test(weights_of_all_stages_are_those_of_the_model),
         cmocka_unit_test(modules_for_further_tokens_are_layers_and_the_head_again),
         cmocka_unit_test(schedules_cost_what_their_walk_costs),
