@@ -227,13 +227,24 @@ struct fwd_task {
     const int32_t *start; /* of its sequence; NULL: one document */
     int64_t first_query;  /* its position */
     int64_t rows;
-    const void *k_after, *v_after; /* what the thread takes up after the last block, to be asked for; NULL: not known */
+    const void *k_after, *v_after, *q_after; /* what the thread takes up next, to be asked for; NULL: nothing */
+    const void *o;                           /* where the results go, asked for with q_after */
 };
 
 /* Where the document of row r begins. */
 static int64_t fwd_start(const struct fwd_shape *f, const struct fwd_task *task, int64_t r)
 {
     return attn_start(task->start, task->first_query - f->position + r / f->group);
+}
+
+/* Asks for rows [row, row + count) of the next head's queries, and for where this one's results go. */
+static void fwd_ask_queries(const struct fwd_shape *f, const struct fwd_task *task, int64_t row, int64_t count)
+{
+    for (int64_t r = row; r < row + count; r++) {
+        const int64_t at = r / f->group * f->heads * f->d + r % f->group * f->d;
+        prefetch_rows(attn_at(task->q_after, f->type, at), f->type, 0, 1, f->d);
+        prefetch_rows(attn_at(task->o, f->type, at), f->type, 0, 1, f->d);
+    }
 }
 
 /* The rows of a task against one key block of `count` keys; `next` keys that come after it are fetched meanwhile.
@@ -263,6 +274,8 @@ static int64_t fwd_all_rows(const struct fwd_shape *f, const struct fwd_scratch 
         prefetch_rows(attn_at(next_k, f->type, at), f->type, f->kv_stride, some, f->d);
         prefetch_rows(attn_at(next_v, f->type, at), f->type, f->kv_stride, some, f->d);
         fetched += some;
+        if (task->q_after != NULL)
+            fwd_ask_queries(f, task, tile.row, tile.count);
         fwd_tile(f, s, block, &tile);
     }
     return pairs;
@@ -344,13 +357,18 @@ static void fwd_run_task(const struct tr_call *call, const struct fwd_shape *f, 
     struct fwd_task task = {.k = attn_at(call->operand[TR_ATTN_K], f->type, kv_at),
                             .v = attn_at(call->operand[TR_ATTN_V], f->type, kv_at),
                             .first_query = f->position + queries.first, .rows = rows};
+    const void *q = attn_at(call->operand[TR_ATTN_Q], f->type, token_head * f->d);
     if (f->ranges == 1 && kv_head + 1 < f->kv_heads) {
+        /* where it was shown to gain: fp32, one key block, so that each line is asked for once; not one query's */
+        if (f->type == TR_F32 && rows > TR_ATTN_ROWS && f->position + f->seq_len <= TR_KEY_BLOCK) {
+            task.q_after = attn_at(q, f->type, f->group * f->d);
+            task.o = attn_at(call->operand[TR_ATTN_O], f->type, token_head * f->d);
+        }
         task.k_after = attn_at(task.k, f->type, tr_attn_head_stride(call->op));
         task.v_after = attn_at(task.v, f->type, tr_attn_head_stride(call->op));
     }
     if (call->op->flags & TR_OP_APART)
         task.start = (const int32_t *)call->operand[TR_ATTN_START] + seq * f->seq_len;
-    const void *q = attn_at(call->operand[TR_ATTN_Q], f->type, token_head * f->d);
     for (int64_t i = 0; i < query_count; i++)
         pack_rows(s->q + i * f->group * f->words, f->words, attn_at(q, f->type, i * f->heads * f->d), f->type, f->d,
                   f->group, f->d);
