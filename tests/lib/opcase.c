@@ -185,6 +185,21 @@ static void list_linear_blocks(struct list *list, enum tr_op_kind kind)
     add(list, test);
 }
 
+/* Several panels of rows and columns with several blocks of k, in units that can be packed while others are multiplied
+ * and ends that cannot: whole vectors and not, three segments, sequences that end within a block. */
+static void list_linear_panels(struct list *list, enum tr_op_kind kind)
+{
+    static const int64_t size[][3] = {{300, 272, 304}, {301, 531, 203}, {224, 160, 640}};
+    for (size_t i = 0; i < COUNT_OF(size); i++)
+        add(list, product(kind, size[i][0], size[i][1], size[i][2]));
+    struct tr_opcase test = linear(kind, 3, 97, 272, 136);
+    test.op.segments = 3;
+    test.op.out[1] = 100;
+    test.op.out[2] = 68;
+    test.absent = linear_absent(kind, BIAS_ALL, false);
+    add(list, test);
+}
+
 /* Few rows, that is decoding, with parts that end anywhere in a vector; the engine of gemm.h has a way of its own. */
 static void list_linear_few_rows(struct list *list, enum tr_op_kind kind)
 {
@@ -203,6 +218,7 @@ static void list_linear(struct list *list, enum tr_op_kind kind)
     list_linear_segments(list, kind);
     list_linear_parts(list, kind);
     list_linear_blocks(list, kind);
+    list_linear_panels(list, kind);
     list_linear_few_rows(list, kind);
     add(list, linear(kind, 1, 257, 130, 35)); /* more than one tile of every blocked loop */
     add(list, linear(kind, 1, 1, 600, 520));  /* one token: decoding */
