@@ -6,6 +6,7 @@
  * sequences of 64 to 4096 tokens, microbatches, recomputation, vocabularies up to 50,257, steps of at most about 1.5 s. None
  * of them is a program of the calibration. A row a run: what it is, predicted, measured (the median of the steps after the
  * first), the error; then the mean of the errors' sizes, the median, and how many measured times lie in the interval. */
+#include "base/num.h"
 #include "base/os.h"
 #include "lab/model/exec.h"
 #include "plan/here/here.h"
@@ -62,12 +63,6 @@ static bool draw_run(struct run *run)
     return m->width % m->head_dim == 0 && s->micro_batch > 0 && tokens <= 16384 && flop > 2e9 && flop < 6e11;
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double measure(struct tr_exec *exec, int64_t vocab, int *count)
 {
     static const struct tr_hyper hyper = {.lr = 1e-4, .beta1 = .9, .beta2 = .95, .eps = 1e-8, .weight_decay = .1, .clip_norm = 1};
@@ -94,7 +89,7 @@ static double measure(struct tr_exec *exec, int64_t vocab, int *count)
         steps++;
     }
     *count = steps;
-    qsort(time_s, (size_t)steps, sizeof *time_s, compare_doubles);
+    qsort(time_s, (size_t)steps, sizeof *time_s, tr_ascending);
     return time_s[steps / 2];
 }
 
@@ -152,7 +147,7 @@ static void sum_up(double *size, int count, double interval)
         sum += size[i];
         inside += size[i] <= interval;
     }
-    qsort(size, (size_t)count, sizeof *size, compare_doubles);
+    qsort(size, (size_t)count, sizeof *size, tr_ascending);
     if (count > 0)
         printf("\n%d runs: mean %.2f %%, median %.2f %%, worst %.1f %%; %d within +- %.1f %%\n", count, 100 * sum / count,
                100 * size[count / 2], 100 * size[count - 1], inside, 100 * interval);

@@ -5,6 +5,7 @@
  *
  * The median of the repeats is printed. For comparison the last column: tr_step_price alone, one layout after the other,
  * blocks and all. */
+#include "base/num.h"
 #include "base/os.h"
 #include "base/quantity.h"
 #include "plan/search/search.h"
@@ -24,12 +25,6 @@ static const struct job jobs[] = {
     {"mixtral-8x7b", "dgx-h100", "megatron-core", 256, 4096, 1024},
     {"deepseek-v3", "dgx-h100", "megatron-core", 2048, 4096, 15360},
 };
-
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 static void fail(const struct tr_err *err)
 {
@@ -71,7 +66,7 @@ static void run(const struct tr_catalog *catalog, const struct job *job, int rep
         if (i == repeats - 1) {
             char layout[TR_LAYOUT_TEXT_BYTES];
             const struct tr_found *best = &search.best->top[0];
-            qsort(seconds, (size_t)repeats, sizeof *seconds, ascending);
+            qsort(seconds, (size_t)repeats, sizeof *seconds, tr_ascending);
             double median = seconds[repeats / 2], alone = price_alone_s(&site, &task, &best->layout);
             printf("%-15s %-12s %6lld chips %11lld layouts %8.3f s %7.2f M/s   %5.1f k/s\n", job->model, job->system,
                    (long long)job->chips, (long long)search.legal, median, (double)search.legal / median * 1e-6,

@@ -51,4 +51,11 @@ static inline uint64_t tr_get_le(const uint8_t *at, int bytes)
 static inline int64_t tr_min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t tr_max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
 
+/* For qsort of doubles that are numbers, lowest first. */
+static inline int tr_ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
 #endif

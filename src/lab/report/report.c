@@ -1,6 +1,7 @@
 #include "lab/report/report.h"
 
 #include "base/chart.h"
+#include "base/num.h"
 #include "base/os.h"
 #include "base/quantity.h"
 #include "base/text.h"
@@ -15,12 +16,6 @@ enum { OPS_MAX = 512, KINDS_MAX = 32, BARS_MAX = 16, NOTE_BYTES = 96 };
 
 /* ---- small pieces ------------------------------------------------------------------------------------------------ */
 
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Median of the finite values; NaN when there is none. Reorders a copy. */
 static double median(const double *values, int64_t count)
 {
@@ -31,7 +26,7 @@ static double median(const double *values, int64_t count)
     for (int64_t i = 0; i < count; i++)
         if (isfinite(values[i]))
             copy[n++] = values[i];
-    qsort(copy, (size_t)n, sizeof *copy, ascending);
+    qsort(copy, (size_t)n, sizeof *copy, tr_ascending);
     double middle = n == 0 ? (double)NAN : copy[n / 2];
     free(copy);
     return middle;
@@ -159,7 +154,7 @@ static int find_op(struct op_sum *sums, int *count, const char *name)
 
 static int longest_first(const void *a, const void *b)
 {
-    return -ascending(&((const struct op_sum *)a)->time_s, &((const struct op_sum *)b)->time_s);
+    return -tr_ascending(&((const struct op_sum *)a)->time_s, &((const struct op_sum *)b)->time_s);
 }
 
 static int sum_ops(const struct tr_node *ops, struct op_sum *sums, double *total_s)
@@ -216,7 +211,7 @@ static double least_s(const struct op_sum *s, double peak_flop_s, double read_by
 
 static int most_left_first(const void *a, const void *b)
 {
-    return -ascending(&((const struct op_sum *)a)->left_s, &((const struct op_sum *)b)->left_s);
+    return -tr_ascending(&((const struct op_sum *)a)->left_s, &((const struct op_sum *)b)->left_s);
 }
 
 static void write_left(struct tr_text *out, const struct op_sum *sums, int count, double total_s, double peak_flop_s,

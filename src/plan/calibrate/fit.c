@@ -1,6 +1,8 @@
 /* Rates from samples: sums of amounts at rates that are not negative, by least squares of relative errors. */
 #include "plan/calibrate/inside.h"
 
+#include "base/num.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,18 +81,12 @@ static void fit_prices(const struct tr_kernel_sample *sample, int64_t count, int
         }
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* The value that four of five do not exceed; sorts them. */
 static double quantile_80(double *value, int64_t count)
 {
     if (count == 0)
         return 0;
-    qsort(value, (size_t)count, sizeof *value, compare_doubles);
+    qsort(value, (size_t)count, sizeof *value, tr_ascending);
     int64_t at = (int64_t)ceil(.8 * (double)count) - 1;
     return value[at < 0 ? 0 : at];
 }

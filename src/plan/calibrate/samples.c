@@ -1,6 +1,7 @@
 /* Small training programs are run, and each operation's time is noted. */
 #include "plan/calibrate/inside.h"
 
+#include "base/num.h"
 #include "base/os.h"
 #include "lab/model/exec.h"
 #include "plan/here/here.h"
@@ -96,12 +97,6 @@ static void run_step(struct tr_exec *exec, const struct shape *shape, int64_t st
     tr_exec_update(exec);
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 struct samples {
     struct tr_kernel_sample *at;
     int64_t count, room;
@@ -145,7 +140,7 @@ static enum tr_status keep_samples(const struct watch *watch, int number, int vi
         int64_t seen = watch->seen[i], kept = seen < TIMES_MAX ? seen : TIMES_MAX;
         if (seen < steps || tr_kernel_terms(p->op[i].op.kind, &terms) == 0)
             continue;
-        qsort(watch->time_s[i], (size_t)kept, sizeof(double), compare_doubles);
+        qsort(watch->time_s[i], (size_t)kept, sizeof(double), tr_ascending);
         double time_s = watch->time_s[i][kept / 2];
         struct tr_kernel_sample sample = {.op = p->op[i].op, .present = tr_program_op_present(&p->op[i]),
                                           .state_bytes = tr_here_state_bytes(p), .program = number,

@@ -1,6 +1,8 @@
 /* Predicted memory held against what runs print. */
 #include "plan/validate/validate.h"
 
+#include "base/num.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -10,12 +12,6 @@ double tr_run_memory(const struct tr_run *run, const struct tr_step *step, const
     if (!run->allocated)
         return step->memory_bytes;
     return step->memory_bytes - step->memory[TR_MEM_CONTEXT] - step->memory[TR_MEM_FRAGMENTATION] - buffers;
-}
-
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
 }
 
 enum tr_status tr_score_memory(const struct tr_score *score, bool allocated, struct tr_memory_score *out,
@@ -38,7 +34,7 @@ enum tr_status tr_score_memory(const struct tr_score *score, bool allocated, str
         errors[sum.rows++] = fabs(error);
     }
     if (sum.rows) {
-        qsort(errors, (size_t)sum.rows, sizeof *errors, ascending);
+        qsort(errors, (size_t)sum.rows, sizeof *errors, tr_ascending);
         sum.median = errors[sum.rows / 2];
         sum.mape /= (double)sum.rows;
         sum.bias /= (double)sum.rows;

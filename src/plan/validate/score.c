@@ -1,4 +1,5 @@
 #include "base/json.h"
+#include "base/num.h"
 #include "base/table.h"
 #include "plan/validate/validate.h"
 
@@ -47,12 +48,6 @@ static int compare_labels(const struct tr_score *score, const struct tr_score_ro
     return order ? order : strcmp(a->sample->source, b->sample->source);
 }
 
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* The line of which rows are; `errors` has room for all of them. */
 static struct tr_score_line sum_up(const struct tr_score *score, const int64_t *rows, int64_t count, double *errors)
 {
@@ -71,7 +66,7 @@ static struct tr_score_line sum_up(const struct tr_score *score, const int64_t *
     }
     if (line.covered == 0)
         return line;
-    qsort(errors, (size_t)line.covered, sizeof *errors, ascending);
+    qsort(errors, (size_t)line.covered, sizeof *errors, tr_ascending);
     line.median = (errors[(line.covered - 1) / 2] + errors[line.covered / 2]) / 2;
     line.mape /= (double)line.covered;
     line.bias /= (double)line.covered;
