@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/sha256.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -124,6 +125,9 @@ double tr_thread_cpu_s(void);                        /* that this thread has had
 const char *tr_date(double wall_s, char buf[TR_DATE_BYTES]); /* "2026-11-22T22:43:02Z" */
 
 /* --- signals --- */
+
+/* pthread_create; the thread's mask blocks all signals, which are for those that were there before. Returns an errno. */
+int tr_thread_start(pthread_t *thread, void *(*run)(void *context), void *context);
 
 const char *tr_signal_name(int number); /* "SIGINT"; "a signal" for those that trine does not handle */
 

@@ -54,6 +54,16 @@ const char *tr_date(double wall_s, char buf[TR_DATE_BYTES])
     return buf;
 }
 
+int tr_thread_start(pthread_t *thread, void *(*run)(void *context), void *context)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int reason = pthread_create(thread, NULL, run, context);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return reason;
+}
+
 const char *tr_signal_name(int number)
 {
     switch (number) {

@@ -2,7 +2,6 @@
 
 #include "base/num.h"
 
-#include <signal.h>
 #include <string.h>
 
 enum tr_status tr_saver_open(struct tr_saver *saver, const struct tr_weights *weights, struct tr_err *err)
@@ -20,17 +19,6 @@ static void *write_copy(void *context)
     return NULL;
 }
 
-/* Signals are for the thread that trains: the new one inherits a mask that blocks them all. */
-static int start_thread(struct tr_saver *saver)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int reason = pthread_create(&saver->thread, NULL, write_copy, saver);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return reason;
-}
-
 enum tr_status tr_saver_start(struct tr_saver *saver, const char *run_folder, const struct tr_model_config *model,
                               const struct tr_tensors *tensors, const struct tr_train_state *state,
                               const struct tr_keep *keep, struct tr_err *err)
@@ -42,7 +30,7 @@ enum tr_status tr_saver_start(struct tr_saver *saver, const char *run_folder, co
     saver->keep = *keep;
     strcpy(saver->run_folder, run_folder);
     atomic_store_explicit(&saver->done, false, memory_order_relaxed);
-    int reason = start_thread(saver);
+    int reason = tr_thread_start(&saver->thread, write_copy, saver);
     if (reason)
         return tr_fail(err, TR_FAILED, "the checkpoint of step %lld was not written: no thread for it: %s",
                        (long long)state->step, strerror(reason));

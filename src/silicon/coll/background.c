@@ -2,8 +2,9 @@
  * wait for each other, so that ranks which start calls of two groups in different orders do not block one another. */
 #include "silicon/coll/inside.h"
 
+#include "base/os.h"
+
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,11 +70,7 @@ static enum tr_status begin_thread(struct tr_comm *comm, struct tr_err *err)
     background->comm = comm;
     pthread_mutex_init(&background->lock, NULL);
     pthread_cond_init(&background->changed, NULL);
-    sigset_t all, before; /* signals are for the thread that trains */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int reason = pthread_create(&background->thread, NULL, run_calls, background);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int reason = tr_thread_start(&background->thread, run_calls, background);
     if (reason != 0) {
         free(background);
         return tr_fail(err, TR_FAILED, "group %s: no thread for what runs in the background: %s", comm->name,

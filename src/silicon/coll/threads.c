@@ -5,7 +5,6 @@
 #include "base/os.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -199,14 +198,10 @@ static void *run_member(void *context)
 
 static enum tr_status run_threads(struct job *job, struct tr_err *err)
 {
-    sigset_t all, before; /* signals are for the thread that started the job */
     struct tr_err why = {""};
     int started = 0, reason = 0;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     for (; started < job->ranks && reason == 0; started += reason == 0)
-        reason = pthread_create(&job->member[started].thread, NULL, run_member, &job->member[started]);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+        reason = tr_thread_start(&job->member[started].thread, run_member, &job->member[started]);
     if (reason != 0) {
         tr_fail(&why, TR_FAILED, "no thread for rank %d of %d: %s", started, job->ranks, strerror(reason));
         tr_board_fail(&job->member[started].rank, TR_FAILED, &why, &why);
