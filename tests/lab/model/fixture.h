@@ -103,6 +103,25 @@ static inline struct tr_step_result fixture_train(struct tr_exec *e, int64_t ste
     return result;
 }
 
+/* One past the highest byte of a region that a step and an evaluation change, found by running them over two different
+ * backgrounds. `train` as fixture_train. */
+static inline int64_t fixture_touched(struct tr_exec *e, enum tr_region region,
+                                      struct tr_step_result (*train)(struct tr_exec *, int64_t))
+{
+    unsigned char *at = e->slab[region].at;
+    size_t mapped = (size_t)e->slab[region].mapped_bytes, highest = 0;
+    for (int background = 0; background < 2; background++) {
+        int fill = background == 0 ? 0xa5 : 0x5a;
+        memset(at, fill, mapped);
+        train(e, 1);
+        tr_exec_evaluate(e);
+        for (size_t i = mapped; i > highest; i--)
+            if (at[i - 1] != fill)
+                highest = i;
+    }
+    return (int64_t)highest;
+}
+
 static inline void assert_same_weights(const struct tr_exec *a, const struct tr_exec *b)
 {
     const struct tr_weights *w = &a->program->weights;

@@ -125,23 +125,6 @@ static void work_counted_by_the_kernels_equals_the_plan(void **state)
             check_counts(variant(i), (enum tr_isa)isa, 1 + i % 3);
 }
 
-/* One past the highest byte of a slab that a step changes, found by running it over two different backgrounds. */
-static int64_t touched_bytes(struct tr_exec *e, enum tr_region region)
-{
-    unsigned char *at = e->slab[region].at;
-    size_t mapped = (size_t)e->slab[region].mapped_bytes, highest = 0;
-    for (int background = 0; background < 2; background++) {
-        int fill = background == 0 ? 0xa5 : 0x5a;
-        memset(at, fill, mapped);
-        fixture_train(e, 1);
-        tr_exec_evaluate(e);
-        for (size_t i = mapped; i > highest; i--)
-            if (at[i - 1] != fill)
-                highest = i;
-    }
-    return (int64_t)highest;
-}
-
 static void peak_memory_touched_equals_the_plan(void **state)
 {
     (void)state;
@@ -154,7 +137,7 @@ static void peak_memory_touched_equals_the_plan(void **state)
             struct tr_exec e;
             fixture_open(&e, &p, &v.model, &v.step, fixture_machine((enum tr_isa)isa, 1 + i % 3));
             assert_true(e.slab[region[i % 2]].mapped_bytes >= p.region_bytes[region[i % 2]]);
-            assert_int_equal(touched_bytes(&e, region[i % 2]), p.region_bytes[region[i % 2]]);
+            assert_int_equal(fixture_touched(&e, region[i % 2], fixture_train), p.region_bytes[region[i % 2]]);
             fixture_close(&e, &p);
         }
     }

@@ -218,23 +218,6 @@ static void so_they_do_with_muon_whose_matrices_stay_whole(void **state)
 
 /* ---- memory -------------------------------------------------------------------------------------------------------- */
 
-/* One past the highest byte of a region that a step changes, over two backgrounds. */
-static int64_t touched_bytes(struct tr_exec *e, enum tr_region region)
-{
-    unsigned char *at = e->slab[region].at;
-    size_t mapped = (size_t)e->slab[region].mapped_bytes, highest = 0;
-    for (int background = 0; background < 2; background++) {
-        int fill = background == 0 ? 0xa5 : 0x5a;
-        memset(at, fill, mapped);
-        train(e, 1);
-        tr_exec_evaluate(e);
-        for (size_t i = mapped; i > highest; i--)
-            if (at[i - 1] != fill)
-                highest = i;
-    }
-    return (int64_t)highest;
-}
-
 static enum tr_status rank_touches(struct tr_comm *world, void *user, struct tr_err *err)
 {
     static const enum tr_region region[] = {TR_REGION_WORK, TR_REGION_GRADIENTS};
@@ -245,7 +228,7 @@ static enum tr_status rank_touches(struct tr_comm *world, void *user, struct tr_
     if (status != TR_OK)
         return status;
     for (int i = 0; i < 2 && status == TR_OK; i++)
-        status = equal(tr_region_name(region[i]), touched_bytes(&e, region[i]), p.region_bytes[region[i]], err);
+        status = equal(tr_region_name(region[i]), fixture_touched(&e, region[i], train), p.region_bytes[region[i]], err);
     if (status == TR_OK)
         status = tr_exec_failed(&e, err);
     return finish(&e, &p, world, status, err);
