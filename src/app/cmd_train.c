@@ -16,7 +16,6 @@ struct train_args {
     const char *data_first; /* TRAIN DATA, the same as --data */
     const char *config, *data, *tokenizer, *chat_template, *model, *init, *depth, *steps, *seed, *out, *threads;
     const char *resume, *profile, *layout;
-    int transport; /* index into transports */
     int64_t memory_bytes;
     bool quiet, json, dry_run;
 };
@@ -37,8 +36,6 @@ static const struct {
     {"run.out", offsetof(struct train_args, out)},          {"run.threads", offsetof(struct train_args, threads)},
 };
 enum { SHORTCUT_COUNT = sizeof shortcuts / sizeof *shortcuts };
-
-static const char *const transports[] = {"threads", NULL};
 
 static const struct tr_option options[] = {
     {.name = "config", .letter = 'c', .kind = TR_OPTION_PATH, AT(config), .value = "FILE",
@@ -67,10 +64,8 @@ static const struct tr_option options[] = {
      .help = "auto: from the run folder's newest good checkpoint; never: refuse a folder that has one; PATH: from this "
              "checkpoint"},
     {.name = "layout", .kind = TR_OPTION_STRING, AT(layout), .value = "WORDS",
-     .help = "ranks that share the run: dp=N shares the data lanes (layout.lanes), zero=1 the optimiser's state too; changes no bit of "
+     .help = "ranks, threads of this process, that share the run: dp=N shares the data lanes (layout.lanes), zero=1 the optimiser's state too; changes no bit of "
              "the result, and may be another one at each start"},
-    {.name = "transport", .kind = TR_OPTION_ENUM, AT(transport), .fallback = "threads", .choices = transports, .value = "WAY",
-     .help = "what ranks are: threads of this process"},
     {.name = "memory", .kind = TR_OPTION_BYTES, AT(memory_bytes), .fallback = "0", .value = "BYTES",
      .help = "refuse what needs more than this; 0: what this machine has"},
     {.name = "profile", .kind = TR_OPTION_PATH, AT(profile), .value = "FILE",

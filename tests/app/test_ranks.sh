@@ -58,7 +58,6 @@ expect 2 "which 1 to 4 ranks can share" train no --layout dp=5
 expect 2 "there is no other rank" train no --layout zero=1
 expect 2 "tp is planned" train no --layout tp=2,dp=2
 expect 2 "such as dp=8" train no --layout dp=x
-expect 2 "expected threads" train no --layout dp=2 --transport post
 [ "$(wc -l <stderr)" = 1 ] || fault "more than one sentence"
 [ ! -e no ] || fault "a refused run left a folder"
 done_all
