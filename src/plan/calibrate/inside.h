@@ -15,6 +15,7 @@ struct tr_profile {
     char id[TR_PROFILE_THREADS_MAX][TR_PROFILE_NAME_BYTES];
     char date[TR_FACT_DATE_BYTES], program[32];
     int64_t memory_bytes;
+    double disk_byte_s, disk_sync_s;
     int year;
 };
 
@@ -29,6 +30,6 @@ int tr_calibrate_program_count(double scale); /* runs of programs, of one number
 TR_MUST_CHECK enum tr_status tr_calibrate_machine(enum tr_isa isa, int threads, struct tr_kernel_machine *out,
                                                   struct tr_err *err);
 /* Writing and syncing a file there, which is removed again. */
-TR_MUST_CHECK enum tr_status tr_calibrate_disk(const char *folder, struct tr_kernel_machine *out, struct tr_err *err);
+TR_MUST_CHECK enum tr_status tr_calibrate_disk(const char *folder, double *byte_s, double *sync_s, struct tr_err *err);
 
 #endif

@@ -45,7 +45,7 @@ static enum tr_status time_file(const char *path, const void *data, size_t bytes
     return status;
 }
 
-enum tr_status tr_calibrate_disk(const char *folder, struct tr_kernel_machine *out, struct tr_err *err)
+enum tr_status tr_calibrate_disk(const char *folder, double *byte_s, double *sync_s, struct tr_err *err)
 {
     char path[TR_PATH_BYTES];
     double large_s, small_s[BURSTS], least_s = INFINITY;
@@ -65,7 +65,7 @@ enum tr_status tr_calibrate_disk(const char *folder, struct tr_kernel_machine *o
     unlink(path);
     if (status != TR_OK)
         return status;
-    out->disk_byte_s = DISK_BYTES / large_s;
-    out->disk_sync_s = least_s;
+    *byte_s = DISK_BYTES / large_s;
+    *sync_s = least_s;
     return TR_OK;
 }

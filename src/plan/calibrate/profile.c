@@ -54,8 +54,8 @@ static enum tr_status calibrate_threads(const struct tr_calibrate_options *optio
                                       .isa = tr_isa_name(isa), .program = p->program, .cores = tr_cores_usable(),
                                       .threads = threads};
     enum tr_status status = tr_calibrate_machine(isa, threads, &rates->machine, err);
-    if (status == TR_OK && options->disk_folder)
-        status = tr_calibrate_disk(options->disk_folder, &rates->machine, err);
+    rates->machine.disk_byte_s = p->disk_byte_s;
+    rates->machine.disk_sync_s = p->disk_sync_s;
     if (status == TR_OK)
         status = tr_calibrate_samples(options, isa, threads, bar, done, &sample, &count, &rates->between_s, err);
     if (status == TR_OK)
@@ -86,6 +86,10 @@ static enum tr_status measure(const struct tr_calibrate_options *options, struct
     if (status != TR_OK)
         return status;
     name_machine(p, options, cores);
+    if (options->disk_folder)
+        status = tr_calibrate_disk(options->disk_folder, &p->disk_byte_s, &p->disk_sync_s, err);
+    if (status != TR_OK)
+        return status;
     tr_progress_start(&bar, options->log, "calibrate", "program",
                       tr_calibrate_program_count(options->scale) * (cores > 1 ? 2 : 1));
     status = calibrate_threads(options, isa, cores, p, &bar, &done, err);
