@@ -91,6 +91,7 @@ missing()
     need 'strace' 'strace' have strace
     need 'git' 'git' have git
     have apt-get || return # what follows is named as Debian names it; elsewhere the tests do without it
+    need 'procps' 'pkill, with which the tests kill what a job has started' have pkill
     need 'slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge' \
         'Slurm (slurmctld, slurmd, sbatch) and munge, to run jobs as on a cluster' slurm
     need 'bible-kjv bible-kjv-text' 'the command bible, a real text to test with' have bible
