@@ -4,8 +4,9 @@
  *
  * The runs are drawn once by a generator with a fixed seed: both families, fp32 and bf16, widths 128 to 2048, 1 to 6 layers,
  * sequences of 64 to 4096 tokens, microbatches, recomputation, vocabularies up to 50,257, steps of at most about 1.5 s. None
- * of them is a program of the calibration. A row a run: what it is, predicted, measured (the median of the steps after the
- * first), the error; then the mean of the errors' sizes, the median, and how many measured times lie in the interval. */
+ * of them is a program of the calibration. A row a run: what it is, predicted, measured (the lower of two
+ * medians of the steps after the first), the error; then the mean of the errors' sizes, the median, and how many measured times lie in the interval.
+ * With TRINE_BY_KIND in the environment, the kinds of operations of each run too (seconds a step, by the second visit). */
 #include "base/num.h"
 #include "base/os.h"
 #include "lab/model/exec.h"
@@ -104,6 +105,21 @@ static const char *words(const struct run *run, char text[160])
     return text;
 }
 
+/* The kinds of operations that take more than a hundredth of a step. `steps`: that exec has noted times of. */
+static void print_kinds(const struct tr_here_time *predicted, const struct tr_exec *exec, int steps, double step_s)
+{
+    for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++) {
+        double said_s = 0, is_s = 0;
+        for (int phase = 0; phase < TR_PHASE_COUNT; phase++) {
+            said_s += predicted->op_s[phase][kind];
+            is_s += exec->time[phase][kind].time_s / steps;
+        }
+        if (is_s > .01 * step_s)
+            printf("    %-12s %8.4f %8.4f %+.1f %%\n", tr_op_operands((enum tr_op_kind)kind)->name, said_s, is_s,
+                   100 * (said_s / is_s - 1));
+    }
+}
+
 static bool score(const struct tr_kernel_rates *rates, const struct run *run, struct tr_machine machine, double *error)
 {
     struct tr_program program;
@@ -119,18 +135,13 @@ static bool score(const struct tr_kernel_rates *rates, const struct run *run, st
     bool ran = tr_exec_open(&exec, &program, machine, NULL, &err) == TR_OK;
     if (ran) {
         int steps;
-        double measured_s = fmin(measure(&exec, run->model.vocab, &steps), measure(&exec, run->model.vocab, &steps));
+        double first_s = measure(&exec, run->model.vocab, &steps);
+        double measured_s = fmin(first_s, measure(&exec, run->model.vocab, &steps));
         *error = predicted.step_s / measured_s - 1;
         printf("| %s | %.4f s | %.4f s | %+.1f %% |\n", words(run, text), predicted.step_s, measured_s, 100 * *error);
         fflush(stdout);
         if (getenv("TRINE_BY_KIND"))
-            for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++) {
-                double said_s = 0, is_s = 0;
-                for (int phase = 0; phase < TR_PHASE_COUNT; phase++)
-                    said_s += predicted.op_s[phase][kind], is_s += exec.time[phase][kind].time_s / steps;
-                if (is_s > .01 * measured_s)
-                    printf("    %-12s %8.4f %8.4f %+.1f %%\n", tr_op_operands((enum tr_op_kind)kind)->name, said_s, is_s, 100 * (said_s / is_s - 1));
-            }
+            print_kinds(&predicted, &exec, steps, measured_s);
         tr_exec_close(&exec);
     } else {
         fprintf(stderr, "%s\n", err.text);
