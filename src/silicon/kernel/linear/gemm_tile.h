@@ -36,9 +36,9 @@ struct tile_finish {
 };
 
 /* Packing that is done while tiles are multiplied, unit by unit: multiply-adds leave the processor room for it, and what
- * comes from memory need not be waited for (bench/LOG.md, 2026-11-26, packing in the shadow). A unit is to[word * step + i] = word of row i, of JOB_WORDS words and TR_VLEN
- * rows; of the type whose words are not widened. Units of several lanes take turns, so that where k is the slow index
- * all of a line is read at once. */
+ * comes from memory need not be waited for (bench/LOG.md, "packing in the shadow of tiles"). A unit is to[word * step + i] =
+ * word of row i, of JOB_WORDS words and TR_VLEN rows; of the type whose words are not widened. Units of several lanes take
+ * turns, so that where k is the slow index all of a line is read at once. */
 struct job {
     const char *from;
     int64_t row_bytes; /* from one row to the next, or when k is the slow index from one k to the next */
