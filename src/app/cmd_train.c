@@ -171,7 +171,7 @@ static enum tr_status read_layout(const char *words, struct tr_degrees *out, str
     if (said & ours)
         return tr_fail(err, TR_BAD_INPUT, "--layout: the microbatch and recomputation are train.micro_batch and train.recompute here");
     if ((status = check_executed(&layout, err)) == TR_OK)
-        *out = (struct tr_degrees){.dp = layout.dp, .zero = layout.zero};
+        *out = (struct tr_degrees){.ranks = {[TR_GROUP_DATA] = layout.dp}, .zero = layout.zero};
     return status;
 }
 

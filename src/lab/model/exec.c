@@ -57,7 +57,15 @@ enum tr_status tr_exec_join(struct tr_exec *exec, struct tr_comm *world, struct 
 {
     const struct tr_rank_place *place = &exec->program->step.place;
     TR_ASSERT(tr_comm_count(world) == tr_degrees_ranks(&place->degrees) && tr_comm_index(world) == place->rank);
-    return tr_comm_split(world, tr_group_name(TR_GROUP_DATA), 0, tr_rank_dp_index(place), &exec->group[TR_GROUP_DATA], err);
+    for (int g = 0; g < TR_GROUP_COUNT; g++) {
+        enum tr_group group = (enum tr_group)g;
+        enum tr_status status = tr_degrees_of(&place->degrees, group) == 1 ? TR_OK :
+            tr_comm_split(world, tr_group_name(group), tr_rank_group_first(place, group), tr_rank_index(place, group),
+                          &exec->group[group], err);
+        if (status != TR_OK)
+            return status;
+    }
+    return TR_OK;
 }
 
 enum tr_status tr_exec_failed(const struct tr_exec *exec, struct tr_err *err)

@@ -27,17 +27,17 @@ void tr_slices_cut(const struct tr_weights *weights, int32_t index, int32_t memb
 enum tr_status tr_rank_check(const struct tr_step_config *step, struct tr_err *err)
 {
     const struct tr_degrees *d = &step->place.degrees;
-    int32_t lanes = step->widths.lanes;
-    if (d->dp < 0 || d->dp > TR_RANKS_MAX)
-        return tr_fail(err, TR_BAD_INPUT, "layout dp=%d: there may be 1 to %d ranks", d->dp, TR_RANKS_MAX);
-    if (d->dp > lanes)
+    int32_t lanes = step->widths.lanes, dp = d->ranks[TR_GROUP_DATA];
+    if (dp < 0 || dp > TR_RANKS_MAX)
+        return tr_fail(err, TR_BAD_INPUT, "layout dp=%d: there may be 1 to %d ranks", dp, TR_RANKS_MAX);
+    if (dp > lanes)
         return tr_fail(err, TR_BAD_INPUT,
                        "layout dp=%d: the batch has %d data lanes (layout.lanes), which 1 to %d ranks can share; the number of lanes "
-                       "decides the run's bits, so it is fixed when a run begins", d->dp, lanes, lanes);
+                       "decides the run's bits, so it is fixed when a run begins", dp, lanes, lanes);
     if (d->zero < 0 || d->zero > 1)
         return tr_fail(err, TR_BAD_INPUT, "layout zero=%d: training shares out nothing (zero=0) or the optimiser's state (zero=1)",
                        d->zero);
-    if (d->zero > 0 && tr_degrees_dp(d) == 1)
+    if (d->zero > 0 && dp <= 1)
         return tr_fail(err, TR_BAD_INPUT, "layout zero=%d: there is no other rank to share with; give dp=2 or more", d->zero);
     TR_ASSERT(step->place.rank >= 0 && step->place.rank < tr_degrees_ranks(d));
     return TR_OK;

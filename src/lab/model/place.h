@@ -20,10 +20,20 @@ struct tr_step_config;
 
 enum { TR_SLICE_QUANTUM = 32 }; /* elements: whole cache lines, also of bf16 */
 
+/* The axes along which ranks share the work, in the order in which ranks are numbered: neighbours share tensors. A rank is in
+ * one group of each: the ranks that differ from it in that axis alone. */
+enum tr_group {
+    TR_GROUP_TENSOR,  /* heads, ffn, vocabulary */
+    TR_GROUP_CONTEXT, /* parts of each sequence */
+    TR_GROUP_DATA,    /* lanes */
+    TR_GROUP_PIPE,    /* layers */
+    TR_GROUP_COUNT
+};
+
 /* What a layout divides. All zero: nothing, one rank does it all. */
 struct tr_degrees {
-    int32_t dp;   /* ranks that share the lanes; 0 as 1 */
-    int32_t zero; /* what they share out among themselves: 0 nothing, 1 the optimiser's state (in bf16 the fp32 weights too) */
+    int32_t ranks[TR_GROUP_COUNT]; /* along each axis; 0 as 1 */
+    int32_t zero; /* what ranks of DATA share out among themselves: 0 nothing, 1 the optimiser's state (in bf16 the fp32 weights too) */
 };
 
 struct tr_rank_place {
@@ -31,18 +41,45 @@ struct tr_rank_place {
     int32_t rank; /* in the world of ranks */
 };
 
-static inline int32_t tr_degrees_dp(const struct tr_degrees *degrees) { return degrees->dp > 1 ? degrees->dp : 1; }
+static inline int32_t tr_degrees_of(const struct tr_degrees *degrees, enum tr_group group)
+{
+    return degrees->ranks[group] > 1 ? degrees->ranks[group] : 1;
+}
 
 /* How many ranks a layout has. */
-static inline int32_t tr_degrees_ranks(const struct tr_degrees *degrees) { return tr_degrees_dp(degrees); }
+static inline int64_t tr_degrees_ranks(const struct tr_degrees *degrees)
+{
+    int64_t ranks = 1;
+    for (int group = 0; group < TR_GROUP_COUNT; group++)
+        ranks *= tr_degrees_of(degrees, (enum tr_group)group);
+    return ranks;
+}
 
-/* Of this rank in its data parallel group. */
-static inline int32_t tr_rank_dp_index(const struct tr_rank_place *place) { return place->rank; }
+/* How many ranks lie between neighbours of a group. */
+static inline int32_t tr_group_stride(const struct tr_degrees *degrees, enum tr_group group)
+{
+    int32_t stride = 1;
+    for (int inner = 0; inner < (int)group; inner++)
+        stride *= tr_degrees_of(degrees, (enum tr_group)inner);
+    return stride;
+}
+
+/* Which member of its group a rank is. */
+static inline int32_t tr_rank_index(const struct tr_rank_place *place, enum tr_group group)
+{
+    return place->rank / tr_group_stride(&place->degrees, group) % tr_degrees_of(&place->degrees, group);
+}
+
+/* Members of a group have the same: the number of the first of them. */
+static inline int32_t tr_rank_group_first(const struct tr_rank_place *place, enum tr_group group)
+{
+    return place->rank - tr_rank_index(place, group) * tr_group_stride(&place->degrees, group);
+}
 
 /* The lanes of member `index` of the data parallel group. */
 static inline struct tr_range tr_degrees_lanes(const struct tr_degrees *degrees, int32_t lanes, int32_t index)
 {
-    int32_t dp = tr_degrees_dp(degrees);
+    int32_t dp = tr_degrees_of(degrees, TR_GROUP_DATA);
     return (struct tr_range){tr_cut(lanes, 1, dp, index), tr_cut(lanes, 1, dp, index + 1)};
 }
 

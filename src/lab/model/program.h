@@ -108,9 +108,6 @@ struct tr_buffer {
 enum tr_phase { TR_PHASE_FORWARD, TR_PHASE_RECOMPUTE, TR_PHASE_BACKWARD, TR_PHASE_REDUCE, TR_PHASE_UPDATE,
                 TR_PHASE_EVAL, TR_PHASE_COUNT };
 
-/* Ranks that meet. */
-enum tr_group { TR_GROUP_DATA, TR_GROUP_COUNT };
-
 /* What a collective of exact sums merges. */
 enum tr_scalar { TR_SCALAR_NONE, TR_SCALAR_LOSS, TR_SCALAR_GRAD_SQ };
 
@@ -229,7 +226,7 @@ void tr_program_memory_by_kind(const struct tr_program *program, int64_t bytes[T
 /* "rows", "panels", "int8", "int4" */
 const char *tr_form_name(enum tr_weight_form form);
 
-const char *tr_group_name(enum tr_group group); /* "data" */
+const char *tr_group_name(enum tr_group group); /* "tp", "cp", "dp", "pp" */
 const char *tr_region_name(enum tr_region region);
 const char *tr_buffer_kind_name(enum tr_buffer_kind kind);
 const char *tr_phase_name(enum tr_phase phase);

@@ -9,7 +9,7 @@
 static enum tr_status make_owners(struct tr_program *p, const struct tr_owners **out, struct tr_err *err)
 {
     const struct tr_degrees *d = &p->step.place.degrees;
-    int32_t dp = tr_degrees_dp(d);
+    int32_t dp = tr_degrees_of(d, TR_GROUP_DATA);
     struct tr_owners *owners = tr_arena_alloc(&p->arena, sizeof *owners, err);
     struct tr_range *lanes = owners ? tr_arena_array(&p->arena, dp, sizeof *lanes, err) : NULL;
     if (!lanes)
@@ -26,29 +26,29 @@ enum tr_status tr_build_place_rank(struct tr_builder *b, struct tr_err *err)
     struct tr_program *p = b->program;
     const struct tr_degrees *d = &p->step.place.degrees;
     int64_t lane_sequences = p->step.batch / p->step.widths.lanes;
-    p->lanes = tr_degrees_lanes(d, p->step.widths.lanes, tr_rank_dp_index(&p->step.place));
+    p->lanes = tr_degrees_lanes(d, p->step.widths.lanes, tr_rank_index(&p->step.place, TR_GROUP_DATA));
     p->first_sequence = p->lanes.first * lane_sequences;
     p->sequences = (p->lanes.last - p->lanes.first) * lane_sequences;
     p->has_slices = d->zero > 0;
     p->has_weight_slices = p->has_slices && p->step.dtype != TR_F32;
-    return tr_degrees_dp(d) > 1 ? make_owners(p, &b->lane_owners, err) : TR_OK;
+    return tr_degrees_of(d, TR_GROUP_DATA) > 1 ? make_owners(p, &b->lane_owners, err) : TR_OK;
 }
 
 struct tr_range tr_program_slice(const struct tr_program *p, int32_t index)
 {
     int64_t at[TR_RANKS_MAX + 1];
-    int32_t member = tr_rank_dp_index(&p->step.place);
+    int32_t member = tr_rank_index(&p->step.place, TR_GROUP_DATA);
     if (!p->has_slices)
         return (struct tr_range){0, p->weights.weight[index].count};
-    tr_slices_cut(&p->weights, index, tr_degrees_dp(&p->step.place.degrees), at);
+    tr_slices_cut(&p->weights, index, tr_degrees_of(&p->step.place.degrees, TR_GROUP_DATA), at);
     return (struct tr_range){at[member], at[member + 1]};
 }
 
 static struct tr_program_coll of_data_group(const struct tr_program *p, enum tr_coll_kind kind)
 {
     return (struct tr_program_coll){.call = {.kind = kind}, .group = TR_GROUP_DATA,
-                                    .members = tr_degrees_dp(&p->step.place.degrees),
-                                    .index = tr_rank_dp_index(&p->step.place)};
+                                    .members = tr_degrees_of(&p->step.place.degrees, TR_GROUP_DATA),
+                                    .index = tr_rank_index(&p->step.place, TR_GROUP_DATA)};
 }
 
 /* Where the slices of a weight begin, in units of `unit` bytes an element (1: elements); NULL: out of memory. */
@@ -56,7 +56,7 @@ static const int64_t *slices_at(struct tr_builder *b, int32_t index, int64_t uni
 {
     struct tr_program *p = b->program;
     struct tr_err ignored;
-    int32_t members = tr_degrees_dp(&p->step.place.degrees);
+    int32_t members = tr_degrees_of(&p->step.place.degrees, TR_GROUP_DATA);
     int64_t *at = tr_arena_array(&p->arena, members + 1, sizeof *at, &ignored);
     if (!at) {
         b->out_of_memory = true;
@@ -71,7 +71,7 @@ static const int64_t *slices_at(struct tr_builder *b, int32_t index, int64_t uni
 void tr_build_join_gradient(struct tr_builder *b, int32_t buffer, int32_t index)
 {
     struct tr_program *p = b->program;
-    if (tr_degrees_dp(&p->step.place.degrees) == 1)
+    if (tr_degrees_of(&p->step.place.degrees, TR_GROUP_DATA) == 1)
         return;
     struct tr_program_coll coll = of_data_group(p, p->has_slices ? TR_COLL_REDUCE_SCATTER : TR_COLL_ALL_REDUCE);
     coll.call.owners = b->lane_owners;
@@ -82,7 +82,7 @@ void tr_build_join_gradient(struct tr_builder *b, int32_t buffer, int32_t index)
 
 void tr_build_merge(struct tr_builder *b, enum tr_scalar scalar)
 {
-    if (tr_degrees_dp(&b->program->step.place.degrees) == 1)
+    if (tr_degrees_of(&b->program->step.place.degrees, TR_GROUP_DATA) == 1)
         return;
     struct tr_program_coll coll = of_data_group(b->program, TR_COLL_EXACT);
     coll.scalar = scalar;
@@ -124,7 +124,7 @@ int64_t tr_program_sent_bytes(const struct tr_program *p, int64_t by_kind[TR_COL
 
 const char *tr_group_name(enum tr_group group)
 {
-    static const char *const name[TR_GROUP_COUNT] = {"data"};
+    static const char *const name[TR_GROUP_COUNT] = {"tp", "cp", "dp", "pp"};
     TR_ASSERT((int)group >= 0 && group < TR_GROUP_COUNT);
     return name[group];
 }

@@ -218,7 +218,7 @@ static void tell_ranks(struct tr_run *run)
     int64_t by_kind[TR_COLL_KIND_COUNT];
     const struct tr_degrees *d = &run->options->layout;
     tr_progress_note(&run->bar, "%d ranks, threads of this process: dp=%d zero=%d; %lld lanes of the batch among them, rank 0 has %lld "
-                     "and sends %s a step", tr_run_ranks(run), tr_degrees_dp(d), d->zero, (long long)run->config.lanes,
+                     "and sends %s a step", tr_run_ranks(run), tr_degrees_of(d, TR_GROUP_DATA), d->zero, (long long)run->config.lanes,
                      (long long)(run->program.lanes.last - run->program.lanes.first),
                      tr_print_bytes(bytes, tr_program_sent_bytes(&run->program, by_kind)));
 }
@@ -542,8 +542,9 @@ static void fill_sent(const struct tr_run *run, struct tr_train_result *result)
     int64_t by_kind[TR_COLL_KIND_COUNT];
     result->sent_planned_bytes = tr_program_sent_bytes(&run->program, by_kind);
     result->sent_steps = run->computed_steps;
-    for (int kind = TR_COLL_BARRIER; kind < TR_COLL_KIND_COUNT; kind++)
-        result->sent_bytes += tr_comm_counted(run->exec.group[TR_GROUP_DATA], kind)->sent_bytes;
+    for (int group = 0; group < TR_GROUP_COUNT; group++)
+        for (int kind = TR_COLL_BARRIER; kind < TR_COLL_KIND_COUNT && run->exec.group[group]; kind++)
+            result->sent_bytes += tr_comm_counted(run->exec.group[group], kind)->sent_bytes;
 }
 
 static void fill_result(struct tr_run *run, struct tr_train_result *result)
@@ -561,7 +562,7 @@ static void fill_result(struct tr_run *run, struct tr_train_result *result)
         result->memory_planned_bytes = tr_program_memory_bytes(&run->program);
     }
     result->ranks = tr_run_ranks(run);
-    if (run->has_exec && run->exec.group[TR_GROUP_DATA])
+    if (run->has_exec && run->world)
         fill_sent(run, result);
     result->memory_peak_bytes = tr_memory_peak_bytes();
     double tokens = (double)run->attempt_steps * (double)tr_run_step_tokens(run);
@@ -631,10 +632,12 @@ static enum tr_status rank_main(struct tr_comm *world, void *user, struct tr_err
 static enum tr_status train_ranks(const struct tr_run_config *config, const struct tr_train_options *options,
                                   struct tr_train_result *result, struct tr_err *err)
 {
-    int32_t ranks = tr_degrees_ranks(&options->layout);
+    int64_t count = tr_degrees_ranks(&options->layout);
+    int ranks = (int)count;
     struct tr_train_options lead = *options, others;
-    if (ranks > TR_RANKS_THREADS_MAX)
-        return tr_fail(err, TR_BAD_INPUT, "a layout of %d ranks: threads of one process may be 1 to %d", ranks, TR_RANKS_THREADS_MAX);
+    if (count > TR_RANKS_THREADS_MAX)
+        return tr_fail(err, TR_BAD_INPUT, "a layout of %lld ranks: threads of one process may be 1 to %d", (long long)count,
+                       TR_RANKS_THREADS_MAX);
     if (config->replay_every > 0)
         return tr_fail(err, TR_BAD_INPUT, "replay.every %lld: a step is computed twice on one rank only, and the layout has %d: give "
                        "replay.every 0", (long long)config->replay_every, ranks);

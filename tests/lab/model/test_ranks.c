@@ -163,14 +163,14 @@ static struct job job_of(int family, enum tr_dtype dtype, enum tr_optimizer opti
     job.step.dtype = dtype;
     job.step.optimizer = optimizer;
     job.step.widths = (struct tr_widths){layout.lanes, 1, 2, 2};
-    job.step.place.degrees = (struct tr_degrees){.dp = layout.dp, .zero = layout.zero};
+    job.step.place.degrees = (struct tr_degrees){.ranks = {[TR_GROUP_DATA] = layout.dp}, .zero = layout.zero};
     return job;
 }
 
 static void run_ranks(struct job *job, tr_rank_fn *run)
 {
     struct tr_err err = {{0}};
-    if (tr_ranks_run(tr_degrees_ranks(&job->step.place.degrees), NULL, run, job, &err) != TR_OK)
+    if (tr_ranks_run((int)tr_degrees_ranks(&job->step.place.degrees), NULL, run, job, &err) != TR_OK)
         fail_msg("%s", err.text);
 }
 

@@ -30,14 +30,17 @@ static int teardown(void **state)
     return tr_scratch_teardown(state);
 }
 
-static struct tr_train_options options_of(int32_t dp, int32_t zero)
+/* Degrees: so many ranks share the lanes. */
+#define DP(n, z) {.ranks = {[TR_GROUP_DATA] = (n)}, .zero = (z)}
+
+static struct tr_train_options options_of(struct tr_degrees layout)
 {
     struct tr_train_options options = tr_tiny_options();
-    options.layout = (struct tr_degrees){.dp = dp, .zero = zero};
+    options.layout = layout;
     return options;
 }
 
-static const struct tr_degrees layouts[] = {{2, 0}, {3, 0}, {4, 0}, {8, 0}, {2, 1}, {3, 1}, {8, 1}};
+static const struct tr_degrees layouts[] = {DP(2, 0), DP(3, 0), DP(4, 0), DP(8, 0), DP(2, 1), DP(3, 1), DP(8, 1)};
 enum { LAYOUTS = sizeof layouts / sizeof *layouts };
 
 static struct tr_run_config config_of(const char *model, const char *dtype, const char *more)
@@ -55,7 +58,7 @@ static void one_hash_whatever_the_layout(const char *dtype, const char *more)
         double val_loss = 0;
         for (int i = -1; i < LAYOUTS; i++) {
             struct tr_run_config config = config_of(models[m], dtype, more);
-            struct tr_train_options options = options_of(i < 0 ? 1 : layouts[i].dp, i < 0 ? 0 : layouts[i].zero);
+            struct tr_train_options options = options_of(i < 0 ? (struct tr_degrees){0} : layouts[i]);
             struct tr_hash saved;
             if (train(&config, &options) != TR_OK)
                 fail_msg("%s", err.text);
@@ -65,7 +68,7 @@ static void one_hash_whatever_the_layout(const char *dtype, const char *more)
             }
             assert_string_equal(result.hash, one.hex);
             assert_true(result.state.val_loss == val_loss);
-            assert_int_equal(result.ranks, tr_max_i64(1, options.layout.dp));
+            assert_int_equal(result.ranks, tr_degrees_ranks(&options.layout));
             assert_int_equal(tr_hash_path(config.out, &saved, &err), TR_OK); /* the checkpoint is of the whole state */
             assert_string_equal(saved.hex, one.hex);
             if (i >= 0 && options.layout.zero == 0) /* else initial weights may have been sent too */
@@ -125,14 +128,14 @@ static void a_run_goes_on_under_any_other_layout(void **state)
 {
     (void)state;
     static const char *const models[] = {"model.name=tiny-gpt2", "model.name=tiny-llama"};
-    static const struct tr_degrees attempts[] = {{2, 1}, {1, 0}, {8, 0}, {3, 1}, {4, 0}};
+    static const struct tr_degrees attempts[] = {DP(2, 1), DP(1, 0), DP(8, 0), DP(3, 1), DP(4, 0)};
     for (int m = 0; m < 2; m++) {
         const char *dtype = m ? "train.dtype=bf16" : "train.dtype=f32";
         struct tr_run_config alone = tr_tiny_config("alone", models[m], dtype, "layout.lanes=8", "train.micro_batch=1", NULL);
         struct tr_tiny_hash one = tr_tiny_train(&alone);
         struct tr_run_config config = tr_tiny_config("run", models[m], dtype, "layout.lanes=8", "train.micro_batch=1", NULL);
         for (int i = 0; i < 5; i++) {
-            struct tr_train_options options = options_of(attempts[i].dp, attempts[i].zero);
+            struct tr_train_options options = options_of(attempts[i]);
             stop = 0;
             stop_after = i < 4 ? 2 + 2 * i : -1;
             options.stop = &stop;
@@ -155,7 +158,7 @@ static void a_spike_sends_all_ranks_back_together(void **state)
     for (int32_t dp = 1; dp <= 3; dp++) {
         struct tr_run_config config = tr_tiny_config("run", "layout.lanes=8", "train.micro_batch=1", "spike.window=8", "train.steps=16",
                                                      "spike.deviations=20", "spike.action=roll_back", "checkpoint.every=4", NULL);
-        struct tr_train_options options = options_of(dp, dp > 1);
+        struct tr_train_options options = options_of((struct tr_degrees)DP(dp, dp > 1));
         options.fault = hook;
         stop_after = -1;
         strange = 13;
@@ -182,7 +185,7 @@ static void a_run_begins_with_another_models_weights_on_any_rank(void **state)
     for (int i = 0; i < 3; i++) {
         struct tr_run_config config = tr_tiny_config("run", init, "layout.lanes=4", "train.micro_batch=1",
                                                      "train.steps=3", "train.dtype=bf16", "lora.rank=2", NULL);
-        struct tr_train_options options = options_of(1 + i, i > 0);
+        struct tr_train_options options = options_of((struct tr_degrees)DP(1 + i, i > 0));
         if (train(&config, &options) != TR_OK)
             fail_msg("%s", err.text);
         if (i == 0)
@@ -205,11 +208,11 @@ static void refuse(struct tr_run_config config, struct tr_train_options options,
 static void what_cannot_be_is_refused_in_one_sentence_and_writes_nothing(void **state)
 {
     (void)state;
-    refuse(tr_tiny_config("no", "layout.lanes=4", "train.micro_batch=1", NULL), options_of(5, 0), "which 1 to 4 ranks can share");
-    refuse(tr_tiny_config("no", "layout.lanes=4", "train.micro_batch=1", NULL), options_of(200, 0), "1 to 128");
-    refuse(tr_tiny_config("no", NULL), options_of(1, 1), "no other rank");
-    refuse(tr_tiny_config("no", "layout.lanes=4", "train.micro_batch=1", "replay.every=2", NULL), options_of(2, 0), "replay.every 0");
-    struct tr_train_options little = options_of(2, 0);
+    refuse(tr_tiny_config("no", "layout.lanes=4", "train.micro_batch=1", NULL), options_of((struct tr_degrees)DP(5, 0)), "which 1 to 4 ranks can share");
+    refuse(tr_tiny_config("no", "layout.lanes=4", "train.micro_batch=1", NULL), options_of((struct tr_degrees)DP(200, 0)), "1 to 128");
+    refuse(tr_tiny_config("no", NULL), options_of((struct tr_degrees)DP(1, 1)), "no other rank");
+    refuse(tr_tiny_config("no", "layout.lanes=4", "train.micro_batch=1", "replay.every=2", NULL), options_of((struct tr_degrees)DP(2, 0)), "replay.every 0");
+    struct tr_train_options little = options_of((struct tr_degrees)DP(2, 0));
     little.memory_bytes = 1 << 20;
     refuse(tr_tiny_config("no", "layout.lanes=4", "train.micro_batch=1", NULL), little, "on each rank");
 }
@@ -218,7 +221,7 @@ static void a_lead_that_fails_ends_all_ranks_with_its_sentence(void **state)
 {
     (void)state;
     struct tr_run_config config = tr_tiny_config("taken", "layout.lanes=4", "train.micro_batch=1", NULL);
-    struct tr_train_options options = options_of(4, 1);
+    struct tr_train_options options = options_of((struct tr_degrees)DP(4, 1));
     struct tr_lock lock;
     char path[TR_PATH_BYTES];
     assert_int_equal(tr_folder_make(config.out, &err), TR_OK);
