@@ -39,13 +39,20 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
+def shown(word):
+    """A word of a command as a reader elsewhere would give it."""
+    for name in ("GEMM_PYTHON", "LLMC"):
+        if word == os.environ.get(name):
+            return "$" + name
+    return os.path.relpath(word) if os.path.isabs(word) and os.path.exists(word) else word
+
+
 def run(command, env=None):
     # Settings of OpenBLAS that were made for another program halve torch; threads that sleep between products cost 5 %.
     # What torch mallocs and frees each step costs page faults again and again unless it is told to keep the memory.
     full = {k: v for k, v in os.environ.items() if not k.startswith(("OPENBLAS_", "OMP_WAIT_"))}
     full.update(env or {})
-    line = " ".join([f"{k}={v}" for k, v in (env or {}).items()] + [os.path.relpath(c) if os.path.isabs(c) and
-                                                                   os.path.exists(c) else c for c in command])
+    line = " ".join([f"{k}={v}" for k, v in (env or {}).items()] + [shown(word) for word in command])
     if line not in commands:
         commands.append(line)
     done = subprocess.run(command, env=full, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
