@@ -1,6 +1,7 @@
 #include "plan/layout/layout.h"
 
 #include "base/num.h"
+#include "lab/model/pipe.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -36,32 +37,18 @@ struct tr_layout tr_layout_single(void)
 
 /* ---- chunks ------------------------------------------------------------------------------------------------------ */
 
-/* Layers of chunk c when `layers` go to chunks [first, first + count): equal parts, the rest one each in the middle. */
-static int32_t share(int32_t layers, int32_t count, int32_t c)
-{
-    int32_t rest = layers % count, skip = (count - rest) / 2;
-    return layers / count + (c >= skip && c < skip + rest);
-}
-
 int32_t tr_layout_chunk_layers(const struct tr_layout *l, int32_t layers, int32_t c)
 {
     int32_t n = l->pp * l->vpp, first = l->first_layers, last = l->last_layers;
     TR_ASSERT(c >= 0 && c < n);
-    if (n == 1)
-        return layers;
-    if (first == 0 && last == 0) {
-        if (layers % n == 0)
-            return layers / n;
-        if ((layers + 2) % n == 0)
-            return (layers + 2) / n - (c == 0) - (c == n - 1);
-        return share(layers, n, c);
-    }
+    if (first == 0 && last == 0)
+        return tr_pipe_chunk_layers(layers, n, c);
     if (c == 0 && first)
         return first;
     if (c == n - 1 && last)
         return last;
     int32_t others = n - (first > 0) - (last > 0);
-    return share(layers - first - last, others, c - (first > 0));
+    return tr_pipe_share(layers - first - last, others, c - (first > 0));
 }
 
 int32_t tr_layout_chunk_first(const struct tr_layout *l, int32_t layers, int32_t chunk)
@@ -91,10 +78,9 @@ double tr_layout_in_flight(const struct tr_layout *l, int64_t m, int32_t stage)
     case TR_PIPELINE_ZERO_BUBBLE_2P:
         return (double)tr_min_i64(m, 2 * after - 1);
     case TR_PIPELINE_INTERLEAVED:
-        return (double)tr_min_i64(m * l->vpp, 2 * (after - 1) + (int64_t)(l->vpp - 1) * l->pp + 1) / l->vpp;
     case TR_PIPELINE_1F1B:
     case TR_PIPELINE_ZERO_BUBBLE:
     default:
-        return (double)tr_min_i64(m, after);
+        return (double)tr_pipe_flights((struct tr_pipe){l->pp, l->vpp}, stage, m) / l->vpp;
     }
 }

@@ -83,9 +83,7 @@ TR_MUST_CHECK enum tr_status tr_layout_check(const struct tr_layout *layout, con
                                              const struct tr_batch *batch, struct tr_err *err);
 
 /* Layers of chunk c (0 .. pp * vpp - 1). When first_layers or last_layers are given the others share what is left.
- * Otherwise, when layers divide, all are equal; when layers + 2 divide, the embedding and the head count as a layer
- * each (Megatron's account_for_embedding/loss_in_pipeline_split; Llama 3's 126 layers); else the rest goes to the
- * chunks in the middle, one each. The sum is `layers`. Asserts 0 <= c < pp * vpp. */
+ * Otherwise as training cuts them (tr_pipe_chunk_layers of lab/model/pipe.h). The sum is `layers`. Asserts 0 <= c < pp * vpp. */
 int32_t tr_layout_chunk_layers(const struct tr_layout *layout, int32_t layers, int32_t chunk);
 /* The index of the first layer of the chunk. */
 int32_t tr_layout_chunk_first(const struct tr_layout *layout, int32_t layers, int32_t chunk);

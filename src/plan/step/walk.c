@@ -1,6 +1,7 @@
 #include "plan/step/walk.h"
 
 #include "base/num.h"
+#include "lab/model/pipe.h"
 #include "plan/step/stage.h"
 
 #include <math.h>
@@ -42,30 +43,18 @@ static void add(struct line *line, enum tr_walk_kind kind, int64_t chunk, int64_
     line->turn[line->count++] = (struct turn){(int32_t)chunk, (int32_t)micro, kind};
 }
 
-/* The k-th forward (or backward) turn of an interleaved stage: pp microbatches through a chunk, then the next chunk. */
-static void interleaved_turn(const struct walker *w, struct line *line, enum tr_walk_kind kind, int64_t k)
-{
-    int64_t p = w->layout->pp, v = w->layout->vpp, m = w->micro_count;
-    int64_t group = k / (p * v), in_group = tr_min_i64(p, m - group * p), rest = k - group * p * v;
-    int64_t chunk = rest / in_group, micro = group * p + rest % in_group;
-    add(line, kind, kind == TR_WALK_FORWARD ? chunk : v - 1 - chunk, micro);
-}
-
 static void order(const struct walker *w, struct line *line, int32_t stage)
 {
     const struct tr_layout *l = w->layout;
-    int64_t m = w->micro_count, p = l->pp, v = l->vpp, all = m * v;
-    int64_t warm = l->pipeline == TR_PIPELINE_GPIPE            ? all
-                   : l->pipeline == TR_PIPELINE_INTERLEAVED    ? 2 * (p - stage - 1) + (v - 1) * p
-                   : l->pipeline == TR_PIPELINE_ZERO_BUBBLE_2P ? 2 * (p - stage - 1)
-                                                               : p - stage - 1;
-    warm = tr_min_i64(warm, all);
-    for (int64_t k = 0; k < warm; k++)
-        interleaved_turn(w, line, TR_WALK_FORWARD, k);
-    for (int64_t k = 0; k < all; k++) {
-        if (warm + k < all)
-            interleaved_turn(w, line, TR_WALK_FORWARD, warm + k);
-        interleaved_turn(w, line, TR_WALK_BACKWARD, k);
+    struct tr_pipe pipe = {l->pp, l->vpp};
+    int64_t m = w->micro_count, turns = tr_pipe_turns(pipe, m);
+    int64_t warm = l->pipeline == TR_PIPELINE_GPIPE            ? turns / 2
+                   : l->pipeline == TR_PIPELINE_ZERO_BUBBLE_2P ? tr_min_i64(turns / 2, 2 * (l->pp - stage - 1))
+                                                               : tr_pipe_warm(pipe, stage, m);
+    for (int64_t k = 0; k < turns; k++) {
+        struct tr_pipe_turn turn = tr_pipe_turn(pipe, m, warm, k);
+        if (turn.micro < m)
+            add(line, turn.backward ? TR_WALK_BACKWARD : TR_WALK_FORWARD, turn.chunk, turn.micro);
     }
 }
 

@@ -240,13 +240,15 @@ static void a_walk_does_everything_once_and_nothing_at_the_same_time(void **stat
     struct tr_err err = {""};
     (void)state;
     l.pipeline = TR_PIPELINE_INTERLEAVED, l.vpp = 3;
-    task.batch.global_batch = 10;
-    assert_int_equal(tr_walk_make(&walk, &site, &task, &l, &err), TR_OK);
-    assert_int_equal(walk.count, 2 * 10 * 12);
-    for (int64_t i = 1; i < walk.count; i++)
-        if (walk.event[i].stage == walk.event[i - 1].stage)
-            assert_true(walk.event[i].begin_s >= walk.event[i - 1].end_s);
-    tr_walk_free(&walk);
+    for (int64_t batch = 5; batch <= 13; batch++) {
+        task.batch.global_batch = batch;
+        assert_int_equal(tr_walk_make(&walk, &site, &task, &l, &err), TR_OK);
+        assert_int_equal(walk.count, 2 * batch * 12);
+        for (int64_t i = 1; i < walk.count; i++)
+            if (walk.event[i].stage == walk.event[i - 1].stage)
+                assert_true(walk.event[i].begin_s >= walk.event[i - 1].end_s);
+        tr_walk_free(&walk);
+    }
 }
 
 /* Physics that no change of the model may turn round. */
