@@ -78,20 +78,45 @@ struct tr_program_op *tr_build_counted(struct tr_builder *b, enum tr_op_kind kin
  * is all of the weight. */
 int32_t tr_build_slice(struct tr_builder *b, int32_t buffer, int32_t index);
 
+/* The same as elements, also of a weight that is another stage's: ranks of one place in DATA have the same on all stages. */
+struct tr_range tr_build_slice_of(const struct tr_program *program, int32_t index);
+
 /* ranks.c: where ranks meet. Each does nothing when this is the only one. */
 void tr_build_join_gradient(struct tr_builder *b, int32_t buffer, int32_t index); /* over all lanes; of weight `index` */
-void tr_build_merge(struct tr_builder *b, enum tr_scalar scalar);
+void tr_build_merge(struct tr_builder *b, enum tr_scalar scalar, enum tr_group group);
 void tr_build_gather_copy(struct tr_builder *b, int32_t buffer, int32_t index);   /* slices become the whole */
 
-/* ranks.c: lanes, sequences and slices of this rank; needs step and weights. */
+/* ranks.c: messages between stages. A buffer that was sent may be written again after tr_build_sent; of a mail (buffer -1) that is
+ * what the schedule's entry will write. */
+void tr_build_send(struct tr_builder *b, enum tr_way way, int32_t buffer);
+void tr_build_sent(struct tr_builder *b, enum tr_way way, int32_t buffer);
+void tr_build_receive(struct tr_builder *b, enum tr_way way, int32_t buffer);
+/* Makes `buffer` one that is sent while this rank goes on: it gets places of its own. */
+void tr_build_mail(struct tr_builder *b, enum tr_way way, int32_t buffer);
+
+/* The layers of chunk `chunk` of this stage; whether it is the model's first or last chunk. */
+struct tr_range tr_build_chunk_layers(const struct tr_builder *b, int32_t chunk);
+bool tr_build_is_first(const struct tr_builder *b, int32_t chunk);
+bool tr_build_is_last(const struct tr_builder *b, int32_t chunk);
+
+/* ranks.c: lanes, sequences, chunks and slices of this rank; needs step and weights. */
 TR_MUST_CHECK enum tr_status tr_build_place_rank(struct tr_builder *b, struct tr_err *err);
 
 /* update.c: what happens once a step, from the joined gradients of slot 0 to the weights. */
 void tr_build_update(struct tr_builder *b);
 
+/* update.c: whether the tied table has a gradient as head too. */
+bool tr_build_has_tied_gradient(const struct tr_builder *b);
+
+/* update.c: the last stage gets what it reads of a tied table from the first one. */
+void tr_build_share_table(struct tr_builder *b);
+
 /* step_check.c: refuses, with a sentence, what tr_program_train and tr_program_infer cannot build. */
 TR_MUST_CHECK enum tr_status tr_build_check_step(const struct tr_model_config *config,
                                                  const struct tr_step_config *step, struct tr_err *err);
+
+/* schedule.c: p->schedule and p->flights, once the sections are there. */
+TR_MUST_CHECK enum tr_status tr_build_schedule(struct tr_program *program, struct tr_err *err);
 
 /* memory.c: lifetimes, workspaces, offsets, region sizes. */
 TR_MUST_CHECK enum tr_status tr_build_place(struct tr_builder *b, struct tr_machine machine, struct tr_err *err);

@@ -102,8 +102,9 @@ static void *operand_address(const struct tr_exec *e, const struct tr_program_op
     if (id < 0)
         return NULL;
     int32_t slot = entry->slot + (index == TR_JOIN_SRC && op->op.kind == TR_OP_JOIN ? op->src_slot : 0);
-    id += slot * e->program->buffer[id].slot_stride;
-    return (char *)tr_exec_buffer(e, id) + entry->first_sequence * e->program->buffer[id].bytes_per_sequence;
+    const struct tr_buffer *b = &e->program->buffer[id + slot * e->program->buffer[id].slot_stride];
+    return (char *)e->slab[b->region].at + b->offset + entry->first_sequence * b->bytes_per_sequence +
+           entry->flight * b->bytes_per_flight + entry->mail * b->bytes_per_mail;
 }
 
 static void note_time(struct tr_exec *e, const struct tr_program_op *op, const struct tr_call *call, double begin_s,
@@ -120,8 +121,45 @@ static void note_time(struct tr_exec *e, const struct tr_program_op *op, const s
         e->observer(e->observer_context, op, begin_s, end_s);
 }
 
-static enum tr_status call_coll(struct tr_exec *e, const struct tr_program_op *op, const struct tr_program_coll *coll)
+/* Waits until what was sent from this place has been taken, if anything was. */
+static enum tr_status wait_for_mail(struct tr_exec *e, struct tr_mail *mail)
 {
+    bool under_way = mail->under_way;
+    mail->under_way = false;
+    return under_way ? tr_message_wait(e->group[TR_GROUP_PIPE], &mail->pending, &e->err) : TR_OK;
+}
+
+static enum tr_status call_message(struct tr_exec *e, const struct tr_program_op *op, const struct tr_program_coll *coll,
+                                   const struct tr_schedule_entry *entry)
+{
+    struct tr_mail *mail = &e->mail[coll->way][entry->mail];
+    struct tr_comm *comm = e->group[coll->group];
+    struct tr_pending pending;
+    void *at = operand_address(e, op, 0, entry);
+    if (coll->waits)
+        return wait_for_mail(e, mail);
+    if (coll->call.kind == TR_COLL_SEND) {
+        TR_ASSERT(!mail->under_way);
+        mail->under_way = true;
+        return tr_send_start(comm, coll->peer, coll->way, at, coll->call.count, &mail->pending, &e->err);
+    }
+    enum tr_status status = tr_recv_start(comm, coll->peer, coll->way, at, coll->call.count, &pending, &e->err);
+    return status == TR_OK ? tr_message_wait(comm, &pending, &e->err) : status;
+}
+
+/* Nothing that was sent is under way any more. */
+static void settle(struct tr_exec *e)
+{
+    for (int way = 0; way < TR_WAY_COUNT; way++)
+        for (int i = 0; i < TR_PIPE_MAILS_MAX && e->status == TR_OK; i++)
+            e->status = wait_for_mail(e, &e->mail[way][i]);
+}
+
+static enum tr_status call_coll(struct tr_exec *e, const struct tr_program_op *op, const struct tr_program_coll *coll,
+                                const struct tr_schedule_entry *entry)
+{
+    if (coll->call.kind == TR_COLL_SEND || coll->call.kind == TR_COLL_RECV)
+        return call_message(e, op, coll, entry);
     const float *node[TR_TREE_ROOTS_MAX];
     struct tr_coll call = coll->call;
     struct tr_comm *comm = e->group[coll->group];
@@ -140,12 +178,12 @@ static enum tr_status call_coll(struct tr_exec *e, const struct tr_program_op *o
     return tr_coll_run(comm, &call, &e->err);
 }
 
-static void run_coll(struct tr_exec *e, const struct tr_program_op *op)
+static void run_coll(struct tr_exec *e, const struct tr_program_op *op, const struct tr_schedule_entry *entry)
 {
     const struct tr_program_coll *coll = &e->program->coll[op->coll];
     TR_ASSERT(e->group[coll->group] != NULL); /* tr_exec_join */
     double begin_s = tr_clock_s();
-    e->status = call_coll(e, op, coll);
+    e->status = call_coll(e, op, coll, entry);
     struct tr_op_time *t = &e->coll_time[op->phase][coll->call.kind];
     t->time_s += tr_clock_s() - begin_s;
     t->calls++;
@@ -159,7 +197,7 @@ static void run_ops(struct tr_exec *e, const struct tr_schedule_entry *entry, in
     for (int32_t i = first_op; i < first_op + op_count && e->status == TR_OK; i++) {
         const struct tr_program_op *op = &e->program->op[i];
         if (op->coll >= 0) {
-            run_coll(e, op);
+            run_coll(e, op, entry);
             continue;
         }
         struct tr_call call = {.op = &op->op, .values = &e->values, .count = &e->count, .threads = e->machine.threads};
@@ -199,6 +237,7 @@ struct tr_step_result tr_exec_gradients(struct tr_exec *exec, int64_t target_cou
     exec->values.position = 0;
     for (int32_t i = 0; i < p->schedule_count - 1; i++)
         run_section(exec, &p->schedule[i]);
+    settle(exec);
 
     const struct tr_schedule_entry *update = &p->schedule[p->schedule_count - 1];
     TR_ASSERT(update->section == TR_SECTION_UPDATE);
@@ -266,7 +305,7 @@ void tr_exec_init(struct tr_exec *exec, uint64_t seed)
     const struct tr_program *p = exec->program;
     for (int32_t i = 0; i < p->weights.count; i++) {
         const struct tr_weight *w = &p->weights.weight[i];
-        struct tr_range slice = tr_program_slice(p, i), made = p->has_weight_slices ? slice : (struct tr_range){0, w->count};
+        struct tr_range slice = tr_program_slice(p, i), made = tr_program_held(p, i);
         tr_weight_init_slice(w, i, seed, made.first, made.last - made.first, tr_exec_weight(exec, i));
         if (p->first_m < 0)
             continue;

@@ -33,6 +33,10 @@ struct tr_exec {
     struct tr_op_time time[TR_PHASE_COUNT][TR_OP_KIND_COUNT];
     struct tr_op_time coll_time[TR_PHASE_COUNT][TR_COLL_KIND_COUNT]; /* bytes: planned to be sent */
     struct tr_comm *group[TR_GROUP_COUNT]; /* of tr_exec_join */
+    struct tr_mail {
+        struct tr_pending pending;
+        bool under_way;
+    } mail[TR_WAY_COUNT][TR_PIPE_MAILS_MAX]; /* what this rank has sent and not yet seen taken */
     enum tr_status status;               /* not TR_OK: a collective has failed, and `err` says how; nothing runs any more */
     struct tr_err err;
     tr_exec_observer *observer;
@@ -56,7 +60,7 @@ TR_MUST_CHECK enum tr_status tr_exec_failed(const struct tr_exec *exec, struct t
 /* Address of a buffer (of its first sequence, for batch buffers). */
 void *tr_exec_buffer(const struct tr_exec *exec, int32_t buffer);
 
-/* The fp32 weight; where weights are cut among ranks, the slice that this one has (tr_program_slice). Moments too. */
+/* The fp32 weight; where weights are cut among ranks, what this one has of it (tr_program_held; moments: tr_program_slice). */
 static inline float *tr_exec_weight(const struct tr_exec *exec, int32_t index)
 {
     return tr_exec_buffer(exec, exec->program->first_weight + index);

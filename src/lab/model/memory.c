@@ -1,7 +1,11 @@
 /* Where every buffer lies. Regions that live as long as the run are laid out in order; WORK is planned by lifetime:
  * the largest buffer first, each into the smallest gap among the buffers that live at the same time and are placed
  * already ("greedy by size", Pisarchyk and Lee 2020, arXiv 2001.03288: within a few percent of the lower bound on
- * neural networks). The peak of the plan is the memory that is mapped, so planned and used cannot drift apart unseen. */
+ * neural networks). The peak of the plan is the memory that is mapped, so planned and used cannot drift apart unseen.
+ *
+ * In front of them lies what outlives the turn that writes it: activations of microbatches in flight, one beside the other, and
+ * messages that are on their way. Where one microbatch is in flight at a time its activations are like all others: the backward
+ * section follows the forward one. */
 #include "base/num.h"
 #include "lab/model/build.h"
 
@@ -52,9 +56,71 @@ static void place_in_order(struct tr_program *p)
             continue;
         int64_t *end = &p->region_bytes[buffer->region];
         buffer->offset = tr_round_up(*end, TR_BUFFER_ALIGN);
-        *end = buffer->offset + buffer->bytes;
+        if (buffer->bytes > 0)
+            *end = buffer->offset + buffer->bytes;
     }
 }
+
+static bool is_in(const struct tr_program_section *section, int32_t op)
+{
+    return op >= section->first_op && op < section->first_op + section->op_count;
+}
+
+/* What a forward section of `chunk` leaves for its backward section. */
+static bool is_left(const struct tr_program *p, const struct tr_buffer *buffer, int32_t chunk)
+{
+    return buffer->region == TR_REGION_WORK && buffer->first_op >= 0 && buffer->bytes_per_mail == 0 &&
+           is_in(&p->section[tr_section_of(TR_SECTION_FORWARD, chunk)], buffer->first_op) &&
+           is_in(&p->section[tr_section_of(TR_SECTION_BACKWARD, chunk)], buffer->last_op);
+}
+
+/* Chunks share the places of microbatches in flight, each of which has room for the largest. */
+static void place_flights(struct tr_program *p)
+{
+    for (int32_t chunk = 0; chunk < p->pipe.chunks; chunk++) {
+        int64_t end = 0;
+        for (int32_t i = 0; i < p->buffer_count; i++) {
+            struct tr_buffer *buffer = &p->buffer[i];
+            if (!is_left(p, buffer, chunk))
+                continue;
+            buffer->offset = end;
+            buffer->bytes_per_flight = 1; /* until it is known */
+            end = tr_round_up(end + buffer->bytes, TR_BUFFER_ALIGN);
+        }
+        p->flight_bytes = tr_max_i64(p->flight_bytes, end);
+    }
+    for (int32_t i = 0; i < p->buffer_count; i++)
+        if (p->buffer[i].bytes_per_flight > 0)
+            p->buffer[i].bytes_per_flight = p->flight_bytes;
+    p->region_bytes[TR_REGION_WORK] = p->flights * p->flight_bytes;
+}
+
+/* All mails of a way are of one size, and share its places. */
+static int64_t mail_bytes(const struct tr_program *p, enum tr_way way)
+{
+    int64_t most = 0;
+    for (int32_t i = 0; i < p->buffer_count; i++)
+        if (p->buffer[i].way == way)
+            most = tr_max_i64(most, p->buffer[i].bytes_per_mail);
+    return most;
+}
+
+static void place_mails(struct tr_program *p)
+{
+    int64_t *end = &p->region_bytes[TR_REGION_WORK];
+    for (int way = 0; way < TR_WAY_COUNT; way++) {
+        int64_t bytes = mail_bytes(p, (enum tr_way)way);
+        for (int32_t i = 0; i < p->buffer_count; i++) {
+            struct tr_buffer *buffer = &p->buffer[i];
+            if (buffer->bytes_per_mail > 0 && buffer->way == (enum tr_way)way)
+                buffer->offset = *end;
+        }
+        *end += tr_pipe_mails(p->pipe) * bytes;
+    }
+}
+
+/* Whether it is one of many of its kind, which are placed apart. */
+static bool is_apart(const struct tr_buffer *buffer) { return buffer->bytes_per_flight > 0 || buffer->bytes_per_mail > 0; }
 
 static bool live_together(const struct tr_buffer *a, const struct tr_buffer *b)
 {
@@ -64,12 +130,13 @@ static bool live_together(const struct tr_buffer *a, const struct tr_buffer *b)
 struct placement {
     struct tr_buffer **by_offset; /* placed so far, ascending */
     int32_t count;
+    int64_t begin;                /* what is apart lies before it */
 };
 
 /* Lowest offset of the smallest gap that holds `buffer` among the placed ones that live with it. */
 static int64_t find_gap(const struct placement *placed, const struct tr_buffer *buffer)
 {
-    int64_t end = 0, best = -1, best_size = INT64_MAX;
+    int64_t end = placed->begin, best = -1, best_size = INT64_MAX;
     for (int32_t i = 0; i < placed->count; i++) {
         const struct tr_buffer *other = placed->by_offset[i];
         if (!live_together(other, buffer))
@@ -104,11 +171,11 @@ static int larger_first(const void *a, const void *b)
 static bool place_by_lifetime(struct tr_program *p)
 {
     struct tr_buffer **order = calloc((size_t)p->buffer_count + 1, sizeof(struct tr_buffer *));
-    struct placement placed = {calloc((size_t)p->buffer_count + 1, sizeof(struct tr_buffer *)), 0};
+    struct placement placed = {calloc((size_t)p->buffer_count + 1, sizeof(struct tr_buffer *)), 0, p->region_bytes[TR_REGION_WORK]};
     bool enough = order != NULL && placed.by_offset != NULL;
     int32_t count = 0;
     for (int32_t i = 0; i < p->buffer_count && enough; i++)
-        if (p->buffer[i].region == TR_REGION_WORK && p->buffer[i].first_op >= 0)
+        if (p->buffer[i].region == TR_REGION_WORK && p->buffer[i].first_op >= 0 && !is_apart(&p->buffer[i]))
             order[count++] = &p->buffer[i];
     if (count > 0)
         qsort(order, (size_t)count, sizeof(struct tr_buffer *), larger_first);
@@ -135,6 +202,9 @@ enum tr_status tr_build_place(struct tr_builder *b, struct tr_machine machine, s
     add_workspaces(b, machine);
     find_lifetimes(b->program);
     place_in_order(b->program);
+    if (b->program->flights > 1)
+        place_flights(b->program);
+    place_mails(b->program);
     bool placed = !b->out_of_memory && place_by_lifetime(b->program);
     place_parts(b->program);
     if (!placed)
@@ -159,7 +229,7 @@ static int32_t peak_op(const struct tr_program *p)
     TR_ASSERT(change != NULL);
     for (int32_t i = 0; i < p->buffer_count; i++) {
         const struct tr_buffer *buffer = &p->buffer[i];
-        if (buffer->region != TR_REGION_WORK || buffer->first_op < 0)
+        if (buffer->region != TR_REGION_WORK || buffer->first_op < 0 || is_apart(buffer))
             continue;
         change[buffer->first_op] += buffer->bytes;
         change[buffer->last_op + 1] -= buffer->bytes;
@@ -180,11 +250,14 @@ void tr_program_memory_by_kind(const struct tr_program *p, int64_t bytes[TR_BUF_
 {
     memset(bytes, 0, TR_BUF_KIND_COUNT * sizeof bytes[0]);
     int32_t peak = peak_op(p);
-    int64_t rest = tr_program_memory_bytes(p);
+    int64_t mails = tr_pipe_mails(p->pipe), rest = tr_program_memory_bytes(p);
+    bytes[TR_BUF_ACTIVATION] = p->flights * p->flight_bytes + mails * mail_bytes(p, TR_WAY_FORWARD);
+    bytes[TR_BUF_ACTIVATION_GRAD] = mails * mail_bytes(p, TR_WAY_BACKWARD);
+    rest -= bytes[TR_BUF_ACTIVATION] + bytes[TR_BUF_ACTIVATION_GRAD];
     for (int32_t i = 0; i < p->buffer_count; i++) {
         const struct tr_buffer *buffer = &p->buffer[i];
         bool work = buffer->region == TR_REGION_WORK;
-        if (buffer->part_of >= 0)
+        if (buffer->part_of >= 0 || is_apart(buffer))
             continue;
         if (work && (buffer->first_op > peak || buffer->last_op < peak))
             continue;

@@ -3,12 +3,14 @@
 #include "lab/model/program.h"
 #include "silicon/coll/coll.h"
 
-/* A matrix of Muon belongs to the rank in whose share of all such matrices its middle lies. */
-static int32_t muon_owner(const struct tr_weights *weights, int32_t index, int32_t members)
+/* A matrix of Muon belongs to the rank in whose share of all such matrices of its stage its middle lies. */
+static int32_t muon_owner(const struct tr_program *p, int32_t index, int32_t members)
 {
+    const struct tr_weights *weights = &p->weights;
+    int32_t stage = tr_program_stage_of(p, index);
     int64_t before = 0, all = 0;
     for (int32_t i = 0; i < weights->count; i++) {
-        int64_t count = weights->weight[i].moments == 1 ? weights->weight[i].count : 0;
+        int64_t count = weights->weight[i].moments == 1 && tr_program_stage_of(p, i) == stage ? weights->weight[i].count : 0;
         before += i < index ? count : 0;
         all += count;
     }
@@ -16,15 +18,31 @@ static int32_t muon_owner(const struct tr_weights *weights, int32_t index, int32
     return (int32_t)((double)middle / (double)all * members);
 }
 
-void tr_slices_cut(const struct tr_weights *weights, int32_t index, int32_t members, int64_t *at)
+void tr_slices_cut(const struct tr_program *p, int32_t index, int64_t *at)
 {
-    const struct tr_weight *w = &weights->weight[index];
-    int32_t owner = w->moments == 1 ? muon_owner(weights, index, members) : -1;
+    const struct tr_weight *w = &p->weights.weight[index];
+    int32_t members = tr_degrees_of(&p->step.place.degrees, TR_GROUP_DATA);
+    int32_t owner = w->moments == 1 ? muon_owner(p, index, members) : -1;
     for (int32_t i = 0; i <= members; i++)
         at[i] = owner >= 0 ? (i > owner ? w->count : 0) : tr_cut(w->count, TR_SLICE_QUANTUM, members, i);
 }
 
-enum tr_status tr_rank_check(const struct tr_step_config *step, struct tr_err *err)
+static enum tr_status check_pipe(const struct tr_degrees *d, int32_t layers, struct tr_err *err)
+{
+    int32_t pp = d->ranks[TR_GROUP_PIPE], most = layers < TR_RANKS_MAX ? layers : TR_RANKS_MAX;
+    if (pp < 0 || pp > most)
+        return tr_fail(err, TR_BAD_INPUT, "layout pp=%d: the model has %d layers, which 1 to %d stages can share", pp, layers, most);
+    if (d->chunks > 1 && pp <= 1)
+        return tr_fail(err, TR_BAD_INPUT, "layout vpp=%d: one stage has all layers; give pp=2 or more", d->chunks);
+    most = pp > 1 ? layers / pp : 1;
+    most = most < TR_STAGE_CHUNKS_MAX ? most : TR_STAGE_CHUNKS_MAX;
+    if (d->chunks < 0 || d->chunks > most)
+        return tr_fail(err, TR_BAD_INPUT, "layout pp=%d,vpp=%d: of the model's %d layers a stage can have 1 to %d chunks", pp, d->chunks,
+                       layers, most);
+    return TR_OK;
+}
+
+enum tr_status tr_rank_check(const struct tr_step_config *step, int32_t layers, struct tr_err *err)
 {
     const struct tr_degrees *d = &step->place.degrees;
     int32_t lanes = step->widths.lanes, dp = d->ranks[TR_GROUP_DATA];
@@ -39,6 +57,8 @@ enum tr_status tr_rank_check(const struct tr_step_config *step, struct tr_err *e
                        d->zero);
     if (d->zero > 0 && dp <= 1)
         return tr_fail(err, TR_BAD_INPUT, "layout zero=%d: there is no other rank to share with; give dp=2 or more", d->zero);
-    TR_ASSERT(step->place.rank >= 0 && step->place.rank < tr_degrees_ranks(d));
-    return TR_OK;
+    enum tr_status status = check_pipe(d, layers, err);
+    if (status == TR_OK)
+        TR_ASSERT(step->place.rank >= 0 && step->place.rank < tr_degrees_ranks(d));
+    return status;
 }

@@ -4,6 +4,10 @@
  * each start. A rank owns whole logical parts, in one range: data lanes, cut by tr_cut. Such a range is a few whole subtrees
  * of the tree over lanes (op/reduce.h), so that the sums that ranks exchange are nodes of the tree that one rank would climb.
  *
+ * Pipeline. Layers are cut into chunks (pipe.h); a rank has those of its stage. The embedding is of the first stage, the last norm and
+ * the head are of the last one. A table that is tied is the first stage's: the last one sends what it has of the gradient there and
+ * gets back what operations read, so that moments and norm have it once.
+ *
  * ZeRO. From zero = 1 on the optimiser's state of each tensor is cut in slices, one a rank, in multiples of TR_SLICE_QUANTUM
  * elements; a matrix that Muon updates is one rank's as a whole, since its direction is a function of all of it.
  */
@@ -11,11 +15,12 @@
 #define TR_LAB_MODEL_PLACE_H
 
 #include "base/err.h"
+#include "lab/model/pipe.h"
 #include "silicon/op/reduce.h"
 
 #include <stdint.h>
 
-struct tr_weights;
+struct tr_program;
 struct tr_step_config;
 
 enum { TR_SLICE_QUANTUM = 32 }; /* elements: whole cache lines, also of bf16 */
@@ -33,6 +38,7 @@ enum tr_group {
 /* What a layout divides. All zero: nothing, one rank does it all. */
 struct tr_degrees {
     int32_t ranks[TR_GROUP_COUNT]; /* along each axis; 0 as 1 */
+    int32_t chunks; /* of layers, that each stage of PIPE has; 0 as 1 */
     int32_t zero; /* what ranks of DATA share out among themselves: 0 nothing, 1 the optimiser's state (in bf16 the fp32 weights too) */
 };
 
@@ -53,6 +59,11 @@ static inline int64_t tr_degrees_ranks(const struct tr_degrees *degrees)
     for (int group = 0; group < TR_GROUP_COUNT; group++)
         ranks *= tr_degrees_of(degrees, (enum tr_group)group);
     return ranks;
+}
+
+static inline struct tr_pipe tr_degrees_pipe(const struct tr_degrees *degrees)
+{
+    return (struct tr_pipe){tr_degrees_of(degrees, TR_GROUP_PIPE), degrees->chunks > 1 ? degrees->chunks : 1};
 }
 
 /* How many ranks lie between neighbours of a group. */
@@ -83,10 +94,11 @@ static inline struct tr_range tr_degrees_lanes(const struct tr_degrees *degrees,
     return (struct tr_range){tr_cut(lanes, 1, dp, index), tr_cut(lanes, 1, dp, index + 1)};
 }
 
-/* Where the slices of weight `index` begin: at[0 .. members], elements. */
-void tr_slices_cut(const struct tr_weights *weights, int32_t index, int32_t members, int64_t *at);
+/* Where the slices of weight `index` begin, among the data parallel ranks of the stage that has it: at[0 .. dp], elements. */
+void tr_slices_cut(const struct tr_program *program, int32_t index, int64_t *at);
 
-/* Refuses a layout that the step cannot be divided by, with what would: fewer lanes than ranks ... */
-TR_MUST_CHECK enum tr_status tr_rank_check(const struct tr_step_config *step, struct tr_err *err);
+/* Refuses a layout that the step cannot be divided by, with what would: fewer lanes than ranks, fewer
+ * layers than chunks ... */
+TR_MUST_CHECK enum tr_status tr_rank_check(const struct tr_step_config *step, int32_t layers, struct tr_err *err);
 
 #endif

@@ -80,7 +80,7 @@ struct tr_program_op *tr_build_coll(struct tr_builder *b, struct tr_program_coll
 
 int32_t tr_build_slice(struct tr_builder *b, int32_t buffer, int32_t index)
 {
-    struct tr_range slice = tr_program_slice(b->program, index);
+    struct tr_range slice = tr_build_slice_of(b->program, index);
     if (b->out_of_memory)
         return 0;
     if (slice.last - slice.first == b->program->weights.weight[index].count)
@@ -150,9 +150,20 @@ static struct tr_shape weight_shape(const struct tr_weight *w)
     return w->rank == 1 ? (struct tr_shape){1, {w->dim[0]}} : (struct tr_shape){2, {w->dim[0], w->dim[1]}};
 }
 
-static void add_copy(struct tr_builder *b, const struct tr_weight *w)
+static struct tr_shape no_shape(void) { return (struct tr_shape){1, {0}}; }
+
+/* Whether operations of this rank read the weight: its own, and on the last stage the table that is the head too. */
+static bool is_read(const struct tr_program *p, int32_t index)
 {
-    tr_build_buffer(b, TR_BUF_COPY, TR_REGION_COPIES, b->program->step.dtype, weight_shape(w), "copy.%s", w->name);
+    bool head = p->model.tied && p->weights.weight[index].role == TR_W_WTE && p->stage == p->pipe.stages - 1;
+    return head || tr_program_has(p, index);
+}
+
+static void add_copy(struct tr_builder *b, int32_t index)
+{
+    const struct tr_weight *w = &b->program->weights.weight[index];
+    struct tr_shape shape = is_read(b->program, index) ? weight_shape(w) : no_shape();
+    tr_build_buffer(b, TR_BUF_COPY, TR_REGION_COPIES, b->program->step.dtype, shape, "copy.%s", w->name);
 }
 
 /* Whether products read it in panels, where the program's weights are. */
@@ -201,17 +212,23 @@ static void add_panels(struct tr_builder *b)
         if (is_in_panels(&p->weights.weight[i]))
             add_panels_of(b, &p->weights.weight[i], p->weights.weight[i].name);
         else
-            add_copy(b, &p->weights.weight[i]);
+            add_copy(b, i);
     }
     if (p->model.tied)
         p->head_panels = add_panels_of(b, &p->weights.weight[tr_weight_find(&p->weights, TR_W_WTE, -1)], "head");
 }
 
-/* Of the slice that this rank has of the weight, if weights (moments) are cut. */
-static struct tr_shape slice_shape(const struct tr_program *p, int32_t index, bool is_cut)
+static struct tr_shape range_shape(const struct tr_program *p, int32_t index, struct tr_range range)
 {
-    struct tr_range slice = tr_program_slice(p, index);
-    return is_cut ? (struct tr_shape){1, {slice.last - slice.first}} : weight_shape(&p->weights.weight[index]);
+    int64_t count = range.last - range.first;
+    return count == p->weights.weight[index].count ? weight_shape(&p->weights.weight[index]) : (struct tr_shape){1, {count}};
+}
+
+/* What is not this rank's is read from WEIGHTS too where there are no copies. */
+static struct tr_shape fp32_shape(const struct tr_program *p, int32_t index)
+{
+    bool as_read = p->step.dtype == TR_F32 && is_read(p, index);
+    return as_read ? weight_shape(&p->weights.weight[index]) : range_shape(p, index, tr_program_held(p, index));
 }
 
 static void add_weights(struct tr_builder *b)
@@ -219,8 +236,7 @@ static void add_weights(struct tr_builder *b)
     struct tr_program *p = b->program;
     p->first_weight = p->buffer_count;
     for (int32_t i = 0; i < p->weights.count; i++)
-        tr_build_buffer(b, TR_BUF_WEIGHT, TR_REGION_WEIGHTS, TR_F32, slice_shape(p, i, p->has_weight_slices), "%s",
-                        p->weights.weight[i].name);
+        tr_build_buffer(b, TR_BUF_WEIGHT, TR_REGION_WEIGHTS, TR_F32, fp32_shape(p, i), "%s", p->weights.weight[i].name);
     if (p->step.form != TR_FORM_ROWS) {
         add_panels(b);
         return;
@@ -229,7 +245,7 @@ static void add_weights(struct tr_builder *b)
         return;
     p->first_copy = p->buffer_count;
     for (int32_t i = 0; i < p->weights.count; i++)
-        add_copy(b, &p->weights.weight[i]);
+        add_copy(b, i);
 }
 
 /* Moment number `moment` of every weight that has so many; else the buffer is empty. */
@@ -239,7 +255,7 @@ static int32_t add_moments(struct tr_builder *b, int32_t moment, const char *let
     int32_t first = p->buffer_count;
     for (int32_t i = 0; i < p->weights.count; i++) {
         const struct tr_weight *w = &p->weights.weight[i];
-        struct tr_shape shape = moment <= w->moments ? slice_shape(p, i, p->has_slices) : (struct tr_shape){1, {0}};
+        struct tr_shape shape = moment <= w->moments ? range_shape(p, i, tr_program_slice(p, i)) : no_shape();
         tr_build_buffer(b, TR_BUF_MOMENT, TR_REGION_MOMENTS, TR_F32, shape, "%s.%s", letter, w->name);
     }
     return first;
@@ -280,10 +296,10 @@ static int64_t weight_leaves(const struct tr_builder *b, enum tr_weight_role rol
     }
 }
 
-/* Empty for a weight that is not trained. */
-static int32_t add_gradient(struct tr_builder *b, const struct tr_weight *w, int32_t slot, const char *suffix)
+/* Empty for a weight that is not trained, or not here. */
+static int32_t add_gradient(struct tr_builder *b, const struct tr_weight *w, bool is_here, int32_t slot, const char *suffix)
 {
-    int64_t leaves = w->frozen ? 0 : weight_leaves(b, w->role);
+    int64_t leaves = w->frozen || !is_here ? 0 : weight_leaves(b, w->role);
     struct tr_shape shape = w->rank == 1 ? (struct tr_shape){2, {leaves, w->dim[0]}}
                                          : (struct tr_shape){3, {leaves, w->dim[0], w->dim[1]}};
     return tr_build_buffer(b, TR_BUF_GRADIENT, TR_REGION_GRADIENTS, TR_F32, shape, "grad.%d%s.%s", slot, suffix,
@@ -305,18 +321,18 @@ static int32_t slots_of(const struct tr_program *p)
 static void add_gradients(struct tr_builder *b)
 {
     struct tr_program *p = b->program;
-    bool tied = p->model.tied && p->model.lora.rank == 0; /* the table has two gradients to join */
+    bool tied = tr_build_has_tied_gradient(b) && p->stage == p->pipe.stages - 1; /* the table has one as head too */
     p->grad_slots = slots_of(p);
     p->first_grad = p->buffer_count;
     b->slot_buffers = p->weights.count + (tied ? 1 : 0);
     b->tied_head_grad = -1;
     for (int32_t slot = 0; slot < p->grad_slots; slot++) {
         for (int32_t i = 0; i < p->weights.count; i++)
-            add_gradient(b, &p->weights.weight[i], slot, "");
+            add_gradient(b, &p->weights.weight[i], tr_program_has(p, i), slot, "");
         if (!tied)
             continue;
         int32_t wte = tr_weight_find(&p->weights, TR_W_WTE, -1);
-        int32_t id = add_gradient(b, &p->weights.weight[wte], slot, ".head");
+        int32_t id = add_gradient(b, &p->weights.weight[wte], true, slot, ".head");
         if (slot == 0)
             b->tied_head_grad = id;
     }
@@ -347,14 +363,14 @@ static int32_t add_batch(struct tr_builder *b, int64_t sequences, const char *na
 
 /* ---- sections ---------------------------------------------------------------------------------------------------- */
 
-static void begin_section(struct tr_builder *b, enum tr_section_kind section, enum tr_phase phase)
+static void begin_section(struct tr_builder *b, int32_t section, enum tr_phase phase)
 {
     b->program->section[section].first_op = b->program->op_count;
     b->phase = phase;
     b->layer = -1;
 }
 
-static void end_section(struct tr_builder *b, enum tr_section_kind section)
+static void end_section(struct tr_builder *b, int32_t section)
 {
     b->program->section[section].op_count = b->program->op_count - b->program->section[section].first_op;
 }
@@ -383,6 +399,8 @@ static void build_cast(struct tr_builder *b)
             build_pack(b, i, p->first_copy + i);
             continue;
         }
+        if (!tr_program_has(p, i))
+            continue;
         struct tr_range slice = tr_program_slice(p, i);
         int32_t copy = tr_build_slice(b, p->first_copy + i, i);
         if (slice.last > slice.first) {
@@ -393,6 +411,7 @@ static void build_cast(struct tr_builder *b)
         if (p->has_weight_slices)
             tr_build_gather_copy(b, p->first_copy + i, i);
     }
+    tr_build_share_table(b);
     end_section(b, TR_SECTION_CAST);
 }
 
@@ -457,23 +476,68 @@ static int32_t build_final_norm_backward(struct tr_builder *b, int32_t x, int32_
     return stream;
 }
 
-static void build_micro(struct tr_builder *b, struct tr_layer_buffers *layers)
+/* The residual stream that a chunk begins with. */
+static int32_t build_chunk_input(struct tr_builder *b, int32_t chunk)
 {
-    struct tr_program *p = b->program;
-    begin_section(b, TR_SECTION_MICRO, TR_PHASE_FORWARD);
-    int32_t x = tr_build_embed(b);
-    for (int32_t layer = 0; layer < p->model.layers; layer++) {
+    if (tr_build_is_first(b, chunk))
+        return tr_build_embed(b);
+    int32_t x = tr_build_activation(b, TR_BUF_ACTIVATION, b->program->model.width, "stream");
+    tr_build_receive(b, TR_WAY_FORWARD, x);
+    return x;
+}
+
+/* Returns the residual stream after the chunk's layers, each of which leaves its buffers in layers[layer]. */
+static int32_t build_chunk_layers(struct tr_builder *b, int32_t chunk, int32_t x, struct tr_layer_buffers *layers)
+{
+    struct tr_range range = tr_build_chunk_layers(b, chunk);
+    for (int32_t layer = (int32_t)range.first; layer < range.last; layer++) {
         tr_build_layer(b, layer, x, &layers[layer]);
         x = layers[layer].out;
     }
+    b->layer = -1;
+    return x;
+}
+
+/* Returns the stream, of which the last chunk's backward turn goes on. */
+static int32_t build_forward(struct tr_builder *b, int32_t chunk, struct tr_layer_buffers *layers)
+{
+    bool sends = !tr_build_is_last(b, chunk);
+    begin_section(b, tr_section_of(TR_SECTION_FORWARD, chunk), TR_PHASE_FORWARD);
+    if (sends)
+        tr_build_sent(b, TR_WAY_FORWARD, -1);
+    int32_t x = build_chunk_layers(b, chunk, build_chunk_input(b, chunk), layers);
+    if (sends) {
+        tr_build_mail(b, TR_WAY_FORWARD, x);
+        tr_build_send(b, TR_WAY_FORWARD, x);
+    }
+    end_section(b, tr_section_of(TR_SECTION_FORWARD, chunk));
+    return x;
+}
+
+/* The loss of the last stream, and the gradient of it. */
+static int32_t build_loss(struct tr_builder *b, int32_t x)
+{
     int32_t stats;
+    b->phase = TR_PHASE_FORWARD;
     int32_t normed = tr_build_norm(b, x, TR_W_NORM_GAIN, TR_W_NORM_BIAS, -1, "norm", &stats);
     int32_t d_normed = build_head(b, normed, true);
-
     b->phase = TR_PHASE_BACKWARD;
-    int32_t stream = build_final_norm_backward(b, x, stats, d_normed);
-    for (int32_t layer = p->model.layers - 1; layer >= 0; layer--) {
-        if (p->step.recompute == TR_RECOMPUTE_FULL) {
+    return build_final_norm_backward(b, x, stats, d_normed);
+}
+
+/* The gradient of the stream, which the next chunk sends. */
+static int32_t build_gradient_input(struct tr_builder *b)
+{
+    int32_t stream = tr_build_activation(b, TR_BUF_ACTIVATION_GRAD, b->program->model.width, "d.stream");
+    tr_build_receive(b, TR_WAY_BACKWARD, stream);
+    return stream;
+}
+
+static void build_layers_backward(struct tr_builder *b, int32_t chunk, int32_t stream, struct tr_layer_buffers *layers)
+{
+    struct tr_range range = tr_build_chunk_layers(b, chunk);
+    for (int32_t layer = (int32_t)range.last - 1; layer >= range.first; layer--) {
+        if (b->program->step.recompute == TR_RECOMPUTE_FULL) {
             b->phase = TR_PHASE_RECOMPUTE;
             tr_build_layer(b, layer, layers[layer].in, &layers[layer]);
             b->phase = TR_PHASE_BACKWARD;
@@ -481,8 +545,30 @@ static void build_micro(struct tr_builder *b, struct tr_layer_buffers *layers)
         b->layer = layer;
         tr_build_layer_backward(b, &layers[layer], stream);
     }
-    build_embed_backward(b, stream);
-    end_section(b, TR_SECTION_MICRO);
+    b->layer = -1;
+}
+
+static void build_backward(struct tr_builder *b, int32_t chunk, int32_t x, struct tr_layer_buffers *layers)
+{
+    bool sends = !tr_build_is_first(b, chunk);
+    begin_section(b, tr_section_of(TR_SECTION_BACKWARD, chunk), TR_PHASE_BACKWARD);
+    if (sends)
+        tr_build_sent(b, TR_WAY_BACKWARD, -1);
+    int32_t stream = tr_build_is_last(b, chunk) ? build_loss(b, x) : build_gradient_input(b);
+    build_layers_backward(b, chunk, stream, layers);
+    if (sends) {
+        tr_build_mail(b, TR_WAY_BACKWARD, stream);
+        tr_build_send(b, TR_WAY_BACKWARD, stream);
+    } else {
+        build_embed_backward(b, stream);
+    }
+    end_section(b, tr_section_of(TR_SECTION_BACKWARD, chunk));
+}
+
+static void build_chunks(struct tr_builder *b, struct tr_layer_buffers *layers)
+{
+    for (int32_t chunk = 0; chunk < b->program->pipe.chunks; chunk++)
+        build_backward(b, chunk, build_forward(b, chunk, layers), layers);
 }
 
 static int32_t head_weight(const struct tr_builder *b)
@@ -527,22 +613,28 @@ static void build_loss_of_logits(struct tr_builder *b, int32_t logits)
     tr_build_op(b, tr_build_template(b, TR_OP_LOSS_SUM))->buffer[TR_LOSS_SUM_LOSS] = p->loss;
 }
 
-static void build_eval(struct tr_builder *b)
+static void build_eval_loss(struct tr_builder *b, int32_t x)
 {
-    struct tr_program *p = b->program;
-    begin_section(b, TR_SECTION_EVAL, TR_PHASE_EVAL);
-    int32_t x = tr_build_embed(b);
-    for (int32_t layer = 0; layer < p->model.layers; layer++) {
-        struct tr_layer_buffers buffers;
-        tr_build_layer(b, layer, x, &buffers);
-        x = buffers.out;
-    }
     int32_t stats;
     int32_t normed = tr_build_norm(b, x, TR_W_NORM_GAIN, TR_W_NORM_BIAS, -1, "norm", &stats);
-    if (p->step.form == TR_FORM_ROWS)
+    if (b->program->step.form == TR_FORM_ROWS)
         build_head(b, normed, false);
     else
         build_loss_of_logits(b, build_logits(b, normed));
+}
+
+static void build_eval(struct tr_builder *b, struct tr_layer_buffers *layers)
+{
+    begin_section(b, TR_SECTION_EVAL, TR_PHASE_EVAL);
+    for (int32_t chunk = 0; chunk < b->program->pipe.chunks; chunk++) {
+        int32_t x = build_chunk_layers(b, chunk, build_chunk_input(b, chunk), layers);
+        if (tr_build_is_last(b, chunk)) {
+            build_eval_loss(b, x);
+            continue;
+        }
+        tr_build_send(b, TR_WAY_FORWARD, x);
+        tr_build_sent(b, TR_WAY_FORWARD, x);
+    }
     end_section(b, TR_SECTION_EVAL);
 }
 
@@ -558,24 +650,30 @@ struct tr_program_op *tr_build_counted(struct tr_builder *b, enum tr_op_kind kin
     return o;
 }
 
-static bool has_gradient(const struct tr_program *p, int32_t index)
+/* Whether gradient buffer `index` of a slot is there and of this chunk of the stage; the one behind the weights' is the head's. */
+static bool is_of_chunk(const struct tr_program *p, int32_t index, int32_t chunk)
 {
-    return p->buffer[p->first_grad + index].bytes > 0;
+    int32_t of = index < p->weights.count ? p->chunk_of[index] / p->pipe.stages : p->pipe.chunks - 1;
+    return of == chunk && p->buffer[p->first_grad + index].bytes > 0;
 }
 
-static void build_reductions(struct tr_builder *b)
+static void build_lane_begin(struct tr_builder *b, int32_t chunk)
 {
     struct tr_program *p = b->program;
-    begin_section(b, TR_SECTION_LANE_BEGIN, TR_PHASE_REDUCE);
+    begin_section(b, tr_section_of(TR_SECTION_LANE_BEGIN, chunk), TR_PHASE_REDUCE);
     for (int32_t i = 0; i < b->slot_buffers && !b->out_of_memory; i++)
-        if (has_gradient(p, i))
+        if (is_of_chunk(p, i, chunk))
             tr_build_counted(b, TR_OP_ZERO, p->first_grad + i, tr_shape_count(p->buffer[p->first_grad + i].shape));
-    end_section(b, TR_SECTION_LANE_BEGIN);
+    end_section(b, tr_section_of(TR_SECTION_LANE_BEGIN, chunk));
+}
 
-    begin_section(b, TR_SECTION_LANE_END, TR_PHASE_REDUCE);
+static void build_lane_end(struct tr_builder *b, int32_t chunk)
+{
+    struct tr_program *p = b->program;
+    begin_section(b, tr_section_of(TR_SECTION_LANE_END, chunk), TR_PHASE_REDUCE);
     for (int32_t i = 0; i < b->slot_buffers && !b->out_of_memory; i++) {
         const struct tr_shape shape = p->buffer[p->first_grad + i].shape;
-        if (shape.dim[0] <= 1) /* one leaf, or no gradient */
+        if (shape.dim[0] <= 1 || !is_of_chunk(p, i, chunk)) /* one leaf, or no gradient */
             continue;
         int64_t count = tr_shape_count(shape) / shape.dim[0];
         struct tr_program_op *fold = tr_build_counted(b, TR_OP_FOLD, p->first_grad + i, count);
@@ -583,57 +681,32 @@ static void build_reductions(struct tr_builder *b)
         fold->op.context = tr_all_parts(context);
         fold->op.part = tr_all_parts((int)(shape.dim[0] / context));
     }
-    end_section(b, TR_SECTION_LANE_END);
+    end_section(b, tr_section_of(TR_SECTION_LANE_END, chunk));
+}
 
-    begin_section(b, TR_SECTION_JOIN, TR_PHASE_REDUCE);
+static void build_join(struct tr_builder *b, int32_t chunk)
+{
+    struct tr_program *p = b->program;
+    begin_section(b, tr_section_of(TR_SECTION_JOIN, chunk), TR_PHASE_REDUCE);
     for (int32_t i = 0; i < b->slot_buffers && p->grad_slots > 1 && !b->out_of_memory; i++) {
         const struct tr_shape shape = p->buffer[p->first_grad + i].shape;
-        if (!has_gradient(p, i))
+        if (!is_of_chunk(p, i, chunk))
             continue;
         struct tr_program_op *join =
             tr_build_counted(b, TR_OP_JOIN, p->first_grad + i, tr_shape_count(shape) / shape.dim[0]);
         join->buffer[TR_JOIN_SRC] = p->first_grad + i;
         join->src_slot = 1;
     }
-    end_section(b, TR_SECTION_JOIN);
+    end_section(b, tr_section_of(TR_SECTION_JOIN, chunk));
 }
 
-/* ---- schedule ---------------------------------------------------------------------------------------------------- */
-
-static void append(struct tr_program *p, struct tr_schedule_entry entry)
+static void build_reductions(struct tr_builder *b)
 {
-    if (p->section[entry.section].op_count > 0)
-        p->schedule[p->schedule_count++] = entry;
-}
-
-/* Number `index` of the lanes of a subtree that is to end in slot `root`. */
-static void schedule_lane(struct tr_program *p, int32_t root, struct tr_range lanes, int32_t index)
-{
-    int64_t lane_sequences = p->step.batch / p->step.widths.lanes;
-    int32_t lane = (int32_t)lanes.first + index, slot = root + __builtin_popcount((unsigned)index);
-    int64_t first = lane * lane_sequences - p->first_sequence;
-    append(p, (struct tr_schedule_entry){.section = TR_SECTION_LANE_BEGIN, .lane = lane, .slot = slot});
-    for (int64_t m = 0; m < lane_sequences; m += p->step.micro_batch)
-        append(p, (struct tr_schedule_entry){.section = TR_SECTION_MICRO, .lane = lane, .first_sequence = first + m,
-                                             .slot = slot});
-    append(p, (struct tr_schedule_entry){.section = TR_SECTION_LANE_END, .lane = lane, .slot = slot});
-    for (int join = tr_tree_joins_after(index, lanes.last - lanes.first); join > 0; join--)
-        append(p, (struct tr_schedule_entry){.section = TR_SECTION_JOIN, .lane = lane, .slot = --slot});
-}
-
-static bool make_schedule(struct tr_program *p)
-{
-    struct tr_range root[TR_TREE_ROOTS_MAX];
-    int64_t micros = p->step.batch / p->step.widths.lanes / p->step.micro_batch, lanes = p->lanes.last - p->lanes.first;
-    p->schedule = calloc((size_t)(lanes * (micros + 3) + 1), sizeof *p->schedule); /* a lane has one join on average */
-    if (p->schedule == NULL)
-        return false;
-    int roots = tr_tree_roots(p->step.widths.lanes, p->lanes.first, p->lanes.last, root);
-    for (int r = 0; r < roots; r++)
-        for (int32_t i = 0; i < root[r].last - root[r].first; i++)
-            schedule_lane(p, r, root[r], i);
-    append(p, (struct tr_schedule_entry){.section = TR_SECTION_UPDATE});
-    return true;
+    for (int32_t chunk = 0; chunk < b->program->pipe.chunks; chunk++) {
+        build_lane_begin(b, chunk);
+        build_lane_end(b, chunk);
+        build_join(b, chunk);
+    }
 }
 
 /* ---- the programs ------------------------------------------------------------------------------------------------ */
@@ -649,6 +722,15 @@ static enum tr_status begin(struct tr_program *p, struct tr_builder *b, const st
     p->first_weight = p->first_copy = p->first_grad = p->first_m = p->first_v = -1;
     enum tr_status status = tr_model_check(model, model->name, err);
     return status != TR_OK ? status : tr_weights_make(&p->weights, model, err);
+}
+
+/* The buffers of all layers; the caller frees them. */
+static struct tr_layer_buffers *layer_buffers(const struct tr_builder *b, struct tr_err *err)
+{
+    struct tr_layer_buffers *layers = calloc((size_t)b->program->model.layers, sizeof *layers);
+    if (layers == NULL)
+        (void)tr_fail(err, TR_FAILED, "out of memory for the buffers of %d layers", b->program->model.layers);
+    return layers;
 }
 
 static enum tr_status finish(struct tr_builder *b, struct tr_machine machine, struct tr_err *err)
@@ -686,23 +768,21 @@ enum tr_status tr_program_train(struct tr_program *program, const struct tr_mode
     if (step->apart)
         p.starts = add_batch(&b, p.sequences, "starts");
 
-    struct tr_layer_buffers *layers = calloc((size_t)model->layers, sizeof *layers);
-    if (layers == NULL || b.out_of_memory) {
-        status = tr_fail(err, TR_FAILED, "out of memory for the buffers of %d layers", model->layers);
-        goto free_layers;
+    struct tr_layer_buffers *layers = layer_buffers(&b, err);
+    if (layers == NULL) {
+        status = TR_FAILED;
+        goto free_program;
     }
     build_cast(&b);
-    build_micro(&b, layers);
+    build_chunks(&b, layers);
     build_reductions(&b);
     begin_section(&b, TR_SECTION_UPDATE, TR_PHASE_UPDATE);
     tr_build_update(&b);
     end_section(&b, TR_SECTION_UPDATE);
-    build_eval(&b);
-    status = finish(&b, machine, err);
-    if (status == TR_OK && !make_schedule(&p))
-        status = tr_fail(err, TR_FAILED, "out of memory for the schedule of %lld sequences", (long long)step->batch);
-free_layers:
+    build_eval(&b, layers);
     free(layers);
+    if ((status = tr_build_schedule(&p, err)) == TR_OK)
+        status = finish(&b, machine, err);
 free_program:
     if (status == TR_OK)
         *program = p;
@@ -726,14 +806,22 @@ enum tr_status tr_program_eval(struct tr_program *program, const struct tr_model
         goto free_program;
     p.seqs = seqs;
     p.seq_len = seq_len;
+    if ((status = tr_build_place_rank(&b, err)) != TR_OK)
+        goto free_program;
     add_weights(&b);
     add_rope_table(&b, seq_len);
     p.tokens = add_batch(&b, seqs, "tokens");
     p.targets = add_batch(&b, seqs, "targets");
     if (apart)
         p.starts = add_batch(&b, seqs, "starts");
+    struct tr_layer_buffers *layers = layer_buffers(&b, err);
+    if (layers == NULL) {
+        status = TR_FAILED;
+        goto free_program;
+    }
     build_cast(&b);
-    build_eval(&b);
+    build_eval(&b, layers);
+    free(layers);
     status = finish(&b, machine, err);
 free_program:
     if (status == TR_OK)
@@ -800,6 +888,8 @@ enum tr_status tr_program_infer(struct tr_program *program, const struct tr_mode
         goto free_program;
     p.seqs = seqs;
     p.seq_len = tokens;
+    if ((status = tr_build_place_rank(&b, err)) != TR_OK)
+        goto free_program;
     b.infer = true;
     add_weights(&b);
     add_rope_table(&b, capacity);
@@ -839,7 +929,7 @@ uint32_t tr_program_op_present(const struct tr_program_op *op)
     return present;
 }
 
-struct tr_work tr_program_section_work(const struct tr_program *p, enum tr_section_kind section, int64_t position)
+struct tr_work tr_program_section_work(const struct tr_program *p, int32_t section, int64_t position)
 {
     struct tr_work sum = {0};
     const struct tr_program_section *s = &p->section[section];
@@ -856,9 +946,9 @@ struct tr_work tr_program_section_work(const struct tr_program *p, enum tr_secti
 
 struct tr_work tr_program_step_work(const struct tr_program *p)
 {
-    struct tr_work section[TR_SECTION_KINDS], sum = {0};
-    for (int s = 0; s < TR_SECTION_KINDS; s++)
-        section[s] = tr_program_section_work(p, (enum tr_section_kind)s, 0);
+    struct tr_work section[TR_SECTIONS_MAX], sum = {0};
+    for (int32_t s = 0; s < p->section_count; s++)
+        section[s] = tr_program_section_work(p, s, 0);
     for (int32_t i = 0; i < p->schedule_count; i++) {
         const struct tr_work *work = &section[p->schedule[i].section];
         sum.flop += work->flop;

@@ -8,12 +8,19 @@
  *
  * A training step over a batch of `batch` sequences with L lanes of batch / L sequences, in microbatches:
  *
- *     for each lane:  LANE_BEGIN (gradients = 0)   MICRO, MICRO, ... (forward, backward, gradients +=)
+ *     for each lane:  LANE_BEGIN (gradients = 0)   for each microbatch: FORWARD, BACKWARD (gradients +=)
  *                     LANE_END (join the leaves)   JOIN as often as the binary counter says
  *     UPDATE          the sum over ranks, tied gradients, norm, clip, AdamW or Muon, new weights to other ranks
  *
+ * The last norm, the head and the loss are of the backward turn: what they leave is used at once.
+ *
  * Gradients of a lane accumulate in slot s of a stack of tr_tree_depth(lanes) slots; JOIN adds slot s to slot s - 1.
  * Lanes are logical: their number is in the run's config and decides the bits; the microbatch is physical and does not.
+ *
+ * Pipeline. The program of a stage has FORWARD, BACKWARD, the ends of lanes and JOIN once for each of its chunks of layers, and the
+ * schedule has them in the order of pipe.h, over all microbatches of its lanes. What a backward turn reads of its forward turn
+ * lies in one of as many places (flights) as the schedule ever needs at once. The residual stream comes by RECV and goes by SEND,
+ * from places of its own (mails), as the receiver takes it when it gets to it.
  *
  * Ranks. The program is that of one rank (step.place): it has its own lanes alone, each subtree of the lanes that it owns in a
  * slot of its own, and collectives (silicon/coll) stand among the operations of a section where ranks meet. What one rank
@@ -89,6 +96,11 @@ enum tr_buffer_kind {
     TR_BUF_ACTIVATION, TR_BUF_ACTIVATION_GRAD, TR_BUF_WORKSPACE, TR_BUF_KIND_COUNT
 };
 
+/* What messages of a pipeline are about; each way has its own tag, and its own places to be sent from. */
+enum tr_way { TR_WAY_FORWARD, TR_WAY_BACKWARD, /* the residual stream and its gradient */
+              TR_WAY_TIED,                     /* the tied table: its gradient as head, its new values */
+              TR_WAY_COUNT };
+
 enum { TR_BUFFER_ALIGN = 64, TR_BUFFER_NAME_MAX = 48 };
 
 struct tr_buffer {
@@ -100,6 +112,9 @@ struct tr_buffer {
     int64_t bytes;
     int64_t offset;                 /* in its region */
     int64_t bytes_per_sequence;     /* BATCH: a microbatch sees a window that begins at its first sequence; else 0 */
+    int64_t bytes_per_flight;       /* WORK: from one microbatch in flight to the next; 0: there is one such buffer */
+    int64_t bytes_per_mail;         /* WORK: the same from one place for messages to the next */
+    enum tr_way way;                /* by which messages from these places go */
     int32_t first_op, last_op;      /* WORK: lifetime, inclusive; others -1 */
     int32_t slot_stride;            /* GRADIENTS: buffer id of the same gradient one slot up, minus this id; else 0 */
     int32_t part_of;                /* a slice: the buffer that it lies in, `offset` bytes from its beginning until placed; else -1 */
@@ -111,12 +126,16 @@ enum tr_phase { TR_PHASE_FORWARD, TR_PHASE_RECOMPUTE, TR_PHASE_BACKWARD, TR_PHAS
 /* What a collective of exact sums merges. */
 enum tr_scalar { TR_SCALAR_NONE, TR_SCALAR_LOSS, TR_SCALAR_GRAD_SQ };
 
-/* A collective: `call` is complete but for addresses, which follow from the operand. */
+/* A collective: `call` is complete but for addresses, which follow from the operand. A SEND goes on at once; it has left when an op
+ * that `waits` has run. */
 struct tr_program_coll {
     struct tr_coll call;
     enum tr_group group;
     int32_t members, index; /* of the group, and this rank in it */
     enum tr_scalar scalar;
+    int32_t peer;           /* SEND, RECV: the other side */
+    enum tr_way way;
+    bool waits;             /* SEND: nothing is sent; waits for what was, if anything was */
 };
 
 struct tr_program_op {
@@ -131,18 +150,24 @@ struct tr_program_op {
 };
 
 enum tr_section_kind { TR_SECTION_CAST, /* not scheduled: what exec.h runs when weights have been written */
-                       TR_SECTION_LANE_BEGIN, TR_SECTION_MICRO, TR_SECTION_LANE_END, TR_SECTION_JOIN,
+                       TR_SECTION_LANE_BEGIN, TR_SECTION_FORWARD, TR_SECTION_BACKWARD, TR_SECTION_LANE_END, TR_SECTION_JOIN,
                        TR_SECTION_UPDATE, TR_SECTION_EVAL, TR_SECTION_INFER, TR_SECTION_KINDS };
+
+/* Number of the section of a kind that chunk `chunk` of the stage has; those that are no chunk's are chunk 0's. */
+static inline int32_t tr_section_of(enum tr_section_kind kind, int32_t chunk) { return chunk * TR_SECTION_KINDS + (int32_t)kind; }
+
+enum { TR_SECTIONS_MAX = TR_SECTION_KINDS * TR_STAGE_CHUNKS_MAX };
 
 struct tr_program_section {
     int32_t first_op, op_count; /* op_count 0: this program has none */
 };
 
 struct tr_schedule_entry {
-    enum tr_section_kind section;
+    int32_t section;        /* tr_section_of */
     int32_t lane;
     int64_t first_sequence; /* of the microbatch, in the batch */
     int32_t slot;           /* of the gradient stack: where this entry accumulates; JOIN: the destination */
+    int32_t flight, mail;   /* where the microbatch's activations lie, and what is sent from here */
 };
 
 struct tr_program {
@@ -152,6 +177,11 @@ struct tr_program {
     int64_t seqs, seq_len;          /* of one microbatch (inference: sequences, tokens at a time) */
     int32_t grad_slots;
     struct tr_range lanes;          /* of this rank */
+    struct tr_pipe pipe;
+    int32_t stage;                  /* of this rank */
+    const int32_t *chunk_of;        /* [weights.count], in the arena: the chunk of the model that each weight is of */
+    int32_t flights;                /* microbatches whose activations are held at once */
+    int64_t flight_bytes;           /* of one; 0: they are placed by lifetime, as there is one only */
     int64_t first_sequence, sequences; /* of the batch: this rank's; its batch buffers hold these */
     bool has_slices, has_weight_slices; /* moments are cut among ranks; fp32 weights too */
     struct tr_arena arena;          /* what collectives point to */
@@ -162,7 +192,8 @@ struct tr_program {
     int32_t op_count;
     struct tr_program_coll *coll;
     int32_t coll_count;
-    struct tr_program_section section[TR_SECTION_KINDS];
+    struct tr_program_section section[TR_SECTIONS_MAX]; /* of section_count */
+    int32_t section_count;
     struct tr_schedule_entry *schedule;
     int32_t schedule_count;
     int64_t region_bytes[TR_REGION_COUNT];
@@ -206,13 +237,24 @@ TR_MUST_CHECK enum tr_status tr_program_eval(struct tr_program *program, const s
 
 void tr_program_free(struct tr_program *program);
 
-/* The elements of weight `index` whose optimiser state this rank has: all of them without ZeRO. */
+/* The stage that trains weight `index`, and whether it is this rank's. */
+int32_t tr_program_stage_of(const struct tr_program *program, int32_t index);
+bool tr_program_has(const struct tr_program *program, int32_t index);
+
+/* The elements of weight `index` whose optimiser state this rank has, and those whose fp32 weights are its own: all of them without
+ * ZeRO, none of what is another stage's. */
 struct tr_range tr_program_slice(const struct tr_program *program, int32_t index);
+struct tr_range tr_program_held(const struct tr_program *program, int32_t index);
+
+/* Microbatches of this rank's lanes. */
+int64_t tr_program_micros(const struct tr_program *program);
+
+/* Whether every weight and moment is there as a whole. */
+bool tr_program_is_whole(const struct tr_program *program);
 
 /* Work of one entry of the schedule, or of the whole step. Where documents stand apart this is a bound, reached when each
  * sequence is one document: what is executed is tr_op_work_apart of the starts that are in the batch. */
-struct tr_work tr_program_section_work(const struct tr_program *program, enum tr_section_kind section,
-                                       int64_t position);
+struct tr_work tr_program_section_work(const struct tr_program *program, int32_t section, int64_t position);
 struct tr_work tr_program_step_work(const struct tr_program *program);
 
 /* Bytes that this rank sends in a step's collectives, by their kind; returns the sum. */

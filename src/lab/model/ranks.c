@@ -3,7 +3,8 @@
  * Gradients are joined along the tree over lanes: each rank brings the subtrees that it has, one a slot, and all
  * (ALL_REDUCE), or with ZeRO each rank for its slice (REDUCE_SCATTER), get the sum in slot 0. Loss and norm are exact sums,
  * merged in any order. With ZeRO each rank updates its slices and gives them to the others (ALL_GATHER): what operations
- * read, which in bf16 is the rounded copy, half the bytes. */
+ * read, which in bf16 is the rounded copy, half the bytes. Stages of a pipeline send the residual stream and its gradient. */
+#include "base/num.h"
 #include "lab/model/build.h"
 
 static enum tr_status make_owners(struct tr_program *p, const struct tr_owners **out, struct tr_err *err)
@@ -21,6 +22,35 @@ static enum tr_status make_owners(struct tr_program *p, const struct tr_owners *
     return TR_OK;
 }
 
+static int32_t chunk_of_layer(const struct tr_program *p, int32_t layer)
+{
+    int32_t chunks = p->pipe.stages * p->pipe.chunks, c = 0;
+    for (int32_t after = tr_pipe_chunk_layers(p->model.layers, chunks, 0); after <= layer; c++)
+        after += tr_pipe_chunk_layers(p->model.layers, chunks, c + 1);
+    return c;
+}
+
+static int32_t chunk_of_weight(const struct tr_program *p, const struct tr_weight *w)
+{
+    if (w->layer >= 0)
+        return chunk_of_layer(p, w->layer);
+    return w->role == TR_W_WTE || w->role == TR_W_WPE ? 0 : p->pipe.stages * p->pipe.chunks - 1;
+}
+
+static enum tr_status place_in_pipe(struct tr_program *p, struct tr_err *err)
+{
+    int32_t *chunk_of = tr_arena_array(&p->arena, p->weights.count, sizeof *chunk_of, err);
+    if (!chunk_of)
+        return TR_FAILED;
+    p->pipe = tr_degrees_pipe(&p->step.place.degrees);
+    p->stage = tr_rank_index(&p->step.place, TR_GROUP_PIPE);
+    p->section_count = TR_SECTION_KINDS * p->pipe.chunks;
+    for (int32_t i = 0; i < p->weights.count; i++)
+        chunk_of[i] = chunk_of_weight(p, &p->weights.weight[i]);
+    p->chunk_of = chunk_of;
+    return TR_OK;
+}
+
 enum tr_status tr_build_place_rank(struct tr_builder *b, struct tr_err *err)
 {
     struct tr_program *p = b->program;
@@ -31,24 +61,64 @@ enum tr_status tr_build_place_rank(struct tr_builder *b, struct tr_err *err)
     p->sequences = (p->lanes.last - p->lanes.first) * lane_sequences;
     p->has_slices = d->zero > 0;
     p->has_weight_slices = p->has_slices && p->step.dtype != TR_F32;
-    return tr_degrees_of(d, TR_GROUP_DATA) > 1 ? make_owners(p, &b->lane_owners, err) : TR_OK;
+    enum tr_status status = place_in_pipe(p, err);
+    if (status == TR_OK && tr_degrees_of(d, TR_GROUP_DATA) > 1)
+        status = make_owners(p, &b->lane_owners, err);
+    return status;
 }
 
-struct tr_range tr_program_slice(const struct tr_program *p, int32_t index)
+int32_t tr_program_stage_of(const struct tr_program *p, int32_t index) { return p->chunk_of[index] % p->pipe.stages; }
+
+bool tr_program_has(const struct tr_program *p, int32_t index) { return tr_program_stage_of(p, index) == p->stage; }
+
+struct tr_range tr_build_slice_of(const struct tr_program *p, int32_t index)
 {
     int64_t at[TR_RANKS_MAX + 1];
     int32_t member = tr_rank_index(&p->step.place, TR_GROUP_DATA);
     if (!p->has_slices)
         return (struct tr_range){0, p->weights.weight[index].count};
-    tr_slices_cut(&p->weights, index, tr_degrees_of(&p->step.place.degrees, TR_GROUP_DATA), at);
+    tr_slices_cut(p, index, at);
     return (struct tr_range){at[member], at[member + 1]};
 }
 
-static struct tr_program_coll of_data_group(const struct tr_program *p, enum tr_coll_kind kind)
+struct tr_range tr_program_slice(const struct tr_program *p, int32_t index)
 {
-    return (struct tr_program_coll){.call = {.kind = kind}, .group = TR_GROUP_DATA,
-                                    .members = tr_degrees_of(&p->step.place.degrees, TR_GROUP_DATA),
-                                    .index = tr_rank_index(&p->step.place, TR_GROUP_DATA)};
+    return tr_program_has(p, index) ? tr_build_slice_of(p, index) : (struct tr_range){0, 0};
+}
+
+struct tr_range tr_program_held(const struct tr_program *p, int32_t index)
+{
+    struct tr_range all = {0, p->weights.weight[index].count};
+    return p->has_weight_slices || !tr_program_has(p, index) ? tr_program_slice(p, index) : all;
+}
+
+int64_t tr_program_micros(const struct tr_program *p) { return p->sequences / p->step.micro_batch; }
+
+bool tr_program_is_whole(const struct tr_program *p) { return !p->has_slices && p->pipe.stages == 1; }
+
+struct tr_range tr_build_chunk_layers(const struct tr_builder *b, int32_t chunk)
+{
+    const struct tr_program *p = b->program;
+    int32_t chunks = p->pipe.stages * p->pipe.chunks, c = chunk * p->pipe.stages + p->stage;
+    struct tr_range layers = {0, tr_pipe_chunk_layers(p->model.layers, chunks, 0)};
+    for (int32_t next = 1; next <= c; next++)
+        layers = (struct tr_range){layers.last, layers.last + tr_pipe_chunk_layers(p->model.layers, chunks, next)};
+    return layers;
+}
+
+bool tr_build_is_first(const struct tr_builder *b, int32_t chunk) { return chunk == 0 && b->program->stage == 0; }
+
+bool tr_build_is_last(const struct tr_builder *b, int32_t chunk)
+{
+    const struct tr_program *p = b->program;
+    return chunk == p->pipe.chunks - 1 && p->stage == p->pipe.stages - 1;
+}
+
+static struct tr_program_coll of_group(const struct tr_program *p, enum tr_group group, enum tr_coll_kind kind)
+{
+    return (struct tr_program_coll){.call = {.kind = kind}, .group = group,
+                                    .members = tr_degrees_of(&p->step.place.degrees, group),
+                                    .index = tr_rank_index(&p->step.place, group)};
 }
 
 /* Where the slices of a weight begin, in units of `unit` bytes an element (1: elements); NULL: out of memory. */
@@ -62,7 +132,7 @@ static const int64_t *slices_at(struct tr_builder *b, int32_t index, int64_t uni
         b->out_of_memory = true;
         return NULL;
     }
-    tr_slices_cut(&p->weights, index, members, at);
+    tr_slices_cut(p, index, at);
     for (int32_t i = 0; i <= members; i++)
         at[i] *= unit;
     return at;
@@ -73,18 +143,18 @@ void tr_build_join_gradient(struct tr_builder *b, int32_t buffer, int32_t index)
     struct tr_program *p = b->program;
     if (tr_degrees_of(&p->step.place.degrees, TR_GROUP_DATA) == 1)
         return;
-    struct tr_program_coll coll = of_data_group(p, p->has_slices ? TR_COLL_REDUCE_SCATTER : TR_COLL_ALL_REDUCE);
+    struct tr_program_coll coll = of_group(p, TR_GROUP_DATA, p->has_slices ? TR_COLL_REDUCE_SCATTER : TR_COLL_ALL_REDUCE);
     coll.call.owners = b->lane_owners;
     coll.call.count = p->weights.weight[index].count;
     coll.call.at = p->has_slices ? slices_at(b, index, 1) : NULL;
     tr_build_coll(b, coll, buffer);
 }
 
-void tr_build_merge(struct tr_builder *b, enum tr_scalar scalar)
+void tr_build_merge(struct tr_builder *b, enum tr_scalar scalar, enum tr_group group)
 {
-    if (tr_degrees_of(&b->program->step.place.degrees, TR_GROUP_DATA) == 1)
+    if (tr_degrees_of(&b->program->step.place.degrees, group) == 1)
         return;
-    struct tr_program_coll coll = of_data_group(b->program, TR_COLL_EXACT);
+    struct tr_program_coll coll = of_group(b->program, group, TR_COLL_EXACT);
     coll.scalar = scalar;
     tr_build_coll(b, coll, -1);
 }
@@ -94,12 +164,54 @@ void tr_build_gather_copy(struct tr_builder *b, int32_t buffer, int32_t index)
     struct tr_program *p = b->program;
     if (b->out_of_memory)
         return;
-    struct tr_program_coll coll = of_data_group(p, TR_COLL_ALL_GATHER);
+    struct tr_program_coll coll = of_group(p, TR_GROUP_DATA, TR_COLL_ALL_GATHER);
     coll.call.at = slices_at(b, index, tr_dtype_bytes(p->buffer[buffer].dtype));
     tr_build_coll(b, coll, buffer);
 }
 
-static void add_sent(const struct tr_program *p, enum tr_section_kind section, int64_t by_kind[TR_COLL_KIND_COUNT])
+/* ---- messages between stages ------------------------------------------------------------------------------------- */
+
+/* Who is at the other end of a way: for who sends, one stage further; for who receives, one back. The table goes from the last
+ * stage to the first one and back. */
+static int32_t peer_of(const struct tr_program *p, enum tr_way way, bool sends)
+{
+    int32_t stages = p->pipe.stages;
+    if (way == TR_WAY_TIED)
+        return stages - 1 - p->stage;
+    return (p->stage + ((way == TR_WAY_FORWARD) == sends ? 1 : stages - 1)) % stages;
+}
+
+static void build_message(struct tr_builder *b, enum tr_coll_kind kind, enum tr_way way, bool waits, int32_t buffer)
+{
+    const struct tr_program *p = b->program;
+    if (p->pipe.stages == 1 || b->out_of_memory)
+        return;
+    struct tr_program_coll coll = of_group(p, TR_GROUP_PIPE, kind);
+    coll.call.count = waits ? 0 : p->buffer[buffer].bytes;
+    coll.peer = peer_of(p, way, kind == TR_COLL_SEND);
+    coll.way = way;
+    coll.waits = waits;
+    tr_build_coll(b, coll, buffer);
+}
+
+void tr_build_send(struct tr_builder *b, enum tr_way way, int32_t buffer) { build_message(b, TR_COLL_SEND, way, false, buffer); }
+
+void tr_build_sent(struct tr_builder *b, enum tr_way way, int32_t buffer) { build_message(b, TR_COLL_SEND, way, true, buffer); }
+
+void tr_build_receive(struct tr_builder *b, enum tr_way way, int32_t buffer) { build_message(b, TR_COLL_RECV, way, false, buffer); }
+
+void tr_build_mail(struct tr_builder *b, enum tr_way way, int32_t buffer)
+{
+    if (b->out_of_memory)
+        return;
+    struct tr_buffer *mail = &b->program->buffer[buffer];
+    mail->way = way;
+    mail->bytes_per_mail = tr_round_up(mail->bytes, TR_BUFFER_ALIGN);
+}
+
+/* ---- what is sent ------------------------------------------------------------------------------------------------ */
+
+static void add_sent(const struct tr_program *p, int32_t section, int64_t by_kind[TR_COLL_KIND_COUNT])
 {
     const struct tr_program_section *s = &p->section[section];
     for (int32_t i = s->first_op; i < s->first_op + s->op_count; i++) {

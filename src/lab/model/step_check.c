@@ -51,5 +51,5 @@ enum tr_status tr_build_check_step(const struct tr_model_config *c, const struct
                        "micro_batch %lld does not divide the %lld sequences of a lane (batch %lld, %d "
                        "lanes)",
                        (long long)s->micro_batch, (long long)lane, (long long)s->batch, s->widths.lanes);
-    return tr_rank_check(s, err);
+    return tr_rank_check(s, c->layers, err);
 }

@@ -164,35 +164,90 @@ static void build_adamw(struct tr_builder *b, int32_t index)
     add_copy(b, adamw, TR_ADAMW_COPY, copy);
 }
 
-/* The sums over all lanes, and the two shares of a tied table as one. */
+/* Whether this rank trains weight `index`, or a slice of it. */
+static bool is_trained(const struct tr_program *p, int32_t index)
+{
+    return tr_program_has(p, index) && !p->weights.weight[index].frozen;
+}
+
+bool tr_build_has_tied_gradient(const struct tr_builder *b)
+{
+    return b->program->model.tied && b->program->model.lora.rank == 0;
+}
+
+/* What the first stage gets from the last one, which is somebody else. */
+static int32_t build_received_head(struct tr_builder *b, int64_t count)
+{
+    int32_t head = tr_build_buffer(b, TR_BUF_WORKSPACE, TR_REGION_WORK, TR_F32, (struct tr_shape){1, {count}}, "grad.head");
+    tr_build_receive(b, TR_WAY_TIED, head);
+    return head;
+}
+
+/* The two shares of a tied table become one, where the table is trained: the first stage. */
+static void build_tied_gradient(struct tr_builder *b)
+{
+    struct tr_program *p = b->program;
+    int32_t wte = tr_weight_find(&p->weights, TR_W_WTE, -1), head = -1;
+    struct tr_range slice = tr_build_slice_of(p, wte);
+    bool has_head = b->tied_head_grad >= 0, has_table = tr_program_has(p, wte);
+    if (!tr_build_has_tied_gradient(b) || (!has_head && !has_table))
+        return;
+    if (has_head) {
+        tr_build_join_gradient(b, b->tied_head_grad, wte);
+        head = tr_build_slice(b, b->tied_head_grad, wte);
+    }
+    if (slice.last == slice.first)
+        return;
+    if (has_head && !has_table) {
+        tr_build_send(b, TR_WAY_TIED, head);
+        tr_build_sent(b, TR_WAY_TIED, head);
+        return;
+    }
+    if (!has_head)
+        head = build_received_head(b, slice.last - slice.first);
+    int32_t grad = tr_build_slice(b, p->first_grad + wte, wte);
+    tr_build_counted(b, TR_OP_JOIN, grad, slice.last - slice.first)->buffer[TR_JOIN_SRC] = head;
+}
+
+void tr_build_share_table(struct tr_builder *b)
+{
+    const struct tr_program *p = b->program;
+    if (!p->model.tied || p->pipe.stages == 1)
+        return;
+    int32_t table = tr_build_weight(b, TR_W_WTE, -1);
+    if (p->stage == p->pipe.stages - 1)
+        tr_build_receive(b, TR_WAY_TIED, table);
+    if (p->stage > 0)
+        return;
+    tr_build_send(b, TR_WAY_TIED, table);
+    tr_build_sent(b, TR_WAY_TIED, table);
+}
+
+/* The sums over all lanes. */
 static void build_joined_gradients(struct tr_builder *b)
 {
     struct tr_program *p = b->program;
-    int32_t wte = tr_weight_find(&p->weights, TR_W_WTE, -1);
     for (int32_t i = 0; i < p->weights.count; i++)
-        if (!p->weights.weight[i].frozen)
+        if (is_trained(p, i))
             tr_build_join_gradient(b, p->first_grad + i, i);
-    if (b->tied_head_grad < 0)
-        return;
-    tr_build_join_gradient(b, b->tied_head_grad, wte);
-    int32_t head = tr_build_slice(b, b->tied_head_grad, wte), grad = tr_build_slice(b, p->first_grad + wte, wte);
-    if (slice_count(p, wte) > 0)
-        tr_build_counted(b, TR_OP_JOIN, grad, slice_count(p, wte))->buffer[TR_JOIN_SRC] = head;
+    build_tied_gradient(b);
 }
 
 void tr_build_update(struct tr_builder *b)
 {
     struct tr_program *p = b->program;
     build_joined_gradients(b);
-    tr_build_merge(b, TR_SCALAR_LOSS);
+    tr_build_merge(b, TR_SCALAR_LOSS, TR_GROUP_DATA);
+    tr_build_merge(b, TR_SCALAR_LOSS, TR_GROUP_PIPE); /* of the last stage; the others' sums are empty */
     for (int32_t i = 0; i < p->weights.count; i++)
-        if (!p->weights.weight[i].frozen && slice_count(p, i) > 0)
+        if (is_trained(p, i) && slice_count(p, i) > 0)
             tr_build_counted(b, TR_OP_GRAD_SQ, tr_build_slice(b, p->first_grad + i, i), slice_count(p, i));
     if (p->has_slices)
-        tr_build_merge(b, TR_SCALAR_GRAD_SQ);
+        tr_build_merge(b, TR_SCALAR_GRAD_SQ, TR_GROUP_DATA);
+    tr_build_merge(b, TR_SCALAR_GRAD_SQ, TR_GROUP_PIPE);
     tr_build_op(b, tr_build_template(b, TR_OP_CLIP));
     for (int32_t i = 0; i < p->weights.count && !b->out_of_memory; i++) {
-        if (p->weights.weight[i].frozen)
+        if (!is_trained(p, i))
             continue;
         if (slice_count(p, i) > 0 && p->weights.weight[i].moments == 1)
             build_muon(b, i);
@@ -201,4 +256,6 @@ void tr_build_update(struct tr_builder *b)
         if (p->has_slices)
             tr_build_gather_copy(b, (p->first_copy < 0 ? p->first_weight : p->first_copy) + i, i);
     }
+    if (tr_build_has_tied_gradient(b))
+        tr_build_share_table(b);
 }

@@ -20,13 +20,15 @@ static bool goes_on(void *context, int64_t done, double loss_so_far)
     return !tr_run_stopped(context);
 }
 
-/* Each rank its share of the windows; TR_NO: it was stopped in the middle, as one rank alone can be. */
+/* Data parallel ranks have a share of the windows each; TR_NO: it was stopped in the middle, as one rank alone can be. Stages
+ * of a pipeline go through the same ones together, and the last one has the losses. */
 static enum tr_status evaluate_windows(struct tr_run *run, struct tr_eval_sum *sum, struct tr_err *err)
 {
     struct tr_exact nats;
     if (!run->world)
         return tr_eval_windows(&run->exec, &run->data, goes_on, run, sum);
-    struct tr_eval_share share = {tr_comm_index(run->world), tr_comm_count(run->world)};
+    const struct tr_rank_place *place = &run->program.step.place;
+    struct tr_eval_share share = {tr_rank_index(place, TR_GROUP_DATA), tr_degrees_of(&place->degrees, TR_GROUP_DATA)};
     enum tr_status status = tr_eval_share(&run->exec, &run->data, share, NULL, NULL, &nats, sum);
     if (status == TR_OK)
         status = tr_exact_all(run->world, &nats, err);
@@ -90,15 +92,29 @@ static enum tr_status write_sample(struct tr_run *run, struct tr_generator *gene
     return status;
 }
 
+/* On the weights of the step; on weights of its own where a rank has some of the layers only. */
+static enum tr_status open_generator(struct tr_run *run, struct tr_generator *generator, struct tr_err *err)
+{
+    struct tr_step_config step = tr_run_step_config(&run->config);
+    bool shares = run->program.pipe.stages == 1;
+    enum tr_status status = tr_generator_open(generator, &run->model, step.dtype, TR_FORM_ROWS, &step.widths, run->config.seq_len,
+                                              run->machine, shares ? &run->exec : NULL, err);
+    if (status != TR_OK || shares)
+        return status;
+    for (int32_t i = 0; i < run->program.weights.count; i++)
+        memcpy(tr_exec_weight(&generator->exec, i), run->tensors.w[i], (size_t)run->program.weights.weight[i].count * sizeof(float));
+    tr_exec_weights_written(&generator->exec);
+    return TR_OK;
+}
+
 enum tr_status tr_run_sample(struct tr_run *run, struct tr_err *err)
 {
     struct tr_generator generator;
-    struct tr_step_config step = tr_run_step_config(&run->config);
     struct tr_text record = {0};
-    if (!tr_run_leads(run))
-        return TR_OK;
-    enum tr_status status = tr_generator_open(&generator, &run->model, step.dtype, TR_FORM_ROWS, &step.widths, run->config.seq_len,
-                                              run->machine, &run->exec, err);
+    enum tr_status status = run->program.pipe.stages > 1 ? tr_run_collect_weights(run, err) : TR_OK;
+    if (status != TR_OK || !tr_run_leads(run))
+        return status;
+    status = open_generator(run, &generator, err);
     if (status == TR_OK) {
         generator.token = run->token;
         generator.stops = run->manner.stops;

@@ -22,12 +22,20 @@ static struct tr_step_config step_of(const struct tr_run *run, const struct tr_r
     return step;
 }
 
+/* Samples of a pipeline are made by the lead, from weights of its own. */
+static int64_t sample_bytes(const struct tr_run *run, const struct tr_program *program)
+{
+    bool own = tr_run_leads(run) && program->pipe.stages > 1 && run->config.sample_tokens > 0;
+    int64_t each = tr_dtype_bytes(TR_F32) + (program->step.dtype == TR_F32 ? 0 : tr_dtype_bytes(program->step.dtype));
+    return own ? program->weights.element_count * each : 0;
+}
+
 static int64_t memory_need(const struct tr_run *run, const struct tr_program *program)
 {
-    int64_t need = tr_program_memory_bytes(program);
+    int64_t need = tr_program_memory_bytes(program) + sample_bytes(run, program);
     int copies = !tr_run_leads(run) ? 0
                                     : (run->config.save_where == TR_SAVE_BACKGROUND) + (run->config.replay_every > 0) +
-                                          program->has_slices;
+                                          !tr_program_is_whole(program);
     int64_t copy = copies ? tr_copy_bytes(&program->weights) : 0;
     if (!tr_mul_i64(copy, copies, &copy) || !tr_add_i64(need, copy, &need) || !tr_add_i64(need, run->data_bytes, &need) ||
         !tr_add_i64(need, OVERHEAD_BYTES, &need))
@@ -103,21 +111,24 @@ static enum tr_status build(struct tr_run *run, struct tr_err *err)
     return status;
 }
 
+/* Stages of a pipeline send each other microbatches, so that all ranks go on until it fits on all. A rank on which it fits at
+ * last ends well, and hears of the others' refusal where it meets them next. */
 enum tr_status tr_run_fit(struct tr_run *run, struct tr_err *err)
 {
     int64_t limit = memory_limit(run), first_need = 0;
-    for (int try = 0; try < TR_MICRO_TRIES_MAX; try++) {
+    for (int try = 0;; try++) {
+        bool fits, all_fit;
         enum tr_status status = build(run, err);
-        if (status != TR_OK)
+        int64_t need = status == TR_OK ? memory_need(run, &run->program) : 0;
+        fits = limit <= 0 || need <= limit;
+        if (status == TR_OK)
+            status = tr_run_all(run, fits, &all_fit, err);
+        if (status != TR_OK || all_fit)
             return status;
-        int64_t need = memory_need(run, &run->program);
-        if (limit <= 0 || need <= limit)
-            return TR_OK;
         first_need = try == 0 ? need : first_need;
+        if (try + 1 == TR_MICRO_TRIES_MAX || !choose_less(run, &run->config))
+            return fits ? TR_OK : refuse(run, first_need, limit, err);
         tr_program_free(&run->program);
         run->has_program = false;
-        if (!choose_less(run, &run->config))
-            break;
     }
-    return refuse(run, first_need, limit, err);
 }

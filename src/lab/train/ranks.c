@@ -29,6 +29,32 @@ enum tr_status tr_run_look_for_stop(struct tr_run *run, struct tr_err *err)
     return status;
 }
 
+enum tr_status tr_run_all(struct tr_run *run, bool here, bool *everywhere, struct tr_err *err)
+{
+    uint64_t any, every = here;
+    enum tr_status status = run->world ? tr_flags_all(run->world, here, &any, &every, err) : TR_OK;
+    *everywhere = every & 1;
+    return status;
+}
+
+int64_t tr_run_sent_bytes(const struct tr_run *run)
+{
+    int64_t sum = 0;
+    for (int group = 0; group < TR_GROUP_COUNT; group++)
+        for (int kind = TR_COLL_BARRIER; kind < TR_COLL_KIND_COUNT && run->exec.group[group]; kind++)
+            sum += tr_comm_counted(run->exec.group[group], kind)->sent_bytes;
+    return sum;
+}
+
+double tr_run_bubble(const struct tr_run *run)
+{
+    static const enum tr_phase phases[] = {TR_PHASE_FORWARD, TR_PHASE_BACKWARD};
+    double waited_s = 0;
+    for (size_t i = 0; i < sizeof phases / sizeof *phases; i++)
+        waited_s += run->exec.coll_time[phases[i]][TR_COLL_SEND].time_s + run->exec.coll_time[phases[i]][TR_COLL_RECV].time_s;
+    return run->computed_s > 0 ? waited_s / run->computed_s : 0;
+}
+
 /* --- the whole state, on the lead --- */
 
 enum { PARTS = 3 };
@@ -45,14 +71,16 @@ static bool is_cut(const struct tr_run *run, int part)
 
 enum tr_status tr_run_ranks_open(struct tr_run *run, struct tr_err *err)
 {
+    int64_t count = tr_run_ranks(run) + 1;
     run->own = run->tensors;
-    if (!run->world || !run->program.has_slices)
+    if (!run->world)
         return TR_OK;
-    run->slice_bytes_at = tr_arena_array(&run->arena, tr_run_ranks(run) + 1, sizeof *run->slice_bytes_at, err);
-    run->scatter_bytes_at = tr_arena_array(&run->arena, tr_run_ranks(run) + 1, sizeof *run->scatter_bytes_at, err);
-    if (!run->slice_bytes_at || !run->scatter_bytes_at)
+    run->slices_at = tr_arena_array(&run->arena, count, sizeof *run->slices_at, err);
+    run->bytes_at = tr_arena_array(&run->arena, count, sizeof *run->bytes_at, err);
+    run->own_bytes_at = tr_arena_array(&run->arena, count, sizeof *run->own_bytes_at, err);
+    if (!run->slices_at || !run->bytes_at || !run->own_bytes_at)
         return TR_FAILED;
-    if (!tr_run_leads(run))
+    if (!tr_run_leads(run) || tr_program_is_whole(&run->program))
         return TR_OK;
     enum tr_status status = tr_copy_open(&run->whole, &run->program.weights, err);
     if (status == TR_OK)
@@ -60,53 +88,64 @@ enum tr_status tr_run_ranks_open(struct tr_run *run, struct tr_err *err)
     return status;
 }
 
-static void cut_bytes(const struct tr_run *run, int32_t index)
+/* What rank `rank` brings to the whole of a tensor: its slice of what its stage has; where that is not cut, the first of those
+ * who have the same brings all of it. */
+static int64_t elements_of(const struct tr_run *run, int rank, int part, int32_t index)
 {
-    int ranks = tr_run_ranks(run);
-    tr_slices_cut(&run->program.weights, index, ranks, run->slice_bytes_at);
-    for (int i = 0; i <= ranks; i++)
-        run->slice_bytes_at[i] *= (int64_t)sizeof(float);
+    const struct tr_rank_place place = {run->program.step.place.degrees, rank};
+    int32_t member = tr_rank_index(&place, TR_GROUP_DATA);
+    if (tr_rank_index(&place, TR_GROUP_PIPE) != tr_program_stage_of(&run->program, index))
+        return 0;
+    if (is_cut(run, part))
+        return run->slices_at[member + 1] - run->slices_at[member];
+    return member == 0 ? run->program.weights.weight[index].count : 0;
 }
 
-/* The slices of a tensor of all ranks become the whole on the lead. */
+/* Where what each rank brings lies in the whole: run->bytes_at. */
+static void find_parts(struct tr_run *run, int part, int32_t index)
+{
+    tr_slices_cut(&run->program, index, run->slices_at);
+    run->bytes_at[0] = 0;
+    for (int rank = 0; rank < tr_run_ranks(run); rank++)
+        run->bytes_at[rank + 1] = run->bytes_at[rank] + elements_of(run, rank, part, index) * (int64_t)sizeof(float);
+}
+
+/* What the ranks have of a tensor becomes the whole on the lead. */
 static enum tr_status collect(struct tr_run *run, int part, int32_t index, struct tr_err *err)
 {
-    float *whole = values_of(&run->tensors, part)[index], *own = values_of(&run->own, part)[index];
-    if (!is_cut(run, part)) { /* bits of fp32 weights are the same on all */
-        if (whole != own)
-            memcpy(whole, own, (size_t)run->program.weights.weight[index].count * sizeof(float));
+    find_parts(run, part, index);
+    return tr_gather(run->world, 0, values_of(&run->own, part)[index], values_of(&run->tensors, part)[index], run->bytes_at, err);
+}
+
+/* To those who have the same of a tensor that is not cut. */
+static enum tr_status tell_replicas(struct tr_run *run, float *own, int32_t index, struct tr_err *err)
+{
+    struct tr_comm *replicas = run->exec.group[TR_GROUP_DATA];
+    if (replicas == NULL || !tr_program_has(&run->program, index))
         return TR_OK;
-    }
-    cut_bytes(run, index);
-    return tr_gather(run->world, 0, own, whole, run->slice_bytes_at, err);
+    return tr_broadcast(replicas, 0, own, run->program.weights.weight[index].count * (int64_t)sizeof(float), err);
 }
 
 /* The other way round: each rank gets what it has of the tensor. */
 static enum tr_status spread(struct tr_run *run, int part, int32_t index, struct tr_err *err)
 {
     float *whole = values_of(&run->tensors, part)[index], *own = values_of(&run->own, part)[index];
-    int64_t bytes = run->program.weights.weight[index].count * (int64_t)sizeof(float), *to_at = run->scatter_bytes_at;
-    bool leads = tr_run_leads(run);
-    int ranks = tr_run_ranks(run), me = run->world ? tr_comm_index(run->world) : 0;
-    if (!is_cut(run, part)) {
-        if (leads && whole != own)
-            memcpy(own, whole, (size_t)bytes);
-        return tr_run_tell(run, own, bytes, err);
-    }
-    cut_bytes(run, index);
+    int ranks = tr_run_ranks(run), me = tr_comm_index(run->world);
+    find_parts(run, part, index);
     for (int i = 0; i <= ranks; i++)
-        to_at[i] = i == 0 ? 0 : run->slice_bytes_at[me + 1] - run->slice_bytes_at[me];
-    if (!leads)
-        memset(run->slice_bytes_at, 0, (size_t)(ranks + 1) * sizeof *run->slice_bytes_at);
-    return tr_all_to_all(run->world, whole, run->slice_bytes_at, own, to_at, err);
+        run->own_bytes_at[i] = i == 0 ? 0 : run->bytes_at[me + 1] - run->bytes_at[me];
+    if (!tr_run_leads(run))
+        memset(run->bytes_at, 0, (size_t)(ranks + 1) * sizeof *run->bytes_at);
+    enum tr_status status = tr_all_to_all(run->world, whole, run->bytes_at, own, run->own_bytes_at, err);
+    return status == TR_OK && !is_cut(run, part) ? tell_replicas(run, own, index, err) : status;
 }
 
-static enum tr_status each_tensor(struct tr_run *run, enum tr_status (*move)(struct tr_run *, int, int32_t, struct tr_err *),
-                                  struct tr_err *err)
+static enum tr_status each_tensor(struct tr_run *run, int parts,
+                                  enum tr_status (*move)(struct tr_run *, int, int32_t, struct tr_err *), struct tr_err *err)
 {
     const struct tr_weights *weights = &run->program.weights;
     enum tr_status status = TR_OK;
-    for (int part = 0; part < PARTS; part++)
+    for (int part = 0; part < parts; part++)
         for (int32_t i = 0; i < weights->count && status == TR_OK; i++)
             if (part <= weights->weight[i].moments)
                 status = move(run, part, i, err);
@@ -115,12 +154,17 @@ static enum tr_status each_tensor(struct tr_run *run, enum tr_status (*move)(str
 
 enum tr_status tr_run_collect(struct tr_run *run, struct tr_err *err)
 {
-    return run->program.has_slices ? each_tensor(run, collect, err) : TR_OK;
+    return tr_program_is_whole(&run->program) ? TR_OK : each_tensor(run, PARTS, collect, err);
+}
+
+enum tr_status tr_run_collect_weights(struct tr_run *run, struct tr_err *err)
+{
+    return tr_program_is_whole(&run->program) ? TR_OK : each_tensor(run, 1, collect, err);
 }
 
 enum tr_status tr_run_spread(struct tr_run *run, struct tr_err *err)
 {
-    enum tr_status status = run->world ? each_tensor(run, spread, err) : TR_OK;
+    enum tr_status status = run->world ? each_tensor(run, PARTS, spread, err) : TR_OK;
     if (status != TR_OK)
         return status;
     tr_exec_weights_written(&run->exec);

@@ -44,9 +44,9 @@ struct tr_run {
     bool has_exec;
     struct tr_arena arena;       /* the arrays of addresses below */
     struct tr_tensors tensors;   /* the whole state; on other ranks than the lead what they have of it, as `own` */
-    struct tr_tensors own;       /* addresses in exec: slices, where they are cut */
-    struct tr_copy whole;        /* on the lead, where slices are cut; else zero */
-    int64_t *slice_bytes_at, *scatter_bytes_at; /* [ranks + 1], scratch of ranks.c */
+    struct tr_tensors own;       /* addresses in exec: of slices, where they are cut; of nothing, where another stage has it */
+    struct tr_copy whole;        /* on the lead, where ranks have parts of the state; else zero */
+    int64_t *slices_at, *bytes_at, *own_bytes_at; /* [ranks + 1], scratch of ranks.c */
     int32_t *row;                /* scratch: tokens, targets and starts of one row */
     struct tr_saver saver;       /* with checkpoint.write = background; else zero */
     struct tr_replay replay;     /* with replay.every; else zero */
@@ -65,6 +65,8 @@ struct tr_run {
     double read_byte_s;          /* of the largest region of the run's memory; 0: unknown */
     int64_t read_bytes;          /* how large that is */
     int64_t computed_steps;      /* of this attempt, with those that were left out or done again */
+    int64_t sent_bytes;          /* by this rank, in these steps */
+    double computed_s;           /* which took so long */
     int64_t attempt_steps;       /* without the first one of this attempt */
     double attempt_s;
     double last_step_s;
@@ -80,10 +82,16 @@ bool tr_run_leads(const struct tr_run *run);
 TR_MUST_CHECK enum tr_status tr_run_tell(struct tr_run *run, void *data, int64_t bytes, struct tr_err *err);
 /* Agrees upon whether a signal has come to any rank: what tr_run_stopped says from then on. */
 TR_MUST_CHECK enum tr_status tr_run_look_for_stop(struct tr_run *run, struct tr_err *err);
-/* Once the memory is there; takes room for the whole state on the lead if slices are cut. */
+/* Counted in the groups of the step program since it was opened. */
+int64_t tr_run_sent_bytes(const struct tr_run *run);
+/* Whether it is so on all ranks. */
+TR_MUST_CHECK enum tr_status tr_run_all(struct tr_run *run, bool here, bool *everywhere, struct tr_err *err);
+/* Once the memory is there; takes room for the whole state on the lead if ranks have parts of it. */
 TR_MUST_CHECK enum tr_status tr_run_ranks_open(struct tr_run *run, struct tr_err *err);
 /* run->tensors of the lead becomes the state of all ranks. */
 TR_MUST_CHECK enum tr_status tr_run_collect(struct tr_run *run, struct tr_err *err);
+/* The weights alone. */
+TR_MUST_CHECK enum tr_status tr_run_collect_weights(struct tr_run *run, struct tr_err *err);
 /* The state of all ranks becomes what run->tensors of the lead holds; what operations read is written anew. */
 TR_MUST_CHECK enum tr_status tr_run_spread(struct tr_run *run, struct tr_err *err);
 
@@ -110,6 +118,8 @@ TR_MUST_CHECK enum tr_status tr_run_note_step(struct tr_run *run, const struct t
 TR_MUST_CHECK enum tr_status tr_run_note_eval(struct tr_run *run, int64_t bytes, double eval_s, struct tr_err *err);
 TR_MUST_CHECK enum tr_status tr_run_write_profile(struct tr_run *run, struct tr_err *err);
 int64_t tr_run_step_tokens(const struct tr_run *run);
+/* The share of its steps in which this rank waited for other stages of its pipeline. */
+double tr_run_bubble(const struct tr_run *run);
 double tr_run_mfu(const struct tr_run *run, double tokens, double seconds);
 
 /* --- roll_back.c: spikes, and the way back --- */

@@ -345,6 +345,21 @@ static void profile_collectives(const struct tr_run *run, struct tr_json *json)
     tr_json_end(json);
 }
 
+static void profile_pipe(const struct tr_run *run, struct tr_json *json)
+{
+    const struct tr_program *p = &run->program;
+    if (p->pipe.stages == 1)
+        return;
+    tr_json_object(json, "pipeline");
+    tr_json_int(json, "stages", p->pipe.stages);
+    tr_json_int(json, "chunks", p->pipe.chunks);
+    tr_json_int(json, "microbatches", tr_program_micros(p));
+    tr_json_int(json, "in_flight", p->flights);
+    tr_json_double(json, "bubble_planned", tr_pipe_bubble(p->pipe, tr_program_micros(p)));
+    tr_json_double(json, "bubble", tr_run_bubble(run));
+    tr_json_end(json);
+}
+
 static void profile_ops(const struct tr_run *run, struct tr_json *json)
 {
     tr_json_array(json, "ops");
@@ -387,6 +402,7 @@ enum tr_status tr_run_write_profile(struct tr_run *run, struct tr_err *err)
     if (run->world) {
         tr_json_int(&json, "ranks", tr_run_ranks(run));
         profile_collectives(run, &json);
+        profile_pipe(run, &json);
     }
     tr_json_end(&json);
     tr_text_char(&text, '\n');

@@ -212,6 +212,14 @@ static void tell_prediction(struct tr_run *run)
     tr_text_free(&say);
 }
 
+static void tell_pipe(struct tr_run *run)
+{
+    const struct tr_program *p = &run->program;
+    tr_progress_note(&run->bar, "pipeline pp=%d vpp=%d: %lld microbatches a step, up to %d in flight on rank 0; with chunks of equal "
+                     "time a stage waits %.1f%% of a step", p->pipe.stages, p->pipe.chunks, (long long)tr_program_micros(p), p->flights,
+                     100 * tr_pipe_bubble(p->pipe, tr_program_micros(p)));
+}
+
 static void tell_ranks(struct tr_run *run)
 {
     char bytes[TR_QUANTITY_BYTES];
@@ -221,6 +229,8 @@ static void tell_ranks(struct tr_run *run)
                      "and sends %s a step", tr_run_ranks(run), tr_degrees_of(d, TR_GROUP_DATA), d->zero, (long long)run->config.lanes,
                      (long long)(run->program.lanes.last - run->program.lanes.first),
                      tr_print_bytes(bytes, tr_program_sent_bytes(&run->program, by_kind)));
+    if (run->program.pipe.stages > 1)
+        tell_pipe(run);
 }
 
 static void tell_plan(struct tr_run *run)
@@ -282,6 +292,7 @@ static enum tr_status note_skip(struct tr_run *run, const struct tr_step_result 
 static void note_time(struct tr_run *run, double step_s)
 {
     run->last_step_s = step_s;
+    run->computed_s += step_s;
     run->state.train_s += step_s;
     if (run->state.step > run->resumed_at + 1) { /* the first step of an attempt wakes threads and caches */
         run->attempt_steps++;
@@ -352,6 +363,7 @@ static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
     struct tr_schedule schedule = tr_run_schedule(c);
     double begin_s = tr_clock_s(), lr = tr_schedule_lr(&schedule, s->step);
     struct tr_outcome o;
+    int64_t sent_before = tr_run_sent_bytes(run);
     if (run->world)
         tr_comm_set_step(run->world, s->step + 1);
     enum tr_status status = tr_run_replay_step(run, lr, &o, err);
@@ -363,6 +375,7 @@ static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
         tr_spike_note(&s->seen, c->spike_window, o.result.loss, o.result.grad_norm);
     tr_run_replay_rest(run);
     run->computed_steps++;
+    run->sent_bytes += tr_run_sent_bytes(run) - sent_before;
     s->step++;
     s->tokens += tr_run_step_tokens(run);
     s->loss = o.result.loss;
@@ -542,9 +555,15 @@ static void fill_sent(const struct tr_run *run, struct tr_train_result *result)
     int64_t by_kind[TR_COLL_KIND_COUNT];
     result->sent_planned_bytes = tr_program_sent_bytes(&run->program, by_kind);
     result->sent_steps = run->computed_steps;
-    for (int group = 0; group < TR_GROUP_COUNT; group++)
-        for (int kind = TR_COLL_BARRIER; kind < TR_COLL_KIND_COUNT && run->exec.group[group]; kind++)
-            result->sent_bytes += tr_comm_counted(run->exec.group[group], kind)->sent_bytes;
+    result->sent_bytes = run->sent_bytes;
+}
+
+static void fill_pipe(const struct tr_run *run, struct tr_train_result *result)
+{
+    result->stages = run->program.pipe.stages;
+    result->chunks = run->program.pipe.chunks;
+    result->bubble_planned = tr_pipe_bubble(run->program.pipe, tr_program_micros(&run->program));
+    result->bubble = tr_run_bubble(run);
 }
 
 static void fill_result(struct tr_run *run, struct tr_train_result *result)
@@ -560,6 +579,7 @@ static void fill_result(struct tr_run *run, struct tr_train_result *result)
     if (run->has_program) {
         result->parameters = run->program.weights.element_count;
         result->memory_planned_bytes = tr_program_memory_bytes(&run->program);
+        fill_pipe(run, result);
     }
     result->ranks = tr_run_ranks(run);
     if (run->has_exec && run->world)

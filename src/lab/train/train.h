@@ -28,14 +28,16 @@
  *     "memory": {"planned_bytes", "peak_bytes", "by_kind": {"weight": bytes, ...}},
  *     "ops": [{"phase", "op", "calls", "time_s", "flop", "bytes"}, ...]}
  *     On several ranks all of it is of rank 0, and there are "ranks" and "collectives": [{"phase", "collective", "calls",
- *     "time_s", "sent_bytes"}, ...]; time_s there includes waiting for other ranks.
+ *     "time_s", "sent_bytes"}, ...]; time_s there includes waiting for other ranks. Of a pipeline also "pipeline": {"stages",
+ *     "chunks", "microbatches", "in_flight", "bubble_planned", "bubble"} (as in struct tr_train_result).
  *
  * MFU = tokens/s * tr_model_flop_per_token / peak, with the peak measured on this machine (silicon/chip/peak.h) for
  * the threads in use; it is measured again when a step was faster than it.
  *
  * Ranks: with options.layout the run is done by several ranks, threads of this process, each with a share of the machine's
  * threads and memory; nothing that a run folder holds depends on it but times, and a run goes on under any layout. Rank 0
- * keeps the folder, writes checkpoints of the whole state and reports; what is cut among ranks it holds as a whole too.
+ * keeps the folder, writes checkpoints of the whole state and reports; what is cut among ranks it holds as a whole too. Stages of a
+ * pipeline evaluate together; samples need all layers, so that rank 0 gets all weights for them, and makes them alone.
  *
  * Memory: everything is mapped before the first step; a step after the first allocates nothing.
  *
@@ -95,6 +97,9 @@ struct tr_train_result {
     int64_t parameters, memory_planned_bytes, memory_peak_bytes; /* planned: of this rank; peak: of the process */
     int64_t sent_planned_bytes;       /* of this rank in a step's collectives */
     int64_t sent_bytes, sent_steps;   /* counted, in so many steps of this attempt */
+    int32_t stages, chunks;           /* of a pipeline; else 1 */
+    double bubble_planned, bubble;    /* share of its steps in which this rank waits for other stages: if all chunks took the same
+                                         time, and as it was in this attempt, messages included */
     int64_t corrected;                /* steps of this attempt that a replay set right */
     double tok_s, mfu, peak_flop_s;   /* mean over this attempt, without its first step */
     struct tr_text last_sample;       /* owned by the caller */

@@ -21,11 +21,11 @@ static void add_section(const struct tr_kernel_rates *rates, const struct tr_pro
 
 void tr_here_step(const struct tr_kernel_rates *rates, const struct tr_program *program, struct tr_here_time *out)
 {
-    int64_t times[TR_SECTION_KINDS] = {0};
+    int64_t times[TR_SECTIONS_MAX] = {0};
     *out = (struct tr_here_time){.error = rates->step_error};
     for (int32_t i = 0; i < program->schedule_count; i++)
         times[program->schedule[i].section]++;
-    for (int i = 0; i < TR_SECTION_KINDS; i++)
+    for (int32_t i = 0; i < program->section_count; i++)
         add_section(rates, program, &program->section[i], times[i], out);
     out->step_s = out->between_s;
     for (int phase = 0; phase < TR_PHASE_COUNT; phase++)

@@ -7,8 +7,10 @@
 enum { SEQ_LEN = 70, STEPS = 3, RANKS_MAX = 8 };
 
 struct layout {
-    int32_t lanes, dp, zero;
+    int32_t lanes, dp, zero, pp, vpp, layers; /* 0: as the fixture has it */
 };
+
+#define DP(lanes, dp, zero) {lanes, dp, zero, 0, 0, 0}
 
 /* What all ranks share: the run, and the memory in which they put its result together. */
 struct job {
@@ -61,8 +63,10 @@ static enum tr_status same_as_one(const struct tr_exec *e, const struct tr_exec 
     const struct tr_program *p = e->program;
     for (int32_t i = 0; i < p->weights.count; i++) {
         const struct tr_weight *w = &p->weights.weight[i];
-        struct tr_range slice = tr_program_slice(p, i), all = {0, w->count};
-        bool same = same_slice(tr_exec_weight(e, i), tr_exec_weight(one, i), p->has_weight_slices ? slice : all);
+        struct tr_range slice = tr_program_slice(p, i), held = tr_program_held(p, i), all = {0, w->count};
+        if (p->first_copy < 0 && p->buffer[p->first_weight + i].bytes > 0)
+            held = all; /* a table that the last stage reads, too */
+        bool same = same_slice(tr_exec_weight(e, i), tr_exec_weight(one, i), held);
         same = same && (w->moments < 1 || same_slice(tr_exec_moment_m(e, i), tr_exec_moment_m(one, i), slice));
         same = same && (w->moments < 2 || same_slice(tr_exec_moment_v(e, i), tr_exec_moment_v(one, i), slice));
         same = same && (p->first_copy < 0 || memcmp(tr_exec_buffer(e, p->first_copy + i),
@@ -74,27 +78,32 @@ static enum tr_status same_as_one(const struct tr_exec *e, const struct tr_exec 
     return TR_OK;
 }
 
+static void note_sent(const struct tr_exec *e, int64_t sent[TR_COLL_KIND_COUNT])
+{
+    for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++) {
+        sent[kind] = 0;
+        for (int group = 0; group < TR_GROUP_COUNT; group++)
+            sent[kind] += e->group[group] ? tr_comm_counted(e->group[group], kind)->sent_bytes : 0;
+    }
+}
+
 static enum tr_status sent_as_planned(const struct tr_exec *e, int64_t steps, const int64_t before[TR_COLL_KIND_COUNT],
                                       struct tr_err *err)
 {
-    int64_t planned[TR_COLL_KIND_COUNT];
+    int64_t planned[TR_COLL_KIND_COUNT], sent[TR_COLL_KIND_COUNT];
     enum tr_status status = equal("something is sent", tr_program_sent_bytes(e->program, planned) > 0, true, err);
+    note_sent(e, sent);
     for (int kind = TR_COLL_BARRIER; kind < TR_COLL_KIND_COUNT && status == TR_OK; kind++)
-        status = equal(tr_coll_kind_name(kind), tr_comm_counted(e->group[TR_GROUP_DATA], kind)->sent_bytes - before[kind],
-                       steps * planned[kind], err);
+        status = equal(tr_coll_kind_name(kind), sent[kind] - before[kind], steps * planned[kind], err);
     return status;
-}
-
-static void note_sent(const struct tr_exec *e, int64_t sent[TR_COLL_KIND_COUNT])
-{
-    for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
-        sent[kind] = tr_comm_counted(e->group[TR_GROUP_DATA], kind)->sent_bytes;
 }
 
 static enum tr_status counted_as_planned(const struct tr_exec *e, int64_t steps, const struct tr_work *before,
                                          struct tr_err *err)
 {
     struct tr_work planned = tr_program_step_work(e->program);
+    if (e->program->step.apart) /* then it is a bound */
+        planned.flop = (e->count.flop - before->flop) / steps;
     enum tr_status status = equal("FLOP", e->count.flop - before->flop, steps * planned.flop, err);
     if (status == TR_OK)
         status = equal("bytes read", e->count.read_bytes - before->read_bytes, steps * planned.read_bytes, err);
@@ -163,7 +172,10 @@ static struct job job_of(int family, enum tr_dtype dtype, enum tr_optimizer opti
     job.step.dtype = dtype;
     job.step.optimizer = optimizer;
     job.step.widths = (struct tr_widths){layout.lanes, 1, 2, 2};
-    job.step.place.degrees = (struct tr_degrees){.ranks = {[TR_GROUP_DATA] = layout.dp}, .zero = layout.zero};
+    job.step.place.degrees = (struct tr_degrees){.ranks = {[TR_GROUP_DATA] = layout.dp, [TR_GROUP_PIPE] = layout.pp},
+                                                 .chunks = layout.vpp, .zero = layout.zero};
+    if (layout.layers)
+        job.model.layers = layout.layers;
     return job;
 }
 
@@ -191,7 +203,7 @@ static void expect_one_result(struct job job, int64_t micro_batch)
 static void ranks_that_share_the_lanes_compute_what_one_does(void **state)
 {
     (void)state;
-    static const struct layout layouts[] = {{2, 2, 0}, {8, 2, 0}, {8, 3, 0}, {8, 4, 0}, {8, 8, 0}, {5, 2, 0}, {7, 5, 0}};
+    static const struct layout layouts[] = {DP(2, 2, 0), DP(8, 2, 0), DP(8, 3, 0), DP(8, 4, 0), DP(8, 8, 0), DP(5, 2, 0), DP(7, 5, 0)};
     for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)
         for (int family = 0; family < 2; family++)
             expect_one_result(job_of(family, i % 2 ? TR_BF16 : TR_F32, TR_OPTIMIZER_ADAMW, layouts[i]), 1 + (int64_t)i % 2);
@@ -200,7 +212,7 @@ static void ranks_that_share_the_lanes_compute_what_one_does(void **state)
 static void so_they_do_with_the_optimiser_shared_out(void **state)
 {
     (void)state;
-    static const struct layout layouts[] = {{2, 2, 1}, {8, 2, 1}, {8, 3, 1}, {8, 8, 1}, {5, 4, 1}};
+    static const struct layout layouts[] = {DP(2, 2, 1), DP(8, 2, 1), DP(8, 3, 1), DP(8, 8, 1), DP(5, 4, 1)};
     for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)
         for (int family = 0; family < 2; family++)
             for (int dtype = 0; dtype < 2; dtype++)
@@ -210,10 +222,62 @@ static void so_they_do_with_the_optimiser_shared_out(void **state)
 static void so_they_do_with_muon_whose_matrices_stay_whole(void **state)
 {
     (void)state;
-    static const struct layout layouts[] = {{4, 2, 0}, {4, 2, 1}, {6, 3, 1}};
+    static const struct layout layouts[] = {DP(4, 2, 0), DP(4, 2, 1), DP(6, 3, 1)};
     for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)
         for (int family = 0; family < 2; family++)
             expect_one_result(job_of(family, family ? TR_BF16 : TR_F32, TR_OPTIMIZER_MUON, layouts[i]), 1);
+}
+
+/* ---- pipelines ----------------------------------------------------------------------------------------------------- */
+
+static const struct layout pipelines[] = {
+    {1, 1, 0, 2, 1, 2}, /* as many layers as stages, one or two microbatches */
+    {2, 1, 0, 2, 1, 3}, /* layers that do not divide */
+    {4, 2, 0, 2, 1, 4},
+    {4, 2, 1, 2, 1, 6},
+    {5, 1, 0, 3, 1, 7},
+    {1, 1, 0, 5, 1, 5}, /* more stages than microbatches */
+    {2, 1, 0, 2, 2, 4},
+    {3, 1, 0, 2, 3, 6},
+    {7, 3, 1, 2, 2, 6}, /* lanes that dp does not divide, layers that stages do not */
+    {3, 1, 0, 3, 2, 6}, /* microbatches that fill no group of stages */
+};
+enum { PIPELINES = sizeof pipelines / sizeof *pipelines };
+
+static void stages_of_a_pipeline_compute_what_one_rank_does(void **state)
+{
+    (void)state;
+    for (int i = 0; i < PIPELINES; i++)
+        for (int family = 0; family < 2; family++)
+            for (int dtype = 0; dtype < 2; dtype++) {
+                struct job job = job_of(family, dtype ? TR_BF16 : TR_F32, TR_OPTIMIZER_ADAMW, pipelines[i]);
+                job.step.recompute = (enum tr_recompute)((i + dtype) % 3);
+                expect_one_result(job, 1 + (i + family) % 2);
+            }
+}
+
+static void so_they_do_with_documents_apart_and_with_muon(void **state)
+{
+    (void)state;
+    static const struct layout layouts[] = {{4, 2, 1, 2, 1, 4}, {2, 1, 0, 2, 2, 5}};
+    for (int i = 0; i < 2; i++)
+        for (int family = 0; family < 2; family++) {
+            struct job job = job_of(family, family ? TR_BF16 : TR_F32, TR_OPTIMIZER_MUON, layouts[i]);
+            expect_one_result(job, 1);
+            job.step.optimizer = TR_OPTIMIZER_ADAMW;
+            job.step.apart = true;
+            expect_one_result(job, 1);
+        }
+}
+
+static void so_they_do_with_adapters_whose_table_is_not_trained(void **state)
+{
+    (void)state;
+    for (int family = 0; family < 2; family++) {
+        struct job job = job_of(family, family ? TR_F32 : TR_BF16, TR_OPTIMIZER_ADAMW, (struct layout){2, 2, 1, 2, 2, 4});
+        job.model.lora = (struct tr_lora){3, 6.0, 1u << TR_LORA_Q | 1u << TR_LORA_DOWN};
+        expect_one_result(job, 1);
+    }
 }
 
 /* ---- memory -------------------------------------------------------------------------------------------------------- */
@@ -239,9 +303,19 @@ static void peak_memory_touched_by_each_rank_equals_the_plan(void **state)
     (void)state;
     for (int zero = 0; zero < 2; zero++)
         for (int family = 0; family < 2; family++) {
-            struct job job = job_of(family, TR_F32, TR_OPTIMIZER_ADAMW, (struct layout){8, 3, zero});
+            struct job job = job_of(family, TR_F32, TR_OPTIMIZER_ADAMW, (struct layout)DP(8, 3, zero));
             run_ranks(&job, rank_touches);
         }
+}
+
+static void so_it_does_on_each_stage_of_a_pipeline(void **state)
+{
+    (void)state;
+    for (int i = 0; i < PIPELINES; i++) {
+        struct job job = job_of(i % 2, TR_F32, TR_OPTIMIZER_ADAMW, pipelines[i]);
+        job.step.recompute = (enum tr_recompute)(i % 3);
+        run_ranks(&job, rank_touches);
+    }
 }
 
 static int64_t region_bytes(struct job job, int32_t rank, enum tr_region region)
@@ -259,8 +333,8 @@ static void moments_that_are_shared_out_are_there_once(void **state)
 {
     (void)state;
     for (int family = 0; family < 2; family++) {
-        struct job one = job_of(family, TR_BF16, TR_OPTIMIZER_ADAMW, (struct layout){8, 1, 0});
-        struct job four = job_of(family, TR_BF16, TR_OPTIMIZER_ADAMW, (struct layout){8, 4, 1});
+        struct job one = job_of(family, TR_BF16, TR_OPTIMIZER_ADAMW, (struct layout)DP(8, 1, 0));
+        struct job four = job_of(family, TR_BF16, TR_OPTIMIZER_ADAMW, (struct layout)DP(8, 4, 1));
         static const enum tr_region cut[] = {TR_REGION_MOMENTS, TR_REGION_WEIGHTS, TR_REGION_BATCH};
         for (int i = 0; i < 3; i++) {
             int64_t sum = 0, gaps = 4 * 128 * TR_BUFFER_ALIGN; /* alignment of each tensor on each rank */
@@ -269,6 +343,28 @@ static void moments_that_are_shared_out_are_there_once(void **state)
             assert_true(sum < region_bytes(one, 0, cut[i]) + gaps);
             assert_true(sum > region_bytes(one, 0, cut[i]) - gaps);
         }
+    }
+}
+
+/* What a stage holds of layers in flight: as many microbatches as there are stages from it to the end. */
+static void a_stage_holds_its_own_layers_and_as_many_microbatches_as_it_must(void **state)
+{
+    (void)state;
+    for (int family = 0; family < 2; family++) {
+        struct job job = job_of(family, TR_F32, TR_OPTIMIZER_ADAMW, (struct layout){8, 1, 0, 4, 1, 8});
+        int64_t moments = 0, all = region_bytes(job_of(family, TR_F32, TR_OPTIMIZER_ADAMW, (struct layout){8, 1, 0, 1, 1, 8}), 0,
+                                                TR_REGION_MOMENTS);
+        for (int32_t rank = 0; rank < 4; rank++) {
+            struct tr_program p;
+            struct tr_err err;
+            job.step.place.rank = rank;
+            assert_int_equal(tr_program_train(&p, &job.model, &job.step, fixture_machine(TR_ISA_REF, 1), &err), TR_OK);
+            assert_int_equal(p.flights, 4 - rank);
+            for (int32_t i = 0; i < p.weights.count; i++)
+                moments += p.buffer[p.first_m + i].bytes + p.buffer[p.first_v + i].bytes;
+            tr_program_free(&p);
+        }
+        assert_true(moments <= all && moments > all - 2 * 128 * TR_BUFFER_ALIGN); /* each is there once */
     }
 }
 
@@ -287,10 +383,13 @@ static void expect_refusal(struct layout layout, const char *words)
 static void layouts_that_do_not_divide_are_refused_with_what_would(void **state)
 {
     (void)state;
-    expect_refusal((struct layout){2, 3, 0}, "which 1 to 2 ranks can share");
-    expect_refusal((struct layout){8, 2, 4}, "zero=4");
-    expect_refusal((struct layout){8, 1, 1}, "there is no other rank to share with");
-    expect_refusal((struct layout){8, -1, 0}, "1 to 4096 ranks");
+    expect_refusal((struct layout)DP(2, 3, 0), "which 1 to 2 ranks can share");
+    expect_refusal((struct layout)DP(8, 2, 4), "zero=4");
+    expect_refusal((struct layout)DP(8, 1, 1), "there is no other rank to share with");
+    expect_refusal((struct layout)DP(8, -1, 0), "1 to 4096 ranks");
+    expect_refusal((struct layout){8, 1, 0, 3, 0, 2}, "1 to 2 stages");
+    expect_refusal((struct layout){8, 1, 0, 0, 2, 4}, "give pp=2 or more");
+    expect_refusal((struct layout){8, 1, 0, 2, 3, 4}, "1 to 2 chunks");
 }
 
 int main(void)
@@ -299,7 +398,12 @@ int main(void)
         cmocka_unit_test(ranks_that_share_the_lanes_compute_what_one_does),
         cmocka_unit_test(so_they_do_with_the_optimiser_shared_out),
         cmocka_unit_test(so_they_do_with_muon_whose_matrices_stay_whole),
+        cmocka_unit_test(stages_of_a_pipeline_compute_what_one_rank_does),
+        cmocka_unit_test(so_they_do_with_documents_apart_and_with_muon),
+        cmocka_unit_test(so_they_do_with_adapters_whose_table_is_not_trained),
         cmocka_unit_test(peak_memory_touched_by_each_rank_equals_the_plan),
+        cmocka_unit_test(so_it_does_on_each_stage_of_a_pipeline),
+        cmocka_unit_test(a_stage_holds_its_own_layers_and_as_many_microbatches_as_it_must),
         cmocka_unit_test(moments_that_are_shared_out_are_there_once),
         cmocka_unit_test(layouts_that_do_not_divide_are_refused_with_what_would),
     };

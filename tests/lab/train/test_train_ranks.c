@@ -30,8 +30,9 @@ static int teardown(void **state)
     return tr_scratch_teardown(state);
 }
 
-/* Degrees: so many ranks share the lanes. */
+/* Degrees: so many ranks share the lanes; and so many stages of so many chunks the layers. */
 #define DP(n, z) {.ranks = {[TR_GROUP_DATA] = (n)}, .zero = (z)}
+#define PP(p, v, n, z) {.ranks = {[TR_GROUP_DATA] = (n), [TR_GROUP_PIPE] = (p)}, .chunks = (v), .zero = (z)}
 
 static struct tr_train_options options_of(struct tr_degrees layout)
 {
@@ -40,7 +41,8 @@ static struct tr_train_options options_of(struct tr_degrees layout)
     return options;
 }
 
-static const struct tr_degrees layouts[] = {DP(2, 0), DP(3, 0), DP(4, 0), DP(8, 0), DP(2, 1), DP(3, 1), DP(8, 1)};
+static const struct tr_degrees layouts[] = {DP(2, 0), DP(3, 0), DP(4, 0), DP(8, 0), DP(2, 1), DP(3, 1), DP(8, 1),
+                                            PP(2, 1, 1, 0), PP(2, 1, 2, 0), PP(2, 1, 3, 1)};
 enum { LAYOUTS = sizeof layouts / sizeof *layouts };
 
 static struct tr_run_config config_of(const char *model, const char *dtype, const char *more)
@@ -71,7 +73,7 @@ static void one_hash_whatever_the_layout(const char *dtype, const char *more)
             assert_int_equal(result.ranks, tr_degrees_ranks(&options.layout));
             assert_int_equal(tr_hash_path(config.out, &saved, &err), TR_OK); /* the checkpoint is of the whole state */
             assert_string_equal(saved.hex, one.hex);
-            if (i >= 0 && options.layout.zero == 0) /* else initial weights may have been sent too */
+            if (i >= 0)
                 assert_int_equal(result.sent_bytes, result.sent_steps * result.sent_planned_bytes);
             assert_int_equal(tr_folder_remove(config.out, &err), TR_OK);
         }
@@ -102,6 +104,43 @@ static void so_have_runs_of_documents_apart(void **state)
     one_hash_whatever_the_layout("train.dtype=f32", "data.documents=apart");
 }
 
+/* Five layers, or four. */
+static const char *put_deep_model(bool llama)
+{
+    static const char gpt2[] = "{\"architectures\": [\"GPT2LMHeadModel\"], \"model_type\": \"gpt2\", \"vocab_size\": 257, \"n_embd\": 32, "
+                               "\"n_layer\": 5, \"n_head\": 4, \"n_positions\": 64, \"activation_function\": \"gelu_new\"}";
+    static const char llama3[] = "{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"llama\", \"vocab_size\": 257, "
+                                 "\"hidden_size\": 32, \"intermediate_size\": 64, \"num_hidden_layers\": 4, \"num_attention_heads\": 4, "
+                                 "\"num_key_value_heads\": 2, \"max_position_embeddings\": 64, \"rms_norm_eps\": 1e-5, "
+                                 "\"rope_theta\": 10000.0, \"tie_word_embeddings\": false, \"hidden_act\": \"silu\"}";
+    tr_scratch_put_text("deep.json", llama ? llama3 : gpt2);
+    return tr_scratch("deep.json");
+}
+
+static void so_have_runs_of_interleaved_pipelines(void **state)
+{
+    (void)state;
+    static const struct tr_degrees deep[] = {{{0}, 0, 0}, PP(2, 2, 1, 0), PP(4, 1, 1, 0), PP(2, 2, 2, 1)};
+    for (int llama = 0; llama < 2; llama++) {
+        struct tr_tiny_hash one;
+        char name[TR_PATH_BYTES + 16];
+        snprintf(name, sizeof name, "model.name=%s", put_deep_model(llama));
+        for (int i = 0; i < 4; i++) {
+            struct tr_run_config config = config_of(name, llama ? "train.dtype=bf16" : "train.dtype=f32", "sample.tokens=5");
+            struct tr_train_options options = options_of(deep[i]);
+            if (train(&config, &options) != TR_OK)
+                fail_msg("%s", err.text);
+            if (i == 0)
+                memcpy(one.hex, result.hash, sizeof one.hex);
+            assert_string_equal(result.hash, one.hex);
+            assert_int_equal(result.stages, i ? deep[i].ranks[TR_GROUP_PIPE] : 1);
+            assert_true(i == 0 || (result.bubble > 0 && result.bubble < 1 && result.bubble_planned > 0));
+            assert_int_equal(result.sent_bytes, result.sent_steps * result.sent_planned_bytes);
+            assert_int_equal(tr_folder_remove(config.out, &err), TR_OK);
+        }
+    }
+}
+
 static void so_have_runs_that_save_in_the_background(void **state)
 {
     (void)state;
@@ -128,7 +167,7 @@ static void a_run_goes_on_under_any_other_layout(void **state)
 {
     (void)state;
     static const char *const models[] = {"model.name=tiny-gpt2", "model.name=tiny-llama"};
-    static const struct tr_degrees attempts[] = {DP(2, 1), DP(1, 0), DP(8, 0), DP(3, 1), DP(4, 0)};
+    static const struct tr_degrees attempts[] = {PP(2, 1, 2, 1), DP(1, 0), DP(8, 0), PP(2, 1, 1, 0), DP(3, 1)};
     for (int m = 0; m < 2; m++) {
         const char *dtype = m ? "train.dtype=bf16" : "train.dtype=f32";
         struct tr_run_config alone = tr_tiny_config("alone", models[m], dtype, "layout.lanes=8", "train.micro_batch=1", NULL);
@@ -154,11 +193,13 @@ static void a_run_goes_on_under_any_other_layout(void **state)
 static void a_spike_sends_all_ranks_back_together(void **state)
 {
     (void)state;
+    static const struct tr_degrees attempts[] = {DP(1, 0), DP(2, 1), DP(3, 1), PP(2, 1, 1, 0), PP(2, 1, 2, 1)};
     struct tr_tiny_hash one;
-    for (int32_t dp = 1; dp <= 3; dp++) {
-        struct tr_run_config config = tr_tiny_config("run", "layout.lanes=8", "train.micro_batch=1", "spike.window=8", "train.steps=16",
-                                                     "spike.deviations=20", "spike.action=roll_back", "checkpoint.every=4", NULL);
-        struct tr_train_options options = options_of((struct tr_degrees)DP(dp, dp > 1));
+    for (int i = 0; i < 5; i++) {
+        struct tr_run_config config = tr_tiny_config("run", "model.name=tiny-gpt2", "layout.lanes=8", "train.micro_batch=1",
+                                                     "train.steps=16", "spike.window=8", "spike.deviations=20",
+                                                     "spike.action=roll_back", "checkpoint.every=4", NULL);
+        struct tr_train_options options = options_of(attempts[i]);
         options.fault = hook;
         stop_after = -1;
         strange = 13;
@@ -167,7 +208,7 @@ static void a_spike_sends_all_ranks_back_together(void **state)
         if (status != TR_OK)
             fail_msg("%s", err.text);
         assert_int_equal(result.state.roll_backs, 1);
-        if (dp == 1)
+        if (i == 0)
             memcpy(one.hex, result.hash, sizeof one.hex);
         assert_string_equal(result.hash, one.hex);
         assert_int_equal(tr_folder_remove(config.out, &err), TR_OK);
@@ -182,10 +223,11 @@ static void a_run_begins_with_another_models_weights_on_any_rank(void **state)
     char init[TR_PATH_BYTES + 16];
     tr_tiny_train(&base);
     snprintf(init, sizeof init, "model.init=%s", base.out);
-    for (int i = 0; i < 3; i++) {
+    static const struct tr_degrees attempts[] = {DP(1, 0), DP(2, 1), DP(3, 1), PP(2, 1, 2, 1)};
+    for (int i = 0; i < 4; i++) {
         struct tr_run_config config = tr_tiny_config("run", init, "layout.lanes=4", "train.micro_batch=1",
                                                      "train.steps=3", "train.dtype=bf16", "lora.rank=2", NULL);
-        struct tr_train_options options = options_of((struct tr_degrees)DP(1 + i, i > 0));
+        struct tr_train_options options = options_of(attempts[i]);
         if (train(&config, &options) != TR_OK)
             fail_msg("%s", err.text);
         if (i == 0)
@@ -211,6 +253,8 @@ static void what_cannot_be_is_refused_in_one_sentence_and_writes_nothing(void **
     refuse(tr_tiny_config("no", "layout.lanes=4", "train.micro_batch=1", NULL), options_of((struct tr_degrees)DP(5, 0)), "which 1 to 4 ranks can share");
     refuse(tr_tiny_config("no", "layout.lanes=4", "train.micro_batch=1", NULL), options_of((struct tr_degrees)DP(200, 0)), "1 to 128");
     refuse(tr_tiny_config("no", NULL), options_of((struct tr_degrees)DP(1, 1)), "no other rank");
+    refuse(tr_tiny_config("no", NULL), options_of((struct tr_degrees)PP(2, 1, 1, 0)), "which 1 to 1 stages can share");
+    refuse(tr_tiny_config("no", "model.name=tiny-gpt2", NULL), options_of((struct tr_degrees)PP(2, 2, 1, 0)), "1 to 1 chunks");
     refuse(tr_tiny_config("no", "layout.lanes=4", "train.micro_batch=1", "replay.every=2", NULL), options_of((struct tr_degrees)DP(2, 0)), "replay.every 0");
     struct tr_train_options little = options_of((struct tr_degrees)DP(2, 0));
     little.memory_bytes = 1 << 20;
@@ -239,6 +283,7 @@ int main(void)
         cmocka_unit_test(so_have_bf16_runs),
         cmocka_unit_test(so_have_runs_with_muon),
         cmocka_unit_test(so_have_runs_of_documents_apart),
+        cmocka_unit_test(so_have_runs_of_interleaved_pipelines),
         cmocka_unit_test(so_have_runs_that_save_in_the_background),
         cmocka_unit_test(a_run_goes_on_under_any_other_layout),
         cmocka_unit_test(a_spike_sends_all_ranks_back_together),
