@@ -64,8 +64,9 @@ static const struct tr_option options[] = {
      .help = "auto: from the run folder's newest good checkpoint; never: refuse a folder that has one; PATH: from this "
              "checkpoint"},
     {.name = "layout", .kind = TR_OPTION_STRING, AT(layout), .value = "WORDS",
-     .help = "ranks, threads of this process, that share the run: dp=N shares the data lanes (layout.lanes), zero=1 the optimiser's state too; changes no bit of "
-             "the result, and may be another one at each start"},
+     .help = "ranks, threads of this process, that share the run: dp=N shares the data lanes (layout.lanes), zero=1 the optimiser's "
+             "state too; pp=N makes a pipeline of N stages out of the layers, vpp=N cuts each stage in N chunks that take turns; "
+             "changes no bit of the result, and may be another one at each start"},
     {.name = "memory", .kind = TR_OPTION_BYTES, AT(memory_bytes), .fallback = "0", .value = "BYTES",
      .help = "refuse what needs more than this; 0: what this machine has"},
     {.name = "profile", .kind = TR_OPTION_PATH, AT(profile), .value = "FILE",
@@ -99,7 +100,8 @@ static const struct tr_command command = {
                 "trine train book.txt --depth 6 --steps 2k -o runs/book\n"
                 "trine train talks.jsonl --init SmolLM2-135M-Instruct.gguf --lora.rank=16\n"
                 "trine train --config run.yaml --optimizer.lr=0.001\n"
-                "trine train book.txt --layout.lanes=4 --layout dp=2,zero=1\n",
+                "trine train book.txt --layout.lanes=4 --layout dp=2,zero=1\n"
+                "trine train book.txt --layout pp=2 --train.micro_batch=1\n",
 };
 
 /* ---- config ------------------------------------------------------------------------------------------------------ */
@@ -144,12 +146,16 @@ static enum tr_status check_executed(const struct tr_layout *l, struct tr_err *e
     const struct {
         const char *word;
         int64_t value, single;
-    } not_yet[] = {{"tp", l->tp, 1}, {"cp", l->cp, 1}, {"pp", l->pp, 1}, {"vpp", l->vpp, 1}, {"ep", l->ep, 1}, {"etp", l->etp, 1},
-                   {"sp", l->sp, 0}, {"shard", l->shard, 0}};
+    } not_yet[] = {{"tp", l->tp, 1}, {"cp", l->cp, 1}, {"ep", l->ep, 1}, {"etp", l->etp, 1}, {"sp", l->sp, 0}, {"shard", l->shard, 0},
+                   {"first-layers", l->first_layers, 0}, {"last-layers", l->last_layers, 0}};
+    enum tr_pipeline pipeline = l->vpp > 1 ? TR_PIPELINE_INTERLEAVED : TR_PIPELINE_1F1B;
     for (size_t i = 0; i < sizeof not_yet / sizeof *not_yet; i++)
         if (not_yet[i].value > not_yet[i].single)
-            return tr_fail(err, TR_BAD_INPUT, "--layout: training has dp and zero; %s is planned (trine plan), not executed yet",
+            return tr_fail(err, TR_BAD_INPUT, "--layout: training has dp, zero, pp and vpp; %s is planned (trine plan), not executed yet",
                            not_yet[i].word);
+    if (l->pipeline != pipeline)
+        return tr_fail(err, TR_BAD_INPUT, "--layout: schedule=%s is planned (trine plan), not executed yet; training runs 1f1b, and "
+                       "interleaved with vpp", tr_pipeline_name(l->pipeline));
     return TR_OK;
 }
 
@@ -171,7 +177,8 @@ static enum tr_status read_layout(const char *words, struct tr_degrees *out, str
     if (said & ours)
         return tr_fail(err, TR_BAD_INPUT, "--layout: the microbatch and recomputation are train.micro_batch and train.recompute here");
     if ((status = check_executed(&layout, err)) == TR_OK)
-        *out = (struct tr_degrees){.ranks = {[TR_GROUP_DATA] = layout.dp}, .zero = layout.zero};
+        *out = (struct tr_degrees){.ranks = {[TR_GROUP_DATA] = layout.dp, [TR_GROUP_PIPE] = layout.pp}, .chunks = layout.vpp,
+                                   .zero = layout.zero};
     return status;
 }
 
@@ -195,6 +202,10 @@ static void write_json(const struct tr_train_result *result, const struct tr_app
         tr_json_int(&json, "ranks", result->ranks);
         tr_json_int(&json, "sent_planned_bytes", result->sent_planned_bytes);
     }
+    if (result->stages > 1)
+        tr_json_double(&json, "bubble_planned", result->bubble_planned);
+    if (result->stages > 1 && ran)
+        tr_json_double(&json, "bubble", result->bubble);
     if (ran) {
         tr_json_int(&json, "memory_peak_bytes", result->memory_peak_bytes);
         tr_json_int(&json, "step", s->step);
@@ -243,6 +254,9 @@ static void write_text(const struct tr_train_result *result, const struct tr_app
     if (!isnan(result->mfu))
         tr_text_printf(out, ", MFU %.1f%%", 100 * result->mfu);
     write_met(result, predicted, out);
+    if (result->stages > 1)
+        tr_text_printf(out, "\npipeline    rank 0 waited %.1f %% of its steps for other stages; %.1f %% if all took the same time",
+                       100 * result->bubble, 100 * result->bubble_planned);
     tr_text_printf(out, "\nloss        %.4f", s->loss);
     if (s->skipped)
         tr_text_printf(out, "; %lld steps left out", (long long)s->skipped);
