@@ -86,13 +86,35 @@ static enum tr_status refuse(const struct tr_run *run, int64_t need, int64_t lim
                    run->model.name, need_text, each, have_text, less_text);
 }
 
-/* Takes the next smaller number of sequences that divides a lane's; where there is none, the layers computed again. False:
- * there is nothing left that the user has not decided. */
-static bool choose_less(const struct tr_run *run, struct tr_run_config *config)
+/* The next smaller microbatch that divides a lane's sequences; 0: there is none. */
+static int64_t smaller_micro_batch(const struct tr_run_config *config)
 {
     int64_t lane = config->batch / config->lanes, size = config->micro_batch - 1;
     while (size > 0 && lane % size)
         size--;
+    return size;
+}
+
+/* Stages of a pipeline wait less when there are more microbatches: this many for each stage are a fifth of the time waited. */
+enum { MICROS_A_STAGE = 4 };
+
+/* What the user leaves to us is the same on all ranks: it goes by the rank with the fewest lanes. */
+static void fill_pipe(struct tr_run *run)
+{
+    const struct tr_degrees *layout = &run->options->layout;
+    struct tr_run_config *config = &run->config;
+    int64_t stages = tr_degrees_of(layout, TR_GROUP_PIPE), lanes = config->lanes / tr_degrees_of(layout, TR_GROUP_DATA);
+    int64_t sequences = lanes * (config->batch / config->lanes);
+    while (run->auto_micro_batch && stages > 1 && config->micro_batch > 1 &&
+           sequences / config->micro_batch < MICROS_A_STAGE * stages)
+        config->micro_batch = smaller_micro_batch(config);
+}
+
+/* Takes the next smaller number of sequences that divides a lane's; where there is none, the layers computed again. False:
+ * there is nothing left that the user has not decided. */
+static bool choose_less(const struct tr_run *run, struct tr_run_config *config)
+{
+    int64_t size = smaller_micro_batch(config);
     if (run->auto_micro_batch && size > 0) {
         config->micro_batch = size;
         return true;
@@ -116,6 +138,7 @@ static enum tr_status build(struct tr_run *run, struct tr_err *err)
 enum tr_status tr_run_fit(struct tr_run *run, struct tr_err *err)
 {
     int64_t limit = memory_limit(run), first_need = 0;
+    fill_pipe(run);
     for (int try = 0;; try++) {
         bool fits, all_fit;
         enum tr_status status = build(run, err);

@@ -141,6 +141,24 @@ static void so_have_runs_of_interleaved_pipelines(void **state)
     }
 }
 
+static void a_pipeline_takes_microbatches_that_fill_it_unless_told(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *given;
+        int64_t stages, taken;
+    } cases[] = {{"train.micro_batch=auto", 1, 8}, {"train.micro_batch=auto", 2, 2}, {"train.micro_batch=4", 2, 4}};
+    for (int i = 0; i < 3; i++) {
+        struct tr_run_config config = tr_tiny_config("run", "model.name=tiny-gpt2", "layout.lanes=2", "train.batch=16", cases[i].given,
+                                                     "train.steps=2", NULL);
+        struct tr_train_options options = options_of((struct tr_degrees)PP((int32_t)cases[i].stages, 1, 1, 0));
+        if (train(&config, &options) != TR_OK)
+            fail_msg("%s", err.text);
+        assert_int_equal(result.state.config.micro_batch, cases[i].taken);
+        assert_int_equal(tr_folder_remove(config.out, &err), TR_OK);
+    }
+}
+
 static void so_have_runs_that_save_in_the_background(void **state)
 {
     (void)state;
@@ -284,6 +302,7 @@ int main(void)
         cmocka_unit_test(so_have_runs_with_muon),
         cmocka_unit_test(so_have_runs_of_documents_apart),
         cmocka_unit_test(so_have_runs_of_interleaved_pipelines),
+        cmocka_unit_test(a_pipeline_takes_microbatches_that_fill_it_unless_told),
         cmocka_unit_test(so_have_runs_that_save_in_the_background),
         cmocka_unit_test(a_run_goes_on_under_any_other_layout),
         cmocka_unit_test(a_spike_sends_all_ranks_back_together),
