@@ -65,8 +65,8 @@ static const struct tr_option options[] = {
              "checkpoint"},
     {.name = "layout", .kind = TR_OPTION_STRING, AT(layout), .value = "WORDS",
      .help = "ranks, threads of this process, that share the run: dp=N shares the data lanes (layout.lanes), zero=1 the optimiser's "
-             "state too; pp=N makes a pipeline of N stages out of the layers, vpp=N cuts each stage in N chunks that take turns; "
-             "changes no bit of the result, and may be another one at each start"},
+             "state too, zero=2 gradients, zero=3 weights; pp=N makes a pipeline of N stages out of the layers, vpp=N cuts each stage in N "
+             "chunks that take turns; changes no bit of the result, and may be another one at each start"},
     {.name = "memory", .kind = TR_OPTION_BYTES, AT(memory_bytes), .fallback = "0", .value = "BYTES",
      .help = "refuse what needs more than this; 0: what this machine has"},
     {.name = "profile", .kind = TR_OPTION_PATH, AT(profile), .value = "FILE",
@@ -202,6 +202,10 @@ static void write_json(const struct tr_train_result *result, const struct tr_app
         tr_json_int(&json, "ranks", result->ranks);
         tr_json_int(&json, "sent_planned_bytes", result->sent_planned_bytes);
     }
+    if (result->ranks > 1 && result->sent_steps > 0) {
+        tr_json_double(&json, "collectives_s", result->coll.busy_s / (double)result->sent_steps);
+        tr_json_double(&json, "exposed_s", result->coll.exposed_s / (double)result->sent_steps);
+    }
     if (result->stages > 1)
         tr_json_double(&json, "bubble_planned", result->bubble_planned);
     if (result->stages > 1 && ran)
@@ -241,6 +245,15 @@ static void write_met(const struct tr_train_result *result, const struct tr_app_
                    100 * predicted->error, tr_print_time(was, step_s), 100 * (step_s / predicted->step_s - 1));
 }
 
+static void write_collectives(const struct tr_train_result *result, struct tr_text *out)
+{
+    char busy[TR_QUANTITY_BYTES], exposed[TR_QUANTITY_BYTES];
+    double steps = (double)result->sent_steps;
+    if (result->ranks > 1 && result->sent_steps > 0)
+        tr_text_printf(out, "\nranks       %d; collectives of rank 0 took %s a step, %s of it beside no other work", result->ranks,
+                       tr_print_time(busy, result->coll.busy_s / steps), tr_print_time(exposed, result->coll.exposed_s / steps));
+}
+
 static void write_text(const struct tr_train_result *result, const struct tr_app_prediction *predicted, struct tr_text *out)
 {
     const struct tr_train_state *s = &result->state;
@@ -254,6 +267,7 @@ static void write_text(const struct tr_train_result *result, const struct tr_app
     if (!isnan(result->mfu))
         tr_text_printf(out, ", MFU %.1f%%", 100 * result->mfu);
     write_met(result, predicted, out);
+    write_collectives(result, out);
     if (result->stages > 1)
         tr_text_printf(out, "\npipeline    rank 0 waited %.1f %% of its steps for other stages; %.1f %% if all took the same time",
                        100 * result->bubble, 100 * result->bubble_planned);

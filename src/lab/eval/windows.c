@@ -76,7 +76,8 @@ enum tr_status tr_eval_share(struct tr_exec *exec, const struct tr_data *data, s
     int32_t *starts = data->apart ? tr_exec_buffer(exec, p->starts) : NULL;
     struct tr_eval_sum sum = {0};
     tr_exact_clear(nats, TR_EXACT_VALUES);
-    for (int64_t number = 0; sum.windows < data->val_windows; number++) {
+    int64_t number = 0;
+    for (; sum.windows < data->val_windows; number++) {
         struct tr_val_count count = tr_data_val_batch(data, sum.windows, p->seqs, tokens, targets, starts);
         if (number % share.count == share.index) {
             tr_exec_evaluate(exec);
@@ -88,6 +89,8 @@ enum tr_status tr_eval_share(struct tr_exec *exec, const struct tr_data *data, s
         if (watch && !watch(context, sum.windows, tr_exact_value(nats) / (double)sum.targets))
             return TR_NO;
     }
+    if (p->has_read_slices && number % share.count != 0 && share.index >= number % share.count)
+        tr_exec_attend(exec); /* the others have one more */
     *out = sum;
     return TR_OK;
 }

@@ -10,9 +10,14 @@ struct tr_builder {
     bool out_of_memory;          /* nothing is added any more; reported once at the end */
     enum tr_phase phase;         /* given to each new op */
     int32_t layer;
-    int32_t tied_head_grad;      /* buffer of slot 0; -1 when the head is not tied */
+    int32_t slot;                /* these too */
+    bool only_last;
     const struct tr_owners *lane_owners; /* which lanes each rank has; NULL: one rank has all */
-    int32_t slot_buffers;        /* gradient buffers of one slot */
+    bool has_tied_head;          /* whose gradient is one of its own */
+    int32_t slot_buffers;        /* gradient buffers of one slot: one a weight, and behind them that of a tied head */
+    int32_t first_sum;           /* what backward passes add to: first_grad, or with zero = 2 the gradients of a lane */
+    int32_t *sent;               /* [slot_buffers] the op by which a gradient is joined; -1: none is there */
+    int32_t *read, *ahead;       /* [weights.count] with zero = 3: what is there of a weight; the op that gathers it; -1: nothing */
     bool infer;
     int32_t first_k_cache, first_v_cache; /* + layer; inference only */
 };
@@ -38,7 +43,7 @@ struct tr_op tr_build_template(const struct tr_builder *b, enum tr_op_kind kind)
 /* A WORK buffer for activations of `columns` a token. */
 int32_t tr_build_activation(struct tr_builder *b, enum tr_buffer_kind kind, int64_t columns, const char *name);
 
-/* Buffers of a weight and of its gradient in slot 0; -1 when the model has none, or does not train it. */
+/* Buffers of a weight, as operations read it, and of what they add its gradient to; -1 when the model has none, or does not train it. */
 int32_t tr_build_weight(const struct tr_builder *b, enum tr_weight_role role, int32_t layer);
 int32_t tr_build_grad(const struct tr_builder *b, enum tr_weight_role role, int32_t layer);
 
@@ -75,16 +80,42 @@ void tr_build_layer_backward(struct tr_builder *b, const struct tr_layer_buffers
 struct tr_program_op *tr_build_counted(struct tr_builder *b, enum tr_op_kind kind, int32_t buffer, int64_t count);
 
 /* Of a buffer that holds all of weight `index` (of a gradient: leaf 0 of it), this rank's slice; the buffer itself when that
- * is all of the weight. */
+ * is all of the weight, or the slice alone. */
 int32_t tr_build_slice(struct tr_builder *b, int32_t buffer, int32_t index);
 
 /* The same as elements, also of a weight that is another stage's: ranks of one place in DATA have the same on all stages. */
 struct tr_range tr_build_slice_of(const struct tr_program *program, int32_t index);
 
 /* ranks.c: where ranks meet. Each does nothing when this is the only one. */
-void tr_build_join_gradient(struct tr_builder *b, int32_t buffer, int32_t index); /* over all lanes; of weight `index` */
 void tr_build_merge(struct tr_builder *b, enum tr_scalar scalar, enum tr_group group);
-void tr_build_gather_copy(struct tr_builder *b, int32_t buffer, int32_t index);   /* slices become the whole */
+
+/* The same, and the op by which it happens; -1: by none. A collective that is to START is NOW where the step has them in the foreground. */
+int32_t tr_build_join_gradient(struct tr_builder *b, int32_t index, enum tr_coll_when when); /* over lanes; of gradient `index` */
+/* What this rank has of weight `index` in `from`, and others in theirs, becomes the whole in `to`; from < 0: in its place there. */
+int32_t tr_build_gather(struct tr_builder *b, int32_t index, int32_t from, int32_t to, enum tr_coll_when when);
+/* What that op has STARTed has ended. */
+void tr_build_wait(struct tr_builder *b, int32_t op);
+
+/* share.c: what goes on while passes go through the parts of the model: the embedding (-1), layer after layer, and the last norm with
+ * the head (model.layers).
+ *
+ * Enters a part: with zero = 3 the weights that were asked for are there, and those of the part before are gone; those of part
+ * `next` are asked for. */
+void tr_build_enter(struct tr_builder *b, int32_t next, bool backward);
+/* Gradients of a part, around its backward pass: they are zero, where they are one lane's and in WORK; they are complete in an entry
+ * that is last, and START to be joined. */
+void tr_build_part_begin(struct tr_builder *b, int32_t part);
+void tr_build_part_end(struct tr_builder *b, int32_t part);
+/* Room for what these know of weights and gradients. */
+TR_MUST_CHECK enum tr_status tr_build_share(struct tr_builder *b, struct tr_err *err);
+
+/* program.c: the weight of gradient `index`; its leaves become one; it is joined with the one a slot above. Nothing where there is
+ * nothing to do. */
+int32_t tr_build_weight_of(const struct tr_builder *b, int32_t index);
+void tr_build_fold(struct tr_builder *b, int32_t index);
+void tr_build_lane_join(struct tr_builder *b, int32_t index);
+/* Whether gradients of a lane are in WORK, and each entry begins with none. */
+bool tr_build_sums_in_work(const struct tr_program *program);
 
 /* ranks.c: messages between stages. A buffer that was sent may be written again after tr_build_sent; of a mail (buffer -1) that is
  * what the schedule's entry will write. */
@@ -115,7 +146,9 @@ void tr_build_share_table(struct tr_builder *b);
 TR_MUST_CHECK enum tr_status tr_build_check_step(const struct tr_model_config *config,
                                                  const struct tr_step_config *step, struct tr_err *err);
 
-/* schedule.c: p->schedule and p->flights, once the sections are there. */
+/* schedule.c: how many slots the lanes of this rank take, or with zero = 2 the rounds; p->schedule and p->flights, once the sections
+ * are there. */
+int32_t tr_build_slots(const struct tr_program *program);
 TR_MUST_CHECK enum tr_status tr_build_schedule(struct tr_program *program, struct tr_err *err);
 
 /* memory.c: lifetimes, workspaces, offsets, region sizes. */

@@ -4,6 +4,7 @@
 #include "lab/model/rope.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
@@ -45,6 +46,10 @@ enum tr_status tr_exec_open(struct tr_exec *exec, const struct tr_program *progr
             return status;
         }
     }
+    if (program->coll_count > 0 && (e.started = calloc((size_t)program->coll_count, sizeof *e.started)) == NULL) {
+        tr_exec_close(&e);
+        return tr_fail(err, TR_FAILED, "out of memory for %d collectives", program->coll_count);
+    }
     if (program->rope_table >= 0 && !e.slab_borrowed[TR_REGION_CONSTANTS])
         tr_rope_table(&program->model, 0, program->buffer[program->rope_table].shape.dim[0],
                       tr_exec_buffer(&e, program->rope_table));
@@ -79,6 +84,7 @@ void tr_exec_close(struct tr_exec *exec)
 {
     for (int group = 0; group < TR_GROUP_COUNT; group++)
         tr_comm_free(exec->group[group]);
+    free(exec->started);
     for (int region = 0; region < TR_REGION_COUNT; region++)
         if (!exec->slab_borrowed[region])
             tr_slab_unmap(&exec->slab[region]);
@@ -101,7 +107,7 @@ static void *operand_address(const struct tr_exec *e, const struct tr_program_op
     int32_t id = op->buffer[index];
     if (id < 0)
         return NULL;
-    int32_t slot = entry->slot + (index == TR_JOIN_SRC && op->op.kind == TR_OP_JOIN ? op->src_slot : 0);
+    int32_t slot = entry->slot + op->slot + (index == TR_JOIN_SRC && op->op.kind == TR_OP_JOIN ? op->src_slot : 0);
     const struct tr_buffer *b = &e->program->buffer[id + slot * e->program->buffer[id].slot_stride];
     return (char *)e->slab[b->region].at + b->offset + entry->first_sequence * b->bytes_per_sequence +
            entry->flight * b->bytes_per_flight + entry->mail * b->bytes_per_mail;
@@ -155,27 +161,45 @@ static void settle(struct tr_exec *e)
             e->status = wait_for_mail(e, &e->mail[way][i]);
 }
 
+/* The call with its addresses; it and its nodes live in `started`. */
+static struct tr_coll *complete_call(const struct tr_exec *e, const struct tr_program_op *op, const struct tr_program_coll *coll,
+                                     const struct tr_schedule_entry *entry, struct tr_started *started)
+{
+    struct tr_coll *call = &started->call;
+    *call = coll->call;
+    if (coll->of_round)
+        call->owners = entry->owners;
+    int32_t id = op->buffer[0];
+    char *at = call->to = tr_exec_buffer(e, id);
+    void *other = operand_address(e, op, 1, entry);
+    if (call->owners != NULL)
+        for (int k = 0; k < tr_owners_nodes(call->owners, coll->index); k++)
+            started->node[k] = tr_exec_buffer(e, id + k * e->program->buffer[id].slot_stride);
+    call->node = started->node;
+    if (call->kind == TR_COLL_REDUCE_SCATTER)
+        call->to = other ? other : (float *)(void *)at + call->at[coll->index];
+    if (call->kind == TR_COLL_ALL_GATHER)
+        call->from = other ? other : at + call->at[coll->index];
+    return call;
+}
+
 static enum tr_status call_coll(struct tr_exec *e, const struct tr_program_op *op, const struct tr_program_coll *coll,
                                 const struct tr_schedule_entry *entry)
 {
+    struct tr_comm *comm = e->group[coll->group];
+    struct tr_started *started = &e->started[coll->when == TR_COLL_WAIT ? coll->started : op->coll];
     if (coll->call.kind == TR_COLL_SEND || coll->call.kind == TR_COLL_RECV)
         return call_message(e, op, coll, entry);
-    const float *node[TR_TREE_ROOTS_MAX];
-    struct tr_coll call = coll->call;
-    struct tr_comm *comm = e->group[coll->group];
-    if (call.kind == TR_COLL_EXACT)
+    if (coll->call.kind == TR_COLL_EXACT)
         return tr_exact_all(comm, coll->scalar == TR_SCALAR_LOSS ? &e->loss_sum : &e->grad_sq, &e->err);
-    int32_t id = op->buffer[0];
-    char *at = call.to = tr_exec_buffer(e, id);
-    if (call.owners != NULL)
-        for (int k = 0; k < tr_owners_nodes(call.owners, coll->index); k++)
-            node[k] = tr_exec_buffer(e, id + k * e->program->buffer[id].slot_stride);
-    call.node = node;
-    if (call.kind == TR_COLL_REDUCE_SCATTER)
-        call.to = (float *)(void *)at + call.at[coll->index];
-    if (call.kind == TR_COLL_ALL_GATHER)
-        call.from = at + call.at[coll->index];
-    return tr_coll_run(comm, &call, &e->err);
+    if (coll->when == TR_COLL_WAIT)
+        return tr_coll_wait(comm, started->ticket, &e->err);
+    const struct tr_coll *call = complete_call(e, op, coll, entry, started);
+    if (call->kind == TR_COLL_ALL_REDUCE && e->all_reduce != NULL)
+        return e->all_reduce(e->all_reduce_context, call, &e->err);
+    if (coll->when == TR_COLL_START)
+        return tr_coll_start(comm, call, &started->ticket, &e->err);
+    return tr_coll_run(comm, call, &e->err);
 }
 
 static void run_coll(struct tr_exec *e, const struct tr_program_op *op, const struct tr_schedule_entry *entry)
@@ -186,8 +210,20 @@ static void run_coll(struct tr_exec *e, const struct tr_program_op *op, const st
     e->status = call_coll(e, op, coll, entry);
     struct tr_op_time *t = &e->coll_time[op->phase][coll->call.kind];
     t->time_s += tr_clock_s() - begin_s;
-    t->calls++;
-    t->bytes += tr_coll_sent_bytes(&coll->call, coll->members, coll->index);
+    t->calls += coll->when != TR_COLL_WAIT;
+    t->bytes += tr_program_coll_bytes(coll, entry);
+}
+
+static void run_kernel(struct tr_exec *e, const struct tr_program_op *op, const struct tr_schedule_entry *entry)
+{
+    struct tr_call call = {.op = &op->op, .values = &e->values, .count = &e->count, .threads = e->machine.threads};
+    for (int k = 0; k < tr_op_operands(op->op.kind)->operand_count; k++)
+        call.operand[k] = operand_address(e, op, k, entry);
+    if (op->workspace >= 0)
+        call.workspace = tr_exec_buffer(e, op->workspace);
+    double begin_s = tr_clock_s();
+    tr_kernel_run(e->machine.kernels, &call);
+    note_time(e, op, &call, begin_s, tr_clock_s());
 }
 
 static void run_ops(struct tr_exec *e, const struct tr_schedule_entry *entry, int32_t first_op, int32_t op_count)
@@ -196,18 +232,12 @@ static void run_ops(struct tr_exec *e, const struct tr_schedule_entry *entry, in
     e->values.grad_sq = &e->grad_sq;
     for (int32_t i = first_op; i < first_op + op_count && e->status == TR_OK; i++) {
         const struct tr_program_op *op = &e->program->op[i];
-        if (op->coll >= 0) {
-            run_coll(e, op, entry);
+        if (!tr_program_op_runs(op, entry))
             continue;
-        }
-        struct tr_call call = {.op = &op->op, .values = &e->values, .count = &e->count, .threads = e->machine.threads};
-        for (int k = 0; k < tr_op_operands(op->op.kind)->operand_count; k++)
-            call.operand[k] = operand_address(e, op, k, entry);
-        if (op->workspace >= 0)
-            call.workspace = tr_exec_buffer(e, op->workspace);
-        double begin_s = tr_clock_s();
-        tr_kernel_run(e->machine.kernels, &call);
-        note_time(e, op, &call, begin_s, tr_clock_s());
+        if (op->coll >= 0)
+            run_coll(e, op, entry);
+        else
+            run_kernel(e, op, entry);
     }
 }
 
@@ -271,6 +301,23 @@ double tr_exec_evaluate(struct tr_exec *exec)
     exec->values.position = 0;
     run_section(exec, &(struct tr_schedule_entry){.section = TR_SECTION_EVAL});
     return tr_exact_value(&exec->loss_sum);
+}
+
+void tr_exec_attend(struct tr_exec *exec)
+{
+    run_section(exec, &(struct tr_schedule_entry){.section = TR_SECTION_EVAL, .idle = true});
+}
+
+struct tr_coll_times tr_exec_coll_times(const struct tr_exec *exec)
+{
+    struct tr_coll_times sum = {0, 0};
+    for (int kind = TR_COLL_BARRIER; kind < TR_COLL_KIND_COUNT; kind++) {
+        for (int group = 0; group < TR_GROUP_COUNT; group++)
+            sum.busy_s += exec->group[group] ? tr_comm_counted(exec->group[group], kind)->busy_s : 0;
+        for (int phase = 0; phase < TR_PHASE_COUNT; phase++)
+            sum.exposed_s += exec->coll_time[phase][kind].time_s;
+    }
+    return sum;
 }
 
 double tr_exec_form_error(const struct tr_exec *exec)

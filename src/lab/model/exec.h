@@ -21,6 +21,9 @@ struct tr_op_time {
 /* Called after each operation, when set: for traces. */
 typedef void tr_exec_observer(void *context, const struct tr_program_op *op, double begin_s, double end_s);
 
+/* As tr_all_reduce, of call->node[0] .. into call->to. */
+typedef enum tr_status tr_exec_all_reduce_fn(void *context, const struct tr_coll *call, struct tr_err *err);
+
 struct tr_exec {
     const struct tr_program *program;
     struct tr_machine machine;
@@ -31,8 +34,15 @@ struct tr_exec {
     struct tr_exact loss_sum, grad_sq;
     struct tr_count count;               /* counted by the kernels since tr_exec_open or the caller's reset */
     struct tr_op_time time[TR_PHASE_COUNT][TR_OP_KIND_COUNT];
-    struct tr_op_time coll_time[TR_PHASE_COUNT][TR_COLL_KIND_COUNT]; /* bytes: planned to be sent */
+    struct tr_op_time coll_time[TR_PHASE_COUNT][TR_COLL_KIND_COUNT]; /* time: in which nothing else went on; bytes: planned to be sent */
     struct tr_comm *group[TR_GROUP_COUNT]; /* of tr_exec_join */
+    struct tr_started {                    /* [program->coll_count] of collectives that go on in the background */
+        struct tr_coll call;
+        const float *node[TR_TREE_ROOTS_MAX];
+        int64_t ticket;
+    } *started;
+    tr_exec_all_reduce_fn *all_reduce;   /* NULL, or what joins gradients instead of silicon/coll: to compare times, not for bits */
+    void *all_reduce_context;
     struct tr_mail {
         struct tr_pending pending;
         bool under_way;
@@ -79,7 +89,7 @@ static inline float *tr_exec_moment_v(const struct tr_exec *exec, int32_t index)
     return tr_exec_buffer(exec, exec->program->first_v + index);
 }
 /* Gradient of the last step, joined over the lanes (slot 0, leaf 0), before clipping. For a tied weight the head's and
- * the embedding's share are summed here. With ZeRO right in this rank's slice alone. */
+ * the embedding's share are summed here. With ZeRO right in this rank's slice alone; from zero = 2 on this is the slice. */
 static inline const float *tr_exec_gradient(const struct tr_exec *exec, int32_t index)
 {
     if (exec->program->weights.weight[index].frozen)
@@ -112,6 +122,17 @@ struct tr_step_result {
  * weights (or is left out). `target_count`: targets in the batch that are not -1. */
 struct tr_step_result tr_exec_gradients(struct tr_exec *exec, int64_t target_count);
 void tr_exec_update(struct tr_exec *exec);
+
+/* What collectives have taken since tr_exec_join: in all, waiting for other ranks too, and the time of these in which this rank
+ * did nothing else. The first of several groups that ran at once count each. */
+struct tr_coll_times {
+    double busy_s, exposed_s;
+};
+struct tr_coll_times tr_exec_coll_times(const struct tr_exec *exec);
+
+/* Where what operations read is cut among ranks (program->has_read_slices), all of them evaluate at once; one that has nothing to
+ * evaluate attends. */
+void tr_exec_attend(struct tr_exec *exec);
 
 /* Sum of losses (nats) of one microbatch of seqs sequences, forward only; tokens and targets of these sequences stand
  * at the batch's beginning. exec->loss_sum holds the sum unrounded: what sums over microbatches merges these. */

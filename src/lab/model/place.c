@@ -27,6 +27,34 @@ void tr_slices_cut(const struct tr_program *p, int32_t index, int64_t *at)
         at[i] = owner >= 0 ? (i > owner ? w->count : 0) : tr_cut(w->count, TR_SLICE_QUANTUM, members, i);
 }
 
+struct tr_lanes tr_degrees_lanes(const struct tr_degrees *degrees, int32_t lanes, int32_t index)
+{
+    int32_t dp = tr_degrees_of(degrees, TR_GROUP_DATA);
+    if (degrees->zero >= 2)
+        return (struct tr_lanes){index, dp, (lanes - index + dp - 1) / dp};
+    int32_t first = (int32_t)tr_cut(lanes, 1, dp, index);
+    return (struct tr_lanes){first, 1, (int32_t)tr_cut(lanes, 1, dp, index + 1) - first};
+}
+
+int32_t tr_lanes_find(const struct tr_lanes *lanes, int32_t lane)
+{
+    int32_t after = lane - lanes->first;
+    return after >= 0 && after % lanes->step == 0 && after / lanes->step < lanes->count ? after / lanes->step : -1;
+}
+
+static enum tr_status check_zero(const struct tr_degrees *d, struct tr_err *err)
+{
+    if (d->zero < 0 || d->zero > 3)
+        return tr_fail(err, TR_BAD_INPUT, "layout zero=%d: training shares out nothing (zero=0), the optimiser's state (zero=1), "
+                       "gradients too (zero=2) or weights too (zero=3)", d->zero);
+    if (d->zero > 0 && tr_degrees_of(d, TR_GROUP_DATA) == 1)
+        return tr_fail(err, TR_BAD_INPUT, "layout zero=%d: there is no other rank to share with; give dp=2 or more", d->zero);
+    if (d->zero > 1 && tr_degrees_of(d, TR_GROUP_PIPE) > 1)
+        return tr_fail(err, TR_BAD_INPUT, "layout zero=%d,pp=%d: stages of a pipeline hold gradients and weights of many microbatches, so "
+                       "that they share out the optimiser's state alone; give zero=1, or pp=1", d->zero, d->ranks[TR_GROUP_PIPE]);
+    return TR_OK;
+}
+
 static enum tr_status check_pipe(const struct tr_degrees *d, int32_t layers, struct tr_err *err)
 {
     int32_t pp = d->ranks[TR_GROUP_PIPE], most = layers < TR_RANKS_MAX ? layers : TR_RANKS_MAX;
@@ -52,12 +80,9 @@ enum tr_status tr_rank_check(const struct tr_step_config *step, int32_t layers, 
         return tr_fail(err, TR_BAD_INPUT,
                        "layout dp=%d: the batch has %d data lanes (layout.lanes), which 1 to %d ranks can share; the number of lanes "
                        "decides the run's bits, so it is fixed when a run begins", dp, lanes, lanes);
-    if (d->zero < 0 || d->zero > 1)
-        return tr_fail(err, TR_BAD_INPUT, "layout zero=%d: training shares out nothing (zero=0) or the optimiser's state (zero=1)",
-                       d->zero);
-    if (d->zero > 0 && dp <= 1)
-        return tr_fail(err, TR_BAD_INPUT, "layout zero=%d: there is no other rank to share with; give dp=2 or more", d->zero);
-    enum tr_status status = check_pipe(d, layers, err);
+    enum tr_status status = check_zero(d, err);
+    if (status == TR_OK)
+        status = check_pipe(d, layers, err);
     if (status == TR_OK)
         TR_ASSERT(step->place.rank >= 0 && step->place.rank < tr_degrees_ranks(d));
     return status;

@@ -9,7 +9,10 @@
  * gets back what operations read, so that moments and norm have it once.
  *
  * ZeRO. From zero = 1 on the optimiser's state of each tensor is cut in slices, one a rank, in multiples of TR_SLICE_QUANTUM
- * elements; a matrix that Muon updates is one rank's as a whole, since its direction is a function of all of it.
+ * elements; a matrix that Muon updates is one rank's as a whole, since its direction is a function of all of it. From zero = 2 on
+ * so are gradients, and lanes are dealt out in turn (rank r has lanes r, r + dp, ...): of the lanes that all ranks compute at one
+ * time, a round, the gradients make a few whole subtrees again, one where dp is a power of two, so that each rank keeps of every
+ * round its slices of these, and of no rank's lanes the whole. With zero = 3 what operations read is cut too.
  */
 #ifndef TR_LAB_MODEL_PLACE_H
 #define TR_LAB_MODEL_PLACE_H
@@ -39,7 +42,8 @@ enum tr_group {
 struct tr_degrees {
     int32_t ranks[TR_GROUP_COUNT]; /* along each axis; 0 as 1 */
     int32_t chunks; /* of layers, that each stage of PIPE has; 0 as 1 */
-    int32_t zero; /* what ranks of DATA share out among themselves: 0 nothing, 1 the optimiser's state (in bf16 the fp32 weights too) */
+    int32_t zero; /* what ranks of DATA share out among themselves: 0 nothing, 1 the optimiser's state (in bf16 the fp32 weights too),
+                     2 gradients too, 3 weights too */
 };
 
 struct tr_rank_place {
@@ -87,11 +91,22 @@ static inline int32_t tr_rank_group_first(const struct tr_rank_place *place, enu
     return place->rank - tr_rank_index(place, group) * tr_group_stride(&place->degrees, group);
 }
 
-/* The lanes of member `index` of the data parallel group. */
-static inline struct tr_range tr_degrees_lanes(const struct tr_degrees *degrees, int32_t lanes, int32_t index)
+/* Data lanes first, first + step, ... */
+struct tr_lanes {
+    int32_t first, step, count;
+};
+
+/* Those of member `index` of the data parallel group. */
+struct tr_lanes tr_degrees_lanes(const struct tr_degrees *degrees, int32_t lanes, int32_t index);
+
+/* Which of these lanes `lane` is; -1: none. */
+int32_t tr_lanes_find(const struct tr_lanes *lanes, int32_t lane);
+
+/* How many rounds there are, of which each has a lane of every rank; in the last one some may have none. */
+static inline int32_t tr_degrees_rounds(const struct tr_degrees *degrees, int32_t lanes)
 {
     int32_t dp = tr_degrees_of(degrees, TR_GROUP_DATA);
-    return (struct tr_range){tr_cut(lanes, 1, dp, index), tr_cut(lanes, 1, dp, index + 1)};
+    return (lanes + dp - 1) / dp;
 }
 
 /* Where the slices of weight `index` begin, among the data parallel ranks of the stage that has it: at[0 .. dp], elements. */

@@ -55,7 +55,8 @@ struct tr_program_op *tr_build_op(struct tr_builder *b, struct tr_op op)
     struct tr_program *p = b->program;
     p->op = grow(b, p->op, p->op_count, &b->op_capacity, sizeof *p->op);
     struct tr_program_op *o = b->out_of_memory ? &nowhere : &p->op[p->op_count++];
-    *o = (struct tr_program_op){.op = op, .coll = -1, .phase = b->phase, .layer = b->layer, .workspace = -1};
+    *o = (struct tr_program_op){.op = op, .coll = -1, .phase = b->phase, .layer = b->layer, .workspace = -1, .slot = b->slot,
+                                .only_last = b->only_last};
     for (int i = 0; i < TR_OP_OPERANDS_MAX; i++)
         o->buffer[i] = -1;
     if (op.flags & TR_OP_APART)
@@ -83,11 +84,11 @@ int32_t tr_build_slice(struct tr_builder *b, int32_t buffer, int32_t index)
     struct tr_range slice = tr_build_slice_of(b->program, index);
     if (b->out_of_memory)
         return 0;
-    if (slice.last - slice.first == b->program->weights.weight[index].count)
-        return buffer;
     int64_t first = slice.first, count = slice.last - slice.first;
     const struct tr_buffer *whole = &b->program->buffer[buffer];
     enum tr_dtype dtype = whole->dtype;
+    if (count == b->program->weights.weight[index].count || count == tr_shape_count(whole->shape))
+        return buffer;
     char name[TR_BUFFER_NAME_MAX];
     memcpy(name, whole->name, sizeof name);
     int32_t part = tr_build_buffer(b, whole->kind, whole->region, dtype, (struct tr_shape){1, {count}}, "%s", name);
@@ -133,6 +134,8 @@ int32_t tr_build_weight(const struct tr_builder *b, enum tr_weight_role role, in
 {
     const struct tr_program *p = b->program;
     int32_t index = tr_weight_find(&p->weights, role, layer);
+    if (index >= 0 && b->read != NULL)
+        return b->read[index];
     return index < 0 ? -1 : (p->first_copy >= 0 ? p->first_copy : p->first_weight) + index;
 }
 
@@ -140,7 +143,7 @@ int32_t tr_build_grad(const struct tr_builder *b, enum tr_weight_role role, int3
 {
     const struct tr_weights *weights = &b->program->weights;
     int32_t index = tr_weight_find(weights, role, layer);
-    return index < 0 || weights->weight[index].frozen ? -1 : b->program->first_grad + index;
+    return index < 0 || weights->weight[index].frozen ? -1 : b->first_sum + index;
 }
 
 /* ---- buffers that always exist ----------------------------------------------------------------------------------- */
@@ -159,11 +162,19 @@ static bool is_read(const struct tr_program *p, int32_t index)
     return head || tr_program_has(p, index);
 }
 
+static struct tr_shape range_shape(const struct tr_program *p, int32_t index, struct tr_range range)
+{
+    int64_t count = range.last - range.first;
+    return count == p->weights.weight[index].count ? weight_shape(&p->weights.weight[index]) : (struct tr_shape){1, {count}};
+}
+
 static void add_copy(struct tr_builder *b, int32_t index)
 {
-    const struct tr_weight *w = &b->program->weights.weight[index];
-    struct tr_shape shape = is_read(b->program, index) ? weight_shape(w) : no_shape();
-    tr_build_buffer(b, TR_BUF_COPY, TR_REGION_COPIES, b->program->step.dtype, shape, "copy.%s", w->name);
+    const struct tr_program *p = b->program;
+    const struct tr_weight *w = &p->weights.weight[index];
+    struct tr_shape shape = p->has_read_slices ? range_shape(p, index, tr_program_slice(p, index))
+                            : is_read(p, index) ? weight_shape(w) : no_shape();
+    tr_build_buffer(b, TR_BUF_COPY, TR_REGION_COPIES, p->step.dtype, shape, "copy.%s", w->name);
 }
 
 /* Whether products read it in panels, where the program's weights are. */
@@ -218,16 +229,10 @@ static void add_panels(struct tr_builder *b)
         p->head_panels = add_panels_of(b, &p->weights.weight[tr_weight_find(&p->weights, TR_W_WTE, -1)], "head");
 }
 
-static struct tr_shape range_shape(const struct tr_program *p, int32_t index, struct tr_range range)
-{
-    int64_t count = range.last - range.first;
-    return count == p->weights.weight[index].count ? weight_shape(&p->weights.weight[index]) : (struct tr_shape){1, {count}};
-}
-
 /* What is not this rank's is read from WEIGHTS too where there are no copies. */
 static struct tr_shape fp32_shape(const struct tr_program *p, int32_t index)
 {
-    bool as_read = p->step.dtype == TR_F32 && is_read(p, index);
+    bool as_read = p->step.dtype == TR_F32 && is_read(p, index) && !p->has_read_slices;
     return as_read ? weight_shape(&p->weights.weight[index]) : range_shape(p, index, tr_program_held(p, index));
 }
 
@@ -296,50 +301,62 @@ static int64_t weight_leaves(const struct tr_builder *b, enum tr_weight_role rol
     }
 }
 
-/* Empty for a weight that is not trained, or not here. */
-static int32_t add_gradient(struct tr_builder *b, const struct tr_weight *w, bool is_here, int32_t slot, const char *suffix)
+int32_t tr_build_weight_of(const struct tr_builder *b, int32_t index)
 {
-    int64_t leaves = w->frozen || !is_here ? 0 : weight_leaves(b, w->role);
-    struct tr_shape shape = w->rank == 1 ? (struct tr_shape){2, {leaves, w->dim[0]}}
-                                         : (struct tr_shape){3, {leaves, w->dim[0], w->dim[1]}};
-    return tr_build_buffer(b, TR_BUF_GRADIENT, TR_REGION_GRADIENTS, TR_F32, shape, "grad.%d%s.%s", slot, suffix,
-                           w->name);
+    const struct tr_weights *weights = &b->program->weights;
+    return index < weights->count ? index : tr_weight_find(weights, TR_W_WTE, -1);
 }
 
-/* Each subtree of this rank's lanes ends in a slot of its own: number r in slot r, above which its lanes are joined. */
-static int32_t slots_of(const struct tr_program *p)
+static struct tr_shape sum_shape(const struct tr_builder *b, const struct tr_weight *w)
 {
-    struct tr_range root[TR_TREE_ROOTS_MAX];
-    int roots = tr_tree_roots(p->step.widths.lanes, p->lanes.first, p->lanes.last, root), slots = 0;
-    for (int r = 0; r < roots; r++) {
-        int depth = r + tr_tree_depth(root[r].last - root[r].first);
-        slots = depth > slots ? depth : slots;
+    int64_t leaves = weight_leaves(b, w->role);
+    return w->rank == 1 ? (struct tr_shape){2, {leaves, w->dim[0]}} : (struct tr_shape){3, {leaves, w->dim[0], w->dim[1]}};
+}
+
+static struct tr_shape grad_slice_shape(const struct tr_program *p, int32_t weight)
+{
+    struct tr_range slice = tr_program_slice(p, weight);
+    return (struct tr_shape){2, {1, slice.last - slice.first}};
+}
+
+/* One of each weight, and of a tied head: all leaves, or the slice that this rank has. Empty for what is not trained, or not
+ * here. Returns the first. */
+static int32_t add_gradients_of(struct tr_builder *b, enum tr_region region, bool sums, const char *of)
+{
+    const struct tr_program *p = b->program;
+    int32_t first = p->buffer_count;
+    for (int32_t i = 0; i < b->slot_buffers; i++) {
+        int32_t index = tr_build_weight_of(b, i);
+        const struct tr_weight *w = &p->weights.weight[index];
+        bool head = i == p->weights.count, here = !w->frozen && (head || tr_program_has(p, index));
+        struct tr_shape shape = !here ? no_shape() : sums ? sum_shape(b, w) : grad_slice_shape(p, index);
+        tr_build_buffer(b, TR_BUF_GRADIENT, region, TR_F32, shape, "grad.%s%s.%s", of, head ? ".head" : "", w->name);
     }
-    return slots;
+    return first;
+}
+
+bool tr_build_sums_in_work(const struct tr_program *p)
+{
+    return p->has_grad_slices && p->sends_early && p->step.batch / p->step.widths.lanes == p->step.micro_batch;
 }
 
 static void add_gradients(struct tr_builder *b)
 {
     struct tr_program *p = b->program;
-    bool tied = tr_build_has_tied_gradient(b) && p->stage == p->pipe.stages - 1; /* the table has one as head too */
-    p->grad_slots = slots_of(p);
+    b->has_tied_head = tr_build_has_tied_gradient(b) && p->stage == p->pipe.stages - 1; /* the table has one as head too */
+    b->slot_buffers = p->weights.count + (b->has_tied_head ? 1 : 0);
+    p->grad_slots = tr_build_slots(p);
     p->first_grad = p->buffer_count;
-    b->slot_buffers = p->weights.count + (tied ? 1 : 0);
-    b->tied_head_grad = -1;
     for (int32_t slot = 0; slot < p->grad_slots; slot++) {
-        for (int32_t i = 0; i < p->weights.count; i++)
-            add_gradient(b, &p->weights.weight[i], tr_program_has(p, i), slot, "");
-        if (!tied)
-            continue;
-        int32_t wte = tr_weight_find(&p->weights, TR_W_WTE, -1);
-        int32_t id = add_gradient(b, &p->weights.weight[wte], true, slot, ".head");
-        if (slot == 0)
-            b->tied_head_grad = id;
+        char of[16];
+        snprintf(of, sizeof of, "%d", slot);
+        add_gradients_of(b, TR_REGION_GRADIENTS, !p->has_grad_slices, of);
     }
-    if (b->out_of_memory)
-        return;
-    for (int32_t i = p->first_grad; i < p->buffer_count; i++)
+    for (int32_t i = p->first_grad; i < p->buffer_count && !b->out_of_memory; i++)
         p->buffer[i].slot_stride = b->slot_buffers;
+    b->first_sum = p->first_grad;
+    if (p->has_grad_slices)
+        b->first_sum = add_gradients_of(b, tr_build_sums_in_work(p) ? TR_REGION_WORK : TR_REGION_GRADIENTS, true, "lane");
 }
 
 static void add_rope_table(struct tr_builder *b, int64_t positions)
@@ -408,8 +425,8 @@ static void build_cast(struct tr_builder *b)
             cast->op.weight = p->step.dtype;
             cast->buffer[TR_CAST_DST] = copy;
         }
-        if (p->has_weight_slices)
-            tr_build_gather_copy(b, p->first_copy + i, i);
+        if (p->has_weight_slices && !p->has_read_slices)
+            tr_build_gather(b, i, -1, p->first_copy + i, TR_COLL_NOW);
     }
     tr_build_share_table(b);
     end_section(b, TR_SECTION_CAST);
@@ -436,7 +453,7 @@ static int32_t build_head(struct tr_builder *b, int32_t x, bool gradients)
     head->buffer[TR_HEAD_LOSS] = loss;
     head->buffer[TR_HEAD_DX] = dx;
     if (gradients)
-        head->buffer[TR_HEAD_DW] = b->tied_head_grad >= 0 ? b->tied_head_grad : tr_build_grad(b, TR_W_HEAD, -1);
+        head->buffer[TR_HEAD_DW] = b->has_tied_head ? b->first_sum + p->weights.count : tr_build_grad(b, TR_W_HEAD, -1);
     struct tr_program_op *sum = tr_build_op(b, tr_build_template(b, TR_OP_LOSS_SUM));
     sum->buffer[TR_LOSS_SUM_LOSS] = loss;
     if (p->loss < 0)
@@ -479,8 +496,11 @@ static int32_t build_final_norm_backward(struct tr_builder *b, int32_t x, int32_
 /* The residual stream that a chunk begins with. */
 static int32_t build_chunk_input(struct tr_builder *b, int32_t chunk)
 {
-    if (tr_build_is_first(b, chunk))
+    if (tr_build_is_first(b, chunk)) {
+        tr_build_enter(b, -1, false);
+        tr_build_enter(b, 0, false);
         return tr_build_embed(b);
+    }
     int32_t x = tr_build_activation(b, TR_BUF_ACTIVATION, b->program->model.width, "stream");
     tr_build_receive(b, TR_WAY_FORWARD, x);
     return x;
@@ -491,6 +511,7 @@ static int32_t build_chunk_layers(struct tr_builder *b, int32_t chunk, int32_t x
 {
     struct tr_range range = tr_build_chunk_layers(b, chunk);
     for (int32_t layer = (int32_t)range.first; layer < range.last; layer++) {
+        tr_build_enter(b, layer + 1, false);
         tr_build_layer(b, layer, x, &layers[layer]);
         x = layers[layer].out;
     }
@@ -517,12 +538,16 @@ static int32_t build_forward(struct tr_builder *b, int32_t chunk, struct tr_laye
 /* The loss of the last stream, and the gradient of it. */
 static int32_t build_loss(struct tr_builder *b, int32_t x)
 {
-    int32_t stats;
+    int32_t stats, head = b->program->model.layers;
     b->phase = TR_PHASE_FORWARD;
+    tr_build_enter(b, head - 1, true);
+    tr_build_part_begin(b, head);
     int32_t normed = tr_build_norm(b, x, TR_W_NORM_GAIN, TR_W_NORM_BIAS, -1, "norm", &stats);
     int32_t d_normed = build_head(b, normed, true);
     b->phase = TR_PHASE_BACKWARD;
-    return build_final_norm_backward(b, x, stats, d_normed);
+    int32_t stream = build_final_norm_backward(b, x, stats, d_normed);
+    tr_build_part_end(b, head);
+    return stream;
 }
 
 /* The gradient of the stream, which the next chunk sends. */
@@ -537,6 +562,8 @@ static void build_layers_backward(struct tr_builder *b, int32_t chunk, int32_t s
 {
     struct tr_range range = tr_build_chunk_layers(b, chunk);
     for (int32_t layer = (int32_t)range.last - 1; layer >= range.first; layer--) {
+        tr_build_enter(b, layer - 1, true);
+        tr_build_part_begin(b, layer);
         if (b->program->step.recompute == TR_RECOMPUTE_FULL) {
             b->phase = TR_PHASE_RECOMPUTE;
             tr_build_layer(b, layer, layers[layer].in, &layers[layer]);
@@ -544,6 +571,7 @@ static void build_layers_backward(struct tr_builder *b, int32_t chunk, int32_t s
         }
         b->layer = layer;
         tr_build_layer_backward(b, &layers[layer], stream);
+        tr_build_part_end(b, layer);
     }
     b->layer = -1;
 }
@@ -560,7 +588,9 @@ static void build_backward(struct tr_builder *b, int32_t chunk, int32_t x, struc
         tr_build_mail(b, TR_WAY_BACKWARD, stream);
         tr_build_send(b, TR_WAY_BACKWARD, stream);
     } else {
+        tr_build_part_begin(b, -1);
         build_embed_backward(b, stream);
+        tr_build_part_end(b, -1);
     }
     end_section(b, tr_section_of(TR_SECTION_BACKWARD, chunk));
 }
@@ -616,6 +646,7 @@ static void build_loss_of_logits(struct tr_builder *b, int32_t logits)
 static void build_eval_loss(struct tr_builder *b, int32_t x)
 {
     int32_t stats;
+    tr_build_enter(b, b->program->model.layers + 1, false);
     int32_t normed = tr_build_norm(b, x, TR_W_NORM_GAIN, TR_W_NORM_BIAS, -1, "norm", &stats);
     if (b->program->step.form == TR_FORM_ROWS)
         build_head(b, normed, false);
@@ -650,53 +681,76 @@ struct tr_program_op *tr_build_counted(struct tr_builder *b, enum tr_op_kind kin
     return o;
 }
 
-/* Whether gradient buffer `index` of a slot is there and of this chunk of the stage; the one behind the weights' is the head's. */
-static bool is_of_chunk(const struct tr_program *p, int32_t index, int32_t chunk)
+static bool is_of_chunk(const struct tr_builder *b, int32_t index, int32_t chunk)
 {
+    const struct tr_program *p = b->program;
     int32_t of = index < p->weights.count ? p->chunk_of[index] / p->pipe.stages : p->pipe.chunks - 1;
-    return of == chunk && p->buffer[p->first_grad + index].bytes > 0;
+    return of == chunk && p->buffer[b->first_sum + index].bytes > 0;
+}
+
+void tr_build_fold(struct tr_builder *b, int32_t index)
+{
+    const struct tr_program *p = b->program;
+    const struct tr_shape shape = p->buffer[b->first_sum + index].shape;
+    int32_t context = p->step.widths.context;
+    if (b->out_of_memory || shape.dim[0] <= 1)
+        return;
+    struct tr_program_op *fold = tr_build_counted(b, TR_OP_FOLD, b->first_sum + index, tr_shape_count(shape) / shape.dim[0]);
+    fold->op.context = tr_all_parts(context);
+    fold->op.part = tr_all_parts((int)(shape.dim[0] / context));
+}
+
+void tr_build_lane_join(struct tr_builder *b, int32_t index)
+{
+    const struct tr_program *p = b->program;
+    int32_t grad = p->first_grad + index;
+    const struct tr_shape shape = p->buffer[grad].shape;
+    if (b->out_of_memory || p->buffer[grad].bytes == 0)
+        return;
+    struct tr_program_op *join = tr_build_counted(b, TR_OP_JOIN, grad, tr_shape_count(shape) / shape.dim[0]);
+    join->buffer[TR_JOIN_SRC] = grad;
+    join->src_slot = 1;
 }
 
 static void build_lane_begin(struct tr_builder *b, int32_t chunk)
 {
-    struct tr_program *p = b->program;
+    const struct tr_program *p = b->program;
     begin_section(b, tr_section_of(TR_SECTION_LANE_BEGIN, chunk), TR_PHASE_REDUCE);
-    for (int32_t i = 0; i < b->slot_buffers && !b->out_of_memory; i++)
-        if (is_of_chunk(p, i, chunk))
-            tr_build_counted(b, TR_OP_ZERO, p->first_grad + i, tr_shape_count(p->buffer[p->first_grad + i].shape));
+    for (int32_t i = 0; i < b->slot_buffers && !tr_build_sums_in_work(p) && !b->out_of_memory; i++)
+        if (is_of_chunk(b, i, chunk))
+            tr_build_counted(b, TR_OP_ZERO, b->first_sum + i, tr_shape_count(p->buffer[b->first_sum + i].shape));
     end_section(b, tr_section_of(TR_SECTION_LANE_BEGIN, chunk));
 }
 
+/* Of a lane that is not the last of the backward pass that STARTs what follows. */
 static void build_lane_end(struct tr_builder *b, int32_t chunk)
 {
-    struct tr_program *p = b->program;
+    const struct tr_program *p = b->program;
+    bool early = p->has_grad_slices && p->sends_early;
     begin_section(b, tr_section_of(TR_SECTION_LANE_END, chunk), TR_PHASE_REDUCE);
-    for (int32_t i = 0; i < b->slot_buffers && !b->out_of_memory; i++) {
-        const struct tr_shape shape = p->buffer[p->first_grad + i].shape;
-        if (shape.dim[0] <= 1 || !is_of_chunk(p, i, chunk)) /* one leaf, or no gradient */
-            continue;
-        int64_t count = tr_shape_count(shape) / shape.dim[0];
-        struct tr_program_op *fold = tr_build_counted(b, TR_OP_FOLD, p->first_grad + i, count);
-        int32_t context = p->step.widths.context;
-        fold->op.context = tr_all_parts(context);
-        fold->op.part = tr_all_parts((int)(shape.dim[0] / context));
-    }
+    for (int32_t i = 0; i < b->slot_buffers && !early && !b->out_of_memory; i++)
+        if (is_of_chunk(b, i, chunk))
+            tr_build_fold(b, i);
     end_section(b, tr_section_of(TR_SECTION_LANE_END, chunk));
+}
+
+static void build_round(struct tr_builder *b)
+{
+    const struct tr_program *p = b->program;
+    begin_section(b, TR_SECTION_ROUND, TR_PHASE_REDUCE);
+    for (int32_t i = 0; i < b->slot_buffers && p->has_grad_slices && !p->sends_early && !b->out_of_memory; i++)
+        if (is_of_chunk(b, i, 0))
+            tr_build_join_gradient(b, i, TR_COLL_NOW);
+    end_section(b, TR_SECTION_ROUND);
 }
 
 static void build_join(struct tr_builder *b, int32_t chunk)
 {
-    struct tr_program *p = b->program;
+    const struct tr_program *p = b->program;
     begin_section(b, tr_section_of(TR_SECTION_JOIN, chunk), TR_PHASE_REDUCE);
-    for (int32_t i = 0; i < b->slot_buffers && p->grad_slots > 1 && !b->out_of_memory; i++) {
-        const struct tr_shape shape = p->buffer[p->first_grad + i].shape;
-        if (!is_of_chunk(p, i, chunk))
-            continue;
-        struct tr_program_op *join =
-            tr_build_counted(b, TR_OP_JOIN, p->first_grad + i, tr_shape_count(shape) / shape.dim[0]);
-        join->buffer[TR_JOIN_SRC] = p->first_grad + i;
-        join->src_slot = 1;
-    }
+    for (int32_t i = 0; i < b->slot_buffers && p->grad_slots > 1 && !b->out_of_memory; i++)
+        if (is_of_chunk(b, i, chunk))
+            tr_build_lane_join(b, i);
     end_section(b, tr_section_of(TR_SECTION_JOIN, chunk));
 }
 
@@ -707,6 +761,7 @@ static void build_reductions(struct tr_builder *b)
         build_lane_end(b, chunk);
         build_join(b, chunk);
     }
+    build_round(b);
 }
 
 /* ---- the programs ------------------------------------------------------------------------------------------------ */
@@ -715,7 +770,7 @@ static enum tr_status begin(struct tr_program *p, struct tr_builder *b, const st
                             struct tr_err *err)
 {
     memset(p, 0, sizeof *p);
-    *b = (struct tr_builder){.program = p, .layer = -1, .tied_head_grad = -1};
+    *b = (struct tr_builder){.program = p, .layer = -1};
     p->model = *model;
     tr_arena_init(&p->arena, "step program", (int64_t)1 << 30);
     p->tokens = p->targets = p->starts = p->loss = p->rope_table = p->logits = p->head_panels = -1;
@@ -762,6 +817,8 @@ enum tr_status tr_program_train(struct tr_program *program, const struct tr_mode
     p.first_m = add_moments(&b, 1, "m");
     p.first_v = add_moments(&b, 2, "v");
     add_gradients(&b);
+    if ((status = tr_build_share(&b, err)) != TR_OK)
+        goto free_program;
     add_rope_table(&b, step->seq_len);
     p.tokens = add_batch(&b, p.sequences, "tokens");
     p.targets = add_batch(&b, p.sequences, "targets");
@@ -929,32 +986,38 @@ uint32_t tr_program_op_present(const struct tr_program_op *op)
     return present;
 }
 
-struct tr_work tr_program_section_work(const struct tr_program *p, int32_t section, int64_t position)
+static void add_work(struct tr_work *sum, struct tr_work work)
+{
+    sum->flop += work.flop;
+    sum->read_bytes += work.read_bytes;
+    sum->write_bytes += work.write_bytes;
+}
+
+/* Of an entry of the schedule. */
+static struct tr_work entry_work(const struct tr_program *p, const struct tr_schedule_entry *entry, int64_t position)
 {
     struct tr_work sum = {0};
-    const struct tr_program_section *s = &p->section[section];
-    for (int32_t i = s->first_op; i < s->first_op + s->op_count; i++) {
-        if (p->op[i].coll >= 0)
-            continue;
-        struct tr_work work = tr_op_work(&p->op[i].op, tr_program_op_present(&p->op[i]), position);
-        sum.flop += work.flop;
-        sum.read_bytes += work.read_bytes;
-        sum.write_bytes += work.write_bytes;
-    }
+    const struct tr_program_section *s = &p->section[entry->section];
+    for (int32_t i = s->first_op; i < s->first_op + s->op_count; i++)
+        if (p->op[i].coll < 0 && tr_program_op_runs(&p->op[i], entry))
+            add_work(&sum, tr_op_work(&p->op[i].op, tr_program_op_present(&p->op[i]), position));
     return sum;
+}
+
+struct tr_work tr_program_section_work(const struct tr_program *p, int32_t section, int64_t position)
+{
+    return entry_work(p, &(struct tr_schedule_entry){.section = section, .last = true}, position);
 }
 
 struct tr_work tr_program_step_work(const struct tr_program *p)
 {
-    struct tr_work section[TR_SECTIONS_MAX], sum = {0};
+    struct tr_work section[TR_SECTIONS_MAX][2], sum = {0};
     for (int32_t s = 0; s < p->section_count; s++)
-        section[s] = tr_program_section_work(p, s, 0);
-    for (int32_t i = 0; i < p->schedule_count; i++) {
-        const struct tr_work *work = &section[p->schedule[i].section];
-        sum.flop += work->flop;
-        sum.read_bytes += work->read_bytes;
-        sum.write_bytes += work->write_bytes;
-    }
+        for (int last = 0; last < 2; last++)
+            section[s][last] = entry_work(p, &(struct tr_schedule_entry){.section = s, .last = last}, 0);
+    for (int32_t i = 0; i < p->schedule_count; i++)
+        if (!p->schedule[i].idle)
+            add_work(&sum, section[p->schedule[i].section][p->schedule[i].last]);
     return sum;
 }
 

@@ -26,6 +26,19 @@
  * slot of its own, and collectives (silicon/coll) stand among the operations of a section where ranks meet. What one rank
  * sends is summed from the program (tr_program_sent_bytes). One rank alone has no collectives.
  *
+ * Overlap. A collective may START among the operations and go on beside those that follow; a WAIT says where it must have ended.
+ * Until then its buffers live. Gradients START to be joined in the BACKWARD section, layer by layer, where these are complete: in
+ * the last microbatch of this rank's last lane, which then has the ends of lanes among its operations (only_last).
+ *
+ * Gradients shared out (zero = 2). Backward passes add to gradients of one lane, all leaves, and of each round of lanes a
+ * REDUCE_SCATTER leaves this rank's slices in a slot of the stack, which JOIN then joins as above. Where dp is a power of two that
+ * STARTs layer by layer in the last microbatch of each lane; and where that is the only one, the gradients of a lane are in
+ * WORK, of one layer while it is passed and the one before while it is sent. Else they are in GRADIENTS, once. A rank that has no
+ * lane in the last round takes part in its collectives alone (idle).
+ *
+ * Weights shared out (zero = 3). What operations read of a layer is gathered into WORK just before they do, forward and backward, while
+ * those of the layer before run, and is gone after them.
+ *
  * Memory. Regions are separate so that checkpoints, inference and sharding can treat them apart:
  *   WEIGHTS    canonical order, each tensor aligned to 64 bytes (the same for every program of a config), always fp32
  *   COPIES     bf16: the weights rounded, which operations read; made by CAST when weights come from outside, and by the
@@ -82,6 +95,7 @@ struct tr_step_config {
     enum tr_recompute recompute;
     enum tr_optimizer optimizer;
     bool apart;          /* sequences hold several documents that do not see each other: the batch has `starts` */
+    bool foreground;     /* each collective ends before the next operation begins */
     struct tr_rank_place place; /* training: which rank's program; all zero: of the only one */
 };
 
@@ -126,13 +140,19 @@ enum tr_phase { TR_PHASE_FORWARD, TR_PHASE_RECOMPUTE, TR_PHASE_BACKWARD, TR_PHAS
 /* What a collective of exact sums merges. */
 enum tr_scalar { TR_SCALAR_NONE, TR_SCALAR_LOSS, TR_SCALAR_GRAD_SQ };
 
-/* A collective: `call` is complete but for addresses, which follow from the operand. A SEND goes on at once; it has left when an op
+/* NOW: it has ended when the next operation begins. WAIT: the same of one that STARTs before. */
+enum tr_coll_when { TR_COLL_NOW, TR_COLL_START, TR_COLL_WAIT };
+
+/* A collective: `call` is complete but for addresses, which follow from the operands. A SEND goes on at once; it has left when an op
  * that `waits` has run. */
 struct tr_program_coll {
     struct tr_coll call;
     enum tr_group group;
     int32_t members, index; /* of the group, and this rank in it */
     enum tr_scalar scalar;
+    enum tr_coll_when when;
+    int32_t started;        /* WAIT: index of the one that is to have ended */
+    bool of_round;          /* REDUCE_SCATTER: who has which lanes, the schedule's entry says */
     int32_t peer;           /* SEND, RECV: the other side */
     enum tr_way way;
     bool waits;             /* SEND: nothing is sent; waits for what was, if anything was */
@@ -141,16 +161,19 @@ struct tr_program_coll {
 struct tr_program_op {
     struct tr_op op;                             /* of a collective: zero */
     int32_t coll;                                /* a collective: its index in program->coll, operand 0 what it is about;
-                                                    its nodes are that operand's slots. -1: an operation of silicon/op */
+                                                    its nodes are that operand's slots. Operand 1: where the slice goes (comes
+                                                    from), -1: in operand 0. -1: an operation of silicon/op */
     enum tr_phase phase;
     int32_t layer;                               /* -1 outside the layers */
     int32_t buffer[TR_OP_OPERANDS_MAX];          /* -1: optional operand not there */
+    int32_t slot;                                /* of gradients: counted from that of the schedule's entry */
     int32_t src_slot;                            /* JOIN of lanes: 1, its source is one slot above its destination */
+    bool only_last;                              /* done by entries that are `last` alone */
     int32_t workspace;                           /* buffer, -1 */
 };
 
 enum tr_section_kind { TR_SECTION_CAST, /* not scheduled: what exec.h runs when weights have been written */
-                       TR_SECTION_LANE_BEGIN, TR_SECTION_FORWARD, TR_SECTION_BACKWARD, TR_SECTION_LANE_END, TR_SECTION_JOIN,
+                       TR_SECTION_LANE_BEGIN, TR_SECTION_FORWARD, TR_SECTION_BACKWARD, TR_SECTION_LANE_END, TR_SECTION_ROUND, TR_SECTION_JOIN,
                        TR_SECTION_UPDATE, TR_SECTION_EVAL, TR_SECTION_INFER, TR_SECTION_KINDS };
 
 /* Number of the section of a kind that chunk `chunk` of the stage has; those that are no chunk's are chunk 0's. */
@@ -168,6 +191,9 @@ struct tr_schedule_entry {
     int64_t first_sequence; /* of the microbatch, in the batch */
     int32_t slot;           /* of the gradient stack: where this entry accumulates; JOIN: the destination */
     int32_t flight, mail;   /* where the microbatch's activations lie, and what is sent from here */
+    bool last;              /* after it gradients are complete: those of the lane, with zero < 2 those of this rank */
+    bool idle;              /* a lane that is not there: collectives alone */
+    const struct tr_owners *owners; /* of the round's lanes, where its gradients are joined */
 };
 
 struct tr_program {
@@ -176,14 +202,16 @@ struct tr_program {
     struct tr_weights weights;
     int64_t seqs, seq_len;          /* of one microbatch (inference: sequences, tokens at a time) */
     int32_t grad_slots;
-    struct tr_range lanes;          /* of this rank */
+    struct tr_lanes lanes;          /* of this rank */
     struct tr_pipe pipe;
     int32_t stage;                  /* of this rank */
     const int32_t *chunk_of;        /* [weights.count], in the arena: the chunk of the model that each weight is of */
     int32_t flights;                /* microbatches whose activations are held at once */
     int64_t flight_bytes;           /* of one; 0: they are placed by lifetime, as there is one only */
-    int64_t first_sequence, sequences; /* of the batch: this rank's; its batch buffers hold these */
+    int64_t sequences;              /* of this rank's lanes; its batch buffers hold these, lane after lane */
     bool has_slices, has_weight_slices; /* moments are cut among ranks; fp32 weights too */
+    bool has_grad_slices, has_read_slices; /* so are gradients; so is what operations read */
+    bool sends_early;               /* gradients, as soon as they are complete */
     struct tr_arena arena;          /* what collectives point to */
 
     struct tr_buffer *buffer;
@@ -249,13 +277,23 @@ struct tr_range tr_program_held(const struct tr_program *program, int32_t index)
 /* Microbatches of this rank's lanes. */
 int64_t tr_program_micros(const struct tr_program *program);
 
-/* Whether every weight and moment is there as a whole. */
+/* Whether every weight and moment is there as a whole; whether what operations read of the weights is. */
 bool tr_program_is_whole(const struct tr_program *program);
+bool tr_program_reads_whole(const struct tr_program *program);
 
-/* Work of one entry of the schedule, or of the whole step. Where documents stand apart this is a bound, reached when each
+/* Whether an op of the section of this entry is done by it. */
+static inline bool tr_program_op_runs(const struct tr_program_op *op, const struct tr_schedule_entry *entry)
+{
+    return (!op->only_last || entry->last) && (op->coll >= 0 || !entry->idle);
+}
+
+/* Work of all operations of a section, or of the whole step. Where documents stand apart this is a bound, reached when each
  * sequence is one document: what is executed is tr_op_work_apart of the starts that are in the batch. */
 struct tr_work tr_program_section_work(const struct tr_program *program, int32_t section, int64_t position);
 struct tr_work tr_program_step_work(const struct tr_program *program);
+
+/* Bytes that this rank sends in a collective of an entry of the schedule. */
+int64_t tr_program_coll_bytes(const struct tr_program_coll *coll, const struct tr_schedule_entry *entry);
 
 /* Bytes that this rank sends in a step's collectives, by their kind; returns the sum. */
 int64_t tr_program_sent_bytes(const struct tr_program *program, int64_t by_kind[TR_COLL_KIND_COUNT]);

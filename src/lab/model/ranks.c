@@ -1,9 +1,11 @@
 /* Where ranks meet: collectives as operations of the step program, and what they send.
  *
  * Gradients are joined along the tree over lanes: each rank brings the subtrees that it has, one a slot, and all
- * (ALL_REDUCE), or with ZeRO each rank for its slice (REDUCE_SCATTER), get the sum in slot 0. Loss and norm are exact sums,
+ * (ALL_REDUCE), or with ZeRO each rank for its slice (REDUCE_SCATTER), get the sum in slot 0; with zero = 2 that of each round of
+ * lanes, in the slot that is next. Loss and norm are exact sums,
  * merged in any order. With ZeRO each rank updates its slices and gives them to the others (ALL_GATHER): what operations
- * read, which in bf16 is the rounded copy, half the bytes. Stages of a pipeline send the residual stream and its gradient. */
+ * read, which in bf16 is the rounded copy, half the bytes; after the update, or with zero = 3 when a pass gets there (share.c).
+ * Stages of a pipeline send the residual stream and its gradient. */
 #include "base/num.h"
 #include "lab/model/build.h"
 
@@ -15,8 +17,10 @@ static enum tr_status make_owners(struct tr_program *p, const struct tr_owners *
     struct tr_range *lanes = owners ? tr_arena_array(&p->arena, dp, sizeof *lanes, err) : NULL;
     if (!lanes)
         return TR_FAILED;
-    for (int32_t i = 0; i < dp; i++)
-        lanes[i] = tr_degrees_lanes(d, p->step.widths.lanes, i);
+    for (int32_t i = 0; i < dp; i++) {
+        struct tr_lanes own = tr_degrees_lanes(d, p->step.widths.lanes, i);
+        lanes[i] = (struct tr_range){own.first, own.first + own.count};
+    }
     *owners = (struct tr_owners){p->step.widths.lanes, lanes};
     *out = owners;
     return TR_OK;
@@ -55,14 +59,16 @@ enum tr_status tr_build_place_rank(struct tr_builder *b, struct tr_err *err)
 {
     struct tr_program *p = b->program;
     const struct tr_degrees *d = &p->step.place.degrees;
-    int64_t lane_sequences = p->step.batch / p->step.widths.lanes;
+    int32_t dp = tr_degrees_of(d, TR_GROUP_DATA);
     p->lanes = tr_degrees_lanes(d, p->step.widths.lanes, tr_rank_index(&p->step.place, TR_GROUP_DATA));
-    p->first_sequence = p->lanes.first * lane_sequences;
-    p->sequences = (p->lanes.last - p->lanes.first) * lane_sequences;
-    p->has_slices = d->zero > 0;
-    p->has_weight_slices = p->has_slices && p->step.dtype != TR_F32;
+    p->sequences = p->lanes.count * (p->step.batch / p->step.widths.lanes);
+    p->has_slices = d->zero >= 1;
+    p->has_grad_slices = d->zero >= 2;
+    p->has_read_slices = d->zero >= 3;
+    p->has_weight_slices = p->has_read_slices || (p->has_slices && p->step.dtype != TR_F32);
+    p->sends_early = dp > 1 && (!p->has_grad_slices || (dp & (dp - 1)) == 0);
     enum tr_status status = place_in_pipe(p, err);
-    if (status == TR_OK && tr_degrees_of(d, TR_GROUP_DATA) > 1)
+    if (status == TR_OK && dp > 1 && !p->has_grad_slices)
         status = make_owners(p, &b->lane_owners, err);
     return status;
 }
@@ -95,6 +101,8 @@ struct tr_range tr_program_held(const struct tr_program *p, int32_t index)
 int64_t tr_program_micros(const struct tr_program *p) { return p->sequences / p->step.micro_batch; }
 
 bool tr_program_is_whole(const struct tr_program *p) { return !p->has_slices && p->pipe.stages == 1; }
+
+bool tr_program_reads_whole(const struct tr_program *p) { return !p->has_read_slices && p->pipe.stages == 1; }
 
 struct tr_range tr_build_chunk_layers(const struct tr_builder *b, int32_t chunk)
 {
@@ -138,16 +146,27 @@ static const int64_t *slices_at(struct tr_builder *b, int32_t index, int64_t uni
     return at;
 }
 
-void tr_build_join_gradient(struct tr_builder *b, int32_t buffer, int32_t index)
+/* Returns the op. */
+static int32_t add_coll(struct tr_builder *b, struct tr_program_coll coll, enum tr_coll_when when, int32_t to, int32_t other)
+{
+    coll.when = when == TR_COLL_START && b->program->step.foreground ? TR_COLL_NOW : when;
+    struct tr_program_op *o = tr_build_coll(b, coll, to);
+    o->buffer[1] = other;
+    return b->out_of_memory ? -1 : b->program->op_count - 1;
+}
+
+int32_t tr_build_join_gradient(struct tr_builder *b, int32_t index, enum tr_coll_when when)
 {
     struct tr_program *p = b->program;
     if (tr_degrees_of(&p->step.place.degrees, TR_GROUP_DATA) == 1)
-        return;
+        return -1;
+    int32_t weight = tr_build_weight_of(b, index);
     struct tr_program_coll coll = of_group(p, TR_GROUP_DATA, p->has_slices ? TR_COLL_REDUCE_SCATTER : TR_COLL_ALL_REDUCE);
     coll.call.owners = b->lane_owners;
-    coll.call.count = p->weights.weight[index].count;
-    coll.call.at = p->has_slices ? slices_at(b, index, 1) : NULL;
-    tr_build_coll(b, coll, buffer);
+    coll.of_round = p->has_grad_slices;
+    coll.call.count = p->weights.weight[weight].count;
+    coll.call.at = p->has_slices ? slices_at(b, weight, 1) : NULL;
+    return add_coll(b, coll, when, b->first_sum + index, p->has_grad_slices ? p->first_grad + index : -1);
 }
 
 void tr_build_merge(struct tr_builder *b, enum tr_scalar scalar, enum tr_group group)
@@ -159,14 +178,24 @@ void tr_build_merge(struct tr_builder *b, enum tr_scalar scalar, enum tr_group g
     tr_build_coll(b, coll, -1);
 }
 
-void tr_build_gather_copy(struct tr_builder *b, int32_t buffer, int32_t index)
+int32_t tr_build_gather(struct tr_builder *b, int32_t index, int32_t from, int32_t to, enum tr_coll_when when)
 {
     struct tr_program *p = b->program;
     if (b->out_of_memory)
-        return;
+        return -1;
     struct tr_program_coll coll = of_group(p, TR_GROUP_DATA, TR_COLL_ALL_GATHER);
-    coll.call.at = slices_at(b, index, tr_dtype_bytes(p->buffer[buffer].dtype));
-    tr_build_coll(b, coll, buffer);
+    coll.call.at = slices_at(b, index, tr_dtype_bytes(p->buffer[to].dtype));
+    return add_coll(b, coll, when, to, from);
+}
+
+void tr_build_wait(struct tr_builder *b, int32_t op)
+{
+    const struct tr_program *p = b->program;
+    if (b->out_of_memory || op < 0 || p->coll[p->op[op].coll].when != TR_COLL_START)
+        return;
+    struct tr_program_coll coll = p->coll[p->op[op].coll];
+    coll.started = p->op[op].coll;
+    add_coll(b, coll, TR_COLL_WAIT, p->op[op].buffer[0], p->op[op].buffer[1]);
 }
 
 /* ---- messages between stages ------------------------------------------------------------------------------------- */
@@ -211,14 +240,24 @@ void tr_build_mail(struct tr_builder *b, enum tr_way way, int32_t buffer)
 
 /* ---- what is sent ------------------------------------------------------------------------------------------------ */
 
-static void add_sent(const struct tr_program *p, int32_t section, int64_t by_kind[TR_COLL_KIND_COUNT])
+int64_t tr_program_coll_bytes(const struct tr_program_coll *coll, const struct tr_schedule_entry *entry)
 {
-    const struct tr_program_section *s = &p->section[section];
+    struct tr_coll call = coll->call;
+    if (coll->when == TR_COLL_WAIT)
+        return 0;
+    if (coll->of_round)
+        call.owners = entry->owners;
+    return tr_coll_sent_bytes(&call, coll->members, coll->index);
+}
+
+static void add_sent(const struct tr_program *p, const struct tr_schedule_entry *entry, int64_t by_kind[TR_COLL_KIND_COUNT])
+{
+    const struct tr_program_section *s = &p->section[entry->section];
     for (int32_t i = s->first_op; i < s->first_op + s->op_count; i++) {
-        if (p->op[i].coll < 0)
+        if (p->op[i].coll < 0 || !tr_program_op_runs(&p->op[i], entry))
             continue;
         const struct tr_program_coll *coll = &p->coll[p->op[i].coll];
-        by_kind[coll->call.kind] += tr_coll_sent_bytes(&coll->call, coll->members, coll->index);
+        by_kind[coll->call.kind] += tr_program_coll_bytes(coll, entry);
     }
 }
 
@@ -228,7 +267,7 @@ int64_t tr_program_sent_bytes(const struct tr_program *p, int64_t by_kind[TR_COL
     for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
         by_kind[kind] = 0;
     for (int32_t i = 0; i < p->schedule_count; i++)
-        add_sent(p, p->schedule[i].section, by_kind);
+        add_sent(p, &p->schedule[i], by_kind);
     for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
         sum += by_kind[kind];
     return sum;

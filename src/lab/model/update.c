@@ -113,17 +113,17 @@ static int64_t slice_count(const struct tr_program *p, int32_t index)
     return slice.last - slice.first;
 }
 
-/* The fp32 weight that the optimiser goes on from, and the rounded copy of it, -1 for none. */
-static int32_t weight_slice(struct tr_builder *b, int32_t index)
-{
-    const struct tr_program *p = b->program;
-    return p->has_weight_slices ? p->first_weight + index : tr_build_slice(b, p->first_weight + index, index);
-}
-
+/* The rounded copy of the weight, -1 for none. */
 static int32_t copy_slice(struct tr_builder *b, int32_t index)
 {
     const struct tr_program *p = b->program;
     return p->first_copy < 0 ? -1 : tr_build_slice(b, p->first_copy + index, index);
+}
+
+/* What all lanes together have of gradient `index`: this rank's share. */
+static int32_t grad_slice(struct tr_builder *b, int32_t index)
+{
+    return tr_build_slice(b, b->program->first_grad + index, tr_build_weight_of(b, index));
 }
 
 /* The new weight is rounded where it is made. */
@@ -155,7 +155,7 @@ static void build_adamw(struct tr_builder *b, int32_t index)
 {
     struct tr_program *p = b->program;
     const struct tr_weight *w = &p->weights.weight[index];
-    int32_t weight = weight_slice(b, index), grad = tr_build_slice(b, p->first_grad + index, index), copy = copy_slice(b, index);
+    int32_t weight = tr_build_slice(b, p->first_weight + index, index), grad = grad_slice(b, index), copy = copy_slice(b, index);
     struct tr_program_op *adamw = tr_build_counted(b, TR_OP_ADAMW, weight, slice_count(p, index));
     adamw->op.flags = w->decay ? TR_OP_DECAY : 0;
     adamw->buffer[TR_ADAMW_GRAD] = grad;
@@ -175,6 +175,13 @@ bool tr_build_has_tied_gradient(const struct tr_builder *b)
     return b->program->model.tied && b->program->model.lora.rank == 0;
 }
 
+/* From here on gradient `index` is that of all lanes: with zero = 2 it is already. */
+static void build_joined(struct tr_builder *b, int32_t index)
+{
+    if (!b->program->has_grad_slices)
+        tr_build_wait(b, b->sent[index]);
+}
+
 /* What the first stage gets from the last one, which is somebody else. */
 static int32_t build_received_head(struct tr_builder *b, int64_t count)
 {
@@ -189,12 +196,12 @@ static void build_tied_gradient(struct tr_builder *b)
     struct tr_program *p = b->program;
     int32_t wte = tr_weight_find(&p->weights, TR_W_WTE, -1), head = -1;
     struct tr_range slice = tr_build_slice_of(p, wte);
-    bool has_head = b->tied_head_grad >= 0, has_table = tr_program_has(p, wte);
+    bool has_head = b->has_tied_head, has_table = tr_program_has(p, wte);
     if (!tr_build_has_tied_gradient(b) || (!has_head && !has_table))
         return;
     if (has_head) {
-        tr_build_join_gradient(b, b->tied_head_grad, wte);
-        head = tr_build_slice(b, b->tied_head_grad, wte);
+        build_joined(b, p->weights.count);
+        head = grad_slice(b, p->weights.count);
     }
     if (slice.last == slice.first)
         return;
@@ -205,7 +212,7 @@ static void build_tied_gradient(struct tr_builder *b)
     }
     if (!has_head)
         head = build_received_head(b, slice.last - slice.first);
-    int32_t grad = tr_build_slice(b, p->first_grad + wte, wte);
+    int32_t grad = grad_slice(b, wte);
     tr_build_counted(b, TR_OP_JOIN, grad, slice.last - slice.first)->buffer[TR_JOIN_SRC] = head;
 }
 
@@ -229,7 +236,7 @@ static void build_joined_gradients(struct tr_builder *b)
     struct tr_program *p = b->program;
     for (int32_t i = 0; i < p->weights.count; i++)
         if (is_trained(p, i))
-            tr_build_join_gradient(b, p->first_grad + i, i);
+            build_joined(b, i);
     build_tied_gradient(b);
 }
 
@@ -241,7 +248,7 @@ void tr_build_update(struct tr_builder *b)
     tr_build_merge(b, TR_SCALAR_LOSS, TR_GROUP_PIPE); /* of the last stage; the others' sums are empty */
     for (int32_t i = 0; i < p->weights.count; i++)
         if (is_trained(p, i) && slice_count(p, i) > 0)
-            tr_build_counted(b, TR_OP_GRAD_SQ, tr_build_slice(b, p->first_grad + i, i), slice_count(p, i));
+            tr_build_counted(b, TR_OP_GRAD_SQ, grad_slice(b, i), slice_count(p, i));
     if (p->has_slices)
         tr_build_merge(b, TR_SCALAR_GRAD_SQ, TR_GROUP_DATA);
     tr_build_merge(b, TR_SCALAR_GRAD_SQ, TR_GROUP_PIPE);
@@ -253,9 +260,12 @@ void tr_build_update(struct tr_builder *b)
             build_muon(b, i);
         else if (slice_count(p, i) > 0)
             build_adamw(b, i);
-        if (p->has_slices)
-            tr_build_gather_copy(b, (p->first_copy < 0 ? p->first_weight : p->first_copy) + i, i);
+        if (p->has_slices && !p->has_read_slices)
+            b->sent[i] = tr_build_gather(b, i, -1, (p->first_copy < 0 ? p->first_weight : p->first_copy) + i, TR_COLL_START);
     }
+    for (int32_t i = 0; i < p->weights.count && p->has_slices && !p->has_read_slices; i++)
+        if (is_trained(p, i))
+            tr_build_wait(b, b->sent[i]);
     if (tr_build_has_tied_gradient(b))
         tr_build_share_table(b);
 }

@@ -92,11 +92,11 @@ static enum tr_status write_sample(struct tr_run *run, struct tr_generator *gene
     return status;
 }
 
-/* On the weights of the step; on weights of its own where a rank has some of the layers only. */
+/* On the weights of the step; on weights of its own where a rank has some of them only. */
 static enum tr_status open_generator(struct tr_run *run, struct tr_generator *generator, struct tr_err *err)
 {
     struct tr_step_config step = tr_run_step_config(&run->config);
-    bool shares = run->program.pipe.stages == 1;
+    bool shares = tr_program_reads_whole(&run->program);
     enum tr_status status = tr_generator_open(generator, &run->model, step.dtype, TR_FORM_ROWS, &step.widths, run->config.seq_len,
                                               run->machine, shares ? &run->exec : NULL, err);
     if (status != TR_OK || shares)
@@ -111,7 +111,7 @@ enum tr_status tr_run_sample(struct tr_run *run, struct tr_err *err)
 {
     struct tr_generator generator;
     struct tr_text record = {0};
-    enum tr_status status = run->program.pipe.stages > 1 ? tr_run_collect_weights(run, err) : TR_OK;
+    enum tr_status status = tr_program_reads_whole(&run->program) ? TR_OK : tr_run_collect_weights(run, err);
     if (status != TR_OK || !tr_run_leads(run))
         return status;
     status = open_generator(run, &generator, err);

@@ -22,10 +22,10 @@ static struct tr_step_config step_of(const struct tr_run *run, const struct tr_r
     return step;
 }
 
-/* Samples of a pipeline are made by the lead, from weights of its own. */
+/* Where no rank reads whole weights, samples are made by the lead, from weights of its own. */
 static int64_t sample_bytes(const struct tr_run *run, const struct tr_program *program)
 {
-    bool own = tr_run_leads(run) && program->pipe.stages > 1 && run->config.sample_tokens > 0;
+    bool own = tr_run_leads(run) && !tr_program_reads_whole(program) && run->config.sample_tokens > 0;
     int64_t each = tr_dtype_bytes(TR_F32) + (program->step.dtype == TR_F32 ? 0 : tr_dtype_bytes(program->step.dtype));
     return own ? program->weights.element_count * each : 0;
 }

@@ -67,6 +67,7 @@ struct tr_run {
     int64_t computed_steps;      /* of this attempt, with those that were left out or done again */
     int64_t sent_bytes;          /* by this rank, in these steps */
     double computed_s;           /* which took so long */
+    struct tr_coll_times coll, step_coll; /* of this rank, in these steps; in the last one */
     int64_t attempt_steps;       /* without the first one of this attempt */
     double attempt_s;
     double last_step_s;

@@ -40,6 +40,7 @@
 enum { TR_PROMPT_BYTES = 1024 };
 
 enum tr_save_where { TR_SAVE_FOREGROUND, TR_SAVE_BACKGROUND };
+enum tr_where_run { TR_RUN_BACKGROUND, TR_RUN_FOREGROUND };
 enum tr_documents { TR_DOCUMENTS_JOINED, TR_DOCUMENTS_APART };
 enum tr_lora_choice { TR_LORA_QV, TR_LORA_ATTENTION, TR_LORA_ALL };
 enum tr_keep_best { TR_BEST_DROP, TR_BEST_KEEP };
@@ -95,6 +96,7 @@ struct tr_run_config {
 
     char out[TR_PATH_BYTES];        /* the run folder; "": runs/MODEL */
     int64_t threads;                /* 0: all usable cores */
+    int collectives;                /* enum tr_where_run */
     int64_t log_every;
 };
 

@@ -281,6 +281,10 @@ enum tr_status tr_run_note_step(struct tr_run *run, const struct tr_step_result 
     tr_json_int(&json, "skipped", s->skipped);
     if (skipped)
         tr_json_bool(&json, "skipped_now", true);
+    if (run->world) {
+        tr_json_double(&json, "collectives_s", run->step_coll.busy_s);
+        tr_json_double(&json, "exposed_s", run->step_coll.exposed_s);
+    }
     tr_json_double(&json, "eta_s", eta_s(run));
     tr_json_end(&json);
     tell_step(run, result, lr);

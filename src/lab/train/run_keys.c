@@ -17,6 +17,7 @@ static const char *const schedule_names[] = {"cosine", "wsd", "constant", NULL};
 
 static const char *const lora_names[] = {"qv", "attention", "all", NULL};
 static const char *const save_where_names[] = {"foreground", "background", NULL};
+static const char *const where_run_names[] = {"background", "foreground", NULL};
 static const char *const spike_names[] = {"take", "skip", "roll_back", NULL};
 static const char *const keep_best_names[] = {"drop", "keep", NULL};
 
@@ -157,6 +158,8 @@ static const struct tr_run_key keys[] = {
      .help = "the run folder; empty: runs/ and the model's name"},
     {"run.threads", TR_KEY_INT, AT(threads), .fallback = "0", .min = 0, .max = 1024, .effect = TR_KEY_FREE,
      .help = "threads; 0: all usable cores; changes no bit of the result"},
+    {"run.collectives", TR_KEY_ENUM, AT(collectives), .fallback = "background", .choices = where_run_names, .effect = TR_KEY_FREE,
+     .help = "of several ranks: what they exchange moves beside their work; foreground: work waits for it; changes no bit of the result"},
     {"run.log_every", TR_KEY_INT, AT(log_every), .fallback = "auto", .automatic = true, .min = 1, .max = 1e12,
      .effect = TR_KEY_FREE, .help = "steps between lines of the log; auto: a twentieth of the steps, at most 100"},
 };

@@ -183,6 +183,7 @@ struct tr_step_config tr_run_step_config(const struct tr_run_config *config)
         .recompute = (enum tr_recompute)(config->recompute - 1),
         .optimizer = (enum tr_optimizer)config->optimizer,
         .apart = config->documents == TR_DOCUMENTS_APART,
+        .foreground = config->collectives == TR_RUN_FOREGROUND,
     };
 }
 

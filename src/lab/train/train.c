@@ -227,7 +227,7 @@ static void tell_ranks(struct tr_run *run)
     const struct tr_degrees *d = &run->options->layout;
     tr_progress_note(&run->bar, "%d ranks, threads of this process: dp=%d zero=%d; %lld lanes of the batch among them, rank 0 has %lld "
                      "and sends %s a step", tr_run_ranks(run), tr_degrees_of(d, TR_GROUP_DATA), d->zero, (long long)run->config.lanes,
-                     (long long)(run->program.lanes.last - run->program.lanes.first),
+                     (long long)run->program.lanes.count,
                      tr_print_bytes(bytes, tr_program_sent_bytes(&run->program, by_kind)));
     if (run->program.pipe.stages > 1)
         tell_pipe(run);
@@ -315,11 +315,17 @@ static int64_t count_targets(const struct tr_run *run, int64_t batch, int64_t fi
 static int64_t fill_batch(struct tr_run *run, int64_t batch)
 {
     const struct tr_program *p = &run->program;
-    int64_t first = p->first_sequence, last = first + p->sequences;
+    int32_t *tokens = tr_exec_buffer(&run->exec, p->tokens), *goals = tr_exec_buffer(&run->exec, p->targets);
     int32_t *starts = run->data.apart ? tr_exec_buffer(&run->exec, p->starts) : NULL;
-    int64_t targets = tr_data_batch(&run->data, batch, first, p->sequences, tr_exec_buffer(&run->exec, p->tokens),
-                                    tr_exec_buffer(&run->exec, p->targets), starts);
-    return targets + count_targets(run, batch, 0, first) + count_targets(run, batch, last, run->config.batch);
+    int64_t rows = run->config.batch / run->config.lanes, targets = 0;
+    for (int32_t lane = 0; lane < run->config.lanes; lane++) {
+        int64_t own = tr_lanes_find(&p->lanes, lane), at = own * rows * p->seq_len;
+        if (own < 0)
+            targets += count_targets(run, batch, lane * rows, (lane + 1) * rows);
+        else
+            targets += tr_data_batch(&run->data, batch, lane * rows, rows, tokens + at, goals + at, starts ? starts + at : NULL);
+    }
+    return targets;
 }
 
 /* Loss and gradient of the step's batch, and the optimiser's scalars. */
@@ -355,6 +361,14 @@ enum tr_status tr_run_compute(struct tr_run *run, double lr, struct tr_outcome *
     return status;
 }
 
+static void note_collectives(struct tr_run *run, struct tr_coll_times before)
+{
+    struct tr_coll_times now = tr_exec_coll_times(&run->exec);
+    run->step_coll = (struct tr_coll_times){now.busy_s - before.busy_s, now.exposed_s - before.exposed_s};
+    run->coll.busy_s += run->step_coll.busy_s;
+    run->coll.exposed_s += run->step_coll.exposed_s;
+}
+
 /* TR_NO: instead of being done the step sent the run back. */
 static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
 {
@@ -364,6 +378,7 @@ static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
     double begin_s = tr_clock_s(), lr = tr_schedule_lr(&schedule, s->step);
     struct tr_outcome o;
     int64_t sent_before = tr_run_sent_bytes(run);
+    struct tr_coll_times coll_before = tr_exec_coll_times(&run->exec);
     if (run->world)
         tr_comm_set_step(run->world, s->step + 1);
     enum tr_status status = tr_run_replay_step(run, lr, &o, err);
@@ -376,6 +391,7 @@ static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
     tr_run_replay_rest(run);
     run->computed_steps++;
     run->sent_bytes += tr_run_sent_bytes(run) - sent_before;
+    note_collectives(run, coll_before);
     s->step++;
     s->tokens += tr_run_step_tokens(run);
     s->loss = o.result.loss;
@@ -556,6 +572,7 @@ static void fill_sent(const struct tr_run *run, struct tr_train_result *result)
     result->sent_planned_bytes = tr_program_sent_bytes(&run->program, by_kind);
     result->sent_steps = run->computed_steps;
     result->sent_bytes = run->sent_bytes;
+    result->coll = run->coll;
 }
 
 static void fill_pipe(const struct tr_run *run, struct tr_train_result *result)
@@ -582,7 +599,7 @@ static void fill_result(struct tr_run *run, struct tr_train_result *result)
         fill_pipe(run, result);
     }
     result->ranks = tr_run_ranks(run);
-    if (run->has_exec && run->world)
+    if (run->has_program && run->world)
         fill_sent(run, result);
     result->memory_peak_bytes = tr_memory_peak_bytes();
     double tokens = (double)run->attempt_steps * (double)tr_run_step_tokens(run);

@@ -12,7 +12,8 @@
  *     chat_template.jinja  the model's chat template, when it has one
  *     metrics.jsonl  one JSON object a line, flushed each step. "kind":
  *                      "step"  step, steps, tokens, loss, grad_norm, lr, step_s, tok_s, mfu, memory_bytes (peak of the
- *                              process), skipped, eta_s; "skipped_now": true when this step was left out
+ *                              process), skipped, eta_s; "skipped_now": true when this step was left out; on several ranks
+ *                              collectives_s, exposed_s (what those of rank 0 took, and how much of it beside no other work)
  *                      "eval"  step, tokens, val_loss, val_bpb, windows, bytes, eval_s
  *                    After a resume or a roll-back the lines of steps that are done again are dropped first: steps ascend.
  *     events.jsonl   one JSON object a line: "time" (UTC), "step", "event" (start, resume, bad_checkpoint, changed,
@@ -28,7 +29,7 @@
  *     "memory": {"planned_bytes", "peak_bytes", "by_kind": {"weight": bytes, ...}},
  *     "ops": [{"phase", "op", "calls", "time_s", "flop", "bytes"}, ...]}
  *     On several ranks all of it is of rank 0, and there are "ranks" and "collectives": [{"phase", "collective", "calls",
- *     "time_s", "sent_bytes"}, ...]; time_s there includes waiting for other ranks. Of a pipeline also "pipeline": {"stages",
+ *     "time_s", "sent_bytes"}, ...]; time_s there is what rank 0 did nothing else in, and includes waiting for other ranks. Of a pipeline also "pipeline": {"stages",
  *     "chunks", "microbatches", "in_flight", "bubble_planned", "bubble"} (as in struct tr_train_result).
  *
  * MFU = tokens/s * tr_model_flop_per_token / peak, with the peak measured on this machine (silicon/chip/peak.h) for
@@ -97,6 +98,7 @@ struct tr_train_result {
     int64_t parameters, memory_planned_bytes, memory_peak_bytes; /* planned: of this rank; peak: of the process */
     int64_t sent_planned_bytes;       /* of this rank in a step's collectives */
     int64_t sent_bytes, sent_steps;   /* counted, in so many steps of this attempt */
+    struct tr_coll_times coll;        /* of this rank in these steps */
     int32_t stages, chunks;           /* of a pipeline; else 1 */
     double bubble_planned, bubble;    /* share of its steps in which this rank waits for other stages: if all chunks took the same
                                          time, and as it was in this attempt, messages included */

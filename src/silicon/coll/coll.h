@@ -256,7 +256,7 @@ TR_MUST_CHECK enum tr_status tr_coll_run(struct tr_comm *comm, const struct tr_c
  * started, in the order of the starts; calls that are not started wait for all of it first. `call` and what it
  * points to live until the wait. At most TR_STARTS_MAX wait to be waited for. tr_coll_wait returns how the call with
  * this ticket ended. */
-enum { TR_STARTS_MAX = 256 };
+enum { TR_STARTS_MAX = 4096 };
 TR_MUST_CHECK enum tr_status tr_coll_start(struct tr_comm *comm, const struct tr_coll *call, int64_t *ticket,
                                            struct tr_err *err);
 TR_MUST_CHECK enum tr_status tr_coll_wait(struct tr_comm *comm, int64_t ticket, struct tr_err *err);

@@ -50,24 +50,31 @@ static inline enum tr_isa fixture_best_isa(void)
     return isa;
 }
 
-/* Tokens and targets of `sequences` sequences that begin with number `first` of an endless seeded text; every 7th
- * target is left out. Where documents stand apart, each sequence is cut in some. Returns how many targets there are. */
-static inline int64_t fixture_fill(const struct tr_exec *e, int64_t first, int64_t sequences)
+/* Tokens and targets of `sequences` sequences that begin with number `first` of an endless seeded text, from sequence `at` of the
+ * batch on; every 7th target is left out. Where documents stand apart, each sequence is cut in some. Returns how many targets there
+ * are. */
+static inline int64_t fixture_fill_at(const struct tr_exec *e, int64_t at, int64_t first, int64_t sequences)
 {
     const struct tr_program *p = e->program;
-    int32_t *tokens = tr_exec_buffer(e, p->tokens), *targets = tr_exec_buffer(e, p->targets);
+    int32_t *tokens = (int32_t *)tr_exec_buffer(e, p->tokens) + at * p->seq_len;
+    int32_t *targets = (int32_t *)tr_exec_buffer(e, p->targets) + at * p->seq_len;
     struct tr_rng_key key = tr_rng_key(5, "fixture", 0);
     int64_t count = 0;
     for (int64_t i = 0; i < sequences * p->seq_len; i++) {
-        uint64_t at = (uint64_t)(first * p->seq_len + i);
-        tokens[i] = (int32_t)tr_rng_below(key, at, (uint64_t)p->model.vocab);
-        targets[i] = at % 7 == 3 ? -1 : (int32_t)tr_rng_below(key, at + (UINT64_C(1) << 40), (uint64_t)p->model.vocab);
+        uint64_t number = (uint64_t)(first * p->seq_len + i);
+        tokens[i] = (int32_t)tr_rng_below(key, number, (uint64_t)p->model.vocab);
+        targets[i] = number % 7 == 3 ? -1 : (int32_t)tr_rng_below(key, number + (UINT64_C(1) << 40), (uint64_t)p->model.vocab);
         count += targets[i] >= 0;
     }
     for (int64_t s = 0; p->starts >= 0 && s < sequences; s++)
-        tr_test_starts((int32_t *)tr_exec_buffer(e, p->starts) + s * p->seq_len, 1, p->seq_len, 0,
+        tr_test_starts((int32_t *)tr_exec_buffer(e, p->starts) + (at + s) * p->seq_len, 1, p->seq_len, 0,
                        (uint64_t)(first + s));
     return count;
+}
+
+static inline int64_t fixture_fill(const struct tr_exec *e, int64_t first, int64_t sequences)
+{
+    return fixture_fill_at(e, 0, first, sequences);
 }
 
 static inline void fixture_open(struct tr_exec *e, struct tr_program *p, const struct tr_model_config *model,

@@ -29,6 +29,15 @@ static int64_t targets_of(const struct tr_exec *e, int64_t first, int64_t sequen
     return count;
 }
 
+/* This rank's lanes of the batch that begins with sequence `first`. */
+static void fill_lanes(struct tr_exec *e, int64_t first)
+{
+    const struct tr_program *p = e->program;
+    int64_t lane = p->sequences / p->lanes.count;
+    for (int32_t k = 0; k < p->lanes.count; k++)
+        fixture_fill_at(e, k * lane, first + (p->lanes.first + k * p->lanes.step) * lane, lane);
+}
+
 /* Steps on the same batches as fixture_train's, of which a rank sees its own sequences alone. */
 static struct tr_step_result train(struct tr_exec *e, int64_t steps)
 {
@@ -36,7 +45,7 @@ static struct tr_step_result train(struct tr_exec *e, int64_t steps)
     struct tr_step_result result = {0};
     int64_t batch = e->program->step.batch;
     for (int64_t step = 1; step <= steps; step++) {
-        fixture_fill(e, (step - 1) * batch + e->program->first_sequence, e->program->sequences);
+        fill_lanes(e, (step - 1) * batch);
         tr_exec_set_hyper(e, &hyper, step);
         result = tr_exec_gradients(e, targets_of(e, (step - 1) * batch, batch));
         tr_exec_update(e);
@@ -57,6 +66,17 @@ static bool same_slice(const float *mine, const float *whole, struct tr_range sl
     return memcmp(mine, whole + slice.first, (size_t)(slice.last - slice.first) * sizeof(float)) == 0;
 }
 
+/* What operations read of a weight, from element `first` on. */
+static bool same_copy(const struct tr_exec *e, const struct tr_exec *one, int32_t index, int64_t first)
+{
+    const struct tr_program *p = e->program, *alone = one->program;
+    if (p->first_copy < 0)
+        return true;
+    const char *whole = tr_exec_buffer(one, alone->first_copy + index);
+    return memcmp(tr_exec_buffer(e, p->first_copy + index), whole + first * tr_dtype_bytes(p->step.dtype),
+                  (size_t)p->buffer[p->first_copy + index].bytes) == 0;
+}
+
 /* All that this rank has of weights and moments is what one rank has alone. */
 static enum tr_status same_as_one(const struct tr_exec *e, const struct tr_exec *one, struct tr_err *err)
 {
@@ -64,14 +84,12 @@ static enum tr_status same_as_one(const struct tr_exec *e, const struct tr_exec 
     for (int32_t i = 0; i < p->weights.count; i++) {
         const struct tr_weight *w = &p->weights.weight[i];
         struct tr_range slice = tr_program_slice(p, i), held = tr_program_held(p, i), all = {0, w->count};
-        if (p->first_copy < 0 && p->buffer[p->first_weight + i].bytes > 0)
+        if (p->first_copy < 0 && p->buffer[p->first_weight + i].bytes > 0 && !p->has_read_slices)
             held = all; /* a table that the last stage reads, too */
         bool same = same_slice(tr_exec_weight(e, i), tr_exec_weight(one, i), held);
         same = same && (w->moments < 1 || same_slice(tr_exec_moment_m(e, i), tr_exec_moment_m(one, i), slice));
         same = same && (w->moments < 2 || same_slice(tr_exec_moment_v(e, i), tr_exec_moment_v(one, i), slice));
-        same = same && (p->first_copy < 0 || memcmp(tr_exec_buffer(e, p->first_copy + i),
-                                                    tr_exec_buffer(one, one->program->first_copy + i),
-                                                    (size_t)p->buffer[p->first_copy + i].bytes) == 0);
+        same = same && same_copy(e, one, i, p->has_read_slices ? slice.first : 0);
         if (!same)
             return tr_fail(err, TR_FAILED, "rank %d: %s differs", p->step.place.rank, w->name);
     }
@@ -228,6 +246,44 @@ static void so_they_do_with_muon_whose_matrices_stay_whole(void **state)
             expect_one_result(job_of(family, family ? TR_BF16 : TR_F32, TR_OPTIMIZER_MUON, layouts[i]), 1);
 }
 
+/* ---- gradients and weights shared out ------------------------------------------------------------------------------ */
+
+static const struct layout shared[] = {
+    DP(2, 2, 2), DP(8, 2, 3), DP(8, 4, 2), DP(8, 8, 3), DP(8, 8, 2),
+    DP(5, 2, 3), DP(7, 4, 2), DP(5, 4, 3), /* a last round in which not all ranks have a lane */
+    DP(8, 3, 2), DP(8, 3, 3), DP(7, 5, 3), DP(8, 6, 2), DP(8, 7, 3), /* rounds of several subtrees */
+};
+enum { SHARED = sizeof shared / sizeof *shared };
+
+/* One microbatch a lane, and two. */
+static void so_they_do_with_gradients_and_weights_shared_out(void **state)
+{
+    (void)state;
+    for (int i = 0; i < SHARED; i++)
+        for (int family = 0; family < 2; family++)
+            for (int dtype = 0; dtype < 2; dtype++) {
+                struct job job = job_of(family, dtype ? TR_BF16 : TR_F32, TR_OPTIMIZER_ADAMW, shared[i]);
+                job.step.recompute = (enum tr_recompute)((i + dtype) % 3);
+                job.step.foreground = (i + family + dtype) % 4 == 0;
+                expect_one_result(job, 1 + (i + family) % 2);
+            }
+}
+
+static void so_they_do_then_with_muon_adapters_and_documents_apart(void **state)
+{
+    (void)state;
+    for (int i = 1; i < SHARED; i += 3)
+        for (int family = 0; family < 2; family++) {
+            struct job job = job_of(family, family ? TR_BF16 : TR_F32, TR_OPTIMIZER_MUON, shared[i]);
+            expect_one_result(job, 2);
+            job.step.optimizer = TR_OPTIMIZER_ADAMW;
+            job.step.apart = true;
+            expect_one_result(job, 1);
+            job.model.lora = (struct tr_lora){3, 6.0, 1u << TR_LORA_Q | 1u << TR_LORA_DOWN};
+            expect_one_result(job, 2);
+        }
+}
+
 /* ---- pipelines ----------------------------------------------------------------------------------------------------- */
 
 static const struct layout pipelines[] = {
@@ -301,11 +357,13 @@ static enum tr_status rank_touches(struct tr_comm *world, void *user, struct tr_
 static void peak_memory_touched_by_each_rank_equals_the_plan(void **state)
 {
     (void)state;
-    for (int zero = 0; zero < 2; zero++)
-        for (int family = 0; family < 2; family++) {
-            struct job job = job_of(family, TR_F32, TR_OPTIMIZER_ADAMW, (struct layout)DP(8, 3, zero));
-            run_ranks(&job, rank_touches);
-        }
+    for (int zero = 0; zero < 4; zero++)
+        for (int family = 0; family < 2; family++)
+            for (int32_t dp = 3; dp < 5; dp++) {
+                struct job job = job_of(family, TR_F32, TR_OPTIMIZER_ADAMW, (struct layout)DP(8, dp, zero));
+                job.step.micro_batch = 1 + family;
+                run_ranks(&job, rank_touches);
+            }
 }
 
 static void so_it_does_on_each_stage_of_a_pipeline(void **state)
@@ -344,6 +402,72 @@ static void moments_that_are_shared_out_are_there_once(void **state)
             assert_true(sum > region_bytes(one, 0, cut[i]) - gaps);
         }
     }
+}
+
+/* Where a lane is one microbatch, of gradients there are the slots of the rounds alone; with several one lane's beside them. */
+static void gradients_and_weights_that_are_shared_out_are_kept_once(void **state)
+{
+    (void)state;
+    for (int family = 0; family < 2; family++)
+        for (int64_t micro_batch = 1; micro_batch <= 2; micro_batch++) {
+            struct job one = job_of(family, TR_BF16, TR_OPTIMIZER_ADAMW, (struct layout)DP(1, 1, 0));
+            struct job four = job_of(family, TR_BF16, TR_OPTIMIZER_ADAMW, (struct layout)DP(8, 4, 3));
+            four.step.micro_batch = micro_batch;
+            one.step.widths.tensor = four.step.widths.tensor = 1; /* one leaf each */
+            static const enum tr_region cut[] = {TR_REGION_WEIGHTS, TR_REGION_COPIES, TR_REGION_MOMENTS, TR_REGION_GRADIENTS};
+            for (int i = 0; i < 4; i++) {
+                bool grads = cut[i] == TR_REGION_GRADIENTS;
+                int64_t sum = 0, whole = region_bytes(one, 0, cut[i]), gaps = 4 * 256 * TR_BUFFER_ALIGN;
+                int64_t wanted = grads ? 2 * whole + (micro_batch == 1 ? 4 * whole : 0) : whole;
+                for (int rank = 0; rank < 4; rank++)
+                    sum += region_bytes(four, rank, cut[i]);
+                assert_true(sum < wanted + gaps && sum > wanted - gaps);
+            }
+        }
+}
+
+static bool uses(const struct tr_program *p, const struct tr_program_op *op, int32_t buffer)
+{
+    for (int k = 0; k < TR_OP_OPERANDS_MAX; k++)
+        if (op->buffer[k] >= 0 && (op->buffer[k] == buffer || p->buffer[op->buffer[k]].part_of == buffer))
+            return true;
+    return false;
+}
+
+/* From the op that STARTs `coll` on nobody touches its buffer before it is waited for, in the section where it STARTs. Returns
+ * whether it is waited for. */
+static bool check_started(const struct tr_program *p, int32_t start)
+{
+    bool same_section = true;
+    for (int32_t i = start + 1; i < p->op_count; i++) {
+        const struct tr_program_op *op = &p->op[i];
+        for (int32_t s = 0; s < p->section_count; s++)
+            same_section = same_section && !(p->section[s].op_count > 0 && p->section[s].first_op == i);
+        if (op->coll >= 0 && p->coll[op->coll].when == TR_COLL_WAIT && p->coll[op->coll].started == p->op[start].coll)
+            return true;
+        assert_false(same_section && uses(p, op, p->op[start].buffer[0]));
+    }
+    return false;
+}
+
+static void nothing_touches_what_moves_in_the_background(void **state)
+{
+    (void)state;
+    for (int zero = 0; zero < 4; zero++)
+        for (int family = 0; family < 2; family++) {
+            struct job job = job_of(family, family ? TR_BF16 : TR_F32, TR_OPTIMIZER_ADAMW, (struct layout){8, 4, zero, 0, 0, 0});
+            struct tr_program p;
+            struct tr_err err;
+            int started = 0;
+            assert_int_equal(tr_program_train(&p, &job.model, &job.step, fixture_machine(TR_ISA_REF, 1), &err), TR_OK);
+            for (int32_t i = 0; i < p.op_count; i++)
+                if (p.op[i].coll >= 0 && p.coll[p.op[i].coll].when == TR_COLL_START) {
+                    assert_true(check_started(&p, i));
+                    started++;
+                }
+            assert_true(started >= p.weights.count);
+            tr_program_free(&p);
+        }
 }
 
 /* What a stage holds of layers in flight: as many microbatches as there are stages from it to the end. */
@@ -385,6 +509,7 @@ static void layouts_that_do_not_divide_are_refused_with_what_would(void **state)
     (void)state;
     expect_refusal((struct layout)DP(2, 3, 0), "which 1 to 2 ranks can share");
     expect_refusal((struct layout)DP(8, 2, 4), "zero=4");
+    expect_refusal((struct layout){8, 2, 2, 2, 1, 2}, "give zero=1, or pp=1");
     expect_refusal((struct layout)DP(8, 1, 1), "there is no other rank to share with");
     expect_refusal((struct layout)DP(8, -1, 0), "1 to 4096 ranks");
     expect_refusal((struct layout){8, 1, 0, 3, 0, 2}, "1 to 2 stages");
@@ -398,6 +523,8 @@ int main(void)
         cmocka_unit_test(ranks_that_share_the_lanes_compute_what_one_does),
         cmocka_unit_test(so_they_do_with_the_optimiser_shared_out),
         cmocka_unit_test(so_they_do_with_muon_whose_matrices_stay_whole),
+        cmocka_unit_test(so_they_do_with_gradients_and_weights_shared_out),
+        cmocka_unit_test(so_they_do_then_with_muon_adapters_and_documents_apart),
         cmocka_unit_test(stages_of_a_pipeline_compute_what_one_rank_does),
         cmocka_unit_test(so_they_do_with_documents_apart_and_with_muon),
         cmocka_unit_test(so_they_do_with_adapters_whose_table_is_not_trained),
@@ -405,6 +532,8 @@ int main(void)
         cmocka_unit_test(so_it_does_on_each_stage_of_a_pipeline),
         cmocka_unit_test(a_stage_holds_its_own_layers_and_as_many_microbatches_as_it_must),
         cmocka_unit_test(moments_that_are_shared_out_are_there_once),
+        cmocka_unit_test(gradients_and_weights_that_are_shared_out_are_kept_once),
+        cmocka_unit_test(nothing_touches_what_moves_in_the_background),
         cmocka_unit_test(layouts_that_do_not_divide_are_refused_with_what_would),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

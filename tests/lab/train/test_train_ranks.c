@@ -42,6 +42,7 @@ static struct tr_train_options options_of(struct tr_degrees layout)
 }
 
 static const struct tr_degrees layouts[] = {DP(2, 0), DP(3, 0), DP(4, 0), DP(8, 0), DP(2, 1), DP(3, 1), DP(8, 1),
+                                            DP(2, 2), DP(8, 2), DP(3, 2), DP(4, 3), DP(8, 3), DP(5, 3),
                                             PP(2, 1, 1, 0), PP(2, 1, 2, 0), PP(2, 1, 3, 1)};
 enum { LAYOUTS = sizeof layouts / sizeof *layouts };
 
@@ -185,7 +186,7 @@ static void a_run_goes_on_under_any_other_layout(void **state)
 {
     (void)state;
     static const char *const models[] = {"model.name=tiny-gpt2", "model.name=tiny-llama"};
-    static const struct tr_degrees attempts[] = {PP(2, 1, 2, 1), DP(1, 0), DP(8, 0), PP(2, 1, 1, 0), DP(3, 1)};
+    static const struct tr_degrees attempts[] = {PP(2, 1, 2, 1), DP(4, 3), DP(1, 0), DP(3, 2), DP(8, 3)};
     for (int m = 0; m < 2; m++) {
         const char *dtype = m ? "train.dtype=bf16" : "train.dtype=f32";
         struct tr_run_config alone = tr_tiny_config("alone", models[m], dtype, "layout.lanes=8", "train.micro_batch=1", NULL);
@@ -211,9 +212,9 @@ static void a_run_goes_on_under_any_other_layout(void **state)
 static void a_spike_sends_all_ranks_back_together(void **state)
 {
     (void)state;
-    static const struct tr_degrees attempts[] = {DP(1, 0), DP(2, 1), DP(3, 1), PP(2, 1, 1, 0), PP(2, 1, 2, 1)};
+    static const struct tr_degrees attempts[] = {DP(1, 0), DP(2, 1), DP(3, 2), DP(4, 3), PP(2, 1, 1, 0), PP(2, 1, 2, 1)};
     struct tr_tiny_hash one;
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 6; i++) {
         struct tr_run_config config = tr_tiny_config("run", "model.name=tiny-gpt2", "layout.lanes=8", "train.micro_batch=1",
                                                      "train.steps=16", "spike.window=8", "spike.deviations=20",
                                                      "spike.action=roll_back", "checkpoint.every=4", NULL);
@@ -241,7 +242,7 @@ static void a_run_begins_with_another_models_weights_on_any_rank(void **state)
     char init[TR_PATH_BYTES + 16];
     tr_tiny_train(&base);
     snprintf(init, sizeof init, "model.init=%s", base.out);
-    static const struct tr_degrees attempts[] = {DP(1, 0), DP(2, 1), DP(3, 1), PP(2, 1, 2, 1)};
+    static const struct tr_degrees attempts[] = {DP(1, 0), DP(2, 3), DP(3, 2), PP(2, 1, 2, 1)};
     for (int i = 0; i < 4; i++) {
         struct tr_run_config config = tr_tiny_config("run", init, "layout.lanes=4", "train.micro_batch=1",
                                                      "train.steps=3", "train.dtype=bf16", "lora.rank=2", NULL);
