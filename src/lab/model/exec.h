@@ -98,7 +98,8 @@ static inline const float *tr_exec_gradient(const struct tr_exec *exec, int32_t 
 }
 
 /* Whoever has written into the weights (a file that was read) says so before the next step, evaluation or token: in bf16
- * operations read copies. All ranks do where weights are cut among them. Of a program with weights in panels they are given back then, if they are its own: they are
+ * operations read copies. All ranks do where weights are cut among them, or layers. Of a program with weights in panels they are
+ * given back then, if they are its own: they are
  * written once, and tr_exec_weight is no more. */
 void tr_exec_weights_written(struct tr_exec *exec);
 
@@ -135,7 +136,7 @@ struct tr_coll_times tr_exec_coll_times(const struct tr_exec *exec);
 void tr_exec_attend(struct tr_exec *exec);
 
 /* Sum of losses (nats) of one microbatch of seqs sequences, forward only; tokens and targets of these sequences stand
- * at the batch's beginning. exec->loss_sum holds the sum unrounded: what sums over microbatches merges these. */
+ * at the batch's beginning. Stages of a pipeline do it together: the sum is the last one's, and 0 on the others. exec->loss_sum holds the sum unrounded: what sums over microbatches merges these. */
 double tr_exec_evaluate(struct tr_exec *exec);
 
 /* What rounding has changed of matrices in panels, relative, root mean square: sqrt(sum of (w - w')^2 / sum of w^2) over all of

@@ -48,7 +48,7 @@
  *              rank's slices, and in bf16 those of WEIGHTS too
  *   GRADIENTS  slot by slot, canonical order, all leaves
  *   CONSTANTS  the RoPE table
- *   BATCH      tokens and targets of the batch, of this rank's lanes, and where documents begin in it if they stand apart
+ *   BATCH      tokens and targets of the batch, of this rank's lanes (on all stages of a pipeline), and where documents begin in it if they stand apart
  *   CACHE      keys and values of generation
  *   WORK       activations, their gradients, kernels' workspace: placed by lifetime, so that buffers that never live
  *              at the same time share addresses. Its size is the peak; the memory report and the trainer read it here.

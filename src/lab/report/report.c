@@ -306,6 +306,46 @@ static void write_time(struct tr_text *out, const struct tr_run_files *f)
     tr_text_append(out, "</div>\n");
 }
 
+/* ---- between ranks ------------------------------------------------------------------------------------------------ */
+
+static void write_collective(struct tr_text *out, const struct tr_node *c)
+{
+    char time[TR_QUANTITY_BYTES], sent[TR_QUANTITY_BYTES];
+    const double sent_bytes = number_of(c, "sent_bytes"), time_s = number_of(c, "time_s");
+    tr_text_append(out, "<tr><td>");
+    tr_text_append_html(out, string_of(c, "collective"));
+    tr_text_append(out, "</td><td>");
+    tr_text_append_html(out, string_of(c, "phase"));
+    tr_text_printf(out, "</td><td class=\"n\">%.0f</td><td class=\"n\">%s</td><td class=\"n\">%s</td></tr>\n", number_of(c, "calls"),
+                   time_s > 0.0 ? tr_print_time(time, time_s) : "", sent_bytes > 0.0 ? tr_print_quantity(sent, TR_UNIT_BYTES, sent_bytes) : "");
+}
+
+static void write_pipeline(struct tr_text *out, const struct tr_node *pipe)
+{
+    if (pipe == NULL)
+        return;
+    tr_text_printf(out, "<p class=\"sub\">A pipeline of %.0f stages, each with %.0f of the chunks of layers; %.0f microbatches a step, "
+                        "up to %.0f of them in flight on rank 0. It waited %.1f %% of its steps for other stages; it would be %.1f %% if "
+                        "all chunks took the same time.</p>\n",
+                   number_of(pipe, "stages"), number_of(pipe, "chunks"), number_of(pipe, "microbatches"), number_of(pipe, "in_flight"),
+                   100.0 * number_of(pipe, "bubble"), 100.0 * number_of(pipe, "bubble_planned"));
+}
+
+static void write_ranks(struct tr_text *out, const struct tr_run_files *f)
+{
+    const struct tr_node *profile = profile_root(f);
+    const struct tr_node *list = profile == NULL ? NULL : tr_doc_find(profile, "collectives");
+    if (list == NULL || list->kind != TR_NODE_ARRAY || list->count == 0)
+        return;
+    tr_text_append(out, "<h2>Between ranks</h2>\n<figure><figcaption>Collectives of rank 0, its waiting for others included</figcaption>"
+                        "<table><tr><th>collective</th><th>phase</th><th class=\"n\">calls</th><th class=\"n\">time</th>"
+                        "<th class=\"n\">sent</th></tr>\n");
+    for (int64_t i = 0; i < list->count; i++)
+        write_collective(out, &list->children[i]);
+    tr_text_append(out, "</table></figure>\n");
+    write_pipeline(out, tr_doc_find(profile, "pipeline"));
+}
+
 static void write_memory(struct tr_text *out, const struct tr_run_files *f)
 {
     const struct tr_node *profile = profile_root(f);
@@ -381,6 +421,7 @@ static void write_page(struct tr_text *out, const char *run_folder, const struct
     write_curves(out, f);
     write_time(out, f);
     write_roofline(out, f);
+    write_ranks(out, f);
     write_memory(out, f);
     write_identity(out, f);
     write_text(out, "Samples", &f->samples);

@@ -105,6 +105,25 @@ static void a_roofline_says_what_is_left_of_each_limit(void **state)
     tr_bytes_free(&html);
 }
 
+static void a_run_on_several_ranks_shows_what_they_waited_for(void **state)
+{
+    (void)state;
+    struct tr_err err = {{0}};
+    put("metrics.jsonl", metrics);
+    put("profile.json",
+        "{\"steps\":2,\"train_s\":0.2,\"ops\":[],\"ranks\":2,\"collectives\":[{\"phase\":\"forward\",\"collective\":\"send\",\"calls\":16,"
+        "\"time_s\":0.25,\"sent_bytes\":4096},{\"phase\":\"update\",\"collective\":\"exact<\",\"calls\":2}],\"pipeline\":{\"stages\":2,"
+        "\"chunks\":3,\"microbatches\":8,\"in_flight\":7,\"bubble_planned\":0.04,\"bubble\":0.055}}");
+    if (tr_report_write(folder, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    struct tr_bytes html = page();
+    assert_non_null(strstr(html.at, "<td>send</td><td>forward</td><td class=\"n\">16</td><td class=\"n\">250 ms</td><td class=\"n\">4 KiB</td>"));
+    assert_non_null(strstr(html.at, "<td>exact&lt;</td>"));
+    assert_non_null(strstr(html.at, "2 stages, each with 3 of the chunks"));
+    assert_non_null(strstr(html.at, "waited 5.5 % of its steps for other stages; it would be 4.0 %"));
+    tr_bytes_free(&html);
+}
+
 static void a_line_that_was_cut_off_by_a_kill_is_left_out(void **state)
 {
     (void)state;
@@ -154,6 +173,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_becomes_one_page_without_anything_from_outside),
         cmocka_unit_test(a_roofline_says_what_is_left_of_each_limit),
+        cmocka_unit_test(a_run_on_several_ranks_shows_what_they_waited_for),
         cmocka_unit_test(a_line_that_was_cut_off_by_a_kill_is_left_out),
         cmocka_unit_test(a_damaged_line_is_named),
         cmocka_unit_test(a_folder_without_metrics_is_refused),
