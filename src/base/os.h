@@ -140,6 +140,19 @@ int tr_terminal_columns(int fd); /* 80 when unknown */
 
 /* Limits of control groups are read in their version 2 form (/sys/fs/cgroup/.../cpu.max, memory.max). */
 int tr_cores_usable(void);              /* by affinity and by the cgroup's quota (rounded up), at least 1 */
+
+/* Processes that share a machine: which cores each may run on, a bit each (those beyond TR_CORES_MAX are not seen), and how
+ * many at a time the control group allows (INFINITY without a limit). */
+enum { TR_CORES_MAX = 4096 };
+struct tr_core_set {
+    uint64_t bit[TR_CORES_MAX / 64];
+};
+void tr_cores_allowed(struct tr_core_set *set);
+double tr_cores_quota(void);
+/* How many are for process `index` of `count` on one machine: a core is shared equally by all that may run on it. At least 1.
+ * *all: how many cores any of them may run on. */
+int tr_cores_share(const struct tr_core_set *sets, int count, int index, double quota, int *all);
+
 /* What the processor calls itself ("AMD EPYC 9965 192-Core Processor"); "unknown processor" where the kernel does not say. */
 void tr_processor_name(char *name, size_t bytes);
 int64_t tr_memory_resident_bytes(void); /* of this process now; 0 when unknown */

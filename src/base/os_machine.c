@@ -5,6 +5,7 @@
 #include "base/num.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -128,6 +129,36 @@ static void visit_cpu_max(const char *text, void *to)
     double quota, period, *cores = to;
     if (sscanf(text, "%lf %lf", &quota, &period) == 2 && period > 0 && quota / period < *cores)
         *cores = quota / period;
+}
+
+double tr_cores_quota(void)
+{
+    double cores = INFINITY;
+    visit_cgroup("cpu.max", visit_cpu_max, &cores);
+    return cores;
+}
+
+void tr_cores_allowed(struct tr_core_set *set)
+{
+    memset(set, 0, sizeof *set);
+    (void)sched_getaffinity(0, sizeof *set, (cpu_set_t *)(void *)set->bit); /* fails on a larger machine: then none is seen */
+}
+
+int tr_cores_share(const struct tr_core_set *sets, int count, int index, double quota, int *all)
+{
+    double share = 0;
+    *all = 0;
+    for (int core = 0; core < TR_CORES_MAX; core++) {
+        int word = core / 64, users = 0;
+        uint64_t bit = UINT64_C(1) << core % 64;
+        for (int i = 0; i < count; i++)
+            users += (sets[i].bit[word] & bit) != 0;
+        *all += users > 0;
+        share += sets[index].bit[word] & bit ? 1.0 / users : 0;
+    }
+    if (*all > quota)
+        share *= quota / *all;
+    return share < 1 ? 1 : (int)(share + 1e-9);
 }
 
 int tr_cores_usable(void)

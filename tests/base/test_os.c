@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -344,6 +345,28 @@ static void the_machine_has_cores_and_memory_and_we_use_some(void **state)
     assert_true(tr_memory_resident_bytes() < before + (16 << 20));
 }
 
+static void processes_share_the_cores_that_they_may_run_on(void **state)
+{
+    (void)state;
+    int all;
+    struct tr_core_set sets[4] = {{{0}}}, mine;
+    for (int i = 0; i < 4; i++)
+        sets[i].bit[0] = i < 2 ? 0xff : 0xff00; /* two sockets of eight cores, two processes on each */
+    assert_int_equal(tr_cores_share(sets, 4, 0, INFINITY, &all), 4);
+    assert_int_equal(tr_cores_share(sets, 4, 3, INFINITY, &all), 4);
+    assert_int_equal(all, 16);
+    assert_int_equal(tr_cores_share(sets, 4, 3, 8, &all), 2);
+    sets[0].bit[0] = 1; /* one is bound to a core that another may use too */
+    assert_int_equal(tr_cores_share(sets, 4, 0, INFINITY, &all), 1);
+    assert_int_equal(tr_cores_share(sets, 4, 1, INFINITY, &all), 7);
+    sets[0].bit[0] = 0; /* nothing is known */
+    assert_int_equal(tr_cores_share(sets, 1, 0, INFINITY, &all), 1);
+    assert_int_equal(all, 0);
+    tr_cores_allowed(&mine);
+    int share = tr_cores_share(&mine, 1, 0, tr_cores_quota(), &all);
+    assert_true(share >= 1 && share <= tr_cores_usable() && all <= sysconf(_SC_NPROCESSORS_CONF));
+}
+
 static void sha256_gives_the_published_digests(void **state)
 {
     (void)state;
@@ -383,6 +406,7 @@ int main(void)
         cmocka_unit_test(paths_are_joined_with_one_slash),
         cmocka_unit_test(dates_are_iso_and_utc),
         cmocka_unit_test(the_machine_has_cores_and_memory_and_we_use_some),
+        cmocka_unit_test(processes_share_the_cores_that_they_may_run_on),
         cmocka_unit_test(sha256_gives_the_published_digests),
     };
     return cmocka_run_group_tests(tests, make_root, remove_root);
