@@ -4,8 +4,8 @@
  *
  * hosts=N takes every N ranks for a host of their own, so that messages of MPI go between them. Cases are those of
  * lib/coll_cases.h, "all" for all; rank 0 prints a digest of the results, which must not depend on the transport.
- * Besides: threads=N runs the cases as N threads instead, big is a message of more than 2^31 bytes, hang and die are
- * what they say. */
+ * Besides: threads=N runs the cases as N threads instead, big is a message of more than 2^31 bytes; with hang, die,
+ * fail, refuse rank 1 misbehaves. */
 #include "lib/coll_cases.h"
 
 #include <inttypes.h>
@@ -54,9 +54,22 @@ static enum tr_status misbehave(struct tr_comm *world, const char *word, struct 
             abort();
         if (strcmp(word, "fail") == 0)
             return tr_fail(err, TR_BAD_INPUT, "rank 1 does not like it");
+        if (strcmp(word, "refuse") == 0)
+            return tr_status_all(world, tr_fail(err, TR_BAD_INPUT, "it cannot be"), err);
         sleep(60);
     }
+    if (status == TR_OK && strcmp(word, "refuse") == 0)
+        return tr_status_all(world, TR_OK, err);
     return status == TR_OK ? tr_barrier(world, err) : status;
+}
+
+static bool is_misbehaviour(const char *word)
+{
+    static const char *const words[] = {"hang", "die", "fail", "refuse"};
+    for (int i = 0; i < 4; i++)
+        if (strcmp(word, words[i]) == 0)
+            return true;
+    return false;
 }
 
 static enum tr_status run_words(struct tr_comm *world, void *user, struct tr_err *err)
@@ -73,7 +86,7 @@ static enum tr_status run_words(struct tr_comm *world, void *user, struct tr_err
             }
         if (status == TR_OK && strcmp(word, "big") == 0)
             status = move_big(world, err);
-        if (status == TR_OK && (strcmp(word, "hang") == 0 || strcmp(word, "die") == 0 || strcmp(word, "fail") == 0))
+        if (status == TR_OK && is_misbehaviour(word))
             status = misbehave(world, word, err);
     }
     return status;

@@ -45,6 +45,8 @@ ends()
 ends hang 3 'barrier of group world, step 12: nothing for 2 s from rank 1, which last ended barrier of group world' 0 1
 ends hang 3 'barrier of group world, step 12: nothing for 2 s from rank 1' 1 2
 ends fail 2 'coll_ranks: rank 1 does not like it' 0 1
+ends refuse 2 'coll_ranks: rank 1: it cannot be' 0 1
+ends refuse 2 'coll_ranks: rank 1: it cannot be' 1 1
 ends die 134 'signal 6' 0 0
 
 # Without the module: a sentence, and no MPI is started.

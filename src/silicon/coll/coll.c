@@ -284,6 +284,50 @@ enum tr_status tr_agree_all(struct tr_comm *comm, const char *what, const void *
     return status == TR_OK ? say_who_differs(comm, what, small_room(comm), err) : status;
 }
 
+/* What each member has to say of itself in tr_status_all. */
+struct fared {
+    _Alignas(TR_SHA256_BYTES) int64_t status; /* as large as what is agreed upon by tr_agree_all */
+};
+
+/* Nobody fails before all have the sentence: a rank that failed no longer passes on what others wait for. */
+static enum tr_status fail_together(struct tr_comm *comm, int first, enum tr_status its, struct tr_err *said, struct tr_err *err)
+{
+    struct fared heard = {TR_OK};
+    struct tr_err ignored;
+    enum tr_status status = tr_broadcast(comm, first, said->text, sizeof said->text, err);
+    if (status != TR_OK)
+        return status;
+    status = tr_tell_all(comm, TR_COLL_AGREE, &heard, small_room(comm), sizeof heard, &ignored);
+    return tr_board_fail(comm->rank, comm->member[first], its, said, err);
+}
+
+enum tr_status tr_status_all(struct tr_comm *comm, enum tr_status mine, struct tr_err *err)
+{
+    struct fared own = {mine}, other;
+    struct tr_err said = {""}, why;
+    enum tr_status status = tr_tell_all(comm, TR_COLL_AGREE, &own, small_room(comm), sizeof own, &why), its = TR_OK;
+    int first = 0, failed = 0;
+    for (int i = comm->count - 1; i >= 0 && status == TR_OK; i--) {
+        memcpy(&other, small_room(comm) + i * (int64_t)sizeof other, sizeof other);
+        if (other.status == TR_OK)
+            continue;
+        its = (enum tr_status)other.status;
+        first = i;
+        failed++;
+    }
+    if (status == TR_OK && failed == 0)
+        return TR_OK;
+    if (status == TR_OK && comm->index == first) {
+        said = *err;
+        if (first > 0 && failed < comm->count)
+            tr_err_prefix(&said, "rank %d", comm->member[first]);
+    }
+    if (status == TR_OK)
+        status = fail_together(comm, first, its, &said, &why);
+    *err = why;
+    return status;
+}
+
 static bool is_done(struct tr_comm *comm, void *context)
 {
     (void)comm;

@@ -106,6 +106,7 @@ void tr_comm_unmap(struct tr_comm *world, struct tr_slab *slab); /* collective; 
 int tr_comm_index(const struct tr_comm *comm); /* of this rank in the group */
 int tr_comm_count(const struct tr_comm *comm);
 int tr_comm_rank(const struct tr_comm *comm, int index); /* the rank in the world of member `index` */
+int tr_comm_host(const struct tr_comm *comm, int index); /* the lowest rank of the world on the host of member `index` */
 const char *tr_comm_name(const struct tr_comm *comm);
 
 /* The members with one colour >= 0 become a group, in the order of `key`, then of their index here; with TR_NO_COLOUR a
@@ -213,6 +214,11 @@ TR_MUST_CHECK enum tr_status tr_flags_all(struct tr_comm *comm, uint64_t flags, 
  * the members that differ from member 0 in `what`. */
 TR_MUST_CHECK enum tr_status tr_agree_all(struct tr_comm *comm, const char *what, const void *data, int64_t bytes,
                                           struct tr_err *err);
+
+/* How all have fared: TR_OK where `mine` is TR_OK on every member. Else the job has ended (tr_comm_fail) with status and
+ * sentence of the first member that failed, on all, and that one is blamed; the sentence names its rank, unless it is member 0
+ * or all have failed. *err: what this member had to say. */
+TR_MUST_CHECK enum tr_status tr_status_all(struct tr_comm *comm, enum tr_status mine, struct tr_err *err);
 
 /* --- one to one --- */
 

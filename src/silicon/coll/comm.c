@@ -21,6 +21,8 @@ int tr_comm_index(const struct tr_comm *comm) { return comm->index; }
 int tr_comm_count(const struct tr_comm *comm) { return comm->count; }
 const char *tr_comm_name(const struct tr_comm *comm) { return comm->name; }
 
+int tr_comm_host(const struct tr_comm *comm, int index) { return comm->rank->host[tr_comm_rank(comm, index)]; }
+
 int tr_comm_rank(const struct tr_comm *comm, int index)
 {
     TR_ASSERT(index >= 0 && index < comm->count);
@@ -220,7 +222,9 @@ enum tr_status tr_call_begin(struct tr_comm *comm, enum tr_port_kind kind, enum 
     atomic_store_explicit(&comm->rank->seen->ended, 0, memory_order_relaxed);
     atomic_store_explicit(&comm->rank->seen->last, (int64_t)call | (int64_t)comm->number << 8 | step << 16,
                           memory_order_release);
-    return tr_board_failed(comm->rank) || comm->failed ? tr_board_fail(comm->rank, TR_FAILED, &why, err) : TR_OK;
+    if (tr_board_failed(comm->rank) || comm->failed)
+        return tr_board_fail(comm->rank, comm->rank->index, TR_FAILED, &why, err);
+    return TR_OK;
 }
 
 void tr_call_end(struct tr_comm *comm, enum tr_port_kind kind, double began_s)

@@ -250,8 +250,10 @@ const char *tr_call_where(const struct tr_comm *comm, enum tr_port_kind port, ch
 
 /* --- the board (board.c) --- */
 
-/* Puts status and sentence there, unless some are; what stands there in the end is returned and goes into *err. */
-enum tr_status tr_board_fail(struct tr_rank *rank, enum tr_status status, const struct tr_err *why, struct tr_err *err);
+/* Puts status and sentence of rank `blamed` there, unless some are; what stands there in the end is returned and goes into
+ * *err. */
+enum tr_status tr_board_fail(struct tr_rank *rank, int blamed, enum tr_status status, const struct tr_err *why,
+                             struct tr_err *err);
 bool tr_board_failed(const struct tr_rank *rank);
 
 /* --- sums (join.c) --- */

@@ -395,7 +395,7 @@ void tr_comm_withdraw(struct tr_comm *comm)
 
 static enum tr_status give_up(struct tr_comm *comm, struct tr_port *port, const struct tr_err *why, struct tr_err *err)
 {
-    enum tr_status status = tr_board_fail(comm->rank, TR_FAILED, why, err);
+    enum tr_status status = tr_board_fail(comm->rank, comm->rank->index, TR_FAILED, why, err);
     comm->failed = true;
     withdraw_port(comm, port);
     return status;

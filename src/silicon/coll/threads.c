@@ -204,7 +204,7 @@ static enum tr_status run_threads(struct job *job, struct tr_err *err)
         reason = tr_thread_start(&job->member[started].thread, run_member, &job->member[started]);
     if (reason != 0) {
         tr_fail(&why, TR_FAILED, "no thread for rank %d of %d: %s", started, job->ranks, strerror(reason));
-        tr_board_fail(&job->member[started].rank, TR_FAILED, &why, &why);
+        tr_board_fail(&job->member[started].rank, started, TR_FAILED, &why, &why);
     }
     for (int r = 0; r < started; r++)
         TR_ASSERT(pthread_join(job->member[r].thread, NULL) == 0);

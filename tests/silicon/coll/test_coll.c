@@ -147,6 +147,34 @@ static void who_waits_for_a_rank_that_failed_gets_its_sentence(void **state)
     assert_true(tr_clock_s() - began_s < 60); /* nobody waited for the time limit of a real run */
 }
 
+/* The ranks of the bit mask fail, each in its own way. */
+static enum tr_status some_fare_badly(struct tr_comm *world, void *user, struct tr_err *err)
+{
+    int me = tr_comm_index(world), mask = *(int *)user;
+    enum tr_status status = tr_status_all(world, TR_OK, err);
+    if (status != TR_OK)
+        return status;
+    if (mask >> me & 1)
+        status = tr_fail(err, me == 3 ? TR_FAILED : TR_BAD_INPUT, "trouble of %d", me);
+    status = tr_status_all(world, status, err);
+    return tr_comm_blamed(world) == __builtin_ctz((unsigned)mask) ? status : tr_fail(err, TR_NO, "blamed is %d", tr_comm_blamed(world));
+}
+
+static void the_first_that_fared_badly_speaks_for_all(void **state)
+{
+    (void)state;
+    struct tr_err err;
+    int two = 1 << 2 | 1 << 3, last = 1 << 3, lead = 1, all = 15;
+    assert_int_equal(fails(4, some_fare_badly, &two, &err), TR_BAD_INPUT);
+    assert_string_equal(err.text, "rank 2: trouble of 2");
+    assert_int_equal(fails(4, some_fare_badly, &last, &err), TR_FAILED);
+    assert_string_equal(err.text, "rank 3: trouble of 3");
+    assert_int_equal(fails(4, some_fare_badly, &lead, &err), TR_BAD_INPUT);
+    assert_string_equal(err.text, "trouble of 0");
+    assert_int_equal(fails(4, some_fare_badly, &all, &err), TR_BAD_INPUT);
+    assert_string_equal(err.text, "trouble of 0");
+}
+
 static enum tr_status not_the_same(struct tr_comm *world, void *user, struct tr_err *err)
 {
     (void)user;
@@ -292,6 +320,7 @@ int main(void)
         cmocka_unit_test(a_rank_that_hangs_is_named_with_collective_group_and_step),
         cmocka_unit_test(a_rank_that_is_stuck_elsewhere_is_said_to_be_there),
         cmocka_unit_test(who_waits_for_a_rank_that_failed_gets_its_sentence),
+        cmocka_unit_test(the_first_that_fared_badly_speaks_for_all),
         cmocka_unit_test(ranks_that_do_not_do_the_same_are_told_so),
         cmocka_unit_test(what_a_rank_that_gave_up_had_sent_is_read_by_nobody),
         cmocka_unit_test(who_hangs_while_others_wait_in_the_background_is_named),
