@@ -8,9 +8,11 @@
 /* The process itself, libraries, thread stacks, the report. */
 #define OVERHEAD_BYTES ((int64_t)64 << 20)
 
+/* A rank's share of what its host has. */
 static int64_t memory_limit(const struct tr_run *run)
 {
-    return run->options->memory_bytes > 0 ? run->options->memory_bytes : tr_memory_usable_bytes();
+    int64_t limit = run->options->memory_bytes > 0 ? run->options->memory_bytes : tr_memory_usable_bytes();
+    return tr_max_i64(0, limit / run->host_ranks);
 }
 
 /* The step of this rank. */

@@ -15,6 +15,13 @@ enum tr_status tr_run_tell(struct tr_run *run, void *data, int64_t bytes, struct
     return run->world ? tr_broadcast(run->world, 0, data, bytes, err) : TR_OK;
 }
 
+enum tr_status tr_run_tell_each(struct tr_run *run, const void *mine, void *all, int64_t bytes, struct tr_err *err)
+{
+    for (int i = 0; i <= tr_run_ranks(run); i++)
+        run->rank_at[i] = i * bytes;
+    return tr_all_gather(run->world, mine, all, run->rank_at, err);
+}
+
 enum tr_status tr_run_look_for_stop(struct tr_run *run, struct tr_err *err)
 {
     int signal = run->options->stop ? *run->options->stop : 0;

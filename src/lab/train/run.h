@@ -24,6 +24,9 @@ struct tr_outcome {
 struct tr_run {
     const struct tr_train_options *options;
     struct tr_comm *world;       /* of several ranks; NULL: the only one */
+    int64_t *rank_at;            /* [ranks + 1], scratch of tr_run_tell_each */
+    int hosts, host_ranks;       /* how many hosts there are; ranks of this one */
+    int cores, host_cores;       /* for this rank; that the ranks of this host may run on, together */
     int stop_seen;               /* the signal to stop by, which all ranks have seen; 0: none */
     struct tr_run_config config; /* resolved */
     bool auto_micro_batch, auto_recompute; /* the user left the choice to us */
@@ -81,6 +84,8 @@ int tr_run_ranks(const struct tr_run *run);
 bool tr_run_leads(const struct tr_run *run);
 /* The lead's bytes to all. */
 TR_MUST_CHECK enum tr_status tr_run_tell(struct tr_run *run, void *data, int64_t bytes, struct tr_err *err);
+/* `bytes` of each rank to all of several, in the order of ranks. */
+TR_MUST_CHECK enum tr_status tr_run_tell_each(struct tr_run *run, const void *mine, void *all, int64_t bytes, struct tr_err *err);
 /* Agrees upon whether a signal has come to any rank: what tr_run_stopped says from then on. */
 TR_MUST_CHECK enum tr_status tr_run_look_for_stop(struct tr_run *run, struct tr_err *err);
 /* Counted in the groups of the step program since it was opened. */
@@ -95,6 +100,17 @@ TR_MUST_CHECK enum tr_status tr_run_collect(struct tr_run *run, struct tr_err *e
 TR_MUST_CHECK enum tr_status tr_run_collect_weights(struct tr_run *run, struct tr_err *err);
 /* The state of all ranks becomes what run->tensors of the lead holds; what operations read is written anew. */
 TR_MUST_CHECK enum tr_status tr_run_spread(struct tr_run *run, struct tr_err *err);
+
+/* --- agree.c: ranks that are processes, on hosts of their own --- */
+
+/* How a rank has fared becomes how all have: one sentence (tr_status_all). */
+TR_MUST_CHECK enum tr_status tr_run_alike(struct tr_run *run, enum tr_status mine, struct tr_err *err);
+/* They are the same program, with the same layout; they have one config and model, once it is resolved; one text. */
+TR_MUST_CHECK enum tr_status tr_run_agree_program(struct tr_run *run, struct tr_err *err);
+TR_MUST_CHECK enum tr_status tr_run_agree_config(struct tr_run *run, struct tr_err *err);
+TR_MUST_CHECK enum tr_status tr_run_agree_text(struct tr_run *run, struct tr_err *err);
+/* hosts, host_ranks, cores, host_cores. */
+TR_MUST_CHECK enum tr_status tr_run_share_host(struct tr_run *run, struct tr_err *err);
 
 /* --- fit.c: the program, and whether it fits --- */
 

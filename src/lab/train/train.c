@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- before the first step --------------------------------------------------------------------------------------- */
 
@@ -19,8 +20,7 @@ static enum tr_status choose_machine(struct tr_run *run, struct tr_err *err)
     if (status != TR_OK)
         return status;
     run->machine.kernels = tr_kernel_set(run->isa);
-    run->machine.threads = run->config.threads > 0 ? (int)run->config.threads
-                                                   : (int)tr_max_i64(1, tr_cores_usable() / tr_run_ranks(run));
+    run->machine.threads = run->config.threads > 0 ? (int)run->config.threads : run->cores;
     return TR_OK;
 }
 
@@ -75,26 +75,44 @@ static enum tr_status find_chat(struct tr_run *run, struct tr_err *err)
     return tr_manner_chat(&run->manner, run->path_tokenizer, &run->chat, err);
 }
 
-/* All that can be said without taking memory for it or writing a byte. */
+/* What model, by which tokens: what files say. */
+static enum tr_status read_files(struct tr_run *run, struct tr_err *err)
+{
+    enum tr_status status = find_tokenizer(run, err);
+    if (status == TR_OK)
+        status = find_chat(run, err);
+    int64_t vocab = run->token ? tr_token_vocab(run->token) : TR_BYTE_VOCAB;
+    return status == TR_OK ? tr_run_config_resolve(&run->config, vocab, &run->model, err) : status;
+}
+
+static enum tr_status choose_work(struct tr_run *run, struct tr_err *err)
+{
+    enum tr_status status = choose_machine(run, err);
+    if (status == TR_OK)
+        status = tr_data_measure(run->config.data, &run->data_bytes, err);
+    return tr_run_alike(run, status, err);
+}
+
+/* All that can be said without taking memory for it or writing a byte. Ranks go from step to step together: where one fails, all
+ * end there. */
 static enum tr_status prepare(struct tr_run *run, const struct tr_run_config *config, struct tr_err *err)
 {
     run->config = *config;
     run->auto_micro_batch = config->micro_batch == TR_AUTO;
     run->auto_recompute = config->recompute == 0;
-    enum tr_status status = find_tokenizer(run, err);
+    enum tr_status status = tr_run_agree_program(run, err);
     if (status == TR_OK)
-        status = find_chat(run, err);
-    int64_t vocab = run->token ? tr_token_vocab(run->token) : TR_BYTE_VOCAB;
+        status = tr_run_alike(run, read_files(run, err), err);
     if (status == TR_OK)
-        status = tr_run_config_resolve(&run->config, vocab, &run->model, err);
+        status = tr_run_agree_config(run, err);
     if (status == TR_OK)
-        status = choose_machine(run, err);
+        status = tr_run_share_host(run, err);
     if (status == TR_OK)
-        status = tr_data_measure(run->config.data, &run->data_bytes, err);
+        status = choose_work(run, err);
     if (status == TR_OK)
-        status = tr_run_fit(run, err);
+        status = tr_run_alike(run, tr_run_fit(run, err), err);
     if (status == TR_OK)
-        status = tr_run_find_resume(run, err);
+        status = tr_run_alike(run, tr_run_find_resume(run, err), err);
     if (status == TR_OK)
         run->flop_per_token = tr_model_flop_per_token(&run->model, run->config.seq_len);
     return status;
@@ -220,17 +238,42 @@ static void tell_pipe(struct tr_run *run)
                      100 * tr_pipe_bubble(p->pipe, tr_program_micros(p)));
 }
 
+/* Where the ranks are: "threads of this process". */
+static void name_place(const struct tr_run *run, struct tr_text *out)
+{
+    if (!run->options->world)
+        tr_text_append(out, "threads of this process");
+    else if (run->hosts == 1)
+        tr_text_append(out, "processes of this host");
+    else
+        tr_text_printf(out, "processes of %d hosts", run->hosts);
+}
+
+/* Open MPI binds each of two ranks to one core if nobody says otherwise. */
+static void tell_binding(struct tr_run *run)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (run->config.threads == 0 && run->host_cores < cores && run->host_cores > 0)
+        tr_progress_note(&run->bar, "threads: the %d ranks of this host may run on %d of its %ld cores, as the launcher bound "
+                         "them (mpirun --bind-to none: on all that there are)", run->host_ranks, run->host_cores, cores);
+}
+
 static void tell_ranks(struct tr_run *run)
 {
     char bytes[TR_QUANTITY_BYTES];
+    struct tr_text place = {0};
     int64_t by_kind[TR_COLL_KIND_COUNT];
     const struct tr_degrees *d = &run->options->layout;
-    tr_progress_note(&run->bar, "%d ranks, threads of this process: dp=%d zero=%d; %lld lanes of the batch among them, rank 0 has %lld "
-                     "and sends %s a step", tr_run_ranks(run), tr_degrees_of(d, TR_GROUP_DATA), d->zero, (long long)run->config.lanes,
-                     (long long)run->program.lanes.count,
+    name_place(run, &place);
+    tr_progress_note(&run->bar, "%d ranks, %s: dp=%d zero=%d; %lld lanes of the batch among them, rank 0 has %lld "
+                     "and sends %s a step", tr_run_ranks(run), tr_text_str(&place), tr_degrees_of(d, TR_GROUP_DATA), d->zero,
+                     (long long)run->config.lanes,                      (long long)run->program.lanes.count,
                      tr_print_bytes(bytes, tr_program_sent_bytes(&run->program, by_kind)));
+    tr_text_free(&place);
     if (run->program.pipe.stages > 1)
         tell_pipe(run);
+    if (run->options->world)
+        tell_binding(run);
 }
 
 static void tell_plan(struct tr_run *run)
@@ -402,7 +445,7 @@ static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
     if (status == TR_OK && !o.taken)
         status = note_skip(run, &o.result, o.spike, err);
     if (status == TR_OK && s->skipped_in_row >= c->max_skipped)
-        status = too_many_skipped(run, o.spike[0] != 0, err);
+        status = tr_run_alike(run, too_many_skipped(run, o.spike[0] != 0, err), err);
     return status;
 }
 
@@ -437,20 +480,20 @@ static enum tr_status interrupted(struct tr_run *run, struct tr_err *err)
 {
     const char *name = tr_signal_name(run->world ? run->stop_seen : *run->options->stop);
     if (run->state.step == 0)
-        return tr_fail(err, TR_FAILED, "interrupted by %s before the first step: there was nothing to save", name);
+        return tr_run_alike(run, tr_fail(err, TR_FAILED, "interrupted by %s before the first step: there was nothing to save",
+                                         name), err);
     enum tr_status status = tr_run_save(run, err);
     if (status == TR_OK)
         status = tr_run_save_finish(run, err);
     if (status == TR_OK)
         status = tr_run_note_event(run, "interrupt", name, err);
-    if (status == TR_OK)
-        status = tr_run_tell(run, &run->saved_at, sizeof run->saved_at, err); /* no rank says so before it is saved */
     if (status != TR_OK)
         return status;
-    return tr_fail(
+    status = tr_fail(
         err, TR_FAILED,
         "interrupted by %s after step %lld of %lld, which is saved in %s: the same command goes on from there", name,
         (long long)run->state.step, (long long)run->config.steps, run->config.out);
+    return tr_run_alike(run, status, err); /* no rank says so before it is saved */
 }
 
 /* Before the first step, after steps, and at resume when the interrupt fell into an evaluation: whether and when the
@@ -529,20 +572,29 @@ static enum tr_status begin(struct tr_run *run, struct tr_err *err)
     return tr_run_note_event(run, checkpoint[0] ? "resume" : "start", text, err);
 }
 
+/* Of all ranks, from what this process can do at once: the threads of all ranks of its host, unless it may not use as many. */
+static double measure_peak(const struct tr_run *run)
+{
+    int threads = run->machine.threads;
+    int here = (int)tr_min_i64((int64_t)threads * run->host_ranks, tr_max_i64(threads, tr_cores_usable()));
+    return tr_chip_measure_peak_flop_s(run->isa, run->program.step.dtype, here) / here * threads * tr_run_ranks(run);
+}
+
 static enum tr_status run_all(struct tr_run *run, const struct tr_run_config *config, struct tr_train_result *result,
                               struct tr_err *err)
 {
     struct tr_err ignored;
     enum tr_status status = prepare(run, config, err);
     if (status == TR_OK)
-        status = open_data(run, err);
+        status = tr_run_alike(run, open_data(run, err), err);
+    if (status == TR_OK)
+        status = tr_run_agree_text(run, err);
     if (status != TR_OK)
         return status;
     run->peak_flop_s = run->options->peak_flop_s;
     if (run->peak_flop_s == 0 && tr_run_leads(run))
-        run->peak_flop_s = tr_chip_measure_peak_flop_s(run->isa, run->program.step.dtype,
-                                                       run->machine.threads * tr_run_ranks(run));
-    tr_progress_start(&run->bar, run->options->log, "train", "step", run->config.steps);
+        run->peak_flop_s = measure_peak(run);
+    tr_progress_start(&run->bar, tr_run_leads(run) ? run->options->log : NULL, "train", "step", run->config.steps);
     if (run->options->dry_run) {
         tell_plan(run);
         return TR_OK;
@@ -599,6 +651,7 @@ static void fill_result(struct tr_run *run, struct tr_train_result *result)
         fill_pipe(run, result);
     }
     result->ranks = tr_run_ranks(run);
+    result->layers = run->model.layers;
     if (run->has_program && run->world)
         fill_sent(run, result);
     result->memory_peak_bytes = tr_memory_peak_bytes();
@@ -637,7 +690,8 @@ static enum tr_status train_rank(struct tr_comm *world, const struct tr_run_conf
     run->world = world;
     run->saved_at = -1;
     tr_arena_init(&run->arena, "run", (int64_t)64 << 20);
-    enum tr_status status = run_all(run, config, result, err);
+    run->rank_at = tr_arena_array(&run->arena, tr_run_ranks(run) + 1, sizeof *run->rank_at, err);
+    enum tr_status status = run->rank_at ? run_all(run, config, result, err) : TR_FAILED;
     if (status != TR_OK && world) /* before anything is closed that others would wait for */
         tr_comm_fail(world, status, err);
     fill_result(run, result);
@@ -649,7 +703,7 @@ static enum tr_status train_rank(struct tr_comm *world, const struct tr_run_conf
 /* What the ranks of one process have in common. */
 struct job {
     const struct tr_run_config *config;
-    const struct tr_train_options *lead, *others;
+    const struct tr_train_options *options;
     struct tr_train_result *result; /* the lead's */
 };
 
@@ -657,40 +711,30 @@ static enum tr_status rank_main(struct tr_comm *world, void *user, struct tr_err
 {
     const struct job *job = user;
     if (tr_comm_index(world) == 0)
-        return train_rank(world, job->config, job->lead, job->result, err);
+        return train_rank(world, job->config, job->options, job->result, err);
     struct tr_train_result *result = calloc(1, sizeof *result);
     if (!result)
         return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *result);
-    enum tr_status status = train_rank(world, job->config, job->others, result, err);
+    enum tr_status status = train_rank(world, job->config, job->options, result, err);
     free(result);
     return status;
-}
-
-static enum tr_status train_ranks(const struct tr_run_config *config, const struct tr_train_options *options,
-                                  struct tr_train_result *result, struct tr_err *err)
-{
-    int64_t count = tr_degrees_ranks(&options->layout);
-    int ranks = (int)count;
-    struct tr_train_options lead = *options, others;
-    if (count > TR_RANKS_THREADS_MAX)
-        return tr_fail(err, TR_BAD_INPUT, "a layout of %lld ranks: threads of one process may be 1 to %d", (long long)count,
-                       TR_RANKS_THREADS_MAX);
-    if (config->replay_every > 0)
-        return tr_fail(err, TR_BAD_INPUT, "replay.every %lld: a step is computed twice on one rank only, and the layout has %d: give "
-                       "replay.every 0", (long long)config->replay_every, ranks);
-    /* Each its share, and of what there is before the first of them takes any. */
-    lead.memory_bytes = tr_max_i64(0, (options->memory_bytes > 0 ? options->memory_bytes : tr_memory_usable_bytes()) / ranks);
-    others = lead;
-    others.log = NULL;
-    struct job job = {config, &lead, &others, result};
-    return tr_ranks_run(ranks, NULL, rank_main, &job, err);
 }
 
 enum tr_status tr_train(const struct tr_run_config *config, const struct tr_train_options *options,
                         struct tr_train_result *result, struct tr_err *err)
 {
+    int64_t ranks = tr_degrees_ranks(&options->layout);
+    struct tr_comm_config waiting = {.timeout_s = options->timeout_s};
+    struct job job = {config, options, result};
     *result = (struct tr_train_result){0};
-    if (tr_degrees_ranks(&options->layout) > 1)
-        return train_ranks(config, options, result, err);
-    return train_rank(NULL, config, options, result, err);
+    TR_ASSERT(!options->world || tr_comm_count(options->world) == ranks);
+    if (ranks > 1 && config->replay_every > 0)
+        return tr_fail(err, TR_BAD_INPUT, "replay.every %lld: a step is computed twice on one rank only, and the layout has "
+                       "%lld: give replay.every 0", (long long)config->replay_every, (long long)ranks);
+    if (options->world || ranks == 1)
+        return train_rank(options->world, config, options, result, err);
+    if (ranks > TR_RANKS_THREADS_MAX)
+        return tr_fail(err, TR_BAD_INPUT, "a layout of %lld ranks: threads of one process may be 1 to %d", (long long)ranks,
+                       TR_RANKS_THREADS_MAX);
+    return tr_ranks_run((int)ranks, &waiting, rank_main, &job, err);
 }

@@ -35,10 +35,12 @@
  * MFU = tokens/s * tr_model_flop_per_token / peak, with the peak measured on this machine (silicon/chip/peak.h) for
  * the threads in use; it is measured again when a step was faster than it.
  *
- * Ranks: with options.layout the run is done by several ranks, threads of this process, each with a share of the machine's
- * threads and memory; nothing that a run folder holds depends on it but times, and a run goes on under any layout. Rank 0
- * keeps the folder, writes checkpoints of the whole state and reports; what is cut among ranks it holds as a whole too. Stages of a
- * pipeline evaluate together; samples need all layers, so that rank 0 gets all weights for them, and makes them alone.
+ * Ranks: with options.layout the run is done by several ranks, threads of this process or, with options.world, processes of
+ * any hosts, this being one of them. Ranks of a host share its cores and its memory. Nothing that a run folder holds depends
+ * on the layout but times, and a run goes on under any other. Rank 0 keeps the folder, writes checkpoints of the whole state
+ * and reports; what is cut among ranks it holds as a whole too. Stages of a pipeline evaluate together; samples need all
+ * layers, so that rank 0 gets all weights for them, and makes them alone. Processes are asked first whether they are one program with
+ * one layout, config and text. A rank that fails ends the job, with one sentence for all (tr_comm_blamed says whose).
  *
  * Memory: everything is mapped before the first step; a step after the first allocates nothing.
  *
@@ -75,12 +77,14 @@ typedef void tr_train_planned_fn(void *context, const struct tr_program *program
 
 struct tr_train_options {
     struct tr_degrees layout;           /* all zero: one rank */
+    struct tr_comm *world;              /* the layout's ranks, this process one of them (tr_mpi_start); NULL: threads */
+    double timeout_s;                   /* of threads: see tr_comm_config */
     enum tr_resume_kind resume;
     const char *resume_path;
-    FILE *log;                          /* progress and log lines; NULL: silent */
+    FILE *log;                          /* progress and log lines, of rank 0; NULL: silent */
     const atomic_int *stop;             /* not 0: the number of the signal that asks to save and stop; NULL: never */
     double peak_flop_s;                 /* 0: measured at start, and how fast memory is read with it */
-    int64_t memory_bytes;               /* refuse what needs more; 0: what this machine has */
+    int64_t memory_bytes;               /* of this host, for all ranks there: refuse what needs more; 0: what it has */
     tr_train_planned_fn *planned;       /* NULL: nothing more is said */
     void *planned_context;
     tr_train_fault_fn *fault;
@@ -95,6 +99,7 @@ struct tr_train_result {
     char hash[TR_SHA256_HEX_BYTES];   /* when all steps are done; else "" */
     int64_t resumed_at;               /* step; 0: from the beginning */
     int32_t ranks;
+    int32_t layers;                   /* of the model */
     int64_t parameters, memory_planned_bytes, memory_peak_bytes; /* planned: of this rank; peak: of the process */
     int64_t sent_planned_bytes;       /* of this rank in a step's collectives */
     int64_t sent_bytes, sent_steps;   /* counted, in so many steps of this attempt */
