@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -174,6 +175,20 @@ enum tr_status tr_process_run(const char *const *words, struct tr_text *out, str
         return TR_FAILED;
     *code = code_of(how);
     return TR_OK;
+}
+
+char tr_process_state(int id)
+{
+    char path[64], text[256];
+    snprintf(path, sizeof path, "/proc/%d/stat", id);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    ssize_t got = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[got > 0 ? got : 0] = 0;
+    const char *end = strrchr(text, ')'); /* "17 (name) S ...", and a name may have anything in it */
+    return end && end[1] == ' ' ? end[2] : 0;
 }
 
 enum tr_status tr_process_own_path(char path[TR_PATH_BYTES], struct tr_err *err)

@@ -42,6 +42,10 @@ bool tr_process_ended(struct tr_process *process, double seconds, int *code);
 /* Nothing when it has ended. */
 void tr_process_signal(const struct tr_process *process, int number);
 
+/* What the kernel says of any process: 'R' runs, 'S' and 'D' wait, 'T' was stopped, 'Z' has died and nobody has asked how; 0:
+ * there is none of that number. */
+char tr_process_state(int id);
+
 /* Where the program stands that is running. */
 TR_MUST_CHECK enum tr_status tr_process_own_path(char path[TR_PATH_BYTES], struct tr_err *err);
 

@@ -52,6 +52,30 @@ static void its_input_is_empty_and_much_output_does_not_block_it(void **state)
     assert_int_equal(code, 0);
 }
 
+static void the_kernel_says_how_a_process_is(void **state)
+{
+    (void)state;
+    assert_int_equal(tr_process_state(getpid()), 'R');
+    pid_t child = fork();
+    if (child == 0)
+        for (;;)
+            pause();
+    assert_true(child > 0);
+    for (int i = 0; i < 500 && tr_process_state(child) != 'S'; i++)
+        usleep(10000);
+    assert_int_equal(tr_process_state(child), 'S');
+    kill(child, SIGSTOP);
+    for (int i = 0; i < 500 && tr_process_state(child) != 'T'; i++)
+        usleep(10000);
+    assert_int_equal(tr_process_state(child), 'T');
+    kill(child, SIGKILL);
+    for (int i = 0; i < 500 && tr_process_state(child) != 'Z'; i++)
+        usleep(10000);
+    assert_int_equal(tr_process_state(child), 'Z');
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(tr_process_state(child), 0);
+}
+
 static void one_that_a_signal_ends_has_128_more(void **state)
 {
     (void)state;
@@ -139,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_program_says_is_read_from_both_its_outputs),
         cmocka_unit_test(its_input_is_empty_and_much_output_does_not_block_it),
+        cmocka_unit_test(the_kernel_says_how_a_process_is),
         cmocka_unit_test(one_that_a_signal_ends_has_128_more),
         cmocka_unit_test(one_that_does_not_stop_writing_is_stopped),
         cmocka_unit_test(a_program_that_is_not_there_is_named),

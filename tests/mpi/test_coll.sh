@@ -47,7 +47,8 @@ ends hang 3 'barrier of group world, step 12: nothing for 2 s from rank 1' 1 2
 ends fail 2 'coll_ranks: rank 1 does not like it' 0 1
 ends refuse 2 'coll_ranks: rank 1: it cannot be' 0 1
 ends refuse 2 'coll_ranks: rank 1: it cannot be' 1 1
-ends die 134 'signal 6' 0 0
+ends die 134 'barrier of group world, step 12: rank 1 has died, which last ended barrier of group world' 0 1
+ends die 134 'signal 6' 1 0
 
 # Without the module: a sentence, and no MPI is started.
 TRINE_MPI="$work/none.so" "$ranks" all >"$work/said" 2>&1

@@ -37,6 +37,7 @@ struct tr_seen {
     _Alignas(
         TR_CACHE_LINE) _Atomic int64_t last; /* kind | group << 8 | step << 16 of the call that began last; -1: none */
     _Atomic int64_t ended;                   /* 0: in it, 1: out of it */
+    _Atomic int32_t process;                 /* its number; 0: the rank is a thread of this one */
     char name[TR_COMMS_MAX][TR_COMM_NAME_BYTES]; /* of the groups; written before any call in them */
 };
 

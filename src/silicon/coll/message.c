@@ -4,6 +4,7 @@
 
 #include "base/num.h"
 #include "base/os.h"
+#include "base/process.h"
 
 #include <linux/futex.h>
 #include <math.h>
@@ -403,22 +404,58 @@ static enum tr_status give_up(struct tr_comm *comm, struct tr_port *port, const 
 
 /* --- sentences --- */
 
+static const struct tr_seen *seen_of(const struct tr_comm *comm, int peer)
+{
+    return &comm->rank->board->seen[comm->rank->place[comm->member[peer]]];
+}
+
+/* A letter of tr_process_state, 'Z' for one that is gone; 0 where it cannot be seen: a thread, a rank of another host. */
+static char state_of(const struct tr_comm *comm, int peer)
+{
+    int process = is_near(comm, peer) ? atomic_load_explicit(&seen_of(comm, peer)->process, memory_order_relaxed) : 0;
+    char state = process > 0 ? tr_process_state(process) : 0;
+    return process > 0 && (state == 0 || state == 'X') ? 'Z' : state;
+}
+
 /* What a rank of this host was last seen at. */
 static void say_seen(const struct tr_comm *comm, int peer, char *text, size_t bytes)
 {
-    const struct tr_board *board = comm->rank->board;
     text[0] = 0;
     if (!is_near(comm, peer))
         return;
-    const struct tr_seen *seen = &board->seen[comm->rank->place[comm->member[peer]]];
+    const struct tr_seen *seen = seen_of(comm, peer);
     int64_t last = atomic_load_explicit(&seen->last, memory_order_acquire);
     bool ended = atomic_load_explicit(&seen->ended, memory_order_acquire);
+    char state = state_of(comm, peer);
+    const char *how = state == 'T' ? " (its process was stopped)" : "", *in = state == 'Z' ? "was in" : "is in";
     if (last < 0)
-        snprintf(text, bytes, ", which has not begun anything yet");
+        snprintf(text, bytes, "%s, which has not begun anything yet", how);
     else
-        snprintf(text, bytes, ", which %s %s of group %s, step %lld", ended ? "last ended" : "is in",
+        snprintf(text, bytes, "%s, which %s %s of group %s, step %lld", how, ended ? "last ended" : in,
                  tr_coll_kind_name((enum tr_coll_kind)(last & 0xff)), seen->name[(last >> 8) % TR_COMMS_MAX],
                  (long long)(last >> 16));
+}
+
+static bool waits_for(const struct tr_port *port, int peer)
+{
+    const struct tr_request *request = port->first;
+    while (request != NULL && (request->peer != peer || request->done))
+        request = request->next;
+    return request != NULL;
+}
+
+/* Whether the process of a rank that is waited for has ended without a word. */
+static bool any_died(struct tr_comm *comm, struct tr_port *port, struct tr_err *err)
+{
+    char where[TR_WHERE_BYTES], seen[200];
+    for (int peer = 0; peer < comm->count; peer++) {
+        if (!waits_for(port, peer) || state_of(comm, peer) != 'Z')
+            continue;
+        say_seen(comm, peer, seen, sizeof seen);
+        tr_fail(err, TR_FAILED, "%s: rank %d has died%s", tr_call_where(comm, port->kind, where), comm->member[peer], seen);
+        return true;
+    }
+    return false;
 }
 
 enum { PEERS_NAMED_MAX = 3 };
@@ -428,10 +465,7 @@ static void say_silence(struct tr_comm *comm, struct tr_port *port, struct tr_er
     char where[TR_WHERE_BYTES], seen[200], whom[600] = "";
     int named = 0, left_out = 0;
     for (int peer = 0; peer < comm->count; peer++) {
-        const struct tr_request *request = port->first;
-        while (request != NULL && (request->peer != peer || request->done))
-            request = request->next;
-        if (request == NULL)
+        if (!waits_for(port, peer))
             continue;
         if (named == PEERS_NAMED_MAX) {
             left_out++;
@@ -516,7 +550,7 @@ enum tr_status tr_port_wait(struct tr_comm *comm, enum tr_port_kind kind, tr_fin
     struct tr_port *port = &comm->port[kind];
     struct tr_err why = {""};
     struct tr_bell *bell = comm->area != NULL ? bell_of(comm, port, comm->index) : NULL;
-    double looked_s = tr_clock_s(), silent_s = 0, nap = 0;
+    double looked_s = tr_clock_s(), silent_s = 0, alive_s = 0, nap = 0;
     for (;;) {
         uint32_t seen = bell != NULL ? atomic_load(&bell->rung) : 0;
         int64_t moves = port->moves;
@@ -527,7 +561,7 @@ enum tr_status tr_port_wait(struct tr_comm *comm, enum tr_port_kind kind, tr_fin
             return give_up(comm, port, &why, err);
         if (port->moves != moves) {
             since(&looked_s);
-            silent_s = nap = 0;
+            silent_s = alive_s = nap = 0;
             continue;
         }
         TR_ASSERT(port->first != NULL); /* else nothing can ever come */
@@ -538,6 +572,11 @@ enum tr_status tr_port_wait(struct tr_comm *comm, enum tr_port_kind kind, tr_fin
             look_for_a_while(bell, seen);
         sleep_until_rung(bell, seen, nap);
         silent_s += since(&looked_s);
+        if (silent_s > alive_s + nap_s) {
+            if (any_died(comm, port, &why))
+                return give_up(comm, port, &why, err);
+            alive_s = silent_s;
+        }
         if (silent_s > comm->rank->timeout_s) {
             say_silence(comm, port, &why);
             return give_up(comm, port, &why, err);

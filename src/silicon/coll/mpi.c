@@ -367,13 +367,14 @@ static int open_board(struct mpi_rank *self)
             atomic_store(&((struct tr_board *)board)->seen[i].last, -1);
     }
     if (code == 0)
-        code = self->mpi->barrier(self->host_group);
+        code = self->mpi->barrier(self->host_group); /* it is in order now */
     free(near);
     if (code != 0)
         return code;
     self->rank.board = board;
     self->rank.seen = &self->rank.board->seen[self->place[self->rank.index]];
-    return 0;
+    atomic_store(&self->rank.seen->process, (int32_t)getpid());
+    return self->mpi->barrier(self->host_group);
 }
 
 static enum tr_status make_rank(const struct tr_comm_config *config, int index, int ranks,
