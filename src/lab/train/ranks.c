@@ -10,6 +10,15 @@
 int tr_run_ranks(const struct tr_run *run) { return run->world ? tr_comm_count(run->world) : 1; }
 bool tr_run_leads(const struct tr_run *run) { return !run->world || tr_comm_index(run->world) == 0; }
 
+enum tr_status tr_run_ranks_begin(struct tr_run *run, struct tr_err *err)
+{
+    int ranks = tr_run_ranks(run);
+    run->rank_at = tr_arena_array(&run->arena, ranks + 1, sizeof *run->rank_at, err);
+    run->pace_of = run->rank_at ? tr_arena_array(&run->arena, ranks, sizeof *run->pace_of, err) : NULL;
+    run->pace_order = run->pace_of ? tr_arena_array(&run->arena, ranks, sizeof *run->pace_order, err) : NULL;
+    return run->pace_order ? TR_OK : TR_FAILED;
+}
+
 enum tr_status tr_run_tell(struct tr_run *run, void *data, int64_t bytes, struct tr_err *err)
 {
     return run->world ? tr_broadcast(run->world, 0, data, bytes, err) : TR_OK;

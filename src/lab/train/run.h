@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "lab/data/data.h"
 #include "lab/train/origin.h"
+#include "lab/train/pace.h"
 #include "lab/train/replay.h"
 #include "lab/train/saver.h"
 #include "lab/train/train.h"
@@ -74,6 +75,12 @@ struct tr_run {
     int64_t attempt_steps;       /* without the first one of this attempt */
     double attempt_s;
     double last_step_s;
+    double steps_s;              /* of all steps of this attempt */
+    double paced_s;              /* since pace.c looked last, of so many steps */
+    int64_t paced_steps;
+    struct tr_pace pace;         /* of all steps until then */
+    struct tr_pace *pace_of;     /* [ranks] */
+    double *pace_order;          /* [ranks] scratch */
     struct tr_text sample;       /* the last one */
 };
 
@@ -82,6 +89,8 @@ struct tr_run {
 int tr_run_ranks(const struct tr_run *run);
 /* Whether this rank is the one that keeps the run folder. */
 bool tr_run_leads(const struct tr_run *run);
+/* First of all: scratch. */
+TR_MUST_CHECK enum tr_status tr_run_ranks_begin(struct tr_run *run, struct tr_err *err);
 /* The lead's bytes to all. */
 TR_MUST_CHECK enum tr_status tr_run_tell(struct tr_run *run, void *data, int64_t bytes, struct tr_err *err);
 /* `bytes` of each rank to all of several, in the order of ranks. */
@@ -112,6 +121,11 @@ TR_MUST_CHECK enum tr_status tr_run_agree_text(struct tr_run *run, struct tr_err
 /* hosts, host_ranks, cores, host_cores. */
 TR_MUST_CHECK enum tr_status tr_run_share_host(struct tr_run *run, struct tr_err *err);
 
+/* --- pace.c --- */
+
+/* After each step of several ranks: where a line of the log is due, they are compared, and a straggler is named. */
+TR_MUST_CHECK enum tr_status tr_run_pace(struct tr_run *run, double step_s, struct tr_err *err);
+
 /* --- fit.c: the program, and whether it fits --- */
 
 TR_MUST_CHECK enum tr_status tr_run_fit(struct tr_run *run, struct tr_err *err);
@@ -132,6 +146,8 @@ TR_MUST_CHECK enum tr_status tr_run_note_event(struct tr_run *run, const char *e
                                                struct tr_err *err);
 TR_MUST_CHECK enum tr_status tr_run_note_step(struct tr_run *run, const struct tr_step_result *result, double lr,
                                               bool skipped, struct tr_err *err);
+/* Whether this step has a line in the log: the same on all ranks. */
+bool tr_run_log_is_due(const struct tr_run *run);
 TR_MUST_CHECK enum tr_status tr_run_note_eval(struct tr_run *run, int64_t bytes, double eval_s, struct tr_err *err);
 TR_MUST_CHECK enum tr_status tr_run_write_profile(struct tr_run *run, struct tr_err *err);
 int64_t tr_run_step_tokens(const struct tr_run *run);

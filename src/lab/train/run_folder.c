@@ -247,6 +247,12 @@ static void log_step(struct tr_run *run, const struct tr_step_result *result, do
                      tr_print_clock(eta, eta_s(run)));
 }
 
+bool tr_run_log_is_due(const struct tr_run *run)
+{
+    int64_t step = run->state.step;
+    return step % run->config.log_every == 0 || step == run->config.steps || step == run->resumed_at + 1;
+}
+
 /* The bar moves at each step; lines come now and then. A log file gets the lines only. */
 static void tell_step(struct tr_run *run, const struct tr_step_result *result, double lr)
 {
@@ -255,7 +261,7 @@ static void tell_step(struct tr_run *run, const struct tr_step_result *result, d
     if (run->bar.terminal)
         tr_progress_update(&run->bar, step, "loss %.4f  %s tok/s  %s", result->loss, tr_print_count(rate, tok_s),
                            print_mfu(run, mfu));
-    if (step % run->config.log_every == 0 || step == run->config.steps || step == run->resumed_at + 1)
+    if (tr_run_log_is_due(run))
         log_step(run, result, lr);
 }
 

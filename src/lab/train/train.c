@@ -442,6 +442,8 @@ static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
     s->skipped_in_row = o.taken ? 0 : s->skipped_in_row + 1;
     note_time(run, tr_clock_s() - begin_s);
     status = tr_run_note_step(run, &o.result, lr, !o.taken, err);
+    if (status == TR_OK)
+        status = tr_run_pace(run, run->last_step_s, err);
     if (status == TR_OK && !o.taken)
         status = note_skip(run, &o.result, o.spike, err);
     if (status == TR_OK && s->skipped_in_row >= c->max_skipped)
@@ -690,8 +692,9 @@ static enum tr_status train_rank(struct tr_comm *world, const struct tr_run_conf
     run->world = world;
     run->saved_at = -1;
     tr_arena_init(&run->arena, "run", (int64_t)64 << 20);
-    run->rank_at = tr_arena_array(&run->arena, tr_run_ranks(run) + 1, sizeof *run->rank_at, err);
-    enum tr_status status = run->rank_at ? run_all(run, config, result, err) : TR_FAILED;
+    enum tr_status status = tr_run_ranks_begin(run, err);
+    if (status == TR_OK)
+        status = run_all(run, config, result, err);
     if (status != TR_OK && world) /* before anything is closed that others would wait for */
         tr_comm_fail(world, status, err);
     fill_result(run, result);

@@ -17,7 +17,7 @@
  *                      "eval"  step, tokens, val_loss, val_bpb, windows, bytes, eval_s
  *                    After a resume or a roll-back the lines of steps that are done again are dropped first: steps ascend.
  *     events.jsonl   one JSON object a line: "time" (UTC), "step", "event" (start, resume, bad_checkpoint, changed,
- *                    save, skip, roll_back, corruption, interrupt, early_stop, finish, fail), "text"
+ *                    save, skip, roll_back, corruption, straggler, interrupt, early_stop, finish, fail), "text"
  *     samples.txt    "== step N ==" and the text, one after the other
  *     profile.json   at each save: where time and memory go (below)
  *     report.html    at each save: lab/report

@@ -1,5 +1,6 @@
 /* Runs on several ranks: the hash of one rank, whatever the layout, and also where the layout changes on the way. */
 #include "base/num.h"
+#include "lab/train/pace.h"
 #include "lab/train/train.h"
 #include "lib/scratch.h"
 #include "lib/tiny_run.h"
@@ -11,6 +12,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -257,6 +259,43 @@ static void a_run_begins_with_another_models_weights_on_any_rank(void **state)
     assert_int_equal(tr_folder_remove(base.out, &err), TR_OK);
 }
 
+/* ---- side by side -------------------------------------------------------------------------------------------------- */
+
+static void the_slowest_rank_is_a_straggler_by_its_time_for_the_same_work(void **state)
+{
+    (void)state;
+    double scratch[4], factor = 0;
+    struct tr_pace even[] = {{2, 200}, {1, 100}, {1.1, 100}, {1, 100}}; /* the first has two lanes */
+    assert_int_equal(tr_pace_straggler(even, 4, scratch, &factor), -1);
+    struct tr_pace slow[] = {{2, 200}, {1, 100}, {3, 100}, {1, 100}};
+    assert_int_equal(tr_pace_straggler(slow, 4, scratch, &factor), 2);
+    assert_true(factor == 3);
+    struct tr_pace two[] = {{3, 100}, {1, 100}};
+    assert_int_equal(tr_pace_straggler(two, 2, scratch, &factor), 0);
+    struct tr_pace idle[] = {{0, 0}, {1, 100}, {0, 0}};
+    assert_int_equal(tr_pace_straggler(idle, 3, scratch, &factor), -1);
+}
+
+static void slow_rank(void *context, struct tr_exec *exec, int64_t batch, struct tr_step_result *seen)
+{
+    (void)context, (void)batch, (void)seen;
+    if (exec->program->step.place.rank == 2)
+        usleep(300 * 1000);
+}
+
+static void a_straggler_is_named_with_its_factor(void **state)
+{
+    (void)state;
+    struct tr_run_config config = tr_tiny_config("run", "layout.lanes=4", "train.micro_batch=1", "train.steps=4", "run.log_every=2", NULL);
+    struct tr_train_options options = options_of((struct tr_degrees){.ranks = {[TR_GROUP_DATA] = 4}});
+    options.fault = slow_rank;
+    if (train(&config, &options) != TR_OK)
+        fail_msg("%s", err.text);
+    struct tr_bytes events = tr_scratch_read(tr_scratch("run/events.jsonl"));
+    tr_assert_says(events.at, "\"event\":\"straggler\",\"text\":\"rank 2 is slow: its work takes ");
+    tr_bytes_free(&events);
+}
+
 /* ---- what cannot be ------------------------------------------------------------------------------------------------ */
 
 static void refuse(struct tr_run_config config, struct tr_train_options options, const char *words)
@@ -308,6 +347,8 @@ int main(void)
         cmocka_unit_test(a_run_goes_on_under_any_other_layout),
         cmocka_unit_test(a_spike_sends_all_ranks_back_together),
         cmocka_unit_test(a_run_begins_with_another_models_weights_on_any_rank),
+        cmocka_unit_test(the_slowest_rank_is_a_straggler_by_its_time_for_the_same_work),
+        cmocka_unit_test(a_straggler_is_named_with_its_factor),
         cmocka_unit_test(what_cannot_be_is_refused_in_one_sentence_and_writes_nothing),
         cmocka_unit_test(a_lead_that_fails_ends_all_ranks_with_its_sentence),
     };
