@@ -1,6 +1,7 @@
 /* trine train: a GPT learns a text. */
 #include "app/app.h"
 #include "app/predict.h"
+#include "app/ranks.h"
 
 #include "base/json.h"
 #include "base/os.h"
@@ -13,10 +14,11 @@
 #include <string.h>
 
 struct train_args {
-    const char *data_first; /* TRAIN DATA, the same as --data */
+    const char *first; /* a config or data, the same as --config or --data */
     const char *config, *data, *tokenizer, *chat_template, *model, *init, *depth, *steps, *seed, *out, *threads;
     const char *resume, *profile, *layout;
     int64_t memory_bytes;
+    double timeout_s;
     bool quiet, json, dry_run;
 };
 
@@ -27,7 +29,7 @@ static const struct {
     const char *key;
     size_t offset;
 } shortcuts[] = {
-    {"data.path", offsetof(struct train_args, data_first)}, {"data.path", offsetof(struct train_args, data)},
+    {"data.path", offsetof(struct train_args, data)},
     {"data.tokenizer", offsetof(struct train_args, tokenizer)},
     {"data.chat_template", offsetof(struct train_args, chat_template)},
     {"model.init", offsetof(struct train_args, init)},
@@ -64,11 +66,14 @@ static const struct tr_option options[] = {
      .help = "auto: from the run folder's newest good checkpoint; never: refuse a folder that has one; PATH: from this "
              "checkpoint"},
     {.name = "layout", .kind = TR_OPTION_STRING, AT(layout), .value = "WORDS",
-     .help = "ranks, threads of this process, that share the run: dp=N shares the data lanes (layout.lanes), zero=1 the optimiser's "
-             "state too, zero=2 gradients, zero=3 weights; pp=N makes a pipeline of N stages out of the layers, vpp=N cuts each stage in N "
-             "chunks that take turns; changes no bit of the result, and may be another one at each start"},
+     .help = "ranks that share the run, threads of this process or the processes of mpirun or srun (then without it dp=N): "
+             "dp=N shares the data lanes (layout.lanes), zero=1 the optimiser's state too, zero=2 gradients, zero=3 weights; pp=N "
+             "makes a pipeline of N stages out of the layers, vpp=N cuts each stage in N chunks that take turns; changes no bit "
+             "of the result, and may be another one at each start"},
+    {.name = "timeout", .kind = TR_OPTION_TIME, AT(timeout_s), .fallback = "10min", .value = "TIME", .min = 0.1, .max = 1e6,
+     .help = "ranks: give up when one that others wait for does nothing for so long; must be longer than a save"},
     {.name = "memory", .kind = TR_OPTION_BYTES, AT(memory_bytes), .fallback = "0", .value = "BYTES",
-     .help = "refuse what needs more than this; 0: what this machine has"},
+     .help = "refuse what needs more than this, for all ranks of this machine together; 0: what it has"},
     {.name = "profile", .kind = TR_OPTION_PATH, AT(profile), .value = "FILE",
      .help = "what `trine calibrate` wrote, to predict the steps by; without it, profile.yaml if the current folder has one"},
     {.name = "dry-run", .letter = 'n', .kind = TR_OPTION_FLAG, AT(dry_run),
@@ -78,8 +83,9 @@ static const struct tr_option options[] = {
 };
 
 static const struct tr_positional positionals[] = {
-    {.name = "DATA", .help = "text file, folder of text files, *.jsonl of documents or conversations, or shards of tokens",
-     AT(data_first), .optional = true},
+    {.name = "PATH", .help = "the run's config (*.yaml, as --config), or what it trains on (as --data): text file, folder of "
+                             "text files, *.jsonl of documents or conversations, or shards of tokens",
+     AT(first), .optional = true},
 };
 
 static const struct tr_command command = {
@@ -99,20 +105,34 @@ static const struct tr_command command = {
     .examples = "trine train book.txt                              # depth 4, into runs/depth-4\n"
                 "trine train book.txt --depth 6 --steps 2k -o runs/book\n"
                 "trine train talks.jsonl --init SmolLM2-135M-Instruct.gguf --lora.rank=16\n"
-                "trine train --config run.yaml --optimizer.lr=0.001\n"
+                "trine train run.yaml --optimizer.lr=0.001\n"
                 "trine train book.txt --layout.lanes=4 --layout dp=2,zero=1\n"
-                "trine train book.txt --layout pp=2 --train.micro_batch=1\n",
+                "trine train book.txt --layout pp=2 --train.micro_batch=1\n"
+                "mpirun -n 4 trine train book.txt --layout.lanes=4\n",
 };
 
 /* ---- config ------------------------------------------------------------------------------------------------------ */
+
+/* What stands before the options is a config by its name, or else data. */
+static enum tr_status take_first(struct train_args *args, struct tr_err *err)
+{
+    const char *end = args->first ? strrchr(args->first, '.') : NULL;
+    bool is_config = end && (strcmp(end, ".yaml") == 0 || strcmp(end, ".yml") == 0);
+    const char **place = is_config ? &args->config : &args->data;
+    if (!args->first)
+        return TR_OK;
+    if (*place)
+        return tr_fail(err, TR_BAD_INPUT, "the %s given twice: as %s and with --%s %s", is_config ? "config is" : "data are",
+                       args->first, is_config ? "config" : "data", *place);
+    *place = args->first;
+    return TR_OK;
+}
 
 static enum tr_status read_config(const struct train_args *args, const struct tr_given *given,
                                   struct tr_run_config *config, struct tr_err *err)
 {
     struct tr_override all[SHORTCUT_COUNT + TR_OVERRIDE_MAX];
     int count = 0;
-    if (args->data_first && args->data)
-        return tr_fail(err, TR_BAD_INPUT, "the data are given twice: as DATA and as --data");
     if (args->depth && (args->model || args->init))
         return tr_fail(err, TR_BAD_INPUT, "--depth makes a model, --%s names one: give one of them",
                        args->model ? "model" : "init");
@@ -159,7 +179,7 @@ static enum tr_status check_executed(const struct tr_layout *l, struct tr_err *e
     return TR_OK;
 }
 
-static enum tr_status read_layout(const char *words, struct tr_degrees *out, struct tr_err *err)
+enum tr_status tr_app_layout_read(const char *words, struct tr_degrees *out, struct tr_err *err)
 {
     static const uint32_t ours = 1u << TR_LAYOUT_MB | 1u << TR_LAYOUT_RECOMPUTE | 1u << TR_LAYOUT_RECOMPUTE_LAYERS;
     struct tr_layout layout;
@@ -300,45 +320,64 @@ static enum tr_status answer(const struct train_args *args, const struct tr_trai
     return tr_app_print(&text, err);
 }
 
-static enum tr_status train(const struct train_args *args, const struct tr_given *given, struct tr_err *err)
+/* All that can be wrong before there is a run. */
+static enum tr_status prepare(struct train_args *args, const struct tr_given *given, const struct tr_app_ranks *ranks,
+                              struct tr_run_config *config, struct tr_train_options *how, struct tr_app_prediction *predicted,
+                              struct tr_err *err)
 {
-    struct tr_run_config *config = calloc(1, sizeof *config);
-    struct tr_train_result *result = calloc(1, sizeof *result);
-    struct tr_train_options how = {.log = args->quiet ? NULL : stderr, .stop = &tr_app_signal, .dry_run = args->dry_run,
-                                   .memory_bytes = args->memory_bytes};
-    struct tr_app_prediction predicted = {.path = NULL};
-    enum tr_status status = TR_FAILED;
-    if (!config || !result) {
-        (void)tr_fail(err, TR_FAILED, "out of memory before the run began");
-        goto free_both;
-    }
-    set_resume(args, &how);
-    status = read_layout(args->layout, &how.layout, err);
+    enum tr_status status = take_first(args, err);
+    set_resume(args, how);
+    if (status == TR_OK)
+        status = tr_app_layout_read(args->layout, &how->layout, err);
     if (status == TR_OK)
         status = read_config(args, given, config, err);
     if (status == TR_OK)
-        status = tr_app_predict_open(&predicted, args->profile, err);
-    if (predicted.path) {
-        how.planned = tr_app_predict;
-        how.planned_context = &predicted;
-    }
+        status = tr_app_ranks_layout(&ranks->launched, args->layout, config->lanes, &how->layout, err);
     if (status == TR_OK)
-        status = tr_app_catch_signals(err);
+        status = tr_app_predict_open(predicted, args->profile, err);
+    if (predicted->path) {
+        how->planned = tr_app_predict;
+        how->planned_context = predicted;
+    }
+    return status;
+}
+
+static enum tr_status train(struct train_args *args, const struct tr_given *given, struct tr_run_config *config,
+                            struct tr_train_result *result, struct tr_err *err)
+{
+    struct tr_train_options how = {.log = args->quiet ? NULL : stderr, .stop = &tr_app_signal, .dry_run = args->dry_run,
+                                   .memory_bytes = args->memory_bytes, .timeout_s = args->timeout_s};
+    struct tr_app_prediction predicted = {.path = NULL};
+    struct tr_app_ranks ranks = {.world = NULL};
+    enum tr_status status = tr_app_catch_signals(err);
+    if (status == TR_OK)
+        status = tr_app_ranks_open(&ranks, args->timeout_s, err);
+    if (status == TR_OK)
+        status = tr_app_ranks_alike(&ranks, prepare(args, given, &ranks, config, &how, &predicted, err), err);
+    how.world = ranks.world;
     if (status == TR_OK)
         status = tr_train(config, &how, result, err);
-    if (status == TR_OK)
+    tr_app_ranks_close(&ranks, status, err);
+    if (status == TR_OK && ranks.leads)
         status = answer(args, result, &predicted, err);
-    tr_text_free(&result->last_sample);
-free_both:
     tr_app_predict_close(&predicted);
-    free(config);
-    free(result);
     return status;
 }
 
 static enum tr_status run(void *parsed, const struct tr_given *given, struct tr_err *err)
 {
-    return train(parsed, given, err);
+    struct tr_run_config *config = calloc(1, sizeof *config);
+    struct tr_train_result *result = calloc(1, sizeof *result);
+    enum tr_status status = TR_FAILED;
+    if (config && result) {
+        status = train(parsed, given, config, result, err);
+        tr_text_free(&result->last_sample);
+    } else {
+        (void)tr_fail(err, TR_FAILED, "out of memory before the run began");
+    }
+    free(config);
+    free(result);
+    return status;
 }
 
 const struct tr_app_command tr_cmd_train = {&command, sizeof(struct train_args), run};

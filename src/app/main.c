@@ -3,6 +3,7 @@
 
 #include "base/os.h"
 #include "base/text.h"
+#include "silicon/coll/coll.h"
 
 #include <signal.h>
 #include <stdbool.h>
@@ -46,13 +47,22 @@ static enum tr_status print_help(const struct tr_command *command, struct tr_err
     return tr_app_print(&text, err);
 }
 
+/* The ranks that a launcher started are told the same, and one of them says what is wrong with it. */
+static enum tr_status say_once(enum tr_status status, struct tr_err *err)
+{
+    if (status != TR_OK && tr_launched().rank > 0)
+        err->text[0] = 0;
+    return status;
+}
+
 static enum tr_status parse_and_run(const struct tr_app_command *command, int argc, char **argv, struct tr_err *err)
 {
     struct tr_given given;
     void *parsed = calloc(1, command->args_bytes);
     if (!parsed)
         return tr_fail(err, TR_FAILED, "out of memory before the command began");
-    enum tr_status status = tr_option_parse(command->command, argc, argv, parsed, command->args_bytes, &given, err);
+    enum tr_status status =
+        say_once(tr_option_parse(command->command, argc, argv, parsed, command->args_bytes, &given, err), err);
     if (status == TR_OK) {
         status = given.help ? print_help(command->command, err) : command->run(parsed, &given, err);
         tr_given_free(&given);
@@ -122,7 +132,7 @@ static enum tr_status dispatch(int argc, char **argv, struct tr_err *err)
         tr_text_printf(&text, "trine %s\n", TRINE_VERSION);
         return tr_app_print(&text, err);
     }
-    enum tr_status status = find(argv[1], &command, err);
+    enum tr_status status = say_once(find(argv[1], &command, err), err);
     return status == TR_OK ? parse_and_run(command, argc - 2, argv + 2, err) : status;
 }
 

@@ -1,0 +1,65 @@
+#include "app/ranks.h"
+
+#include <stdio.h>
+
+enum tr_status tr_app_ranks_open(struct tr_app_ranks *ranks, double timeout_s, struct tr_err *err)
+{
+    struct tr_launched launched = tr_launched();
+    struct tr_comm_config config = {.timeout_s = timeout_s};
+    *ranks = (struct tr_app_ranks){.launched = launched, .leads = launched.rank == 0};
+    if (launched.ranks == 1)
+        return TR_OK;
+    enum tr_status status = tr_mpi_start(&config, &ranks->world, err);
+    if (status == TR_OK && tr_comm_count(ranks->world) != launched.ranks)
+        return tr_fail(err, TR_BAD_INPUT, "%s started %d processes, and MPI knows of %d: srun needs --mpi=pmix (or pmi2), and "
+                       "mpirun must be that of the MPI that trine was built with", launched.by, launched.ranks,
+                       tr_comm_count(ranks->world));
+    return status;
+}
+
+enum tr_status tr_app_ranks_alike(struct tr_app_ranks *ranks, enum tr_status mine, struct tr_err *err)
+{
+    return ranks->world ? tr_status_all(ranks->world, mine, err) : mine;
+}
+
+/* Another layout of as many ranks as there are: more or fewer that share the lanes. */
+static void suggest(const struct tr_degrees *layout, int64_t ranks, int64_t lanes, char *words, size_t bytes)
+{
+    int64_t others = tr_degrees_ranks(layout) / tr_degrees_of(layout, TR_GROUP_DATA);
+    words[0] = 0;
+    if (ranks % others == 0 && ranks / others <= lanes)
+        snprintf(words, bytes, ", or dp=%lld in the layout", (long long)(ranks / others));
+}
+
+enum tr_status tr_app_ranks_layout(const struct tr_launched *launched, const char *words, int64_t lanes,
+                                   struct tr_degrees *layout, struct tr_err *err)
+{
+    char other[64];
+    int count = launched->ranks;
+    if (count == 1)
+        return TR_OK;
+    if (!words && count > lanes)
+        return tr_fail(err, TR_BAD_INPUT, "%s starts %d ranks, and no --layout says what they share: without it they share the "
+                       "data lanes, of which there are %lld; give --layout.lanes=%d (it decides the run's bits, so for good) or "
+                       "a --layout of %d ranks", launched->by, count, (long long)lanes, count, count);
+    if (!words)
+        layout->ranks[TR_GROUP_DATA] = count;
+    if (tr_degrees_ranks(layout) == count)
+        return TR_OK;
+    suggest(layout, count, lanes, other, sizeof other);
+    return tr_fail(err, TR_BAD_INPUT, "--layout %s is of %lld rank%s, and %s starts %d: start as many as it has%s", words,
+                   (long long)tr_degrees_ranks(layout), tr_degrees_ranks(layout) == 1 ? "" : "s", launched->by, count, other);
+}
+
+void tr_app_ranks_close(struct tr_app_ranks *ranks, enum tr_status status, struct tr_err *err)
+{
+    bool speaks = ranks->leads;
+    if (ranks->world && status != TR_OK) {
+        tr_comm_fail(ranks->world, status, err);
+        speaks = tr_comm_blamed(ranks->world) == ranks->launched.rank;
+    }
+    tr_comm_free(ranks->world);
+    ranks->world = NULL;
+    if (!speaks)
+        err->text[0] = 0;
+}
