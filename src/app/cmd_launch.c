@@ -8,9 +8,10 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct launch_args {
-    const char *config;
+    const char *config, *by, *layout, *timeout;
     int64_t restarts;
     double pause_s, pause_max_s;
     bool requeue, quiet;
@@ -19,6 +20,11 @@ struct launch_args {
 #define AT(field) .offset = offsetof(struct launch_args, field)
 
 static const struct tr_option options[] = {
+    {.name = "by", .kind = TR_OPTION_STRING, AT(by), .value = "WORDS",
+     .help = "what starts the trainer on many ranks, words apart by blanks: \"mpirun -n 4\", \"srun --mpi=pmix\", or a script "
+             "of yours that finds the hosts that are left; it gets the trainer's words behind its own"},
+    {.name = "layout", .kind = TR_OPTION_STRING, AT(layout), .value = "WORDS", .help = "as of `trine train`"},
+    {.name = "timeout", .kind = TR_OPTION_STRING, AT(timeout), .value = "TIME", .help = "as of `trine train`"},
     {.name = "restarts", .kind = TR_OPTION_INT, AT(restarts), .fallback = "5", .value = "N", .min = 0, .max = 1e6,
      .help = "give up after so many more attempts in a row that saved nothing new"},
     {.name = "pause", .kind = TR_OPTION_TIME, AT(pause_s), .fallback = "2s", .value = "TIME", .min = 0, .max = 86400,
@@ -49,7 +55,8 @@ static const struct tr_command command = {
     .positional_count = sizeof positionals / sizeof *positionals,
     .takes_overrides = true,
     .examples = "trine launch run.yaml\n"
-                "trine launch run.yaml --train.steps=100k --restarts 20 --pause 10s\n",
+                "trine launch run.yaml --train.steps=100k --restarts 20 --pause 10s\n"
+                "trine launch run.yaml --by \"mpirun -n 4\" --layout dp=4,zero=1\n",
 };
 
 /* The step of the newest checkpoint whose files are there; -1: none. */
@@ -65,22 +72,68 @@ static int64_t newest_step(void *run_folder)
     return newest;
 }
 
-/* The words of an attempt: this program, `train`, and what the user gave. `texts` owns the overrides. */
-static enum tr_status make_words(const struct launch_args *args, const struct tr_given *given, const char *program,
-                                 const char **words, struct tr_text *texts, struct tr_err *err)
+enum { BY_WORDS_MAX = 128, WORDS_MAX = BY_WORDS_MAX + 8 + TR_OVERRIDE_MAX + 1 };
+
+/* The words of an attempt: what starts it, this program, `train`, and what the user gave. */
+struct words {
+    const char *word[WORDS_MAX];
+    int count;
+    char program[TR_PATH_BYTES];
+    char *by; /* the user's, cut at its blanks */
+    struct tr_text override[TR_OVERRIDE_MAX];
+    int override_count;
+};
+
+static void words_free(struct words *words)
 {
-    int count = 0;
-    words[count++] = program;
-    words[count++] = "train";
-    words[count++] = "--config";
-    words[count++] = args->config;
-    for (int i = 0; i < given->override_count; i++) {
-        tr_text_printf(&texts[i], "--%s=%s", given->overrides[i].key, given->overrides[i].value);
-        if (tr_text_failed(&texts[i], err))
-            return TR_FAILED;
-        words[count++] = tr_text_str(&texts[i]);
+    free(words->by);
+    for (int i = 0; i < words->override_count; i++)
+        tr_text_free(&words->override[i]);
+    free(words);
+}
+
+static enum tr_status cut_by(struct words *words, const char *by, struct tr_err *err)
+{
+    char *rest = NULL;
+    words->by = by ? strdup(by) : NULL;
+    if (by && !words->by)
+        return tr_fail(err, TR_FAILED, "out of memory before the run began");
+    for (char *word = by ? strtok_r(words->by, " \t", &rest) : NULL; word; word = strtok_r(NULL, " \t", &rest)) {
+        if (words->count == BY_WORDS_MAX)
+            return tr_fail(err, TR_BAD_INPUT, "--by: has more than %d words", BY_WORDS_MAX);
+        words->word[words->count++] = word;
     }
-    words[count] = NULL;
+    return TR_OK;
+}
+
+static void add_option(struct words *words, const char *name, const char *value)
+{
+    if (!value)
+        return;
+    words->word[words->count++] = name;
+    words->word[words->count++] = value;
+}
+
+static enum tr_status make_words(const struct launch_args *args, const struct tr_given *given, struct words *words,
+                                 struct tr_err *err)
+{
+    enum tr_status status = cut_by(words, args->by, err);
+    if (status == TR_OK)
+        status = tr_process_own_path(words->program, err);
+    if (status != TR_OK)
+        return status;
+    words->word[words->count++] = words->program;
+    words->word[words->count++] = "train";
+    add_option(words, "--config", args->config);
+    add_option(words, "--layout", args->layout);
+    add_option(words, "--timeout", args->timeout);
+    for (int i = 0; i < given->override_count; i++) {
+        struct tr_text *text = &words->override[words->override_count++];
+        tr_text_printf(text, "--%s=%s", given->overrides[i].key, given->overrides[i].value);
+        if (tr_text_failed(text, err))
+            return TR_FAILED;
+        words->word[words->count++] = tr_text_str(text);
+    }
     return TR_OK;
 }
 
@@ -97,42 +150,44 @@ static enum tr_status requeue(struct tr_err *err)
     return tr_fail(err, TR_FAILED, "the run is saved and job %s waits for its next turn", job);
 }
 
-static enum tr_status launch(const struct launch_args *args, const struct tr_given *given, struct tr_run_config *config,
+static enum tr_status launch(const struct launch_args *args, const struct tr_given *given, char *run_folder,
                              struct tr_err *err)
 {
-    char program[TR_PATH_BYTES];
-    const char *words[4 + TR_OVERRIDE_MAX + 1];
-    struct tr_text texts[TR_OVERRIDE_MAX] = {{0}};
     struct tr_launch_result result = {0};
-    struct tr_launch how = {.words = words, .stop = &tr_app_signal, .kept = newest_step, .context = config->out,
+    struct words *words = calloc(1, sizeof *words);
+    if (!words)
+        return tr_fail(err, TR_FAILED, "out of memory before the run began");
+    struct tr_launch how = {.words = words->word, .stop = &tr_app_signal, .kept = newest_step, .context = run_folder,
                             .restarts = args->restarts, .pause_s = args->pause_s, .pause_max_s = args->pause_max_s,
                             .log = args->quiet ? NULL : stderr};
-    enum tr_status status = tr_process_own_path(program, err);
-    if (status == TR_OK)
-        status = make_words(args, given, program, words, texts, err);
+    enum tr_status status = make_words(args, given, words, err);
     if (status == TR_OK)
         status = tr_app_catch_signals(err);
     if (status == TR_OK)
         status = tr_launch(&how, &result, err);
-    for (int i = 0; i < given->override_count; i++)
-        tr_text_free(&texts[i]);
+    words_free(words);
     if (result.stopped && status == TR_FAILED && args->requeue && tr_app_signal == SIGUSR1)
         return requeue(err);
     return status;
 }
 
-static enum tr_status run(void *parsed, const struct tr_given *given, struct tr_err *err)
+static enum tr_status run_launch(void *parsed, const struct tr_given *given, struct tr_err *err)
 {
     const struct launch_args *args = parsed;
-    struct tr_run_config *config = calloc(1, sizeof *config);
-    if (!config)
+    struct tr_launched launched = tr_launched(), not_yet = {.ranks = 1};
+    if (launched.ranks > 1)
+        return tr_fail(err, TR_BAD_INPUT, "trine launch was started by %s, and is to start it: trine launch %s --by \"mpirun "
+                       "-n %d\"", launched.by, args->config, launched.ranks);
+    struct tr_app_run *run = calloc(1, sizeof *run);
+    if (!run)
         return tr_fail(err, TR_FAILED, "out of memory before the run began");
-    int64_t need_bytes;
-    enum tr_status status = tr_app_run_check(args->config, given, config, &need_bytes, err);
+    enum tr_status status = tr_app_run_check(args->config, given, run, err);
     if (status == TR_OK)
-        status = launch(args, given, config, err);
-    free(config);
+        status = tr_app_run_check_layout(run, args->layout, &not_yet, err);
+    if (status == TR_OK)
+        status = launch(args, given, run->config.out, err);
+    free(run);
     return status;
 }
 
-const struct tr_app_command tr_cmd_launch = {&command, sizeof(struct launch_args), run};
+const struct tr_app_command tr_cmd_launch = {&command, sizeof(struct launch_args), run_launch};

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 struct submit_args {
-    const char *config, *name, *partition, *account, *qos, *gres, *constraint;
-    int64_t cpus, memory_bytes, restarts;
+    const char *config, *name, *partition, *account, *qos, *gres, *constraint, *layout, *mpi;
+    int64_t nodes, tasks, cpus, memory_bytes, restarts;
     double time_s, warning_s;
     bool dry_run, json;
 };
@@ -24,10 +24,18 @@ struct submit_args {
 static const struct tr_option options[] = {
     {.name = "time", .letter = 't', .kind = TR_OPTION_TIME, AT(time_s), .fallback = "0s", .value = "TIME", .min = 0,
      .max = 1e8, .help = "limit of one turn; the run goes on in the next one. 0s: the partition's"},
+    {.name = "nodes", .letter = 'N', .kind = TR_OPTION_INT, AT(nodes), .fallback = "1", .value = "N", .min = 1,
+     .max = TR_RANKS_MAX, .help = "nodes of the job"},
+    {.name = "ntasks-per-node", .kind = TR_OPTION_INT, AT(tasks), .fallback = "1", .value = "N", .min = 1,
+     .max = TR_RANKS_THREADS_MAX, .help = "ranks of each, one a task of srun"},
+    {.name = "layout", .kind = TR_OPTION_STRING, AT(layout), .value = "WORDS",
+     .help = "what the ranks share, as of `trine train`; without it, the data lanes"},
+    {.name = "mpi", .kind = TR_OPTION_STRING, AT(mpi), .fallback = "pmix", .value = "NAME",
+     .help = "how srun and MPI find together, as srun takes it: pmix (Open MPI), pmi2 (MPICH)"},
     {.name = "cpus", .kind = TR_OPTION_INT, AT(cpus), .fallback = "0", .value = "N", .min = 0, .max = 65536,
-     .help = "processors, and threads of the run; 0: run.threads, or Slurm's default"},
+     .help = "processors of a task, and threads of each rank; 0: run.threads, or Slurm's default"},
     {.name = "memory", .kind = TR_OPTION_BYTES, AT(memory_bytes), .fallback = "0", .value = "BYTES",
-     .help = "memory to ask for; 0: Slurm's default. The answer says what the run will need"},
+     .help = "memory of a node to ask for; 0: Slurm's default. The answer says what the run will need"},
     {.name = "gres", .kind = TR_OPTION_STRING, AT(gres), .value = "LIST", .help = "generic resources, as sbatch takes them"},
     {.name = "partition", .letter = 'p', .kind = TR_OPTION_STRING, AT(partition), .value = "NAME", .help = "Slurm's partition"},
     {.name = "account", .letter = 'A', .kind = TR_OPTION_STRING, AT(account), .value = "NAME", .help = "whom Slurm charges"},
@@ -56,7 +64,8 @@ static const struct tr_command command = {
         "Checks the run as `trine train --dry-run` does, writes RUN/job.yaml (its effective config) and RUN/job.sh (the "
         "job's script, to read and to change), and submits it. The job is `trine launch`: it starts again what dies, saves "
         "before its time is over and asks for another turn, and goes on elsewhere when a node fails; each turn goes on from "
-        "the newest good checkpoint. What it says is in RUN/job-NUMBER.log; `trine status RUN` tells how it does.\n"
+        "the newest good checkpoint. With several ranks each attempt is one srun. What it says is in RUN/job-NUMBER.log; "
+        "`trine status RUN` tells how it does.\n"
         "The run folder, the data and this program have to be where the nodes find them under the same names.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
@@ -64,6 +73,7 @@ static const struct tr_command command = {
     .positional_count = sizeof positionals / sizeof *positionals,
     .takes_overrides = true,
     .examples = "trine submit run.yaml --time 8h --cpus 16 --partition main\n"
+                "trine submit run.yaml --nodes 4 --ntasks-per-node 2 --cpus 32 --layout dp=8,zero=1\n"
                 "trine submit run.yaml --train.steps=100k --dry-run     # look at the script first\n",
 };
 
@@ -71,7 +81,7 @@ static const struct tr_command command = {
 struct script {
     char here[TR_PATH_BYTES], program[TR_PATH_BYTES];
     char run_folder[TR_PATH_BYTES], config[TR_PATH_BYTES], path[TR_PATH_BYTES], output[TR_PATH_BYTES + 64];
-    char restarts[32];
+    char restarts[32], by[128];
     struct tr_text text;
 };
 
@@ -112,6 +122,15 @@ static enum tr_status name_paths(struct script *script, const struct tr_run_conf
     return status == TR_OK ? name_output(script, err) : status;
 }
 
+/* srun takes nodes and tasks from the job, but not the processors of a task; with -K it ends the others when a rank dies. */
+static const char *name_starter(const struct submit_args *args, const struct tr_run_config *config, struct script *script)
+{
+    int len = snprintf(script->by, sizeof script->by, "srun --mpi=%.60s --kill-on-bad-exit=1", args->mpi);
+    if (config->threads > 0)
+        snprintf(script->by + len, sizeof script->by - (size_t)len, " --cpus-per-task=%lld", (long long)config->threads);
+    return script->by;
+}
+
 static enum tr_status make_script(const struct submit_args *args, const struct tr_run_config *config, struct script *script,
                                   struct tr_err *err)
 {
@@ -119,12 +138,21 @@ static enum tr_status make_script(const struct submit_args *args, const struct t
     if (status != TR_OK)
         return status;
     snprintf(script->restarts, sizeof script->restarts, "%lld", (long long)args->restarts);
-    const char *const words[] = {script->program, "launch", "--requeue", "--restarts", script->restarts, script->config, NULL};
+    const char *words[16] = {script->program, "launch", "--requeue", "--restarts", script->restarts, script->config};
+    int count = 6;
+    if (args->nodes * args->tasks > 1) {
+        words[count++] = "--by";
+        words[count++] = name_starter(args, config, script);
+    }
+    if (args->layout) {
+        words[count++] = "--layout";
+        words[count++] = args->layout;
+    }
     const char *slash = strrchr(script->run_folder, '/');
     struct tr_slurm_job job = {
         .name = args->name ? args->name : slash + 1, .folder = script->here, .output = script->output,
         .partition = args->partition, .account = args->account, .qos = args->qos, .gres = args->gres,
-        .constraint = args->constraint, .nodes = 1, .tasks_per_node = 1, .cpus_per_task = config->threads,
+        .constraint = args->constraint, .nodes = args->nodes, .tasks_per_node = args->tasks, .cpus_per_task = config->threads,
         .memory_bytes = args->memory_bytes, .time_s = args->time_s, .warning_s = args->warning_s, .words = words};
     return tr_slurm_script(&job, &script->text, err);
 }
@@ -194,13 +222,24 @@ static enum tr_status answer(const struct submit_args *args, const struct tr_run
     return tr_app_print(&text, err);
 }
 
-static enum tr_status run_submit(const struct submit_args *args, const struct tr_given *given, struct tr_run_config *config,
+static enum tr_status check_ranks(const struct submit_args *args, const struct tr_app_run *run, struct tr_err *err)
+{
+    if (args->nodes * args->tasks > TR_RANKS_MAX)
+        return tr_fail(err, TR_BAD_INPUT, "%lld nodes of %lld tasks are more than %d ranks", (long long)args->nodes,
+                       (long long)args->tasks, TR_RANKS_MAX);
+    struct tr_launched job = {.ranks = (int)(args->nodes * args->tasks), .by = "the job"};
+    return tr_app_run_check_layout(run, args->layout, &job, err);
+}
+
+static enum tr_status run_submit(const struct submit_args *args, const struct tr_given *given, struct tr_app_run *run,
                                  struct tr_err *err)
 {
     struct script script = {.text = {0}};
     struct tr_run_job job = {.id = ""};
-    int64_t need_bytes = 0;
-    enum tr_status status = tr_app_run_check(args->config, given, config, &need_bytes, err);
+    struct tr_run_config *config = &run->config;
+    enum tr_status status = tr_app_run_check(args->config, given, run, err);
+    if (status == TR_OK)
+        status = check_ranks(args, run, err);
     if (status != TR_OK)
         return status;
     if (args->cpus > 0)
@@ -213,16 +252,16 @@ static enum tr_status run_submit(const struct submit_args *args, const struct tr
     if (status == TR_OK)
         status = submit(&script, config, &job, err);
     tr_text_free(&script.text);
-    return status == TR_OK ? answer(args, config, &job, need_bytes, err) : status;
+    return status == TR_OK ? answer(args, config, &job, run->need_bytes, err) : status;
 }
 
 static enum tr_status run(void *parsed, const struct tr_given *given, struct tr_err *err)
 {
-    struct tr_run_config *config = calloc(1, sizeof *config);
-    if (!config)
+    struct tr_app_run *checked = calloc(1, sizeof *checked);
+    if (!checked)
         return tr_fail(err, TR_FAILED, "out of memory before the config was read");
-    enum tr_status status = run_submit(parsed, given, config, err);
-    free(config);
+    enum tr_status status = run_submit(parsed, given, checked, err);
+    free(checked);
     return status;
 }
 

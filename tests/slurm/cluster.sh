@@ -6,7 +6,8 @@
 #
 # Ports are taken from TRINE_SLURM_PORT (17100) on. Node n2 can be killed by `kill -9 $(cat FOLDER/run/n2.pid)`. What is not
 # usual, and why: a requeued job would wait for its credential to lapse, 120 s, hence cred_expire; a node that does not
-# answer is given up after 10 s; virtual nodes on a small machine need config_overrides to have more processors than it.
+# answer is given up after 10 s; two nodes of one machine would make the same folder for PMIx, hence a configuration each; virtual
+# nodes on a small machine need config_overrides to have more processors than it.
 set -eu
 
 up()
@@ -61,7 +62,13 @@ CONF
     SLURM_CONF=$folder/slurm.conf
     export SLURM_CONF
     slurmctld -i -f "$SLURM_CONF"
-    for i in $(seq "$nodes"); do slurmd -N "n$i" -f "$SLURM_CONF"; done
+    for i in $(seq "$nodes"); do
+        conf=$folder/conf/n$i
+        mkdir -p "$conf"
+        ln -s "$folder/slurm.conf" "$folder/cgroup.conf" "$conf"
+        echo "PMIxCliTmpDirBase=$folder/spool/n$i" >"$conf/mpi.conf"
+        slurmd -N "n$i" -f "$conf/slurm.conf"
+    done
     for _ in $(seq 300); do
         [ "$(sinfo --noheader --Node --states=idle --format=%N 2>/dev/null | wc -l)" = "$nodes" ] && return
         sleep 0.1
