@@ -119,11 +119,11 @@ bool tr_build_sums_in_work(const struct tr_program *program);
 
 /* ranks.c: messages between stages. A buffer that was sent may be written again after tr_build_sent; of a mail (buffer -1) that is
  * what the schedule's entry will write. */
-void tr_build_send(struct tr_builder *b, enum tr_way way, int32_t buffer);
-void tr_build_sent(struct tr_builder *b, enum tr_way way, int32_t buffer);
-void tr_build_receive(struct tr_builder *b, enum tr_way way, int32_t buffer);
+void tr_build_send(struct tr_builder *b, enum tr_mail_way way, int32_t buffer);
+void tr_build_sent(struct tr_builder *b, enum tr_mail_way way, int32_t buffer);
+void tr_build_receive(struct tr_builder *b, enum tr_mail_way way, int32_t buffer);
 /* Makes `buffer` one that is sent while this rank goes on: it gets places of its own. */
-void tr_build_mail(struct tr_builder *b, enum tr_way way, int32_t buffer);
+void tr_build_mail(struct tr_builder *b, enum tr_mail_way way, int32_t buffer);
 
 /* The layers of chunk `chunk` of this stage; whether it is the model's first or last chunk. */
 struct tr_range tr_build_chunk_layers(const struct tr_builder *b, int32_t chunk);

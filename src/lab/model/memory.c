@@ -96,7 +96,7 @@ static void place_flights(struct tr_program *p)
 }
 
 /* All mails of a way are of one size, and share its places. */
-static int64_t mail_bytes(const struct tr_program *p, enum tr_way way)
+static int64_t mail_bytes(const struct tr_program *p, enum tr_mail_way way)
 {
     int64_t most = 0;
     for (int32_t i = 0; i < p->buffer_count; i++)
@@ -109,10 +109,10 @@ static void place_mails(struct tr_program *p)
 {
     int64_t *end = &p->region_bytes[TR_REGION_WORK];
     for (int way = 0; way < TR_WAY_COUNT; way++) {
-        int64_t bytes = mail_bytes(p, (enum tr_way)way);
+        int64_t bytes = mail_bytes(p, (enum tr_mail_way)way);
         for (int32_t i = 0; i < p->buffer_count; i++) {
             struct tr_buffer *buffer = &p->buffer[i];
-            if (buffer->bytes_per_mail > 0 && buffer->way == (enum tr_way)way)
+            if (buffer->bytes_per_mail > 0 && buffer->way == (enum tr_mail_way)way)
                 buffer->offset = *end;
         }
         *end += tr_pipe_mails(p->pipe) * bytes;

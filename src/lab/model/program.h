@@ -111,7 +111,7 @@ enum tr_buffer_kind {
 };
 
 /* What messages of a pipeline are about; each way has its own tag, and its own places to be sent from. */
-enum tr_way { TR_WAY_FORWARD, TR_WAY_BACKWARD, /* the residual stream and its gradient */
+enum tr_mail_way { TR_WAY_FORWARD, TR_WAY_BACKWARD, /* the residual stream and its gradient */
               TR_WAY_TIED,                     /* the tied table: its gradient as head, its new values */
               TR_WAY_COUNT };
 
@@ -128,7 +128,7 @@ struct tr_buffer {
     int64_t bytes_per_sequence;     /* BATCH: a microbatch sees a window that begins at its first sequence; else 0 */
     int64_t bytes_per_flight;       /* WORK: from one microbatch in flight to the next; 0: there is one such buffer */
     int64_t bytes_per_mail;         /* WORK: the same from one place for messages to the next */
-    enum tr_way way;                /* by which messages from these places go */
+    enum tr_mail_way way;                /* by which messages from these places go */
     int32_t first_op, last_op;      /* WORK: lifetime, inclusive; others -1 */
     int32_t slot_stride;            /* GRADIENTS: buffer id of the same gradient one slot up, minus this id; else 0 */
     int32_t part_of;                /* a slice: the buffer that it lies in, `offset` bytes from its beginning until placed; else -1 */
@@ -154,7 +154,7 @@ struct tr_program_coll {
     int32_t started;        /* WAIT: index of the one that is to have ended */
     bool of_round;          /* REDUCE_SCATTER: who has which lanes, the schedule's entry says */
     int32_t peer;           /* SEND, RECV: the other side */
-    enum tr_way way;
+    enum tr_mail_way way;
     bool waits;             /* SEND: nothing is sent; waits for what was, if anything was */
 };
 

@@ -202,7 +202,7 @@ void tr_build_wait(struct tr_builder *b, int32_t op)
 
 /* Who is at the other end of a way: for who sends, one stage further; for who receives, one back. The table goes from the last
  * stage to the first one and back. */
-static int32_t peer_of(const struct tr_program *p, enum tr_way way, bool sends)
+static int32_t peer_of(const struct tr_program *p, enum tr_mail_way way, bool sends)
 {
     int32_t stages = p->pipe.stages;
     if (way == TR_WAY_TIED)
@@ -210,7 +210,7 @@ static int32_t peer_of(const struct tr_program *p, enum tr_way way, bool sends)
     return (p->stage + ((way == TR_WAY_FORWARD) == sends ? 1 : stages - 1)) % stages;
 }
 
-static void build_message(struct tr_builder *b, enum tr_coll_kind kind, enum tr_way way, bool waits, int32_t buffer)
+static void build_message(struct tr_builder *b, enum tr_coll_kind kind, enum tr_mail_way way, bool waits, int32_t buffer)
 {
     const struct tr_program *p = b->program;
     if (p->pipe.stages == 1 || b->out_of_memory)
@@ -223,13 +223,13 @@ static void build_message(struct tr_builder *b, enum tr_coll_kind kind, enum tr_
     tr_build_coll(b, coll, buffer);
 }
 
-void tr_build_send(struct tr_builder *b, enum tr_way way, int32_t buffer) { build_message(b, TR_COLL_SEND, way, false, buffer); }
+void tr_build_send(struct tr_builder *b, enum tr_mail_way way, int32_t buffer) { build_message(b, TR_COLL_SEND, way, false, buffer); }
 
-void tr_build_sent(struct tr_builder *b, enum tr_way way, int32_t buffer) { build_message(b, TR_COLL_SEND, way, true, buffer); }
+void tr_build_sent(struct tr_builder *b, enum tr_mail_way way, int32_t buffer) { build_message(b, TR_COLL_SEND, way, true, buffer); }
 
-void tr_build_receive(struct tr_builder *b, enum tr_way way, int32_t buffer) { build_message(b, TR_COLL_RECV, way, false, buffer); }
+void tr_build_receive(struct tr_builder *b, enum tr_mail_way way, int32_t buffer) { build_message(b, TR_COLL_RECV, way, false, buffer); }
 
-void tr_build_mail(struct tr_builder *b, enum tr_way way, int32_t buffer)
+void tr_build_mail(struct tr_builder *b, enum tr_mail_way way, int32_t buffer)
 {
     if (b->out_of_memory)
         return;
