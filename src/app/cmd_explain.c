@@ -1,14 +1,19 @@
-/* trine explain: any number of a plan, taken apart into terms that sum to it. */
+/* trine explain: any number of a plan, taken apart into terms that sum to it; and a run beside its prediction. */
 #include "app/app.h"
+#include "app/predict.h"
 
+#include "base/os.h"
+#include "plan/calibrate/calibrate.h"
 #include "plan/explain/explain.h"
+#include "plan/here/explain_run.h"
 #include "plan/run/plan_file.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 struct explain_args {
-    const char *path, *number, *catalog;
+    const char *path, *number, *catalog, *profile;
     bool json;
 };
 
@@ -17,22 +22,26 @@ struct explain_args {
 static const struct tr_option options[] = {
     {.name = "catalog", .kind = TR_OPTION_PATH, AT(catalog), .value = "PATH",
      .help = "the file or folder that the plan was made with, on top of the program's own"},
+    {.name = "profile", .kind = TR_OPTION_PATH, AT(profile), .value = "FILE",
+     .help = "of a run: what `trine calibrate` wrote of this machine (usually profile.yaml here)"},
     {.name = "json", .kind = TR_OPTION_FLAG, AT(json), .help = "print the whole tree below as JSON"},
 };
 
 static const struct tr_positional positionals[] = {
-    {.name = "PLAN", .help = "a file that `trine plan -o` wrote", AT(path)},
-    {.name = "NUMBER", .help = "step, \"matrix products\", memory/activations, dollars ...; all of them unless said",
+    {.name = "WHAT", .help = "a file that `trine plan -o` wrote, or a run folder of `trine train`", AT(path)},
+    {.name = "NUMBER", .help = "of a plan: step, \"matrix products\", memory/activations, dollars ...; all of them unless said",
      .optional = true, AT(number)},
 };
 
 static const struct tr_command command = {
     .name = "explain",
-    .summary = "take any number of a plan apart into terms that sum to it",
+    .summary = "take any number of a plan apart, or hold a run against its prediction",
     .description =
-        "Makes the plan of PLAN again and shows what NUMBER is made of: each part with its value and share, its formula, "
+        "Of a plan: makes it again and shows what NUMBER is made of: each part with its value and share, its formula, "
         "its inputs, where it is from, and the evidence for it (measured, stated, interpolated, transferred, assumed). "
-        "Parts have parts, down to single operations and facts of the catalog; a way to one is written with '/'.",
+        "Parts have parts, down to single operations and facts of the catalog; a way to one is written with '/'. Of a run on this "
+        "machine: predicted beside measured for each kind of operation, each stage of a step and the whole of it, the largest "
+        "differences first, and what they come of as far as numbers say. Calls, FLOPs and bytes must be equal.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .positionals = positionals,
@@ -40,7 +49,8 @@ static const struct tr_command command = {
     .examples = "trine explain plan.yaml\n"
                 "trine explain plan.yaml step\n"
                 "trine explain plan.yaml \"matrix products\"\n"
-                "trine explain plan.yaml memory/activations --json\n",
+                "trine explain plan.yaml memory/activations --json\n"
+                "trine explain runs/depth-4\n",
 };
 
 /* Another program or catalog may price what was written down differently. */
@@ -71,7 +81,53 @@ static enum tr_status answer(const struct explain_args *args, const struct tr_pl
     return status;
 }
 
-static enum tr_status explain(const struct explain_args *args, struct tr_err *err)
+static void note_foreign(const struct tr_app_prediction *prediction, int threads)
+{
+    struct tr_kernel_rates rates;
+    struct tr_text why = {0};
+    struct tr_err ignored;
+    if (tr_kernel_rates_find(prediction->catalog, threads, &rates, &ignored) == TR_OK)
+        tr_calibrate_foreign(&rates, TRINE_VERSION, &why);
+    if (why.len)
+        fprintf(stderr, "note: %s is not of this machine%s\n", prediction->path, tr_text_str(&why));
+    tr_text_free(&why);
+}
+
+static enum tr_status print_run(const struct explain_args *args, const struct tr_app_prediction *prediction, struct tr_err *err)
+{
+    struct tr_text text = {0};
+    struct tr_run_explained *run = calloc(1, sizeof *run);
+    if (!run)
+        return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *run);
+    enum tr_status status = tr_run_explain(args->path, prediction->catalog, run, err);
+    if (status == TR_OK) {
+        note_foreign(prediction, run->ran.threads);
+        if (args->json)
+            tr_run_explain_json(run, &text);
+        else
+            tr_run_explain_text(run, &text);
+        status = tr_app_print(&text, err);
+    }
+    free(run);
+    return status;
+}
+
+static enum tr_status explain_run(const struct explain_args *args, struct tr_err *err)
+{
+    struct tr_app_prediction prediction = {0};
+    if (args->number)
+        return tr_fail(err, TR_BAD_INPUT, "explain: '%s' is a run folder; a NUMBER is of a plan", args->path);
+    enum tr_status status = tr_app_predict_open(&prediction, args->profile, err);
+    if (status == TR_OK && !prediction.path)
+        status = tr_fail(err, TR_BAD_INPUT, "explain: a run is held against what `trine calibrate` measured of this machine, and "
+                         "there is no profile.yaml here: calibrate, or name one with --profile");
+    if (status == TR_OK)
+        status = print_run(args, &prediction, err);
+    tr_app_predict_close(&prediction);
+    return status;
+}
+
+static enum tr_status explain_plan(const struct explain_args *args, struct tr_err *err)
 {
     struct tr_catalog *catalog = NULL;
     struct tr_plan_file file;
@@ -92,8 +148,9 @@ static enum tr_status explain(const struct explain_args *args, struct tr_err *er
 
 static enum tr_status run(void *parsed, const struct tr_given *given, struct tr_err *err)
 {
+    const struct explain_args *args = parsed;
     (void)given;
-    return explain(parsed, err);
+    return tr_folder_exists(args->path) ? explain_run(args, err) : explain_plan(args, err);
 }
 
 const struct tr_app_command tr_cmd_explain = {&command, sizeof(struct explain_args), run};

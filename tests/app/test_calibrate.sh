@@ -30,7 +30,11 @@ grep -q "^predicted .* a step +- .*; it took " stdout || fault "nothing was comp
 # shellcheck disable=SC2086
 expect 0 '"predicted_step_s":' $train -o run2 --json
 
+expect 0 "calls, FLOPs and bytes of all operations are those of the step program" "$TRINE_BIN" explain run
+expect 0 '"predicted_now_s": ' "$TRINE_BIN" explain run --json
+expect 2 "a NUMBER is of a plan" "$TRINE_BIN" explain run step
 sed 's/processor: .*/processor: "Another One"/' profile.yaml >other.yaml
+expect 0 "note: other.yaml is not of this machine" "$TRINE_BIN" explain run --profile other.yaml
 # shellcheck disable=SC2086
 expect 0 "no prediction: other.yaml is not of this machine; the processor is" $train -o run3 --profile other.yaml
 expect 1 "the profile's was Another One" "$TRINE_BIN" calibrate --check other.yaml

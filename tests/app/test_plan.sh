@@ -88,7 +88,7 @@ expect 0 "failures: lost and done again" $trine explain plan.yaml dollars
 expect 0 '"terms": [' $trine explain plan.yaml memory/activations --json
 expect 2 'the plan has no number "dollers"; did you mean dollars?' $trine explain plan.yaml dollers
 expect 2 'absent.yaml' $trine explain absent.yaml
-expect 2 'PLAN' $trine explain
+expect 2 'WHAT' $trine explain
 printf 'plan:\n  model: gpt3-175b\n  chip: 8\n' >wrong.yaml
 expect 2 'wrong.yaml:3:3: plan.chip: unknown key' $trine explain wrong.yaml
 sed 's/step_s: .*/step_s: 1.5/' plan.yaml >older.yaml

@@ -170,18 +170,58 @@ void tr_kernel_amounts(const struct tr_op *op, uint32_t present, const struct tr
 
 /* ---- prices ------------------------------------------------------------------------------------------------------ */
 
-double tr_kernel_time(const struct tr_kernel_rates *rates, const struct tr_op *op, uint32_t present, double state_bytes)
+const struct tr_kernel_price *tr_kernel_price_of(const struct tr_kernel_rates *rates, const struct tr_op *op)
+{
+    int type = op->act == TR_BF16;
+    const struct tr_kernel_price *own = &rates->price[op->kind][type];
+    return own->known ? own : &rates->price[TR_OP_JOIN][type];
+}
+
+/* Seconds of each term; returns the terms. */
+static const struct tr_kernel_term *terms_of(const struct tr_kernel_rates *rates, const struct tr_op *op, uint32_t present,
+                                             double state_bytes, double amount[TR_KERNEL_TERMS_MAX], double time_s[TR_KERNEL_TERMS_MAX])
 {
     const struct tr_kernel_site site = {.threads = rates->threads, .state_bytes = state_bytes};
-    int type = op->act == TR_BF16;
-    const struct tr_kernel_price *price = &rates->price[op->kind][type];
-    double amount[TR_KERNEL_TERMS_MAX], time_s = 0;
-    if (!price->known)
-        price = &rates->price[TR_OP_JOIN][type];
+    const struct tr_kernel_price *price = tr_kernel_price_of(rates, op);
+    const struct tr_kernel_term *terms = pass_terms;
+    tr_kernel_terms(op->kind, &terms);
     tr_kernel_amounts(op, present, &site, amount);
     for (int i = 0; i < TR_KERNEL_TERMS_MAX; i++)
-        time_s += amount[i] * price->unit_s[i];
+        time_s[i] = amount[i] * price->unit_s[i];
+    return terms;
+}
+
+double tr_kernel_time(const struct tr_kernel_rates *rates, const struct tr_op *op, uint32_t present, double state_bytes)
+{
+    double amount[TR_KERNEL_TERMS_MAX], term_s[TR_KERNEL_TERMS_MAX], time_s = 0;
+    terms_of(rates, op, present, state_bytes, amount, term_s);
+    for (int i = 0; i < TR_KERNEL_TERMS_MAX; i++)
+        time_s += term_s[i];
     return time_s;
+}
+
+static enum tr_kernel_limit limit_of(const struct tr_kernel_term *term)
+{
+    if (term->unit == TR_UNIT_TIME)
+        return TR_LIMIT_START;
+    return strcmp(term->name, "far") == 0 ? TR_LIMIT_MEMORY : TR_LIMIT_CORES;
+}
+
+void tr_kernel_time_by_limit(const struct tr_kernel_rates *rates, const struct tr_op *op, uint32_t present, double state_bytes,
+                             double time_s[TR_LIMIT_COUNT])
+{
+    double amount[TR_KERNEL_TERMS_MAX], term_s[TR_KERNEL_TERMS_MAX];
+    const struct tr_kernel_term *terms = terms_of(rates, op, present, state_bytes, amount, term_s);
+    for (int i = 0; i < TR_LIMIT_COUNT; i++)
+        time_s[i] = 0;
+    for (int i = 0; i < TR_KERNEL_TERMS_MAX; i++)
+        if (amount[i] > 0)
+            time_s[limit_of(&terms[i])] += term_s[i];
+    if (terms == pass_terms && amount[0] > 0) { /* what a pass takes from memory is in both of its terms of bytes */
+        double far_s = term_s[0] * amount[1] / amount[0];
+        time_s[TR_LIMIT_MEMORY] += far_s;
+        time_s[TR_LIMIT_CORES] -= far_s;
+    }
 }
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */

@@ -72,6 +72,19 @@ struct tr_kernel_rates {
 /* Seconds of one operation of a program with so much state. */
 double tr_kernel_time(const struct tr_kernel_rates *rates, const struct tr_op *op, uint32_t present, double state_bytes);
 
+/* The same, apart by what would make it longer. */
+enum tr_kernel_limit {
+    TR_LIMIT_CORES,  /* a slower clock: arithmetic, and bytes that caches have */
+    TR_LIMIT_MEMORY, /* slower memory: bytes that no cache has */
+    TR_LIMIT_START,  /* threads that begin and wait for one another */
+    TR_LIMIT_COUNT
+};
+void tr_kernel_time_by_limit(const struct tr_kernel_rates *rates, const struct tr_op *op, uint32_t present, double state_bytes,
+                             double time_s[TR_LIMIT_COUNT]);
+
+/* What an operation is priced by: its own kind's price, or that of a join. */
+const struct tr_kernel_price *tr_kernel_price_of(const struct tr_kernel_rates *rates, const struct tr_op *op);
+
 /* An entry of section kernels; wrong keys, units, ranges: TR_BAD_INPUT with the place. */
 TR_MUST_CHECK enum tr_status tr_kernel_rates_read(const struct tr_entry *entry, struct tr_kernel_rates *out,
                                                   struct tr_err *err);

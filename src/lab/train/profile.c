@@ -1,0 +1,115 @@
+#include "lab/train/profile.h"
+
+#include "base/doc.h"
+#include "base/os.h"
+#include "silicon/coll/coll.h"
+
+#include <math.h>
+
+enum { OPS_MAX = TR_PHASE_COUNT * TR_OP_KIND_COUNT, THREADS_MAX = 1 << 16 };
+#define COUNT_MAX ((int64_t)1 << 62)
+#define TIME_MAX 1e12 /* seconds */
+
+/* The names of an enumeration, as tr_doc_enum wants them. */
+static void phase_names(const char *name[TR_PHASE_COUNT])
+{
+    for (int i = 0; i < TR_PHASE_COUNT; i++)
+        name[i] = tr_phase_name((enum tr_phase)i);
+}
+
+static void kind_names(const char *name[TR_OP_KIND_COUNT])
+{
+    for (int i = 0; i < TR_OP_KIND_COUNT; i++)
+        name[i] = tr_op_operands((enum tr_op_kind)i)->name;
+}
+
+static enum tr_status read_op(const struct tr_node *node, struct tr_run_profile *out, struct tr_err *err)
+{
+    const char *phases[TR_PHASE_COUNT], *kinds[TR_OP_KIND_COUNT];
+    struct tr_op_time time = {0};
+    int phase, kind;
+    phase_names(phases);
+    kind_names(kinds);
+    enum tr_status status = tr_doc_enum(node, "phase", TR_REQUIRED, phases, TR_PHASE_COUNT, &phase, err);
+    if (status == TR_OK)
+        status = tr_doc_enum(node, "op", TR_REQUIRED, kinds, TR_OP_KIND_COUNT, &kind, err);
+    if (status == TR_OK)
+        status = tr_doc_int(node, "calls", TR_REQUIRED, 1, COUNT_MAX, &time.calls, err);
+    if (status == TR_OK)
+        status = tr_doc_double(node, "time_s", TR_REQUIRED, 0, TIME_MAX, &time.time_s, err);
+    if (status == TR_OK)
+        status = tr_doc_int(node, "flop", TR_REQUIRED, 0, COUNT_MAX, &time.flop, err);
+    if (status == TR_OK)
+        status = tr_doc_int(node, "bytes", TR_REQUIRED, 0, COUNT_MAX, &time.bytes, err);
+    if (status == TR_OK)
+        out->op[phase][kind] = time;
+    return status;
+}
+
+static enum tr_status read_ops(const struct tr_node *root, struct tr_run_profile *out, struct tr_err *err)
+{
+    const struct tr_node *ops;
+    enum tr_status status = tr_doc_array(root, "ops", TR_REQUIRED, 0, OPS_MAX, &ops, err);
+    for (int64_t i = 0; status == TR_OK && i < ops->count; i++)
+        status = read_op(&ops->children[i], out, err);
+    return status;
+}
+
+static enum tr_status read_memory(const struct tr_node *root, struct tr_run_profile *out, struct tr_err *err)
+{
+    const struct tr_node *memory;
+    enum tr_status status = tr_doc_object(root, "memory", TR_REQUIRED, &memory, err);
+    if (status == TR_OK)
+        status = tr_doc_int(memory, "planned_bytes", TR_REQUIRED, 0, COUNT_MAX, &out->planned_bytes, err);
+    return status == TR_OK ? tr_doc_int(memory, "peak_bytes", TR_REQUIRED, 0, COUNT_MAX, &out->peak_bytes, err) : status;
+}
+
+static enum tr_status read_profile(const struct tr_node *root, struct tr_run_profile *out, struct tr_err *err)
+{
+    const char *isas[TR_ISA_COUNT];
+    int isa;
+    int64_t threads, ranks = 1;
+    for (int i = 0; i < TR_ISA_COUNT; i++)
+        isas[i] = tr_isa_name((enum tr_isa)i);
+    enum tr_status status = tr_doc_int(root, "steps_computed", TR_REQUIRED, 0, COUNT_MAX, &out->steps, err);
+    if (status == TR_OK)
+        status = tr_doc_double(root, "steps_s", TR_REQUIRED, 0, TIME_MAX, &out->steps_s, err);
+    if (status == TR_OK)
+        status = tr_doc_double(root, "peak_flop_s", TR_OPTIONAL, 0, INFINITY, &out->peak_flop_s, err);
+    if (status == TR_OK)
+        status = tr_doc_double(root, "read_byte_s", TR_OPTIONAL, 0, INFINITY, &out->read_byte_s, err);
+    if (status == TR_OK)
+        status = tr_doc_int(root, "threads", TR_REQUIRED, 1, THREADS_MAX, &threads, err);
+    if (status == TR_OK)
+        status = tr_doc_int(root, "ranks", TR_OPTIONAL, 1, TR_RANKS_MAX, &ranks, err);
+    if (status == TR_OK)
+        status = tr_doc_enum(root, "isa", TR_REQUIRED, isas, TR_ISA_COUNT, &isa, err);
+    if (status == TR_OK)
+        status = read_memory(root, out, err);
+    if (status == TR_OK)
+        status = read_ops(root, out, err);
+    if (status != TR_OK)
+        return status;
+    out->threads = (int)threads;
+    out->ranks = (int)ranks;
+    out->isa = (enum tr_isa)isa;
+    return TR_OK;
+}
+
+enum tr_status tr_run_profile_read(const char *run_folder, struct tr_run_profile *out, struct tr_err *err)
+{
+    char path[TR_PATH_BYTES];
+    struct tr_doc *doc = NULL;
+    struct tr_run_profile profile = {0};
+    enum tr_status status = tr_path_join(path, run_folder, "profile.json", err);
+    if (status == TR_OK && !tr_file_exists(path))
+        return tr_fail(err, TR_BAD_INPUT, "%s: no such file; `trine train` writes it when it saves, and at the end", path);
+    if (status == TR_OK)
+        status = tr_doc_read(path, TR_DOC_JSON, &doc, err);
+    if (status == TR_OK)
+        status = read_profile(tr_doc_root(doc), &profile, err);
+    tr_doc_free(doc);
+    if (status == TR_OK)
+        *out = profile;
+    return status;
+}

@@ -1,0 +1,22 @@
+/* RUN/profile.json, read back: what the newest attempt of a run took, operation by operation. The trainer writes it at each
+ * save and at the end (tr_run_write_profile); its first step, when pages and caches are cold, is in it. */
+#ifndef TR_LAB_TRAIN_PROFILE_H
+#define TR_LAB_TRAIN_PROFILE_H
+
+#include "lab/model/exec.h"
+
+struct tr_run_profile {
+    int64_t steps;      /* that were computed, with those that were done again; 0: none yet */
+    double steps_s;     /* which took so long in all, data and scalars included; 0: not noted */
+    double peak_flop_s; /* of this machine, measured when the run began; 0: it was not */
+    double read_byte_s; /* of its memory, by the run's own threads; 0: not measured */
+    int threads, ranks;
+    enum tr_isa isa;
+    int64_t planned_bytes, peak_bytes; /* memory of the program; of the process */
+    struct tr_op_time op[TR_PHASE_COUNT][TR_OP_KIND_COUNT]; /* sums over the steps, and over evaluations */
+};
+
+/* TR_BAD_INPUT: no such file, or one that is cut short, has wrong keys or numbers; with the place. */
+TR_MUST_CHECK enum tr_status tr_run_profile_read(const char *run_folder, struct tr_run_profile *out, struct tr_err *err);
+
+#endif

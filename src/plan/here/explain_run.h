@@ -1,0 +1,50 @@
+/* A run beside its prediction, operation by operation: what `explain analyze` is to a query.
+ *
+ * The step program is made anew from the run's config and priced with a profile of this machine; what was measured is in the run
+ * folder (lab/train/profile.h). Calls, FLOPs and bytes of both must be equal, else the files do not belong together, which is
+ * said and nothing is compared. Times differ. How much of a difference comes of a machine that was slower than when it was
+ * calibrated is reckoned from the peak and the memory bandwidth that the run measured at its start; the rest stays
+ * unexplained, and is called so. */
+#ifndef TR_PLAN_HERE_EXPLAIN_RUN_H
+#define TR_PLAN_HERE_EXPLAIN_RUN_H
+
+#include "base/text.h"
+#include "lab/train/profile.h"
+#include "plan/here/here.h"
+
+/* One kind of operation in one phase; times, FLOPs and bytes are of a step. */
+struct tr_run_row {
+    enum tr_phase phase;
+    enum tr_op_kind kind;
+    double calls, flop, bytes;
+    double measured_s, predicted_s;
+    double now_s; /* predicted for the machine as the run found it; predicted_s where that is not known */
+    double error; /* half width of the 80 % interval of one operation, relative; NAN: the kind was not calibrated */
+    double start; /* share of predicted_s in which threads begin and wait */
+};
+
+enum { TR_RUN_ROWS_MAX = TR_PHASE_COUNT * TR_OP_KIND_COUNT, TR_RUN_WHY_BYTES = 160 };
+
+struct tr_run_explained {
+    char model[TR_MODEL_NAME_MAX];
+    struct tr_run_profile ran;
+    struct tr_run_row row[TR_RUN_ROWS_MAX]; /* the largest differences first */
+    int rows;
+    double measured_s, predicted_s, now_s, error;    /* of a whole step */
+    double between_measured_s, between_predicted_s;  /* part of it: from one operation to the next, data, the log */
+    double peak_then_flop_s, memory_then_byte_s;     /* of the calibration; 0: not known */
+    int64_t planned_bytes;                           /* of memory, by the program made anew */
+};
+
+/* TR_BAD_INPUT: no run, a run that has not computed a step, one of several ranks, a profile that belongs to another run, no
+ * rates for so many threads. */
+TR_MUST_CHECK enum tr_status tr_run_explain(const char *run_folder, const struct tr_catalog *profile,
+                                            struct tr_run_explained *out, struct tr_err *err);
+
+/* Why a row differs, as far as numbers say: always a sentence. */
+void tr_run_why(const struct tr_run_explained *run, const struct tr_run_row *row, char why[TR_RUN_WHY_BYTES]);
+
+void tr_run_explain_text(const struct tr_run_explained *run, struct tr_text *out);
+void tr_run_explain_json(const struct tr_run_explained *run, struct tr_text *out);
+
+#endif

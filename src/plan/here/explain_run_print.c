@@ -1,0 +1,200 @@
+#include "base/json.h"
+#include "base/quantity.h"
+#include "base/table.h"
+#include "plan/here/explain_run.h"
+
+#include <math.h>
+#include <stdio.h>
+
+/* Rows that are less of the step than this are summed up as one. */
+#define SMALL_SHARE .003
+
+/* Which of the two is further from its calibrated rate, and how far. */
+static const char *slow_part(const struct tr_run_explained *run, double *factor)
+{
+    double cores = run->peak_then_flop_s > 0 && run->ran.peak_flop_s > 0 ? run->ran.peak_flop_s / run->peak_then_flop_s : 1;
+    double memory = run->memory_then_byte_s > 0 && run->ran.read_byte_s > 0 ? run->ran.read_byte_s / run->memory_then_byte_s : 1;
+    bool is_memory = fmax(memory, 1 / memory) > fmax(cores, 1 / cores);
+    *factor = is_memory ? memory : cores;
+    return is_memory ? "memory" : "the cores";
+}
+
+void tr_run_why(const struct tr_run_explained *run, const struct tr_run_row *row, char why[TR_RUN_WHY_BYTES])
+{
+    double off = row->measured_s - row->predicted_s, machine = row->now_s - row->predicted_s, factor;
+    if (!isfinite(row->error))
+        snprintf(why, TR_RUN_WHY_BYTES, "not calibrated: priced by its bytes, as a join");
+    else if (fabs(off) <= row->error * row->predicted_s)
+        snprintf(why, TR_RUN_WHY_BYTES, "within +- %.0f %%", 100 * row->error);
+    else if (off * machine > 0 && fabs(machine) > .5 * fabs(off)) {
+        const char *part = slow_part(run, &factor);
+        snprintf(why, TR_RUN_WHY_BYTES, "%s had %.0f %% of the calibrated rate: %+.0f %%", part, 100 * factor,
+                 100 * machine / row->predicted_s);
+    } else if (row->start > .3)
+        snprintf(why, TR_RUN_WHY_BYTES, "small calls: %.0f %% of what was predicted is threads that begin and wait", 100 * row->start);
+    else
+        snprintf(why, TR_RUN_WHY_BYTES, "not explained by peak, memory or starts (+- %.0f %% expected)", 100 * row->error);
+}
+
+static double percent(double measured, double predicted) { return predicted > 0 ? 100 * (measured / predicted - 1) : NAN; }
+
+static void time_cells(struct tr_table *table, double measured_s, double predicted_s)
+{
+    char text[TR_QUANTITY_BYTES];
+    tr_table_cell(table, "%s", tr_print_time(text, measured_s));
+    tr_table_cell(table, "%s", tr_print_time(text, predicted_s));
+    if (predicted_s > 0)
+        tr_table_cell(table, "%+.1f %%", percent(measured_s, predicted_s));
+    else
+        tr_table_cell(table, "%s", "");
+}
+
+static void add_columns(struct tr_table *table, const char *first)
+{
+    tr_table_column(table, first, TR_LEFT);
+    tr_table_column(table, "measured", TR_RIGHT);
+    tr_table_column(table, "predicted", TR_RIGHT);
+    tr_table_column(table, "off", TR_RIGHT);
+}
+
+static void print_phases(const struct tr_run_explained *run, struct tr_text *out)
+{
+    double measured_s[TR_PHASE_COUNT] = {0}, predicted_s[TR_PHASE_COUNT] = {0};
+    struct tr_table table = {0};
+    for (int i = 0; i < run->rows; i++) {
+        measured_s[run->row[i].phase] += run->row[i].measured_s;
+        predicted_s[run->row[i].phase] += run->row[i].predicted_s;
+    }
+    add_columns(&table, "stage of a step");
+    for (int phase = 0; phase < TR_PHASE_COUNT; phase++)
+        if (predicted_s[phase] > 0) {
+            tr_table_cell(&table, "%s", tr_phase_name((enum tr_phase)phase));
+            time_cells(&table, measured_s[phase], predicted_s[phase]);
+        }
+    tr_table_cell(&table, "between operations, data, log");
+    time_cells(&table, run->between_measured_s, run->between_predicted_s);
+    tr_table_rule(&table);
+    tr_table_cell(&table, "a step");
+    time_cells(&table, run->measured_s, run->predicted_s);
+    tr_table_text(&table, out);
+    tr_table_free(&table);
+}
+
+static void print_rate(struct tr_table *table, const struct tr_run_row *row)
+{
+    char rate[TR_QUANTITY_BYTES];
+    if (row->flop > 0)
+        tr_table_cell(table, "%s", tr_print_flop_s(rate, row->flop / row->measured_s));
+    else
+        tr_table_cell(table, "%s", tr_print_quantity(rate, TR_UNIT_BYTES_S, row->bytes / row->measured_s));
+}
+
+static void print_rows(const struct tr_run_explained *run, struct tr_text *out)
+{
+    struct tr_table table = {0};
+    double small_measured_s = 0, small_predicted_s = 0;
+    int small = 0;
+    add_columns(&table, "operation");
+    tr_table_column(&table, "calls", TR_RIGHT);
+    tr_table_column(&table, "reached", TR_RIGHT);
+    tr_table_column(&table, "why", TR_LEFT);
+    for (int i = 0; i < run->rows; i++) {
+        const struct tr_run_row *row = &run->row[i];
+        char why[TR_RUN_WHY_BYTES];
+        if (fmax(row->measured_s, row->predicted_s) < SMALL_SHARE * run->measured_s) {
+            small_measured_s += row->measured_s, small_predicted_s += row->predicted_s, small++;
+            continue;
+        }
+        tr_run_why(run, row, why);
+        tr_table_cell(&table, "%s, %s", tr_op_operands(row->kind)->name, tr_phase_name(row->phase));
+        time_cells(&table, row->measured_s, row->predicted_s);
+        tr_table_cell(&table, "%.6g", row->calls);
+        print_rate(&table, row);
+        tr_table_cell(&table, "%s", why);
+    }
+    if (small) {
+        tr_table_cell(&table, "%d others", small);
+        time_cells(&table, small_measured_s, small_predicted_s);
+        for (int i = 0; i < 3; i++)
+            tr_table_cell(&table, "%s", "");
+    }
+    tr_table_text(&table, out);
+    tr_table_free(&table);
+}
+
+static void print_rate_then(struct tr_text *out, const char *what, enum tr_unit unit, double now, double then)
+{
+    char text[TR_QUANTITY_BYTES];
+    if (now <= 0 || then <= 0)
+        return;
+    tr_text_printf(out, "  %-8s %s when the run began", what, tr_print_quantity(text, unit, now));
+    tr_text_printf(out, ", %s when calibrated (%.0f %%)\n", tr_print_quantity(text, unit, then), 100 * now / then);
+}
+
+void tr_run_explain_text(const struct tr_run_explained *run, struct tr_text *out)
+{
+    char measured[TR_QUANTITY_BYTES], predicted[TR_QUANTITY_BYTES], now[TR_QUANTITY_BYTES];
+    double off = percent(run->measured_s, run->predicted_s);
+    tr_text_printf(out, "%s, %lld steps by %d threads, %s; the first step, which is colder, is in all figures\n", run->model,
+                   (long long)run->ran.steps, run->ran.threads, tr_isa_name(run->ran.isa));
+    tr_text_printf(out, "a step took %s, predicted %s +- %.0f %%: %+.1f %%, %s the interval\n",
+                   tr_print_time(measured, run->measured_s), tr_print_time(predicted, run->predicted_s), 100 * run->error, off,
+                   fabs(off) <= 100 * run->error ? "inside" : "outside of");
+    print_rate_then(out, "cores", TR_UNIT_FLOP_S, run->ran.peak_flop_s, run->peak_then_flop_s);
+    print_rate_then(out, "memory", TR_UNIT_BYTES_S, run->ran.read_byte_s, run->memory_then_byte_s);
+    if (fabs(run->now_s / run->predicted_s - 1) > .005)
+        tr_text_printf(out, "  for a machine like that %s would be predicted: the run is %+.1f %% off it\n",
+                       tr_print_time(now, run->now_s), percent(run->measured_s, run->now_s));
+    tr_text_printf(out, "  calls, FLOPs and bytes of all operations are those of the step program\n");
+    tr_text_printf(out, "  memory   %s planned, %s of the process at its peak, with data, libraries and copies\n\n",
+                   tr_print_bytes(measured, run->planned_bytes), tr_print_bytes(predicted, run->ran.peak_bytes));
+    print_phases(run, out);
+    tr_text_char(out, '\n');
+    print_rows(run, out);
+}
+
+static void row_json(const struct tr_run_explained *run, const struct tr_run_row *row, struct tr_json *json)
+{
+    char why[TR_RUN_WHY_BYTES];
+    tr_run_why(run, row, why);
+    tr_json_object(json, NULL);
+    tr_json_string(json, "op", tr_op_operands(row->kind)->name);
+    tr_json_string(json, "phase", tr_phase_name(row->phase));
+    tr_json_double(json, "calls", row->calls);
+    tr_json_double(json, "flop", row->flop);
+    tr_json_double(json, "bytes", row->bytes);
+    tr_json_double(json, "measured_s", row->measured_s);
+    tr_json_double(json, "predicted_s", row->predicted_s);
+    tr_json_double(json, "predicted_now_s", row->now_s);
+    if (isfinite(row->error))
+        tr_json_double(json, "error", row->error);
+    tr_json_string(json, "why", why);
+    tr_json_end(json);
+}
+
+void tr_run_explain_json(const struct tr_run_explained *run, struct tr_text *out)
+{
+    struct tr_json json = tr_json_start(out, TR_JSON_PRETTY);
+    tr_json_object(&json, NULL);
+    tr_json_string(&json, "model", run->model);
+    tr_json_int(&json, "steps", run->ran.steps);
+    tr_json_int(&json, "threads", run->ran.threads);
+    tr_json_double(&json, "measured_s", run->measured_s);
+    tr_json_double(&json, "predicted_s", run->predicted_s);
+    tr_json_double(&json, "predicted_now_s", run->now_s);
+    tr_json_double(&json, "error", run->error);
+    tr_json_double(&json, "between_measured_s", run->between_measured_s);
+    tr_json_double(&json, "between_predicted_s", run->between_predicted_s);
+    tr_json_double(&json, "peak_flop_s", run->ran.peak_flop_s);
+    tr_json_double(&json, "peak_calibrated_flop_s", run->peak_then_flop_s);
+    tr_json_double(&json, "memory_byte_s", run->ran.read_byte_s);
+    tr_json_double(&json, "memory_calibrated_byte_s", run->memory_then_byte_s);
+    tr_json_int(&json, "memory_planned_bytes", run->planned_bytes);
+    tr_json_int(&json, "memory_peak_bytes", run->ran.peak_bytes);
+    tr_json_array(&json, "operations");
+    for (int i = 0; i < run->rows; i++)
+        row_json(run, &run->row[i], &json);
+    tr_json_end(&json);
+    tr_json_end(&json);
+    tr_text_char(out, '\n');
+}

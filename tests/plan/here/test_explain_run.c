@@ -1,0 +1,196 @@
+#include "plan/here/explain_run.h"
+
+#include "lib/scratch.h"
+#include "lib/tiny_run.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct tr_err err;
+static struct tr_run_explained run;
+
+/* A made-up machine of one thread: every kind takes some nanoseconds an amount, some of them of memory. */
+static struct tr_catalog *profile_of(double peak_flop_s, double memory_byte_s)
+{
+    struct tr_text text = {0};
+    struct tr_catalog *catalog;
+    struct tr_kernel_rates rates = {.id = "made-up-1", .chip = "made-up", .processor = "p", .isa = "ref", .program = "0",
+                                    .cores = 1, .threads = 1, .step_error = .1, .between_s = 1e-7,
+                                    .machine = {.peak_flop_s = {peak_flop_s, peak_flop_s},
+                                                .read_byte_s = {1e11, 1e11, 1e11, memory_byte_s}}};
+    for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++) {
+        const struct tr_kernel_term *terms;
+        int count = tr_kernel_terms((enum tr_op_kind)kind, &terms);
+        for (int type = 0; type < TR_KERNEL_TYPES && count; type++) {
+            struct tr_kernel_price *price = &rates.price[kind][type];
+            *price = (struct tr_kernel_price){.error = .2, .known = true};
+            for (int i = 0; i < count; i++)
+                price->unit_s[i] = 1e-9;
+        }
+    }
+    tr_text_printf(&text, "sources:\n  calibration: {title: made up, date: 2026-01-01, grade: measured}\nchips:\n  made-up:\n"
+                   "    {name: Made up, vendor: nobody, year: 2026, source: calibration, cores: 1, memory: 1GiB, dense: {fp32: 1e9FLOP/s}}\n"
+                   "kernels:\n");
+    tr_kernel_rates_yaml(&rates, &text);
+    tr_scratch_put_text("profile.yaml", tr_text_str(&text));
+    tr_text_free(&text);
+    if (tr_catalog_open_empty(&catalog, &err) != TR_OK || tr_catalog_add(catalog, tr_scratch("profile.yaml"), &err) != TR_OK)
+        fail_msg("%s", err.text);
+    return catalog;
+}
+
+static void explain(double peak_flop_s, double memory_byte_s)
+{
+    struct tr_catalog *catalog = profile_of(peak_flop_s, memory_byte_s);
+    if (tr_run_explain(tr_scratch("run"), catalog, &run, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    tr_catalog_free(catalog);
+}
+
+static int make_run(void **state)
+{
+    int failed = tr_scratch_setup(state);
+    struct tr_run_config config = tr_tiny_config("run", "train.micro_batch=2", "eval.every=4", NULL);
+    tr_tiny_train(&config);
+    return failed;
+}
+
+static void rows_sum_to_the_step_on_both_sides(void **state)
+{
+    (void)state;
+    explain(1e9, 1e10);
+    double measured_s = run.between_measured_s, predicted_s = run.between_predicted_s;
+    assert_true(run.rows > 10);
+    for (int i = 0; i < run.rows; i++) {
+        assert_int_not_equal(run.row[i].phase, TR_PHASE_EVAL); /* which is no part of a step */
+        measured_s += run.row[i].measured_s;
+        predicted_s += run.row[i].predicted_s;
+    }
+    assert_true(fabs(measured_s / run.measured_s - 1) < 1e-9);
+    assert_true(fabs(predicted_s / run.predicted_s - 1) < 1e-9);
+    for (int i = 1; i < run.rows; i++)
+        assert_true(fabs(run.row[i].measured_s - run.row[i].predicted_s) <=
+                    fabs(run.row[i - 1].measured_s - run.row[i - 1].predicted_s));
+}
+
+/* What `trine train` says before it starts is what it is held against. */
+static void the_prediction_is_that_of_the_step_program(void **state)
+{
+    (void)state;
+    struct tr_kernel_rates rates;
+    struct tr_program program;
+    struct tr_here_time time;
+    struct tr_run_config config = tr_tiny_config("other", "train.micro_batch=2", NULL);
+    struct tr_model_config model;
+    struct tr_catalog *catalog = profile_of(1e9, 1e10);
+    assert_int_equal(tr_run_config_resolve(&config, 257, &model, &err), TR_OK);
+    explain(1e9, 1e10);
+    struct tr_step_config step = tr_run_step_config(&config);
+    assert_int_equal(tr_kernel_rates_find(catalog, 1, &rates, &err), TR_OK);
+    if (tr_program_train(&program, &model, &step, (struct tr_machine){tr_kernel_set(TR_ISA_REF), 1}, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    tr_here_step(&rates, &program, &time);
+    assert_true(fabs(time.step_s / run.predicted_s - 1) < 1e-6);
+    tr_program_free(&program);
+    tr_catalog_free(catalog);
+}
+
+static void a_slower_machine_explains_longer_times(void **state)
+{
+    (void)state;
+    explain(1e9, 1e10); /* the tiny run says that its peak was 1e9 */
+    assert_true(fabs(run.now_s / run.predicted_s - 1) < 1e-9);
+    double same_s = run.predicted_s;
+    explain(2e9, 1e10); /* calibrated with twice that: arithmetic takes twice as long now */
+    assert_true(fabs(run.predicted_s / same_s - 1) < 1e-9);
+    assert_true(run.now_s > 1.5 * same_s && run.now_s <= 2 * same_s);
+
+    struct tr_run_row row = run.row[0];
+    char why[TR_RUN_WHY_BYTES];
+    row.predicted_s = 1, row.now_s = 2, row.error = .1, row.start = 0;
+    row.measured_s = 1.05;
+    tr_run_why(&run, &row, why);
+    tr_assert_says(why, "within +- 10 %");
+    row.measured_s = 1.9;
+    tr_run_why(&run, &row, why);
+    tr_assert_says(why, "the cores had 50 % of the calibrated rate: +100 %");
+    row.measured_s = .5;
+    tr_run_why(&run, &row, why);
+    tr_assert_says(why, "not explained");
+    row.start = .5;
+    tr_run_why(&run, &row, why);
+    tr_assert_says(why, "small calls: 50 %");
+    row.error = NAN;
+    tr_run_why(&run, &row, why);
+    tr_assert_says(why, "not calibrated");
+}
+
+static void refuse(const char *profile, const char *sentence)
+{
+    struct tr_catalog *catalog = profile_of(1e9, 1e10);
+    tr_scratch_put_text("run/profile.json", profile);
+    assert_int_equal(tr_run_explain(tr_scratch("run"), catalog, &run, &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, sentence);
+    tr_catalog_free(catalog);
+}
+
+/* The profile with the first `was` become `is`. */
+static void refuse_changed(const char *profile, const char *was, const char *is, const char *sentence)
+{
+    char changed[1 << 16];
+    const char *at = strstr(profile, was);
+    assert_non_null(at);
+    snprintf(changed, sizeof changed, "%.*s%s%s", (int)(at - profile), profile, is, at + strlen(was));
+    refuse(changed, sentence);
+}
+
+static void files_of_another_run_are_refused(void **state)
+{
+    (void)state;
+    struct tr_bytes whole = tr_scratch_read(tr_scratch("run/profile.json"));
+    char *profile = strndup(whole.at, whole.len), *half = strndup(whole.at, whole.len / 2);
+    refuse(half, "profile.json");
+    refuse("{}", "steps_computed");
+    refuse_changed(profile, "\"flop\": 0", "\"flop\": 7", "it is of another run, or another version of trine made it");
+    refuse_changed(profile, "\"op\": \"norm\"", "\"op\": \"gnorm\"", "norm");
+    refuse_changed(profile, "\"threads\": 1", "\"threads\": 3", "3");
+    refuse_changed(profile, "\"steps_computed\": 12", "\"steps_computed\": 0", "no step yet");
+    refuse_changed(profile, "\"threads\": 1", "\"threads\": 1, \"ranks\": 2", "a run of 2 ranks");
+    tr_scratch_put_text("run/profile.json", profile);
+    tr_bytes_free(&whole);
+    free(profile);
+    free(half);
+}
+
+static void it_prints_words_and_json(void **state)
+{
+    (void)state;
+    struct tr_text text = {0};
+    explain(1e9, 1e10);
+    tr_run_explain_text(&run, &text);
+    tr_assert_says(tr_text_str(&text), "12 steps by 1 threads");
+    tr_assert_says(tr_text_str(&text), "stage of a step");
+    tr_text_clear(&text);
+    tr_run_explain_json(&run, &text);
+    tr_assert_says(tr_text_str(&text), "\"why\": ");
+    tr_text_free(&text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_sum_to_the_step_on_both_sides),
+        cmocka_unit_test(the_prediction_is_that_of_the_step_program),
+        cmocka_unit_test(a_slower_machine_explains_longer_times),
+        cmocka_unit_test(files_of_another_run_are_refused),
+        cmocka_unit_test(it_prints_words_and_json),
+    };
+    return cmocka_run_group_tests_name("plan/here/explain_run", tests, make_run, tr_scratch_teardown);
+}
