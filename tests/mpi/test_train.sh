@@ -14,6 +14,9 @@ once_said "2 ranks, processes of this host: dp=2 zero=0; 4 lanes"
 once_said " threads a rank, "
 [ "$(grep -c '"kind":"step"' two/metrics.jsonl)" = 24 ] || fault "two/metrics.jsonl does not have each step once"
 expect 0 "$hash" mpi 4 -o four --layout dp=4,zero=1 -q
+expect 0 "$hash" mpi 3 -o three --layout dp=3,zero=2 -q
+expect 0 "$hash" mpi 2 -o shared --layout dp=2,zero=3 -q
+grep -q '"exposed_s":' shared/metrics.jsonl || fault "shared/metrics.jsonl does not say what collectives took"
 expect 0 "$hash" mpi 1 -o alone --layout dp=2 -q # one process: its ranks are threads
 
 # Asked to save and end while it trains, each time under another number of ranks.
@@ -30,7 +33,7 @@ stop() # RANKS [ARGUMENTS...]
     once_said "goes on from there" said
 }
 stop 4
-stop 2 --layout dp=2,zero=1
+stop 2 --layout dp=2,zero=3
 stop 3
 expect 0 "$(the_hash long)" "$trine" train long.yaml -o turns -q --layout dp=2
 

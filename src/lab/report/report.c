@@ -331,18 +331,30 @@ static void write_pipeline(struct tr_text *out, const struct tr_node *pipe)
                    100.0 * number_of(pipe, "bubble"), 100.0 * number_of(pipe, "bubble_planned"));
 }
 
+/* A profile of before these were noted does not have them. */
+static void write_exposed(struct tr_text *out, const struct tr_node *profile)
+{
+    char busy[TR_QUANTITY_BYTES], exposed[TR_QUANTITY_BYTES];
+    if (tr_doc_find(profile, "collectives_s") == NULL)
+        return;
+    tr_text_printf(out, "<p class=\"sub\">In steps they took %s in all, of which %s beside no other work.</p>\n",
+                   tr_print_time(busy, number_of(profile, "collectives_s")), tr_print_time(exposed, number_of(profile, "exposed_s")));
+}
+
 static void write_ranks(struct tr_text *out, const struct tr_run_files *f)
 {
     const struct tr_node *profile = profile_root(f);
     const struct tr_node *list = profile == NULL ? NULL : tr_doc_find(profile, "collectives");
     if (list == NULL || list->kind != TR_NODE_ARRAY || list->count == 0)
         return;
-    tr_text_append(out, "<h2>Between ranks</h2>\n<figure><figcaption>Collectives of rank 0, its waiting for others included</figcaption>"
+    tr_text_append(out, "<h2>Between ranks</h2>\n<figure><figcaption>Collectives of rank 0: the time in which it did nothing else, waiting for "
+                        "others included</figcaption>"
                         "<table><tr><th>collective</th><th>phase</th><th class=\"n\">calls</th><th class=\"n\">time</th>"
                         "<th class=\"n\">sent</th></tr>\n");
     for (int64_t i = 0; i < list->count; i++)
         write_collective(out, &list->children[i]);
     tr_text_append(out, "</table></figure>\n");
+    write_exposed(out, profile);
     write_pipeline(out, tr_doc_find(profile, "pipeline"));
 }
 

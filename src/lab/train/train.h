@@ -29,7 +29,8 @@
  *     "memory": {"planned_bytes", "peak_bytes", "by_kind": {"weight": bytes, ...}},
  *     "ops": [{"phase", "op", "calls", "time_s", "flop", "bytes"}, ...]}
  *     On several ranks all of it is of rank 0, and there are "ranks" and "collectives": [{"phase", "collective", "calls",
- *     "time_s", "sent_bytes"}, ...]; time_s there is what rank 0 did nothing else in, and includes waiting for other ranks. Of a pipeline also "pipeline": {"stages",
+ *     "time_s", "sent_bytes"}, ...]; time_s there is what rank 0 did nothing else in, and includes waiting for other ranks. Of steps
+ *     alone "exposed_s" is that, and "collectives_s" what they took beside other work too. Of a pipeline also "pipeline": {"stages",
  *     "chunks", "microbatches", "in_flight", "bubble_planned", "bubble"} (as in struct tr_train_result).
  *
  * MFU = tokens/s * tr_model_flop_per_token / peak, with the peak measured on this machine (silicon/chip/peak.h) for
