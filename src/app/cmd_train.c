@@ -337,7 +337,8 @@ static enum tr_status prepare(struct train_args *args, const struct tr_given *gi
         status = tr_app_predict_open(predicted, args->profile, err);
     if (predicted->path) {
         how->planned = tr_app_predict;
-        how->planned_context = predicted;
+        how->price = tr_app_price;
+        how->planned_context = how->price_context = predicted;
     }
     return status;
 }

@@ -29,6 +29,22 @@ static void say_prediction(struct tr_app_prediction *to, const struct tr_kernel_
                    100 * time.error, (long long)steps, tr_print_clock(all, (double)steps * time.step_s), to->path);
 }
 
+double tr_app_price(void *context, const struct tr_program *program, int threads)
+{
+    const struct tr_app_prediction *from = context;
+    struct tr_kernel_rates rates;
+    struct tr_text foreign = {0};
+    struct tr_here_time time = {0};
+    struct tr_err ignored;
+    if (tr_kernel_rates_find(from->catalog, threads, &rates, &ignored) != TR_OK)
+        return 0;
+    tr_calibrate_foreign(&rates, TRINE_VERSION, &foreign);
+    if (!foreign.len)
+        tr_here_step(&rates, program, &time);
+    tr_text_free(&foreign);
+    return time.step_s;
+}
+
 void tr_app_predict(void *context, const struct tr_program *program, int threads, int64_t steps, struct tr_text *say)
 {
     struct tr_app_prediction *to = context;

@@ -15,6 +15,9 @@ struct tr_app_prediction {
 TR_MUST_CHECK enum tr_status tr_app_predict_open(struct tr_app_prediction *to, const char *path, struct tr_err *err);
 void tr_app_predict_close(struct tr_app_prediction *prediction);
 
+/* A tr_train_price_fn; `context` is the prediction. Without a profile of this machine nothing can be said. */
+double tr_app_price(void *context, const struct tr_program *program, int threads);
+
 /* A tr_train_planned_fn; `context` is the prediction. */
 void tr_app_predict(void *context, const struct tr_program *program, int threads, int64_t steps, struct tr_text *say);
 

@@ -3,6 +3,7 @@
 #include "base/quantity.h"
 #include "lab/train/run.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 /* The process itself, libraries, thread stacks, the report. */
@@ -112,6 +113,56 @@ static void fill_pipe(struct tr_run *run)
         config->micro_batch = smaller_micro_batch(config);
 }
 
+/* ---- by price ---------------------------------------------------------------------------------------------------- */
+
+/* What is not at least so much faster than what the rules say is not worth leaving them for. */
+#define WORTH .01
+
+/* Seconds of a step; INFINITY where that cannot be said, or the program cannot be built or does not fit. */
+static double price_of(const struct tr_run *run, const struct tr_run_config *config, int64_t limit)
+{
+    const struct tr_train_options *options = run->options;
+    struct tr_program program;
+    struct tr_step_config step = step_of(run, config);
+    struct tr_err ignored;
+    if (tr_program_train(&program, &run->model, &step, run->machine, &ignored) != TR_OK)
+        return INFINITY;
+    double time_s = limit <= 0 || memory_need(run, &program) <= limit ? options->price(options->price_context, &program, run->machine.threads) : 0;
+    tr_program_free(&program);
+    return time_s > 0 ? time_s : INFINITY;
+}
+
+/* The fastest microbatch, where the user left it to us and a price is known. Ranks would have to agree: one rank alone. */
+static enum tr_status choose_fastest(struct tr_run *run, int64_t limit, struct tr_err *err)
+{
+    if (!run->options->price || run->world || !run->auto_micro_batch)
+        return TR_OK;
+    struct tr_run_config *other = malloc(sizeof *other);
+    if (!other)
+        return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *other);
+    *other = run->config;
+    double usual_s = price_of(run, other, limit), best_s = usual_s;
+    int64_t usual = other->micro_batch, best = usual, lane = other->batch / other->lanes;
+    int tries = isfinite(usual_s) ? 0 : TR_MICRO_TRIES_MAX;
+    for (other->micro_batch = 1; other->micro_batch <= lane && tries < TR_MICRO_TRIES_MAX; other->micro_batch++) {
+        if (lane % other->micro_batch || other->micro_batch == usual)
+            continue;
+        double time_s = price_of(run, other, limit);
+        tries++;
+        if (time_s < best_s)
+            best_s = time_s, best = other->micro_batch;
+    }
+    free(other);
+    if (best_s < usual_s * (1 - WORTH)) {
+        tr_progress_note(&run->bar, "microbatch of %lld sequences: %.0f %% faster, as predicted, than of %lld", (long long)best,
+                         100 * (usual_s / best_s - 1), (long long)usual);
+        run->config.micro_batch = best;
+    }
+    return TR_OK;
+}
+
+/* ---- by memory --------------------------------------------------------------------------------------------------- */
+
 /* Takes the next smaller number of sequences that divides a lane's; where there is none, the layers computed again. False:
  * there is nothing left that the user has not decided. */
 static bool choose_less(const struct tr_run *run, struct tr_run_config *config)
@@ -141,6 +192,9 @@ enum tr_status tr_run_fit(struct tr_run *run, struct tr_err *err)
 {
     int64_t limit = memory_limit(run), first_need = 0;
     fill_pipe(run);
+    enum tr_status chosen = choose_fastest(run, limit, err);
+    if (chosen != TR_OK)
+        return chosen;
     for (int try = 0;; try++) {
         bool fits, all_fit;
         enum tr_status status = build(run, err);

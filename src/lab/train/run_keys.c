@@ -53,7 +53,8 @@ static const struct tr_run_key keys[] = {
     {"train.batch", TR_KEY_INT, AT(batch), .fallback = "auto", .automatic = true, .min = 1, .max = 1e9,
      .effect = TR_KEY_FIXED, .help = "sequences of a step, over all lanes; auto: about 8192 tokens"},
     {"train.micro_batch", TR_KEY_INT, AT(micro_batch), .fallback = "auto", .automatic = true, .min = 1, .max = 1e9,
-     .effect = TR_KEY_FREE, .help = "sequences at a time; less takes less memory and changes no bit of the result"},
+     .effect = TR_KEY_FREE, .help = "sequences at a time; less takes less memory and changes no bit of the result; auto: about 4096 tokens, or the "
+                                     "fastest that fits, where `trine calibrate` has left a profile"},
     {"train.recompute", TR_KEY_ENUM, AT(recompute), .fallback = "auto", .choices = recompute_names,
      .effect = TR_KEY_FREE,
      .help = "what the backward pass computes again instead of keeping it, to the same bits. elementwise: outputs of norms "

@@ -76,6 +76,10 @@ typedef void tr_train_fault_fn(void *context, struct tr_exec *exec, int64_t batc
 typedef void tr_train_planned_fn(void *context, const struct tr_program *program, int threads, int64_t steps,
                                  struct tr_text *say);
 
+/* What a step of this program will take, seconds; 0: that cannot be said. Asked when a run is planned and the user leaves
+ * train.micro_batch to us: the fastest that fits is taken, if it is at least 1 % faster than what the rule says. Pure. */
+typedef double tr_train_price_fn(void *context, const struct tr_program *program, int threads);
+
 struct tr_train_options {
     struct tr_degrees layout;           /* all zero: one rank */
     struct tr_comm *world;              /* the layout's ranks, this process one of them (tr_mpi_start); NULL: threads */
@@ -88,6 +92,8 @@ struct tr_train_options {
     int64_t memory_bytes;               /* of this host, for all ranks there: refuse what needs more; 0: what it has */
     tr_train_planned_fn *planned;       /* NULL: nothing more is said */
     void *planned_context;
+    tr_train_price_fn *price;           /* NULL: what is left to us goes by rules (run_config.h) */
+    void *price_context;
     tr_train_fault_fn *fault;
     void *fault_context;
     bool dry_run;                       /* checks everything, reports the plan to log, writes nothing */

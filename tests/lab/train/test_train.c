@@ -626,6 +626,36 @@ static void a_second_trainer_on_one_folder_is_refused(void **unused)
               "`another trainer works in RUN`, exit status 2");
 }
 
+/* A step takes longer the further its microbatch is from `context`: another machine's taste. */
+static double price_by_distance(void *context, const struct tr_program *program, int threads)
+{
+    (void)threads;
+    int64_t off = program->step.micro_batch - *(const int64_t *)context;
+    return *(const int64_t *)context ? 1 + .1 * (double)(off < 0 ? -off : off) : 0;
+}
+
+static int64_t chosen_for(struct tr_run_config *config, int64_t best)
+{
+    struct tr_train_options options = tr_tiny_options();
+    options.price = price_by_distance;
+    options.price_context = &best;
+    options.dry_run = true;
+    if (train_with(config, &options) != TR_OK)
+        fail_msg("%s", err.text);
+    return result.state.config.micro_batch;
+}
+
+static void a_microbatch_that_is_left_to_us_is_the_fastest(void **unused)
+{
+    (void)unused;
+    struct tr_run_config config = tr_tiny_config("priced", "train.batch=24", "train.micro_batch=auto", NULL);
+    assert_int_equal(chosen_for(&config, 0), 24); /* no price: the rule */
+    assert_int_equal(chosen_for(&config, 8), 8);
+    assert_int_equal(chosen_for(&config, 5), 4); /* 5 does not divide 24; 6 is as fast and later */
+    config.micro_batch = 12; /* what the user says stands */
+    assert_int_equal(chosen_for(&config, 8), 12);
+}
+
 static void what_does_not_fit_is_refused_before_anything_is_written(void **unused)
 {
     (void)unused;
@@ -688,6 +718,7 @@ int main(void)
         cmocka_unit_test(a_save_in_the_background_is_the_step_boundary),
         cmocka_unit_test(after_an_interrupt_a_save_in_the_background_is_whole),
         cmocka_unit_test(a_second_trainer_on_one_folder_is_refused),
+        cmocka_unit_test(a_microbatch_that_is_left_to_us_is_the_fastest),
         cmocka_unit_test(what_does_not_fit_is_refused_before_anything_is_written),
     };
     return cmocka_run_group_tests_name("lab/train", tests, setup, teardown);
