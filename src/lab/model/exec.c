@@ -142,7 +142,7 @@ static enum tr_status call_message(struct tr_exec *e, const struct tr_program_op
     struct tr_comm *comm = e->group[coll->group];
     struct tr_pending pending;
     void *at = operand_address(e, op, 0, entry);
-    if (coll->waits)
+    if (coll->when == TR_COLL_WAIT)
         return wait_for_mail(e, mail);
     if (coll->call.kind == TR_COLL_SEND) {
         TR_ASSERT(!mail->under_way);

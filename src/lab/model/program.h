@@ -143,19 +143,18 @@ enum tr_scalar { TR_SCALAR_NONE, TR_SCALAR_LOSS, TR_SCALAR_GRAD_SQ };
 /* NOW: it has ended when the next operation begins. WAIT: the same of one that STARTs before. */
 enum tr_coll_when { TR_COLL_NOW, TR_COLL_START, TR_COLL_WAIT };
 
-/* A collective: `call` is complete but for addresses, which follow from the operands. A SEND goes on at once; it has left when an op
- * that `waits` has run. */
+/* A collective: `call` is complete but for addresses, which follow from the operands. A SEND always STARTs, and its WAIT is for the
+ * place in which the schedule's entry has it: for what was sent from there before, if anything was. */
 struct tr_program_coll {
     struct tr_coll call;
     enum tr_group group;
     int32_t members, index; /* of the group, and this rank in it */
     enum tr_scalar scalar;
     enum tr_coll_when when;
-    int32_t started;        /* WAIT: index of the one that is to have ended */
+    int32_t started;        /* WAIT: index of the one that is to have ended; not of a SEND */
     bool of_round;          /* REDUCE_SCATTER: who has which lanes, the schedule's entry says */
     int32_t peer;           /* SEND, RECV: the other side */
     enum tr_mail_way way;
-    bool waits;             /* SEND: nothing is sent; waits for what was, if anything was */
 };
 
 struct tr_program_op {

@@ -210,24 +210,24 @@ static int32_t peer_of(const struct tr_program *p, enum tr_mail_way way, bool se
     return (p->stage + ((way == TR_WAY_FORWARD) == sends ? 1 : stages - 1)) % stages;
 }
 
-static void build_message(struct tr_builder *b, enum tr_coll_kind kind, enum tr_mail_way way, bool waits, int32_t buffer)
+static void build_message(struct tr_builder *b, enum tr_coll_kind kind, enum tr_mail_way way, enum tr_coll_when when, int32_t buffer)
 {
     const struct tr_program *p = b->program;
     if (p->pipe.stages == 1 || b->out_of_memory)
         return;
     struct tr_program_coll coll = of_group(p, TR_GROUP_PIPE, kind);
-    coll.call.count = waits ? 0 : p->buffer[buffer].bytes;
+    coll.call.count = when == TR_COLL_WAIT ? 0 : p->buffer[buffer].bytes;
     coll.peer = peer_of(p, way, kind == TR_COLL_SEND);
     coll.way = way;
-    coll.waits = waits;
+    coll.when = when;
     tr_build_coll(b, coll, buffer);
 }
 
-void tr_build_send(struct tr_builder *b, enum tr_mail_way way, int32_t buffer) { build_message(b, TR_COLL_SEND, way, false, buffer); }
+void tr_build_send(struct tr_builder *b, enum tr_mail_way way, int32_t buffer) { build_message(b, TR_COLL_SEND, way, TR_COLL_START, buffer); }
 
-void tr_build_sent(struct tr_builder *b, enum tr_mail_way way, int32_t buffer) { build_message(b, TR_COLL_SEND, way, true, buffer); }
+void tr_build_sent(struct tr_builder *b, enum tr_mail_way way, int32_t buffer) { build_message(b, TR_COLL_SEND, way, TR_COLL_WAIT, buffer); }
 
-void tr_build_receive(struct tr_builder *b, enum tr_mail_way way, int32_t buffer) { build_message(b, TR_COLL_RECV, way, false, buffer); }
+void tr_build_receive(struct tr_builder *b, enum tr_mail_way way, int32_t buffer) { build_message(b, TR_COLL_RECV, way, TR_COLL_NOW, buffer); }
 
 void tr_build_mail(struct tr_builder *b, enum tr_mail_way way, int32_t buffer)
 {

@@ -492,6 +492,35 @@ static void a_stage_holds_its_own_layers_and_as_many_microbatches_as_it_must(voi
     }
 }
 
+/* ---- a rank that fails --------------------------------------------------------------------------------------------- */
+
+static enum tr_status rank_goes_on_without_another(struct tr_comm *world, void *user, struct tr_err *err)
+{
+    struct tr_program p;
+    struct tr_exec e;
+    enum tr_status status = start(&e, &p, user, world, err);
+    if (status != TR_OK)
+        return status;
+    train(&e, 1);
+    if (tr_comm_index(world) == 1)
+        return finish(&e, &p, world, tr_fail(err, TR_FAILED, "rank 1 has had enough"), err);
+    train(&e, 2);
+    status = tr_exec_failed(&e, err);
+    return finish(&e, &p, world, status != TR_OK ? status : tr_fail(err, TR_FAILED, "a step without rank 1"), err);
+}
+
+static void a_rank_that_fails_ends_what_others_wait_for_in_the_background(void **state)
+{
+    (void)state;
+    for (int zero = 0; zero < 4; zero++) {
+        struct job job = job_of(zero % 2, TR_F32, TR_OPTIMIZER_ADAMW, (struct layout)DP(8, 3 + zero % 2, zero));
+        struct tr_err err = {{0}};
+        assert_int_equal(tr_ranks_run(3 + zero % 2, NULL, rank_goes_on_without_another, &job, &err), TR_FAILED);
+        if (strstr(err.text, "rank 1 has had enough") == NULL)
+            fail_msg("'%s'", err.text);
+    }
+}
+
 /* ---- what cannot be ------------------------------------------------------------------------------------------------ */
 
 static void expect_refusal(struct layout layout, const char *words)
@@ -534,6 +563,7 @@ int main(void)
         cmocka_unit_test(moments_that_are_shared_out_are_there_once),
         cmocka_unit_test(gradients_and_weights_that_are_shared_out_are_kept_once),
         cmocka_unit_test(nothing_touches_what_moves_in_the_background),
+        cmocka_unit_test(a_rank_that_fails_ends_what_others_wait_for_in_the_background),
         cmocka_unit_test(layouts_that_do_not_divide_are_refused_with_what_would),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
