@@ -127,12 +127,18 @@ static void add_tokens(struct tr_explain *e)
         add_ratio(e, TR_UNIT_COUNT, p->request.tokens, "tokens", "asked for", TR_GRADE_STATED);
         return;
     }
-    int at = add_ratio(e, TR_UNIT_COUNT, p->request.tokens, "tokens", "(B / (loss - E - A / parameters^alpha))^(1 / beta)",
-                       law->b.grade);
+    const char *formula = "(B / (loss - E - A / parameters^alpha))^(1 / beta)";
+    int at = add_ratio(e, TR_UNIT_COUNT, p->request.tokens, "tokens", formula, law->b.grade);
+    tr_number_words(e, at, formula, law->b.grade, tr_fact_source(&law->b), "by %s", law->name);
     add_factor(e, at, TR_UNIT_COUNT, loss, "loss", "in nats a token", TR_GRADE_STATED, "asked for");
     add_factor(e, at, TR_UNIT_COUNT, params, "parameters", "those that a token uses", TR_GRADE_STATED, "the layers of the model");
     add_factor(e, at, TR_UNIT_COUNT, tr_law_floor(law, params), "loss with endless data", "E + A / parameters^alpha",
                law->e.grade, tr_fact_source(&law->e));
+    add_factor(e, at, TR_UNIT_COUNT, p->tokens_low, "fewest tokens", "where the law's loss is too high by its error (80 %)",
+               law->error.grade, tr_fact_source(&law->error));
+    if (isfinite(p->tokens_high))
+        add_factor(e, at, TR_UNIT_COUNT, p->tokens_high, "most tokens", "where it is too low by its error (80 %)",
+                   law->error.grade, tr_fact_source(&law->error));
 }
 
 static void add_ratios(struct tr_explain *e)

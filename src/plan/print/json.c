@@ -101,6 +101,10 @@ static void put_run(struct tr_json *json, const struct tr_plan *p)
     tr_json_double(json, "state_bytes", p->state_bytes);
     tr_json_string(json, "commitment", tr_commitment_name((enum tr_commitment)p->request.commitment));
     put_cost(json, tr_plan_cost(p));
+    double low_s, high_s;
+    tr_plan_wall_interval(p, &low_s, &high_s);
+    tr_json_double(json, "wall_low_s", low_s);
+    tr_json_double(json, "wall_high_s", high_s);
     tr_json_end(json);
     tr_json_object(json, "offers");
     for (int i = 0; i < TR_COMMITMENT_COUNT; i++) {

@@ -150,10 +150,15 @@ static void put_run(const struct tr_plan *p, struct tr_text *out)
     tr_text_char(out, '\n');
     tr_table_column(&table, "the run", TR_LEFT);
     tr_table_column(&table, "", TR_LEFT);
+    double low_s, high_s;
+    tr_plan_wall_interval(p, &low_s, &high_s);
     tr_table_cell(&table, "takes");
-    tr_table_cell(&table, "%s +- %s%s, %s of it in steps", tr_plan_days(a, cost->wall_s),
-                  tr_plan_percent(b, p->step.error), p->request.target_loss > 0 ? " for these tokens" : "",
-                  tr_plan_percent(c, cost->goodput));
+    if (p->request.target_loss > 0)
+        tr_table_cell(&table, "%s, from %s to %s with the law's error", tr_plan_days(a, cost->wall_s),
+                      tr_plan_days(b, low_s), isfinite(high_s) ? tr_plan_days(c, high_s) : "never");
+    else
+        tr_table_cell(&table, "%s +- %s, %s of it in steps", tr_plan_days(a, cost->wall_s),
+                      tr_plan_percent(b, p->step.error), tr_plan_percent(c, cost->goodput));
     tr_table_cell(&table, "chip-hours");
     tr_table_cell(&table, "%s", tr_print_quantity(a, TR_UNIT_COUNT, cost->chip_hours));
     tr_table_cell(&table, "failures");

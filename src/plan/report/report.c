@@ -78,7 +78,12 @@ static void put_tiles(const struct page *g)
              tr_plan_percent(b, p->step.memory_error));
     tile(out, value, bytes);
     if (p->fits) {
-        tile(out, "the run takes", tr_plan_days(a, cost->wall_s));
+        double low_s, high_s;
+        char high[NUMBER], range[4 * NUMBER];
+        tr_plan_wall_interval(p, &low_s, &high_s);
+        snprintf(range, sizeof range, "%s, %s to %s", tr_plan_days(a, cost->wall_s), tr_plan_days(b, low_s),
+                 isfinite(high_s) ? tr_plan_days(high, high_s) : "never");
+        tile(out, "the run takes (80 % interval)", range);
         tile(out, "chip-hours", tr_print_quantity(a, TR_UNIT_COUNT, cost->chip_hours));
         tile(out, tr_commitment_name((enum tr_commitment)p->request.commitment),
              isnan(cost->usd) ? "price not known" : tr_print_quantity(a, TR_UNIT_USD, cost->usd));

@@ -156,6 +156,16 @@ static enum tr_status make_layout(struct tr_plan *p, struct tr_err *err)
 
 /* ---- does it fit? ------------------------------------------------------------------------------------------------ */
 
+/* The two errors have nothing to do with each other. */
+void tr_plan_wall_interval(const struct tr_plan *p, double *low_s, double *high_s)
+{
+    const double wall_s = tr_plan_cost(p)->wall_s, error = p->step.error, tokens = p->request.tokens;
+    bool by_law = p->request.target_loss > 0;
+    double less = by_law ? 1 - p->tokens_low / tokens : 0, more = by_law ? p->tokens_high / tokens - 1 : 0;
+    *low_s = wall_s * fmax(0, 1 - sqrt(error * error + less * less));
+    *high_s = wall_s * (1 + sqrt(error * error + more * more));
+}
+
 double tr_plan_capacity(const struct tr_chip *chip)
 {
     return tr_fact_or(&chip->memory_visible_bytes, chip->memory_bytes.value);

@@ -141,6 +141,10 @@ static inline const struct tr_job_cost *tr_plan_cost(const struct tr_plan *plan)
     return &plan->offer[plan->request.commitment].cost;
 }
 
+/* The 80 % interval of its wall-clock time: the step's error, and of tokens that follow from a loss the law's. *high may be
+ * INFINITY. */
+void tr_plan_wall_interval(const struct tr_plan *plan, double *low_s, double *high_s);
+
 /* The chip's memory that programs can have. */
 double tr_plan_capacity(const struct tr_chip *chip);
 

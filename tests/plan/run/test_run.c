@@ -398,6 +398,10 @@ static void tokens_follow_from_a_loss(void **state)
     assert_true(p->tokens_low < p->request.tokens && p->request.tokens < p->tokens_high);
     assert_near(p->steps, p->request.tokens / (1536. * 2048), 1e-3);
     assert_string_equal(p->request.law, "besiroglu-2024");
+    double wall_s = tr_plan_cost(p)->wall_s, low_s, high_s; /* the law's error is the larger by far: the interval is its */
+    tr_plan_wall_interval(p, &low_s, &high_s);
+    assert_true(low_s < wall_s * p->tokens_low / p->request.tokens && low_s >= 0);
+    assert_true(high_s > wall_s * p->tokens_high / p->request.tokens);
     tr_plan_free(p);
     r.tokens = 1e9;
     refused(&r, "one of them");
