@@ -124,17 +124,19 @@ static void search(struct problem *p, int sweeps)
     }
 }
 
-/* From the table's own values and from others about them, as the models have more than one valley; on from the best. */
+/* From the table's own values and from others about them, as the models have more than one valley (the more, the fewer rows
+ * there are); on from the best. */
 static void fit(struct problem *p, int sweeps)
 {
-    enum { STARTS = 4 };
+    enum { FEW = 1000, STARTS = 4, STARTS_OF_FEW = 12 };
+    const int starts = p->rows < FEW ? STARTS_OF_FEW : STARTS;
     struct tr_rates table = p->rates, found = table;
     double best = INFINITY;
     p->random = 1;
-    if (p->rows < 1000)
+    if (p->rows < FEW)
         sweeps *= 5;
     p->stride = p->rows > 2000 ? 5 : 1;
-    for (int start = 0; start < STARTS; start++) {
+    for (int start = 0; start < starts; start++) {
         p->rates = table;
         for (int i = 0; start > 0 && i < p->param_count; i++)
             move(p, p->param[i], uniform(p) - .5);
@@ -283,11 +285,13 @@ static void gather(struct problem *p, int chip, const char *prefix)
 static const char *const gemm_prefixes[] = {"gemm.bf16.",    "gemm.fp8.",     "gemm.fp8_block.", "gemm.int8.",
                                             "gemm.int8_wo.", "gemm.int4_wo.", "gemm.fp4.",       NULL};
 static const char *const attention_prefixes[] = {"attention.wide.", "attention.cache8.", "attention.fp8.", NULL};
-static const char *const collective_prefixes[] = {"collective.all_reduce.",     "collective.all_gather.",
-                                                  "collective.reduce_scatter.", "collective.all_to_all.",
-                                                  "collective.trtllm.",         "collective.vllm_graph.",
-                                                  "collective.vllm_eager.",     "collective.sglang_graph.",
-                                                  "collective.sglang_eager.",   NULL};
+static const char *const collective_prefixes[] = {
+    "collective.all_reduce.",         "collective.all_gather.",      "collective.reduce_scatter.",
+    "collective.all_to_all.",         "collective.trtllm.",          "collective.vllm_graph.",
+    "collective.vllm_eager.",         "collective.sglang_graph.",    "collective.sglang_eager.",
+    "collective.all_reduce_old.",     "collective.all_gather_old.",  "collective.reduce_scatter_old.",
+    "collective.all_to_all_old.",     "collective.trtllm_old.",      "collective.vllm_graph_old.",
+    "collective.vllm_eager_old.",     "collective.sglang_graph_old.", "collective.sglang_eager_old.", NULL};
 
 static void fit_chip(const struct tr_samples *samples, int chip, int sweeps, const char *only, struct tr_text *out)
 {

@@ -80,7 +80,8 @@ static void choose(struct problem *p)
     spread(p);
     for (int64_t i = 0; i < p->rows; i++) {
         struct row *row = &p->row[i];
-        bool open = row->run.micro_open || row->run.rerun_open || row->run.chunks_open || row->run.ep_open;
+        bool open = row->run.micro_open || row->run.rerun_open || row->run.chunks_open || row->run.ep_open ||
+                    row->run.context_open;
         if (open && tr_run_price(&row->run, &step, &row->layout, &why) != TR_OK)
             fprintf(stderr, "%lld: %s\n", (long long)row->sample->line, why.text);
     }

@@ -58,7 +58,7 @@ static enum tr_status say_fits(struct list *list, const struct tr_plan *p, struc
                     (at >= base + (size_t)wide * size && at < base + (size_t)(wide + 1) * size) ||
                     strncmp(params[i].path, "attention.wide.", 15) == 0 ||
                     (strncmp(params[i].path, "collective.", 11) == 0 &&
-                     at < offsetof(struct tr_rates, collective[TR_COLLECTIVE_TRTLLM]));
+                     at < offsetof(struct tr_rates, collective[TR_COLLECTIVE_TRTLLM])); /* those of NCCL today */
         if (used)
             say(list, params[i].path, params[i].unit, &facts[i]);
     }

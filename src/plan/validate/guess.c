@@ -97,7 +97,9 @@ bool tr_guess_model(const char *name, double total, double active, struct tr_mod
         return false;
     /* 12 layers width^2 parameters, embeddings aside. */
     int64_t layers = tr_max_i64(2, llround(tr_pow(active / (12 * aspect * aspect), 1. / 3)));
-    int64_t width = tr_max_i64(128, 128 * llround(sqrt(active / (12 * (double)layers)) / 128));
+    const double wide = sqrt(active / (12 * (double)layers)), grain = wide > 4096 ? 1024 : 128; /* heads that tp divides */
+    int64_t width = tr_max_i64(128, (int64_t)grain * llround(wide / grain));
+    layers = tr_max_i64(2, llround(active / (12 * (double)width * (double)width)));
     *s = (struct tr_model_shape){.layers = (int32_t)tr_min_i64(layers, 250), .width = width, .heads = width / 128,
                                  .kv_heads = width / 128, .head_dim = 128, .value_dim = 128, .vocab = 128256, .positions = 8192,
                                  .gated = true, .rope = true};

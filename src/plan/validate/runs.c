@@ -13,6 +13,11 @@
 #include <string.h>
 #include <strings.h>
 
+/* More than any column counts: parameters, tokens a second, FLOP/s in 10^12. */
+#define TR_RUN_NUMBER_MAX 1e18
+/* A step of a year is none. */
+#define TR_RUN_STEP_MAX_S 3.2e7
+
 /* A row on the way in. */
 struct row {
     const char *name;
@@ -55,9 +60,9 @@ static enum tr_status number(const struct row *r, const char *column, double *ou
     if (!*text)
         return TR_OK;
     *out = strtod(text, &end);
-    if (end == text || *end || !(*out >= 0) || !isfinite(*out))
-        return tr_fail(r->err, TR_BAD_INPUT, "%s:%lld: %s is \"%.60s\": expected a number from 0 on", r->name,
-                       (long long)r->csv->line[r->row], column, text);
+    if (end == text || *end || !(*out >= 0) || *out > TR_RUN_NUMBER_MAX)
+        return tr_fail(r->err, TR_BAD_INPUT, "%s:%lld: %s is \"%.60s\": expected a number from 0 to %g", r->name,
+                       (long long)r->csv->line[r->row], column, text, TR_RUN_NUMBER_MAX);
     return TR_OK;
 }
 
@@ -164,6 +169,8 @@ static void plain_model(const struct columns *c, struct tr_model_shape *s)
 {
     bool gated = c->gated_said ? c->gated != 0 : c->kv_heads && c->kv_heads < c->heads;
     int64_t heads = c->heads ? c->heads : tr_max_i64(1, c->width / 128);
+    if (!c->heads && c->kv_heads && heads % c->kv_heads)
+        heads = c->kv_heads;
     int64_t ffn = c->ffn ? c->ffn : gated ? tr_round_up(c->width * 8 / 3, 256) : 4 * c->width;
     *s = (struct tr_model_shape){.layers = (int32_t)c->layers, .width = c->width, .heads = heads,
                                  .kv_heads = c->kv_heads ? c->kv_heads : heads, .head_dim = c->width / heads,
@@ -284,6 +291,7 @@ static void read_sharding(const struct row *r, struct tr_layout *l, const struct
 {
     const char *text = cell(r, "zero_stage_or_fsdp");
     bool whole_shards = is_like(stack, "fsdp");
+    r->run->zero_open = !*text;
     if (!*text)
         l->zero = whole_shards ? 3 : is_like(stack, "megatron-core") ? 1 : 0;
     else if (strcmp(text, "0") == 0 || says(text, "none") || says(text, "ZeRO-0"))
@@ -366,6 +374,7 @@ static enum tr_status read_layout(const struct row *r, const struct printed *p)
     l->dp = (int32_t)tr_max_i64(1, chips / model_parallel);
     /* More replicas than sequences: what cuts the sequences was left out. */
     run->cp_said = cp > 0;
+    run->context_open = l->cp > 1 && is_like(&run->where->stack, "mlperf-nemo"); /* Megatron's own is a ring */
     run->ep_open = run->model.experts && !ep;
     run->layout_open = run->layout_open || (!(tp && pp && cp) && batch && l->dp > batch);
     /* Printed as rounded, or counted with a few sequences more: 1,538 on 12 replicas. */
@@ -389,17 +398,29 @@ static enum tr_status read_layout(const struct row *r, const struct printed *p)
 
 /* ---- the site ---------------------------------------------------------------------------------------------------- */
 
+/* By name, or the narrowest whose name is in the text: "FP8 (e4m3)", "bf16+fp8". */
+static enum tr_format named_format(const char *text)
+{
+    enum tr_format format = tr_format_find(text);
+    for (int i = TR_FORMAT_COUNT - 1; i >= 0 && format == TR_FORMAT_COUNT; i--)
+        if (says(text, tr_format_info((enum tr_format)i)->name))
+            format = (enum tr_format)i;
+    return format == TR_FORMAT_COUNT && says(text, "fp4") ? TR_FORMAT_NVFP4 : format;
+}
+
 static enum tr_format format_of(const struct row *r, const struct tr_chip *chip)
 {
+    const struct tr_fact *rate = chip->rate_flop_s;
     const char *text = cell(r, "precision");
-    bool old = !tr_known(&chip->rate_flop_s[TR_RATE_BF16]);
-    if (strcmp(text, "fp16") == 0 || old)
-        return TR_FORMAT_FP16;
+    bool narrow = tr_known(&rate[TR_RATE_FP8]), scaled = tr_known(&rate[TR_RATE_FP6]) || tr_known(&rate[TR_RATE_FP4]);
     /* Who does not say it races: those rows reach more than the peak of 16 bits where there are 8. */
-    bool narrow = tr_known(&chip->rate_flop_s[TR_RATE_FP8]);
-    enum tr_format format = *text ? tr_format_find(text) : narrow ? TR_FORMAT_FP8 : TR_FORMAT_BF16;
-    /* A recipe for newer chips, on one without units for it: it runs in 16 bits. */
-    bool has = format != TR_FORMAT_COUNT && tr_known(&chip->rate_flop_s[tr_format_info(format)->rate]);
+    enum tr_format format = *text ? named_format(text) : narrow ? TR_FORMAT_FP8 : TR_FORMAT_BF16;
+    if (format == TR_FORMAT_FP16 || !tr_known(&rate[TR_RATE_BF16]))
+        return tr_known(&rate[TR_RATE_FP16]) ? TR_FORMAT_FP16 : TR_FORMAT_BF16;
+    /* A recipe for newer chips, on one without units for it: as near as it comes. */
+    if (format == TR_FORMAT_MXFP8 && !scaled)
+        format = TR_FORMAT_FP8;
+    bool has = format != TR_FORMAT_COUNT && tr_known(&rate[tr_format_info(format)->rate]);
     return has ? format : TR_FORMAT_BF16;
 }
 
@@ -533,6 +554,8 @@ static void read_measured(const struct row *r, const struct printed *p, double *
     if (p->tokens > 0 && b->seq_len > 0 && run->model.layers)
         run->task.mtp = printed_mtp(&run->model, b->seq_len, p->tflops * 1e12 / p->tokens);
     *time_s = run->reason[0] ? p->step : measured_s(r, p);
+    if (*time_s > TR_RUN_STEP_MAX_S)
+        because(run, "a step that takes more than a year");
     if (!(*time_s > 0))
         because(run, "neither its step time nor its tokens/s are said, nor hours and tokens of the whole run");
 }
@@ -703,18 +726,53 @@ static void try_experts(struct choice *c, struct tr_layout layout)
     }
 }
 
+static void try_microbatches(struct choice *c, struct tr_layout layout)
+{
+    int64_t most = c->run->micro_open ? 64 : layout.micro_batch;
+    for (int64_t micro = c->run->micro_open ? 1 : most; micro <= most; micro *= 2) {
+        layout.micro_batch = micro;
+        try_experts(c, layout);
+    }
+}
+
+static void try_contexts(struct choice *c, struct tr_layout layout)
+{
+    try_microbatches(c, layout);
+    if (!c->run->context_open)
+        return;
+    layout.context = TR_CONTEXT_ALL_TO_ALL;
+    try_microbatches(c, layout);
+}
+
+static bool fits(const struct choice *c) { return c->found && c->step.memory_bytes <= c->memory_bytes; }
+
+/* The run was run: where nothing fits, weights were shared out though nobody says so, or less memory was taken than is
+ * predicted, within what such predictions err. */
+static void try_said(struct choice *c)
+{
+    const double memory_error = .2;
+    const struct tr_run *run = c->run;
+    struct tr_layout layout = run->layout;
+    try_contexts(c, layout);
+    layout.zero = 3;
+    if (!fits(c) && run->zero_open && run->layout.zero < 3 && layout.pp == 1)
+        try_contexts(c, layout);
+    if (!c->found || fits(c))
+        return;
+    struct choice wider = {.run = run, .memory_bytes = c->memory_bytes / (1 - memory_error)};
+    layout.zero = c->layout.zero;
+    try_contexts(&wider, layout);
+    if (fits(&wider))
+        *c = wider;
+}
+
 static enum tr_status price_said(const struct tr_run *run, struct tr_step *step, struct tr_layout *layout,
                                  struct tr_err *err)
 {
     const struct tr_chip *chip = &run->where->system.chip;
     struct choice c = {.run = run, .memory_bytes = tr_fact_or(&chip->memory_visible_bytes, chip->memory_bytes.value),
                        .why = {"no microbatch divides its batch"}};
-    int64_t most = run->micro_open ? 64 : run->layout.micro_batch;
-    for (int64_t micro = run->micro_open ? 1 : most; micro <= most; micro *= 2) {
-        struct tr_layout l = run->layout;
-        l.micro_batch = micro;
-        try_experts(&c, l);
-    }
+    try_said(&c);
     if (!c.found) {
         *err = c.why;
         return TR_NO;

@@ -1,5 +1,6 @@
 #include "plan/validate/runs.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,33 +43,23 @@ static const char *cell(const struct table *t, int column)
     return tr_csv_cell(&t->samples->csv, t->row, t->column[column]);
 }
 
-static enum tr_status bad_cell(const struct table *t, int column, const char *expected)
-{
-    return tr_fail(t->err, TR_BAD_INPUT, "%s:%lld: %s is \"%.80s\": expected %s", t->name,
-                   (long long)t->samples->csv.line[t->row], formats[t->samples->kind].columns[column], cell(t, column),
-                   expected);
-}
+static const char *const no_numbers = "a size that is no whole number in its range, or a time that is not above 0";
 
-static enum tr_status read_count(const struct table *t, int column, int64_t min, int64_t *out)
+static bool read_count(const struct table *t, int column, int64_t min, int64_t *out)
 {
     const char *text = cell(t, column);
     char *end;
-    long long value = strtoll(text, &end, 10);
-    if (end == text || *end || value < min || value > TR_COST_MAX_EXTENT)
-        return bad_cell(t, column, min == 0 ? "a whole number from 0 on" : "a whole number from 1 on");
-    *out = value;
-    return TR_OK;
+    *out = strtoll(text, &end, 10);
+    return end != text && !*end && *out >= min && *out <= TR_COST_MAX_EXTENT;
 }
 
-static enum tr_status read_time(const struct table *t, int column, struct tr_sample *sample)
+static bool read_time(const struct table *t, int column, struct tr_sample *sample)
 {
     const char *text = cell(t, column);
     char *end;
     double value = strtod(text, &end);
-    if (end == text || *end || !(value > 0) || value > 1e15)
-        return bad_cell(t, column, "microseconds, more than 0");
     sample->time_s = value * 1e-6;
-    return TR_OK;
+    return end != text && !*end && value > 0 && value <= 1e15;
 }
 
 static enum tr_status find_chip(struct table *t, int column, int *index)
@@ -97,25 +88,20 @@ static uint64_t mix(uint64_t hash, int64_t value)
     return (hash ^ (uint64_t)value) * 0x9E3779B97F4A7C15u ^ (hash >> 29);
 }
 
-static enum tr_status read_gemm(struct table *t, struct tr_sample *s)
+static void read_gemm(struct table *t, struct tr_sample *s)
 {
     struct tr_gemm_sample *g = &s->of.gemm;
-    enum tr_status status = read_count(t, 3, 1, &g->m);
-    if (status == TR_OK)
-        status = read_count(t, 4, 1, &g->n);
-    if (status == TR_OK)
-        status = read_count(t, 5, 1, &g->k);
-    if (status != TR_OK)
-        return status;
+    bool numbers = read_count(t, 3, 1, &g->m) && read_count(t, 4, 1, &g->n) && read_count(t, 5, 1, &g->k);
     s->what = cell(t, 2);
     s->group = mix(mix(1, g->n), g->k);
     g->format = tr_format_find(s->what);
-    if (g->format == TR_FORMAT_COUNT)
+    if (!numbers || !read_time(t, 6, s))
+        s->reason = no_numbers;
+    else if (g->format == TR_FORMAT_COUNT)
         s->reason = "a number format that is not known";
-    return read_time(t, 6, s);
 }
 
-static enum tr_status read_attention(struct table *t, struct tr_sample *s)
+static void read_attention(struct table *t, struct tr_sample *s)
 {
     struct tr_attention *a = &s->of.attention;
     const struct {
@@ -123,75 +109,94 @@ static enum tr_status read_attention(struct table *t, struct tr_sample *s)
         int64_t min, *to;
     } count[] = {{3, 1, &a->batch}, {4, 1, &a->queries}, {5, 1, &a->heads}, {6, 1, &a->kv_heads}, {7, 1, &a->head_dim},
                  {8, 0, &a->window}};
-    for (size_t i = 0; i < sizeof count / sizeof *count; i++) {
-        enum tr_status status = read_count(t, count[i].column, count[i].min, count[i].to);
-        if (status != TR_OK)
-            return status;
-    }
+    bool numbers = true;
+    for (size_t i = 0; i < sizeof count / sizeof *count; i++)
+        numbers = read_count(t, count[i].column, count[i].min, count[i].to) && numbers;
     a->keys = a->queries;
     a->causal = true;
     a->format = tr_format_find(cell(t, 9));
     a->kv_format = tr_format_find(cell(t, 10));
     s->what = cell(t, 9);
     s->group = mix(mix(mix(2, a->heads), a->kv_heads), a->head_dim);
-    if (strcmp(cell(t, 2), "context_attention") != 0)
+    if (!numbers || !read_time(t, 11, s))
+        s->reason = no_numbers;
+    else if (strcmp(cell(t, 2), "context_attention") != 0)
         s->reason = "not the forward pass of whole sequences (context_attention)";
     else if (a->heads % a->kv_heads != 0)
         s->reason = "heads that key-value heads do not divide";
     else if (a->format == TR_FORMAT_COUNT || a->kv_format == TR_FORMAT_COUNT)
         s->reason = "a number format that is not known";
-    return read_time(t, 11, s);
 }
 
-/* Collectives of a library of collectives, or all-reduces that an inference engine brings, by who launches them. */
+/* Whether the release behind a library's name ("vLLM_custom_eager 0.14.0") is older than that one. Whose table says
+ * "undefined" measured before it knew. */
+static bool released_before(const char *library, const int release[3])
+{
+    int number[3] = {INT_MAX, 0, 0}; /* none is said: as of today */
+    const char *at = strrchr(library, ' ');
+    if (at && strcmp(at + 1, "undefined") == 0)
+        return true;
+    if (at)
+        sscanf(at + 1, "%9d.%9d.%9d", &number[0], &number[1], &number[2]);
+    for (int i = 0; i < 3; i++)
+        if (number[i] != release[i])
+            return number[i] < release[i];
+    return false;
+}
+
+/* Of a library of collectives; or all-reduces that an inference engine brings, by who launches them. `release`: since when
+ * they are what they are: times change by half there, and by a few per cent from one release to the next elsewhere. */
 static enum tr_collective collective_of(const char *library, const char *op)
 {
     static const struct {
-        const char *op;
-        enum tr_collective collective;
-    } ops[] = {{"all_reduce", TR_COLLECTIVE_ALL_REDUCE}, {"all_gather", TR_COLLECTIVE_ALL_GATHER},
-               {"reduce_scatter", TR_COLLECTIVE_REDUCE_SCATTER}, {"alltoall", TR_COLLECTIVE_ALL_TO_ALL},
-               {"all_to_all", TR_COLLECTIVE_ALL_TO_ALL}};
-    bool nccl = strncmp(library, "NCCL", 4) == 0 || strncmp(library, "RCCL", 4) == 0;
-    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
-        if (strcmp(op, ops[i].op) == 0 && (nccl || strncmp(library, "oneCCL", 6) == 0))
-            return ops[i].collective;
-    if (strcmp(op, "all_reduce") != 0)
-        return TR_COLLECTIVE_COUNT;
-    bool eager = strstr(library, "eager") != NULL;
-    if (strncmp(library, "TRTLLM", 6) == 0)
-        return TR_COLLECTIVE_TRTLLM;
-    if (strncmp(library, "vLLM", 4) == 0)
-        return eager ? TR_COLLECTIVE_VLLM_EAGER : TR_COLLECTIVE_VLLM_GRAPH;
-    if (strncmp(library, "SGLang", 6) == 0)
-        return eager ? TR_COLLECTIVE_SGLANG_EAGER : TR_COLLECTIVE_SGLANG_GRAPH;
+        const char *begins, *op;
+        enum tr_collective lasting, eager;
+        int release[3];
+    } known[] = {
+        {"NCCL", "all_reduce", TR_COLLECTIVE_ALL_REDUCE, TR_COLLECTIVE_ALL_REDUCE, {0}},
+        {"NCCL", "all_gather", TR_COLLECTIVE_ALL_GATHER, TR_COLLECTIVE_ALL_GATHER, {0}},
+        {"NCCL", "reduce_scatter", TR_COLLECTIVE_REDUCE_SCATTER, TR_COLLECTIVE_REDUCE_SCATTER, {0}},
+        {"NCCL", "alltoall", TR_COLLECTIVE_ALL_TO_ALL, TR_COLLECTIVE_ALL_TO_ALL, {0}},
+        {"NCCL", "all_to_all", TR_COLLECTIVE_ALL_TO_ALL, TR_COLLECTIVE_ALL_TO_ALL, {0}},
+        {"TRTLLM", "all_reduce", TR_COLLECTIVE_TRTLLM, TR_COLLECTIVE_TRTLLM, {1, 3, 0}},
+        {"vLLM", "all_reduce", TR_COLLECTIVE_VLLM_GRAPH, TR_COLLECTIVE_VLLM_EAGER, {0, 18, 0}},
+        {"SGLang", "all_reduce", TR_COLLECTIVE_SGLANG_GRAPH, TR_COLLECTIVE_SGLANG_EAGER, {0, 5, 14}},
+    };
+    bool like_nccl = strncmp(library, "RCCL", 4) == 0 || strncmp(library, "oneCCL", 6) == 0;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        bool nccl = strcmp(known[i].begins, "NCCL") == 0;
+        if (strcmp(op, known[i].op) != 0 ||
+            (strncmp(library, known[i].begins, strlen(known[i].begins)) != 0 && !(nccl && like_nccl)))
+            continue;
+        enum tr_collective found = strstr(library, "eager") ? known[i].eager : known[i].lasting;
+        return released_before(library, known[i].release) ? found + TR_COLLECTIVE_OLD : found;
+    }
     return TR_COLLECTIVE_COUNT;
 }
 
-static enum tr_status read_collective(struct table *t, struct tr_sample *s)
+static void read_collective(struct table *t, struct tr_sample *s)
 {
     struct tr_collective_sample *c = &s->of.collective;
+    const struct tr_sample_chip *chip = &t->samples->chip[s->chip];
     int64_t elements = 0;
-    enum tr_status status = read_count(t, 4, 1, &c->ranks);
-    if (status == TR_OK)
-        status = read_count(t, 5, 0, &elements);
-    if (status != TR_OK)
-        return status;
+    bool numbers = read_count(t, 4, 1, &c->ranks) && read_count(t, 5, 0, &elements);
     enum tr_format format = tr_format_find(cell(t, 3));
     s->what = cell(t, 2);
     c->op = collective_of(s->source, s->what);
+    c->narrow = format == TR_FORMAT_INT8;
     s->group = mix(mix(mix(3, c->op), c->ranks), elements);
-    if (c->op == TR_COLLECTIVE_COUNT)
+    if (!numbers || !read_time(t, 6, s))
+        s->reason = no_numbers;
+    else if (c->op == TR_COLLECTIVE_COUNT)
         s->reason = "a library or collective that is not known";
     else if (format == TR_FORMAT_COUNT)
         s->reason = "a number format that is not known";
     else if (c->ranks < 2)
         s->reason = "a collective of one rank";
+    else if (chip->known && chip->rates.link_bytes_s <= 0)
+        s->reason = "a chip without links to others";
     else
         c->bytes = (double)elements * tr_format_info(format)->x_bytes;
-    if (t->samples->chip[s->chip].known && t->samples->chip[s->chip].rates.link_bytes_s <= 0)
-        s->reason = "a chip without links to others";
-    return read_time(t, 6, s);
 }
 
 static uint64_t mix_text(uint64_t hash, const char *text)
@@ -240,13 +245,15 @@ static enum tr_status read_row(struct table *t, struct tr_sample *s)
     s->line = t->samples->csv.line[t->row];
     s->source = cell(t, 1);
     enum tr_status status = find_chip(t, 0, &s->chip);
-    if (status == TR_OK && t->samples->kind == TR_MEASURED_GEMM)
-        status = read_gemm(t, s);
-    else if (status == TR_OK && t->samples->kind == TR_MEASURED_ATTENTION)
-        status = read_attention(t, s);
-    else if (status == TR_OK && t->samples->kind == TR_MEASURED_COLLECTIVE)
-        status = read_collective(t, s);
-    else if (status == TR_OK)
+    if (status != TR_OK)
+        return status;
+    if (t->samples->kind == TR_MEASURED_GEMM)
+        read_gemm(t, s);
+    else if (t->samples->kind == TR_MEASURED_ATTENTION)
+        read_attention(t, s);
+    else if (t->samples->kind == TR_MEASURED_COLLECTIVE)
+        read_collective(t, s);
+    else
         status = read_run(t, s);
     if (status == TR_OK && !t->samples->chip[s->chip].known && !s->reason)
         s->reason = t->samples->chip[s->chip].reason;
@@ -333,5 +340,5 @@ struct tr_cost tr_sample_cost(const struct tr_samples *samples, const struct tr_
         return tr_cost_attention(rates, &sample->of.attention);
     const struct tr_collective_sample *c = &sample->of.collective;
     TR_ASSERT(samples->kind == TR_MEASURED_COLLECTIVE);
-    return tr_cost_collective(rates, c->op, c->ranks, c->bytes, rates->link_bytes_s);
+    return tr_cost_collective_of(rates, c->op, c->narrow, c->ranks, c->bytes, rates->link_bytes_s);
 }

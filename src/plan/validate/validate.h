@@ -8,8 +8,8 @@
  *     tr_score_free(&score); tr_samples_free(&samples);
  *
  * The format is known by the header: each format has columns that must be there (tr_table_formats), others are ignored.
- * A row that cannot be read (no number, no time) is an error with path:line (of training runs: not covered). A row that can be read and not priced (a
- * chip that the catalog does not have, units that it lacks) stays, with the reason, and counts as not covered.
+ * A row that cannot be read (no number, no time) or priced (a chip that the catalog does not have, units that it lacks)
+ * stays, with the reason, and counts as not covered.
  *
  * A row's group is what the fit holds back as a whole: the (n, k) of a product, the heads of attention, the operation,
  * ranks and size of a collective; of training runs: what has all but the layout in common. */
@@ -44,6 +44,7 @@ struct tr_gemm_sample {
 
 struct tr_collective_sample {
     enum tr_collective op;
+    bool narrow; /* elements are whole numbers of 8 bits */
     int64_t ranks;
     double bytes;
 };
@@ -67,6 +68,8 @@ struct tr_run {
     bool chunks_open;        /* a pipeline's chunks a stage are not said */
     bool assumed;            /* its model, batch, chips, software or the length of its sequences are guessed (guess.h) */
     bool cp_said;            /* cp is said, be it 1 */
+    bool context_open;       /* how contexts exchange keys and values is not said, and was chosen to race */
+    bool zero_open;          /* what is shared out is not said: as the stack has it, and all where nothing fits else */
     bool ep_open;            /* over how many ranks experts are spread is not said */
     bool layout_open;        /* which of tp, pp, cp and ep are more than 1 is not said, but for those that are here */
     double memory_bytes;     /* as printed; 0: not */

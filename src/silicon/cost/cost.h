@@ -85,6 +85,9 @@ struct tr_cost tr_cost_attention_unfused(const struct tr_rates *rates, const str
  * the whole: what is reduced, what is gathered, what is scattered, what one rank sends (its own part too). One rank: 0. */
 struct tr_cost tr_cost_collective(const struct tr_rates *rates, enum tr_collective op, int64_t ranks, double bytes,
                                   double link_bytes_s);
+/* The same; narrow: its elements are whole numbers of 8 bits, which reductions are slower with. */
+struct tr_cost tr_cost_collective_of(const struct tr_rates *rates, enum tr_collective op, bool narrow, int64_t ranks,
+                                     double bytes, double link_bytes_s);
 /* Bytes that each rank sends, at least. */
 double tr_collective_wire_bytes(enum tr_collective op, int64_t ranks, double bytes);
 const char *tr_collective_name(enum tr_collective op); /* "all_reduce" ... */

@@ -59,12 +59,13 @@ static void note_choice(const struct gemm *g, struct choices *of, struct choice 
         of->best = choice;
 }
 
-/* Weights come from memory. Activations were written a moment ago: those that fit are warm in the shared cache. */
+/* Weights and results come from memory and go there. Activations were written a moment ago: they are warm in the shared cache
+ * as far as what passed through it since did not push them out. */
 static double gemm_bytes(const struct gemm *g)
 {
-    double moved = (g->m * g->k * g->format->x_bytes + g->m * g->n * g->format->y_bytes) * g->batch;
-    double warm = g->fit->warm_share * g->rates->l2_bytes;
-    return g->n * g->k * g->format->w_bytes * g->batch + moved * moved / (moved + warm);
+    double x = g->m * g->k * g->format->x_bytes * g->batch, y = g->m * g->n * g->format->y_bytes * g->batch;
+    double w = g->n * g->k * g->format->w_bytes * g->batch, pushed = (x + w + y) / (g->fit->warm_share * g->rates->l2_bytes);
+    return w + y + x * pushed * pushed / (1 + pushed * pushed);
 }
 
 /* Time of one core for one tile and one element of k. */

@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <strings.h>
 
 static const struct tr_format_info formats[TR_FORMAT_COUNT] = {
     [TR_FORMAT_FP32] = {"fp32", TR_RATE_FP32, 4, 4, 4, false, TR_FIT_BF16},
@@ -37,10 +38,10 @@ const struct tr_format_info *tr_format_info(enum tr_format format)
 enum tr_format tr_format_find(const char *name)
 {
     for (int i = 0; i < TR_FORMAT_COUNT; i++)
-        if (strcmp(formats[i].name, name) == 0)
+        if (strcasecmp(formats[i].name, name) == 0)
             return (enum tr_format)i;
     for (size_t i = 0; i < sizeof other_names / sizeof *other_names; i++)
-        if (strcmp(other_names[i].name, name) == 0)
+        if (strcasecmp(other_names[i].name, name) == 0)
             return other_names[i].format;
     return TR_FORMAT_COUNT;
 }
@@ -103,6 +104,10 @@ enum tr_format tr_format_find(const char *name)
     LINES(word, op, "simple", 2, 25e-6, .75),                                                                          \
     {"collective." word ".error", TR_UNIT_RATIO, offsetof(struct tr_rates, collective[op].error), .3, .001, 3,         \
      "half width of the 80 % interval"}
+#define RELEASES(word, op) COLLECTIVE(word, op), COLLECTIVE(word "_old", TR_COLLECTIVE_OLD + op)
+#define NARROW(word, op)                                                                                              \
+    {"collective." word ".narrow", TR_UNIT_RATIO, offsetof(struct tr_rates, collective[op].narrow), .95, .5, 1.1,      \
+     "share left of the wire's rate where elements have 8 bits"}
 
 static const struct tr_param params[] = {
     GEMMS("bf16", TR_FIT_BF16), GEMMS("fp8", TR_FIT_FP8), QUANTISES("fp8", TR_FIT_FP8),
@@ -111,11 +116,14 @@ static const struct tr_param params[] = {
     GEMMS("int4_wo", TR_FIT_INT4_WO), GEMMS("fp4", TR_FIT_FP4), QUANTISES("fp4", TR_FIT_FP4),
     ATTENTIONS("wide", TR_FIT_ATTENTION_WIDE), ATTENTIONS("cache8", TR_FIT_ATTENTION_CACHE8),
     ATTENTIONS("fp8", TR_FIT_ATTENTION_FP8),
-    COLLECTIVE("all_reduce", TR_COLLECTIVE_ALL_REDUCE), COLLECTIVE("all_gather", TR_COLLECTIVE_ALL_GATHER),
-    COLLECTIVE("reduce_scatter", TR_COLLECTIVE_REDUCE_SCATTER), COLLECTIVE("all_to_all", TR_COLLECTIVE_ALL_TO_ALL),
-    COLLECTIVE("trtllm", TR_COLLECTIVE_TRTLLM), COLLECTIVE("vllm_graph", TR_COLLECTIVE_VLLM_GRAPH),
-    COLLECTIVE("vllm_eager", TR_COLLECTIVE_VLLM_EAGER), COLLECTIVE("sglang_graph", TR_COLLECTIVE_SGLANG_GRAPH),
-    COLLECTIVE("sglang_eager", TR_COLLECTIVE_SGLANG_EAGER),
+    RELEASES("all_reduce", TR_COLLECTIVE_ALL_REDUCE), RELEASES("all_gather", TR_COLLECTIVE_ALL_GATHER),
+    RELEASES("reduce_scatter", TR_COLLECTIVE_REDUCE_SCATTER), RELEASES("all_to_all", TR_COLLECTIVE_ALL_TO_ALL),
+    RELEASES("trtllm", TR_COLLECTIVE_TRTLLM), RELEASES("vllm_graph", TR_COLLECTIVE_VLLM_GRAPH),
+    RELEASES("vllm_eager", TR_COLLECTIVE_VLLM_EAGER), RELEASES("sglang_graph", TR_COLLECTIVE_SGLANG_GRAPH),
+    RELEASES("sglang_eager", TR_COLLECTIVE_SGLANG_EAGER), NARROW("all_reduce", TR_COLLECTIVE_ALL_REDUCE),
+    NARROW("all_reduce_old", TR_COLLECTIVE_OLD + TR_COLLECTIVE_ALL_REDUCE),
+    NARROW("reduce_scatter", TR_COLLECTIVE_REDUCE_SCATTER),
+    NARROW("reduce_scatter_old", TR_COLLECTIVE_OLD + TR_COLLECTIVE_REDUCE_SCATTER),
 };
 
 /* How much wider an interval is on a chip that the parameters were not fitted to: errors grow from 6-8 % to 12-27 % when
@@ -195,12 +203,42 @@ static enum tr_status power_clock(const struct tr_chip *chip, double *factor, st
     return TR_OK;
 }
 
+/* The row of the table that is the same number of the other release of a collective; -1: there is none. */
+static int other_release(int param)
+{
+    size_t first = offsetof(struct tr_rates, collective[0]), at = params[param].offset;
+    size_t apart = TR_COLLECTIVE_OLD * sizeof(struct tr_collective_rates);
+    size_t other = at < first + apart ? at + apart : at - apart;
+    for (int i = 0; i < PARAMS && at >= first; i++)
+        if (params[i].offset == other)
+            return i;
+    return -1;
+}
+
+/* Of what was measured in one release only the other is like it. */
+static void take_other_release(struct tr_fact *facts)
+{
+    struct tr_fact own[TR_FIT_FIELDS_MAX];
+    memcpy(own, facts, PARAMS * sizeof *own);
+    for (int i = 0; i < PARAMS; i++) {
+        int other = tr_known(&own[i]) ? -1 : other_release(i);
+        if (other < 0 || !tr_known(&own[other]))
+            continue;
+        facts[i] = own[other];
+        if (facts[i].grade < TR_GRADE_TRANSFERRED)
+            facts[i].grade = TR_GRADE_TRANSFERRED;
+    }
+}
+
 enum tr_status tr_rates_facts(const struct tr_chip *chip, struct tr_fact *facts, struct tr_err *err)
 {
     struct tr_field fields[PARAMS];
     make_fields(fields);
     memset(facts, 0, PARAMS * sizeof *facts);
-    return tr_fit_read(chip->entry, fields, PARAMS, facts, err);
+    enum tr_status status = tr_fit_read(chip->entry, fields, PARAMS, facts, err);
+    if (status == TR_OK)
+        take_other_release(facts);
+    return status;
 }
 
 enum tr_status tr_rates_make(const struct tr_chip *chip, struct tr_rates *out, struct tr_err *err)

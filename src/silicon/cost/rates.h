@@ -43,7 +43,7 @@ struct tr_format_info {
 };
 
 const struct tr_format_info *tr_format_info(enum tr_format format);
-/* By name, or as tables of measurements call it (bfloat16, sq, half ...); TR_FORMAT_COUNT when unknown. */
+/* By name, or as tables of measurements call it (bfloat16, sq, half ...), in whatever case; TR_FORMAT_COUNT when unknown. */
 enum tr_format tr_format_find(const char *name);
 
 /* Formats that have parameters of their own. */
@@ -110,7 +110,9 @@ enum tr_collective {
     TR_COLLECTIVE_VLLM_EAGER,
     TR_COLLECTIVE_SGLANG_GRAPH,
     TR_COLLECTIVE_SGLANG_EAGER,
-    TR_COLLECTIVE_COUNT
+    /* All of them, in this order, once more: as they were before the release that made them what they are. */
+    TR_COLLECTIVE_OLD,
+    TR_COLLECTIVE_COUNT = 2 * TR_COLLECTIVE_OLD
 };
 
 /* One protocol: time = start + step * (ranks - 1) + bytes on the wire / (share * gain^log2(ranks / 4) * link). */
@@ -124,6 +126,8 @@ enum { TR_LINES = 3 }; /* low latency (LL), in between (LL128), high bandwidth (
 
 struct tr_collective_rates {
     struct tr_line line[TR_LINES];
+    double narrow; /* of reductions: share of the wire's rate that is left where elements are whole numbers of 8 bits, which
+                      switches do not sum and of which there are twice as many a byte */
     double error;
     enum tr_grade grade;
 };

@@ -187,6 +187,12 @@ static void collectives_send_what_their_algorithm_must_and_no_faster_than_the_li
             assert_true(small.bound == TR_BOUND_LAUNCH && large.bound == TR_BOUND_LINK);
         }
     assert_true(tr_cost_collective(&rates, TR_COLLECTIVE_ALL_REDUCE, 1, 1e9, 450e9).time_s == 0);
+    for (int narrow = 0; narrow < 2; narrow++) { /* whole numbers of 8 bits are slower to sum, and no slower to send */
+        double reduced = tr_cost_collective_of(&rates, TR_COLLECTIVE_ALL_REDUCE, narrow, 8, 1 << 28, 450e9).time_s;
+        double gathered = tr_cost_collective_of(&rates, TR_COLLECTIVE_ALL_GATHER, narrow, 8, 1 << 28, 450e9).time_s;
+        assert_true((reduced > tr_cost_collective(&rates, TR_COLLECTIVE_ALL_REDUCE, 8, 1 << 28, 450e9).time_s) == narrow);
+        assert_true(gathered == tr_cost_collective(&rates, TR_COLLECTIVE_ALL_GATHER, 8, 1 << 28, 450e9).time_s);
+    }
 }
 
 /* GB300 has the rates of GB200 and a sixth more power, an H100 PCIe half of the power and three quarters of the rate. */
