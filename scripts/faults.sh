@@ -9,7 +9,7 @@ build=$1 page=${2:-docs/faults.md}
 table=$build/faults.rows
 rm -f "$table"
 export TRINE_FAULT_TABLE="$PWD/$table"
-scripts/ctest.sh "$build" --parallel 1 --tests-regex '^(fault_.*|lab_checkpoint|lab_replay|lab_spike|lab_train|lab_train_kill)$'
+scripts/ctest.sh "$build" --parallel 1 --tests-regex '^(fault_.*|lab_checkpoint|lab_replay|lab_spike|lab_train|lab_train_kill|mpi_faults|mpi_hosts)$'
 {
     cat <<'END'
 # Faults that were injected, and what came of them
@@ -25,7 +25,7 @@ END
     cat <<'END'
 
 Row 16 is with `replay.every`, which is off unless asked for; without it what a run computed is proved afterwards by running
-it again: one run has one hash. Rows 10 to 13 are of runs with several ranks.
+it again: one run has one hash. Rows 10 to 13 are of runs on several ranks that mpirun started.
 END
 } >"$page.tmp"
 mv "$page.tmp" "$page"

@@ -4,6 +4,7 @@
 #     start_mpi RANKS ARGUMENTS...   trine train ARGUMENTS in the background: $child is mpirun, what it says is in $work/said
 #     rank_process N                 the process of rank N of $child
 #     the_hash RUN                   of its newest checkpoint
+#     tries, row                     faults are tried a few times; with TRINE_FAULT_TABLE many times, for a row of docs/faults.md
 . "${TRINE_SOURCE_DIR:?}/tests/app/lib.sh"
 
 trine=$TRINE_BIN
@@ -70,4 +71,12 @@ end_of()
     took=$((($(date +%s%N) - begin) / 100000000))
     kill "$guard" 2>/dev/null
     wait "$guard" 2>/dev/null
+}
+
+tries() { if [ -n "${TRINE_FAULT_TABLE:-}" ]; then echo "$2"; else echo "$1"; fi; } # QUICK FULL
+row() # NUMBER FAULT HOW TRIED RIGHT SEES
+{
+    echo "$1 $2: tried $4 times, right $5 times"
+    [ "$4" = "$5" ] || fault "$2: $5 of $4 were right"
+    [ -z "${TRINE_FAULT_TABLE:-}" ] || echo "| $1 | $2 | $3 | $4 | $5 | $6 |" >>"$TRINE_FAULT_TABLE"
 }

@@ -89,7 +89,7 @@ enum tr_status tr_run_share_host(struct tr_run *run, struct tr_err *err)
     int index = 0, ranks = tr_run_ranks(run);
     struct tr_core_set mine, *all;
     run->hosts = run->host_ranks = 1;
-    run->cores = tr_cores_usable();
+    run->cores = run->host_cores = tr_cores_usable();
     if (!run->world)
         return TR_OK;
     tr_cores_allowed(&mine);
@@ -106,6 +106,8 @@ enum tr_status tr_run_share_host(struct tr_run *run, struct tr_err *err)
     }
     if (status == TR_OK)
         run->cores = tr_cores_share(all, run->host_ranks, index, tr_cores_quota(), &run->host_cores);
+    if (run->host_cores == 0) /* more than can be seen */
+        run->host_cores = run->cores * run->host_ranks;
     free(all);
     return status;
 }

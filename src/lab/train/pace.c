@@ -24,13 +24,10 @@ int tr_pace_straggler(const struct tr_pace *pace, int ranks, double *scratch, do
 /* All that this rank has done since the run began. */
 static struct tr_pace total(const struct tr_run *run)
 {
-    struct tr_pace sum = {.work_s = run->steps_s};
-    for (int phase = 0; phase < TR_PHASE_COUNT; phase++) {
+    struct tr_pace sum = {.work_s = run->steps_s - tr_exec_coll_times(&run->exec).exposed_s};
+    for (int phase = 0; phase < TR_PHASE_COUNT; phase++)
         for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
             sum.flop += (double)run->exec.time[phase][kind].flop;
-        for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
-            sum.work_s -= run->exec.coll_time[phase][kind].time_s;
-    }
     return sum;
 }
 

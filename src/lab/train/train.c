@@ -253,7 +253,7 @@ static void name_place(const struct tr_run *run, struct tr_text *out)
 static void tell_binding(struct tr_run *run)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    if (run->config.threads == 0 && run->host_cores < cores && run->host_cores > 0)
+    if (run->config.threads == 0 && run->host_cores < cores)
         tr_progress_note(&run->bar, "threads: the %d ranks of this host may run on %d of its %ld cores, as the launcher bound "
                          "them (mpirun --bind-to none: on all that there are)", run->host_ranks, run->host_cores, cores);
 }
@@ -267,7 +267,7 @@ static void tell_ranks(struct tr_run *run)
     name_place(run, &place);
     tr_progress_note(&run->bar, "%d ranks, %s: dp=%d zero=%d; %lld lanes of the batch among them, rank 0 has %lld "
                      "and sends %s a step", tr_run_ranks(run), tr_text_str(&place), tr_degrees_of(d, TR_GROUP_DATA), d->zero,
-                     (long long)run->config.lanes,                      (long long)run->program.lanes.count,
+                     (long long)run->config.lanes, (long long)run->program.lanes.count,
                      tr_print_bytes(bytes, tr_program_sent_bytes(&run->program, by_kind)));
     tr_text_free(&place);
     if (run->program.pipe.stages > 1)
@@ -574,12 +574,14 @@ static enum tr_status begin(struct tr_run *run, struct tr_err *err)
     return tr_run_note_event(run, checkpoint[0] ? "resume" : "start", text, err);
 }
 
-/* Of all ranks, from what this process can do at once: the threads of all ranks of its host, unless it may not use as many. */
+/* Of all ranks. A host has no more than the cores that its ranks may run on together, and what they do is taken from what this
+ * rank can do at once, which is less where the launcher bound it to some of them. */
 static double measure_peak(const struct tr_run *run)
 {
-    int threads = run->machine.threads;
-    int here = (int)tr_min_i64((int64_t)threads * run->host_ranks, tr_max_i64(threads, tr_cores_usable()));
-    return tr_chip_measure_peak_flop_s(run->isa, run->program.step.dtype, here) / here * threads * tr_run_ranks(run);
+    int64_t host = tr_min_i64((int64_t)run->machine.threads * run->host_ranks, run->host_cores);
+    int here = (int)tr_min_i64(host, tr_cores_usable());
+    double each_flop_s = tr_chip_measure_peak_flop_s(run->isa, run->program.step.dtype, here) / here;
+    return each_flop_s * (double)host * tr_run_ranks(run) / run->host_ranks;
 }
 
 static enum tr_status run_all(struct tr_run *run, const struct tr_run_config *config, struct tr_train_result *result,

@@ -1,0 +1,72 @@
+#!/bin/sh
+# Two hosts with a link between them (network namespaces of this machine): a run on both has the hash of one process; where the link
+# is cut, the job ends with a sentence instead of waiting, and goes on to that hash when it is there again.
+. "${TRINE_SOURCE_DIR:?}/tests/mpi/lib.sh"
+
+a=trine-a-$$ b=trine-b-$$
+down()
+{
+    for host in "$a" "$b"; do
+        for process in $(ip netns pids "$host" 2>/dev/null); do kill -9 "$process" 2>/dev/null; done
+        ip netns del "$host" 2>/dev/null
+    done
+    rm -rf "$work"
+}
+trap down EXIT
+trap 'exit 1' INT TERM HUP
+ip netns add "$a" 2>/dev/null && ip netns add "$b" && ip link add cable netns "$a" type veth peer name cable netns "$b" ||
+    { echo "skipped: no network namespaces here"; exit 77; }
+n=0
+for host in "$a" "$b"; do
+    n=$((n + 1))
+    ip -n "$host" addr add "10.77.0.$n/24" dev cable
+    ip -n "$host" link set cable up
+    ip -n "$host" link set lo up
+    ip netns exec "$host" sh -c 'echo 3 >/proc/sys/net/ipv4/tcp_retries2' # else mpirun waits 15 minutes for its words to arrive
+done
+
+# What mpirun takes for ssh: the last number of an address says which host.
+cat >enter <<END
+#!/bin/sh
+case \$1 in *.1) host=$a ;; *) host=$b ;; esac
+shift
+exec ip netns exec "\$host" unshare -u sh -c "hostname \$host; cd $work; \$*"
+END
+chmod +x enter
+printf '10.77.0.1 slots=1\n10.77.0.2 slots=1\n' >hosts
+network="--mca btl_tcp_if_include 10.77.0.0/24 --mca oob_tcp_if_include 10.77.0.0/24 --mca oob_tcp_keepalive_time 2"
+network="$network --mca oob_tcp_keepalive_intvl 1 --mca oob_tcp_keepalive_probes 3 --mca btl self,vader,tcp"
+both() # ARGUMENTS...: trine train on both
+{
+    ./enter 10.77.0.1 timeout 300 mpirun --hostfile hosts --mca plm_rsh_agent "$work/enter" $network --bind-to none -n 2 \
+        "$trine" train run.yaml --run.threads=1 "$@"
+}
+
+sed -i 's/steps: 24/steps: 600/; s/log_every: 8/log_every: 100/; s/every: 8,/every: 100,/' run.yaml
+expect 0 "hash" "$trine" train run.yaml -o one -q
+hash=$(the_hash one)
+expect 0 "$hash" both -o apart --layout dp=2,zero=1
+once_said "2 ranks, processes of 2 hosts"
+
+left() { for process in $(ip netns pids "$b"); do cat "/proc/$process/comm" 2>/dev/null; done | grep -c trine; }
+tried=0 right=0 wanted=$(tries 1 10)
+while [ "$tried" -lt "$wanted" ]; do
+    rm -rf cut
+    both -o cut -q --timeout 2s >said 2>&1 &
+    child=$!
+    until_more cut ""
+    ip -n "$a" link set cable down
+    end_of "$child"
+    [ "$took" -lt 300 ] || fault "30 s after the link was cut the job is still there"
+    [ "$status" != 0 ] || fault "done without a link"
+    once_said "nothing for 2 s from rank 1" said
+    for _ in $(seq 100); do [ "$(left)" = 0 ] && break; sleep 0.1; done
+    [ "$(left)" = 0 ] || fault "there are ranks left on the other host"
+    ip -n "$a" link set cable up
+    expect 0 "$hash" both -o cut -q
+    tried=$((tried + 1))
+    [ "$failures" = 0 ] && right=$((right + 1))
+done
+row 13 "the link between two hosts is cut" "two network namespaces, \`ip link set down\`, \`--timeout 2s\`; then up again" "$tried" "$right" \
+    "\`rank 0: all_reduce of group dp, step 31: nothing for 2 s from rank 1\`; mpirun ends too, if its connections are kept alive (docs/cluster.md)"
+done_all
