@@ -31,12 +31,13 @@ static const struct tr_command command = {
         "Prices every row of TABLE and says how wrong that is, by chip, number format or operation, and source: rows, "
         "share covered, mean, median and worst error, bias, and how many rows lie within the 80 % interval that the "
         "prediction came with. A row that cannot be priced counts as not covered, with the reason.\n"
-        "The formats (op_gemm, op_attention, op_collective) are described in docs/formats/measurements.md.",
+        "The formats (op_gemm, op_attention, op_collective, train_runs) are described in docs/formats/measurements.md.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .positionals = positionals,
     .positional_count = 1,
     .examples = "trine validate op_gemm.csv\n"
+                "trine validate train_runs.csv --json\n"
                 "trine validate mine.csv --catalog my-chip.yaml --csv rows.csv\n",
 };
 
