@@ -340,6 +340,17 @@ bool tr_build_sums_in_work(const struct tr_program *p)
     return p->has_grad_slices && p->sends_early && p->step.batch / p->step.widths.lanes == p->step.micro_batch;
 }
 
+/* Of one round the slice takes the place of what the lane had of it. */
+static void put_slices_into_sums(struct tr_builder *b)
+{
+    struct tr_program *p = b->program;
+    for (int32_t i = 0; i < b->slot_buffers && !b->out_of_memory; i++) {
+        struct tr_buffer *slice = &p->buffer[p->first_grad + i];
+        slice->part_of = b->first_sum + i;
+        slice->offset = tr_program_slice(p, tr_build_weight_of(b, i)).first * tr_dtype_bytes(TR_F32);
+    }
+}
+
 static void add_gradients(struct tr_builder *b)
 {
     struct tr_program *p = b->program;
@@ -355,8 +366,11 @@ static void add_gradients(struct tr_builder *b)
     for (int32_t i = p->first_grad; i < p->buffer_count && !b->out_of_memory; i++)
         p->buffer[i].slot_stride = b->slot_buffers;
     b->first_sum = p->first_grad;
-    if (p->has_grad_slices)
-        b->first_sum = add_gradients_of(b, tr_build_sums_in_work(p) ? TR_REGION_WORK : TR_REGION_GRADIENTS, true, "lane");
+    if (!p->has_grad_slices)
+        return;
+    b->first_sum = add_gradients_of(b, tr_build_sums_in_work(p) ? TR_REGION_WORK : TR_REGION_GRADIENTS, true, "lane");
+    if (p->grad_slots == 1 && !tr_build_sums_in_work(p))
+        put_slices_into_sums(b);
 }
 
 static void add_rope_table(struct tr_builder *b, int64_t positions)

@@ -33,8 +33,8 @@
  * Gradients shared out (zero = 2). Backward passes add to gradients of one lane, all leaves, and of each round of lanes a
  * REDUCE_SCATTER leaves this rank's slices in a slot of the stack, which JOIN then joins as above. Where dp is a power of two that
  * STARTs layer by layer in the last microbatch of each lane; and where that is the only one, the gradients of a lane are in
- * WORK, of one layer while it is passed and the one before while it is sent. Else they are in GRADIENTS, once. A rank that has no
- * lane in the last round takes part in its collectives alone (idle).
+ * WORK, of one layer while it is passed and the one before while it is sent. Else they are in GRADIENTS, once, and where there is one
+ * round this rank's slices are parts of these. A rank that has no lane in the last round takes part in its collectives alone (idle).
  *
  * Weights shared out (zero = 3). What operations read of a layer is gathered into WORK just before they do, forward and backward, while
  * those of the layer before run, and is gone after them.

@@ -404,7 +404,8 @@ static void moments_that_are_shared_out_are_there_once(void **state)
     }
 }
 
-/* Where a lane is one microbatch, of gradients there are the slots of the rounds alone; with several one lane's beside them. */
+/* Where a lane is one microbatch, of gradients there are the slots of the rounds alone; with several one lane's beside them, and in it
+ * where one round is all. */
 static void gradients_and_weights_that_are_shared_out_are_kept_once(void **state)
 {
     (void)state;
@@ -424,6 +425,18 @@ static void gradients_and_weights_that_are_shared_out_are_kept_once(void **state
                 assert_true(sum < wanted + gaps && sum > wanted - gaps);
             }
         }
+}
+
+static void one_round_takes_no_more_than_the_optimisers_state_shared_out(void **state)
+{
+    (void)state;
+    for (int family = 0; family < 2; family++) {
+        struct job one = job_of(family, TR_BF16, TR_OPTIMIZER_ADAMW, (struct layout)DP(4, 4, 1));
+        struct job two = job_of(family, TR_BF16, TR_OPTIMIZER_ADAMW, (struct layout)DP(4, 4, 2));
+        one.step.micro_batch = two.step.micro_batch = 1; /* of two sequences a lane */
+        for (int rank = 0; rank < 4; rank++)
+            assert_int_equal(region_bytes(one, rank, TR_REGION_GRADIENTS), region_bytes(two, rank, TR_REGION_GRADIENTS));
+    }
 }
 
 static bool uses(const struct tr_program *p, const struct tr_program_op *op, int32_t buffer)
@@ -562,6 +575,7 @@ int main(void)
         cmocka_unit_test(a_stage_holds_its_own_layers_and_as_many_microbatches_as_it_must),
         cmocka_unit_test(moments_that_are_shared_out_are_there_once),
         cmocka_unit_test(gradients_and_weights_that_are_shared_out_are_kept_once),
+        cmocka_unit_test(one_round_takes_no_more_than_the_optimisers_state_shared_out),
         cmocka_unit_test(nothing_touches_what_moves_in_the_background),
         cmocka_unit_test(a_rank_that_fails_ends_what_others_wait_for_in_the_background),
         cmocka_unit_test(layouts_that_do_not_divide_are_refused_with_what_would),
