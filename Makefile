@@ -1,7 +1,7 @@
 # The front door of trine. `make help` lists what it does; CMake does the work, one folder build/PRESET a build.
 # JOBS=n builds and tests with n processors instead of all. Ninja is used where it is, unless CMAKE_GENERATOR is set.
 .DEFAULT_GOAL := build
-.PHONY: build setup demo check asan tsan faults fuzz bench peers golden fit fit-stacks validate install clean help
+.PHONY: build setup demo check asan tsan faults layouts fuzz bench peers golden fit fit-stacks validate install clean help
 
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 20
@@ -41,6 +41,11 @@ faults: ## inject faults in full (about 15 minutes) and write docs/faults.md
 	@scripts/setup.sh check
 	@scripts/build.sh gcc
 	@scripts/faults.sh build/gcc
+
+layouts: ## train two models under many layouts (two minutes) and write their hashes to docs/layouts.md
+	@scripts/setup.sh check
+	@scripts/build.sh gcc trine
+	@scripts/layouts.sh build/gcc/trine >docs/layouts.md.tmp && mv docs/layouts.md.tmp docs/layouts.md
 
 fuzz: ## look for new faults, FUZZ_SECONDS=20 a target; FUZZ_SAVE=1 keeps finds in fuzz/corpus, FUZZ_PAGE=FILE a table
 	@scripts/setup.sh check

@@ -17,6 +17,7 @@ expect 0 "$hash" mpi 4 -o four --layout dp=4,zero=1 -q
 expect 0 "$hash" mpi 3 -o three --layout dp=3,zero=2 -q
 expect 0 "$hash" mpi 2 -o shared --layout dp=2,zero=3 -q
 grep -q '"exposed_s":' shared/metrics.jsonl || fault "shared/metrics.jsonl does not say what collectives took"
+expect 0 "$hash" mpi 4 -o stages --layout dp=2,pp=2,zero=1 -q
 expect 0 "$hash" mpi 1 -o alone --layout dp=2 -q # one process: its ranks are threads
 
 # Asked to save and end while it trains, each time under another number of ranks.
