@@ -458,6 +458,19 @@ static bool any_died(struct tr_comm *comm, struct tr_port *port, struct tr_err *
     return false;
 }
 
+/* Who is waited for may itself wait for one of this host whose process was stopped. */
+static void say_stopped(const struct tr_comm *comm, char *text, size_t bytes)
+{
+    const struct tr_rank *rank = comm->rank;
+    for (int r = 0; r < rank->count && strstr(text, "stopped") == NULL; r++) {
+        bool here = r != rank->index && rank->host[r] == rank->host[rank->index];
+        int process = here ? atomic_load_explicit(&rank->board->seen[rank->place[r]].process, memory_order_relaxed) : 0;
+        size_t used = strlen(text);
+        if (process > 0 && tr_process_state(process) == 'T')
+            snprintf(text + used, bytes - used, "; the process of rank %d was stopped", r);
+    }
+}
+
 enum { PEERS_NAMED_MAX = 3 };
 
 static void say_silence(struct tr_comm *comm, struct tr_port *port, struct tr_err *err)
@@ -480,6 +493,7 @@ static void say_silence(struct tr_comm *comm, struct tr_port *port, struct tr_er
         size_t used = strlen(whom);
         snprintf(whom + used, sizeof whom - used, "; from %d others", left_out);
     }
+    say_stopped(comm, whom, sizeof whom);
     tr_fail(err, TR_FAILED, "%s: nothing for %g s from %s", tr_call_where(comm, port->kind, where),
             comm->rank->timeout_s, whom);
 }
