@@ -143,6 +143,8 @@ static void list_linear_parts(struct list *list, enum tr_op_kind kind)
             test.op.part = (struct tr_parts){parts[i], 1, parts[i]};
             test.op.in = test.op.out[0] = 4 * (parts[i] - 1);
             test.op.out[1] = test.op.out[2] = 2 * (parts[i] - 1);
+            test.op.whole[0] = 4 * parts[i];
+            test.op.whole[1] = test.op.whole[2] = 2 * parts[i];
             bool sums = kind == TR_OP_LINEAR ? row_parallel : kind == TR_OP_LINEAR_DX && !row_parallel;
             test.absent = linear_absent(kind, sums ? BIAS_NONE : BIAS_ALL, false);
             add(list, test);
@@ -325,6 +327,7 @@ static void list_linear_dw_tokens(struct list *list)
     struct tr_opcase test = linear(TR_OP_LINEAR_DW, 2, 128, 20, 12);
     test.op.flags = TR_OP_ROW_PARALLEL;
     test.op.context = (struct tr_parts){5, 1, 3};
+    test.op.whole_seq_len = 320;
     test.op.part = (struct tr_parts){7, 3, 5};
     test.absent = linear_absent(TR_OP_LINEAR_DW, BIAS_ALL, false);
     add(list, test);
@@ -489,12 +492,15 @@ static void list_norm_bwd_tokens(struct list *list)
             add_norm(list, test, (int)(i + j) | 1);
         }
     }
-    struct tr_opcase test = blank(TR_OP_NORM_BWD, 2, 384);
+    struct tr_opcase test = blank(TR_OP_NORM_BWD, 2, 256);
     test.op.width = 6;
     test.op.context = (struct tr_parts){5, 1, 3};
     test.op.part = (struct tr_parts){7, 3, 5};
+    test.op.whole_seq_len = 5 * 448; /* 2 of 7 sequence parts of each of 2 context parts */
     add_norm(list, test, 0);
+    test.op.whole_seq_len = 5 * 128;
     test.op.heads = 4;
+    test.op.whole[0] = 14;
     add_norm(list, test, 1);
 }
 
@@ -521,6 +527,7 @@ static void list_embed(struct list *list, enum tr_op_kind kind)
     test.op.vocab = 31;
     test.op.positions = 128;
     test.op.context = (struct tr_parts){5, 2, 4};
+    test.op.whole_seq_len = 320;
     add(list, test);
 }
 
@@ -567,6 +574,7 @@ static void list_head(struct list *list)
     add(list, none);
     struct tr_opcase share = head(2, 128, 6, 21, true);
     share.op.context = (struct tr_parts){5, 1, 3};
+    share.op.whole_seq_len = 320;
     add(list, share);
     for (int fill = TR_FILL_EDGE; fill <= TR_FILL_LARGE; fill++) {
         struct tr_opcase test = head(1, 9, 21, 45, true);

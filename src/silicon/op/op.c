@@ -367,15 +367,43 @@ int64_t tr_op_leaves(const struct tr_op *op, int i)
 
 /* ---- where the cuts lie ------------------------------------------------------------------------------------------ */
 
-/* Part p of the n elements that the owned parts have together, counted from the first of them. */
-static struct tr_range owned_part(struct tr_parts cut, int64_t n, int64_t quantum, int64_t p)
+/* Part p of an axis of `whole` elements (0: those that are here), of which the owned parts, n elements, are here; counted from
+ * the first of these. */
+static struct tr_range owned_part(struct tr_parts cut, int64_t n, int64_t whole, int64_t quantum, int64_t p)
 {
     int64_t owned = tr_parts_owned(cut);
     TR_ASSERT(0 <= cut.first && cut.first <= p && p < cut.last && cut.last <= cut.parts);
     if (owned == 1)
         return (struct tr_range){0, n};
-    TR_ASSERT(owned == cut.parts || n / quantum % owned == 0); /* else the parts may differ, and which is larger? */
-    return (struct tr_range){tr_cut(n, quantum, owned, p - cut.first), tr_cut(n, quantum, owned, p - cut.first + 1)};
+    TR_ASSERT(owned == cut.parts || whole > 0); /* parts may differ: which of these are the larger ones? */
+    whole = owned == cut.parts ? n : whole;
+    int64_t before = tr_cut(whole, quantum, cut.parts, cut.first);
+    TR_ASSERT(tr_cut(whole, quantum, cut.parts, cut.last) - before == n);
+    return (struct tr_range){tr_cut(whole, quantum, cut.parts, p) - before, tr_cut(whole, quantum, cut.parts, p + 1) - before};
+}
+
+/* Where in a context part of n tokens the sequence parts from number p on begin. */
+static int64_t sequence_cut(const struct tr_op *op, int64_t n, int64_t p) { return tr_cut(n, 1, op->part.parts, p); }
+
+/* The tokens in sequence part p of context part c, for a rank that has a range of sequence parts of each of its context parts:
+ * these ranges lie one after the other. */
+static struct tr_range shared_tokens(const struct tr_op *op, int64_t c, int64_t p)
+{
+    if (tr_parts_owned(op->context) * tr_parts_owned(op->part) == 1)
+        return (struct tr_range){0, op->seq_len};
+    TR_ASSERT(op->whole_seq_len > 0);
+    struct tr_range range = {0, 0};
+    int64_t here = 0;
+    for (int64_t i = op->context.first; i < op->context.last; i++) {
+        int64_t n = tr_cut(op->whole_seq_len, TR_CONTEXT_QUANTUM, op->context.parts, i + 1) -
+                    tr_cut(op->whole_seq_len, TR_CONTEXT_QUANTUM, op->context.parts, i);
+        int64_t skipped = sequence_cut(op, n, op->part.first);
+        if (i == c)
+            range = (struct tr_range){here + sequence_cut(op, n, p) - skipped, here + sequence_cut(op, n, p + 1) - skipped};
+        here += sequence_cut(op, n, op->part.last) - skipped;
+    }
+    TR_ASSERT(here == op->seq_len);
+    return range;
 }
 
 struct tr_range tr_op_leaf_tokens(const struct tr_op *op, int operand, int64_t leaf)
@@ -387,19 +415,14 @@ struct tr_range tr_op_leaf_tokens(const struct tr_op *op, int operand, int64_t l
     TR_ASSERT(leaf >= 0 && leaf < tr_op_leaves(op, operand));
     if (op->kind == TR_OP_EMBED_BWD && operand == TR_EMBED_BWD_DWPE && !(op->flags & TR_OP_APART))
         return (struct tr_range){0, op->seq_len};
-    /* a rank's share of the tokens of several context parts: pieces of any length, one a context part */
-    bool share = token_norm && tr_parts_owned(op->part) < op->part.parts;
-    struct tr_range tokens =
-        owned_part(op->context, op->seq_len, share ? 1 : TR_CONTEXT_QUANTUM, op->context.first + leaf / inner);
-    TR_ASSERT(!share || op->seq_len % tr_parts_owned(op->context) == 0);
+    int64_t c = op->context.first + leaf / inner, p = op->part.first + leaf % inner;
+    if (token_norm && tr_parts_owned(op->part) < op->part.parts)
+        return shared_tokens(op, c, p);
+    struct tr_range tokens = owned_part(op->context, op->seq_len, op->whole_seq_len, TR_CONTEXT_QUANTUM, c);
     if (!row_db && !token_norm)
         return tokens;
     int64_t n = tokens.last - tokens.first;
-    int64_t p = op->part.first + leaf % inner;
-    int32_t parts = op->part.parts;
-    struct tr_range piece = row_db ? (struct tr_range){tr_cut(n, 1, parts, p), tr_cut(n, 1, parts, p + 1)}
-                                   : owned_part(op->part, n, 1, p);
-    return (struct tr_range){tokens.first + piece.first, tokens.first + piece.last};
+    return (struct tr_range){tokens.first + sequence_cut(op, n, p), tokens.first + sequence_cut(op, n, p + 1)};
 }
 
 struct tr_range tr_op_part(const struct tr_op *op, int segment, int64_t p)
@@ -411,12 +434,12 @@ struct tr_range tr_op_part(const struct tr_op *op, int segment, int64_t p)
     case TR_OP_LINEAR_DX:
     case TR_OP_LINEAR_DW:
         if (op->flags & TR_OP_ROW_PARALLEL)
-            return owned_part(op->part, op->in, op->quantum[0], p);
-        return owned_part(op->part, op->out[segment], op->quantum[segment], p);
+            return owned_part(op->part, op->in, op->whole[0], op->quantum[0], p);
+        return owned_part(op->part, op->out[segment], op->whole[segment], op->quantum[segment], p);
     case TR_OP_NORM_BWD:
-        return owned_part(op->part, op->heads, 1, p);
+        return owned_part(op->part, op->heads, op->whole[0], 1, p);
     case TR_OP_HEAD:
-        return owned_part(op->part, op->vocab, 2, p);
+        return owned_part(op->part, op->vocab, op->whole[0], TR_VOCAB_QUANTUM, p);
     default:
         TR_ASSERT(op->kind == TR_OP_LINEAR); /* the other kinds cut no such axis */
         return (struct tr_range){0, 0};
@@ -426,7 +449,7 @@ struct tr_range tr_op_part(const struct tr_op *op, int segment, int64_t p)
 struct tr_range tr_op_keys(const struct tr_op *op, int64_t p)
 {
     TR_ASSERT(tr_parts_owned(op->context) == op->context.parts);
-    return owned_part(op->context, op->positions, TR_CONTEXT_QUANTUM, p);
+    return owned_part(op->context, op->positions, 0, TR_CONTEXT_QUANTUM, p);
 }
 
 const char *tr_dtype_name(enum tr_dtype type)

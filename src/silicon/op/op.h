@@ -85,6 +85,9 @@ static inline int tr_parts_owned(struct tr_parts cut) { return cut.last - cut.fi
  * same for every width. */
 enum { TR_CONTEXT_QUANTUM = TR_KEY_BLOCK };
 
+/* The vocabulary is cut in multiples of this: pairs of bf16. */
+enum { TR_VOCAB_QUANTUM = 2 };
+
 enum { TR_OP_SEGMENTS_MAX = 3, TR_OP_OPERANDS_MAX = 12, TR_SHAPE_RANK_MAX = 4 };
 
 struct tr_op {
@@ -109,6 +112,10 @@ struct tr_op {
     struct tr_parts part;    /* tensor, sequence or vocabulary parts: what the kind says */
     int64_t quantum[TR_OP_SEGMENTS_MAX]; /* LINEAR*: `part` cuts out[i] (row parallel: in, by quantum[0]) in multiples
                                             of this: whole heads, and even numbers for bf16 pairs */
+    int64_t whole[TR_OP_SEGMENTS_MAX]; /* how long the axis that `part` cuts is over all ranks: out[i] of LINEAR* (row parallel:
+                                          in, [0]), heads of NORM_BWD with heads > 1, vocab of HEAD. Only who has several
+                                          parts, not all, needs to say so: parts may differ */
+    int64_t whole_seq_len; /* so for the tokens of a sequence, which `context` cuts and, in NORM_BWD with heads = 1, `part` */
 };
 
 enum tr_direction { TR_IN, TR_OUT, TR_INOUT, TR_ACC };
@@ -215,8 +222,9 @@ void tr_op_contract_print(struct tr_text *out);
 int64_t tr_op_leaves(const struct tr_op *op, int operand);
 
 /* Where the cuts lie, in indices of the operands that this operation has. An operation that does a sub-range of the
- * parts has that share of the axis only (its seq_len, in, out, heads are those of the share, concatenated), so it knows
- * the cuts inside only when it has one part or when its parts are equal: anything else asserts.
+ * parts has that share of the axis only (its seq_len, in, out, heads are those of the share, concatenated); how long the axis
+ * is as a whole (`whole`, `whole_seq_len`) tells where the cuts inside lie, so several parts without it assert, and so does a
+ * share that is not as long as its parts.
  *
  * tr_op_leaf_tokens: the tokens of each sequence that leaf number `leaf` of weight gradient `operand` sums. (The one
  * exception to the above: db of a row-parallel LINEAR_DW has all tokens of its context parts and sums those of its

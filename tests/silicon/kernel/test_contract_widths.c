@@ -64,6 +64,7 @@ static void run_product_owner(struct trial *trial, const struct tr_op *op, void 
     if (op->kind == TR_OP_LINEAR) {
         struct tr_range in = share_of(owner, op->in, op->quantum[0]);
         mine.in = in.last - in.first;
+        mine.whole[0] = op->in;
         operand[TR_LINEAR_X] = tr_take_columns(&trial->arrays, whole[TR_LINEAR_X], op->act, tokens, op->in, in);
         operand[TR_LINEAR_W] = tr_take_columns(&trial->arrays, whole[TR_LINEAR_W], op->weight, op->out[0], op->in, in);
         operand[TR_LINEAR_Y] = slabs;
@@ -72,6 +73,7 @@ static void run_product_owner(struct trial *trial, const struct tr_op *op, void 
             struct tr_range out = share_of(owner, op->out[i], op->quantum[i]);
             struct tr_range rows = {out.first * op->in, out.last * op->in};
             mine.out[i] = out.last - out.first;
+            mine.whole[i] = op->out[i];
             operand[TR_LINEAR_DX_DY + i] =
                 tr_take_columns(&trial->arrays, whole[TR_LINEAR_DX_DY + i], op->act, tokens, op->out[i], out);
             operand[TR_LINEAR_DX_W + i] =
@@ -124,7 +126,7 @@ static void product_widths(struct trial *trial, enum tr_op_kind kind)
 {
     for (int i = 0; i < 2 * WIDTH_COUNT; i++) {
         int width = widths[i / 2];
-        bool equal = i % 2 == 0; /* parts of one size; an owner of several parts that differ cannot know the cuts */
+        bool equal = i % 2 == 0; /* parts of one size */
         struct tr_op op = blank(trial, kind, 1, 3);
         op.segments = kind == TR_OP_LINEAR ? 1 : 2;
         op.flags = kind == TR_OP_LINEAR ? TR_OP_ROW_PARALLEL : 0;
@@ -137,11 +139,11 @@ static void product_widths(struct trial *trial, enum tr_op_kind kind)
         int result = kind == TR_OP_LINEAR ? TR_LINEAR_Y : TR_LINEAR_DX_DX;
         tr_run_operands(trial->set, &op, whole);
         tr_hash_add(&trial->hash, whole[result], tr_op_operand_bytes(&op, result));
-        uint32_t grouping = equal && width > 1 ? 1 : tr_each_its_own(width); /* 0 would be the whole */
+        uint32_t grouping = width > 1 ? 1 : tr_each_its_own(width); /* 0 would be the whole */
         do {
             if (width > 1)
                 check_product_grouping(trial, &op, whole, grouping);
-        } while (equal && tr_next_grouping(width, &grouping));
+        } while (tr_next_grouping(width, &grouping));
         tr_arrays_free(&trial->arrays, 0);
     }
 }
@@ -204,6 +206,8 @@ static struct tr_op share_op(const struct tr_op *op, const struct share *share)
     mine.heads = (int32_t)(share->heads.last - share->heads.first);
     mine.context = share->context;
     mine.part = share->part;
+    mine.whole[0] = op->heads;
+    mine.whole_seq_len = op->seq_len;
     if (op->kind == TR_OP_EMBED_BWD && !(op->flags & TR_OP_APART))
         mine.positions = mine.seq_len;
     return mine;
@@ -319,10 +323,10 @@ static void check_microbatches(struct trial *trial, const struct tr_op *op, void
 }
 
 /* Owners of ranges of context parts, and, within one context part, of ranges of sequence or tensor parts. */
-static void check_owners(struct trial *trial, const struct tr_op *op, void *const whole[], bool by_context, bool equal)
+static void check_owners(struct trial *trial, const struct tr_op *op, void *const whole[], bool by_context)
 {
     int width = by_context ? op->context.parts : op->part.parts;
-    uint32_t grouping = equal ? 0 : tr_each_its_own(width);
+    uint32_t grouping = 0;
     do {
         for (struct tr_parts owner = {width, 0, 0}; tr_next_owner(grouping, &owner);) {
             struct share share = whole_share(op);
@@ -345,7 +349,7 @@ static void check_owners(struct trial *trial, const struct tr_op *op, void *cons
                 check_owner(trial, op, whole, &share);
             }
         }
-    } while (equal && tr_next_grouping(width, &grouping));
+    } while (tr_next_grouping(width, &grouping));
 }
 
 static struct tr_op accumulating_op(const struct trial *trial, enum tr_op_kind kind, int variant, int64_t seq_len)
@@ -366,12 +370,12 @@ static struct tr_op accumulating_op(const struct trial *trial, enum tr_op_kind k
 }
 
 /* Runs the whole, hashes its leaves and their fold, and lets owners do it. */
-static void check_accumulating(struct trial *trial, const struct tr_op *op, bool by_context, bool equal)
+static void check_accumulating(struct trial *trial, const struct tr_op *op, bool by_context)
 {
     void *whole[TR_OP_OPERANDS_MAX];
     tr_make_operands(&trial->arrays, op, 0, whole);
     tr_run_operands(trial->set, op, whole);
-    check_owners(trial, op, whole, by_context, equal);
+    check_owners(trial, op, whole, by_context);
     for (uint32_t grouping = 0; grouping <= tr_each_its_own((int)op->seqs); grouping++)
         check_microbatches(trial, op, whole, grouping);
     for (int i = 0; i < tr_op_operands(op->kind)->operand_count; i++) {
@@ -397,7 +401,7 @@ static void context_widths(struct trial *trial, enum tr_op_kind kind, int varian
         bool equal = i % 2 == 0;
         struct tr_op op = accumulating_op(trial, kind, variant, 64 * width + (equal ? 0 : 64 * (width / 2) + 5));
         op.context = tr_all_parts(width);
-        check_accumulating(trial, &op, true, equal || width == 1);
+        check_accumulating(trial, &op, true);
     }
 }
 
@@ -411,7 +415,7 @@ static void part_widths(struct trial *trial, enum tr_op_kind kind, int variant, 
         op.context = tr_all_parts(equal ? 1 : 2);
         op.part = tr_all_parts(width);
         op.heads = heads ? 2 * width + (equal || width == 1 ? 0 : 1) : 1;
-        check_accumulating(trial, &op, false, equal || width == 1);
+        check_accumulating(trial, &op, false);
     }
 }
 

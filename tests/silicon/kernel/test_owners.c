@@ -113,6 +113,7 @@ static void row_parallel_linear(enum tr_dtype type)
         mine.part = owned_by(owner);
         struct tr_range share = share_of(mine.part, SIZE);
         mine.in = share.last - share.first;
+        mine.whole[0] = IN;
         int before = 0;
         for (int o = 0; o < owner; o++)
             before = add_nodes(node, before, owned_by(o));
@@ -167,6 +168,7 @@ static void column_parallel_dx(enum tr_dtype type)
         for (int i = 0; i < 3; i++) {
             struct tr_range out = share_of(mine.part, size[i]);
             mine.out[i] = out.last - out.first;
+            mine.whole[i] = op.out[i];
             share[TR_LINEAR_DX_DY + i] = columns(&pool, all[TR_LINEAR_DX_DY + i], type, TOKENS, op.out[i], out);
             share[TR_LINEAR_DX_W + i] = (char *)all[TR_LINEAR_DX_W + i] + out.first * IN * tr_dtype_bytes(type);
         }
@@ -206,6 +208,7 @@ static void weight_grads(enum tr_dtype type)
         int64_t owned = tr_parts_owned(mine.context);
         struct tr_range share = share_of(mine.context, SIZE);
         mine.seq_len = owned * SIZE;
+        mine.whole_seq_len = LEN;
         void *x_share = columns(&pool, x, type, SEQS, LEN * IN, (struct tr_range){share.first * IN, share.last * IN});
         void *dy_share =
             columns(&pool, dy, type, SEQS, LEN * OUT, (struct tr_range){share.first * OUT, share.last * OUT});
@@ -286,6 +289,8 @@ static void norm_grads(enum tr_dtype type, int64_t heads)
         int64_t owned = share.last - share.first;
         mine.seq_len = tokens ? owned : len;
         mine.heads = tokens ? 1 : (int32_t)owned;
+        mine.whole[0] = heads;
+        mine.whole_seq_len = len;
         struct tr_range wide = {share.first * WIDTH, share.last * WIDTH}, two = {share.first * 2, share.last * 2};
         void *my_x = columns(&pool, x, type, groups, group_rows * WIDTH, wide);
         void *my_dy = columns(&pool, dy, type, groups, group_rows * WIDTH, wide);

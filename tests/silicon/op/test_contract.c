@@ -131,6 +131,47 @@ static void leaves_cover_every_token_once(void **state)
     }
 }
 
+/* A rank's tokens: of each of its context parts its sequence parts, whatever lengths these have. */
+static void check_rank_tokens(const struct tr_op *all, struct tr_parts context, struct tr_parts part)
+{
+    struct tr_op mine = *all;
+    mine.context = context;
+    mine.part = part;
+    mine.whole_seq_len = all->seq_len;
+    mine.seq_len = 0;
+    int64_t next = 0, owned = tr_parts_owned(part);
+    for (int pass = 0; pass < 2; pass++) { /* how many there are, then where the cuts are among them */
+        for (int64_t leaf = 0; leaf < tr_op_leaves(&mine, TR_NORM_BWD_DGAIN); leaf++) {
+            int64_t of_all = (context.first + leaf / owned) * part.parts + part.first + leaf % owned;
+            struct tr_range whole = tr_op_leaf_tokens(all, TR_NORM_BWD_DGAIN, of_all), tokens;
+            mine.seq_len += pass == 0 ? whole.last - whole.first : 0;
+            if (pass == 0)
+                continue;
+            tokens = tr_op_leaf_tokens(&mine, TR_NORM_BWD_DGAIN, leaf);
+            assert_int_equal(tokens.first, next);
+            assert_int_equal(tokens.last - tokens.first, whole.last - whole.first);
+            next = tokens.last;
+        }
+    }
+    assert_int_equal(next, mine.seq_len);
+}
+
+static void leaves_of_a_rank_are_as_long_as_those_of_the_whole(void **state)
+{
+    (void)state;
+    enum { CONTEXT = 3, PARTS = 5 };
+    for (int64_t seq_len = 200; seq_len <= 700; seq_len += 53) {
+        const struct tr_op all = {.kind = TR_OP_NORM_BWD, .seqs = 1, .seq_len = seq_len, .width = 8, .heads = 1,
+                                  .context = tr_all_parts(CONTEXT), .part = tr_all_parts(PARTS)};
+        for (int ranges = 0; ranges < CONTEXT * CONTEXT * PARTS * PARTS; ranges++) {
+            int c = ranges % CONTEXT, c_last = ranges / CONTEXT % CONTEXT + 1, p = ranges / (CONTEXT * CONTEXT) % PARTS,
+                p_last = ranges / (CONTEXT * CONTEXT * PARTS) + 1;
+            if (c < c_last && p < p_last)
+                check_rank_tokens(&all, (struct tr_parts){CONTEXT, c, c_last}, (struct tr_parts){PARTS, p, p_last});
+        }
+    }
+}
+
 static char *read_whole(const char *path)
 {
     struct tr_err err;
@@ -175,6 +216,7 @@ int main(void)
         cmocka_unit_test(an_order_and_an_axis_come_together),
         cmocka_unit_test(accumulators_have_leaves_for_the_cuts_of_their_row),
         cmocka_unit_test(leaves_cover_every_token_once),
+        cmocka_unit_test(leaves_of_a_rank_are_as_long_as_those_of_the_whole),
         cmocka_unit_test(docs_contract_md_is_what_the_table_prints),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
