@@ -780,7 +780,7 @@ static void do_stage(struct worker *w, const struct stage *stage, const struct s
         if (block == 0 && w->grid_m > 1) {
 #pragma omp barrier
         }
-        if (last && after != NULL && (w->grid_m > 1 || block > 0))
+        if (last && after != NULL && (w->grid_m > 1 || block > 0 || range_count(mine) == 0))
             begin_b(w, after, packed_columns(w, after).first, b_after);
         for (int64_t q = stage->columns.first; q < stage->columns.last && rows.first < rows.last; q++) {
             if (block == 0 && q >= mine.first && q < mine.last)
