@@ -266,9 +266,8 @@ static void print_support(void)
 
 /* ---- the tests -------------------------------------------------------------------------------------------------- */
 
-static void check_case(const struct tr_opcase *test, int *failures)
+static void check_threads(const struct tr_opcase *test, const int *threads, int count, int *failures)
 {
-    static const int threads[] = {1, 2, 4};
     struct named_set sets[SETS_MAX];
     int set_count = kernel_sets(sets);
     struct tr_opdata pristine, reference;
@@ -279,7 +278,7 @@ static void check_case(const struct tr_opcase *test, int *failures)
     check_untouched(&checker, &reference, &pristine);
     check_work(&checker, &reference);
     for (int s = 0; s < set_count; s++) {
-        for (int t = s == 0 ? 1 : 0; t < 3 && sets[s].runs && is_own(&sets[s], test->op.kind, test->op.act); t++) {
+        for (int t = s == 0 ? 1 : 0; t < count && sets[s].runs && is_own(&sets[s], test->op.kind, test->op.act); t++) {
             checker.set = sets[s].set;
             checker.isa = sets[s].name;
             checker.threads = threads[t];
@@ -289,6 +288,37 @@ static void check_case(const struct tr_opcase *test, int *failures)
     *failures = checker.failures;
     tr_opdata_free(&pristine);
     tr_opdata_free(&reference);
+}
+
+static void check_case(const struct tr_opcase *test, int *failures)
+{
+    static const int threads[] = {1, 2, 4};
+    check_threads(test, threads, 3, failures);
+}
+
+/* Few rows, so that columns are shared out, and more threads than there are blocks of them: some have nothing at times. */
+static void many_threads_give_the_reference_bits(void **state)
+{
+    static const int threads[] = {16, 17, 33};
+    static const struct shape {
+        enum tr_op_kind kind;
+        int64_t in, out;
+    } shapes[] = {{TR_OP_LINEAR, 256, 3072}, {TR_OP_LINEAR, 768, 768}, {TR_OP_LINEAR_DX, 3072, 256}, {TR_OP_LINEAR_DW, 768, 256},
+                  {TR_OP_HEAD, 256, 512}};
+    int failures = 0;
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        const struct shape *shape = &shapes[i / 4];
+        enum tr_dtype type = i % 2 ? TR_BF16 : TR_F32;
+        struct tr_opcase test = {.op = {.kind = shape->kind, .act = type, .weight = type, .seqs = 1, .seq_len = i / 2 % 2 ? 98 : 64,
+                                        .context = tr_all_parts(1), .part = tr_all_parts(1), .quantum = {1, 1, 1}}};
+        if (shape->kind == TR_OP_HEAD)
+            test.op.width = shape->in, test.op.vocab = shape->out, test.op.flags = TR_OP_GRAD;
+        else
+            test.op.in = shape->in, test.op.out[0] = shape->out, test.op.segments = 1;
+        check_threads(&test, threads, 3, &failures);
+    }
+    assert_int_equal(failures, 0);
 }
 
 static void every_kernel_gives_the_reference_bits(void **state)
@@ -308,7 +338,7 @@ int main(int argc, char **argv)
 {
     static enum tr_op_kind kinds[TR_OP_KIND_COUNT];
     static char names[TR_OP_KIND_COUNT][96];
-    struct CMUnitTest tests[TR_OP_KIND_COUNT + 1];
+    struct CMUnitTest tests[TR_OP_KIND_COUNT + 2];
     int count = 0;
     print_support();
     if (argc > 1 && strcmp(argv[1], "support") == 0)
@@ -318,6 +348,8 @@ int main(int argc, char **argv)
 #else
     printf("NOT CHECKED: allocations, which this build cannot count\n");
 #endif
+    if (argc == 1)
+        tests[count++] = (struct CMUnitTest)cmocka_unit_test(many_threads_give_the_reference_bits);
     for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++) {
         const char *name = tr_op_operands((enum tr_op_kind)kind)->name;
         if (argc > 1 && strcmp(argv[1], name) != 0)
