@@ -3,7 +3,6 @@
 #include "app/predict.h"
 
 #include "base/os.h"
-#include "plan/calibrate/calibrate.h"
 #include "plan/explain/explain.h"
 #include "plan/here/explain_run.h"
 #include "plan/run/plan_file.h"
@@ -81,18 +80,6 @@ static enum tr_status answer(const struct explain_args *args, const struct tr_pl
     return status;
 }
 
-static void note_foreign(const struct tr_app_prediction *prediction, int threads)
-{
-    struct tr_kernel_rates rates;
-    struct tr_text why = {0};
-    struct tr_err ignored;
-    if (tr_kernel_rates_find(prediction->catalog, threads, &rates, &ignored) == TR_OK)
-        tr_calibrate_foreign(&rates, TRINE_VERSION, &why);
-    if (why.len)
-        fprintf(stderr, "note: %s is not of this machine%s\n", prediction->path, tr_text_str(&why));
-    tr_text_free(&why);
-}
-
 static enum tr_status print_run(const struct explain_args *args, const struct tr_app_prediction *prediction, struct tr_err *err)
 {
     struct tr_text text = {0};
@@ -101,7 +88,7 @@ static enum tr_status print_run(const struct explain_args *args, const struct tr
         return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *run);
     enum tr_status status = tr_run_explain(args->path, prediction->catalog, run, err);
     if (status == TR_OK) {
-        note_foreign(prediction, run->ran.threads);
+        tr_app_note_foreign(prediction, run->ran.threads);
         if (args->json)
             tr_run_explain_json(run, &text);
         else

@@ -1,7 +1,9 @@
 /* trine plan: what a training run takes, before anyone spends a chip-hour. */
 #include "app/app.h"
+#include "app/predict.h"
 
 #include "base/os.h"
+#include "plan/here/plan_here.h"
 #include "plan/print/print.h"
 #include "plan/report/report.h"
 #include "plan/run/plan_file.h"
@@ -19,6 +21,7 @@ struct plan_args {
 };
 
 #define AT(field) .offset = offsetof(struct plan_args, field)
+#define CHIPS_HELP "how many; 256..4096: as many as are best, of 256, 512, 1024 ..."
 
 static const struct tr_option options[] = {
     {.name = "model", .kind = TR_OPTION_STRING, AT(model), .required = true, .value = "NAME",
@@ -35,9 +38,9 @@ static const struct tr_option options[] = {
      .help = "sequences a step; 256..4096: the best of 256, 512 ...; 0: 3 Mi tokens, as GPT-3 175B",
      .section = "What is trained"},
     {.name = "system", .kind = TR_OPTION_STRING, AT(system), .required = true, .value = "NAME",
-     .help = "a system of the catalog, such as dgx-h100", .section = "Where"},
-    {.name = "chips", .kind = TR_OPTION_STRING, AT(chips), .required = true, .value = "N",
-     .help = "how many; 256..4096: as many as are best, of 256, 512, 1024 ...", .section = "Where"},
+     .help = "a system of the catalog, such as dgx-h100, or a file that `trine calibrate` wrote", .section = "Where"},
+    {.name = "chips", .kind = TR_OPTION_STRING, AT(chips), .value = "N",
+     .help = CHIPS_HELP " (needed; a file is 1)", .section = "Where"},
     {.name = "region", .kind = TR_OPTION_STRING, AT(region), .value = "NAME",
      .help = "where it stands, for energy and carbon, such as us or gcp-europe-north1", .section = "Where"},
     {.name = "catalog", .kind = TR_OPTION_PATH, AT(catalog), .value = "PATH",
@@ -78,7 +81,10 @@ static const struct tr_command command = {
         "step by terms, with its 80 % interval; memory of the heaviest stage against what a chip has; days, chip-hours, "
         "dollars, kWh, carbon, failures, checkpoints; what limits it and what would help.\n"
         "Exit status 1: nothing fits, or a wish is missed; the line `no: ...` says why and what would do. What the numbers "
-        "are made of, and how wrong they are: docs/plan.md.",
+        "are made of, and how wrong they are: docs/plan.md.\n"
+        "With a file of `trine calibrate` as the system it is a run of `trine train` on that machine, on one rank: its step "
+        "program is priced by the rates of trine's own kernels, its memory is that of the run, and what is not given is what "
+        "`trine train` takes.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .examples = "trine plan --model gpt3-175b --system dgx-h100 --chips 1024 --tokens 300B\n"
@@ -86,7 +92,8 @@ static const struct tr_command command = {
                 "trine plan --model llama3-8b --system dgx-h100 --chips 256 --target-loss 2.05 --global-batch 256..2048\n"
                 "trine plan --model gpt3-175b --system dgx-h100 --chips 1024 --tokens 300B \\\n"
                 "    --layout tp=8,pp=16,vpp=6,mb=1,zero=1,sp,recompute=selective -o plan.yaml\n"
-                "trine explain plan.yaml step\n",
+                "trine explain plan.yaml step\n"
+                "trine plan --model gpt2 --system profile.yaml --tokens 10M --seq-len 1024\n",
 };
 
 /* Refuses what is longer than any name is. */
@@ -193,6 +200,84 @@ static enum tr_status answer(const struct plan_args *args, const struct tr_plan 
     return tr_app_print(&text, err);
 }
 
+/* ---- on a machine that was calibrated ---------------------------------------------------------------------------- */
+
+/* No system of a catalog is called like a file; a folder may be called like a system. */
+static bool is_profile(const char *system)
+{
+    const char *end = strrchr(system, '.');
+    return end && strcmp(end, ".yaml") == 0;
+}
+
+/* What has no meaning there is not passed over in silence. */
+static enum tr_status check_given(const struct tr_given *given, struct tr_err *err)
+{
+    static const char *const taken[] = {"model", "tokens", "seq-len", "global-batch", "system", "chips", "precision", "deadline",
+                                        "json"};
+    for (int i = 0; i < command.option_count; i++) {
+        bool known = !given->option[i];
+        for (size_t k = 0; k < sizeof taken / sizeof *taken && !known; k++)
+            known = strcmp(options[i].name, taken[k]) == 0;
+        if (!known)
+            return tr_fail(err, TR_BAD_INPUT, "--%s is for systems of the catalog; on a machine that was calibrated trine runs "
+                           "one rank, with its own kernels", options[i].name);
+    }
+    return TR_OK;
+}
+
+static enum tr_status make_here_request(const struct plan_args *args, struct tr_here_request *r, struct tr_err *err)
+{
+    int64_t chips = 1, chips_max = 0, batch_max = 0;
+    *r = (struct tr_here_request){.model = args->model, .tokens = args->tokens, .seq_len = args->seq_len,
+                                  .deadline_s = args->deadline_s, .dtype = TR_F32};
+    enum tr_status status = read_range("global-batch", args->global_batch, &r->batch, &batch_max, err);
+    if (status == TR_OK && args->chips)
+        status = read_range("chips", args->chips, &chips, &chips_max, err);
+    if (status != TR_OK)
+        return status;
+    if (chips != 1 || chips_max || batch_max)
+        return tr_fail(err, TR_BAD_INPUT, "%s: a machine that was calibrated is 1 chip, and its global batch one number", args->system);
+    if (!args->tokens)
+        return tr_fail(err, TR_BAD_INPUT, "how long to train: --tokens 10M");
+    if (args->precision && strcmp(args->precision, "bf16") == 0)
+        r->dtype = TR_BF16;
+    else if (args->precision && strcmp(args->precision, "fp32") != 0)
+        return tr_fail(err, TR_BAD_INPUT, "--precision: \"%.40s\": trine trains in fp32 and bf16", args->precision);
+    return TR_OK;
+}
+
+static enum tr_status answer_here(const struct plan_args *args, const struct tr_app_prediction *profile,
+                                  const struct tr_here_plan *made, struct tr_err *err)
+{
+    struct tr_text text = {0};
+    tr_app_note_foreign(profile, made->threads);
+    if (args->json)
+        tr_here_plan_json(made, args->system, &text);
+    else
+        tr_here_plan_text(made, args->system, &text);
+    return tr_app_print(&text, err);
+}
+
+static enum tr_status plan_here(const struct plan_args *args, const struct tr_given *given, struct tr_err *err)
+{
+    struct tr_app_prediction profile = {.path = NULL};
+    struct tr_here_request request;
+    struct tr_here_plan made;
+    enum tr_status status = check_given(given, err), printed = TR_OK;
+    if (status == TR_OK)
+        status = make_here_request(args, &request, err);
+    if (status == TR_OK)
+        status = tr_app_predict_open(&profile, args->system, err);
+    if (status == TR_OK)
+        status = tr_here_plan(profile.catalog, &request, &made, err);
+    if (status == TR_OK || status == TR_NO)
+        printed = answer_here(args, &profile, &made, err);
+    tr_app_predict_close(&profile);
+    return printed == TR_OK ? status : printed;
+}
+
+/* ---- on a system of the catalog ---------------------------------------------------------------------------------- */
+
 static enum tr_status plan(const struct plan_args *args, struct tr_err *err)
 {
     struct tr_catalog *catalog = NULL;
@@ -212,8 +297,12 @@ static enum tr_status plan(const struct plan_args *args, struct tr_err *err)
 
 static enum tr_status run(void *parsed, const struct tr_given *given, struct tr_err *err)
 {
-    (void)given;
-    return plan(parsed, err);
+    const struct plan_args *args = parsed;
+    if (is_profile(args->system))
+        return plan_here(args, given, err);
+    if (!args->chips)
+        return tr_fail(err, TR_BAD_INPUT, "--chips is missing: " CHIPS_HELP);
+    return plan(args, err);
 }
 
 const struct tr_app_command tr_cmd_plan = {&command, sizeof(struct plan_args), run};

@@ -5,6 +5,8 @@
 #include "plan/calibrate/calibrate.h"
 #include "plan/here/here.h"
 
+#include <stdio.h>
+
 enum tr_status tr_app_predict_open(struct tr_app_prediction *to, const char *path, struct tr_err *err)
 {
     static const char usual[] = "profile.yaml";
@@ -16,6 +18,18 @@ enum tr_status tr_app_predict_open(struct tr_app_prediction *to, const char *pat
 }
 
 void tr_app_predict_close(struct tr_app_prediction *prediction) { tr_catalog_free(prediction->catalog); }
+
+void tr_app_note_foreign(const struct tr_app_prediction *prediction, int threads)
+{
+    struct tr_kernel_rates rates;
+    struct tr_text why = {0};
+    struct tr_err ignored;
+    if (tr_kernel_rates_find(prediction->catalog, threads, &rates, &ignored) == TR_OK)
+        tr_calibrate_foreign(&rates, TRINE_VERSION, &why);
+    if (why.len)
+        fprintf(stderr, "note: %s is not of this machine%s\n", prediction->path, tr_text_str(&why));
+    tr_text_free(&why);
+}
 
 static void say_prediction(struct tr_app_prediction *to, const struct tr_kernel_rates *rates, const struct tr_program *program,
                            int64_t steps, struct tr_text *say)

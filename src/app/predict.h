@@ -1,4 +1,4 @@
-/* What `trine train` says of its steps before they are made: by the profile of this machine, if there is one. */
+/* What is said of steps before they are made: by the profile of this machine, if there is one. */
 #ifndef TR_APP_PREDICT_H
 #define TR_APP_PREDICT_H
 
@@ -14,6 +14,9 @@ struct tr_app_prediction {
 /* The profile at `path`, which must be one; NULL: profile.yaml if the current folder has it. */
 TR_MUST_CHECK enum tr_status tr_app_predict_open(struct tr_app_prediction *to, const char *path, struct tr_err *err);
 void tr_app_predict_close(struct tr_app_prediction *prediction);
+
+/* Says on standard error what of the profile's rates, if any, is not of this machine and program. */
+void tr_app_note_foreign(const struct tr_app_prediction *prediction, int threads);
 
 /* A tr_train_price_fn; `context` is the prediction. Without a profile of this machine nothing can be said. */
 double tr_app_price(void *context, const struct tr_program *program, int threads);

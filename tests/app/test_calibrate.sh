@@ -30,11 +30,36 @@ grep -q "^predicted .* a step +- .*; it took " stdout || fault "nothing was comp
 # shellcheck disable=SC2086
 expect 0 '"predicted_step_s":' $train -o run2 --json
 
+# The plan without a text is that of the run with one: the same program at the same rates.
+plan="$TRINE_BIN plan --model tiny-gpt2 --system profile.yaml"
+here="--tokens 384 --seq-len 16 --global-batch 8"
+number() { sed -n "s/.*\"$1\": *\([0-9.e+-]*\).*/\1/p" stdout | head -n 1; }
+# shellcheck disable=SC2086
+expect 0 '"predicted_step_s":' $train --model.name=tiny-gpt2 --train.micro_batch=8 --dry-run --json -o run5
+said=$(number predicted_step_s)
+# shellcheck disable=SC2086
+expect 0 '"feasible": true' $plan $here --json
+[ -n "$said" ] && [ "$said" = "$(number time_s)" ] || fault "train predicts $said a step, plan $(number time_s)"
+# shellcheck disable=SC2086
+expect 0 "tokens in 3 steps of 8 sequences of 16 tokens" $plan $here
+# shellcheck disable=SC2086
+expect 1 "more than the deadline" $plan $here --deadline 1us
+# shellcheck disable=SC2086
+expect 2 "--stack is for systems of the catalog" $plan $here --stack fsdp
+# shellcheck disable=SC2086
+expect 2 "is 1 chip" $plan $here --chips 2
+# shellcheck disable=SC2086
+expect 2 "trine trains in fp32 and bf16" $plan $here --precision fp8
+expect 2 "none.yaml: cannot be opened" "$TRINE_BIN" plan --model gpt2 --system none.yaml --tokens 1M
+expect 2 "--chips is missing: how many" "$TRINE_BIN" plan --model gpt2 --system dgx-h100 --tokens 1B
+
 expect 0 "calls, FLOPs and bytes of all operations are those of the step program" "$TRINE_BIN" explain run
 expect 0 '"predicted_now_s": ' "$TRINE_BIN" explain run --json
 expect 2 "a NUMBER is of a plan" "$TRINE_BIN" explain run step
 sed 's/processor: .*/processor: "Another One"/' profile.yaml >other.yaml
 expect 0 "note: other.yaml is not of this machine" "$TRINE_BIN" explain run --profile other.yaml
+# shellcheck disable=SC2086
+expect 0 "note: other.yaml is not of this machine; the processor is" "$TRINE_BIN" plan --model tiny-gpt2 --system other.yaml $here
 # shellcheck disable=SC2086
 expect 0 "no prediction: other.yaml is not of this machine; the processor is" $train -o run3 --profile other.yaml
 expect 1 "the profile's was Another One" "$TRINE_BIN" calibrate --check other.yaml

@@ -375,15 +375,22 @@ enum tr_status tr_kernel_rates_find(const struct tr_catalog *catalog, int thread
 {
     char seen[128] = "";
     size_t len = 0;
+    struct tr_kernel_rates most = {.threads = 0};
     for (int i = 0; i < tr_catalog_count(catalog, TR_SECTION_KERNELS); i++) {
         enum tr_status status = tr_kernel_rates_read(tr_catalog_entry(catalog, TR_SECTION_KERNELS, i), out, err);
         if (status != TR_OK || out->threads == threads)
             return status;
+        if (out->threads > most.threads)
+            most = *out;
         if (len + 16 < sizeof seen)
             len += (size_t)snprintf(seen + len, sizeof seen - len, "%s%d", len ? ", " : "", out->threads);
     }
     if (len == 0)
         return tr_fail(err, TR_BAD_INPUT, "there is no record of trine's kernels: `trine calibrate` makes one");
+    if (threads == 0) {
+        *out = most;
+        return TR_OK;
+    }
     return tr_fail(err, TR_BAD_INPUT, "kernels were measured with %s threads, not with %d", seen, threads);
 }
 

@@ -89,7 +89,8 @@ const struct tr_kernel_price *tr_kernel_price_of(const struct tr_kernel_rates *r
 TR_MUST_CHECK enum tr_status tr_kernel_rates_read(const struct tr_entry *entry, struct tr_kernel_rates *out,
                                                   struct tr_err *err);
 
-/* Of all entries that a catalog has, the one for so many threads; TR_BAD_INPUT, naming those that are there. */
+/* Of all entries that a catalog has, the one for so many threads (0: the one for the most); TR_BAD_INPUT, naming those that
+ * are there. */
 TR_MUST_CHECK enum tr_status tr_kernel_rates_find(const struct tr_catalog *catalog, int threads,
                                                   struct tr_kernel_rates *out, struct tr_err *err);
 

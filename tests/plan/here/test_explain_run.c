@@ -1,5 +1,6 @@
 #include "plan/here/explain_run.h"
 
+#include "lib/made_up_profile.h"
 #include "lib/scratch.h"
 #include "lib/tiny_run.h"
 
@@ -16,39 +17,9 @@
 static struct tr_err err;
 static struct tr_run_explained run;
 
-/* A made-up machine of one thread: every kind takes some nanoseconds an amount, some of them of memory. */
-static struct tr_catalog *profile_of(double peak_flop_s, double memory_byte_s)
-{
-    struct tr_text text = {0};
-    struct tr_catalog *catalog;
-    struct tr_kernel_rates rates = {.id = "made-up-1", .chip = "made-up", .processor = "p", .isa = "ref", .program = "0",
-                                    .cores = 1, .threads = 1, .step_error = .1, .between_s = 1e-7,
-                                    .machine = {.peak_flop_s = {peak_flop_s, peak_flop_s},
-                                                .read_byte_s = {1e11, 1e11, 1e11, memory_byte_s}}};
-    for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++) {
-        const struct tr_kernel_term *terms;
-        int count = tr_kernel_terms((enum tr_op_kind)kind, &terms);
-        for (int type = 0; type < TR_KERNEL_TYPES && count; type++) {
-            struct tr_kernel_price *price = &rates.price[kind][type];
-            *price = (struct tr_kernel_price){.error = .2, .known = true};
-            for (int i = 0; i < count; i++)
-                price->unit_s[i] = 1e-9;
-        }
-    }
-    tr_text_printf(&text, "sources:\n  calibration: {title: made up, date: 2026-01-01, grade: measured}\nchips:\n  made-up:\n"
-                   "    {name: Made up, vendor: nobody, year: 2026, source: calibration, cores: 1, memory: 1GiB, dense: {fp32: 1e9FLOP/s}}\n"
-                   "kernels:\n");
-    tr_kernel_rates_yaml(&rates, &text);
-    tr_scratch_put_text("profile.yaml", tr_text_str(&text));
-    tr_text_free(&text);
-    if (tr_catalog_open_empty(&catalog, &err) != TR_OK || tr_catalog_add(catalog, tr_scratch("profile.yaml"), &err) != TR_OK)
-        fail_msg("%s", err.text);
-    return catalog;
-}
-
 static void explain(double peak_flop_s, double memory_byte_s)
 {
-    struct tr_catalog *catalog = profile_of(peak_flop_s, memory_byte_s);
+    struct tr_catalog *catalog = tr_made_up_profile(peak_flop_s, memory_byte_s);
     if (tr_run_explain(tr_scratch("run"), catalog, &run, &err) != TR_OK)
         fail_msg("%s", err.text);
     tr_catalog_free(catalog);
@@ -89,7 +60,7 @@ static void the_prediction_is_that_of_the_step_program(void **state)
     struct tr_here_time time;
     struct tr_run_config config = tr_tiny_config("other", "train.micro_batch=2", NULL);
     struct tr_model_config model;
-    struct tr_catalog *catalog = profile_of(1e9, 1e10);
+    struct tr_catalog *catalog = tr_made_up_profile(1e9, 1e10);
     assert_int_equal(tr_run_config_resolve(&config, 257, &model, &err), TR_OK);
     explain(1e9, 1e10);
     struct tr_step_config step = tr_run_step_config(&config);
@@ -134,7 +105,7 @@ static void a_slower_machine_explains_longer_times(void **state)
 
 static void refuse(const char *profile, const char *sentence)
 {
-    struct tr_catalog *catalog = profile_of(1e9, 1e10);
+    struct tr_catalog *catalog = tr_made_up_profile(1e9, 1e10);
     tr_scratch_put_text("run/profile.json", profile);
     assert_int_equal(tr_run_explain(tr_scratch("run"), catalog, &run, &err), TR_BAD_INPUT);
     tr_assert_says(err.text, sentence);
