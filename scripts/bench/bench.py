@@ -21,8 +21,11 @@ BUILD, WORK, TEXT = sys.argv[1:4]
 PEERS = sys.argv[4] if len(sys.argv) > 4 else None
 LLMC = os.environ.get("LLMC")
 HERE = os.path.dirname(os.path.abspath(__file__))
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
-SKIP = os.environ.get("BENCH_SKIP", "").split(",")
+ROUNDS = os.environ.get("BENCH_ROUNDS", "3")
+SKIP = [part for part in os.environ.get("BENCH_SKIP", "").split(",") if part]
+if not ROUNDS.isdigit() or int(ROUNDS) < 1:
+    sys.exit(f"bench: BENCH_ROUNDS={ROUNDS}: expected a number from 1 on")
+ROUNDS = int(ROUNDS)
 THREADS = len(os.sched_getaffinity(0))
 TRINE = os.path.join(BUILD, "trine")
 # GPT-2 124M and a small model: layers, width, heads, vocabulary, batch, tokens, how trine is told, steps
@@ -140,7 +143,7 @@ def library_products(rows, dtype):
 def products(isas):
     table_rows = []
     for dtype, isa in isas.items():
-        for rows in (256, 1024, 4096):
+        for rows in (256, 1024, 4096, 8192):
             ours = trine_products(rows, isa, dtype)
             if not ours:
                 continue
@@ -269,12 +272,14 @@ def llama_file(kind):
     path, tokenizer = f"{WORK}/gpt2-{kind}.gguf", f"{WORK}/some.json"
     if os.path.exists(path):
         return path
-    if not os.path.exists(f"{WORK}/gpt2"):
+    if not os.path.exists(tokenizer):
+        run(["rm", "-rf", f"{WORK}/gpt2"])
         run([TRINE, "train", TEXT, "--quiet", f"--out={WORK}/gpt2", "--steps=1", "--train.batch=1", "--model=gpt2",
              "--data.seq_len=64", "--eval.every=0", "--sample.tokens=0"])
         run([TRINE, "tokenize", "train", TEXT, "--vocab=2000", "--pre=gpt-2", "-o", tokenizer, "-q"])
     if kind == "q4_0":
-        run([PEERS, f"{HERE}/llama_quantize.py", llama_file("f32"), path, "Q4_0"])
+        if run([PEERS, f"{HERE}/llama_quantize.py", llama_file("f32"), path + ".tmp", "Q4_0"]) is not None:
+            os.rename(path + ".tmp", path)
     else:
         run([TRINE, "export", f"{WORK}/gpt2", path, f"--type={kind}", f"--tokenizer={tokenizer}"])
     return path if os.path.exists(path) else None
@@ -354,7 +359,8 @@ def tokenizer():
                      ratio([r["train_mb_s"] for r in found["trine"]], train)])
     table(f"Tokenizer: byte-level BPE, {vocab:,} tokens wanted, {os.path.getsize(big) / 1e6:.1f} MB of text",
           ["program", "encode, one thread, MB/s", "encode, all threads", "train, MB/s", "trine is faster by"], rows,
-          "GPT-2's pattern; the text is the demo's, repeated: every word is one that has been seen.")
+          "GPT-2's pattern; the text is the demo's, repeated: every word is one that has been seen. trine counts the tokens, Hugging "
+          "Face's library hands out their ids.")
 
 
 # ---- pages ----------------------------------------------------------------------------------------------------------
@@ -376,7 +382,8 @@ def bar(row, head):
 
 
 def write_pages():
-    facts = [machine(), f"rounds, the programs in turn: {ROUNDS}; a rate is the median (lowest to highest) of them",
+    facts = [machine(), f"rounds, the programs in turn: {ROUNDS}; a rate is the median (lowest to highest) of them; "
+             "products: one visit to each program, the median of three runs in it",
              "versions: " + ", ".join(f"{k} {v}" for k, v in sorted(versions.items())) if versions else "no peers"]
     md = ["# Benchmarks", ""] + [f"- {fact}" for fact in facts] + [""]
     page = ["<!doctype html><meta charset=utf-8><title>trine: benchmarks</title><style>body{font:15px sans-serif;"
@@ -402,6 +409,9 @@ def write_pages():
 
 PARTS = {"kernels": kernels, "train": lambda: training("train"), "small": lambda: training("small"),
          "generate": generation, "tokens": tokenizer}
+for part in SKIP:
+    if part not in PARTS:
+        sys.exit(f"bench: BENCH_SKIP={part}: expected some of {', '.join(PARTS)}")
 for part, work in PARTS.items():
     if part not in SKIP:
         work()

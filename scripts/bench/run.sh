@@ -14,10 +14,11 @@ python=
 if [ -z "${NO_PEERS:-}" ]; then
     venv=${PEERS_VENV:-$work/venv}
     [ -x "$venv/bin/python" ] || python3 -m venv "$venv" || venv=
-    if [ -n "$venv" ] && ! "$venv/bin/python" -c 'import torch, tokenizers, llama_cpp' 2>/dev/null; then
-        "$venv/bin/pip" install --quiet --upgrade torch tokenizers numpy llama-cpp-python scipy-openblas64 ||
-            echo "bench: not all peers could be installed" >&2
-    fi
+    # One by one: what cannot be had leaves its rows out, and no others.
+    for peer in numpy:numpy torch:torch tokenizers:tokenizers llama-cpp-python:llama_cpp scipy-openblas64:scipy_openblas64; do
+        [ -z "$venv" ] || "$venv/bin/python" -c "import ${peer#*:}" 2>/dev/null ||
+            "$venv/bin/pip" install --quiet "${peer%:*}" || echo "bench: ${peer%:*} could not be installed" >&2
+    done
     [ -z "$venv" ] || python=$venv/bin/python
 fi
 
