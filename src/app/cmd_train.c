@@ -7,7 +7,6 @@
 #include "base/os.h"
 #include "base/quantity.h"
 #include "lab/train/train.h"
-#include "plan/layout/layout.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -156,50 +155,6 @@ static void set_resume(const struct train_args *args, struct tr_train_options *o
         out->resume = TR_RESUME_FROM;
         out->resume_path = args->resume;
     }
-}
-
-/* ---- layout ------------------------------------------------------------------------------------------------------ */
-
-/* What a plan may say and a run cannot do. */
-static enum tr_status check_executed(const struct tr_layout *l, struct tr_err *err)
-{
-    const struct {
-        const char *word;
-        int64_t value, single;
-    } not_yet[] = {{"tp", l->tp, 1}, {"cp", l->cp, 1}, {"ep", l->ep, 1}, {"etp", l->etp, 1}, {"sp", l->sp, 0}, {"shard", l->shard, 0},
-                   {"first-layers", l->first_layers, 0}, {"last-layers", l->last_layers, 0}};
-    enum tr_pipeline pipeline = l->vpp > 1 ? TR_PIPELINE_INTERLEAVED : TR_PIPELINE_1F1B;
-    for (size_t i = 0; i < sizeof not_yet / sizeof *not_yet; i++)
-        if (not_yet[i].value > not_yet[i].single)
-            return tr_fail(err, TR_BAD_INPUT, "--layout: training has dp, zero, pp and vpp; %s is planned (trine plan), not executed yet",
-                           not_yet[i].word);
-    if (l->pipeline != pipeline)
-        return tr_fail(err, TR_BAD_INPUT, "--layout: schedule=%s is planned (trine plan), not executed yet; training runs 1f1b, and "
-                       "interleaved with vpp", tr_pipeline_name(l->pipeline));
-    return TR_OK;
-}
-
-enum tr_status tr_app_layout_read(const char *words, struct tr_degrees *out, struct tr_err *err)
-{
-    static const uint32_t ours = 1u << TR_LAYOUT_MB | 1u << TR_LAYOUT_RECOMPUTE | 1u << TR_LAYOUT_RECOMPUTE_LAYERS;
-    struct tr_layout layout;
-    uint32_t said;
-    bool open;
-    if (!words)
-        return TR_OK;
-    enum tr_status status = tr_layout_parse_open(words, &layout, &said, &open, err);
-    if (status != TR_OK) {
-        tr_err_prefix(err, "--layout");
-        return status;
-    }
-    if (open)
-        return tr_fail(err, TR_BAD_INPUT, "--layout: expected what ranks share, such as dp=2; trine plan finds layouts");
-    if (said & ours)
-        return tr_fail(err, TR_BAD_INPUT, "--layout: the microbatch and recomputation are train.micro_batch and train.recompute here");
-    if ((status = check_executed(&layout, err)) == TR_OK)
-        *out = (struct tr_degrees){.ranks = {[TR_GROUP_DATA] = layout.dp, [TR_GROUP_PIPE] = layout.pp}, .chunks = layout.vpp,
-                                   .zero = layout.zero};
-    return status;
 }
 
 /* ---- the answer -------------------------------------------------------------------------------------------------- */

@@ -27,7 +27,7 @@ TR_MUST_CHECK enum tr_status tr_app_ranks_open(struct tr_app_ranks *ranks, doubl
 /* tr_status_all, also of a process that is alone. */
 TR_MUST_CHECK enum tr_status tr_app_ranks_alike(struct tr_app_ranks *ranks, enum tr_status mine, struct tr_err *err);
 
-/* The words of --layout, checked for what training can do; NULL: one rank. (cmd_train.c) */
+/* The words of --layout, checked for what training can do; NULL: one rank. */
 TR_MUST_CHECK enum tr_status tr_app_layout_read(const char *words, struct tr_degrees *out, struct tr_err *err);
 
 /* That layout has as many ranks as are started; without words they share the data lanes. `lanes` tells what would be right. */
