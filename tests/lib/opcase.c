@@ -597,6 +597,20 @@ static void list_rows(struct list *list, enum tr_op_kind kind)
     add(list, test);
 }
 
+static void list_linear_end(struct list *list)
+{
+    for (int n = 0; n < 4 * 70; n++) { /* every small width, with and without bias and residual */
+        struct tr_opcase test = blank(TR_OP_LINEAR_END, n % 3 + 1, n % 5 + 1);
+        test.op.width = n / 4 + 1;
+        test.absent = (n & 1 ? 1u << TR_LINEAR_END_B : 0) | (n & 2 ? 1u << TR_LINEAR_END_RESIDUAL : 0);
+        test.fill = (enum tr_fill)(n % 3);
+        add(list, test);
+    }
+    struct tr_opcase test = blank(TR_OP_LINEAR_END, 2, 130);
+    test.op.width = 257;
+    add(list, test);
+}
+
 static void list_kv_append(struct list *list)
 {
     for (int dim = 1; dim <= 70; dim++) {
@@ -736,6 +750,9 @@ static void make_list(struct list *list, enum tr_op_kind kind)
     case TR_OP_SWIGLU_BWD:
     case TR_OP_LAST:
         list_rows(list, kind);
+        break;
+    case TR_OP_LINEAR_END:
+        list_linear_end(list);
         break;
     case TR_OP_KV_APPEND:
         list_kv_append(list);

@@ -54,6 +54,15 @@ static void linear(const struct tr_ref64 *run)
     }
 }
 
+static void linear_end(const struct tr_ref64 *run)
+{
+    const double *bias = run->operand[TR_LINEAR_END_B], *residual = run->operand[TR_LINEAR_END_RESIDUAL];
+    for (int64_t i = 0; i < tokens_of(run->op) * run->op->width; i++) {
+        double sum = run->operand[TR_LINEAR_END_SUM][i], b = bias ? bias[i % run->op->width] : 0, r = residual ? residual[i] : 0;
+        tr_ref64_out(run, TR_LINEAR_END_Y, i, sum + b + r, U * (fabs(sum + b) + fabs(sum + b + r)));
+    }
+}
+
 static void linear_dx(const struct tr_ref64 *run)
 {
     const struct tr_op *op = run->op;
@@ -345,6 +354,9 @@ void tr_ref64_run(const struct tr_ref64 *run)
     case TR_OP_LINEAR_DX:
     case TR_OP_LINEAR_DW:
         tr_ref64_linear(run);
+        break;
+    case TR_OP_LINEAR_END:
+        linear_end(run);
         break;
     case TR_OP_ROPE:
         rope(run);

@@ -46,6 +46,8 @@ static const struct tr_kernel wide_kernels[] = {
     {.kind = TR_OP_GELU, .isa = TR_ISA_AVX512, .act = TR_BF16, .run = tr_gelu_wide},
     {.kind = TR_OP_GELU_BWD, .isa = TR_ISA_AVX512, .act = TR_F32, .run = tr_gelu_bwd_wide},
     {.kind = TR_OP_GELU_BWD, .isa = TR_ISA_AVX512, .act = TR_BF16, .run = tr_gelu_bwd_wide},
+    {.kind = TR_OP_LINEAR_END, .isa = TR_ISA_AVX512, .act = TR_F32, .run = tr_linear_end_wide},
+    {.kind = TR_OP_LINEAR_END, .isa = TR_ISA_AVX512, .act = TR_BF16, .run = tr_linear_end_wide},
     {.kind = TR_OP_SWIGLU, .isa = TR_ISA_AVX512, .act = TR_F32, .run = tr_swiglu_wide},
     {.kind = TR_OP_SWIGLU, .isa = TR_ISA_AVX512, .act = TR_BF16, .run = tr_swiglu_wide},
     {.kind = TR_OP_SWIGLU_BWD, .isa = TR_ISA_AVX512, .act = TR_F32, .run = tr_swiglu_bwd_wide},

@@ -30,6 +30,7 @@ void tr_gelu_wide(const struct tr_call *call);
 void tr_gelu_bwd_wide(const struct tr_call *call);
 void tr_swiglu_wide(const struct tr_call *call);
 void tr_swiglu_bwd_wide(const struct tr_call *call);
+void tr_linear_end_wide(const struct tr_call *call);
 void tr_head_wide(const struct tr_call *call);
 void tr_zero_wide(const struct tr_call *call);
 void tr_fold_wide(const struct tr_call *call);

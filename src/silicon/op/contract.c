@@ -64,6 +64,9 @@ static const struct tr_contract contract[] = {
     {TR_OP_LINEAR_DW, "row parallel", "db", TR_AXIS_TOKENS, TR_ORDER_BLOCKS, LANE | CONTEXT | SEQUENCE, TR_ROUND_F32,
      "The output is split by sequence parts under tensor parallelism: `part` cuts the tokens of a context part, "
      "quantum 1."},
+    {TR_OP_LINEAR_END, "", "y", TR_AXIS_NONE, TR_ORDER_NONE, 0, TR_ROUND_ACT,
+     "The sum of a LINEAR or LINEAR_DX whose parts several owners have: as if one had them, y = sum; then + bias; then "
+     "residual + that."},
 
     {TR_OP_ROPE, "", "x", TR_AXIS_NONE, TR_ORDER_NONE, 0, TR_ROUND_ACT,
      "a = x[d], b = x[d + D/2]: fma(a, cos, -(b sin)) and fma(b, cos, a sin), the products b sin and a sin rounded "

@@ -42,6 +42,9 @@ static const struct tr_op_info op_info[TR_OP_KIND_COUNT] = {
         {{"x", TR_IN, ACT, false}, {"dy0", TR_IN, ACT, false}, {"dy1", TR_IN, ACT, true}, {"dy2", TR_IN, ACT, true},
          {"dw0", TR_ACC, F32, false}, {"dw1", TR_ACC, F32, true}, {"dw2", TR_ACC, F32, true},
          {"db0", TR_ACC, F32, true}, {"db1", TR_ACC, F32, true}, {"db2", TR_ACC, F32, true}}},
+    [TR_OP_LINEAR_END] = {"linear_end", "y = sum (+ bias) (+ residual)", 4,
+        {{"sum", TR_IN, F32, false}, {"bias", TR_IN, WEIGHT, true}, {"residual", TR_IN, ACT, true},
+         {"y", TR_OUT, ACT, false}}},
     [TR_OP_ROPE] = {"rope", "x[d], x[d + D/2] = rotation of that pair by the angle of its position", 3,
         {{"x", TR_INOUT, ACT, false}, {"table", TR_IN, F32, false}, {"start", TR_IN, I32, true}}},
     [TR_OP_ATTN] = {"attn", "o = softmax(q k^T / sqrt(D), causal) v; stats = (max, sum of exponentials)", 6,
@@ -261,6 +264,8 @@ struct tr_shape tr_op_operand_shape(const struct tr_op *op, int i)
         return linear_dx_shape(op, i, tokens);
     case TR_OP_LINEAR_DW:
         return linear_dw_shape(op, i, tokens);
+    case TR_OP_LINEAR_END:
+        return i == TR_LINEAR_END_B ? shape1(op->width) : shape2(tokens, op->width);
     case TR_OP_ROPE:
         return i == TR_ROPE_X ? shape2(tokens, (int64_t)op->heads * op->head_dim)
                               : shape3(op->positions, op->head_dim / 2, 2);

@@ -35,6 +35,8 @@ enum tr_op_kind {
     TR_OP_LINEAR_PACKED, /* the same with weights in panels (panel.h), perhaps in blocks of 8 or 4 bits: generation */
     TR_OP_LINEAR_DX,  /* dx = sum_i dy_i w_i */
     TR_OP_LINEAR_DW,  /* dw_i += dy_i^T x,  db_i += sum_t dy_i */
+    TR_OP_LINEAR_END, /* y = sum (+ bias) (+ residual): what LINEAR or LINEAR_DX does with the sum of its parts, where ranks
+                         have joined it */
     TR_OP_ROPE,       /* rotates the pairs (d, d + D/2) of each head, in place; TR_OP_INVERSE turns back */
     TR_OP_ATTN,       /* causal attention, grouped heads, softmax in key blocks */
     TR_OP_ATTN_BWD,
@@ -97,7 +99,7 @@ struct tr_op {
                              LINEAR_PACKED: of the panels, here TR_INT8 and TR_INT4 too */
     uint32_t flags;       /* enum tr_op_flag */
     int64_t seqs, seq_len;
-    int64_t width;        /* C: EMBED*, NORM* (of one group), HEAD, LAST, element-wise ops (columns a token) */
+    int64_t width;        /* C: EMBED*, NORM* (of one group), LINEAR_END, HEAD, LAST, element-wise ops (columns a token) */
     int64_t in;           /* LINEAR*, PACK */
     int32_t segments;     /* LINEAR*: how many of out[]; PACK: 1 */
     int64_t out[TR_OP_SEGMENTS_MAX];
@@ -159,6 +161,7 @@ enum { TR_NORM_BWD_X, TR_NORM_BWD_GAIN, TR_NORM_BWD_STATS, TR_NORM_BWD_DY, TR_NO
 enum { TR_LINEAR_X, TR_LINEAR_W, TR_LINEAR_B = 4, TR_LINEAR_Y = 7, TR_LINEAR_RESIDUAL = 10 }; /* LINEAR_PACKED too */
 enum { TR_LINEAR_DX_DY, TR_LINEAR_DX_W = 3, TR_LINEAR_DX_DX = 6 };
 enum { TR_LINEAR_DW_X, TR_LINEAR_DW_DY, TR_LINEAR_DW_DW = 4, TR_LINEAR_DW_DB = 7 };
+enum { TR_LINEAR_END_SUM, TR_LINEAR_END_B, TR_LINEAR_END_RESIDUAL, TR_LINEAR_END_Y };
 enum { TR_ROPE_X, TR_ROPE_TABLE, TR_ROPE_START };
 enum { TR_ATTN_Q, TR_ATTN_K, TR_ATTN_V, TR_ATTN_O, TR_ATTN_STATS, TR_ATTN_START };
 enum { TR_ATTN_BWD_Q, TR_ATTN_BWD_K, TR_ATTN_BWD_V, TR_ATTN_BWD_O, TR_ATTN_BWD_STATS, TR_ATTN_BWD_DO, TR_ATTN_BWD_DQ,

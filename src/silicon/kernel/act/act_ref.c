@@ -1,4 +1,4 @@
-/* The meaning of GELU, GELU_BWD, SWIGLU and SWIGLU_BWD: the functions of fn.h, element by element. */
+/* The meaning of GELU, GELU_BWD, SWIGLU and SWIGLU_BWD, the functions of fn.h, and of LINEAR_END, element by element. */
 #include "silicon/kernel/act/act.h"
 #include "silicon/kernel/ref.h"
 #include "silicon/op/fn.h"
@@ -56,6 +56,26 @@ void tr_swiglu_bwd_ref(const struct tr_call *call)
         float dy = element(call, TR_SWIGLU_BWD_DY, i, &tally);
         put(call, TR_SWIGLU_BWD_DGATE, i, dy * up * tr_silu_slope(gate), &tally);
         put(call, TR_SWIGLU_BWD_DUP, i, dy * tr_silu(gate), &tally);
+    }
+    tr_tally_add(call, &tally);
+}
+
+void tr_linear_end_ref(const struct tr_call *call)
+{
+    const struct tr_op *op = call->op;
+    const float *sum = call->operand[TR_LINEAR_END_SUM];
+    const void *bias = call->operand[TR_LINEAR_END_B];
+    struct tr_tally tally = {0};
+    for (int64_t i = 0; i < element_count(op); i++) {
+        float y = sum[i];
+        tally.read_bytes += (int64_t)sizeof(float);
+        if (bias != NULL) {
+            y = y + tr_load(bias, op->weight, i % op->width);
+            tally.read_bytes += i < op->width ? tr_dtype_bytes(op->weight) : 0;
+        }
+        if (call->operand[TR_LINEAR_END_RESIDUAL] != NULL)
+            y = element(call, TR_LINEAR_END_RESIDUAL, i, &tally) + y;
+        put(call, TR_LINEAR_END_Y, i, y, &tally);
     }
     tr_tally_add(call, &tally);
 }
