@@ -79,6 +79,9 @@ void tr_build_layer_backward(struct tr_builder *b, const struct tr_layer_buffers
 /* An op on fp32 arrays of `count` elements, operand 0 `buffer`, uncut. */
 struct tr_program_op *tr_build_counted(struct tr_builder *b, enum tr_op_kind kind, int32_t buffer, int64_t count);
 
+/* Elements [first, first + count) of a buffer; the buffer itself when it has no more. */
+int32_t tr_build_part(struct tr_builder *b, int32_t buffer, int64_t first, int64_t count);
+
 /* Of a buffer that holds all of weight `index` (of a gradient: leaf 0 of it), this rank's slice; the buffer itself when that
  * is all of the weight, or the slice alone. */
 int32_t tr_build_slice(struct tr_builder *b, int32_t buffer, int32_t index);

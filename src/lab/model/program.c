@@ -79,15 +79,13 @@ struct tr_program_op *tr_build_coll(struct tr_builder *b, struct tr_program_coll
     return o;
 }
 
-int32_t tr_build_slice(struct tr_builder *b, int32_t buffer, int32_t index)
+int32_t tr_build_part(struct tr_builder *b, int32_t buffer, int64_t first, int64_t count)
 {
-    struct tr_range slice = tr_build_slice_of(b->program, index);
     if (b->out_of_memory)
         return 0;
-    int64_t first = slice.first, count = slice.last - slice.first;
     const struct tr_buffer *whole = &b->program->buffer[buffer];
     enum tr_dtype dtype = whole->dtype;
-    if (count == b->program->weights.weight[index].count || count == tr_shape_count(whole->shape))
+    if (count == tr_shape_count(whole->shape))
         return buffer;
     char name[TR_BUFFER_NAME_MAX];
     memcpy(name, whole->name, sizeof name);
@@ -97,6 +95,13 @@ int32_t tr_build_slice(struct tr_builder *b, int32_t buffer, int32_t index)
     b->program->buffer[part].part_of = buffer;
     b->program->buffer[part].offset = first * tr_dtype_bytes(dtype);
     return part;
+}
+
+int32_t tr_build_slice(struct tr_builder *b, int32_t buffer, int32_t index)
+{
+    struct tr_range slice = tr_build_slice_of(b->program, index);
+    int64_t count = slice.last - slice.first;
+    return count == b->program->weights.weight[index].count ? buffer : tr_build_part(b, buffer, slice.first, count);
 }
 
 /* Whether an operation of this kind has to know where documents begin; embeddings do for the sake of positions alone. */

@@ -206,6 +206,7 @@ static void build_tied_gradient(struct tr_builder *b)
     if (slice.last == slice.first)
         return;
     if (has_head && !has_table) {
+        head = tr_build_part(b, head, 0, slice.last - slice.first); /* without the other leaves */
         tr_build_send(b, TR_WAY_TIED, head);
         tr_build_sent(b, TR_WAY_TIED, head);
         return;

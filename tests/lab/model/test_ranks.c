@@ -326,6 +326,18 @@ static void so_they_do_with_documents_apart_and_with_muon(void **state)
         }
 }
 
+/* Then gradients have several leaves, of which the tied table's last stage sends the first. */
+static void so_they_do_with_context_parts(void **state)
+{
+    (void)state;
+    for (int family = 0; family < 2; family++) {
+        struct job job = job_of(family, family ? TR_F32 : TR_BF16, TR_OPTIMIZER_ADAMW, (struct layout){2, 1, 0, 2, 1, 2});
+        job.step.seq_len = 140;
+        job.step.widths.context = 2;
+        expect_one_result(job, 1);
+    }
+}
+
 static void so_they_do_with_adapters_whose_table_is_not_trained(void **state)
 {
     (void)state;
@@ -569,6 +581,7 @@ int main(void)
         cmocka_unit_test(so_they_do_then_with_muon_adapters_and_documents_apart),
         cmocka_unit_test(stages_of_a_pipeline_compute_what_one_rank_does),
         cmocka_unit_test(so_they_do_with_documents_apart_and_with_muon),
+        cmocka_unit_test(so_they_do_with_context_parts),
         cmocka_unit_test(so_they_do_with_adapters_whose_table_is_not_trained),
         cmocka_unit_test(peak_memory_touched_by_each_rank_equals_the_plan),
         cmocka_unit_test(so_it_does_on_each_stage_of_a_pipeline),
