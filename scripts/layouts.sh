@@ -87,4 +87,13 @@ row dp=2,pp=2,zero=1 1 full
 row dp=3,pp=2,zero=1 2 none
 row dp=2,pp=3,vpp=2,zero=1 1 auto
 row dp=4,pp=2,vpp=2,zero=1 1 full
+row tp=2 2 none
+row tp=2 1 full
+row tp=2,dp=2 1 auto
+row tp=2,dp=3,zero=1 2 none
+row tp=2,dp=4,zero=2 1 full
+row tp=2,dp=2,zero=3 2 auto
+row tp=2,pp=2 1 none
+row tp=2,pp=2,vpp=2 2 full
+row tp=2,dp=2,pp=2,zero=1 1 auto
 exit $wrong

@@ -72,12 +72,12 @@ static enum tr_status check_executed(const struct tr_layout *l, struct tr_err *e
     const struct {
         const char *word;
         int64_t value, single;
-    } not_yet[] = {{"tp", l->tp, 1}, {"cp", l->cp, 1}, {"ep", l->ep, 1}, {"etp", l->etp, 1}, {"sp", l->sp, 0}, {"shard", l->shard, 0},
+    } not_yet[] = {{"cp", l->cp, 1}, {"ep", l->ep, 1}, {"etp", l->etp, 1}, {"sp", l->sp, 0}, {"shard", l->shard, 0},
                    {"first-layers", l->first_layers, 0}, {"last-layers", l->last_layers, 0}};
     enum tr_pipeline pipeline = l->vpp > 1 ? TR_PIPELINE_INTERLEAVED : TR_PIPELINE_1F1B;
     for (size_t i = 0; i < sizeof not_yet / sizeof *not_yet; i++)
         if (not_yet[i].value > not_yet[i].single)
-            return tr_fail(err, TR_BAD_INPUT, "--layout: training has dp, zero, pp and vpp; %s is planned (trine plan), not executed yet",
+            return tr_fail(err, TR_BAD_INPUT, "--layout: training has tp, dp, zero, pp and vpp; %s is planned (trine plan), not executed yet",
                            not_yet[i].word);
     if (l->pipeline != pipeline)
         return tr_fail(err, TR_BAD_INPUT, "--layout: schedule=%s is planned (trine plan), not executed yet; training runs 1f1b, and "
@@ -103,7 +103,7 @@ enum tr_status tr_app_layout_read(const char *words, struct tr_degrees *out, str
     if (said & ours)
         return tr_fail(err, TR_BAD_INPUT, "--layout: the microbatch and recomputation are train.micro_batch and train.recompute here");
     if ((status = check_executed(&layout, err)) == TR_OK)
-        *out = (struct tr_degrees){.ranks = {[TR_GROUP_DATA] = layout.dp, [TR_GROUP_PIPE] = layout.pp}, .chunks = layout.vpp,
-                                   .zero = layout.zero};
+        *out = (struct tr_degrees){.ranks = {[TR_GROUP_TENSOR] = layout.tp, [TR_GROUP_DATA] = layout.dp, [TR_GROUP_PIPE] = layout.pp},
+                                   .chunks = layout.vpp, .zero = layout.zero};
     return status;
 }

@@ -6,14 +6,15 @@
 static int32_t build_dx(struct tr_builder *b, struct tr_op op, const int32_t dy[3], const enum tr_weight_role weight[3],
                         const char *name)
 {
-    int32_t dx = tr_build_activation(b, TR_BUF_ACTIVATION_GRAD, op.in, name);
+    bool shared = tr_build_shares_parts(b->program) && !(op.flags & TR_OP_ROW_PARALLEL);
+    int32_t dx = shared ? tr_build_parts_sum(b, op.in, name) : tr_build_activation(b, TR_BUF_ACTIVATION_GRAD, op.in, name);
     struct tr_program_op *o = tr_build_op(b, op);
     for (int i = 0; i < op.segments; i++) {
         o->buffer[TR_LINEAR_DX_DY + i] = dy[i];
         o->buffer[TR_LINEAR_DX_W + i] = tr_build_weight(b, weight[i], b->layer);
     }
     o->buffer[TR_LINEAR_DX_DX] = dx;
-    return dx;
+    return shared ? tr_build_parts_end(b, TR_BUF_ACTIVATION_GRAD, op.in, dx, -1, -1, name) : dx;
 }
 
 /* The weights of a product are trained all or none. */
@@ -99,7 +100,7 @@ static void build_ffn_backward(struct tr_builder *b, const struct tr_layer_buffe
     tr_build_lora_backward(b, TR_LORA_DOWN, act_y, l->lora[TR_LORA_DOWN], stream, d_act);
 
     struct tr_op act = tr_build_template(b, gpt2 ? TR_OP_GELU_BWD : TR_OP_SWIGLU_BWD);
-    act.width = b->program->model.ffn;
+    act.width = b->program->ffn;
     int32_t d_gate = tr_build_activation(b, TR_BUF_ACTIVATION_GRAD, act.width, gpt2 ? "d.fc" : "d.gate");
     int32_t d_up = gpt2 ? -1 : tr_build_activation(b, TR_BUF_ACTIVATION_GRAD, act.width, "d.up");
     struct tr_program_op *o = tr_build_op(b, act);
@@ -139,12 +140,11 @@ static void build_rope_backward(struct tr_builder *b, int32_t dx, int32_t heads)
 }
 
 /* Query or key norm: returns the gradient before the norm. */
-static int32_t build_head_norm_backward(struct tr_builder *b, int32_t x, int32_t stats, int32_t dy, int32_t heads,
-                                        enum tr_weight_role gain, const char *name)
+static int32_t build_head_norm_backward(struct tr_builder *b, int32_t x, int32_t stats, int32_t dy, bool keys, const char *name)
 {
-    struct tr_op op = tr_build_head_norm_op(b, TR_OP_NORM_BWD, heads);
-    int32_t dx = tr_build_activation(b, TR_BUF_ACTIVATION_GRAD, op.width * heads, name);
-    build_norm_backward(b, op, x, stats, dy, dx, gain, TR_W_ROLE_COUNT);
+    struct tr_op op = tr_build_head_norm_op(b, TR_OP_NORM_BWD, keys);
+    int32_t dx = tr_build_activation(b, TR_BUF_ACTIVATION_GRAD, op.width * op.heads, name);
+    build_norm_backward(b, op, x, stats, dy, dx, keys ? TR_W_K_NORM : TR_W_Q_NORM, TR_W_ROLE_COUNT);
     return dx;
 }
 
@@ -158,8 +158,8 @@ static void build_attention_backward(struct tr_builder *b, const struct tr_layer
     tr_build_lora_backward(b, TR_LORA_O, l->attn, l->lora[TR_LORA_O], stream, d_attn);
 
     struct tr_op op = tr_build_attn_op(b, TR_OP_ATTN_BWD);
-    int64_t kv_width = (int64_t)c->kv_heads * c->head_dim;
-    int32_t d_q = tr_build_activation(b, TR_BUF_ACTIVATION_GRAD, (int64_t)c->heads * c->head_dim, "d.q");
+    int64_t kv_width = (int64_t)op.kv_heads * op.head_dim;
+    int32_t d_q = tr_build_activation(b, TR_BUF_ACTIVATION_GRAD, (int64_t)op.heads * op.head_dim, "d.q");
     int32_t d_k = tr_build_activation(b, TR_BUF_ACTIVATION_GRAD, kv_width, "d.k");
     int32_t d_v = tr_build_activation(b, TR_BUF_ACTIVATION_GRAD, kv_width, "d.v");
     struct tr_program_op *o = tr_build_op(b, op);
@@ -174,12 +174,12 @@ static void build_attention_backward(struct tr_builder *b, const struct tr_layer
     o->buffer[TR_ATTN_BWD_DV] = d_v;
 
     if (tr_has_rope(c)) {
-        build_rope_backward(b, d_q, c->heads);
-        build_rope_backward(b, d_k, c->kv_heads);
+        build_rope_backward(b, d_q, op.heads);
+        build_rope_backward(b, d_k, op.kv_heads);
     }
     if (c->qk_norm) {
-        d_q = build_head_norm_backward(b, l->q, l->q_stats, d_q, c->heads, TR_W_Q_NORM, "d.q_raw");
-        d_k = build_head_norm_backward(b, l->k, l->k_stats, d_k, c->kv_heads, TR_W_K_NORM, "d.k_raw");
+        d_q = build_head_norm_backward(b, l->q, l->q_stats, d_q, false, "d.q_raw");
+        d_k = build_head_norm_backward(b, l->k, l->k_stats, d_k, true, "d.k_raw");
     }
     const int32_t d_qkv[3] = {d_q, d_k, d_v};
     static const enum tr_weight_role qkv[3] = {TR_W_Q, TR_W_K, TR_W_V};

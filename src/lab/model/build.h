@@ -13,6 +13,7 @@ struct tr_builder {
     int32_t slot;                /* these too */
     bool only_last;
     const struct tr_owners *lane_owners; /* which lanes each rank has; NULL: one rank has all */
+    const struct tr_owners *part_owners; /* and which tensor parts */
     bool has_tied_head;          /* whose gradient is one of its own */
     int32_t slot_buffers;        /* gradient buffers of one slot: one a weight, and behind them that of a tied head */
     int32_t first_sum;           /* what backward passes add to: first_grad, or with zero = 2 the gradients of a lane */
@@ -60,7 +61,7 @@ struct tr_op tr_build_attn_out_op(const struct tr_builder *b, enum tr_op_kind ki
 struct tr_op tr_build_ffn_in_op(const struct tr_builder *b, enum tr_op_kind kind);
 struct tr_op tr_build_ffn_out_op(const struct tr_builder *b, enum tr_op_kind kind);
 struct tr_op tr_build_norm_op(const struct tr_builder *b, enum tr_op_kind kind);
-struct tr_op tr_build_head_norm_op(const struct tr_builder *b, enum tr_op_kind kind, int32_t heads);
+struct tr_op tr_build_head_norm_op(const struct tr_builder *b, enum tr_op_kind kind, bool keys);
 struct tr_op tr_build_rope_op(const struct tr_builder *b, int32_t heads);
 struct tr_op tr_build_attn_op(const struct tr_builder *b, enum tr_op_kind kind);
 
@@ -98,6 +99,17 @@ int32_t tr_build_join_gradient(struct tr_builder *b, int32_t index, enum tr_coll
 int32_t tr_build_gather(struct tr_builder *b, int32_t index, int32_t from, int32_t to, enum tr_coll_when when);
 /* What that op has STARTed has ended. */
 void tr_build_wait(struct tr_builder *b, int32_t op);
+
+/* ranks.c: tensor parts that are shared. A product that sums over them writes into tr_build_parts_sum: an array [T, columns] for each
+ * node of the tree that this rank has. tr_build_parts_end: the sum over all parts of all ranks + bias + residual (-1: none), rounded;
+ * returns its buffer. */
+bool tr_build_shares_parts(const struct tr_program *program);
+int32_t tr_build_parts_sum(struct tr_builder *b, int64_t columns, const char *name);
+int32_t tr_build_parts_end(struct tr_builder *b, enum tr_buffer_kind kind, int64_t columns, int32_t sum, int32_t bias, int32_t residual,
+                           const char *name);
+/* Leaves of `count` elements, [context parts][this rank's tensor parts] in `own`, become all ranks' [context parts][tensor parts];
+ * returns their buffer. */
+int32_t tr_build_gather_leaves(struct tr_builder *b, int32_t own, int64_t count);
 
 /* share.c: what goes on while passes go through the parts of the model: the embedding (-1), layer after layer, and the last norm with
  * the head (model.layers).

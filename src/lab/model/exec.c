@@ -1,5 +1,6 @@
 #include "lab/model/exec.h"
 
+#include "base/num.h"
 #include "base/os.h"
 #include "lab/model/rope.h"
 
@@ -170,16 +171,16 @@ static struct tr_coll *complete_call(const struct tr_exec *e, const struct tr_pr
     if (coll->of_round)
         call->owners = entry->owners;
     int32_t id = op->buffer[0];
-    char *at = call->to = tr_exec_buffer(e, id);
-    void *other = operand_address(e, op, 1, entry);
+    char *at = call->to = tr_exec_buffer(e, id), *other = operand_address(e, op, 1, entry);
     if (call->owners != NULL)
         for (int k = 0; k < tr_owners_nodes(call->owners, coll->index); k++)
-            started->node[k] = tr_exec_buffer(e, id + k * e->program->buffer[id].slot_stride);
+            started->node[k] = coll->node_bytes > 0 ? (const float *)(const void *)(at + k * coll->node_bytes)
+                                                    : tr_exec_buffer(e, id + k * e->program->buffer[id].slot_stride);
     call->node = started->node;
     if (call->kind == TR_COLL_REDUCE_SCATTER)
-        call->to = other ? other : (float *)(void *)at + call->at[coll->index];
+        call->to = other ? (void *)other : (float *)(void *)at + call->at[coll->index];
     if (call->kind == TR_COLL_ALL_GATHER)
-        call->from = other ? other : at + call->at[coll->index];
+        call->from = other ? other + coll->from_bytes : at + call->at[coll->index];
     return call;
 }
 
@@ -195,7 +196,7 @@ static enum tr_status call_coll(struct tr_exec *e, const struct tr_program_op *o
     if (coll->when == TR_COLL_WAIT)
         return tr_coll_wait(comm, started->ticket, &e->err);
     const struct tr_coll *call = complete_call(e, op, coll, entry, started);
-    if (call->kind == TR_COLL_ALL_REDUCE && e->all_reduce != NULL)
+    if (call->kind == TR_COLL_ALL_REDUCE && coll->group == TR_GROUP_DATA && e->all_reduce != NULL)
         return e->all_reduce(e->all_reduce_context, call, &e->err);
     if (coll->when == TR_COLL_START)
         return tr_coll_start(comm, call, &started->ticket, &e->err);
@@ -347,13 +348,24 @@ const float *tr_exec_infer(struct tr_exec *exec, const int32_t *tokens, int64_t 
 
 /* ---- values ------------------------------------------------------------------------------------------------------ */
 
+static void init_weight(struct tr_exec *exec, int32_t index, uint64_t seed)
+{
+    const struct tr_weight *whole = &exec->program->weights.weight[index];
+    struct tr_portion portion = tr_program_portion(exec->program, index);
+    struct tr_range made = tr_program_held(exec->program, index);
+    float *to = tr_exec_weight(exec, index);
+    for (int64_t n, at, i = made.first; i < made.last; i += n, to += n) {
+        n = tr_min_i64(tr_portion_run(whole, portion, i, &at), made.last - i);
+        tr_weight_init_slice(whole, index, seed, at, n, to);
+    }
+}
+
 void tr_exec_init(struct tr_exec *exec, uint64_t seed)
 {
     const struct tr_program *p = exec->program;
     for (int32_t i = 0; i < p->weights.count; i++) {
-        const struct tr_weight *w = &p->weights.weight[i];
-        struct tr_range slice = tr_program_slice(p, i), made = tr_program_held(p, i);
-        tr_weight_init_slice(w, i, seed, made.first, made.last - made.first, tr_exec_weight(exec, i));
+        struct tr_range slice = tr_program_slice(p, i);
+        init_weight(exec, i, seed);
         if (p->first_m < 0)
             continue;
         size_t bytes = (size_t)(slice.last - slice.first) * sizeof(float);

@@ -4,39 +4,49 @@
 
 static bool is_gpt2(const struct tr_builder *b) { return b->program->model.family == TR_GPT2; }
 
-/* Tensor parts hold whole groups (query heads with their key/value head) as long as there are enough groups. */
-static int64_t q_quantum(const struct tr_builder *b)
+/* The tensor parts of a product that this rank has. The gradient of a row parallel one's bias sums over tokens instead, which it has
+ * all of, as its `part` are sequence parts. */
+static struct tr_parts parts_of(const struct tr_builder *b, const struct tr_op *op)
 {
-    const struct tr_model_config *c = &b->program->model;
-    bool whole_groups = b->program->step.widths.tensor <= c->kv_heads;
-    return whole_groups ? (int64_t)c->heads / c->kv_heads * c->head_dim : c->head_dim;
+    bool sequence = op->kind == TR_OP_LINEAR_DW && (op->flags & TR_OP_ROW_PARALLEL);
+    return sequence ? tr_all_parts(b->program->step.widths.tensor) : b->program->tensor;
 }
+
+/* How segment `i` of the product is cut: the whole axis, and in multiples of what. */
+static void cut_segment(const struct tr_builder *b, struct tr_op *op, int i, int64_t whole, int64_t quantum)
+{
+    op->quantum[i] = quantum;
+    op->part = parts_of(b, op);
+    op->whole[i] = tr_parts_owned(op->part) < op->part.parts ? whole : 0;
+}
+
+static int64_t q_quantum(const struct tr_builder *b) { return tr_head_quantum(&b->program->model, b->program->step.widths.tensor); }
 
 struct tr_op tr_build_qkv_op(const struct tr_builder *b, enum tr_op_kind kind)
 {
-    const struct tr_model_config *c = &b->program->model;
+    const struct tr_program *p = b->program;
+    const struct tr_model_config *c = &p->model;
     struct tr_op op = tr_build_template(b, kind);
-    int64_t kv_width = (int64_t)c->kv_heads * c->head_dim;
     op.in = c->width;
     op.segments = 3;
-    op.out[0] = (int64_t)c->heads * c->head_dim;
-    op.out[1] = op.out[2] = kv_width;
-    op.quantum[0] = q_quantum(b);
-    op.quantum[1] = op.quantum[2] = c->head_dim;
-    op.part = tr_all_parts(b->program->step.widths.tensor);
+    op.out[0] = (int64_t)p->heads * c->head_dim;
+    op.out[1] = op.out[2] = (int64_t)p->kv_heads * c->head_dim;
+    cut_segment(b, &op, 0, (int64_t)c->heads * c->head_dim, q_quantum(b));
+    for (int i = 1; i < op.segments; i++)
+        cut_segment(b, &op, i, (int64_t)c->kv_heads * c->head_dim, c->head_dim);
     return op;
 }
 
 struct tr_op tr_build_attn_out_op(const struct tr_builder *b, enum tr_op_kind kind)
 {
-    const struct tr_model_config *c = &b->program->model;
+    const struct tr_program *p = b->program;
+    const struct tr_model_config *c = &p->model;
     struct tr_op op = tr_build_template(b, kind);
     op.flags = TR_OP_ROW_PARALLEL;
-    op.in = (int64_t)c->heads * c->head_dim;
+    op.in = (int64_t)p->heads * c->head_dim;
     op.segments = 1;
     op.out[0] = c->width;
-    op.quantum[0] = q_quantum(b);
-    op.part = tr_all_parts(b->program->step.widths.tensor);
+    cut_segment(b, &op, 0, (int64_t)c->heads * c->head_dim, q_quantum(b));
     return op;
 }
 
@@ -47,10 +57,9 @@ struct tr_op tr_build_ffn_in_op(const struct tr_builder *b, enum tr_op_kind kind
     op.in = c->width;
     op.segments = is_gpt2(b) ? 1 : 2;
     for (int i = 0; i < op.segments; i++) {
-        op.out[i] = c->ffn;
-        op.quantum[i] = 2;
+        op.out[i] = b->program->ffn;
+        cut_segment(b, &op, i, c->ffn, TR_FFN_QUANTUM);
     }
-    op.part = tr_all_parts(b->program->step.widths.tensor);
     return op;
 }
 
@@ -59,11 +68,10 @@ struct tr_op tr_build_ffn_out_op(const struct tr_builder *b, enum tr_op_kind kin
     const struct tr_model_config *c = &b->program->model;
     struct tr_op op = tr_build_template(b, kind);
     op.flags = TR_OP_ROW_PARALLEL;
-    op.in = c->ffn;
+    op.in = b->program->ffn;
     op.segments = 1;
     op.out[0] = c->width;
-    op.quantum[0] = 2;
-    op.part = tr_all_parts(b->program->step.widths.tensor);
+    cut_segment(b, &op, 0, c->ffn, TR_FFN_QUANTUM);
     return op;
 }
 
@@ -78,11 +86,16 @@ struct tr_op tr_build_norm_op(const struct tr_builder *b, enum tr_op_kind kind)
     return op;
 }
 
-struct tr_op tr_build_head_norm_op(const struct tr_builder *b, enum tr_op_kind kind, int32_t heads)
+struct tr_op tr_build_head_norm_op(const struct tr_builder *b, enum tr_op_kind kind, bool keys)
 {
+    const struct tr_program *p = b->program;
     struct tr_op op = tr_build_norm_op(b, kind);
-    op.width = b->program->model.head_dim;
-    op.heads = heads;
+    op.width = p->model.head_dim;
+    op.heads = keys ? p->kv_heads : p->heads;
+    if (!tr_build_shares_parts(p))
+        return op;
+    op.part = op.heads == 1 ? tr_all_parts(1) : p->tensor; /* with one head `part` would cut tokens */
+    op.whole[0] = op.heads == 1 ? 0 : keys ? p->model.kv_heads : p->model.heads;
     return op;
 }
 
@@ -99,8 +112,8 @@ struct tr_op tr_build_attn_op(const struct tr_builder *b, enum tr_op_kind kind)
 {
     const struct tr_model_config *c = &b->program->model;
     struct tr_op op = tr_build_template(b, kind);
-    op.heads = c->heads;
-    op.kv_heads = c->kv_heads;
+    op.heads = b->program->heads;
+    op.kv_heads = b->program->kv_heads;
     op.head_dim = c->head_dim;
     op.positions = b->program->seq_len;
     return op;
@@ -198,14 +211,14 @@ static void build_qkv(struct tr_builder *b, struct tr_layer_buffers *l)
     l->k_normed = l->k;
     l->q_stats = l->k_stats = -1;
     if (c->qk_norm) {
-        l->q_normed = build_norm_with(b, tr_build_head_norm_op(b, TR_OP_NORM, c->heads), l->q, TR_W_Q_NORM,
+        l->q_normed = build_norm_with(b, tr_build_head_norm_op(b, TR_OP_NORM, false), l->q, TR_W_Q_NORM,
                                       TR_W_ROLE_COUNT, "q_norm", &l->q_stats);
-        l->k_normed = build_norm_with(b, tr_build_head_norm_op(b, TR_OP_NORM, c->kv_heads), l->k, TR_W_K_NORM,
+        l->k_normed = build_norm_with(b, tr_build_head_norm_op(b, TR_OP_NORM, true), l->k, TR_W_K_NORM,
                                       TR_W_ROLE_COUNT, "k_norm", &l->k_stats);
     }
     if (tr_has_rope(c)) {
-        build_rope(b, l->q_normed, c->heads);
-        build_rope(b, l->k_normed, c->kv_heads);
+        build_rope(b, l->q_normed, b->program->heads);
+        build_rope(b, l->k_normed, b->program->kv_heads);
     }
 }
 
@@ -213,7 +226,7 @@ static int32_t build_cache_append(struct tr_builder *b, int32_t x, int32_t cache
 {
     struct tr_program *p = b->program;
     struct tr_op op = tr_build_template(b, TR_OP_KV_APPEND);
-    op.kv_heads = p->model.kv_heads;
+    op.kv_heads = p->kv_heads;
     op.head_dim = p->model.head_dim;
     op.positions = p->buffer[cache].shape.dim[1];
     struct tr_program_op *append = tr_build_op(b, op);
@@ -248,12 +261,16 @@ static void build_attention(struct tr_builder *b, struct tr_layer_buffers *l)
 static int32_t build_into_stream(struct tr_builder *b, struct tr_op op, int32_t x, enum tr_weight_role weight,
                                  enum tr_weight_role bias, int32_t stream, const char *name)
 {
-    int32_t y = tr_build_activation(b, TR_BUF_ACTIVATION, op.out[0], name);
+    bool shared = tr_build_shares_parts(b->program);
+    int32_t bias_buffer = tr_build_weight(b, bias, b->layer);
+    int32_t y = shared ? tr_build_parts_sum(b, op.out[0], name) : tr_build_activation(b, TR_BUF_ACTIVATION, op.out[0], name);
     struct tr_program_op *linear = tr_build_op(b, tr_build_in_panels(b, op));
     linear->buffer[TR_LINEAR_X] = x;
     linear->buffer[TR_LINEAR_W] = tr_build_weight(b, weight, b->layer);
-    linear->buffer[TR_LINEAR_B] = tr_build_weight(b, bias, b->layer);
     linear->buffer[TR_LINEAR_Y] = y;
+    if (shared)
+        return tr_build_parts_end(b, TR_BUF_ACTIVATION, op.out[0], y, bias_buffer, stream, name);
+    linear->buffer[TR_LINEAR_B] = bias_buffer;
     linear->buffer[TR_LINEAR_RESIDUAL] = stream;
     return y;
 }
@@ -261,7 +278,7 @@ static int32_t build_into_stream(struct tr_builder *b, struct tr_op op, int32_t 
 int32_t tr_build_act(struct tr_builder *b, int32_t gate, int32_t up)
 {
     struct tr_op op = tr_build_template(b, is_gpt2(b) ? TR_OP_GELU : TR_OP_SWIGLU);
-    op.width = b->program->model.ffn;
+    op.width = b->program->ffn;
     int32_t y = tr_build_activation(b, TR_BUF_ACTIVATION, op.width, "act");
     struct tr_program_op *act = tr_build_op(b, op);
     if (is_gpt2(b)) {

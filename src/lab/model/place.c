@@ -18,13 +18,16 @@ static int32_t muon_owner(const struct tr_program *p, int32_t index, int32_t mem
     return (int32_t)((double)middle / (double)all * members);
 }
 
-void tr_slices_cut(const struct tr_program *p, int32_t index, int64_t *at)
+void tr_slices_cut(const struct tr_program *p, int32_t index, int32_t tensor, int64_t *at)
 {
-    const struct tr_weight *w = &p->weights.weight[index];
-    int32_t members = tr_degrees_of(&p->step.place.degrees, TR_GROUP_DATA);
-    int32_t owner = w->moments == 1 ? muon_owner(p, index, members) : -1;
+    const struct tr_degrees *d = &p->step.place.degrees;
+    const struct tr_weight *whole = &p->weights.weight[index];
+    struct tr_portion portion = tr_portion_of(&p->model, whole, tr_degrees_tensor(d, p->step.widths.tensor, tensor));
+    int64_t count = tr_portion_weight(whole, portion).count;
+    int32_t members = tr_degrees_of(d, TR_GROUP_DATA);
+    int32_t owner = whole->moments == 1 ? muon_owner(p, index, members) : -1;
     for (int32_t i = 0; i <= members; i++)
-        at[i] = owner >= 0 ? (i > owner ? w->count : 0) : tr_cut(w->count, TR_SLICE_QUANTUM, members, i);
+        at[i] = owner >= 0 ? (i > owner ? count : 0) : tr_cut(count, TR_SLICE_QUANTUM, members, i);
 }
 
 struct tr_lanes tr_degrees_lanes(const struct tr_degrees *degrees, int32_t lanes, int32_t index)
@@ -52,6 +55,19 @@ static enum tr_status check_zero(const struct tr_degrees *d, struct tr_err *err)
     if (d->zero > 1 && tr_degrees_of(d, TR_GROUP_PIPE) > 1)
         return tr_fail(err, TR_BAD_INPUT, "layout zero=%d,pp=%d: stages of a pipeline hold gradients and weights of many microbatches, so "
                        "that they share out the optimiser's state alone; give zero=1, or pp=1", d->zero, d->ranks[TR_GROUP_PIPE]);
+    return TR_OK;
+}
+
+static enum tr_status check_tensor(const struct tr_step_config *step, struct tr_err *err)
+{
+    int32_t parts = step->widths.tensor, tp = step->place.degrees.ranks[TR_GROUP_TENSOR];
+    int32_t most = parts < TR_RANKS_MAX ? parts : TR_RANKS_MAX;
+    if (tp < 0 || tp > most)
+        return tr_fail(err, TR_BAD_INPUT, "layout tp=%d: the run has %d tensor part%s (layout.tensor), which 1 to %d ranks can share; the "
+                       "number of parts decides the run's bits, so it is fixed when a run begins", tp, parts, parts == 1 ? "" : "s", most);
+    if (tp > 1 && step->optimizer == TR_OPTIMIZER_MUON)
+        return tr_fail(err, TR_BAD_INPUT, "layout tp=%d: Muon's direction is a function of whole matrices, which tensor parallel ranks do "
+                       "not have; give optimizer.kind adamw, or tp=1", tp);
     return TR_OK;
 }
 
@@ -83,6 +99,8 @@ enum tr_status tr_rank_check(const struct tr_step_config *step, int32_t layers, 
     enum tr_status status = check_zero(d, err);
     if (status == TR_OK)
         status = check_pipe(d, layers, err);
+    if (status == TR_OK)
+        status = check_tensor(step, err);
     if (status == TR_OK)
         TR_ASSERT(step->place.rank >= 0 && step->place.rank < tr_degrees_ranks(d));
     return status;

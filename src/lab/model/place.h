@@ -4,12 +4,16 @@
  * each start. A rank owns whole logical parts, in one range: data lanes, cut by tr_cut. Such a range is a few whole subtrees
  * of the tree over lanes (op/reduce.h), so that the sums that ranks exchange are nodes of the tree that one rank would climb.
  *
+ * Tensor parts. Neighbours share heads and columns of the feed-forward network (portion.h): what leads into the residual stream are
+ * then sums over the parts of all, joined along the tree over parts. What is of the stream itself, norms, embedding and head, each of
+ * them computes as a whole.
+ *
  * Pipeline. Layers are cut into chunks (pipe.h); a rank has those of its stage. The embedding is of the first stage, the last norm and
  * the head are of the last one. A table that is tied is the first stage's: the last one sends what it has of the gradient there and
  * gets back what operations read, so that moments and norm have it once.
  *
  * ZeRO. From zero = 1 on the optimiser's state of each tensor is cut in slices, one a rank, in multiples of TR_SLICE_QUANTUM
- * elements; a matrix that Muon updates is one rank's as a whole, since its direction is a function of all of it. From zero = 2 on
+ * elements (of its portion); a matrix that Muon updates is one rank's as a whole, since its direction is a function of all of it. From zero = 2 on
  * so are gradients, and lanes are dealt out in turn (rank r has lanes r, r + dp, ...): of the lanes that all ranks compute at one
  * time, a round, the gradients make a few whole subtrees again, one where dp is a power of two, so that each rank keeps of every
  * round its slices of these, and of no rank's lanes the whole. With zero = 3 what operations read is cut too.
@@ -109,8 +113,9 @@ static inline int32_t tr_degrees_rounds(const struct tr_degrees *degrees, int32_
     return (lanes + dp - 1) / dp;
 }
 
-/* Where the slices of weight `index` begin, among the data parallel ranks of the stage that has it: at[0 .. dp], elements. */
-void tr_slices_cut(const struct tr_program *program, int32_t index, int64_t *at);
+/* Where the slices of weight `index` begin, among the data parallel ranks of the stage that has it: at[0 .. dp], elements, of the
+ * portion that member `tensor` of the tensor parallel ranks has (portion.h). */
+void tr_slices_cut(const struct tr_program *program, int32_t index, int32_t tensor, int64_t *at);
 
 /* Refuses a layout that the step cannot be divided by, with what would: fewer lanes than ranks, fewer
  * layers than chunks ... */

@@ -101,7 +101,7 @@ int32_t tr_build_slice(struct tr_builder *b, int32_t buffer, int32_t index)
 {
     struct tr_range slice = tr_build_slice_of(b->program, index);
     int64_t count = slice.last - slice.first;
-    return count == b->program->weights.weight[index].count ? buffer : tr_build_part(b, buffer, slice.first, count);
+    return count == b->program->own[index].count ? buffer : tr_build_part(b, buffer, slice.first, count);
 }
 
 /* Whether an operation of this kind has to know where documents begin; embeddings do for the sake of positions alone. */
@@ -163,20 +163,20 @@ static struct tr_shape no_shape(void) { return (struct tr_shape){1, {0}}; }
 /* Whether operations of this rank read the weight: its own, and on the last stage the table that is the head too. */
 static bool is_read(const struct tr_program *p, int32_t index)
 {
-    bool head = p->model.tied && p->weights.weight[index].role == TR_W_WTE && p->stage == p->pipe.stages - 1;
+    bool head = p->model.tied && p->own[index].role == TR_W_WTE && p->stage == p->pipe.stages - 1;
     return head || tr_program_has(p, index);
 }
 
 static struct tr_shape range_shape(const struct tr_program *p, int32_t index, struct tr_range range)
 {
     int64_t count = range.last - range.first;
-    return count == p->weights.weight[index].count ? weight_shape(&p->weights.weight[index]) : (struct tr_shape){1, {count}};
+    return count == p->own[index].count ? weight_shape(&p->own[index]) : (struct tr_shape){1, {count}};
 }
 
 static void add_copy(struct tr_builder *b, int32_t index)
 {
     const struct tr_program *p = b->program;
-    const struct tr_weight *w = &p->weights.weight[index];
+    const struct tr_weight *w = &p->own[index];
     struct tr_shape shape = p->has_read_slices ? range_shape(p, index, tr_program_slice(p, index))
                             : is_read(p, index) ? weight_shape(w) : no_shape();
     tr_build_buffer(b, TR_BUF_COPY, TR_REGION_COPIES, p->step.dtype, shape, "copy.%s", w->name);
@@ -225,20 +225,20 @@ static void add_panels(struct tr_builder *b)
     struct tr_program *p = b->program;
     p->first_copy = p->buffer_count;
     for (int32_t i = 0; i < p->weights.count; i++) {
-        if (is_in_panels(&p->weights.weight[i]))
-            add_panels_of(b, &p->weights.weight[i], p->weights.weight[i].name);
+        if (is_in_panels(&p->own[i]))
+            add_panels_of(b, &p->own[i], p->own[i].name);
         else
             add_copy(b, i);
     }
     if (p->model.tied)
-        p->head_panels = add_panels_of(b, &p->weights.weight[tr_weight_find(&p->weights, TR_W_WTE, -1)], "head");
+        p->head_panels = add_panels_of(b, &p->own[tr_weight_find(&p->weights, TR_W_WTE, -1)], "head");
 }
 
 /* What is not this rank's is read from WEIGHTS too where there are no copies. */
 static struct tr_shape fp32_shape(const struct tr_program *p, int32_t index)
 {
     bool as_read = p->step.dtype == TR_F32 && is_read(p, index) && !p->has_read_slices;
-    return as_read ? weight_shape(&p->weights.weight[index]) : range_shape(p, index, tr_program_held(p, index));
+    return as_read ? weight_shape(&p->own[index]) : range_shape(p, index, tr_program_held(p, index));
 }
 
 static void add_weights(struct tr_builder *b)
@@ -246,7 +246,7 @@ static void add_weights(struct tr_builder *b)
     struct tr_program *p = b->program;
     p->first_weight = p->buffer_count;
     for (int32_t i = 0; i < p->weights.count; i++)
-        tr_build_buffer(b, TR_BUF_WEIGHT, TR_REGION_WEIGHTS, TR_F32, fp32_shape(p, i), "%s", p->weights.weight[i].name);
+        tr_build_buffer(b, TR_BUF_WEIGHT, TR_REGION_WEIGHTS, TR_F32, fp32_shape(p, i), "%s", p->own[i].name);
     if (p->step.form != TR_FORM_ROWS) {
         add_panels(b);
         return;
@@ -264,7 +264,7 @@ static int32_t add_moments(struct tr_builder *b, int32_t moment, const char *let
     struct tr_program *p = b->program;
     int32_t first = p->buffer_count;
     for (int32_t i = 0; i < p->weights.count; i++) {
-        const struct tr_weight *w = &p->weights.weight[i];
+        const struct tr_weight *w = &p->own[i];
         struct tr_shape shape = moment <= w->moments ? range_shape(p, i, tr_program_slice(p, i)) : no_shape();
         tr_build_buffer(b, TR_BUF_MOMENT, TR_REGION_MOMENTS, TR_F32, shape, "%s.%s", letter, w->name);
     }
@@ -291,7 +291,7 @@ static int64_t weight_leaves(const struct tr_builder *b, enum tr_weight_role rol
     }
     case TR_W_Q_NORM:
     case TR_W_K_NORM: {
-        struct tr_op op = tr_build_head_norm_op(b, TR_OP_NORM_BWD, 2);
+        struct tr_op op = tr_build_head_norm_op(b, TR_OP_NORM_BWD, role == TR_W_K_NORM);
         return tr_op_leaves(&op, TR_NORM_BWD_DGAIN);
     }
     case TR_W_ATTN_OUT_BIAS:
@@ -332,7 +332,7 @@ static int32_t add_gradients_of(struct tr_builder *b, enum tr_region region, boo
     int32_t first = p->buffer_count;
     for (int32_t i = 0; i < b->slot_buffers; i++) {
         int32_t index = tr_build_weight_of(b, i);
-        const struct tr_weight *w = &p->weights.weight[index];
+        const struct tr_weight *w = &p->own[index];
         bool head = i == p->weights.count, here = !w->frozen && (head || tr_program_has(p, index));
         struct tr_shape shape = !here ? no_shape() : sums ? sum_shape(b, w) : grad_slice_shape(p, index);
         tr_build_buffer(b, TR_BUF_GRADIENT, region, TR_F32, shape, "grad.%s%s.%s", of, head ? ".head" : "", w->name);
@@ -414,9 +414,9 @@ static void end_section(struct tr_builder *b, int32_t section)
 static void build_pack(struct tr_builder *b, int32_t index, int32_t panels)
 {
     struct tr_program *p = b->program;
-    struct tr_op op = pack_op(b, &p->weights.weight[index]);
+    struct tr_op op = pack_op(b, &p->own[index]);
     int32_t error = tr_build_buffer(b, TR_BUF_COPY, TR_REGION_COPIES, TR_F32, tr_op_operand_shape(&op, TR_PACK_ERROR), "error.%s",
-                                    p->weights.weight[index].name);
+                                    p->own[index].name);
     struct tr_program_op *pack = tr_build_op(b, op);
     pack->buffer[TR_PACK_SRC] = p->first_weight + index;
     pack->buffer[TR_PACK_DST] = panels;
@@ -431,7 +431,7 @@ static void build_cast(struct tr_builder *b)
     if (p->head_panels >= 0)
         build_pack(b, tr_weight_find(&p->weights, TR_W_WTE, -1), p->head_panels);
     for (int32_t i = 0; i < p->weights.count && p->first_copy >= 0 && !b->out_of_memory; i++) {
-        if (p->step.form != TR_FORM_ROWS && is_in_panels(&p->weights.weight[i])) {
+        if (p->step.form != TR_FORM_ROWS && is_in_panels(&p->own[i])) {
             build_pack(b, i, p->first_copy + i);
             continue;
         }
@@ -707,16 +707,33 @@ static bool is_of_chunk(const struct tr_builder *b, int32_t index, int32_t chunk
     return of == chunk && p->buffer[b->first_sum + index].bytes > 0;
 }
 
+static void build_fold_of(struct tr_builder *b, int32_t leaves, int32_t parts, int64_t count)
+{
+    struct tr_program_op *fold = tr_build_counted(b, TR_OP_FOLD, leaves, count);
+    fold->op.context = tr_all_parts(b->program->step.widths.context);
+    fold->op.part = tr_all_parts(parts);
+}
+
+/* Leaves of tensor parts that ranks share: each gets all of them. */
+static void build_fold_of_ranks(struct tr_builder *b, int32_t sum, int64_t count)
+{
+    int32_t all = tr_build_gather_leaves(b, sum, count);
+    build_fold_of(b, all, b->program->tensor.parts, count);
+    tr_build_counted(b, TR_OP_CAST, all, count)->buffer[TR_CAST_DST] = sum;
+}
+
 void tr_build_fold(struct tr_builder *b, int32_t index)
 {
     const struct tr_program *p = b->program;
-    const struct tr_shape shape = p->buffer[b->first_sum + index].shape;
-    int32_t context = p->step.widths.context;
-    if (b->out_of_memory || shape.dim[0] <= 1)
+    enum tr_weight_role role = p->own[tr_build_weight_of(b, index)].role;
+    int32_t sum = b->first_sum + index;
+    if (b->out_of_memory)
         return;
-    struct tr_program_op *fold = tr_build_counted(b, TR_OP_FOLD, b->first_sum + index, tr_shape_count(shape) / shape.dim[0]);
-    fold->op.context = tr_all_parts(context);
-    fold->op.part = tr_all_parts((int)(shape.dim[0] / context));
+    int64_t leaves = p->buffer[sum].shape.dim[0], count = tr_shape_count(p->buffer[sum].shape) / leaves;
+    if (tr_build_shares_parts(p) && (role == TR_W_Q_NORM || role == TR_W_K_NORM))
+        build_fold_of_ranks(b, sum, count);
+    else if (leaves > 1)
+        build_fold_of(b, sum, (int32_t)(leaves / p->step.widths.context), count);
 }
 
 void tr_build_lane_join(struct tr_builder *b, int32_t index)
@@ -939,7 +956,7 @@ static int32_t add_caches(struct tr_builder *b, int64_t capacity, const char *le
 {
     struct tr_program *p = b->program;
     int32_t first = p->buffer_count;
-    const struct tr_shape shape = {3, {p->seqs * p->model.kv_heads, capacity, p->model.head_dim}};
+    const struct tr_shape shape = {3, {p->seqs * p->kv_heads, capacity, p->model.head_dim}};
     for (int32_t layer = 0; layer < p->model.layers; layer++)
         tr_build_buffer(b, TR_BUF_CACHE, TR_REGION_CACHE, p->step.dtype, shape, "h.%d.%s_cache", layer, letter);
     return first;

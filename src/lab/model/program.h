@@ -59,6 +59,7 @@
 #include "base/arena.h"
 #include "lab/model/config.h"
 #include "lab/model/place.h"
+#include "lab/model/portion.h"
 #include "lab/model/weights.h"
 #include "silicon/coll/coll.h"
 #include "silicon/kernel/kernel.h"
@@ -153,6 +154,8 @@ struct tr_program_coll {
     enum tr_coll_when when;
     int32_t started;        /* WAIT: index of the one that is to have ended; not of a SEND */
     bool of_round;          /* REDUCE_SCATTER: who has which lanes, the schedule's entry says */
+    int64_t node_bytes;     /* from one node to the next in operand 0; 0: they are in its slots */
+    int64_t from_bytes;     /* ALL_GATHER: where in operand 1 this rank's part begins */
     int32_t peer;           /* SEND, RECV: the other side */
     enum tr_mail_way way;
 };
@@ -198,7 +201,11 @@ struct tr_schedule_entry {
 struct tr_program {
     struct tr_model_config model;
     struct tr_step_config step;
-    struct tr_weights weights;
+    struct tr_weights weights;      /* of the model */
+    const struct tr_weight *own;    /* [weights.count], in the arena: of each what this rank's tensor parts have (portion.h) */
+    struct tr_parts tensor;         /* these parts, and what they have of the model: */
+    int32_t heads, kv_heads;
+    int64_t ffn;
     int64_t seqs, seq_len;          /* of one microbatch (inference: sequences, tokens at a time) */
     int32_t grad_slots;
     struct tr_lanes lanes;          /* of this rank */
@@ -268,7 +275,10 @@ void tr_program_free(struct tr_program *program);
 int32_t tr_program_stage_of(const struct tr_program *program, int32_t index);
 bool tr_program_has(const struct tr_program *program, int32_t index);
 
-/* The elements of weight `index` whose optimiser state this rank has, and those whose fp32 weights are its own: all of them without
+/* What this rank's tensor parts have of weight `index`, wherever it is trained. */
+struct tr_portion tr_program_portion(const struct tr_program *program, int32_t index);
+
+/* The elements of that portion whose optimiser state this rank has, and those whose fp32 weights are its own: all of them without
  * ZeRO, none of what is another stage's. */
 struct tr_range tr_program_slice(const struct tr_program *program, int32_t index);
 struct tr_range tr_program_held(const struct tr_program *program, int32_t index);

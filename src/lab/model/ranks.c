@@ -5,25 +5,61 @@
  * lanes, in the slot that is next. Loss and norm are exact sums,
  * merged in any order. With ZeRO each rank updates its slices and gives them to the others (ALL_GATHER): what operations
  * read, which in bf16 is the rounded copy, half the bytes; after the update, or with zero = 3 when a pass gets there (share.c).
- * Stages of a pipeline send the residual stream and its gradient. */
+ * Stages of a pipeline send the residual stream and its gradient. Tensor parallel ranks join sums over their parts (ALL_REDUCE along
+ * the tree over parts) where a product leads into the stream, forward, or into its gradient. */
 #include "base/num.h"
 #include "lab/model/build.h"
 
-static enum tr_status make_owners(struct tr_program *p, const struct tr_owners **out, struct tr_err *err)
+/* The lanes, or the tensor parts, of a member. */
+static struct tr_range owned_by(const struct tr_program *p, enum tr_group group, int32_t member)
 {
     const struct tr_degrees *d = &p->step.place.degrees;
-    int32_t dp = tr_degrees_of(d, TR_GROUP_DATA);
-    struct tr_owners *owners = tr_arena_alloc(&p->arena, sizeof *owners, err);
-    struct tr_range *lanes = owners ? tr_arena_array(&p->arena, dp, sizeof *lanes, err) : NULL;
-    if (!lanes)
-        return TR_FAILED;
-    for (int32_t i = 0; i < dp; i++) {
-        struct tr_lanes own = tr_degrees_lanes(d, p->step.widths.lanes, i);
-        lanes[i] = (struct tr_range){own.first, own.first + own.count};
+    if (group == TR_GROUP_TENSOR) {
+        struct tr_parts parts = tr_degrees_tensor(d, p->step.widths.tensor, member);
+        return (struct tr_range){parts.first, parts.last};
     }
-    *owners = (struct tr_owners){p->step.widths.lanes, lanes};
+    struct tr_lanes lanes = tr_degrees_lanes(d, p->step.widths.lanes, member);
+    return (struct tr_range){lanes.first, lanes.first + lanes.count};
+}
+
+/* Who has which of them. */
+static enum tr_status make_owners(struct tr_program *p, enum tr_group group, const struct tr_owners **out, struct tr_err *err)
+{
+    int32_t members = tr_degrees_of(&p->step.place.degrees, group);
+    struct tr_owners *owners = tr_arena_alloc(&p->arena, sizeof *owners, err);
+    struct tr_range *range = owners ? tr_arena_array(&p->arena, members, sizeof *range, err) : NULL;
+    if (!range)
+        return TR_FAILED;
+    for (int32_t i = 0; i < members; i++)
+        range[i] = owned_by(p, group, i);
+    *owners = (struct tr_owners){range[members - 1].last, range};
     *out = owners;
     return TR_OK;
+}
+
+static int64_t length_of(int64_t n, int64_t quantum, struct tr_parts cut)
+{
+    return tr_cut(n, quantum, cut.parts, cut.last) - tr_cut(n, quantum, cut.parts, cut.first);
+}
+
+static enum tr_status place_in_tensors(struct tr_builder *b, struct tr_err *err)
+{
+    struct tr_program *p = b->program;
+    const struct tr_model_config *c = &p->model;
+    struct tr_parts cut = tr_degrees_tensor(&p->step.place.degrees, p->step.widths.tensor,
+                                            tr_rank_index(&p->step.place, TR_GROUP_TENSOR));
+    bool shares = tr_parts_owned(cut) < cut.parts; /* then parts are of whole groups: tr_build_check_step */
+    struct tr_weight *own = tr_arena_array(&p->arena, p->weights.count, sizeof *own, err);
+    if (!own)
+        return TR_FAILED;
+    for (int32_t i = 0; i < p->weights.count; i++)
+        own[i] = tr_portion_weight(&p->weights.weight[i], tr_portion_of(c, &p->weights.weight[i], cut));
+    p->own = own;
+    p->tensor = cut;
+    p->kv_heads = shares ? (int32_t)length_of(c->kv_heads, 1, cut) : c->kv_heads;
+    p->heads = c->heads / c->kv_heads * p->kv_heads;
+    p->ffn = length_of(c->ffn, TR_FFN_QUANTUM, cut);
+    return shares ? make_owners(p, TR_GROUP_TENSOR, &b->part_owners, err) : TR_OK;
 }
 
 static int32_t chunk_of_layer(const struct tr_program *p, int32_t layer)
@@ -67,9 +103,11 @@ enum tr_status tr_build_place_rank(struct tr_builder *b, struct tr_err *err)
     p->has_read_slices = d->zero >= 3;
     p->has_weight_slices = p->has_read_slices || (p->has_slices && p->step.dtype != TR_F32);
     p->sends_early = dp > 1 && (!p->has_grad_slices || (dp & (dp - 1)) == 0);
-    enum tr_status status = place_in_pipe(p, err);
+    enum tr_status status = place_in_tensors(b, err);
+    if (status == TR_OK)
+        status = place_in_pipe(p, err);
     if (status == TR_OK && dp > 1 && !p->has_grad_slices)
-        status = make_owners(p, &b->lane_owners, err);
+        status = make_owners(p, TR_GROUP_DATA, &b->lane_owners, err);
     return status;
 }
 
@@ -77,13 +115,18 @@ int32_t tr_program_stage_of(const struct tr_program *p, int32_t index) { return 
 
 bool tr_program_has(const struct tr_program *p, int32_t index) { return tr_program_stage_of(p, index) == p->stage; }
 
+struct tr_portion tr_program_portion(const struct tr_program *p, int32_t index)
+{
+    return tr_portion_of(&p->model, &p->weights.weight[index], p->tensor);
+}
+
 struct tr_range tr_build_slice_of(const struct tr_program *p, int32_t index)
 {
     int64_t at[TR_RANKS_MAX + 1];
     int32_t member = tr_rank_index(&p->step.place, TR_GROUP_DATA);
     if (!p->has_slices)
-        return (struct tr_range){0, p->weights.weight[index].count};
-    tr_slices_cut(p, index, at);
+        return (struct tr_range){0, p->own[index].count};
+    tr_slices_cut(p, index, tr_rank_index(&p->step.place, TR_GROUP_TENSOR), at);
     return (struct tr_range){at[member], at[member + 1]};
 }
 
@@ -94,15 +137,20 @@ struct tr_range tr_program_slice(const struct tr_program *p, int32_t index)
 
 struct tr_range tr_program_held(const struct tr_program *p, int32_t index)
 {
-    struct tr_range all = {0, p->weights.weight[index].count};
+    struct tr_range all = {0, p->own[index].count};
     return p->has_weight_slices || !tr_program_has(p, index) ? tr_program_slice(p, index) : all;
 }
 
 int64_t tr_program_micros(const struct tr_program *p) { return p->sequences / p->step.micro_batch; }
 
-bool tr_program_is_whole(const struct tr_program *p) { return !p->has_slices && p->pipe.stages == 1; }
+bool tr_build_shares_parts(const struct tr_program *p) { return tr_parts_owned(p->tensor) < p->tensor.parts; }
 
-bool tr_program_reads_whole(const struct tr_program *p) { return !p->has_read_slices && p->pipe.stages == 1; }
+bool tr_program_is_whole(const struct tr_program *p) { return !p->has_slices && p->pipe.stages == 1 && !tr_build_shares_parts(p); }
+
+bool tr_program_reads_whole(const struct tr_program *p)
+{
+    return !p->has_read_slices && p->pipe.stages == 1 && !tr_build_shares_parts(p);
+}
 
 struct tr_range tr_build_chunk_layers(const struct tr_builder *b, int32_t chunk)
 {
@@ -140,7 +188,7 @@ static const int64_t *slices_at(struct tr_builder *b, int32_t index, int64_t uni
         b->out_of_memory = true;
         return NULL;
     }
-    tr_slices_cut(p, index, at);
+    tr_slices_cut(p, index, tr_rank_index(&p->step.place, TR_GROUP_TENSOR), at);
     for (int32_t i = 0; i <= members; i++)
         at[i] *= unit;
     return at;
@@ -164,9 +212,75 @@ int32_t tr_build_join_gradient(struct tr_builder *b, int32_t index, enum tr_coll
     struct tr_program_coll coll = of_group(p, TR_GROUP_DATA, p->has_slices ? TR_COLL_REDUCE_SCATTER : TR_COLL_ALL_REDUCE);
     coll.call.owners = b->lane_owners;
     coll.of_round = p->has_grad_slices;
-    coll.call.count = p->weights.weight[weight].count;
+    coll.call.count = p->own[weight].count;
     coll.call.at = p->has_slices ? slices_at(b, weight, 1) : NULL;
     return add_coll(b, coll, when, b->first_sum + index, p->has_grad_slices ? p->first_grad + index : -1);
+}
+
+/* ---- tensor parts ------------------------------------------------------------------------------------------------ */
+
+int32_t tr_build_parts_sum(struct tr_builder *b, int64_t columns, const char *name)
+{
+    const struct tr_program *p = b->program;
+    struct tr_range root[TR_TREE_ROOTS_MAX];
+    int nodes = tr_tree_roots(p->tensor.parts, p->tensor.first, p->tensor.last, root);
+    struct tr_shape shape = {3, {nodes, p->seqs * p->seq_len, columns}};
+    return tr_build_buffer(b, TR_BUF_WORKSPACE, TR_REGION_WORK, TR_F32, shape, "h.%d.%s.parts", b->layer, name);
+}
+
+static void join_parts(struct tr_builder *b, int32_t sum, int64_t count)
+{
+    struct tr_program_coll coll = of_group(b->program, TR_GROUP_TENSOR, TR_COLL_ALL_REDUCE);
+    coll.call.owners = b->part_owners;
+    coll.call.count = count;
+    coll.node_bytes = count * tr_dtype_bytes(TR_F32);
+    tr_build_coll(b, coll, sum);
+}
+
+int32_t tr_build_parts_end(struct tr_builder *b, enum tr_buffer_kind kind, int64_t columns, int32_t sum, int32_t bias, int32_t residual,
+                           const char *name)
+{
+    const struct tr_program *p = b->program;
+    join_parts(b, sum, p->seqs * p->seq_len * columns);
+    struct tr_op op = tr_build_template(b, TR_OP_LINEAR_END);
+    op.width = columns;
+    int32_t y = tr_build_activation(b, kind, columns, name);
+    struct tr_program_op *end = tr_build_op(b, op);
+    end->buffer[TR_LINEAR_END_SUM] = sum;
+    end->buffer[TR_LINEAR_END_B] = bias;
+    end->buffer[TR_LINEAR_END_RESIDUAL] = residual;
+    end->buffer[TR_LINEAR_END_Y] = y;
+    return y;
+}
+
+/* Of context part `context`, the leaves that lie at `own` on this rank, into their places among all. */
+static void gather_leaves(struct tr_builder *b, int32_t all, int32_t own, int32_t context, int64_t leaf_bytes)
+{
+    struct tr_program *p = b->program;
+    struct tr_err ignored;
+    int32_t members = tr_degrees_of(&p->step.place.degrees, TR_GROUP_TENSOR);
+    int64_t *at = tr_arena_array(&p->arena, members + 1, sizeof *at, &ignored);
+    if (!at) {
+        b->out_of_memory = true;
+        return;
+    }
+    for (int32_t i = 0; i <= members; i++)
+        at[i] = ((int64_t)context * p->tensor.parts + (i < members ? b->part_owners->leaves[i].first : p->tensor.parts)) * leaf_bytes;
+    struct tr_program_coll coll = of_group(p, TR_GROUP_TENSOR, TR_COLL_ALL_GATHER);
+    coll.call.at = at;
+    coll.from_bytes = (int64_t)context * tr_parts_owned(p->tensor) * leaf_bytes;
+    tr_build_coll(b, coll, all)->buffer[1] = own;
+}
+
+int32_t tr_build_gather_leaves(struct tr_builder *b, int32_t own, int64_t count)
+{
+    const struct tr_program *p = b->program;
+    int32_t contexts = p->step.widths.context;
+    int32_t all = tr_build_buffer(b, TR_BUF_WORKSPACE, TR_REGION_WORK, TR_F32,
+                                  (struct tr_shape){2, {(int64_t)contexts * p->tensor.parts, count}}, "leaves");
+    for (int32_t context = 0; context < contexts && !b->out_of_memory; context++)
+        gather_leaves(b, all, own, context, count * tr_dtype_bytes(TR_F32));
+    return all;
 }
 
 void tr_build_merge(struct tr_builder *b, enum tr_scalar scalar, enum tr_group group)

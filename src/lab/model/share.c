@@ -66,7 +66,7 @@ static bool is_wanted(const struct tr_program *p, const struct tr_weight *w, int
 static void fetch(struct tr_builder *b, int32_t index)
 {
     const struct tr_program *p = b->program;
-    const struct tr_weight *w = &p->weights.weight[index];
+    const struct tr_weight *w = &p->own[index];
     int32_t from = (p->first_copy < 0 ? p->first_weight : p->first_copy) + index;
     struct tr_shape shape = w->rank == 1 ? (struct tr_shape){1, {w->dim[0]}} : (struct tr_shape){2, {w->dim[0], w->dim[1]}};
     int32_t to = tr_build_buffer(b, p->first_copy < 0 ? TR_BUF_WEIGHT : TR_BUF_COPY, TR_REGION_WORK, p->step.dtype, shape, "whole.%s",
@@ -83,7 +83,7 @@ void tr_build_enter(struct tr_builder *b, int32_t next, bool backward)
         b->ahead[i] = -1;
     }
     for (int32_t i = 0; b->read != NULL && i < p->weights.count && !b->out_of_memory; i++)
-        if (is_wanted(p, &p->weights.weight[i], next, backward))
+        if (is_wanted(p, &p->own[i], next, backward))
             fetch(b, i);
 }
 
@@ -93,7 +93,7 @@ void tr_build_enter(struct tr_builder *b, int32_t next, bool backward)
 static bool is_of_part(const struct tr_builder *b, int32_t index, int32_t part)
 {
     const struct tr_program *p = b->program;
-    int32_t of = index < p->weights.count ? part_of(p, &p->weights.weight[index]) : p->model.layers;
+    int32_t of = index < p->weights.count ? part_of(p, &p->own[index]) : p->model.layers;
     return of == part && !b->out_of_memory && p->buffer[b->first_sum + index].bytes > 0;
 }
 

@@ -28,6 +28,24 @@ static enum tr_status check_widths(const struct tr_model_config *c, const struct
     return TR_OK;
 }
 
+/* What tensor parallel ranks cannot share of a model. */
+static enum tr_status check_portions(const struct tr_model_config *c, const struct tr_step_config *s, struct tr_err *err)
+{
+    int32_t tp = tr_degrees_of(&s->place.degrees, TR_GROUP_TENSOR);
+    if (tp > 1 && s->widths.tensor > c->kv_heads)
+        return tr_fail(err, TR_BAD_INPUT, "layout tp=%d: of the run's %d tensor parts (layout.tensor) some have no key/value head of their "
+                       "own, as model %s has %d; parts can be shared where there are at most so many", tp, s->widths.tensor, c->name,
+                       c->kv_heads);
+    if (tp > 1 && c->qk_norm && c->heads != c->kv_heads && c->kv_heads % s->widths.tensor != 0)
+        return tr_fail(err, TR_BAD_INPUT, "layout tp=%d: the %d tensor parts (layout.tensor) of query norms are not those of the %d groups "
+                       "of heads of model %s; parts can be shared where their number divides the groups", tp, s->widths.tensor, c->kv_heads,
+                       c->name);
+    if (tp > 1 && c->lora.rank > 0)
+        return tr_fail(err, TR_BAD_INPUT, "layout tp=%d: adapters (lora.rank %d) are trained by ranks that have whole matrices; give tp=1",
+                       tp, c->lora.rank);
+    return TR_OK;
+}
+
 enum tr_status tr_build_check_step(const struct tr_model_config *c, const struct tr_step_config *s, struct tr_err *err)
 {
     if (s->seq_len < 1 || s->seq_len > c->positions)
@@ -51,5 +69,6 @@ enum tr_status tr_build_check_step(const struct tr_model_config *c, const struct
                        "micro_batch %lld does not divide the %lld sequences of a lane (batch %lld, %d "
                        "lanes)",
                        (long long)s->micro_batch, (long long)lane, (long long)s->batch, s->widths.lanes);
-    return tr_rank_check(s, c->layers, err);
+    status = tr_rank_check(s, c->layers, err);
+    return status == TR_OK ? check_portions(c, s, err) : status;
 }

@@ -138,7 +138,7 @@ static void add_copy(const struct tr_builder *b, struct tr_program_op *o, int op
 static void build_muon(struct tr_builder *b, int32_t index)
 {
     struct tr_program *p = b->program;
-    const struct tr_weight *w = &p->weights.weight[index];
+    const struct tr_weight *w = &p->own[index];
     struct tr_program_op *moment = tr_build_counted(b, TR_OP_MUON_MOMENT, p->first_grad + index, w->count);
     int32_t op = (int32_t)(moment - p->op), x = matrix(b, w->dim[0], w->dim[1], "direction");
     p->op[op].buffer[TR_MUON_MOMENT_M] = p->first_m + index;
@@ -154,7 +154,7 @@ static void build_muon(struct tr_builder *b, int32_t index)
 static void build_adamw(struct tr_builder *b, int32_t index)
 {
     struct tr_program *p = b->program;
-    const struct tr_weight *w = &p->weights.weight[index];
+    const struct tr_weight *w = &p->own[index];
     int32_t weight = tr_build_slice(b, p->first_weight + index, index), grad = grad_slice(b, index), copy = copy_slice(b, index);
     struct tr_program_op *adamw = tr_build_counted(b, TR_OP_ADAMW, weight, slice_count(p, index));
     adamw->op.flags = w->decay ? TR_OP_DECAY : 0;
@@ -167,7 +167,13 @@ static void build_adamw(struct tr_builder *b, int32_t index)
 /* Whether this rank trains weight `index`, or a slice of it. */
 static bool is_trained(const struct tr_program *p, int32_t index)
 {
-    return tr_program_has(p, index) && !p->weights.weight[index].frozen;
+    return tr_program_has(p, index) && !p->own[index].frozen;
+}
+
+/* The norm has once what all tensor parallel ranks have. */
+static bool is_counted(const struct tr_program *p, int32_t index)
+{
+    return tr_program_portion(p, index).axis >= 0 || tr_rank_index(&p->step.place, TR_GROUP_TENSOR) == 0;
 }
 
 bool tr_build_has_tied_gradient(const struct tr_builder *b)
@@ -248,16 +254,17 @@ void tr_build_update(struct tr_builder *b)
     tr_build_merge(b, TR_SCALAR_LOSS, TR_GROUP_DATA);
     tr_build_merge(b, TR_SCALAR_LOSS, TR_GROUP_PIPE); /* of the last stage; the others' sums are empty */
     for (int32_t i = 0; i < p->weights.count; i++)
-        if (is_trained(p, i) && slice_count(p, i) > 0)
+        if (is_trained(p, i) && is_counted(p, i) && slice_count(p, i) > 0)
             tr_build_counted(b, TR_OP_GRAD_SQ, grad_slice(b, i), slice_count(p, i));
     if (p->has_slices)
         tr_build_merge(b, TR_SCALAR_GRAD_SQ, TR_GROUP_DATA);
+    tr_build_merge(b, TR_SCALAR_GRAD_SQ, TR_GROUP_TENSOR);
     tr_build_merge(b, TR_SCALAR_GRAD_SQ, TR_GROUP_PIPE);
     tr_build_op(b, tr_build_template(b, TR_OP_CLIP));
     for (int32_t i = 0; i < p->weights.count && !b->out_of_memory; i++) {
         if (!is_trained(p, i))
             continue;
-        if (slice_count(p, i) > 0 && p->weights.weight[i].moments == 1)
+        if (slice_count(p, i) > 0 && p->own[i].moments == 1)
             build_muon(b, i);
         else if (slice_count(p, i) > 0)
             build_adamw(b, i);

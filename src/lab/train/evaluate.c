@@ -21,7 +21,7 @@ static bool goes_on(void *context, int64_t done, double loss_so_far)
 }
 
 /* Data parallel ranks have a share of the windows each; TR_NO: it was stopped in the middle, as one rank alone can be. Stages
- * of a pipeline go through the same ones together, and the last one has the losses. */
+ * of a pipeline go through the same ones together, and the last one has the losses; so do tensor parallel ranks, which all have them. */
 static enum tr_status evaluate_windows(struct tr_run *run, struct tr_eval_sum *sum, struct tr_err *err)
 {
     struct tr_exact nats;
@@ -30,6 +30,8 @@ static enum tr_status evaluate_windows(struct tr_run *run, struct tr_eval_sum *s
     const struct tr_rank_place *place = &run->program.step.place;
     struct tr_eval_share share = {tr_rank_index(place, TR_GROUP_DATA), tr_degrees_of(&place->degrees, TR_GROUP_DATA)};
     enum tr_status status = tr_eval_share(&run->exec, &run->data, share, NULL, NULL, &nats, sum);
+    if (tr_rank_index(place, TR_GROUP_TENSOR) > 0)
+        tr_exact_clear(&nats, TR_EXACT_VALUES);
     if (status == TR_OK)
         status = tr_exact_all(run->world, &nats, err);
     sum->nats = tr_exact_value(&nats);

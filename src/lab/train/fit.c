@@ -40,6 +40,7 @@ static int64_t memory_need(const struct tr_run *run, const struct tr_program *pr
                                     : (run->config.save_where == TR_SAVE_BACKGROUND) + (run->config.replay_every > 0) +
                                           !tr_program_is_whole(program);
     int64_t copy = copies ? tr_copy_bytes(&program->weights) : 0;
+    need += tr_run_leads(run) ? tr_run_staged_bytes(program) : 0;
     if (!tr_mul_i64(copy, copies, &copy) || !tr_add_i64(need, copy, &need) || !tr_add_i64(need, run->data_bytes, &need) ||
         !tr_add_i64(need, OVERHEAD_BYTES, &need))
         return INT64_MAX;

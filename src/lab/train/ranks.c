@@ -3,6 +3,7 @@
  * Rank 0 leads: it keeps the run folder, reads and writes checkpoints, and holds the whole state while it does. The others
  * know what it knows (state, where the run begins) and decide what depends on that alone by themselves, so that all of them do
  * the same. What depends on the outside world (a signal, a file) is the lead's, or is agreed upon. */
+#include "base/num.h"
 #include "lab/train/run.h"
 
 #include <string.h>
@@ -101,59 +102,111 @@ enum tr_status tr_run_ranks_open(struct tr_run *run, struct tr_err *err)
     enum tr_status status = tr_copy_open(&run->whole, &run->program.weights, err);
     if (status == TR_OK)
         run->tensors = run->whole.tensors;
+    if (status == TR_OK && tr_run_staged_bytes(&run->program) > 0)
+        status = tr_slab_map(tr_run_staged_bytes(&run->program), &run->staged, err);
     return status;
 }
 
-/* What rank `rank` brings to the whole of a tensor: its slice of what its stage has; where that is not cut, the first of those
- * who have the same brings all of it. */
-static int64_t elements_of(const struct tr_run *run, int rank, int part, int32_t index)
+static int32_t tensor_ranks(const struct tr_program *p) { return tr_degrees_of(&p->step.place.degrees, TR_GROUP_TENSOR); }
+
+int64_t tr_run_staged_bytes(const struct tr_program *p)
 {
-    const struct tr_rank_place place = {run->program.step.place.degrees, rank};
-    int32_t member = tr_rank_index(&place, TR_GROUP_DATA);
-    if (tr_rank_index(&place, TR_GROUP_PIPE) != tr_program_stage_of(&run->program, index))
-        return 0;
-    if (is_cut(run, part))
-        return run->slices_at[member + 1] - run->slices_at[member];
-    return member == 0 ? run->program.weights.weight[index].count : 0;
+    int64_t most = 0;
+    for (int32_t i = 0; i < p->weights.count && tensor_ranks(p) > 1; i++)
+        most = tr_max_i64(most, p->weights.weight[i].count);
+    return most * (int64_t)sizeof(float);
 }
 
-/* Where what each rank brings lies in the whole: run->bytes_at. */
+static struct tr_portion portion_of(const struct tr_program *p, int32_t index, int32_t tensor)
+{
+    return tr_portion_of(&p->model, &p->weights.weight[index], tr_degrees_tensor(&p->step.place.degrees, p->step.widths.tensor, tensor));
+}
+
+static bool is_portioned(const struct tr_run *run, int32_t index) { return tr_program_portion(&run->program, index).axis >= 0; }
+
+/* What rank `rank` brings to the whole of a tensor, in elements of its portion: its slice of what its stage has; where that is not cut,
+ * the first of those who have the same brings all of it. */
+static struct tr_range part_of(const struct tr_run *run, int rank, int part, int32_t index)
+{
+    const struct tr_program *p = &run->program;
+    const struct tr_rank_place place = {p->step.place.degrees, rank};
+    int32_t member = tr_rank_index(&place, TR_GROUP_DATA), tensor = tr_rank_index(&place, TR_GROUP_TENSOR);
+    if (tr_rank_index(&place, TR_GROUP_PIPE) != tr_program_stage_of(p, index) || (tensor > 0 && !is_portioned(run, index)))
+        return (struct tr_range){0, 0};
+    if (is_cut(run, part)) {
+        tr_slices_cut(p, index, tensor, run->slices_at);
+        return (struct tr_range){run->slices_at[member], run->slices_at[member + 1]};
+    }
+    return (struct tr_range){0, member == 0 ? tr_portion_weight(&p->weights.weight[index], portion_of(p, index, tensor)).count : 0};
+}
+
+/* Where what each rank brings lies, rank by rank: run->bytes_at. Unless tensor parallel ranks share the tensor, that is the whole. */
 static void find_parts(struct tr_run *run, int part, int32_t index)
 {
-    tr_slices_cut(&run->program, index, run->slices_at);
     run->bytes_at[0] = 0;
-    for (int rank = 0; rank < tr_run_ranks(run); rank++)
-        run->bytes_at[rank + 1] = run->bytes_at[rank] + elements_of(run, rank, part, index) * (int64_t)sizeof(float);
+    for (int rank = 0; rank < tr_run_ranks(run); rank++) {
+        struct tr_range range = part_of(run, rank, part, index);
+        run->bytes_at[rank + 1] = run->bytes_at[rank] + (range.last - range.first) * (int64_t)sizeof(float);
+    }
+}
+
+/* Between the whole of a tensor and what ranks have of it, rank by rank. */
+static void restage(struct tr_run *run, int part, int32_t index, float *whole, bool put)
+{
+    const struct tr_program *p = &run->program;
+    const struct tr_weight *w = &p->weights.weight[index];
+    float *at = run->staged.at;
+    for (int rank = 0; rank < tr_run_ranks(run); rank++) {
+        const struct tr_rank_place place = {p->step.place.degrees, rank};
+        struct tr_portion portion = portion_of(p, index, tr_rank_index(&place, TR_GROUP_TENSOR));
+        struct tr_range range = part_of(run, rank, part, index);
+        if (put)
+            tr_portion_put(w, portion, range, at, whole);
+        else
+            tr_portion_take(w, portion, range, whole, at);
+        at += range.last - range.first;
+    }
 }
 
 /* What the ranks have of a tensor becomes the whole on the lead. */
 static enum tr_status collect(struct tr_run *run, int part, int32_t index, struct tr_err *err)
 {
+    float *whole = values_of(&run->tensors, part)[index];
+    bool staged = is_portioned(run, index) && tr_run_leads(run);
     find_parts(run, part, index);
-    return tr_gather(run->world, 0, values_of(&run->own, part)[index], values_of(&run->tensors, part)[index], run->bytes_at, err);
+    enum tr_status status = tr_gather(run->world, 0, values_of(&run->own, part)[index], staged ? run->staged.at : whole, run->bytes_at, err);
+    if (status == TR_OK && staged)
+        restage(run, part, index, whole, true);
+    return status;
 }
 
-/* To those who have the same of a tensor that is not cut. */
-static enum tr_status tell_replicas(struct tr_run *run, float *own, int32_t index, struct tr_err *err)
+/* To those who have the same of a tensor: `count` elements. */
+static enum tr_status tell_replicas(struct tr_run *run, enum tr_group group, float *own, int64_t count, struct tr_err *err)
 {
-    struct tr_comm *replicas = run->exec.group[TR_GROUP_DATA];
-    if (replicas == NULL || !tr_program_has(&run->program, index))
-        return TR_OK;
-    return tr_broadcast(replicas, 0, own, run->program.weights.weight[index].count * (int64_t)sizeof(float), err);
+    return run->exec.group[group] ? tr_broadcast(run->exec.group[group], 0, own, count * (int64_t)sizeof(float), err) : TR_OK;
 }
 
 /* The other way round: each rank gets what it has of the tensor. */
 static enum tr_status spread(struct tr_run *run, int part, int32_t index, struct tr_err *err)
 {
+    const struct tr_program *p = &run->program;
     float *whole = values_of(&run->tensors, part)[index], *own = values_of(&run->own, part)[index];
     int ranks = tr_run_ranks(run), me = tr_comm_index(run->world);
+    bool staged = is_portioned(run, index) && tr_run_leads(run);
+    struct tr_range mine = part == 0 ? tr_program_held(p, index) : tr_program_slice(p, index);
+    if (staged)
+        restage(run, part, index, whole, false);
     find_parts(run, part, index);
     for (int i = 0; i <= ranks; i++)
         run->own_bytes_at[i] = i == 0 ? 0 : run->bytes_at[me + 1] - run->bytes_at[me];
     if (!tr_run_leads(run))
         memset(run->bytes_at, 0, (size_t)(ranks + 1) * sizeof *run->bytes_at);
-    enum tr_status status = tr_all_to_all(run->world, whole, run->bytes_at, own, run->own_bytes_at, err);
-    return status == TR_OK && !is_cut(run, part) ? tell_replicas(run, own, index, err) : status;
+    enum tr_status status = tr_all_to_all(run->world, staged ? run->staged.at : whole, run->bytes_at, own, run->own_bytes_at, err);
+    if (status == TR_OK && !is_cut(run, part) && tr_program_has(p, index))
+        status = tell_replicas(run, TR_GROUP_DATA, own, mine.last - mine.first, err);
+    if (status == TR_OK && !is_portioned(run, index) && tr_program_has(p, index))
+        status = tell_replicas(run, TR_GROUP_TENSOR, own, mine.last - mine.first, err);
+    return status;
 }
 
 static enum tr_status each_tensor(struct tr_run *run, int parts,

@@ -50,6 +50,7 @@ struct tr_run {
     struct tr_tensors tensors;   /* the whole state; on other ranks than the lead what they have of it, as `own` */
     struct tr_tensors own;       /* addresses in exec: of slices, where they are cut; of nothing, where another stage has it */
     struct tr_copy whole;        /* on the lead, where ranks have parts of the state; else zero */
+    struct tr_slab staged;       /* there too, where tensors are cut into portions: tr_run_staged_bytes */
     int64_t *slices_at, *bytes_at, *own_bytes_at; /* [ranks + 1], scratch of ranks.c */
     int32_t *row;                /* scratch: tokens, targets and starts of one row */
     struct tr_saver saver;       /* with checkpoint.write = background; else zero */
@@ -101,6 +102,9 @@ TR_MUST_CHECK enum tr_status tr_run_look_for_stop(struct tr_run *run, struct tr_
 int64_t tr_run_sent_bytes(const struct tr_run *run);
 /* Whether it is so on all ranks. */
 TR_MUST_CHECK enum tr_status tr_run_all(struct tr_run *run, bool here, bool *everywhere, struct tr_err *err);
+/* Of one tensor what all ranks have, which the lead holds while it puts it together from portions; 0: there are none. */
+int64_t tr_run_staged_bytes(const struct tr_program *program);
+
 /* Once the memory is there; takes room for the whole state on the lead if ranks have parts of it. */
 TR_MUST_CHECK enum tr_status tr_run_ranks_open(struct tr_run *run, struct tr_err *err);
 /* run->tensors of the lead becomes the state of all ranks. */

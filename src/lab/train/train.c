@@ -260,13 +260,16 @@ static void tell_binding(struct tr_run *run)
 
 static void tell_ranks(struct tr_run *run)
 {
-    char bytes[TR_QUANTITY_BYTES];
+    char bytes[TR_QUANTITY_BYTES], tensor[24] = "";
     struct tr_text place = {0};
     int64_t by_kind[TR_COLL_KIND_COUNT];
     const struct tr_degrees *d = &run->options->layout;
     name_place(run, &place);
-    tr_progress_note(&run->bar, "%d ranks, %s: dp=%d zero=%d; %lld lanes of the batch among them, rank 0 has %lld "
-                     "and sends %s a step", tr_run_ranks(run), tr_text_str(&place), tr_degrees_of(d, TR_GROUP_DATA), d->zero,
+    if (tr_degrees_of(d, TR_GROUP_TENSOR) > 1)
+        snprintf(tensor, sizeof tensor, "tp=%d ", d->ranks[TR_GROUP_TENSOR]);
+    tr_progress_note(&run->bar, "%d ranks, %s: %sdp=%d zero=%d; %lld lanes of the batch among them, rank 0 has %lld "
+                     "and sends %s a step", tr_run_ranks(run), tr_text_str(&place), tensor,
+                     tr_degrees_of(d, TR_GROUP_DATA), d->zero,
                      (long long)run->config.lanes, (long long)run->program.lanes.count,
                      tr_print_bytes(bytes, tr_program_sent_bytes(&run->program, by_kind)));
     tr_text_free(&place);
@@ -672,6 +675,7 @@ static void close_run(struct tr_run *run)
     tr_saver_close(&run->saver);
     tr_copy_close(&run->replay.copy);
     tr_copy_close(&run->whole);
+    tr_slab_unmap(&run->staged);
     if (run->has_exec)
         tr_exec_close(&run->exec);
     if (run->has_program)

@@ -36,6 +36,8 @@ static int teardown(void **state)
 #define DP(n, z) {.ranks = {[TR_GROUP_DATA] = (n)}, .zero = (z)}
 #define PP(p, v, n, z) {.ranks = {[TR_GROUP_DATA] = (n), [TR_GROUP_PIPE] = (p)}, .chunks = (v), .zero = (z)}
 
+#define TP(t, p, v, n, z) {.ranks = {[TR_GROUP_TENSOR] = (t), [TR_GROUP_DATA] = (n), [TR_GROUP_PIPE] = (p)}, .chunks = (v), .zero = (z)}
+
 static struct tr_train_options options_of(struct tr_degrees layout)
 {
     struct tr_train_options options = tr_tiny_options();
@@ -45,12 +47,13 @@ static struct tr_train_options options_of(struct tr_degrees layout)
 
 static const struct tr_degrees layouts[] = {DP(2, 0), DP(3, 0), DP(4, 0), DP(8, 0), DP(2, 1), DP(3, 1), DP(8, 1),
                                             DP(2, 2), DP(8, 2), DP(3, 2), DP(4, 3), DP(8, 3), DP(5, 3),
-                                            PP(2, 1, 1, 0), PP(2, 1, 2, 0), PP(2, 1, 3, 1)};
-enum { LAYOUTS = sizeof layouts / sizeof *layouts };
+                                            PP(2, 1, 1, 0), PP(2, 1, 2, 0), PP(2, 1, 3, 1),
+                                            TP(2, 1, 1, 1, 0), TP(2, 1, 1, 2, 0), TP(2, 1, 1, 2, 1), TP(2, 1, 1, 3, 3), TP(2, 2, 1, 2, 1)};
+enum { LAYOUTS = sizeof layouts / sizeof *layouts, LAYOUTS_OF_WHOLE_MATRICES = LAYOUTS - 5 };
 
 static struct tr_run_config config_of(const char *model, const char *dtype, const char *more)
 {
-    return tr_tiny_config("run", model, dtype, more, "layout.lanes=8", "train.micro_batch=1", "train.steps=4", "eval.every=2",
+    return tr_tiny_config("run", model, dtype, more, "layout.lanes=8", "layout.tensor=2", "train.micro_batch=1", "train.steps=4", "eval.every=2",
                           "eval.windows=5", "checkpoint.every=3", NULL);
 }
 
@@ -58,10 +61,11 @@ static struct tr_run_config config_of(const char *model, const char *dtype, cons
 static void one_hash_whatever_the_layout(const char *dtype, const char *more)
 {
     static const char *const models[] = {"model.name=tiny-gpt2", "model.name=tiny-llama"};
+    int count = strstr(more, "muon") ? LAYOUTS_OF_WHOLE_MATRICES : LAYOUTS;
     for (int m = 0; m < 2; m++) {
         struct tr_tiny_hash one;
         double val_loss = 0;
-        for (int i = -1; i < LAYOUTS; i++) {
+        for (int i = -1; i < count; i++) {
             struct tr_run_config config = config_of(models[m], dtype, more);
             struct tr_train_options options = options_of(i < 0 ? (struct tr_degrees){0} : layouts[i]);
             struct tr_hash saved;
@@ -190,23 +194,26 @@ static void a_run_goes_on_under_any_other_layout(void **state)
 {
     (void)state;
     static const char *const models[] = {"model.name=tiny-gpt2", "model.name=tiny-llama"};
-    static const struct tr_degrees attempts[] = {PP(2, 1, 2, 1), DP(4, 3), DP(1, 0), DP(3, 2), DP(8, 3)};
+    static const struct tr_degrees attempts[] = {PP(2, 1, 2, 1), DP(4, 3), TP(2, 1, 1, 2, 1), DP(1, 0), TP(2, 1, 1, 3, 2), DP(8, 3)};
+    enum { ATTEMPTS = sizeof attempts / sizeof *attempts };
     for (int m = 0; m < 2; m++) {
         const char *dtype = m ? "train.dtype=bf16" : "train.dtype=f32";
-        struct tr_run_config alone = tr_tiny_config("alone", models[m], dtype, "layout.lanes=8", "train.micro_batch=1", NULL);
+        struct tr_run_config alone = tr_tiny_config("alone", models[m], dtype, "layout.lanes=8", "layout.tensor=2", "train.micro_batch=1",
+                                                     "train.steps=14", NULL);
         struct tr_tiny_hash one = tr_tiny_train(&alone);
-        struct tr_run_config config = tr_tiny_config("run", models[m], dtype, "layout.lanes=8", "train.micro_batch=1", NULL);
-        for (int i = 0; i < 5; i++) {
+        struct tr_run_config config = tr_tiny_config("run", models[m], dtype, "layout.lanes=8", "layout.tensor=2", "train.micro_batch=1",
+                                                      "train.steps=14", NULL);
+        for (int i = 0; i < ATTEMPTS; i++) {
             struct tr_train_options options = options_of(attempts[i]);
             stop = 0;
-            stop_after = i < 4 ? 2 + 2 * i : -1;
+            stop_after = i < ATTEMPTS - 1 ? 2 + 2 * i : -1;
             options.stop = &stop;
             options.fault = hook;
-            assert_int_equal(train(&config, &options), i < 4 ? TR_FAILED : TR_OK);
-            if (i < 4)
+            assert_int_equal(train(&config, &options), i < ATTEMPTS - 1 ? TR_FAILED : TR_OK);
+            if (i < ATTEMPTS - 1)
                 tr_assert_says(err.text, "the same command goes on from there");
         }
-        assert_int_equal(result.resumed_at, 8);
+        assert_int_equal(result.resumed_at, 2 * (ATTEMPTS - 1));
         assert_string_equal(result.hash, one.hex);
         assert_int_equal(tr_folder_remove(config.out, &err), TR_OK);
         assert_int_equal(tr_folder_remove(alone.out, &err), TR_OK);
@@ -216,10 +223,10 @@ static void a_run_goes_on_under_any_other_layout(void **state)
 static void a_spike_sends_all_ranks_back_together(void **state)
 {
     (void)state;
-    static const struct tr_degrees attempts[] = {DP(1, 0), DP(2, 1), DP(3, 2), DP(4, 3), PP(2, 1, 1, 0), PP(2, 1, 2, 1)};
+    static const struct tr_degrees attempts[] = {DP(1, 0), DP(2, 1), DP(3, 2), DP(4, 3), PP(2, 1, 1, 0), PP(2, 1, 2, 1), TP(2, 1, 1, 2, 1)};
     struct tr_tiny_hash one;
-    for (int i = 0; i < 6; i++) {
-        struct tr_run_config config = tr_tiny_config("run", "model.name=tiny-gpt2", "layout.lanes=8", "train.micro_batch=1",
+    for (int i = 0; i < 7; i++) {
+        struct tr_run_config config = tr_tiny_config("run", "model.name=tiny-gpt2", "layout.lanes=8", "layout.tensor=2", "train.micro_batch=1",
                                                      "train.steps=16", "spike.window=8", "spike.deviations=20",
                                                      "spike.action=roll_back", "checkpoint.every=4", NULL);
         struct tr_train_options options = options_of(attempts[i]);
@@ -315,6 +322,9 @@ static void what_cannot_be_is_refused_in_one_sentence_and_writes_nothing(void **
     refuse(tr_tiny_config("no", NULL), options_of((struct tr_degrees)DP(1, 1)), "no other rank");
     refuse(tr_tiny_config("no", NULL), options_of((struct tr_degrees)PP(2, 1, 1, 0)), "which 1 to 1 stages can share");
     refuse(tr_tiny_config("no", "model.name=tiny-gpt2", NULL), options_of((struct tr_degrees)PP(2, 2, 1, 0)), "1 to 1 chunks");
+    refuse(tr_tiny_config("no", NULL), options_of((struct tr_degrees)TP(2, 1, 1, 1, 0)), "the run has 1 tensor part (layout.tensor)");
+    refuse(tr_tiny_config("no", "model.name=tiny-gpt2", "layout.tensor=2", "optimizer.kind=muon", NULL),
+           options_of((struct tr_degrees)TP(2, 1, 1, 1, 0)), "whole matrices");
     refuse(tr_tiny_config("no", "layout.lanes=4", "train.micro_batch=1", "replay.every=2", NULL), options_of((struct tr_degrees)DP(2, 0)), "replay.every 0");
     struct tr_train_options little = options_of((struct tr_degrees)DP(2, 0));
     little.memory_bytes = 1 << 20;
