@@ -525,7 +525,7 @@ static void list_embed(struct list *list, enum tr_op_kind kind)
     struct tr_opcase test = blank(kind, 2, 128);
     test.op.width = 9;
     test.op.vocab = 31;
-    test.op.positions = 128;
+    test.op.positions = 320;
     test.op.context = (struct tr_parts){5, 2, 4};
     test.op.whole_seq_len = 320;
     add(list, test);
@@ -624,6 +624,23 @@ static void list_kv_append(struct list *list)
     }
 }
 
+static void list_split(struct list *list)
+{
+    for (int n = 0; n < 120; n++) {
+        struct tr_opcase test = blank(TR_OP_SPLIT, n % 3 + 1, n % 7 == 0 ? 330 : n % 5 + 1);
+        int members = n % 4 + 1;
+        test.op.heads = n % 4 + members;
+        test.op.head_dim = n % 9 + 1;
+        test.op.context = tr_all_parts(test.op.seq_len > 64 ? 5 : 1);
+        test.op.part = tr_all_parts(n & 1 || test.op.seq_len > 64 ? members : 1);
+        test.op.flags = (n & 1 ? TR_OP_BY_HEAD : 0) | (n & 2 ? TR_OP_INVERSE : 0);
+        if (!(n & 2) && n % 5 == 0) /* one member's part alone */
+            test.op.part.first = test.op.part.last - 1;
+        test.fill = (enum tr_fill)(n % 3);
+        add(list, test);
+    }
+}
+
 /* ---- the end of a step ------------------------------------------------------------------------------------------ */
 
 /* Decay on or off, factors, one operand or two. */
@@ -687,6 +704,14 @@ static void list_fold(struct list *list)
             add(list, test);
         }
     }
+    for (int first = 0; first < 7; first++)
+        for (int last = first + 1; last <= 7; last++) { /* some of 7 context parts */
+            struct tr_opcase test = blank(TR_OP_FOLD, 1, 1);
+            test.op.count = first * 9 + last;
+            test.op.context = (struct tr_parts){7, first, last};
+            test.op.part = tr_all_parts(last % 3 + 1);
+            add(list, test);
+        }
     struct tr_opcase test = blank(TR_OP_FOLD, 1, 1);
     test.op.count = 9001;
     test.op.part = tr_all_parts(7);
@@ -753,6 +778,9 @@ static void make_list(struct list *list, enum tr_op_kind kind)
         break;
     case TR_OP_LINEAR_END:
         list_linear_end(list);
+        break;
+    case TR_OP_SPLIT:
+        list_split(list);
         break;
     case TR_OP_KV_APPEND:
         list_kv_append(list);

@@ -167,6 +167,27 @@ static void last(const struct tr_ref64 *run)
                 run->operand[TR_LAST_X][((s + 1) * op->seq_len - 1) * op->width + c];
 }
 
+/* Element by element of the whole: the part that has it, and where in the parts it lies. */
+static void split(const struct tr_ref64 *run)
+{
+    const struct tr_op *op = run->op;
+    bool inverse = (op->flags & TR_OP_INVERSE) != 0;
+    for (int64_t s = 0; s < op->seqs; s++)
+        for (int64_t t = 0; t < op->seq_len; t++)
+            for (int64_t h = 0; h < op->heads; h++)
+                for (int64_t p = op->part.first, at = 0; p < op->part.last; p++) {
+                    struct tr_op_box box = tr_op_split_part(op, p);
+                    int64_t tokens = box.tokens.last - box.tokens.first, heads = box.heads.last - box.heads.first;
+                    bool here = t >= box.tokens.first && t < box.tokens.last && h >= box.heads.first && h < box.heads.last;
+                    for (int64_t d = 0; here && d < op->head_dim; d++) {
+                        int64_t part = at + ((s * tokens + t - box.tokens.first) * heads + h - box.heads.first) * op->head_dim + d;
+                        int64_t whole = ((s * op->seq_len + t) * op->heads + h) * op->head_dim + d;
+                        run->operand[TR_SPLIT_DST][inverse ? whole : part] = run->operand[TR_SPLIT_SRC][inverse ? part : whole];
+                    }
+                    at += op->seqs * tokens * heads * op->head_dim;
+                }
+}
+
 static void kv_append(const struct tr_ref64 *run)
 {
     const struct tr_op *op = run->op;
@@ -202,18 +223,26 @@ static void rope(const struct tr_ref64 *run)
 
 /* ---- the end of a step ------------------------------------------------------------------------------------------ */
 
-static void fold(const struct tr_ref64 *run)
+static void fold_leaves(const struct tr_ref64 *run, int64_t first, int64_t leaves)
 {
     const struct tr_op *op = run->op;
-    int64_t leaves = (int64_t)op->context.parts * op->part.parts;
     for (int64_t i = 0; i < op->count; i++) {
         double sum = 0, magnitude = 0;
-        for (int64_t leaf = 0; leaf < leaves; leaf++) {
+        for (int64_t leaf = first; leaf < first + leaves; leaf++) {
             sum += run->operand[TR_FOLD_LEAVES][leaf * op->count + i];
             magnitude += fabs(run->operand[TR_FOLD_LEAVES][leaf * op->count + i]);
         }
-        tr_ref64_out(run, TR_FOLD_LEAVES, i, sum, (double)leaves * U * magnitude);
+        tr_ref64_out(run, TR_FOLD_LEAVES, first * op->count + i, sum, (double)leaves * U * magnitude);
     }
+}
+
+static void fold(const struct tr_ref64 *run)
+{
+    struct tr_range root[TR_TREE_ROOTS_MAX];
+    const struct tr_op *op = run->op;
+    int roots = tr_tree_roots(op->context.parts, op->context.first, op->context.last, root);
+    for (int k = 0; k < roots; k++)
+        fold_leaves(run, (root[k].first - op->context.first) * op->part.parts, (root[k].last - root[k].first) * op->part.parts);
 }
 
 static void join(const struct tr_ref64 *run)
@@ -376,6 +405,9 @@ void tr_ref64_run(const struct tr_ref64 *run)
         break;
     case TR_OP_LAST:
         last(run);
+        break;
+    case TR_OP_SPLIT:
+        split(run);
         break;
     case TR_OP_KV_APPEND:
         kv_append(run);

@@ -70,13 +70,7 @@ void tr_make_operands(struct tr_arrays *arrays, const struct tr_op *op, uint32_t
 
 void tr_run_operands(const struct tr_kernel_set *set, const struct tr_op *op, void *const operand[TR_OP_OPERANDS_MAX])
 {
-    tr_run_operands_at(set, op, operand, 0);
-}
-
-void tr_run_operands_at(const struct tr_kernel_set *set, const struct tr_op *op,
-                        void *const operand[TR_OP_OPERANDS_MAX], int64_t position)
-{
-    struct tr_step_values values = {.loss_scale = 0.0625f, .position = position};
+    struct tr_step_values values = {.loss_scale = 0.0625f};
     struct tr_count count = {0};
     struct tr_call call = {.op = op, .values = &values, .count = &count, .threads = 1};
     struct tr_guarded workspace = {0};

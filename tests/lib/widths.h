@@ -32,10 +32,6 @@ void tr_make_operands(struct tr_arrays *arrays, const struct tr_op *op, uint32_t
 /* Runs op with workspace of its own. */
 void tr_run_operands(const struct tr_kernel_set *set, const struct tr_op *op, void *const operand[TR_OP_OPERANDS_MAX]);
 
-/* The same with the first token of each sequence at `position`. */
-void tr_run_operands_at(const struct tr_kernel_set *set, const struct tr_op *op,
-                        void *const operand[TR_OP_OPERANDS_MAX], int64_t position);
-
 /* Kernel set number i of those that run here, "wide" among them; the reference is number 0. False after the last. */
 bool tr_next_set(int i, const struct tr_kernel_set **set);
 

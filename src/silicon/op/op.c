@@ -72,6 +72,8 @@ static const struct tr_op_info op_info[TR_OP_KIND_COUNT] = {
         {{"x", TR_IN, ACT, false}, {"y", TR_OUT, ACT, false}}},
     [TR_OP_KV_APPEND] = {"kv_append", "cache[s, g, position + t] = x[s, t, g]", 2,
         {{"x", TR_IN, ACT, false}, {"cache", TR_OUT, ACT, false}}},
+    [TR_OP_SPLIT] = {"split", "dst = parts of src, tokens or heads, one after the other", 2,
+        {{"src", TR_IN, ACT, false}, {"dst", TR_OUT, ACT, false}}},
     [TR_OP_ZERO] = {"zero", "dst = +0", 1, {{"dst", TR_OUT, F32, false}}},
     [TR_OP_FOLD] = {"fold", "leaf 0 = the tree over context parts of the trees over parts", 1,
         {{"leaves", TR_INOUT, F32, false}}},
@@ -226,6 +228,19 @@ static struct tr_shape head_shape(const struct tr_op *op, int i, int64_t tokens)
     }
 }
 
+/* Either the whole, or the parts of it. */
+static struct tr_shape split_shape(const struct tr_op *op, int i, int64_t tokens)
+{
+    int64_t elements = 0;
+    if ((i == TR_SPLIT_SRC) != ((op->flags & TR_OP_INVERSE) != 0))
+        return shape2(tokens, (int64_t)op->heads * op->head_dim);
+    for (int64_t p = op->part.first; p < op->part.last; p++) {
+        struct tr_op_box box = tr_op_split_part(op, p);
+        elements += op->seqs * (box.tokens.last - box.tokens.first) * (box.heads.last - box.heads.first) * op->head_dim;
+    }
+    return shape1(elements);
+}
+
 int tr_op_start_operand(enum tr_op_kind kind)
 {
     switch (kind) {
@@ -285,8 +300,10 @@ struct tr_shape tr_op_operand_shape(const struct tr_op *op, int i)
         return shape2(i == TR_LAST_X ? tokens : op->seqs, op->width);
     case TR_OP_KV_APPEND:
         return i == TR_KV_APPEND_X ? shape2(tokens, (int64_t)op->kv_heads * op->head_dim) : cache_shape(op);
+    case TR_OP_SPLIT:
+        return split_shape(op, i, tokens);
     case TR_OP_FOLD:
-        return shape2((int64_t)op->context.parts * op->part.parts, op->count);
+        return shape2((int64_t)tr_parts_owned(op->context) * op->part.parts, op->count);
     case TR_OP_LOSS_SUM:
         return shape1(tokens);
     case TR_OP_ZERO:
@@ -457,6 +474,25 @@ struct tr_range tr_op_keys(const struct tr_op *op, int64_t p)
     return owned_part(op->context, op->positions, 0, TR_CONTEXT_QUANTUM, p);
 }
 
+int64_t tr_op_first_token(const struct tr_op *op)
+{
+    TR_ASSERT(op->whole_seq_len > 0 || tr_parts_owned(op->context) == op->context.parts);
+    return tr_cut(op->whole_seq_len, TR_CONTEXT_QUANTUM, op->context.parts, op->context.first);
+}
+
+struct tr_op_box tr_op_split_part(const struct tr_op *op, int64_t p)
+{
+    struct tr_op_box box = {{0, op->seq_len}, {0, op->heads}};
+    int64_t members = op->part.parts, parts = op->context.parts;
+    TR_ASSERT(op->part.first <= p && p < op->part.last);
+    if (op->flags & TR_OP_BY_HEAD)
+        box.heads = (struct tr_range){tr_cut(op->heads, 1, members, p), tr_cut(op->heads, 1, members, p + 1)};
+    else
+        box.tokens = (struct tr_range){tr_cut(op->seq_len, TR_CONTEXT_QUANTUM, parts, tr_cut(parts, 1, members, p)),
+                                       tr_cut(op->seq_len, TR_CONTEXT_QUANTUM, parts, tr_cut(parts, 1, members, p + 1))};
+    return box;
+}
+
 const char *tr_dtype_name(enum tr_dtype type)
 {
     static const char *const name[TR_DTYPE_COUNT] = {[TR_F32] = "f32", [TR_BF16] = "bf16", [TR_I32] = "i32",
@@ -504,11 +540,26 @@ static int64_t op_flop(const struct tr_op *op, uint32_t present, int64_t positio
     }
 }
 
+/* How many sums FOLD makes, and of how many leaves in all; a single leaf is folded already. */
+static int64_t folded_sums(const struct tr_op *op, int64_t *leaves)
+{
+    struct tr_range root[TR_TREE_ROOTS_MAX];
+    int roots = tr_tree_roots(op->context.parts, op->context.first, op->context.last, root);
+    int64_t sums = 0;
+    *leaves = 0;
+    for (int k = 0; k < roots; k++) {
+        int64_t n = (root[k].last - root[k].first) * op->part.parts;
+        sums += n > 1;
+        *leaves += n > 1 ? n : 0;
+    }
+    return sums;
+}
+
 /* Elements of operand i that the operation needs, where that is less than the whole tensor. */
 static int64_t touched_elements(const struct tr_op *op, int i, int64_t position)
 {
     int64_t tokens = op->seqs * op->seq_len;
-    int64_t whole = tr_shape_count(tr_op_operand_shape(op, i));
+    int64_t whole = tr_shape_count(tr_op_operand_shape(op, i)), leaves;
     /* Rows by position are shared by the sequences; with documents apart they are looked up token by token. */
     int64_t position_rows = op->flags & TR_OP_APART ? tokens : op->seq_len;
     switch (op->kind) {
@@ -525,8 +576,11 @@ static int64_t touched_elements(const struct tr_op *op, int i, int64_t position)
         return i == TR_ATTN_K || i == TR_ATTN_V
                    ? op->seqs * (position + op->seq_len) * op->kv_heads * op->head_dim
                    : whole;
-    case TR_OP_FOLD: /* one leaf is folded already */
-        return whole > op->count ? whole : 0;
+    case TR_OP_SPLIT: /* of the whole what the parts have */
+        return tr_shape_count(split_shape(op, op->flags & TR_OP_INVERSE ? TR_SPLIT_SRC : TR_SPLIT_DST, tokens));
+    case TR_OP_FOLD:
+        (void)folded_sums(op, &leaves);
+        return leaves * op->count;
     case TR_OP_LAST:
         return op->seqs * op->width;
     case TR_OP_KV_APPEND:
@@ -546,6 +600,7 @@ struct tr_work tr_op_work_apart(const struct tr_op *op, uint32_t present, int64_
     const struct tr_op_info *info = tr_op_operands(op->kind);
     TR_ASSERT(start == NULL || op->flags & TR_OP_APART);
     struct tr_work work = {.flop = op_flop(op, present, position, start)};
+    int64_t leaves;
     for (int i = 0; i < info->operand_count; i++) {
         if (!(present >> i & 1u))
             continue;
@@ -555,7 +610,7 @@ struct tr_work tr_op_work_apart(const struct tr_op *op, uint32_t present, int64_
         if (direction != TR_OUT && !fresh_dx)
             work.read_bytes += bytes;
         if (direction != TR_IN)
-            work.write_bytes += op->kind == TR_OP_FOLD ? tr_min_i64(bytes, op->count * 4) : bytes; /* leaf 0 */
+            work.write_bytes += op->kind == TR_OP_FOLD ? folded_sums(op, &leaves) * op->count * tr_dtype_bytes(TR_F32) : bytes;
     }
     return work;
 }

@@ -48,8 +48,11 @@ enum tr_op_kind {
     TR_OP_LOSS,       /* cross-entropy of logits that are there already, as HEAD has it */
     TR_OP_LAST,       /* y[s] = x[last token of sequence s] */
     TR_OP_KV_APPEND,  /* cache[s, g, position + t] = x[s, t, g] */
+    TR_OP_SPLIT,      /* y = parts of x, one after the other: tokens of each sequence, or with TR_OP_BY_HEAD heads;
+                         TR_OP_INVERSE: the other way round. What ranks send each other, and a rank's share of a batch */
     TR_OP_ZERO,       /* dst = +0 */
-    TR_OP_FOLD,       /* joins the leaves of an accumulator along the trees of context and part, into leaf 0 */
+    TR_OP_FOLD,       /* joins the leaves of an accumulator along the trees of context and part, into leaf 0; of a sub-range of the
+                         context parts each whole subtree (tr_tree_roots) into the first of its leaves */
     TR_OP_JOIN,       /* dst = dst + src: two lanes, or the two uses of a tied weight */
     TR_OP_LOSS_SUM,   /* exact sum of the losses of a microbatch into the step's */
     TR_OP_GRAD_SQ,    /* exact sum of squares of a gradient into the step's */
@@ -72,7 +75,7 @@ enum tr_op_flag {
     TR_OP_DECAY = 1 << 5,        /* ADAMW, MUON: weight decay applies */
     TR_OP_APART = 1 << 6,        /* EMBED*, ROPE, ATTN*: documents of a sequence stand apart, by the operand `start` */
     TR_OP_Y_F32 = 1 << 7,        /* LINEAR, LINEAR_PACKED: y is fp32 whatever the activations are: logits */
-    TR_OP_BY_HEAD = 1 << 8       /* ATTN: k and v are caches, as KV_APPEND writes them: heads outermost */
+    TR_OP_BY_HEAD = 1 << 8       /* ATTN: k and v are caches, as KV_APPEND writes them: heads outermost. SPLIT: heads are cut */
 };
 
 /* A logical axis cut in `parts`, of which this operation does [first, last). Full range on one rank. */
@@ -103,7 +106,7 @@ struct tr_op {
     int64_t in;           /* LINEAR*, PACK */
     int32_t segments;     /* LINEAR*: how many of out[]; PACK: 1 */
     int64_t out[TR_OP_SEGMENTS_MAX];
-    int32_t heads, kv_heads, head_dim; /* ATTN*, ROPE (heads, head_dim), KV_APPEND (kv_heads, head_dim); NORM*: heads =
+    int32_t heads, kv_heads, head_dim; /* ATTN*, ROPE, SPLIT (heads, head_dim), KV_APPEND (kv_heads, head_dim); NORM*: heads =
                                           groups of `width` a token, 1 for an ordinary norm */
     int64_t vocab;        /* EMBED*, HEAD, LOSS */
     int64_t positions;    /* rows of wpe or of the RoPE table; ATTN, KV_APPEND: rows of K and V a sequence (and head) */
@@ -111,13 +114,14 @@ struct tr_op {
     float eps;            /* NORM* */
     float alpha, beta;    /* MIX: of dst, of src; MUON: alpha, of the learning rate */
     struct tr_parts context; /* parts of each sequence */
-    struct tr_parts part;    /* tensor, sequence or vocabulary parts: what the kind says */
+    struct tr_parts part;    /* tensor, sequence or vocabulary parts: what the kind says. SPLIT: members of a group of ranks */
     int64_t quantum[TR_OP_SEGMENTS_MAX]; /* LINEAR*: `part` cuts out[i] (row parallel: in, by quantum[0]) in multiples
                                             of this: whole heads, and even numbers for bf16 pairs */
     int64_t whole[TR_OP_SEGMENTS_MAX]; /* how long the axis that `part` cuts is over all ranks: out[i] of LINEAR* (row parallel:
                                           in, [0]), heads of NORM_BWD with heads > 1, vocab of HEAD. Only who has several
                                           parts, not all, needs to say so: parts may differ */
-    int64_t whole_seq_len; /* so for the tokens of a sequence, which `context` cuts and, in NORM_BWD with heads = 1, `part` */
+    int64_t whole_seq_len; /* so for the tokens of a sequence, which `context` cuts and, in NORM_BWD with heads = 1, `part`. EMBED*
+                              count positions from the first token that is here, and need it with any share */
 };
 
 enum tr_direction { TR_IN, TR_OUT, TR_INOUT, TR_ACC };
@@ -174,6 +178,7 @@ enum { TR_HEAD_X, TR_HEAD_W, TR_HEAD_TARGETS, TR_HEAD_LOSS, TR_HEAD_DX, TR_HEAD_
 enum { TR_LOSS_LOGITS, TR_LOSS_TARGETS, TR_LOSS_LOSS };
 enum { TR_LAST_X, TR_LAST_Y };
 enum { TR_KV_APPEND_X, TR_KV_APPEND_CACHE };
+enum { TR_SPLIT_SRC, TR_SPLIT_DST };
 enum { TR_ZERO_DST };
 enum { TR_FOLD_LEAVES };
 enum { TR_JOIN_DST, TR_JOIN_SRC };
@@ -234,10 +239,18 @@ int64_t tr_op_leaves(const struct tr_op *op, int operand);
  * sequence parts.)
  * tr_op_part: what part number p, part.first <= p < part.last, has of the axis that `part` cuts: LINEAR* in (row
  * parallel) or out[segment], NORM_BWD the heads, HEAD the vocabulary.
- * tr_op_keys: the keys of context part number p; ATTN* has the keys of all parts. */
+ * tr_op_keys: the keys of context part number p; ATTN* has the keys of all parts.
+ * tr_op_first_token: where in its sequence the first token stands that is here.
+ * tr_op_split_part: tokens (of each sequence) and heads that part p of SPLIT has of the whole: members take the context parts, or
+ * the heads, in ranges as equal as they can be. */
 struct tr_range tr_op_leaf_tokens(const struct tr_op *op, int operand, int64_t leaf);
 struct tr_range tr_op_part(const struct tr_op *op, int segment, int64_t p);
 struct tr_range tr_op_keys(const struct tr_op *op, int64_t p);
+int64_t tr_op_first_token(const struct tr_op *op);
+struct tr_op_box {
+    struct tr_range tokens, heads;
+};
+struct tr_op_box tr_op_split_part(const struct tr_op *op, int64_t p);
 
 /* The id of the arithmetic that these kernels obey: the contract's version and the number type, e.g. "trine-1/f32". */
 enum { TR_CONTRACT_VERSION = 1 };

@@ -208,8 +208,6 @@ static struct tr_op share_op(const struct tr_op *op, const struct share *share)
     mine.part = share->part;
     mine.whole[0] = op->heads;
     mine.whole_seq_len = op->seq_len;
-    if (op->kind == TR_OP_EMBED_BWD && !(op->flags & TR_OP_APART))
-        mine.positions = mine.seq_len;
     return mine;
 }
 
@@ -232,7 +230,7 @@ static void run_share(struct trial *trial, const struct tr_op *op, void *const w
         if (info->operand[i].direction == TR_IN)
             share_rows(op, i, share, whole[i], operand[i], false);
     }
-    tr_run_operands_at(trial->set, &mine, operand, op->flags & TR_OP_APART ? share->tokens.first : 0);
+    tr_run_operands(trial->set, &mine, operand);
     for (int i = 0; i < info->operand_count; i++)
         if (whole[i] != NULL && has_tokens(op, i) && !share_rows(op, i, share, whole[i], operand[i], true))
             fail_msg("%s %s: %s of a share is not that of the whole", info->name, tr_dtype_name(op->act),
@@ -273,6 +271,7 @@ static void check_leaves(const struct tr_op *op, const struct share *share, void
             int64_t bytes = leaf_bytes;
             if (rows) {
                 want = (const char *)whole[i] + share->tokens.first * op->width * 4;
+                got = (const char *)accumulator[i] + share->tokens.first * op->width * 4;
                 bytes = (share->tokens.last - share->tokens.first) * op->width * 4;
             }
             if (memcmp(got, want, (size_t)bytes) != 0)

@@ -30,7 +30,7 @@ void TR_SIMD_NAME(tr_embed)(const struct tr_call *call)
     const char *wte = call->operand[TR_EMBED_WTE];
     const void *wpe = call->operand[TR_EMBED_WPE];
     void *y = call->operand[TR_EMBED_Y];
-    int64_t width = op->width, first = call->values->position, bytes = tr_dtype_bytes(op->act);
+    int64_t width = op->width, first = call->values->position + tr_op_first_token(op), bytes = tr_dtype_bytes(op->act);
     bool apart = (op->flags & TR_OP_APART) != 0;
     TR_ASSERT(op->act == op->weight);
     TR_ASSERT(wpe == NULL || (first >= 0 && first + op->seq_len <= op->positions));
@@ -69,7 +69,7 @@ TR_V_INLINE void embed_bwd_columns(const struct tr_call *call, int64_t at, int64
     const int32_t *tokens = call->operand[TR_EMBED_BWD_TOKENS];
     const void *dy = call->operand[TR_EMBED_BWD_DY];
     float *dwte = (float *)call->operand[TR_EMBED_BWD_DWTE] + at, *dwpe = call->operand[TR_EMBED_BWD_DWPE];
-    int64_t width = op->width, first = call->values->position, done = 0, read = 0, written = 0;
+    int64_t width = op->width, first = call->values->position + tr_op_first_token(op), done = 0, read = 0, written = 0;
     bool apart = (op->flags & TR_OP_APART) != 0;
     for (int64_t leaf = 0; leaf < tr_op_leaves(op, TR_EMBED_BWD_DWTE); leaf++) {
         struct tr_range range = tr_op_leaf_tokens(op, TR_EMBED_BWD_DWTE, leaf);
@@ -99,7 +99,8 @@ void TR_SIMD_NAME(tr_embed_bwd)(const struct tr_call *call)
 {
     const struct tr_op *op = call->op;
     TR_ASSERT(call->operand[TR_EMBED_BWD_DWPE] == NULL ||
-              (call->values->position >= 0 && call->values->position + op->seq_len <= op->positions));
+              (call->values->position >= 0 &&
+               call->values->position + tr_op_first_token(op) + op->seq_len <= op->positions));
     int64_t columns = tr_round_up(tr_ceil_div(op->width, call->threads), 16); /* whole cache lines, long runs */
 #pragma omp parallel for num_threads(call->threads) schedule(static)
     for (int64_t at = 0; at < op->width; at += columns)

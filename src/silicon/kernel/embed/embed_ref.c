@@ -1,4 +1,4 @@
-/* The meaning of EMBED, EMBED_BWD, LAST and KV_APPEND. */
+/* The meaning of EMBED, EMBED_BWD, LAST, KV_APPEND and SPLIT. */
 #include "silicon/kernel/embed/embed.h"
 #include "silicon/kernel/ref.h"
 
@@ -17,7 +17,7 @@ void tr_embed_ref(const struct tr_call *call)
     struct tr_tally tally = {0};
     for (int64_t t = 0; t < op->seqs * op->seq_len; t++) {
         int64_t token = token_at(call, TR_EMBED_TOKENS, t), index = t % op->seq_len;
-        int64_t position = call->values->position + index - tr_call_start(call, TR_EMBED_START, t);
+        int64_t position = call->values->position + tr_op_first_token(op) + index - tr_call_start(call, TR_EMBED_START, t);
         TR_ASSERT(wpe == NULL || (position >= 0 && position < op->positions));
         tally.read_bytes += (apart ? 2 : 1) * (int64_t)sizeof(int32_t);
         for (int64_t c = 0; c < op->width; c++) {
@@ -52,7 +52,7 @@ static void embed_bwd_channel(const struct tr_call *call, int64_t c)
                 tally.write_bytes += 4;
                 if (dwpe == NULL)
                     continue;
-                int64_t position = call->values->position + i - tr_call_start(call, TR_EMBED_BWD_START, t);
+                int64_t position = call->values->position + tr_op_first_token(op) + i - tr_call_start(call, TR_EMBED_BWD_START, t);
                 TR_ASSERT(position >= 0 && position < op->positions);
                 sum = dwpe + ((apart ? leaf : 0) * op->positions + position) * op->width + c;
                 *sum = *sum + dy;
@@ -103,4 +103,33 @@ void tr_kv_append_ref(const struct tr_call *call)
                 copy_row(call, TR_KV_APPEND_X, (s * op->seq_len + i) * op->kv_heads + g, TR_KV_APPEND_CACHE,
                          (s * op->kv_heads + g) * op->positions + position + i, op->head_dim);
     count_copied(call, op->seqs * op->seq_len * op->kv_heads * op->head_dim);
+}
+
+/* Part p of SPLIT, which begins with element `at` of all parts; returns how many elements it has. */
+static int64_t copy_part(const struct tr_call *call, int64_t p, int64_t at)
+{
+    const struct tr_op *op = call->op;
+    const struct tr_op_box box = tr_op_split_part(op, p);
+    int64_t tokens = box.tokens.last - box.tokens.first, heads = box.heads.last - box.heads.first;
+    int64_t element = tr_dtype_bytes(op->act), bytes = heads * op->head_dim * element;
+    const char *src = call->operand[TR_SPLIT_SRC];
+    char *dst = call->operand[TR_SPLIT_DST];
+#pragma omp parallel for num_threads(call->threads)
+    for (int64_t row = 0; row < op->seqs * tokens; row++) {
+        int64_t token = row / tokens * op->seq_len + box.tokens.first + row % tokens;
+        int64_t in_whole = (token * op->heads + box.heads.first) * op->head_dim * element, in_parts = at * element + row * bytes;
+        if (op->flags & TR_OP_INVERSE)
+            memcpy(dst + in_whole, src + in_parts, (size_t)bytes);
+        else
+            memcpy(dst + in_parts, src + in_whole, (size_t)bytes);
+    }
+    return op->seqs * tokens * heads * op->head_dim;
+}
+
+void tr_split_ref(const struct tr_call *call)
+{
+    int64_t copied = 0;
+    for (int64_t p = call->op->part.first; p < call->op->part.last; p++)
+        copied += copy_part(call, p, copied);
+    count_copied(call, copied);
 }

@@ -1,7 +1,8 @@
 /* What happens to gradients once a lane and once a step, and the loss. All fp32.
  *
  *     ZERO      dst = +0
- *     FOLD      leaves [context parts * parts, count] -> leaf 0, the tree over context parts of the trees over parts;
+ *     FOLD      leaves [context parts * parts, count] -> leaf 0, the tree over context parts of the trees over parts; of a sub-range
+ *               of the context parts each subtree into the first of its leaves;
  *               the other leaves are undefined after it
  *     JOIN      dst = dst + src
  *     LOSS_SUM  values->loss_sum += exact sum of loss [T]     GRAD_SQ  values->grad_sq += exact sum of grad^2

@@ -58,10 +58,10 @@ static void update_tree(float *at, int64_t stride, int64_t leaves, int64_t n)
     update_add(at, at + left * stride, n);
 }
 
-void TR_SIMD_NAME(tr_fold)(const struct tr_call *call)
+/* One subtree of `contexts` context parts, the leaves of which begin here. */
+static void update_fold(const struct tr_call *call, float *leaves, int64_t contexts)
 {
-    float *leaves = call->operand[TR_FOLD_LEAVES];
-    int64_t count = call->op->count, contexts = call->op->context.parts, parts = call->op->part.parts;
+    int64_t count = call->op->count, parts = call->op->part.parts;
     if (contexts * parts == 1)
         return;
 #pragma omp parallel for num_threads(call->threads) schedule(static)
@@ -71,6 +71,17 @@ void TR_SIMD_NAME(tr_fold)(const struct tr_call *call)
             update_tree(leaves + c * parts * count + i, count, parts, n);
         update_tree(leaves + i, parts * count, contexts, n);
         tr_count_add(call->count, 0, 4 * n * done, 4 * n);
+    }
+}
+
+void TR_SIMD_NAME(tr_fold)(const struct tr_call *call)
+{
+    struct tr_range root[TR_TREE_ROOTS_MAX];
+    const struct tr_op *op = call->op;
+    int roots = tr_tree_roots(op->context.parts, op->context.first, op->context.last, root);
+    for (int k = 0; k < roots; k++) {
+        float *leaves = (float *)call->operand[TR_FOLD_LEAVES] + (root[k].first - op->context.first) * op->part.parts * op->count;
+        update_fold(call, leaves, root[k].last - root[k].first);
     }
 }
 

@@ -26,7 +26,7 @@ static float fold_leaf(void *context, int64_t part)
 {
     struct fold *fold = context;
     const struct tr_op *op = fold->call->op;
-    int64_t leaf = fold->context * op->part.parts + part;
+    int64_t leaf = (fold->context - op->context.first) * op->part.parts + part;
     fold->tally.read_bytes += float_bytes;
     return ((const float *)fold->call->operand[TR_FOLD_LEAVES])[leaf * op->count + fold->element];
 }
@@ -38,18 +38,28 @@ static float fold_context(void *context, int64_t context_part)
     return tr_tree_of(fold_leaf, fold, 0, fold->call->op->part.parts);
 }
 
-void tr_fold_ref(const struct tr_call *call)
+/* One subtree of context parts. */
+static void fold_root(const struct tr_call *call, struct tr_range root)
 {
     const struct tr_op *op = call->op;
     struct fold fold = {.call = call};
-    if ((int64_t)op->context.parts * op->part.parts == 1)
+    float *first = (float *)call->operand[TR_FOLD_LEAVES] + (root.first - op->context.first) * op->part.parts * op->count;
+    if ((root.last - root.first) * op->part.parts == 1)
         return;
     for (fold.element = 0; fold.element < op->count; fold.element++) {
-        float sum = tr_tree_of(fold_context, &fold, 0, op->context.parts);
-        ((float *)call->operand[TR_FOLD_LEAVES])[fold.element] = sum;
+        first[fold.element] = tr_tree_of(fold_context, &fold, root.first, root.last);
         fold.tally.write_bytes += float_bytes;
     }
     tr_tally_add(call, &fold.tally);
+}
+
+void tr_fold_ref(const struct tr_call *call)
+{
+    struct tr_range root[TR_TREE_ROOTS_MAX];
+    const struct tr_parts context = call->op->context;
+    int roots = tr_tree_roots(context.parts, context.first, context.last, root);
+    for (int k = 0; k < roots; k++)
+        fold_root(call, root[k]);
 }
 
 void tr_join_ref(const struct tr_call *call)
