@@ -10,11 +10,11 @@ wrong=0
 awk 'BEGIN { for (i = 1; i <= 900; i++) print "verse " i ": and the waters of day " (i * 7919) % 389 " were gathered." }' >"$dir/text.txt"
 cat >"$dir/gpt2.json" <<END
 {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "vocab_size": 257, "n_embd": 48, "n_layer": 8, "n_head": 6,
- "n_positions": 64, "activation_function": "gelu_new"}
+ "n_positions": 128, "activation_function": "gelu_new"}
 END
 cat >"$dir/llama.json" <<END
 {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 257, "hidden_size": 48, "intermediate_size": 128,
- "num_hidden_layers": 7, "num_attention_heads": 6, "num_key_value_heads": 2, "max_position_embeddings": 64, "rms_norm_eps": 1e-5,
+ "num_hidden_layers": 7, "num_attention_heads": 8, "num_key_value_heads": 4, "max_position_embeddings": 128, "rms_norm_eps": 1e-5,
  "rope_theta": 10000.0, "tie_word_embeddings": false, "hidden_act": "silu"}
 END
 
@@ -25,7 +25,7 @@ train()
     shift 2
     rm -rf "$dir/run"
     "$trine" train "$dir/text.txt" --quiet --json --model "$dir/$model.json" --train.dtype="$type" --steps 20 --threads 1 \
-        --data.seq_len=64 --train.batch=16 --layout.lanes=8 --layout.tensor=2 --layout.vocab=2 --eval.every=10 --eval.windows=4 \
+        --data.seq_len=128 --train.batch=16 --layout.lanes=8 --layout.context=2 --layout.tensor=2 --layout.vocab=2 --eval.every=10 --eval.windows=4 \
         --sample.tokens=8 --checkpoint.every=10 -o "$dir/run" "$@"
 }
 # field NAME <JSON: a string or a number; "-" where there is none
@@ -52,7 +52,8 @@ cat <<END
 
 Written by \`make layouts\`; \`make check\` trains under some of them. Each line is four runs of 20 steps with an evaluation and a save on the
 way; their hashes (SHA-256 of weights and optimiser state, the first 8 digits) must be those of the line above. GPT-2 has 8 layers and a tied
-table, Llama 7 layers, grouped heads and a head of its own; both are 48 wide. The run fixes 8 lanes, 2 tensor parts and 2 vocabulary parts.
+table, Llama 7 layers, grouped heads and a head of its own; both are 48 wide. The run fixes 8 lanes, 2 context parts, 2 tensor parts and
+2 vocabulary parts.
 Memory and bytes sent are of rank 0 in the bf16 run of Llama, as its step program says; tests hold them to what is touched and counted
 (tests/lab/model/test_ranks.c).
 
@@ -96,4 +97,15 @@ row tp=2,dp=2,zero=3 2 auto
 row tp=2,pp=2 1 none
 row tp=2,pp=2,vpp=2 2 full
 row tp=2,dp=2,pp=2,zero=1 1 auto
+row cp=2 2 none
+row cp=2 1 full
+row cp=2,dp=2 1 auto
+row cp=2,dp=3,zero=1 2 none
+row cp=2,dp=4,zero=2 1 full
+row cp=2,dp=2,zero=3 2 auto
+row cp=2,pp=2 1 none
+row cp=2,pp=2,vpp=2 2 full
+row tp=2,cp=2 1 auto
+row tp=2,cp=2,dp=2,zero=1 2 none
+row tp=2,cp=2,pp=2 1 full
 exit $wrong

@@ -67,18 +67,21 @@ void tr_app_ranks_close(struct tr_app_ranks *ranks, enum tr_status status, struc
 }
 
 /* What a plan may say and a run cannot do. */
-static enum tr_status check_executed(const struct tr_layout *l, struct tr_err *err)
+static enum tr_status check_executed(const struct tr_layout *l, uint32_t said, struct tr_err *err)
 {
     const struct {
         const char *word;
         int64_t value, single;
-    } not_yet[] = {{"cp", l->cp, 1}, {"ep", l->ep, 1}, {"etp", l->etp, 1}, {"sp", l->sp, 0}, {"shard", l->shard, 0},
+    } not_yet[] = {{"ep", l->ep, 1}, {"etp", l->etp, 1}, {"sp", l->sp, 0}, {"shard", l->shard, 0},
                    {"first-layers", l->first_layers, 0}, {"last-layers", l->last_layers, 0}};
     enum tr_pipeline pipeline = l->vpp > 1 ? TR_PIPELINE_INTERLEAVED : TR_PIPELINE_1F1B;
     for (size_t i = 0; i < sizeof not_yet / sizeof *not_yet; i++)
         if (not_yet[i].value > not_yet[i].single)
-            return tr_fail(err, TR_BAD_INPUT, "--layout: training has tp, dp, zero, pp and vpp; %s is planned (trine plan), not executed yet",
+            return tr_fail(err, TR_BAD_INPUT, "--layout: training has tp, cp, dp, zero, pp and vpp; %s is planned (trine plan), not executed yet",
                            not_yet[i].word);
+    if (said & 1u << TR_LAYOUT_CONTEXT && l->context != TR_CONTEXT_ALL_TO_ALL)
+        return tr_fail(err, TR_BAD_INPUT, "--layout: context=%s is planned (trine plan), not executed yet; ranks of cp that train exchange "
+                       "heads: context=%s", tr_context_name(l->context), tr_context_name(TR_CONTEXT_ALL_TO_ALL));
     if (l->pipeline != pipeline)
         return tr_fail(err, TR_BAD_INPUT, "--layout: schedule=%s is planned (trine plan), not executed yet; training runs 1f1b, and "
                        "interleaved with vpp", tr_pipeline_name(l->pipeline));
@@ -102,8 +105,9 @@ enum tr_status tr_app_layout_read(const char *words, struct tr_degrees *out, str
         return tr_fail(err, TR_BAD_INPUT, "--layout: expected what ranks share, such as dp=2; trine plan finds layouts");
     if (said & ours)
         return tr_fail(err, TR_BAD_INPUT, "--layout: the microbatch and recomputation are train.micro_batch and train.recompute here");
-    if ((status = check_executed(&layout, err)) == TR_OK)
-        *out = (struct tr_degrees){.ranks = {[TR_GROUP_TENSOR] = layout.tp, [TR_GROUP_DATA] = layout.dp, [TR_GROUP_PIPE] = layout.pp},
+    if ((status = check_executed(&layout, said, err)) == TR_OK)
+        *out = (struct tr_degrees){.ranks = {[TR_GROUP_TENSOR] = layout.tp, [TR_GROUP_CONTEXT] = layout.cp, [TR_GROUP_DATA] = layout.dp,
+                                             [TR_GROUP_PIPE] = layout.pp},
                                    .chunks = layout.vpp, .zero = layout.zero};
     return status;
 }

@@ -6,30 +6,33 @@
 trine=$TRINE_BIN
 awk 'BEGIN { for (i = 1; i <= 900; i++) print "verse " i ": and the waters of day " (i * 7919) % 389 " were gathered." }' >text.txt
 
+echo '{"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "vocab_size": 257, "n_embd": 32, "n_layer": 2, "n_head": 4,
+ "n_positions": 128, "activation_function": "gelu_new"}' >model.json
+
 # start OUT [ARGUMENTS...] becomes the program; train waits for it.
 start()
 {
     out=$1
     shift
-    exec "$trine" train text.txt --quiet --model tiny-gpt2 --steps 24 --data.seq_len=64 --train.batch=8 --train.micro_batch=1 \
-        --layout.lanes=4 --layout.tensor=2 --eval.every=8 --eval.windows=3 --sample.tokens=0 --checkpoint.every=4 -o "$out" "$@"
+    exec "$trine" train text.txt --quiet --model model.json --steps 24 --data.seq_len=128 --train.batch=4 --train.micro_batch=1 \
+        --layout.lanes=4 --layout.tensor=2 --layout.context=2 --eval.every=8 --eval.windows=3 --sample.tokens=0 --checkpoint.every=4 -o "$out" "$@"
 }
 train() { (start "$@"); }
 
 expect 0 "hash" train one
 hash=$("$trine" hash one | cut -d' ' -f1)
 [ ${#hash} = 64 ] || fault "no hash of one rank"
-for layout in dp=2 dp=3 dp=4,zero=1 dp=3,zero=2 dp=4,zero=3 pp=2 dp=2,pp=2,zero=1 tp=2 tp=2,dp=2,zero=1; do
+for layout in dp=3 dp=4,zero=1 dp=3,zero=2 dp=4,zero=3 pp=2 dp=2,pp=2,zero=1 tp=2 tp=2,dp=2,zero=1 cp=2 cp=2,tp=2,dp=2; do
     expect 0 "$hash" train "run-$layout" --layout "$layout"
     expect 0 "" "$trine" export "run-$layout" "model-$layout"
 done
 expect 0 "" "$trine" export one model-one
-for layout in dp=2 dp=3 dp=4,zero=1 dp=3,zero=2 dp=4,zero=3 pp=2 dp=2,pp=2,zero=1 tp=2 tp=2,dp=2,zero=1; do
+for layout in dp=3 dp=4,zero=1 dp=3,zero=2 dp=4,zero=3 pp=2 dp=2,pp=2,zero=1 tp=2 tp=2,dp=2,zero=1 cp=2 cp=2,tp=2,dp=2; do
     diff -r model-one "model-$layout" >/dev/null || fault "the export of $layout is another"
 done
 
 # Killed as soon as there is something to go on from, each time under another layout.
-for layout in dp=4,zero=1 pp=2 tp=2,dp=2 dp=2,zero=3 dp=3,pp=2,zero=1 tp=2,pp=2 dp=3,zero=2; do
+for layout in dp=4,zero=1 pp=2 tp=2,dp=2 cp=2,zero=1,dp=2 dp=3,pp=2,zero=1 tp=2,pp=2 cp=2,pp=2; do
     start killed --layout "$layout" >killed.out 2>&1 &
     child=$!
     for _ in $(seq 600); do
@@ -57,7 +60,8 @@ wait "$child" || status=$?
 expect 2 "which 1 to 4 ranks can share" train no --layout dp=5
 expect 2 "there is no other rank" train no --layout zero=1
 expect 2 "give zero=1, or pp=1" train no --layout dp=2,pp=2,zero=2
-expect 2 "cp is planned" train no --layout cp=2,dp=2
+expect 2 "2 context parts (layout.context), which 1 to 2 ranks can share" train no --layout cp=3
+expect 2 "context=ring is planned" train no --layout cp=2,context=ring
 expect 2 "2 tensor parts (layout.tensor), which 1 to 2 ranks can share" train no --layout tp=3
 expect 2 "schedule=gpipe is planned" train no --layout pp=2,schedule=gpipe
 expect 2 "which 1 to 2 stages can share" train no --layout pp=3

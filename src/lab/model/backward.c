@@ -158,17 +158,18 @@ static void build_attention_backward(struct tr_builder *b, const struct tr_layer
     tr_build_lora_backward(b, TR_LORA_O, l->attn, l->lora[TR_LORA_O], stream, d_attn);
 
     struct tr_op op = tr_build_attn_op(b, TR_OP_ATTN_BWD);
-    int64_t kv_width = (int64_t)op.kv_heads * op.head_dim;
-    int32_t d_q = tr_build_activation(b, TR_BUF_ACTIVATION_GRAD, (int64_t)op.heads * op.head_dim, "d.q");
-    int32_t d_k = tr_build_activation(b, TR_BUF_ACTIVATION_GRAD, kv_width, "d.k");
-    int32_t d_v = tr_build_activation(b, TR_BUF_ACTIVATION_GRAD, kv_width, "d.v");
+    int64_t kv_width = (int64_t)op.kv_heads * op.head_dim, q_columns = op.heads / op.kv_heads * op.head_dim;
+    int32_t d_heads = tr_build_to_heads(b, TR_BUF_ACTIVATION_GRAD, d_attn, q_columns, "d.attn.heads");
+    int32_t d_q = tr_build_whole_activation(b, TR_BUF_ACTIVATION_GRAD, (int64_t)op.heads * op.head_dim, "d.q");
+    int32_t d_k = tr_build_whole_activation(b, TR_BUF_ACTIVATION_GRAD, kv_width, "d.k");
+    int32_t d_v = tr_build_whole_activation(b, TR_BUF_ACTIVATION_GRAD, kv_width, "d.v");
     struct tr_program_op *o = tr_build_op(b, op);
-    o->buffer[TR_ATTN_BWD_Q] = l->q_normed;
-    o->buffer[TR_ATTN_BWD_K] = l->k_normed;
-    o->buffer[TR_ATTN_BWD_V] = l->v;
-    o->buffer[TR_ATTN_BWD_O] = l->attn;
+    o->buffer[TR_ATTN_BWD_Q] = l->q_heads;
+    o->buffer[TR_ATTN_BWD_K] = l->k_heads;
+    o->buffer[TR_ATTN_BWD_V] = l->v_heads;
+    o->buffer[TR_ATTN_BWD_O] = l->attn_heads;
     o->buffer[TR_ATTN_BWD_STATS] = l->attn_stats;
-    o->buffer[TR_ATTN_BWD_DO] = d_attn;
+    o->buffer[TR_ATTN_BWD_DO] = d_heads;
     o->buffer[TR_ATTN_BWD_DQ] = d_q;
     o->buffer[TR_ATTN_BWD_DK] = d_k;
     o->buffer[TR_ATTN_BWD_DV] = d_v;
@@ -177,6 +178,9 @@ static void build_attention_backward(struct tr_builder *b, const struct tr_layer
         build_rope_backward(b, d_q, op.heads);
         build_rope_backward(b, d_k, op.kv_heads);
     }
+    d_q = tr_build_to_tokens(b, TR_BUF_ACTIVATION_GRAD, d_q, q_columns, "d.q.tokens");
+    d_k = tr_build_to_tokens(b, TR_BUF_ACTIVATION_GRAD, d_k, op.head_dim, "d.k.tokens");
+    d_v = tr_build_to_tokens(b, TR_BUF_ACTIVATION_GRAD, d_v, op.head_dim, "d.v.tokens");
     if (c->qk_norm) {
         d_q = build_head_norm_backward(b, l->q, l->q_stats, d_q, false, "d.q_raw");
         d_k = build_head_norm_backward(b, l->k, l->k_stats, d_k, true, "d.k_raw");

@@ -14,6 +14,7 @@ struct tr_builder {
     bool only_last;
     const struct tr_owners *lane_owners; /* which lanes each rank has; NULL: one rank has all */
     const struct tr_owners *part_owners; /* and which tensor parts */
+    const struct tr_owners *context_owners, *context_members; /* and which context parts; each of these ranks once */
     bool has_tied_head;          /* whose gradient is one of its own */
     int32_t slot_buffers;        /* gradient buffers of one slot: one a weight, and behind them that of a tied head */
     int32_t first_sum;           /* what backward passes add to: first_grad, or with zero = 2 the gradients of a lane */
@@ -23,9 +24,10 @@ struct tr_builder {
     int32_t first_k_cache, first_v_cache; /* + layer; inference only */
 };
 
-/* Buffers that a layer's forward pass leaves for its backward pass; -1 where the model has none. */
+/* Buffers that a layer's forward pass leaves for its backward pass; -1 where the model has none. Those of heads have all tokens. */
 struct tr_layer_buffers {
-    int32_t in, norm1, stats1, q, k, v, q_normed, k_normed, q_stats, k_stats, attn, attn_stats, mid, norm2, stats2;
+    int32_t in, norm1, stats1, q, k, v, q_normed, k_normed, q_stats, k_stats, q_heads, k_heads, v_heads, attn_heads, attn_stats, attn,
+        mid, norm2, stats2;
     int32_t gate, up, act; /* GPT-2: gate is the input of GELU, no up */
     int32_t out;
     int32_t lora[TR_LORA_TARGETS]; /* (alpha / rank) x A^T of each adapter */
@@ -38,11 +40,13 @@ int32_t tr_build_buffer(struct tr_builder *b, enum tr_buffer_kind kind, enum tr_
 struct tr_program_op *tr_build_op(struct tr_builder *b, struct tr_op op);
 struct tr_program_op *tr_build_coll(struct tr_builder *b, struct tr_program_coll coll, int32_t buffer);
 
-/* An op of this kind with the program's types, tokens and context parts, `part` whole. */
+/* An op of this kind with the program's types, and this rank's tokens and context parts, `part` whole; with all tokens. */
 struct tr_op tr_build_template(const struct tr_builder *b, enum tr_op_kind kind);
+struct tr_op tr_build_whole_template(const struct tr_builder *b, enum tr_op_kind kind);
 
-/* A WORK buffer for activations of `columns` a token. */
+/* A WORK buffer for activations of `columns` a token of this rank; of all tokens. */
 int32_t tr_build_activation(struct tr_builder *b, enum tr_buffer_kind kind, int64_t columns, const char *name);
+int32_t tr_build_whole_activation(struct tr_builder *b, enum tr_buffer_kind kind, int64_t columns, const char *name);
 
 /* Buffers of a weight, as operations read it, and of what they add its gradient to; -1 when the model has none, or does not train it. */
 int32_t tr_build_weight(const struct tr_builder *b, enum tr_weight_role role, int32_t layer);
@@ -110,6 +114,16 @@ int32_t tr_build_parts_end(struct tr_builder *b, enum tr_buffer_kind kind, int64
 /* Leaves of `count` elements, [context parts][this rank's tensor parts] in `own`, become all ranks' [context parts][tensor parts];
  * returns their buffer. */
 int32_t tr_build_gather_leaves(struct tr_builder *b, int32_t own, int64_t count);
+
+/* ranks.c: context parts that are shared. What has `columns` for each key/value head goes from all heads of this rank's tokens to all
+ * tokens of its heads, and back; returns the buffer where it is then. Where they are not shared, this is x itself. */
+int32_t tr_build_to_heads(struct tr_builder *b, enum tr_buffer_kind kind, int32_t x, int64_t columns, const char *name);
+int32_t tr_build_to_tokens(struct tr_builder *b, enum tr_buffer_kind kind, int32_t x, int64_t columns, const char *name);
+/* This rank's tokens of a batch buffer. */
+int32_t tr_build_own_tokens(struct tr_builder *b, int32_t batch, const char *name);
+/* The sum over context parts of what this rank has folded at `sums`: arrays of `count` elements, one for each leaf, `inner` of these
+ * to a context part. rows: there is one array, in which each rank has rows of its own, and +0 elsewhere. */
+void tr_build_join_context(struct tr_builder *b, int32_t sums, int64_t inner, int64_t count, bool rows);
 
 /* share.c: what goes on while passes go through the parts of the model: the embedding (-1), layer after layer, and the last norm with
  * the head (model.layers).

@@ -171,14 +171,18 @@ static struct tr_coll *complete_call(const struct tr_exec *e, const struct tr_pr
     if (coll->of_round)
         call->owners = entry->owners;
     int32_t id = op->buffer[0];
-    char *at = call->to = tr_exec_buffer(e, id), *other = operand_address(e, op, 1, entry);
+    bool slots = call->owners != NULL && coll->node_at == NULL; /* counted from 0, whatever the entry's slot is */
+    char *at = call->to = slots ? tr_exec_buffer(e, id) : operand_address(e, op, 0, entry);
+    char *other = operand_address(e, op, 1, entry);
     if (call->owners != NULL)
         for (int k = 0; k < tr_owners_nodes(call->owners, coll->index); k++)
-            started->node[k] = coll->node_bytes > 0 ? (const float *)(const void *)(at + k * coll->node_bytes)
-                                                    : tr_exec_buffer(e, id + k * e->program->buffer[id].slot_stride);
+            started->node[k] = slots ? tr_exec_buffer(e, id + k * e->program->buffer[id].slot_stride)
+                                     : (const float *)(const void *)(at + coll->node_at[k]);
     call->node = started->node;
     if (call->kind == TR_COLL_REDUCE_SCATTER)
         call->to = other ? (void *)other : (float *)(void *)at + call->at[coll->index];
+    if (call->kind == TR_COLL_ALL_TO_ALL)
+        call->from = other;
     if (call->kind == TR_COLL_ALL_GATHER)
         call->from = other ? other + coll->from_bytes : at + call->at[coll->index];
     return call;

@@ -101,7 +101,7 @@ struct tr_op tr_build_head_norm_op(const struct tr_builder *b, enum tr_op_kind k
 
 struct tr_op tr_build_rope_op(const struct tr_builder *b, int32_t heads)
 {
-    struct tr_op op = tr_build_template(b, TR_OP_ROPE);
+    struct tr_op op = tr_build_whole_template(b, TR_OP_ROPE);
     op.heads = heads;
     op.head_dim = b->program->model.head_dim;
     op.positions = b->program->buffer[b->program->rope_table].shape.dim[0];
@@ -110,12 +110,12 @@ struct tr_op tr_build_rope_op(const struct tr_builder *b, int32_t heads)
 
 struct tr_op tr_build_attn_op(const struct tr_builder *b, enum tr_op_kind kind)
 {
-    const struct tr_model_config *c = &b->program->model;
-    struct tr_op op = tr_build_template(b, kind);
-    op.heads = b->program->heads;
-    op.kv_heads = b->program->kv_heads;
-    op.head_dim = c->head_dim;
-    op.positions = b->program->seq_len;
+    const struct tr_program *p = b->program;
+    struct tr_op op = tr_build_whole_template(b, kind);
+    op.heads = p->attn_kv_heads * (p->model.heads / p->model.kv_heads);
+    op.kv_heads = p->attn_kv_heads;
+    op.head_dim = p->model.head_dim;
+    op.positions = p->seq_len;
     return op;
 }
 
@@ -127,8 +127,11 @@ int32_t tr_build_embed(struct tr_builder *b)
     op.vocab = p->model.vocab;
     op.positions = p->model.positions;
     int32_t y = tr_build_activation(b, TR_BUF_ACTIVATION, op.width, "embed");
+    int32_t tokens = tr_build_own_tokens(b, p->tokens, "tokens");
+    int32_t starts = op.flags & TR_OP_APART ? tr_build_own_tokens(b, p->starts, "starts") : -1;
     struct tr_program_op *e = tr_build_op(b, op);
-    e->buffer[TR_EMBED_TOKENS] = p->tokens;
+    e->buffer[TR_EMBED_START] = starts;
+    e->buffer[TR_EMBED_TOKENS] = tokens;
     e->buffer[TR_EMBED_WTE] = tr_build_weight(b, TR_W_WTE, -1);
     e->buffer[TR_EMBED_WPE] = tr_build_weight(b, TR_W_WPE, -1);
     e->buffer[TR_EMBED_Y] = y;
@@ -216,9 +219,19 @@ static void build_qkv(struct tr_builder *b, struct tr_layer_buffers *l)
         l->k_normed = build_norm_with(b, tr_build_head_norm_op(b, TR_OP_NORM, true), l->k, TR_W_K_NORM,
                                       TR_W_ROLE_COUNT, "k_norm", &l->k_stats);
     }
+}
+
+/* From here on to the end of attention a rank has all tokens of its heads. */
+static void build_heads(struct tr_builder *b, struct tr_layer_buffers *l)
+{
+    const struct tr_model_config *c = &b->program->model;
+    const struct tr_op op = tr_build_attn_op(b, TR_OP_ATTN);
+    l->q_heads = tr_build_to_heads(b, TR_BUF_ACTIVATION, l->q_normed, op.heads / op.kv_heads * op.head_dim, "q.heads");
+    l->k_heads = tr_build_to_heads(b, TR_BUF_ACTIVATION, l->k_normed, op.head_dim, "k.heads");
+    l->v_heads = tr_build_to_heads(b, TR_BUF_ACTIVATION, l->v, op.head_dim, "v.heads");
     if (tr_has_rope(c)) {
-        build_rope(b, l->q_normed, b->program->heads);
-        build_rope(b, l->k_normed, b->program->kv_heads);
+        build_rope(b, l->q_heads, op.heads);
+        build_rope(b, l->k_heads, op.kv_heads);
     }
 }
 
@@ -238,7 +251,7 @@ static int32_t build_cache_append(struct tr_builder *b, int32_t x, int32_t cache
 static void build_attention(struct tr_builder *b, struct tr_layer_buffers *l)
 {
     struct tr_program *p = b->program;
-    int32_t k = l->k_normed, v = l->v;
+    int32_t k = l->k_heads, v = l->v_heads;
     struct tr_op op = tr_build_attn_op(b, TR_OP_ATTN);
     if (b->infer) {
         k = build_cache_append(b, k, b->first_k_cache + b->layer);
@@ -246,15 +259,16 @@ static void build_attention(struct tr_builder *b, struct tr_layer_buffers *l)
         op.flags |= TR_OP_BY_HEAD;
         op.positions = p->buffer[k].shape.dim[1];
     }
-    l->attn = tr_build_activation(b, TR_BUF_ACTIVATION, (int64_t)op.heads * op.head_dim, "attn");
+    l->attn_heads = tr_build_whole_activation(b, TR_BUF_ACTIVATION, (int64_t)op.heads * op.head_dim, "attn");
     struct tr_shape shape = {3, {op.seqs * op.seq_len, op.heads, 2}};
     l->attn_stats = tr_build_buffer(b, TR_BUF_ACTIVATION, TR_REGION_WORK, TR_F32, shape, "h.%d.attn.stats", b->layer);
     struct tr_program_op *attn = tr_build_op(b, op);
-    attn->buffer[TR_ATTN_Q] = l->q_normed;
+    attn->buffer[TR_ATTN_Q] = l->q_heads;
     attn->buffer[TR_ATTN_K] = k;
     attn->buffer[TR_ATTN_V] = v;
-    attn->buffer[TR_ATTN_O] = l->attn;
+    attn->buffer[TR_ATTN_O] = l->attn_heads;
     attn->buffer[TR_ATTN_STATS] = l->attn_stats;
+    l->attn = tr_build_to_tokens(b, TR_BUF_ACTIVATION, l->attn_heads, op.heads / op.kv_heads * op.head_dim, "attn.tokens");
 }
 
 /* A projection back into the residual stream: stream + x w^T + bias. */
@@ -320,6 +334,7 @@ void tr_build_layer(struct tr_builder *b, int32_t layer, int32_t in, struct tr_l
     l->in = in;
     l->norm1 = tr_build_norm(b, in, TR_W_NORM1_GAIN, TR_W_NORM1_BIAS, layer, "norm1", &l->stats1);
     build_qkv(b, l);
+    build_heads(b, l);
     build_attention(b, l);
     l->mid = build_into_stream(b, tr_build_attn_out_op(b, TR_OP_LINEAR), l->attn, TR_W_ATTN_OUT, TR_W_ATTN_OUT_BIAS,
                                in, "mid");

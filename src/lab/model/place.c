@@ -71,6 +71,16 @@ static enum tr_status check_tensor(const struct tr_step_config *step, struct tr_
     return TR_OK;
 }
 
+static enum tr_status check_context(const struct tr_step_config *step, struct tr_err *err)
+{
+    int32_t parts = step->widths.context, cp = step->place.degrees.ranks[TR_GROUP_CONTEXT];
+    int32_t most = parts < TR_RANKS_MAX ? parts : TR_RANKS_MAX;
+    if (cp < 0 || cp > most)
+        return tr_fail(err, TR_BAD_INPUT, "layout cp=%d: the run has %d context part%s (layout.context), which 1 to %d ranks can share; the "
+                       "number of parts decides the run's bits, so it is fixed when a run begins", cp, parts, parts == 1 ? "" : "s", most);
+    return TR_OK;
+}
+
 static enum tr_status check_pipe(const struct tr_degrees *d, int32_t layers, struct tr_err *err)
 {
     int32_t pp = d->ranks[TR_GROUP_PIPE], most = layers < TR_RANKS_MAX ? layers : TR_RANKS_MAX;
@@ -101,6 +111,8 @@ enum tr_status tr_rank_check(const struct tr_step_config *step, int32_t layers, 
         status = check_pipe(d, layers, err);
     if (status == TR_OK)
         status = check_tensor(step, err);
+    if (status == TR_OK)
+        status = check_context(step, err);
     if (status == TR_OK)
         TR_ASSERT(step->place.rank >= 0 && step->place.rank < tr_degrees_ranks(d));
     return status;

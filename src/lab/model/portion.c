@@ -4,10 +4,19 @@
 
 #include <string.h>
 
+static struct tr_parts parts_of(int32_t width, int32_t members, int32_t index)
+{
+    return (struct tr_parts){width, (int32_t)tr_cut(width, 1, members, index), (int32_t)tr_cut(width, 1, members, index + 1)};
+}
+
 struct tr_parts tr_degrees_tensor(const struct tr_degrees *degrees, int32_t width, int32_t index)
 {
-    int32_t members = tr_degrees_of(degrees, TR_GROUP_TENSOR);
-    return (struct tr_parts){width, (int32_t)tr_cut(width, 1, members, index), (int32_t)tr_cut(width, 1, members, index + 1)};
+    return parts_of(width, tr_degrees_of(degrees, TR_GROUP_TENSOR), index);
+}
+
+struct tr_parts tr_degrees_context(const struct tr_degrees *degrees, int32_t width, int32_t index)
+{
+    return parts_of(width, tr_degrees_of(degrees, TR_GROUP_CONTEXT), index);
 }
 
 int64_t tr_head_quantum(const struct tr_model_config *c, int32_t tensor_width)

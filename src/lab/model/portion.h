@@ -16,8 +16,9 @@ struct tr_portion {
     int64_t first, last; /* along it */
 };
 
-/* The tensor parts of member `index` of the tensor parallel ranks, of `width` in all. */
+/* The tensor parts of member `index` of the tensor parallel ranks, of `width` in all; context parts of those who share them. */
 struct tr_parts tr_degrees_tensor(const struct tr_degrees *degrees, int32_t width, int32_t index);
+struct tr_parts tr_degrees_context(const struct tr_degrees *degrees, int32_t width, int32_t index);
 
 /* Columns of the feed-forward network are cut in multiples of this: pairs of bf16. */
 enum { TR_FFN_QUANTUM = 2 };

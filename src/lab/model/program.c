@@ -59,7 +59,7 @@ struct tr_program_op *tr_build_op(struct tr_builder *b, struct tr_op op)
                                 .only_last = b->only_last};
     for (int i = 0; i < TR_OP_OPERANDS_MAX; i++)
         o->buffer[i] = -1;
-    if (op.flags & TR_OP_APART)
+    if (op.flags & TR_OP_APART) /* of embeddings: tr_build_own_tokens */
         o->buffer[tr_op_start_operand(op.kind)] = p->starts;
     return o;
 }
@@ -119,20 +119,41 @@ struct tr_op tr_build_template(const struct tr_builder *b, enum tr_op_kind kind)
     op.kind = kind;
     op.act = op.weight = p->step.dtype;
     op.seqs = p->seqs;
-    op.seq_len = p->seq_len;
-    op.context = tr_all_parts(p->step.widths.context);
+    op.seq_len = p->own_len;
+    op.context = p->context;
+    op.whole_seq_len = tr_parts_owned(p->context) < p->context.parts ? p->seq_len : 0;
     op.part = tr_all_parts(1);
     op.flags = needs_starts(p, kind) ? TR_OP_APART : 0;
     return op;
 }
 
-int32_t tr_build_activation(struct tr_builder *b, enum tr_buffer_kind kind, int64_t columns, const char *name)
+struct tr_op tr_build_whole_template(const struct tr_builder *b, enum tr_op_kind kind)
 {
     const struct tr_program *p = b->program;
-    struct tr_shape shape = {2, {p->seqs * p->seq_len, columns}};
+    struct tr_op op = tr_build_template(b, kind);
+    op.seq_len = p->seq_len;
+    op.context = tr_all_parts(p->context.parts);
+    op.whole_seq_len = 0;
+    return op;
+}
+
+static int32_t add_activation(struct tr_builder *b, enum tr_buffer_kind kind, int64_t tokens, int64_t columns, const char *name)
+{
+    const struct tr_program *p = b->program;
+    struct tr_shape shape = {2, {tokens, columns}};
     if (b->layer < 0)
         return tr_build_buffer(b, kind, TR_REGION_WORK, p->step.dtype, shape, "%s", name);
     return tr_build_buffer(b, kind, TR_REGION_WORK, p->step.dtype, shape, "h.%d.%s", b->layer, name);
+}
+
+int32_t tr_build_activation(struct tr_builder *b, enum tr_buffer_kind kind, int64_t columns, const char *name)
+{
+    return add_activation(b, kind, b->program->seqs * b->program->own_len, columns, name);
+}
+
+int32_t tr_build_whole_activation(struct tr_builder *b, enum tr_buffer_kind kind, int64_t columns, const char *name)
+{
+    return add_activation(b, kind, b->program->seqs * b->program->seq_len, columns, name);
 }
 
 int32_t tr_build_weight(const struct tr_builder *b, enum tr_weight_role role, int32_t layer)
@@ -463,12 +484,13 @@ static int32_t build_head(struct tr_builder *b, int32_t x, bool gradients)
     op.flags = gradients ? TR_OP_GRAD : 0;
     op.part = tr_all_parts(p->step.widths.vocab);
     int32_t dx = gradients ? tr_build_activation(b, TR_BUF_ACTIVATION_GRAD, op.width, "d.norm") : -1;
+    int32_t targets = tr_build_own_tokens(b, p->targets, "targets");
     int32_t loss = tr_build_buffer(b, TR_BUF_ACTIVATION, TR_REGION_WORK, TR_F32,
-                                   (struct tr_shape){1, {p->seqs * p->seq_len}}, "loss");
+                                   (struct tr_shape){1, {p->seqs * p->own_len}}, "loss");
     struct tr_program_op *head = tr_build_op(b, op);
     head->buffer[TR_HEAD_X] = x;
     head->buffer[TR_HEAD_W] = tr_build_weight(b, p->model.tied ? TR_W_WTE : TR_W_HEAD, -1);
-    head->buffer[TR_HEAD_TARGETS] = p->targets;
+    head->buffer[TR_HEAD_TARGETS] = targets;
     head->buffer[TR_HEAD_LOSS] = loss;
     head->buffer[TR_HEAD_DX] = dx;
     if (gradients)
@@ -490,8 +512,11 @@ static void build_embed_backward(struct tr_builder *b, int32_t stream)
     op.width = p->model.width;
     op.vocab = p->model.vocab;
     op.positions = p->model.positions;
+    int32_t tokens = tr_build_own_tokens(b, p->tokens, "tokens");
+    int32_t starts = op.flags & TR_OP_APART ? tr_build_own_tokens(b, p->starts, "starts") : -1;
     struct tr_program_op *o = tr_build_op(b, op);
-    o->buffer[TR_EMBED_BWD_TOKENS] = p->tokens;
+    o->buffer[TR_EMBED_BWD_START] = starts;
+    o->buffer[TR_EMBED_BWD_TOKENS] = tokens;
     o->buffer[TR_EMBED_BWD_DY] = stream;
     o->buffer[TR_EMBED_BWD_DWTE] = tr_build_grad(b, TR_W_WTE, -1);
     o->buffer[TR_EMBED_BWD_DWPE] = tr_build_grad(b, TR_W_WPE, -1);
@@ -638,7 +663,7 @@ static int32_t build_logits(struct tr_builder *b, int32_t x)
     head.quantum[0] = 1;
     head.flags = TR_OP_Y_F32;
     int32_t logits = tr_build_buffer(b, TR_BUF_ACTIVATION, TR_REGION_WORK, TR_F32,
-                                     (struct tr_shape){2, {p->seqs * p->seq_len, p->model.vocab}}, "logits");
+                                     (struct tr_shape){2, {p->seqs * p->own_len, p->model.vocab}}, "logits");
     struct tr_program_op *h = tr_build_op(b, tr_build_in_panels(b, head));
     h->buffer[TR_LINEAR_X] = x;
     h->buffer[TR_LINEAR_W] = head_weight(b);
@@ -654,7 +679,7 @@ static void build_loss_of_logits(struct tr_builder *b, int32_t logits)
     op.vocab = p->model.vocab;
     op.flags = 0;
     p->loss = tr_build_buffer(b, TR_BUF_ACTIVATION, TR_REGION_WORK, TR_F32,
-                              (struct tr_shape){1, {p->seqs * p->seq_len}}, "loss");
+                              (struct tr_shape){1, {p->seqs * p->own_len}}, "loss");
     struct tr_program_op *loss = tr_build_op(b, op);
     loss->buffer[TR_LOSS_LOGITS] = logits;
     loss->buffer[TR_LOSS_TARGETS] = p->targets;
@@ -695,6 +720,7 @@ struct tr_program_op *tr_build_counted(struct tr_builder *b, enum tr_op_kind kin
     op.act = op.weight = TR_F32;
     op.count = count;
     op.context = tr_all_parts(1);
+    op.whole_seq_len = 0;
     struct tr_program_op *o = tr_build_op(b, op);
     o->buffer[0] = buffer;
     return o;
@@ -707,11 +733,16 @@ static bool is_of_chunk(const struct tr_builder *b, int32_t index, int32_t chunk
     return of == chunk && p->buffer[b->first_sum + index].bytes > 0;
 }
 
-static void build_fold_of(struct tr_builder *b, int32_t leaves, int32_t parts, int64_t count)
+/* The leaves of this rank's context parts, `inner` to each, and then of all. */
+static void build_fold_of(struct tr_builder *b, int32_t leaves, int32_t inner, int64_t count)
 {
-    struct tr_program_op *fold = tr_build_counted(b, TR_OP_FOLD, leaves, count);
-    fold->op.context = tr_all_parts(b->program->step.widths.context);
-    fold->op.part = tr_all_parts(parts);
+    const struct tr_parts context = b->program->context;
+    if (tr_parts_owned(context) * inner > 1) {
+        struct tr_program_op *fold = tr_build_counted(b, TR_OP_FOLD, leaves, count);
+        fold->op.context = context;
+        fold->op.part = tr_all_parts(inner);
+    }
+    tr_build_join_context(b, leaves, inner, count, false);
 }
 
 /* Leaves of tensor parts that ranks share: each gets all of them. */
@@ -730,10 +761,12 @@ void tr_build_fold(struct tr_builder *b, int32_t index)
     if (b->out_of_memory)
         return;
     int64_t leaves = p->buffer[sum].shape.dim[0], count = tr_shape_count(p->buffer[sum].shape) / leaves;
-    if (tr_build_shares_parts(p) && (role == TR_W_Q_NORM || role == TR_W_K_NORM))
+    if (role == TR_W_WPE && !p->step.apart) /* each position is in one context part */
+        tr_build_join_context(b, sum, 1, count, true);
+    else if (tr_build_shares_parts(p) && (role == TR_W_Q_NORM || role == TR_W_K_NORM))
         build_fold_of_ranks(b, sum, count);
-    else if (leaves > 1)
-        build_fold_of(b, sum, (int32_t)(leaves / p->step.widths.context), count);
+    else
+        build_fold_of(b, sum, (int32_t)(leaves / tr_parts_owned(p->context)), count);
 }
 
 void tr_build_lane_join(struct tr_builder *b, int32_t index)
@@ -943,12 +976,11 @@ static void build_infer(struct tr_builder *b)
     o->buffer[TR_LAST_X] = x;
     o->buffer[TR_LAST_Y] = x_last;
 
-    int64_t tokens = p->seq_len;
-    p->seq_len = 1; /* from here on one token a sequence */
+    p->own_len = 1; /* from here on one token a sequence */
     int32_t stats;
     int32_t normed = tr_build_norm(b, x_last, TR_W_NORM_GAIN, TR_W_NORM_BIAS, -1, "norm", &stats);
     p->logits = build_logits(b, normed);
-    p->seq_len = tokens;
+    p->own_len = p->seq_len;
     end_section(b, TR_SECTION_INFER);
 }
 

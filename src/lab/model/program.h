@@ -39,6 +39,9 @@
  * Weights shared out (zero = 3). What operations read of a layer is gathered into WORK just before they do, forward and backward, while
  * those of the layer before run, and is gone after them.
  *
+ * Context parts shared. A rank has its tokens of each sequence in all operations but attention, before and after which ranks exchange
+ * (ALL_TO_ALL): there it has all tokens of some heads. Its batch buffers hold whole sequences, of which SPLIT takes its tokens.
+ *
  * Memory. Regions are separate so that checkpoints, inference and sharding can treat them apart:
  *   WEIGHTS    canonical order, each tensor aligned to 64 bytes (the same for every program of a config), always fp32
  *   COPIES     bf16: the weights rounded, which operations read; made by CAST when weights come from outside, and by the
@@ -154,7 +157,7 @@ struct tr_program_coll {
     enum tr_coll_when when;
     int32_t started;        /* WAIT: index of the one that is to have ended; not of a SEND */
     bool of_round;          /* REDUCE_SCATTER: who has which lanes, the schedule's entry says */
-    int64_t node_bytes;     /* from one node to the next in operand 0; 0: they are in its slots */
+    const int64_t *node_at; /* where in operand 0 the nodes begin, bytes; NULL: they are in its slots */
     int64_t from_bytes;     /* ALL_GATHER: where in operand 1 this rank's part begins */
     int32_t peer;           /* SEND, RECV: the other side */
     enum tr_mail_way way;
@@ -207,6 +210,9 @@ struct tr_program {
     int32_t heads, kv_heads;
     int64_t ffn;
     int64_t seqs, seq_len;          /* of one microbatch (inference: sequences, tokens at a time) */
+    struct tr_parts context;        /* this rank's context parts, */
+    int64_t own_len;                /* so many tokens of each sequence; */
+    int32_t attn_kv_heads;          /* and in attention, where it has all of a sequence, so many of its key/value heads */
     int32_t grad_slots;
     struct tr_lanes lanes;          /* of this rank */
     struct tr_pipe pipe;

@@ -10,7 +10,7 @@
 #include "base/num.h"
 #include "lab/model/build.h"
 
-/* The lanes, or the tensor parts, of a member. */
+/* The lanes, or the tensor or context parts, of a member. */
 static struct tr_range owned_by(const struct tr_program *p, enum tr_group group, int32_t member)
 {
     const struct tr_degrees *d = &p->step.place.degrees;
@@ -18,8 +18,27 @@ static struct tr_range owned_by(const struct tr_program *p, enum tr_group group,
         struct tr_parts parts = tr_degrees_tensor(d, p->step.widths.tensor, member);
         return (struct tr_range){parts.first, parts.last};
     }
+    if (group == TR_GROUP_CONTEXT) {
+        struct tr_parts parts = tr_degrees_context(d, p->step.widths.context, member);
+        return (struct tr_range){parts.first, parts.last};
+    }
     struct tr_lanes lanes = tr_degrees_lanes(d, p->step.widths.lanes, member);
     return (struct tr_range){lanes.first, lanes.first + lanes.count};
+}
+
+/* Each member one, in order. */
+static enum tr_status make_members(struct tr_program *p, enum tr_group group, const struct tr_owners **out, struct tr_err *err)
+{
+    int32_t members = tr_degrees_of(&p->step.place.degrees, group);
+    struct tr_owners *owners = tr_arena_alloc(&p->arena, sizeof *owners, err);
+    struct tr_range *range = owners ? tr_arena_array(&p->arena, members, sizeof *range, err) : NULL;
+    if (!range)
+        return TR_FAILED;
+    for (int32_t i = 0; i < members; i++)
+        range[i] = (struct tr_range){i, i + 1};
+    *owners = (struct tr_owners){members, range};
+    *out = owners;
+    return TR_OK;
 }
 
 /* Who has which of them. */
@@ -60,6 +79,20 @@ static enum tr_status place_in_tensors(struct tr_builder *b, struct tr_err *err)
     p->heads = c->heads / c->kv_heads * p->kv_heads;
     p->ffn = length_of(c->ffn, TR_FFN_QUANTUM, cut);
     return shares ? make_owners(p, TR_GROUP_TENSOR, &b->part_owners, err) : TR_OK;
+}
+
+static enum tr_status place_in_context(struct tr_builder *b, struct tr_err *err)
+{
+    struct tr_program *p = b->program;
+    const struct tr_degrees *d = &p->step.place.degrees;
+    int32_t cp = tr_degrees_of(d, TR_GROUP_CONTEXT), index = tr_rank_index(&p->step.place, TR_GROUP_CONTEXT);
+    p->context = tr_degrees_context(d, p->step.widths.context, index);
+    p->own_len = length_of(p->seq_len, TR_CONTEXT_QUANTUM, p->context);
+    p->attn_kv_heads = (int32_t)(tr_cut(p->kv_heads, 1, cp, index + 1) - tr_cut(p->kv_heads, 1, cp, index));
+    if (cp == 1)
+        return TR_OK;
+    enum tr_status status = make_owners(p, TR_GROUP_CONTEXT, &b->context_owners, err);
+    return status == TR_OK ? make_members(p, TR_GROUP_CONTEXT, &b->context_members, err) : status;
 }
 
 static int32_t chunk_of_layer(const struct tr_program *p, int32_t layer)
@@ -104,6 +137,8 @@ enum tr_status tr_build_place_rank(struct tr_builder *b, struct tr_err *err)
     p->has_weight_slices = p->has_read_slices || (p->has_slices && p->step.dtype != TR_F32);
     p->sends_early = dp > 1 && (!p->has_grad_slices || (dp & (dp - 1)) == 0);
     enum tr_status status = place_in_tensors(b, err);
+    if (status == TR_OK)
+        status = place_in_context(b, err);
     if (status == TR_OK)
         status = place_in_pipe(p, err);
     if (status == TR_OK && dp > 1 && !p->has_grad_slices)
@@ -177,17 +212,24 @@ static struct tr_program_coll of_group(const struct tr_program *p, enum tr_group
                                     .index = tr_rank_index(&p->step.place, group)};
 }
 
+/* Numbers that a collective points to; NULL: out of memory. */
+static int64_t *numbers(struct tr_builder *b, int64_t count)
+{
+    struct tr_err ignored;
+    int64_t *array = tr_arena_array(&b->program->arena, count, sizeof *array, &ignored);
+    if (!array)
+        b->out_of_memory = true;
+    return array;
+}
+
 /* Where the slices of a weight begin, in units of `unit` bytes an element (1: elements); NULL: out of memory. */
 static const int64_t *slices_at(struct tr_builder *b, int32_t index, int64_t unit)
 {
-    struct tr_program *p = b->program;
-    struct tr_err ignored;
+    const struct tr_program *p = b->program;
     int32_t members = tr_degrees_of(&p->step.place.degrees, TR_GROUP_DATA);
-    int64_t *at = tr_arena_array(&p->arena, members + 1, sizeof *at, &ignored);
-    if (!at) {
-        b->out_of_memory = true;
+    int64_t *at = numbers(b, members + 1);
+    if (!at)
         return NULL;
-    }
     tr_slices_cut(p, index, tr_rank_index(&p->step.place, TR_GROUP_TENSOR), at);
     for (int32_t i = 0; i <= members; i++)
         at[i] *= unit;
@@ -224,24 +266,38 @@ int32_t tr_build_parts_sum(struct tr_builder *b, int64_t columns, const char *na
     const struct tr_program *p = b->program;
     struct tr_range root[TR_TREE_ROOTS_MAX];
     int nodes = tr_tree_roots(p->tensor.parts, p->tensor.first, p->tensor.last, root);
-    struct tr_shape shape = {3, {nodes, p->seqs * p->seq_len, columns}};
+    struct tr_shape shape = {3, {nodes, p->seqs * p->own_len, columns}};
     return tr_build_buffer(b, TR_BUF_WORKSPACE, TR_REGION_WORK, TR_F32, shape, "h.%d.%s.parts", b->layer, name);
+}
+
+/* The sum of all members' nodes, arrays of `count` elements in `sum`, the first of which begin at at[k] elements. */
+static void join_nodes(struct tr_builder *b, enum tr_group group, const struct tr_owners *owners, int32_t sum, int64_t count,
+                       const int64_t at[TR_TREE_ROOTS_MAX])
+{
+    struct tr_program_coll coll = of_group(b->program, group, TR_COLL_ALL_REDUCE);
+    int nodes = tr_owners_nodes(owners, coll.index);
+    int64_t *node_at = numbers(b, nodes);
+    for (int k = 0; k < nodes && node_at; k++)
+        node_at[k] = at[k] * tr_dtype_bytes(TR_F32);
+    coll.call.owners = owners;
+    coll.call.count = count;
+    coll.node_at = node_at;
+    tr_build_coll(b, coll, sum);
 }
 
 static void join_parts(struct tr_builder *b, int32_t sum, int64_t count)
 {
-    struct tr_program_coll coll = of_group(b->program, TR_GROUP_TENSOR, TR_COLL_ALL_REDUCE);
-    coll.call.owners = b->part_owners;
-    coll.call.count = count;
-    coll.node_bytes = count * tr_dtype_bytes(TR_F32);
-    tr_build_coll(b, coll, sum);
+    int64_t at[TR_TREE_ROOTS_MAX];
+    for (int k = 0; k < TR_TREE_ROOTS_MAX; k++)
+        at[k] = k * count;
+    join_nodes(b, TR_GROUP_TENSOR, b->part_owners, sum, count, at);
 }
 
 int32_t tr_build_parts_end(struct tr_builder *b, enum tr_buffer_kind kind, int64_t columns, int32_t sum, int32_t bias, int32_t residual,
                            const char *name)
 {
     const struct tr_program *p = b->program;
-    join_parts(b, sum, p->seqs * p->seq_len * columns);
+    join_parts(b, sum, p->seqs * p->own_len * columns);
     struct tr_op op = tr_build_template(b, TR_OP_LINEAR_END);
     op.width = columns;
     int32_t y = tr_build_activation(b, kind, columns, name);
@@ -253,18 +309,13 @@ int32_t tr_build_parts_end(struct tr_builder *b, enum tr_buffer_kind kind, int64
     return y;
 }
 
-/* Of context part `context`, the leaves that lie at `own` on this rank, into their places among all. */
+/* Of context part number `context` of this rank, the leaves that lie at `own` on this rank, into their places among all. */
 static void gather_leaves(struct tr_builder *b, int32_t all, int32_t own, int32_t context, int64_t leaf_bytes)
 {
-    struct tr_program *p = b->program;
-    struct tr_err ignored;
+    const struct tr_program *p = b->program;
     int32_t members = tr_degrees_of(&p->step.place.degrees, TR_GROUP_TENSOR);
-    int64_t *at = tr_arena_array(&p->arena, members + 1, sizeof *at, &ignored);
-    if (!at) {
-        b->out_of_memory = true;
-        return;
-    }
-    for (int32_t i = 0; i <= members; i++)
+    int64_t *at = numbers(b, members + 1);
+    for (int32_t i = 0; i <= members && at; i++)
         at[i] = ((int64_t)context * p->tensor.parts + (i < members ? b->part_owners->leaves[i].first : p->tensor.parts)) * leaf_bytes;
     struct tr_program_coll coll = of_group(p, TR_GROUP_TENSOR, TR_COLL_ALL_GATHER);
     coll.call.at = at;
@@ -275,12 +326,109 @@ static void gather_leaves(struct tr_builder *b, int32_t all, int32_t own, int32_
 int32_t tr_build_gather_leaves(struct tr_builder *b, int32_t own, int64_t count)
 {
     const struct tr_program *p = b->program;
-    int32_t contexts = p->step.widths.context;
+    int32_t contexts = tr_parts_owned(p->context);
     int32_t all = tr_build_buffer(b, TR_BUF_WORKSPACE, TR_REGION_WORK, TR_F32,
                                   (struct tr_shape){2, {(int64_t)contexts * p->tensor.parts, count}}, "leaves");
     for (int32_t context = 0; context < contexts && !b->out_of_memory; context++)
         gather_leaves(b, all, own, context, count * tr_dtype_bytes(TR_F32));
     return all;
+}
+
+/* ---- context parts ----------------------------------------------------------------------------------------------- */
+
+static bool shares_context(const struct tr_program *p) { return tr_degrees_of(&p->step.place.degrees, TR_GROUP_CONTEXT) > 1; }
+
+/* The parts of all members of what has `columns` for each key/value head: heads of this rank's tokens, or tokens of its heads. */
+static struct tr_op split_op(const struct tr_builder *b, bool heads, int64_t columns)
+{
+    const struct tr_program *p = b->program;
+    struct tr_op op = tr_build_whole_template(b, TR_OP_SPLIT);
+    op.flags = heads ? TR_OP_BY_HEAD : 0;
+    op.seq_len = heads ? p->own_len : p->seq_len;
+    op.heads = heads ? p->kv_heads : p->attn_kv_heads;
+    op.head_dim = (int32_t)columns;
+    op.part = tr_all_parts(tr_degrees_of(&p->step.place.degrees, TR_GROUP_CONTEXT));
+    return op;
+}
+
+/* Where the part of each member begins, bytes. */
+static int64_t *parts_at(struct tr_builder *b, struct tr_op op)
+{
+    int32_t members = op.part.parts;
+    int64_t *at = numbers(b, members + 1);
+    for (int32_t i = 0; i <= members && at; i++) {
+        op.part.last = i;
+        at[i] = i == 0 ? 0 : tr_op_operand_bytes(&op, TR_SPLIT_DST);
+    }
+    return at;
+}
+
+/* Parts of one sequence's tokens lie one after the other as it is. */
+static bool is_split(const struct tr_op *op) { return op->seqs == 1 && !(op->flags & TR_OP_BY_HEAD); }
+
+static int32_t build_split(struct tr_builder *b, struct tr_op op, int32_t from, int32_t to)
+{
+    struct tr_program_op *split = tr_build_op(b, op);
+    split->buffer[TR_SPLIT_SRC] = from;
+    split->buffer[TR_SPLIT_DST] = to;
+    return to;
+}
+
+static int32_t parts_buffer(struct tr_builder *b, enum tr_buffer_kind kind, const struct tr_op *op, const char *name)
+{
+    return tr_build_buffer(b, kind, TR_REGION_WORK, op->act, tr_op_operand_shape(op, TR_SPLIT_DST), "h.%d.%s.parts", b->layer, name);
+}
+
+/* From what `out` splits to what `in` does. */
+static int32_t exchange(struct tr_builder *b, enum tr_buffer_kind kind, struct tr_op out, struct tr_op in, int32_t x, const char *name)
+{
+    struct tr_program_coll coll = of_group(b->program, TR_GROUP_CONTEXT, TR_COLL_ALL_TO_ALL);
+    coll.call.at = parts_at(b, out);
+    coll.call.to_at = parts_at(b, in);
+    int64_t columns = (int64_t)in.heads * in.head_dim;
+    bool whole = !(in.flags & TR_OP_BY_HEAD);
+    int32_t from = is_split(&out) ? x : build_split(b, out, x, parts_buffer(b, kind, &out, name));
+    int32_t y = whole ? tr_build_whole_activation(b, kind, columns, name) : tr_build_activation(b, kind, columns, name);
+    int32_t to = is_split(&in) ? y : parts_buffer(b, kind, &in, name);
+    tr_build_coll(b, coll, to)->buffer[1] = from;
+    in.flags |= TR_OP_INVERSE;
+    return to == y ? y : build_split(b, in, to, y);
+}
+
+int32_t tr_build_to_heads(struct tr_builder *b, enum tr_buffer_kind kind, int32_t x, int64_t columns, const char *name)
+{
+    return shares_context(b->program) ? exchange(b, kind, split_op(b, true, columns), split_op(b, false, columns), x, name) : x;
+}
+
+int32_t tr_build_to_tokens(struct tr_builder *b, enum tr_buffer_kind kind, int32_t x, int64_t columns, const char *name)
+{
+    return shares_context(b->program) ? exchange(b, kind, split_op(b, false, columns), split_op(b, true, columns), x, name) : x;
+}
+
+int32_t tr_build_own_tokens(struct tr_builder *b, int32_t batch, const char *name)
+{
+    const struct tr_program *p = b->program;
+    if (!shares_context(p))
+        return batch;
+    struct tr_op op = split_op(b, false, 1);
+    op.act = op.weight = TR_I32;
+    op.heads = 1;
+    op.part.first = tr_rank_index(&p->step.place, TR_GROUP_CONTEXT);
+    op.part.last = op.part.first + 1;
+    return build_split(b, op, batch, parts_buffer(b, TR_BUF_WORKSPACE, &op, name));
+}
+
+void tr_build_join_context(struct tr_builder *b, int32_t sums, int64_t inner, int64_t count, bool rows)
+{
+    const struct tr_parts context = b->program->context;
+    struct tr_range root[TR_TREE_ROOTS_MAX];
+    int64_t at[TR_TREE_ROOTS_MAX] = {0};
+    if (!shares_context(b->program))
+        return;
+    int nodes = rows ? 1 : tr_tree_roots(context.parts, context.first, context.last, root);
+    for (int k = 0; k < nodes && !rows; k++)
+        at[k] = (root[k].first - context.first) * inner * count;
+    join_nodes(b, TR_GROUP_CONTEXT, rows ? b->context_members : b->context_owners, sums, count, at);
 }
 
 void tr_build_merge(struct tr_builder *b, enum tr_scalar scalar, enum tr_group group)

@@ -40,6 +40,11 @@ static enum tr_status check_portions(const struct tr_model_config *c, const stru
         return tr_fail(err, TR_BAD_INPUT, "layout tp=%d: the %d tensor parts (layout.tensor) of query norms are not those of the %d groups "
                        "of heads of model %s; parts can be shared where their number divides the groups", tp, s->widths.tensor, c->kv_heads,
                        c->name);
+    int32_t cp = tr_degrees_of(&s->place.degrees, TR_GROUP_CONTEXT), most = c->kv_heads / tp;
+    if (cp > most)
+        return tr_fail(err, TR_BAD_INPUT, "layout cp=%d: ranks that share a sequence share its heads in attention, and each of %d tensor "
+                       "parallel ranks has at least %d of the %d key/value heads of model %s; give cp=%d or less", cp, tp, most, c->kv_heads,
+                       c->name, most);
     if (tp > 1 && c->lora.rank > 0)
         return tr_fail(err, TR_BAD_INPUT, "layout tp=%d: adapters (lora.rank %d) are trained by ranks that have whole matrices; give tp=1",
                        tp, c->lora.rank);

@@ -27,6 +27,7 @@ static struct tr_op product(const struct tr_builder *b, enum tr_op_kind kind, in
     struct tr_op op = tr_build_template(b, kind);
     op.act = op.weight = TR_F32;
     op.context = tr_all_parts(1);
+    op.whole_seq_len = 0;
     op.seqs = 1;
     op.seq_len = rows;
     op.in = in;
@@ -251,6 +252,7 @@ void tr_build_update(struct tr_builder *b)
 {
     struct tr_program *p = b->program;
     build_joined_gradients(b);
+    tr_build_merge(b, TR_SCALAR_LOSS, TR_GROUP_CONTEXT);
     tr_build_merge(b, TR_SCALAR_LOSS, TR_GROUP_DATA);
     tr_build_merge(b, TR_SCALAR_LOSS, TR_GROUP_PIPE); /* of the last stage; the others' sums are empty */
     for (int32_t i = 0; i < p->weights.count; i++)

@@ -21,7 +21,8 @@ static bool goes_on(void *context, int64_t done, double loss_so_far)
 }
 
 /* Data parallel ranks have a share of the windows each; TR_NO: it was stopped in the middle, as one rank alone can be. Stages
- * of a pipeline go through the same ones together, and the last one has the losses; so do tensor parallel ranks, which all have them. */
+ * of a pipeline go through the same ones together, and the last one has the losses; so do tensor parallel ranks, which all have them, and
+ * those who share context parts, which have those of their tokens. */
 static enum tr_status evaluate_windows(struct tr_run *run, struct tr_eval_sum *sum, struct tr_err *err)
 {
     struct tr_exact nats;

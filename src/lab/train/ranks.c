@@ -131,7 +131,8 @@ static struct tr_range part_of(const struct tr_run *run, int rank, int part, int
     const struct tr_program *p = &run->program;
     const struct tr_rank_place place = {p->step.place.degrees, rank};
     int32_t member = tr_rank_index(&place, TR_GROUP_DATA), tensor = tr_rank_index(&place, TR_GROUP_TENSOR);
-    if (tr_rank_index(&place, TR_GROUP_PIPE) != tr_program_stage_of(p, index) || (tensor > 0 && !is_portioned(run, index)))
+    bool same = (tensor > 0 && !is_portioned(run, index)) || tr_rank_index(&place, TR_GROUP_CONTEXT) > 0;
+    if (tr_rank_index(&place, TR_GROUP_PIPE) != tr_program_stage_of(p, index) || same)
         return (struct tr_range){0, 0};
     if (is_cut(run, part)) {
         tr_slices_cut(p, index, tensor, run->slices_at);
@@ -206,6 +207,8 @@ static enum tr_status spread(struct tr_run *run, int part, int32_t index, struct
         status = tell_replicas(run, TR_GROUP_DATA, own, mine.last - mine.first, err);
     if (status == TR_OK && !is_portioned(run, index) && tr_program_has(p, index))
         status = tell_replicas(run, TR_GROUP_TENSOR, own, mine.last - mine.first, err);
+    if (status == TR_OK && tr_program_has(p, index))
+        status = tell_replicas(run, TR_GROUP_CONTEXT, own, mine.last - mine.first, err);
     return status;
 }
 

@@ -260,15 +260,18 @@ static void tell_binding(struct tr_run *run)
 
 static void tell_ranks(struct tr_run *run)
 {
-    char bytes[TR_QUANTITY_BYTES], tensor[24] = "";
+    char bytes[TR_QUANTITY_BYTES], more[48] = "";
     struct tr_text place = {0};
     int64_t by_kind[TR_COLL_KIND_COUNT];
     const struct tr_degrees *d = &run->options->layout;
     name_place(run, &place);
+    int at = 0;
     if (tr_degrees_of(d, TR_GROUP_TENSOR) > 1)
-        snprintf(tensor, sizeof tensor, "tp=%d ", d->ranks[TR_GROUP_TENSOR]);
+        at = snprintf(more, sizeof more, "tp=%d ", d->ranks[TR_GROUP_TENSOR]);
+    if (tr_degrees_of(d, TR_GROUP_CONTEXT) > 1)
+        snprintf(more + at, sizeof more - (size_t)at, "cp=%d ", d->ranks[TR_GROUP_CONTEXT]);
     tr_progress_note(&run->bar, "%d ranks, %s: %sdp=%d zero=%d; %lld lanes of the batch among them, rank 0 has %lld "
-                     "and sends %s a step", tr_run_ranks(run), tr_text_str(&place), tensor,
+                     "and sends %s a step", tr_run_ranks(run), tr_text_str(&place), more,
                      tr_degrees_of(d, TR_GROUP_DATA), d->zero,
                      (long long)run->config.lanes, (long long)run->program.lanes.count,
                      tr_print_bytes(bytes, tr_program_sent_bytes(&run->program, by_kind)));

@@ -9,9 +9,10 @@ enum { SEQ_LEN = 70, STEPS = 3, RANKS_MAX = 8 };
 struct layout {
     int32_t lanes, dp, zero, pp, vpp, layers; /* 0: as the fixture has it */
     int32_t tp, tensor; /* tensor: parts, 0 as 2 */
+    int32_t cp, context; /* the same; 0 as 1 */
 };
 
-#define PP(lanes, dp, zero, pp, vpp, layers) {lanes, dp, zero, pp, vpp, layers, 0, 0}
+#define PP(lanes, dp, zero, pp, vpp, layers) {lanes, dp, zero, pp, vpp, layers, 0, 0, 0, 0}
 #define DP(lanes, dp, zero) PP(lanes, dp, zero, 0, 0, 0)
 
 /* What all ranks share: the run, and the memory in which they put its result together. */
@@ -200,11 +201,15 @@ static struct job job_of(int family, enum tr_dtype dtype, enum tr_optimizer opti
     job.step.dtype = dtype;
     job.step.optimizer = optimizer;
     job.step.widths = (struct tr_widths){layout.lanes, 1, layout.tensor ? layout.tensor : 2, 2};
-    job.step.place.degrees = (struct tr_degrees){.ranks = {[TR_GROUP_TENSOR] = layout.tp, [TR_GROUP_DATA] = layout.dp,
-                                                          [TR_GROUP_PIPE] = layout.pp},
+    job.step.place.degrees = (struct tr_degrees){.ranks = {[TR_GROUP_TENSOR] = layout.tp, [TR_GROUP_CONTEXT] = layout.cp,
+                                                          [TR_GROUP_DATA] = layout.dp, [TR_GROUP_PIPE] = layout.pp},
                                                  .chunks = layout.vpp, .zero = layout.zero};
     if (layout.layers)
         job.model.layers = layout.layers;
+    if (layout.context > 1) { /* and two blocks more in the last part than in the first */
+        job.step.widths.context = layout.context;
+        job.step.seq_len = job.model.positions = 64 * layout.context + 64 + 9;
+    }
     return job;
 }
 
@@ -413,6 +418,52 @@ static void so_they_do_with_context_parts_and_documents_apart(void **state)
         }
 }
 
+/* ---- context parts ------------------------------------------------------------------------------------------------- */
+
+static const struct layout contexts[] = {
+    {.lanes = 2, .cp = 2, .context = 2},
+    {.lanes = 1, .cp = 2, .context = 5},                              /* several parts to a rank, and several subtrees */
+    {.lanes = 3, .cp = 3, .context = 7},
+    {.lanes = 4, .dp = 2, .cp = 2, .context = 3, .zero = 1},
+    {.lanes = 5, .dp = 2, .cp = 2, .context = 2, .zero = 2},
+    {.lanes = 4, .dp = 2, .cp = 3, .context = 3, .zero = 3},
+    {.lanes = 3, .pp = 2, .vpp = 1, .layers = 3, .cp = 2, .context = 3},
+    {.lanes = 2, .pp = 2, .vpp = 2, .layers = 5, .cp = 2, .context = 2},
+    {.lanes = 2, .tp = 2, .cp = 2, .context = 3},
+    {.lanes = 2, .dp = 2, .tp = 2, .cp = 2, .tensor = 3, .context = 2, .zero = 1},
+};
+enum { CONTEXTS = sizeof contexts / sizeof *contexts };
+
+static void ranks_that_share_context_parts_compute_what_one_does(void **state)
+{
+    (void)state;
+    for (int i = 0; i < CONTEXTS; i++)
+        for (int family = 0; family < 2; family++)
+            for (int dtype = 0; dtype < 2; dtype++) {
+                struct layout layout = contexts[i];
+                layout.tensor = layout.tensor ? layout.tensor : 2;
+                struct job job = job_of_parts(family, dtype ? TR_BF16 : TR_F32, layout);
+                job.step.recompute = (enum tr_recompute)((i + dtype) % 3);
+                expect_one_result(job, 1 + (i + family) % 2);
+            }
+}
+
+static void so_they_do_there_with_documents_apart_muon_and_adapters(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 5; i++)
+        for (int family = 0; family < 2; family++) {
+            struct job job = job_of(family, family ? TR_BF16 : TR_F32, TR_OPTIMIZER_MUON, contexts[i]);
+            if (job.model.kv_heads < contexts[i].cp)
+                continue;
+            job.step.apart = true;
+            expect_one_result(job, 2);
+            job.step.optimizer = TR_OPTIMIZER_ADAMW;
+            job.model.lora = (struct tr_lora){3, 6.0, 1u << TR_LORA_Q | 1u << TR_LORA_O};
+            expect_one_result(job, 1);
+        }
+}
+
 /* ---- memory -------------------------------------------------------------------------------------------------------- */
 
 static enum tr_status rank_touches(struct tr_comm *world, void *user, struct tr_err *err)
@@ -458,6 +509,18 @@ static void so_it_does_where_tensor_parts_are_shared(void **state)
     (void)state;
     for (int i = 0; i < TENSORS; i++) {
         struct job job = job_of_parts(i % 2, TR_F32, tensors[i]);
+        job.step.recompute = (enum tr_recompute)(i % 3);
+        run_ranks(&job, rank_touches);
+    }
+}
+
+static void so_it_does_where_context_parts_are_shared(void **state)
+{
+    (void)state;
+    for (int i = 0; i < CONTEXTS; i++) {
+        struct layout layout = contexts[i];
+        layout.tensor = layout.tensor ? layout.tensor : 2;
+        struct job job = job_of_parts(i % 2, TR_F32, layout);
         job.step.recompute = (enum tr_recompute)(i % 3);
         run_ranks(&job, rank_touches);
     }
@@ -639,6 +702,7 @@ static void layouts_that_do_not_divide_are_refused_with_what_would(void **state)
     expect_refusal((struct layout)DP(2, 3, 0), "which 1 to 2 ranks can share");
     expect_refusal((struct layout){.lanes = 1, .tp = 3}, "the run has 2 tensor parts (layout.tensor), which 1 to 2 ranks can share");
     expect_refusal((struct layout){.lanes = 1, .tp = -1}, "which 1 to 2 ranks can share");
+    expect_refusal((struct layout){.lanes = 1, .cp = 2}, "the run has 1 context part (layout.context), which 1 to 1 ranks can share");
     expect_refusal((struct layout)DP(8, 2, 4), "zero=4");
     expect_refusal((struct layout)PP(8, 2, 2, 2, 1, 2), "give zero=1, or pp=1");
     expect_refusal((struct layout)DP(8, 1, 1), "there is no other rank to share with");
@@ -666,6 +730,7 @@ static void what_tensor_parallel_ranks_cannot_share_is_refused(void **state)
     expect_model_refused(job, "adapters (lora.rank 3) are trained by ranks that have whole matrices");
     expect_model_refused(job_of(0, TR_F32, TR_OPTIMIZER_MUON, two), "Muon's direction is a function of whole matrices");
     expect_model_refused(job_of(1, TR_F32, TR_OPTIMIZER_ADAMW, three), "some have no key/value head of their own");
+    expect_model_refused(job_of(1, TR_F32, TR_OPTIMIZER_ADAMW, (struct layout){.lanes = 1, .cp = 3, .context = 3}), "give cp=2 or less");
     job = job_of_parts(1, TR_F32, three);
     job.model.heads = 14;
     expect_model_refused(job, "their number divides the groups");
@@ -685,9 +750,12 @@ int main(void)
         cmocka_unit_test(so_they_do_with_adapters_whose_table_is_not_trained),
         cmocka_unit_test(ranks_that_share_tensor_parts_compute_what_one_does),
         cmocka_unit_test(so_they_do_with_context_parts_and_documents_apart),
+        cmocka_unit_test(ranks_that_share_context_parts_compute_what_one_does),
+        cmocka_unit_test(so_they_do_there_with_documents_apart_muon_and_adapters),
         cmocka_unit_test(peak_memory_touched_by_each_rank_equals_the_plan),
         cmocka_unit_test(so_it_does_on_each_stage_of_a_pipeline),
         cmocka_unit_test(so_it_does_where_tensor_parts_are_shared),
+        cmocka_unit_test(so_it_does_where_context_parts_are_shared),
         cmocka_unit_test(a_stage_holds_its_own_layers_and_as_many_microbatches_as_it_must),
         cmocka_unit_test(moments_that_are_shared_out_are_there_once),
         cmocka_unit_test(gradients_and_weights_that_are_shared_out_are_kept_once),

@@ -190,6 +190,48 @@ static void hook(void *context, struct tr_exec *exec, int64_t batch, struct tr_s
 }
 
 /* Interrupted after each of these steps; the next attempt has the next layout. */
+#define CP(c, t, n, z) {.ranks = {[TR_GROUP_TENSOR] = (t), [TR_GROUP_CONTEXT] = (c), [TR_GROUP_DATA] = (n)}, .zero = (z)}
+
+/* One after the other, each from where the one before has stopped. */
+static void ranks_that_share_sequences_too(void **state)
+{
+    (void)state;
+    static const struct tr_degrees attempts[] = {CP(2, 1, 1, 0), CP(1, 1, 2, 1), CP(2, 1, 2, 3), CP(1, 1, 1, 0), CP(2, 1, 2, 1), CP(2, 1, 1, 0)};
+    enum { ATTEMPTS = sizeof attempts / sizeof *attempts };
+    static const char *const models[] = {
+        "{\"architectures\": [\"GPT2LMHeadModel\"], \"model_type\": \"gpt2\", \"vocab_size\": 257, \"n_embd\": 24, \"n_layer\": 2, \"n_head\": 3,"
+        " \"n_positions\": 150, \"activation_function\": \"gelu_new\"}",
+        "{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"llama\", \"vocab_size\": 257, \"hidden_size\": 24,"
+        " \"intermediate_size\": 40, \"num_hidden_layers\": 2, \"num_attention_heads\": 4, \"num_key_value_heads\": 2,"
+        " \"max_position_embeddings\": 150, \"rms_norm_eps\": 1e-5, \"rope_theta\": 10000.0, \"tie_word_embeddings\": true,"
+        " \"hidden_act\": \"silu\"}"};
+    for (int m = 0; m < 2; m++) {
+        char model[256];
+        const char *dtype = m ? "train.dtype=bf16" : "train.dtype=f32";
+        tr_scratch_put_text("model.json", models[m]);
+        snprintf(model, sizeof model, "model.name=%s", tr_scratch("model.json"));
+        struct tr_run_config run = tr_tiny_config("run", model, dtype, "data.seq_len=130", "layout.lanes=2", "layout.context=2",
+                                                  "train.batch=4", "train.micro_batch=2", "train.steps=14", "eval.every=2", NULL);
+        struct tr_train_options alone = tr_tiny_options();
+        assert_int_equal(train(&run, &alone), TR_OK);
+        char hash[sizeof result.hash];
+        memcpy(hash, result.hash, sizeof hash);
+        double val_loss = result.state.val_loss;
+        assert_int_equal(tr_folder_remove(run.out, &err), TR_OK);
+        for (int i = 0; i < ATTEMPTS; i++) {
+            struct tr_train_options options = options_of(attempts[i]);
+            stop = 0;
+            stop_after = i < ATTEMPTS - 1 ? 2 + 2 * i : -1;
+            options.stop = &stop;
+            options.fault = hook;
+            assert_int_equal(train(&run, &options), i < ATTEMPTS - 1 ? TR_FAILED : TR_OK);
+        }
+        assert_string_equal(result.hash, hash);
+        assert_true(result.state.val_loss == val_loss);
+        assert_int_equal(tr_folder_remove(run.out, &err), TR_OK);
+    }
+}
+
 static void a_run_goes_on_under_any_other_layout(void **state)
 {
     (void)state;
@@ -357,6 +399,7 @@ int main(void)
         cmocka_unit_test(a_pipeline_takes_microbatches_that_fill_it_unless_told),
         cmocka_unit_test(so_have_runs_that_save_in_the_background),
         cmocka_unit_test(a_run_goes_on_under_any_other_layout),
+        cmocka_unit_test(ranks_that_share_sequences_too),
         cmocka_unit_test(a_spike_sends_all_ranks_back_together),
         cmocka_unit_test(a_run_begins_with_another_models_weights_on_any_rank),
         cmocka_unit_test(the_slowest_rank_is_a_straggler_by_its_time_for_the_same_work),
