@@ -641,6 +641,22 @@ static void list_split(struct list *list)
     }
 }
 
+static void list_take(struct list *list)
+{
+    for (int n = 0; n < 60; n++) {
+        int contexts = n % 5 + 1, parts = n % 7 + 1;
+        int64_t len = 64 * contexts + n % 11 * 7;
+        struct tr_opcase test = blank(TR_OP_TAKE, n % 3 + 1, len);
+        test.op.whole_seq_len = len;
+        test.op.context = (struct tr_parts){contexts, n % 2 && contexts > 1 ? 1 : 0, contexts};
+        test.op.seq_len -= test.op.context.first * tr_cut(len, 64, contexts, 1);
+        test.op.part = (struct tr_parts){parts, parts / 3, parts - (n % 4 == 0 && parts > 2)};
+        test.op.width = n % 13 + 1;
+        test.fill = (enum tr_fill)(n % 3);
+        add(list, test);
+    }
+}
+
 /* ---- the end of a step ------------------------------------------------------------------------------------------ */
 
 /* Decay on or off, factors, one operand or two. */
@@ -781,6 +797,9 @@ static void make_list(struct list *list, enum tr_op_kind kind)
         break;
     case TR_OP_SPLIT:
         list_split(list);
+        break;
+    case TR_OP_TAKE:
+        list_take(list);
         break;
     case TR_OP_KV_APPEND:
         list_kv_append(list);

@@ -188,6 +188,24 @@ static void split(const struct tr_ref64 *run)
                 }
 }
 
+/* Token by token of x: is it in a part that is taken? Those that are come in their order. */
+static void take(const struct tr_ref64 *run)
+{
+    const struct tr_op *op = run->op;
+    int64_t to = 0, before = tr_cut(op->whole_seq_len, 64, op->context.parts, op->context.first);
+    for (int64_t t = 0; t < tokens_of(op); t++) {
+        bool taken = false;
+        int64_t position = before + t % op->seq_len;
+        for (int64_t c = op->context.first; c < op->context.last; c++) {
+            int64_t begin = tr_cut(op->whole_seq_len, 64, op->context.parts, c);
+            int64_t n = tr_cut(op->whole_seq_len, 64, op->context.parts, c + 1) - begin;
+            taken = taken || (position >= begin + n * op->part.first / op->part.parts && position < begin + n * op->part.last / op->part.parts);
+        }
+        for (int64_t i = 0; taken && i < op->width; i++)
+            run->operand[TR_TAKE_Y][to++] = run->operand[TR_TAKE_X][t * op->width + i];
+    }
+}
+
 static void kv_append(const struct tr_ref64 *run)
 {
     const struct tr_op *op = run->op;
@@ -408,6 +426,9 @@ void tr_ref64_run(const struct tr_ref64 *run)
         break;
     case TR_OP_SPLIT:
         split(run);
+        break;
+    case TR_OP_TAKE:
+        take(run);
         break;
     case TR_OP_KV_APPEND:
         kv_append(run);

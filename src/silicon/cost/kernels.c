@@ -67,6 +67,7 @@ int tr_kernel_terms(enum tr_op_kind kind, const struct tr_kernel_term **terms)
     case TR_OP_LINEAR_END:
     case TR_OP_ROPE:
     case TR_OP_SPLIT:
+    case TR_OP_TAKE:
     case TR_OP_GELU:
     case TR_OP_GELU_BWD:
     case TR_OP_SWIGLU:

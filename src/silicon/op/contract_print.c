@@ -12,7 +12,7 @@ static const char introduction[] =
     "before any code is written, which axis it sums, in which order, where that axis is cut, how the parts are\n"
     "joined and where values are rounded. The reference kernels (`src/silicon/kernel/*/x_ref.c`) are this text as\n"
     "loops, and every fast kernel gives the bits of the reference. What has no row below (`last`, `kv_append`,\n"
-    "`split`, `zero`) copies bits.\n"
+    "`split`, `take`, `zero`) copies bits.\n"
     "\n";
 
 static const char words[] =

@@ -74,6 +74,8 @@ static const struct tr_op_info op_info[TR_OP_KIND_COUNT] = {
         {{"x", TR_IN, ACT, false}, {"cache", TR_OUT, ACT, false}}},
     [TR_OP_SPLIT] = {"split", "dst = parts of src, tokens or heads, one after the other", 2,
         {{"src", TR_IN, ACT, false}, {"dst", TR_OUT, ACT, false}}},
+    [TR_OP_TAKE] = {"take", "y = the tokens of x that are in the op's sequence parts", 2,
+        {{"x", TR_IN, ACT, false}, {"y", TR_OUT, ACT, false}}},
     [TR_OP_ZERO] = {"zero", "dst = +0", 1, {{"dst", TR_OUT, F32, false}}},
     [TR_OP_FOLD] = {"fold", "leaf 0 = the tree over context parts of the trees over parts", 1,
         {{"leaves", TR_INOUT, F32, false}}},
@@ -259,6 +261,15 @@ int tr_op_start_operand(enum tr_op_kind kind)
     }
 }
 
+/* Of a sequence. */
+static int64_t taken_tokens(const struct tr_op *op)
+{
+    int64_t sum = 0;
+    for (int64_t c = op->context.first; c < op->context.last; c++)
+        sum += tr_op_taken(op, c).last - tr_op_taken(op, c).first;
+    return sum;
+}
+
 struct tr_shape tr_op_operand_shape(const struct tr_op *op, int i)
 {
     TR_ASSERT(i >= 0 && i < op_info[op->kind].operand_count);
@@ -302,6 +313,8 @@ struct tr_shape tr_op_operand_shape(const struct tr_op *op, int i)
         return i == TR_KV_APPEND_X ? shape2(tokens, (int64_t)op->kv_heads * op->head_dim) : cache_shape(op);
     case TR_OP_SPLIT:
         return split_shape(op, i, tokens);
+    case TR_OP_TAKE:
+        return shape2(i == TR_TAKE_X ? tokens : op->seqs * taken_tokens(op), op->width);
     case TR_OP_FOLD:
         return shape2((int64_t)tr_parts_owned(op->context) * op->part.parts, op->count);
     case TR_OP_LOSS_SUM:
@@ -407,25 +420,34 @@ static struct tr_range owned_part(struct tr_parts cut, int64_t n, int64_t whole,
 /* Where in a context part of n tokens the sequence parts from number p on begin. */
 static int64_t sequence_cut(const struct tr_op *op, int64_t n, int64_t p) { return tr_cut(n, 1, op->part.parts, p); }
 
+struct tr_range tr_op_taken(const struct tr_op *op, int64_t c)
+{
+    const struct tr_parts context = op->context;
+    TR_ASSERT(op->whole_seq_len > 0 && context.first <= c && c < context.last);
+    int64_t begin = tr_cut(op->whole_seq_len, TR_CONTEXT_QUANTUM, context.parts, c);
+    int64_t n = tr_cut(op->whole_seq_len, TR_CONTEXT_QUANTUM, context.parts, c + 1) - begin;
+    begin -= tr_cut(op->whole_seq_len, TR_CONTEXT_QUANTUM, context.parts, context.first);
+    return (struct tr_range){begin + sequence_cut(op, n, op->part.first), begin + sequence_cut(op, n, op->part.last)};
+}
+
 /* The tokens in sequence part p of context part c, for a rank that has a range of sequence parts of each of its context parts:
  * these ranges lie one after the other. */
 static struct tr_range shared_tokens(const struct tr_op *op, int64_t c, int64_t p)
 {
     if (tr_parts_owned(op->context) * tr_parts_owned(op->part) == 1)
         return (struct tr_range){0, op->seq_len};
-    TR_ASSERT(op->whole_seq_len > 0);
-    struct tr_range range = {0, 0};
-    int64_t here = 0;
+    struct tr_op one = *op;
+    one.part.first = (int32_t)p;
+    one.part.last = (int32_t)p + 1;
+    int64_t here = 0, first = 0;
     for (int64_t i = op->context.first; i < op->context.last; i++) {
-        int64_t n = tr_cut(op->whole_seq_len, TR_CONTEXT_QUANTUM, op->context.parts, i + 1) -
-                    tr_cut(op->whole_seq_len, TR_CONTEXT_QUANTUM, op->context.parts, i);
-        int64_t skipped = sequence_cut(op, n, op->part.first);
+        struct tr_range taken = tr_op_taken(op, i);
         if (i == c)
-            range = (struct tr_range){here + sequence_cut(op, n, p) - skipped, here + sequence_cut(op, n, p + 1) - skipped};
-        here += sequence_cut(op, n, op->part.last) - skipped;
+            first = here - taken.first;
+        here += taken.last - taken.first;
     }
     TR_ASSERT(here == op->seq_len);
-    return range;
+    return (struct tr_range){first + tr_op_taken(&one, c).first, first + tr_op_taken(&one, c).last};
 }
 
 struct tr_range tr_op_leaf_tokens(const struct tr_op *op, int operand, int64_t leaf)
@@ -583,6 +605,8 @@ static int64_t touched_elements(const struct tr_op *op, int i, int64_t position)
         return leaves * op->count;
     case TR_OP_LAST:
         return op->seqs * op->width;
+    case TR_OP_TAKE:
+        return op->seqs * taken_tokens(op) * op->width;
     case TR_OP_KV_APPEND:
         return tokens * op->kv_heads * op->head_dim;
     default:

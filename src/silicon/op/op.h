@@ -50,6 +50,7 @@ enum tr_op_kind {
     TR_OP_KV_APPEND,  /* cache[s, g, position + t] = x[s, t, g] */
     TR_OP_SPLIT,      /* y = parts of x, one after the other: tokens of each sequence, or with TR_OP_BY_HEAD heads;
                          TR_OP_INVERSE: the other way round. What ranks send each other, and a rank's share of a batch */
+    TR_OP_TAKE,       /* y = the tokens of x that are in the op's sequence parts */
     TR_OP_ZERO,       /* dst = +0 */
     TR_OP_FOLD,       /* joins the leaves of an accumulator along the trees of context and part, into leaf 0; of a sub-range of the
                          context parts each whole subtree (tr_tree_roots) into the first of its leaves */
@@ -102,7 +103,7 @@ struct tr_op {
                              LINEAR_PACKED: of the panels, here TR_INT8 and TR_INT4 too */
     uint32_t flags;       /* enum tr_op_flag */
     int64_t seqs, seq_len;
-    int64_t width;        /* C: EMBED*, NORM* (of one group), LINEAR_END, HEAD, LAST, element-wise ops (columns a token) */
+    int64_t width;        /* C: EMBED*, NORM* (of one group), LINEAR_END, HEAD, LAST, TAKE, element-wise ops (columns a token) */
     int64_t in;           /* LINEAR*, PACK */
     int32_t segments;     /* LINEAR*: how many of out[]; PACK: 1 */
     int64_t out[TR_OP_SEGMENTS_MAX];
@@ -179,6 +180,7 @@ enum { TR_LOSS_LOGITS, TR_LOSS_TARGETS, TR_LOSS_LOSS };
 enum { TR_LAST_X, TR_LAST_Y };
 enum { TR_KV_APPEND_X, TR_KV_APPEND_CACHE };
 enum { TR_SPLIT_SRC, TR_SPLIT_DST };
+enum { TR_TAKE_X, TR_TAKE_Y };
 enum { TR_ZERO_DST };
 enum { TR_FOLD_LEAVES };
 enum { TR_JOIN_DST, TR_JOIN_SRC };
@@ -240,12 +242,15 @@ int64_t tr_op_leaves(const struct tr_op *op, int operand);
  * tr_op_part: what part number p, part.first <= p < part.last, has of the axis that `part` cuts: LINEAR* in (row
  * parallel) or out[segment], NORM_BWD the heads, HEAD the vocabulary.
  * tr_op_keys: the keys of context part number p; ATTN* has the keys of all parts.
+ * tr_op_taken: of the tokens of context part number c those that are in the op's sequence parts (TAKE, NORM_BWD with heads = 1, both with
+ * whole_seq_len); counted among all tokens of the op's context parts.
  * tr_op_first_token: where in its sequence the first token stands that is here.
  * tr_op_split_part: tokens (of each sequence) and heads that part p of SPLIT has of the whole: members take the context parts, or
  * the heads, in ranges as equal as they can be. */
 struct tr_range tr_op_leaf_tokens(const struct tr_op *op, int operand, int64_t leaf);
 struct tr_range tr_op_part(const struct tr_op *op, int segment, int64_t p);
 struct tr_range tr_op_keys(const struct tr_op *op, int64_t p);
+struct tr_range tr_op_taken(const struct tr_op *op, int64_t c);
 int64_t tr_op_first_token(const struct tr_op *op);
 struct tr_op_box {
     struct tr_range tokens, heads;

@@ -24,7 +24,8 @@ static void every_operation_of_a_training_step_has_terms_that_end_with_its_start
 {
     (void)state;
     static const enum tr_op_kind kinds[] = {TR_OP_EMBED, TR_OP_EMBED_BWD, TR_OP_NORM, TR_OP_NORM_BWD, TR_OP_LINEAR,
-                                            TR_OP_LINEAR_DX, TR_OP_LINEAR_DW, TR_OP_LINEAR_END, TR_OP_SPLIT, TR_OP_ROPE, TR_OP_ATTN, TR_OP_ATTN_BWD,
+                                            TR_OP_LINEAR_DX, TR_OP_LINEAR_DW, TR_OP_LINEAR_END, TR_OP_SPLIT, TR_OP_TAKE,
+                                            TR_OP_ROPE, TR_OP_ATTN, TR_OP_ATTN_BWD,
                                             TR_OP_GELU, TR_OP_GELU_BWD, TR_OP_SWIGLU, TR_OP_SWIGLU_BWD, TR_OP_HEAD,
                                             TR_OP_ZERO, TR_OP_JOIN, TR_OP_LOSS_SUM, TR_OP_GRAD_SQ, TR_OP_CLIP, TR_OP_ADAMW};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {

@@ -16,7 +16,7 @@
 /* What moves bits without computing: nothing to say about it. */
 static bool is_pure_copy(enum tr_op_kind kind)
 {
-    return kind == TR_OP_LAST || kind == TR_OP_KV_APPEND || kind == TR_OP_SPLIT || kind == TR_OP_ZERO;
+    return kind == TR_OP_LAST || kind == TR_OP_KV_APPEND || kind == TR_OP_SPLIT || kind == TR_OP_TAKE || kind == TR_OP_ZERO;
 }
 
 static int rows_of(enum tr_op_kind kind)

@@ -1,4 +1,4 @@
-/* The meaning of EMBED, EMBED_BWD, LAST, KV_APPEND and SPLIT. */
+/* The meaning of EMBED, EMBED_BWD, LAST, KV_APPEND, SPLIT and TAKE. */
 #include "silicon/kernel/embed/embed.h"
 #include "silicon/kernel/ref.h"
 
@@ -132,4 +132,26 @@ void tr_split_ref(const struct tr_call *call)
     for (int64_t p = call->op->part.first; p < call->op->part.last; p++)
         copied += copy_part(call, p, copied);
     count_copied(call, copied);
+}
+
+/* Tokens of one context part of each sequence; `at`: where they begin in a sequence of y, which has `taken`. */
+static void take_part(const struct tr_call *call, struct tr_range tokens, int64_t at, int64_t taken)
+{
+    const struct tr_op *op = call->op;
+    int64_t n = tokens.last - tokens.first;
+#pragma omp parallel for num_threads(call->threads)
+    for (int64_t row = 0; row < op->seqs * n; row++)
+        copy_row(call, TR_TAKE_X, row / n * op->seq_len + tokens.first + row % n, TR_TAKE_Y, row / n * taken + at + row % n, op->width);
+}
+
+void tr_take_ref(const struct tr_call *call)
+{
+    const struct tr_op *op = call->op;
+    int64_t taken = tr_op_operand_shape(op, TR_TAKE_Y).dim[0] / op->seqs, at = 0;
+    for (int64_t c = op->context.first; c < op->context.last; c++) {
+        struct tr_range tokens = tr_op_taken(op, c);
+        take_part(call, tokens, at, taken);
+        at += tokens.last - tokens.first;
+    }
+    count_copied(call, op->seqs * taken * op->width);
 }
