@@ -107,5 +107,10 @@ row cp=2,pp=2 1 none
 row cp=2,pp=2,vpp=2 2 full
 row tp=2,cp=2 1 auto
 row tp=2,cp=2,dp=2,zero=1 2 none
-row tp=2,cp=2,pp=2 1 full
+row tp=2,sp 2 none
+row tp=2,sp,dp=4,zero=2 1 full
+row tp=2,sp,dp=2,zero=3 2 auto
+row tp=2,sp,pp=2,vpp=2 1 none
+row tp=2,sp,cp=2,pp=2 1 full
+row tp=2,sp,cp=2,dp=2,zero=1 2 auto
 exit $wrong

@@ -68,7 +68,8 @@ static const struct tr_option options[] = {
      .help = "ranks that share the run, threads of this process or the processes of mpirun or srun (then without it dp=N): "
              "dp=N shares the data lanes (layout.lanes), zero=1 the optimiser's state too, zero=2 gradients, zero=3 weights; pp=N "
              "makes a pipeline of N stages out of the layers, vpp=N cuts each stage in N chunks that take turns; tp=N shares heads and "
-             "the feed-forward network of each layer (layout.tensor), cp=N each sequence (layout.context); changes no bit "
+             "the feed-forward network of each layer (layout.tensor), sp then the tokens between them too, "
+             "cp=N each sequence (layout.context); changes no bit "
              "of the result, and may be another one at each start"},
     {.name = "timeout", .kind = TR_OPTION_TIME, AT(timeout_s), .fallback = "10min", .value = "TIME", .min = 0.1, .max = 1e6,
      .help = "ranks: give up when one that others wait for does nothing for so long; must be longer than a save"},

@@ -72,12 +72,12 @@ static enum tr_status check_executed(const struct tr_layout *l, uint32_t said, s
     const struct {
         const char *word;
         int64_t value, single;
-    } not_yet[] = {{"ep", l->ep, 1}, {"etp", l->etp, 1}, {"sp", l->sp, 0}, {"shard", l->shard, 0},
+    } not_yet[] = {{"ep", l->ep, 1}, {"etp", l->etp, 1}, {"shard", l->shard, 0},
                    {"first-layers", l->first_layers, 0}, {"last-layers", l->last_layers, 0}};
     enum tr_pipeline pipeline = l->vpp > 1 ? TR_PIPELINE_INTERLEAVED : TR_PIPELINE_1F1B;
     for (size_t i = 0; i < sizeof not_yet / sizeof *not_yet; i++)
         if (not_yet[i].value > not_yet[i].single)
-            return tr_fail(err, TR_BAD_INPUT, "--layout: training has tp, cp, dp, zero, pp and vpp; %s is planned (trine plan), not executed yet",
+            return tr_fail(err, TR_BAD_INPUT, "--layout: training has tp, sp, cp, dp, zero, pp and vpp; %s is planned (trine plan), not executed yet",
                            not_yet[i].word);
     if (said & 1u << TR_LAYOUT_CONTEXT && l->context != TR_CONTEXT_ALL_TO_ALL)
         return tr_fail(err, TR_BAD_INPUT, "--layout: context=%s is planned (trine plan), not executed yet; ranks of cp that train exchange "
@@ -108,6 +108,6 @@ enum tr_status tr_app_layout_read(const char *words, struct tr_degrees *out, str
     if ((status = check_executed(&layout, said, err)) == TR_OK)
         *out = (struct tr_degrees){.ranks = {[TR_GROUP_TENSOR] = layout.tp, [TR_GROUP_CONTEXT] = layout.cp, [TR_GROUP_DATA] = layout.dp,
                                              [TR_GROUP_PIPE] = layout.pp},
-                                   .chunks = layout.vpp, .zero = layout.zero};
+                                   .chunks = layout.vpp, .sequence = layout.sp, .zero = layout.zero};
     return status;
 }

@@ -22,17 +22,17 @@ train() { (start "$@"); }
 expect 0 "hash" train one
 hash=$("$trine" hash one | cut -d' ' -f1)
 [ ${#hash} = 64 ] || fault "no hash of one rank"
-for layout in dp=3 dp=4,zero=1 dp=3,zero=2 dp=4,zero=3 pp=2 dp=2,pp=2,zero=1 tp=2 tp=2,dp=2,zero=1 cp=2 cp=2,tp=2,dp=2; do
+for layout in dp=3 dp=4,zero=1 dp=3,zero=2 dp=4,zero=3 pp=2 dp=2,pp=2,zero=1 tp=2 tp=2,sp,dp=2,zero=1 cp=2 cp=2,tp=2,sp; do
     expect 0 "$hash" train "run-$layout" --layout "$layout"
     expect 0 "" "$trine" export "run-$layout" "model-$layout"
 done
 expect 0 "" "$trine" export one model-one
-for layout in dp=3 dp=4,zero=1 dp=3,zero=2 dp=4,zero=3 pp=2 dp=2,pp=2,zero=1 tp=2 tp=2,dp=2,zero=1 cp=2 cp=2,tp=2,dp=2; do
+for layout in dp=3 dp=4,zero=1 dp=3,zero=2 dp=4,zero=3 pp=2 dp=2,pp=2,zero=1 tp=2 tp=2,sp,dp=2,zero=1 cp=2 cp=2,tp=2,sp; do
     diff -r model-one "model-$layout" >/dev/null || fault "the export of $layout is another"
 done
 
 # Killed as soon as there is something to go on from, each time under another layout.
-for layout in dp=4,zero=1 pp=2 tp=2,dp=2 cp=2,zero=1,dp=2 dp=3,pp=2,zero=1 tp=2,pp=2 cp=2,pp=2; do
+for layout in dp=4,zero=1 pp=2 tp=2,dp=2 cp=2,zero=1,dp=2 dp=3,pp=2,zero=1 tp=2,sp,pp=2 cp=2,pp=2; do
     start killed --layout "$layout" >killed.out 2>&1 &
     child=$!
     for _ in $(seq 600); do

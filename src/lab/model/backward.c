@@ -77,27 +77,30 @@ static int32_t act_again(struct tr_builder *b, const struct tr_layer_buffers *l)
     return act;
 }
 
+/* The output of a norm, all tokens of it. */
 static int32_t norm_again(struct tr_builder *b, int32_t x, int32_t kept, bool needed, enum tr_weight_role gain,
                           enum tr_weight_role bias, const char *name)
 {
     int32_t stats;
-    if (b->program->step.recompute != TR_RECOMPUTE_ELEMENTWISE || !needed)
+    if (!needed)
         return kept;
-    b->phase = TR_PHASE_RECOMPUTE;
-    int32_t y = tr_build_norm(b, x, gain, bias, b->layer, name, &stats);
-    b->phase = TR_PHASE_BACKWARD;
-    return y;
+    if (b->program->step.recompute == TR_RECOMPUTE_ELEMENTWISE) {
+        b->phase = TR_PHASE_RECOMPUTE;
+        kept = tr_build_norm(b, x, gain, bias, b->layer, name, &stats);
+        b->phase = TR_PHASE_BACKWARD;
+    }
+    return tr_build_gather_stream(b, TR_BUF_ACTIVATION, kept, name);
 }
 
 static void build_ffn_backward(struct tr_builder *b, const struct tr_layer_buffers *l, int32_t stream)
 {
     bool gpt2 = b->program->model.family == TR_GPT2;
-    const int32_t d_stream[3] = {stream, -1, -1};
+    const int32_t d_out = tr_build_gather_stream(b, TR_BUF_ACTIVATION_GRAD, stream, "d.out"), d_stream[3] = {d_out, -1, -1};
     static const enum tr_weight_role down[3] = {TR_W_DOWN}, down_bias[3] = {TR_W_DOWN_BIAS};
     int32_t d_act = build_dx(b, tr_build_ffn_out_op(b, TR_OP_LINEAR_DX), d_stream, down, "d.act");
     const int32_t act_y = act_again(b, l);
     build_dw(b, tr_build_ffn_out_op(b, TR_OP_LINEAR_DW), act_y, d_stream, down, down_bias);
-    tr_build_lora_backward(b, TR_LORA_DOWN, act_y, l->lora[TR_LORA_DOWN], stream, d_act);
+    tr_build_lora_backward(b, TR_LORA_DOWN, act_y, l->lora[TR_LORA_DOWN], d_out, d_act);
 
     struct tr_op act = tr_build_template(b, gpt2 ? TR_OP_GELU_BWD : TR_OP_SWIGLU_BWD);
     act.width = b->program->ffn;
@@ -151,18 +154,18 @@ static int32_t build_head_norm_backward(struct tr_builder *b, int32_t x, int32_t
 static void build_attention_backward(struct tr_builder *b, const struct tr_layer_buffers *l, int32_t stream)
 {
     const struct tr_model_config *c = &b->program->model;
-    const int32_t d_stream[3] = {stream, -1, -1};
+    const int32_t d_mid = tr_build_gather_stream(b, TR_BUF_ACTIVATION_GRAD, stream, "d.mid"), d_stream[3] = {d_mid, -1, -1};
     static const enum tr_weight_role out[3] = {TR_W_ATTN_OUT}, out_bias[3] = {TR_W_ATTN_OUT_BIAS};
     int32_t d_attn = build_dx(b, tr_build_attn_out_op(b, TR_OP_LINEAR_DX), d_stream, out, "d.attn");
     build_dw(b, tr_build_attn_out_op(b, TR_OP_LINEAR_DW), l->attn, d_stream, out, out_bias);
-    tr_build_lora_backward(b, TR_LORA_O, l->attn, l->lora[TR_LORA_O], stream, d_attn);
+    tr_build_lora_backward(b, TR_LORA_O, l->attn, l->lora[TR_LORA_O], d_mid, d_attn);
 
     struct tr_op op = tr_build_attn_op(b, TR_OP_ATTN_BWD);
     int64_t kv_width = (int64_t)op.kv_heads * op.head_dim, q_columns = op.heads / op.kv_heads * op.head_dim;
     int32_t d_heads = tr_build_to_heads(b, TR_BUF_ACTIVATION_GRAD, d_attn, q_columns, "d.attn.heads");
-    int32_t d_q = tr_build_whole_activation(b, TR_BUF_ACTIVATION_GRAD, (int64_t)op.heads * op.head_dim, "d.q");
-    int32_t d_k = tr_build_whole_activation(b, TR_BUF_ACTIVATION_GRAD, kv_width, "d.k");
-    int32_t d_v = tr_build_whole_activation(b, TR_BUF_ACTIVATION_GRAD, kv_width, "d.v");
+    int32_t d_q = tr_build_rows(b, TR_BUF_ACTIVATION_GRAD, op.seq_len, (int64_t)op.heads * op.head_dim, "d.q");
+    int32_t d_k = tr_build_rows(b, TR_BUF_ACTIVATION_GRAD, op.seq_len, kv_width, "d.k");
+    int32_t d_v = tr_build_rows(b, TR_BUF_ACTIVATION_GRAD, op.seq_len, kv_width, "d.v");
     struct tr_program_op *o = tr_build_op(b, op);
     o->buffer[TR_ATTN_BWD_Q] = l->q_heads;
     o->buffer[TR_ATTN_BWD_K] = l->k_heads;

@@ -44,9 +44,9 @@ struct tr_program_op *tr_build_coll(struct tr_builder *b, struct tr_program_coll
 struct tr_op tr_build_template(const struct tr_builder *b, enum tr_op_kind kind);
 struct tr_op tr_build_whole_template(const struct tr_builder *b, enum tr_op_kind kind);
 
-/* A WORK buffer for activations of `columns` a token of this rank; of all tokens. */
+/* A WORK buffer for activations of `columns` a token, of `length` tokens of each sequence; of all that this rank has. */
+int32_t tr_build_rows(struct tr_builder *b, enum tr_buffer_kind kind, int64_t length, int64_t columns, const char *name);
 int32_t tr_build_activation(struct tr_builder *b, enum tr_buffer_kind kind, int64_t columns, const char *name);
-int32_t tr_build_whole_activation(struct tr_builder *b, enum tr_buffer_kind kind, int64_t columns, const char *name);
 
 /* Buffers of a weight, as operations read it, and of what they add its gradient to; -1 when the model has none, or does not train it. */
 int32_t tr_build_weight(const struct tr_builder *b, enum tr_weight_role role, int32_t layer);
@@ -104,18 +104,33 @@ int32_t tr_build_gather(struct tr_builder *b, int32_t index, int32_t from, int32
 /* What that op has STARTed has ended. */
 void tr_build_wait(struct tr_builder *b, int32_t op);
 
-/* ranks.c: tensor parts that are shared. A product that sums over them writes into tr_build_parts_sum: an array [T, columns] for each
+/* ranks.c, for its like. A collective of a group, which lacks what is special about it; numbers that it points to (NULL: out of memory);
+ * the sum of all members' nodes, arrays of `count` elements in `sum`, the first of which begin at at[k] elements. */
+struct tr_program_coll tr_build_coll_of(const struct tr_program *program, enum tr_group group, enum tr_coll_kind kind);
+int64_t *tr_build_numbers(struct tr_builder *b, int64_t count);
+void tr_build_join_nodes(struct tr_builder *b, enum tr_group group, const struct tr_owners *owners, int32_t sum, int64_t count,
+                         const int64_t at[TR_TREE_ROOTS_MAX]);
+
+/* tensor.c: tensor parts that are shared. A product that sums over them writes into tr_build_parts_sum: an array [T, columns] for each
  * node of the tree that this rank has. tr_build_parts_end: the sum over all parts of all ranks + bias + residual (-1: none), rounded;
  * returns its buffer. */
 bool tr_build_shares_parts(const struct tr_program *program);
 int32_t tr_build_parts_sum(struct tr_builder *b, int64_t columns, const char *name);
 int32_t tr_build_parts_end(struct tr_builder *b, enum tr_buffer_kind kind, int64_t columns, int32_t sum, int32_t bias, int32_t residual,
                            const char *name);
-/* Leaves of `count` elements, [context parts][this rank's tensor parts] in `own`, become all ranks' [context parts][tensor parts];
+/* Whether the gradient of such a weight has leaves of parts that ranks share, and these: leaves of `count` elements, [context parts][this rank's tensor parts] in `own`, become all ranks' [context parts][tensor parts];
  * returns their buffer. */
+bool tr_build_shares_leaves(const struct tr_program *program, enum tr_weight_role role);
 int32_t tr_build_gather_leaves(struct tr_builder *b, int32_t own, int64_t count);
 
-/* ranks.c: context parts that are shared. What has `columns` for each key/value head goes from all heads of this rank's tokens to all
+/* The residual stream, as TAKE takes the tokens of it that member `index` of the tensor parallel ranks has. */
+struct tr_op tr_build_stream_op(const struct tr_builder *b, int32_t index);
+
+/* What of the residual stream's tokens ranks share becomes all of them; of these its own. x itself where they are not shared. */
+int32_t tr_build_gather_stream(struct tr_builder *b, enum tr_buffer_kind kind, int32_t x, const char *name);
+int32_t tr_build_take_stream(struct tr_builder *b, enum tr_buffer_kind kind, int32_t x, const char *name);
+
+/* context.c: context parts that are shared. What has `columns` for each key/value head goes from all heads of this rank's tokens to all
  * tokens of its heads, and back; returns the buffer where it is then. Where they are not shared, this is x itself. */
 int32_t tr_build_to_heads(struct tr_builder *b, enum tr_buffer_kind kind, int32_t x, int64_t columns, const char *name);
 int32_t tr_build_to_tokens(struct tr_builder *b, enum tr_buffer_kind kind, int32_t x, int64_t columns, const char *name);
@@ -159,7 +174,7 @@ struct tr_range tr_build_chunk_layers(const struct tr_builder *b, int32_t chunk)
 bool tr_build_is_first(const struct tr_builder *b, int32_t chunk);
 bool tr_build_is_last(const struct tr_builder *b, int32_t chunk);
 
-/* ranks.c: lanes, sequences, chunks and slices of this rank; needs step and weights. */
+/* rank.c: lanes, sequences, parts, chunks and slices of this rank; needs step and weights. */
 TR_MUST_CHECK enum tr_status tr_build_place_rank(struct tr_builder *b, struct tr_err *err);
 
 /* update.c: what happens once a step, from the joined gradients of slot 0 to the weights. */

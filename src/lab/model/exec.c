@@ -180,11 +180,13 @@ static struct tr_coll *complete_call(const struct tr_exec *e, const struct tr_pr
                                      : (const float *)(const void *)(at + coll->node_at[k]);
     call->node = started->node;
     if (call->kind == TR_COLL_REDUCE_SCATTER)
-        call->to = other ? (void *)other : (float *)(void *)at + call->at[coll->index];
+        call->to = other ? (void *)(other + coll->other_bytes) : (float *)(void *)at + call->at[coll->index];
     if (call->kind == TR_COLL_ALL_TO_ALL)
         call->from = other;
     if (call->kind == TR_COLL_ALL_GATHER)
-        call->from = other ? other + coll->from_bytes : at + call->at[coll->index];
+        call->to = at += coll->to_bytes;
+    if (call->kind == TR_COLL_ALL_GATHER)
+        call->from = other ? other + coll->other_bytes : at + call->at[coll->index];
     return call;
 }
 

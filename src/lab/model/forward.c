@@ -75,23 +75,33 @@ struct tr_op tr_build_ffn_out_op(const struct tr_builder *b, enum tr_op_kind kin
     return op;
 }
 
-struct tr_op tr_build_norm_op(const struct tr_builder *b, enum tr_op_kind kind)
+static struct tr_op norm_op(const struct tr_builder *b, enum tr_op_kind kind, int64_t width, int32_t heads)
 {
     struct tr_op op = tr_build_template(b, kind);
     op.flags = is_gpt2(b) ? 0 : TR_OP_RMS;
-    op.width = b->program->model.width;
-    op.heads = 1;
+    op.width = width;
+    op.heads = heads;
     op.eps = b->program->model.norm_eps;
     op.part = tr_all_parts(b->program->step.widths.tensor);
+    return op;
+}
+
+struct tr_op tr_build_norm_op(const struct tr_builder *b, enum tr_op_kind kind)
+{
+    const struct tr_program *p = b->program;
+    struct tr_op op = norm_op(b, kind, p->model.width, 1);
+    if (!p->step.place.degrees.sequence)
+        return op;
+    op.seq_len = p->stream_len;
+    op.whole_seq_len = p->seq_len;
+    op.part = p->tensor;
     return op;
 }
 
 struct tr_op tr_build_head_norm_op(const struct tr_builder *b, enum tr_op_kind kind, bool keys)
 {
     const struct tr_program *p = b->program;
-    struct tr_op op = tr_build_norm_op(b, kind);
-    op.width = p->model.head_dim;
-    op.heads = keys ? p->kv_heads : p->heads;
+    struct tr_op op = norm_op(b, kind, p->model.head_dim, keys ? p->kv_heads : p->heads);
     if (!tr_build_shares_parts(p))
         return op;
     op.part = op.heads == 1 ? tr_all_parts(1) : p->tensor; /* with one head `part` would cut tokens */
@@ -135,13 +145,13 @@ int32_t tr_build_embed(struct tr_builder *b)
     e->buffer[TR_EMBED_WTE] = tr_build_weight(b, TR_W_WTE, -1);
     e->buffer[TR_EMBED_WPE] = tr_build_weight(b, TR_W_WPE, -1);
     e->buffer[TR_EMBED_Y] = y;
-    return y;
+    return tr_build_take_stream(b, TR_BUF_ACTIVATION, y, "stream");
 }
 
 static int32_t build_norm_with(struct tr_builder *b, struct tr_op op, int32_t x, enum tr_weight_role gain,
                                enum tr_weight_role bias, const char *name, int32_t *stats)
 {
-    int32_t y = tr_build_activation(b, TR_BUF_ACTIVATION, op.width * op.heads, name);
+    int32_t y = tr_build_rows(b, TR_BUF_ACTIVATION, op.seq_len, op.width * op.heads, name);
     struct tr_shape shape = {2, {op.seqs * op.seq_len * op.heads, 2}};
     *stats = tr_build_buffer(b, TR_BUF_ACTIVATION, TR_REGION_WORK, TR_F32, shape, "h.%d.%s.stats", b->layer, name);
     struct tr_program_op *n = tr_build_op(b, op);
@@ -194,11 +204,12 @@ static void build_qkv(struct tr_builder *b, struct tr_layer_buffers *l)
 {
     const struct tr_model_config *c = &b->program->model;
     struct tr_op op = tr_build_in_panels(b, tr_build_qkv_op(b, TR_OP_LINEAR));
+    int32_t x = tr_build_gather_stream(b, TR_BUF_ACTIVATION, l->norm1, "norm1.whole");
     l->q = tr_build_activation(b, TR_BUF_ACTIVATION, op.out[0], "q");
     l->k = tr_build_activation(b, TR_BUF_ACTIVATION, op.out[1], "k");
     l->v = tr_build_activation(b, TR_BUF_ACTIVATION, op.out[2], "v");
     struct tr_program_op *qkv = tr_build_op(b, op);
-    qkv->buffer[TR_LINEAR_X] = l->norm1;
+    qkv->buffer[TR_LINEAR_X] = x;
     static const enum tr_weight_role weight[3] = {TR_W_Q, TR_W_K, TR_W_V};
     static const enum tr_weight_role bias[3] = {TR_W_Q_BIAS, TR_W_K_BIAS, TR_W_V_BIAS};
     const int32_t y[3] = {l->q, l->k, l->v};
@@ -207,9 +218,9 @@ static void build_qkv(struct tr_builder *b, struct tr_layer_buffers *l)
         qkv->buffer[TR_LINEAR_B + i] = tr_build_weight(b, bias[i], b->layer);
         qkv->buffer[TR_LINEAR_Y + i] = y[i];
     }
-    l->q = add_adapter(b, l, TR_LORA_Q, l->norm1, l->q);
-    l->k = add_adapter(b, l, TR_LORA_K, l->norm1, l->k);
-    l->v = add_adapter(b, l, TR_LORA_V, l->norm1, l->v);
+    l->q = add_adapter(b, l, TR_LORA_Q, x, l->q);
+    l->k = add_adapter(b, l, TR_LORA_K, x, l->k);
+    l->v = add_adapter(b, l, TR_LORA_V, x, l->v);
     l->q_normed = l->q;
     l->k_normed = l->k;
     l->q_stats = l->k_stats = -1;
@@ -259,7 +270,7 @@ static void build_attention(struct tr_builder *b, struct tr_layer_buffers *l)
         op.flags |= TR_OP_BY_HEAD;
         op.positions = p->buffer[k].shape.dim[1];
     }
-    l->attn_heads = tr_build_whole_activation(b, TR_BUF_ACTIVATION, (int64_t)op.heads * op.head_dim, "attn");
+    l->attn_heads = tr_build_rows(b, TR_BUF_ACTIVATION, p->seq_len, (int64_t)op.heads * op.head_dim, "attn");
     struct tr_shape shape = {3, {op.seqs * op.seq_len, op.heads, 2}};
     l->attn_stats = tr_build_buffer(b, TR_BUF_ACTIVATION, TR_REGION_WORK, TR_F32, shape, "h.%d.attn.stats", b->layer);
     struct tr_program_op *attn = tr_build_op(b, op);
@@ -309,10 +320,11 @@ int32_t tr_build_act(struct tr_builder *b, int32_t gate, int32_t up)
 static void build_ffn(struct tr_builder *b, struct tr_layer_buffers *l)
 {
     struct tr_op op = tr_build_in_panels(b, tr_build_ffn_in_op(b, TR_OP_LINEAR));
+    int32_t x = tr_build_gather_stream(b, TR_BUF_ACTIVATION, l->norm2, "norm2.whole");
     l->gate = tr_build_activation(b, TR_BUF_ACTIVATION, op.out[0], is_gpt2(b) ? "fc" : "gate");
     l->up = is_gpt2(b) ? -1 : tr_build_activation(b, TR_BUF_ACTIVATION, op.out[1], "up");
     struct tr_program_op *in = tr_build_op(b, op);
-    in->buffer[TR_LINEAR_X] = l->norm2;
+    in->buffer[TR_LINEAR_X] = x;
     in->buffer[TR_LINEAR_W] = tr_build_weight(b, is_gpt2(b) ? TR_W_FC : TR_W_GATE, b->layer);
     in->buffer[TR_LINEAR_B] = tr_build_weight(b, TR_W_FC_BIAS, b->layer);
     in->buffer[TR_LINEAR_Y] = l->gate;
@@ -321,9 +333,9 @@ static void build_ffn(struct tr_builder *b, struct tr_layer_buffers *l)
         in->buffer[TR_LINEAR_Y + 1] = l->up;
     }
     l->lora[TR_LORA_FC] = l->lora[TR_LORA_GATE] = l->lora[TR_LORA_UP] = -1;
-    l->gate = add_adapter(b, l, is_gpt2(b) ? TR_LORA_FC : TR_LORA_GATE, l->norm2, l->gate);
+    l->gate = add_adapter(b, l, is_gpt2(b) ? TR_LORA_FC : TR_LORA_GATE, x, l->gate);
     if (!is_gpt2(b))
-        l->up = add_adapter(b, l, TR_LORA_UP, l->norm2, l->up);
+        l->up = add_adapter(b, l, TR_LORA_UP, x, l->up);
 
     l->act = tr_build_act(b, l->gate, l->up);
 }

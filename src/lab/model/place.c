@@ -65,6 +65,9 @@ static enum tr_status check_tensor(const struct tr_step_config *step, struct tr_
     if (tp < 0 || tp > most)
         return tr_fail(err, TR_BAD_INPUT, "layout tp=%d: the run has %d tensor part%s (layout.tensor), which 1 to %d ranks can share; the "
                        "number of parts decides the run's bits, so it is fixed when a run begins", tp, parts, parts == 1 ? "" : "s", most);
+    if (step->place.degrees.sequence && tp <= 1)
+        return tr_fail(err, TR_BAD_INPUT, "layout sp: ranks that share tensor parts share the tokens of the stream too; give tp=2 or more, or "
+                       "leave sp out");
     if (tp > 1 && step->optimizer == TR_OPTIMIZER_MUON)
         return tr_fail(err, TR_BAD_INPUT, "layout tp=%d: Muon's direction is a function of whole matrices, which tensor parallel ranks do "
                        "not have; give optimizer.kind adamw, or tp=1", tp);

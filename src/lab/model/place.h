@@ -46,6 +46,7 @@ enum tr_group {
 struct tr_degrees {
     int32_t ranks[TR_GROUP_COUNT]; /* along each axis; 0 as 1 */
     int32_t chunks; /* of layers, that each stage of PIPE has; 0 as 1 */
+    bool sequence; /* ranks of TENSOR also share the tokens of the residual stream */
     int32_t zero; /* what ranks of DATA share out among themselves: 0 nothing, 1 the optimiser's state (in bf16 the fp32 weights too),
                      2 gradients too, 3 weights too */
 };

@@ -137,10 +137,10 @@ struct tr_op tr_build_whole_template(const struct tr_builder *b, enum tr_op_kind
     return op;
 }
 
-static int32_t add_activation(struct tr_builder *b, enum tr_buffer_kind kind, int64_t tokens, int64_t columns, const char *name)
+int32_t tr_build_rows(struct tr_builder *b, enum tr_buffer_kind kind, int64_t length, int64_t columns, const char *name)
 {
     const struct tr_program *p = b->program;
-    struct tr_shape shape = {2, {tokens, columns}};
+    struct tr_shape shape = {2, {p->seqs * length, columns}};
     if (b->layer < 0)
         return tr_build_buffer(b, kind, TR_REGION_WORK, p->step.dtype, shape, "%s", name);
     return tr_build_buffer(b, kind, TR_REGION_WORK, p->step.dtype, shape, "h.%d.%s", b->layer, name);
@@ -148,12 +148,7 @@ static int32_t add_activation(struct tr_builder *b, enum tr_buffer_kind kind, in
 
 int32_t tr_build_activation(struct tr_builder *b, enum tr_buffer_kind kind, int64_t columns, const char *name)
 {
-    return add_activation(b, kind, b->program->seqs * b->program->own_len, columns, name);
-}
-
-int32_t tr_build_whole_activation(struct tr_builder *b, enum tr_buffer_kind kind, int64_t columns, const char *name)
-{
-    return add_activation(b, kind, b->program->seqs * b->program->seq_len, columns, name);
+    return tr_build_rows(b, kind, b->program->own_len, columns, name);
 }
 
 int32_t tr_build_weight(const struct tr_builder *b, enum tr_weight_role role, int32_t layer)
@@ -478,6 +473,7 @@ static int32_t build_head(struct tr_builder *b, int32_t x, bool gradients)
 {
     struct tr_program *p = b->program;
     b->layer = -1;
+    x = tr_build_gather_stream(b, TR_BUF_ACTIVATION, x, "norm.whole");
     struct tr_op op = tr_build_template(b, TR_OP_HEAD);
     op.width = p->model.width;
     op.vocab = p->model.vocab;
@@ -499,7 +495,7 @@ static int32_t build_head(struct tr_builder *b, int32_t x, bool gradients)
     sum->buffer[TR_LOSS_SUM_LOSS] = loss;
     if (p->loss < 0)
         p->loss = loss;
-    return dx;
+    return gradients ? tr_build_take_stream(b, TR_BUF_ACTIVATION_GRAD, dx, "d.norm.own") : -1;
 }
 
 static void build_embed_backward(struct tr_builder *b, int32_t stream)
@@ -508,6 +504,7 @@ static void build_embed_backward(struct tr_builder *b, int32_t stream)
     b->layer = -1;
     if (tr_build_grad(b, TR_W_WTE, -1) < 0)
         return;
+    stream = tr_build_gather_stream(b, TR_BUF_ACTIVATION_GRAD, stream, "d.embed");
     struct tr_op op = tr_build_template(b, TR_OP_EMBED_BWD);
     op.width = p->model.width;
     op.vocab = p->model.vocab;
@@ -525,7 +522,7 @@ static void build_embed_backward(struct tr_builder *b, int32_t stream)
 /* The gradient of the stream from that of the final norm's output. */
 static int32_t build_final_norm_backward(struct tr_builder *b, int32_t x, int32_t stats, int32_t dy)
 {
-    int32_t stream = tr_build_activation(b, TR_BUF_ACTIVATION_GRAD, b->program->model.width, "d.stream");
+    int32_t stream = tr_build_rows(b, TR_BUF_ACTIVATION_GRAD, b->program->stream_len, b->program->model.width, "d.stream");
     struct tr_program_op *o = tr_build_op(b, tr_build_norm_op(b, TR_OP_NORM_BWD));
     o->buffer[TR_NORM_BWD_X] = x;
     o->buffer[TR_NORM_BWD_GAIN] = tr_build_weight(b, TR_W_NORM_GAIN, -1);
@@ -545,7 +542,7 @@ static int32_t build_chunk_input(struct tr_builder *b, int32_t chunk)
         tr_build_enter(b, 0, false);
         return tr_build_embed(b);
     }
-    int32_t x = tr_build_activation(b, TR_BUF_ACTIVATION, b->program->model.width, "stream");
+    int32_t x = tr_build_rows(b, TR_BUF_ACTIVATION, b->program->stream_len, b->program->model.width, "stream");
     tr_build_receive(b, TR_WAY_FORWARD, x);
     return x;
 }
@@ -597,7 +594,7 @@ static int32_t build_loss(struct tr_builder *b, int32_t x)
 /* The gradient of the stream, which the next chunk sends. */
 static int32_t build_gradient_input(struct tr_builder *b)
 {
-    int32_t stream = tr_build_activation(b, TR_BUF_ACTIVATION_GRAD, b->program->model.width, "d.stream");
+    int32_t stream = tr_build_rows(b, TR_BUF_ACTIVATION_GRAD, b->program->stream_len, b->program->model.width, "d.stream");
     tr_build_receive(b, TR_WAY_BACKWARD, stream);
     return stream;
 }
@@ -745,7 +742,7 @@ static void build_fold_of(struct tr_builder *b, int32_t leaves, int32_t inner, i
     tr_build_join_context(b, leaves, inner, count, false);
 }
 
-/* Leaves of tensor parts that ranks share: each gets all of them. */
+/* Leaves of tensor or sequence parts that ranks share: each gets all of them. */
 static void build_fold_of_ranks(struct tr_builder *b, int32_t sum, int64_t count)
 {
     int32_t all = tr_build_gather_leaves(b, sum, count);
@@ -763,7 +760,7 @@ void tr_build_fold(struct tr_builder *b, int32_t index)
     int64_t leaves = p->buffer[sum].shape.dim[0], count = tr_shape_count(p->buffer[sum].shape) / leaves;
     if (role == TR_W_WPE && !p->step.apart) /* each position is in one context part */
         tr_build_join_context(b, sum, 1, count, true);
-    else if (tr_build_shares_parts(p) && (role == TR_W_Q_NORM || role == TR_W_K_NORM))
+    else if (tr_build_shares_leaves(p, role))
         build_fold_of_ranks(b, sum, count);
     else
         build_fold_of(b, sum, (int32_t)(leaves / tr_parts_owned(p->context)), count);
@@ -976,11 +973,11 @@ static void build_infer(struct tr_builder *b)
     o->buffer[TR_LAST_X] = x;
     o->buffer[TR_LAST_Y] = x_last;
 
-    p->own_len = 1; /* from here on one token a sequence */
+    p->own_len = p->stream_len = 1; /* from here on one token a sequence */
     int32_t stats;
     int32_t normed = tr_build_norm(b, x_last, TR_W_NORM_GAIN, TR_W_NORM_BIAS, -1, "norm", &stats);
     p->logits = build_logits(b, normed);
-    p->own_len = p->seq_len;
+    p->own_len = p->stream_len = p->seq_len;
     end_section(b, TR_SECTION_INFER);
 }
 

@@ -42,6 +42,9 @@
  * Context parts shared. A rank has its tokens of each sequence in all operations but attention, before and after which ranks exchange
  * (ALL_TO_ALL): there it has all tokens of some heads. Its batch buffers hold whole sequences, of which SPLIT takes its tokens.
  *
+ * Sequence parts shared (degrees.sequence). Between products tensor parallel ranks have a share of the tokens each: a product into the
+ * stream ends with a REDUCE_SCATTER, and before the next one an ALL_GATHER brings the tokens of all together.
+ *
  * Memory. Regions are separate so that checkpoints, inference and sharding can treat them apart:
  *   WEIGHTS    canonical order, each tensor aligned to 64 bytes (the same for every program of a config), always fp32
  *   COPIES     bf16: the weights rounded, which operations read; made by CAST when weights come from outside, and by the
@@ -158,7 +161,8 @@ struct tr_program_coll {
     int32_t started;        /* WAIT: index of the one that is to have ended; not of a SEND */
     bool of_round;          /* REDUCE_SCATTER: who has which lanes, the schedule's entry says */
     const int64_t *node_at; /* where in operand 0 the nodes begin, bytes; NULL: they are in its slots */
-    int64_t from_bytes;     /* ALL_GATHER: where in operand 1 this rank's part begins */
+    int64_t to_bytes;       /* ALL_GATHER: where in operand 0 the parts of all begin */
+    int64_t other_bytes;    /* ALL_GATHER, REDUCE_SCATTER: where in operand 1 this rank's part begins */
     int32_t peer;           /* SEND, RECV: the other side */
     enum tr_mail_way way;
 };
@@ -211,7 +215,8 @@ struct tr_program {
     int64_t ffn;
     int64_t seqs, seq_len;          /* of one microbatch (inference: sequences, tokens at a time) */
     struct tr_parts context;        /* this rank's context parts, */
-    int64_t own_len;                /* so many tokens of each sequence; */
+    int64_t own_len;                /* so many tokens of each sequence, */
+    int64_t stream_len;             /* of the residual stream with sequence parts shared fewer; */
     int32_t attn_kv_heads;          /* and in attention, where it has all of a sequence, so many of its key/value heads */
     int32_t grad_slots;
     struct tr_lanes lanes;          /* of this rank */

@@ -129,7 +129,7 @@ static const char *put_deep_model(bool llama)
 static void so_have_runs_of_interleaved_pipelines(void **state)
 {
     (void)state;
-    static const struct tr_degrees deep[] = {{{0}, 0, 0}, PP(2, 2, 1, 0), PP(4, 1, 1, 0), PP(2, 2, 2, 1)};
+    static const struct tr_degrees deep[] = {{.zero = 0}, PP(2, 2, 1, 0), PP(4, 1, 1, 0), PP(2, 2, 2, 1)};
     for (int llama = 0; llama < 2; llama++) {
         struct tr_tiny_hash one;
         char name[TR_PATH_BYTES + 16];
@@ -192,11 +192,12 @@ static void hook(void *context, struct tr_exec *exec, int64_t batch, struct tr_s
 /* Interrupted after each of these steps; the next attempt has the next layout. */
 #define CP(c, t, n, z) {.ranks = {[TR_GROUP_TENSOR] = (t), [TR_GROUP_CONTEXT] = (c), [TR_GROUP_DATA] = (n)}, .zero = (z)}
 
-/* One after the other, each from where the one before has stopped. */
-static void ranks_that_share_sequences_too(void **state)
+/* One layout after the other, each from where the one before has stopped. */
+static void ranks_that_share_sequences_do_too(void **state)
 {
     (void)state;
-    static const struct tr_degrees attempts[] = {CP(2, 1, 1, 0), CP(1, 1, 2, 1), CP(2, 1, 2, 3), CP(1, 1, 1, 0), CP(2, 1, 2, 1), CP(2, 1, 1, 0)};
+    static const struct tr_degrees attempts[] = {CP(2, 1, 1, 0), CP(1, 2, 2, 1), CP(2, 1, 2, 3), {.ranks = {[TR_GROUP_TENSOR] = 2}, .sequence = true},
+                                                 CP(1, 1, 1, 0), CP(2, 1, 2, 1), CP(2, 1, 1, 0)};
     enum { ATTEMPTS = sizeof attempts / sizeof *attempts };
     static const char *const models[] = {
         "{\"architectures\": [\"GPT2LMHeadModel\"], \"model_type\": \"gpt2\", \"vocab_size\": 257, \"n_embd\": 24, \"n_layer\": 2, \"n_head\": 3,"
@@ -210,7 +211,7 @@ static void ranks_that_share_sequences_too(void **state)
         const char *dtype = m ? "train.dtype=bf16" : "train.dtype=f32";
         tr_scratch_put_text("model.json", models[m]);
         snprintf(model, sizeof model, "model.name=%s", tr_scratch("model.json"));
-        struct tr_run_config run = tr_tiny_config("run", model, dtype, "data.seq_len=130", "layout.lanes=2", "layout.context=2",
+        struct tr_run_config run = tr_tiny_config("run", model, dtype, "data.seq_len=130", "layout.lanes=2", "layout.context=2", "layout.tensor=2",
                                                   "train.batch=4", "train.micro_batch=2", "train.steps=14", "eval.every=2", NULL);
         struct tr_train_options alone = tr_tiny_options();
         assert_int_equal(train(&run, &alone), TR_OK);
@@ -399,7 +400,7 @@ int main(void)
         cmocka_unit_test(a_pipeline_takes_microbatches_that_fill_it_unless_told),
         cmocka_unit_test(so_have_runs_that_save_in_the_background),
         cmocka_unit_test(a_run_goes_on_under_any_other_layout),
-        cmocka_unit_test(ranks_that_share_sequences_too),
+        cmocka_unit_test(ranks_that_share_sequences_do_too),
         cmocka_unit_test(a_spike_sends_all_ranks_back_together),
         cmocka_unit_test(a_run_begins_with_another_models_weights_on_any_rank),
         cmocka_unit_test(the_slowest_rank_is_a_straggler_by_its_time_for_the_same_work),
