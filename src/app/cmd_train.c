@@ -174,6 +174,7 @@ static void write_json(const struct tr_train_result *result, const struct tr_app
     if (predicted->step_s > 0) {
         tr_json_double(&json, "predicted_step_s", predicted->step_s);
         tr_json_double(&json, "predicted_error", predicted->error);
+        tr_json_double(&json, "predicted_run_s", predicted->run_s);
     }
     if (result->ranks > 1) {
         tr_json_int(&json, "ranks", result->ranks);
@@ -201,6 +202,8 @@ static void write_json(const struct tr_train_result *result, const struct tr_app
         tr_json_bool(&json, "stopped_early", s->step < s->config.steps);
         tr_json_int(&json, "skipped", s->skipped);
         tr_json_double(&json, "train_s", s->train_s);
+        if (result->wall_s > 0)
+            tr_json_double(&json, "wall_s", result->wall_s);
         tr_json_double(&json, "tok_s", result->tok_s);
         tr_json_double(&json, "mfu", result->mfu);
         tr_json_string(&json, "arithmetic", s->arithmetic);
@@ -220,6 +223,9 @@ static void write_met(const struct tr_train_result *result, const struct tr_app_
     double step_s = (double)(c->batch * c->seq_len) / result->tok_s;
     tr_text_printf(out, "\npredicted   %s a step +- %.0f %%; it took %s, %+.1f %%", tr_print_time(said, predicted->step_s),
                    100 * predicted->error, tr_print_time(was, step_s), 100 * (step_s / predicted->step_s - 1));
+    if (result->wall_s > 0 && result->state.step == c->steps)
+        tr_text_printf(out, "; the run %s, took %s, %+.1f %%", tr_print_time(said, predicted->run_s),
+                       tr_print_time(was, result->wall_s), 100 * (result->wall_s / predicted->run_s - 1));
 }
 
 static void write_collectives(const struct tr_train_result *result, struct tr_text *out)

@@ -31,16 +31,20 @@ void tr_app_note_foreign(const struct tr_app_prediction *prediction, int threads
     tr_text_free(&why);
 }
 
-static void say_prediction(struct tr_app_prediction *to, const struct tr_kernel_rates *rates, const struct tr_program *program,
-                           int64_t steps, struct tr_text *say)
+static void say_prediction(struct tr_app_prediction *to, const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead,
+                           struct tr_text *say)
 {
-    char step[TR_QUANTITY_BYTES], all[TR_QUANTITY_BYTES];
+    char step[TR_QUANTITY_BYTES], steps[TR_QUANTITY_BYTES], all[TR_QUANTITY_BYTES];
     struct tr_here_time time;
-    tr_here_step(rates, program, &time);
+    tr_here_step(rates, ahead->program, &time);
     to->step_s = time.step_s;
     to->error = time.error;
-    tr_text_printf(say, "predicted %s a step +- %.0f %%, the %lld steps in %s (%s)", tr_print_time(step, time.step_s),
-                   100 * time.error, (long long)steps, tr_print_clock(all, (double)steps * time.step_s), to->path);
+    to->run_s = tr_here_run_s(rates, ahead, time.step_s);
+    tr_text_printf(say, "predicted %s a step +- %.0f %%, the %lld steps in %s, with %lld evaluation%s and %lld checkpoint%s in %s (%s)",
+                   tr_print_time(step, time.step_s), 100 * time.error, (long long)ahead->steps,
+                   tr_print_clock(steps, (double)ahead->steps * time.step_s), (long long)ahead->evaluations,
+                   ahead->evaluations == 1 ? "" : "s", (long long)ahead->saves, ahead->saves == 1 ? "" : "s",
+                   tr_print_clock(all, to->run_s), to->path);
 }
 
 double tr_app_price(void *context, const struct tr_program *program, int threads)
@@ -59,13 +63,13 @@ double tr_app_price(void *context, const struct tr_program *program, int threads
     return time.step_s;
 }
 
-void tr_app_predict(void *context, const struct tr_program *program, int threads, int64_t steps, struct tr_text *say)
+void tr_app_predict(void *context, const struct tr_train_ahead *ahead, struct tr_text *say)
 {
     struct tr_app_prediction *to = context;
     struct tr_kernel_rates rates;
     struct tr_text foreign = {0};
     struct tr_err why;
-    if (tr_kernel_rates_find(to->catalog, threads, &rates, &why) != TR_OK) {
+    if (tr_kernel_rates_find(to->catalog, ahead->threads, &rates, &why) != TR_OK) {
         tr_text_printf(say, "no prediction: %s: %s", to->path, why.text);
         return;
     }
@@ -73,6 +77,6 @@ void tr_app_predict(void *context, const struct tr_program *program, int threads
     if (foreign.len)
         tr_text_printf(say, "no prediction: %s is not of this machine%s", to->path, tr_text_str(&foreign));
     else
-        say_prediction(to, &rates, program, steps, say);
+        say_prediction(to, &rates, ahead, say);
     tr_text_free(&foreign);
 }

@@ -26,9 +26,11 @@ expect 2 "profile.yaml is there already" "$TRINE_BIN" calibrate -q
 # shellcheck disable=SC2086 # the command is words
 expect 0 "predicted   " $train -o run
 grep -q "^predicted .* a step +- .* (profile.yaml)" stderr || fault "nothing was predicted beforehand: $(cat stderr)"
-grep -q "^predicted .* a step +- .*; it took " stdout || fault "nothing was compared: $(cat stdout)"
+grep -q "^predicted .*, with 2 evaluations and 1 checkpoint in .* (profile.yaml)" stderr || fault "no end was predicted: $(cat stderr)"
+grep -q "^predicted .* a step +- .*; it took .*; the run .*, took " stdout || fault "nothing was compared: $(cat stdout)"
 # shellcheck disable=SC2086
 expect 0 '"predicted_step_s":' $train -o run2 --json
+grep -q '"predicted_run_s":' stdout || fault "no end was predicted: $(cat stdout)"
 
 # The plan without a text is that of the run with one: the same program at the same rates.
 plan="$TRINE_BIN plan --model tiny-gpt2 --system profile.yaml"

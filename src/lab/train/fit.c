@@ -9,6 +9,9 @@
 /* The process itself, libraries, thread stacks, the report. */
 #define OVERHEAD_BYTES ((int64_t)64 << 20)
 
+/* Shorter sequences teach a model little. */
+enum { SEQ_LEN_WORTH = 16 };
+
 /* A rank's share of what its host has. */
 static int64_t memory_limit(const struct tr_run *run)
 {
@@ -60,20 +63,26 @@ static enum tr_status need_of(const struct tr_run *run, const struct tr_run_conf
     return TR_OK;
 }
 
-/* It does not fit: says by how much, and what would. */
-static enum tr_status refuse(const struct tr_run *run, int64_t need, int64_t limit, struct tr_err *err)
+/* The longest sequence, by halves, with which it fits; 0: none. It decides the run's bits, so that it can only be proposed. */
+static int64_t fitting_seq_len(const struct tr_run *run, struct tr_run_config *least, int64_t limit, int64_t *need)
 {
-    char need_text[TR_QUANTITY_BYTES], have_text[TR_QUANTITY_BYTES], less_text[TR_QUANTITY_BYTES];
+    struct tr_err ignored;
+    for (least->seq_len = run->config.seq_len / 2; least->seq_len >= SEQ_LEN_WORTH; least->seq_len /= 2)
+        if (need_of(run, least, need, &ignored) == TR_OK && *need <= limit)
+            return least->seq_len;
+    return 0;
+}
+
+/* It does not fit: says by how much, and what nearest would. */
+static enum tr_status refuse_with(const struct tr_run *run, struct tr_run_config *least, int64_t need, int64_t limit, struct tr_err *err)
+{
+    char need_text[TR_QUANTITY_BYTES], have_text[TR_QUANTITY_BYTES], less_text[TR_QUANTITY_BYTES], short_text[TR_QUANTITY_BYTES];
+    char other[96] = "choose a smaller model";
     const char *each = run->world ? " on each rank" : "";
-    struct tr_run_config *least = calloc(1, sizeof *least);
-    int64_t less = need;
-    if (!least)
-        return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *least);
-    *least = run->config;
+    int64_t less, short_need = 0;
     least->micro_batch = 1;
     least->recompute = TR_RECOMPUTE_FULL + 1;
     enum tr_status status = need_of(run, least, &less, err);
-    free(least);
     if (status != TR_OK)
         return status;
     tr_print_bytes(need_text, need);
@@ -84,10 +93,24 @@ static enum tr_status refuse(const struct tr_run *run, int64_t need, int64_t lim
                        "training %s needs %s of memory%s, there are %s; with train.micro_batch 1 and train.recompute "
                        "full it would need %s and give the same bits",
                        run->model.name, need_text, each, have_text, less_text);
+    int64_t seq_len = fitting_seq_len(run, least, limit, &short_need);
+    if (seq_len > 0)
+        snprintf(other, sizeof other, "with data.seq_len %lld besides, %s", (long long)seq_len, tr_print_bytes(short_text, short_need));
     return tr_fail(err, TR_BAD_INPUT,
                    "training %s needs %s of memory%s, there are %s; even with train.micro_batch 1 and train.recompute "
-                   "full it would need %s: choose a smaller model or a shorter data.seq_len",
-                   run->model.name, need_text, each, have_text, less_text);
+                   "full it would need %s: %s",
+                   run->model.name, need_text, each, have_text, less_text, other);
+}
+
+static enum tr_status refuse(const struct tr_run *run, int64_t need, int64_t limit, struct tr_err *err)
+{
+    struct tr_run_config *least = malloc(sizeof *least);
+    if (!least)
+        return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *least);
+    *least = run->config;
+    enum tr_status status = refuse_with(run, least, need, limit, err);
+    free(least);
+    return status;
 }
 
 /* The next smaller microbatch that divides a lane's sequences; 0: there is none. */

@@ -77,6 +77,7 @@ struct tr_run {
     double attempt_s;
     double last_step_s;
     double steps_s;              /* of all steps of this attempt */
+    double wall_s;               /* of the whole attempt, once it is done */
     double paced_s;              /* since pace.c looked last, of so many steps */
     int64_t paced_steps;
     struct tr_pace pace;         /* of all steps until then */

@@ -217,14 +217,37 @@ static void tell_chat(struct tr_run *run)
                          (long long)d->cut_count, (long long)d->seq_len);
 }
 
+/* Of steps after this one, those with a number that `every` divides, and the last. */
+static int64_t times_due(const struct tr_run *run, int64_t every)
+{
+    int64_t from = run->state.step, to = run->config.steps;
+    if (from >= to)
+        return 0;
+    return every == 0 ? 1 : to / every - from / every + (to % every != 0);
+}
+
+static struct tr_train_ahead ahead_of(const struct tr_run *run)
+{
+    const struct tr_run_config *c = &run->config;
+    const struct tr_program *p = &run->program;
+    struct tr_train_ahead ahead = {.program = p, .threads = run->machine.threads, .steps = c->steps - run->state.step,
+                                   .eval_micros = (run->data.val_windows + p->seqs - 1) / p->seqs,
+                                   .save_bytes = tr_copy_bytes(&p->weights)};
+    if (c->eval_every > 0)
+        ahead.evaluations = times_due(run, c->eval_every) + (run->state.step == 0);
+    ahead.saves = c->save_where == TR_SAVE_BACKGROUND ? ahead.steps > 0 : times_due(run, c->save_every);
+    return ahead;
+}
+
 /* What somebody who can predict has to say. */
 static void tell_prediction(struct tr_run *run)
 {
     const struct tr_train_options *o = run->options;
+    struct tr_train_ahead ahead = ahead_of(run);
     struct tr_text say = {0};
     if (!o->planned || tr_run_ranks(run) > 1) /* what ranks say to each other was not measured */
         return;
-    o->planned(o->planned_context, &run->program, run->machine.threads, run->config.steps - run->state.step, &say);
+    o->planned(o->planned_context, &ahead, &say);
     if (say.len)
         tr_progress_note(&run->bar, "%s", tr_text_str(&say));
     tr_text_free(&say);
@@ -614,7 +637,10 @@ static enum tr_status run_all(struct tr_run *run, const struct tr_run_config *co
         tr_run_folder_forget(run);
         return status;
     }
+    double begin_s = tr_clock_s();
     status = loop(run, err);
+    if (status == TR_OK)
+        run->wall_s = tr_clock_s() - begin_s;
     if (status == TR_OK)
         status = tr_run_note_event(run, "finish", run->config.out, err);
     else if (!tr_run_stopped(run) && tr_run_note_event(run, "fail", err->text, &ignored) != TR_OK)
@@ -667,6 +693,7 @@ static void fill_result(struct tr_run *run, struct tr_train_result *result)
     result->memory_peak_bytes = tr_memory_peak_bytes();
     double tokens = (double)run->attempt_steps * (double)tr_run_step_tokens(run);
     result->tok_s = run->attempt_s > 0 ? tokens / run->attempt_s : NAN;
+    result->wall_s = run->wall_s;
     result->mfu = tr_run_mfu(run, tokens, run->attempt_s);
     result->peak_flop_s = run->peak_flop_s;
     result->last_sample = run->sample;

@@ -71,10 +71,18 @@ enum tr_resume_kind {
  * result (a fault). */
 typedef void tr_train_fault_fn(void *context, struct tr_exec *exec, int64_t batch, struct tr_step_result *result);
 
-/* Called when the run is planned and before it begins (a dry run too): what should be said of the steps that are to come is
+/* What lies before a run. What nobody can know is not in it: an early end, checkpoints of the best. */
+struct tr_train_ahead {
+    const struct tr_program *program;
+    int threads;
+    int64_t steps;
+    int64_t evaluations, eval_micros; /* microbatches of each */
+    int64_t saves, save_bytes;        /* checkpoints that it waits for: with those in the background the last; bytes of each */
+};
+
+/* Called when the run is planned and before it begins (a dry run too): what should be said of what is to come is
  * appended to `say`, without a line break. */
-typedef void tr_train_planned_fn(void *context, const struct tr_program *program, int threads, int64_t steps,
-                                 struct tr_text *say);
+typedef void tr_train_planned_fn(void *context, const struct tr_train_ahead *ahead, struct tr_text *say);
 
 /* What a step of this program will take, seconds; 0: that cannot be said. Asked when a run is planned and the user leaves
  * train.micro_batch to us: the fastest that fits is taken, if it is at least 1 % faster than what the rule says. Pure. */
@@ -116,6 +124,7 @@ struct tr_train_result {
                                          time, and as it was in this attempt, messages included */
     int64_t corrected;                /* steps of this attempt that a replay set right */
     double tok_s, mfu, peak_flop_s;   /* mean over this attempt, without its first step */
+    double wall_s;                    /* of this attempt, with evaluation, samples, checkpoints; 0: it did not come to its end */
     struct tr_text last_sample;       /* owned by the caller */
 };
 

@@ -19,6 +19,15 @@ static void add_section(const struct tr_kernel_rates *rates, const struct tr_pro
     out->between_s += (double)(times * section->op_count) * rates->between_s;
 }
 
+static double total_s(const struct tr_here_time *time)
+{
+    double sum_s = time->between_s;
+    for (int phase = 0; phase < TR_PHASE_COUNT; phase++)
+        for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
+            sum_s += time->op_s[phase][kind];
+    return sum_s;
+}
+
 void tr_here_step(const struct tr_kernel_rates *rates, const struct tr_program *program, struct tr_here_time *out)
 {
     int64_t times[TR_SECTIONS_MAX] = {0};
@@ -27,8 +36,16 @@ void tr_here_step(const struct tr_kernel_rates *rates, const struct tr_program *
         times[program->schedule[i].section]++;
     for (int32_t i = 0; i < program->section_count; i++)
         add_section(rates, program, &program->section[i], times[i], out);
-    out->step_s = out->between_s;
-    for (int phase = 0; phase < TR_PHASE_COUNT; phase++)
-        for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
-            out->step_s += out->op_s[phase][kind];
+    out->step_s = total_s(out);
+}
+
+double tr_here_run_s(const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead, double step_s)
+{
+    const struct tr_kernel_machine *m = &rates->machine;
+    const struct tr_program *p = ahead->program;
+    struct tr_here_time micro = {0};
+    add_section(rates, p, &p->section[tr_section_of(TR_SECTION_EVAL, 0)], 1, &micro);
+    double save_s = m->disk_byte_s > 0 ? (double)ahead->save_bytes / m->disk_byte_s + m->disk_sync_s : 0;
+    return (double)ahead->steps * step_s + (double)(ahead->evaluations * ahead->eval_micros) * total_s(&micro) +
+           (double)ahead->saves * save_s;
 }

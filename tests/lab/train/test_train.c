@@ -656,6 +656,24 @@ static void a_microbatch_that_is_left_to_us_is_the_fastest(void **unused)
     assert_int_equal(chosen_for(&config, 8), 12);
 }
 
+static void a_refusal_names_a_sequence_that_fits(void **unused)
+{
+    (void)unused;
+    struct tr_run_config config = tr_tiny_config("long", "train.batch=4", "data.seq_len=256", NULL);
+    struct tr_train_options options = tr_tiny_options();
+    struct tr_run_config nearest = tr_tiny_config("long", "train.batch=4", "data.seq_len=128", "train.micro_batch=1",
+                                                  "train.recompute=full", NULL);
+    options.dry_run = true;
+    assert_int_equal(train_with(&nearest, &options), TR_OK);
+    options.memory_bytes = result.memory_planned_bytes + (64 << 20) + 20000; /* the process, and the text */
+    assert_int_equal(train_with(&config, &options), TR_BAD_INPUT);
+    tr_assert_says(err.text, "with data.seq_len 128 besides, ");
+    assert_int_equal(train_with(&nearest, &options), TR_OK);
+    options.memory_bytes = 1 << 20;
+    assert_int_equal(train_with(&config, &options), TR_BAD_INPUT);
+    tr_assert_says(err.text, ": choose a smaller model");
+}
+
 static void what_does_not_fit_is_refused_before_anything_is_written(void **unused)
 {
     (void)unused;
@@ -720,6 +738,7 @@ int main(void)
         cmocka_unit_test(a_second_trainer_on_one_folder_is_refused),
         cmocka_unit_test(a_microbatch_that_is_left_to_us_is_the_fastest),
         cmocka_unit_test(what_does_not_fit_is_refused_before_anything_is_written),
+        cmocka_unit_test(a_refusal_names_a_sequence_that_fits),
     };
     return cmocka_run_group_tests_name("lab/train", tests, setup, teardown);
 }
