@@ -1,6 +1,8 @@
 # For the tests of the program as a whole: a scratch folder as $work (the current folder), and expect.
 #
 #     expect STATUS SENTENCE COMMAND...     the command ends with STATUS and its standard error says SENTENCE
+#     tries QUICK FULL                      how often a fault is tried: FULL with TRINE_FAULT_TABLE, where docs/faults.md is made
+#     row NUMBER FAULT HOW TRIED RIGHT SEES fails the test unless all were right; a row of docs/faults.md
 #
 # Each failure prints what was said; `done_all` ends the test.
 set -u
@@ -28,6 +30,14 @@ expect()
         fault "$* does not say: $sentence"
         cat "$work/stdout" "$work/stderr"
     }
+}
+
+tries() { if [ -n "${TRINE_FAULT_TABLE:-}" ]; then echo "$2"; else echo "$1"; fi; }
+row()
+{
+    echo "$1 $2: tried $4 times, right $5 times"
+    [ "$4" = "$5" ] || fault "$2: $5 of $4 were right"
+    [ -z "${TRINE_FAULT_TABLE:-}" ] || echo "| $1 | $2 | $3 | $4 | $5 | $6 |" >>"$TRINE_FAULT_TABLE"
 }
 
 done_all()

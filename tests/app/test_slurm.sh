@@ -1,9 +1,8 @@
 #!/bin/sh
-# A real Slurm of two nodes: a submitted run is done; a turn that is over saves and goes on in the next one; a job whose
-# node dies goes on on the other one; a process that is killed is started again. Always the hash of the run that nothing
-# happened to.
+# A real Slurm: a submitted run is done; a turn that is over saves and goes on in the next one; a process that is killed is
+# started again. Always the hash of the run that nothing happened to. Nodes that die are test_slurm_ranks.sh's.
 . "$TRINE_SOURCE_DIR/tests/app/lib.sh"
-NODES=2 RUN_MS=4000
+NODES=1 RUN_MS=1500
 . "$TRINE_SOURCE_DIR/tests/slurm/jobs.sh"
 
 # Done in one turn; a second job for the same run is refused meanwhile.
@@ -29,18 +28,6 @@ once training 1 && pkill -KILL -f "train --config $work/killed/job.yaml"
 once started 2 && once ended
 is COMPLETED || fault "after a kill: $(state)"
 the_hash "killed"
-
-# The node dies.
-submit lost
-once training 1
-node=$(squeue --noheader --jobs="$job" --format=%N)
-pkill -KILL -f "slurmd -N $node "
-pkill -KILL -f "slurmstepd: \[$job" || true
-pkill -KILL -f "$work/lost/job.yaml"
-once started 2 && once ended
-is COMPLETED || fault "after its node died: $(state)"
-[ "$(squeue --noheader --states=all --jobs="$job" --format=%N)" != "$node" ] || fault "it ran on the dead node $node"
-the_hash "node lost"
 
 # What Slurm refuses, it refuses in its own words, and nothing is left.
 expect 2 "Slurm refused (sbatch ended with status 1): sbatch: error: invalid partition specified: nowhere" \

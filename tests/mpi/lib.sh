@@ -4,7 +4,6 @@
 #     start_mpi RANKS ARGUMENTS...   trine train ARGUMENTS in the background: $child is mpirun, what it says is in $work/said
 #     rank_process N                 the process of rank N of $child
 #     the_hash RUN                   of its newest checkpoint
-#     tries, row                     faults are tried a few times; with TRINE_FAULT_TABLE many times, for a row of docs/faults.md
 . "${TRINE_SOURCE_DIR:?}/tests/app/lib.sh"
 
 trine=$TRINE_BIN
@@ -15,15 +14,17 @@ export ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0"
 many="mpirun --oversubscribe --bind-to none -n"
 
 awk 'BEGIN { for (i = 1; i <= 900; i++) print "verse " i ": and the waters of day " (i * 7919) % 389 " were gathered." }' >text.txt
+# Small, so that a step takes a millisecond: what is proved here is not the model's.
+echo '{"model_type": "gpt2", "n_layer": 2, "n_embd": 32, "n_head": 4, "n_positions": 16, "vocab_size": 257}' >model.json
 cat >run.yaml <<'END'
-data: {path: text.txt, seq_len: 64}
-model: {name: tiny-gpt2}
+data: {path: text.txt, seq_len: 16}
+model: {name: model.json}
 train: {steps: 24, batch: 8, micro_batch: 1}
 layout: {lanes: 4}
 eval: {every: 8, windows: 3}
 sample: {tokens: 0}
 checkpoint: {every: 4}
-run: {log_every: 8}
+run: {log_every: 8, threads: 1}
 END
 
 mpi()
@@ -71,12 +72,4 @@ end_of()
     took=$((($(date +%s%N) - begin) / 100000000))
     kill "$guard" 2>/dev/null
     wait "$guard" 2>/dev/null
-}
-
-tries() { if [ -n "${TRINE_FAULT_TABLE:-}" ]; then echo "$2"; else echo "$1"; fi; } # QUICK FULL
-row() # NUMBER FAULT HOW TRIED RIGHT SEES
-{
-    echo "$1 $2: tried $4 times, right $5 times"
-    [ "$4" = "$5" ] || fault "$2: $5 of $4 were right"
-    [ -z "${TRINE_FAULT_TABLE:-}" ] || echo "| $1 | $2 | $3 | $4 | $5 | $6 |" >>"$TRINE_FAULT_TABLE"
 }

@@ -39,15 +39,17 @@ network="$network --mca oob_tcp_keepalive_intvl 1 --mca oob_tcp_keepalive_probes
 both() # ARGUMENTS...: trine train on both
 {
     ./enter 10.77.0.1 timeout 300 mpirun --hostfile hosts --mca plm_rsh_agent "$work/enter" $network --bind-to none -n 2 \
-        "$trine" train run.yaml --run.threads=1 "$@"
+        "$trine" train run.yaml "$@"
 }
 
-sed -i 's/steps: 24/steps: 600/; s/log_every: 8/log_every: 100/; s/every: 8,/every: 100,/' run.yaml
+sed -i 's/steps: 24/steps: 600/; s/checkpoint: {every: 4}/checkpoint: {every: 50}/; s/log_every: 8/log_every: 100/; s/every: 8,/every: 100,/' run.yaml
 expect 0 "hash" "$trine" train run.yaml -o one -q
 hash=$(the_hash one)
 expect 0 "$hash" both -o apart --layout dp=2,zero=1
 once_said "2 ranks, processes of 2 hosts"
 
+# The kernel says up to a second later that a cable is there again.
+plugged() { ip -n "$a" link show cable | grep -q "state UP" && ip -n "$b" link show cable | grep -q "state UP"; }
 left() { for process in $(ip netns pids "$b"); do cat "/proc/$process/comm" 2>/dev/null; done | grep -c trine; }
 tried=0 right=0 wanted=$(tries 1 10)
 while [ "$tried" -lt "$wanted" ]; do
@@ -63,6 +65,7 @@ while [ "$tried" -lt "$wanted" ]; do
     for _ in $(seq 100); do [ "$(left)" = 0 ] && break; sleep 0.1; done
     [ "$(left)" = 0 ] || fault "there are ranks left on the other host"
     ip -n "$a" link set cable up
+    for _ in $(seq 100); do plugged && break; sleep 0.1; done
     expect 0 "$hash" both -o cut -q
     tried=$((tried + 1))
     [ "$failures" = 0 ] && right=$((right + 1))

@@ -21,7 +21,7 @@ expect 0 "$hash" mpi 4 -o stages --layout dp=2,pp=2,zero=1 -q
 expect 0 "$hash" mpi 1 -o alone --layout dp=2 -q # one process: its ranks are threads
 
 # Asked to save and end while it trains, each time under another number of ranks.
-sed 's/steps: 24/steps: 800/; s/every: 8,/every: 1000,/' run.yaml >long.yaml
+sed 's/steps: 24/steps: 1500/; s/every: 8,/every: 1000,/; s/checkpoint: {every: 4}/checkpoint: {every: 100}/' run.yaml >long.yaml
 expect 0 "hash" "$trine" train long.yaml -o long -q
 stop() # RANKS [ARGUMENTS...]
 {
@@ -56,7 +56,6 @@ refuse() # SENTENCE COMMAND...
 refuse "mpirun starts 3: start as many as it has, or dp=3 in the layout" mpi 3 -o no --layout dp=2
 refuse "no --layout says what they share" mpi 2 -o no --layout.lanes=1
 refuse "--layuot" mpi 2 -o no --layuot dp=2
-refuse "the config is given twice" mpi 2 -o no --config long.yaml
 refuse "no MPI: trine_mpi.so is not at $work/none.so" env TRINE_MPI="$work/none.so" timeout 60 $many 2 "$trine" train run.yaml -o no
 
 # Ranks that are not of one mind: the second is started with other words, in another folder, from another file.
@@ -66,7 +65,7 @@ apart() # SENTENCE WORDS-OF-THE-SECOND...
     shift
     refuse "$sentence" timeout 300 $many 1 "$trine" train run.yaml -o "$work/no" : -n 1 "$@"
 }
-mkdir elsewhere
+mkdir elsewhere && cp model.json elsewhere
 sed 's/waters/winds/' text.txt >elsewhere/text.txt
 cp "$trine" other
 printf x >>other

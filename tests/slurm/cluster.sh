@@ -6,7 +6,7 @@
 #
 # Ports are taken from TRINE_SLURM_PORT (17100) on. Node n2 can be killed by `kill -9 $(cat FOLDER/run/n2.pid)`. What is not
 # usual, and why: a requeued job would wait for its credential to lapse, 120 s, hence cred_expire; a node that does not
-# answer is given up after 10 s; two nodes of one machine would make the same folder for PMIx, hence a configuration each; virtual
+# answer is given up after 5 s; two nodes of one machine would make the same folder for PMIx, hence a configuration each; virtual
 # nodes on a small machine need config_overrides to have more processors than it.
 set -eu
 
@@ -46,7 +46,7 @@ SelectTypeParameters=CR_Core
 SlurmdParameters=config_overrides
 MpiDefault=none
 ReturnToService=2
-SlurmdTimeout=10
+SlurmdTimeout=5
 InactiveLimit=0
 MinJobAge=300
 KillWait=5
@@ -79,16 +79,21 @@ CONF
     exit 1
 }
 
-# Politely first; who does not go within 5 s is killed.
+# Politely first, all at once; who does not go within 5 s is killed. Munge goes last: the others sign with it.
 down()
 {
     folder=$1
     SLURM_CONF=$folder/slurm.conf timeout 10 scancel --user="$(id -un)" >/dev/null 2>&1 || true
     sleep 0.5
-    for file in "$folder"/run/n*.pid "$folder/run/slurmctld.pid" "$folder/run/munged.pid"; do
-        [ -s "$file" ] || continue
-        process=$(cat "$file")
-        kill "$process" 2>/dev/null || continue
+    end "$folder"/run/n*.pid "$folder/run/slurmctld.pid"
+    end "$folder/run/munged.pid"
+}
+end() # PID-FILE...
+{
+    processes=$(cat "$@" 2>/dev/null) || true
+    [ -n "$processes" ] || return 0
+    for process in $processes; do kill "$process" 2>/dev/null || true; done
+    for process in $processes; do
         for _ in $(seq 50); do
             kill -0 "$process" 2>/dev/null || break
             sleep 0.1

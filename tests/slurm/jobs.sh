@@ -4,6 +4,7 @@
 #     submit RUN [ARGUMENTS...]    $run and $job are the one that was submitted
 #     once CONDITION...            waits until it holds, at most a minute and a half
 #     is STATE, ended, started N, training N    conditions: the N-th attempt has begun, and does steps
+#     idle N                       condition: so many nodes have nothing to do
 #     the_hash WORDS               fails the test unless $run has the hash of whole/
 for program in sbatch slurmctld slurmd munged; do
     command -v $program >/dev/null || { echo "skipped: $program is not installed"; exit 77; }
@@ -44,6 +45,7 @@ state() { squeue --noheader --states=all --jobs="$job" --format=%T; }
 is() { [ "$(state)" = "$1" ]; }
 ended() { case $(state) in PENDING | RUNNING | COMPLETING | CONFIGURING) return 1 ;; esac; }
 started() { [ "$(cat "$run/events.jsonl" 2>/dev/null | grep -c "\"event\":\"\(start\|resume\)\"")" -ge "$1" ]; }
+idle() { [ "$(sinfo --noheader --Node --states=idle --format=%N | wc -l)" = "$1" ]; }
 training() { started "$1" && tail -n 1 "$run/metrics.jsonl" 2>/dev/null | grep -q "\"kind\":\"step\""; }
 submit()
 {
