@@ -15,7 +15,7 @@ build: ## build build/trine (the default)
 setup: ## install what the program and its demo need (Debian, Ubuntu; elsewhere: say what to install)
 	@scripts/setup.sh demo
 
-demo: ## set up, build, train a small GPT for about two minutes, write a paragraph; TEXT=file for a text of your own
+demo: ## set up, build; calibrate, predict, train a small GPT, compare, plan big ones, in about three minutes; TEXT=file for a text of your own
 	@scripts/setup.sh demo
 	@scripts/build.sh release trine
 	@ln -sf release/trine build/trine

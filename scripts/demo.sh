@@ -1,5 +1,6 @@
 #!/bin/sh
-# The demo: a small GPT learns the King James Bible (or TEXT=file) in about two minutes, then writes.
+# The demo, in about three minutes: this machine is measured, a small GPT learns the King James Bible (or TEXT=file) on it and
+# writes, prediction and measurement are compared, and the same planner says what its big brothers take.
 # The size of the model follows the measured peak of this machine; for each size the steps are fixed, so its hash at the
 # end is the same on every machine: compare yours with the README's. SIZE=small|medium|large|huge chooses another.
 set -eu
@@ -34,12 +35,38 @@ large) depth=3 steps=850 ;;
 huge) depth=4 steps=850 ;;
 *) echo "SIZE=$size is none of small, medium, large, huge" >&2; exit 2 ;;
 esac
-"$trine" train "$text" --out "$run" --depth $depth --steps $steps --train.batch=16 --eval.every=$((steps / 5)) \
-    --eval.windows=128 --sample.tokens=500 --sample.temperature=0.7
+say() { printf '\n== %s ==\n\n' "$1"; }
+
+# A brief calibration. Where something else is at work it refuses, and the demo goes on without a prediction.
+say "1. what this machine can do"
+profile=$run.profile.yaml
+mkdir -p runs
+"$trine" calibrate --scale .4 --force --out "$profile" || profile=
+
+say "2. what a run will take, and the run"
+"$trine" train "$text" --out "$run" ${profile:+--profile "$profile"} --depth $depth --steps $steps --train.batch=16 \
+    --eval.every=$((steps / 5)) --eval.windows=128 --sample.tokens=500 --sample.temperature=0.7
+
+if [ -n "$profile" ]; then
+    say "3. predicted beside measured"
+    "$trine" explain "$run" --profile "$profile"
+fi
+
+# What a plan says, to a reader in a hurry: the model, the layout, the step, what it takes, what it costs.
+big_brother() { # NAME ARGUMENTS...
+    name=$1
+    shift
+    "$trine" plan "$@" --report "$run/$name.html" >"$run/$name.txt"
+    sed -n -e 1,3p -e '/^the tightest limit/p' -e '/^step /p' -e '/^takes /p' -e '/^failures /p' -e '/^energy /p' \
+        -e '/^on_demand /p' "$run/$name.txt" | sed 's/^on_demand  *\([^ ]*\).* \([^ ]* [^ ]*\)$/costs        \2 at \1 $ a chip-hour, on demand/'
+    echo
+}
+say "4. the same for its big brothers"
+big_brother gpt3-175b --model gpt3-175b --system dgx-h100 --chips 1024 --tokens 300B
+big_brother llama3.1-405b --model llama3.1-405b --system dgx-h100 --chips 16384 --tokens 15.6T --global-batch 2048
 
 cat <<END
-
-Open the report:    $run/report.html
+Open the reports:   $run/report.html, $run/gpt3-175b.html, $run/llama3.1-405b.html
 Let it write more:  $trine generate $run --prompt "And God said" --tokens 300 --seed 7
 Check the result:   $trine hash $run
 Train it longer:    $trine train $text --out runs/long --depth 4 --steps 2000
