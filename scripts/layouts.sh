@@ -88,6 +88,15 @@ row dp=2,pp=2,zero=1 1 full
 row dp=3,pp=2,zero=1 2 none
 row dp=2,pp=3,vpp=2,zero=1 1 auto
 row dp=4,pp=2,vpp=2,zero=1 1 full
+row dp=2,pp=2,zero=2 1 full
+row dp=4,pp=2,zero=2 2 none
+row dp=3,pp=2,vpp=2,zero=2 1 auto
+row dp=2,pp=2,zero=3 2 none
+row dp=3,pp=2,zero=3 1 auto
+row dp=2,pp=2,vpp=2,zero=3 1 full
+row tp=2,dp=2,pp=2,zero=2 1 none
+row tp=2,sp,dp=2,pp=2,zero=3 2 auto
+row cp=2,dp=2,pp=2,zero=3 1 full
 row tp=2 2 none
 row tp=2 1 full
 row tp=2,dp=2 1 auto

@@ -146,10 +146,13 @@ void tr_build_join_context(struct tr_builder *b, int32_t sums, int64_t inner, in
  * Enters a part: with zero = 3 the weights that were asked for are there, and those of the part before are gone; those of part
  * `next` are asked for. */
 void tr_build_enter(struct tr_builder *b, int32_t next, bool backward);
+enum { TR_PART_NONE = -2 }; /* as `next`: none */
 /* Gradients of a part, around its backward pass: they are zero, where they are one lane's and in WORK; they are complete in an entry
  * that is last, and START to be joined. */
 void tr_build_part_begin(struct tr_builder *b, int32_t part);
 void tr_build_part_end(struct tr_builder *b, int32_t part);
+/* After the last part that a backward turn passes: what was sent of its gradients, where these are one lane's, is free. */
+void tr_build_passed(struct tr_builder *b, int32_t part);
 /* Room for what these know of weights and gradients. */
 TR_MUST_CHECK enum tr_status tr_build_share(struct tr_builder *b, struct tr_err *err);
 

@@ -239,7 +239,7 @@ static void run_ops(struct tr_exec *e, const struct tr_schedule_entry *entry, in
     e->values.grad_sq = &e->grad_sq;
     for (int32_t i = first_op; i < first_op + op_count && e->status == TR_OK; i++) {
         const struct tr_program_op *op = &e->program->op[i];
-        if (!tr_program_op_runs(op, entry))
+        if (!tr_program_op_runs(e->program, op, entry))
             continue;
         if (op->coll >= 0)
             run_coll(e, op, entry);

@@ -52,9 +52,6 @@ static enum tr_status check_zero(const struct tr_degrees *d, struct tr_err *err)
                        "gradients too (zero=2) or weights too (zero=3)", d->zero);
     if (d->zero > 0 && tr_degrees_of(d, TR_GROUP_DATA) == 1)
         return tr_fail(err, TR_BAD_INPUT, "layout zero=%d: there is no other rank to share with; give dp=2 or more", d->zero);
-    if (d->zero > 1 && tr_degrees_of(d, TR_GROUP_PIPE) > 1)
-        return tr_fail(err, TR_BAD_INPUT, "layout zero=%d,pp=%d: stages of a pipeline hold gradients and weights of many microbatches, so "
-                       "that they share out the optimiser's state alone; give zero=1, or pp=1", d->zero, d->ranks[TR_GROUP_PIPE]);
     return TR_OK;
 }
 

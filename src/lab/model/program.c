@@ -189,13 +189,18 @@ static struct tr_shape range_shape(const struct tr_program *p, int32_t index, st
     return count == p->own[index].count ? weight_shape(&p->own[index]) : (struct tr_shape){1, {count}};
 }
 
+/* Of a weight that operations read: the whole, or the slice that is gathered before they do. */
+static struct tr_shape read_shape(const struct tr_program *p, int32_t index)
+{
+    return p->has_read_slices ? range_shape(p, index, tr_build_slice_of(p, index)) : weight_shape(&p->own[index]);
+}
+
 static void add_copy(struct tr_builder *b, int32_t index)
 {
     const struct tr_program *p = b->program;
     const struct tr_weight *w = &p->own[index];
-    struct tr_shape shape = p->has_read_slices ? range_shape(p, index, tr_program_slice(p, index))
-                            : is_read(p, index) ? weight_shape(w) : no_shape();
-    tr_build_buffer(b, TR_BUF_COPY, TR_REGION_COPIES, p->step.dtype, shape, "copy.%s", w->name);
+    tr_build_buffer(b, TR_BUF_COPY, TR_REGION_COPIES, p->step.dtype, is_read(p, index) ? read_shape(p, index) : no_shape(), "copy.%s",
+                    w->name);
 }
 
 /* Whether products read it in panels, where the program's weights are. */
@@ -253,8 +258,8 @@ static void add_panels(struct tr_builder *b)
 /* What is not this rank's is read from WEIGHTS too where there are no copies. */
 static struct tr_shape fp32_shape(const struct tr_program *p, int32_t index)
 {
-    bool as_read = p->step.dtype == TR_F32 && is_read(p, index) && !p->has_read_slices;
-    return as_read ? weight_shape(&p->own[index]) : range_shape(p, index, tr_program_held(p, index));
+    bool as_read = p->step.dtype == TR_F32 && is_read(p, index);
+    return as_read ? read_shape(p, index) : range_shape(p, index, tr_program_held(p, index));
 }
 
 static void add_weights(struct tr_builder *b)
@@ -336,7 +341,7 @@ static struct tr_shape sum_shape(const struct tr_builder *b, const struct tr_wei
 
 static struct tr_shape grad_slice_shape(const struct tr_program *p, int32_t weight)
 {
-    struct tr_range slice = tr_program_slice(p, weight);
+    struct tr_range slice = tr_build_slice_of(p, weight);
     return (struct tr_shape){2, {1, slice.last - slice.first}};
 }
 
@@ -368,7 +373,7 @@ static void put_slices_into_sums(struct tr_builder *b)
     for (int32_t i = 0; i < b->slot_buffers && !b->out_of_memory; i++) {
         struct tr_buffer *slice = &p->buffer[p->first_grad + i];
         slice->part_of = b->first_sum + i;
-        slice->offset = tr_program_slice(p, tr_build_weight_of(b, i)).first * tr_dtype_bytes(TR_F32);
+        slice->offset = tr_build_slice_of(p, tr_build_weight_of(b, i)).first * tr_dtype_bytes(TR_F32);
     }
 }
 
@@ -537,14 +542,27 @@ static int32_t build_final_norm_backward(struct tr_builder *b, int32_t x, int32_
 /* The residual stream that a chunk begins with. */
 static int32_t build_chunk_input(struct tr_builder *b, int32_t chunk)
 {
+    int32_t first_layer = (int32_t)tr_build_chunk_layers(b, chunk).first;
     if (tr_build_is_first(b, chunk)) {
         tr_build_enter(b, -1, false);
-        tr_build_enter(b, 0, false);
+        tr_build_enter(b, first_layer, false);
         return tr_build_embed(b);
     }
+    tr_build_enter(b, first_layer, false);
     int32_t x = tr_build_rows(b, TR_BUF_ACTIVATION, b->program->stream_len, b->program->model.width, "stream");
     tr_build_receive(b, TR_WAY_FORWARD, x);
     return x;
+}
+
+/* Whether the weights of the head are asked for while the last layer runs. In a pipeline that would be in the forward turn, of which
+ * every flight would then have its own. */
+static bool is_head_ahead(const struct tr_builder *b) { return b->program->pipe.stages == 1; }
+
+/* Asks for them now, if nobody has. */
+static void enter_head(struct tr_builder *b)
+{
+    if (!is_head_ahead(b))
+        tr_build_enter(b, b->program->model.layers, false);
 }
 
 /* Returns the residual stream after the chunk's layers, each of which leaves its buffers in layers[layer]. */
@@ -552,7 +570,7 @@ static int32_t build_chunk_layers(struct tr_builder *b, int32_t chunk, int32_t x
 {
     struct tr_range range = tr_build_chunk_layers(b, chunk);
     for (int32_t layer = (int32_t)range.first; layer < range.last; layer++) {
-        tr_build_enter(b, layer + 1, false);
+        tr_build_enter(b, layer + 1 < range.last || is_head_ahead(b) ? layer + 1 : TR_PART_NONE, false);
         tr_build_layer(b, layer, x, &layers[layer]);
         x = layers[layer].out;
     }
@@ -581,6 +599,7 @@ static int32_t build_loss(struct tr_builder *b, int32_t x)
 {
     int32_t stats, head = b->program->model.layers;
     b->phase = TR_PHASE_FORWARD;
+    enter_head(b);
     tr_build_enter(b, head - 1, true);
     tr_build_part_begin(b, head);
     int32_t normed = tr_build_norm(b, x, TR_W_NORM_GAIN, TR_W_NORM_BIAS, -1, "norm", &stats);
@@ -592,8 +611,9 @@ static int32_t build_loss(struct tr_builder *b, int32_t x)
 }
 
 /* The gradient of the stream, which the next chunk sends. */
-static int32_t build_gradient_input(struct tr_builder *b)
+static int32_t build_gradient_input(struct tr_builder *b, int32_t chunk)
 {
+    tr_build_enter(b, (int32_t)tr_build_chunk_layers(b, chunk).last - 1, true);
     int32_t stream = tr_build_rows(b, TR_BUF_ACTIVATION_GRAD, b->program->stream_len, b->program->model.width, "d.stream");
     tr_build_receive(b, TR_WAY_BACKWARD, stream);
     return stream;
@@ -623,7 +643,7 @@ static void build_backward(struct tr_builder *b, int32_t chunk, int32_t x, struc
     begin_section(b, tr_section_of(TR_SECTION_BACKWARD, chunk), TR_PHASE_BACKWARD);
     if (sends)
         tr_build_sent(b, TR_WAY_BACKWARD, -1);
-    int32_t stream = tr_build_is_last(b, chunk) ? build_loss(b, x) : build_gradient_input(b);
+    int32_t stream = tr_build_is_last(b, chunk) ? build_loss(b, x) : build_gradient_input(b, chunk);
     build_layers_backward(b, chunk, stream, layers);
     if (sends) {
         tr_build_mail(b, TR_WAY_BACKWARD, stream);
@@ -633,6 +653,7 @@ static void build_backward(struct tr_builder *b, int32_t chunk, int32_t x, struc
         build_embed_backward(b, stream);
         tr_build_part_end(b, -1);
     }
+    tr_build_passed(b, sends ? (int32_t)tr_build_chunk_layers(b, chunk).first : -1);
     end_section(b, tr_section_of(TR_SECTION_BACKWARD, chunk));
 }
 
@@ -687,7 +708,8 @@ static void build_loss_of_logits(struct tr_builder *b, int32_t logits)
 static void build_eval_loss(struct tr_builder *b, int32_t x)
 {
     int32_t stats;
-    tr_build_enter(b, b->program->model.layers + 1, false);
+    enter_head(b);
+    tr_build_enter(b, TR_PART_NONE, false);
     int32_t normed = tr_build_norm(b, x, TR_W_NORM_GAIN, TR_W_NORM_BIAS, -1, "norm", &stats);
     if (b->program->step.form == TR_FORM_ROWS)
         build_head(b, normed, false);
@@ -800,14 +822,14 @@ static void build_lane_end(struct tr_builder *b, int32_t chunk)
     end_section(b, tr_section_of(TR_SECTION_LANE_END, chunk));
 }
 
-static void build_round(struct tr_builder *b)
+static void build_round(struct tr_builder *b, int32_t chunk)
 {
     const struct tr_program *p = b->program;
-    begin_section(b, TR_SECTION_ROUND, TR_PHASE_REDUCE);
+    begin_section(b, tr_section_of(TR_SECTION_ROUND, chunk), TR_PHASE_REDUCE);
     for (int32_t i = 0; i < b->slot_buffers && p->has_grad_slices && !p->sends_early && !b->out_of_memory; i++)
-        if (is_of_chunk(b, i, 0))
+        if (is_of_chunk(b, i, chunk))
             tr_build_join_gradient(b, i, TR_COLL_NOW);
-    end_section(b, TR_SECTION_ROUND);
+    end_section(b, tr_section_of(TR_SECTION_ROUND, chunk));
 }
 
 static void build_join(struct tr_builder *b, int32_t chunk)
@@ -825,9 +847,9 @@ static void build_reductions(struct tr_builder *b)
     for (int32_t chunk = 0; chunk < b->program->pipe.chunks; chunk++) {
         build_lane_begin(b, chunk);
         build_lane_end(b, chunk);
+        build_round(b, chunk);
         build_join(b, chunk);
     }
-    build_round(b);
 }
 
 /* ---- the programs ------------------------------------------------------------------------------------------------ */
@@ -1064,7 +1086,7 @@ static struct tr_work entry_work(const struct tr_program *p, const struct tr_sch
     struct tr_work sum = {0};
     const struct tr_program_section *s = &p->section[entry->section];
     for (int32_t i = s->first_op; i < s->first_op + s->op_count; i++)
-        if (p->op[i].coll < 0 && tr_program_op_runs(&p->op[i], entry))
+        if (p->op[i].coll < 0 && tr_program_op_runs(p, &p->op[i], entry))
             add_work(&sum, tr_op_work(&p->op[i].op, tr_program_op_present(&p->op[i]), position));
     return sum;
 }

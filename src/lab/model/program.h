@@ -201,7 +201,7 @@ struct tr_schedule_entry {
     int32_t slot;           /* of the gradient stack: where this entry accumulates; JOIN: the destination */
     int32_t flight, mail;   /* where the microbatch's activations lie, and what is sent from here */
     bool last;              /* after it gradients are complete: those of the lane, with zero < 2 those of this rank */
-    bool idle;              /* a lane that is not there: collectives alone */
+    bool idle;              /* a lane that is not there: collectives alone, and none between stages */
     const struct tr_owners *owners; /* of the round's lanes, where its gradients are joined */
 };
 
@@ -301,10 +301,12 @@ int64_t tr_program_micros(const struct tr_program *program);
 bool tr_program_is_whole(const struct tr_program *program);
 bool tr_program_reads_whole(const struct tr_program *program);
 
-/* Whether an op of the section of this entry is done by it. */
-static inline bool tr_program_op_runs(const struct tr_program_op *op, const struct tr_schedule_entry *entry)
+/* Whether an op of the section of this entry is done by it. Of a lane that is not there stages have nothing to tell each other. */
+static inline bool tr_program_op_runs(const struct tr_program *program, const struct tr_program_op *op,
+                                      const struct tr_schedule_entry *entry)
 {
-    return (!op->only_last || entry->last) && (op->coll >= 0 || !entry->idle);
+    bool meets = op->coll >= 0 && program->coll[op->coll].group != TR_GROUP_PIPE;
+    return (!op->only_last || entry->last) && (meets || !entry->idle);
 }
 
 /* Work of all operations of a section, or of the whole step. Where documents stand apart this is a bound, reached when each

@@ -161,7 +161,7 @@ static void add_sent(const struct tr_program *p, const struct tr_schedule_entry 
 {
     const struct tr_program_section *s = &p->section[entry->section];
     for (int32_t i = s->first_op; i < s->first_op + s->op_count; i++) {
-        if (p->op[i].coll < 0 || !tr_program_op_runs(&p->op[i], entry))
+        if (p->op[i].coll < 0 || !tr_program_op_runs(p, &p->op[i], entry))
             continue;
         const struct tr_program_coll *coll = &p->coll[p->op[i].coll];
         by_kind[coll->call.kind] += tr_program_coll_bytes(coll, entry);

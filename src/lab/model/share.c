@@ -54,11 +54,12 @@ static bool is_read_backwards(const struct tr_program *p, enum tr_weight_role ro
     }
 }
 
-static bool is_wanted(const struct tr_program *p, const struct tr_weight *w, int32_t part, bool backward)
+static bool is_wanted(const struct tr_program *p, int32_t index, int32_t part, bool backward)
 {
+    const struct tr_weight *w = &p->own[index];
     if (part == p->model.layers && p->model.tied && w->role == TR_W_WTE)
         return true;
-    if (part_of(p, w) != part || (backward && part < 0)) /* the embedding's backward pass reads none */
+    if (part_of(p, w) != part || !tr_program_has(p, index) || (backward && part < 0)) /* the embedding's backward pass reads none */
         return false;
     return !backward || is_read_backwards(p, w->role);
 }
@@ -83,7 +84,7 @@ void tr_build_enter(struct tr_builder *b, int32_t next, bool backward)
         b->ahead[i] = -1;
     }
     for (int32_t i = 0; b->read != NULL && i < p->weights.count && !b->out_of_memory; i++)
-        if (is_wanted(p, &p->own[i], next, backward))
+        if (is_wanted(p, i, next, backward))
             fetch(b, i);
 }
 
@@ -144,8 +145,18 @@ void tr_build_part_end(struct tr_builder *b, int32_t part)
     }
     if (p->has_grad_slices) /* what it was sent from is then free */
         wait_for(b, part + 1);
-    if (p->has_grad_slices && part < 0)
-        wait_for(b, part);
+    b->only_last = false;
+    b->phase = phase;
+}
+
+void tr_build_passed(struct tr_builder *b, int32_t part)
+{
+    enum tr_phase phase = b->phase;
+    if (!b->program->sends_early || !b->program->has_grad_slices)
+        return;
+    b->phase = TR_PHASE_REDUCE;
+    b->only_last = true;
+    wait_for(b, part);
     b->only_last = false;
     b->phase = phase;
 }

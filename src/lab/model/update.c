@@ -229,7 +229,9 @@ void tr_build_share_table(struct tr_builder *b)
     const struct tr_program *p = b->program;
     if (!p->model.tied || p->pipe.stages == 1)
         return;
-    int32_t table = tr_build_weight(b, TR_W_WTE, -1);
+    int32_t table = (p->first_copy >= 0 ? p->first_copy : p->first_weight) + tr_weight_find(&p->weights, TR_W_WTE, -1);
+    if (p->buffer[table].bytes == 0) /* stages between, and slices of nothing */
+        return;
     if (p->stage == p->pipe.stages - 1)
         tr_build_receive(b, TR_WAY_TIED, table);
     if (p->stage > 0)
