@@ -12,6 +12,7 @@ import html
 import json
 import os
 import platform
+import random
 import re
 import statistics
 import subprocess
@@ -27,6 +28,7 @@ if not ROUNDS.isdigit() or int(ROUNDS) < 1:
     sys.exit(f"bench: BENCH_ROUNDS={ROUNDS}: expected a number from 1 on")
 ROUNDS = int(ROUNDS)
 THREADS = len(os.sched_getaffinity(0))
+GEMM_RUNS = "3"  # of each product in one visit, of which the median counts
 TRINE = os.path.join(BUILD, "trine")
 # GPT-2 124M and a small model: layers, width, heads, vocabulary, batch, tokens, how trine is told, steps
 MODELS = {
@@ -119,46 +121,57 @@ def best_isas():
 
 
 def trine_products(rows, isa, dtype):
-    out = run([f"{BUILD}/bench/bench_linear", str(rows), str(THREADS), "3", f"{isa} {dtype}"]) or ""
+    out = run([f"{BUILD}/bench/bench_linear", str(rows), str(THREADS), GEMM_RUNS, f"{isa} {dtype}"]) or ""
     all_of_them = re.search(r"all of a step .* ([\d.]+) +([\d.]+) % +peak ([\d.]+)", out)
     shapes = [line.split() for line in out.splitlines() if f" {isa} " in line
               and not line.startswith(("all", "head", "small"))]
     if not all_of_them or not shapes:
         return None
-    weakest = min(shapes, key=lambda words: float(words[7]))
     return {"gflop_s": float(all_of_them[1]), "peak": float(all_of_them[3]),
-            "weakest": f"{weakest[0]} {weakest[1]}, {weakest[7]} %"}
+            "shapes": {f"{words[0]} {words[1]}": float(words[7]) for words in shapes}}
 
 
 def library_products(rows, dtype):
     found = {}
     for python in dict.fromkeys([PEERS, os.environ.get("GEMM_PYTHON")]):  # the second has libraries of its own
-        result = python and last_json(run([python, f"{HERE}/torch_gemm.py", str(rows), dtype, "3", str(THREADS)]))
+        result = python and last_json(run([python, f"{HERE}/torch_gemm.py", str(rows), dtype, GEMM_RUNS, str(THREADS)]))
         if result:
             versions.update({k: v for k, v in result["versions"].items() if k not in versions})
-            found = {**result["gflop_s"], **found}
+            found = {**{name: rates["all of a step"] for name, rates in result["gflop_s"].items()}, **found}
     return found
 
 
+def weakest_shape(ours):
+    """Of the shapes that every visit has the one whose median is the lowest."""
+    shares = {shape: [visit["shapes"][shape] for visit in ours] for shape in ours[0]["shapes"]}
+    shape = min(shares, key=lambda name: statistics.median(shares[name]))
+    return f"{shape}, {spread(shares[shape], 1)} %"
+
+
+def products_of(rows, isa, dtype):
+    """The lines of the table for one number of rows and type."""
+    found = in_turn({"trine": lambda: trine_products(rows, isa, dtype), "libraries": lambda: library_products(rows, dtype)})
+    if not found["trine"]:
+        return []
+    work = f"all products of a GPT-2 step, {rows:,} rows, {dtype}"
+    ours, peak = [visit["gflop_s"] for visit in found["trine"]], statistics.median(v["peak"] for v in found["trine"])
+    names = dict.fromkeys(name for visit in found["libraries"] for name in visit)
+    peers = {name: [visit[name] for visit in found["libraries"] if name in visit] for name in names}
+    compare(work, "GFLOP/s", ours, peers)
+    return [[work, name, spread(rates, 0), f"{statistics.median(rates) / peak:.1%} of {peak:,.0f}",
+             weakest_shape(found["trine"]) if rates is ours else ""]
+            for name, rates in {f"trine, {isa}": ours, **peers}.items()]
+
+
 def products(isas):
-    table_rows = []
-    for dtype, isa in isas.items():
-        for rows in (256, 1024, 4096, 8192):
-            ours = trine_products(rows, isa, dtype)
-            if not ours:
-                continue
-            say(f"  {rows} rows, {dtype}: {ours}")
-            work = f"all products of a GPT-2 step, {rows:,} rows, {dtype}"
-            table_rows.append([work, f"trine, {isa}", f"{ours['gflop_s']:,.0f} of {ours['peak']:,.0f} GFLOP/s",
-                               f"{ours['gflop_s'] / ours['peak']:.1%}", ours["weakest"]])
-            rates = {name: found["all of a step"] for name, found in library_products(rows, dtype).items()}
-            for name, rate in rates.items():
-                table_rows.append([work, name, f"{rate:,.0f} GFLOP/s", f"{rate / ours['peak']:.1%}", ""])
-            compare(work, "GFLOP/s", [ours["gflop_s"]], {name: [rate] for name, rate in rates.items()})
-    table("Matrix products", ["work", "program", "rate", "share of peak", "weakest shape"], table_rows,
-          "Five shapes, forward and both gradients, each as often as the model has it; medians of three runs. Libraries as "
+    table_rows = [line for dtype, isa in isas.items() for rows in (256, 1024, 4096, 8192)
+                  for line in products_of(rows, isa, dtype)]
+    table("Matrix products", ["work", "program", "GFLOP/s", "share of peak", "weakest shape, share of peak"], table_rows,
+          "Five shapes, forward and both gradients, each as often as the model has it. Libraries as "
           "scripts/bench/torch_gemm.py says: torch_packed and zentorch get weights that were packed before, trine packs them "
-          "each time. The peak is measured by bench_linear at its start.")
+          "each time. The peak is measured by bench_linear at its start. PyTorch's packages multiply fp32 with MKL, which may "
+          "take slower instructions on processors that are not Intel's: openblas, numpy and zentorch show what libraries reach "
+          "here, and fp32 training with PyTorch has to be read with that in mind.")
 
 
 def kernels():
@@ -168,18 +181,27 @@ def kernels():
     attention(isas)
 
 
+def attention_visit(dtype, shapes):
+    """Adds the rates of one visit to `shapes`, {sequences x tokens: {"attn" | "attn_bwd": [(GFLOP/s, share in %)]}}."""
+    for line in (run([f"{BUILD}/bench/bench_vec", str(THREADS), dtype, "attn"]) or "").splitlines():
+        found = re.match(r"(attn\S*) (\d+x\d+) h12/12 d64 +[\d.]+ ms +([\d.]+) GFLOP/s +([\d.]+) % of peak", line)
+        if found:
+            of_shape = shapes.setdefault(found[2], {"attn": [], "attn_bwd": []})
+            of_shape[found[1]].append((float(found[3]), float(found[4])))
+
+
 def attention(isas):
     rows = []
     for dtype in isas:
-        shapes = {}  # {sequences x tokens: {"attn" | "attn_bwd": rate and share}}
-        for line in (run([f"{BUILD}/bench/bench_vec", str(THREADS), dtype, "attn"]) or "").splitlines():
-            found = re.match(r"(attn\S*) (\d+x\d+) h12/12 d64 +[\d.]+ ms +([\d.]+) GFLOP/s +([\d.]+) % of peak", line)
-            if found:
-                shapes.setdefault(found[2], {})[found[1]] = f"{float(found[3]):,.0f} GFLOP/s, {found[4]} %"
-        rows += [[shape.replace("x", " x "), dtype, rates.get("attn", "-"), rates.get("attn_bwd", "-")]
+        shapes = {}
+        for _ in range(ROUNDS):
+            attention_visit(dtype, shapes)
+        rows += [[shape.replace("x", " x "), dtype] + [spread([visit[i] for visit in rates[way]], 1 - digits)
+                                                       for way in ("attn", "attn_bwd") for i, digits in ((0, 1), (1, 0))]
                  for shape, rates in shapes.items()]
-    table("Attention: 12 heads of 64", ["sequences x tokens", "type", "forward, share of peak", "backward"], rows,
-          "The best of the program's runs, counting the FLOPs that causality allows.")
+    table("Attention: 12 heads of 64", ["sequences x tokens", "type", "forward, GFLOP/s", "% of peak", "backward, GFLOP/s",
+                                        "% of peak"], rows,
+          "Of each visit the best of the program's runs, counting the FLOPs that causality allows.")
 
 
 # ---- a training step ------------------------------------------------------------------------------------------------
@@ -361,6 +383,42 @@ def tokenizer():
           ["program", "encode, one thread, MB/s", "encode, all threads", "train, MB/s", "trine is faster by"], rows,
           "GPT-2's pattern; the text is the demo's, repeated: every word is one that has been seen. trine counts the tokens, Hugging "
           "Face's library hands out their ids.")
+    hard_texts(file)
+
+
+def hard_text(kind, size):
+    """`size` letters and spaces that no cache of words helps with."""
+    dice = random.Random(size)
+    if kind == "new words":
+        text = "".join(" " if dice.random() < 0.16 else chr(97 + dice.randrange(26)) for _ in range(size))
+    elif kind == "letters at random, one word":
+        text = "".join(chr(97 + dice.randrange(26)) for _ in range(size))
+    else:
+        text = {"one letter, one word": "a", "spaces": " "}[kind] * size
+    path = f"{WORK}/hard.txt"
+    with open(path, "w") as f:
+        f.write(text)
+    return path
+
+
+def hard_texts(file):
+    """Whether the time of encoding goes on being linear where words are new, or a word never ends."""
+    sizes, rows = (1, 4, 16), []
+    for kind in ("new words", "letters at random, one word", "one letter, one word", "spaces"):
+        rates, theirs = {}, None
+        for megabytes in sizes:
+            path = hard_text(kind, megabytes * 1000000)
+            visits = [last_json(run([TRINE, "tokenize", "count", path, "-t", file, "--json", "-q"])) for _ in range(ROUNDS)]
+            rates[megabytes] = [visit["mb_s"] for visit in visits if visit]
+            if PEERS and megabytes == sizes[0]:
+                theirs = last_json(run([PEERS, f"{HERE}/hf_tokens.py", file, path, "0"]))
+        say(f"  {kind}: {rates}; {theirs}")
+        rows.append([kind] + [spread(rates[megabytes], 1) for megabytes in sizes] +
+                    [ratio(rates[sizes[-1]], rates[sizes[0]]), f"{theirs['encode_mb_s']:.1f}" if theirs else "-"])
+    table("Tokenizer: encode, MB/s, of texts that are hard", ["text"] + [f"{megabytes} MB" for megabytes in sizes] +
+          [f"{sizes[-1]} MB / {sizes[0]} MB", f"Hugging Face tokenizers, {sizes[0]} MB, one visit"], rows,
+          "trine, one thread, the tokenizer of above. Time that is linear in the size has the same rate at every size, but for what "
+          "the caches no longer hold of a word of megabytes.")
 
 
 # ---- pages ----------------------------------------------------------------------------------------------------------
@@ -383,7 +441,7 @@ def bar(row, head):
 
 def write_pages():
     facts = [machine(), f"rounds, the programs in turn: {ROUNDS}; a rate is the median (lowest to highest) of them; "
-             "products: one visit to each program, the median of three runs in it",
+             "of products each of the rounds has the median of three runs",
              "versions: " + ", ".join(f"{k} {v}" for k, v in sorted(versions.items())) if versions else "no peers"]
     md = ["# Benchmarks", ""] + [f"- {fact}" for fact in facts] + [""]
     page = ["<!doctype html><meta charset=utf-8><title>trine: benchmarks</title><style>body{font:15px sans-serif;"
