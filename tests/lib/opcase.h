@@ -22,7 +22,9 @@
 enum tr_fill {
     TR_FILL_NORMAL, /* about -1 .. 1 */
     TR_FILL_EDGE,   /* zeros of both signs, subnormals, the least normal, ones, a few large ones */
-    TR_FILL_LARGE   /* about -1000 .. 1000 */
+    TR_FILL_LARGE,  /* about -1000 .. 1000 */
+    TR_FILL_SPECIAL, /* as NORMAL, but one in fifty infinite, NaN, as large as can be, or zero */
+    TR_FILL_COUNT
 };
 
 struct tr_opcase {
@@ -36,6 +38,10 @@ struct tr_opcase {
 
 /* The cases of a kind; they live for ever. Returns how many. */
 int tr_opcases(enum tr_op_kind kind, const struct tr_opcase **cases);
+
+/* A case of the kind by chance, a function of the seed, that the reference does in some milliseconds. For LINEAR*, ATTN*, HEAD,
+ * LOSS, NORM*, what takes `width` elements a token, and what takes `count`. */
+void tr_opcase_random(struct tr_opcase *test, enum tr_op_kind kind, uint64_t seed);
 
 enum { TR_OPCASE_NAME_BYTES = 256 };
 

@@ -96,14 +96,31 @@ static float edge_value(uint64_t stream, uint64_t index)
     return bits & 16 ? special[bits & 15] : (float)tr_test_value(stream, index);
 }
 
+static float special_value(uint64_t stream, uint64_t index)
+{
+    static const float special[] = {INFINITY, -INFINITY, NAN, 0x1.fep127f, -0x1.fep127f, 0.0f, -0.0f, -0x1p-149f};
+    uint64_t bits = tr_test_bits(stream ^ 0x5bec, index);
+    return bits % 50 == 0 ? special[bits >> 32 & 7] : (float)tr_test_value(stream, index);
+}
+
+static float value_of(enum tr_fill fill, uint64_t stream, uint64_t index)
+{
+    switch (fill) {
+    case TR_FILL_EDGE:
+        return edge_value(stream, index);
+    case TR_FILL_SPECIAL:
+        return special_value(stream, index);
+    case TR_FILL_LARGE:
+        return 1e3f * (float)tr_test_value(stream, index);
+    default:
+        return (float)tr_test_value(stream, index);
+    }
+}
+
 void tr_test_fill(void *data, enum tr_dtype type, int64_t n, enum tr_fill fill, uint64_t stream)
 {
-    for (int64_t i = 0; i < n; i++) {
-        float value = fill == TR_FILL_EDGE
-                          ? edge_value(stream, (uint64_t)i)
-                          : (float)tr_test_value(stream, (uint64_t)i) * (fill == TR_FILL_LARGE ? 1e3f : 1.0f);
-        tr_store(data, type, i, value);
-    }
+    for (int64_t i = 0; i < n; i++)
+        tr_store(data, type, i, value_of(fill, stream, (uint64_t)i));
 }
 
 /* ---- values of particular operands ------------------------------------------------------------------------------ */

@@ -3,6 +3,7 @@
  *
  *     silicon_ops            check, after saying what is checked
  *     silicon_ops support    only says which kernels there are and which instruction sets run here
+ *     silicon_ops random FIRST LAST [KIND]   cases by chance, seeds FIRST .. LAST - 1, as long as one likes
  */
 #include "lib/opcase.h"
 #include "lib/wide.h"
@@ -321,6 +322,45 @@ static void many_threads_give_the_reference_bits(void **state)
     assert_int_equal(failures, 0);
 }
 
+/* Cases by chance, each with two numbers of threads of its own. */
+static int random_failures(enum tr_op_kind kind, uint64_t first, uint64_t last)
+{
+    static const int threads[] = {1, 3, 17, 64, 2, 33, 5};
+    int failures = 0;
+    for (uint64_t seed = first; seed < last; seed++) {
+        struct tr_opcase test;
+        tr_opcase_random(&test, kind, seed);
+        check_threads(&test, threads + seed % 6, 2, &failures);
+    }
+    return failures;
+}
+
+static const enum tr_op_kind random_kinds[] = {
+    TR_OP_LINEAR, TR_OP_LINEAR_PACKED, TR_OP_LINEAR_DX, TR_OP_LINEAR_DW, TR_OP_ATTN, TR_OP_ATTN_BWD, TR_OP_HEAD,
+    TR_OP_LOSS, TR_OP_NORM, TR_OP_NORM_BWD, TR_OP_GELU, TR_OP_GELU_BWD, TR_OP_SWIGLU, TR_OP_SWIGLU_BWD,
+    TR_OP_LINEAR_END, TR_OP_GRAD_SQ, TR_OP_ADAMW, TR_OP_MUON_MOMENT, TR_OP_MIX, TR_OP_MUON, TR_OP_CAST, TR_OP_JOIN};
+
+enum { RANDOM_KINDS = sizeof random_kinds / sizeof *random_kinds };
+
+static void cases_by_chance_give_the_reference_bits(void **state)
+{
+    int failures = 0;
+    (void)state;
+    for (int i = 0; i < RANDOM_KINDS; i++)
+        failures += random_failures(random_kinds[i], 0, 6);
+    assert_int_equal(failures, 0);
+}
+
+static int random_main(int argc, char **argv)
+{
+    int failures = 0;
+    for (int i = 0; i < RANDOM_KINDS && argc >= 4; i++)
+        if (argc < 5 || strcmp(argv[4], tr_op_operands(random_kinds[i])->name) == 0)
+            failures += random_failures(random_kinds[i], strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10));
+    printf("%d failures\n", failures);
+    return failures > 0;
+}
+
 static void every_kernel_gives_the_reference_bits(void **state)
 {
     enum tr_op_kind kind = *(const enum tr_op_kind *)*state;
@@ -338,18 +378,22 @@ int main(int argc, char **argv)
 {
     static enum tr_op_kind kinds[TR_OP_KIND_COUNT];
     static char names[TR_OP_KIND_COUNT][96];
-    struct CMUnitTest tests[TR_OP_KIND_COUNT + 2];
+    struct CMUnitTest tests[TR_OP_KIND_COUNT + 3];
     int count = 0;
     print_support();
     if (argc > 1 && strcmp(argv[1], "support") == 0)
         return 0;
+    if (argc > 1 && strcmp(argv[1], "random") == 0)
+        return random_main(argc, argv);
 #if OWN_MALLOC
     tests[count++] = (struct CMUnitTest)cmocka_unit_test(the_allocation_counter_counts);
 #else
     printf("NOT CHECKED: allocations, which this build cannot count\n");
 #endif
-    if (argc == 1)
+    if (argc == 1) {
         tests[count++] = (struct CMUnitTest)cmocka_unit_test(many_threads_give_the_reference_bits);
+        tests[count++] = (struct CMUnitTest)cmocka_unit_test(cases_by_chance_give_the_reference_bits);
+    }
     for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++) {
         const char *name = tr_op_operands((enum tr_op_kind)kind)->name;
         if (argc > 1 && strcmp(argv[1], name) != 0)
