@@ -5,6 +5,7 @@
 
 #include "base/num.h"
 #include "silicon/kernel/act/act.h"
+#include "silicon/kernel/linear/finish.h"
 #include "silicon/kernel/simd.h"
 
 enum { ACT_PIECE = 4096 }; /* elements that a thread takes at a time */
@@ -130,22 +131,6 @@ void TR_SIMD_NAME(tr_swiglu_bwd)(const struct tr_call *call)
     act_run(call, call->op->act == TR_BF16 ? swiglu_bwd_bf16 : swiglu_bwd_f32, 3, 2);
 }
 
-/* A row of LINEAR_END, which begins with element `at`. */
-TR_V_INLINE void linear_end_row(void *const *operand, int64_t at, int64_t width, const enum tr_dtype type)
-{
-    const float *sum = (const float *)operand[TR_LINEAR_END_SUM] + at;
-    const void *bias = operand[TR_LINEAR_END_B], *residual = operand[TR_LINEAR_END_RESIDUAL];
-    for (int64_t j = 0; j < width; j += TR_VLEN) {
-        int64_t n = tr_min_i64(TR_VLEN, width - j);
-        tr_v y = n == TR_VLEN ? v_load(sum + j) : v_loadn(sum + j, n);
-        if (bias != NULL)
-            y = v_add(y, v_loadn_at(bias, type, j, n));
-        if (residual != NULL)
-            y = v_add(v_loadn_at(residual, type, at + j, n), y);
-        v_storen_at(operand[TR_LINEAR_END_Y], type, at + j, y, n);
-    }
-}
-
 void TR_SIMD_NAME(tr_linear_end)(const struct tr_call *call)
 {
     const struct tr_op *op = call->op;
@@ -154,10 +139,12 @@ void TR_SIMD_NAME(tr_linear_end)(const struct tr_call *call)
     TR_ASSERT(op->weight == op->act);
 #pragma omp parallel for num_threads(call->threads) schedule(static)
     for (int64_t t = 0; t < tokens; t++) {
-        if (op->act == TR_BF16)
-            linear_end_row(call->operand, t * width, width, TR_BF16);
-        else
-            linear_end_row(call->operand, t * width, width, TR_F32);
+        const char *added = call->operand[TR_LINEAR_END_RESIDUAL];
+        const struct finish row = {.bias = call->operand[TR_LINEAR_END_B],
+                                   .residual = added == NULL ? NULL : added + t * width * bytes,
+                                   .c = (char *)call->operand[TR_LINEAR_END_Y] + t * width * bytes,
+                                   .stride = width, .type = op->act, .c_type = op->act};
+        finish_rows(&row, (const float *)call->operand[TR_LINEAR_END_SUM] + t * width, width, 1, width);
         int64_t bias = t == 0 && call->operand[TR_LINEAR_END_B] != NULL ? bytes : 0;
         tr_count_add(call->count, 0, ((int64_t)sizeof(float) + residual + bias) * width, bytes * width);
     }

@@ -26,15 +26,6 @@ enum tile_end {
     TILE_ADD       /* C = C + chain from 0 */
 };
 
-/* What becomes of a whole tile whose chain is the last of its output: + bias, then residual + that, rounded once. */
-struct tile_finish {
-    const void *bias;     /* [NR] of `type`, or NULL */
-    const void *residual; /* the element at the tile's corner, laid out and typed as C, or NULL */
-    void *c;              /* the same of C */
-    int64_t stride;
-    enum tr_dtype type, c_type;
-};
-
 /* Packing that is done while tiles are multiplied, unit by unit: multiply-adds leave the processor room for it, and what
  * comes from memory need not be waited for (bench/LOG.md, "packing in the shadow of tiles"). A unit is to[word * step + i] =
  * word of row i, of JOB_WORDS words and TR_VLEN rows; of the type whose words are not widened. Units of several lanes take
@@ -67,7 +58,8 @@ struct tile {
     struct job *job;                  /* what is packed meanwhile */
     struct wanted wanted[WANTED_MAX]; /* what this tile's end and the next one's beginning touch */
     int wanted_count;
-    const struct tile_finish *finish; /* where the sums go instead of `c`, NULL: nowhere else; wants n = NR */
+    const struct finish *finish; /* of the element at the tile's corner: where the sums go instead of `c`, NULL: nowhere else;
+                                    wants n = NR */
 };
 
 /* One step of a chain: a word of A, as it stands in every lane, and a vector of words of B. */
@@ -166,7 +158,7 @@ static __attribute__((noinline)) void few_rows_run(const struct tile *t, const v
 
 /* ---- tiles from packed panels ------------------------------------------------------------------------------------ */
 
-TR_V_INLINE void finish_sums_of(const struct tile_finish *f, tr_v acc[MR][NV], const int mr, const enum tr_dtype c_type)
+TR_V_INLINE void finish_sums_of(const struct finish *f, tr_v acc[MR][NV], const int mr, const enum tr_dtype c_type)
 {
     if (f->residual != NULL) {
 #pragma GCC unroll 16
@@ -180,7 +172,7 @@ TR_V_INLINE void finish_sums_of(const struct tile_finish *f, tr_v acc[MR][NV], c
             v_store_at(f->c, c_type, i * f->stride + v * TR_VLEN, acc[i][v]);
 }
 
-TR_V_INLINE void finish_sums(const struct tile_finish *f, tr_v acc[MR][NV], const int mr)
+TR_V_INLINE void finish_sums(const struct finish *f, tr_v acc[MR][NV], const int mr)
 {
     if (f->bias != NULL) {
         tr_v bias[NV];

@@ -7,6 +7,7 @@
 #define TR_SILICON_KERNEL_PACKED_BODY_H
 
 #include "base/num.h"
+#include "silicon/kernel/linear/finish.h"
 #include "silicon/kernel/packed/packed.h"
 #include "silicon/kernel/packed/packed_words.h"
 #include "silicon/kernel/simd.h"
@@ -335,23 +336,17 @@ struct tally {
     int64_t flop, read_bytes, write_bytes;
 };
 
-/* y = sum (+ bias) (+ residual) of one tile and n outputs from `out` of a segment on. */
-TR_V_INLINE void put_rows(const struct packed *p, int segment, int64_t row, int64_t rows, int64_t out, int64_t n,
-                          const float *sum, const enum tr_dtype act, const enum tr_dtype y_type)
+/* Where the outputs from number `out` of a segment on go, of the rows from `row` on. */
+static struct finish finish_of(const struct packed *p, int segment, int64_t row, int64_t out)
 {
-    const void *bias = p->call->operand[TR_LINEAR_B + segment], *residual = p->call->operand[TR_LINEAR_RESIDUAL];
-    void *y = p->call->operand[TR_LINEAR_Y + segment];
-    for (int64_t r = 0; r < rows; r++) {
-        const int64_t at = (row + r) * p->op->out[segment] + out;
-        for (int64_t j = 0; j < n; j += TR_VLEN) {
-            tr_v value = v_load(sum + r * TR_PANEL + j);
-            if (bias)
-                value = v_add(value, v_loadn_at(bias, act, out + j, n - j));
-            if (residual)
-                value = v_add(v_loadn_at(residual, act, at + j, n - j), value);
-            v_storen_at(y, y_type, at + j, value, n - j);
-        }
-    }
+    const struct tr_op *op = p->op;
+    const char *bias = p->call->operand[TR_LINEAR_B + segment], *residual = p->call->operand[TR_LINEAR_RESIDUAL];
+    const enum tr_dtype y_type = tr_op_operand_dtype(op, TR_LINEAR_Y + segment);
+    const int64_t at = row * op->out[segment] + out, y_bytes = tr_dtype_bytes(y_type);
+    return (struct finish){.bias = bias == NULL ? NULL : bias + out * tr_dtype_bytes(op->act),
+                           .residual = residual == NULL ? NULL : residual + at * y_bytes,
+                           .c = (char *)p->call->operand[TR_LINEAR_Y + segment] + at * y_bytes,
+                           .stride = op->out[segment], .type = op->act, .c_type = y_type};
 }
 
 static void do_tile(const struct packed *p, const struct tr_quant_x *x, int segment, int64_t panel, int64_t tile,
@@ -368,19 +363,14 @@ static void do_tile(const struct packed *p, const struct tr_quant_x *x, int segm
     } else {
         float_sums(p, w, tile, sum);
     }
-    const enum tr_dtype y_type = tr_op_operand_dtype(op, TR_LINEAR_Y + segment);
-    if (op->act == TR_F32)
-        put_rows(p, segment, first, rows, out, n, sum, TR_F32, TR_F32);
-    else if (y_type == TR_F32)
-        put_rows(p, segment, first, rows, out, n, sum, TR_BF16, TR_F32);
-    else
-        put_rows(p, segment, first, rows, out, n, sum, TR_BF16, TR_BF16);
+    const struct finish finish = finish_of(p, segment, first, out);
+    finish_rows(&finish, sum, TR_PANEL, rows, n);
     const int64_t bytes = tr_dtype_bytes(op->act);
     tally->flop += 2 * rows * n * op->in;
     tally->read_bytes += (tile == 0 ? p->panel_bytes : 0) +
-                         (tile == 0 && p->call->operand[TR_LINEAR_B + segment] ? n * bytes : 0) +
-                         (p->call->operand[TR_LINEAR_RESIDUAL] ? rows * n * bytes : 0);
-    tally->write_bytes += rows * n * tr_dtype_bytes(y_type);
+                         (tile == 0 && finish.bias != NULL ? n * bytes : 0) +
+                         (finish.residual != NULL ? rows * n * bytes : 0);
+    tally->write_bytes += rows * n * tr_dtype_bytes(finish.c_type);
 }
 
 /* Where a task's weights begin. */
