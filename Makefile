@@ -1,7 +1,7 @@
 # The front door of trine. `make help` lists what it does; CMake does the work, one folder build/PRESET a build.
 # JOBS=n builds and tests with n processors instead of all. Ninja is used where it is, unless CMAKE_GENERATOR is set.
 .DEFAULT_GOAL := build
-.PHONY: build setup demo check asan tsan faults layouts fuzz bench peers golden fit fit-stacks validate install clean help
+.PHONY: build setup demo check asan tsan faults layouts fuzz bench peers golden fit fit-stacks published validate install clean help
 
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 20
@@ -76,6 +76,9 @@ fit-stacks: ## fit what software makes of chips to the training runs in TABLES=D
 
 validate: build ## hold predictions against the tables in TABLES=DIR: writes docs/validation/
 	@scripts/validate.sh "$(TABLES)"
+
+published: build ## predict the runs of tests/validate/published.csv: writes docs/published.md and the table in README.md
+	@scripts/published.sh build/trine
 
 install: build ## install the program, its completion and its pages under PREFIX=/usr/local (DESTDIR for packagers)
 	@cmake --install build/release --prefix $(PREFIX)

@@ -29,7 +29,8 @@ page=docs/validation/runs.md
     echo '# Predictions of training runs against published ones'
     echo
     echo 'Written by `make validate TABLES=DIR` from the runs that the stacks were fitted to (`catalog/stacks/fits.yaml` has the error on'
-    echo 'groups held out beside each stack). Revisions of one published table differ by 1 to 6 %: the floor.'
+    echo 'groups held out beside each stack). The floor of each source stands below the table: runs that it prints again, with the same chips,'
+    echo 'software, model, batch and layout, differ by so much, and nothing that is predicted from what rows say can know by how much.'
     echo
     echo '```'
     build/release/trine validate "$dir/train_runs.csv" --csv "$rows/train_runs.csv"

@@ -1,6 +1,9 @@
 /* Fits what software stacks make of a chip's rates to tables of whole runs, and writes section `stack_fits` of the catalog.
  *
- *     fit_stacks [--stack NAME] [--date DATE] [--sweeps N] train_runs.csv... > catalog/stacks/fits.yaml  (`make fit-stacks`)
+ *     fit_stacks [--stack NAME] [--without TABLE] [--date DATE] [--sweeps N] train_runs.csv... > catalog/stacks/fits.yaml
+ *
+ * (`make fit-stacks`.) --without: a table of runs that are to be predicted and not learned from. What has the id of one
+ * of its rows, or its source, model and software, is left out of everything here, whatever its chips and layout.
  *
  * For each stack that has runs: the parameters (plan/stack/stack.h, tr_stack_params) that give the least error. A source of
  * runs counts by the square root of its rows, so that one long table does not decide alone, and a row by |log(predicted /
@@ -228,11 +231,39 @@ static void weigh(struct problem *p)
     }
 }
 
-static void gather(struct problem *p, const struct tr_samples *samples, const char *stack)
+static const char *id_of(const struct tr_samples *table, const struct tr_sample *sample)
+{
+    int column = tr_csv_column(&table->csv, "id");
+    return column < 0 ? "" : tr_csv_cell(&table->csv, sample - table->at, column);
+}
+
+static bool is_akin(const struct tr_sample *a, const struct tr_sample *b)
+{
+    return a->of.run->where && b->of.run->where && strcmp(a->source, b->source) == 0 &&
+           strcmp(a->of.run->model.name, b->of.run->model.name) == 0 &&
+           strcmp(a->of.run->where->stack.name, b->of.run->where->stack.name) == 0;
+}
+
+static bool is_left_out(const struct tr_samples *samples, const struct tr_sample *sample, const struct tr_samples *without)
+{
+    const char *id = id_of(samples, sample);
+    for (int64_t i = 0; i < without->count; i++)
+        if (is_akin(&without->at[i], sample) || (*id && strcmp(id_of(without, &without->at[i]), id) == 0))
+            return true;
+    return false;
+}
+
+static bool is_to_fit(const struct tr_sample *sample, const char *stack)
+{
+    const struct tr_run *run = sample->of.run;
+    return !sample->reason && !run->layout_open && !run->assumed && strcmp(run->where->stack.name, stack) == 0;
+}
+
+static void gather(struct problem *p, const struct tr_samples *samples, const struct tr_samples *without, const char *stack)
 {
     for (int64_t i = 0; i < samples->count; i++) {
         const struct tr_sample *sample = &samples->at[i];
-        if (sample->reason || sample->of.run->layout_open || sample->of.run->assumed || strcmp(sample->of.run->where->stack.name, stack) != 0)
+        if (!is_to_fit(sample, stack) || is_left_out(samples, sample, without))
             continue;
         struct row row = {.sample = sample, .run = *sample->of.run};
         int at;
@@ -379,8 +410,9 @@ static void begin(struct problem *p, const struct tr_entry *entry, const struct 
     p->stack = p->start;
 }
 
-static void fit_stack(const struct tr_samples *samples, int tables, const struct tr_entry *entry, int sweeps,
-                      const char *date, struct fitted *fitted, int fitted_count, struct tr_text *out)
+static void fit_stack(const struct tr_samples *samples, int tables, const struct tr_samples *without,
+                      const struct tr_entry *entry, int sweeps, const char *date, struct fitted *fitted, int fitted_count,
+                      struct tr_text *out)
 {
     struct fitted *now = &fitted[fitted_count];
     struct problem p = {.skip_fold = -1, .random = 1};
@@ -394,7 +426,7 @@ static void fit_stack(const struct tr_samples *samples, int tables, const struct
     }
     begin(&p, entry, fitted, fitted_count, -1);
     for (int t = 0; t < tables; t++)
-        gather(&p, &samples[t], entry->id);
+        gather(&p, &samples[t], without, entry->id);
     if (p.rows >= 3) {
         find_used(&p);
         double before = loss(&p);
@@ -418,11 +450,19 @@ static void fit_stack(const struct tr_samples *samples, int tables, const struct
     free(p.site);
 }
 
+static enum tr_status read_runs(const char *path, const struct tr_catalog *catalog, struct tr_samples *out, struct tr_err *err)
+{
+    enum tr_status status = tr_samples_read(path, catalog, out, err);
+    if (status == TR_OK && out->kind != TR_MEASURED_TRAIN)
+        status = tr_fail(err, TR_BAD_INPUT, "%s: no table of training runs (train_runs)", path);
+    return status;
+}
+
 static enum tr_status run(int argc, char **argv, struct tr_err *err)
 {
     enum { TABLES_MAX = 8, STACKS_MAX = 256 };
     struct tr_catalog *catalog = NULL;
-    static struct tr_samples samples[TABLES_MAX];
+    static struct tr_samples samples[TABLES_MAX], without;
     int tables = 0, sweeps = 24;
     const char *date = "", *only = NULL;
     enum tr_status status = tr_catalog_open(&catalog, err);
@@ -433,12 +473,12 @@ static enum tr_status run(int argc, char **argv, struct tr_err *err)
             only = argv[++i];
         else if (strcmp(argv[i], "--sweeps") == 0 && i + 1 < argc)
             sweeps = atoi(argv[++i]);
+        else if (strcmp(argv[i], "--without") == 0 && i + 1 < argc && !without.at)
+            status = read_runs(argv[++i], catalog, &without, err);
         else if (tables == TABLES_MAX)
             status = tr_fail(err, TR_BAD_INPUT, "more than %d tables", TABLES_MAX);
-        else if ((status = tr_samples_read(argv[i], catalog, &samples[tables], err)) == TR_OK) {
-            if (samples[tables++].kind != TR_MEASURED_TRAIN)
-                status = tr_fail(err, TR_BAD_INPUT, "%s: no table of training runs (train_runs)", argv[i]);
-        }
+        else
+            status = read_runs(argv[i], catalog, &samples[tables++], err);
     }
     struct tr_text out = {0};
     tr_text_append(&out, "# What software makes of a chip's rates: written by `make fit-stacks`, not by hand.\nsources:\n  run-fits:\n"
@@ -448,13 +488,14 @@ static enum tr_status run(int argc, char **argv, struct tr_err *err)
     for (int i = 0; status == TR_OK && stacks < STACKS_MAX && i < tr_catalog_count(catalog, TR_SECTION_STACKS); i++) {
         const struct tr_entry *entry = tr_catalog_entry(catalog, TR_SECTION_STACKS, i);
         if (!only || strcmp(only, entry->id) == 0)
-            fit_stack(samples, tables, entry, sweeps, date, fitted, stacks++, &out);
+            fit_stack(samples, tables, &without, entry, sweeps, date, fitted, stacks++, &out);
     }
     if (status == TR_OK)
         fputs(tr_text_str(&out), stdout);
     tr_text_free(&out);
     for (int i = 0; i < tables; i++)
         tr_samples_free(&samples[i]);
+    tr_samples_free(&without);
     tr_catalog_free(catalog);
     return status;
 }

@@ -7,7 +7,7 @@
 
 struct validate_args {
     const char *table, *csv, *catalog;
-    bool json;
+    bool json, page;
 };
 
 #define AT(field) .offset = offsetof(struct validate_args, field)
@@ -18,6 +18,8 @@ static const struct tr_option options[] = {
     {.name = "catalog", .kind = TR_OPTION_PATH, AT(catalog), .value = "PATH",
      .help = "a file or folder of chips on top of the program's own"},
     {.name = "json", .kind = TR_OPTION_FLAG, AT(json), .help = "print one JSON object"},
+    {.name = "page", .kind = TR_OPTION_FLAG, AT(page),
+     .help = "print a table of Markdown instead, a training run a line: predicted, published, source"},
 };
 
 static const struct tr_positional positionals[] = {
@@ -56,6 +58,8 @@ static enum tr_status answer(const struct validate_args *args, const struct tr_s
     }
     if (args->json)
         tr_score_json(score, &text);
+    else if (args->page)
+        tr_score_page(score, &text);
     else
         tr_score_text(score, &text);
     return tr_app_print(&text, err);
@@ -69,6 +73,9 @@ static enum tr_status validate(const struct validate_args *args, struct tr_err *
     enum tr_status status = tr_plan_catalog(args->catalog, &catalog, err);
     if (status == TR_OK)
         status = tr_samples_read(args->table, catalog, &samples, err);
+    if (status == TR_OK && args->page && samples.kind != TR_MEASURED_TRAIN)
+        status = tr_fail(err, TR_BAD_INPUT, "%s: --page is of training runs, and these are rows of %s", args->table,
+                         tr_table_format(samples.kind)->name);
     if (status == TR_OK)
         status = tr_validate(&samples, &score, err);
     if (status == TR_OK)

@@ -222,15 +222,37 @@ static enum tr_status read_frameworks(const struct tr_entry *entry, struct tr_st
     return TR_OK;
 }
 
-/* Over the entry's own numbers go those that were fitted to runs of it, or of what it is like. */
+/* Whether the entry, or what it is like below `until`, says `path`. */
+static bool says_below(const struct tr_entry *entry, const struct tr_entry *until, const char *path)
+{
+    const struct tr_entry *holder = NULL;
+    if (!tr_entry_node(entry, path, &holder))
+        return false;
+    while (entry != until && entry != holder)
+        entry = entry->base;
+    return entry != until;
+}
+
+static struct tr_fact *fitted_fact(struct tr_stack *stack, int index)
+{
+    return (struct tr_fact *)(void *)((char *)stack + fitted[index].offset);
+}
+
+/* Over the entry's own numbers go those that were fitted to runs of it; or to runs of what it is like, and then what it says
+ * otherwise stays. */
 static enum tr_status read_fits(const struct tr_entry *entry, struct tr_stack *stack, struct tr_err *err)
 {
-    for (; entry; entry = entry->base) {
-        const struct tr_entry *fit = tr_catalog_look(entry->catalog, TR_SECTION_STACK_FITS, entry->id);
-        if (fit)
-            return tr_entry_read(fit, "", fitted, COUNT(fitted), stack, err);
-    }
-    return TR_OK;
+    const struct tr_entry *like = entry, *fit = NULL;
+    while (like && !(fit = tr_catalog_look(like->catalog, TR_SECTION_STACK_FITS, like->id)))
+        like = like->base;
+    if (!fit)
+        return TR_OK;
+    struct tr_stack said = *stack;
+    enum tr_status status = tr_entry_read(fit, "", fitted, COUNT(fitted), stack, err);
+    for (int i = 0; i < (int)COUNT(fitted) && status == TR_OK; i++)
+        if (says_below(entry, like, fitted[i].path))
+            *fitted_fact(stack, i) = *fitted_fact(&said, i);
+    return status;
 }
 
 const struct tr_stack_param *tr_stack_params(int *count)

@@ -210,6 +210,28 @@ static void text_memory(const struct tr_score *score, struct tr_text *out)
     }
 }
 
+/* Whether a line before this one is of its source. */
+static bool is_source_again(const struct tr_score *score, int64_t line)
+{
+    for (int64_t i = 0; i < line; i++)
+        if (strcmp(score->line[i].source, score->line[line].source) == 0)
+            return true;
+    return false;
+}
+
+static void text_floors(const struct tr_score *score, struct tr_text *out)
+{
+    for (int64_t i = 0; i < score->line_count; i++) {
+        struct tr_floor floor;
+        struct tr_err err;
+        if (is_source_again(score, i) || tr_score_floor(score, score->line[i].source, &floor, &err) != TR_OK || !floor.runs)
+            continue;
+        tr_text_printf(out, "the floor, by runs that are there again: %s: %lld rows of %lld runs, mean %.1f %% from their median, "
+                       "worst %.0f %%\n", score->line[i].source, (long long)floor.rows, (long long)floor.runs,
+                       100 * floor.mean, 100 * floor.worst);
+    }
+}
+
 void tr_score_text(const struct tr_score *score, struct tr_text *out)
 {
     static const char *const numbers[] = {"rows", "covered", "MAPE", "median", "worst", "bias", "in 80 %"};
@@ -246,6 +268,8 @@ void tr_score_text(const struct tr_score *score, struct tr_text *out)
                             "worst %.1f %% (line %lld)\n",
                        (long long)regret.groups, (long long)regret.within_1, 100 * regret.mean, 100 * regret.worst,
                        (long long)regret.worst_line);
+    if (score->samples->kind == TR_MEASURED_TRAIN)
+        text_floors(score, out);
     text_memory(score, out);
     text_reasons(score, out);
 }

@@ -180,6 +180,15 @@ struct tr_regret {
 };
 struct tr_regret tr_score_regret(const struct tr_score *score);
 
+/* The floor of any prediction from what rows say: training runs of a source that it prints several times with the same chips,
+ * software, model, batch and layout, and how far each is from their median. */
+struct tr_floor {
+    int64_t runs, rows;
+    double mean, worst; /* of |median / measured - 1|; fractions */
+};
+TR_MUST_CHECK enum tr_status tr_score_floor(const struct tr_score *score, const char *source, struct tr_floor *out,
+                                            struct tr_err *err);
+
 /* Memory of training runs that print it: predicted over printed, on the heaviest rank. */
 struct tr_memory_score {
     int64_t rows;
@@ -193,5 +202,9 @@ TR_MUST_CHECK enum tr_status tr_score_memory(const struct tr_score *score, bool 
 void tr_score_text(const struct tr_score *score, struct tr_text *out);
 void tr_score_json(const struct tr_score *score, struct tr_text *out);
 void tr_score_csv(const struct tr_score *score, struct tr_text *out); /* a line a row of the table */
+
+/* Of training runs: a table of Markdown, a line a row. Rows with `chip_hours` and a `goodput` (the share of those hours that
+ * is steps, and `goodput_why`) are predicted in chip-hours, all others in seconds a step. */
+void tr_score_page(const struct tr_score *score, struct tr_text *out);
 
 #endif

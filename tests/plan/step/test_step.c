@@ -302,9 +302,22 @@ static void a_format_that_the_chip_lacks_is_refused(void **state)
     assert_non_null(strstr(err.text, "fp8"));
 }
 
+static void a_stack_without_runs_has_the_fit_of_its_kin_but_for_what_it_says_itself(void **state)
+{
+    struct tr_stack kin, own;
+    struct tr_err err = {""};
+    (void)state;
+    assert_int_equal(tr_stack_find(catalog, "megatron-core", &kin, &err), TR_OK);
+    assert_int_equal(tr_stack_find(catalog, "hai-llm", &own, &err), TR_OK);
+    assert_true(own.compute_share.value == kin.compute_share.value && own.host_step_s.value == kin.host_step_s.value);
+    assert_true(own.ep_hidden.value == 1 && kin.ep_hidden.value < 1);
+    assert_true(own.error.value != kin.error.value && own.error.grade == TR_GRADE_ASSUMED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_stack_without_runs_has_the_fit_of_its_kin_but_for_what_it_says_itself),
         cmocka_unit_test(terms_of_time_and_of_memory_sum_to_it),
         cmocka_unit_test(all_layouts_do_the_work_of_the_model),
         cmocka_unit_test(tokens_are_gathered_in_the_format_of_the_products_that_read_them),

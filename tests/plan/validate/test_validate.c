@@ -312,6 +312,62 @@ static void a_row_that_cannot_be_priced_is_not_covered_and_says_why(void **state
     tr_samples_free(&samples);
 }
 
+static void a_page_has_steps_in_seconds_and_whole_runs_in_chip_hours_with_their_goodput(void **state)
+{
+    struct tr_samples samples = {0};
+    struct tr_score score = {0};
+    (void)state;
+    /* 8 chips, 1 M tokens a step: 1,000 steps in 24 h are 86.4 s a step */
+    score_of("source,source_locator,date,model,n_layers,d_model,chip,n_chips,seq_len,global_batch_seqs,tp,pp,precision,framework,"
+             "step_time_s,chip_hours,goodput,goodput_why,notes\n"
+             "A,table 1,2026-01,llama3-8b,32,4096,H100-SXM,8,8192,128,2,1,bf16,NeMo,20,,,,\n"
+             "B,,,llama3-8b,32,4096,H100-SXM,8,8192,128,2,1,bf16,NeMo,,192,0.5,why | not,1k steps\n"
+             "C,,,llama3-8b,32,4096,H101,8,8192,128,2,1,bf16,NeMo,20,,,,\n",
+             &samples, &score);
+    struct tr_text text = {0};
+    tr_score_page(&score, &text);
+    const char *page = tr_text_str(&text), *whole = strstr(page, "50 %: why \\| not | B |\n");
+    assert_non_null(strstr(page, " % | 20 s a step | "));
+    assert_non_null(strstr(page, " | A, table 1, 2026-01 |\n"));
+    assert_non_null(whole);
+    assert_non_null(strstr(page, "not priced: unknown chip \"H101\""));
+    double steps = score.row[1].cost.time_s, hours = steps * 1000 * 8 / 3600 / .5;
+    assert_true(fabs(score.row[1].sample->time_s / 86.4 - 1) < 1e-6);
+    char line[64];
+    snprintf(line, sizeof line, "| 192 chip-hours | %.2f | ", hours / 192);
+    assert_non_null(strstr(page, line));
+    tr_text_free(&text);
+    tr_score_free(&score);
+    tr_samples_free(&samples);
+}
+
+static void runs_that_are_there_again_are_the_floor_of_their_source(void **state)
+{
+    struct tr_samples samples = {0};
+    struct tr_score score = {0};
+    struct tr_floor floor;
+    struct tr_err err = {""};
+    (void)state;
+    score_of("source,model,n_layers,d_model,chip,n_chips,seq_len,global_batch_seqs,tp,pp,precision,framework,step_time_s\n"
+             "A,llama3-8b,32,4096,H100-SXM,8,8192,128,2,1,bf16,NeMo,20\n"
+             "A,llama3-8b,32,4096,H100-SXM,8,8192,128,4,1,bf16,NeMo,90\n"
+             "A,llama3-8b,32,4096,H100-SXM,8,8192,128,2,1,bf16,NeMo,25\n"
+             "B,llama3-8b,32,4096,H100-SXM,8,8192,128,2,1,bf16,NeMo,70\n"
+             "A,llama3-8b,32,4096,H100-SXM,8,8192,128,2,1,bf16,NeMo,16\n",
+             &samples, &score);
+    assert_int_equal(tr_score_floor(&score, "A", &floor, &err), TR_OK);
+    assert_true(floor.runs == 1 && floor.rows == 3); /* 20, 25, 16 */
+    assert_true(fabs(floor.mean - (.2 + .25) / 3) < 1e-12 && fabs(floor.worst - .25) < 1e-12);
+    assert_int_equal(tr_score_floor(&score, "B", &floor, &err), TR_OK);
+    assert_true(floor.runs == 0 && floor.rows == 0 && floor.mean == 0);
+    struct tr_text text = {0};
+    tr_score_text(&score, &text);
+    assert_non_null(strstr(tr_text_str(&text), "A: 3 rows of 1 runs, mean 15.0 % from their median, worst 25 %\n"));
+    tr_text_free(&text);
+    tr_score_free(&score);
+    tr_samples_free(&samples);
+}
+
 static void a_row_with_a_cell_that_is_no_number_is_lost_alone(void **state)
 {
     static const char *const tables[] = {
@@ -519,6 +575,8 @@ int main(void)
         cmocka_unit_test(a_run_whose_layout_is_not_said_is_priced_at_the_best_and_summed_up_apart),
         cmocka_unit_test(what_a_run_does_not_say_is_guessed_and_graded_so),
         cmocka_unit_test(a_row_that_cannot_be_priced_is_not_covered_and_says_why),
+        cmocka_unit_test(a_page_has_steps_in_seconds_and_whole_runs_in_chip_hours_with_their_goodput),
+        cmocka_unit_test(runs_that_are_there_again_are_the_floor_of_their_source),
         cmocka_unit_test(a_row_with_a_cell_that_is_no_number_is_lost_alone),
         cmocka_unit_test(an_engines_all_reduce_is_that_of_its_release),
         cmocka_unit_test(a_run_with_a_cell_that_is_no_number_is_lost_alone),

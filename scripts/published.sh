@@ -1,0 +1,49 @@
+#!/bin/sh
+# Writes docs/published.md, and its first columns into README.md: scripts/published.sh TRINE
+set -eu
+
+trine=$1
+page=docs/published.md
+{
+    echo '# Well-known runs: predicted beside published'
+    echo
+    echo 'Written by `make published` from `tests/validate/published.csv`, which quotes what the sources say of each run. No parameter was'
+    echo 'fitted on these: `make fit-stacks` leaves out every run of the same source, model and software (the kernels of the chips are'
+    echo 'fitted to single operations, `catalog/fits/measured.yaml`). What a source does not say is chosen as whoever ran it would have: the'
+    echo 'fastest that fits the memory ([formats/measurements.md](formats/measurements.md)), so a step can be predicted from another'
+    echo 'microbatch or recomputation than it had. Ratio: predicted over published.'
+    echo
+    echo 'Whole runs are in chip-hours. The prediction is that of all their steps, divided by the share of the hours that steps took'
+    echo '(goodput), which is assumed for the reason beside it, and not predicted.'
+    echo
+    "$trine" validate tests/validate/published.csv --page
+    echo
+    cat <<'END'
+What is behind the misses, as far as is known:
+
+- Llama 3 on 8,192 chips: trine counts 90 GB of a chip for one chunk a stage, and more for several, so that it predicts 1F1B with a
+  bubble of 30 % of the step; Meta interleaved its stages, and says that it tuned them until they fit. With 16,384 chips four
+  chunks are taken to fit, and the step is right within 7 %.
+- MLPerf's GPT-3 of 2023: predicted by what later submissions of other models reach; its software of then was slower than that of 2024.
+- BLOOM: the published hours hold a ramp of the batch from 192 sequences and whatever else stopped the job; the step alone (GPT-176B, the
+  same machine) is right within 3 %.
+- OPT: nothing is known here of metaseq but that its kernels are those of Megatron-LM and that fairscale gathers weights under compute;
+  it is predicted with the largest microbatch that is fast, which may not be the one that it had.
+- Llama 1 and 2: their layouts were never published; these are the planner's own, and the best of all is what few runs have.
+- DeepSeek-V3: that the exchange of experts is hidden is its authors' word, and taken as that (stack `hai-llm`). Without it the same
+  prediction is 1.77 times the published hours: the word, not the prediction, is what is right here. Its schedule (two microbatches that
+  pass each other) is priced as 1F1B, and what it computes again as whole layers.
+END
+} >"$page.tmp"
+mv "$page.tmp" "$page"
+
+awk -v page="$page" '
+    /^<!-- made by make published -->$/ {
+        print; inside = 1
+        while ((getline line <page) > 0)
+            if (line ~ /^\|/) { split(line, cell, "|"); print "|" cell[2] "|" cell[3] "|" cell[4] "|" cell[5] "|" cell[6] "|" }
+        next
+    }
+    /^<!-- end -->$/ { inside = 0 }
+    !inside' README.md >README.md.tmp
+mv README.md.tmp README.md
