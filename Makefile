@@ -38,7 +38,7 @@ tsan: ## run the tests under ThreadSanitizer
 	@scripts/build.sh tsan
 	@scripts/ctest.sh build/tsan --label-exclude house --exclude-regex app_one_hash
 
-faults: ## inject faults in full (about 15 minutes) and write docs/faults.md
+faults: ## inject faults in full and write docs/faults.md; goes on where it was stopped
 	@scripts/setup.sh check
 	@scripts/build.sh gcc
 	@scripts/faults.sh build/gcc

@@ -21,11 +21,11 @@ fault()
 
 expect()
 {
-    wanted=$1 sentence=$2
+    expected=$1 sentence=$2
     shift 2
     status=0
     "$@" >"$work/stdout" 2>"$work/stderr" </dev/null || status=$?
-    [ "$status" = "$wanted" ] || { fault "$* ended with $status, not $wanted"; cat "$work/stderr"; }
+    [ "$status" = "$expected" ] || { fault "$* ended with $status, not $expected"; cat "$work/stderr"; }
     grep -qF -e "$sentence" "$work/stderr" "$work/stdout" || {
         fault "$* does not say: $sentence"
         cat "$work/stdout" "$work/stderr"
