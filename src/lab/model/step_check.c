@@ -28,7 +28,19 @@ static enum tr_status check_widths(const struct tr_model_config *c, const struct
     return TR_OK;
 }
 
-/* What tensor parallel ranks cannot share of a model. */
+/* Of the tensor parallel ranks, parts of which may differ, the one with the fewest. */
+static int32_t fewest_kv_heads(const struct tr_model_config *c, const struct tr_step_config *s)
+{
+    int64_t fewest = c->kv_heads;
+    for (int32_t i = 0; i < tr_degrees_of(&s->place.degrees, TR_GROUP_TENSOR); i++) {
+        struct tr_parts parts = tr_degrees_tensor(&s->place.degrees, s->widths.tensor, i);
+        int64_t first = tr_cut(c->kv_heads, 1, parts.parts, parts.first), last = tr_cut(c->kv_heads, 1, parts.parts, parts.last);
+        fewest = tr_min_i64(fewest, last - first);
+    }
+    return (int32_t)fewest;
+}
+
+/* What ranks cannot share of a model. */
 static enum tr_status check_portions(const struct tr_model_config *c, const struct tr_step_config *s, struct tr_err *err)
 {
     int32_t tp = tr_degrees_of(&s->place.degrees, TR_GROUP_TENSOR);
@@ -40,11 +52,13 @@ static enum tr_status check_portions(const struct tr_model_config *c, const stru
         return tr_fail(err, TR_BAD_INPUT, "layout tp=%d: the %d tensor parts (layout.tensor) of query norms are not those of the %d groups "
                        "of heads of model %s; parts can be shared where their number divides the groups", tp, s->widths.tensor, c->kv_heads,
                        c->name);
-    int32_t cp = tr_degrees_of(&s->place.degrees, TR_GROUP_CONTEXT), most = c->kv_heads / tp;
+    int32_t cp = tr_degrees_of(&s->place.degrees, TR_GROUP_CONTEXT), most = tp > 1 ? fewest_kv_heads(c, s) : c->kv_heads;
+    if (cp > most && tp == 1)
+        return tr_fail(err, TR_BAD_INPUT, "layout cp=%d: ranks that share a sequence share its heads in attention, and model %s has %d key/value "
+                       "heads; give cp=%d or less", cp, c->name, most, most);
     if (cp > most)
-        return tr_fail(err, TR_BAD_INPUT, "layout cp=%d: ranks that share a sequence share its heads in attention, and each of %d tensor "
-                       "parallel ranks has at least %d of the %d key/value heads of model %s; give cp=%d or less", cp, tp, most, c->kv_heads,
-                       c->name, most);
+        return tr_fail(err, TR_BAD_INPUT, "layout tp=%d,cp=%d: ranks that share a sequence share its heads in attention, and of the %d key/value "
+                       "heads of model %s one of the tensor parallel ranks has %d; give cp=%d or less", tp, cp, c->kv_heads, c->name, most, most);
     if (tp > 1 && c->lora.rank > 0)
         return tr_fail(err, TR_BAD_INPUT, "layout tp=%d: adapters (lora.rank %d) are trained by ranks that have whole matrices; give tp=1",
                        tp, c->lora.rank);

@@ -777,6 +777,8 @@ static void what_tensor_parallel_ranks_cannot_share_is_refused(void **state)
     expect_model_refused(job_of(0, TR_F32, TR_OPTIMIZER_MUON, two), "Muon's direction is a function of whole matrices");
     expect_model_refused(job_of(1, TR_F32, TR_OPTIMIZER_ADAMW, three), "some have no key/value head of their own");
     expect_model_refused(job_of(1, TR_F32, TR_OPTIMIZER_ADAMW, (struct layout){.lanes = 1, .cp = 3, .context = 3}), "give cp=2 or less");
+    job = job_of_parts(0, TR_F32, (struct layout){.lanes = 1, .tp = 3, .tensor = 4, .cp = 2, .context = 2}); /* 1, 2 and 3 heads */
+    expect_model_refused(job, "one of the tensor parallel ranks has 1; give cp=1 or less");
     job = job_of_parts(1, TR_F32, three);
     job.model.heads = 14;
     expect_model_refused(job, "their number divides the groups");
