@@ -18,7 +18,17 @@ expect 0 "$hash" mpi 3 -o three --layout dp=3,zero=2 -q
 expect 0 "$hash" mpi 2 -o shared --layout dp=2,zero=3 -q
 grep -q '"exposed_s":' shared/metrics.jsonl || fault "shared/metrics.jsonl does not say what collectives took"
 expect 0 "$hash" mpi 4 -o stages --layout dp=2,pp=2,zero=1 -q
+expect 0 "$hash" mpi 4 -o slices --layout dp=2,pp=2,zero=3 -q
 expect 0 "$hash" mpi 1 -o alone --layout dp=2 -q # one process: its ranks are threads
+
+# Ranks that share heads, tokens and sequences.
+sed 's/seq_len: 16/seq_len: 128/; s/lanes: 4/lanes: 2, tensor: 2, context: 2/; s/model.json/wide.json/' run.yaml >wide.yaml
+sed 's/"n_positions": 16/"n_positions": 128/' model.json >wide.json
+expect 0 "hash" "$trine" train wide.yaml -o wide -q
+wide() { timeout 300 $many "$1" "$trine" train wide.yaml -q -o "wide-$2" --layout "$2"; }
+for layout in "2 tp=2,sp" "2 cp=2" "4 tp=2,cp=2" "4 cp=2,dp=2,zero=2"; do
+    expect 0 "$(the_hash wide)" wide $layout
+done
 
 # Asked to save and end while it trains, each time under another number of ranks.
 sed 's/steps: 24/steps: 1500/; s/every: 8,/every: 1000,/; s/checkpoint: {every: 4}/checkpoint: {every: 100}/' run.yaml >long.yaml
