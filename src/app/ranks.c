@@ -3,6 +3,7 @@
 #include "plan/layout/layout.h"
 
 #include <stdio.h>
+#include <time.h>
 
 enum tr_status tr_app_ranks_open(struct tr_app_ranks *ranks, double timeout_s, struct tr_err *err)
 {
@@ -62,8 +63,12 @@ void tr_app_ranks_close(struct tr_app_ranks *ranks, enum tr_status status, struc
     }
     tr_comm_free(ranks->world);
     ranks->world = NULL;
-    if (!speaks)
-        err->text[0] = 0;
+    if (speaks)
+        return;
+    err->text[0] = 0;
+    /* The launcher ends all as soon as one has ended with a status that is not 0: let the other one be heard first. */
+    if (status != TR_OK && ranks->launched.ranks > 1)
+        nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
 }
 
 /* What a plan may say and a run cannot do. */
