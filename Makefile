@@ -43,7 +43,7 @@ faults: ## inject faults in full and write docs/faults.md; goes on where it was 
 	@scripts/build.sh gcc
 	@scripts/faults.sh build/gcc
 
-layouts: ## train two models under many layouts (five minutes) and write their hashes to docs/layouts.md
+layouts: ## train two models under many layouts (eight minutes) and write their hashes to docs/layouts.md
 	@scripts/setup.sh check
 	@scripts/build.sh gcc trine
 	@scripts/layouts.sh build/gcc/trine >docs/layouts.md.tmp && mv docs/layouts.md.tmp docs/layouts.md
