@@ -2,6 +2,7 @@
 #include "lab/model/fixture.h"
 #include "silicon/coll/coll.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { SEQ_LEN = 70, STEPS = 3, RANKS_MAX = 8 };
@@ -572,6 +573,92 @@ static void ranks_that_share_the_tokens_of_the_stream_do_too(void **state)
         }
 }
 
+/* ---- by chance ----------------------------------------------------------------------------------------------------- */
+
+struct dice {
+    struct tr_rng_key key;
+    uint64_t thrown;
+};
+
+static int32_t below(struct dice *dice, int32_t limit) { return (int32_t)tr_rng_below(dice->key, dice->thrown++, (uint64_t)limit); }
+static int32_t up_to(struct dice *dice, int32_t most) { return 1 + below(dice, most); }
+static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
+
+static struct tr_model_config model_by_chance(struct dice *dice)
+{
+    int family = below(dice, 2);
+    struct tr_model_config model = model_of(family);
+    model.kv_heads = up_to(dice, 6);
+    model.heads = model.kv_heads * (family ? up_to(dice, 3) : 1);
+    model.head_dim = 2 * up_to(dice, 4);
+    model.width = family ? 4 * up_to(dice, 10) : model.heads * model.head_dim;
+    model.ffn = 2 * (8 + below(dice, 24));
+    model.layers = up_to(dice, 5);
+    model.qk_norm = family && below(dice, 2);
+    return model;
+}
+
+static struct layout layout_by_chance(struct dice *dice, const struct tr_model_config *model)
+{
+    struct layout l = {.lanes = up_to(dice, 6), .tensor = up_to(dice, least(4, model->kv_heads)), .context = up_to(dice, 4)};
+    l.dp = up_to(dice, least(3, l.lanes));
+    l.tp = up_to(dice, least(3, l.tensor));
+    l.cp = up_to(dice, least(3, l.context));
+    l.pp = up_to(dice, least(3, model->layers));
+    l.vpp = l.pp > 1 ? up_to(dice, least(2, model->layers / l.pp)) : 0;
+    l.zero = l.dp > 1 ? below(dice, 4) : 0;
+    l.sequence = l.tp > 1 && below(dice, 2);
+    return l;
+}
+
+static struct job job_by_chance(struct dice *dice)
+{
+    struct tr_model_config model = model_by_chance(dice);
+    struct layout layout = layout_by_chance(dice, &model);
+    bool whole = layout.tp == 1, adapters = whole && below(dice, 5) == 0;
+    struct job job = job_of(0, below(dice, 2) ? TR_BF16 : TR_F32, whole && below(dice, 4) == 0 ? TR_OPTIMIZER_MUON : TR_OPTIMIZER_ADAMW, layout);
+    job.model = model;
+    job.step.widths.context = layout.context;
+    job.step.seq_len = job.model.positions = 64 * layout.context + below(dice, 70);
+    job.step.recompute = (enum tr_recompute)below(dice, 3);
+    job.step.apart = below(dice, 4) == 0;
+    job.step.foreground = below(dice, 2);
+    if (adapters && job.step.optimizer == TR_OPTIMIZER_ADAMW)
+        job.model.lora = (struct tr_lora){3, 6.0, 1u << TR_LORA_Q | 1u << TR_LORA_DOWN};
+    return job;
+}
+
+/* Whether it is one that is not refused, of few ranks. */
+static bool can_be(const struct job *job)
+{
+    struct tr_program p;
+    struct tr_err err;
+    int64_t ranks = tr_degrees_ranks(&job->step.place.degrees);
+    if (ranks < 2 || ranks > 12 || tr_program_train(&p, &job->model, &job->step, fixture_machine(TR_ISA_REF, 1), &err) != TR_OK)
+        return false;
+    tr_program_free(&p);
+    return true;
+}
+
+/* TRINE_LAYOUTS=FIRST-LAST tries these numbers instead of the first ten. */
+static void layouts_by_chance_compute_what_one_rank_does(void **state)
+{
+    (void)state;
+    int first = 0, last = 10;
+    const char *said = getenv("TRINE_LAYOUTS");
+    if (said)
+        assert_int_equal(sscanf(said, "%d-%d", &first, &last), 2);
+    for (int number = first; number < last; number += EVERY) {
+        struct dice dice = {tr_rng_key((uint64_t)number, "layouts", 0), 0};
+        struct job job = job_by_chance(&dice);
+        for (int tries = 0; !can_be(&job) && tries < 100; tries++)
+            job = job_by_chance(&dice);
+        print_message("layout %d\n", number);
+        expect_one_result(job, up_to(&dice, 2));
+        run_ranks(&job, rank_touches);
+    }
+}
+
 static int64_t region_bytes(struct job job, int32_t rank, enum tr_region region)
 {
     struct tr_program p;
@@ -801,6 +888,7 @@ int main(void)
         cmocka_unit_test(ranks_that_share_context_parts_compute_what_one_does),
         cmocka_unit_test(so_they_do_there_with_documents_apart_muon_and_adapters),
         cmocka_unit_test(ranks_that_share_the_tokens_of_the_stream_do_too),
+        cmocka_unit_test(layouts_by_chance_compute_what_one_rank_does),
         cmocka_unit_test(peak_memory_touched_by_each_rank_equals_the_plan),
         cmocka_unit_test(so_it_does_on_each_stage_of_a_pipeline),
         cmocka_unit_test(so_it_does_where_tensor_parts_are_shared),
