@@ -183,10 +183,10 @@ static struct tr_coll *complete_call(const struct tr_exec *e, const struct tr_pr
         call->to = other ? (void *)(other + coll->other_bytes) : (float *)(void *)at + call->at[coll->index];
     if (call->kind == TR_COLL_ALL_TO_ALL)
         call->from = other;
-    if (call->kind == TR_COLL_ALL_GATHER)
-        call->to = at += coll->to_bytes;
-    if (call->kind == TR_COLL_ALL_GATHER)
-        call->from = other ? other + coll->other_bytes : at + call->at[coll->index];
+    if (call->kind == TR_COLL_ALL_GATHER) {
+        call->to = at + coll->to_bytes;
+        call->from = other ? other + coll->other_bytes : at + coll->to_bytes + call->at[coll->index];
+    }
     return call;
 }
 

@@ -55,29 +55,28 @@ static enum tr_status check_zero(const struct tr_degrees *d, struct tr_err *err)
     return TR_OK;
 }
 
+/* Ranks that share logical parts of one kind: layout WORD=ranks, of layout.KIND parts. */
+static enum tr_status check_parts(const char *word, int32_t ranks, const char *kind, int32_t parts, struct tr_err *err)
+{
+    int32_t most = parts < TR_RANKS_MAX ? parts : TR_RANKS_MAX;
+    if (ranks >= 0 && ranks <= most)
+        return TR_OK;
+    return tr_fail(err, TR_BAD_INPUT, "layout %s=%d: the run has %d %s part%s (layout.%s), which 1 to %d ranks can share; the number of parts "
+                   "decides the run's bits, so it is fixed when a run begins", word, ranks, parts, kind, parts == 1 ? "" : "s", kind, most);
+}
+
 static enum tr_status check_tensor(const struct tr_step_config *step, struct tr_err *err)
 {
-    int32_t parts = step->widths.tensor, tp = step->place.degrees.ranks[TR_GROUP_TENSOR];
-    int32_t most = parts < TR_RANKS_MAX ? parts : TR_RANKS_MAX;
-    if (tp < 0 || tp > most)
-        return tr_fail(err, TR_BAD_INPUT, "layout tp=%d: the run has %d tensor part%s (layout.tensor), which 1 to %d ranks can share; the "
-                       "number of parts decides the run's bits, so it is fixed when a run begins", tp, parts, parts == 1 ? "" : "s", most);
+    int32_t tp = step->place.degrees.ranks[TR_GROUP_TENSOR];
+    enum tr_status status = check_parts("tp", tp, "tensor", step->widths.tensor, err);
+    if (status != TR_OK)
+        return status;
     if (step->place.degrees.sequence && tp <= 1)
         return tr_fail(err, TR_BAD_INPUT, "layout sp: ranks that share tensor parts share the tokens of the stream too; give tp=2 or more, or "
                        "leave sp out");
     if (tp > 1 && step->optimizer == TR_OPTIMIZER_MUON)
         return tr_fail(err, TR_BAD_INPUT, "layout tp=%d: Muon's direction is a function of whole matrices, which tensor parallel ranks do "
                        "not have; give optimizer.kind adamw, or tp=1", tp);
-    return TR_OK;
-}
-
-static enum tr_status check_context(const struct tr_step_config *step, struct tr_err *err)
-{
-    int32_t parts = step->widths.context, cp = step->place.degrees.ranks[TR_GROUP_CONTEXT];
-    int32_t most = parts < TR_RANKS_MAX ? parts : TR_RANKS_MAX;
-    if (cp < 0 || cp > most)
-        return tr_fail(err, TR_BAD_INPUT, "layout cp=%d: the run has %d context part%s (layout.context), which 1 to %d ranks can share; the "
-                       "number of parts decides the run's bits, so it is fixed when a run begins", cp, parts, parts == 1 ? "" : "s", most);
     return TR_OK;
 }
 
@@ -112,7 +111,7 @@ enum tr_status tr_rank_check(const struct tr_step_config *step, int32_t layers, 
     if (status == TR_OK)
         status = check_tensor(step, err);
     if (status == TR_OK)
-        status = check_context(step, err);
+        status = check_parts("cp", d->ranks[TR_GROUP_CONTEXT], "context", step->widths.context, err);
     if (status == TR_OK)
         TR_ASSERT(step->place.rank >= 0 && step->place.rank < tr_degrees_ranks(d));
     return status;

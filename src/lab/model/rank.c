@@ -18,32 +18,17 @@ static struct tr_range owned_by(const struct tr_program *p, enum tr_group group,
     return (struct tr_range){lanes.first, lanes.first + lanes.count};
 }
 
-/* Each member one, in order. */
-static enum tr_status make_members(struct tr_program *p, enum tr_group group, const struct tr_owners **out, struct tr_err *err)
+/* Who has which of them; or with `members` each of who has them one, in order. */
+static enum tr_status make_owners(struct tr_program *p, enum tr_group group, bool members, const struct tr_owners **out, struct tr_err *err)
 {
-    int32_t members = tr_degrees_of(&p->step.place.degrees, group);
+    int32_t count = tr_degrees_of(&p->step.place.degrees, group);
     struct tr_owners *owners = tr_arena_alloc(&p->arena, sizeof *owners, err);
-    struct tr_range *range = owners ? tr_arena_array(&p->arena, members, sizeof *range, err) : NULL;
+    struct tr_range *range = owners ? tr_arena_array(&p->arena, count, sizeof *range, err) : NULL;
     if (!range)
         return TR_FAILED;
-    for (int32_t i = 0; i < members; i++)
-        range[i] = (struct tr_range){i, i + 1};
-    *owners = (struct tr_owners){members, range};
-    *out = owners;
-    return TR_OK;
-}
-
-/* Who has which of them. */
-static enum tr_status make_owners(struct tr_program *p, enum tr_group group, const struct tr_owners **out, struct tr_err *err)
-{
-    int32_t members = tr_degrees_of(&p->step.place.degrees, group);
-    struct tr_owners *owners = tr_arena_alloc(&p->arena, sizeof *owners, err);
-    struct tr_range *range = owners ? tr_arena_array(&p->arena, members, sizeof *range, err) : NULL;
-    if (!range)
-        return TR_FAILED;
-    for (int32_t i = 0; i < members; i++)
-        range[i] = owned_by(p, group, i);
-    *owners = (struct tr_owners){range[members - 1].last, range};
+    for (int32_t i = 0; i < count; i++)
+        range[i] = members ? (struct tr_range){i, i + 1} : owned_by(p, group, i);
+    *owners = (struct tr_owners){range[count - 1].last, range};
     *out = owners;
     return TR_OK;
 }
@@ -70,7 +55,7 @@ static enum tr_status place_in_tensors(struct tr_builder *b, struct tr_err *err)
     p->kv_heads = shares ? (int32_t)length_of(c->kv_heads, 1, cut) : c->kv_heads;
     p->heads = c->heads / c->kv_heads * p->kv_heads;
     p->ffn = length_of(c->ffn, TR_FFN_QUANTUM, cut);
-    return shares ? make_owners(p, TR_GROUP_TENSOR, &b->part_owners, err) : TR_OK;
+    return shares ? make_owners(p, TR_GROUP_TENSOR, false, &b->part_owners, err) : TR_OK;
 }
 
 static enum tr_status place_in_context(struct tr_builder *b, struct tr_err *err)
@@ -85,8 +70,8 @@ static enum tr_status place_in_context(struct tr_builder *b, struct tr_err *err)
     p->attn_kv_heads = (int32_t)(tr_cut(p->kv_heads, 1, cp, index + 1) - tr_cut(p->kv_heads, 1, cp, index));
     if (cp == 1)
         return TR_OK;
-    enum tr_status status = make_owners(p, TR_GROUP_CONTEXT, &b->context_owners, err);
-    return status == TR_OK ? make_members(p, TR_GROUP_CONTEXT, &b->context_members, err) : status;
+    enum tr_status status = make_owners(p, TR_GROUP_CONTEXT, false, &b->context_owners, err);
+    return status == TR_OK ? make_owners(p, TR_GROUP_CONTEXT, true, &b->context_members, err) : status;
 }
 
 static int32_t chunk_of_layer(const struct tr_program *p, int32_t layer)
@@ -136,7 +121,7 @@ enum tr_status tr_build_place_rank(struct tr_builder *b, struct tr_err *err)
     if (status == TR_OK)
         status = place_in_pipe(p, err);
     if (status == TR_OK && dp > 1 && !p->has_grad_slices)
-        status = make_owners(p, TR_GROUP_DATA, &b->lane_owners, err);
+        status = make_owners(p, TR_GROUP_DATA, false, &b->lane_owners, err);
     return status;
 }
 

@@ -290,7 +290,7 @@ static void tell_ranks(struct tr_run *run)
     name_place(run, &place);
     int at = 0;
     if (tr_degrees_of(d, TR_GROUP_TENSOR) > 1)
-        at = snprintf(more, sizeof more, "tp=%d ", d->ranks[TR_GROUP_TENSOR]);
+        at = snprintf(more, sizeof more, "tp=%d %s", d->ranks[TR_GROUP_TENSOR], d->sequence ? "sp " : "");
     if (tr_degrees_of(d, TR_GROUP_CONTEXT) > 1)
         snprintf(more + at, sizeof more - (size_t)at, "cp=%d ", d->ranks[TR_GROUP_CONTEXT]);
     tr_progress_note(&run->bar, "%d ranks, %s: %sdp=%d zero=%d; %lld lanes of the batch among them, rank 0 has %lld "

@@ -190,6 +190,23 @@ static void hook(void *context, struct tr_exec *exec, int64_t batch, struct tr_s
 }
 
 /* Interrupted after each of these steps; the next attempt has the next layout. */
+/* Under one layout after the other, each of which is stopped two steps later but the last. */
+static void train_in_turns(const struct tr_run_config *config, const struct tr_degrees *layouts_in_turn, int count)
+{
+    for (int i = 0; i < count; i++) {
+        struct tr_train_options options = options_of(layouts_in_turn[i]);
+        bool last = i == count - 1;
+        stop = 0;
+        stop_after = last ? -1 : 2 + 2 * i;
+        options.stop = &stop;
+        options.fault = hook;
+        assert_int_equal(train(config, &options), last ? TR_OK : TR_FAILED);
+        if (!last)
+            tr_assert_says(err.text, "the same command goes on from there");
+    }
+    assert_int_equal(result.resumed_at, 2 * (count - 1));
+}
+
 #define CP(c, t, n, z) {.ranks = {[TR_GROUP_TENSOR] = (t), [TR_GROUP_CONTEXT] = (c), [TR_GROUP_DATA] = (n)}, .zero = (z)}
 
 /* One layout after the other, each from where the one before has stopped. */
@@ -219,14 +236,7 @@ static void ranks_that_share_sequences_do_too(void **state)
         memcpy(hash, result.hash, sizeof hash);
         double val_loss = result.state.val_loss;
         assert_int_equal(tr_folder_remove(run.out, &err), TR_OK);
-        for (int i = 0; i < ATTEMPTS; i++) {
-            struct tr_train_options options = options_of(attempts[i]);
-            stop = 0;
-            stop_after = i < ATTEMPTS - 1 ? 2 + 2 * i : -1;
-            options.stop = &stop;
-            options.fault = hook;
-            assert_int_equal(train(&run, &options), i < ATTEMPTS - 1 ? TR_FAILED : TR_OK);
-        }
+        train_in_turns(&run, attempts, ATTEMPTS);
         assert_string_equal(result.hash, hash);
         assert_true(result.state.val_loss == val_loss);
         assert_int_equal(tr_folder_remove(run.out, &err), TR_OK);
@@ -246,17 +256,7 @@ static void a_run_goes_on_under_any_other_layout(void **state)
         struct tr_tiny_hash one = tr_tiny_train(&alone);
         struct tr_run_config config = tr_tiny_config("run", models[m], dtype, "layout.lanes=8", "layout.tensor=2", "train.micro_batch=1",
                                                       "train.steps=14", NULL);
-        for (int i = 0; i < ATTEMPTS; i++) {
-            struct tr_train_options options = options_of(attempts[i]);
-            stop = 0;
-            stop_after = i < ATTEMPTS - 1 ? 2 + 2 * i : -1;
-            options.stop = &stop;
-            options.fault = hook;
-            assert_int_equal(train(&config, &options), i < ATTEMPTS - 1 ? TR_FAILED : TR_OK);
-            if (i < ATTEMPTS - 1)
-                tr_assert_says(err.text, "the same command goes on from there");
-        }
-        assert_int_equal(result.resumed_at, 2 * (ATTEMPTS - 1));
+        train_in_turns(&config, attempts, ATTEMPTS);
         assert_string_equal(result.hash, one.hex);
         assert_int_equal(tr_folder_remove(config.out, &err), TR_OK);
         assert_int_equal(tr_folder_remove(alone.out, &err), TR_OK);
