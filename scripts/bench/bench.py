@@ -417,8 +417,7 @@ def hard_texts(file):
                     [ratio(rates[sizes[-1]], rates[sizes[0]]), f"{theirs['encode_mb_s']:.1f}" if theirs else "-"])
     table("Tokenizer: encode, MB/s, of texts that are hard", ["text"] + [f"{megabytes} MB" for megabytes in sizes] +
           [f"{sizes[-1]} MB / {sizes[0]} MB", f"Hugging Face tokenizers, {sizes[0]} MB, one visit"], rows,
-          "trine, one thread, the tokenizer of above. Time that is linear in the size has the same rate at every size, but for what "
-          "the caches no longer hold of a word of megabytes.")
+          "trine, one thread, the tokenizer of above. Time that is linear in the size has the same rate at every size.")
 
 
 # ---- pages ----------------------------------------------------------------------------------------------------------

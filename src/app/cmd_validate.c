@@ -70,6 +70,8 @@ static enum tr_status validate(const struct validate_args *args, struct tr_err *
     struct tr_catalog *catalog = NULL;
     struct tr_samples samples = {0};
     struct tr_score score = {0};
+    if (args->json && args->page)
+        return tr_fail(err, TR_BAD_INPUT, "--json and --page: one of them, as an answer is printed in one form");
     enum tr_status status = tr_plan_catalog(args->catalog, &catalog, err);
     if (status == TR_OK)
         status = tr_samples_read(args->table, catalog, &samples, err);

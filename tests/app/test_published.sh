@@ -12,4 +12,5 @@ diff -u readme short || fault "the table in README.md is not what the program sa
 if grep -q 'not priced' today; then fault "a run cannot be priced"; fi
 printf 'chip,engine,dtype,m,n,k,latency_us\nH100,e,fp8,1,1,1,1\n' >operations.csv
 expect 2 "--page is of training runs, and these are rows of op_gemm" "$TRINE_BIN" validate operations.csv --page
+expect 2 "--json and --page: one of them" "$TRINE_BIN" validate operations.csv --page --json
 done_all

@@ -9,12 +9,12 @@
 /* Rows that are less of the step than this are summed up as one. */
 #define SMALL_SHARE .003
 
-/* Which of the two is further from its calibrated rate, and how far. */
-static const char *slow_part(const struct tr_run_explained *run, double *factor)
+/* Of cores and memory the one that made the run slower (or faster) than a machine as calibrated, and its share of that rate. */
+static const char *part_behind(const struct tr_run_explained *run, bool slower, double *factor)
 {
     double cores = run->peak_then_flop_s > 0 && run->ran.peak_flop_s > 0 ? run->ran.peak_flop_s / run->peak_then_flop_s : 1;
     double memory = run->memory_then_byte_s > 0 && run->ran.read_byte_s > 0 ? run->ran.read_byte_s / run->memory_then_byte_s : 1;
-    bool is_memory = fmax(memory, 1 / memory) > fmax(cores, 1 / cores);
+    bool is_memory = slower ? memory < cores : memory > cores;
     *factor = is_memory ? memory : cores;
     return is_memory ? "memory" : "the cores";
 }
@@ -27,7 +27,7 @@ void tr_run_why(const struct tr_run_explained *run, const struct tr_run_row *row
     else if (fabs(off) <= row->error * row->predicted_s)
         snprintf(why, TR_RUN_WHY_BYTES, "within +- %.0f %%", 100 * row->error);
     else if (off * machine > 0 && fabs(machine) > .5 * fabs(off)) {
-        const char *part = slow_part(run, &factor);
+        const char *part = part_behind(run, machine > 0, &factor);
         snprintf(why, TR_RUN_WHY_BYTES, "%s had %.0f %% of the calibrated rate: %+.0f %%", part, 100 * factor,
                  100 * machine / row->predicted_s);
     } else if (row->start > .3)

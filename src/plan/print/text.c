@@ -28,11 +28,7 @@ const char *tr_plan_percent(char buf[TR_QUANTITY_BYTES], double fraction)
 const char *tr_plan_energy(char buf[TR_QUANTITY_BYTES], double joules)
 {
     char number[TR_QUANTITY_BYTES];
-    tr_print_quantity(number, TR_UNIT_COUNT, joules / 3600);
-    char *billion = strchr(number, 'B'); /* as counts have it */
-    if (billion)
-        *billion = 'G';
-    snprintf(buf, TR_QUANTITY_BYTES, "%.20sWh", number);
+    snprintf(buf, TR_QUANTITY_BYTES, "%.20sh", tr_print_quantity(number, TR_UNIT_POWER, joules / 3600));
     return buf;
 }
 

@@ -92,9 +92,16 @@ static void a_slower_machine_explains_longer_times(void **state)
     row.measured_s = 1.9;
     tr_run_why(&run, &row, why);
     tr_assert_says(why, "the cores had 50 % of the calibrated rate: +100 %");
+    run.memory_then_byte_s = 1e10, run.ran.read_byte_s = 5e10; /* further off, but in the other direction */
+    tr_run_why(&run, &row, why);
+    tr_assert_says(why, "the cores had 50 % of the calibrated rate: +100 %");
     row.measured_s = .5;
     tr_run_why(&run, &row, why);
     tr_assert_says(why, "not explained");
+    row.now_s = .4;
+    tr_run_why(&run, &row, why);
+    tr_assert_says(why, "memory had 500 % of the calibrated rate: -60 %");
+    row.now_s = 2;
     row.start = .5;
     tr_run_why(&run, &row, why);
     tr_assert_says(why, "small calls: 50 %");
