@@ -1,5 +1,6 @@
 #!/bin/sh
 # Runs the tests of one build: scripts/ctest.sh BUILD [ctest's options]. Ends with ctest's own summary.
+# TEST_TIMEOUT_S is for a hung test, not for a slow one.
 set -eu
 
 build=$1
@@ -12,4 +13,4 @@ if [ "$bits" -gt 28 ] && grep -q '^TRINE_SANITIZE:STRING=..*' "$build/CMakeCache
     setarch -R true 2>/dev/null && plain='setarch -R'
 fi
 
-exec $plain ctest --test-dir "$build" --output-on-failure --no-tests=error --parallel "${JOBS:-2}" "$@" </dev/null
+exec $plain ctest --test-dir "$build" --output-on-failure --no-tests=error --timeout "${TEST_TIMEOUT_S:-1200}" --parallel "${JOBS:-2}" "$@" </dev/null

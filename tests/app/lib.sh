@@ -3,6 +3,7 @@
 #     expect STATUS SENTENCE COMMAND...     the command ends with STATUS and its standard error says SENTENCE
 #     tries QUICK FULL                      how often a fault is tried: FULL with TRINE_FAULT_TABLE, where docs/faults.md is made
 #     row NUMBER FAULT HOW TRIED RIGHT SEES fails the test unless all were right; a row of docs/faults.md
+#     not_tried NUMBER FAULT WHY            ends the test as skipped; a row of docs/faults.md that says so
 #
 # Each failure prints what was said; `done_all` ends the test.
 set -u
@@ -38,6 +39,13 @@ row()
     echo "$1 $2: tried $4 times, right $5 times"
     [ "$4" = "$5" ] || fault "$2: $5 of $4 were right"
     [ -z "${TRINE_FAULT_TABLE:-}" ] || echo "| $1 | $2 | $3 | $4 | $5 | $6 |" >>"$TRINE_FAULT_TABLE"
+}
+
+not_tried()
+{
+    echo "skipped: $3"
+    [ -z "${TRINE_FAULT_TABLE:-}" ] || echo "| $1 | $2 | not tried: $3 | 0 | 0 | - |" >>"$TRINE_FAULT_TABLE"
+    exit 77
 }
 
 done_all()

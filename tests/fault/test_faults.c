@@ -99,13 +99,14 @@ static bool has_command(const char *name)
     return system(command) == 0;
 }
 
-#define NEED(probe, what)                                                                                              \
+#define NEED(probe, what, number, fault_name)                                                                          \
     if (!has_command(probe)) {                                                                                         \
-        print_message("skipped: %s\n", what);                                                                          \
+        fault_not_tried(number, fault_name, what);                                                                     \
         skip();                                                                                                        \
     }
-#define NEED_STRACE NEED("strace -o /dev/null true", "strace cannot trace here")
-#define NEED_MOUNT NEED("unshare -Urm mount -t tmpfs none /mnt", "no file system can be mounted here")
+#define NEED_STRACE(number, fault_name) NEED("strace -o /dev/null true", "strace cannot trace here", number, fault_name)
+#define NEED_MOUNT(number, fault_name)                                                                                 \
+    NEED("unshare -Urm mount -t tmpfs none /mnt", "no file system can be mounted here", number, fault_name)
 
 /* ---- system calls ------------------------------------------------------------------------------------------------ */
 
@@ -162,7 +163,7 @@ static struct tr_trainer_end run_injected(const char *out, const struct call *ca
 static void a_kill_at_any_system_call_of_a_save_loses_nothing(void **unused)
 {
     (void)unused;
-    NEED_STRACE
+    NEED_STRACE("1", "kill -9 at every system call of two saves")
     static struct call list[CALLS_MAX];
     int count = list_calls(list), tries = fault_tries(12, count), killed = 0, old = 0;
     const char *out = tr_scratch("killed");
@@ -193,6 +194,7 @@ static bool is_of_the_disk(const char *name)
 
 static void fail_calls(const char *error, const char *reason, const char *number, const char *fault_name)
 {
+    NEED_STRACE(number, fault_name)
     static struct call list[CALLS_MAX];
     char what[64], example[512] = "";
     int count = 0, all = list_calls(list), failed = 0;
@@ -236,21 +238,20 @@ static void fail_calls(const char *error, const char *reason, const char *number
 static void a_full_disk_at_any_call_of_a_save_is_told_and_loses_nothing(void **unused)
 {
     (void)unused;
-    NEED_STRACE
     fail_calls("ENOSPC", "No space left on device", "3", "disk full (ENOSPC) at every call of two saves");
 }
 
 static void an_error_of_the_disk_at_any_call_of_a_save_is_told_and_loses_nothing(void **unused)
 {
     (void)unused;
-    NEED_STRACE
     fail_calls("EIO", "Input/output error", "4", "EIO at every call of two saves");
 }
 
 static void an_interrupted_system_call_is_made_again(void **unused)
 {
     (void)unused;
-    NEED_STRACE
+    static const char name[] = "EINTR at every open, read, write and fsync of two saves";
+    NEED_STRACE("4", name)
     static struct call list[CALLS_MAX];
     static const char *const names[] = {"openat", "read", "write", "fsync"};
     int all = list_calls(list), count = 0;
@@ -269,8 +270,7 @@ static void an_interrupted_system_call_is_made_again(void **unused)
         assert_int_equal(tr_hash_path(tr_scratch("interrupted"), &hash, &err), TR_OK);
         assert_string_equal(hash.hex, whole.hex);
     }
-    fault_row("4", "EINTR at every open, read, write and fsync of two saves", "strace", tries < count ? tries : count,
-              tries < count ? tries : count, "nothing");
+    fault_row("4", name, "strace", tries < count ? tries : count, tries < count ? tries : count, "nothing");
 }
 
 static void short_writes_are_gone_on_with(void **unused)
@@ -325,6 +325,7 @@ static void must_be_whole(const char *out)
 
 static void on_small_disks(bool inodes, int first, int last, int tries, const char *number, const char *name)
 {
+    NEED_MOUNT(number, name)
     int failed = 0;
     for (int t = 0; t < tries; t++) {
         char options[64];
@@ -347,14 +348,12 @@ static void on_small_disks(bool inodes, int first, int last, int tries, const ch
 static void a_disk_that_is_too_small_is_told_and_the_run_goes_on_with_room(void **unused)
 {
     (void)unused;
-    NEED_MOUNT
     on_small_disks(false, 4, 4000, fault_tries(4, 60), "3", "a disk that is too small, 4 KiB to 4 MiB");
 }
 
 static void an_inode_table_that_is_full_is_told_and_the_run_goes_on_with_room(void **unused)
 {
     (void)unused;
-    NEED_MOUNT
     on_small_disks(true, 2, 26, fault_tries(4, 24), "18", "inode table full, 2 to 25 inodes");
 }
 
@@ -371,7 +370,7 @@ static const char read_only[] =
 static void a_read_only_file_system_is_told(void **unused)
 {
     (void)unused;
-    NEED_MOUNT
+    NEED_MOUNT("18", "read-only file system")
     start_at_two(tr_scratch("disk.before"));
     struct tr_trainer_end end = run_on("size=16m", read_only);
     if (end.status != TR_FAILED)

@@ -12,4 +12,7 @@ int fault_tries(int quick, int full);
  * number of the row, the fault, how it was caused, how often, how often all was right, what a user reads (one example). */
 void fault_row(const char *number, const char *fault, const char *how, int64_t tried, int64_t right, const char *sees);
 
+/* What cannot be tried here, and why: a row that says so. */
+void fault_not_tried(const char *number, const char *fault, const char *why);
+
 #endif

@@ -28,7 +28,7 @@ expect 0 "hash" "$trine" train run.yaml -o whole -q
 hash=$(the_hash whole)
 
 # ---- killed: any rank, at any time, under layouts in turn -------------------------------------------------------------
-tried=0 right=0 wanted=$(tries 4 100)
+tried=0 right=0 wanted=$(tries 4 300)
 while [ "$tried" -lt "$wanted" ]; do
     case $((tried % 3)) in 0) layout=dp=4,zero=1 ;; 1) layout=dp=2 ;; *) layout=dp=3,zero=1 ;; esac
     ranks=${layout#dp=}

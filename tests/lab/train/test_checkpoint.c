@@ -249,6 +249,9 @@ static void a_checkpoint_of_the_same_step_is_replaced(void **unused)
     assert_int_equal(newest(run, NULL), 2);
 }
 
+static const char *const files[] = {"config.json", "manifest.json", "model.safetensors", "optimizer.safetensors",
+                                    "state.json"};
+
 /* Runs save(step) in a child with a fault; returns the child's wait status. */
 static int save_in_child(const char *run, int64_t step, enum fault kind, int error, int at)
 {
@@ -312,6 +315,54 @@ static void a_kill_at_any_call_of_a_save_loses_nothing(void **unused)
               "nothing; the older or the newer checkpoint is whole");
 }
 
+/* Two saves, one after the other, each of which dies at any of its calls: what the first left is no trap for the second. */
+static void a_kill_of_the_next_save_too_loses_nothing(void **unused)
+{
+    (void)unused;
+    enum { MORE = 20 }; /* the second has leftovers to remove */
+    const char *run = tr_scratch("twice");
+    int calls = count_calls(run), killed = 0, rounds = calls * (calls + MORE);
+    for (int i = 0; i < rounds; i += fault_tries(97, 1)) {
+        start_over(run);
+        int result = save_in_child(run, 2, FAULT_KILL, 0, 1 + i % calls);
+        assert_true(WIFSIGNALED(result) && WTERMSIG(result) == SIGKILL);
+        int64_t before = newest(run, NULL);
+        result = save_in_child(run, 3, FAULT_KILL, 0, 1 + i / calls);
+        int64_t after = newest(run, NULL);
+        assert_true(after == 3 || (WIFSIGNALED(result) && after == before && before >= 1));
+        killed += WIFSIGNALED(result);
+    }
+    assert_true(killed > 0);
+    fault_row("8", "the same, and the next save is killed too at each of its changes", "the same shim, twice", killed, killed,
+              "nothing; the newest that is whole is there still");
+}
+
+/* The newest is damaged, so the one before it is the only good one, though one is kept. */
+static void a_kill_of_a_save_that_finds_the_newest_damaged_loses_nothing(void **unused)
+{
+    (void)unused;
+    const char *run = tr_scratch("stale");
+    int killed = 0;
+    for (int f = 0; f < 5; f++) {
+        bool more = true;
+        for (int at = 1; more; at += fault_tries(17, 1)) {
+            char path[TR_PATH_BYTES];
+            start_over(run);
+            save(run, 2, 2);
+            snprintf(path, sizeof path, "%s/%s", tr_scratch("stale/step-00000002"), files[f]);
+            assert_int_equal(truncate(path, 1), 0);
+            int result = save_in_child(run, 3, FAULT_KILL, 0, at);
+            int64_t step = newest(run, NULL);
+            more = WIFSIGNALED(result);
+            assert_true(more ? step == 1 || step == 3 : step == 3);
+            killed += more;
+        }
+    }
+    assert_true(killed > 0);
+    fault_row("8", "the same, where the newest checkpoint is damaged and the one before is the only good one",
+              "each of its files is cut off in turn; the same shim", killed, killed, "nothing; the good one is there until the next is");
+}
+
 static void an_error_at_any_call_of_a_save_loses_nothing_and_is_told(void **unused)
 {
     (void)unused;
@@ -363,9 +414,6 @@ static void short_writes_are_gone_on_with(void **unused)
     fault = FAULT_NONE;
     assert_int_equal(newest(run, NULL), 5);
 }
-
-static const char *const files[] = {"config.json", "manifest.json", "model.safetensors", "optimizer.safetensors",
-                                    "state.json"};
 
 static void a_flipped_bit_in_any_byte_is_found(void **unused)
 {
@@ -541,6 +589,8 @@ int main(void)
         cmocka_unit_test(keep_last_keeps_the_newest_that_are_whole),
         cmocka_unit_test(a_checkpoint_of_the_same_step_is_replaced),
         cmocka_unit_test(a_kill_at_any_call_of_a_save_loses_nothing),
+        cmocka_unit_test(a_kill_of_the_next_save_too_loses_nothing),
+        cmocka_unit_test(a_kill_of_a_save_that_finds_the_newest_damaged_loses_nothing),
         cmocka_unit_test(an_error_at_any_call_of_a_save_loses_nothing_and_is_told),
         cmocka_unit_test(a_full_disk_is_told_in_a_sentence_and_leaves_the_old_checkpoint),
         cmocka_unit_test(short_writes_are_gone_on_with),

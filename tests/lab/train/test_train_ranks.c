@@ -2,6 +2,7 @@
 #include "base/num.h"
 #include "lab/train/pace.h"
 #include "lab/train/train.h"
+#include "lib/faults.h"
 #include "lib/scratch.h"
 #include "lib/tiny_run.h"
 
@@ -263,6 +264,27 @@ static void a_run_goes_on_under_any_other_layout(void **state)
     }
 }
 
+/* Stopped under one layout after two steps, and on to the end under another: all to all. */
+static void any_layout_goes_on_from_any_other(void **state)
+{
+    (void)state;
+    struct tr_run_config config = tr_tiny_config("run", "model.name=tiny-gpt2", "layout.lanes=8", "layout.tensor=2", "train.micro_batch=1",
+                                                 "train.steps=3", NULL);
+    struct tr_run_config alone = config;
+    snprintf(alone.out, sizeof alone.out, "%s", tr_scratch("alone"));
+    struct tr_tiny_hash one = tr_tiny_train(&alone);
+    int tried = 0, right = 0;
+    for (int pair = 0; pair < LAYOUTS * LAYOUTS; pair += fault_tries(41, 1), tried++) {
+        train_in_turns(&config, (struct tr_degrees[]){layouts[pair / LAYOUTS], layouts[pair % LAYOUTS]}, 2);
+        assert_string_equal(result.hash, one.hex);
+        right++;
+        assert_int_equal(tr_folder_remove(config.out, &err), TR_OK);
+    }
+    assert_int_equal(tr_folder_remove(alone.out, &err), TR_OK);
+    fault_row("9", "another layout of ranks at resume, all to all",
+              "1 to 8 ranks (data, tensor, pipeline parallel, zero 0 to 3): stopped under each, on under each", tried, right, "nothing");
+}
+
 static void a_spike_sends_all_ranks_back_together(void **state)
 {
     (void)state;
@@ -400,6 +422,7 @@ int main(void)
         cmocka_unit_test(a_pipeline_takes_microbatches_that_fill_it_unless_told),
         cmocka_unit_test(so_have_runs_that_save_in_the_background),
         cmocka_unit_test(a_run_goes_on_under_any_other_layout),
+        cmocka_unit_test(any_layout_goes_on_from_any_other),
         cmocka_unit_test(ranks_that_share_sequences_do_too),
         cmocka_unit_test(a_spike_sends_all_ranks_back_together),
         cmocka_unit_test(a_run_begins_with_another_models_weights_on_any_rank),
