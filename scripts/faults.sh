@@ -46,6 +46,8 @@ END
 
 Row 16 is with `replay.every`, which is off unless asked for; without it what a run computed is proved afterwards by running
 it again: one run has one hash. Rows 10 to 13 are of runs on several ranks that mpirun started.
+In row 13 the next job is started when the daemon of the one before has ended on the other host: of 22 that were started while
+it may have been there, Open MPI failed to start 1. Why is not known; with the wait it has not been seen.
 END
 } >"$page.tmp"
 mv "$page.tmp" "$page"
