@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/num.h"
 #include "base/os.h"
+#include "lab/data/source.h"
 #include "lab/serve/serve.h"
 #include "lab/train/hash.h"
 #include "lab/train/origin.h"
@@ -97,6 +98,7 @@ struct talk {
     struct tr_token *token;
     struct tr_manner manner;
     const struct tr_chat *chat; /* NULL: text */
+    bool any_bytes;             /* what it was trained on, and may be asked, need be no text */
     struct tr_text text;        /* with --json: what is not printed at once */
     int64_t prompt_kept, tokens; /* of the prompt, after reading it; written */
     double read_s, write_s;
@@ -144,6 +146,7 @@ static enum tr_status open_model(struct talk *talk, const struct generate_args *
         status = find_manner(talk, args, &origin, err);
     if (status != TR_OK)
         return status;
+    talk->any_bytes = !talk->token && (!origin.is_checkpoint || origin.encoding == TR_ENCODING_BYTES);
     machine.kernels = tr_kernel_set(isa);
     enum tr_weight_form form;
     status = tr_app_choose_weights(args->dtype, args->weights, &origin.dtype, &form, err);
@@ -264,11 +267,24 @@ static enum tr_status write_text(struct talk *talk, struct tr_err *err)
     return status;
 }
 
+/* What no text of its training can have held says nothing to a model, and is most likely a slip: a file of another encoding. */
+static enum tr_status check_prompt(const struct talk *talk, const char *prompt, int64_t bytes, struct tr_err *err)
+{
+    size_t good = tr_utf8_prefix(prompt, (size_t)bytes);
+    const char *file = talk->args->prompt_file;
+    if (talk->any_bytes || good == (size_t)bytes)
+        return TR_OK;
+    return tr_fail(err, TR_BAD_INPUT, "%s: offset %zu: the byte 0x%02x begins no character of UTF-8: this model reads text in UTF-8",
+                   file ? file : "--prompt", good, (unsigned)(uint8_t)prompt[good]);
+}
+
 static enum tr_status generate(const struct generate_args *args, const char *prompt, int64_t bytes, struct tr_err *err)
 {
     struct talk talk = {.args = args};
     int64_t around = args->chat ? CHAT_AROUND + (args->system ? (int64_t)strlen(args->system) : 0) : TR_TOKEN_AROUND_MAX;
     enum tr_status status = open_model(&talk, args, bytes + 1 + around, err);
+    if (status == TR_OK)
+        status = check_prompt(&talk, prompt, bytes, err);
     double begin_s = tr_clock_s();
     if (status == TR_OK)
         status = read_prompt(&talk, args, prompt, bytes, err);

@@ -39,6 +39,12 @@ grep -q "^weights     int8: rounding changes them by" eval || fault "said: $(cat
 cmp -s eval second || fault "threads or batch change the loss with --weights int8"
 
 expect 2 "fp8" "$trine" generate run --weights fp8
+printf 'ab\377' >bytes.txt
+expect 2 "--prompt: offset 2: the byte 0xff begins no character of UTF-8" "$trine" generate run -p "$(cat bytes.txt)"
+expect 2 "bytes.txt: offset 2: the byte 0xff begins no character of UTF-8" "$trine" generate run --prompt-file bytes.txt
+"$trine" train book.txt -d 1 -t 1 -s 1 --data.encoding=bytes --data.seq_len=64 --eval.every=0 --sample.tokens=0 -q -o any ||
+    fault "a run on any bytes ended with $?"
+"$trine" generate any -n 3 -q --prompt-file bytes.txt >any.text || fault "a model of any bytes refuses them: $?"
 expect 2 "--weights bf16 goes with --dtype bf16, and --dtype f32 is given" "$trine" generate run --weights bf16 --dtype f32
 expect 2 "f32.cache: was made with activations in f32 and weights as panels; here they are bf16 and int8" \
     say --weights int8 --prompt-cache f32.cache
