@@ -433,10 +433,13 @@ enum tr_status tr_run_compute(struct tr_run *run, double lr, struct tr_outcome *
     return status;
 }
 
+/* What the rank waited for includes the waking of a thread that runs a collective beside it, which that thread does not count:
+ * collectives took at least as long as they were waited for. */
 static void note_collectives(struct tr_run *run, struct tr_coll_times before)
 {
     struct tr_coll_times now = tr_exec_coll_times(&run->exec);
-    run->step_coll = (struct tr_coll_times){now.busy_s - before.busy_s, now.exposed_s - before.exposed_s};
+    double exposed_s = now.exposed_s - before.exposed_s;
+    run->step_coll = (struct tr_coll_times){fmax(now.busy_s - before.busy_s, exposed_s), exposed_s};
     run->coll.busy_s += run->step_coll.busy_s;
     run->coll.exposed_s += run->step_coll.exposed_s;
 }
