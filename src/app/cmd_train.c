@@ -129,14 +129,28 @@ static enum tr_status take_first(struct train_args *args, struct tr_err *err)
     return TR_OK;
 }
 
+static bool is_given(const struct tr_override *all, int count, const char *key)
+{
+    for (int i = 0; i < count; i++)
+        if (strcmp(all[i].key, key) == 0)
+            return true;
+    return false;
+}
+
+/* A model that is named has its own depth: whoever gives one too on the command line wants something else. */
+static enum tr_status check_depth(const struct tr_override *all, int count, struct tr_err *err)
+{
+    const char *name = is_given(all, count, "model.name") ? "model" : is_given(all, count, "model.init") ? "init" : NULL;
+    if (!name || !is_given(all, count, "model.depth"))
+        return TR_OK;
+    return tr_fail(err, TR_BAD_INPUT, "--depth makes a model, --%s names one: give one of them", name);
+}
+
 static enum tr_status read_config(const struct train_args *args, const struct tr_given *given,
                                   struct tr_run_config *config, struct tr_err *err)
 {
     struct tr_override all[SHORTCUT_COUNT + TR_OVERRIDE_MAX];
     int count = 0;
-    if (args->depth && (args->model || args->init))
-        return tr_fail(err, TR_BAD_INPUT, "--depth makes a model, --%s names one: give one of them",
-                       args->model ? "model" : "init");
     for (int i = 0; i < SHORTCUT_COUNT; i++) {
         const char *value = *(const char *const *)((const char *)args + shortcuts[i].offset);
         if (value)
@@ -144,7 +158,8 @@ static enum tr_status read_config(const struct train_args *args, const struct tr
     }
     for (int i = 0; i < given->override_count; i++)
         all[count++] = given->overrides[i];
-    return tr_run_config_read(config, args->config, all, count, err);
+    enum tr_status status = check_depth(all, count, err);
+    return status == TR_OK ? tr_run_config_read(config, args->config, all, count, err) : status;
 }
 
 static void set_resume(const struct train_args *args, struct tr_train_options *out)

@@ -47,6 +47,7 @@ printf 'train: 5\n' >scalar.yaml
 expect 2 "scalar.yaml:1:8: train: expected keys below it" $trine train book.txt -c scalar.yaml --steps 5
 expect 2 "--depth makes a model, --model names one" $trine train book.txt --depth 3 --model tiny-gpt2
 expect 2 "--depth makes a model, --init names one" $trine train book.txt --depth 3 --init run
+expect 2 "--depth makes a model, --model names one" $trine train book.txt --model tiny-gpt2 --model.depth=3
 
 # Shapes.
 expect 2 "--model.depth" $trine train book.txt -d 0
