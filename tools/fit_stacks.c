@@ -1,6 +1,7 @@
 /* Fits what software stacks make of a chip's rates to tables of whole runs, and writes section `stack_fits` of the catalog.
  *
- *     fit_stacks [--stack NAME] [--without TABLE] [--date DATE] [--sweeps N] train_runs.csv... > catalog/stacks/fits.yaml
+ *     fit_stacks [--stack NAME] [--without TABLE] [--date DATE] [--sweeps N] [--deal N] train_runs.csv...
+ *         > catalog/stacks/fits.yaml
  *
  * (`make fit-stacks`.) --without: a table of runs that are to be predicted and not learned from. What has the id of one
  * of its rows, or its source, model and software, is left out of everything here, whatever its chips and layout.
@@ -12,7 +13,8 @@
  *
  * How wrong that is on runs that were not fitted to: whole groups (source, model, chip) are dealt into FOLDS parts, each
  * predicted by a fit to the others, which begins where the fit to the same parts of the stack that it is like ended; the half
- * width that covers 80 % of those errors is the stack's `error`. */
+ * width that covers 80 % of those errors is the stack's `error`. --deal N deals the groups another way (0 if not said): how far
+ * that figure moves with N is how much of it is luck. What is fitted to all runs is the same whatever N. */
 #include "base/fmath.h"
 #include "base/text.h"
 #include "plan/validate/validate.h"
@@ -42,7 +44,7 @@ struct problem {
     const struct tr_stack_param *param;
     int params, skip_fold;
     bool used[PARAMS_MAX];
-    uint64_t random;
+    uint64_t random, deal;
 };
 
 static double *value_of(struct tr_stack *stack, const struct tr_stack_param *param)
@@ -290,7 +292,8 @@ static void gather(struct problem *p, const struct tr_samples *samples, const st
         if (p->rows + 1 == ROWS_MAX || tr_run_price(&row.run, &step, &kept->layout, &why) != TR_OK)
             continue;
         p->rows++;
-        kept->group = hash_of(kept->run.model.name, hash_of(sample->source, hash_of(samples->chip[sample->chip].name, 1)));
+        kept->group = hash_of(samples->chip[sample->chip].name, 1 + p->deal);
+        kept->group = hash_of(kept->run.model.name, hash_of(sample->source, kept->group));
     }
     weigh(p);
 }
@@ -411,11 +414,11 @@ static void begin(struct problem *p, const struct tr_entry *entry, const struct 
 }
 
 static void fit_stack(const struct tr_samples *samples, int tables, const struct tr_samples *without,
-                      const struct tr_entry *entry, int sweeps, const char *date, struct fitted *fitted, int fitted_count,
-                      struct tr_text *out)
+                      const struct tr_entry *entry, int sweeps, uint64_t deal, const char *date,
+                      struct fitted *fitted, int fitted_count, struct tr_text *out)
 {
     struct fitted *now = &fitted[fitted_count];
-    struct problem p = {.skip_fold = -1, .random = 1};
+    struct problem p = {.skip_fold = -1, .random = 1, .deal = deal};
     p.param = tr_stack_params(&p.params);
     p.row = calloc(ROWS_MAX, sizeof *p.row);
     p.site = calloc(TR_RUN_SITES_MAX, sizeof *p.site);
@@ -464,6 +467,7 @@ static enum tr_status run(int argc, char **argv, struct tr_err *err)
     struct tr_catalog *catalog = NULL;
     static struct tr_samples samples[TABLES_MAX], without;
     int tables = 0, sweeps = 24;
+    uint64_t deal = 0;
     const char *date = "", *only = NULL;
     enum tr_status status = tr_catalog_open(&catalog, err);
     for (int i = 1; status == TR_OK && i < argc; i++) {
@@ -473,6 +477,8 @@ static enum tr_status run(int argc, char **argv, struct tr_err *err)
             only = argv[++i];
         else if (strcmp(argv[i], "--sweeps") == 0 && i + 1 < argc)
             sweeps = atoi(argv[++i]);
+        else if (strcmp(argv[i], "--deal") == 0 && i + 1 < argc)
+            deal = (uint64_t)atoi(argv[++i]);
         else if (strcmp(argv[i], "--without") == 0 && i + 1 < argc && !without.at)
             status = read_runs(argv[++i], catalog, &without, err);
         else if (tables == TABLES_MAX)
@@ -488,7 +494,7 @@ static enum tr_status run(int argc, char **argv, struct tr_err *err)
     for (int i = 0; status == TR_OK && stacks < STACKS_MAX && i < tr_catalog_count(catalog, TR_SECTION_STACKS); i++) {
         const struct tr_entry *entry = tr_catalog_entry(catalog, TR_SECTION_STACKS, i);
         if (!only || strcmp(only, entry->id) == 0)
-            fit_stack(samples, tables, &without, entry, sweeps, date, fitted, stacks++, &out);
+            fit_stack(samples, tables, &without, entry, sweeps, deal, date, fitted, stacks++, &out);
     }
     if (status == TR_OK)
         fputs(tr_text_str(&out), stdout);
