@@ -72,7 +72,7 @@ row 11 "a rank that hangs" "SIGSTOP to each of 4 ranks in turn, \`--timeout 2s\`
     "\`rank 0: all_reduce of group dp, step 31: nothing for 2 s from rank 1 (its process was stopped), which is in ...\`, exit status 3"
 
 # ---- slow: a rank that is stopped most of the time, of a model whose steps are mostly work, not waiting --------------------
-larger="--model.name=tiny-gpt2 --data.seq_len=64 --train.steps=100 --run.log_every=10"
+larger="--model.name=tiny-gpt2 --data.seq_len=64 --train.steps=300 --run.log_every=10"
 expect 0 "hash" "$trine" train run.yaml -o larger -q $larger
 tried=0 right=0 wanted=$(tries 1 4)
 while [ "$tried" -lt "$wanted" ]; do
