@@ -94,11 +94,11 @@ static const struct tr_command command = {
 /* All that is opened for a text. */
 struct talk {
     const struct generate_args *args;
+    struct tr_string prompt;
     struct tr_generator generator;
     struct tr_token *token;
     struct tr_manner manner;
     const struct tr_chat *chat; /* NULL: text */
-    bool any_bytes;             /* what it was trained on, and may be asked, need be no text */
     struct tr_text text;        /* with --json: what is not printed at once */
     int64_t prompt_kept, tokens; /* of the prompt, after reading it; written */
     double read_s, write_s;
@@ -115,6 +115,21 @@ static enum tr_status find_manner(struct talk *talk, const struct generate_args 
                        origin->path);
     if (status == TR_OK && args->chat)
         status = tr_manner_chat(&talk->manner, origin->path, &talk->chat, err);
+    return status;
+}
+
+/* What no text of its training can have held says nothing to a model, and is most likely a slip: a file of another encoding.
+ * Models of bytes were trained on any, or nobody knows on what. */
+static enum tr_status check_text(const struct talk *talk, const struct generate_args *args, const struct tr_origin *origin,
+                                 struct tr_err *err)
+{
+    static const char right[] = "this model reads text in UTF-8";
+    if (!talk->token && (!origin->is_checkpoint || origin->encoding == TR_ENCODING_BYTES))
+        return TR_OK;
+    enum tr_status status = tr_text_check(args->prompt_file ? args->prompt_file : "--prompt", talk->prompt.at, talk->prompt.bytes,
+                                          right, err);
+    if (status == TR_OK && args->system)
+        status = tr_text_check("--system", args->system, (int64_t)strlen(args->system), right, err);
     return status;
 }
 
@@ -144,9 +159,10 @@ static enum tr_status open_model(struct talk *talk, const struct generate_args *
         status = tr_origin_token(&origin, args->tokenizer, &talk->token, err);
     if (status == TR_OK)
         status = find_manner(talk, args, &origin, err);
+    if (status == TR_OK)
+        status = check_text(talk, args, &origin, err);
     if (status != TR_OK)
         return status;
-    talk->any_bytes = !talk->token && (!origin.is_checkpoint || origin.encoding == TR_ENCODING_BYTES);
     machine.kernels = tr_kernel_set(isa);
     enum tr_weight_form form;
     status = tr_app_choose_weights(args->dtype, args->weights, &origin.dtype, &form, err);
@@ -196,18 +212,17 @@ static enum tr_status print_piece(void *context, const char *piece, size_t bytes
     return put(context, piece, bytes, err);
 }
 
-static enum tr_status read_prompt(struct talk *talk, const struct generate_args *args, const char *prompt,
-                                  int64_t bytes, struct tr_err *err)
+static enum tr_status read_prompt(struct talk *talk, const struct generate_args *args, struct tr_err *err)
 {
     struct tr_message messages[2] = {0};
     int64_t count = 0;
     if (!talk->chat) {
-        enum tr_status status = tr_generator_read_text(&talk->generator, prompt, bytes, err);
-        return status == TR_OK ? put(talk, prompt, (size_t)bytes, err) : status;
+        enum tr_status status = tr_generator_read_text(&talk->generator, talk->prompt.at, talk->prompt.bytes, err);
+        return status == TR_OK ? put(talk, talk->prompt.at, (size_t)talk->prompt.bytes, err) : status;
     }
     if (args->system)
         messages[count++] = (struct tr_message){TR_ROLE_SYSTEM, {args->system, (int64_t)strlen(args->system)}};
-    messages[count++] = (struct tr_message){TR_ROLE_USER, {prompt, bytes}};
+    messages[count++] = (struct tr_message){TR_ROLE_USER, talk->prompt};
     return tr_generator_read_chat(&talk->generator, talk->chat, messages, count, err);
 }
 
@@ -267,27 +282,14 @@ static enum tr_status write_text(struct talk *talk, struct tr_err *err)
     return status;
 }
 
-/* What no text of its training can have held says nothing to a model, and is most likely a slip: a file of another encoding. */
-static enum tr_status check_prompt(const struct talk *talk, const char *prompt, int64_t bytes, struct tr_err *err)
-{
-    size_t good = tr_utf8_prefix(prompt, (size_t)bytes);
-    const char *file = talk->args->prompt_file;
-    if (talk->any_bytes || good == (size_t)bytes)
-        return TR_OK;
-    return tr_fail(err, TR_BAD_INPUT, "%s: offset %zu: the byte 0x%02x begins no character of UTF-8: this model reads text in UTF-8",
-                   file ? file : "--prompt", good, (unsigned)(uint8_t)prompt[good]);
-}
-
 static enum tr_status generate(const struct generate_args *args, const char *prompt, int64_t bytes, struct tr_err *err)
 {
-    struct talk talk = {.args = args};
+    struct talk talk = {.args = args, .prompt = {prompt, bytes}};
     int64_t around = args->chat ? CHAT_AROUND + (args->system ? (int64_t)strlen(args->system) : 0) : TR_TOKEN_AROUND_MAX;
     enum tr_status status = open_model(&talk, args, bytes + 1 + around, err);
-    if (status == TR_OK)
-        status = check_prompt(&talk, prompt, bytes, err);
     double begin_s = tr_clock_s();
     if (status == TR_OK)
-        status = read_prompt(&talk, args, prompt, bytes, err);
+        status = read_prompt(&talk, args, err);
     talk.read_s = tr_clock_s() - begin_s;
     talk.prompt_kept = talk.generator.length;
     if (status == TR_OK)

@@ -41,6 +41,8 @@ cmp -s eval second || fault "threads or batch change the loss with --weights int
 expect 2 "fp8" "$trine" generate run --weights fp8
 printf 'ab\377' >bytes.txt
 expect 2 "--prompt: offset 2: the byte 0xff begins no character of UTF-8" "$trine" generate run -p "$(cat bytes.txt)"
+printf 'ab\303' >cut.txt
+expect 2 "cut.txt: offset 2: the last character is cut off" "$trine" generate run --prompt-file cut.txt
 expect 2 "bytes.txt: offset 2: the byte 0xff begins no character of UTF-8" "$trine" generate run --prompt-file bytes.txt
 "$trine" train book.txt -d 1 -t 1 -s 1 --data.encoding=bytes --data.seq_len=64 --eval.every=0 --sample.tokens=0 -q -o any ||
     fault "a run on any bytes ended with $?"

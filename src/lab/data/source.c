@@ -228,9 +228,9 @@ enum tr_status tr_source_read(const struct tr_source_file *file, void *to, struc
 }
 
 /* What stands at the first byte that is no text. */
-static enum tr_status not_text(const char *path, const char *text, int64_t bytes, int64_t at, struct tr_err *err)
+static enum tr_status not_text(const char *path, const char *text, int64_t bytes, int64_t at, const char *right,
+                               struct tr_err *err)
 {
-    static const char right[] = "data are text in UTF-8, unless their encoding is said to be \"bytes\"";
     uint8_t byte = (uint8_t)text[at];
     if (at == 0 && bytes >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0))
         return tr_fail(err, TR_BAD_INPUT, "%s: offset 0: begins as UTF-16 does; %s", path, right);
@@ -245,15 +245,21 @@ static enum tr_status not_text(const char *path, const char *text, int64_t bytes
                    (long long)at, byte, right);
 }
 
+enum tr_status tr_text_check(const char *source, const char *text, int64_t bytes, const char *right, struct tr_err *err)
+{
+    int64_t good = (int64_t)tr_utf8_prefix(text, (size_t)bytes);
+    const char *zero = memchr(text, 0, (size_t)good);
+    if (zero)
+        good = zero - text;
+    return good == bytes ? TR_OK : not_text(source, text, bytes, good, right, err);
+}
+
 enum tr_status tr_source_read_text(const struct tr_source_file *file, enum tr_encoding encoding, void *to,
                                    struct tr_err *err)
 {
     enum tr_status status = tr_source_read(file, to, err);
     if (status != TR_OK || encoding == TR_ENCODING_BYTES)
         return status;
-    int64_t good = (int64_t)tr_utf8_prefix(to, (size_t)file->bytes);
-    const char *zero = memchr(to, 0, (size_t)good);
-    if (zero)
-        good = zero - (const char *)to;
-    return good == file->bytes ? TR_OK : not_text(file->path, to, file->bytes, good, err);
+    return tr_text_check(file->path, to, file->bytes,
+                         "data are text in UTF-8, unless their encoding is said to be \"bytes\"", err);
 }

@@ -1,4 +1,4 @@
-/* Which files are the data: internal to lab/data. */
+/* Which files are the data, and what is text. */
 #ifndef TR_LAB_DATA_SOURCE_H
 #define TR_LAB_DATA_SOURCE_H
 
@@ -40,5 +40,10 @@ TR_MUST_CHECK enum tr_status tr_source_read(const struct tr_source_file *file, v
 /* The same of a text. TR_BAD_INPUT also, with path and offset: it is not in that encoding. */
 TR_MUST_CHECK enum tr_status tr_source_read_text(const struct tr_source_file *file, enum tr_encoding encoding, void *to,
                                                  struct tr_err *err);
+
+/* Whether all of it is as TR_ENCODING_UTF8 has it. TR_BAD_INPUT names `source` and the offset of what is not, and ends with
+ * what would be `right`. */
+TR_MUST_CHECK enum tr_status tr_text_check(const char *source, const char *text, int64_t bytes, const char *right,
+                                           struct tr_err *err);
 
 #endif
