@@ -50,6 +50,10 @@ static enum tr_status check_belongs(struct tr_run *run, const char *checkpoint, 
                        "%s: was trained on other text than %s (the SHA-256 of the data differ): give this run another "
                        "run.out",
                        checkpoint, run->config.data);
+    if (state->step > run->config.steps)
+        return tr_fail(err, TR_BAD_INPUT,
+                       "%s: has done %lld steps, and train.steps is %lld: give as many at least, or this run another run.out",
+                       checkpoint, (long long)state->step, (long long)run->config.steps);
     return compare_configs(run, checkpoint, state, err);
 }
 

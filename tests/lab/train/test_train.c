@@ -328,6 +328,9 @@ static void what_would_be_another_run_is_refused(void **unused)
     struct tr_run_config depth = tr_tiny_config("whole", "model.depth=2", NULL);
     assert_int_equal(train_with(&depth, &options), TR_BAD_INPUT);
     tr_assert_says(err.text, "model.depth 1, this run has 2");
+    struct tr_run_config fewer = tr_tiny_config("whole", "train.steps=3", NULL);
+    assert_int_equal(train_with(&fewer, &options), TR_BAD_INPUT);
+    tr_assert_says(err.text, "step-00000012: has done 12 steps, and train.steps is 3");
     tr_scratch_put_text("other.txt",
                         "quite another text, long enough for a window of sixteen tokens\nand more of it\n");
     struct tr_run_config data = tr_tiny_config("whole", NULL);
