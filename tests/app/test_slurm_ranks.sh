@@ -6,7 +6,7 @@ export TRINE_SLURM_PORT=17200
 NODES=4 RUN_MS=500
 . "$TRINE_SOURCE_DIR/tests/slurm/jobs.sh"
 
-srun --mpi=list 2>&1 | grep -q pmix || not_tried "2, 10" "a job of Slurm loses a node" "Slurm has no PMIx here"
+srun --mpi=list 2>&1 | grep -q pmix || not_tried "2, 10" "a node of a job of Slurm dies" "Slurm has no PMIx here"
 # Open MPI names its own shared memory by the machine's name, which is that of all nodes here, so it gets none; trine's is not named so.
 export OMPI_MCA_mpi_yield_when_idle=0 OMPI_MCA_btl=self,tcp
 ranks() { grep -q "$1" "$run"/job-*.log || fault "the log does not say $1: $(cat "$run"/job-*.log)"; }

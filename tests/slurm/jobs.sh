@@ -7,7 +7,7 @@
 #     idle N                       condition: so many nodes have nothing to do
 #     the_hash WORDS               fails the test unless $run has the hash of whole/
 for program in sbatch slurmctld slurmd munged; do
-    command -v $program >/dev/null || not_tried "2, 10" "a job of Slurm loses a node" "$program is not installed"
+    command -v $program >/dev/null || not_tried "2, 10" "a node of a job of Slurm dies" "$program is not installed"
 done
 cluster=$TRINE_SOURCE_DIR/tests/slurm/cluster.sh
 trap 'sh "$cluster" down "$work/slurm"; rm -rf "$work"' EXIT
