@@ -433,8 +433,8 @@ enum tr_status tr_run_compute(struct tr_run *run, double lr, struct tr_outcome *
     return status;
 }
 
-/* What the rank waited for includes the waking of a thread that runs a collective beside it, which that thread does not count:
- * collectives took at least as long as they were waited for. */
+/* What a rank waits for is timed around a call, what collectives take is timed inside it: they took at least as long as they were
+ * waited for. */
 static void note_collectives(struct tr_run *run, struct tr_coll_times before)
 {
     struct tr_coll_times now = tr_exec_coll_times(&run->exec);
