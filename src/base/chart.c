@@ -7,8 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { WIDTH = 720, HEIGHT = 260, LEFT = 62, RIGHT = 16, TOP = 12, BOTTOM = 40, TICKS_MAX = 24 };
-enum { BAR_WIDTH = 720, BAR_ROW = 24, BAR_LABEL = 186, BAR_NOTE = 200 };
+enum { HEIGHT = 208, TICKS_MAX = 24 };
 
 struct bounds {
     double x0, x1, y0, y1;
@@ -66,6 +65,10 @@ static struct frame make_frame(const struct tr_chart *chart)
         return f;
     if (chart->from_zero)
         f.data.y0 = fmin(0.0, f.data.y0);
+    if (chart->band) {
+        include(&f.data, f.data.x0, chart->band->low);
+        include(&f.data, f.data.x0, chart->band->high);
+    }
     widen(&f.data.x0, &f.data.x1);
     widen(&f.data.y0, &f.data.y1);
     f.y_tick = tr_chart_tick(f.data.y1 - f.data.y0, 5);
@@ -75,14 +78,15 @@ static struct frame make_frame(const struct tr_chart *chart)
     return f;
 }
 
+/* Across in thousandths of the width, whatever that is; down in pixels. */
 static double x_at(const struct frame *f, double x)
 {
-    return LEFT + (x - f->data.x0) / (f->data.x1 - f->data.x0) * (WIDTH - LEFT - RIGHT);
+    return (x - f->data.x0) / (f->data.x1 - f->data.x0) * TR_CHART_ACROSS;
 }
 
 static double y_at(const struct frame *f, double y)
 {
-    return HEIGHT - BOTTOM - (y - f->data.y0) / (f->data.y1 - f->data.y0) * (HEIGHT - TOP - BOTTOM);
+    return HEIGHT - (y - f->data.y0) / (f->data.y1 - f->data.y0) * HEIGHT;
 }
 
 /* 12500 -> "12.5k": axis labels stay short. */
@@ -108,19 +112,30 @@ static void draw_axes(struct tr_text *out, const struct tr_chart *chart, const s
     int64_t first = (int64_t)ceil(f->data.y0 / f->y_tick - 1e-9);
     for (int64_t i = first; i < first + TICKS_MAX && (double)i * f->y_tick <= f->data.y1 + 1e-9 * f->y_tick; i++) {
         double y = y_at(f, (double)i * f->y_tick);
-        tr_text_printf(out, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT, WIDTH - RIGHT, y,
-                       y);
-        tr_text_printf(out, "<text class=\"tick\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>", LEFT - 8, y + 4.0,
+        tr_text_printf(out, "<line class=\"grid\" x2=\"100%%\" y1=\"%.1f\" y2=\"%.1f\"/>", y, y);
+        tr_text_printf(out, "<text x=\"-8\" y=\"%.1f\" text-anchor=\"end\">%s</text>", y + 4.0,
                        tick_label(label, (double)i * f->y_tick));
     }
     first = (int64_t)ceil(f->data.x0 / f->x_tick - 1e-9);
     for (int64_t i = first; i < first + TICKS_MAX && (double)i * f->x_tick <= f->data.x1; i++)
-        tr_text_printf(out, "<text class=\"tick\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>",
-                       x_at(f, (double)i * f->x_tick), HEIGHT - BOTTOM + 17, tick_label(label, (double)i * f->x_tick));
-    tr_text_printf(out, "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>", LEFT, WIDTH - RIGHT,
-                   HEIGHT - BOTTOM, HEIGHT - BOTTOM);
-    tr_text_printf(out, "<text class=\"label\" x=\"%d\" y=\"%d\" text-anchor=\"end\">", WIDTH - RIGHT, HEIGHT - 6);
+        tr_text_printf(out, "<text x=\"%.2f%%\" y=\"%d\" text-anchor=\"middle\">%s</text>",
+                       x_at(f, (double)i * f->x_tick) / 10.0, HEIGHT + 17, tick_label(label, (double)i * f->x_tick));
+    tr_text_printf(out, "<line class=\"axis\" x2=\"100%%\" y1=\"%d\" y2=\"%d\"/><text x=\"100%%\" y=\"%d\" "
+                        "text-anchor=\"end\">", HEIGHT, HEIGHT, HEIGHT + 34);
     tr_text_append_html(out, chart->x_label);
+    tr_text_append(out, "</text>");
+}
+
+/* What was expected: an interval across the whole width, its middle as a line. */
+static void draw_band(struct tr_text *out, const struct tr_band *band, const struct frame *f)
+{
+    if (!band || !tr_plot_takes(band->low) || !tr_plot_takes(band->middle) || !tr_plot_takes(band->high))
+        return;
+    double top = y_at(f, band->high), middle = y_at(f, band->middle);
+    tr_text_printf(out, "<rect class=\"band\" width=\"100%%\" y=\"%.1f\" height=\"%.1f\"/><line class=\"expected\" x2=\"100%%\" "
+                        "y1=\"%.1f\" y2=\"%.1f\"/><text class=\"over\" x=\"8\" y=\"%.1f\">", top, y_at(f, band->low) - top, middle,
+                   middle, middle - 6.0);
+    tr_text_append_html(out, band->name);
     tr_text_append(out, "</text>");
 }
 
@@ -163,8 +178,8 @@ static void draw_points(struct tr_text *out, const struct tr_series *s, int colo
     for (int64_t i = 0; i < s->count; i++) {
         if (!tr_plot_takes(s->x[i]) || !tr_plot_takes(s->y[i]))
             continue;
-        tr_text_printf(out, "<circle class=\"dot c%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\"><title>", color,
-                       x_at(f, s->x[i]), y_at(f, s->y[i]));
+        tr_text_printf(out, "<circle class=\"dot c%d\" cx=\"%.2f%%\" cy=\"%.1f\" r=\"3.5\"><title>", color,
+                       x_at(f, s->x[i]) / 10.0, y_at(f, s->y[i]));
         tr_text_append_html(out, s->name);
         tr_text_printf(out, ": %.6g at %.6g</title></circle>", s->y[i], s->x[i]);
     }
@@ -183,7 +198,7 @@ static void draw_legend(struct tr_text *out, const struct tr_chart *chart)
     tr_text_append(out, "</div>");
 }
 
-static void draw_caption(struct tr_text *out, const char *title, const char *unit)
+void tr_chart_caption(struct tr_text *out, const char *title, const char *unit)
 {
     tr_text_append(out, "<figure><figcaption>");
     tr_text_append_html(out, title);
@@ -199,47 +214,23 @@ void tr_chart_lines(struct tr_text *out, const struct tr_chart *chart)
 {
     TR_ASSERT(chart->series_count <= TR_CHART_COLORS);
     struct frame f = make_frame(chart);
-    draw_caption(out, chart->title, chart->y_label);
+    tr_chart_caption(out, chart->title, chart->y_label);
     if (!f.data.any) {
         tr_text_append(out, "<p class=\"none\">no values</p></figure>\n");
         return;
     }
     draw_legend(out, chart);
-    tr_text_printf(out, "<svg viewBox=\"0 0 %d %d\" role=\"img\">", WIDTH, HEIGHT);
+    tr_text_printf(out, "<div class=\"plot\"><svg height=\"%d\" role=\"img\">", HEIGHT);
     draw_axes(out, chart, &f);
-    for (int s = 0; s < chart->series_count; s++) {
+    draw_band(out, chart->band, &f);
+    tr_text_printf(out, "<svg viewBox=\"0 0 %d %d\" preserveAspectRatio=\"none\" height=\"%d\">", TR_CHART_ACROSS, HEIGHT, HEIGHT);
+    for (int s = 0; s < chart->series_count; s++)
         draw_line(out, &chart->series[s], s, &f);
+    tr_text_append(out, "</svg>");
+    for (int s = 0; s < chart->series_count; s++)
         if (chart->series[s].points)
             draw_points(out, &chart->series[s], s, &f);
-    }
-    tr_text_append(out, "</svg></figure>\n");
-}
-
-static void draw_bar(struct tr_text *out, const struct tr_bar *bar, int row, double longest)
-{
-    double width = longest > 0.0 ? bar->value / longest * (BAR_WIDTH - BAR_LABEL - BAR_NOTE) : 0.0;
-    int y = row * BAR_ROW;
-    tr_text_printf(out, "<text class=\"barlabel\" x=\"%d\" y=\"%d\" text-anchor=\"end\">", BAR_LABEL - 8, y + 16);
-    tr_text_append_html(out, bar->label);
-    tr_text_printf(out, "</text><rect class=\"bar\" x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"2\"/>", BAR_LABEL,
-                   y + 4, fmax(width, 1.0), BAR_ROW - 8);
-    if (bar->note != NULL) {
-        tr_text_printf(out, "<text class=\"note\" x=\"%.1f\" y=\"%d\">", BAR_LABEL + width + 8.0, y + 16);
-        tr_text_append_html(out, bar->note);
-        tr_text_append(out, "</text>");
-    }
-}
-
-void tr_chart_bars(struct tr_text *out, const char *title, const struct tr_bar *bars, int count)
-{
-    double longest = 0.0;
-    for (int i = 0; i < count; i++)
-        longest = fmax(longest, bars[i].value);
-    draw_caption(out, title, NULL);
-    tr_text_printf(out, "<svg viewBox=\"0 0 %d %d\" role=\"img\">", BAR_WIDTH, count * BAR_ROW + 4);
-    for (int i = 0; i < count; i++)
-        draw_bar(out, &bars[i], i, longest);
-    tr_text_append(out, "</svg></figure>\n");
+    tr_text_append(out, "</svg></div></figure>\n");
 }
 
 void tr_chart_style(struct tr_text *out)
@@ -257,19 +248,27 @@ void tr_chart_style(struct tr_text *out)
         "align-items:start}\n"
         "figure{margin:0;background:var(--card);border:1px solid var(--grid);border-radius:8px;padding:14px 16px 8px}\n"
         "figcaption{font-weight:600;margin-bottom:4px}figcaption small,.legend,.none{color:var(--soft);font-weight:400}\n"
-        "svg{width:100%;height:auto;display:block}.grid{stroke:var(--grid)}.axis{stroke:var(--soft)}\n"
-        "svg text{fill:var(--soft);font-size:12px}.barlabel,.note{font-size:13px}svg .barlabel{fill:var(--ink)}\n"
-        ".line{fill:none;stroke-width:2;stroke-linejoin:round}.bar{fill:var(--c0)}"
-        ".limit{stroke:var(--c5);stroke-width:1.5;stroke-dasharray:5 4}\n"
+        "svg{display:block;width:100%;overflow:visible}.plot{margin:8px 12px 40px 54px}.plot.roof{margin-right:84px}\n"
+        ".grid{stroke:var(--grid)}.axis{stroke:var(--soft)}svg text{fill:var(--soft);font-size:12px}"
+        "svg .over{fill:var(--ink);paint-order:stroke;stroke:var(--card);stroke-width:3px}\n"
+        ".line{fill:none;stroke-width:2;stroke-linejoin:round;vector-effect:non-scaling-stroke}"
+        ".band{fill:var(--c0);opacity:.13}.expected{stroke:var(--c0);stroke-dasharray:5 4}\n"
+        ".rows{display:grid;grid-template-columns:fit-content(44%) minmax(60px,1fr) fit-content(44%);gap:5px 10px;"
+        "align-items:center;font-size:13px;padding:6px 0 8px}.rows .label{text-align:right}.rows .note{color:var(--soft);"
+        "font-variant-numeric:tabular-nums}\n"
+        ".track{position:relative;height:15px}.track i{display:block;min-width:1px;height:100%;-webkit-print-color-adjust:exact;"
+        "print-color-adjust:exact}.track .bar{background:var(--c0);border-radius:2px}.stack{display:flex}\n"
+        ".pair i{height:7px;margin-bottom:1px;border-radius:1px}.pair .whisker{position:absolute;top:3px;height:1px;background:var(--ink)}"
+        ".track .limit{position:absolute;top:-4px;height:23px;border-left:2px dashed var(--c5)}\n"
         ".legend{font-size:13px}.legend span{margin-right:16px}.legend i{display:inline-block;width:12px;height:3px;"
         "margin-right:6px;vertical-align:middle}\n");
     for (int c = 0; c < TR_CHART_COLORS; c++)
-        tr_text_printf(out, ".line.c%d{stroke:var(--c%d)}.dot.c%d,.f%d{fill:var(--c%d)}.b%d{background:var(--c%d)}\n", c, c,
+        tr_text_printf(out, ".line.c%d{stroke:var(--c%d)}.dot.c%d,.f%d{fill:var(--c%d)}i.b%d{background:var(--c%d)}\n", c, c,
                        c, c, c, c, c);
     tr_text_append(out,
         ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(180px,1fr));gap:12px;margin:18px 0}\n"
         ".tile{background:var(--card);border:1px solid var(--grid);border-radius:8px;padding:12px 14px}"
-        ".tile b{display:block;font-size:20px;font-weight:650;white-space:nowrap}.tile span{color:var(--soft);font-size:13px}\n"
+        ".tile b{display:block;font-size:20px;font-weight:650;line-height:1.25}.tile span{color:var(--soft);font-size:13px}\n"
         "figure{overflow-x:auto}table{border-collapse:collapse;font-size:13px}td,th{padding:4px 10px 4px 0;text-align:left;border-bottom:1px "
         "solid var(--grid);vertical-align:top}th{color:var(--soft);font-weight:500}td.n,th.n{text-align:right;padding-right:6px;white-space:nowrap;"
         "font-variant-numeric:tabular-nums}\n"

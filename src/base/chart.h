@@ -1,7 +1,9 @@
-/* Charts as inline SVG, for reports that are one HTML file: lines over steps, bars of shares, stacks,
- * timelines. No script, no network; the
- * colours are CSS variables of the page (tr_chart_style), so that they follow a dark screen. Points and bars carry a
- * <title>, which browsers show when the mouse rests on them.
+/* Charts as inline SVG and boxes, for reports that are one HTML file (page.h): lines over steps, bars of shares, pairs of expected
+ * and found, stacks, timelines. No script, no network; the colours are CSS variables of the page (tr_chart_style), so that they
+ * follow a dark screen. Points and parts have a title, which browsers show when the mouse rests on them.
+ *
+ * A chart is as wide as its place. Only curves are stretched; letters, dots and lines keep their size, so that a chart on a phone
+ * can be read: x is in percent, y in pixels.
  *
  * Long series are thinned: at most TR_CHART_POINTS are drawn, each the mean of its bucket, so that a curve of a million
  * steps stays a small file. Values that are not finite (or beyond 1e290) leave a gap. */
@@ -13,7 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TR_CHART_POINTS = 600, TR_CHART_COLORS = 8 };
+enum { TR_CHART_POINTS = 600, TR_CHART_COLORS = 8, TR_CHART_ACROSS = 1000 }; /* the last: of the drawing of a curve */
 
 struct tr_series {
     const char *name;
@@ -22,11 +24,18 @@ struct tr_series {
     bool points;         /* a dot at each value, not thinned: few values (validation) */
 };
 
+/* An interval that was expected of y. */
+struct tr_band {
+    double low, middle, high;
+    const char *name;
+};
+
 struct tr_chart {
     const char *title, *x_label, *y_label;
     const struct tr_series *series;
     int series_count;    /* at most TR_CHART_COLORS */
     bool from_zero;      /* the y axis begins at 0 */
+    const struct tr_band *band; /* behind the curves; NULL: none */
 };
 
 /* A figure with title, axes, legend when there are two series or more. A chart without a finite value says so. */
@@ -40,6 +49,20 @@ struct tr_bar {
 
 /* Horizontal bars, in the order given, the longest across the whole width. */
 void tr_chart_bars(struct tr_text *out, const char *title, const struct tr_bar *bars, int count);
+
+/* Two bars a row: what was expected, with its interval, and what was found. Widths are to one scale. */
+struct tr_pair {
+    const char *label;
+    double expected, error; /* error: half width, relative; not finite: none is known */
+    double found;
+    const char *note;       /* behind the bars; may be NULL */
+};
+struct tr_pairs {
+    const char *title, *expected, *found; /* what the legend calls the two */
+    const struct tr_pair *pair;
+    int count;
+};
+void tr_chart_pairs(struct tr_text *out, const struct tr_pairs *pairs);
 
 /* Rows of parts side by side: memory by stage, time by layout. Widths are to one scale; `limit` (0: none) is drawn as a line
  * across all rows, and a part's title says its name and what tr_chart_stacks's `print` makes of its value. */
@@ -93,6 +116,9 @@ struct tr_roof {
 };
 enum { TR_ROOF_POINTS = 32 };
 void tr_chart_roof(struct tr_text *out, const struct tr_roof *roof);
+
+/* Begins a figure: "title unit". `unit` may be NULL. */
+void tr_chart_caption(struct tr_text *out, const char *title, const char *unit);
 
 /* The CSS that charts (and a plain page around them) need; goes inside <style>. */
 void tr_chart_style(struct tr_text *out);

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { WIDTH = 720, HEIGHT = 380, LEFT = 74, RIGHT = 96, TOP = 20, BOTTOM = 46, LABEL_ROW = 14, LABEL_BESIDE = 10 };
+enum { HEIGHT = 320, LABEL_ROW = 14, LABEL_BESIDE = 10, LABEL_ACROSS = 180 };
 
 /* Both axes as decades: log10 of the first and the last value. */
 struct frame {
@@ -21,14 +21,15 @@ struct dot {
 
 static double log_10(double x) { return tr_log(x) / 2.302585092994045684; /* log 10 */ }
 
+/* Across in thousandths of the width, whatever that is; down in pixels. */
 static double x_at(const struct frame *f, double x)
 {
-    return LEFT + (log_10(x) - f->x0) / (f->x1 - f->x0) * (WIDTH - LEFT - RIGHT);
+    return (log_10(x) - f->x0) / (f->x1 - f->x0) * TR_CHART_ACROSS;
 }
 
 static double y_at(const struct frame *f, double y)
 {
-    return HEIGHT - BOTTOM - (log_10(y) - f->y0) / (f->y1 - f->y0) * (HEIGHT - TOP - BOTTOM);
+    return HEIGHT - (log_10(y) - f->y0) / (f->y1 - f->y0) * HEIGHT;
 }
 
 static bool is_drawn(double x) { return x > 1e-30 && x < 1e30; }
@@ -64,17 +65,15 @@ static void draw_axes(struct tr_text *out, const struct tr_roof *roof, const str
     char label[32];
     for (int d = (int)f->y0; d <= (int)f->y1; d++) {
         double y = y_at(f, tr_pow(10.0, d));
-        tr_text_printf(out, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text class=\"tick\" "
-                            "x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>", LEFT, WIDTH - RIGHT, y, y, LEFT - 8, y + 4.0,
-                       decade_label(label, d));
+        tr_text_printf(out, "<line class=\"grid\" x2=\"100%%\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"-8\" y=\"%.1f\" "
+                            "text-anchor=\"end\">%s</text>", y, y, y + 4.0, decade_label(label, d));
     }
     for (int d = (int)f->x0; d <= (int)f->x1; d++) {
-        double x = x_at(f, tr_pow(10.0, d));
-        tr_text_printf(out, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/><text class=\"tick\" "
-                            "x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>", x, x, TOP, HEIGHT - BOTTOM, x,
-                       HEIGHT - BOTTOM + 17, decade_label(label, d));
+        double x = x_at(f, tr_pow(10.0, d)) / 10.0;
+        tr_text_printf(out, "<line class=\"grid\" x1=\"%.2f%%\" x2=\"%.2f%%\" y2=\"%d\"/><text x=\"%.2f%%\" y=\"%d\" "
+                            "text-anchor=\"middle\">%s</text>", x, x, HEIGHT, x, HEIGHT + 17, decade_label(label, d));
     }
-    tr_text_printf(out, "<text class=\"label\" x=\"%d\" y=\"%d\" text-anchor=\"end\">", WIDTH - RIGHT, HEIGHT - 8);
+    tr_text_printf(out, "<text x=\"100%%\" y=\"%d\" text-anchor=\"end\">", HEIGHT + 34);
     tr_text_append_html(out, roof->x_label);
     tr_text_append(out, "</text>");
 }
@@ -84,13 +83,13 @@ static void draw_roof(struct tr_text *out, const struct tr_roof *roof, const str
 {
     const double ridge = roof->flat / roof->slope;
     const double begin = fmax(tr_pow(10.0, f->x0), tr_pow(10.0, f->y0) / roof->slope);
-    tr_text_printf(out, "<path class=\"line c1\" d=\"M%.1f %.1fL%.1f %.1fL%d %.1f\"/>", x_at(f, begin),
-                   y_at(f, begin * roof->slope), x_at(f, ridge), y_at(f, roof->flat), WIDTH - RIGHT, y_at(f, roof->flat));
-    tr_text_printf(out, "<text class=\"note\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">", WIDTH - RIGHT,
-                   y_at(f, roof->flat) - 6.0);
+    tr_text_printf(out, "<svg viewBox=\"0 0 %d %d\" preserveAspectRatio=\"none\" height=\"%d\"><path class=\"line c1\" "
+                        "d=\"M%.1f %.1fL%.1f %.1fL%d %.1f\"/></svg>", TR_CHART_ACROSS, HEIGHT, HEIGHT, x_at(f, begin),
+                   y_at(f, begin * roof->slope), x_at(f, ridge), y_at(f, roof->flat), TR_CHART_ACROSS, y_at(f, roof->flat));
+    tr_text_printf(out, "<text class=\"over\" x=\"100%%\" y=\"%.1f\" text-anchor=\"end\">", y_at(f, roof->flat) - 6.0);
     tr_text_append_html(out, roof->flat_label);
     const double x = sqrt(begin * ridge); /* the middle of the slope */
-    tr_text_printf(out, "</text><text class=\"note\" x=\"%.1f\" y=\"%.1f\">", x_at(f, x) + 10.0,
+    tr_text_printf(out, "</text><text class=\"over\" x=\"%.2f%%\" dx=\"10\" y=\"%.1f\">", x_at(f, x) / 10.0,
                    y_at(f, x * roof->slope) + 4.0);
     tr_text_append_html(out, roof->slope_label);
     tr_text_append(out, "</text>");
@@ -108,23 +107,23 @@ static void place_labels(struct dot *dots, int count)
     for (int i = 0; i < count; i++) {
         dots[i].label_y = dots[i].y;
         for (int j = 0; j < i; j++)
-            if (fabs(dots[j].x - dots[i].x) < 90.0)
+            if (fabs(dots[j].x - dots[i].x) < LABEL_ACROSS)
                 dots[i].label_y = fmax(dots[i].label_y, dots[j].label_y + LABEL_ROW);
     }
 }
 
+/* In a frame of its own, whose origin is the dot: what is beside it is so by pixels. */
 static void draw_dot(struct tr_text *out, const struct dot *dot)
 {
-    const double x = dot->x + LABEL_BESIDE + 6.0;
-    tr_text_printf(out, "<line class=\"axis\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>", dot->x, dot->y, x - 2.0,
-                   dot->label_y);
-    tr_text_printf(out, "<circle class=\"dot c0\" cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\"><title>", dot->x, dot->y,
+    const double down = dot->label_y - dot->y;
+    tr_text_printf(out, "<svg x=\"%.2f%%\" y=\"%.1f\"><line class=\"axis\" x2=\"%d\" y2=\"%.1f\"/><circle class=\"dot c0\" "
+                        "r=\"%.1f\"><title>", dot->x / 10.0, dot->y, LABEL_BESIDE + 4, down,
                    3.0 + 7.0 * sqrt(fmin(fmax(dot->point->weight, 0.0), 1.0)));
     tr_text_append_html(out, dot->point->label);
-    tr_text_printf(out, ": %.4g at %.4g</title></circle><text class=\"barlabel\" x=\"%.1f\" y=\"%.1f\">", dot->point->y,
-                   dot->point->x, x, dot->label_y + 4.0);
+    tr_text_printf(out, ": %.4g at %.4g</title></circle><text class=\"over\" x=\"%d\" y=\"%.1f\">", dot->point->y, dot->point->x,
+                   LABEL_BESIDE + 6, down + 4.0);
     tr_text_append_html(out, dot->point->label);
-    tr_text_append(out, "</text>");
+    tr_text_append(out, "</text></svg>");
 }
 
 void tr_chart_roof(struct tr_text *out, const struct tr_roof *roof)
@@ -143,14 +142,11 @@ void tr_chart_roof(struct tr_text *out, const struct tr_roof *roof)
     }
     qsort(dots, (size_t)count, sizeof dots[0], highest_first);
     place_labels(dots, count);
-    tr_text_append(out, "<figure><figcaption>");
-    tr_text_append_html(out, roof->title);
-    tr_text_append(out, " <small>");
-    tr_text_append_html(out, roof->y_label);
-    tr_text_printf(out, "</small></figcaption><svg viewBox=\"0 0 %d %d\" role=\"img\">", WIDTH, HEIGHT);
+    tr_chart_caption(out, roof->title, roof->y_label);
+    tr_text_printf(out, "<div class=\"plot roof\"><svg height=\"%d\" role=\"img\">", HEIGHT);
     draw_axes(out, roof, &f);
     draw_roof(out, roof, &f);
     for (int i = 0; i < count; i++)
         draw_dot(out, &dots[i]);
-    tr_text_append(out, "</svg></figure>\n");
+    tr_text_append(out, "</svg></div></figure>\n");
 }

@@ -1,21 +1,14 @@
-/* Charts of rows: stacks and timelines. */
+/* Charts of rows: bars, pairs, stacks and timelines. */
 #include "base/chart.h"
 
 #include <math.h>
 
-/* As wide as a page, so that letters are as large as in charts of half the width. */
-enum { WIDTH = 1120, ROW = 20, LABEL = 96, NOTE = 96, AXIS = 34, TICKS_MAX = 24 };
+enum { ROW = 20, TICKS_MAX = 24 };
 
 static void open_figure(struct tr_text *out, const char *title, const char *unit, const char *const *names, int count)
 {
-    tr_text_append(out, "<figure><figcaption>");
-    tr_text_append_html(out, title);
-    if (unit) {
-        tr_text_append(out, " <small>");
-        tr_text_append_html(out, unit);
-        tr_text_append(out, "</small>");
-    }
-    tr_text_append(out, "</figcaption><div class=\"legend\">");
+    tr_chart_caption(out, title, unit);
+    tr_text_append(out, "<div class=\"legend\">");
     for (int i = 0; i < count; i++) {
         tr_text_printf(out, "<span><i class=\"b%d\"></i>", i);
         tr_text_append_html(out, names[i]);
@@ -24,11 +17,64 @@ static void open_figure(struct tr_text *out, const char *title, const char *unit
     tr_text_append(out, "</div>");
 }
 
-static void put_label(struct tr_text *out, const char *label, int row)
+static void put_span(struct tr_text *out, const char *class, const char *text)
 {
-    tr_text_printf(out, "<text class=\"barlabel\" x=\"%d\" y=\"%d\" text-anchor=\"end\">", LABEL - 8, row * ROW + 14);
-    tr_text_append_html(out, label);
-    tr_text_append(out, "</text>");
+    tr_text_printf(out, "<span class=\"%s\">", class);
+    tr_text_append_html(out, text ? text : "");
+    tr_text_append(out, "</span>");
+}
+
+/* In percent of the track: what is not nothing can be seen. */
+static double share_of(double value, double longest) { return longest > 0 && value > 0 ? 100 * value / longest : 0; }
+
+/* ---- bars -------------------------------------------------------------------------------------------------------- */
+
+void tr_chart_bars(struct tr_text *out, const char *title, const struct tr_bar *bars, int count)
+{
+    double longest = 0;
+    for (int i = 0; i < count; i++)
+        longest = fmax(longest, bars[i].value);
+    tr_chart_caption(out, title, NULL);
+    tr_text_append(out, "<div class=\"rows\">");
+    for (int i = 0; i < count; i++) {
+        put_span(out, "label", bars[i].label);
+        tr_text_printf(out, "<span class=\"track\"><i class=\"bar\" style=\"width:%.2f%%\"></i></span>",
+                       share_of(bars[i].value, longest));
+        put_span(out, "note", bars[i].note);
+        tr_text_append(out, "\n");
+    }
+    tr_text_append(out, "</div></figure>\n");
+}
+
+/* ---- pairs ------------------------------------------------------------------------------------------------------- */
+
+static void draw_pair(struct tr_text *out, const struct tr_pair *pair, double longest)
+{
+    double spread = isfinite(pair->error) ? pair->error : 0;
+    double from = share_of(pair->expected * fmax(0, 1 - spread), longest), to = share_of(pair->expected * (1 + spread), longest);
+    tr_text_printf(out, "<span class=\"track pair\"><i class=\"b0\" style=\"width:%.2f%%\"></i><i class=\"b1\" style=\"width:%.2f%%\"></i>",
+                   share_of(pair->expected, longest), share_of(pair->found, longest));
+    if (spread > 0)
+        tr_text_printf(out, "<i class=\"whisker\" style=\"left:%.2f%%;width:%.2f%%\"></i>", from, to - from);
+    tr_text_append(out, "</span>");
+}
+
+void tr_chart_pairs(struct tr_text *out, const struct tr_pairs *pairs)
+{
+    double longest = 0;
+    for (int i = 0; i < pairs->count; i++) {
+        const struct tr_pair *pair = &pairs->pair[i];
+        longest = fmax(longest, fmax(pair->found, pair->expected * (isfinite(pair->error) ? 1 + pair->error : 1)));
+    }
+    open_figure(out, pairs->title, NULL, (const char *const[]){pairs->expected, pairs->found}, 2);
+    tr_text_append(out, "<div class=\"rows\">");
+    for (int i = 0; i < pairs->count; i++) {
+        put_span(out, "label", pairs->pair[i].label);
+        draw_pair(out, &pairs->pair[i], longest);
+        put_span(out, "note", pairs->pair[i].note);
+        tr_text_append(out, "\n");
+    }
+    tr_text_append(out, "</div></figure>\n");
 }
 
 /* ---- stacks ------------------------------------------------------------------------------------------------------ */
@@ -41,28 +87,25 @@ static double sum_of(const struct tr_stack_row *row, int count)
     return sum;
 }
 
-static void draw_stack(struct tr_text *out, const struct tr_stacks *s, int row, double scale)
+static void draw_stack(struct tr_text *out, const struct tr_stacks *s, int row, double longest)
 {
     char value[32];
-    double x = LABEL;
-    put_label(out, s->rows[row].label, row);
+    put_span(out, "label", s->rows[row].label);
+    tr_text_append(out, "<span class=\"track stack\">");
     for (int i = 0; i < s->part_count; i++) {
-        double width = s->rows[row].part[i] * scale;
-        if (!(width > 0))
+        if (!(s->rows[row].part[i] * longest > 0))
             continue;
-        tr_text_printf(out, "<rect class=\"f%d\" x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\"><title>", i, x,
-                       row * ROW + 3, width, ROW - 6);
+        tr_text_printf(out, "<i class=\"b%d\" style=\"width:%.2f%%\" title=\"", i, share_of(s->rows[row].part[i], longest));
         tr_text_append_html(out, s->names[i]);
         tr_text_append(out, ": ");
         tr_text_append_html(out, s->print(value, s->rows[row].part[i]));
-        tr_text_append(out, "</title></rect>");
-        x += width;
+        tr_text_append(out, "\"></i>");
     }
-    if (!s->rows[row].note)
-        return;
-    tr_text_printf(out, "<text class=\"note\" x=\"%d\" y=\"%d\" text-anchor=\"end\">", WIDTH - 8, row * ROW + 14);
-    tr_text_append_html(out, s->rows[row].note);
-    tr_text_append(out, "</text>");
+    if (s->limit > 0)
+        tr_text_printf(out, "<i class=\"limit\" style=\"left:%.2f%%\"></i>", share_of(s->limit, longest));
+    tr_text_append(out, "</span>");
+    put_span(out, "note", s->rows[row].note);
+    tr_text_append(out, "\n");
 }
 
 void tr_chart_stacks(struct tr_text *out, const struct tr_stacks *s)
@@ -71,15 +114,11 @@ void tr_chart_stacks(struct tr_text *out, const struct tr_stacks *s)
     TR_ASSERT(s->part_count <= TR_CHART_COLORS);
     for (int i = 0; i < s->row_count; i++)
         longest = fmax(longest, sum_of(&s->rows[i], s->part_count));
-    double scale = longest > 0 ? (WIDTH - LABEL - NOTE) / longest : 0;
     open_figure(out, s->title, NULL, s->names, s->part_count);
-    tr_text_printf(out, "<svg viewBox=\"0 0 %d %d\" role=\"img\">", WIDTH, s->row_count * ROW + 4);
+    tr_text_append(out, "<div class=\"rows\">");
     for (int i = 0; i < s->row_count; i++)
-        draw_stack(out, s, i, scale);
-    if (s->limit > 0)
-        tr_text_printf(out, "<line class=\"limit\" x1=\"%.1f\" x2=\"%.1f\" y1=\"0\" y2=\"%d\"/>",
-                       LABEL + s->limit * scale, LABEL + s->limit * scale, s->row_count * ROW + 4);
-    tr_text_append(out, "</svg></figure>\n");
+        draw_stack(out, s, i, longest);
+    tr_text_append(out, "</div></figure>\n");
 }
 
 /* ---- timelines --------------------------------------------------------------------------------------------------- */
@@ -94,7 +133,7 @@ static void draw_spans(struct tr_text *out, const struct tr_timeline *t, int col
         if (span->color != color || !(end > begin))
             continue;
         TR_ASSERT(span->row >= 0 && span->row < t->row_count);
-        double x = LABEL + (begin - t->begin) * scale, gap = (end - begin) * scale > 3 ? .6 : 0;
+        double x = (begin - t->begin) * scale, gap = (end - begin) * scale > 3 ? .6 : 0;
         tr_text_printf(out, "%sM%.1f %dh%.1fv%dh-%.1fz", any ? "" : "<path d=\"", x, span->row * ROW + 3,
                        fmax((end - begin) * scale - gap, .3), ROW - 6, fmax((end - begin) * scale - gap, .3));
         any = true;
@@ -107,24 +146,29 @@ static void draw_axis(struct tr_text *out, const struct tr_timeline *t, double s
 {
     double tick = tr_chart_tick((t->end - t->begin) * t->scale, 10);
     int bottom = t->row_count * ROW + 4;
-    tr_text_printf(out, "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>", LABEL, WIDTH - 8, bottom,
-                   bottom);
+    tr_text_printf(out, "<line class=\"axis\" x2=\"100%%\" y1=\"%d\" y2=\"%d\"/>", bottom, bottom);
     double first = ceil(t->begin * t->scale / tick - 1e-9);
     for (int i = 0; i < TICKS_MAX && (first + i) * tick <= t->end * t->scale * (1 + 1e-9); i++)
-        tr_text_printf(out, "<text class=\"tick\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.6g</text>",
-                       LABEL + ((first + i) * tick / t->scale - t->begin) * scale, bottom + 16, (first + i) * tick);
+        tr_text_printf(out, "<text x=\"%.2f%%\" y=\"%d\" text-anchor=\"middle\">%.6g</text>",
+                       ((first + i) * tick / t->scale - t->begin) * scale / 10, bottom + 16, (first + i) * tick);
 }
 
 void tr_chart_timeline(struct tr_text *out, const struct tr_timeline *t)
 {
     TR_ASSERT(t->color_count <= TR_CHART_COLORS && t->end > t->begin && t->scale > 0);
-    double scale = (WIDTH - LABEL - 8) / (t->end - t->begin);
+    double scale = TR_CHART_ACROSS / (t->end - t->begin);
+    int height = t->row_count * ROW;
     open_figure(out, t->title, t->unit, t->color_names, t->color_count);
-    tr_text_printf(out, "<svg viewBox=\"0 0 %d %d\" role=\"img\">", WIDTH, t->row_count * ROW + AXIS);
-    for (int i = 0; i < t->row_count; i++)
-        put_label(out, t->row_names[i], i);
+    tr_text_printf(out, "<div class=\"plot\"><svg height=\"%d\" role=\"img\">", height + 4);
+    for (int i = 0; i < t->row_count; i++) {
+        tr_text_printf(out, "<text x=\"-8\" y=\"%d\" text-anchor=\"end\">", i * ROW + 14);
+        tr_text_append_html(out, t->row_names[i]);
+        tr_text_append(out, "</text>");
+    }
+    tr_text_printf(out, "<svg viewBox=\"0 0 %d %d\" preserveAspectRatio=\"none\" height=\"%d\">", TR_CHART_ACROSS, height, height);
     for (int c = 0; c < t->color_count; c++)
         draw_spans(out, t, c, scale);
+    tr_text_append(out, "</svg>");
     draw_axis(out, t, scale);
-    tr_text_append(out, "</svg></figure>\n");
+    tr_text_append(out, "</svg></div></figure>\n");
 }

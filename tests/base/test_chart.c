@@ -82,18 +82,63 @@ static void values_that_are_all_equal_or_absent_still_make_a_chart(void **state)
     tr_text_free(&out);
 }
 
+/* The percentages of the widths of elements of a class, in order. */
+static int widths(const char *html, const char *class, double *width, int max)
+{
+    int n = 0;
+    for (const char *at = html; n < max && (at = strstr(at, class)) != NULL; at += strlen(class)) {
+        const char *style = strstr(at, "width:");
+        assert_non_null(style);
+        width[n++] = strtod(style + 6, NULL);
+    }
+    return n;
+}
+
 static void bars_are_as_long_as_their_values(void **state)
 {
     (void)state;
     struct tr_text out = {0};
     const struct tr_bar bars[] = {{"all", 10.0, "10 s"}, {"half", 5.0, NULL}, {"zero", 0.0, NULL}};
-    tr_chart_bars(&out, "Time", bars, 3);
-    const char *at = strstr(tr_text_str(&out), "<rect");
     double width[3];
-    for (int i = 0; i < 3; i++, at = strstr(at + 1, "<rect"))
-        width[i] = strtod(strstr(at, "width=\"") + 7, NULL);
-    assert_true(fabs(width[0] - 2.0 * width[1]) < 0.2);
-    assert_true(width[2] == 1.0);
+    tr_chart_bars(&out, "Time", bars, 3);
+    assert_int_equal(widths(tr_text_str(&out), "class=\"bar\"", width, 3), 3);
+    assert_true(width[0] == 100.0 && width[1] == 50.0 && width[2] == 0.0);
+    tr_text_free(&out);
+}
+
+static void pairs_are_to_one_scale_with_the_interval_of_what_was_expected(void **state)
+{
+    (void)state;
+    struct tr_text out = {0};
+    const struct tr_pair pair[] = {{"a<b", 8.0, .25, 9.0, "+12.5 %"}, {"new", 2.0, (double)NAN, 4.0, NULL}};
+    double expected[2], found[2], whisker[2];
+    tr_chart_pairs(&out, &(struct tr_pairs){.title = "T", .expected = "predicted", .found = "measured", .pair = pair, .count = 2});
+    const char *html = tr_text_str(&out);
+    assert_int_equal(widths(html, "class=\"b0\" style", expected, 2), 2);
+    assert_int_equal(widths(html, "class=\"b1\" style", found, 2), 2);
+    assert_int_equal(widths(html, "class=\"whisker\"", whisker, 2), 1); /* none where the error is not known */
+    assert_true(expected[0] == 80.0 && expected[1] == 20.0 && found[0] == 90.0 && found[1] == 40.0); /* 10 = 8 + 25 % is all */
+    assert_true(whisker[0] == 40.0);
+    assert_non_null(strstr(html, "left:60.00%"));
+    assert_non_null(strstr(html, "a&lt;b"));
+    tr_text_free(&out);
+}
+
+static void what_was_expected_of_a_curve_is_in_its_frame(void **state)
+{
+    (void)state;
+    const double x[2] = {1, 2}, y[2] = {5, 5};
+    const struct tr_series s = {.name = "s", .x = x, .y = y, .count = 2};
+    const struct tr_band band = {.low = 8, .middle = 10, .high = 12, .name = "predicted <"};
+    struct tr_text out = {0};
+    double top = -1, height = -1;
+    tr_chart_lines(&out, &(struct tr_chart){.title = "", .x_label = "", .y_label = "", .series = &s, .series_count = 1,
+                                            .from_zero = true, .band = &band});
+    const char *at = strstr(tr_text_str(&out), "class=\"band\"");
+    assert_non_null(at);
+    assert_int_equal(sscanf(strstr(at, " y="), " y=\"%lf\" height=\"%lf", &top, &height), 2);
+    assert_true(top >= 0 && fabs(height / (208 - top - height) - .5) < .01); /* 4 of the interval above 8 */
+    assert_non_null(strstr(at, "predicted &lt;"));
     tr_text_free(&out);
 }
 
@@ -113,13 +158,12 @@ static void stacks_are_to_one_scale_with_the_limit_across(void **state)
     tr_chart_stacks(&out, &(struct tr_stacks){.title = "T", .names = names, .part_count = 2, .rows = rows, .row_count = 2,
                                               .limit = 8, .print = print_plain});
     const char *html = tr_text_str(&out);
-    assert_int_equal(occurrences(html, "<rect"), 3); /* parts of no width are not drawn */
-    assert_int_equal(occurrences(html, "class=\"limit\""), 1);
-    assert_non_null(strstr(html, "<title>a&lt;: 1.0</title>"));
-    double wide = 0, narrow = 0;
-    assert_int_equal(sscanf(strstr(html, "class=\"f1\""), "class=\"f1\" x=\"%*f\" y=\"%*d\" width=\"%lf", &wide), 1);
-    assert_int_equal(sscanf(strstr(html, "class=\"f0\""), "class=\"f0\" x=\"%*f\" y=\"%*d\" width=\"%lf", &narrow), 1);
-    assert_true(fabs(wide - 3 * narrow) < .3);
+    double wide[2] = {0}, narrow = 0;
+    assert_int_equal(widths(html, "class=\"b0\" style", &narrow, 1), 1); /* parts of no width are not drawn */
+    assert_int_equal(widths(html, "class=\"b1\" style", wide, 2), 2);
+    assert_true(narrow == 12.5 && wide[0] == 37.5 && wide[1] == 25.0);
+    assert_int_equal(occurrences(html, "class=\"limit\" style=\"left:100.00%"), 2);
+    assert_non_null(strstr(html, "title=\"a&lt;: 1.0\""));
     tr_text_free(&out);
 }
 
@@ -174,6 +218,8 @@ int main(void)
         cmocka_unit_test(a_long_series_is_thinned_and_a_gap_stays_a_gap),
         cmocka_unit_test(values_that_are_all_equal_or_absent_still_make_a_chart),
         cmocka_unit_test(bars_are_as_long_as_their_values),
+        cmocka_unit_test(pairs_are_to_one_scale_with_the_interval_of_what_was_expected),
+        cmocka_unit_test(what_was_expected_of_a_curve_is_in_its_frame),
         cmocka_unit_test(stacks_are_to_one_scale_with_the_limit_across),
         cmocka_unit_test(a_timeline_draws_what_lies_in_its_window),
         cmocka_unit_test(a_roof_has_a_dot_for_each_point_that_is_positive),

@@ -3,6 +3,7 @@
 #include "base/chart.h"
 #include "base/num.h"
 #include "base/os.h"
+#include "base/page.h"
 #include "base/quantity.h"
 #include "base/text.h"
 #include "lab/report/run_files.h"
@@ -30,15 +31,6 @@ static double median(const double *values, int64_t count)
     double middle = n == 0 ? (double)NAN : copy[n / 2];
     free(copy);
     return middle;
-}
-
-static void tile(struct tr_text *out, const char *label, const char *value)
-{
-    tr_text_append(out, "<div class=\"tile\"><b>");
-    tr_text_append_html(out, value);
-    tr_text_append(out, "</b><span>");
-    tr_text_append_html(out, label);
-    tr_text_append(out, "</span></div>\n");
 }
 
 static double number_of(const struct tr_node *object, const char *key)
@@ -69,33 +61,33 @@ static const struct tr_node *profile_root(const struct tr_run_files *f)
 static void write_tiles(struct tr_text *out, const struct tr_run_files *f)
 {
     char value[64], quantity[TR_QUANTITY_BYTES];
-    tr_text_append(out, "<div class=\"tiles\">\n");
+    tr_page_tiles(out);
     if (f->eval_count > 0) {
         int64_t last = f->eval_count - 1;
         snprintf(value, sizeof value, "%.3f → %.3f", f->eval[TR_EVAL_LOSS][0], f->eval[TR_EVAL_LOSS][last]);
-        tile(out, "validation loss, before → after (nats a token)", value);
+        tr_page_tile(out, "validation loss, before → after (nats a token)", value);
         snprintf(value, sizeof value, "%.3f → %.3f", f->eval[TR_EVAL_BPB][0], f->eval[TR_EVAL_BPB][last]);
-        tile(out, "validation bits per byte", value);
+        tr_page_tile(out, "validation bits per byte", value);
     }
     if (f->step_count > 0) {
         snprintf(value, sizeof value, "%.0f of %.0f", f->step[f->step_count - 1], f->steps_planned);
-        tile(out, "steps", value);
-        tile(out, "tokens trained on", tr_print_quantity(quantity, TR_UNIT_COUNT, f->tokens));
-        tile(out, "tokens a second, median",
-             tr_print_quantity(quantity, TR_UNIT_COUNT, median(f->value[TR_CURVE_TOK_S], f->step_count)));
+        tr_page_tile(out, "steps", value);
+        tr_page_tile(out, "tokens trained on", tr_print_quantity(quantity, TR_UNIT_COUNT, f->tokens));
+        tr_page_tile(out, "tokens a second, median",
+                     tr_print_quantity(quantity, TR_UNIT_COUNT, median(f->value[TR_CURVE_TOK_S], f->step_count)));
         snprintf(value, sizeof value, "%.1f %%", 100.0 * median(f->value[TR_CURVE_MFU], f->step_count));
-        tile(out, "MFU, median", value);
+        tr_page_tile(out, "MFU, median", value);
     }
     const struct tr_node *profile = profile_root(f);
     if (profile != NULL) {
-        tile(out, "parameters", tr_print_quantity(quantity, TR_UNIT_COUNT, number_of(profile, "parameters")));
-        tile(out, "time in steps", tr_print_clock(quantity, number_of(profile, "train_s")));
+        tr_page_tile(out, "parameters", tr_print_quantity(quantity, TR_UNIT_COUNT, number_of(profile, "parameters")));
+        tr_page_tile(out, "time in steps", tr_print_clock(quantity, number_of(profile, "train_s")));
     }
     if (f->skipped > 0.0) {
         snprintf(value, sizeof value, "%.0f", f->skipped);
-        tile(out, "steps skipped (not finite)", value);
+        tr_page_tile(out, "steps skipped (not finite)", value);
     }
-    tr_text_append(out, "</div>\n");
+    tr_page_end_tiles(out);
 }
 
 static void write_curve(struct tr_text *out, const struct tr_run_files *f, int curve, const char *title,
@@ -114,7 +106,8 @@ static void write_curve(struct tr_text *out, const struct tr_run_files *f, int c
 
 static void write_curves(struct tr_text *out, const struct tr_run_files *f)
 {
-    tr_text_append(out, "<h2>Curves</h2>\n<div class=\"charts\">\n");
+    tr_page_heading(out, "Curves", NULL);
+    tr_text_append(out, "<div class=\"charts\">\n");
     const struct tr_series loss[] = {
         {.name = "training", .x = f->step, .y = f->value[TR_CURVE_LOSS], .count = f->step_count},
         {.name = "validation", .x = f->eval_step, .y = f->eval[TR_EVAL_LOSS], .count = f->eval_count, .points = true},
@@ -180,9 +173,8 @@ static int sum_ops(const struct tr_node *ops, struct op_sum *sums, double *total
 static void write_op_table(struct tr_text *out, const struct op_sum *sums, int count, double total_s, double peak_flop_s)
 {
     char a[TR_QUANTITY_BYTES], b[TR_QUANTITY_BYTES], c[TR_QUANTITY_BYTES];
-    tr_text_append(out, "<figure><figcaption>By operation</figcaption><table><tr><th>operation</th>"
-                        "<th class=\"n\">calls</th><th class=\"n\">time</th><th class=\"n\">share</th>"
-                        "<th class=\"n\">rate</th><th class=\"n\">of peak</th><th class=\"n\">memory</th></tr>\n");
+    static const char *const names[] = {"operation", "calls", "time", "share", "rate", "of peak", "memory"};
+    tr_page_table(out, "By operation", names, sizeof names / sizeof *names, 1);
     for (int i = 0; i < count; i++) {
         const struct op_sum *s = &sums[i];
         double safe_s = s->time_s > 0.0 ? s->time_s : (double)NAN;
@@ -198,7 +190,7 @@ static void write_op_table(struct tr_text *out, const struct op_sum *sums, int c
         tr_text_printf(out, "<td class=\"n\">%s</td></tr>\n",
                        s->bytes > 0.0 ? tr_print_quantity(c, TR_UNIT_BYTES_S, s->bytes / safe_s) : "");
     }
-    tr_text_append(out, "</table></figure>\n");
+    tr_page_end_table(out);
 }
 
 /* ---- the roofline ------------------------------------------------------------------------------------------------- */
@@ -219,9 +211,8 @@ static void write_left(struct tr_text *out, const struct op_sum *sums, int count
 {
     char b[TR_QUANTITY_BYTES], c[TR_QUANTITY_BYTES], d[TR_QUANTITY_BYTES];
     double least_total_s = 0.0;
-    tr_text_append(out, "<figure><figcaption>What is left</figcaption><table><tr><th>operation</th>"
-                        "<th>limit</th><th class=\"n\">reached</th><th class=\"n\">of limit</th>"
-                        "<th class=\"n\">time over it</th><th class=\"n\">of all</th></tr>\n");
+    static const char *const names[] = {"operation", "limit", "reached", "of limit", "time over it", "of all"};
+    tr_page_table(out, "What is left", names, sizeof names / sizeof *names, 2);
     for (int i = 0; i < count; i++) {
         const struct op_sum *s = &sums[i];
         const double least = least_s(s, peak_flop_s, read_byte_s);
@@ -268,7 +259,8 @@ static void write_roofline(struct tr_text *out, const struct tr_run_files *f)
     qsort(sums, (size_t)count, sizeof *sums, most_left_first);
     tr_print_flop_s(peak, peak_flop_s);
     tr_print_quantity(read, TR_UNIT_BYTES_S, read_byte_s);
-    tr_text_append(out, "<h2>Roofline</h2>\n<div class=\"charts\">\n");
+    tr_page_heading(out, "Roofline", NULL);
+    tr_text_append(out, "<div class=\"charts\">\n");
     tr_chart_roof(out, &(struct tr_roof){.title = "Operations against this machine", .x_label = "FLOP a byte of operands",
                                          .y_label = "FLOP/s; the larger a dot, the more time", .slope = read_byte_s,
                                          .flat = peak_flop_s, .slope_label = read, .flat_label = peak, .points = points,
@@ -300,7 +292,8 @@ static void write_time(struct tr_text *out, const struct tr_run_files *f)
                  100.0 * sums[bar_count].time_s / total_s);
         bars[bar_count] = (struct tr_bar){sums[bar_count].name, sums[bar_count].time_s, notes[bar_count]};
     }
-    tr_text_append(out, "<h2>Where the time went</h2>\n<div class=\"charts\">\n");
+    tr_page_heading(out, "Where the time went", NULL);
+    tr_text_append(out, "<div class=\"charts\">\n");
     tr_chart_bars(out, "Time by operation, evaluation left out", bars, bar_count);
     write_op_table(out, sums, count, total_s, number_of(profile, "peak_flop_s"));
     tr_text_append(out, "</div>\n");
@@ -347,13 +340,13 @@ static void write_ranks(struct tr_text *out, const struct tr_run_files *f)
     const struct tr_node *list = profile == NULL ? NULL : tr_doc_find(profile, "collectives");
     if (list == NULL || list->kind != TR_NODE_ARRAY || list->count == 0)
         return;
-    tr_text_append(out, "<h2>Between ranks</h2>\n<figure><figcaption>Collectives of rank 0: the time in which it did nothing else, waiting for "
-                        "others included</figcaption>"
-                        "<table><tr><th>collective</th><th>phase</th><th class=\"n\">calls</th><th class=\"n\">time</th>"
-                        "<th class=\"n\">sent</th></tr>\n");
+    static const char *const names[] = {"collective", "phase", "calls", "time", "sent"};
+    tr_page_heading(out, "Between ranks", NULL);
+    tr_page_table(out, "Collectives of rank 0: the time in which it did nothing else, waiting for others included", names,
+                  sizeof names / sizeof *names, 2);
     for (int64_t i = 0; i < list->count; i++)
         write_collective(out, &list->children[i]);
-    tr_text_append(out, "</table></figure>\n");
+    tr_page_end_table(out);
     write_exposed(out, profile);
     write_pipeline(out, tr_doc_find(profile, "pipeline"));
 }
@@ -380,7 +373,8 @@ static void write_memory(struct tr_text *out, const struct tr_run_files *f)
         bars[count] = (struct tr_bar){kinds->children[i].key, bytes, notes[count]};
         count++;
     }
-    tr_text_append(out, "<h2>Memory</h2>\n<div class=\"charts\">\n");
+    tr_page_heading(out, "Memory", NULL);
+    tr_text_append(out, "<div class=\"charts\">\n");
     tr_chart_bars(out, "Planned memory by kind, at its peak", bars, count);
     tr_text_append(out, "</div>\n");
     tr_text_printf(out, "<p class=\"sub\">Planned by the step program: %s, mapped once before the first step. The process at its "
@@ -393,9 +387,8 @@ static void write_text(struct tr_text *out, const char *heading, const struct tr
 {
     if (text->at == NULL || text->len == 0)
         return;
-    tr_text_printf(out, "<h2>%s</h2>\n<pre>", heading);
-    tr_text_append_html(out, text->at);
-    tr_text_append(out, "</pre>\n");
+    tr_page_heading(out, heading, NULL);
+    tr_page_text(out, "pre", NULL, text->at);
 }
 
 static void write_identity(struct tr_text *out, const struct tr_run_files *f)
@@ -421,14 +414,12 @@ static const char *last_name(const char *path)
 
 static void write_page(struct tr_text *out, const char *run_folder, const struct tr_run_files *f)
 {
-    tr_text_append(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-                        "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>trine: ");
-    tr_text_append_html(out, last_name(run_folder));
-    tr_text_append(out, "</title><style>\n");
-    tr_chart_style(out);
-    tr_text_append(out, "</style></head><body><main>\n<h1>");
-    tr_text_append_html(out, last_name(run_folder));
-    tr_text_append(out, "</h1>\n<p class=\"sub\">A training run of trine.</p>\n");
+    struct tr_text title = {0};
+    tr_text_printf(&title, "trine: %s", last_name(run_folder));
+    tr_page_begin(out, tr_text_str(&title), NULL);
+    tr_text_free(&title);
+    tr_page_text(out, "h1", NULL, last_name(run_folder));
+    tr_page_text(out, "p", "sub", "A training run of trine.");
     write_tiles(out, f);
     write_curves(out, f);
     write_time(out, f);
@@ -438,7 +429,7 @@ static void write_page(struct tr_text *out, const char *run_folder, const struct
     write_identity(out, f);
     write_text(out, "Samples", &f->samples);
     write_text(out, "Config", &f->config);
-    tr_text_append(out, "</main></body></html>\n");
+    tr_page_end(out);
 }
 
 enum tr_status tr_report_write(const char *run_folder, struct tr_err *err)

@@ -1,6 +1,7 @@
 #include "plan/report/report.h"
 
 #include "base/chart.h"
+#include "base/page.h"
 #include "base/quantity.h"
 #include "plan/explain/explain.h"
 #include "plan/print/print.h"
@@ -20,45 +21,6 @@ struct page {
     struct tr_err *err;
 };
 
-/* ---- small pieces ------------------------------------------------------------------------------------------------ */
-
-static void tile(struct tr_text *out, const char *label, const char *value)
-{
-    tr_text_append(out, "<div class=\"tile\"><b>");
-    tr_text_append_html(out, value);
-    tr_text_append(out, "</b><span>");
-    tr_text_append_html(out, label);
-    tr_text_append(out, "</span></div>\n");
-}
-
-static void heading(struct tr_text *out, const char *title, const char *sub)
-{
-    tr_text_printf(out, "<h2>%s</h2>\n", title);
-    if (!sub)
-        return;
-    tr_text_append(out, "<p class=\"sub\">");
-    tr_text_append_html(out, sub);
-    tr_text_append(out, "</p>\n");
-}
-
-static void cell(struct tr_text *out, bool number, const char *text)
-{
-    tr_text_append(out, number ? "<td class=\"n\">" : "<td>");
-    tr_text_append_html(out, text);
-    tr_text_append(out, "</td>");
-}
-
-static void columns(struct tr_text *out, const char *const *names, int count, int first_number)
-{
-    tr_text_append(out, "<figure><table><tr>");
-    for (int i = 0; i < count; i++) {
-        tr_text_append(out, i >= first_number ? "<th class=\"n\">" : "<th>");
-        tr_text_append_html(out, names[i]);
-        tr_text_append(out, "</th>");
-    }
-    tr_text_append(out, "</tr>\n");
-}
-
 /* ---- the answer -------------------------------------------------------------------------------------------------- */
 
 static void put_tiles(const struct page *g)
@@ -67,35 +29,35 @@ static void put_tiles(const struct page *g)
     const struct tr_job_cost *cost = tr_plan_cost(p);
     char a[NUMBER], b[NUMBER], value[80];
     struct tr_text *out = g->out;
-    tr_text_append(out, "<div class=\"tiles\">\n");
+    tr_page_tiles(out);
     snprintf(value, sizeof value, "%s ± %s", tr_print_time(a, p->step.time_s), tr_plan_percent(b, p->step.error));
-    tile(out, "a step (80 % interval)", value);
-    tile(out, "tokens a second", tr_print_quantity(a, TR_UNIT_COUNT, p->step.tokens_s));
-    tile(out, "MFU", tr_plan_percent(a, p->step.mfu));
+    tr_page_tile(out, "a step (80 % interval)", value);
+    tr_page_tile(out, "tokens a second", tr_print_quantity(a, TR_UNIT_COUNT, p->step.tokens_s));
+    tr_page_tile(out, "MFU", tr_plan_percent(a, p->step.mfu));
     snprintf(value, sizeof value, "of %s of a chip, heaviest stage", tr_print_bytes(b, (int64_t)p->capacity_bytes));
     char bytes[80];
     snprintf(bytes, sizeof bytes, "%s ± %s", tr_print_bytes(a, (int64_t)p->step.memory_bytes),
              tr_plan_percent(b, p->step.memory_error));
-    tile(out, value, bytes);
+    tr_page_tile(out, value, bytes);
     if (p->fits) {
         double low_s, high_s;
         char high[NUMBER], range[4 * NUMBER];
         tr_plan_wall_interval(p, &low_s, &high_s);
         snprintf(range, sizeof range, "%s, %s to %s", tr_plan_days(a, cost->wall_s), tr_plan_days(b, low_s),
                  isfinite(high_s) ? tr_plan_days(high, high_s) : "never");
-        tile(out, "the run takes (80 % interval)", range);
-        tile(out, "chip-hours", tr_print_quantity(a, TR_UNIT_COUNT, cost->chip_hours));
-        tile(out, tr_commitment_name((enum tr_commitment)p->request.commitment),
-             isnan(cost->usd) ? "price not known" : tr_print_quantity(a, TR_UNIT_USD, cost->usd));
-        tile(out, "energy", isnan(cost->energy_j) ? "not known" : tr_plan_energy(a, cost->energy_j));
+        tr_page_tile(out, "the run takes (80 % interval)", range);
+        tr_page_tile(out, "chip-hours", tr_print_quantity(a, TR_UNIT_COUNT, cost->chip_hours));
+        tr_page_tile(out, tr_commitment_name((enum tr_commitment)p->request.commitment),
+                     isnan(cost->usd) ? "price not known" : tr_print_quantity(a, TR_UNIT_USD, cost->usd));
+        tr_page_tile(out, "energy", isnan(cost->energy_j) ? "not known" : tr_plan_energy(a, cost->energy_j));
         snprintf(value, sizeof value, "%.4g t CO2e", cost->carbon_g / 1e6);
-        tile(out, "carbon", isnan(cost->carbon_g) ? "not known" : value);
+        tr_page_tile(out, "carbon", isnan(cost->carbon_g) ? "not known" : value);
         snprintf(value, sizeof value, "%.3g", cost->failures);
-        tile(out, "failures expected", value);
-        tile(out, "a checkpoint each", isfinite(cost->interval_s) ? tr_print_time(a, cost->interval_s) : "run");
-        tile(out, "goodput", tr_plan_percent(a, cost->goodput));
+        tr_page_tile(out, "failures expected", value);
+        tr_page_tile(out, "a checkpoint each", isfinite(cost->interval_s) ? tr_print_time(a, cost->interval_s) : "run");
+        tr_page_tile(out, "goodput", tr_plan_percent(a, cost->goodput));
     }
-    tr_text_append(out, "</div>\n");
+    tr_page_end_tiles(out);
 }
 
 static void put_step(const struct page *g)
@@ -260,7 +222,7 @@ static enum tr_status put_pipeline(const struct page *g)
             spans[count++] = (struct tr_span_of){walk.event[i].stage, (int)walk.event[i].kind, walk.event[i].begin_s,
                                                  walk.event[i].end_s};
     walk.count = count;
-    heading(g->out, "The pipeline", "What each stage does when, from the walk of the step, microbatch by microbatch.");
+    tr_page_heading(g->out, "The pipeline", "What each stage does when, from the walk of the step, microbatch by microbatch.");
     double first = window_s(&walk, false), last = window_s(&walk, true);
     if (first >= walk.time_s) {
         put_window(g, &walk, spans, 0, walk.time_s, "One step");
@@ -328,25 +290,25 @@ static void put_counts(const struct page *g)
     static const char *const names[] = {"layout", "chips", "batch", "layouts", "too big", "step", "MFU", "takes", "dollars"};
     const struct tr_plan_search *s = &g->p->search;
     char layout[TR_LAYOUT_TEXT_BYTES], text[NUMBER];
-    columns(g->out, names, 9, 1);
+    tr_page_table(g->out, NULL, names, 9, 1);
     for (int i = 0; i < s->count; i++) {
         const struct tr_plan_candidate *c = &s->at[i];
         tr_text_append(g->out, "<tr>");
-        cell(g->out, false,
-             c->found   ? tr_layout_print(&c->layout, layout)
-             : c->legal ? "nothing fits"
-                        : "nothing divides");
+        tr_page_cell(g->out, false,
+                     c->found   ? tr_layout_print(&c->layout, layout)
+                     : c->legal ? "nothing fits"
+                                : "nothing divides");
         tr_text_printf(g->out, "<td class=\"n\">%lld</td>", (long long)c->chips);
         tr_text_printf(g->out, "<td class=\"n\">%lld</td>", (long long)c->global_batch);
-        cell(g->out, true, tr_print_count(text, c->legal));
-        cell(g->out, true, tr_print_count(text, c->too_big));
-        cell(g->out, true, c->found ? tr_print_time(text, c->step.time_s) : "");
-        cell(g->out, true, c->found ? tr_plan_percent(text, c->step.mfu) : "");
-        cell(g->out, true, c->found ? tr_plan_days(text, c->wall_s) : "");
-        cell(g->out, true, c->found && !isnan(c->usd) ? tr_print_quantity(text, TR_UNIT_USD, c->usd) : "");
+        tr_page_cell(g->out, true, tr_print_count(text, c->legal));
+        tr_page_cell(g->out, true, tr_print_count(text, c->too_big));
+        tr_page_cell(g->out, true, c->found ? tr_print_time(text, c->step.time_s) : "");
+        tr_page_cell(g->out, true, c->found ? tr_plan_percent(text, c->step.mfu) : "");
+        tr_page_cell(g->out, true, c->found ? tr_plan_days(text, c->wall_s) : "");
+        tr_page_cell(g->out, true, c->found && !isnan(c->usd) ? tr_print_quantity(text, TR_UNIT_USD, c->usd) : "");
         tr_text_append(g->out, "</tr>\n");
     }
-    tr_text_append(g->out, "</table></figure>\n");
+    tr_page_end_table(g->out);
 }
 
 static void put_next(const struct page *g)
@@ -354,24 +316,23 @@ static void put_next(const struct page *g)
     static const char *const names[] = {"fastest layouts", "step", "memory"};
     const struct tr_plan_search *s = &g->p->search;
     char layout[TR_LAYOUT_TEXT_BYTES], text[NUMBER];
-    columns(g->out, names, 3, 1);
+    tr_page_table(g->out, NULL, names, 3, 1);
     for (int i = 0; i < s->next_count; i++) {
         tr_text_append(g->out, "<tr>");
-        cell(g->out, false, tr_layout_print(&s->next[i].layout, layout));
-        cell(g->out, true, tr_print_time(text, s->next[i].step.time_s));
-        cell(g->out, true, tr_print_quantity(text, TR_UNIT_BYTES, s->next[i].step.memory_bytes));
+        tr_page_cell(g->out, false, tr_layout_print(&s->next[i].layout, layout));
+        tr_page_cell(g->out, true, tr_print_time(text, s->next[i].step.time_s));
+        tr_page_cell(g->out, true, tr_print_quantity(text, TR_UNIT_BYTES, s->next[i].step.memory_bytes));
         tr_text_append(g->out, "</tr>\n");
     }
-    tr_text_append(g->out, "</table></figure>\n");
+    tr_page_end_table(g->out);
 }
 
 static void put_search(const struct page *g)
 {
     if (!g->p->search.done)
         return;
-    heading(
-        g->out, "What was searched",
-        "Every legal layout was priced, time and memory. Layouts within the error of the fastest are candidates too.");
+    tr_page_heading(g->out, "What was searched",
+                    "Every legal layout was priced, time and memory. Layouts within the error of the fastest are candidates too.");
     tr_text_append(g->out, "<div class=\"charts\">\n");
     put_front(g);
     put_money(g);
@@ -387,23 +348,23 @@ static void put_prices(const struct page *g)
     static const char *const names[] = {"paid", "$ a chip-hour", "range", "as of", "takes", "dollars"};
     const struct tr_plan *p = g->p;
     char text[80];
-    heading(g->out, "Prices",
-            "Offers differ by two and more; negotiated ones are lower. What spot loses to interruptions is in it.");
-    columns(g->out, names, 6, 1);
+    tr_page_heading(g->out, "Prices",
+                    "Offers differ by two and more; negotiated ones are lower. What spot loses to interruptions is in it.");
+    tr_page_table(g->out, NULL, names, 6, 1);
     for (int i = 0; i < TR_COMMITMENT_COUNT; i++) {
         const struct tr_plan_offer *offer = &p->offer[i];
         if (!tr_known(&offer->price.usd_h))
             continue;
         tr_text_append(g->out, "<tr>");
-        cell(g->out, false, tr_commitment_name((enum tr_commitment)i));
+        tr_page_cell(g->out, false, tr_commitment_name((enum tr_commitment)i));
         tr_text_printf(g->out, "<td class=\"n\">%.2f</td><td class=\"n\">%.2f to %.2f</td>", offer->price.usd_h.value,
                        offer->price.low, offer->price.high);
-        cell(g->out, true, offer->price.usd_h.date);
-        cell(g->out, true, tr_plan_days(text, offer->cost.wall_s));
-        cell(g->out, true, tr_print_quantity(text, TR_UNIT_USD, offer->cost.usd));
+        tr_page_cell(g->out, true, offer->price.usd_h.date);
+        tr_page_cell(g->out, true, tr_plan_days(text, offer->cost.wall_s));
+        tr_page_cell(g->out, true, tr_print_quantity(text, TR_UNIT_USD, offer->cost.usd));
         tr_text_append(g->out, "</tr>\n");
     }
-    tr_text_append(g->out, "</table></figure>\n");
+    tr_page_end_table(g->out);
 }
 
 /* ---- every number ------------------------------------------------------------------------------------------------ */
@@ -442,8 +403,8 @@ static enum tr_status put_numbers(const struct page *g)
     enum tr_status status = tr_explain_make(g->p, &e, g->err);
     if (status != TR_OK)
         return status;
-    heading(g->out, "Every number, taken apart",
-            "Numbers are sums of what they open to, down to operations and facts.");
+    tr_page_heading(g->out, "Every number, taken apart",
+                    "Numbers are sums of what they open to, down to operations and facts.");
     tr_text_append(g->out, "<figure class=\"numbers\">\n");
     for (int i = 0; i < e.count; i++)
         if (e.at[i].parent < 0)
@@ -457,11 +418,11 @@ static void put_fact(void *context, const struct tr_provenance *f)
 {
     const struct page *g = context;
     tr_text_append(g->out, "<tr>");
-    cell(g->out, false, f->of);
-    cell(g->out, false, f->name);
-    cell(g->out, true, f->value);
-    cell(g->out, false, tr_grade_name(f->fact->grade));
-    cell(g->out, false, f->fact->date);
+    tr_page_cell(g->out, false, f->of);
+    tr_page_cell(g->out, false, f->name);
+    tr_page_cell(g->out, true, f->value);
+    tr_page_cell(g->out, false, tr_grade_name(f->fact->grade));
+    tr_page_cell(g->out, false, f->fact->date);
     tr_text_append(g->out, "<td>");
     tr_text_append_html(g->out, f->fact->source ? f->fact->source->title : "");
     if (f->fact->source && f->fact->source->where[0]) {
@@ -478,12 +439,12 @@ static void put_fact(void *context, const struct tr_provenance *f)
 static enum tr_status put_facts(struct page *g)
 {
     static const char *const names[] = {"of", "what", "value", "evidence", "date", "from"};
-    heading(g->out, "Where the numbers are from",
-            "Facts of the catalog behind this plan, in the order chip, what was fitted to "
-            "measurements of single operations, system, software, prices, place, failures.");
-    columns(g->out, names, 6, 9);
+    tr_page_heading(g->out, "Where the numbers are from",
+                    "Facts of the catalog behind this plan, in the order chip, what was fitted to "
+                    "measurements of single operations, system, software, prices, place, failures.");
+    tr_page_table(g->out, NULL, names, 6, 9);
     enum tr_status status = tr_explain_provenance(g->p, put_fact, g, g->err);
-    tr_text_append(g->out, "</table></figure>\n");
+    tr_page_end_table(g->out);
     return status;
 }
 
@@ -494,22 +455,17 @@ static void put_top(const struct page *g)
     const struct tr_plan *p = g->p;
     struct tr_text line = {0};
     char layout[TR_LAYOUT_TEXT_BYTES];
-    tr_text_append(g->out,
-                   "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-                   "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>trine plan: ");
-    tr_text_append_html(g->out, p->model.name);
-    tr_text_append(g->out, "</title><style>\n");
-    tr_chart_style(g->out);
-    tr_text_append(
-        g->out,
+    static const char css[] =
         ".no{border-left:4px solid var(--c5);padding:6px 12px;background:var(--card)}details,.leaf{padding:2px 0 2px "
         "18px;font-size:14px}.leaf{padding-left:32px}.numbers>details{padding-left:0}summary{cursor:pointer;"
         "display:inline}.how{color:var(--soft);font-size:13px}.how em{color:var(--ink);font-style:normal;"
-        "font-size:12px;border:1px solid var(--grid);border-radius:4px;padding:0 5px}\n");
-    tr_text_append(g->out, "</style></head><body><main>\n<h1>");
+        "font-size:12px;border:1px solid var(--grid);border-radius:4px;padding:0 5px}\n";
+    tr_text_printf(&line, "trine plan: %s", p->model.name);
+    tr_page_begin(g->out, tr_text_str(&line), css);
+    tr_text_clear(&line);
     tr_plan_title(p, &line);
-    tr_text_append_html(g->out, tr_text_str(&line));
-    tr_text_append(g->out, "</h1>\n<p class=\"sub\">");
+    tr_page_text(g->out, "h1", NULL, tr_text_str(&line));
+    tr_text_append(g->out, "<p class=\"sub\">");
     tr_text_clear(&line);
     tr_plan_subtitle(p, &line);
     tr_text_append_html(g->out, tr_text_str(&line));
@@ -541,7 +497,7 @@ enum tr_status tr_plan_report(const struct tr_plan *plan, struct tr_text *out, s
 {
     struct page g = {plan, out, err};
     put_top(&g);
-    heading(out, "Time and memory", NULL);
+    tr_page_heading(out, "Time and memory", NULL);
     tr_text_append(out, "<div class=\"charts\">\n");
     put_step(&g);
     put_levers(&g);
@@ -557,6 +513,6 @@ enum tr_status tr_plan_report(const struct tr_plan *plan, struct tr_text *out, s
     status = put_numbers(&g);
     if (status == TR_OK)
         status = put_facts(&g);
-    tr_text_append(out, "</main></body></html>\n");
+    tr_page_end(out);
     return status == TR_OK && tr_text_failed(out, err) ? TR_FAILED : status;
 }
