@@ -448,7 +448,7 @@ static void build_pack(struct tr_builder *b, int32_t index, int32_t panels)
 static void build_cast(struct tr_builder *b)
 {
     struct tr_program *p = b->program;
-    begin_section(b, TR_SECTION_CAST, TR_PHASE_UPDATE);
+    begin_section(b, TR_SECTION_CAST, TR_PHASE_LOAD);
     if (p->head_panels >= 0)
         build_pack(b, tr_weight_find(&p->weights, TR_W_WTE, -1), p->head_panels);
     for (int32_t i = 0; i < p->weights.count && p->first_copy >= 0 && !b->out_of_memory; i++) {
@@ -1117,7 +1117,7 @@ const char *tr_form_name(enum tr_weight_form form)
 
 const char *tr_phase_name(enum tr_phase phase)
 {
-    static const char *const name[TR_PHASE_COUNT] = {"forward", "recompute", "backward", "reduce", "update", "eval"};
+    static const char *const name[TR_PHASE_COUNT] = {"forward", "recompute", "backward", "reduce", "update", "eval", "load"};
     TR_ASSERT((int)phase >= 0 && phase < TR_PHASE_COUNT);
     return name[phase];
 }

@@ -142,7 +142,9 @@ struct tr_buffer {
 };
 
 enum tr_phase { TR_PHASE_FORWARD, TR_PHASE_RECOMPUTE, TR_PHASE_BACKWARD, TR_PHASE_REDUCE, TR_PHASE_UPDATE,
-                TR_PHASE_EVAL, TR_PHASE_COUNT };
+                TR_PHASE_EVAL, TR_PHASE_LOAD, /* of no step; LOAD: what is made of weights that came from outside */
+                TR_PHASE_COUNT };
+static inline bool tr_phase_is_of_step(enum tr_phase phase) { return phase < TR_PHASE_EVAL; }
 
 /* What a collective of exact sums merges. */
 enum tr_scalar { TR_SCALAR_NONE, TR_SCALAR_LOSS, TR_SCALAR_GRAD_SQ };

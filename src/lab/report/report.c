@@ -6,6 +6,7 @@
 #include "base/page.h"
 #include "base/quantity.h"
 #include "base/text.h"
+#include "lab/model/program.h"
 #include "lab/report/run_files.h"
 
 #include <math.h>
@@ -150,6 +151,12 @@ static int longest_first(const void *a, const void *b)
     return -tr_ascending(&((const struct op_sum *)a)->time_s, &((const struct op_sum *)b)->time_s);
 }
 
+static bool is_of_step(const struct tr_node *op)
+{
+    const char *phase = string_of(op, "phase");
+    return strcmp(phase, tr_phase_name(TR_PHASE_EVAL)) != 0 && strcmp(phase, tr_phase_name(TR_PHASE_LOAD)) != 0;
+}
+
 static int sum_ops(const struct tr_node *ops, struct op_sum *sums, double *total_s)
 {
     int count = 0;
@@ -157,7 +164,7 @@ static int sum_ops(const struct tr_node *ops, struct op_sum *sums, double *total
     for (int64_t i = 0; i < ops->count; i++) {
         const struct tr_node *op = &ops->children[i];
         double time_s = number_of(op, "time_s");
-        int at = strcmp(string_of(op, "phase"), "eval") == 0 ? -1 : find_op(sums, &count, string_of(op, "op"));
+        int at = is_of_step(op) ? find_op(sums, &count, string_of(op, "op")) : -1;
         if (at < 0 || !(time_s >= 0.0))
             continue;
         sums[at].time_s += time_s;

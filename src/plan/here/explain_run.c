@@ -67,7 +67,7 @@ static enum tr_status check_work(const struct plan *plan, const struct tr_run_pr
         for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++) {
             const struct planned *p = &plan->of[phase][kind];
             const struct tr_op_time *t = &ran->op[phase][kind];
-            if (phase != TR_PHASE_EVAL && !same_work(p, t, apart))
+            if (tr_phase_is_of_step((enum tr_phase)phase) && !same_work(p, t, apart))
                 return tr_fail(err, TR_BAD_INPUT,
                                "profile.json: %lld calls of %s (%s) of %lld FLOP and %lld bytes in all do not fit a step program with %lld "
                                "calls of %lld FLOP and %lld bytes a step: it is of another run, or another version of trine made it",
@@ -118,7 +118,7 @@ static void compare(struct tr_run_explained *run, const struct plan *plan, const
     run->measured_s = run->between_measured_s = run->ran.steps_s / (double)run->ran.steps;
     for (int phase = 0; phase < TR_PHASE_COUNT; phase++)
         for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
-            if (phase != TR_PHASE_EVAL && run->ran.op[phase][kind].calls > 0) {
+            if (tr_phase_is_of_step((enum tr_phase)phase) && run->ran.op[phase][kind].calls > 0) {
                 add_row(run, (enum tr_phase)phase, (enum tr_op_kind)kind, &plan->of[phase][kind]);
                 calls += run->row[run->rows - 1].calls;
             }
