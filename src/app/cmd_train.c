@@ -16,7 +16,7 @@ struct train_args {
     const char *first; /* a config or data, the same as --config or --data */
     const char *config, *data, *tokenizer, *chat_template, *model, *init, *depth, *steps, *seed, *out, *threads;
     const char *resume, *profile, *layout;
-    int64_t memory_bytes;
+    int64_t memory_bytes, trace_steps;
     double timeout_s;
     bool quiet, json, dry_run;
 };
@@ -77,6 +77,9 @@ static const struct tr_option options[] = {
      .help = "refuse what needs more than this, for all ranks of this machine together; 0: what it has"},
     {.name = "profile", .kind = TR_OPTION_PATH, AT(profile), .value = "FILE",
      .help = "what `trine calibrate` wrote, to predict the steps by; without it, profile.yaml if the current folder has one"},
+    {.name = "trace-steps", .kind = TR_OPTION_COUNT, AT(trace_steps), .fallback = "0", .value = "N", .min = 0, .max = 1e6,
+     .help = "write what each rank does when in N steps, from the second on, into FOLDER/trace: `trine explain FOLDER --trace OUT.json` "
+             "makes one timeline of it"},
     {.name = "dry-run", .letter = 'n', .kind = TR_OPTION_FLAG, AT(dry_run),
      .help = "check everything, print the plan and the effective config (--json: the plan as JSON), write nothing"},
     {.name = "json", .kind = TR_OPTION_FLAG, AT(json), .help = "print the result as one JSON object"},
@@ -325,7 +328,7 @@ static enum tr_status train(struct train_args *args, const struct tr_given *give
                             struct tr_train_result *result, struct tr_err *err)
 {
     struct tr_train_options how = {.log = args->quiet ? NULL : stderr, .stop = &tr_app_signal, .dry_run = args->dry_run,
-                                   .memory_bytes = args->memory_bytes, .timeout_s = args->timeout_s};
+                                   .memory_bytes = args->memory_bytes, .trace_steps = args->trace_steps, .timeout_s = args->timeout_s};
     struct tr_app_prediction predicted = {.path = NULL};
     struct tr_app_ranks ranks = {.world = NULL};
     enum tr_status status = tr_app_catch_signals(err);

@@ -45,8 +45,13 @@ both() # ARGUMENTS...: trine train on both
 sed -i 's/steps: 24/steps: 600/; s/checkpoint: {every: 4}/checkpoint: {every: 50}/; s/log_every: 8/log_every: 100/; s/every: 8,/every: 100,/' run.yaml
 expect 0 "hash" "$trine" train run.yaml -o one -q
 hash=$(the_hash one)
-expect 0 "$hash" both -o apart --layout dp=2,zero=1
+expect 0 "$hash" both -o apart --layout dp=2,zero=1 --trace-steps 2
 once_said "2 ranks, processes of 2 hosts"
+
+# Both hosts have the clock of this machine: what rank 1 finds that it differs by must be within what it says that it may be off.
+clock() { sed 's/.*"clock_'"$1"'_s":\([-+.e0-9]*\).*/\1/' apart/trace/rank-1.json; }
+awk -v offset="$(clock offset)" -v error="$(clock error)" 'BEGIN { exit !(error > 0 && error < 1 && offset <= error && -offset <= error) }' ||
+    fault "the clock of rank 1 is off by $(clock offset) s, and says at most $(clock error) s"
 
 # The kernel says up to a second later that a cable is there again.
 plugged() { ip -n "$a" link show cable | grep -q "state UP" && ip -n "$b" link show cable | grep -q "state UP"; }

@@ -114,18 +114,13 @@ static void *operand_address(const struct tr_exec *e, const struct tr_program_op
            entry->flight * b->bytes_per_flight + entry->mail * b->bytes_per_mail;
 }
 
-static void note_time(struct tr_exec *e, const struct tr_program_op *op, const struct tr_call *call, double begin_s,
-                      double end_s)
+static void note_time(struct tr_exec *e, struct tr_op_time *to, const struct tr_exec_seen *seen)
 {
-    struct tr_op_time *t = &e->time[op->phase][op->op.kind];
-    const int32_t *start = op->op.flags & TR_OP_APART ? call->operand[tr_op_start_operand(op->op.kind)] : NULL;
-    struct tr_work work = tr_op_work_apart(&op->op, tr_program_op_present(op), e->values.position, start);
-    t->time_s += end_s - begin_s;
-    t->calls++;
-    t->flop += work.flop;
-    t->bytes += work.read_bytes + work.write_bytes;
+    to->time_s += seen->end_s - seen->begin_s;
+    to->flop += seen->flop;
+    to->bytes += seen->bytes;
     if (e->observer != NULL)
-        e->observer(e->observer_context, op, begin_s, end_s);
+        e->observer(e->observer_context, seen);
 }
 
 /* Waits until what was sent from this place has been taken, if anything was. */
@@ -213,12 +208,12 @@ static void run_coll(struct tr_exec *e, const struct tr_program_op *op, const st
 {
     const struct tr_program_coll *coll = &e->program->coll[op->coll];
     TR_ASSERT(e->group[coll->group] != NULL); /* tr_exec_join */
-    double begin_s = tr_clock_s();
-    e->status = call_coll(e, op, coll, entry);
     struct tr_op_time *t = &e->coll_time[op->phase][coll->call.kind];
-    t->time_s += tr_clock_s() - begin_s;
+    struct tr_exec_seen seen = {.op = op, .entry = entry, .bytes = tr_program_coll_bytes(coll, entry), .begin_s = tr_clock_s()};
+    e->status = call_coll(e, op, coll, entry);
+    seen.end_s = tr_clock_s();
     t->calls += coll->when != TR_COLL_WAIT;
-    t->bytes += tr_program_coll_bytes(coll, entry);
+    note_time(e, t, &seen);
 }
 
 static void run_kernel(struct tr_exec *e, const struct tr_program_op *op, const struct tr_schedule_entry *entry)
@@ -228,9 +223,16 @@ static void run_kernel(struct tr_exec *e, const struct tr_program_op *op, const 
         call.operand[k] = operand_address(e, op, k, entry);
     if (op->workspace >= 0)
         call.workspace = tr_exec_buffer(e, op->workspace);
-    double begin_s = tr_clock_s();
+    struct tr_op_time *t = &e->time[op->phase][op->op.kind];
+    struct tr_exec_seen seen = {.op = op, .entry = entry, .begin_s = tr_clock_s()};
     tr_kernel_run(e->machine.kernels, &call);
-    note_time(e, op, &call, begin_s, tr_clock_s());
+    seen.end_s = tr_clock_s();
+    const int32_t *start = op->op.flags & TR_OP_APART ? call.operand[tr_op_start_operand(op->op.kind)] : NULL;
+    struct tr_work work = tr_op_work_apart(&op->op, tr_program_op_present(op), e->values.position, start);
+    seen.flop = work.flop;
+    seen.bytes = work.read_bytes + work.write_bytes;
+    t->calls++;
+    note_time(e, t, &seen);
 }
 
 static void run_ops(struct tr_exec *e, const struct tr_schedule_entry *entry, int32_t first_op, int32_t op_count)

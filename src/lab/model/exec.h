@@ -18,8 +18,14 @@ struct tr_op_time {
     int64_t calls, flop, bytes; /* planned work of these calls, with the documents that the batch had */
 };
 
-/* Called after each operation, when set: for traces. */
-typedef void tr_exec_observer(void *context, const struct tr_program_op *op, double begin_s, double end_s);
+/* Called after each operation and each collective, when set: for traces. */
+struct tr_exec_seen {
+    const struct tr_program_op *op;
+    const struct tr_schedule_entry *entry; /* of which it was done */
+    int64_t flop, bytes;                   /* as in struct tr_op_time */
+    double begin_s, end_s;                 /* of a collective that STARTs, and of its WAIT, what this rank was held up */
+};
+typedef void tr_exec_observer(void *context, const struct tr_exec_seen *seen);
 
 /* As tr_all_reduce, of call->node[0] .. into call->to. */
 typedef enum tr_status tr_exec_all_reduce_fn(void *context, const struct tr_coll *call, struct tr_err *err);

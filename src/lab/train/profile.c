@@ -1,14 +1,57 @@
 #include "lab/train/profile.h"
 
 #include "base/doc.h"
+#include "base/json.h"
 #include "base/os.h"
 #include "silicon/coll/coll.h"
 
 #include <math.h>
 
-enum { OPS_MAX = TR_PHASE_COUNT * TR_OP_KIND_COUNT, THREADS_MAX = 1 << 16 };
+enum { OPS_MAX = TR_PHASE_COUNT * TR_OP_KIND_COUNT };
 #define COUNT_MAX ((int64_t)1 << 62)
 #define TIME_MAX 1e12 /* seconds */
+
+/* ---- the layout -------------------------------------------------------------------------------------------------- */
+
+void tr_run_layout_write(const struct tr_degrees *layout, struct tr_json *json)
+{
+    tr_json_object(json, "layout");
+    for (int group = 0; group < TR_GROUP_COUNT; group++)
+        tr_json_int(json, tr_group_name((enum tr_group)group), tr_degrees_of(layout, (enum tr_group)group));
+    tr_json_int(json, "vpp", tr_degrees_pipe(layout).chunks);
+    tr_json_bool(json, "sp", layout->sequence);
+    tr_json_int(json, "zero", layout->zero);
+    tr_json_end(json);
+}
+
+enum tr_status tr_run_layout_read(const struct tr_node *object, struct tr_degrees *out, struct tr_err *err)
+{
+    const struct tr_node *node;
+    struct tr_degrees layout = {.zero = 0};
+    int64_t ranks[TR_GROUP_COUNT], chunks, zero, product = 1;
+    enum tr_status status = tr_doc_object(object, "layout", TR_REQUIRED, &node, err);
+    for (int group = 0; group < TR_GROUP_COUNT && status == TR_OK; group++) {
+        status = tr_doc_int(node, tr_group_name((enum tr_group)group), TR_REQUIRED, 1, TR_RANKS_MAX, &ranks[group], err);
+        product *= status == TR_OK ? ranks[group] : 1;
+        layout.ranks[group] = status == TR_OK ? (int32_t)ranks[group] : 0;
+    }
+    if (status == TR_OK && product > TR_RANKS_MAX)
+        return tr_node_fail(node, err, "a layout of %lld ranks; at most %d", (long long)product, TR_RANKS_MAX);
+    if (status == TR_OK)
+        status = tr_doc_int(node, "vpp", TR_REQUIRED, 1, TR_STAGE_CHUNKS_MAX, &chunks, err);
+    if (status == TR_OK)
+        status = tr_doc_bool(node, "sp", TR_REQUIRED, &layout.sequence, err);
+    if (status == TR_OK)
+        status = tr_doc_int(node, "zero", TR_REQUIRED, 0, 3, &zero, err);
+    if (status != TR_OK)
+        return status;
+    layout.chunks = (int32_t)chunks;
+    layout.zero = (int32_t)zero;
+    *out = layout;
+    return TR_OK;
+}
+
+/* ---- the file ---------------------------------------------------------------------------------------------------- */
 
 /* The names of an enumeration, as tr_doc_enum wants them. */
 static void phase_names(const char *name[TR_PHASE_COUNT])
@@ -79,9 +122,14 @@ static enum tr_status read_profile(const struct tr_node *root, struct tr_run_pro
     if (status == TR_OK)
         status = tr_doc_double(root, "read_byte_s", TR_OPTIONAL, 0, INFINITY, &out->read_byte_s, err);
     if (status == TR_OK)
-        status = tr_doc_int(root, "threads", TR_REQUIRED, 1, THREADS_MAX, &threads, err);
+        status = tr_doc_int(root, "threads", TR_REQUIRED, 1, TR_RUN_THREADS_MAX, &threads, err);
     if (status == TR_OK)
         status = tr_doc_int(root, "ranks", TR_OPTIONAL, 1, TR_RANKS_MAX, &ranks, err);
+    if (status == TR_OK && ranks > 1)
+        status = tr_run_layout_read(root, &out->layout, err);
+    if (status == TR_OK && ranks > 1 && ranks != tr_degrees_ranks(&out->layout))
+        status = tr_node_fail(tr_doc_find(root, "ranks"), err, "%lld, and the layout beside it is of %lld", (long long)ranks,
+                              (long long)tr_degrees_ranks(&out->layout));
     if (status == TR_OK)
         status = tr_doc_enum(root, "isa", TR_REQUIRED, isas, TR_ISA_COUNT, &isa, err);
     if (status == TR_OK)

@@ -5,16 +5,25 @@
 
 #include "lab/model/exec.h"
 
+enum { TR_RUN_THREADS_MAX = 1 << 16 }; /* of a rank: what a file may say */
+
 struct tr_run_profile {
     int64_t steps;      /* that were computed, with those that were done again; 0: none yet */
     double steps_s;     /* which took so long in all, data and scalars included; 0: not noted */
     double peak_flop_s; /* of this machine, measured when the run began; 0: it was not */
     double read_byte_s; /* of its memory, by the run's own threads; 0: not measured */
     int threads, ranks;
+    struct tr_degrees layout; /* of these ranks */
     enum tr_isa isa;
     int64_t planned_bytes, peak_bytes; /* memory of the program; of the process */
     struct tr_op_time op[TR_PHASE_COUNT][TR_OP_KIND_COUNT]; /* sums over the steps, and over evaluations */
 };
+
+/* "layout": {"tp", "cp", "dp", "pp", "vpp", "sp", "zero"} of an object: how ranks shared the run. */
+struct tr_json;
+struct tr_node;
+void tr_run_layout_write(const struct tr_degrees *layout, struct tr_json *json);
+TR_MUST_CHECK enum tr_status tr_run_layout_read(const struct tr_node *object, struct tr_degrees *out, struct tr_err *err);
 
 /* TR_BAD_INPUT: no such file, or one that is cut short, has wrong keys or numbers; with the place. */
 TR_MUST_CHECK enum tr_status tr_run_profile_read(const char *run_folder, struct tr_run_profile *out, struct tr_err *err);

@@ -11,6 +11,7 @@
 #include "lab/train/pace.h"
 #include "lab/train/replay.h"
 #include "lab/train/saver.h"
+#include "lab/train/tracer.h"
 #include "lab/train/train.h"
 
 enum { TR_MICRO_TRIES_MAX = 64, TR_SPIKE_TEXT_BYTES = 160 };
@@ -55,6 +56,7 @@ struct tr_run {
     int32_t *row;                /* scratch: tokens, targets and starts of one row */
     struct tr_saver saver;       /* with checkpoint.write = background; else zero */
     struct tr_replay replay;     /* with replay.every; else zero */
+    struct tr_tracer tracer;     /* with options.trace_steps, until these are done; else zero */
 
     struct tr_lock lock;
     bool folder_is_new;          /* made by this attempt */
@@ -130,6 +132,18 @@ TR_MUST_CHECK enum tr_status tr_run_share_host(struct tr_run *run, struct tr_err
 
 /* After each step of several ranks: where a line of the log is due, they are compared, and a straggler is named. */
 TR_MUST_CHECK enum tr_status tr_run_pace(struct tr_run *run, double step_s, struct tr_err *err);
+
+/* --- tracer.c --- */
+
+/* Once the program is there: refuses more steps than a trace holds. */
+TR_MUST_CHECK enum tr_status tr_run_trace_fit(struct tr_run *run, struct tr_err *err);
+/* Once it is clear where the run begins. */
+TR_MUST_CHECK enum tr_status tr_run_trace_open(struct tr_run *run, struct tr_err *err);
+/* Around what a step computes; collective while steps are traced. */
+TR_MUST_CHECK enum tr_status tr_run_trace_begin(struct tr_run *run, struct tr_err *err);
+void tr_run_trace_end(struct tr_run *run);
+/* Writes what there is, and ends the trace. */
+void tr_run_trace_write(struct tr_run *run);
 
 /* --- fit.c: the program, and whether it fits --- */
 

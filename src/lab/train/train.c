@@ -112,6 +112,8 @@ static enum tr_status prepare(struct tr_run *run, const struct tr_run_config *co
     if (status == TR_OK)
         status = tr_run_alike(run, tr_run_fit(run, err), err);
     if (status == TR_OK)
+        status = tr_run_alike(run, tr_run_trace_fit(run, err), err);
+    if (status == TR_OK)
         status = tr_run_alike(run, tr_run_find_resume(run, err), err);
     if (status == TR_OK)
         run->flop_per_token = tr_model_flop_per_token(&run->model, run->config.seq_len);
@@ -450,17 +452,22 @@ static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
     struct tr_train_state *s = &run->state;
     const struct tr_run_config *c = &run->config;
     struct tr_schedule schedule = tr_run_schedule(c);
+    enum tr_status status = tr_run_trace_begin(run, err);
+    if (status != TR_OK)
+        return status;
     double begin_s = tr_clock_s(), lr = tr_schedule_lr(&schedule, s->step);
     struct tr_outcome o;
     int64_t sent_before = tr_run_sent_bytes(run);
     struct tr_coll_times coll_before = tr_exec_coll_times(&run->exec);
     if (run->world)
         tr_comm_set_step(run->world, s->step + 1);
-    enum tr_status status = tr_run_replay_step(run, lr, &o, err);
+    status = tr_run_replay_step(run, lr, &o, err);
     if (status != TR_OK)
         return status;
-    if (o.spike[0] && c->spike_action == TR_SPIKE_ROLL_BACK && tr_run_anchor(run) > 0)
+    if (o.spike[0] && c->spike_action == TR_SPIKE_ROLL_BACK && tr_run_anchor(run) > 0) {
+        tr_run_trace_end(run);
         return tr_run_roll_back(run, o.spike, err);
+    }
     if (o.taken && c->spike_action != TR_SPIKE_TAKE)
         tr_spike_note(&s->seen, c->spike_window, o.result.loss, o.result.grad_norm);
     tr_run_replay_rest(run);
@@ -473,6 +480,7 @@ static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
     s->skipped += !o.taken;
     s->skipped_in_row = o.taken ? 0 : s->skipped_in_row + 1;
     note_time(run, tr_clock_s() - begin_s);
+    tr_run_trace_end(run);
     status = tr_run_note_step(run, &o.result, lr, !o.taken, err);
     if (status == TR_OK)
         status = tr_run_pace(run, run->last_step_s, err);
@@ -595,6 +603,8 @@ static enum tr_status begin(struct tr_run *run, struct tr_err *err)
         status = tr_run_load(run, checkpoint, err);
     if (status == TR_OK)
         status = tr_run_folder_begin(run, err);
+    if (status == TR_OK)
+        status = tr_run_trace_open(run, err);
     if (status != TR_OK)
         return status;
     tell_plan(run);
@@ -705,6 +715,7 @@ static void fill_result(struct tr_run *run, struct tr_train_result *result)
 
 static void close_run(struct tr_run *run)
 {
+    tr_run_trace_write(run);
     tr_saver_close(&run->saver);
     tr_copy_close(&run->replay.copy);
     tr_copy_close(&run->whole);

@@ -20,6 +20,7 @@
  *                    save, skip, roll_back, corruption, straggler, interrupt, early_stop, finish, fail), "text"
  *     samples.txt    "== step N ==" and the text, one after the other
  *     profile.json   at each save: where time and memory go (below)
+ *     trace          with options.trace_steps: what each rank did when, a file each (trace.h)
  *     report.html    at each save: lab/report
  *     step-*         checkpoints (checkpoint.h)
  *     best           with checkpoint.best: a link to the one of the lowest validation loss
@@ -28,7 +29,7 @@
  *     before the first step, its largest region of "read_bytes"), "threads", "isa", "arithmetic", "parameters",
  *     "memory": {"planned_bytes", "peak_bytes", "by_kind": {"weight": bytes, ...}},
  *     "ops": [{"phase", "op", "calls", "time_s", "flop", "bytes"}, ...]}
- *     On several ranks all of it is of rank 0, and there are "ranks" and "collectives": [{"phase", "collective", "calls",
+ *     On several ranks all of it is of rank 0, and there are "ranks", "layout" (profile.h) and "collectives": [{"phase", "collective", "calls",
  *     "time_s", "sent_bytes"}, ...]; time_s there is what rank 0 did nothing else in, and includes waiting for other ranks. Of steps
  *     alone "exposed_s" is that, and "collectives_s" what they took beside other work too. Of a pipeline also "pipeline": {"stages",
  *     "chunks", "microbatches", "in_flight", "bubble_planned", "bubble"} (as in struct tr_train_result).
@@ -96,6 +97,7 @@ struct tr_train_options {
     const char *resume_path;
     FILE *log;                          /* progress and log lines, of rank 0; NULL: silent */
     const atomic_int *stop;             /* not 0: the number of the signal that asks to save and stop; NULL: never */
+    int64_t trace_steps;                /* trace so many steps, from the attempt's second on (trace.h); 0: none */
     double peak_flop_s;                 /* 0: measured at start, and how fast memory is read with it */
     int64_t memory_bytes;               /* of this host, for all ranks there: refuse what needs more; 0: what it has */
     tr_train_planned_fn *planned;       /* NULL: nothing more is said */

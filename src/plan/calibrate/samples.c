@@ -60,15 +60,15 @@ struct watch {
     bool on;
 };
 
-static void observe(void *context, const struct tr_program_op *op, double begin_s, double end_s)
+static void observe(void *context, const struct tr_exec_seen *seen)
 {
     struct watch *watch = context;
     if (!watch->on)
         return;
-    int64_t index = op - watch->program->op, at = watch->seen[index]++;
+    int64_t index = seen->op - watch->program->op, at = watch->seen[index]++;
     if (at < TIMES_MAX)
-        watch->time_s[index][at] = end_s - begin_s;
-    watch->all_s += end_s - begin_s;
+        watch->time_s[index][at] = seen->end_s - seen->begin_s;
+    watch->all_s += seen->end_s - seen->begin_s;
 }
 
 static struct tr_model_config model_of(const struct shape *shape)

@@ -10,6 +10,7 @@
 
 struct started {
     const struct tr_coll *call;
+    struct tr_coll_span span;
     enum tr_status status;
     bool done, waited;
 };
@@ -49,9 +50,12 @@ static void *run_calls(void *context)
     struct started *next;
     while ((next = next_call(background)) != NULL) {
         struct tr_err err = {""};
+        struct tr_coll_span span = {.begin_s = tr_clock_s()};
         enum tr_status status = tr_coll_run_now(background->comm, next->call, &err);
+        span.end_s = tr_clock_s();
         pthread_mutex_lock(&background->lock);
         next->status = status;
+        next->span = span;
         next->done = true;
         if (status != TR_OK)
             background->err = err;
@@ -113,6 +117,14 @@ enum tr_status tr_coll_wait(struct tr_comm *comm, int64_t ticket, struct tr_err 
         background->first_kept++;
     pthread_mutex_unlock(&background->lock);
     return status;
+}
+
+struct tr_coll_span tr_coll_waited(const struct tr_comm *comm, int64_t ticket)
+{
+    TR_ASSERT(comm->background != NULL && ticket >= 0 && ticket < comm->background->next_ticket);
+    const struct started *started = started_at(comm->background, ticket);
+    TR_ASSERT(started->waited);
+    return started->span;
 }
 
 void tr_background_drain(struct tr_comm *comm)

@@ -267,6 +267,12 @@ TR_MUST_CHECK enum tr_status tr_coll_start(struct tr_comm *comm, const struct tr
                                            struct tr_err *err);
 TR_MUST_CHECK enum tr_status tr_coll_wait(struct tr_comm *comm, int64_t ticket, struct tr_err *err);
 
+/* From when to when (tr_clock_s) a call ran that has been waited for, as long as fewer than TR_STARTS_MAX have started since. */
+struct tr_coll_span {
+    double begin_s, end_s;
+};
+struct tr_coll_span tr_coll_waited(const struct tr_comm *comm, int64_t ticket);
+
 /* --- counting --- */
 
 struct tr_coll_count {

@@ -43,9 +43,10 @@ static void flip(void *memory, int64_t bytes)
 }
 
 /* Any of the operands that the operation writes. */
-static void after_op(void *context, const struct tr_program_op *op, double begin_s, double end_s)
+static void after_op(void *context, const struct tr_exec_seen *seen)
 {
-    (void)context, (void)begin_s, (void)end_s;
+    (void)context;
+    const struct tr_program_op *op = seen->op;
     int64_t call = fault.calls++;
     const struct tr_op_info *info = tr_op_operands(op->op.kind);
     int written[TR_OP_OPERANDS_MAX], count = 0;
