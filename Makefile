@@ -15,7 +15,7 @@ build: ## build build/trine (the default)
 setup: ## install what the program and its demo need (Debian, Ubuntu; elsewhere: say what to install)
 	@scripts/setup.sh demo
 
-demo: ## set up, build; calibrate, predict, train a small GPT, compare, plan big ones, in about three minutes; TEXT=file for a text of your own
+demo: ## set up, build; calibrate, predict, train a small GPT, compare, plan big ones, in about three minutes, told on one page; TEXT=file: your own text
 	@scripts/setup.sh demo
 	@scripts/build.sh release trine
 	@ln -sf release/trine build/trine

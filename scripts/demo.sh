@@ -1,6 +1,6 @@
 #!/bin/sh
 # The demo, in about three minutes: this machine is measured, a small GPT learns the King James Bible (or TEXT=file) on it and
-# writes, prediction and measurement are compared, and the same planner says what its big brothers take.
+# writes, prediction and measurement are compared, the same planner says what its big brothers take, and one page tells it all.
 # The size of the model follows the measured peak of this machine; for each size the steps are fixed, so its hash at the
 # end is the same on every machine: compare yours with the README's. SIZE=small|medium|large|huge chooses another.
 set -eu
@@ -56,19 +56,24 @@ fi
 big_brother() { # NAME ARGUMENTS...
     name=$1
     shift
-    "$trine" plan "$@" --report "$run/$name.html" >"$run/$name.txt"
+    "$trine" plan "$@" -o "$run/$name.yaml" >"$run/$name.txt"
     sed -n -e 1,3p -e '/^the tightest limit/p' -e '/^step /p' -e '/^takes /p' -e '/^failures /p' -e '/^energy /p' \
         -e '/^on_demand /p' "$run/$name.txt" | sed 's/^on_demand  *\([^ ]*\).* \([^ ]* [^ ]*\)$/costs        \2 at \1 $ a chip-hour, on demand/'
+    rm "$run/$name.txt"
     echo
 }
 say "4. the same for its big brothers"
 big_brother gpt3-175b --model gpt3-175b --system dgx-h100 --chips 1024 --tokens 300B
 big_brother llama3.1-405b --model llama3.1-405b --system dgx-h100 --chips 16384 --tokens 15.6T --global-batch 2048
 
+say "5. all of it as one page"
+"$trine" report "$run" "$run/gpt3-175b.yaml" "$run/llama3.1-405b.yaml" ${profile:+--profile "$profile"}
+
 cat <<END
-Open the reports:   $run/report.html, $run/gpt3-175b.html, $run/llama3.1-405b.html
-Let it write more:  $trine generate $run --prompt "And God said" --tokens 300 --seed 7
-Check the result:   $trine hash $run
-Train it longer:    $trine train $text --out runs/long --depth 4 --steps 2000
-What else it does:  $trine help train
+
+Read the whole story:  open $run/story.html in a browser; $run/report.html has every curve of the run
+Let it write more:     $trine generate $run --prompt "And God said" --tokens 300 --seed 7
+Check the result:      $trine hash $run
+Train it longer:       $trine train $text --out runs/long --depth 4 --steps 2000
+What else it does:     $trine help train
 END

@@ -131,10 +131,10 @@ static void draw_band(struct tr_text *out, const struct tr_band *band, const str
 {
     if (!band || !tr_plot_takes(band->low) || !tr_plot_takes(band->middle) || !tr_plot_takes(band->high))
         return;
-    double top = y_at(f, band->high), middle = y_at(f, band->middle);
+    double top = y_at(f, band->high), bottom = y_at(f, band->low), middle = y_at(f, band->middle);
     tr_text_printf(out, "<rect class=\"band\" width=\"100%%\" y=\"%.1f\" height=\"%.1f\"/><line class=\"expected\" x2=\"100%%\" "
-                        "y1=\"%.1f\" y2=\"%.1f\"/><text class=\"over\" x=\"8\" y=\"%.1f\">", top, y_at(f, band->low) - top, middle,
-                   middle, middle - 6.0);
+                        "y1=\"%.1f\" y2=\"%.1f\"/><text class=\"over\" x=\"8\" y=\"%.1f\">", top, bottom - top, middle, middle,
+                   HEIGHT - bottom > 24.0 ? bottom + 16.0 : top - 6.0);
     tr_text_append_html(out, band->name);
     tr_text_append(out, "</text>");
 }
@@ -260,7 +260,7 @@ void tr_chart_style(struct tr_text *out)
         "print-color-adjust:exact}.track .bar{background:var(--c0);border-radius:2px}.stack{display:flex}\n"
         ".pair i{height:7px;margin-bottom:1px;border-radius:1px}.pair .whisker{position:absolute;top:3px;height:1px;background:var(--ink)}"
         ".track .limit{position:absolute;top:-4px;height:23px;border-left:2px dashed var(--c5)}\n"
-        ".legend{font-size:13px}.legend span{margin-right:16px}.legend i{display:inline-block;width:12px;height:3px;"
+        ".legend{font-size:13px}.legend span{margin-right:16px;display:inline-block}.legend i{display:inline-block;width:12px;height:3px;"
         "margin-right:6px;vertical-align:middle}\n");
     for (int c = 0; c < TR_CHART_COLORS; c++)
         tr_text_printf(out, ".line.c%d{stroke:var(--c%d)}.dot.c%d,.f%d{fill:var(--c%d)}i.b%d{background:var(--c%d)}\n", c, c,

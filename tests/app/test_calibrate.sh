@@ -59,7 +59,24 @@ expect 2 "--chips is missing: how many" "$TRINE_BIN" plan --model gpt2 --system 
 expect 0 "calls, FLOPs and bytes of all operations are those of the step program" "$TRINE_BIN" explain run
 expect 0 '"predicted_now_s": ' "$TRINE_BIN" explain run --json
 expect 2 "a NUMBER is of a plan" "$TRINE_BIN" explain run step
+
+# The whole loop as one page; what it is made of is there and whole, or it is refused and nothing is written.
+"$TRINE_BIN" plan --model llama3-8b --system dgx-h100 --chips 64 --tokens 1T --layout tp=2,mb=1,zero=1 -o plan.yaml >plan.txt 2>&1 ||
+    fault "no plan: $(cat plan.txt)"
+expect 0 "run/story.html" "$TRINE_BIN" report run plan.yaml --profile profile.yaml
+grep -q "a step was predicted. It took .*</h1>" run/story.html || fault "the page has no headline"
+grep -q "<h3>llama3-8b</h3>" run/story.html || fault "the page has no plan"
+grep -q "$("$TRINE_BIN" hash run | cut -c1-64)" run/story.html || fault "the page has no hash"
+rm run/story.html
+expect 2 "none.yaml" "$TRINE_BIN" report run none.yaml --profile profile.yaml
+expect 2 "none.yaml" "$TRINE_BIN" report run plan.yaml --profile none.yaml
+sed '/^answer:/q' plan.yaml >cut.yaml
+expect 2 "cut.yaml: has no answer.step_s; it may have been cut short" "$TRINE_BIN" report run cut.yaml --profile profile.yaml
+expect 2 "metrics.jsonl: no such file" "$TRINE_BIN" report . plan.yaml
+[ ! -e run/story.html ] && [ ! -e story.html ] || fault "a page was written of files that are not whole"
+
 sed 's/processor: .*/processor: "Another One"/' profile.yaml >other.yaml
+expect 0 "note: other.yaml is not of this machine" "$TRINE_BIN" report run --profile other.yaml
 expect 0 "note: other.yaml is not of this machine" "$TRINE_BIN" explain run --profile other.yaml
 # shellcheck disable=SC2086
 expect 0 "note: other.yaml is not of this machine; the processor is" "$TRINE_BIN" plan --model tiny-gpt2 --system other.yaml $here

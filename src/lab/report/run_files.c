@@ -9,7 +9,8 @@
 #define TEXT_MAX_BYTES ((int64_t)16 << 20)
 enum { LINE_MAX_BYTES = 1 << 16, LINE_MAX_NODES = 256 };
 
-static const char *const curve_key[TR_CURVE_COUNT] = {"loss", "grad_norm", "lr", "tok_s", "mfu", "memory_bytes"};
+static const char *const curve_key[TR_CURVE_COUNT] = {"loss", "grad_norm", "lr", "tok_s", "mfu", "memory_bytes",
+                                                      "step_s"};
 static const char *const eval_key[TR_EVAL_COUNT] = {"val_loss", "val_bpb"};
 
 static int64_t count_lines(const char *at, size_t len)

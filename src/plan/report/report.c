@@ -5,8 +5,8 @@
 #include "base/quantity.h"
 #include "plan/explain/explain.h"
 #include "plan/print/print.h"
+#include "plan/report/draw.h"
 #include "plan/step/stage.h"
-#include "plan/step/walk.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -58,23 +58,6 @@ static void put_tiles(const struct page *g)
         tr_page_tile(out, "goodput", tr_plan_percent(a, cost->goodput));
     }
     tr_page_end_tiles(out);
-}
-
-static void put_step(const struct page *g)
-{
-    const struct tr_plan *p = g->p;
-    struct tr_bar bars[TR_TERM_COUNT];
-    char note[TR_TERM_COUNT][NOTE_BYTES], time[NUMBER];
-    int count = 0;
-    for (int i = 0; i < TR_TERM_COUNT; i++) {
-        if (p->step.term_s[i] <= 0)
-            continue;
-        snprintf(note[count], NOTE_BYTES, "%s, %.1f %%", tr_print_time(time, p->step.term_s[i]),
-                 100 * p->step.term_s[i] / p->step.time_s);
-        bars[count] = (struct tr_bar){tr_term_name((enum tr_term)i), p->step.term_s[i], note[count]};
-        count++;
-    }
-    tr_chart_bars(g->out, "A step, by what takes its time", bars, count);
 }
 
 static void put_levers(const struct page *g)
@@ -156,83 +139,12 @@ static enum tr_status put_memory(const struct page *g)
     return TR_OK;
 }
 
-/* ---- the pipeline ------------------------------------------------------------------------------------------------ */
-
-/* The longest window from the beginning (or up to the end) with at most SPANS_MAX events. */
-static double window_s(const struct tr_walk *walk, bool from_end)
-{
-    double low = 0, high = walk->time_s;
-    for (int round = 0; round < 40; round++) {
-        double middle = round == 0 ? high : (low + high) / 2;
-        int64_t inside = 0;
-        for (int64_t i = 0; i < walk->count; i++)
-            inside += from_end ? walk->event[i].end_s > walk->time_s - middle : walk->event[i].begin_s < middle;
-        if (inside <= SPANS_MAX)
-            low = middle;
-        else
-            high = middle;
-        if (low == high)
-            break;
-    }
-    return low;
-}
-
-static void put_window(const struct page *g, const struct tr_walk *walk, const struct tr_span_of *spans, double begin_s,
-                       double end_s, const char *title)
-{
-    static const char *const kinds[] = {"forward", "backward", "weight gradients"};
-    static char label[STAGES_MAX][24];
-    const char *names[STAGES_MAX];
-    int rows = g->p->layout.pp < STAGES_MAX ? g->p->layout.pp : STAGES_MAX;
-    for (int i = 0; i < rows; i++) {
-        snprintf(label[i], sizeof label[i], "stage %d", i);
-        names[i] = label[i];
-    }
-    bool split =
-        g->p->layout.pipeline == TR_PIPELINE_ZERO_BUBBLE || g->p->layout.pipeline == TR_PIPELINE_ZERO_BUBBLE_2P;
-    tr_chart_timeline(g->out, &(struct tr_timeline){.title = title,
-                                                    .unit = "ms",
-                                                    .begin = begin_s,
-                                                    .end = end_s,
-                                                    .scale = 1e3,
-                                                    .row_names = names,
-                                                    .row_count = rows,
-                                                    .color_names = kinds,
-                                                    .color_count = split ? 3 : 2,
-                                                    .spans = spans,
-                                                    .span_count = walk->count});
-}
-
 static enum tr_status put_pipeline(const struct page *g)
 {
-    struct tr_walk walk = {0};
     if (g->p->layout.pp == 1)
         return TR_OK;
-    enum tr_status status = tr_walk_make(&walk, &g->p->site, &g->p->task, &g->p->layout, g->err);
-    if (status != TR_OK)
-        return status;
-    struct tr_span_of *spans = calloc((size_t)walk.count + 1, sizeof *spans);
-    if (!spans) {
-        tr_walk_free(&walk);
-        return tr_fail(g->err, TR_FAILED, "out of memory for a report");
-    }
-    int64_t count = 0;
-    for (int64_t i = 0; i < walk.count; i++)
-        if (walk.event[i].stage < STAGES_MAX)
-            spans[count++] = (struct tr_span_of){walk.event[i].stage, (int)walk.event[i].kind, walk.event[i].begin_s,
-                                                 walk.event[i].end_s};
-    walk.count = count;
     tr_page_heading(g->out, "The pipeline", "What each stage does when, from the walk of the step, microbatch by microbatch.");
-    double first = window_s(&walk, false), last = window_s(&walk, true);
-    if (first >= walk.time_s) {
-        put_window(g, &walk, spans, 0, walk.time_s, "One step");
-    } else {
-        put_window(g, &walk, spans, 0, first, "The beginning of a step");
-        put_window(g, &walk, spans, walk.time_s - last, walk.time_s, "The end of a step");
-    }
-    free(spans);
-    tr_walk_free(&walk);
-    return TR_OK;
+    return tr_plan_draw_pipeline(g->p, SPANS_MAX, true, g->out, g->err);
 }
 
 /* ---- what was searched ------------------------------------------------------------------------------------------- */
@@ -499,7 +411,7 @@ enum tr_status tr_plan_report(const struct tr_plan *plan, struct tr_text *out, s
     put_top(&g);
     tr_page_heading(out, "Time and memory", NULL);
     tr_text_append(out, "<div class=\"charts\">\n");
-    put_step(&g);
+    tr_plan_draw_step(plan, out);
     put_levers(&g);
     tr_text_append(out, "</div>\n<br>\n");
     enum tr_status status = put_memory(&g);

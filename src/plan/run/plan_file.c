@@ -89,6 +89,19 @@ static void put_key(struct tr_text *out, const struct key *key, const struct tr_
     }
 }
 
+static void put_searched(struct tr_text *out, const struct tr_plan_search *search)
+{
+    const struct tr_plan_candidate *chosen = &search->at[search->chosen];
+    char layout[TR_LAYOUT_TEXT_BYTES], gain[32];
+    tr_text_printf(out, "  searched: {layouts: %lld, too_big: %lld, dominated: %lld}\n", (long long)chosen->legal,
+                   (long long)chosen->too_big, (long long)chosen->dominated);
+    if (search->limit_count)
+        tr_text_append(out, "  limits:\n");
+    for (int i = 0; i < search->limit_count; i++)
+        tr_text_printf(out, "    - {name: \"%s\", gain: %s, layout: \"%s\"}\n", search->limit[i].name,
+                       tr_print_shortest(search->limit[i].gain, gain), tr_layout_print(&search->limit[i].found.layout, layout));
+}
+
 void tr_plan_file_print(const struct tr_plan *p, struct tr_text *out)
 {
     const struct tr_job_cost *cost = tr_plan_cost(p);
@@ -118,19 +131,22 @@ void tr_plan_file_print(const struct tr_plan *p, struct tr_text *out)
     put_number(out, "failures", cost->failures);
     put_number(out, "checkpoint_interval_s", cost->interval_s);
     put_number(out, "goodput", cost->goodput);
+    if (p->search.done)
+        put_searched(out, &p->search);
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
-static enum tr_status read_text(const struct tr_node *plan, const struct key *key, char *to, struct tr_err *err)
+static enum tr_status read_string(const struct tr_node *object, const char *key, enum tr_need need, char *to, size_t bytes,
+                                  struct tr_err *err)
 {
     const char *text = NULL;
-    enum tr_status status = tr_doc_string(plan, key->name, key->need, &text, err);
+    enum tr_status status = tr_doc_string(object, key, need, &text, err);
     if (status != TR_OK || !text)
         return status;
-    if (strlen(text) >= key->bytes)
-        return tr_node_fail(tr_doc_find(plan, key->name), err, "longer than %zu characters", key->bytes - 1);
-    snprintf(to, key->bytes, "%s", text);
+    if (strlen(text) >= bytes)
+        return tr_node_fail(tr_doc_find(object, key), err, "longer than %zu characters", bytes - 1);
+    snprintf(to, bytes, "%s", text);
     return TR_OK;
 }
 
@@ -144,7 +160,7 @@ static enum tr_status read_key(const struct tr_node *plan, const struct key *key
     enum tr_status status;
     switch (key->kind) {
     case TEXT:
-        return read_text(plan, key, at, err);
+        return read_string(plan, key->name, key->need, at, key->bytes, err);
     case WHOLE:
         status = tr_doc_int(plan, key->name, key->need, (int64_t)key->min, (int64_t)key->max, &whole, err);
         memcpy(at, &whole, sizeof whole);
@@ -164,6 +180,38 @@ static enum tr_status read_key(const struct tr_node *plan, const struct key *key
     }
 }
 
+static enum tr_status read_searched(const struct tr_node *answer, struct tr_plan_file *file, struct tr_err *err)
+{
+    const struct {
+        const char *key;
+        int64_t *to;
+    } of[] = {{"layouts", &file->layouts}, {"too_big", &file->too_big}, {"dominated", &file->dominated}};
+    const struct tr_node *searched = NULL;
+    enum tr_status status = tr_doc_object(answer, "searched", TR_OPTIONAL, &searched, err);
+    for (size_t i = 0; searched && i < sizeof of / sizeof *of && status == TR_OK; i++)
+        status = tr_doc_int(searched, of[i].key, TR_REQUIRED, 0, INT64_MAX, of[i].to, err);
+    return status;
+}
+
+static enum tr_status read_limit(const struct tr_node *node, struct tr_plan_file_limit *limit, struct tr_err *err)
+{
+    if (node->kind != TR_NODE_OBJECT)
+        return tr_node_fail(node, err, "expected a limit: name, gain, layout");
+    enum tr_status status = read_string(node, "name", TR_REQUIRED, limit->name, sizeof limit->name, err);
+    if (status == TR_OK)
+        status = tr_doc_double(node, "gain", TR_REQUIRED, 0, 1, &limit->gain, err);
+    return status == TR_OK ? read_string(node, "layout", TR_REQUIRED, limit->layout, sizeof limit->layout, err) : status;
+}
+
+static enum tr_status read_limits(const struct tr_node *answer, struct tr_plan_file *file, struct tr_err *err)
+{
+    const struct tr_node *limits = NULL;
+    enum tr_status status = tr_doc_array(answer, "limits", TR_OPTIONAL, 0, TR_LIMITS_MAX, &limits, err);
+    for (int64_t i = 0; limits && i < limits->count && status == TR_OK; i++)
+        status = read_limit(&limits->children[i], &file->limit[file->limit_count++], err);
+    return status;
+}
+
 static enum tr_status read_answer(const struct tr_node *root, struct tr_plan_file *file, struct tr_err *err)
 {
     const struct {
@@ -172,9 +220,13 @@ static enum tr_status read_answer(const struct tr_node *root, struct tr_plan_fil
     } of[] = {{"step_s", &file->step_s}, {"memory_bytes", &file->memory_bytes}, {"wall_s", &file->wall_s}};
     const struct tr_node *answer = NULL;
     enum tr_status status = tr_doc_object(root, "answer", TR_OPTIONAL, &answer, err);
-    for (size_t i = 0; answer && i < sizeof of / sizeof *of && status == TR_OK; i++)
+    if (status != TR_OK || !answer)
+        return status;
+    for (size_t i = 0; i < sizeof of / sizeof *of && status == TR_OK; i++)
         status = tr_doc_double(answer, of[i].key, TR_OPTIONAL, 0, 1e300, of[i].to, err);
-    return status;
+    if (status == TR_OK)
+        status = read_searched(answer, file, err);
+    return status == TR_OK ? read_limits(answer, file, err) : status;
 }
 
 enum tr_status tr_plan_file_from_node(const struct tr_node *root, struct tr_plan_file *out, struct tr_err *err)

@@ -1,0 +1,414 @@
+/* The chapters of this machine and the run on it. */
+#include "base/chart.h"
+#include "base/num.h"
+#include "base/page.h"
+#include "base/quantity.h"
+#include "plan/story/inside.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NUMBER = TR_QUANTITY_BYTES, NOTE_BYTES = 96, PAIRS_MAX = 14, CAUSES_MAX = 5, TEXT_MAX_BYTES = 1500 };
+/* Less of a step than this is not worth a line. */
+#define SMALL_SHARE .004
+
+static bool is_bf16(const struct story *s) { return s->config.dtype == TR_BF16; }
+
+static const char *percent(char buf[NUMBER], double share)
+{
+    snprintf(buf, NUMBER, "%.*f %%", share < .0995 ? 1 : 0, 100 * share);
+    return buf;
+}
+
+/* ---- this machine ------------------------------------------------------------------------------------------------ */
+
+static void put_reading(const struct story *s, struct tr_text *out)
+{
+    struct tr_bar bars[TR_READ_LEVELS];
+    char label[TR_READ_LEVELS][NUMBER], note[TR_READ_LEVELS][NUMBER];
+    int count = 0;
+    for (int i = 0; i < TR_READ_LEVELS; i++) {
+        if (!(s->rates.machine.read_byte_s[i] > 0))
+            continue;
+        tr_print_bytes(label[count], tr_read_bytes[i]);
+        tr_print_quantity(note[count], TR_UNIT_BYTES_S, s->rates.machine.read_byte_s[i]);
+        bars[count] = (struct tr_bar){label[count], s->rates.machine.read_byte_s[i], note[count]};
+        count++;
+    }
+    tr_chart_bars(out, "Reading, by how many bytes each thread goes through", bars, count);
+}
+
+/* The rate of a kind's multiply-adds alone: its first term, where that is FLOP/s. 0: it has none. */
+static double flop_rate(const struct story *s, enum tr_op_kind kind)
+{
+    const struct tr_kernel_term *terms;
+    const struct tr_kernel_price *price = &s->rates.price[kind][is_bf16(s)];
+    if (!price->known || tr_kernel_terms(kind, &terms) == 0 || terms[0].unit != TR_UNIT_FLOP_S || !(price->unit_s[0] > 0))
+        return 0;
+    return 1 / price->unit_s[0];
+}
+
+static void put_kernels(const struct story *s, struct tr_text *out)
+{
+    struct tr_bar bars[TR_OP_KIND_COUNT];
+    char note[TR_OP_KIND_COUNT][NOTE_BYTES], rate[NUMBER];
+    double peak = s->rates.machine.peak_flop_s[is_bf16(s)];
+    int count = 0;
+    for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++) {
+        double flop_s = flop_rate(s, (enum tr_op_kind)kind);
+        if (!(flop_s > 0))
+            continue;
+        snprintf(note[count], NOTE_BYTES, "%s, %.0f %%", tr_print_flop_s(rate, flop_s), 100 * flop_s / peak);
+        bars[count] = (struct tr_bar){tr_op_operands((enum tr_op_kind)kind)->name, flop_s, note[count]};
+        count++;
+    }
+    if (count && peak > 0)
+        tr_chart_bars(out, "Main loops of trine's kernels, and their share of the peak", bars, count);
+}
+
+void story_machine(const struct story *s, int number, struct tr_text *out)
+{
+    const struct tr_kernel_machine *m = &s->rates.machine;
+    char a[NUMBER];
+    story_chapter(out, number, "This machine");
+    if (!s->predicted) {
+        story_put(out, "p", NULL, "It was not calibrated, so nothing was predicted of this run: `trine calibrate` measures it in a minute or two, and "
+                       "`trine report RUN --profile profile.yaml` then holds the run against that.");
+        tr_text_append(out, "</section>\n");
+        return;
+    }
+    story_put(out, "p", NULL, "%s with %d cores, %s. Before anything was predicted it was measured (%s, %s): %d threads, whose bursts came within %s of "
+                   "one another.", s->rates.processor, s->rates.cores, s->rates.isa,
+              s->chip.memory_bytes.source ? s->chip.memory_bytes.source->title : "trine calibrate", s->chip.memory_bytes.date,
+              s->rates.threads, percent(a, m->noise));
+    tr_page_tiles(out);
+    tr_page_tile(out, "peak in fp32", tr_print_flop_s(a, m->peak_flop_s[0]));
+    tr_page_tile(out, "peak in bf16", tr_print_flop_s(a, m->peak_flop_s[1]));
+    tr_page_tile(out, "memory bandwidth, reading", tr_print_quantity(a, TR_UNIT_BYTES_S, m->read_byte_s[TR_READ_MEMORY]));
+    tr_page_tile(out, "memory", tr_print_bytes(a, (int64_t)s->chip.memory_bytes.value));
+    if (m->disk_byte_s > 0)
+        tr_page_tile(out, "disk, written and synced", tr_print_quantity(a, TR_UNIT_BYTES_S, m->disk_byte_s));
+    tr_page_end_tiles(out);
+    tr_text_append(out, "<div class=\"charts\">\n");
+    put_reading(s, out);
+    put_kernels(s, out);
+    tr_text_append(out, "</div>\n</section>\n");
+}
+
+/* ---- the prediction ---------------------------------------------------------------------------------------------- */
+
+static void put_phases(const struct story *s, struct tr_text *out)
+{
+    struct tr_bar bars[TR_PHASE_COUNT + 1];
+    char note[TR_PHASE_COUNT + 1][NOTE_BYTES], time[NUMBER];
+    double phase_s[TR_PHASE_COUNT + 1] = {0};
+    int count = 0;
+    for (int i = 0; i < s->run.rows; i++)
+        phase_s[s->run.row[i].phase] += s->run.row[i].predicted_s;
+    phase_s[TR_PHASE_COUNT] = s->run.between_predicted_s;
+    for (int i = 0; i <= TR_PHASE_COUNT; i++) {
+        if (!(phase_s[i] > 0))
+            continue;
+        snprintf(note[count], NOTE_BYTES, "%s, %.1f %%", tr_print_time(time, phase_s[i]), 100 * phase_s[i] / s->run.predicted_s);
+        bars[count] = (struct tr_bar){i < TR_PHASE_COUNT ? tr_phase_name((enum tr_phase)i) : "between", phase_s[i], note[count]};
+        count++;
+    }
+    tr_chart_bars(out, "The predicted step, by its stages", bars, count);
+}
+
+/* What kinds of operations are to a reader who has not met them. */
+enum { PRODUCTS, ATTENTION, HEAD, PASSES, UPDATE, BETWEEN, GROUPS };
+static const char *const group_names[GROUPS] = {"matrix products", "attention", "logits and loss", "passes over activations",
+                                                "sums and update", "between operations"};
+
+static int group_of(const struct tr_run_row *row)
+{
+    switch (row->kind) {
+    case TR_OP_LINEAR:
+    case TR_OP_LINEAR_DX:
+    case TR_OP_LINEAR_DW:
+    case TR_OP_LINEAR_END:
+        return PRODUCTS;
+    case TR_OP_ATTN:
+    case TR_OP_ATTN_BWD:
+        return ATTENTION;
+    case TR_OP_HEAD:
+    case TR_OP_LOSS:
+    case TR_OP_LOSS_SUM:
+        return HEAD;
+    default:
+        return row->phase == TR_PHASE_UPDATE || row->phase == TR_PHASE_REDUCE ? UPDATE : PASSES;
+    }
+}
+
+static const char *print_time(char buf[32], double value) { return tr_print_time(buf, value); }
+
+/* The same step twice: what it was to take, and what it took. */
+void story_step(const struct story *s, struct tr_text *out)
+{
+    double predicted_s[GROUPS] = {0}, measured_s[GROUPS] = {0};
+    char predicted[NUMBER], measured[NUMBER];
+    for (int i = 0; i < s->run.rows; i++) {
+        predicted_s[group_of(&s->run.row[i])] += s->run.row[i].predicted_s;
+        measured_s[group_of(&s->run.row[i])] += s->run.row[i].measured_s;
+    }
+    predicted_s[BETWEEN] = s->run.between_predicted_s;
+    measured_s[BETWEEN] = fmax(0, s->run.between_measured_s);
+    const struct tr_stack_row rows[] = {{"predicted", predicted_s, tr_print_time(predicted, s->run.predicted_s)},
+                                        {"measured", measured_s, tr_print_time(measured, s->run.measured_s)}};
+    tr_chart_stacks(out, &(struct tr_stacks){.title = "One step, by what takes its time", .names = group_names, .part_count = GROUPS,
+                                             .rows = rows, .row_count = 2, .print = print_time});
+}
+
+void story_prediction(const struct story *s, int number, struct tr_text *out)
+{
+    char a[NUMBER], b[NUMBER], value[2 * NUMBER];
+    double calls = 0, flop = 0, bytes = 0;
+    for (int i = 0; i < s->run.rows; i++)
+        calls += s->run.row[i].calls, flop += s->run.row[i].flop, bytes += s->run.row[i].bytes;
+    story_chapter(out, number, "The prediction");
+    story_put(out, "p", NULL, "A step is written down as a list of operations before it runs. Each is priced by the rates above, which were fitted to "
+                   "small programs of other shapes; of this run itself the prediction knows nothing.");
+    tr_page_tiles(out);
+    snprintf(value, sizeof value, "a step, ± %.0f %% (80 %% interval)", 100 * s->run.error);
+    tr_page_tile(out, value, tr_print_time(a, s->run.predicted_s));
+    tr_page_tile(out, "all steps", tr_print_clock(a, (double)story_steps(s) * s->run.predicted_s));
+    tr_page_tile(out, "operations a step", tr_print_quantity(a, TR_UNIT_COUNT, calls));
+    tr_page_tile(out, "arithmetic a step", tr_print_quantity(a, TR_UNIT_FLOP, flop));
+    tr_page_tile(out, "bytes of operands a step", tr_print_quantity(b, TR_UNIT_BYTES, bytes));
+    tr_page_tile(out, "memory", tr_print_bytes(b, s->run.planned_bytes));
+    tr_page_end_tiles(out);
+    put_phases(s, out);
+    tr_text_append(out, "</section>\n");
+}
+
+/* ---- the run ----------------------------------------------------------------------------------------------------- */
+
+/* What so large a share of the finite values does not exceed, by a sorted copy; NAN: there are none, or no memory. */
+static double quantile(const double *values, int64_t count, double share)
+{
+    double *copy = malloc((size_t)(count + 1) * sizeof *copy), found = NAN;
+    int64_t n = 0;
+    if (!copy)
+        return NAN;
+    for (int64_t i = 0; i < count; i++)
+        if (isfinite(values[i]))
+            copy[n++] = values[i];
+    qsort(copy, (size_t)n, sizeof *copy, tr_ascending);
+    if (n)
+        found = copy[(int64_t)((double)(n - 1) * share)];
+    free(copy);
+    return found;
+}
+
+static void put_loss(const struct story *s, struct tr_text *out)
+{
+    const struct tr_run_files *f = &s->files;
+    const struct tr_series series[] = {
+        {.name = "training", .x = f->step, .y = f->value[TR_CURVE_LOSS], .count = f->step_count},
+        {.name = "validation", .x = f->eval_step, .y = f->eval[TR_EVAL_LOSS], .count = f->eval_count, .points = true}};
+    tr_chart_lines(out, &(struct tr_chart){.title = "Loss", .y_label = "nats a token", .x_label = "step", .series = series,
+                                           .series_count = f->eval_count ? 2 : 1});
+}
+
+static void put_step_times(const struct story *s, struct tr_text *out)
+{
+    const struct tr_run_files *f = &s->files;
+    double *ms = malloc((size_t)f->step_count * sizeof *ms);
+    char name[NOTE_BYTES], time[NUMBER];
+    if (!ms)
+        return;
+    for (int64_t i = 0; i < f->step_count; i++)
+        ms[i] = 1e3 * f->value[TR_CURVE_STEP_S][i];
+    const struct tr_series series = {.name = "a step", .x = f->step, .y = ms, .count = f->step_count};
+    struct tr_band band = {.name = name};
+    if (s->predicted) {
+        double middle = 1e3 * s->run.predicted_s;
+        band.low = middle * (1 - s->run.error), band.middle = middle, band.high = middle * (1 + s->run.error);
+        snprintf(name, sizeof name, "predicted %s ± %.0f %%", tr_print_time(time, s->run.predicted_s), 100 * s->run.error);
+    }
+    tr_chart_lines(out, &(struct tr_chart){.title = "What each step took", .y_label = "ms", .x_label = "step", .series = &series,
+                                           .series_count = 1, .from_zero = true, .band = s->predicted ? &band : NULL});
+    free(ms);
+}
+
+static void say_machine_now(const struct story *s, struct tr_text *line)
+{
+    char now[NUMBER];
+    double cores = s->ran.peak_flop_s / s->run.peak_then_flop_s, memory = s->ran.read_byte_s / s->run.memory_then_byte_s;
+    if (s->run.peak_then_flop_s > 0 && s->run.memory_then_byte_s > 0 && s->ran.peak_flop_s > 0 && s->ran.read_byte_s > 0)
+        tr_text_printf(line, " When the run began, the cores gave %.0f %% and memory %.0f %% of the rates that had been calibrated; of a "
+                             "machine like that %s a step would be predicted.", 100 * cores, 100 * memory, tr_print_time(now, s->run.now_s));
+}
+
+static void say_steps(const struct story *s, struct tr_text *out)
+{
+    const double *step_s = s->files.value[TR_CURVE_STEP_S];
+    const int64_t count = s->files.step_count;
+    char a[NUMBER], b[NUMBER], c[NUMBER];
+    struct tr_text line = {0};
+    if (isfinite(quantile(step_s, count, 0)))
+        tr_text_printf(&line, "A tenth of the steps took %s at most, and half of them from %s to %s.",
+                       tr_print_time(a, quantile(step_s, count, .1)), tr_print_time(b, quantile(step_s, count, .25)),
+                       tr_print_time(c, quantile(step_s, count, .75)));
+    if (s->predicted)
+        say_machine_now(s, &line);
+    if (line.len)
+        story_put(out, "p", NULL, "%s", tr_text_str(&line));
+    tr_text_free(&line);
+}
+
+void story_run(const struct story *s, int number, struct tr_text *out)
+{
+    char a[NUMBER];
+    double rate = story_rate(s);
+    story_chapter(out, number, "The run");
+    tr_page_tiles(out);
+    snprintf(a, sizeof a, "%lld of %.0f", (long long)story_steps(s), s->files.steps_planned);
+    tr_page_tile(out, "steps", a);
+    tr_page_tile(out, "in steps", tr_print_clock(a, s->ran.steps_s));
+    tr_page_tile(out, "tokens a second", tr_print_quantity(a, TR_UNIT_COUNT, story_tokens_s(s)));
+    if (s->ran.peak_flop_s > 0 && isfinite(rate))
+        tr_page_tile(out, "of the peak as the model's own arithmetic (MFU)", percent(a, rate / s->ran.peak_flop_s));
+    tr_page_tile(out, "memory of the process, data and libraries included", tr_print_bytes(a, s->ran.peak_bytes));
+    tr_page_end_tiles(out);
+    say_steps(s, out);
+    tr_text_append(out, "<div class=\"charts\">\n");
+    put_loss(s, out);
+    put_step_times(s, out);
+    tr_text_append(out, "</div>\n</section>\n");
+}
+
+/* ---- prediction beside measurement ------------------------------------------------------------------------------- */
+
+static int longest_first(const void *a, const void *b)
+{
+    const struct tr_run_row *x = *(const struct tr_run_row *const *)a, *y = *(const struct tr_run_row *const *)b;
+    return -tr_ascending(&x->measured_s, &y->measured_s);
+}
+
+/* "norm, forward", and of a kind that has one phase only "linear_dw". */
+static const char *name_row(const struct story *s, const struct tr_run_row *row, char name[NOTE_BYTES])
+{
+    bool alone = true;
+    for (int i = 0; i < s->run.rows; i++)
+        alone = alone && (&s->run.row[i] == row || s->run.row[i].kind != row->kind);
+    snprintf(name, NOTE_BYTES, "%s%s%s", tr_op_operands(row->kind)->name, alone ? "" : ", ", alone ? "" : tr_phase_name(row->phase));
+    return name;
+}
+
+static void put_pairs(const struct story *s, struct tr_text *out)
+{
+    const struct tr_run_row *row[TR_RUN_ROWS_MAX];
+    struct tr_pair pair[PAIRS_MAX];
+    char label[PAIRS_MAX][NOTE_BYTES], note[PAIRS_MAX][NOTE_BYTES], time[NUMBER];
+    int count = 0;
+    for (int i = 0; i < s->run.rows; i++)
+        row[i] = &s->run.row[i];
+    qsort(row, (size_t)s->run.rows, sizeof *row, longest_first);
+    for (int i = 0; i < s->run.rows && count < PAIRS_MAX && row[i]->measured_s > SMALL_SHARE * s->run.measured_s; i++) {
+        name_row(s, row[i], label[count]);
+        int length = snprintf(note[count], NOTE_BYTES, "%s", tr_print_time(time, row[i]->measured_s));
+        if (row[i]->predicted_s > 0)
+            snprintf(note[count] + length, NOTE_BYTES - (size_t)length, ", %+.0f %%", 100 * (row[i]->measured_s / row[i]->predicted_s - 1));
+        pair[count] = (struct tr_pair){label[count], row[i]->predicted_s, row[i]->error, row[i]->measured_s, note[count]};
+        count++;
+    }
+    tr_chart_pairs(out, &(struct tr_pairs){.title = "A step by operation; the line is the 80 % interval", .expected = "predicted",
+                                           .found = "measured", .pair = pair, .count = count});
+}
+
+static void put_causes(const struct story *s, struct tr_text *out)
+{
+    static const char *const names[] = {"operation", "differs by", "of the step"};
+    char value[NUMBER], why[TR_RUN_WHY_BYTES], off[NUMBER + 1], name[NOTE_BYTES];
+    tr_page_table(out, "The largest differences", names, 3, 1);
+    for (int i = 0; i < s->run.rows && i < CAUSES_MAX; i++) {
+        const struct tr_run_row *row = &s->run.row[i];
+        double off_s = row->measured_s - row->predicted_s;
+        tr_run_why(&s->run, row, why);
+        snprintf(off, sizeof off, "%s%s", off_s > 0 ? "+" : "", tr_print_time(value, off_s));
+        tr_text_append(out, "<tr><td>");
+        tr_text_append_html(out, name_row(s, row, name));
+        tr_page_text(out, "small", NULL, why);
+        tr_text_append(out, "</td>");
+        tr_page_cell(out, true, off);
+        snprintf(value, sizeof value, "%+.1f %%", 100 * off_s / s->run.predicted_s);
+        tr_page_cell(out, true, value);
+        tr_text_append(out, "</tr>\n");
+    }
+    tr_page_end_table(out);
+}
+
+void story_comparison(const struct story *s, int number, struct tr_text *out)
+{
+    char a[NUMBER], b[NUMBER];
+    story_chapter(out, number, "Prediction beside measurement");
+    story_put(out, "p", NULL, "Calls, arithmetic and bytes are not estimates: planned and counted they are equal for every operation, or there would be "
+                   "no comparison. Memory was planned to be %s; the process had %s at its peak, with text, libraries and copies. Time is the "
+                   "one estimate.", tr_print_bytes(a, s->run.planned_bytes), tr_print_bytes(b, s->ran.peak_bytes));
+    tr_text_append(out, "<div class=\"charts\">\n");
+    put_pairs(s, out);
+    tr_text_append(out, "<div>");
+    put_causes(s, out);
+    tr_page_text(out, "p", "sub", "linear: matrix products; linear_dx and linear_dw: gradients of their inputs and of their weights; attn: "
+                                  "attention; head: logits, loss and their gradients; _bwd: backward.");
+    tr_text_append(out, "</div></div>\n</section>\n");
+}
+
+/* ---- what it writes ---------------------------------------------------------------------------------------------- */
+
+/* The newest sample: behind the last line "== step N ==". */
+static const char *newest_sample(const struct story *s)
+{
+    static const char mark[] = "== step ";
+    const char *text = s->files.samples.at, *newest = NULL;
+    for (const char *at = text; at && (at = strstr(at, mark)) != NULL; at += strlen(mark))
+        if (at == text || at[-1] == '\n')
+            newest = at;
+    newest = newest ? strchr(newest, '\n') : NULL;
+    return newest ? newest + 1 : NULL;
+}
+
+bool story_has_text(const struct story *s)
+{
+    const char *sample = newest_sample(s);
+    return sample && sample[strspn(sample, " \n\r\t")] != '\0';
+}
+
+static void put_bits(const struct story *s, struct tr_text *out)
+{
+    const struct tr_run_files *f = &s->files;
+    const struct tr_series series = {.name = "validation", .x = f->eval_step, .y = f->eval[TR_EVAL_BPB], .count = f->eval_count,
+                                     .points = true};
+    if (f->eval_count > 1)
+        tr_chart_lines(out, &(struct tr_chart){.title = "Text that it has not seen", .y_label = "bits for each byte of it", .x_label = "step",
+                                               .series = &series, .series_count = 1, .from_zero = true});
+}
+
+void story_text(const struct story *s, int number, struct tr_text *out)
+{
+    const char *sample = newest_sample(s);
+    struct tr_text text = {0};
+    size_t length = strlen(sample), most = length < TEXT_MAX_BYTES ? length : tr_utf8_prefix(sample, TEXT_MAX_BYTES);
+    while (most && strchr(" \n\r\t", sample[most - 1]))
+        most--;
+    tr_text_append_bytes(&text, sample, most);
+    if (length > TEXT_MAX_BYTES)
+        tr_text_append(&text, " …");
+    story_chapter(out, number, "What it writes");
+    tr_text_append(out, "<div class=\"charts\"><div>\n");
+    tr_page_text(out, "blockquote", NULL, tr_text_str(&text));
+    tr_text_free(&text);
+    if (s->config.sample_prompt[0])
+        story_put(out, "p", "sub", "The model's own words after %lld steps, at temperature %g, going on from “%s”.", (long long)story_steps(s),
+                  s->config.sample_temperature, s->config.sample_prompt);
+    else
+        story_put(out, "p", "sub", "The model's own words after %lld steps, at temperature %g.", (long long)story_steps(s),
+                  s->config.sample_temperature);
+    tr_text_append(out, "</div>\n");
+    put_bits(s, out);
+    tr_text_append(out, "</div>\n</section>\n");
+}

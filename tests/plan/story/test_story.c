@@ -1,0 +1,253 @@
+/* The page of the whole loop: its numbers are those of the files, in one order; what is cut short is refused. */
+#include "plan/story/story.h"
+
+#include "base/quantity.h"
+#include "lib/catalog.h"
+#include "lib/made_up_profile.h"
+#include "lib/scratch.h"
+#include "lib/tiny_run.h"
+#include "plan/here/explain_run.h"
+#include "plan/run/plan_file.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct tr_err err;
+static struct tr_catalog *profile;
+static struct tr_tiny_hash hash;
+static struct tr_text plan_text; /* of plan.yaml */
+
+static void write_plan(void)
+{
+    struct tr_plan_request r = tr_plan_request_usual();
+    struct tr_plan *plan = NULL;
+    snprintf(r.model, sizeof r.model, "llama3-8b");
+    snprintf(r.system, sizeof r.system, "dgx-h100");
+    snprintf(r.layout, sizeof r.layout, "auto,tp=2,pp=4,zero=1,recompute=none");
+    r.chips = 64, r.tokens = 1e12;
+    if (tr_plan_make(catalog, &r, &plan, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    tr_plan_file_print(plan, &plan_text);
+    tr_scratch_put_text("plan.yaml", tr_text_str(&plan_text));
+    tr_plan_free(plan);
+}
+
+static int set_up(void **state)
+{
+    int failed = tr_scratch_setup(state) || tr_catalog_setup(state);
+    struct tr_run_config config = tr_tiny_config("run", "train.micro_batch=2", "eval.every=4", "sample.tokens=8", NULL);
+    hash = tr_tiny_train(&config);
+    profile = tr_made_up_profile(1e9, 1e10);
+    write_plan();
+    return failed;
+}
+
+static int tear_down(void **state)
+{
+    tr_catalog_free(profile);
+    tr_text_free(&plan_text);
+    return tr_catalog_teardown(state) || tr_scratch_teardown(state);
+}
+
+static enum tr_status tell(const struct tr_catalog *with, int plans, struct tr_text *out)
+{
+    const char *path[] = {tr_scratch("plan.yaml")};
+    const struct tr_story_request request = {.run_folder = tr_scratch("run"), .profile = with, .profile_path = "profile.yaml",
+                                             .catalog = catalog, .plan_path = path, .plan_count = plans};
+    tr_text_clear(out);
+    return tr_story(&request, out, &err);
+}
+
+static int occurrences(const char *text, const char *word)
+{
+    int n = 0;
+    for (const char *at = text; (at = strstr(at, word)) != NULL; at += strlen(word))
+        n++;
+    return n;
+}
+
+static void check_page(const char *html)
+{
+    static const char *const pairs[][2] = {{"<svg", "</svg>"}, {"<figure", "</figure>"}, {"<table", "</table>"}, {"<tr>", "</tr>"},
+                                           {"<section", "</section>"}, {"<article", "</article>"}, {"<div", "</div>"}, {"<ul", "</ul>"},
+                                           {"<p", "</p>"}, {"<h2", "</h2>"}, {"<header", "</header>"}, {"<footer", "</footer>"}};
+    static const char *const never[] = {"<script", " src=", "href=", "url(", "http", ">nan", " nan", "\"nan", ">inf", " inf ", ":nan%"};
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) /* "<p" is the beginning of <pre> and <path too */
+        if (strcmp(pairs[i][0], "<p") == 0)
+            assert_int_equal(occurrences(html, "<p>") + occurrences(html, "<p class"), occurrences(html, "</p>"));
+        else
+            assert_int_equal(occurrences(html, pairs[i][0]), occurrences(html, pairs[i][1]));
+    for (size_t i = 0; i < sizeof never / sizeof *never; i++)
+        if (strstr(html, never[i]))
+            fail_msg("the page has %s: %.80s", never[i], strstr(html, never[i]) - 40);
+    assert_non_null(strstr(html, "</main></body></html>"));
+}
+
+static void a_story_goes_from_the_machine_to_the_big_plans(void **state)
+{
+    static const char *const order[] = {"<h1>", "class=\"deck\"", "One step, by what takes its time", "This machine", "Main loops",
+                                        "The prediction", "operations a step", "The run", "Loss", "What each step took",
+                                        "class=\"band\"", "Prediction beside measurement", "class=\"whisker\"", "The largest differences",
+                                        "What it writes", "<blockquote>", "Its big brothers", "on this machine", "<article>",
+                                        "llama3-8b", "A step, by what takes its time", "stage 3", "Memory of a chip, of 80 GiB",
+                                        "on demand", "What limits it", "To check it", "trine explain"};
+    struct tr_text page = {0};
+    (void)state;
+    if (tell(profile, 1, &page) != TR_OK)
+        fail_msg("%s", err.text);
+    const char *at = tr_text_str(&page);
+    check_page(at);
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        const char *next = strstr(at, order[i]);
+        if (!next)
+            fail_msg("\"%s\" does not come where it should", order[i]);
+        at = next;
+    }
+    assert_non_null(strstr(tr_text_str(&page), hash.hex));
+    assert_true(page.len < (1 << 18));
+    tr_text_free(&page);
+}
+
+/* "12.3 ms" with the space that does not break. */
+static const char *unbroken(const char *text)
+{
+    static char buf[64];
+    const char *space = strchr(text, ' ');
+    assert_non_null(space);
+    snprintf(buf, sizeof buf, "%.*s\u00a0%s", (int)(space - text), text, space + 1);
+    return buf;
+}
+
+static void its_numbers_are_those_of_the_files(void **state)
+{
+    struct tr_text page = {0};
+    struct tr_plan_file file;
+    char text[TR_QUANTITY_BYTES], line[200];
+    struct tr_run_explained *run = calloc(1, sizeof *run);
+    (void)state;
+    assert_non_null(run);
+    assert_int_equal(tell(profile, 1, &page), TR_OK);
+    assert_int_equal(tr_run_explain(tr_scratch("run"), profile, run, &err), TR_OK);
+    snprintf(line, sizeof line, "<h1>%s a step was predicted.", unbroken(tr_print_time(text, run->predicted_s)));
+    tr_assert_says(tr_text_str(&page), line);
+    snprintf(line, sizeof line, "It took %s.</h1>", unbroken(tr_print_time(text, run->measured_s)));
+    tr_assert_says(tr_text_str(&page), line);
+    tr_assert_says(tr_text_str(&page), tr_print_bytes(text, run->planned_bytes));
+    assert_int_equal(tr_plan_file_read(tr_scratch("plan.yaml"), &file, &err), TR_OK);
+    tr_assert_says(tr_text_str(&page), tr_print_time(text, file.step_s));
+    assert_true(file.layouts > 0 && file.limit_count > 0);
+    snprintf(line, sizeof line, "Without the limit “%s” a step would take %.1f\u00a0%% less", file.limit[0].name, 100 * file.limit[0].gain);
+    tr_assert_says(tr_text_str(&page), line);
+    free(run);
+    tr_text_free(&page);
+}
+
+static void without_a_profile_or_plans_what_they_say_is_left_out(void **state)
+{
+    struct tr_text page = {0};
+    (void)state;
+    assert_int_equal(tell(NULL, 1, &page), TR_OK);
+    check_page(tr_text_str(&page));
+    tr_assert_says(tr_text_str(&page), "It was not calibrated, so nothing was predicted");
+    tr_assert_says(tr_text_str(&page), "<article>");
+    assert_null(strstr(tr_text_str(&page), "The prediction"));
+    assert_int_equal(tell(profile, 0, &page), TR_OK);
+    check_page(tr_text_str(&page));
+    assert_null(strstr(tr_text_str(&page), "<article>"));
+    assert_null(strstr(tr_text_str(&page), "Its big brothers"));
+    tr_text_free(&page);
+}
+
+static void what_a_model_writes_cannot_break_the_page(void **state)
+{
+    struct tr_text page = {0};
+    (void)state;
+    tr_scratch_put_text("run/samples.txt", "== step 4 ==\nold\n== step 12 ==\n</blockquote><script>x</script>\n");
+    assert_int_equal(tell(profile, 0, &page), TR_OK);
+    check_page(tr_text_str(&page));
+    tr_assert_says(tr_text_str(&page), "<blockquote>&lt;/blockquote&gt;&lt;script&gt;x&lt;/script&gt;</blockquote>");
+    char text[6000] = "== step 12 ==\n";
+    for (size_t i = strlen(text); i + 3 < sizeof text; i += 2)
+        memcpy(text + i, "é", 3); /* longer than is shown, and cut between two bytes of a letter if counted blindly */
+    tr_scratch_put_text("run/samples.txt", text);
+    assert_int_equal(tell(profile, 0, &page), TR_OK);
+    tr_assert_says(tr_text_str(&page), "é …</blockquote>");
+    assert_null(strstr(tr_text_str(&page), "\ufffd"));
+    tr_scratch_put_text("run/samples.txt", "== step 12 ==\n \n");
+    assert_int_equal(tell(profile, 0, &page), TR_OK);
+    assert_null(strstr(tr_text_str(&page), "What it writes"));
+    tr_text_free(&page);
+}
+
+/* Every beginning of a plan that ends before its answer is refused; so is one whose answer this program does not give. */
+static void a_plan_that_is_cut_short_or_another_s_is_refused(void **state)
+{
+    struct tr_text page = {0}, part = {0};
+    const char *whole = tr_text_str(&plan_text), *answer = strstr(whole, "step_s: ");
+    (void)state;
+    assert_non_null(answer);
+    for (size_t length = 0; length < (size_t)(answer - whole) + 7; length += 1 + length % 23) {
+        tr_text_clear(&part);
+        tr_text_append_bytes(&part, whole, length);
+        tr_scratch_put_text("plan.yaml", tr_text_str(&part));
+        if (tell(profile, 1, &page) != TR_BAD_INPUT)
+            fail_msg("%zu bytes of a plan are taken", length);
+        assert_true(err.text[0] && page.len == 0);
+    }
+    tr_text_clear(&part);
+    tr_text_append_bytes(&part, whole, (size_t)(answer - whole));
+    tr_text_append(&part, "step_s: 1\n");
+    tr_scratch_put_text("plan.yaml", tr_text_str(&part));
+    assert_int_equal(tell(profile, 1, &page), TR_BAD_INPUT);
+    tr_assert_says(err.text, "says 1 s a step, this program and catalog ");
+    tr_scratch_put_text("plan.yaml", whole);
+    tr_text_free(&part);
+    tr_text_free(&page);
+}
+
+static void a_run_that_is_cut_short_is_refused(void **state)
+{
+    struct tr_text page = {0};
+    (void)state;
+    struct tr_bytes ran = tr_scratch_read(tr_scratch("run/profile.json")), config = tr_scratch_read(tr_scratch("run/config.yaml"));
+    tr_scratch_put("run/profile.json", ran.at, ran.len / 2);
+    assert_int_equal(tell(profile, 0, &page), TR_BAD_INPUT);
+    tr_assert_says(err.text, "profile.json");
+    tr_scratch_put("run/profile.json", ran.at, ran.len);
+    /* What is left of a config is one too, of another run. */
+    tr_scratch_put("run/config.yaml", config.at, (size_t)(strstr(config.at, "  batch:") - config.at));
+    assert_int_equal(tell(profile, 0, &page), TR_BAD_INPUT);
+    tr_scratch_put("run/config.yaml", config.at, config.len);
+    tr_bytes_free(&ran);
+    tr_bytes_free(&config);
+    struct tr_bytes metrics = tr_scratch_read(tr_scratch("run/metrics.jsonl"));
+    tr_scratch_put("run/metrics.jsonl", metrics.at, 40); /* in the first line */
+    assert_int_equal(tell(profile, 0, &page), TR_BAD_INPUT);
+    tr_assert_says(err.text, "no steps in it yet");
+    tr_scratch_put_text("run/metrics.jsonl", "{\"kind\":\"step\",\"step\":12,\"loss\":1}\n");
+    assert_int_equal(tell(profile, 0, &page), TR_BAD_INPUT);
+    tr_assert_says(err.text, "its last step has no");
+    tr_scratch_put("run/metrics.jsonl", metrics.at, metrics.len);
+    tr_bytes_free(&metrics);
+    tr_text_free(&page);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_story_goes_from_the_machine_to_the_big_plans),
+        cmocka_unit_test(its_numbers_are_those_of_the_files),
+        cmocka_unit_test(without_a_profile_or_plans_what_they_say_is_left_out),
+        cmocka_unit_test(what_a_model_writes_cannot_break_the_page),
+        cmocka_unit_test(a_plan_that_is_cut_short_or_another_s_is_refused),
+        cmocka_unit_test(a_run_that_is_cut_short_is_refused),
+    };
+    return cmocka_run_group_tests_name("plan/story", tests, set_up, tear_down);
+}
