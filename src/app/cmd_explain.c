@@ -2,9 +2,11 @@
 #include "app/app.h"
 #include "app/predict.h"
 
+#include "base/json.h"
 #include "base/os.h"
 #include "plan/explain/explain.h"
 #include "plan/here/explain_run.h"
+#include "plan/here/timeline.h"
 #include "plan/run/plan_file.h"
 
 #include <math.h>
@@ -12,7 +14,7 @@
 #include <stdlib.h>
 
 struct explain_args {
-    const char *path, *number, *catalog, *profile;
+    const char *path, *number, *catalog, *profile, *trace;
     bool json;
 };
 
@@ -23,6 +25,9 @@ static const struct tr_option options[] = {
      .help = "the file or folder that the plan was made with, on top of the program's own"},
     {.name = "profile", .kind = TR_OPTION_PATH, AT(profile), .value = "FILE",
      .help = "of a run: what `trine calibrate` wrote of this machine (usually profile.yaml here)"},
+    {.name = "trace", .kind = TR_OPTION_PATH, AT(trace), .value = "OUT.json",
+     .help = "of a run that was traced (`trine train --trace-steps`): one timeline of all its ranks, with the predicted steps below, for "
+             "ui.perfetto.dev or chrome://tracing"},
     {.name = "json", .kind = TR_OPTION_FLAG, AT(json), .help = "print the whole tree below as JSON"},
 };
 
@@ -49,7 +54,8 @@ static const struct tr_command command = {
                 "trine explain plan.yaml step\n"
                 "trine explain plan.yaml \"matrix products\"\n"
                 "trine explain plan.yaml memory/activations --json\n"
-                "trine explain runs/depth-4\n",
+                "trine explain runs/depth-4\n"
+                "trine explain runs/depth-4 --trace timeline.json\n",
 };
 
 /* Another program or catalog may price what was written down differently. */
@@ -99,17 +105,71 @@ static enum tr_status print_run(const struct explain_args *args, const struct tr
     return status;
 }
 
+static void write_timeline_text(const struct explain_args *args, const struct tr_timeline *line, struct tr_text *out)
+{
+    char measured[TR_QUANTITY_BYTES], predicted[TR_QUANTITY_BYTES];
+    tr_text_printf(out, "%s: steps %lld to %lld of %d rank%s, %lld events; it opens in ui.perfetto.dev\n", args->trace, (long long)line->first_step,
+                   (long long)(line->first_step + line->steps - 1), line->ranks, line->ranks == 1 ? "" : "s", (long long)line->events);
+    if (line->clock_error_s > 0)
+        tr_text_printf(out, "clocks of ranks on other hosts than rank 0's are off by at most %s\n", tr_print_time(measured, line->clock_error_s));
+    tr_text_printf(out, "a step took %s, from its first rank's beginning to its last one's end", tr_print_time(measured, line->measured_s));
+    if (line->predicted_s > 0)
+        tr_text_printf(out, "; predicted %s%s\n", tr_print_time(predicted, line->predicted_s),
+                       line->ranks > 1 ? ", in which ranks wait for each other, and moving bytes takes no time" : "");
+    else
+        tr_text_printf(out, "; nothing is predicted: %s\n", line->unpredicted.text);
+    if (line->predicted_s > 0 && line->busy > line->cores)
+        tr_text_printf(out, "%d threads of ranks share %d cores, and the prediction is of ranks that have cores of their own\n", line->busy, line->cores);
+}
+
+static void write_timeline_json(const struct explain_args *args, const struct tr_timeline *line, struct tr_text *out)
+{
+    struct tr_json json = tr_json_start(out, TR_JSON_PRETTY);
+    tr_json_object(&json, NULL);
+    tr_json_string(&json, "trace", args->trace);
+    tr_json_int(&json, "ranks", line->ranks);
+    tr_json_int(&json, "first_step", line->first_step);
+    tr_json_int(&json, "steps", line->steps);
+    tr_json_int(&json, "events", line->events);
+    tr_json_double(&json, "clock_error_s", line->clock_error_s);
+    tr_json_double(&json, "measured_s", line->measured_s);
+    if (line->predicted_s > 0) {
+        tr_json_double(&json, "predicted_s", line->predicted_s);
+        tr_json_int(&json, "threads_on_host", line->busy);
+        tr_json_int(&json, "cores", line->cores);
+    } else
+        tr_json_string(&json, "unpredicted", line->unpredicted.text);
+    tr_json_end(&json);
+    tr_text_char(out, '\n');
+}
+
+static enum tr_status write_timeline(const struct explain_args *args, const struct tr_app_prediction *prediction, struct tr_err *err)
+{
+    struct tr_timeline line;
+    struct tr_text text = {0};
+    enum tr_status status = tr_run_timeline(args->path, prediction->catalog, args->trace, &line, err);
+    if (status != TR_OK)
+        return status;
+    if (prediction->path)
+        tr_app_note_foreign(prediction, line.threads);
+    if (args->json)
+        write_timeline_json(args, &line, &text);
+    else
+        write_timeline_text(args, &line, &text);
+    return tr_app_print(&text, err);
+}
+
 static enum tr_status explain_run(const struct explain_args *args, struct tr_err *err)
 {
     struct tr_app_prediction prediction = {0};
     if (args->number)
         return tr_fail(err, TR_BAD_INPUT, "explain: '%s' is a run folder; a NUMBER is of a plan", args->path);
     enum tr_status status = tr_app_predict_open(&prediction, args->profile, err);
-    if (status == TR_OK && !prediction.path)
+    if (status == TR_OK && !prediction.path && !args->trace)
         status = tr_fail(err, TR_BAD_INPUT, "explain: a run is held against what `trine calibrate` measured of this machine, and "
                          "there is no profile.yaml here: calibrate, or name one with --profile");
     if (status == TR_OK)
-        status = print_run(args, &prediction, err);
+        status = args->trace ? write_timeline(args, &prediction, err) : print_run(args, &prediction, err);
     tr_app_predict_close(&prediction);
     return status;
 }
@@ -119,6 +179,8 @@ static enum tr_status explain_plan(const struct explain_args *args, struct tr_er
     struct tr_catalog *catalog = NULL;
     struct tr_plan_file file;
     struct tr_plan *plan = NULL;
+    if (args->trace)
+        return tr_fail(err, TR_BAD_INPUT, "explain: --trace is of a run folder, and '%s' is none; of a plan, `trine plan --trace`", args->path);
     enum tr_status status = tr_plan_file_read(args->path, &file, err);
     if (status == TR_OK)
         status = tr_plan_catalog(args->catalog, &catalog, err);

@@ -31,6 +31,17 @@ for layout in dp=3 dp=4,zero=1 dp=3,zero=2 dp=4,zero=3 pp=2 dp=2,pp=2,zero=3 tp=
     diff -r model-one "model-$layout" >/dev/null || fault "the export of $layout is another"
 done
 
+# What ranks did when, as one timeline; without a profile nothing is predicted of it.
+expect 0 "$hash" train traced --layout pp=2,dp=2,zero=1 --trace-steps 2
+expect 0 "timeline.json: steps 2 to 3 of 4 ranks" "$trine" explain traced --trace timeline.json
+expect 0 '"unpredicted": "there is no profile of this machine"' "$trine" explain traced --trace timeline.json --json
+expect 2 "run-dp=3/trace/rank-0.json: no such file; \`trine train --trace-steps N\` writes one of each rank" "$trine" explain run-dp=3 --trace not.json
+head -c 10000 traced/trace/rank-3.json >cut && mv cut traced/trace/rank-3.json
+expect 2 "rank-3.json" "$trine" explain traced --trace not.json
+[ ! -e not.json ] || fault "a refused timeline left a file"
+expect 2 "a trace at most 200000" train no --trace-steps 10k
+expect 2 "of a plan, \`trine plan --trace\`" "$trine" explain plan.yaml --trace not.json
+
 # Killed as soon as there is something to go on from, each time under another layout.
 for layout in dp=4,zero=1 pp=2 tp=2,dp=2 cp=2,zero=1,dp=2 dp=3,pp=2,zero=1 tp=2,sp,pp=2 cp=2,pp=2; do
     start killed --layout "$layout" >killed.out 2>&1 &

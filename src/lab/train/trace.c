@@ -42,6 +42,51 @@ void tr_trace_free(struct tr_trace *trace)
     *trace = (struct tr_trace){.event = NULL};
 }
 
+/* ---- of a step program ------------------------------------------------------------------------------------------- */
+
+struct tr_trace_event tr_trace_pass_of(const struct tr_program *program, const struct tr_schedule_entry *entry, double begin_s)
+{
+    int kind = entry->section % TR_SECTION_KINDS;
+    bool of_micro = kind == TR_SECTION_FORWARD || kind == TR_SECTION_BACKWARD;
+    return (struct tr_trace_event){.what = TR_TRACE_PASS, .kind = kind, .begin_s = begin_s, .end_s = begin_s,
+                                   .chunk = program->pipe.chunks > 1 ? entry->section / TR_SECTION_KINDS : -1,
+                                   .micro = of_micro ? entry->first_sequence / program->seqs : -1};
+}
+
+struct tr_trace_event tr_trace_event_of(const struct tr_program *program, const struct tr_program_op *op,
+                                        const struct tr_schedule_entry *entry, double begin_s, double end_s)
+{
+    struct tr_trace_event e = {.phase = op->phase, .layer = op->layer, .begin_s = begin_s, .end_s = end_s};
+    if (op->coll < 0) {
+        struct tr_work work = tr_op_work(&op->op, tr_program_op_present(op), 0);
+        e.what = TR_TRACE_OP;
+        e.kind = (int)op->op.kind;
+        e.flop = work.flop;
+        e.bytes = work.read_bytes + work.write_bytes;
+        return e;
+    }
+    const struct tr_program_coll *coll = &program->coll[op->coll];
+    e.what = TR_TRACE_COLL;
+    e.kind = (int)coll->call.kind;
+    e.group = coll->group;
+    e.when = coll->when;
+    e.bytes = tr_program_coll_bytes(coll, entry);
+    return e;
+}
+
+bool tr_trace_beside_of(const struct tr_program *program, const struct tr_program_op *op, const struct tr_schedule_entry *entry,
+                        double begin_s, double end_s, struct tr_trace_event *out)
+{
+    const struct tr_program_coll *wait = op->coll >= 0 ? &program->coll[op->coll] : NULL;
+    if (!wait || wait->when != TR_COLL_WAIT || wait->call.kind == TR_COLL_SEND)
+        return false;
+    const struct tr_program_coll *started = &program->coll[wait->started];
+    *out = tr_trace_event_of(program, op, entry, begin_s, end_s);
+    out->what = TR_TRACE_BESIDE;
+    out->bytes = started->of_round && !entry->owners ? 0 : tr_program_coll_bytes(started, entry);
+    return true;
+}
+
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 /* Each end by itself to a nanosecond, so that what lies within stays within. */
@@ -164,6 +209,7 @@ static void put_head(struct tr_json *json, const struct tr_trace *trace)
     tr_json_int(json, "ranks", h->ranks);
     tr_run_layout_write(&h->layout, json);
     tr_json_int(json, "threads", h->threads);
+    tr_json_int(json, "host_ranks", h->host_ranks);
     tr_json_string(json, "isa", tr_isa_name(h->isa));
     tr_json_double(json, "clock_offset_s", h->clock_offset_s);
     tr_json_double(json, "clock_error_s", h->clock_error_s);
@@ -229,7 +275,7 @@ static enum tr_status read_format(const struct tr_node *head, struct tr_err *err
 
 static enum tr_status read_ranks(const struct tr_node *head, struct tr_trace_head *out, struct tr_err *err)
 {
-    int64_t rank, ranks, threads;
+    int64_t rank, ranks, threads, host_ranks;
     enum tr_status status = tr_run_layout_read(head, &out->layout, err);
     if (status == TR_OK)
         status = tr_doc_int(head, "ranks", TR_REQUIRED, 1, TR_RANKS_MAX, &ranks, err);
@@ -240,11 +286,14 @@ static enum tr_status read_ranks(const struct tr_node *head, struct tr_trace_hea
         status = tr_doc_int(head, "rank", TR_REQUIRED, 0, ranks - 1, &rank, err);
     if (status == TR_OK)
         status = tr_doc_int(head, "threads", TR_REQUIRED, 1, TR_RUN_THREADS_MAX, &threads, err);
+    if (status == TR_OK)
+        status = tr_doc_int(head, "host_ranks", TR_REQUIRED, 1, ranks, &host_ranks, err);
     if (status != TR_OK)
         return status;
     out->rank = (int)rank;
     out->ranks = (int)ranks;
     out->threads = (int)threads;
+    out->host_ranks = (int)host_ranks;
     return TR_OK;
 }
 

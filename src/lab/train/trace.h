@@ -22,7 +22,7 @@ enum { TR_TRACE_EVENTS_MAX = 200 * 1000 }; /* of a rank: its file stays below wh
 struct tr_trace_head {
     char config_sha256[TR_SHA256_HEX_BYTES]; /* of RUN/config.yaml */
     int64_t attempt;                         /* which start of the run: microseconds since 1970 when it was first traced */
-    int rank, ranks, threads;
+    int rank, ranks, threads, host_ranks;    /* threads: of each; host_ranks: on its host */
     struct tr_degrees layout;
     enum tr_isa isa;
     double clock_offset_s; /* what was added to its clock to have that of rank 0, in the last step; 0: it is the same clock */
@@ -63,6 +63,13 @@ TR_MUST_CHECK enum tr_status tr_trace_path(char path[TR_PATH_BYTES], const char 
 /* TR_BAD_INPUT, with the place: no such file, cut short, not a trace of ours, numbers out of range or order. */
 TR_MUST_CHECK enum tr_status tr_trace_read(const char *path, struct tr_trace *out, struct tr_err *err);
 void tr_trace_free(struct tr_trace *trace); /* right on a zeroed struct */
+
+/* What an entry of the schedule, one of its operations, and what was waited for at a WAIT (false: it is none) are in a trace. */
+struct tr_trace_event tr_trace_pass_of(const struct tr_program *program, const struct tr_schedule_entry *entry, double begin_s);
+struct tr_trace_event tr_trace_event_of(const struct tr_program *program, const struct tr_program_op *op,
+                                        const struct tr_schedule_entry *entry, double begin_s, double end_s);
+bool tr_trace_beside_of(const struct tr_program *program, const struct tr_program_op *op, const struct tr_schedule_entry *entry,
+                        double begin_s, double end_s, struct tr_trace_event *out);
 
 void tr_trace_text(const struct tr_trace *trace, struct tr_text *out);
 

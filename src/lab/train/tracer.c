@@ -78,7 +78,7 @@ enum tr_status tr_run_trace_open(struct tr_run *run, struct tr_err *err)
     if (!t->seen)
         return tr_fail(err, TR_FAILED, "out of memory for a trace of %lld operations", (long long)t->room);
     t->head = (struct tr_trace_head){.rank = run->world ? tr_comm_index(run->world) : 0, .ranks = tr_run_ranks(run),
-                                     .threads = run->machine.threads, .layout = run->program.step.place.degrees, .isa = run->isa};
+                                     .threads = run->machine.threads, .host_ranks = run->host_ranks, .layout = run->program.step.place.degrees, .isa = run->isa};
     return tr_run_leads(run) ? drop_earlier(run, err) : TR_OK;
 }
 
@@ -223,28 +223,6 @@ void tr_run_trace_end(struct tr_run *run)
 
 /* ---- the file ---------------------------------------------------------------------------------------------------- */
 
-static struct tr_trace_event pass_of(const struct tr_program *p, const struct tr_schedule_entry *entry)
-{
-    int kind = entry->section % TR_SECTION_KINDS;
-    bool of_micro = kind == TR_SECTION_FORWARD || kind == TR_SECTION_BACKWARD;
-    return (struct tr_trace_event){.what = TR_TRACE_PASS, .kind = kind, .chunk = p->pipe.chunks > 1 ? entry->section / TR_SECTION_KINDS : -1,
-                                   .micro = of_micro ? entry->first_sequence / p->seqs : -1};
-}
-
-static struct tr_trace_event event_of(const struct tr_program *p, const struct tr_traced *seen)
-{
-    const struct tr_program_coll *coll = seen->op->coll >= 0 ? &p->coll[seen->op->coll] : NULL;
-    struct tr_trace_event e = {.what = TR_TRACE_OP, .kind = (int)seen->op->op.kind, .phase = seen->op->phase, .layer = seen->op->layer,
-                               .flop = seen->flop, .bytes = seen->bytes, .begin_s = seen->begin_s, .end_s = seen->end_s};
-    if (coll) {
-        e.what = TR_TRACE_COLL;
-        e.kind = (int)coll->call.kind;
-        e.group = coll->group;
-        e.when = coll->when;
-    }
-    return e;
-}
-
 static void add(struct tr_trace *trace, struct tr_trace_event event, double offset_s)
 {
     event.begin_s += offset_s;
@@ -268,22 +246,18 @@ static void fill(const struct tr_run *run, struct tr_trace *trace)
             entry = NULL;
             continue;
         }
-        struct tr_trace_event event = event_of(&run->program, seen);
         if (seen->entry != entry) {
-            struct tr_trace_event begins = pass_of(&run->program, seen->entry);
-            begins.begin_s = begins.end_s = seen->begin_s;
             pass = &trace->event[trace->count];
-            add(trace, begins, offset_s);
+            add(trace, tr_trace_pass_of(&run->program, seen->entry, seen->begin_s), offset_s);
             entry = seen->entry;
         }
+        struct tr_trace_event beside, event = tr_trace_event_of(&run->program, seen->op, entry, seen->begin_s, seen->end_s);
+        event.flop = seen->flop;
+        event.bytes = seen->bytes;
         add(trace, event, offset_s);
         pass->end_s = seen->end_s + offset_s;
-        if (event.what == TR_TRACE_COLL && event.when == TR_COLL_WAIT && event.kind != TR_COLL_SEND) {
-            event.what = TR_TRACE_BESIDE;
-            event.begin_s = seen->beside.begin_s;
-            event.end_s = seen->beside.end_s;
-            add(trace, event, offset_s);
-        }
+        if (tr_trace_beside_of(&run->program, seen->op, entry, seen->beside.begin_s, seen->beside.end_s, &beside))
+            add(trace, beside, offset_s);
     }
 }
 

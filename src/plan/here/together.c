@@ -1,0 +1,342 @@
+#include "plan/here/together.h"
+
+#include "base/num.h"
+#include "lab/train/origin.h"
+#include "lab/train/run_config.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* ---- the programs ------------------------------------------------------------------------------------------------ */
+
+static enum tr_status find_step(const char *run_folder, struct tr_model_config *model, struct tr_step_config *step, struct tr_err *err)
+{
+    char path[TR_PATH_BYTES];
+    struct tr_run_config config;
+    struct tr_origin origin;
+    enum tr_status status = tr_path_join(path, run_folder, "config.yaml", err);
+    if (status == TR_OK)
+        status = tr_run_config_read(&config, path, NULL, 0, err);
+    if (status == TR_OK)
+        status = tr_origin_find(&origin, run_folder, err);
+    if (status != TR_OK)
+        return status;
+    *model = origin.model;
+    *step = tr_run_step_config(&config);
+    return TR_OK;
+}
+
+enum tr_status tr_run_programs_make(const char *run_folder, const struct tr_degrees *layout, struct tr_machine machine,
+                                    struct tr_run_programs *out, struct tr_err *err)
+{
+    struct tr_model_config model;
+    struct tr_step_config step;
+    int64_t ranks = tr_degrees_ranks(layout);
+    struct tr_run_programs made = {.threads = machine.threads};
+    if (ranks > TR_HERE_RANKS_MAX)
+        return tr_fail(err, TR_BAD_INPUT, "%s: a run of %lld ranks; up to %d can be held against a prediction", run_folder,
+                       (long long)ranks, TR_HERE_RANKS_MAX);
+    enum tr_status status = find_step(run_folder, &model, &step, err);
+    if (status == TR_OK && (made.program = calloc((size_t)ranks, sizeof *made.program)) == NULL)
+        status = tr_fail(err, TR_FAILED, "out of memory for the programs of %lld ranks", (long long)ranks);
+    step.place.degrees = *layout;
+    for (; status == TR_OK && made.ranks < ranks; made.ranks += status == TR_OK) {
+        step.place.rank = made.ranks;
+        status = tr_program_train(&made.program[made.ranks], &model, &step, machine, err);
+    }
+    if (status == TR_OK)
+        *out = made;
+    else
+        tr_run_programs_free(&made);
+    return status;
+}
+
+void tr_run_programs_free(struct tr_run_programs *programs)
+{
+    for (int i = 0; i < programs->ranks; i++)
+        tr_program_free(&programs->program[i]);
+    free(programs->program);
+    *programs = (struct tr_run_programs){.program = NULL};
+}
+
+/* ---- where ranks meet -------------------------------------------------------------------------------------------- */
+
+/* A call of a group: the calls of a group have one order, which is that of all members. */
+struct meeting {
+    int32_t come;  /* members that are there */
+    double last_s; /* when the last of them came */
+    double begin_s, end_s;
+};
+
+struct group {
+    struct meeting *call; /* [room], owned */
+    int64_t room;
+};
+
+/* Messages of one rank in one way: they go to one other rank, in order. */
+struct letters {
+    double *sent_s, *taken_s; /* [room], owned */
+    int64_t sent, taken, room;
+};
+
+struct walker {
+    const struct tr_program *p;
+    double now_s, state_bytes;
+    int32_t entry, op;                 /* op: of the entry's section */
+    int64_t calls[TR_GROUP_COUNT];     /* that this rank has come to */
+    int64_t *started;                  /* [coll_count], owned: number of the call; of the last start of each */
+    int64_t mail[TR_WAY_COUNT][TR_PIPE_MAILS_MAX]; /* number of the letter that was sent from there, counted from 1; 0: none */
+    bool has_come;                     /* to the call that it waits in */
+};
+
+struct together {
+    const struct tr_kernel_rates *rates;
+    int ranks;
+    struct walker *walker;  /* [ranks] */
+    struct group *group;    /* [TR_GROUP_COUNT * ranks], by its first member */
+    struct letters *letters; /* [TR_WAY_COUNT * ranks], by who sends */
+    tr_here_see_fn *see;
+    void *context;
+    struct tr_rank_time *out;
+    bool failed;
+};
+
+static struct group *group_of(const struct together *t, int rank, enum tr_group group)
+{
+    return &t->group[(int)group * t->ranks + tr_rank_group_first(&t->walker[rank].p->step.place, group)];
+}
+
+static struct meeting *meeting_at(struct together *t, struct group *group, int64_t number)
+{
+    if (number >= group->room) {
+        int64_t room = tr_max_i64(64, 2 * number);
+        struct meeting *more = realloc(group->call, (size_t)room * sizeof *more);
+        if (!more) {
+            t->failed = true;
+            return NULL;
+        }
+        for (int64_t i = group->room; i < room; i++)
+            more[i] = (struct meeting){.come = 0};
+        group->call = more;
+        group->room = room;
+    }
+    return &group->call[number];
+}
+
+/* This rank comes to the next call of the group; the last one to come says when it is done. */
+static void come(struct together *t, int rank, const struct tr_program_coll *coll)
+{
+    struct walker *w = &t->walker[rank];
+    struct group *group = group_of(t, rank, coll->group);
+    int64_t number = w->calls[coll->group]++;
+    struct meeting *m = meeting_at(t, group, number);
+    if (!m)
+        return;
+    m->come++;
+    m->last_s = fmax(m->last_s, w->now_s);
+    if (m->come == coll->members)
+        m->begin_s = m->end_s = fmax(m->last_s, number > 0 ? group->call[number - 1].end_s : 0);
+}
+
+/* NULL: not all have come yet. */
+static const struct meeting *met(const struct together *t, int rank, const struct tr_program_coll *coll, int64_t number)
+{
+    const struct group *group = group_of(t, rank, coll->group);
+    return number < group->room && group->call[number].come == coll->members ? &group->call[number] : NULL;
+}
+
+static bool post(struct together *t, int rank, const struct tr_program_coll *coll, int32_t place)
+{
+    struct walker *w = &t->walker[rank];
+    struct letters *l = &t->letters[(int)coll->way * t->ranks + rank];
+    if (l->sent == l->room) {
+        int64_t room = tr_max_i64(64, 2 * l->room);
+        double *sent_s = realloc(l->sent_s, (size_t)room * sizeof *sent_s);
+        l->sent_s = sent_s ? sent_s : l->sent_s;
+        double *taken_s = sent_s ? realloc(l->taken_s, (size_t)room * sizeof *taken_s) : NULL;
+        if (!taken_s) {
+            t->failed = true;
+            return false;
+        }
+        l->taken_s = taken_s;
+        l->room = room;
+    }
+    l->sent_s[l->sent++] = w->now_s;
+    w->mail[coll->way][place] = l->sent;
+    return true;
+}
+
+/* ---- one rank ---------------------------------------------------------------------------------------------------- */
+
+static bool wait_for_place(struct together *t, int rank, enum tr_mail_way way, int32_t place, double *until_s)
+{
+    struct walker *w = &t->walker[rank];
+    const struct letters *l = &t->letters[(int)way * t->ranks + rank];
+    int64_t number = w->mail[way][place];
+    if (number > l->taken)
+        return false;
+    if (number > 0)
+        *until_s = fmax(*until_s, l->taken_s[number - 1]);
+    w->mail[way][place] = 0;
+    return true;
+}
+
+static bool receive(struct together *t, int rank, const struct tr_program_coll *coll, double *until_s)
+{
+    const struct tr_rank_place *place = &t->walker[rank].p->step.place;
+    int from = tr_rank_group_first(place, coll->group) + coll->peer * tr_group_stride(&place->degrees, coll->group);
+    struct letters *l = &t->letters[(int)coll->way * t->ranks + from];
+    if (l->taken == l->sent)
+        return false;
+    *until_s = fmax(*until_s, l->sent_s[l->taken]);
+    l->taken_s[l->taken++] = *until_s;
+    return true;
+}
+
+/* Until when the rank is held up; false: that is not known yet. */
+static bool meet(struct together *t, int rank, const struct tr_program_op *op, const struct tr_schedule_entry *entry,
+                 struct tr_here_seen *seen)
+{
+    struct walker *w = &t->walker[rank];
+    const struct tr_program_coll *coll = &w->p->coll[op->coll];
+    if (coll->call.kind == TR_COLL_SEND && coll->when == TR_COLL_WAIT)
+        return wait_for_place(t, rank, coll->way, entry->mail, &seen->end_s);
+    if (coll->call.kind == TR_COLL_SEND)
+        return post(t, rank, coll, entry->mail);
+    if (coll->call.kind == TR_COLL_RECV)
+        return receive(t, rank, coll, &seen->end_s);
+    if (coll->when == TR_COLL_START) {
+        w->started[op->coll] = w->calls[coll->group];
+        come(t, rank, coll);
+        return !t->failed;
+    }
+    if (coll->when == TR_COLL_NOW && !w->has_come)
+        come(t, rank, coll);
+    w->has_come = true;
+    const struct meeting *m = met(t, rank, coll, coll->when == TR_COLL_NOW ? w->calls[coll->group] - 1 : w->started[coll->started]);
+    if (!m)
+        return false;
+    seen->end_s = fmax(seen->end_s, m->end_s);
+    seen->beside_begin_s = m->begin_s;
+    seen->beside_end_s = m->end_s;
+    w->has_come = false;
+    return true;
+}
+
+/* What was sent must have been taken before the update begins (exec.c does so). */
+static bool settle(struct together *t, int rank, double *until_s)
+{
+    for (int way = 0; way < TR_WAY_COUNT; way++)
+        for (int32_t place = 0; place < TR_PIPE_MAILS_MAX; place++)
+            if (!wait_for_place(t, rank, (enum tr_mail_way)way, place, until_s))
+                return false;
+    return true;
+}
+
+/* false: the rank has to wait for others. */
+static bool do_op(struct together *t, int rank, const struct tr_program_op *op, const struct tr_schedule_entry *entry)
+{
+    struct walker *w = &t->walker[rank];
+    struct tr_rank_time *out = &t->out[rank];
+    struct tr_here_seen seen = {.rank = rank, .op = op, .entry = entry, .begin_s = w->now_s, .end_s = w->now_s};
+    if (op->coll >= 0) {
+        if (!meet(t, rank, op, entry, &seen))
+            return false;
+        out->wait_s[op->phase][w->p->coll[op->coll].call.kind] += seen.end_s - seen.begin_s;
+        w->now_s = seen.end_s;
+    } else {
+        double time_s = tr_kernel_time(t->rates, &op->op, tr_program_op_present(op), w->state_bytes);
+        out->op_s[op->phase][op->op.kind] += time_s;
+        out->between_s += t->rates->between_s;
+        seen.end_s = w->now_s + time_s;
+        w->now_s = seen.end_s + t->rates->between_s;
+    }
+    if (t->see)
+        t->see(t->context, &seen);
+    return true;
+}
+
+/* As far as it comes; whether it came on at all. */
+static bool walk(struct together *t, int rank)
+{
+    struct walker *w = &t->walker[rank];
+    bool moved = false;
+    for (; w->entry < w->p->schedule_count; w->entry++, w->op = 0) {
+        const struct tr_schedule_entry *entry = &w->p->schedule[w->entry];
+        const struct tr_program_section *section = &w->p->section[entry->section];
+        if (w->entry == w->p->schedule_count - 1 && w->op == 0 && !settle(t, rank, &w->now_s))
+            return moved;
+        for (; w->op < section->op_count; w->op++) {
+            const struct tr_program_op *op = &w->p->op[section->first_op + w->op];
+            if (tr_program_op_runs(w->p, op, entry) && (t->failed || !do_op(t, rank, op, entry)))
+                return moved;
+            moved = true;
+        }
+    }
+    t->out[rank].step_s = w->now_s;
+    return moved;
+}
+
+static bool done(const struct together *t)
+{
+    for (int rank = 0; rank < t->ranks; rank++)
+        if (t->walker[rank].entry < t->walker[rank].p->schedule_count)
+            return false;
+    return true;
+}
+
+/* Programs of one layout fit together: somebody always can go on. */
+static void walk_all(struct together *t)
+{
+    while (!t->failed && !done(t)) {
+        bool moved = false;
+        for (int rank = 0; rank < t->ranks; rank++)
+            moved |= walk(t, rank);
+        TR_ASSERT(moved || t->failed);
+    }
+}
+
+static bool open_walkers(struct together *t, const struct tr_run_programs *programs)
+{
+    t->walker = calloc((size_t)t->ranks, sizeof *t->walker);
+    t->group = calloc((size_t)t->ranks * TR_GROUP_COUNT, sizeof *t->group);
+    t->letters = calloc((size_t)t->ranks * TR_WAY_COUNT, sizeof *t->letters);
+    if (!t->walker || !t->group || !t->letters)
+        return false;
+    for (int rank = 0; rank < t->ranks; rank++) {
+        const struct tr_program *p = &programs->program[rank];
+        t->out[rank] = (struct tr_rank_time){.step_s = 0};
+        t->walker[rank] = (struct walker){.p = p, .state_bytes = tr_here_state_bytes(p),
+                                          .started = calloc((size_t)p->coll_count + 1, sizeof(int64_t))};
+        if (!t->walker[rank].started)
+            return false;
+    }
+    return true;
+}
+
+static void close_walkers(struct together *t)
+{
+    for (int rank = 0; rank < t->ranks && t->walker; rank++)
+        free(t->walker[rank].started);
+    for (int i = 0; i < t->ranks * TR_GROUP_COUNT && t->group; i++)
+        free(t->group[i].call);
+    for (int i = 0; i < t->ranks * TR_WAY_COUNT && t->letters; i++) {
+        free(t->letters[i].sent_s);
+        free(t->letters[i].taken_s);
+    }
+    free(t->walker);
+    free(t->group);
+    free(t->letters);
+}
+
+enum tr_status tr_here_together(const struct tr_kernel_rates *rates, const struct tr_run_programs *programs, tr_here_see_fn *see,
+                                void *context, struct tr_rank_time *out, struct tr_err *err)
+{
+    struct together t = {.rates = rates, .ranks = programs->ranks, .see = see, .context = context, .out = out};
+    if (open_walkers(&t, programs))
+        walk_all(&t);
+    else
+        t.failed = true;
+    close_walkers(&t);
+    return t.failed ? tr_fail(err, TR_FAILED, "out of memory for a step of %d ranks", programs->ranks) : TR_OK;
+}
