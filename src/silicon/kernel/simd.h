@@ -67,7 +67,13 @@
 #endif
 
 #define TR_VFOLD (TR_FOLD / TR_VLEN)
+/* What is inlined so that its arguments are constants. Not for AddressSanitizer, which would give the arrays of each copy a
+ * place of their own in one frame, of 160 KiB for the chains of attention, and clear its shadow at each return. */
+#if defined(__SANITIZE_ADDRESS__)
+#define TR_V_INLINE static inline
+#else
 #define TR_V_INLINE __attribute__((always_inline)) static inline
+#endif
 
 /* ---- chains of pairs --------------------------------------------------------------------------------------------- */
 
