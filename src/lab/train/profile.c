@@ -98,6 +98,72 @@ static enum tr_status read_ops(const struct tr_node *root, struct tr_run_profile
     return status;
 }
 
+static enum tr_status read_coll(const struct tr_node *node, struct tr_run_profile *out, struct tr_err *err)
+{
+    const char *phases[TR_PHASE_COUNT], *kinds[TR_COLL_KIND_COUNT];
+    struct tr_op_time time = {0};
+    int phase, kind;
+    phase_names(phases);
+    for (int i = 0; i < TR_COLL_KIND_COUNT; i++)
+        kinds[i] = tr_coll_kind_name((enum tr_coll_kind)i);
+    enum tr_status status = tr_doc_enum(node, "phase", TR_REQUIRED, phases, TR_PHASE_COUNT, &phase, err);
+    if (status == TR_OK)
+        status = tr_doc_enum(node, "collective", TR_REQUIRED, kinds, TR_COLL_KIND_COUNT, &kind, err);
+    if (status == TR_OK)
+        status = tr_doc_int(node, "calls", TR_REQUIRED, 0, COUNT_MAX, &time.calls, err);
+    if (status == TR_OK)
+        status = tr_doc_double(node, "time_s", TR_REQUIRED, 0, TIME_MAX, &time.time_s, err);
+    if (status == TR_OK)
+        status = tr_doc_int(node, "sent_bytes", TR_REQUIRED, 0, COUNT_MAX, &time.bytes, err);
+    if (status == TR_OK)
+        out->coll[phase][kind] = time;
+    return status;
+}
+
+static enum tr_status read_rank(const struct tr_node *node, struct tr_rank_sum *out, struct tr_err *err)
+{
+    struct tr_rank_sum sum;
+    enum tr_status status = tr_doc_int(node, "steps", TR_REQUIRED, 1, COUNT_MAX, &sum.steps, err);
+    if (status == TR_OK)
+        status = tr_doc_double(node, "steps_s", TR_REQUIRED, 0, TIME_MAX, &sum.steps_s, err);
+    if (status == TR_OK)
+        status = tr_doc_double(node, "work_s", TR_REQUIRED, 0, TIME_MAX, &sum.work_s, err);
+    if (status == TR_OK)
+        status = tr_doc_double(node, "wait_s", TR_REQUIRED, 0, TIME_MAX, &sum.wait_s, err);
+    if (status == TR_OK)
+        status = tr_doc_double(node, "stage_s", TR_REQUIRED, 0, TIME_MAX, &sum.stage_s, err);
+    if (status == TR_OK)
+        status = tr_doc_int(node, "flop", TR_REQUIRED, 0, COUNT_MAX, &sum.flop, err);
+    if (status == TR_OK)
+        status = tr_doc_int(node, "sent_bytes", TR_REQUIRED, 0, COUNT_MAX, &sum.sent_bytes, err);
+    if (status == TR_OK)
+        status = tr_doc_int(node, "planned_bytes", TR_REQUIRED, 0, COUNT_MAX, &sum.planned_bytes, err);
+    if (status == TR_OK)
+        *out = sum;
+    return status;
+}
+
+/* Of several ranks. */
+static enum tr_status read_shared(const struct tr_node *root, struct tr_run_profile *out, struct tr_err *err)
+{
+    const struct tr_node *colls, *each = NULL;
+    enum tr_status status = tr_run_layout_read(root, &out->layout, err);
+    if (status == TR_OK && out->ranks != tr_degrees_ranks(&out->layout))
+        status = tr_node_fail(tr_doc_find(root, "ranks"), err, "%d, and the layout beside it is of %lld", out->ranks,
+                              (long long)tr_degrees_ranks(&out->layout));
+    if (status == TR_OK)
+        status = tr_doc_double(root, "collectives_s", TR_REQUIRED, 0, TIME_MAX, &out->collectives_s, err);
+    if (status == TR_OK)
+        status = tr_doc_array(root, "collectives", TR_REQUIRED, 0, TR_PHASE_COUNT * TR_COLL_KIND_COUNT, &colls, err);
+    for (int64_t i = 0; status == TR_OK && i < colls->count; i++)
+        status = read_coll(&colls->children[i], out, err);
+    if (status == TR_OK)
+        status = tr_doc_array(root, "each_rank", TR_OPTIONAL, out->ranks, out->ranks, &each, err);
+    for (; status == TR_OK && each && out->each_count < each->count && out->each_count < TR_PROFILE_RANKS_MAX; out->each_count++)
+        status = read_rank(&each->children[out->each_count], &out->each[out->each_count], err);
+    return status;
+}
+
 static enum tr_status read_memory(const struct tr_node *root, struct tr_run_profile *out, struct tr_err *err)
 {
     const struct tr_node *memory;
@@ -125,11 +191,6 @@ static enum tr_status read_profile(const struct tr_node *root, struct tr_run_pro
         status = tr_doc_int(root, "threads", TR_REQUIRED, 1, TR_RUN_THREADS_MAX, &threads, err);
     if (status == TR_OK)
         status = tr_doc_int(root, "ranks", TR_OPTIONAL, 1, TR_RANKS_MAX, &ranks, err);
-    if (status == TR_OK && ranks > 1)
-        status = tr_run_layout_read(root, &out->layout, err);
-    if (status == TR_OK && ranks > 1 && ranks != tr_degrees_ranks(&out->layout))
-        status = tr_node_fail(tr_doc_find(root, "ranks"), err, "%lld, and the layout beside it is of %lld", (long long)ranks,
-                              (long long)tr_degrees_ranks(&out->layout));
     if (status == TR_OK)
         status = tr_doc_enum(root, "isa", TR_REQUIRED, isas, TR_ISA_COUNT, &isa, err);
     if (status == TR_OK)
@@ -141,7 +202,7 @@ static enum tr_status read_profile(const struct tr_node *root, struct tr_run_pro
     out->threads = (int)threads;
     out->ranks = (int)ranks;
     out->isa = (enum tr_isa)isa;
-    return TR_OK;
+    return ranks > 1 ? read_shared(root, out, err) : TR_OK;
 }
 
 enum tr_status tr_run_profile_read(const char *run_folder, struct tr_run_profile *out, struct tr_err *err)

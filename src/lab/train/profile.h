@@ -5,7 +5,19 @@
 
 #include "lab/model/exec.h"
 
-enum { TR_RUN_THREADS_MAX = 1 << 16 }; /* of a rank: what a file may say */
+enum { TR_RUN_THREADS_MAX = 1 << 16, /* of a rank: what a file may say */
+       TR_PROFILE_RANKS_MAX = 128 }; /* ranks beyond are not read one by one */
+
+/* What one rank has done in the steps of an attempt, up to the last one that the log has a line of. */
+struct tr_rank_sum {
+    int64_t steps;
+    double steps_s; /* which took so long */
+    double work_s;  /* of that in operations, */
+    double wait_s;  /* held up by collectives, */
+    double stage_s; /* and of these by messages between stages */
+    int64_t flop;   /* of its operations */
+    int64_t sent_bytes, planned_bytes; /* as the transport counted them; as the step program has them */
+};
 
 struct tr_run_profile {
     int64_t steps;      /* that were computed, with those that were done again; 0: none yet */
@@ -17,6 +29,10 @@ struct tr_run_profile {
     enum tr_isa isa;
     int64_t planned_bytes, peak_bytes; /* memory of the program; of the process */
     struct tr_op_time op[TR_PHASE_COUNT][TR_OP_KIND_COUNT]; /* sums over the steps, and over evaluations */
+    struct tr_op_time coll[TR_PHASE_COUNT][TR_COLL_KIND_COUNT]; /* the same; bytes: sent */
+    double collectives_s; /* what collectives took in the steps, beside other work too */
+    struct tr_rank_sum each[TR_PROFILE_RANKS_MAX];
+    int each_count;       /* 0: one rank, or none was compared yet */
 };
 
 /* "layout": {"tp", "cp", "dp", "pp", "vpp", "sp", "zero"} of an object: how ranks shared the run. */

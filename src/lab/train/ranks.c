@@ -17,7 +17,9 @@ enum tr_status tr_run_ranks_begin(struct tr_run *run, struct tr_err *err)
     run->rank_at = tr_arena_array(&run->arena, ranks + 1, sizeof *run->rank_at, err);
     run->pace_of = run->rank_at ? tr_arena_array(&run->arena, ranks, sizeof *run->pace_of, err) : NULL;
     run->pace_order = run->pace_of ? tr_arena_array(&run->arena, ranks, sizeof *run->pace_order, err) : NULL;
-    return run->pace_order ? TR_OK : TR_FAILED;
+    run->sum_of = run->pace_order ? tr_arena_array(&run->arena, ranks, sizeof *run->sum_of, err) : NULL;
+    run->sum_now = run->sum_of ? tr_arena_array(&run->arena, ranks, sizeof *run->sum_now, err) : NULL;
+    return run->sum_now ? TR_OK : TR_FAILED;
 }
 
 enum tr_status tr_run_tell(struct tr_run *run, void *data, int64_t bytes, struct tr_err *err)

@@ -9,6 +9,7 @@
 #include "lab/data/data.h"
 #include "lab/train/origin.h"
 #include "lab/train/pace.h"
+#include "lab/train/profile.h"
 #include "lab/train/replay.h"
 #include "lab/train/saver.h"
 #include "lab/train/tracer.h"
@@ -82,8 +83,9 @@ struct tr_run {
     double wall_s;               /* of the whole attempt, once it is done */
     double paced_s;              /* since pace.c looked last, of so many steps */
     int64_t paced_steps;
-    struct tr_pace pace;         /* of all steps until then */
-    struct tr_pace *pace_of;     /* [ranks] */
+    struct tr_rank_sum *sum_of;  /* [ranks] of all steps until then */
+    struct tr_rank_sum *sum_now; /* [ranks] scratch */
+    struct tr_pace *pace_of;     /* [ranks] scratch */
     double *pace_order;          /* [ranks] scratch */
     struct tr_text sample;       /* the last one */
 };

@@ -2,7 +2,6 @@
 #include "base/json.h"
 #include "base/quantity.h"
 #include "lab/exchange/exchange.h"
-#include "lab/train/profile.h"
 #include "lab/train/run.h"
 
 #include <errno.h>
@@ -343,7 +342,7 @@ static void profile_collectives(const struct tr_run *run, struct tr_json *json)
     for (int phase = 0; phase < TR_PHASE_COUNT; phase++)
         for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++) {
             const struct tr_op_time *time = &run->exec.coll_time[phase][kind];
-            if (time->calls == 0)
+            if (time->calls == 0 && time->time_s == 0) /* what is waited for in one phase may have been started in another */
                 continue;
             tr_json_object(json, NULL);
             tr_json_string(json, "phase", tr_phase_name(phase));
@@ -353,6 +352,28 @@ static void profile_collectives(const struct tr_run *run, struct tr_json *json)
             tr_json_int(json, "sent_bytes", time->bytes);
             tr_json_end(json);
         }
+    tr_json_end(json);
+}
+
+/* All ranks, side by side. */
+static void profile_each(const struct tr_run *run, struct tr_json *json)
+{
+    if (run->sum_of[0].steps == 0)
+        return;
+    tr_json_array(json, "each_rank");
+    for (int i = 0; i < tr_run_ranks(run); i++) {
+        const struct tr_rank_sum *sum = &run->sum_of[i];
+        tr_json_object(json, NULL);
+        tr_json_int(json, "steps", sum->steps);
+        tr_json_double(json, "steps_s", sum->steps_s);
+        tr_json_double(json, "work_s", sum->work_s);
+        tr_json_double(json, "wait_s", sum->wait_s);
+        tr_json_double(json, "stage_s", sum->stage_s);
+        tr_json_int(json, "flop", sum->flop);
+        tr_json_int(json, "sent_bytes", sum->sent_bytes);
+        tr_json_int(json, "planned_bytes", sum->planned_bytes);
+        tr_json_end(json);
+    }
     tr_json_end(json);
 }
 
@@ -418,6 +439,7 @@ enum tr_status tr_run_write_profile(struct tr_run *run, struct tr_err *err)
         tr_json_double(&json, "collectives_s", run->coll.busy_s);
         tr_json_double(&json, "exposed_s", run->coll.exposed_s);
         profile_collectives(run, &json);
+        profile_each(run, &json);
         profile_pipe(run, &json);
     }
     tr_json_end(&json);

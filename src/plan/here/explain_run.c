@@ -1,8 +1,5 @@
 #include "plan/here/explain_run.h"
 
-#include "lab/train/origin.h"
-#include "lab/train/run_config.h"
-
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,36 +14,46 @@ struct planned {
 
 struct plan {
     struct planned of[TR_PHASE_COUNT][TR_OP_KIND_COUNT];
+    struct planned coll[TR_PHASE_COUNT][TR_COLL_KIND_COUNT]; /* calls and bytes sent */
 };
 
-static void add_op(const struct tr_kernel_rates *rates, const struct tr_program_op *op, double state_bytes, int64_t times,
-                   struct planned *p)
+static void add_op(const struct tr_kernel_rates *rates, const struct tr_program_op *op, double state_bytes, struct planned *p)
 {
     uint32_t present = tr_program_op_present(op);
     struct tr_work work = tr_op_work(&op->op, present, 0);
     double time_s[TR_LIMIT_COUNT];
     tr_kernel_time_by_limit(rates, &op->op, present, state_bytes, time_s);
     for (int i = 0; i < TR_LIMIT_COUNT; i++)
-        p->time_s[i] += (double)times * time_s[i];
-    p->calls += times;
-    p->flop += times * work.flop;
-    p->bytes += times * (work.read_bytes + work.write_bytes);
+        p->time_s[i] += time_s[i];
+    p->calls++;
+    p->flop += work.flop;
+    p->bytes += work.read_bytes + work.write_bytes;
     bool known = rates->price[op->op.kind][op->op.act == TR_BF16].known;
     p->error = known ? fmax(p->error, tr_kernel_price_of(rates, &op->op)->error) : NAN;
 }
 
+static void add_coll(const struct tr_program *program, const struct tr_program_op *op, const struct tr_schedule_entry *entry, struct plan *plan)
+{
+    const struct tr_program_coll *coll = &program->coll[op->coll];
+    struct planned *p = &plan->coll[op->phase][coll->call.kind];
+    p->calls += coll->when != TR_COLL_WAIT;
+    p->bytes += tr_program_coll_bytes(coll, entry);
+}
+
 static void make_plan(const struct tr_kernel_rates *rates, const struct tr_program *program, struct plan *plan)
 {
-    int64_t times[TR_SECTIONS_MAX] = {0};
     double state_bytes = tr_here_state_bytes(program);
-    for (int32_t i = 0; i < program->schedule_count; i++)
-        times[program->schedule[i].section]++;
-    for (int32_t s = 0; s < program->section_count; s++)
-        for (int32_t i = 0; i < program->section[s].op_count && times[s]; i++) {
-            const struct tr_program_op *op = &program->op[program->section[s].first_op + i];
-            if (op->coll < 0)
-                add_op(rates, op, state_bytes, times[s], &plan->of[op->phase][op->op.kind]);
+    for (int32_t k = 0; k < program->schedule_count; k++) {
+        const struct tr_schedule_entry *entry = &program->schedule[k];
+        const struct tr_program_section *section = &program->section[entry->section];
+        for (int32_t i = section->first_op; i < section->first_op + section->op_count; i++) {
+            const struct tr_program_op *op = &program->op[i];
+            if (tr_program_op_runs(program, op, entry) && op->coll >= 0)
+                add_coll(program, op, entry, plan);
+            else if (tr_program_op_runs(program, op, entry))
+                add_op(rates, op, state_bytes, &plan->of[op->phase][op->op.kind]);
         }
+    }
 }
 
 /* ---- do they belong together? ------------------------------------------------------------------------------------ */
@@ -61,20 +68,40 @@ static bool same_work(const struct planned *p, const struct tr_op_time *ran, boo
     return apart || (times * p->flop == calls * ran->flop && times * p->bytes == calls * ran->bytes);
 }
 
+static enum tr_status not_one(const char *what, enum tr_phase phase, const struct tr_op_time *t, const struct planned *p, struct tr_err *err)
+{
+    return tr_fail(err, TR_BAD_INPUT,
+                   "profile.json: %lld calls of %s (%s) of %lld FLOP and %lld bytes in all do not fit a step program with %lld "
+                   "calls of %lld FLOP and %lld bytes a step: it is of another run, or another version of trine made it",
+                   (long long)t->calls, what, tr_phase_name(phase), (long long)t->flop, (long long)t->bytes, (long long)p->calls,
+                   (long long)p->flop, (long long)p->bytes);
+}
+
 static enum tr_status check_work(const struct plan *plan, const struct tr_run_profile *ran, bool apart, struct tr_err *err)
 {
-    for (int phase = 0; phase < TR_PHASE_COUNT; phase++)
-        for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++) {
-            const struct planned *p = &plan->of[phase][kind];
-            const struct tr_op_time *t = &ran->op[phase][kind];
-            if (tr_phase_is_of_step((enum tr_phase)phase) && !same_work(p, t, apart))
-                return tr_fail(err, TR_BAD_INPUT,
-                               "profile.json: %lld calls of %s (%s) of %lld FLOP and %lld bytes in all do not fit a step program with %lld "
-                               "calls of %lld FLOP and %lld bytes a step: it is of another run, or another version of trine made it",
-                               (long long)t->calls, tr_op_operands((enum tr_op_kind)kind)->name,
-                               tr_phase_name((enum tr_phase)phase), (long long)t->flop, (long long)t->bytes, (long long)p->calls,
-                               (long long)p->flop, (long long)p->bytes);
-        }
+    for (int phase = 0; tr_phase_is_of_step((enum tr_phase)phase); phase++) {
+        for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
+            if (!same_work(&plan->of[phase][kind], &ran->op[phase][kind], apart))
+                return not_one(tr_op_operands((enum tr_op_kind)kind)->name, (enum tr_phase)phase, &ran->op[phase][kind], &plan->of[phase][kind], err);
+        for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
+            if (!same_work(&plan->coll[phase][kind], &ran->coll[phase][kind], false))
+                return not_one(tr_coll_kind_name((enum tr_coll_kind)kind), (enum tr_phase)phase, &ran->coll[phase][kind], &plan->coll[phase][kind], err);
+    }
+    return TR_OK;
+}
+
+/* What the transport counted, rank by rank. Where a step was left out its update was, and with it what that sends. */
+static enum tr_status check_sent(const struct tr_run_programs *programs, const struct tr_run_profile *ran, bool all_taken, struct tr_err *err)
+{
+    int64_t by_kind[TR_COLL_KIND_COUNT];
+    for (int i = 0; i < ran->each_count; i++) {
+        const struct tr_rank_sum *sum = &ran->each[i];
+        __int128 planned = (__int128)sum->steps * tr_program_sent_bytes(&programs->program[i], by_kind);
+        if (sum->sent_bytes != sum->planned_bytes || (all_taken && planned != sum->sent_bytes))
+            return tr_fail(err, TR_BAD_INPUT, "profile.json: rank %d sent %lld bytes in %lld steps, and its step program has %lld a step: it is "
+                           "of another run, or another version of trine made it", i, (long long)sum->sent_bytes, (long long)sum->steps,
+                           (long long)tr_program_sent_bytes(&programs->program[i], by_kind));
+    }
     return TR_OK;
 }
 
@@ -105,71 +132,134 @@ static void add_row(struct tr_run_explained *run, enum tr_phase phase, enum tr_o
     run->now_s += row.now_s;
 }
 
-static int by_difference(const void *a, const void *b)
+/* Of two rows: the larger difference first, then as phases and kinds are numbered. */
+static int order(double x_off_s, double y_off_s, int x_phase, int y_phase, int x_kind, int y_kind)
 {
-    const struct tr_run_row *x = a, *y = b;
-    double dx = fabs(x->measured_s - x->predicted_s), dy = fabs(y->measured_s - y->predicted_s);
-    return dx != dy ? (dx < dy) - (dx > dy) : x->phase != y->phase ? (int)x->phase - (int)y->phase : (int)x->kind - (int)y->kind;
+    double x = fabs(x_off_s), y = fabs(y_off_s);
+    return x != y ? (x < y) - (x > y) : x_phase != y_phase ? x_phase - y_phase : x_kind - y_kind;
 }
 
-static void compare(struct tr_run_explained *run, const struct plan *plan, const struct tr_kernel_rates *rates)
+static int ops_by_difference(const void *a, const void *b)
+{
+    const struct tr_run_row *x = a, *y = b;
+    return order(x->measured_s - x->predicted_s, y->measured_s - y->predicted_s, (int)x->phase, (int)y->phase, (int)x->kind, (int)y->kind);
+}
+
+static int colls_by_difference(const void *a, const void *b)
+{
+    const struct tr_run_coll_row *x = a, *y = b;
+    return order(x->measured_s - x->predicted_s, y->measured_s - y->predicted_s, (int)x->phase, (int)y->phase, (int)x->kind, (int)y->kind);
+}
+
+static void compare_ops(struct tr_run_explained *run, const struct plan *plan, double between_s)
 {
     double calls = 0;
-    run->measured_s = run->between_measured_s = run->ran.steps_s / (double)run->ran.steps;
-    for (int phase = 0; phase < TR_PHASE_COUNT; phase++)
+    for (int phase = 0; tr_phase_is_of_step((enum tr_phase)phase); phase++)
         for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
-            if (tr_phase_is_of_step((enum tr_phase)phase) && run->ran.op[phase][kind].calls > 0) {
+            if (run->ran.op[phase][kind].calls > 0) {
                 add_row(run, (enum tr_phase)phase, (enum tr_op_kind)kind, &plan->of[phase][kind]);
                 calls += run->row[run->rows - 1].calls;
             }
-    run->between_predicted_s = calls * rates->between_s;
+    run->between_predicted_s = calls * between_s;
     run->predicted_s += run->between_predicted_s;
     run->now_s += run->between_predicted_s;
-    qsort(run->row, (size_t)run->rows, sizeof *run->row, by_difference);
+    qsort(run->row, (size_t)run->rows, sizeof *run->row, ops_by_difference);
 }
 
-static enum tr_status explain(struct tr_run_explained *run, const struct tr_program *program, const struct tr_kernel_rates *rates,
+/* Waits are predicted of ranks that are as fast as when the machine was calibrated, on either side. */
+static void compare_colls(struct tr_run_explained *run, const struct tr_rank_time *time)
+{
+    double steps = (double)run->ran.steps;
+    for (int phase = 0; tr_phase_is_of_step((enum tr_phase)phase); phase++)
+        for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++) {
+            const struct tr_op_time *t = &run->ran.coll[phase][kind];
+            if (t->calls == 0 && t->time_s == 0)
+                continue;
+            struct tr_run_coll_row row = {.phase = (enum tr_phase)phase, .kind = (enum tr_coll_kind)kind, .calls = (double)t->calls / steps,
+                                          .bytes = (double)t->bytes / steps, .measured_s = t->time_s / steps, .predicted_s = time->wait_s[phase][kind]};
+            run->coll[run->colls++] = row;
+            run->wait_measured_s += row.measured_s;
+            run->wait_predicted_s += row.predicted_s;
+        }
+    run->between_measured_s -= run->wait_measured_s;
+    run->predicted_s += run->wait_predicted_s;
+    run->now_s += run->wait_predicted_s;
+    qsort(run->coll, (size_t)run->colls, sizeof *run->coll, colls_by_difference);
+}
+
+static void compare_ranks(struct tr_run_explained *run, const struct tr_rank_time *time)
+{
+    for (int i = 0; i < run->ran.each_count; i++) {
+        const struct tr_rank_sum *sum = &run->ran.each[i];
+        double steps = (double)sum->steps;
+        struct tr_run_rank_row row = {.step_s = sum->steps_s / steps, .work_s = sum->work_s / steps, .wait_s = sum->wait_s / steps,
+                                      .stage_s = sum->stage_s / steps, .bytes = (double)sum->sent_bytes / steps};
+        for (int phase = 0; phase < TR_PHASE_COUNT; phase++) {
+            for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
+                row.predicted_work_s += time[i].op_s[phase][kind];
+            for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
+                row.predicted_wait_s += time[i].wait_s[phase][kind];
+            row.predicted_stage_s += time[i].wait_s[phase][TR_COLL_SEND] + time[i].wait_s[phase][TR_COLL_RECV];
+        }
+        run->rank[i] = row;
+    }
+}
+
+/* Whether every step changed the weights. */
+static bool all_taken(const struct plan *plan, const struct tr_run_profile *ran)
+{
+    for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
+        if (ran->op[TR_PHASE_UPDATE][kind].calls != ran->steps * plan->of[TR_PHASE_UPDATE][kind].calls)
+            return false;
+    return true;
+}
+
+static enum tr_status compare(struct tr_run_explained *run, const struct plan *plan, const struct tr_run_programs *programs,
+                              const struct tr_rank_time *time, const struct tr_kernel_rates *rates, struct tr_err *err)
+{
+    const struct tr_program *p = &programs->program[0];
+    enum tr_status status = check_work(plan, &run->ran, p->step.apart, err);
+    if (status == TR_OK)
+        status = check_sent(programs, &run->ran, all_taken(plan, &run->ran), err);
+    if (status != TR_OK)
+        return status;
+    snprintf(run->model, sizeof run->model, "%s", p->model.name);
+    run->error = rates->step_error;
+    run->ran.peak_flop_s /= run->ran.ranks; /* of one rank, as the profile's */
+    run->peak_then_flop_s = rates->machine.peak_flop_s[p->step.dtype == TR_BF16];
+    run->memory_then_byte_s = rates->machine.read_byte_s[TR_READ_MEMORY];
+    run->planned_bytes = tr_program_memory_bytes(p);
+    run->bubble_planned = p->pipe.stages > 1 ? tr_pipe_bubble(p->pipe, tr_program_micros(p)) : 0;
+    run->measured_s = run->between_measured_s = run->ran.steps_s / (double)run->ran.steps;
+    compare_ops(run, plan, rates->between_s);
+    compare_colls(run, time);
+    compare_ranks(run, time);
+    return TR_OK;
+}
+
+static enum tr_status explain(struct tr_run_explained *run, const struct tr_run_programs *programs, const struct tr_kernel_rates *rates,
                               struct tr_err *err)
 {
     struct plan *plan = calloc(1, sizeof *plan);
-    if (!plan)
-        return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *plan);
-    make_plan(rates, program, plan);
-    enum tr_status status = check_work(plan, &run->ran, program->step.apart, err);
+    struct tr_rank_time *time = calloc((size_t)programs->ranks, sizeof *time);
+    enum tr_status status = TR_OK;
+    if (!plan || !time)
+        status = tr_fail(err, TR_FAILED, "out of memory to hold %d ranks against their programs", programs->ranks);
+    if (status == TR_OK)
+        status = tr_here_together(rates, programs, NULL, NULL, time, err);
     if (status == TR_OK) {
-        run->error = rates->step_error;
-        run->peak_then_flop_s = rates->machine.peak_flop_s[program->step.dtype == TR_BF16];
-        run->memory_then_byte_s = rates->machine.read_byte_s[TR_READ_MEMORY];
-        run->planned_bytes = tr_program_memory_bytes(program);
-        compare(run, plan, rates);
+        make_plan(rates, &programs->program[0], plan);
+        status = compare(run, plan, programs, time, rates, err);
     }
     free(plan);
+    free(time);
     return status;
-}
-
-/* The program that the run executed. */
-static enum tr_status make_program(const char *run_folder, const struct tr_run_profile *ran, struct tr_program *out, struct tr_err *err)
-{
-    char path[TR_PATH_BYTES];
-    struct tr_run_config config;
-    struct tr_origin origin;
-    enum tr_status status = tr_path_join(path, run_folder, "config.yaml", err);
-    if (status == TR_OK)
-        status = tr_run_config_read(&config, path, NULL, 0, err);
-    if (status == TR_OK)
-        status = tr_origin_find(&origin, run_folder, err);
-    if (status != TR_OK)
-        return status;
-    struct tr_step_config step = tr_run_step_config(&config);
-    return tr_program_train(out, &origin.model, &step, (struct tr_machine){tr_kernel_set(ran->isa), ran->threads}, err);
 }
 
 static enum tr_status check_run(const char *run_folder, const struct tr_run_profile *ran, struct tr_err *err)
 {
     if (ran->steps == 0 || ran->steps_s <= 0)
         return tr_fail(err, TR_BAD_INPUT, "%s: its newest attempt has computed no step yet", run_folder);
-    if (ran->ranks > 1)
-        return tr_fail(err, TR_BAD_INPUT, "%s: a run of %d ranks; runs of one rank can be explained so far", run_folder, ran->ranks);
     return TR_OK;
 }
 
@@ -177,7 +267,7 @@ enum tr_status tr_run_explain(const char *run_folder, const struct tr_catalog *p
                               struct tr_err *err)
 {
     struct tr_kernel_rates rates;
-    struct tr_program program;
+    struct tr_run_programs programs = {.program = NULL};
     struct tr_run_explained *run = calloc(1, sizeof *run);
     if (!run)
         return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *run);
@@ -186,15 +276,13 @@ enum tr_status tr_run_explain(const char *run_folder, const struct tr_catalog *p
         status = check_run(run_folder, &run->ran, err);
     if (status == TR_OK)
         status = tr_kernel_rates_find(profile, run->ran.threads, &rates, err);
-    if (status == TR_OK)
-        status = make_program(run_folder, &run->ran, &program, err);
     if (status == TR_OK) {
-        snprintf(run->model, sizeof run->model, "%s", program.model.name);
-        status = explain(run, &program, &rates, err);
-        if (status != TR_OK)
-            tr_err_prefix(err, "%s", run_folder);
-        tr_program_free(&program);
+        struct tr_machine machine = {tr_kernel_set(run->ran.isa), run->ran.threads};
+        status = tr_run_programs_make(run_folder, &run->ran.layout, machine, &programs, err);
     }
+    if (status == TR_OK && (status = explain(run, &programs, &rates, err)) != TR_OK)
+        tr_err_prefix(err, "%s", run_folder);
+    tr_run_programs_free(&programs);
     if (status == TR_OK)
         *out = *run;
     free(run);

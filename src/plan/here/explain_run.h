@@ -4,13 +4,16 @@
  * folder (lab/train/profile.h). Calls, FLOPs and bytes of both must be equal, else the files do not belong together, which is
  * said and nothing is compared. Times differ. How much of a difference comes of a machine that was slower than when it was
  * calibrated is reckoned from the peak and the memory bandwidth that the run measured at its start; the rest stays
- * unexplained, and is called so. */
+ * unexplained, and is called so.
+ *
+ * Of a run on several ranks operations and collectives are rank 0's, and all ranks stand side by side in sums. Bytes that ranks sent
+ * must be those of their step programs, and what the transport counted. What is predicted of collectives are waits for other ranks
+ * (together.h); what moving bytes takes is not predicted, so that it is in the difference. */
 #ifndef TR_PLAN_HERE_EXPLAIN_RUN_H
 #define TR_PLAN_HERE_EXPLAIN_RUN_H
 
 #include "base/text.h"
-#include "lab/train/profile.h"
-#include "plan/here/here.h"
+#include "plan/here/together.h"
 
 /* One kind of operation in one phase; times, FLOPs and bytes are of a step. */
 struct tr_run_row {
@@ -23,6 +26,22 @@ struct tr_run_row {
     double start; /* share of predicted_s in which threads begin and wait */
 };
 
+/* One kind of collective in one phase, of rank 0, a step. */
+struct tr_run_coll_row {
+    enum tr_phase phase;
+    enum tr_coll_kind kind;
+    double calls, bytes;    /* bytes: sent */
+    double measured_s;      /* that the rank was held up */
+    double predicted_s;     /* of which it waits for other ranks, if all are as fast as predicted */
+};
+
+/* One rank, a step. */
+struct tr_run_rank_row {
+    double step_s, work_s, wait_s, stage_s, bytes; /* as in struct tr_rank_sum */
+    double predicted_work_s, predicted_wait_s, predicted_stage_s;
+};
+
+enum { TR_RUN_COLLS_MAX = TR_PHASE_COUNT * TR_COLL_KIND_COUNT };
 enum { TR_RUN_ROWS_MAX = TR_PHASE_COUNT * TR_OP_KIND_COUNT, TR_RUN_WHY_BYTES = 160 };
 
 struct tr_run_explained {
@@ -30,19 +49,26 @@ struct tr_run_explained {
     struct tr_run_profile ran;
     struct tr_run_row row[TR_RUN_ROWS_MAX]; /* the largest differences first */
     int rows;
+    struct tr_run_coll_row coll[TR_RUN_COLLS_MAX]; /* the largest differences first */
+    int colls;
+    struct tr_run_rank_row rank[TR_HERE_RANKS_MAX]; /* [ran.each_count] */
+    double wait_measured_s, wait_predicted_s;        /* part of the step: held up by collectives */
+    double bubble_planned;                           /* as in struct tr_train_result; 0: no pipeline */
     double measured_s, predicted_s, now_s, error;    /* of a whole step */
     double between_measured_s, between_predicted_s;  /* part of it: from one operation to the next, data, the log */
     double peak_then_flop_s, memory_then_byte_s;     /* of the calibration; 0: not known */
     int64_t planned_bytes;                           /* of memory, by the program made anew */
 };
 
-/* TR_BAD_INPUT: no run, a run that has not computed a step, one of several ranks, a profile that belongs to another run, no
- * rates for so many threads. */
+/* TR_BAD_INPUT: no run, a run that has not computed a step, one of more than TR_HERE_RANKS_MAX ranks, a profile that belongs to another
+ * run, no rates for so many threads. */
 TR_MUST_CHECK enum tr_status tr_run_explain(const char *run_folder, const struct tr_catalog *profile,
                                             struct tr_run_explained *out, struct tr_err *err);
 
 /* Why a row differs, as far as numbers say: always a sentence. */
 void tr_run_why(const struct tr_run_explained *run, const struct tr_run_row *row, char why[TR_RUN_WHY_BYTES]);
+
+void tr_run_coll_why(const struct tr_run_explained *run, const struct tr_run_coll_row *row, char why[TR_RUN_WHY_BYTES]);
 
 void tr_run_explain_text(const struct tr_run_explained *run, struct tr_text *out);
 void tr_run_explain_json(const struct tr_run_explained *run, struct tr_text *out);

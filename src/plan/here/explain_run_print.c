@@ -36,6 +36,40 @@ void tr_run_why(const struct tr_run_explained *run, const struct tr_run_row *row
         snprintf(why, TR_RUN_WHY_BYTES, "not explained by peak, memory or starts (+- %.0f %% expected)", 100 * row->error);
 }
 
+/* How much longer than predicted the rank worked that was furthest behind, beside rank 0. */
+static double late_s(const struct tr_run_explained *run, int *rank)
+{
+    double most_s = 0;
+    *rank = 0;
+    for (int i = 0; i < run->ran.each_count; i++) {
+        const struct tr_run_rank_row *r = &run->rank[i], *first = &run->rank[0];
+        double behind_s = (r->work_s - r->predicted_work_s) - (first->work_s - first->predicted_work_s);
+        if (behind_s > most_s) {
+            most_s = behind_s;
+            *rank = i;
+        }
+    }
+    return most_s;
+}
+
+void tr_run_coll_why(const struct tr_run_explained *run, const struct tr_run_coll_row *row, char why[TR_RUN_WHY_BYTES])
+{
+    char text[TR_QUANTITY_BYTES], rate[TR_QUANTITY_BYTES];
+    double more_s = row->measured_s - row->predicted_s;
+    int rank;
+    double late = late_s(run, &rank);
+    if (more_s <= 0)
+        snprintf(why, TR_RUN_WHY_BYTES, "others were there sooner than predicted");
+    else if (late > .5 * more_s)
+        snprintf(why, TR_RUN_WHY_BYTES, "rank %d works %s a step longer than predicted, beside rank 0, and is waited for", rank,
+                 tr_print_time(text, late));
+    else if (row->bytes > 0)
+        snprintf(why, TR_RUN_WHY_BYTES, "no wait of the step programs explains %s: bytes on their way (not priced; %s if all of it were that)",
+                 tr_print_time(text, more_s), tr_print_quantity(rate, TR_UNIT_BYTES_S, row->bytes / more_s));
+    else
+        snprintf(why, TR_RUN_WHY_BYTES, "no wait of the step programs explains %s: it sends nothing here", tr_print_time(text, more_s));
+}
+
 static double percent(double measured, double predicted) { return predicted > 0 ? 100 * (measured / predicted - 1) : NAN; }
 
 static void time_cells(struct tr_table *table, double measured_s, double predicted_s)
@@ -71,6 +105,10 @@ static void print_phases(const struct tr_run_explained *run, struct tr_text *out
             tr_table_cell(&table, "%s", tr_phase_name((enum tr_phase)phase));
             time_cells(&table, measured_s[phase], predicted_s[phase]);
         }
+    if (run->colls) {
+        tr_table_cell(&table, "held up by collectives");
+        time_cells(&table, run->wait_measured_s, run->wait_predicted_s);
+    }
     tr_table_cell(&table, "between operations, data, log");
     time_cells(&table, run->between_measured_s, run->between_predicted_s);
     tr_table_rule(&table);
@@ -122,6 +160,118 @@ static void print_rows(const struct tr_run_explained *run, struct tr_text *out)
     tr_table_free(&table);
 }
 
+/* ---- several ranks ----------------------------------------------------------------------------------------------- */
+
+static void print_colls(const struct tr_run_explained *run, struct tr_text *out)
+{
+    struct tr_table table = {0};
+    char bytes[TR_QUANTITY_BYTES], why[TR_RUN_WHY_BYTES];
+    add_columns(&table, "collective, of rank 0");
+    tr_table_column(&table, "calls", TR_RIGHT);
+    tr_table_column(&table, "sent", TR_RIGHT);
+    tr_table_column(&table, "why", TR_LEFT);
+    for (int i = 0; i < run->colls; i++) {
+        const struct tr_run_coll_row *row = &run->coll[i];
+        tr_run_coll_why(run, row, why);
+        tr_table_cell(&table, "%s, %s", tr_coll_kind_name(row->kind), tr_phase_name(row->phase));
+        time_cells(&table, row->measured_s, row->predicted_s);
+        tr_table_cell(&table, "%.6g", row->calls);
+        tr_table_cell(&table, "%s", tr_print_bytes(bytes, (int64_t)row->bytes));
+        tr_table_cell(&table, "%s", why);
+    }
+    tr_table_text(&table, out);
+    tr_table_free(&table);
+}
+
+static void rank_cells(struct tr_table *table, double measured_s, double predicted_s)
+{
+    char text[TR_QUANTITY_BYTES];
+    tr_table_cell(table, "%s", tr_print_time(text, measured_s));
+    tr_table_cell(table, "%s", tr_print_time(text, predicted_s));
+}
+
+static void print_ranks(const struct tr_run_explained *run, struct tr_text *out)
+{
+    struct tr_table table = {0};
+    char bytes[TR_QUANTITY_BYTES];
+    bool stages = run->bubble_planned > 0;
+    tr_table_column(&table, "rank", TR_RIGHT);
+    tr_table_column(&table, "works", TR_RIGHT);
+    tr_table_column(&table, "predicted", TR_RIGHT);
+    tr_table_column(&table, "is held up", TR_RIGHT);
+    tr_table_column(&table, "predicted", TR_RIGHT);
+    if (stages) {
+        tr_table_column(&table, "by stages", TR_RIGHT);
+        tr_table_column(&table, "predicted", TR_RIGHT);
+    }
+    tr_table_column(&table, "sends", TR_RIGHT);
+    for (int i = 0; i < run->ran.each_count; i++) {
+        const struct tr_run_rank_row *r = &run->rank[i];
+        tr_table_cell(&table, "%d", i);
+        rank_cells(&table, r->work_s, r->predicted_work_s);
+        rank_cells(&table, r->wait_s, r->predicted_wait_s);
+        if (stages)
+            rank_cells(&table, r->stage_s, r->predicted_stage_s);
+        tr_table_cell(&table, "%s", tr_print_bytes(bytes, (int64_t)r->bytes));
+    }
+    tr_table_text(&table, out);
+    tr_table_free(&table);
+}
+
+static void print_bubble(const struct tr_run_explained *run, struct tr_text *out)
+{
+    const struct tr_run_rank_row *first = &run->rank[0];
+    if (run->bubble_planned > 0 && run->ran.each_count > 0)
+        tr_text_printf(out, "\nrank 0 waits %.1f %% of a step for other stages; predicted %.1f %%, and %.1f %% if all chunks took the same time\n",
+                       100 * first->stage_s / first->step_s, 100 * first->predicted_stage_s / run->predicted_s, 100 * run->bubble_planned);
+}
+
+static void print_shared(const struct tr_run_explained *run, struct tr_text *out)
+{
+    if (run->ran.ranks == 1)
+        return;
+    tr_text_char(out, '\n');
+    print_colls(run, out);
+    if (run->ran.each_count > 0) {
+        tr_text_char(out, '\n');
+        print_ranks(run, out);
+    }
+    print_bubble(run, out);
+}
+
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
+
+static void print_ran_by(const struct tr_run_explained *run, struct tr_text *out)
+{
+    const struct tr_run_profile *ran = &run->ran;
+    if (ran->ranks == 1) {
+        tr_text_printf(out, "%s, %lld steps by %d threads, %s; the first step, which is colder, is in all figures\n", run->model,
+                       (long long)ran->steps, ran->threads, tr_isa_name(ran->isa));
+        return;
+    }
+    tr_text_printf(out, "%s, %lld steps by %d ranks (", run->model, (long long)ran->steps, ran->ranks);
+    for (int group = 0; group < TR_GROUP_COUNT; group++)
+        if (tr_degrees_of(&ran->layout, (enum tr_group)group) > 1)
+            tr_text_printf(out, "%s=%d ", tr_group_name((enum tr_group)group), tr_degrees_of(&ran->layout, (enum tr_group)group));
+    tr_text_printf(out, "zero=%d) of %d thread%s, %s; operations are rank 0's, the first step, which is colder, is in all figures\n",
+                   ran->layout.zero, ran->threads, ran->threads == 1 ? "" : "s", tr_isa_name(ran->isa));
+}
+
+/* The profile's interval is that of one rank: what moving bytes takes is not in the prediction. */
+static void print_whole(const struct tr_run_explained *run, struct tr_text *out)
+{
+    char measured[TR_QUANTITY_BYTES], predicted[TR_QUANTITY_BYTES];
+    double off = percent(run->measured_s, run->predicted_s);
+    tr_print_time(measured, run->measured_s);
+    tr_print_time(predicted, run->predicted_s);
+    if (run->ran.ranks == 1)
+        tr_text_printf(out, "a step took %s, predicted %s +- %.0f %%: %+.1f %%, %s the interval\n", measured, predicted, 100 * run->error, off,
+                       fabs(off) <= 100 * run->error ? "inside" : "outside of");
+    else
+        tr_text_printf(out, "a step took %s, predicted %s: %+.1f %%; predicted are operations (+- %.0f %%) and waits for other ranks, not what moving "
+                       "bytes takes\n", measured, predicted, off, 100 * run->error);
+}
+
 static void print_rate_then(struct tr_text *out, const char *what, enum tr_unit unit, double now, double then)
 {
     char text[TR_QUANTITY_BYTES];
@@ -134,23 +284,69 @@ static void print_rate_then(struct tr_text *out, const char *what, enum tr_unit 
 void tr_run_explain_text(const struct tr_run_explained *run, struct tr_text *out)
 {
     char measured[TR_QUANTITY_BYTES], predicted[TR_QUANTITY_BYTES], now[TR_QUANTITY_BYTES];
-    double off = percent(run->measured_s, run->predicted_s);
-    tr_text_printf(out, "%s, %lld steps by %d threads, %s; the first step, which is colder, is in all figures\n", run->model,
-                   (long long)run->ran.steps, run->ran.threads, tr_isa_name(run->ran.isa));
-    tr_text_printf(out, "a step took %s, predicted %s +- %.0f %%: %+.1f %%, %s the interval\n",
-                   tr_print_time(measured, run->measured_s), tr_print_time(predicted, run->predicted_s), 100 * run->error, off,
-                   fabs(off) <= 100 * run->error ? "inside" : "outside of");
+    print_ran_by(run, out);
+    print_whole(run, out);
     print_rate_then(out, "cores", TR_UNIT_FLOP_S, run->ran.peak_flop_s, run->peak_then_flop_s);
     print_rate_then(out, "memory", TR_UNIT_BYTES_S, run->ran.read_byte_s, run->memory_then_byte_s);
     if (fabs(run->now_s / run->predicted_s - 1) > .005)
         tr_text_printf(out, "  for a machine like that %s would be predicted: the run is %+.1f %% off it\n",
                        tr_print_time(now, run->now_s), percent(run->measured_s, run->now_s));
-    tr_text_printf(out, "  calls, FLOPs and bytes of all operations are those of the step program\n");
+    tr_text_printf(out, "  calls, FLOPs and bytes of all operations%s are those of the step program%s\n",
+                   run->ran.ranks > 1 ? ", and bytes that ranks sent," : "", run->ran.ranks > 1 ? "s" : "");
     tr_text_printf(out, "  memory   %s planned, %s of the process at its peak, with data, libraries and copies\n\n",
                    tr_print_bytes(measured, run->planned_bytes), tr_print_bytes(predicted, run->ran.peak_bytes));
     print_phases(run, out);
     tr_text_char(out, '\n');
     print_rows(run, out);
+    print_shared(run, out);
+}
+
+static void coll_json(const struct tr_run_explained *run, const struct tr_run_coll_row *row, struct tr_json *json)
+{
+    char why[TR_RUN_WHY_BYTES];
+    tr_run_coll_why(run, row, why);
+    tr_json_object(json, NULL);
+    tr_json_string(json, "collective", tr_coll_kind_name(row->kind));
+    tr_json_string(json, "phase", tr_phase_name(row->phase));
+    tr_json_double(json, "calls", row->calls);
+    tr_json_double(json, "sent_bytes", row->bytes);
+    tr_json_double(json, "measured_s", row->measured_s);
+    tr_json_double(json, "predicted_wait_s", row->predicted_s);
+    tr_json_string(json, "why", why);
+    tr_json_end(json);
+}
+
+static void rank_json(const struct tr_run_rank_row *row, int rank, struct tr_json *json)
+{
+    tr_json_object(json, NULL);
+    tr_json_int(json, "rank", rank);
+    tr_json_double(json, "step_s", row->step_s);
+    tr_json_double(json, "work_s", row->work_s);
+    tr_json_double(json, "predicted_work_s", row->predicted_work_s);
+    tr_json_double(json, "wait_s", row->wait_s);
+    tr_json_double(json, "predicted_wait_s", row->predicted_wait_s);
+    tr_json_double(json, "stage_wait_s", row->stage_s);
+    tr_json_double(json, "predicted_stage_wait_s", row->predicted_stage_s);
+    tr_json_double(json, "sent_bytes", row->bytes);
+    tr_json_end(json);
+}
+
+static void shared_json(const struct tr_run_explained *run, struct tr_json *json)
+{
+    if (run->ran.ranks == 1)
+        return;
+    tr_json_double(json, "wait_measured_s", run->wait_measured_s);
+    tr_json_double(json, "wait_predicted_s", run->wait_predicted_s);
+    if (run->bubble_planned > 0)
+        tr_json_double(json, "bubble_planned", run->bubble_planned);
+    tr_json_array(json, "collectives");
+    for (int i = 0; i < run->colls; i++)
+        coll_json(run, &run->coll[i], json);
+    tr_json_end(json);
+    tr_json_array(json, "each_rank");
+    for (int i = 0; i < run->ran.each_count; i++)
+        rank_json(&run->rank[i], i, json);
+    tr_json_end(json);
 }
 
 static void row_json(const struct tr_run_explained *run, const struct tr_run_row *row, struct tr_json *json)
@@ -178,6 +374,7 @@ void tr_run_explain_json(const struct tr_run_explained *run, struct tr_text *out
     tr_json_object(&json, NULL);
     tr_json_string(&json, "model", run->model);
     tr_json_int(&json, "steps", run->ran.steps);
+    tr_json_int(&json, "ranks", run->ran.ranks);
     tr_json_int(&json, "threads", run->ran.threads);
     tr_json_double(&json, "measured_s", run->measured_s);
     tr_json_double(&json, "predicted_s", run->predicted_s);
@@ -195,6 +392,7 @@ void tr_run_explain_json(const struct tr_run_explained *run, struct tr_text *out
     for (int i = 0; i < run->rows; i++)
         row_json(run, &run->row[i], &json);
     tr_json_end(&json);
+    shared_json(run, &json);
     tr_json_end(&json);
     tr_text_char(out, '\n');
 }

@@ -11,9 +11,10 @@
 #ifndef TR_PLAN_HERE_TOGETHER_H
 #define TR_PLAN_HERE_TOGETHER_H
 
+#include "lab/train/profile.h"
 #include "plan/here/here.h"
 
-enum { TR_HERE_RANKS_MAX = 128 };
+enum { TR_HERE_RANKS_MAX = TR_PROFILE_RANKS_MAX };
 
 /* The step programs of all ranks of a run, made anew from what its folder holds. */
 struct tr_run_programs {

@@ -86,6 +86,109 @@ static void a_run_in_bf16_is_explained(void **state)
     tr_catalog_free(catalog);
 }
 
+/* ---- several ranks ----------------------------------------------------------------------------------------------- */
+
+static const struct tr_degrees layouts[] = {
+    {.ranks = {[TR_GROUP_DATA] = 3}, .zero = 1},
+    {.ranks = {[TR_GROUP_DATA] = 2}, .zero = 3},
+    {.ranks = {[TR_GROUP_PIPE] = 2, [TR_GROUP_DATA] = 2}, .zero = 2},
+    {.ranks = {[TR_GROUP_TENSOR] = 2}, .sequence = true},
+};
+enum { LAYOUTS = sizeof layouts / sizeof *layouts };
+
+static void explain_shared(struct tr_degrees layout)
+{
+    struct tr_run_config config = tr_tiny_config("shared", "model.name=tiny-gpt2", "layout.lanes=4", "layout.tensor=2", "train.micro_batch=1",
+                                                 "train.steps=3", "eval.every=2", NULL);
+    struct tr_train_options options = tr_tiny_options();
+    struct tr_train_result result;
+    struct tr_catalog *catalog = tr_made_up_profile(1e9, 1e10);
+    options.layout = layout;
+    assert_int_equal(tr_folder_remove(tr_scratch("shared"), &err), TR_OK);
+    if (tr_train(&config, &options, &result, &err) != TR_OK || tr_run_explain(tr_scratch("shared"), catalog, &run, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    tr_text_free(&result.last_sample);
+    tr_catalog_free(catalog);
+}
+
+static void check_sums(void)
+{
+    double measured_s = run.between_measured_s, predicted_s = run.between_predicted_s, waited_s = 0;
+    for (int i = 0; i < run.rows; i++)
+        measured_s += run.row[i].measured_s, predicted_s += run.row[i].predicted_s;
+    for (int i = 0; i < run.colls; i++)
+        measured_s += run.coll[i].measured_s, predicted_s += run.coll[i].predicted_s, waited_s += run.coll[i].measured_s;
+    assert_true(fabs(measured_s / run.measured_s - 1) < 1e-9);
+    assert_true(fabs(predicted_s / run.predicted_s - 1) < 1e-9);
+    assert_true(fabs(waited_s / run.rank[0].wait_s - 1) < 1e-9); /* all ranks side by side are of the same steps */
+    assert_true(run.between_measured_s >= 0);
+}
+
+static void collectives_of_ranks_have_the_bytes_of_their_programs(void **state)
+{
+    (void)state;
+    for (int l = 0; l < LAYOUTS; l++) {
+        struct tr_run_programs programs;
+        int64_t by_kind[TR_COLL_KIND_COUNT];
+        double sent = 0;
+        explain_shared(layouts[l]);
+        check_sums();
+        assert_int_equal(run.ran.ranks, tr_degrees_ranks(&layouts[l]));
+        assert_int_equal(run.ran.each_count, run.ran.ranks);
+        assert_int_equal(tr_run_programs_make(tr_scratch("shared"), &layouts[l], (struct tr_machine){tr_kernel_set(run.ran.isa), 1}, &programs, &err), TR_OK);
+        for (int i = 0; i < run.colls; i++)
+            sent += run.coll[i].bytes;
+        assert_true(sent > 0 && sent == (double)tr_program_sent_bytes(&programs.program[0], by_kind));
+        for (int i = 0; i < run.ran.ranks; i++) {
+            assert_true(run.rank[i].bytes == (double)tr_program_sent_bytes(&programs.program[i], by_kind));
+            assert_true(run.rank[i].work_s > 0 && run.rank[i].work_s + run.rank[i].wait_s <= run.rank[i].step_s);
+            assert_int_equal(run.rank[i].stage_s > 0, layouts[l].ranks[TR_GROUP_PIPE] > 1);
+        }
+        assert_int_equal(run.bubble_planned > 0, layouts[l].ranks[TR_GROUP_PIPE] > 1);
+        tr_run_programs_free(&programs);
+    }
+}
+
+static void a_wait_for_others_has_a_reason(void **state)
+{
+    (void)state;
+    char why[TR_RUN_WHY_BYTES];
+    explain_shared(layouts[1]);
+    struct tr_run_coll_row row = {.measured_s = .5, .predicted_s = 1, .bytes = 1e6};
+    tr_run_coll_why(&run, &row, why);
+    tr_assert_says(why, "sooner than predicted");
+    run.rank[0].work_s = run.rank[0].predicted_work_s = 1;
+    run.rank[1].work_s = 2, run.rank[1].predicted_work_s = 1;
+    row.measured_s = 2.5;
+    tr_run_coll_why(&run, &row, why);
+    tr_assert_says(why, "rank 1 works 1 s a step longer than predicted");
+    run.rank[1].work_s = 1.1;
+    row.measured_s = 2;
+    tr_run_coll_why(&run, &row, why);
+    tr_assert_says(why, "not priced; 1 MB/s if all of it were that");
+    row.bytes = 0;
+    tr_run_coll_why(&run, &row, why);
+    tr_assert_says(why, "sends nothing");
+}
+
+static void a_run_on_ranks_is_printed_in_words_and_json(void **state)
+{
+    (void)state;
+    struct tr_text text = {0};
+    explain_shared(layouts[2]);
+    tr_run_explain_text(&run, &text);
+    tr_assert_says(tr_text_str(&text), "3 steps by 4 ranks (dp=2 pp=2 zero=2) of 1 thread");
+    tr_assert_says(tr_text_str(&text), "held up by collectives");
+    tr_assert_says(tr_text_str(&text), "reduce_scatter, ");
+    tr_assert_says(tr_text_str(&text), "rank 0 waits ");
+    tr_text_clear(&text);
+    tr_run_explain_json(&run, &text);
+    tr_assert_says(tr_text_str(&text), "\"predicted_stage_wait_s\": ");
+    tr_text_free(&text);
+}
+
+/* ---- one rank ---------------------------------------------------------------------------------------------------- */
+
 static void a_slower_machine_explains_longer_times(void **state)
 {
     (void)state;
@@ -123,11 +226,15 @@ static void a_slower_machine_explains_longer_times(void **state)
     tr_assert_says(why, "not calibrated");
 }
 
+static const char *folder; /* whose profile is changed */
+
 static void refuse(const char *profile, const char *sentence)
 {
+    char path[TR_PATH_BYTES];
     struct tr_catalog *catalog = tr_made_up_profile(1e9, 1e10);
-    tr_scratch_put_text("run/profile.json", profile);
-    assert_int_equal(tr_run_explain(tr_scratch("run"), catalog, &run, &err), TR_BAD_INPUT);
+    snprintf(path, sizeof path, "%s/profile.json", folder);
+    tr_scratch_put_text(path, profile);
+    assert_int_equal(tr_run_explain(tr_scratch(folder), catalog, &run, &err), TR_BAD_INPUT);
     tr_assert_says(err.text, sentence);
     tr_catalog_free(catalog);
 }
@@ -145,6 +252,7 @@ static void refuse_changed(const char *profile, const char *was, const char *is,
 static void files_of_another_run_are_refused(void **state)
 {
     (void)state;
+    folder = "run";
     struct tr_bytes whole = tr_scratch_read(tr_scratch("run/profile.json"));
     char *profile = strndup(whole.at, whole.len), *half = strndup(whole.at, whole.len / 2);
     refuse(half, "profile.json");
@@ -158,6 +266,28 @@ static void files_of_another_run_are_refused(void **state)
     tr_bytes_free(&whole);
     free(profile);
     free(half);
+}
+
+static void ranks_that_sent_something_else_are_refused(void **state)
+{
+    (void)state;
+    folder = "shared";
+    explain_shared(layouts[1]);
+    struct tr_bytes whole = tr_scratch_read(tr_scratch("shared/profile.json"));
+    char *profile = strndup(whole.at, whole.len);
+    refuse_changed(profile, "\"sent_bytes\": ", "\"sent_bytes\": 1", "it is of another run, or another version of trine made it");
+    refuse_changed(profile, "\"planned_bytes\": ", "\"planned_byte\": ", "planned_bytes");
+    char *each = strstr(profile, "\"each_rank\"");
+    assert_non_null(each);
+    char *planned = strstr(each, "\"planned_bytes\": ");
+    assert_non_null(planned);
+    planned[strlen("\"planned_bytes\": ")] ^= 1; /* another digit */
+    refuse(profile, "rank 0 sent ");
+    planned[strlen("\"planned_bytes\": ")] ^= 1;
+    refuse_changed(profile, "\"dp\": 2", "\"dp\": 3", "the layout beside it is of 3");
+    refuse_changed(profile, "\"zero\": 3", "\"zero\": 2", "it is of another run, or another version of trine made it");
+    tr_bytes_free(&whole);
+    free(profile);
 }
 
 static void it_prints_words_and_json(void **state)
@@ -183,6 +313,10 @@ int main(void)
         cmocka_unit_test(a_slower_machine_explains_longer_times),
         cmocka_unit_test(files_of_another_run_are_refused),
         cmocka_unit_test(it_prints_words_and_json),
+        cmocka_unit_test(collectives_of_ranks_have_the_bytes_of_their_programs),
+        cmocka_unit_test(a_wait_for_others_has_a_reason),
+        cmocka_unit_test(a_run_on_ranks_is_printed_in_words_and_json),
+        cmocka_unit_test(ranks_that_sent_something_else_are_refused),
     };
     return cmocka_run_group_tests_name("plan/here/explain_run", tests, make_run, tr_scratch_teardown);
 }
