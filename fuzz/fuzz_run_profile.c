@@ -16,5 +16,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     enum tr_status status = tr_run_profile_read(folder, &profile, &err);
     TR_ASSERT(status == TR_BAD_INPUT ? err.text[0] != 0 : status == TR_OK);
     TR_ASSERT(status != TR_OK || (profile.steps >= 0 && profile.threads >= 1 && profile.ranks >= 1 && profile.steps_s >= 0));
+    TR_ASSERT(status != TR_OK || (profile.each_count <= TR_PROFILE_RANKS_MAX && profile.each_count <= profile.ranks));
     return 0;
 }

@@ -59,6 +59,11 @@ expect 2 "--chips is missing: how many" "$TRINE_BIN" plan --model gpt2 --system 
 expect 0 "calls, FLOPs and bytes of all operations are those of the step program" "$TRINE_BIN" explain run
 expect 0 '"predicted_now_s": ' "$TRINE_BIN" explain run --json
 expect 2 "a NUMBER is of a plan" "$TRINE_BIN" explain run step
+# shellcheck disable=SC2086
+expect 0 "hash" $any --model.name=tiny-gpt2 --layout.lanes=2 --layout dp=2 -t 1 --trace-steps 2 -o ranks
+expect 0 "and bytes that ranks sent, are those of the step programs" "$TRINE_BIN" explain ranks
+expect 0 '"predicted_wait_s": ' "$TRINE_BIN" explain ranks --json
+expect 0 "in which ranks wait for each other" "$TRINE_BIN" explain ranks --trace ranks.json
 
 # The whole loop as one page; what it is made of is there and whole, or it is refused and nothing is written.
 "$TRINE_BIN" plan --model llama3-8b --system dgx-h100 --chips 64 --tokens 1T --layout tp=2,mb=1,zero=1 -o plan.yaml >plan.txt 2>&1 ||
