@@ -46,6 +46,12 @@ static void include(struct bounds *b, double x, double y)
     b->y1 = fmax(b->y1, y);
 }
 
+static bool has_band(const struct tr_chart *chart)
+{
+    const struct tr_band *band = chart->band;
+    return band && tr_plot_takes(band->low) && tr_plot_takes(band->middle) && tr_plot_takes(band->high);
+}
+
 static void widen(double *low, double *high)
 {
     if (*high > *low)
@@ -65,7 +71,7 @@ static struct frame make_frame(const struct tr_chart *chart)
         return f;
     if (chart->from_zero)
         f.data.y0 = fmin(0.0, f.data.y0);
-    if (chart->band) {
+    if (has_band(chart)) {
         include(&f.data, f.data.x0, chart->band->low);
         include(&f.data, f.data.x0, chart->band->high);
     }
@@ -129,12 +135,16 @@ static void draw_axes(struct tr_text *out, const struct tr_chart *chart, const s
 /* What was expected: an interval across the whole width, its middle as a line. */
 static void draw_band(struct tr_text *out, const struct tr_band *band, const struct frame *f)
 {
-    if (!band || !tr_plot_takes(band->low) || !tr_plot_takes(band->middle) || !tr_plot_takes(band->high))
-        return;
-    double top = y_at(f, band->high), bottom = y_at(f, band->low), middle = y_at(f, band->middle);
+    double top = y_at(f, band->high), middle = y_at(f, band->middle);
     tr_text_printf(out, "<rect class=\"band\" width=\"100%%\" y=\"%.1f\" height=\"%.1f\"/><line class=\"expected\" x2=\"100%%\" "
-                        "y1=\"%.1f\" y2=\"%.1f\"/><text class=\"over\" x=\"8\" y=\"%.1f\">", top, bottom - top, middle, middle,
-                   HEIGHT - bottom > 24.0 ? bottom + 16.0 : top - 6.0);
+                        "y1=\"%.1f\" y2=\"%.1f\"/>", top, y_at(f, band->low) - top, middle, middle);
+}
+
+/* Its name, over the curves: below it where there is room. */
+static void name_band(struct tr_text *out, const struct tr_band *band, const struct frame *f)
+{
+    double bottom = y_at(f, band->low);
+    tr_text_printf(out, "<text class=\"over\" x=\"8\" y=\"%.1f\">", HEIGHT - bottom > 24.0 ? bottom + 16.0 : y_at(f, band->high) - 6.0);
     tr_text_append_html(out, band->name);
     tr_text_append(out, "</text>");
 }
@@ -222,7 +232,8 @@ void tr_chart_lines(struct tr_text *out, const struct tr_chart *chart)
     draw_legend(out, chart);
     tr_text_printf(out, "<div class=\"plot\"><svg height=\"%d\" role=\"img\">", HEIGHT);
     draw_axes(out, chart, &f);
-    draw_band(out, chart->band, &f);
+    if (has_band(chart))
+        draw_band(out, chart->band, &f);
     tr_text_printf(out, "<svg viewBox=\"0 0 %d %d\" preserveAspectRatio=\"none\" height=\"%d\">", TR_CHART_ACROSS, HEIGHT, HEIGHT);
     for (int s = 0; s < chart->series_count; s++)
         draw_line(out, &chart->series[s], s, &f);
@@ -230,6 +241,8 @@ void tr_chart_lines(struct tr_text *out, const struct tr_chart *chart)
     for (int s = 0; s < chart->series_count; s++)
         if (chart->series[s].points)
             draw_points(out, &chart->series[s], s, &f);
+    if (has_band(chart))
+        name_band(out, chart->band, &f);
     tr_text_append(out, "</svg></div></figure>\n");
 }
 

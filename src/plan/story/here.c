@@ -13,6 +13,10 @@
 enum { NUMBER = TR_QUANTITY_BYTES, NOTE_BYTES = 96, PAIRS_MAX = 14, CAUSES_MAX = 5, TEXT_MAX_BYTES = 1500 };
 /* Less of a step than this is not worth a line. */
 #define SMALL_SHARE .004
+/* A time axis ends at so many times what is usual. */
+#define DRAWN_TIMES 2.5
+/* A calibration whose own check was off by more was not alone on its machine. */
+#define POOR_FIT .15
 
 static bool is_bf16(const struct story *s) { return s->config.dtype == TR_BF16; }
 
@@ -83,6 +87,9 @@ void story_machine(const struct story *s, int number, struct tr_text *out)
                    "one another.", s->rates.processor, s->rates.cores, s->rates.isa,
               s->chip.memory_bytes.source ? s->chip.memory_bytes.source->title : "trine calibrate", s->chip.memory_bytes.date,
               s->rates.threads, percent(a, m->noise));
+    if (s->rates.step_error > POOR_FIT)
+        story_put(out, "p", "no", "Programs that the fit had not seen were off by %.0f %%: something else was at work here. Calibrated when "
+                  "nothing is, this machine would be predicted better.", 100 * s->rates.step_error);
     tr_page_tiles(out);
     tr_page_tile(out, "peak in fp32", tr_print_flop_s(a, m->peak_flop_s[0]));
     tr_page_tile(out, "peak in bf16", tr_print_flop_s(a, m->peak_flop_s[1]));
@@ -213,15 +220,24 @@ static void put_loss(const struct story *s, struct tr_text *out)
                                            .series_count = f->eval_count ? 2 : 1});
 }
 
+/* What is drawn of a step's time at most: one that waited for the machine must not flatten all others. */
+static double most_drawn_s(const struct story *s)
+{
+    double usual_s = quantile(s->files.value[TR_CURVE_STEP_S], s->files.step_count, .9);
+    return DRAWN_TIMES * (s->predicted ? fmax(usual_s, s->run.predicted_s * (1 + s->run.error)) : usual_s);
+}
+
 static void put_step_times(const struct story *s, struct tr_text *out)
 {
     const struct tr_run_files *f = &s->files;
-    double *ms = malloc((size_t)f->step_count * sizeof *ms);
+    double *ms = malloc((size_t)f->step_count * sizeof *ms), most_s = most_drawn_s(s);
     char name[NOTE_BYTES], time[NUMBER];
     if (!ms)
         return;
-    for (int64_t i = 0; i < f->step_count; i++)
-        ms[i] = 1e3 * f->value[TR_CURVE_STEP_S][i];
+    for (int64_t i = 0; i < f->step_count; i++) {
+        double step_s = f->value[TR_CURVE_STEP_S][i];
+        ms[i] = 1e3 * (step_s > most_s ? most_s : step_s);
+    }
     const struct tr_series series = {.name = "a step", .x = f->step, .y = ms, .count = f->step_count};
     struct tr_band band = {.name = name};
     if (s->predicted) {
@@ -232,6 +248,24 @@ static void put_step_times(const struct story *s, struct tr_text *out)
     tr_chart_lines(out, &(struct tr_chart){.title = "What each step took", .y_label = "ms", .x_label = "step", .series = &series,
                                            .series_count = 1, .from_zero = true, .band = s->predicted ? &band : NULL});
     free(ms);
+}
+
+/* Steps beyond what is drawn. */
+static void say_outliers(const struct story *s, struct tr_text *line)
+{
+    double most_s = most_drawn_s(s), longest_s = 0;
+    char edge[NUMBER], longest[NUMBER];
+    int64_t count = 0;
+    for (int64_t i = 0; i < s->files.step_count; i++) {
+        double step_s = s->files.value[TR_CURVE_STEP_S][i];
+        if (step_s > most_s) {
+            count++;
+            longest_s = fmax(longest_s, step_s);
+        }
+    }
+    if (count)
+        tr_text_printf(line, " %lld took longer than %s, up to %s: they are in the mean, and drawn at the edge.", (long long)count,
+                       tr_print_time(edge, most_s), tr_print_time(longest, longest_s));
 }
 
 static void say_machine_now(const struct story *s, struct tr_text *line)
@@ -253,6 +287,7 @@ static void say_steps(const struct story *s, struct tr_text *out)
         tr_text_printf(&line, "A tenth of the steps took %s at most, and half of them from %s to %s.",
                        tr_print_time(a, quantile(step_s, count, .1)), tr_print_time(b, quantile(step_s, count, .25)),
                        tr_print_time(c, quantile(step_s, count, .75)));
+    say_outliers(s, &line);
     if (s->predicted)
         say_machine_now(s, &line);
     if (line.len)

@@ -186,19 +186,19 @@ static const char css[] =
     "transform:translateY(-4px)}h3{font:700 21px/1.25 var(--serif);margin:0 0 4px}\n"
     ".charts{gap:26px 34px;grid-template-columns:repeat(auto-fit,minmax(min(440px,100%),1fr));margin:6px 0 14px}\n"
     "figure{background:none;border:0;border-top:1px solid var(--grid);border-radius:0;padding:12px 0 4px;min-width:0}\n"
-    ".tiles{gap:0 28px;margin:0 0 18px;grid-template-columns:repeat(auto-fit,minmax(140px,1fr))}.tile{background:none;border:0;"
-    "border-top:2px solid var(--ink);border-radius:0;padding:9px 0 12px}.tile b{font:700 22px/1.2 var(--serif)}\n"
+    ".tiles{gap:0 24px;margin:0 0 18px;grid-template-columns:repeat(auto-fit,minmax(140px,1fr))}.tile{background:none;border:0;"
+    "border-top:2px solid var(--ink);border-radius:0;padding:9px 0 12px}.tile b{font:700 20px/1.25 var(--serif)}\n"
     "blockquote{font:400 20px/1.6 var(--serif);margin:0 0 14px;padding:4px 0 4px 24px;border-left:4px solid var(--c1);max-width:36em;"
     "white-space:pre-line;overflow-wrap:anywhere}table{min-width:100%}td:first-child{white-space:nowrap}"
     "td small{display:block;color:var(--soft);white-space:normal}\n"
     ".cards{display:grid;gap:26px;grid-template-columns:repeat(auto-fit,minmax(min(440px,100%),1fr));align-items:start;margin-top:10px}\n"
     "article{background:var(--card);border:1px solid var(--grid);border-radius:10px;padding:22px 24px 14px;min-width:0}"
     "article>p{font-size:14px;color:var(--soft);margin:0 0 14px}article .tiles{grid-template-columns:repeat(auto-fit,minmax(108px,1fr));"
-    "gap:0 18px}article .tile b{font-size:20px}.no{border-left:4px solid var(--c5);padding-left:12px}\n"
+    "gap:0 18px}article .tile b{font-size:19px}.no{border-left:4px solid var(--c5);padding-left:12px}\n"
     "ul{padding-left:18px;font-size:14px;margin:6px 0 12px}li{margin:3px 0}footer{border-top:3px solid var(--ink);margin-top:36px;"
     "padding-top:22px}pre{white-space:pre-wrap;overflow-wrap:anywhere}\n"
     "@media(max-width:600px){main{padding:0 16px 48px}header{padding-top:30px}h2{font-size:24px}section{padding-top:24px}"
-    "article{padding:16px 14px 8px}.tiles,article .tiles{grid-template-columns:1fr 1fr}.tile b,article .tile b{font-size:20px}"
+    "article{padding:16px 14px 8px}.tiles,article .tiles{grid-template-columns:1fr 1fr}.tile b,article .tile b{font-size:19px}"
     "blockquote{font-size:17px;padding-left:14px}}\n";
 
 static enum tr_status put_chapters(const struct story *s, struct tr_text *out, struct tr_err *err)

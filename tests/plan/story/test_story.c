@@ -186,6 +186,26 @@ static void what_a_model_writes_cannot_break_the_page(void **state)
     tr_text_free(&page);
 }
 
+/* One step waited a minute: it is said, and the others can still be told apart. */
+static void a_step_that_waited_does_not_flatten_the_others(void **state)
+{
+    struct tr_bytes metrics = tr_scratch_read(tr_scratch("run/metrics.jsonl"));
+    struct tr_text page = {0}, text = {0};
+    (void)state;
+    for (int i = 1; i <= 12; i++)
+        tr_text_printf(&text, "{\"kind\":\"step\",\"step\":%d,\"steps\":12,\"tokens\":%d,\"loss\":1,\"step_s\":%s}\n", i, 128 * i,
+                       i == 7 ? "61.5" : "0.02");
+    tr_scratch_put_text("run/metrics.jsonl", tr_text_str(&text));
+    assert_int_equal(tell(profile, 0, &page), TR_OK);
+    tr_assert_says(tr_text_str(&page), " 1\u00a0took longer than ");
+    tr_assert_says(tr_text_str(&page), ", up to 1.025\u00a0m: they are in the mean");
+    assert_null(strstr(strstr(tr_text_str(&page), "What each step took"), "k</text>")); /* no axis of 60k ms */
+    tr_scratch_put("run/metrics.jsonl", metrics.at, metrics.len);
+    tr_bytes_free(&metrics);
+    tr_text_free(&text);
+    tr_text_free(&page);
+}
+
 /* Every beginning of a plan that ends before its answer is refused; so is one whose answer this program does not give. */
 static void a_plan_that_is_cut_short_or_another_s_is_refused(void **state)
 {
@@ -246,6 +266,7 @@ int main(void)
         cmocka_unit_test(its_numbers_are_those_of_the_files),
         cmocka_unit_test(without_a_profile_or_plans_what_they_say_is_left_out),
         cmocka_unit_test(what_a_model_writes_cannot_break_the_page),
+        cmocka_unit_test(a_step_that_waited_does_not_flatten_the_others),
         cmocka_unit_test(a_plan_that_is_cut_short_or_another_s_is_refused),
         cmocka_unit_test(a_run_that_is_cut_short_is_refused),
     };
