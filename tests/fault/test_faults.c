@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-enum { STEPS = 6, CALLS_MAX = 4096, NAME_MAX_BYTES = 32 };
+enum { STEPS = 6, CALLS_MAX = 4096, SEEN_MAX = 1024, NAME_MAX_BYTES = 32 };
 
 static struct tr_err err;
 static struct tr_tiny_hash whole; /* of the run that nothing happens to */
@@ -48,7 +48,7 @@ static int be_the_trainer(int argc, char **argv)
 
 static struct tr_run_config config_of(const char *out)
 {
-    return tr_tiny_config(out, "train.steps=6", "checkpoint.every=2", "checkpoint.keep_last=1", NULL);
+    return tr_tiny_config(out, "train.steps=6", "checkpoint.every=2", "checkpoint.keep_last=1", "layout.lanes=2", NULL);
 }
 
 static int setup(void **state)
@@ -115,6 +115,25 @@ struct call {
     int index; /* how many of this name there were before it, and this one */
 };
 
+/* Of a thread, so many calls of this name: strace counts them thread by thread. */
+struct seen {
+    int pid;
+    struct call call;
+};
+
+static struct call *find_seen(struct seen *seen, int *count, int pid, const char *name)
+{
+    int i = 0;
+    while (i < *count && (seen[i].pid != pid || strcmp(seen[i].call.name, name) != 0))
+        i++;
+    assert_true(i < SEEN_MAX);
+    if (i == *count) {
+        seen[i] = (struct seen){.pid = pid};
+        strcpy(seen[(*count)++].call.name, name);
+    }
+    return &seen[i].call;
+}
+
 /* The system calls of a run from its first save (of step 4) on, as strace sees them. */
 static int list_calls(struct call *list)
 {
@@ -126,26 +145,20 @@ static int list_calls(struct call *list)
     struct tr_trainer_end end = tr_trainer_run(tr_scratch("calls_run"), before);
     if (end.status != TR_OK)
         fail_msg("%s", end.said);
-    static struct call seen[512];
-    memset(seen, 0, sizeof seen);
-    int count = 0, seen_count = 0;
+    static struct seen seen[SEEN_MAX];
+    int count = 0, seen_count = 0, pid;
     bool saving = false;
     FILE *file = fopen(tr_scratch("calls"), "r");
     char line[4096], name[NAME_MAX_BYTES];
     assert_non_null(file);
     while (fgets(line, sizeof line, file)) {
-        saving = saving || (strstr(line, " mkdir") && strstr(line, "step-00000004.tmp"));
-        if (sscanf(line, "%*d %31[a-z0-9_](", name) != 1 || strcmp(name, "exit_group") == 0)
+        saving = saving || (strstr(line, " mkdir") && strstr(line, "step-00000004.") && strstr(line, ".tmp"));
+        if (sscanf(line, "%d %31[a-z0-9_](", &pid, name) != 2 || strcmp(name, "exit_group") == 0)
             continue;
-        int i = 0;
-        while (i < seen_count && strcmp(seen[i].name, name) != 0)
-            i++;
-        assert_true(i < 512);
-        if (i == seen_count)
-            strcpy(seen[seen_count++].name, name);
-        seen[i].index++;
+        struct call *call = find_seen(seen, &seen_count, pid, name);
+        call->index++;
         if (saving && count < CALLS_MAX)
-            list[count++] = seen[i];
+            list[count++] = *call;
     }
     fclose(file);
     assert_true(saving && count > 100);
@@ -160,12 +173,11 @@ static struct tr_trainer_end run_injected(const char *out, const struct call *ca
     return tr_trainer_run(out, before);
 }
 
-static void a_kill_at_any_system_call_of_a_save_loses_nothing(void **unused)
+static void kill_at_calls(const char *fault_name, int few)
 {
-    (void)unused;
-    NEED_STRACE("1", "kill -9 at every system call of two saves")
+    NEED_STRACE("1", fault_name)
     static struct call list[CALLS_MAX];
-    int count = list_calls(list), tries = fault_tries(12, count), killed = 0, old = 0;
+    int count = list_calls(list), tries = fault_tries(few, count), killed = 0, old = 0;
     const char *out = tr_scratch("killed");
     for (int t = 0; t < tries && t < count; t++) {
         start_at_two(out);
@@ -177,8 +189,23 @@ static void a_kill_at_any_system_call_of_a_save_loses_nothing(void **unused)
         tr_trainer_must_arrive(out, whole.hex);
     }
     assert_true(killed > tries / 2 && old > 0);
-    fault_row("1", "kill -9 at every system call of two saves", "strace, `signal=KILL:when=N` for each call in turn",
-              killed, killed, "nothing; `resumed from RUN/step-N` when it is started again");
+    fault_row("1", fault_name, "strace, `signal=KILL:when=N` for each call in turn", killed, killed,
+              "nothing; `resumed from RUN/step-N` when it is started again");
+}
+
+static void a_kill_at_any_system_call_of_a_save_loses_nothing(void **unused)
+{
+    (void)unused;
+    kill_at_calls("kill -9 at every system call of two saves", 12);
+}
+
+/* Each writes its shard; who goes on is one rank or two, and begins with what one or two have written. */
+static void a_kill_at_any_system_call_of_a_save_by_two_ranks_loses_nothing(void **unused)
+{
+    (void)unused;
+    setenv("TRINE_TEST_RANKS", "2", 1);
+    kill_at_calls("kill -9 at every system call of two saves by two ranks", 6);
+    unsetenv("TRINE_TEST_RANKS");
 }
 
 /* Calls whose failure says something about the disk. */
@@ -192,7 +219,7 @@ static bool is_of_the_disk(const char *name)
     return false;
 }
 
-static void fail_calls(const char *error, const char *reason, const char *number, const char *fault_name)
+static void fail_calls(const char *error, const char *reason, const char *number, const char *fault_name, int few)
 {
     NEED_STRACE(number, fault_name)
     static struct call list[CALLS_MAX];
@@ -201,7 +228,7 @@ static void fail_calls(const char *error, const char *reason, const char *number
     for (int i = 0; i < all; i++)
         if (is_of_the_disk(list[i].name))
             list[count++] = list[i];
-    int tries = fault_tries(8, count);
+    int tries = fault_tries(few, count);
     const char *out = tr_scratch("failed");
     snprintf(what, sizeof what, "error=%s", error);
     for (int t = 0; t < tries && t < count; t++) {
@@ -238,13 +265,21 @@ static void fail_calls(const char *error, const char *reason, const char *number
 static void a_full_disk_at_any_call_of_a_save_is_told_and_loses_nothing(void **unused)
 {
     (void)unused;
-    fail_calls("ENOSPC", "No space left on device", "3", "disk full (ENOSPC) at every call of two saves");
+    fail_calls("ENOSPC", "No space left on device", "3", "disk full (ENOSPC) at every call of two saves", 8);
 }
 
 static void an_error_of_the_disk_at_any_call_of_a_save_is_told_and_loses_nothing(void **unused)
 {
     (void)unused;
-    fail_calls("EIO", "Input/output error", "4", "EIO at every call of two saves");
+    fail_calls("EIO", "Input/output error", "4", "EIO at every call of two saves", 8);
+}
+
+static void a_full_disk_under_one_of_two_ranks_is_told_and_loses_nothing(void **unused)
+{
+    (void)unused;
+    setenv("TRINE_TEST_RANKS", "2", 1);
+    fail_calls("ENOSPC", "No space left on device", "3", "ENOSPC at every call of two saves by two ranks", 6);
+    unsetenv("TRINE_TEST_RANKS");
 }
 
 static void an_interrupted_system_call_is_made_again(void **unused)
@@ -457,7 +492,8 @@ struct physical {
 static enum tr_status run_physical(const struct physical *p, bool stopping, struct tr_train_result *result)
 {
     struct tr_run_config config =
-        tr_tiny_config("physical", "train.steps=6", "checkpoint.every=2", p->threads, p->micro, p->recompute, p->where, NULL);
+        tr_tiny_config("physical", "train.steps=6", "checkpoint.every=2", "layout.lanes=2", p->threads, p->micro, p->recompute,
+                       p->where, NULL);
     struct tr_train_options options = tr_tiny_options();
     if (p->isa)
         setenv("TRINE_ISA", p->isa, 1);
@@ -476,7 +512,7 @@ static void a_run_goes_on_in_any_physical_layout(void **unused)
 {
     (void)unused;
     static const struct physical list[] = {
-        {NULL, "run.threads=1", "train.micro_batch=8", "train.recompute=none", "checkpoint.write=foreground"},
+        {NULL, "run.threads=1", "train.micro_batch=2", "train.recompute=none", "checkpoint.write=foreground"},
         {"ref", "run.threads=1", "train.micro_batch=4", "train.recompute=elementwise", "checkpoint.write=foreground"},
         {NULL, "run.threads=2", "train.micro_batch=1", "train.recompute=full", "checkpoint.write=background"},
         {"ref", "run.threads=3", "train.micro_batch=2", "train.recompute=full", "checkpoint.write=background"},
@@ -505,6 +541,8 @@ int main(int argc, char **argv)
         return be_the_trainer(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_kill_at_any_system_call_of_a_save_loses_nothing),
+        cmocka_unit_test(a_kill_at_any_system_call_of_a_save_by_two_ranks_loses_nothing),
+        cmocka_unit_test(a_full_disk_under_one_of_two_ranks_is_told_and_loses_nothing),
         cmocka_unit_test(a_full_disk_at_any_call_of_a_save_is_told_and_loses_nothing),
         cmocka_unit_test(a_disk_that_is_too_small_is_told_and_the_run_goes_on_with_room),
         cmocka_unit_test(an_error_of_the_disk_at_any_call_of_a_save_is_told_and_loses_nothing),

@@ -26,8 +26,11 @@ int tr_trainer_main(int argc, char **argv)
     static struct tr_train_result result;
     struct tr_train_options options = tr_tiny_options();
     struct tr_err err = {{0}};
+    const char *ranks = getenv("TRINE_TEST_RANKS");
     if (argc != 3)
         return 100;
+    if (ranks)
+        options.layout.ranks[TR_GROUP_DATA] = atoi(ranks);
     struct tr_override override = {"run.out", argv[2]};
     enum tr_status status = tr_run_config_read(&config, argv[1], &override, 1, &err);
     if (status == TR_OK)

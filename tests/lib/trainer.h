@@ -1,5 +1,6 @@
 /* The trainer as a process of its own, to be killed and starved: the test program again, started with arguments. It prints
- * the sentence of a failure on standard error and ends with its status.
+ * the sentence of a failure on standard error and ends with its status. With TRINE_TEST_RANKS=N in the environment it has N data parallel ranks,
+ * threads of one process.
  *
  *     int main(int argc, char **argv)
  *     {

@@ -30,7 +30,9 @@ cat >enter <<END
 #!/bin/sh
 case \$1 in *.1) host=$a ;; *) host=$b ;; esac
 shift
-exec ip netns exec "\$host" unshare -u sh -c "hostname \$host; cd $work; \$*"
+own= # a file system of its own, in the folder \`mine\`
+[ "\$host" = $b ] && [ -e "$work/own" ] && own='mount -t tmpfs none mine || exit 1;'
+exec ip netns exec "\$host" unshare -um sh -c "hostname \$host; cd $work; \$own \$*"
 END
 chmod +x enter
 printf '10.77.0.1 slots=1\n10.77.0.2 slots=1\n' >hosts
@@ -52,6 +54,12 @@ once_said "2 ranks, processes of 2 hosts"
 clock() { sed 's/.*"clock_'"$1"'_s":\([-+.e0-9]*\).*/\1/' apart/trace/rank-1.json; }
 awk -v offset="$(clock offset)" -v error="$(clock error)" 'BEGIN { exit !(error > 0 && error < 1 && offset <= error && -offset <= error) }' ||
     fault "the clock of rank 1 is off by $(clock offset) s, and says at most $(clock error) s"
+
+mkdir mine && touch own
+expect 2 "run.out mine/run: rank 0 has made this folder, and it is not there for this rank: it must be on a file system that all" \
+    both -o mine/run -q
+[ ! -e mine/run ] || fault "a refused run left its folder"
+rm own
 
 # The kernel says up to a second later that a cable is there again.
 plugged() { ip -n "$a" link show cable | grep -q "state UP" && ip -n "$b" link show cable | grep -q "state UP"; }

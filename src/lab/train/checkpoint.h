@@ -7,6 +7,10 @@
  *     state.json             step, tokens, losses, the run's config, the SHA-256 of its data, the arithmetic id
  *     manifest.json          size and SHA-256 of each of these files, and of each tensor
  *
+ * Several ranks write a shard each, side by side: model-00001-of-00002.safetensors and optimizer-00001-of-00002.safetensors, with
+ * whole tensors, and model.safetensors.index.json says which file has which, as Hugging Face's programs want it. Whoever reads does
+ * not see how many there are.
+ *
  * Writing is atomic: all of it is written and synced in RUN/step-00000100.tmp, which is then renamed, and RUN synced.
  * Whatever kills the program or fills the disk in between leaves the older checkpoints as they were. A folder that
  * ends in .tmp or .old is never read.
@@ -78,6 +82,18 @@ TR_MUST_CHECK enum tr_status tr_checkpoint_read_model(const char *path, struct t
  * have exactly the names, order and shapes of tensors->weights. On failure the arrays' contents are undefined. */
 TR_MUST_CHECK enum tr_status tr_checkpoint_read(const char *path, const struct tr_tensors *tensors,
                                                 struct tr_err *err);
+
+/* Takes tensors one after another. Part 0: the weights; 1, 2: the first and the second moments. */
+struct tr_tensor_sink {
+    void *context;
+    float *(*room)(void *context, int part, int32_t index); /* where the tensor is to be read to */
+    enum tr_status (*take)(void *context, int part, int32_t index, struct tr_err *err); /* it is there; NULL: nothing to do */
+};
+
+/* The same, one tensor after another, in the files' order: needs no room for all. What was taken counts only when TR_OK is
+ * returned at last. */
+TR_MUST_CHECK enum tr_status tr_checkpoint_read_each(const char *path, const struct tr_weights *weights, bool moments,
+                                                     const struct tr_tensor_sink *sink, struct tr_err *err);
 
 /* The newest checkpoint of a run folder that verifies; sentences about newer ones that do not are added to `bad`, a
  * line each. TR_NO: the folder holds no checkpoint at all. TR_BAD_INPUT: it does, but none of them is good. */

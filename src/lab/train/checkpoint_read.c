@@ -4,7 +4,7 @@
 #include "base/os.h"
 #include "lab/train/checkpoint.h"
 #include "lab/train/manifest.h"
-#include "lab/train/parts.h"
+#include "lab/train/shard.h"
 #include "lab/exchange/safetensors.h"
 #include "lab/train/state.h"
 
@@ -100,12 +100,52 @@ static enum tr_status sum_of_range(const char *path, int64_t begin, int64_t byte
     return status;
 }
 
+static enum tr_status is_as_expected(const char *path, const struct tr_safetensor *tensor, const struct tr_manifest_tensor *expected,
+                                     bool *same, struct tr_err *err)
+{
+    char hex[TR_SHA256_HEX_BYTES];
+    enum tr_status status = sum_of_range(path, tensor->begin, tensor->bytes, hex, err);
+    *same = status == TR_OK && strcmp(hex, expected->sha256) == 0;
+    return status;
+}
+
+/* Of a file whose header lists what the manifest lists: the first tensor that differs, or that all do. TR_OK: none does. */
+static enum tr_status name_tensor(const char *path, const struct tr_safetensors *file, const struct tr_manifest_file *expected,
+                                  struct tr_err *err)
+{
+    int64_t differ = 0, first = 0;
+    for (int64_t i = 0; i < file->count; i++) {
+        bool same;
+        enum tr_status status = is_as_expected(path, &file->tensor[i], &expected->tensor[i], &same, err);
+        if (status != TR_OK)
+            return status;
+        first = same || differ ? first : i;
+        differ += !same;
+    }
+    if (differ == 0)
+        return TR_OK;
+    if (differ == file->count && differ > 1)
+        return tr_fail(err, TR_BAD_INPUT, "%s: none of its %lld tensors is that of the manifest: the file is of another step or of "
+                       "another run", path, (long long)differ);
+    const struct tr_safetensor *tensor = &file->tensor[first];
+    return tr_fail(err, TR_BAD_INPUT,
+                   "%s: damaged in tensor %.96s (bytes %lld to %lld of the file): its SHA-256 is not that of the manifest", path,
+                   tensor->name, (long long)tensor->begin, (long long)(tensor->begin + tensor->bytes - 1));
+}
+
+static bool lists_the_same(const struct tr_safetensors *file, const struct tr_manifest_file *expected)
+{
+    bool same = file->count == expected->tensor_count;
+    for (int64_t i = 0; same && i < file->count; i++)
+        same = strcmp(file->tensor[i].name, expected->tensor[i].name) == 0;
+    return same;
+}
+
 /* The file does not have its sum: which tensor, or the header? Returns the failure in any case. */
 static enum tr_status name_damage(const char *path, const struct tr_manifest_file *expected, struct tr_err *err)
 {
     struct tr_safetensors file;
     struct tr_err reason;
-    char hex[TR_SHA256_HEX_BYTES];
     if (expected->tensor_count == 0)
         return tr_fail(err, TR_BAD_INPUT, "%s: damaged: its SHA-256 is not that of the manifest", path);
     enum tr_status status = tr_safetensors_open(path, &file, &reason);
@@ -113,18 +153,7 @@ static enum tr_status name_damage(const char *path, const struct tr_manifest_fil
         return tr_fail(err, TR_BAD_INPUT, "%s: damaged in its header: %.600s", path, reason.text);
     if (status != TR_OK)
         return tr_fail(err, status, "%s", reason.text);
-    for (int64_t i = 0; i < file.count && i < expected->tensor_count && status == TR_OK; i++) {
-        const struct tr_safetensor *tensor = &file.tensor[i];
-        if (strcmp(tensor->name, expected->tensor[i].name) != 0)
-            break;
-        status = sum_of_range(path, tensor->begin, tensor->bytes, hex, err);
-        if (status == TR_OK && strcmp(hex, expected->tensor[i].sha256) != 0)
-            status = tr_fail(err, TR_BAD_INPUT,
-                             "%s: damaged in tensor %.96s (bytes %lld to %lld of the file): its SHA-256 is not that of "
-                             "the manifest",
-                             path, tensor->name, (long long)tensor->begin,
-                             (long long)(tensor->begin + tensor->bytes - 1));
-    }
+    status = lists_the_same(&file, expected) ? name_tensor(path, &file, expected, err) : TR_OK;
     if (status == TR_OK)
         status = tr_fail(err, TR_BAD_INPUT, "%s: damaged in its header (bytes 0 to %lld)", path,
                          (long long)file.data_begin - 1);
@@ -172,13 +201,11 @@ static enum tr_status open_manifest(const char *checkpoint, struct tr_manifest *
     return status;
 }
 
-static enum tr_status verify_file(const char *checkpoint, enum tr_checkpoint_file index,
-                                  const struct tr_manifest *manifest, struct tr_err *err)
+static enum tr_status verify_file(const char *checkpoint, const struct tr_manifest_file *expected, struct tr_err *err)
 {
     char path[TR_PATH_BYTES];
     struct summed_file file;
-    const struct tr_manifest_file *expected = &manifest->file[index];
-    enum tr_status status = tr_path_join(path, checkpoint, tr_checkpoint_file_name(index), err);
+    enum tr_status status = tr_path_join(path, checkpoint, expected->name, err);
     if (status == TR_OK)
         status = check_size(path, expected, err);
     if (status == TR_OK)
@@ -193,14 +220,12 @@ static enum tr_status verify_file(const char *checkpoint, enum tr_checkpoint_fil
 }
 
 /* A small file whose bytes are checked and then used. */
-static enum tr_status read_small(const char *checkpoint, enum tr_checkpoint_file index, int64_t max_bytes,
-                                 const struct tr_manifest *manifest, char path[TR_PATH_BYTES], struct tr_bytes *out,
-                                 struct tr_err *err)
+static enum tr_status read_small(const char *checkpoint, const struct tr_manifest_file *expected, int64_t max_bytes,
+                                 char path[TR_PATH_BYTES], struct tr_bytes *out, struct tr_err *err)
 {
-    const struct tr_manifest_file *expected = &manifest->file[index];
     uint8_t digest[TR_SHA256_BYTES];
     char hex[TR_SHA256_HEX_BYTES];
-    enum tr_status status = tr_path_join(path, checkpoint, tr_checkpoint_file_name(index), err);
+    enum tr_status status = tr_path_join(path, checkpoint, expected->name, err);
     if (status == TR_OK)
         status = check_size(path, expected, err);
     if (status == TR_OK)
@@ -220,7 +245,8 @@ static enum tr_status read_state(const char *checkpoint, const struct tr_manifes
 {
     char path[TR_PATH_BYTES];
     struct tr_bytes bytes;
-    enum tr_status status = read_small(checkpoint, TR_FILE_STATE, TR_STATE_MAX_BYTES, manifest, path, &bytes, err);
+    enum tr_status status = read_small(checkpoint, tr_manifest_file(manifest, TR_FILE_STATE, 0), TR_STATE_MAX_BYTES, path,
+                                       &bytes, err);
     if (status != TR_OK)
         return status;
     struct tr_train_state new;
@@ -254,7 +280,7 @@ enum tr_status tr_checkpoint_read_model(const char *checkpoint, struct tr_model_
     enum tr_status status = open_manifest(checkpoint, &manifest, err);
     if (status != TR_OK)
         return status;
-    status = read_small(checkpoint, TR_FILE_CONFIG, CONFIG_MAX_BYTES, &manifest, path, &bytes, err);
+    status = read_small(checkpoint, tr_manifest_file(&manifest, TR_FILE_CONFIG, 0), CONFIG_MAX_BYTES, path, &bytes, err);
     tr_manifest_free(&manifest);
     if (status != TR_OK)
         return status;
@@ -276,8 +302,8 @@ enum tr_status tr_checkpoint_verify(const char *checkpoint, struct tr_err *err)
     enum tr_status status = open_manifest(checkpoint, &manifest, err);
     if (status != TR_OK)
         goto free_state;
-    for (int i = 0; i < TR_CHECKPOINT_FILES && status == TR_OK; i++)
-        status = verify_file(checkpoint, i, &manifest, err);
+    for (int32_t i = 0; status == TR_OK && i < manifest.files; i++)
+        status = verify_file(checkpoint, &manifest.file[i], err);
     if (status == TR_OK)
         status = read_state(checkpoint, &manifest, state, err);
     tr_manifest_free(&manifest);
@@ -288,49 +314,69 @@ free_state:
 
 /* ---- tensors ----------------------------------------------------------------------------------------------------- */
 
-static enum tr_status check_tensor(const char *path, const struct tr_safetensor *tensor, const char *prefix,
-                                   const struct tr_weight *weight, struct tr_err *err)
+/* What is read of the files of one kind, of all shards. */
+struct reading {
+    const char *checkpoint;
+    const struct tr_manifest *manifest;
+    enum tr_checkpoint_file kind;
+    const struct tr_weights *weights;
+    struct tr_part parts[TR_FILE_PARTS_MAX];
+    int part_count;
+    bool *seen; /* [part_count * weights->count] */
+    const struct tr_tensor_sink *sink;
+};
+
+static enum tr_status check_shape(const char *path, const struct tr_safetensor *tensor, const struct tr_weight *weight,
+                                  struct tr_err *err)
 {
-    size_t skip = strlen(prefix);
-    if (strncmp(tensor->name, prefix, skip) != 0 || strcmp(tensor->name + skip, weight->name) != 0)
-        return tr_fail(err, TR_BAD_INPUT, "%s: tensor %.96s stands where %s%s belongs", path, tensor->name, prefix,
-                       weight->name);
     bool same = strcmp(tensor->dtype, "F32") == 0 && tensor->rank == weight->rank;
     for (int i = 0; i < weight->rank && same; i++)
         same = tensor->dim[i] == weight->dim[i];
     if (!same)
-        return tr_fail(err, TR_BAD_INPUT, "%s: tensor %.96s has another type or shape than the model's", path,
-                       tensor->name);
+        return tr_fail(err, TR_BAD_INPUT, "%s: tensor %.96s has another type or shape than the model's", path, tensor->name);
     return TR_OK;
 }
 
-/* The tensors of the file are, in order, those of the parts. */
-static enum tr_status check_tensors(const char *path, const struct tr_safetensors *file,
-                                    const struct tr_weights *weights, const struct tr_part *parts, int part_count,
-                                    struct tr_err *err)
+/* Goes to the next tensor of the model that a shard has, which is as it is called in the file; one shard has them all, in order. */
+static enum tr_status find_tensor(const struct reading *r, const char *path, const struct tr_safetensor *tensor,
+                                  struct tr_part_at *at, struct tr_err *err)
 {
-    int64_t expected = 0;
-    for (struct tr_part_at at = TR_PART_FIRST; tr_part_next(parts, part_count, weights, &at);)
-        expected++;
-    if (file->count != expected)
-        return tr_fail(err, TR_BAD_INPUT, "%s: %lld tensors, the model has %lld", path, (long long)file->count,
-                       (long long)expected);
-    enum tr_status status = TR_OK;
-    struct tr_part_at at = TR_PART_FIRST;
-    for (int64_t i = 0; status == TR_OK && tr_part_next(parts, part_count, weights, &at); i++)
-        status = check_tensor(path, &file->tensor[i], parts[at.part].prefix, &weights->weight[at.index], err);
-    return status;
+    struct tr_part_at first = *at;
+    while (tr_part_next(r->parts, r->part_count, r->weights, at)) {
+        const struct tr_weight *weight = &r->weights->weight[at->index];
+        if (tr_part_is_named(&r->parts[at->part], weight, tensor->name))
+            return check_shape(path, tensor, weight, err);
+        if (r->manifest->shards == 1)
+            break;
+    }
+    if (tr_part_next(r->parts, r->part_count, r->weights, &first) && r->manifest->shards == 1)
+        return tr_fail(err, TR_BAD_INPUT, "%s: tensor %.96s stands where %s%s belongs", path, tensor->name, r->parts[first.part].prefix,
+                       r->weights->weight[first.index].name);
+    return tr_fail(err, TR_BAD_INPUT, "%s: tensor %.96s is not one of the model's, or not in its place", path, tensor->name);
 }
 
-static enum tr_status read_tensors(const char *checkpoint, enum tr_checkpoint_file index,
-                                   const struct tr_manifest *manifest, const struct tr_weights *weights,
-                                   const struct tr_part *parts, int part_count, struct tr_err *err)
+static enum tr_status read_tensor(const struct reading *r, struct summed_file *file, const struct tr_safetensor *tensor,
+                                  struct tr_part_at *at, struct tr_err *err)
+{
+    enum tr_status status = find_tensor(r, file->path, tensor, at, err);
+    if (status != TR_OK)
+        return status;
+    bool *seen = &r->seen[at->part * r->weights->count + at->index];
+    if (*seen)
+        return tr_fail(err, TR_BAD_INPUT, "%s: tensor %.96s is in another shard too", file->path, tensor->name);
+    *seen = true;
+    int part = r->kind == TR_FILE_MODEL ? 0 : 1 + at->part;
+    status = summed_read(file, r->sink->room(r->sink->context, part, at->index), tensor->bytes, err);
+    return status == TR_OK && r->sink->take ? r->sink->take(r->sink->context, part, at->index, err) : status;
+}
+
+static enum tr_status read_file(const struct reading *r, const struct tr_manifest_file *expected, struct tr_err *err)
 {
     char path[TR_PATH_BYTES];
     struct tr_safetensors header;
     struct summed_file file;
-    const struct tr_manifest_file *expected = &manifest->file[index];
-    enum tr_status status = tr_path_join(path, checkpoint, tr_checkpoint_file_name(index), err);
+    struct tr_part_at at = TR_PART_FIRST;
+    enum tr_status status = tr_path_join(path, r->checkpoint, expected->name, err);
     if (status == TR_OK)
         status = check_size(path, expected, err);
     if (status == TR_OK && tr_safetensors_open(path, &header, err) != TR_OK)
@@ -340,11 +386,8 @@ static enum tr_status read_tensors(const char *checkpoint, enum tr_checkpoint_fi
     if ((status = summed_open(&file, path, err)) != TR_OK)
         goto free_header;
     status = summed_skip(&file, header.data_begin, err);
-    if (status == TR_OK)
-        status = check_tensors(path, &header, weights, parts, part_count, err);
-    struct tr_part_at at = TR_PART_FIRST;
-    for (int64_t i = 0; status == TR_OK && tr_part_next(parts, part_count, weights, &at); i++)
-        status = summed_read(&file, parts[at.part].values[at.index], header.tensor[i].bytes, err);
+    for (int64_t i = 0; i < header.count && status == TR_OK; i++)
+        status = read_tensor(r, &file, &header.tensor[i], &at, err);
     if (status == TR_OK)
         status = check_sum(&file, expected, err);
     summed_close(&file);
@@ -353,18 +396,57 @@ free_header:
     return status;
 }
 
-enum tr_status tr_checkpoint_read(const char *checkpoint, const struct tr_tensors *tensors, struct tr_err *err)
+static enum tr_status check_complete(const struct reading *r, struct tr_err *err)
 {
-    const struct tr_part weights = {"", tensors->w, 0}, moments[] = {{"m.", tensors->m, 1}, {"v.", tensors->v, 2}};
+    for (struct tr_part_at at = TR_PART_FIRST; tr_part_next(r->parts, r->part_count, r->weights, &at);)
+        if (!r->seen[at.part * r->weights->count + at.index])
+            return tr_fail(err, TR_BAD_INPUT, "%s: has no tensor %s%s", r->checkpoint, r->parts[at.part].prefix,
+                           r->weights->weight[at.index].name);
+    return TR_OK;
+}
+
+static enum tr_status read_kind(struct reading *r, enum tr_checkpoint_file kind, struct tr_err *err)
+{
+    r->kind = kind;
+    r->part_count = tr_file_parts(kind, &(struct tr_tensors){0}, r->parts);
+    r->seen = calloc((size_t)(r->part_count * r->weights->count), sizeof *r->seen);
+    if (!r->seen)
+        return tr_fail(err, TR_FAILED, "out of memory for %d tensors", r->part_count * r->weights->count);
+    enum tr_status status = TR_OK;
+    for (int32_t shard = 0; shard < r->manifest->shards && status == TR_OK; shard++)
+        status = read_file(r, tr_manifest_file(r->manifest, kind, shard), err);
+    if (status == TR_OK)
+        status = check_complete(r, err);
+    free(r->seen);
+    return status;
+}
+
+enum tr_status tr_checkpoint_read_each(const char *checkpoint, const struct tr_weights *weights, bool moments,
+                                       const struct tr_tensor_sink *sink, struct tr_err *err)
+{
     struct tr_manifest manifest;
+    struct reading reading = {.checkpoint = checkpoint, .manifest = &manifest, .weights = weights, .sink = sink};
     enum tr_status status = open_manifest(checkpoint, &manifest, err);
     if (status != TR_OK)
         return status;
-    status = read_tensors(checkpoint, TR_FILE_MODEL, &manifest, tensors->weights, &weights, 1, err);
-    if (status == TR_OK && tensors->m)
-        status = read_tensors(checkpoint, TR_FILE_OPTIMIZER, &manifest, tensors->weights, moments, 2, err);
+    status = read_kind(&reading, TR_FILE_MODEL, err);
+    if (status == TR_OK && moments)
+        status = read_kind(&reading, TR_FILE_OPTIMIZER, err);
     tr_manifest_free(&manifest);
     return status;
+}
+
+static float *room_in_arrays(void *context, int part, int32_t index)
+{
+    const struct tr_tensors *tensors = context;
+    return (part == 0 ? tensors->w : part == 1 ? tensors->m : tensors->v)[index];
+}
+
+enum tr_status tr_checkpoint_read(const char *checkpoint, const struct tr_tensors *tensors, struct tr_err *err)
+{
+    struct tr_tensors arrays = *tensors;
+    const struct tr_tensor_sink sink = {.context = &arrays, .room = room_in_arrays};
+    return tr_checkpoint_read_each(checkpoint, tensors->weights, tensors->m != NULL, &sink, err);
 }
 
 /* ---- finding ----------------------------------------------------------------------------------------------------- */

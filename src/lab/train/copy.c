@@ -6,23 +6,28 @@
 
 enum { COPIES = 3 }; /* w, m, v */
 
-/* Whether weight i has copy k of them. */
-static bool has(const struct tr_weights *weights, int32_t i, int k) { return k <= weights->weight[i].moments; }
+/* Whether there is a copy k of weight i. */
+static bool has(const struct tr_sharding *sharding, int32_t shard, int32_t i, int k)
+{
+    return tr_sharding_has(sharding, shard, i) && k <= sharding->weights->weight[i].moments;
+}
 
-int64_t tr_copy_bytes(const struct tr_weights *weights)
+int64_t tr_copy_bytes(const struct tr_sharding *sharding, int32_t shard)
 {
     int64_t elements = 0;
-    for (int32_t i = 0; i < weights->count; i++)
-        elements += (1 + weights->weight[i].moments) * weights->weight[i].count;
+    for (int k = 0; k < COPIES; k++)
+        for (int32_t i = 0; i < sharding->weights->count; i++)
+            elements += has(sharding, shard, i, k) ? sharding->weights->weight[i].count : 0;
     return elements * (int64_t)sizeof(float);
 }
 
-enum tr_status tr_copy_open(struct tr_copy *copy, const struct tr_weights *weights, struct tr_err *err)
+enum tr_status tr_copy_open(struct tr_copy *copy, const struct tr_sharding *sharding, int32_t shard, struct tr_err *err)
 {
     float **list[COPIES];
-    memset(copy, 0, sizeof *copy);
+    const struct tr_weights *weights = sharding->weights;
+    *copy = (struct tr_copy){.sharding = *sharding, .shard = shard};
     tr_arena_init(&copy->arena, "addresses of a copy of the weights", (int64_t)64 << 20);
-    enum tr_status status = tr_slab_map(tr_copy_bytes(weights), &copy->slab, err);
+    enum tr_status status = tr_slab_map(tr_copy_bytes(sharding, shard), &copy->slab, err);
     if (status != TR_OK)
         return status;
     tr_slab_touch(&copy->slab);
@@ -32,28 +37,28 @@ enum tr_status tr_copy_open(struct tr_copy *copy, const struct tr_weights *weigh
         if (!list[k])
             return TR_FAILED;
         for (int32_t i = 0; i < weights->count; i++) {
+            if (!has(sharding, shard, i, k))
+                continue;
             list[k][i] = at;
-            at += has(weights, i, k) ? weights->weight[i].count : 0;
+            at += weights->weight[i].count;
         }
     }
     copy->tensors = (struct tr_tensors){.weights = weights, .w = list[0], .m = list[1], .v = list[2]};
     return TR_OK;
 }
 
-static void copy_all(const struct tr_tensors *to, const struct tr_tensors *from)
+static void copy_all(const struct tr_copy *copy, const struct tr_tensors *to, const struct tr_tensors *from)
 {
     float *const *source[COPIES] = {from->w, from->m, from->v};
     float *const *target[COPIES] = {to->w, to->m, to->v};
-    const struct tr_weights *weights = from->weights;
-    TR_ASSERT(to->weights == weights);
     for (int k = 0; k < COPIES; k++)
-        for (int32_t i = 0; i < weights->count; i++)
-            if (has(weights, i, k))
-                memcpy(target[k][i], source[k][i], (size_t)weights->weight[i].count * sizeof(float));
+        for (int32_t i = 0; i < from->weights->count; i++)
+            if (has(&copy->sharding, copy->shard, i, k))
+                memcpy(target[k][i], source[k][i], (size_t)from->weights->weight[i].count * sizeof(float));
 }
 
-void tr_copy_take(struct tr_copy *copy, const struct tr_tensors *tensors) { copy_all(&copy->tensors, tensors); }
-void tr_copy_put_back(const struct tr_copy *copy, const struct tr_tensors *tensors) { copy_all(tensors, &copy->tensors); }
+void tr_copy_take(struct tr_copy *copy, const struct tr_tensors *tensors) { copy_all(copy, &copy->tensors, tensors); }
+void tr_copy_put_back(const struct tr_copy *copy, const struct tr_tensors *tensors) { copy_all(copy, tensors, &copy->tensors); }
 
 void tr_copy_close(struct tr_copy *copy)
 {

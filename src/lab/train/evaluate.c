@@ -100,40 +100,66 @@ static enum tr_status open_generator(struct tr_run *run, struct tr_generator *ge
 {
     struct tr_step_config step = tr_run_step_config(&run->config);
     bool shares = tr_program_reads_whole(&run->program);
-    enum tr_status status = tr_generator_open(generator, &run->model, step.dtype, TR_FORM_ROWS, &step.widths, run->config.seq_len,
-                                              run->machine, shares ? &run->exec : NULL, err);
-    if (status != TR_OK || shares)
+    return tr_generator_open(generator, &run->model, step.dtype, TR_FORM_ROWS, &step.widths, run->config.seq_len, run->machine,
+                             shares ? &run->exec : NULL, err);
+}
+
+/* What all ranks have of the weights, into the lead's generator if that could be opened. */
+static enum tr_status fill_generator(struct tr_run *run, struct tr_generator *generator, bool is_open, struct tr_err *err)
+{
+    float **to = NULL;
+    enum tr_status status = tr_run_tell(run, &is_open, sizeof is_open, err);
+    if (status != TR_OK || !is_open)
         return status;
-    for (int32_t i = 0; i < run->program.weights.count; i++)
-        memcpy(tr_exec_weight(&generator->exec, i), run->tensors.w[i], (size_t)run->program.weights.weight[i].count * sizeof(float));
-    tr_exec_weights_written(&generator->exec);
-    return TR_OK;
+    if (tr_run_leads(run)) {
+        int32_t count = run->program.weights.count;
+        if (!(to = calloc((size_t)count, sizeof *to)))
+            return tr_fail(err, TR_FAILED, "out of memory for %d tensors", count);
+        for (int32_t i = 0; i < count; i++)
+            to[i] = tr_exec_weight(&generator->exec, i);
+    }
+    status = tr_run_collect_weights(run, to, err);
+    if (status == TR_OK && tr_run_leads(run))
+        tr_exec_weights_written(&generator->exec);
+    free(to);
+    return status;
+}
+
+/* It shows how a run does, and decides nothing. */
+static void note_no_sample(struct tr_run *run, const struct tr_err *why)
+{
+    tr_progress_note(&run->bar, "no sample: %s", why->text);
+}
+
+static enum tr_status make_sample(struct tr_run *run, struct tr_generator *generator, struct tr_err *err)
+{
+    struct tr_text record = {0};
+    generator->token = run->token;
+    generator->stops = run->manner.stops;
+    enum tr_status status = write_sample(run, generator, err);
+    if (status > TR_NO) { /* for want of weights that are finite, say */
+        note_no_sample(run, err);
+        return TR_OK;
+    }
+    if (status != TR_OK)
+        return status;
+    tr_text_printf(&record, "== step %lld ==\n%s\n\n", (long long)run->state.step, tr_text_str(&run->sample));
+    status = tr_text_failed(&record, err) ? TR_FAILED : tr_file_append(run->path_samples, tr_text_str(&record), record.len, err);
+    tr_text_free(&record);
+    return status;
 }
 
 enum tr_status tr_run_sample(struct tr_run *run, struct tr_err *err)
 {
     struct tr_generator generator;
-    struct tr_text record = {0};
-    enum tr_status status = tr_program_reads_whole(&run->program) ? TR_OK : tr_run_collect_weights(run, err);
-    if (status != TR_OK || !tr_run_leads(run))
-        return status;
-    status = open_generator(run, &generator, err);
-    if (status == TR_OK) {
-        generator.token = run->token;
-        generator.stops = run->manner.stops;
-        status = write_sample(run, &generator, err);
+    struct tr_err reason;
+    bool is_open = tr_run_leads(run) && open_generator(run, &generator, &reason) == TR_OK;
+    if (tr_run_leads(run) && !is_open) /* for want of memory */
+        note_no_sample(run, &reason);
+    enum tr_status status = tr_program_reads_whole(&run->program) ? TR_OK : fill_generator(run, &generator, is_open, err);
+    if (status == TR_OK && is_open)
+        status = make_sample(run, &generator, err);
+    if (is_open)
         tr_generator_close(&generator);
-    }
-    if (status > TR_NO) { /* for want of memory, or of weights that are finite: it shows how a run does, and decides nothing */
-        tr_progress_note(&run->bar, "no sample: %s", err->text);
-        return TR_OK;
-    }
-    if (status == TR_OK) {
-        tr_text_printf(&record, "== step %lld ==\n%s\n\n", (long long)run->state.step, tr_text_str(&run->sample));
-        status = tr_text_failed(&record, err)
-                     ? TR_FAILED
-                     : tr_file_append(run->path_samples, tr_text_str(&record), record.len, err);
-    }
-    tr_text_free(&record);
     return status;
 }

@@ -36,17 +36,28 @@ static int64_t sample_bytes(const struct tr_run *run, const struct tr_program *p
     return own ? program->weights.element_count * each : 0;
 }
 
+/* The other model's weights as a whole, which the lead of several ranks reads and hands out. */
+static int64_t init_bytes(const struct tr_run *run, const struct tr_program *program)
+{
+    bool reads = run->world && tr_run_leads(run) && run->config.init[0];
+    return reads ? program->weights.element_count * (int64_t)sizeof(float) : 0;
+}
+
+static int64_t replay_bytes(const struct tr_run *run, const struct tr_program *program)
+{
+    const struct tr_sharding whole = tr_sharding_whole(&program->weights);
+    return run->config.replay_every > 0 ? tr_copy_bytes(&whole, 0) : 0;
+}
+
 static int64_t memory_need(const struct tr_run *run, const struct tr_program *program)
 {
-    int64_t need = tr_program_memory_bytes(program) + sample_bytes(run, program);
-    int copies = !tr_run_leads(run) ? 0
-                                    : (run->config.save_where == TR_SAVE_BACKGROUND) + (run->config.replay_every > 0) +
-                                          !tr_program_is_whole(program);
-    int64_t copy = copies ? tr_copy_bytes(&program->weights) : 0;
-    need += tr_run_leads(run) ? tr_run_staged_bytes(program) : 0;
-    if (!tr_mul_i64(copy, copies, &copy) || !tr_add_i64(need, copy, &need) || !tr_add_i64(need, run->data_bytes, &need) ||
-        !tr_add_i64(need, OVERHEAD_BYTES, &need))
-        return INT64_MAX;
+    const int64_t parts[] = {tr_program_memory_bytes(program), sample_bytes(run, program), init_bytes(run, program),
+                             replay_bytes(run, program), tr_run_save_bytes(&run->config, program), tr_run_spread_bytes(program),
+                             run->data_bytes, OVERHEAD_BYTES};
+    int64_t need = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (!tr_add_i64(need, parts[i], &need))
+            return INT64_MAX;
     return need;
 }
 

@@ -3,7 +3,7 @@
 #include "base/os.h"
 #include "lab/train/checkpoint.h"
 #include "lab/train/hash.h"
-#include "lab/train/manifest.h"
+#include "lab/train/shard.h"
 #include "lab/exchange/safetensors.h"
 
 #include <errno.h>
@@ -12,73 +12,104 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PIECE_BYTES = 1 << 18 };
+enum { PIECE_BYTES = 1 << 18, PARTS = 3 };
 
-struct tensor_file {
-    char path[TR_PATH_BYTES];
-    int fd;
-    struct tr_safetensors header;
+/* Where a tensor lies. */
+struct place {
+    const struct tr_manifest_file *file; /* NULL: nowhere */
+    int64_t begin;
 };
 
-static enum tr_status open_tensors(struct tensor_file *file, const char *checkpoint, enum tr_checkpoint_file index,
+/* A checkpoint whose tensors are read in another order than that of its files. */
+struct tensors {
+    const char *checkpoint;
+    const struct tr_weights *weights;
+    struct tr_manifest manifest;
+    struct place *place; /* [PARTS][weights->count] */
+};
+
+static enum tr_status find_in_file(struct tensors *t, enum tr_checkpoint_file kind, const struct tr_manifest_file *file,
                                    struct tr_err *err)
 {
-    enum tr_status status = tr_path_join(file->path, checkpoint, tr_checkpoint_file_name(index), err);
+    char path[TR_PATH_BYTES];
+    struct tr_safetensors header;
+    struct tr_part parts[TR_FILE_PARTS_MAX];
+    struct tr_part_at at = TR_PART_FIRST;
+    int part_count = tr_file_parts(kind, &(struct tr_tensors){0}, parts);
+    enum tr_status status = tr_path_join(path, t->checkpoint, file->name, err);
     if (status == TR_OK)
-        status = tr_safetensors_open(file->path, &file->header, err);
+        status = tr_safetensors_open(path, &header, err);
     if (status != TR_OK)
         return status;
-    status = tr_open_read(file->path, &file->fd, err);
-    if (status != TR_OK) {
-        tr_safetensors_free(&file->header);
-        return status;
+    for (int64_t i = 0; i < header.count && tr_part_next(parts, part_count, t->weights, &at);) {
+        const struct tr_weight *weight = &t->weights->weight[at.index];
+        int part = (kind == TR_FILE_MODEL ? 0 : 1) + at.part;
+        if (!tr_part_is_named(&parts[at.part], weight, header.tensor[i].name))
+            continue;
+        if (header.tensor[i].bytes == weight->count * (int64_t)sizeof(float))
+            t->place[part * t->weights->count + at.index] = (struct place){file, header.tensor[i].begin};
+        i++;
     }
+    tr_safetensors_free(&header);
     return TR_OK;
 }
 
-static void close_tensors(struct tensor_file *file)
+static enum tr_status find_all(struct tensors *t, struct tr_err *err)
 {
-    close(file->fd);
-    tr_safetensors_free(&file->header);
+    enum tr_status status = TR_OK;
+    for (int kind = TR_FILE_MODEL; kind <= TR_FILE_OPTIMIZER; kind++)
+        for (int32_t shard = 0; shard < t->manifest.shards && status == TR_OK; shard++)
+            status = find_in_file(t, kind, tr_manifest_file(&t->manifest, kind, shard), err);
+    return status;
 }
 
-static enum tr_status add_tensor(const struct tensor_file *file, const char *prefix, const struct tr_weight *weight,
-                                 char *piece, struct tr_sha256 *sum, struct tr_err *err)
+/* Opens the file for it, so that any number of shards takes one descriptor. */
+static enum tr_status add_range(const char *path, int64_t begin, int64_t bytes, char *piece, struct tr_sha256 *sum,
+                                struct tr_err *err)
 {
-    char name[sizeof weight->name + 8];
-    snprintf(name, sizeof name, "%s%s", prefix, weight->name);
-    const struct tr_safetensor *tensor = tr_safetensors_find(&file->header, name);
-    if (!tensor || tensor->bytes != weight->count * (int64_t)sizeof(float))
-        return tr_fail(err, TR_BAD_INPUT, "%s: has no tensor %s of the model's shape", file->path, name);
-    for (int64_t at = 0; at < tensor->bytes;) {
-        ssize_t got = pread(file->fd, piece, (size_t)tr_min_i64(PIECE_BYTES, tensor->bytes - at), tensor->begin + at);
+    int fd;
+    enum tr_status status = tr_open_read(path, &fd, err);
+    if (status != TR_OK)
+        return status;
+    for (int64_t at = 0; at < bytes;) {
+        ssize_t got = pread(fd, piece, (size_t)tr_min_i64(PIECE_BYTES, bytes - at), begin + at);
         if (got < 0 && errno == EINTR)
             continue;
-        if (got <= 0)
-            return tr_fail(err, TR_FAILED, "%s: cannot be read: %s", file->path,
-                           got < 0 ? strerror(errno) : "it ended too early");
+        if (got <= 0) {
+            status = tr_fail(err, TR_FAILED, "%s: cannot be read: %s", path, got < 0 ? strerror(errno) : "it ended too early");
+            break;
+        }
         tr_sha256_update(sum, piece, (size_t)got);
         at += got;
     }
-    return TR_OK;
+    close(fd);
+    return status;
 }
 
-static enum tr_status hash_files(const struct tensor_file *model, const struct tensor_file *optimizer,
-                                 const struct tr_weights *weights, char hex[TR_SHA256_HEX_BYTES], struct tr_err *err)
+static enum tr_status add_tensor(const struct tensors *t, int part, int32_t index, char *piece, struct tr_sha256 *sum,
+                                 struct tr_err *err)
+{
+    static const char *const prefix[PARTS] = {"", "m.", "v."};
+    char path[TR_PATH_BYTES];
+    const struct tr_weight *weight = &t->weights->weight[index];
+    const struct place *place = &t->place[part * t->weights->count + index];
+    if (!place->file)
+        return tr_fail(err, TR_BAD_INPUT, "%s: has no tensor %s%s of the model's shape", t->checkpoint, prefix[part], weight->name);
+    enum tr_status status = tr_path_join(path, t->checkpoint, place->file->name, err);
+    return status == TR_OK ? add_range(path, place->begin, weight->count * (int64_t)sizeof(float), piece, sum, err) : status;
+}
+
+static enum tr_status hash_tensors(const struct tensors *t, char hex[TR_SHA256_HEX_BYTES], struct tr_err *err)
 {
     struct tr_sha256 sum = {0};
     char *piece = malloc(PIECE_BYTES);
     if (!piece)
         return tr_fail(err, TR_FAILED, "out of memory for %d bytes", PIECE_BYTES);
     enum tr_status status = tr_sha256_start(&sum, err);
-    for (int32_t i = 0; i < weights->count && status == TR_OK; i++) {
-        const struct tr_weight *weight = &weights->weight[i];
-        tr_hash_head(&sum, weight);
-        status = add_tensor(model, "", weight, piece, &sum, err);
-        if (status == TR_OK && weight->moments >= 1)
-            status = add_tensor(optimizer, "m.", weight, piece, &sum, err);
-        if (status == TR_OK && weight->moments == 2)
-            status = add_tensor(optimizer, "v.", weight, piece, &sum, err);
+    for (int32_t i = 0; i < t->weights->count && status == TR_OK; i++) {
+        tr_hash_head(&sum, &t->weights->weight[i]);
+        for (int part = 0; part <= t->weights->weight[i].moments && status == TR_OK; part++)
+            status = add_tensor(t, part, i, piece, &sum, err);
     }
     if (status == TR_OK) {
         uint8_t digest[TR_SHA256_BYTES];
@@ -95,27 +126,23 @@ static enum tr_status hash_checkpoint(const char *checkpoint, enum tr_optimizer 
 {
     struct tr_model_config config;
     struct tr_weights weights;
-    struct tensor_file *file = calloc(2, sizeof *file);
-    if (!file)
-        return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", 2 * sizeof *file);
+    struct tensors tensors = {.checkpoint = checkpoint, .weights = &weights};
     enum tr_status status = tr_checkpoint_read_model(checkpoint, &config, err);
     if (status == TR_OK)
         status = tr_weights_make(&weights, &config, err);
     if (status != TR_OK)
-        goto free_files;
+        return status;
     tr_weights_set_optimizer(&weights, optimizer);
-    if ((status = open_tensors(&file[0], checkpoint, TR_FILE_MODEL, err)) != TR_OK)
+    if ((status = tr_manifest_read(checkpoint, &tensors.manifest, err)) != TR_OK)
         goto free_weights;
-    if ((status = open_tensors(&file[1], checkpoint, TR_FILE_OPTIMIZER, err)) != TR_OK)
-        goto close_model;
-    status = hash_files(&file[0], &file[1], &weights, hex, err);
-    close_tensors(&file[1]);
-close_model:
-    close_tensors(&file[0]);
+    tensors.place = calloc((size_t)PARTS * (size_t)weights.count, sizeof *tensors.place);
+    status = tensors.place ? find_all(&tensors, err) : tr_fail(err, TR_FAILED, "out of memory for %d tensors", weights.count);
+    if (status == TR_OK)
+        status = hash_tensors(&tensors, hex, err);
+    free(tensors.place);
+    tr_manifest_free(&tensors.manifest);
 free_weights:
     tr_weights_free(&weights);
-free_files:
-    free(file);
     return status;
 }
 

@@ -3,21 +3,57 @@
 #include "base/doc.h"
 #include "base/json.h"
 #include "lab/exchange/safetensors.h"
+#include "lab/train/sharding.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define MANIFEST_ARENA_MAX_BYTES ((int64_t)256 << 20)
-#define FORMAT "trine-checkpoint-1"
+#define FORMAT_WHOLE "trine-checkpoint-1"
+#define FORMAT_SHARDS "trine-checkpoint-2"
 
-static const char *const file_names[TR_CHECKPOINT_FILES] = {"config.json", "model.safetensors",
-                                                            "optimizer.safetensors", "state.json"};
-
-const char *tr_checkpoint_file_name(enum tr_checkpoint_file file) { return file_names[file]; }
-
-void tr_manifest_start(struct tr_manifest *manifest)
+static int32_t file_at(int32_t shards, enum tr_checkpoint_file kind, int32_t shard)
 {
-    *manifest = (struct tr_manifest){0};
+    switch (kind) {
+    case TR_FILE_CONFIG: return 0;
+    case TR_FILE_MODEL: return 1 + shard;
+    case TR_FILE_OPTIMIZER: return 1 + shards + shard;
+    case TR_FILE_INDEX: return 1 + 2 * shards;
+    default: return 1 + 2 * shards + (shards > 1);
+    }
+}
+
+struct tr_manifest_file *tr_manifest_file(const struct tr_manifest *manifest, enum tr_checkpoint_file kind, int32_t shard)
+{
+    TR_ASSERT(shard >= 0 && shard < manifest->shards && (kind != TR_FILE_INDEX || manifest->shards > 1));
+    return &manifest->file[file_at(manifest->shards, kind, shard)];
+}
+
+static void name_tensors(struct tr_manifest_file *file, const char *what, int32_t shard, int32_t shards)
+{
+    if (shards == 1)
+        snprintf(file->name, sizeof file->name, "%s.safetensors", what);
+    else
+        snprintf(file->name, sizeof file->name, "%s-%05d-of-%05d.safetensors", what, shard + 1, shards);
+}
+
+enum tr_status tr_manifest_start(struct tr_manifest *manifest, int32_t shards, struct tr_err *err)
+{
+    TR_ASSERT(shards >= 1 && shards <= TR_SHARDS_MAX);
+    *manifest = (struct tr_manifest){.shards = shards, .files = file_at(shards, TR_FILE_STATE, 0) + 1};
     tr_arena_init(&manifest->arena, "checkpoint manifest", MANIFEST_ARENA_MAX_BYTES);
+    manifest->file = tr_arena_array(&manifest->arena, manifest->files, sizeof *manifest->file, err);
+    if (!manifest->file)
+        return TR_FAILED;
+    strcpy(tr_manifest_file(manifest, TR_FILE_CONFIG, 0)->name, "config.json");
+    strcpy(tr_manifest_file(manifest, TR_FILE_STATE, 0)->name, "state.json");
+    if (shards > 1)
+        strcpy(tr_manifest_file(manifest, TR_FILE_INDEX, 0)->name, "model.safetensors.index.json");
+    for (int32_t shard = 0; shard < shards; shard++) {
+        name_tensors(tr_manifest_file(manifest, TR_FILE_MODEL, shard), "model", shard, shards);
+        name_tensors(tr_manifest_file(manifest, TR_FILE_OPTIMIZER, shard), "optimizer", shard, shards);
+    }
+    return TR_OK;
 }
 
 void tr_manifest_free(struct tr_manifest *manifest)
@@ -43,12 +79,14 @@ void tr_manifest_text(const struct tr_manifest *manifest, struct tr_text *out)
     TR_ASSERT(out->len == 0);
     struct tr_json json = tr_json_start(out, TR_JSON_PRETTY);
     tr_json_object(&json, NULL);
-    tr_json_string(&json, "format", FORMAT);
+    tr_json_string(&json, "format", manifest->shards > 1 ? FORMAT_SHARDS : FORMAT_WHOLE);
     tr_json_int(&json, "step", manifest->step);
+    if (manifest->shards > 1)
+        tr_json_int(&json, "shards", manifest->shards);
     tr_json_object(&json, "files");
-    for (int i = 0; i < TR_CHECKPOINT_FILES; i++) {
+    for (int32_t i = 0; i < manifest->files; i++) {
         const struct tr_manifest_file *file = &manifest->file[i];
-        tr_json_object(&json, file_names[i]);
+        tr_json_object(&json, file->name);
         tr_json_int(&json, "bytes", file->bytes);
         tr_json_string(&json, "sha256", file->sha256);
         if (file->tensor_count) {
@@ -97,13 +135,12 @@ static enum tr_status parse_tensors(const struct tr_node *node, struct tr_manife
     return TR_OK;
 }
 
-static enum tr_status parse_file(const struct tr_node *files, int index, struct tr_manifest *manifest,
+static enum tr_status parse_file(const struct tr_node *files, struct tr_manifest_file *file, struct tr_manifest *manifest,
                                  struct tr_err *err)
 {
-    struct tr_manifest_file *file = &manifest->file[index];
     const struct tr_node *node, *tensors = NULL;
     const char *sum;
-    enum tr_status status = tr_doc_object(files, file_names[index], TR_REQUIRED, &node, err);
+    enum tr_status status = tr_doc_object(files, file->name, TR_REQUIRED, &node, err);
     if (status == TR_OK)
         status = tr_doc_int(node, "bytes", TR_REQUIRED, 0, INT64_MAX, &file->bytes, err);
     if (status == TR_OK)
@@ -117,19 +154,33 @@ static enum tr_status parse_file(const struct tr_node *files, int index, struct 
     return status;
 }
 
-static enum tr_status parse_root(const struct tr_node *root, struct tr_manifest *manifest, struct tr_err *err)
+static enum tr_status parse_shards(const struct tr_node *root, int32_t *shards, struct tr_err *err)
 {
     const char *format;
-    const struct tr_node *files;
+    int64_t count = 1;
     enum tr_status status = tr_doc_string(root, "format", TR_REQUIRED, &format, err);
-    if (status == TR_OK && strcmp(format, FORMAT) != 0)
-        return tr_node_fail(root, err, "format \"%.40s\" is not %s", format, FORMAT);
+    if (status == TR_OK && strcmp(format, FORMAT_SHARDS) == 0)
+        status = tr_doc_int(root, "shards", TR_REQUIRED, 2, TR_SHARDS_MAX, &count, err);
+    else if (status == TR_OK && strcmp(format, FORMAT_WHOLE) != 0)
+        status = tr_node_fail(root, err, "format \"%.40s\" is neither " FORMAT_WHOLE " nor " FORMAT_SHARDS, format);
+    *shards = (int32_t)count;
+    return status;
+}
+
+/* Free what it starts, also where it fails. */
+static enum tr_status parse_root(const struct tr_node *root, struct tr_manifest *manifest, struct tr_err *err)
+{
+    int32_t shards;
+    const struct tr_node *files;
+    enum tr_status status = parse_shards(root, &shards, err);
+    if (status == TR_OK)
+        status = tr_manifest_start(manifest, shards, err);
     if (status == TR_OK)
         status = tr_doc_int(root, "step", TR_REQUIRED, 0, INT64_MAX, &manifest->step, err);
     if (status == TR_OK)
         status = tr_doc_object(root, "files", TR_REQUIRED, &files, err);
-    for (int i = 0; i < TR_CHECKPOINT_FILES && status == TR_OK; i++)
-        status = parse_file(files, i, manifest, err);
+    for (int32_t i = 0; status == TR_OK && i < manifest->files; i++)
+        status = parse_file(files, &manifest->file[i], manifest, err);
     return status;
 }
 
@@ -155,8 +206,7 @@ enum tr_status tr_manifest_parse(const char *source, const char *data, size_t by
                                                  3 * (int64_t)TR_SAFETENSORS_MAX_TENSORS, &doc, err);
     if (status != TR_OK)
         return status;
-    struct tr_manifest new;
-    tr_manifest_start(&new);
+    struct tr_manifest new = {0};
     status = parse_root(tr_doc_root(doc), &new, err);
     tr_doc_free(doc);
     if (status == TR_OK)

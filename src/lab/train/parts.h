@@ -10,6 +10,8 @@
 
 #include "lab/model/weights.h"
 
+#include <string.h>
+
 struct tr_part {
     const char *prefix;    /* of the tensors' names: "", "m.", "v." */
     float *const *values;  /* [weights->count] */
@@ -36,6 +38,13 @@ static inline bool tr_part_next(const struct tr_part *parts, int part_count, con
         if (weights->weight[at->index].moments >= parts[at->part].moments)
             return true;
     }
+}
+
+/* Whether a tensor of a file is called like this part of a weight. */
+static inline bool tr_part_is_named(const struct tr_part *part, const struct tr_weight *weight, const char *name)
+{
+    size_t skip = strlen(part->prefix);
+    return strncmp(name, part->prefix, skip) == 0 && strcmp(name + skip, weight->name) == 0;
 }
 
 #endif

@@ -75,7 +75,7 @@ enum tr_status tr_run_replay_open(struct tr_run *run, struct tr_err *err)
     struct tr_replay *r = &run->replay;
     if (run->config.replay_every == 0)
         return TR_OK;
-    enum tr_status status = tr_copy_open(&r->copy, &run->program.weights, err);
+    enum tr_status status = tr_copy_open(&r->copy, &run->writers.sharding, run->writers.shard, err); /* one rank has all */
     r->count = digest_all(&run->tensors, NULL);
     for (int i = 0; i < 3 && status == TR_OK; i++)
         if (!(r->seen[i] = tr_arena_array(&run->arena, r->count, sizeof *r->seen[i], err)))

@@ -188,26 +188,56 @@ enum tr_status tr_run_choose_start(struct tr_run *run, char checkpoint[TR_PATH_B
     return status == TR_OK ? tr_run_tell(run, checkpoint, TR_PATH_BYTES, err) : status;
 }
 
-static enum tr_status load_init(struct tr_run *run, struct tr_err *err)
+/* Room for all weights, on the lead: other programs' files are read as a whole. */
+static float **open_all(struct tr_run *run, struct tr_slab *slab, struct tr_err *err)
+{
+    const struct tr_weights *weights = &run->program.weights;
+    float **list = tr_arena_array(&run->arena, weights->count, sizeof *list, err);
+    if (!list || tr_slab_map(weights->element_count * (int64_t)sizeof(float), slab, err) != TR_OK)
+        return NULL;
+    float *at = slab->at;
+    for (int32_t i = 0; i < weights->count; at += weights->weight[i++].count)
+        list[i] = at;
+    return list;
+}
+
+/* Weights of the model of model.init. What it does not have, adapters, stays as it is. */
+static enum tr_status load_init(struct tr_run *run, float *const *w, struct tr_err *err)
 {
     struct tr_origin origin;
     enum tr_status status = tr_origin_find(&origin, run->config.init, err);
+    return status == TR_OK ? tr_origin_weights(&origin, &run->program.weights, w, err) : status;
+}
+
+static enum tr_status load_init_on_ranks(struct tr_run *run, struct tr_err *err)
+{
+    struct tr_slab slab = {0};
+    float **all = NULL;
+    enum tr_status status = TR_OK;
+    if (tr_run_leads(run) && !(all = open_all(run, &slab, err)))
+        status = TR_FAILED;
+    status = tr_run_alike(run, status, err);
     if (status == TR_OK)
-        status = tr_origin_weights(&origin, &run->program.weights, run->tensors.w, err);
+        status = tr_run_collect_weights(run, all, err);
+    if (status == TR_OK)
+        status = tr_run_alike(run, tr_run_leads(run) ? load_init(run, all, err) : TR_OK, err);
+    if (status == TR_OK)
+        status = tr_run_spread_weights(run, all, err);
+    tr_slab_unmap(&slab);
     return status;
 }
 
 enum tr_status tr_run_load(struct tr_run *run, const char *checkpoint, struct tr_err *err)
 {
-    enum tr_status status = TR_OK;
-    if (checkpoint[0] == 0) {
-        tr_exec_init(&run->exec, (uint64_t)run->config.seed);
-        status = tr_exec_failed(&run->exec, err);
-        if (status != TR_OK || run->config.init[0] == 0)
-            return status;
-        status = tr_run_collect(run, err); /* what the other model does not have, adapters, stays as it is */
-    }
-    if (status == TR_OK && tr_run_leads(run))
-        status = checkpoint[0] ? tr_checkpoint_read(checkpoint, &run->tensors, err) : load_init(run, err);
-    return status == TR_OK ? tr_run_spread(run, err) : status;
+    if (checkpoint[0])
+        return tr_run_read_state(run, checkpoint, err);
+    tr_exec_init(&run->exec, (uint64_t)run->config.seed);
+    enum tr_status status = tr_exec_failed(&run->exec, err);
+    if (status != TR_OK || run->config.init[0] == 0)
+        return status;
+    if (run->world)
+        return load_init_on_ranks(run, err);
+    status = load_init(run, run->tensors.w, err);
+    tr_exec_weights_written(&run->exec);
+    return status == TR_OK ? tr_exec_failed(&run->exec, err) : status;
 }

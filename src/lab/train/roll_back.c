@@ -37,12 +37,12 @@ static enum tr_status take_state(struct tr_run *run, const char *anchor, struct 
     if (!state)
         return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *state);
     enum tr_status status = TR_OK;
-    if (tr_run_leads(run) && (status = tr_checkpoint_read_state(anchor, state, err)) == TR_OK)
-        status = tr_checkpoint_read(anchor, &run->tensors, err);
+    if (tr_run_leads(run))
+        status = tr_checkpoint_read_state(anchor, state, err);
     if (status == TR_OK)
         status = tr_run_tell(run, state, sizeof *state, err);
     if (status == TR_OK)
-        status = tr_run_spread(run, err);
+        status = tr_run_read_state(run, anchor, err);
     if (status == TR_OK) {
         state->config = run->config;
         state->passed_over = next - state->step;

@@ -49,13 +49,14 @@ struct tr_run {
     struct tr_exec exec;
     bool has_exec;
     struct tr_arena arena;       /* the arrays of addresses below */
-    struct tr_tensors tensors;   /* the whole state; on other ranks than the lead what they have of it, as `own` */
-    struct tr_tensors own;       /* addresses in exec: of slices, where they are cut; of nothing, where another stage has it */
-    struct tr_copy whole;        /* on the lead, where ranks have parts of the state; else zero */
-    struct tr_slab staged;       /* there too, where tensors are cut into portions: tr_run_staged_bytes */
-    int64_t *slices_at, *bytes_at, *own_bytes_at; /* [ranks + 1], scratch of ranks.c */
+    struct tr_tensors tensors;   /* what this rank has of the state; addresses in exec: of slices, where they
+                                    are cut; of nothing, where another stage has it */
+    struct tr_writers writers;     /* who writes what of a checkpoint */
+    struct tr_slab whole;        /* on the lead of several ranks: room for a tensor, scratch of spread.c */
+    struct tr_slab staged;       /* for what tensor parallel ranks have of one, the same */
+    int64_t *slices_at, *bytes_at, *own_bytes_at; /* [ranks + 1], the same */
     int32_t *row;                /* scratch: tokens, targets and starts of one row */
-    struct tr_saver saver;       /* with checkpoint.write = background; else zero */
+    struct tr_saver saver;
     struct tr_replay replay;     /* with replay.every; else zero */
     struct tr_tracer tracer;     /* with options.trace_steps, until these are done; else zero */
 
@@ -90,7 +91,7 @@ struct tr_run {
     struct tr_text sample;       /* the last one */
 };
 
-/* --- ranks.c: a run on several ranks; each of these works on one, too --- */
+/* --- ranks.c: what ranks tell each other; each of these works on one, too --- */
 
 int tr_run_ranks(const struct tr_run *run);
 /* Whether this rank is the one that keeps the run folder. */
@@ -107,17 +108,22 @@ TR_MUST_CHECK enum tr_status tr_run_look_for_stop(struct tr_run *run, struct tr_
 int64_t tr_run_sent_bytes(const struct tr_run *run);
 /* Whether it is so on all ranks. */
 TR_MUST_CHECK enum tr_status tr_run_all(struct tr_run *run, bool here, bool *everywhere, struct tr_err *err);
-/* Of one tensor what all ranks have, which the lead holds while it puts it together from portions; 0: there are none. */
-int64_t tr_run_staged_bytes(const struct tr_program *program);
+/* --- spread.c: the state, of which each rank has parts; each of these works on one, too --- */
 
-/* Once the memory is there; takes room for the whole state on the lead if ranks have parts of it. */
-TR_MUST_CHECK enum tr_status tr_run_ranks_open(struct tr_run *run, struct tr_err *err);
-/* run->tensors of the lead becomes the state of all ranks. */
-TR_MUST_CHECK enum tr_status tr_run_collect(struct tr_run *run, struct tr_err *err);
-/* The weights alone. */
-TR_MUST_CHECK enum tr_status tr_run_collect_weights(struct tr_run *run, struct tr_err *err);
-/* The state of all ranks becomes what run->tensors of the lead holds; what operations read is written anew. */
-TR_MUST_CHECK enum tr_status tr_run_spread(struct tr_run *run, struct tr_err *err);
+/* Room that a rank needs to put tensors together and to hand them out. */
+int64_t tr_run_spread_bytes(const struct tr_program *program);
+/* Once run->tensors is there. */
+TR_MUST_CHECK enum tr_status tr_run_spread_open(struct tr_run *run, struct tr_err *err);
+void tr_run_spread_close(struct tr_run *run);
+/* Each rank gets its shard of the state: run->writers say which. */
+TR_MUST_CHECK enum tr_status tr_run_snapshot(struct tr_run *run, struct tr_copy *to, struct tr_err *err);
+/* Of several ranks: the lead gets all weights in `to`; all get what they have of the weights that the lead has in `from`. */
+TR_MUST_CHECK enum tr_status tr_run_collect_weights(struct tr_run *run, float *const *to, struct tr_err *err);
+TR_MUST_CHECK enum tr_status tr_run_spread_weights(struct tr_run *run, float *const *from, struct tr_err *err);
+/* The hash of the state, on the lead. */
+TR_MUST_CHECK enum tr_status tr_run_hash(struct tr_run *run, char hex[TR_SHA256_HEX_BYTES], struct tr_err *err);
+/* The lead reads a checkpoint, and all have its state. */
+TR_MUST_CHECK enum tr_status tr_run_read_state(struct tr_run *run, const char *checkpoint, struct tr_err *err);
 
 /* --- agree.c: ranks that are processes, on hosts of their own --- */
 
@@ -216,9 +222,15 @@ TR_MUST_CHECK enum tr_status tr_run_load(struct tr_run *run, const char *checkpo
 
 /* --- save.c --- */
 
-/* Nothing when this step is saved already. In the background: begins to, after the save before it is finished. */
+/* Memory for the copy that this rank's saves make. */
+int64_t tr_run_save_bytes(const struct tr_run_config *config, const struct tr_program *program);
+/* Once the writers are known. */
+TR_MUST_CHECK enum tr_status tr_run_save_open(struct tr_run *run, struct tr_err *err);
+
+/* Nothing when this step is saved already. In the background: begins to, after the save before it is finished. All ranks call these
+ * together. */
 TR_MUST_CHECK enum tr_status tr_run_save(struct tr_run *run, struct tr_err *err);
-/* Takes the outcome of a background save, if there is one yet; waits for it. */
+/* Goes on with a background save, if there is one and all ranks have come so far; waits for it. */
 TR_MUST_CHECK enum tr_status tr_run_save_poll(struct tr_run *run, struct tr_err *err);
 TR_MUST_CHECK enum tr_status tr_run_save_finish(struct tr_run *run, struct tr_err *err);
 

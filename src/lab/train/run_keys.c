@@ -153,7 +153,8 @@ static const struct tr_run_key keys[] = {
      .help = "keep: save when the validation loss is the lowest so far, and keep that one; RUN/best leads to it"},
     {"checkpoint.write", TR_KEY_ENUM, AT(save_where), .fallback = "foreground", .choices = save_where_names,
      .effect = TR_KEY_FREE,
-     .help = "background: a thread writes a copy while training goes on; takes 12 bytes of memory a parameter"},
+     .help = "background: a thread writes a copy while training goes on; takes 12 bytes of memory a parameter, "
+             "ranks share that"},
 
     {"run.out", TR_KEY_STRING, TEXT(out), .fallback = "", .effect = TR_KEY_FREE,
      .help = "the run folder; empty: runs/ and the model's name"},

@@ -2,53 +2,65 @@
 
 #include "base/num.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-enum tr_status tr_saver_open(struct tr_saver *saver, const struct tr_weights *weights, struct tr_err *err)
+static struct tr_file_sum *room_for_sums(const struct tr_sharding *sharding, int32_t first, int32_t last, struct tr_err *err)
 {
-    memset(saver, 0, sizeof *saver);
-    return tr_copy_open(&saver->copy, weights, err);
+    int64_t count = 0;
+    for (int32_t shard = first; shard < last; shard++)
+        count += tr_shard_sums(sharding, shard);
+    struct tr_file_sum *sums = calloc((size_t)count, sizeof *sums);
+    if (!sums)
+        (void)tr_fail(err, TR_FAILED, "out of memory for the sums of %lld files and tensors", (long long)count);
+    return sums;
 }
 
-static void *write_copy(void *context)
+enum tr_status tr_saver_open(struct tr_saver *saver, const struct tr_writers *writers, bool copies, bool lead, struct tr_err *err)
+{
+    const struct tr_sharding *sharding = &writers->sharding;
+    int32_t mine = writers->shard;
+    memset(saver, 0, sizeof *saver);
+    saver->writers = writers;
+    saver->copies = copies;
+    if (mine >= 0 && !(saver->sums = room_for_sums(sharding, mine, mine + 1, err)))
+        return TR_FAILED;
+    if (lead && !(saver->all = room_for_sums(sharding, 0, sharding->count, err)))
+        return TR_FAILED;
+    return copies && mine >= 0 ? tr_copy_open(&saver->copy, sharding, mine, err) : TR_OK;
+}
+
+static void *do_work(void *context)
 {
     struct tr_saver *saver = context;
-    saver->status = tr_checkpoint_write(saver->run_folder, saver->model, &saver->copy.tensors, &saver->state, &saver->keep,
-                                        &saver->err);
+    saver->status = saver->work(saver, &saver->err);
     atomic_store_explicit(&saver->done, true, memory_order_release);
     return NULL;
 }
 
-enum tr_status tr_saver_start(struct tr_saver *saver, const char *run_folder, const struct tr_model_config *model,
-                              const struct tr_tensors *tensors, const struct tr_train_state *state,
-                              const struct tr_keep *keep, struct tr_err *err)
+void tr_saver_work(struct tr_saver *saver, tr_save_work work, bool background)
 {
-    TR_ASSERT(!saver->started && strlen(run_folder) < TR_PATH_BYTES);
-    tr_copy_take(&saver->copy, tensors);
-    saver->model = model;
-    saver->state = *state;
-    saver->keep = *keep;
-    strcpy(saver->run_folder, run_folder);
+    TR_ASSERT(!saver->has_thread);
+    saver->work = work;
     atomic_store_explicit(&saver->done, false, memory_order_relaxed);
-    int reason = tr_thread_start(&saver->thread, write_copy, saver);
-    if (reason)
-        return tr_fail(err, TR_FAILED, "the checkpoint of step %lld was not written: no thread for it: %s",
-                       (long long)state->step, strerror(reason));
-    saver->started = true;
-    return TR_OK;
+    int reason = background ? tr_thread_start(&saver->thread, do_work, saver) : 0;
+    saver->has_thread = background && reason == 0;
+    if (!background || reason) /* without a thread it takes longer, and nothing is lost */
+        do_work(saver);
 }
 
-bool tr_saver_has_news(struct tr_saver *saver)
+bool tr_saver_is_done(struct tr_saver *saver) { return atomic_load_explicit(&saver->done, memory_order_acquire); }
+
+static void join(struct tr_saver *saver)
 {
-    return saver->started && atomic_load_explicit(&saver->done, memory_order_acquire);
+    if (saver->has_thread)
+        TR_ASSERT(pthread_join(saver->thread, NULL) == 0);
+    saver->has_thread = false;
 }
 
-enum tr_status tr_saver_finish(struct tr_saver *saver, struct tr_err *err)
+enum tr_status tr_saver_wait(struct tr_saver *saver, struct tr_err *err)
 {
-    if (!saver->started)
-        return TR_NO;
-    TR_ASSERT(pthread_join(saver->thread, NULL) == 0);
-    saver->started = false;
+    join(saver);
     if (saver->status != TR_OK)
         *err = saver->err;
     return saver->status;
@@ -56,8 +68,8 @@ enum tr_status tr_saver_finish(struct tr_saver *saver, struct tr_err *err)
 
 void tr_saver_close(struct tr_saver *saver)
 {
-    if (saver->started)
-        TR_ASSERT(pthread_join(saver->thread, NULL) == 0);
-    saver->started = false;
+    join(saver);
+    free(saver->sums);
+    free(saver->all);
     tr_copy_close(&saver->copy);
 }

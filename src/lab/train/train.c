@@ -183,14 +183,14 @@ static enum tr_status open_memory(struct tr_run *run, struct tr_err *err)
     if (!v)
         return TR_FAILED;
     run->tensors = (struct tr_tensors){.weights = &run->program.weights, .w = w, .m = m, .v = v};
-    status = tr_run_ranks_open(run, err);
+    status = tr_writers_make(&run->writers, &run->program, err);
+    if (status == TR_OK)
+        status = tr_run_spread_open(run, err);
     if (status == TR_OK)
         status = open_row(run, err);
     if (status == TR_OK)
         status = tr_run_replay_open(run, err);
-    if (status == TR_OK && run->config.save_where == TR_SAVE_BACKGROUND && tr_run_leads(run))
-        status = tr_saver_open(&run->saver, &run->program.weights, err);
-    return status;
+    return status == TR_OK ? tr_run_save_open(run, err) : status;
 }
 
 static void tell_tokenizer(struct tr_run *run)
@@ -232,9 +232,10 @@ static struct tr_train_ahead ahead_of(const struct tr_run *run)
 {
     const struct tr_run_config *c = &run->config;
     const struct tr_program *p = &run->program;
+    const struct tr_sharding whole = tr_sharding_whole(&p->weights);
     struct tr_train_ahead ahead = {.program = p, .threads = run->machine.threads, .steps = c->steps - run->state.step,
                                    .eval_micros = (run->data.val_windows + p->seqs - 1) / p->seqs,
-                                   .save_bytes = tr_copy_bytes(&p->weights)};
+                                   .save_bytes = tr_copy_bytes(&whole, 0)};
     if (c->eval_every > 0)
         ahead.evaluations = times_due(run, c->eval_every) + (run->state.step == 0);
     ahead.saves = c->save_where == TR_SAVE_BACKGROUND ? ahead.steps > 0 : times_due(run, c->save_every);
@@ -591,12 +592,24 @@ static enum tr_status loop(struct tr_run *run, struct tr_err *err)
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
+/* Each rank writes its shard of a checkpoint into the folder that the lead has made. */
+static enum tr_status see_folder(struct tr_run *run, struct tr_err *err)
+{
+    enum tr_status status = TR_OK;
+    if (!tr_folder_exists(run->config.out))
+        status = tr_fail(err, TR_BAD_INPUT, "run.out %s: rank 0 has made this folder, and it is not there for this rank: it must be on "
+                         "a file system that all hosts share", run->config.out);
+    return tr_run_alike(run, status, err);
+}
+
 static enum tr_status begin(struct tr_run *run, struct tr_err *err)
 {
     char checkpoint[TR_PATH_BYTES], text[TR_PATH_BYTES + 64] = "from the beginning";
     enum tr_status status = tr_run_leads(run) ? tr_run_folder_open(run, err) : TR_OK;
     if (status == TR_OK)
         status = tr_run_choose_start(run, checkpoint, err);
+    if (status == TR_OK)
+        status = see_folder(run, err);
     if (status == TR_OK)
         status = open_memory(run, err);
     if (status == TR_OK)
@@ -660,11 +673,7 @@ static enum tr_status run_all(struct tr_run *run, const struct tr_run_config *co
         tr_progress_note(&run->bar, "not noted in the run folder: %s", ignored.text);
     if (run->bar.terminal) /* a log has its lines already */
         tr_progress_end(&run->bar);
-    if (status == TR_OK)
-        status = tr_run_collect(run, err);
-    if (status == TR_OK && tr_run_leads(run))
-        status = tr_hash_tensors(&run->tensors, result->hash, err);
-    return status;
+    return status == TR_OK ? tr_run_hash(run, result->hash, err) : status;
 }
 
 static void fill_sent(const struct tr_run *run, struct tr_train_result *result)
@@ -718,8 +727,8 @@ static void close_run(struct tr_run *run)
     tr_run_trace_write(run);
     tr_saver_close(&run->saver);
     tr_copy_close(&run->replay.copy);
-    tr_copy_close(&run->whole);
-    tr_slab_unmap(&run->staged);
+    tr_run_spread_close(run);
+    tr_writers_free(&run->writers);
     if (run->has_exec)
         tr_exec_close(&run->exec);
     if (run->has_program)

@@ -39,8 +39,8 @@
  *
  * Ranks: with options.layout the run is done by several ranks, threads of this process or, with options.world, processes of
  * any hosts, this being one of them. Ranks of a host share its cores and its memory. Nothing that a run folder holds depends
- * on the layout but times, and a run goes on under any other. Rank 0 keeps the folder, writes checkpoints of the whole state
- * and reports; what is cut among ranks it holds as a whole too. Stages of a pipeline evaluate together; samples need all
+ * on the layout but times, and a run goes on under any other. Rank 0 keeps the folder and reports; each
+ * rank writes its shard of a checkpoint (shard.h), so that all hosts must see the folder. Stages of a pipeline evaluate together; samples need all
  * layers, so that rank 0 gets all weights for them, and makes them alone. Processes are asked first whether they are one program with
  * one layout, config and text. A rank that fails ends the job, with one sentence for all (tr_comm_blamed says whose).
  *

@@ -1,6 +1,7 @@
 /* lab/train/checkpoint: nothing is lost, nothing damaged is loaded. Each system call of
  * a save in turn fails, or is the last one that the program lives to make. */
 #include "lab/train/checkpoint.h"
+#include "lab/train/shard.h"
 #include "lib/faults.h"
 #include "lib/faulty_disk.h"
 #include "lib/scratch.h"
@@ -96,12 +97,56 @@ static int teardown(void **unused)
     return tr_scratch_teardown(unused);
 }
 
+/* ---- one writer, or several -------------------------------------------------------------------------------------- */
+
+static int32_t shards = 1;
+
+static struct tr_sharding sharding(void)
+{
+    static int32_t of[64];
+    assert_true(weights.count <= 64 && shards <= weights.count);
+    for (int32_t i = 0; i < weights.count; i++)
+        of[i] = i % shards;
+    return (struct tr_sharding){.weights = &weights, .count = shards, .of = of};
+}
+
+static enum tr_status write_shards(const char *folder, const struct tr_sharding *split, struct tr_file_sum *sums, struct tr_err *err)
+{
+    struct tr_tensors all = tensors();
+    enum tr_status status = TR_OK;
+    for (int32_t shard = 0; shard < split->count && status == TR_OK; shard++) {
+        status = tr_checkpoint_write_shard(folder, &all, split, shard, sums, err);
+        sums += tr_shard_sums(split, shard);
+    }
+    return status;
+}
+
+/* As ranks do together what tr_checkpoint_write does alone. */
+static enum tr_status write_all(const char *run, int64_t last, struct tr_err *err)
+{
+    char folder[TR_PATH_BYTES];
+    static struct tr_file_sum sums[1024];
+    struct tr_keep keep = {.last = last, .step = {-1, -1, -1}};
+    struct tr_tensors all = tensors();
+    if (shards == 1)
+        return tr_checkpoint_write(run, &model, &all, &state, &keep, err);
+    const struct tr_sharding split = sharding();
+    enum tr_status status = tr_checkpoint_begin(run, state.step, "", folder, err);
+    if (status == TR_OK)
+        status = write_shards(folder, &split, sums, err);
+    if (status != TR_OK) {
+        tr_checkpoint_give_up(folder, state.step, err);
+        return status;
+    }
+    const struct tr_checkpoint_out out = {.run_folder = run, .folder = folder, .model = &model, .state = &state};
+    return tr_checkpoint_finish(&out, &split, sums, &keep, err);
+}
+
 static void save(const char *run, int64_t step, int64_t keep)
 {
     struct tr_err err = {{0}};
     fill(step);
-    struct tr_tensors all = tensors();
-    if (tr_checkpoint_write(run, &model, &all, &state, &(struct tr_keep){.last = keep, .step = {-1, -1, -1}}, &err) != TR_OK)
+    if (write_all(run, keep, &err) != TR_OK)
         fail_msg("%s", err.text);
 }
 
@@ -249,8 +294,22 @@ static void a_checkpoint_of_the_same_step_is_replaced(void **unused)
     assert_int_equal(newest(run, NULL), 2);
 }
 
-static const char *const files[] = {"config.json", "manifest.json", "model.safetensors", "optimizer.safetensors",
-                                    "state.json"};
+static const char *const files_of_one[] = {"config.json", "manifest.json", "model.safetensors", "optimizer.safetensors",
+                                           "state.json"};
+static const char *const files_of_two[] = {"config.json", "manifest.json", "model-00001-of-00002.safetensors",
+                                           "model-00002-of-00002.safetensors", "optimizer-00001-of-00002.safetensors",
+                                           "optimizer-00002-of-00002.safetensors", "model.safetensors.index.json", "state.json"};
+
+static const char *const *files = files_of_one;
+static int file_count = 5;
+static const char *of_shards = ""; /* in rows of the table of faults */
+
+static void row(const char *number, const char *what, const char *how, int64_t tried, int64_t right, const char *sees)
+{
+    char text[256];
+    snprintf(text, sizeof text, "%s%s", what, of_shards);
+    fault_row(number, text, how, tried, right, sees);
+}
 
 /* Runs save(step) in a child with a fault; returns the child's wait status. */
 static int save_in_child(const char *run, int64_t step, enum fault kind, int error, int at)
@@ -260,11 +319,11 @@ static int save_in_child(const char *run, int64_t step, enum fault kind, int err
     if (child == 0) {
         struct tr_err err = {{0}};
         fill(step);
-        struct tr_tensors all = tensors();
         fault = kind;
         fault_error = error;
         fault_at = at;
-        enum tr_status status = tr_checkpoint_write(run, &model, &all, &state, &(struct tr_keep){.last = 1, .step = {-1, -1, -1}}, &err);
+        calls_seen = 0;
+        enum tr_status status = write_all(run, 1, &err);
         fault = FAULT_NONE;
         if (status != TR_OK && !err.text[0])
             _exit(99);
@@ -310,7 +369,7 @@ static void a_kill_at_any_call_of_a_save_loses_nothing(void **unused)
         assert_true(!there("kill/step-00000002.tmp") && !there("kill/step-00000001.old"));
     }
     assert_true(old > 0 && new > 0);
-    fault_row("8", "kill -9 at each change of the disk by a save that keeps one checkpoint",
+    row("8", "kill -9 at each change of the disk by a save that keeps one checkpoint",
               "a shim around write, fsync, rename, mkdir, unlinkat", calls, calls,
               "nothing; the older or the newer checkpoint is whole");
 }
@@ -333,7 +392,7 @@ static void a_kill_of_the_next_save_too_loses_nothing(void **unused)
         killed += WIFSIGNALED(result);
     }
     assert_true(killed > 0);
-    fault_row("8", "the same, and the next save is killed too at each of its changes", "the same shim, twice", killed, killed,
+    row("8", "the same, and the next save is killed too at each of its changes", "the same shim, twice", killed, killed,
               "nothing; the newest that is whole is there still");
 }
 
@@ -343,7 +402,7 @@ static void a_kill_of_a_save_that_finds_the_newest_damaged_loses_nothing(void **
     (void)unused;
     const char *run = tr_scratch("stale");
     int killed = 0;
-    for (int f = 0; f < 5; f++) {
+    for (int f = 0; f < file_count; f++) {
         bool more = true;
         for (int at = 1; more; at += fault_tries(17, 1)) {
             char path[TR_PATH_BYTES];
@@ -359,7 +418,7 @@ static void a_kill_of_a_save_that_finds_the_newest_damaged_loses_nothing(void **
         }
     }
     assert_true(killed > 0);
-    fault_row("8", "the same, where the newest checkpoint is damaged and the one before is the only good one",
+    row("8", "the same, where the newest checkpoint is damaged and the one before is the only good one",
               "each of its files is cut off in turn; the same shim", killed, killed, "nothing; the good one is there until the next is");
 }
 
@@ -380,7 +439,7 @@ static void an_error_at_any_call_of_a_save_loses_nothing_and_is_told(void **unus
             else
                 assert_true(WEXITSTATUS(result) == TR_FAILED && (step == 1 || step == 2));
         }
-    fault_row("8", "ENOSPC, EIO at each of these, and one checkpoint is kept", "the same shim", 2 * calls, 2 * calls,
+    row("8", "ENOSPC, EIO at each of these, and one checkpoint is kept", "the same shim", 2 * calls, 2 * calls,
               "`the checkpoint of step 2 was not written: ...`, exit status 3; step 1 is whole");
 }
 
@@ -391,12 +450,11 @@ static void a_full_disk_is_told_in_a_sentence_and_leaves_the_old_checkpoint(void
     struct tr_err err = {{0}};
     save(run, 1, 1);
     fill(2);
-    struct tr_tensors all = tensors();
     fault = FAULT_ERROR;
     fault_error = ENOSPC;
     calls_seen = 0;
     fault_at = 8;
-    enum tr_status status = tr_checkpoint_write(run, &model, &all, &state, &(struct tr_keep){.last = 1, .step = {-1, -1, -1}}, &err);
+    enum tr_status status = write_all(run, 1, &err);
     fault = FAULT_NONE;
     assert_int_equal(status, TR_FAILED);
     tr_assert_says(err.text, "the checkpoint of step 2 was not written: ");
@@ -421,14 +479,15 @@ static void a_flipped_bit_in_any_byte_is_found(void **unused)
     save(tr_scratch("flip"), 1, 0);
     const char *run = tr_scratch("flip/step-00000001");
     int64_t flips = 0;
-    for (int f = 0; f < 5; f++) {
+    for (int f = 0; f < file_count; f++) {
         char path[TR_PATH_BYTES];
         struct tr_err err = {{0}};
         snprintf(path, sizeof path, "%s/%s", run, files[f]);
         int fd = open(path, O_RDWR);
         struct stat info;
         assert_true(fd >= 0 && fstat(fd, &info) == 0);
-        for (off_t at = 0; at < info.st_size; at++) {
+        int64_t stride = shards > 1 ? fault_tries(7, 1) : 1;
+        for (off_t at = 0; at < info.st_size; at += stride, flips++) {
             char byte, flipped;
             assert_int_equal(pread(fd, &byte, 1, at), 1);
             flipped = (char)(byte ^ (1 << (at % 8)));
@@ -441,11 +500,10 @@ static void a_flipped_bit_in_any_byte_is_found(void **unused)
                 tr_assert_says(err.text, files[f]);
             assert_int_equal(pwrite(fd, &byte, 1, at), 1);
         }
-        flips += info.st_size;
         close(fd);
     }
     must_be(run, 1);
-    fault_row("6", "a flipped bit in any byte of a checkpoint", "each byte of all five files in turn", flips, flips,
+    row("6", "a flipped bit in any byte of a checkpoint", "each byte of all files in turn", flips, flips,
               "`step-N/optimizer.safetensors: damaged in tensor v.NAME (bytes A to B of the file)`; goes on from the one "
               "before");
 }
@@ -489,13 +547,13 @@ static void missing_swapped_stale_and_renamed_files_are_refused(void **unused)
 {
     (void)unused;
     struct tr_err err = {{0}};
-    for (int f = 0; f < 5; f++) {
+    for (int f = 0; f < file_count; f++) {
         start_over(tr_scratch("surgery"));
         save(tr_scratch("surgery"), 2, 0);
         char old[TR_PATH_BYTES], new[TR_PATH_BYTES];
         snprintf(old, sizeof old, "%s/%s", tr_scratch("surgery/step-00000001"), files[f]);
         snprintf(new, sizeof new, "%s/%s", tr_scratch("surgery/step-00000002"), files[f]);
-        if (strcmp(files[f], "config.json") != 0) { /* this one is the same in both */
+        if (strcmp(files[f], "config.json") != 0 && !strstr(files[f], "index")) { /* these are the same in both */
             copy(old, new);
             assert_int_equal(newest(tr_scratch("surgery"), NULL), 1);
         }
@@ -511,7 +569,7 @@ static void missing_swapped_stale_and_renamed_files_are_refused(void **unused)
     assert_int_equal(tr_checkpoint_find_latest(tr_scratch("surgery"), path, &bad, &err), TR_BAD_INPUT);
     tr_assert_says(err.text, "none of the 1 checkpoints is whole");
     tr_text_free(&bad);
-    fault_row("7", "a file missing, or that of another step; a folder of another name", "file surgery", 10, 10,
+    row("7", "a file missing, or that of another step; a folder of another name", "file surgery", 2 * file_count, 2 * file_count,
               "`step-N/state.json: ...`; goes on from the one before, or `none of the N checkpoints is whole`");
 }
 
@@ -520,7 +578,7 @@ static void a_file_that_is_cut_off_anywhere_is_refused(void **unused)
 {
     (void)unused;
     int64_t cuts = 0;
-    for (int f = 0; f < 5; f++) {
+    for (int f = 0; f < file_count; f++) {
         char path[TR_PATH_BYTES];
         start_over(tr_scratch("cut"));
         snprintf(path, sizeof path, "%s/%s", tr_scratch("cut/step-00000001"), files[f]);
@@ -534,7 +592,7 @@ static void a_file_that_is_cut_off_anywhere_is_refused(void **unused)
         }
         tr_bytes_free(&bytes);
     }
-    fault_row("7", "a file that is cut off", "each length of all five files", cuts, cuts,
+    row("7", "a file that is cut off", "each length of all files", cuts, cuts,
               "`step-N/model.safetensors: damaged: A bytes, the manifest says B`; goes on from the one before");
 }
 
@@ -580,8 +638,105 @@ static void a_path_is_a_checkpoint_or_a_run_or_refused(void **unused)
     tr_assert_says(err.text, "neither a checkpoint nor a run folder");
 }
 
+/* ---- what only several shards can have --------------------------------------------------------------------------- */
+
+static void a_shard_of_another_step_is_called_that(void **unused)
+{
+    (void)unused;
+    struct tr_err err = {{0}};
+    save(tr_scratch("mixed"), 1, 0);
+    save(tr_scratch("mixed"), 2, 0);
+    copy(tr_scratch("mixed/step-00000001/model-00002-of-00002.safetensors"),
+         tr_scratch("mixed/step-00000002/model-00002-of-00002.safetensors"));
+    assert_int_equal(tr_checkpoint_verify(tr_scratch("mixed/step-00000002"), &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, "model-00002-of-00002.safetensors: none of its ");
+    tr_assert_says(err.text, "the file is of another step or of another run");
+    assert_int_equal(unlink(tr_scratch("mixed/step-00000002/model-00002-of-00002.safetensors")), 0);
+    assert_int_equal(tr_checkpoint_verify(tr_scratch("mixed/step-00000002"), &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, "model-00002-of-00002.safetensors");
+    tr_assert_says(err.text, "No such file");
+    assert_int_equal(newest(tr_scratch("mixed"), NULL), 1);
+}
+
+/* The manifest vouches for its files, but not for their being all that the model has. */
+static void a_checkpoint_without_one_of_its_tensors_is_refused(void **unused)
+{
+    (void)unused;
+    struct tr_err err = {{0}};
+    struct tr_tensors all = tensors();
+    fill(1);
+    weights.count--;
+    enum tr_status status = write_all(tr_scratch("less"), 0, &err);
+    weights.count++;
+    assert_int_equal(status, TR_OK);
+    assert_int_equal(tr_checkpoint_verify(tr_scratch("less/step-00000001"), &err), TR_OK);
+    assert_int_equal(tr_checkpoint_read(tr_scratch("less/step-00000001"), &all, &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, "step-00000001: has no tensor ");
+    tr_assert_says(err.text, weights.weight[weights.count - 1].name);
+    struct tr_hash hash;
+    assert_int_equal(tr_hash_path(tr_scratch("less"), &hash, &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, "has no tensor ");
+}
+
+static void the_hash_is_that_of_one_shard(void **unused)
+{
+    (void)unused;
+    struct tr_err err = {{0}};
+    struct tr_hash one, two;
+    save(tr_scratch("two"), 3, 0);
+    shards = 1;
+    save(tr_scratch("one"), 3, 0);
+    shards = 2;
+    assert_int_equal(tr_hash_path(tr_scratch("one"), &one, &err), TR_OK);
+    assert_int_equal(tr_hash_path(tr_scratch("two"), &two, &err), TR_OK);
+    assert_string_equal(one.hex, two.hex);
+}
+
+/* A rank that was thought dead goes on writing while the next attempt saves the same step. */
+static void a_rank_of_an_attempt_before_cannot_write_into_this_one(void **unused)
+{
+    (void)unused;
+    char old[TR_PATH_BYTES], new[TR_PATH_BYTES];
+    static struct tr_file_sum sums[1024];
+    struct tr_err err = {{0}};
+    struct tr_tensors all = tensors();
+    const struct tr_sharding split = sharding();
+    const char *run = tr_scratch("orphan");
+    assert_int_equal(tr_folder_make(run, &err), TR_OK);
+    assert_int_equal(tr_checkpoint_begin(run, 1, ".a", old, &err), TR_OK);
+    assert_int_equal(tr_checkpoint_begin(run, 1, ".b", new, &err), TR_OK);
+    assert_int_equal(tr_checkpoint_write_shard(old, &all, &split, 1, sums, &err), TR_FAILED);
+    tr_assert_says(err.text, "step-00000001.a.tmp: is not there: run.out must be on a file system that all ranks see");
+    assert_int_equal(tr_checkpoint_write_shard(new, &all, &split, 1, sums, &err), TR_OK);
+    save(run, 2, 1);
+    assert_false(there("orphan/step-00000001.b.tmp"));
+}
+
+static int two_setup(void **unused)
+{
+    shards = 2;
+    files = files_of_two;
+    file_count = sizeof files_of_two / sizeof *files_of_two;
+    of_shards = ", of two shards";
+    return setup(unused);
+}
+
 int main(void)
 {
+    const struct CMUnitTest of_two[] = {
+        cmocka_unit_test(a_live_run_and_its_checkpoint_have_one_hash),
+        cmocka_unit_test(a_kill_at_any_call_of_a_save_loses_nothing),
+        cmocka_unit_test(a_kill_of_the_next_save_too_loses_nothing),
+        cmocka_unit_test(a_kill_of_a_save_that_finds_the_newest_damaged_loses_nothing),
+        cmocka_unit_test(an_error_at_any_call_of_a_save_loses_nothing_and_is_told),
+        cmocka_unit_test(a_flipped_bit_in_any_byte_is_found),
+        cmocka_unit_test(missing_swapped_stale_and_renamed_files_are_refused),
+        cmocka_unit_test(a_file_that_is_cut_off_anywhere_is_refused),
+        cmocka_unit_test(a_shard_of_another_step_is_called_that),
+        cmocka_unit_test(a_checkpoint_without_one_of_its_tensors_is_refused),
+        cmocka_unit_test(the_hash_is_that_of_one_shard),
+        cmocka_unit_test(a_rank_of_an_attempt_before_cannot_write_into_this_one),
+    };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read),
         cmocka_unit_test(a_live_run_and_its_checkpoint_have_one_hash),
@@ -601,5 +756,6 @@ int main(void)
         cmocka_unit_test(another_model_is_refused_by_the_tensor_that_differs),
         cmocka_unit_test(a_path_is_a_checkpoint_or_a_run_or_refused),
     };
-    return cmocka_run_group_tests_name("lab/train/checkpoint", tests, setup, teardown);
+    int failed = cmocka_run_group_tests_name("lab/train/checkpoint", tests, setup, teardown);
+    return failed + cmocka_run_group_tests_name("lab/train/checkpoint of two shards", of_two, two_setup, teardown);
 }

@@ -1,5 +1,6 @@
 /* Runs on several ranks: the hash of one rank, whatever the layout, and also where the layout changes on the way. */
 #include "base/num.h"
+#include "lab/train/manifest.h"
 #include "lab/train/pace.h"
 #include "lab/train/train.h"
 #include "lib/faults.h"
@@ -173,6 +174,47 @@ static void so_have_runs_that_save_in_the_background(void **state)
 {
     (void)state;
     one_hash_whatever_the_layout("train.dtype=bf16", "checkpoint.write=background");
+}
+
+static int64_t largest_tensor_bytes(const char *checkpoint)
+{
+    struct tr_model_config model;
+    struct tr_weights weights;
+    int64_t most = 0;
+    assert_int_equal(tr_checkpoint_read_model(checkpoint, &model, &err), TR_OK);
+    assert_int_equal(tr_weights_make(&weights, &model, &err), TR_OK);
+    for (int32_t i = 0; i < weights.count; i++)
+        most = tr_max_i64(most, weights.weight[i].count * (int64_t)sizeof(float));
+    tr_weights_free(&weights);
+    return most;
+}
+
+/* No shard is larger than the mean by more than the largest tensor, and the hash of the files is that of the run. */
+static void each_rank_writes_its_share_of_a_checkpoint(void **state)
+{
+    (void)state;
+    static const struct tr_degrees some[] = {DP(4, 0), DP(3, 3), TP(2, 1, 1, 2, 1), PP(2, 1, 2, 1)};
+    struct tr_run_config config = config_of("model.name=tiny-gpt2", "train.dtype=f32", "eval.every=0");
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
+        struct tr_train_options options = options_of(some[i]);
+        struct tr_manifest manifest;
+        struct tr_hash hash;
+        if (train(&config, &options) != TR_OK)
+            fail_msg("%s", err.text);
+        assert_int_equal(tr_manifest_read(result.checkpoint, &manifest, &err), TR_OK);
+        assert_int_equal(manifest.shards, tr_degrees_ranks(&some[i]));
+        int64_t most = 0, all = 0;
+        for (int32_t shard = 0; shard < manifest.shards; shard++) {
+            int64_t bytes = tr_manifest_file(&manifest, TR_FILE_MODEL, shard)->bytes;
+            most = tr_max_i64(most, bytes);
+            all += bytes;
+        }
+        assert_true(most <= all / manifest.shards + largest_tensor_bytes(result.checkpoint));
+        assert_int_equal(tr_hash_path(result.checkpoint, &hash, &err), TR_OK);
+        assert_string_equal(hash.hex, result.hash);
+        tr_manifest_free(&manifest);
+        assert_int_equal(tr_folder_remove(config.out, &err), TR_OK);
+    }
 }
 
 /* ---- on with another layout --------------------------------------------------------------------------------------- */
@@ -419,6 +461,7 @@ int main(void)
         cmocka_unit_test(so_have_runs_of_interleaved_pipelines),
         cmocka_unit_test(a_pipeline_takes_microbatches_that_fill_it_unless_told),
         cmocka_unit_test(so_have_runs_that_save_in_the_background),
+        cmocka_unit_test(each_rank_writes_its_share_of_a_checkpoint),
         cmocka_unit_test(a_run_goes_on_under_any_other_layout),
         cmocka_unit_test(any_layout_goes_on_from_any_other),
         cmocka_unit_test(ranks_that_share_sequences_do_too),
