@@ -58,6 +58,7 @@ struct tr_guarded {
     unsigned char *block;
     void *data;    /* NULL: not there */
     int64_t bytes; /* of data */
+    int64_t room;  /* of block */
 };
 
 void tr_guarded_make(struct tr_guarded *zone, int64_t bytes);
