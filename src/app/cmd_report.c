@@ -1,4 +1,4 @@
-/* trine report: the HTML page of a run, made anew from the run folder; with a profile and plans, the whole loop as one page. */
+/* trine report: the page of a run from its folder; with a profile and plans, the whole loop as one page. */
 #include "app/app.h"
 #include "app/predict.h"
 
@@ -15,25 +15,37 @@ struct report_args {
 #define AT(field) .offset = offsetof(struct report_args, field)
 
 static const struct tr_option options[] = {
-    {.name = "profile", .kind = TR_OPTION_PATH, AT(profile), .value = "FILE",
+    {.name = "profile",
+     .kind = TR_OPTION_PATH,
+     AT(profile),
+     .value = "FILE",
      .help = "what `trine calibrate` wrote of this machine: the run is held against its prediction"},
-    {.name = "catalog", .kind = TR_OPTION_PATH, AT(catalog), .value = "PATH",
+    {.name = "catalog",
+     .kind = TR_OPTION_PATH,
+     AT(catalog),
+     .value = "PATH",
      .help = "the file or folder that the plans were made with, on top of the program's own"},
 };
 
 static const struct tr_positional positionals[] = {
     {.name = "RUN", .help = "a run folder of `trine train`", AT(path)},
-    {.name = "PLAN", .help = "files that `trine plan -o` wrote: bigger models, to close the story with", .optional = true, .many = true},
+    {.name = "PLAN",
+     .help = "files that `trine plan -o` wrote: bigger models, to close the story with",
+     .optional = true,
+     .many = true},
 };
 
 static const struct tr_command command = {
     .name = "report",
     .summary = "write a run's HTML report, or the whole loop as one page",
     .description =
-        "Makes RUN/report.html from the files of the run folder: curves, where the time went, memory, samples, config; one "
+        "Makes RUN/report.html from the files of the run folder: curves, where the time went, memory, samples, config; "
+        "one "
         "self-contained file. The trainer does the same at each checkpoint; a run that goes on may be looked at so.\n"
-        "With a profile or plans it makes RUN/story.html, to be read from top to bottom: this machine as it was calibrated, what was "
-        "predicted, the run, prediction beside measurement, the text that the model writes, and a card for each plan with days, "
+        "With a profile or plans it makes RUN/story.html, to be read from top to bottom: this machine as it was "
+        "calibrated, what was "
+        "predicted, the run, prediction beside measurement, the text that the model writes, and a card for each plan "
+        "with days, "
         "dollars, memory and limits. Plans are made again and must come out as their files say.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
@@ -53,7 +65,8 @@ static void note_foreign(const struct report_args *args, const struct tr_app_pre
         tr_app_note_foreign(prediction, ran.threads);
 }
 
-static enum tr_status write_story(const struct report_args *args, const struct tr_given *given, const char *path, struct tr_err *err)
+static enum tr_status write_story(const struct report_args *args, const struct tr_given *given, const char *path,
+                                  struct tr_err *err)
 {
     struct tr_app_prediction prediction = {.path = NULL};
     struct tr_catalog *catalog = NULL;
@@ -62,8 +75,11 @@ static enum tr_status write_story(const struct report_args *args, const struct t
     if (status == TR_OK && args->profile)
         status = tr_app_predict_open(&prediction, args->profile, err);
     if (status == TR_OK) {
-        const struct tr_story_request request = {.run_folder = args->path, .profile = prediction.catalog, .profile_path = prediction.path,
-                                                 .catalog = catalog, .plan_path = (const char *const *)given->rest,
+        const struct tr_story_request request = {.run_folder = args->path,
+                                                 .profile = prediction.catalog,
+                                                 .profile_path = prediction.path,
+                                                 .catalog = catalog,
+                                                 .plan_path = (const char *const *)given->rest,
                                                  .plan_count = given->rest_count};
         status = tr_story(&request, &page, err);
     }

@@ -51,8 +51,11 @@ void tr_chart_bars(struct tr_text *out, const char *title, const struct tr_bar *
 static void draw_pair(struct tr_text *out, const struct tr_pair *pair, double longest)
 {
     double spread = isfinite(pair->error) ? pair->error : 0;
-    double from = share_of(pair->expected * fmax(0, 1 - spread), longest), to = share_of(pair->expected * (1 + spread), longest);
-    tr_text_printf(out, "<span class=\"track pair\"><i class=\"b0\" style=\"width:%.2f%%\"></i><i class=\"b1\" style=\"width:%.2f%%\"></i>",
+    double from = share_of(pair->expected * fmax(0, 1 - spread), longest),
+           to = share_of(pair->expected * (1 + spread), longest);
+    tr_text_printf(out,
+                   "<span class=\"track pair\"><i class=\"b0\" style=\"width:%.2f%%\"></i><i class=\"b1\" "
+                   "style=\"width:%.2f%%\"></i>",
                    share_of(pair->expected, longest), share_of(pair->found, longest));
     if (spread > 0)
         tr_text_printf(out, "<i class=\"whisker\" style=\"left:%.2f%%;width:%.2f%%\"></i>", from, to - from);
@@ -95,7 +98,8 @@ static void draw_stack(struct tr_text *out, const struct tr_stacks *s, int row, 
     for (int i = 0; i < s->part_count; i++) {
         if (!(s->rows[row].part[i] * longest > 0))
             continue;
-        tr_text_printf(out, "<i class=\"b%d\" style=\"width:%.2f%%\" title=\"", i, share_of(s->rows[row].part[i], longest));
+        tr_text_printf(out, "<i class=\"b%d\" style=\"width:%.2f%%\" title=\"", i,
+                       share_of(s->rows[row].part[i], longest));
         tr_text_append_html(out, s->names[i]);
         tr_text_append(out, ": ");
         tr_text_append_html(out, s->print(value, s->rows[row].part[i]));
@@ -165,7 +169,8 @@ void tr_chart_timeline(struct tr_text *out, const struct tr_timeline *t)
         tr_text_append_html(out, t->row_names[i]);
         tr_text_append(out, "</text>");
     }
-    tr_text_printf(out, "<svg viewBox=\"0 0 %d %d\" preserveAspectRatio=\"none\" height=\"%d\">", TR_CHART_ACROSS, height, height);
+    tr_text_printf(out, "<svg viewBox=\"0 0 %d %d\" preserveAspectRatio=\"none\" height=\"%d\">", TR_CHART_ACROSS,
+                   height, height);
     for (int c = 0; c < t->color_count; c++)
         draw_spans(out, t, c, scale);
     tr_text_append(out, "</svg>");

@@ -38,9 +38,10 @@ static void make_page(struct tr_text *out)
 
 static void what_is_opened_is_closed(void **state)
 {
-    static const char *const tags[][2] = {{"<html ", "</html>"}, {"<head>", "</head>"}, {"<style>", "</style>"}, {"<body>", "</body>"},
-                                          {"<main>", "</main>"}, {"<h2>", "</h2>"}, {"<figure>", "</figure>"}, {"<tr>", "</tr>"},
-                                          {"<table>", "</table>"}, {"<div", "</div>"}, {"<th", "</th>"}, {"<td", "</td>"}};
+    static const char *const tags[][2] = {{"<html ", "</html>"},     {"<head>", "</head>"}, {"<style>", "</style>"},
+                                          {"<body>", "</body>"},     {"<main>", "</main>"}, {"<h2>", "</h2>"},
+                                          {"<figure>", "</figure>"}, {"<tr>", "</tr>"},     {"<table>", "</table>"},
+                                          {"<div", "</div>"},        {"<th", "</th>"},      {"<td", "</td>"}};
     struct tr_text out = {0};
     (void)state;
     make_page(&out);

@@ -44,8 +44,8 @@ static double window_s(const struct tr_walk *walk, int spans_max, bool from_end)
     return low;
 }
 
-static void put_window(const struct tr_plan *p, struct tr_text *out, const struct tr_walk *walk, const struct tr_span_of *spans,
-                       double begin_s, double end_s, const char *title)
+static void put_window(const struct tr_plan *p, struct tr_text *out, const struct tr_walk *walk,
+                       const struct tr_span_of *spans, double begin_s, double end_s, const char *title)
 {
     static const char *const kinds[] = {"forward", "backward", "weight gradients"};
     static char label[STAGES_MAX][24];
@@ -57,19 +57,20 @@ static void put_window(const struct tr_plan *p, struct tr_text *out, const struc
     }
     bool split = p->layout.pipeline == TR_PIPELINE_ZERO_BUBBLE || p->layout.pipeline == TR_PIPELINE_ZERO_BUBBLE_2P;
     tr_chart_timeline(out, &(struct tr_timeline){.title = title,
-                                                    .unit = "ms",
-                                                    .begin = begin_s,
-                                                    .end = end_s,
-                                                    .scale = 1e3,
-                                                    .row_names = names,
-                                                    .row_count = rows,
-                                                    .color_names = kinds,
-                                                    .color_count = split ? 3 : 2,
-                                                    .spans = spans,
-                                                    .span_count = walk->count});
+                                                 .unit = "ms",
+                                                 .begin = begin_s,
+                                                 .end = end_s,
+                                                 .scale = 1e3,
+                                                 .row_names = names,
+                                                 .row_count = rows,
+                                                 .color_names = kinds,
+                                                 .color_count = split ? 3 : 2,
+                                                 .spans = spans,
+                                                 .span_count = walk->count});
 }
 
-enum tr_status tr_plan_draw_pipeline(const struct tr_plan *p, int spans_max, bool end_too, struct tr_text *out, struct tr_err *err)
+enum tr_status tr_plan_draw_pipeline(const struct tr_plan *p, int spans_max, bool end_too, struct tr_text *out,
+                                     struct tr_err *err)
 {
     struct tr_walk walk = {0};
     enum tr_status status = tr_walk_make(&walk, &p->site, &p->task, &p->layout, err);

@@ -49,7 +49,8 @@ static double flop_rate(const struct story *s, enum tr_op_kind kind)
 {
     const struct tr_kernel_term *terms;
     const struct tr_kernel_price *price = &s->rates.price[kind][is_bf16(s)];
-    if (!price->known || tr_kernel_terms(kind, &terms) == 0 || terms[0].unit != TR_UNIT_FLOP_S || !(price->unit_s[0] > 0))
+    if (!price->known || tr_kernel_terms(kind, &terms) == 0 || terms[0].unit != TR_UNIT_FLOP_S ||
+        !(price->unit_s[0] > 0))
         return 0;
     return 1 / price->unit_s[0];
 }
@@ -78,22 +79,29 @@ void story_machine(const struct story *s, int number, struct tr_text *out)
     char a[NUMBER];
     story_chapter(out, number, "This machine");
     if (!s->predicted) {
-        story_put(out, "p", NULL, "It was not calibrated, so nothing was predicted of this run: `trine calibrate` measures it in a minute or two, and "
-                       "`trine report RUN --profile profile.yaml` then holds the run against that.");
-        tr_text_append(out, "</section>\n");
+        tr_text_append(out,
+                       "<p>It was not calibrated, so nothing was predicted of this run: <code>trine calibrate</code> "
+                       "measures it in a minute or two, and <code>trine report RUN --profile profile.yaml</code> then "
+                       "holds the run against that.</p>\n</section>\n");
         return;
     }
-    story_put(out, "p", NULL, "%s with %d cores, %s. Before anything was predicted it was measured (%s, %s): %d threads, whose bursts came within %s of "
-                   "one another.", s->rates.processor, s->rates.cores, s->rates.isa,
-              s->chip.memory_bytes.source ? s->chip.memory_bytes.source->title : "trine calibrate", s->chip.memory_bytes.date,
-              s->rates.threads, percent(a, m->noise));
+    story_put(
+        out, "p", NULL,
+        "%s with %d cores, %s. Before anything was predicted it was measured (%s, %s): %d threads, whose bursts came "
+        "within %s of one another.",
+        s->rates.processor, s->rates.cores, s->rates.isa,
+        s->chip.memory_bytes.source ? s->chip.memory_bytes.source->title : "trine calibrate", s->chip.memory_bytes.date,
+        s->rates.threads, percent(a, m->noise));
     if (s->rates.step_error > POOR_FIT)
-        story_put(out, "p", "no", "Programs that the fit had not seen were off by %.0f %%: something else was at work here. Calibrated when "
-                  "nothing is, this machine would be predicted better.", 100 * s->rates.step_error);
+        story_put(out, "p", "no",
+                  "Programs that the fit had not seen were off by %.0f %%: something else was at work here. Calibrated "
+                  "when nothing is, this machine would be predicted better.",
+                  100 * s->rates.step_error);
     tr_page_tiles(out);
     tr_page_tile(out, "peak in fp32", tr_print_flop_s(a, m->peak_flop_s[0]));
     tr_page_tile(out, "peak in bf16", tr_print_flop_s(a, m->peak_flop_s[1]));
-    tr_page_tile(out, "memory bandwidth, reading", tr_print_quantity(a, TR_UNIT_BYTES_S, m->read_byte_s[TR_READ_MEMORY]));
+    tr_page_tile(out, "memory bandwidth, reading",
+                 tr_print_quantity(a, TR_UNIT_BYTES_S, m->read_byte_s[TR_READ_MEMORY]));
     tr_page_tile(out, "memory", tr_print_bytes(a, (int64_t)s->chip.memory_bytes.value));
     if (m->disk_byte_s > 0)
         tr_page_tile(out, "disk, written and synced", tr_print_quantity(a, TR_UNIT_BYTES_S, m->disk_byte_s));
@@ -118,8 +126,10 @@ static void put_phases(const struct story *s, struct tr_text *out)
     for (int i = 0; i <= TR_PHASE_COUNT; i++) {
         if (!(phase_s[i] > 0))
             continue;
-        snprintf(note[count], NOTE_BYTES, "%s, %.1f %%", tr_print_time(time, phase_s[i]), 100 * phase_s[i] / s->run.predicted_s);
-        bars[count] = (struct tr_bar){i < TR_PHASE_COUNT ? tr_phase_name((enum tr_phase)i) : "between", phase_s[i], note[count]};
+        snprintf(note[count], NOTE_BYTES, "%s, %.1f %%", tr_print_time(time, phase_s[i]),
+                 100 * phase_s[i] / s->run.predicted_s);
+        bars[count] =
+            (struct tr_bar){i < TR_PHASE_COUNT ? tr_phase_name((enum tr_phase)i) : "between", phase_s[i], note[count]};
         count++;
     }
     tr_chart_bars(out, "The predicted step, by its stages", bars, count);
@@ -127,8 +137,8 @@ static void put_phases(const struct story *s, struct tr_text *out)
 
 /* What kinds of operations are to a reader who has not met them. */
 enum { PRODUCTS, ATTENTION, HEAD, PASSES, UPDATE, BETWEEN, GROUPS };
-static const char *const group_names[GROUPS] = {"matrix products", "attention", "logits and loss", "passes over activations",
-                                                "sums and update", "between operations"};
+static const char *const group_names[GROUPS] = {"matrix products",         "attention",       "logits and loss",
+                                                "passes over activations", "sums and update", "between operations"};
 
 static int group_of(const struct tr_run_row *row)
 {
@@ -165,8 +175,12 @@ void story_step(const struct story *s, struct tr_text *out)
     measured_s[BETWEEN] = fmax(0, s->run.between_measured_s);
     const struct tr_stack_row rows[] = {{"predicted", predicted_s, tr_print_time(predicted, s->run.predicted_s)},
                                         {"measured", measured_s, tr_print_time(measured, s->run.measured_s)}};
-    tr_chart_stacks(out, &(struct tr_stacks){.title = "One step, by what takes its time", .names = group_names, .part_count = GROUPS,
-                                             .rows = rows, .row_count = 2, .print = print_time});
+    tr_chart_stacks(out, &(struct tr_stacks){.title = "One step, by what takes its time",
+                                             .names = group_names,
+                                             .part_count = GROUPS,
+                                             .rows = rows,
+                                             .row_count = 2,
+                                             .print = print_time});
 }
 
 void story_prediction(const struct story *s, int number, struct tr_text *out)
@@ -176,8 +190,10 @@ void story_prediction(const struct story *s, int number, struct tr_text *out)
     for (int i = 0; i < s->run.rows; i++)
         calls += s->run.row[i].calls, flop += s->run.row[i].flop, bytes += s->run.row[i].bytes;
     story_chapter(out, number, "The prediction");
-    story_put(out, "p", NULL, "A step is written down as a list of operations before it runs. Each is priced by the rates above, which were fitted to "
-                   "small programs of other shapes; of this run itself the prediction knows nothing.");
+    story_put(
+        out, "p", NULL,
+        "A step is written down as a list of operations before it runs. Each is priced by the rates above, which were "
+        "fitted to small programs of other shapes; of this run itself the prediction knows nothing.");
     tr_page_tiles(out);
     snprintf(value, sizeof value, "a step, ± %.0f %% (80 %% interval)", 100 * s->run.error);
     tr_page_tile(out, value, tr_print_time(a, s->run.predicted_s));
@@ -216,7 +232,10 @@ static void put_loss(const struct story *s, struct tr_text *out)
     const struct tr_series series[] = {
         {.name = "training", .x = f->step, .y = f->value[TR_CURVE_LOSS], .count = f->step_count},
         {.name = "validation", .x = f->eval_step, .y = f->eval[TR_EVAL_LOSS], .count = f->eval_count, .points = true}};
-    tr_chart_lines(out, &(struct tr_chart){.title = "Loss", .y_label = "nats a token", .x_label = "step", .series = series,
+    tr_chart_lines(out, &(struct tr_chart){.title = "Loss",
+                                           .y_label = "nats a token",
+                                           .x_label = "step",
+                                           .series = series,
                                            .series_count = f->eval_count ? 2 : 1});
 }
 
@@ -243,10 +262,16 @@ static void put_step_times(const struct story *s, struct tr_text *out)
     if (s->predicted) {
         double middle = 1e3 * s->run.predicted_s;
         band.low = middle * (1 - s->run.error), band.middle = middle, band.high = middle * (1 + s->run.error);
-        snprintf(name, sizeof name, "predicted %s ± %.0f %%", tr_print_time(time, s->run.predicted_s), 100 * s->run.error);
+        snprintf(name, sizeof name, "predicted %s ± %.0f %%", tr_print_time(time, s->run.predicted_s),
+                 100 * s->run.error);
     }
-    tr_chart_lines(out, &(struct tr_chart){.title = "What each step took", .y_label = "ms", .x_label = "step", .series = &series,
-                                           .series_count = 1, .from_zero = true, .band = s->predicted ? &band : NULL});
+    tr_chart_lines(out, &(struct tr_chart){.title = "What each step took",
+                                           .y_label = "ms",
+                                           .x_label = "step",
+                                           .series = &series,
+                                           .series_count = 1,
+                                           .from_zero = true,
+                                           .band = s->predicted ? &band : NULL});
     free(ms);
 }
 
@@ -264,17 +289,21 @@ static void say_outliers(const struct story *s, struct tr_text *line)
         }
     }
     if (count)
-        tr_text_printf(line, " %lld took longer than %s, up to %s: they are in the mean, and drawn at the edge.", (long long)count,
-                       tr_print_time(edge, most_s), tr_print_time(longest, longest_s));
+        tr_text_printf(line, " %lld took longer than %s, up to %s: they are in the mean, and drawn at the edge.",
+                       (long long)count, tr_print_time(edge, most_s), tr_print_time(longest, longest_s));
 }
 
 static void say_machine_now(const struct story *s, struct tr_text *line)
 {
     char now[NUMBER];
-    double cores = s->ran.peak_flop_s / s->run.peak_then_flop_s, memory = s->ran.read_byte_s / s->run.memory_then_byte_s;
-    if (s->run.peak_then_flop_s > 0 && s->run.memory_then_byte_s > 0 && s->ran.peak_flop_s > 0 && s->ran.read_byte_s > 0)
-        tr_text_printf(line, " When the run began, the cores gave %.0f %% and memory %.0f %% of the rates that had been calibrated; of a "
-                             "machine like that %s a step would be predicted.", 100 * cores, 100 * memory, tr_print_time(now, s->run.now_s));
+    double cores = s->ran.peak_flop_s / s->run.peak_then_flop_s,
+           memory = s->ran.read_byte_s / s->run.memory_then_byte_s;
+    if (s->run.peak_then_flop_s > 0 && s->run.memory_then_byte_s > 0 && s->ran.peak_flop_s > 0 &&
+        s->ran.read_byte_s > 0)
+        tr_text_printf(line,
+                       " When the run began, the cores gave %.0f %% and memory %.0f %% of the rates that had been "
+                       "calibrated; of a machine like that %s a step would be predicted.",
+                       100 * cores, 100 * memory, tr_print_time(now, s->run.now_s));
 }
 
 static void say_steps(const struct story *s, struct tr_text *out)
@@ -330,7 +359,8 @@ static const char *name_row(const struct story *s, const struct tr_run_row *row,
     bool alone = true;
     for (int i = 0; i < s->run.rows; i++)
         alone = alone && (&s->run.row[i] == row || s->run.row[i].kind != row->kind);
-    snprintf(name, NOTE_BYTES, "%s%s%s", tr_op_operands(row->kind)->name, alone ? "" : ", ", alone ? "" : tr_phase_name(row->phase));
+    snprintf(name, NOTE_BYTES, "%s%s%s", tr_op_operands(row->kind)->name, alone ? "" : ", ",
+             alone ? "" : tr_phase_name(row->phase));
     return name;
 }
 
@@ -347,12 +377,17 @@ static void put_pairs(const struct story *s, struct tr_text *out)
         name_row(s, row[i], label[count]);
         int length = snprintf(note[count], NOTE_BYTES, "%s", tr_print_time(time, row[i]->measured_s));
         if (row[i]->predicted_s > 0)
-            snprintf(note[count] + length, NOTE_BYTES - (size_t)length, ", %+.0f %%", 100 * (row[i]->measured_s / row[i]->predicted_s - 1));
-        pair[count] = (struct tr_pair){label[count], row[i]->predicted_s, row[i]->error, row[i]->measured_s, note[count]};
+            snprintf(note[count] + length, NOTE_BYTES - (size_t)length, ", %+.0f %%",
+                     100 * (row[i]->measured_s / row[i]->predicted_s - 1));
+        pair[count] =
+            (struct tr_pair){label[count], row[i]->predicted_s, row[i]->error, row[i]->measured_s, note[count]};
         count++;
     }
-    tr_chart_pairs(out, &(struct tr_pairs){.title = "A step by operation; the line is the 80 % interval", .expected = "predicted",
-                                           .found = "measured", .pair = pair, .count = count});
+    tr_chart_pairs(out, &(struct tr_pairs){.title = "A step by operation; the line is the 80 % interval",
+                                           .expected = "predicted",
+                                           .found = "measured",
+                                           .pair = pair,
+                                           .count = count});
 }
 
 static void put_causes(const struct story *s, struct tr_text *out)
@@ -381,15 +416,21 @@ void story_comparison(const struct story *s, int number, struct tr_text *out)
 {
     char a[NUMBER], b[NUMBER];
     story_chapter(out, number, "Prediction beside measurement");
-    story_put(out, "p", NULL, "Calls, arithmetic and bytes are not estimates: planned and counted they are equal for every operation, or there would be "
-                   "no comparison. Memory was planned to be %s; the process had %s at its peak, with text, libraries and copies. Time is the "
-                   "one estimate.", tr_print_bytes(a, s->run.planned_bytes), tr_print_bytes(b, s->ran.peak_bytes));
+    story_put(
+        out, "p", NULL,
+        "Calls, arithmetic and bytes are not estimates: planned and counted they are equal for every operation, or "
+        "there "
+        "would be no comparison. Memory was planned to be %s; the process had %s at its peak, with text, libraries and "
+        "copies. Time is the one estimate.",
+        tr_print_bytes(a, s->run.planned_bytes), tr_print_bytes(b, s->ran.peak_bytes));
     tr_text_append(out, "<div class=\"charts\">\n");
     put_pairs(s, out);
     tr_text_append(out, "<div>");
     put_causes(s, out);
-    tr_page_text(out, "p", "sub", "linear: matrix products; linear_dx and linear_dw: gradients of their inputs and of their weights; attn: "
-                                  "attention; head: logits, loss and their gradients; _bwd: backward.");
+    tr_page_text(
+        out, "p", "sub",
+        "linear: matrix products; linear_dx and linear_dw: gradients of their inputs and of their weights; attn: "
+        "attention; head: logits, loss and their gradients; _bwd: backward.");
     tr_text_append(out, "</div></div>\n</section>\n");
 }
 
@@ -416,11 +457,15 @@ bool story_has_text(const struct story *s)
 static void put_bits(const struct story *s, struct tr_text *out)
 {
     const struct tr_run_files *f = &s->files;
-    const struct tr_series series = {.name = "validation", .x = f->eval_step, .y = f->eval[TR_EVAL_BPB], .count = f->eval_count,
-                                     .points = true};
+    const struct tr_series series = {
+        .name = "validation", .x = f->eval_step, .y = f->eval[TR_EVAL_BPB], .count = f->eval_count, .points = true};
     if (f->eval_count > 1)
-        tr_chart_lines(out, &(struct tr_chart){.title = "Text that it has not seen", .y_label = "bits for each byte of it", .x_label = "step",
-                                               .series = &series, .series_count = 1, .from_zero = true});
+        tr_chart_lines(out, &(struct tr_chart){.title = "Text that it has not seen",
+                                               .y_label = "bits for each byte of it",
+                                               .x_label = "step",
+                                               .series = &series,
+                                               .series_count = 1,
+                                               .from_zero = true});
 }
 
 void story_text(const struct story *s, int number, struct tr_text *out)
@@ -438,11 +483,11 @@ void story_text(const struct story *s, int number, struct tr_text *out)
     tr_page_text(out, "blockquote", NULL, tr_text_str(&text));
     tr_text_free(&text);
     if (s->config.sample_prompt[0])
-        story_put(out, "p", "sub", "The model's own words after %lld steps, at temperature %g, going on from “%s”.", (long long)story_steps(s),
-                  s->config.sample_temperature, s->config.sample_prompt);
+        story_put(out, "p", "sub", "The model's own words after %lld steps, at temperature %g, going on from “%s”.",
+                  (long long)story_steps(s), s->config.sample_temperature, s->config.sample_prompt);
     else
-        story_put(out, "p", "sub", "The model's own words after %lld steps, at temperature %g.", (long long)story_steps(s),
-                  s->config.sample_temperature);
+        story_put(out, "p", "sub", "The model's own words after %lld steps, at temperature %g.",
+                  (long long)story_steps(s), s->config.sample_temperature);
     tr_text_append(out, "</div>\n");
     put_bits(s, out);
     tr_text_append(out, "</div>\n</section>\n");

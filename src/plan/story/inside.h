@@ -32,7 +32,8 @@ struct story {
     int plan_count;
 };
 
-TR_MUST_CHECK enum tr_status story_read(const struct tr_story_request *request, struct story *story, struct tr_err *err);
+TR_MUST_CHECK enum tr_status story_read(const struct tr_story_request *request, struct story *story,
+                                        struct tr_err *err);
 void story_free(struct story *story);
 
 /* <TAG class="CLASS">, of words like printf's; a number and the word behind it stay on one line. class NULL: none. */
@@ -48,7 +49,8 @@ void story_run(const struct story *story, int number, struct tr_text *out);
 void story_comparison(const struct story *story, int number, struct tr_text *out);
 bool story_has_text(const struct story *story);
 void story_text(const struct story *story, int number, struct tr_text *out);
-TR_MUST_CHECK enum tr_status story_plans(const struct story *story, int number, struct tr_text *out, struct tr_err *err);
+TR_MUST_CHECK enum tr_status story_plans(const struct story *story, int number, struct tr_text *out,
+                                         struct tr_err *err);
 void story_end(const struct story *story, struct tr_text *out);
 
 /* Steps of the run that are done. */

@@ -70,14 +70,15 @@ static void put_sizes(const struct story *s, struct tr_text *out)
     double rate = story_rate(s), tokens = s->files.tokens;
     tr_page_table(out, NULL, names, 6, 1);
     tr_print_clock(takes, s->ran.steps_s);
-    put_size(out, &(struct size){s->predicted ? s->run.model : story_name(s->request->run_folder), takes, takes, s->parameters, tokens,
-                                 s->flop_per_token * tokens});
+    put_size(out, &(struct size){s->predicted ? s->run.model : story_name(s->request->run_folder), takes, takes,
+                                 s->parameters, tokens, s->flop_per_token * tokens});
     for (int i = 0; i < s->plan_count; i++) {
         const struct tr_plan *p = s->plan[i].plan;
         double flop = p->step.model_flop * p->steps;
-        put_size(out, &(struct size){p->model.name, p->fits ? tr_plan_days(takes, tr_plan_cost(p)->wall_s) : "does not fit",
-                                     rate > 0 ? print_long(alone, flop / rate) : "", tr_shape_params(&p->model).total, p->request.tokens,
-                                     flop});
+        put_size(out,
+                 &(struct size){p->model.name, p->fits ? tr_plan_days(takes, tr_plan_cost(p)->wall_s) : "does not fit",
+                                rate > 0 ? print_long(alone, flop / rate) : "", tr_shape_params(&p->model).total,
+                                p->request.tokens, flop});
     }
     tr_page_end_table(out);
 }
@@ -121,7 +122,8 @@ static void put_figures(const struct tr_plan *p, struct tr_text *out)
         tr_page_tile(out, value, tr_plan_days(a, cost->wall_s));
         snprintf(value, sizeof value, "%s, at %.2f $ a chip-hour", commitment(a, p->request.commitment),
                  p->offer[p->request.commitment].price.usd_h.value);
-        tr_page_tile(out, isnan(cost->usd) ? "price not known" : value, isnan(cost->usd) ? "–" : tr_print_quantity(a, TR_UNIT_USD, cost->usd));
+        tr_page_tile(out, isnan(cost->usd) ? "price not known" : value,
+                     isnan(cost->usd) ? "–" : tr_print_quantity(a, TR_UNIT_USD, cost->usd));
         snprintf(value, sizeof value, "%.*f t CO₂e", cost->carbon_g < 1e7 ? 2 : 0, cost->carbon_g / 1e6);
         if (!isnan(cost->energy_j))
             tr_page_tile(out, isnan(cost->carbon_g) ? "energy" : value, tr_plan_energy(a, cost->energy_j));
@@ -143,10 +145,15 @@ static void put_memory(const struct tr_plan *p, struct tr_text *out)
         names[i] = tr_mem_name((enum tr_mem)i);
     snprintf(label, sizeof label, "stage %d", p->step.heaviest_stage);
     tr_print_quantity(needed, TR_UNIT_BYTES, p->step.memory_bytes);
-    snprintf(title, sizeof title, "Memory of a chip, of %s that it has", tr_print_quantity(capacity, TR_UNIT_BYTES, p->capacity_bytes));
-    tr_chart_stacks(out, &(struct tr_stacks){.title = title, .names = names, .part_count = TR_MEM_COUNT,
-                                             .rows = &(struct tr_stack_row){label, p->step.memory, needed}, .row_count = 1,
-                                             .limit = p->capacity_bytes, .print = print_bytes});
+    snprintf(title, sizeof title, "Memory of a chip, of %s that it has",
+             tr_print_quantity(capacity, TR_UNIT_BYTES, p->capacity_bytes));
+    tr_chart_stacks(out, &(struct tr_stacks){.title = title,
+                                             .names = names,
+                                             .part_count = TR_MEM_COUNT,
+                                             .rows = &(struct tr_stack_row){label, p->step.memory, needed},
+                                             .row_count = 1,
+                                             .limit = p->capacity_bytes,
+                                             .print = print_bytes});
 }
 
 static void put_limits(const struct story_plan *of, struct tr_text *out)
@@ -160,14 +167,15 @@ static void put_limits(const struct story_plan *of, struct tr_text *out)
     story_put(out, "li", NULL, "It is %s.", tr_text_str(&line));
     tr_text_free(&line);
     if (of->file.layouts)
-        story_put(out, "li", NULL, "The fastest of %s legal layouts; %s need more memory than there is.", tr_print_count(a, of->file.layouts),
-                 tr_print_count(b, of->file.too_big));
+        story_put(out, "li", NULL, "The fastest of %s legal layouts; %s need more memory than there is.",
+                  tr_print_count(a, of->file.layouts), tr_print_count(b, of->file.too_big));
     for (int i = 0; i < of->file.limit_count && i < LIMITS_SHOWN; i++)
-        story_put(out, "li", NULL, "Without the limit “%s” a step would take %.1f %% less, with %s.", of->file.limit[i].name, 100 * of->file.limit[i].gain,
-                 of->file.limit[i].layout);
+        story_put(out, "li", NULL, "Without the limit “%s” a step would take %.1f %% less, with %s.",
+                  of->file.limit[i].name, 100 * of->file.limit[i].gain, of->file.limit[i].layout);
     double most = p->step.memory_bytes * (1 + p->step.memory_error);
     if (p->fits && most > p->capacity_bytes)
-        story_put(out, "li", NULL, "Its memory is an estimate, ± %s: it may not fit.", tr_plan_percent(a, p->step.memory_error));
+        story_put(out, "li", NULL, "Its memory is an estimate, ± %s: it may not fit.",
+                  tr_plan_percent(a, p->step.memory_error));
     tr_text_append(out, "</ul></figure>\n");
 }
 
@@ -196,9 +204,12 @@ static void say_failures(const struct tr_plan *p, struct tr_text *out)
     const struct tr_job_cost *cost = tr_plan_cost(p);
     char a[NUMBER], b[NUMBER], c[NUMBER];
     if (cost->failures > 0 && isfinite(cost->interval_s))
-        story_put(out, "p", NULL, "%.*f failures are to be expected, one in %s (as %s); so a checkpoint each %s of computing, and %s of the time is "
-                       "in steps.", cost->failures < 9.95 ? 1 : 0, cost->failures, tr_plan_days(a, cost->mtbf_s), tr_plan_failures(p)->name,
-                  tr_print_time(b, cost->interval_s), tr_plan_percent(c, cost->goodput));
+        story_put(out, "p", NULL,
+                  "%.*f failures are to be expected, one in %s (as %s); so a checkpoint each %s of computing, and %s "
+                  "of the time is "
+                  "in steps.",
+                  cost->failures < 9.95 ? 1 : 0, cost->failures, tr_plan_days(a, cost->mtbf_s),
+                  tr_plan_failures(p)->name, tr_print_time(b, cost->interval_s), tr_plan_percent(c, cost->goodput));
     story_put(out, "p", NULL, "Evidence for the step's time: %s.", tr_grade_name(p->step.grade));
 }
 
@@ -227,9 +238,13 @@ enum tr_status story_plans(const struct story *s, int number, struct tr_text *ou
     char rate[NUMBER];
     enum tr_status status = TR_OK;
     story_chapter(out, number, "Its big brothers");
-    story_put(out, "p", NULL, "What was priced here operation by operation is priced for a fleet in the same way: chips by what others measured on them, "
-                   "every legal layout, memory, the network, failures, money. At the %s of the run above, this machine alone would need "
-                   "what the third column says.", tr_print_flop_s(rate, story_rate(s)));
+    story_put(
+        out, "p", NULL,
+        "What was priced here operation by operation is priced for a fleet in the same way: chips by what others "
+        "measured "
+        "on them, every legal layout, memory, the network, failures, money. At the %s of the run above, this machine "
+        "alone would need what the third column says.",
+        tr_print_flop_s(rate, story_rate(s)));
     put_sizes(s, out);
     tr_text_append(out, "<div class=\"cards\">\n");
     for (int i = 0; i < s->plan_count && status == TR_OK; i++)

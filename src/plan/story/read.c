@@ -12,7 +12,8 @@ static enum tr_status read_run(struct story *s, const char *folder, struct tr_er
     if (status == TR_OK)
         status = tr_doc_double(tr_doc_root(s->files.profile), "parameters", TR_REQUIRED, 1, 1e18, &s->parameters, err);
     if (status == TR_OK)
-        status = tr_doc_double(tr_doc_root(s->files.profile), "flop_per_token", TR_REQUIRED, 0, 1e30, &s->flop_per_token, err);
+        status = tr_doc_double(tr_doc_root(s->files.profile), "flop_per_token", TR_REQUIRED, 0, 1e30,
+                               &s->flop_per_token, err);
     if (status == TR_OK)
         status = tr_path_join(path, folder, "config.yaml", err);
     if (status == TR_OK)
@@ -21,7 +22,8 @@ static enum tr_status read_run(struct story *s, const char *folder, struct tr_er
     if (status == TR_OK && (f->step_count == 0 || story_steps(s) == 0 || s->ran.steps == 0 || !(s->ran.steps_s > 0)))
         status = tr_fail(err, TR_BAD_INPUT, "%s: its newest attempt has computed no step yet", folder);
     if (status == TR_OK && !(f->tokens > 0 && f->tokens < 1e30 && f->steps_planned > 0 && f->steps_planned < 1e15))
-        status = tr_fail(err, TR_BAD_INPUT, "%s/metrics.jsonl: its last step has no \"tokens\" and \"steps\" that can be", folder);
+        status = tr_fail(err, TR_BAD_INPUT,
+                         "%s/metrics.jsonl: its last step has no \"tokens\" and \"steps\" that can be", folder);
     return status;
 }
 
@@ -46,7 +48,8 @@ static enum tr_status read_prediction(struct story *s, struct tr_err *err)
     }
     status = tr_run_explain(s->request->run_folder, profile, &s->run, err);
     if (status == TR_OK && !(s->run.predicted_s > 0))
-        status = tr_fail(err, TR_BAD_INPUT, "%s: its kernels have no rates, so it predicts nothing", s->request->profile_path);
+        status = tr_fail(err, TR_BAD_INPUT, "%s: its kernels have no rates, so it predicts nothing",
+                         s->request->profile_path);
     s->predicted = status == TR_OK;
     return status;
 }
@@ -58,13 +61,17 @@ static enum tr_status read_plan(struct story *s, const char *path, struct tr_err
     char then[TR_QUANTITY_BYTES], now[TR_QUANTITY_BYTES];
     enum tr_status status = tr_plan_file_read(path, &p->file, err);
     if (status == TR_OK && !(p->file.step_s > 0))
-        status = tr_fail(err, TR_BAD_INPUT, "%s: has no answer.step_s; it may have been cut short: `trine plan -o` writes it anew", path);
+        status = tr_fail(err, TR_BAD_INPUT,
+                         "%s: has no answer.step_s; it may have been cut short: `trine plan -o` writes "
+                         "it anew",
+                         path);
     if (status == TR_OK)
         status = tr_plan_make(s->request->catalog, &p->file.request, &p->plan, err);
     if (!p->plan)
         return status;
     if (fabs(p->plan->step.time_s / p->file.step_s - 1) > 1e-6)
-        return tr_fail(err, TR_BAD_INPUT, "%s says %s a step, this program and catalog %s: `trine plan -o` makes it anew", path,
+        return tr_fail(err, TR_BAD_INPUT,
+                       "%s says %s a step, this program and catalog %s: `trine plan -o` makes it anew", path,
                        tr_print_time(then, p->file.step_s), tr_print_time(now, p->plan->step.time_s));
     return TR_OK;
 }

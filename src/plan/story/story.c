@@ -72,9 +72,11 @@ static void put_headline(const struct story *s, struct tr_text *out)
     double before, after;
     struct tr_text line = {0};
     if (s->predicted)
-        tr_text_printf(&line, "%s a step was predicted. It took %s.", tr_print_time(a, s->run.predicted_s), tr_print_time(b, s->run.measured_s));
+        tr_text_printf(&line, "%s a step was predicted. It took %s.", tr_print_time(a, s->run.predicted_s),
+                       tr_print_time(b, s->run.measured_s));
     else if (story_bits(s, &before, &after))
-        tr_text_printf(&line, "From %.2f to %.2f bits per byte in %s.", before, after, tr_print_clock(a, s->ran.steps_s));
+        tr_text_printf(&line, "From %.2f to %.2f bits per byte in %s.", before, after,
+                       tr_print_clock(a, s->ran.steps_s));
     else
         tr_text_printf(&line, "%lld steps in %s.", (long long)story_steps(s), tr_print_clock(a, s->ran.steps_s));
     story_put(out, "h1", NULL, "%s", tr_text_str(&line));
@@ -84,8 +86,9 @@ static void put_headline(const struct story *s, struct tr_text *out)
 static void say_prediction(const struct story *s, struct tr_text *line)
 {
     double off = s->run.measured_s / s->run.predicted_s - 1;
-    tr_text_printf(line, "That is %.1f %% %s than predicted, %s the ± %.0f %% that four of five runs should keep to. ", 100 * fabs(off),
-                   off < 0 ? "faster" : "slower", fabs(off) <= s->run.error ? "inside" : "outside", 100 * s->run.error);
+    tr_text_printf(line, "That is %.1f %% %s than predicted, %s the ± %.0f %% that four of five runs should keep to. ",
+                   100 * fabs(off), off < 0 ? "faster" : "slower", fabs(off) <= s->run.error ? "inside" : "outside",
+                   100 * s->run.error);
 }
 
 static void say_plans(const struct story *s, struct tr_text *line)
@@ -113,8 +116,10 @@ static void put_deck(const struct story *s, struct tr_text *out)
     struct tr_text line = {0};
     if (s->predicted)
         say_prediction(s, &line);
-    tr_text_printf(&line, "A model of %s parameters read %s tokens of %s in %s", tr_print_quantity(a, TR_UNIT_COUNT, s->parameters),
-                   tr_print_quantity(b, TR_UNIT_COUNT, s->files.tokens), story_name(s->config.data), tr_print_clock(c, s->ran.steps_s));
+    tr_text_printf(&line, "A model of %s parameters read %s tokens of %s in %s",
+                   tr_print_quantity(a, TR_UNIT_COUNT, s->parameters),
+                   tr_print_quantity(b, TR_UNIT_COUNT, s->files.tokens), story_name(s->config.data),
+                   tr_print_clock(c, s->ran.steps_s));
     if (story_bits(s, &before, &after))
         tr_text_printf(&line, " and went from %.2f to %.2f bits per byte of text that it had not seen", before, after);
     tr_text_append(&line, ". ");
@@ -146,8 +151,11 @@ void story_end(const struct story *s, struct tr_text *out)
     tr_text_append(out, "<footer>\n");
     tr_page_text(out, "h3", NULL, "To check it");
     if (s->hash.hex[0]) {
-        story_put(out, "p", NULL, "One run, one hash: whatever the number of threads, the instruction set or the layout over ranks, these %lld steps "
-                       "end with the same weights and optimiser state, to the bit.", (long long)s->hash.step);
+        story_put(out, "p", NULL,
+                  "One run, one hash: whatever the number of threads, the instruction set or the layout over ranks, "
+                  "these %lld "
+                  "steps end with the same weights and optimiser state, to the bit.",
+                  (long long)s->hash.step);
         tr_text_append(out, "<pre>");
         tr_text_append_html(out, s->hash.hex);
         tr_text_append(out, "  ");
@@ -167,38 +175,53 @@ void story_end(const struct story *s, struct tr_text *out)
         tr_text_append_html(out, s->request->plan_path[i]);
     }
     tr_text_append(out, "</pre>\n");
-    story_put(out, "p", NULL, "Every number of this page is in the files of the run, of the profile, or of a plan; `trine explain` takes each apart, "
-                   "down to the catalog's facts and their sources.");
+    tr_text_append(out,
+                   "<p>Every number of this page is in the files of the run, of the profile, or of a plan; "
+                   "<code>trine explain</code> takes each apart, down to the catalog's facts and their sources.</p>\n");
     tr_text_append(out, "</footer>\n");
 }
 
 /* ---- the page ---------------------------------------------------------------------------------------------------- */
 
 static const char css[] =
-    "main{max-width:1080px;padding:0 24px 80px}body{--serif:Charter,'Iowan Old Style','Palatino Linotype',Georgia,'DejaVu Serif',serif}\n"
-    "header{padding:56px 0 20px;border-bottom:3px solid var(--ink);margin-bottom:24px}.kick{text-transform:uppercase;letter-spacing:.12em;"
-    "font-size:12px;color:var(--soft);margin:0 0 14px}h1{font:700 clamp(30px,5.4vw,54px)/1.08 var(--serif);margin:0 0 18px;"
+    "main{max-width:1080px;padding:0 24px 80px}body{--serif:Charter,'Iowan Old Style','Palatino "
+    "Linotype',Georgia,'DejaVu Serif',serif}\n"
+    "header{padding:56px 0 20px;border-bottom:3px solid "
+    "var(--ink);margin-bottom:24px}.kick{text-transform:uppercase;letter-spacing:.12em;"
+    "font-size:12px;color:var(--soft);margin:0 0 14px}h1{font:700 clamp(30px,5.4vw,54px)/1.08 var(--serif);margin:0 0 "
+    "18px;"
     "letter-spacing:-.015em;max-width:20em;text-wrap:balance}\n"
     ".deck{font:400 clamp(17px,2vw,21px)/1.5 var(--serif);max-width:44em;margin:0;color:var(--ink)}\n"
-    "header figure{margin-top:26px;border:0;padding:0}section{padding:34px 0 6px}section p.sub{font:400 13px/1.5 system-ui,sans-serif;margin:2px 0 10px}section>p,footer>p{font:400 17px/1.6 var(--serif);max-width:42em;margin:0 0 16px}\n"
-    "h2{font:700 28px/1.2 var(--serif);margin:0 0 14px;display:flex;align-items:baseline;gap:14px}h2 i{font:600 13px/1 system-ui,"
-    "sans-serif;color:var(--bg);background:var(--c0);border-radius:50%;min-width:26px;height:26px;display:inline-grid;place-items:center;"
+    "header figure{margin-top:26px;border:0;padding:0}section{padding:34px 0 6px}section p.sub{font:400 13px/1.5 "
+    "system-ui,sans-serif;margin:2px 0 10px}section>p,footer>p{font:400 17px/1.6 var(--serif);max-width:42em;margin:0 "
+    "0 16px}\n"
+    "h2{font:700 28px/1.2 var(--serif);margin:0 0 14px;display:flex;align-items:baseline;gap:14px}h2 i{font:600 13px/1 "
+    "system-ui,"
+    "sans-serif;color:var(--bg);background:var(--c0);border-radius:50%;min-width:26px;height:26px;display:inline-grid;"
+    "place-items:center;"
     "transform:translateY(-4px)}h3{font:700 21px/1.25 var(--serif);margin:0 0 4px}\n"
     ".charts{gap:26px 34px;grid-template-columns:repeat(auto-fit,minmax(min(440px,100%),1fr));margin:6px 0 14px}\n"
     "figure{background:none;border:0;border-top:1px solid var(--grid);border-radius:0;padding:12px 0 4px;min-width:0}\n"
-    ".tiles{gap:0 24px;margin:0 0 18px;grid-template-columns:repeat(auto-fit,minmax(140px,1fr))}.tile{background:none;border:0;"
+    ".tiles{gap:0 24px;margin:0 0 "
+    "18px;grid-template-columns:repeat(auto-fit,minmax(140px,1fr))}.tile{background:none;border:0;"
     "border-top:2px solid var(--ink);border-radius:0;padding:9px 0 12px}.tile b{font:700 20px/1.25 var(--serif)}\n"
-    "blockquote{font:400 20px/1.6 var(--serif);margin:0 0 14px;padding:4px 0 4px 24px;border-left:4px solid var(--c1);max-width:36em;"
+    "code{font-size:.86em}blockquote{font:400 20px/1.6 var(--serif);margin:0 0 14px;padding:4px 0 4px "
+    "24px;border-left:4px solid var(--c1);max-width:36em;"
     "white-space:pre-line;overflow-wrap:anywhere}table{min-width:100%}td:first-child{white-space:nowrap}"
     "td small{display:block;color:var(--soft);white-space:normal}\n"
-    ".cards{display:grid;gap:26px;grid-template-columns:repeat(auto-fit,minmax(min(440px,100%),1fr));align-items:start;margin-top:10px}\n"
+    ".cards{display:grid;gap:26px;grid-template-columns:repeat(auto-fit,minmax(min(440px,100%),1fr));align-items:start;"
+    "margin-top:10px}\n"
     "article{background:var(--card);border:1px solid var(--grid);border-radius:10px;padding:22px 24px 14px;min-width:0}"
-    "article>p{font-size:14px;color:var(--soft);margin:0 0 14px}article .tiles{grid-template-columns:repeat(auto-fit,minmax(108px,1fr));"
+    "article>p{font-size:14px;color:var(--soft);margin:0 0 14px}article "
+    ".tiles{grid-template-columns:repeat(auto-fit,minmax(108px,1fr));"
     "gap:0 18px}article .tile b{font-size:19px}.no{border-left:4px solid var(--c5);padding-left:12px}\n"
-    "ul{padding-left:18px;font-size:14px;margin:6px 0 12px}li{margin:3px 0}footer{border-top:3px solid var(--ink);margin-top:36px;"
+    "ul{padding-left:18px;font-size:14px;margin:6px 0 12px}li{margin:3px 0}footer{border-top:3px solid "
+    "var(--ink);margin-top:36px;"
     "padding-top:22px}pre{white-space:pre-wrap;overflow-wrap:anywhere}\n"
-    "@media(max-width:600px){main{padding:0 16px 48px}header{padding-top:30px}h2{font-size:24px}section{padding-top:24px}"
-    "article{padding:16px 14px 8px}.tiles,article .tiles{grid-template-columns:1fr 1fr}.tile b,article .tile b{font-size:19px}"
+    "@media(max-width:600px){main{padding:0 16px "
+    "48px}header{padding-top:30px}h2{font-size:24px}section{padding-top:24px}"
+    "article{padding:16px 14px 8px}.tiles,article .tiles{grid-template-columns:1fr 1fr}.tile b,article .tile "
+    "b{font-size:19px}"
     "blockquote{font-size:17px;padding-left:14px}}\n";
 
 static enum tr_status put_chapters(const struct story *s, struct tr_text *out, struct tr_err *err)

@@ -59,8 +59,12 @@ static int tear_down(void **state)
 static enum tr_status tell(const struct tr_catalog *with, int plans, struct tr_text *out)
 {
     const char *path[] = {tr_scratch("plan.yaml")};
-    const struct tr_story_request request = {.run_folder = tr_scratch("run"), .profile = with, .profile_path = "profile.yaml",
-                                             .catalog = catalog, .plan_path = path, .plan_count = plans};
+    const struct tr_story_request request = {.run_folder = tr_scratch("run"),
+                                             .profile = with,
+                                             .profile_path = "profile.yaml",
+                                             .catalog = catalog,
+                                             .plan_path = path,
+                                             .plan_count = plans};
     tr_text_clear(out);
     return tr_story(&request, out, &err);
 }
@@ -75,10 +79,12 @@ static int occurrences(const char *text, const char *word)
 
 static void check_page(const char *html)
 {
-    static const char *const pairs[][2] = {{"<svg", "</svg>"}, {"<figure", "</figure>"}, {"<table", "</table>"}, {"<tr>", "</tr>"},
-                                           {"<section", "</section>"}, {"<article", "</article>"}, {"<div", "</div>"}, {"<ul", "</ul>"},
-                                           {"<p", "</p>"}, {"<h2", "</h2>"}, {"<header", "</header>"}, {"<footer", "</footer>"}};
-    static const char *const never[] = {"<script", " src=", "href=", "url(", "http", ">nan", " nan", "\"nan", ">inf", " inf ", ":nan%"};
+    static const char *const pairs[][2] = {{"<svg", "</svg>"}, {"<figure", "</figure>"},   {"<table", "</table>"},
+                                           {"<tr>", "</tr>"},  {"<section", "</section>"}, {"<article", "</article>"},
+                                           {"<div", "</div>"}, {"<ul", "</ul>"},           {"<p", "</p>"},
+                                           {"<h2", "</h2>"},   {"<header", "</header>"},   {"<footer", "</footer>"}};
+    static const char *const never[] = {"<script", " src=", "href=", "url(",  "http", ">nan",
+                                        " nan",    "\"nan", ">inf",  " inf ", ":nan%"};
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) /* "<p" is the beginning of <pre> and <path too */
         if (strcmp(pairs[i][0], "<p") == 0)
             assert_int_equal(occurrences(html, "<p>") + occurrences(html, "<p class"), occurrences(html, "</p>"));
@@ -92,12 +98,33 @@ static void check_page(const char *html)
 
 static void a_story_goes_from_the_machine_to_the_big_plans(void **state)
 {
-    static const char *const order[] = {"<h1>", "class=\"deck\"", "One step, by what takes its time", "This machine", "Main loops",
-                                        "The prediction", "operations a step", "The run", "Loss", "What each step took",
-                                        "class=\"band\"", "Prediction beside measurement", "class=\"whisker\"", "The largest differences",
-                                        "What it writes", "<blockquote>", "Its big brothers", "on this machine", "<article>",
-                                        "llama3-8b", "A step, by what takes its time", "stage 3", "Memory of a chip, of 80 GiB",
-                                        "on demand", "What limits it", "To check it", "trine explain"};
+    static const char *const order[] = {"<h1>",
+                                        "class=\"deck\"",
+                                        "One step, by what takes its time",
+                                        "This machine",
+                                        "Main loops",
+                                        "The prediction",
+                                        "operations a step",
+                                        "The run",
+                                        "Loss",
+                                        "What each step took",
+                                        "class=\"band\"",
+                                        "Prediction beside measurement",
+                                        "class=\"whisker\"",
+                                        "The largest differences",
+                                        "What it writes",
+                                        "<blockquote>",
+                                        "Its big brothers",
+                                        "on this machine",
+                                        "<article>",
+                                        "llama3-8b",
+                                        "A step, by what takes its time",
+                                        "stage 3",
+                                        "Memory of a chip, of 80 GiB",
+                                        "on demand",
+                                        "What limits it",
+                                        "To check it",
+                                        "trine explain"};
     struct tr_text page = {0};
     (void)state;
     if (tell(profile, 1, &page) != TR_OK)
@@ -143,7 +170,8 @@ static void its_numbers_are_those_of_the_files(void **state)
     assert_int_equal(tr_plan_file_read(tr_scratch("plan.yaml"), &file, &err), TR_OK);
     tr_assert_says(tr_text_str(&page), tr_print_time(text, file.step_s));
     assert_true(file.layouts > 0 && file.limit_count > 0);
-    snprintf(line, sizeof line, "Without the limit “%s” a step would take %.1f\u00a0%% less", file.limit[0].name, 100 * file.limit[0].gain);
+    snprintf(line, sizeof line, "Without the limit “%s” a step would take %.1f\u00a0%% less", file.limit[0].name,
+             100 * file.limit[0].gain);
     tr_assert_says(tr_text_str(&page), line);
     free(run);
     tr_text_free(&page);
@@ -193,8 +221,8 @@ static void a_step_that_waited_does_not_flatten_the_others(void **state)
     struct tr_text page = {0}, text = {0};
     (void)state;
     for (int i = 1; i <= 12; i++)
-        tr_text_printf(&text, "{\"kind\":\"step\",\"step\":%d,\"steps\":12,\"tokens\":%d,\"loss\":1,\"step_s\":%s}\n", i, 128 * i,
-                       i == 7 ? "61.5" : "0.02");
+        tr_text_printf(&text, "{\"kind\":\"step\",\"step\":%d,\"steps\":12,\"tokens\":%d,\"loss\":1,\"step_s\":%s}\n",
+                       i, 128 * i, i == 7 ? "61.5" : "0.02");
     tr_scratch_put_text("run/metrics.jsonl", tr_text_str(&text));
     assert_int_equal(tell(profile, 0, &page), TR_OK);
     tr_assert_says(tr_text_str(&page), " 1\u00a0took longer than ");
@@ -236,7 +264,8 @@ static void a_run_that_is_cut_short_is_refused(void **state)
 {
     struct tr_text page = {0};
     (void)state;
-    struct tr_bytes ran = tr_scratch_read(tr_scratch("run/profile.json")), config = tr_scratch_read(tr_scratch("run/config.yaml"));
+    struct tr_bytes ran = tr_scratch_read(tr_scratch("run/profile.json")),
+                    config = tr_scratch_read(tr_scratch("run/config.yaml"));
     tr_scratch_put("run/profile.json", ran.at, ran.len / 2);
     assert_int_equal(tell(profile, 0, &page), TR_BAD_INPUT);
     tr_assert_says(err.text, "profile.json");
