@@ -1,4 +1,4 @@
-/* The chapters of this machine and the run on it. */
+/* The chapters of this machine, what was predicted of it, the run, and the text. */
 #include "base/chart.h"
 #include "base/num.h"
 #include "base/page.h"
@@ -10,9 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NUMBER = TR_QUANTITY_BYTES, NOTE_BYTES = 96, PAIRS_MAX = 14, CAUSES_MAX = 5, TEXT_MAX_BYTES = 1500 };
-/* Less of a step than this is not worth a line. */
-#define SMALL_SHARE .004
+enum { NUMBER = TR_QUANTITY_BYTES, NOTE_BYTES = 96, TEXT_MAX_BYTES = 1500 };
 /* A time axis ends at so many times what is usual. */
 #define DRAWN_TIMES 2.5
 /* A calibration whose own check was off by more was not alone on its machine. */
@@ -87,11 +85,11 @@ void story_machine(const struct story *s, int number, struct tr_text *out)
     }
     story_put(
         out, "p", NULL,
-        "%s with %d cores, %s. Before anything was predicted it was measured (%s, %s): %d threads, whose bursts came "
+        "%s with %d cores, %s. Before anything was predicted it was measured (%s, %s): %d thread%s, whose bursts came "
         "within %s of one another.",
         s->rates.processor, s->rates.cores, s->rates.isa,
         s->chip.memory_bytes.source ? s->chip.memory_bytes.source->title : "trine calibrate", s->chip.memory_bytes.date,
-        s->rates.threads, percent(a, m->noise));
+        s->rates.threads, s->rates.threads == 1 ? "" : "s", percent(a, m->noise));
     if (s->rates.step_error > POOR_FIT)
         story_put(out, "p", "no",
                   "Programs that the fit had not seen were off by %.0f %%: something else was at work here. Calibrated "
@@ -116,29 +114,30 @@ void story_machine(const struct story *s, int number, struct tr_text *out)
 
 static void put_phases(const struct story *s, struct tr_text *out)
 {
-    struct tr_bar bars[TR_PHASE_COUNT + 1];
-    char note[TR_PHASE_COUNT + 1][NOTE_BYTES], time[NUMBER];
-    double phase_s[TR_PHASE_COUNT + 1] = {0};
+    enum { BETWEEN_OPS = TR_PHASE_COUNT, WAITS, PARTS };
+    struct tr_bar bars[PARTS];
+    char note[PARTS][NOTE_BYTES], time[NUMBER];
+    double part_s[PARTS] = {[BETWEEN_OPS] = s->run.between_predicted_s, [WAITS] = s->run.wait_predicted_s};
     int count = 0;
     for (int i = 0; i < s->run.rows; i++)
-        phase_s[s->run.row[i].phase] += s->run.row[i].predicted_s;
-    phase_s[TR_PHASE_COUNT] = s->run.between_predicted_s;
-    for (int i = 0; i <= TR_PHASE_COUNT; i++) {
-        if (!(phase_s[i] > 0))
+        part_s[s->run.row[i].phase] += s->run.row[i].predicted_s;
+    for (int i = 0; i < PARTS; i++) {
+        if (!(part_s[i] > 0))
             continue;
-        snprintf(note[count], NOTE_BYTES, "%s, %.1f %%", tr_print_time(time, phase_s[i]),
-                 100 * phase_s[i] / s->run.predicted_s);
-        bars[count] =
-            (struct tr_bar){i < TR_PHASE_COUNT ? tr_phase_name((enum tr_phase)i) : "between", phase_s[i], note[count]};
+        const char *name = i == WAITS ? "waits" : i == BETWEEN_OPS ? "between" : tr_phase_name((enum tr_phase)i);
+        snprintf(note[count], NOTE_BYTES, "%s, %.1f %%", tr_print_time(time, part_s[i]),
+                 100 * part_s[i] / s->run.predicted_s);
+        bars[count] = (struct tr_bar){name, part_s[i], note[count]};
         count++;
     }
     tr_chart_bars(out, "The predicted step, by its stages", bars, count);
 }
 
 /* What kinds of operations are to a reader who has not met them. */
-enum { PRODUCTS, ATTENTION, HEAD, PASSES, UPDATE, BETWEEN, GROUPS };
+enum { PRODUCTS, ATTENTION, HEAD, PASSES, UPDATE, BETWEEN, WAITING, GROUPS };
 static const char *const group_names[GROUPS] = {"matrix products",         "attention",       "logits and loss",
-                                                "passes over activations", "sums and update", "between operations"};
+                                                "passes over activations", "sums and update", "between operations",
+                                                "waiting for other ranks"};
 
 static int group_of(const struct tr_run_row *row)
 {
@@ -173,11 +172,13 @@ void story_step(const struct story *s, struct tr_text *out)
     }
     predicted_s[BETWEEN] = s->run.between_predicted_s;
     measured_s[BETWEEN] = fmax(0, s->run.between_measured_s);
+    predicted_s[WAITING] = s->run.wait_predicted_s;
+    measured_s[WAITING] = s->run.wait_measured_s;
     const struct tr_stack_row rows[] = {{"predicted", predicted_s, tr_print_time(predicted, s->run.predicted_s)},
                                         {"measured", measured_s, tr_print_time(measured, s->run.measured_s)}};
     tr_chart_stacks(out, &(struct tr_stacks){.title = "One step, by what takes its time",
                                              .names = group_names,
-                                             .part_count = GROUPS,
+                                             .part_count = s->ran.ranks > 1 ? GROUPS : WAITING,
                                              .rows = rows,
                                              .row_count = 2,
                                              .print = print_time});
@@ -293,12 +294,13 @@ static void say_outliers(const struct story *s, struct tr_text *line)
                        (long long)count, tr_print_time(edge, most_s), tr_print_time(longest, longest_s));
 }
 
+/* Of several ranks the rates that the run noted are those of all of them, and a calibration's those of one. */
 static void say_machine_now(const struct story *s, struct tr_text *line)
 {
     char now[NUMBER];
     double cores = s->ran.peak_flop_s / s->run.peak_then_flop_s,
            memory = s->ran.read_byte_s / s->run.memory_then_byte_s;
-    if (s->run.peak_then_flop_s > 0 && s->run.memory_then_byte_s > 0 && s->ran.peak_flop_s > 0 &&
+    if (s->ran.ranks == 1 && s->run.peak_then_flop_s > 0 && s->run.memory_then_byte_s > 0 && s->ran.peak_flop_s > 0 &&
         s->ran.read_byte_s > 0)
         tr_text_printf(line,
                        " When the run began, the cores gave %.0f %% and memory %.0f %% of the rates that had been "
@@ -327,15 +329,15 @@ static void say_steps(const struct story *s, struct tr_text *out)
 void story_run(const struct story *s, int number, struct tr_text *out)
 {
     char a[NUMBER];
-    double rate = story_rate(s);
+    double mfu = quantile(s->files.value[TR_CURVE_MFU], s->files.step_count, .5);
     story_chapter(out, number, "The run");
     tr_page_tiles(out);
     snprintf(a, sizeof a, "%lld of %.0f", (long long)story_steps(s), s->files.steps_planned);
     tr_page_tile(out, "steps", a);
     tr_page_tile(out, "in steps", tr_print_clock(a, s->ran.steps_s));
     tr_page_tile(out, "tokens a second", tr_print_quantity(a, TR_UNIT_COUNT, story_tokens_s(s)));
-    if (s->ran.peak_flop_s > 0 && isfinite(rate))
-        tr_page_tile(out, "of the peak as the model's own arithmetic (MFU)", percent(a, rate / s->ran.peak_flop_s));
+    if (mfu > 0)
+        tr_page_tile(out, "of the peak as the model's own arithmetic (MFU), median", percent(a, mfu));
     tr_page_tile(out, "memory of the process, data and libraries included", tr_print_bytes(a, s->ran.peak_bytes));
     tr_page_end_tiles(out);
     say_steps(s, out);
@@ -343,95 +345,6 @@ void story_run(const struct story *s, int number, struct tr_text *out)
     put_loss(s, out);
     put_step_times(s, out);
     tr_text_append(out, "</div>\n</section>\n");
-}
-
-/* ---- prediction beside measurement ------------------------------------------------------------------------------- */
-
-static int longest_first(const void *a, const void *b)
-{
-    const struct tr_run_row *x = *(const struct tr_run_row *const *)a, *y = *(const struct tr_run_row *const *)b;
-    return -tr_ascending(&x->measured_s, &y->measured_s);
-}
-
-/* "norm, forward", and of a kind that has one phase only "linear_dw". */
-static const char *name_row(const struct story *s, const struct tr_run_row *row, char name[NOTE_BYTES])
-{
-    bool alone = true;
-    for (int i = 0; i < s->run.rows; i++)
-        alone = alone && (&s->run.row[i] == row || s->run.row[i].kind != row->kind);
-    snprintf(name, NOTE_BYTES, "%s%s%s", tr_op_operands(row->kind)->name, alone ? "" : ", ",
-             alone ? "" : tr_phase_name(row->phase));
-    return name;
-}
-
-static void put_pairs(const struct story *s, struct tr_text *out)
-{
-    const struct tr_run_row *row[TR_RUN_ROWS_MAX];
-    struct tr_pair pair[PAIRS_MAX];
-    char label[PAIRS_MAX][NOTE_BYTES], note[PAIRS_MAX][NOTE_BYTES], time[NUMBER];
-    int count = 0;
-    for (int i = 0; i < s->run.rows; i++)
-        row[i] = &s->run.row[i];
-    qsort(row, (size_t)s->run.rows, sizeof *row, longest_first);
-    for (int i = 0; i < s->run.rows && count < PAIRS_MAX && row[i]->measured_s > SMALL_SHARE * s->run.measured_s; i++) {
-        name_row(s, row[i], label[count]);
-        int length = snprintf(note[count], NOTE_BYTES, "%s", tr_print_time(time, row[i]->measured_s));
-        if (row[i]->predicted_s > 0)
-            snprintf(note[count] + length, NOTE_BYTES - (size_t)length, ", %+.0f %%",
-                     100 * (row[i]->measured_s / row[i]->predicted_s - 1));
-        pair[count] =
-            (struct tr_pair){label[count], row[i]->predicted_s, row[i]->error, row[i]->measured_s, note[count]};
-        count++;
-    }
-    tr_chart_pairs(out, &(struct tr_pairs){.title = "A step by operation; the line is the 80 % interval",
-                                           .expected = "predicted",
-                                           .found = "measured",
-                                           .pair = pair,
-                                           .count = count});
-}
-
-static void put_causes(const struct story *s, struct tr_text *out)
-{
-    static const char *const names[] = {"operation", "differs by", "of the step"};
-    char value[NUMBER], why[TR_RUN_WHY_BYTES], off[NUMBER + 1], name[NOTE_BYTES];
-    tr_page_table(out, "The largest differences", names, 3, 1);
-    for (int i = 0; i < s->run.rows && i < CAUSES_MAX; i++) {
-        const struct tr_run_row *row = &s->run.row[i];
-        double off_s = row->measured_s - row->predicted_s;
-        tr_run_why(&s->run, row, why);
-        snprintf(off, sizeof off, "%s%s", off_s > 0 ? "+" : "", tr_print_time(value, off_s));
-        tr_text_append(out, "<tr><td>");
-        tr_text_append_html(out, name_row(s, row, name));
-        tr_page_text(out, "small", NULL, why);
-        tr_text_append(out, "</td>");
-        tr_page_cell(out, true, off);
-        snprintf(value, sizeof value, "%+.1f %%", 100 * off_s / s->run.predicted_s);
-        tr_page_cell(out, true, value);
-        tr_text_append(out, "</tr>\n");
-    }
-    tr_page_end_table(out);
-}
-
-void story_comparison(const struct story *s, int number, struct tr_text *out)
-{
-    char a[NUMBER], b[NUMBER];
-    story_chapter(out, number, "Prediction beside measurement");
-    story_put(
-        out, "p", NULL,
-        "Calls, arithmetic and bytes are not estimates: planned and counted they are equal for every operation, or "
-        "there "
-        "would be no comparison. Memory was planned to be %s; the process had %s at its peak, with text, libraries and "
-        "copies. Time is the one estimate.",
-        tr_print_bytes(a, s->run.planned_bytes), tr_print_bytes(b, s->ran.peak_bytes));
-    tr_text_append(out, "<div class=\"charts\">\n");
-    put_pairs(s, out);
-    tr_text_append(out, "<div>");
-    put_causes(s, out);
-    tr_page_text(
-        out, "p", "sub",
-        "linear: matrix products; linear_dx and linear_dw: gradients of their inputs and of their weights; attn: "
-        "attention; head: logits, loss and their gradients; _bwd: backward.");
-    tr_text_append(out, "</div></div>\n</section>\n");
 }
 
 /* ---- what it writes ---------------------------------------------------------------------------------------------- */

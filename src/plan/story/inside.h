@@ -46,7 +46,8 @@ void story_step(const struct story *story, struct tr_text *out); /* the figure o
 void story_machine(const struct story *story, int number, struct tr_text *out);
 void story_prediction(const struct story *story, int number, struct tr_text *out);
 void story_run(const struct story *story, int number, struct tr_text *out);
-void story_comparison(const struct story *story, int number, struct tr_text *out);
+TR_MUST_CHECK enum tr_status story_comparison(const struct story *story, int number, struct tr_text *out,
+                                              struct tr_err *err);
 bool story_has_text(const struct story *story);
 void story_text(const struct story *story, int number, struct tr_text *out);
 TR_MUST_CHECK enum tr_status story_plans(const struct story *story, int number, struct tr_text *out,

@@ -227,15 +227,16 @@ static const char css[] =
 static enum tr_status put_chapters(const struct story *s, struct tr_text *out, struct tr_err *err)
 {
     int number = 0;
+    enum tr_status status = TR_OK;
     story_machine(s, ++number, out);
     if (s->predicted)
         story_prediction(s, ++number, out);
     story_run(s, ++number, out);
     if (s->predicted)
-        story_comparison(s, ++number, out);
+        status = story_comparison(s, ++number, out, err);
     if (story_has_text(s))
         story_text(s, ++number, out);
-    return s->plan_count ? story_plans(s, ++number, out, err) : TR_OK;
+    return status == TR_OK && s->plan_count ? story_plans(s, ++number, out, err) : status;
 }
 
 static enum tr_status put_page(const struct story *s, struct tr_text *out, struct tr_err *err)

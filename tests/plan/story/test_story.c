@@ -193,6 +193,29 @@ static void without_a_profile_or_plans_what_they_say_is_left_out(void **state)
     tr_text_free(&page);
 }
 
+static void a_run_on_ranks_shows_all_of_them(void **state)
+{
+    struct tr_run_config config = tr_tiny_config("shared", "layout.lanes=2", "train.steps=3", NULL);
+    struct tr_train_options options = tr_tiny_options();
+    struct tr_train_result result;
+    struct tr_text page = {0};
+    (void)state;
+    options.layout = (struct tr_degrees){.ranks = {[TR_GROUP_DATA] = 2}, .zero = 1};
+    if (tr_train(&config, &options, &result, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    tr_text_free(&result.last_sample);
+    const struct tr_story_request request = {
+        .run_folder = tr_scratch("shared"), .profile = profile, .profile_path = "profile.yaml", .catalog = catalog};
+    if (tr_story(&request, &page, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    check_page(tr_text_str(&page));
+    tr_assert_says(tr_text_str(&page), "waiting for other ranks");
+    tr_assert_says(tr_text_str(&page), "It ran on 2\u00a0ranks.");
+    tr_assert_says(strstr(tr_text_str(&page), "A step of each rank"), ">rank 1<");
+    assert_null(strstr(tr_text_str(&page), ">rank 2<"));
+    tr_text_free(&page);
+}
+
 static void what_a_model_writes_cannot_break_the_page(void **state)
 {
     struct tr_text page = {0};
@@ -294,6 +317,7 @@ int main(void)
         cmocka_unit_test(a_story_goes_from_the_machine_to_the_big_plans),
         cmocka_unit_test(its_numbers_are_those_of_the_files),
         cmocka_unit_test(without_a_profile_or_plans_what_they_say_is_left_out),
+        cmocka_unit_test(a_run_on_ranks_shows_all_of_them),
         cmocka_unit_test(what_a_model_writes_cannot_break_the_page),
         cmocka_unit_test(a_step_that_waited_does_not_flatten_the_others),
         cmocka_unit_test(a_plan_that_is_cut_short_or_another_s_is_refused),
