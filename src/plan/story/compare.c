@@ -136,8 +136,9 @@ static void say_equal(const struct story *s, struct tr_text *out)
         out, "p", NULL,
         "Calls, arithmetic and bytes are not estimates: planned and counted they are equal for every operation, or "
         "there would be no comparison. Memory was planned to be %s; the process had %s at its peak, with text, "
-        "libraries and copies. Time is the one estimate.",
-        tr_print_bytes(a, s->run.planned_bytes), tr_print_bytes(b, s->ran.peak_bytes));
+        "libraries and copies. Time is the one estimate. What is called measured is the mean of all %lld steps, the "
+        "first one, which is colder, included.",
+        tr_print_bytes(a, s->run.planned_bytes), tr_print_bytes(b, s->ran.peak_bytes), (long long)s->ran.steps);
     if (s->ran.ranks > 1)
         story_put(
             out, "p", NULL,

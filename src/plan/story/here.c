@@ -12,7 +12,7 @@
 
 enum { NUMBER = TR_QUANTITY_BYTES, NOTE_BYTES = 96, TEXT_MAX_BYTES = 1500 };
 /* A time axis ends at so many times what is usual. */
-#define DRAWN_TIMES 2.5
+#define DRAWN_TIMES 2.0
 /* A calibration whose own check was off by more was not alone on its machine. */
 #define POOR_FIT .15
 
