@@ -70,7 +70,7 @@ fit: ## fit what chips reach to the tables of measurements in TABLES=DIR: writes
 	@scripts/build.sh release tool_fit
 	@scripts/fit.sh "$(TABLES)"
 
-fit-stacks: ## fit what software makes of chips to the training runs in TABLES=DIR: writes catalog/stacks/fits.yaml
+fit-stacks: ## fit what software makes of chips to the training runs in TABLES=DIR: writes catalog/stacks/fits.yaml, docs/validation/stacks.md
 	@scripts/build.sh release tool_fit_stacks
 	@scripts/fit_stacks.sh "$(TABLES)"
 

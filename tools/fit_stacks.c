@@ -1,6 +1,6 @@
 /* Fits what software stacks make of a chip's rates to tables of whole runs, and writes section `stack_fits` of the catalog.
  *
- *     fit_stacks [--stack NAME] [--without TABLE] [--date DATE] [--sweeps N] [--deal N] train_runs.csv...
+ *     fit_stacks [--stack NAME] [--without TABLE] [--date DATE] [--sweeps N] [--page FILE] train_runs.csv...
  *         > catalog/stacks/fits.yaml
  *
  * (`make fit-stacks`.) --without: a table of runs that are to be predicted and not learned from. What has the id of one
@@ -12,10 +12,11 @@
  * begins where the one that it is like ended.
  *
  * How wrong that is on runs that were not fitted to: whole groups (source, model, chip) are dealt into FOLDS parts, each
- * predicted by a fit to the others, which begins where the fit to the same parts of the stack that it is like ended; the half
- * width that covers 80 % of those errors is the stack's `error`. --deal N deals the groups another way (0 if not said): how far
- * that figure moves with N is how much of it is luck. What is fitted to all runs is the same whatever N. */
+ * predicted by a fit to the others, which begins where the fit to the same parts of the stack that it is like ended. How the
+ * groups fall is luck, of which a stack of few groups has much, so they are dealt DEALS times; the half width that covers 80 % of
+ * the errors of all dealings is the stack's `error`. --page: a Markdown table of them. */
 #include "base/fmath.h"
+#include "base/os.h"
 #include "base/text.h"
 #include "plan/validate/validate.h"
 
@@ -24,15 +25,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FOLDS = 5, STARTS = 4, FEW = 9, ROWS_MAX = 1 << 16, PARAMS_MAX = 32 };
+enum { FOLDS = 5, DEALS = 4, STARTS = 4, FEW = 9, ROWS_MAX = 1 << 16, PARAMS_MAX = 32 };
 
 struct row {
     const struct tr_sample *sample;
     struct tr_run run; /* with a site of our own, in which the parameters change */
     struct tr_layout layout; /* with what the row leaves open as it was chosen last (choose) */
     struct tr_run_site *where;
+    const char *chip;
     double weight;
-    uint64_t group;
+    uint64_t group; /* as it was dealt last */
 };
 
 struct problem {
@@ -44,7 +46,7 @@ struct problem {
     const struct tr_stack_param *param;
     int params, skip_fold;
     bool used[PARAMS_MAX];
-    uint64_t random, deal;
+    uint64_t random;
 };
 
 static double *value_of(struct tr_stack *stack, const struct tr_stack_param *param)
@@ -292,8 +294,7 @@ static void gather(struct problem *p, const struct tr_samples *samples, const st
         if (p->rows + 1 == ROWS_MAX || tr_run_price(&row.run, &step, &kept->layout, &why) != TR_OK)
             continue;
         p->rows++;
-        kept->group = hash_of(samples->chip[sample->chip].name, 1 + p->deal);
-        kept->group = hash_of(kept->run.model.name, hash_of(sample->source, kept->group));
+        kept->chip = samples->chip[sample->chip].name;
     }
     weigh(p);
 }
@@ -305,40 +306,71 @@ static int ascending(const void *a, const void *b)
 }
 
 struct held {
-    double mape, error80;
-    int64_t rows;
+    double mape[DEALS], mean, error80; /* mape: of each dealing; the others of all */
+    double *error; /* |measured / predicted - 1| */
+    int64_t errors;
 };
+
+/* Parts of a stack's groups: the fit without each, of each dealing. */
+typedef struct tr_stack folds[DEALS][FOLDS];
+
+static void deal_groups(struct problem *p, uint64_t deal)
+{
+    for (int64_t i = 0; i < p->rows; i++) {
+        struct row *row = &p->row[i];
+        row->group = hash_of(row->run.model.name, hash_of(row->sample->source, hash_of(row->chip, 1 + deal)));
+    }
+}
+
+/* What the fit without part p->skip_fold makes of that part. Returns the sum of the errors. */
+static double score_fold(struct problem *p, struct held *held)
+{
+    double sum = 0, time_s;
+    choose(p);
+    for (int64_t i = 0; i < p->rows; i++) {
+        if (fold_of(&p->row[i]) != p->skip_fold || !price(&p->row[i], &time_s))
+            continue;
+        sum += fabs(time_s / p->row[i].sample->time_s - 1);
+        held->error[held->errors++] = fabs(p->row[i].sample->time_s / time_s - 1);
+    }
+    return sum;
+}
 
 /* fold: where the fit without each part begins, and then what it found. What was fitted to all would have seen the runs that
  * are held out, and so would what a stack that this one is like was fitted to. */
-static struct held cross_validate(struct problem *p, struct tr_stack fold[FOLDS], int sweeps)
+static void cross_validate(struct problem *p, struct tr_stack fold[FOLDS], int sweeps, int deal, struct held *held)
 {
-    struct held held = {0};
-    struct tr_stack kept = p->stack, kept_start = p->start;
-    double *errors = calloc((size_t)p->rows + 1, sizeof *errors);
-    TR_ASSERT(errors);
+    const int64_t before = held->errors;
+    double sum = 0;
+    deal_groups(p, (uint64_t)deal);
     for (p->skip_fold = 0; p->skip_fold < FOLDS; p->skip_fold++) {
         p->stack = p->start = fold[p->skip_fold];
         search(p, sweeps);
         fold[p->skip_fold] = p->stack;
-        choose(p);
-        for (int64_t i = 0; i < p->rows; i++) {
-            double time_s;
-            if (fold_of(&p->row[i]) != p->skip_fold || !price(&p->row[i], &time_s))
-                continue;
-            held.mape += fabs(time_s / p->row[i].sample->time_s - 1);
-            errors[held.rows++] = fabs(p->row[i].sample->time_s / time_s - 1);
-        }
+        sum += score_fold(p, held);
     }
     p->skip_fold = -1;
+    held->mape[deal] = held->errors > before ? sum / (double)(held->errors - before) : 0;
+}
+
+/* Each dealing with the same numbers by chance, and the stack as it was at the end. */
+static struct held hold_out(struct problem *p, folds fold, int sweeps)
+{
+    struct held held = {.error = calloc((size_t)(DEALS * p->rows) + 1, sizeof *held.error)};
+    const struct tr_stack kept = p->stack, kept_start = p->start;
+    const uint64_t random = p->random;
+    TR_ASSERT(held.error);
+    for (int deal = 0; deal < DEALS; deal++) {
+        p->random = random;
+        cross_validate(p, fold[deal], sweeps, deal, &held);
+        held.mean += held.mape[deal] / DEALS;
+    }
     p->stack = kept, p->start = kept_start;
     spread(p);
-    qsort(errors, (size_t)held.rows, sizeof *errors, ascending);
-    if (held.rows) {
-        held.mape /= (double)held.rows;
-        held.error80 = errors[held.rows * 4 / 5 < held.rows ? held.rows * 4 / 5 : held.rows - 1];
-    }
-    free(errors);
+    qsort(held.error, (size_t)held.errors, sizeof *held.error, ascending);
+    held.error80 = held.errors ? held.error[held.errors * 4 / 5] : 0;
+    free(held.error);
+    held.error = NULL;
     return held;
 }
 
@@ -390,11 +422,12 @@ static void print_values(struct problem *p, struct tr_text *out)
  * one that all are like stands for odd programs, and nothing begins with those. */
 struct fitted {
     const struct tr_entry *entry;
-    struct tr_stack stack, fold[FOLDS]; /* fold: without that part of the groups */
+    struct tr_stack stack;
+    folds fold;
 };
 
-/* fold: of the fits without that part; -1: of those to all. */
-static void begin(struct problem *p, const struct tr_entry *entry, const struct fitted *fitted, int count, int fold)
+/* fold: of the fits without that part of that dealing; -1: of those to all. */
+static void begin(struct problem *p, const struct tr_entry *entry, const struct fitted *fitted, int count, int deal, int fold)
 {
     struct tr_err why;
     struct tr_stack base;
@@ -404,7 +437,7 @@ static void begin(struct problem *p, const struct tr_entry *entry, const struct 
         TR_ASSERT(tr_stack_read(entry->base, &base, &why) == TR_OK); /* of an earlier fit, when one stack alone is fitted */
     for (int i = 0; i < count; i++)
         if (fitted[i].entry == entry->base)
-            base = fold < 0 ? fitted[i].stack : fitted[i].fold[fold];
+            base = fold < 0 ? fitted[i].stack : fitted[i].fold[deal][fold];
     for (int k = 0; !odd && k < p->params; k++) {
         const struct tr_entry *holder;
         if (!tr_entry_node(entry, p->param[k].path, &holder) || holder != entry)
@@ -413,21 +446,48 @@ static void begin(struct problem *p, const struct tr_entry *entry, const struct 
     p->stack = p->start;
 }
 
+static const char page_head[] =
+    "# Whole runs on groups held out\n\n"
+    "Written by `make fit-stacks`. What a software stack makes of a chip is fitted to published training runs; here each run is\n"
+    "predicted by a fit that has not seen its group (source, model, chip). The groups of a stack are dealt into five parts, in four\n"
+    "ways. Mean error of the step time by dealing and of all four, and the half width within which 80 % of the measured times lie,\n"
+    "which is the stack's `error` in catalog/stacks/fits.yaml. Where the dealings differ by much, a stack has few groups.\n\n"
+    "| stack | runs | groups | 1 | 2 | 3 | 4 | mean error | 80 % within |\n|---|---|---|---|---|---|---|---|---|\n";
+
+static int64_t groups_of(const struct problem *p)
+{
+    int64_t groups = 0;
+    for (int64_t i = 0, j; i < p->rows; i++) {
+        for (j = 0; j < i && p->row[j].group != p->row[i].group; j++)
+            ;
+        groups += j == i;
+    }
+    return groups;
+}
+
+static void print_page_row(const struct problem *p, const char *name, const struct held *held, struct tr_text *page)
+{
+    tr_text_printf(page, "| %s | %lld | %lld |", name, (long long)p->rows, (long long)groups_of(p));
+    for (int deal = 0; deal < DEALS; deal++)
+        tr_text_printf(page, " %.1f %% |", 100 * held->mape[deal]);
+    tr_text_printf(page, " %.1f %% | %.1f %% |\n", 100 * held->mean, 100 * held->error80);
+}
+
 static void fit_stack(const struct tr_samples *samples, int tables, const struct tr_samples *without,
-                      const struct tr_entry *entry, int sweeps, uint64_t deal, const char *date,
-                      struct fitted *fitted, int fitted_count, struct tr_text *out)
+                      const struct tr_entry *entry, int sweeps, const char *date,
+                      struct fitted *fitted, int fitted_count, struct tr_text *out, struct tr_text *page)
 {
     struct fitted *now = &fitted[fitted_count];
-    struct problem p = {.skip_fold = -1, .random = 1, .deal = deal};
+    struct problem p = {.skip_fold = -1, .random = 1};
     p.param = tr_stack_params(&p.params);
     p.row = calloc(ROWS_MAX, sizeof *p.row);
     p.site = calloc(TR_RUN_SITES_MAX, sizeof *p.site);
     TR_ASSERT(p.row && p.site && p.params <= PARAMS_MAX);
-    for (int fold = 0; fold < FOLDS; fold++) {
-        begin(&p, entry, fitted, fitted_count, fold);
-        now->fold[fold] = p.stack;
+    for (int i = 0; i < DEALS * FOLDS; i++) {
+        begin(&p, entry, fitted, fitted_count, i / FOLDS, i % FOLDS);
+        now->fold[i / FOLDS][i % FOLDS] = p.stack;
     }
-    begin(&p, entry, fitted, fitted_count, -1);
+    begin(&p, entry, fitted, fitted_count, 0, -1);
     for (int t = 0; t < tables; t++)
         gather(&p, &samples[t], without, entry->id);
     if (p.rows >= 3) {
@@ -435,13 +495,14 @@ static void fit_stack(const struct tr_samples *samples, int tables, const struct
         double before = loss(&p);
         search(&p, sweeps);
         double after = loss(&p);
-        struct held held = cross_validate(&p, now->fold, sweeps * 2 / 3);
+        struct held held = hold_out(&p, now->fold, sweeps * 2 / 3);
         fprintf(stderr, "%s: %lld runs, error %.3f -> %.3f in sample, %.3f on groups held out\n", entry->id,
-                (long long)p.rows, before, after, held.mape);
+                (long long)p.rows, before, after, held.mean);
         tr_text_printf(out, "  %s: # %lld runs; mean error on groups held out %.1f %%\n    source: run-fits\n    date: %s\n",
-                       entry->id, (long long)p.rows, 100 * held.mape, date);
+                       entry->id, (long long)p.rows, 100 * held.mean, date);
         print_values(&p, out);
         tr_text_printf(out, "    error: %.3g\n", held.error80);
+        print_page_row(&p, entry->id, &held, page);
         double memory = memory_error(&p);
         if (memory > 0)
             tr_text_printf(out, "    memory_error: %.3g\n", memory);
@@ -467,8 +528,7 @@ static enum tr_status run(int argc, char **argv, struct tr_err *err)
     struct tr_catalog *catalog = NULL;
     static struct tr_samples samples[TABLES_MAX], without;
     int tables = 0, sweeps = 24;
-    uint64_t deal = 0;
-    const char *date = "", *only = NULL;
+    const char *date = "", *only = NULL, *page_path = NULL;
     enum tr_status status = tr_catalog_open(&catalog, err);
     for (int i = 1; status == TR_OK && i < argc; i++) {
         if (strcmp(argv[i], "--date") == 0 && i + 1 < argc)
@@ -477,8 +537,8 @@ static enum tr_status run(int argc, char **argv, struct tr_err *err)
             only = argv[++i];
         else if (strcmp(argv[i], "--sweeps") == 0 && i + 1 < argc)
             sweeps = atoi(argv[++i]);
-        else if (strcmp(argv[i], "--deal") == 0 && i + 1 < argc)
-            deal = (uint64_t)atoi(argv[++i]);
+        else if (strcmp(argv[i], "--page") == 0 && i + 1 < argc)
+            page_path = argv[++i];
         else if (strcmp(argv[i], "--without") == 0 && i + 1 < argc && !without.at)
             status = read_runs(argv[++i], catalog, &without, err);
         else if (tables == TABLES_MAX)
@@ -486,7 +546,8 @@ static enum tr_status run(int argc, char **argv, struct tr_err *err)
         else
             status = read_runs(argv[i], catalog, &samples[tables++], err);
     }
-    struct tr_text out = {0};
+    struct tr_text out = {0}, page = {0};
+    tr_text_append(&page, page_head);
     tr_text_append(&out, "# What software makes of a chip's rates: written by `make fit-stacks`, not by hand.\nsources:\n  run-fits:\n"
                          "    title: \"Fitted to published training runs (tools/fit_stacks.c)\"\n    grade: interpolated\nstack_fits:\n");
     static struct fitted fitted[STACKS_MAX];
@@ -494,10 +555,13 @@ static enum tr_status run(int argc, char **argv, struct tr_err *err)
     for (int i = 0; status == TR_OK && stacks < STACKS_MAX && i < tr_catalog_count(catalog, TR_SECTION_STACKS); i++) {
         const struct tr_entry *entry = tr_catalog_entry(catalog, TR_SECTION_STACKS, i);
         if (!only || strcmp(only, entry->id) == 0)
-            fit_stack(samples, tables, &without, entry, sweeps, deal, date, fitted, stacks++, &out);
+            fit_stack(samples, tables, &without, entry, sweeps, date, fitted, stacks++, &out, &page);
     }
     if (status == TR_OK)
         fputs(tr_text_str(&out), stdout);
+    if (status == TR_OK && page_path)
+        status = tr_file_write(page_path, tr_text_str(&page), page.len, err);
+    tr_text_free(&page);
     tr_text_free(&out);
     for (int i = 0; i < tables; i++)
         tr_samples_free(&samples[i]);
