@@ -61,6 +61,9 @@ expect 2 "run.out mine/run: rank 0 has made this folder, and it is not there for
 [ ! -e mine/run ] || fault "a refused run left its folder"
 rm own
 
+expect 0 "apart.json: steps 2 to 3 of 2 ranks" "$trine" explain apart --trace apart.json
+once_said "clocks of ranks on other hosts than rank 0's are off by at most" stdout
+
 # The kernel says up to a second later that a cable is there again.
 plugged() { ip -n "$a" link show cable | grep -q "state UP" && ip -n "$b" link show cable | grep -q "state UP"; }
 # The other host's mpirun daemon too must have seen it: while it lives, a new job there may not start.

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPS_MAX = 512, KINDS_MAX = 32, BARS_MAX = 16, NOTE_BYTES = 96 };
+enum { OPS_MAX = 512, KINDS_MAX = 32, BARS_MAX = 16, RANKS_DRAWN = 64, NOTE_BYTES = 96 };
 
 /* ---- small pieces ------------------------------------------------------------------------------------------------ */
 
@@ -50,6 +50,13 @@ static const char *string_of(const struct tr_node *object, const char *key)
     if (object == NULL || tr_doc_string(object, key, TR_OPTIONAL, &value, &ignored) != TR_OK)
         return "";
     return value;
+}
+
+/* Of one rank, as operations are: the profile's is that of all. */
+static double peak_of_rank(const struct tr_node *profile)
+{
+    const double ranks = number_of(profile, "ranks");
+    return number_of(profile, "peak_flop_s") / (ranks >= 1.0 ? ranks : 1.0);
 }
 
 static const struct tr_node *profile_root(const struct tr_run_files *f)
@@ -246,7 +253,7 @@ static void write_roofline(struct tr_text *out, const struct tr_run_files *f)
 {
     const struct tr_node *profile = profile_root(f);
     const struct tr_node *ops = profile == NULL ? NULL : tr_doc_find(profile, "ops");
-    const double peak_flop_s = number_of(profile, "peak_flop_s"), read_byte_s = number_of(profile, "read_byte_s");
+    const double peak_flop_s = peak_of_rank(profile), read_byte_s = number_of(profile, "read_byte_s");
     static struct op_sum sums[OPS_MAX];
     struct tr_roof_point points[TR_ROOF_POINTS];
     char peak[TR_QUANTITY_BYTES], read[TR_QUANTITY_BYTES], size[TR_QUANTITY_BYTES];
@@ -302,7 +309,7 @@ static void write_time(struct tr_text *out, const struct tr_run_files *f)
     tr_page_heading(out, "Where the time went", NULL);
     tr_text_append(out, "<div class=\"charts\">\n");
     tr_chart_bars(out, "Time by operation, evaluation left out", bars, bar_count);
-    write_op_table(out, sums, count, total_s, number_of(profile, "peak_flop_s"));
+    write_op_table(out, sums, count, total_s, peak_of_rank(profile));
     tr_text_append(out, "</div>\n");
 }
 
@@ -341,6 +348,50 @@ static void write_exposed(struct tr_text *out, const struct tr_node *profile)
                    tr_print_time(busy, number_of(profile, "collectives_s")), tr_print_time(exposed, number_of(profile, "exposed_s")));
 }
 
+/* What a step of a rank is made of. */
+enum { RANK_WORKS, RANK_HELD_UP, RANK_STAGES, RANK_REST, RANK_PARTS };
+static const char *const rank_parts[RANK_PARTS] = {"operations", "held up by collectives", "held up by other stages", "data, log"};
+
+static void parts_of_rank(const struct tr_node *rank, double part[RANK_PARTS], char note[NOTE_BYTES])
+{
+    char sent[TR_QUANTITY_BYTES];
+    const double steps = number_of(rank, "steps"), step_s = number_of(rank, "steps_s") / steps, wait_s = number_of(rank, "wait_s") / steps;
+    part[RANK_WORKS] = fmax(0.0, number_of(rank, "work_s") / steps);
+    part[RANK_STAGES] = fmax(0.0, number_of(rank, "stage_s") / steps);
+    part[RANK_HELD_UP] = fmax(0.0, wait_s - part[RANK_STAGES]);
+    part[RANK_REST] = fmax(0.0, step_s - wait_s - part[RANK_WORKS]);
+    for (int i = 0; i < RANK_PARTS; i++)
+        part[i] = isfinite(part[i]) ? part[i] : 0.0;
+    const double all_s = part[RANK_WORKS] + part[RANK_STAGES] + part[RANK_HELD_UP] + part[RANK_REST];
+    snprintf(note, NOTE_BYTES, "works %.1f %%, sends %s", all_s > 0.0 ? 100.0 * part[RANK_WORKS] / all_s : 0.0,
+             tr_print_quantity(sent, TR_UNIT_BYTES, fmax(0.0, number_of(rank, "sent_bytes") / steps)));
+}
+
+static const char *print_time(char buf[32], double value) { return tr_print_time(buf, value); }
+
+static void write_each_rank(struct tr_text *out, const struct tr_node *each)
+{
+    static struct {
+        double part[RANK_PARTS];
+        char label[32], note[NOTE_BYTES];
+    } rank[RANKS_DRAWN];
+    struct tr_stack_row rows[RANKS_DRAWN];
+    int count = 0;
+    if (each == NULL || each->kind != TR_NODE_ARRAY)
+        return;
+    for (; count < each->count && count < RANKS_DRAWN; count++) {
+        parts_of_rank(&each->children[count], rank[count].part, rank[count].note);
+        snprintf(rank[count].label, sizeof rank[count].label, "rank %d", count);
+        rows[count] = (struct tr_stack_row){rank[count].label, rank[count].part, rank[count].note};
+    }
+    tr_text_append(out, "<div class=\"charts\">\n");
+    tr_chart_stacks(out, &(struct tr_stacks){.title = "A step of each rank, and bytes that it sends in it", .names = rank_parts,
+                                             .part_count = RANK_PARTS, .rows = rows, .row_count = count, .print = print_time});
+    tr_text_append(out, "</div>\n");
+    if (each->count > count)
+        tr_text_printf(out, "<p class=\"sub\">The first %d of %lld ranks.</p>\n", count, (long long)each->count);
+}
+
 static void write_ranks(struct tr_text *out, const struct tr_run_files *f)
 {
     const struct tr_node *profile = profile_root(f);
@@ -349,6 +400,7 @@ static void write_ranks(struct tr_text *out, const struct tr_run_files *f)
         return;
     static const char *const names[] = {"collective", "phase", "calls", "time", "sent"};
     tr_page_heading(out, "Between ranks", NULL);
+    write_each_rank(out, tr_doc_find(profile, "each_rank"));
     tr_page_table(out, "Collectives of rank 0: the time in which it did nothing else, waiting for others included", names,
                   sizeof names / sizeof *names, 2);
     for (int64_t i = 0; i < list->count; i++)

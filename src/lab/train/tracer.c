@@ -271,11 +271,7 @@ static enum tr_status write_trace(const struct tr_run *run, struct tr_err *err)
         return tr_fail(err, TR_FAILED, "out of memory for %lld events", (long long)t->count * 3);
     fill(run, &trace);
     tr_trace_text(&trace, &text);
-    enum tr_status status = tr_text_failed(&text, err) ? TR_FAILED : tr_path_join(path, run->config.out, "trace", err);
-    if (status == TR_OK)
-        status = tr_folder_make(path, err); /* on a host without a file system in common it is not there */
-    if (status == TR_OK)
-        status = tr_trace_path(path, run->config.out, t->head.rank, err);
+    enum tr_status status = tr_text_failed(&text, err) ? TR_FAILED : tr_trace_path(path, run->config.out, t->head.rank, err);
     if (status == TR_OK)
         status = tr_file_write(path, tr_text_str(&text), text.len, err);
     tr_text_free(&text);

@@ -52,14 +52,26 @@ static double late_s(const struct tr_run_explained *run, int *rank)
     return most_s;
 }
 
+/* How many times as long as predicted the others work, the slowest of them. */
+static double slowest_other(const struct tr_run_explained *run)
+{
+    double most = 1;
+    for (int i = 1; i < run->ran.each_count; i++)
+        if (run->rank[i].predicted_work_s > 0)
+            most = fmax(most, run->rank[i].work_s / run->rank[i].predicted_work_s);
+    return most;
+}
+
 void tr_run_coll_why(const struct tr_run_explained *run, const struct tr_run_coll_row *row, char why[TR_RUN_WHY_BYTES])
 {
     char text[TR_QUANTITY_BYTES], rate[TR_QUANTITY_BYTES];
     double more_s = row->measured_s - row->predicted_s;
     int rank;
-    double late = late_s(run, &rank);
+    double late = late_s(run, &rank), times = slowest_other(run);
     if (more_s <= 0)
         snprintf(why, TR_RUN_WHY_BYTES, "others were there sooner than predicted");
+    else if (row->predicted_s * (times - 1) > .5 * more_s)
+        snprintf(why, TR_RUN_WHY_BYTES, "what it waits for takes longer: other ranks work %.0f %% longer than predicted", 100 * (times - 1));
     else if (late > .5 * more_s)
         snprintf(why, TR_RUN_WHY_BYTES, "rank %d works %s a step longer than predicted, beside rank 0, and is waited for", rank,
                  tr_print_time(text, late));

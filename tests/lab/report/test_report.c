@@ -111,14 +111,24 @@ static void a_run_on_several_ranks_shows_what_they_waited_for(void **state)
     struct tr_err err = {{0}};
     put("metrics.jsonl", metrics);
     put("profile.json",
-        "{\"steps\":2,\"train_s\":0.2,\"ops\":[],\"ranks\":2,\"collectives\":[{\"phase\":\"forward\",\"collective\":\"send\",\"calls\":16,"
-        "\"time_s\":0.25,\"sent_bytes\":4096},{\"phase\":\"update\",\"collective\":\"exact<\",\"calls\":2}],\"pipeline\":{\"stages\":2,"
+        "{\"steps\":2,\"train_s\":0.2,\"peak_flop_s\":2e11,\"read_byte_s\":5e10,\"ops\":[{\"phase\":\"forward\",\"op\":\"linear\",\"calls\":2,"
+        "\"time_s\":0.2,\"flop\":1e10,\"bytes\":1000000}],\"ranks\":2,\"collectives\":[{\"phase\":\"forward\",\"collective\":\"send\",\"calls\":16,"
+        "\"time_s\":0.25,\"sent_bytes\":4096},{\"phase\":\"update\",\"collective\":\"exact<\",\"calls\":2}],"
+        "\"each_rank\":[{\"steps\":2,\"steps_s\":0.4,\"work_s\":0.2,\"wait_s\":0.16,\"stage_s\":0.12,\"sent_bytes\":4096},{\"steps\":0}],"
+        "\"pipeline\":{\"stages\":2,"
         "\"chunks\":3,\"microbatches\":8,\"in_flight\":7,\"bubble_planned\":0.04,\"bubble\":0.055}}");
     if (tr_report_write(folder, &err) != TR_OK)
         fail_msg("%s", err.text);
     struct tr_bytes html = page();
     assert_non_null(strstr(html.at, "<td>send</td><td>forward</td><td class=\"n\">16</td><td class=\"n\">250 ms</td><td class=\"n\">4 KiB</td>"));
     assert_non_null(strstr(html.at, "<td>exact&lt;</td>"));
+    assert_non_null(strstr(html.at, "50 GFLOP/s</td><td class=\"n\">50 %")); /* of what one of the two ranks can do */
+    assert_non_null(strstr(html.at, "operations: 100 ms"));
+    assert_non_null(strstr(html.at, "held up by collectives: 20 ms"));
+    assert_non_null(strstr(html.at, "held up by other stages: 60 ms"));
+    assert_non_null(strstr(html.at, "data, log: 20 ms"));
+    assert_non_null(strstr(html.at, "works 50.0 %, sends 2 KiB"));
+    assert_non_null(strstr(html.at, "works 0.0 %, sends 0 B")); /* of a rank that says nothing */
     assert_non_null(strstr(html.at, "2 stages, each with 3 of the chunks"));
     assert_non_null(strstr(html.at, "waited 5.5 % of its steps for other stages; it would be 4.0 %"));
     tr_bytes_free(&html);

@@ -159,9 +159,13 @@ static void a_wait_for_others_has_a_reason(void **state)
     tr_assert_says(why, "sooner than predicted");
     run.rank[0].work_s = run.rank[0].predicted_work_s = 1;
     run.rank[1].work_s = 2, run.rank[1].predicted_work_s = 1;
-    row.measured_s = 2.5;
+    row.measured_s = 1.9, row.predicted_s = .2;
     tr_run_coll_why(&run, &row, why);
     tr_assert_says(why, "rank 1 works 1 s a step longer than predicted");
+    row.measured_s = 2.5, row.predicted_s = 1.5;
+    tr_run_coll_why(&run, &row, why);
+    tr_assert_says(why, "other ranks work 100 % longer than predicted");
+    row.predicted_s = 1;
     run.rank[1].work_s = 1.1;
     row.measured_s = 2;
     tr_run_coll_why(&run, &row, why);
