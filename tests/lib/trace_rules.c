@@ -82,7 +82,7 @@ void tr_assert_trace(const char *path, int processes)
 {
     struct tr_err err;
     struct tr_doc *doc;
-    const struct tr_node *events;
+    const struct tr_node *events = NULL;
     if (tr_doc_read(path, TR_DOC_JSON, &doc, &err) != TR_OK || tr_doc_array(tr_doc_root(doc), "traceEvents", TR_REQUIRED, 1, INT32_MAX, &events, &err) != TR_OK)
         fail_msg("%s", err.text);
     struct event *event = calloc((size_t)events->count, sizeof *event);
