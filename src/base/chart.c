@@ -220,6 +220,13 @@ void tr_chart_caption(struct tr_text *out, const char *title, const char *unit)
     tr_text_append(out, "</figcaption>");
 }
 
+void tr_chart_plot(struct tr_text *out, const char *class, const char *title, int height)
+{
+    tr_text_printf(out, "<div class=\"%s\"><svg height=\"%d\" role=\"img\" aria-label=\"", class, height);
+    tr_text_append_html(out, title);
+    tr_text_append(out, "\">");
+}
+
 void tr_chart_lines(struct tr_text *out, const struct tr_chart *chart)
 {
     TR_ASSERT(chart->series_count <= TR_CHART_COLORS);
@@ -230,7 +237,7 @@ void tr_chart_lines(struct tr_text *out, const struct tr_chart *chart)
         return;
     }
     draw_legend(out, chart);
-    tr_text_printf(out, "<div class=\"plot\"><svg height=\"%d\" role=\"img\">", HEIGHT);
+    tr_chart_plot(out, "plot", chart->title, HEIGHT);
     draw_axes(out, chart, &f);
     if (has_band(chart))
         draw_band(out, chart->band, &f);

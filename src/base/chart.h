@@ -120,6 +120,9 @@ void tr_chart_roof(struct tr_text *out, const struct tr_roof *roof);
 /* Begins a figure: "title unit". `unit` may be NULL. */
 void tr_chart_caption(struct tr_text *out, const char *title, const char *unit);
 
+/* Opens the drawing of a figure, as wide as its place; `title` is for those who cannot see it. The caller closes svg, div. */
+void tr_chart_plot(struct tr_text *out, const char *class, const char *title, int height);
+
 /* The CSS that charts (and a plain page around them) need; goes inside <style>. */
 void tr_chart_style(struct tr_text *out);
 

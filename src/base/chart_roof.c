@@ -143,7 +143,7 @@ void tr_chart_roof(struct tr_text *out, const struct tr_roof *roof)
     qsort(dots, (size_t)count, sizeof dots[0], highest_first);
     place_labels(dots, count);
     tr_chart_caption(out, roof->title, roof->y_label);
-    tr_text_printf(out, "<div class=\"plot roof\"><svg height=\"%d\" role=\"img\">", HEIGHT);
+    tr_chart_plot(out, "plot roof", roof->title, HEIGHT);
     draw_axes(out, roof, &f);
     draw_roof(out, roof, &f);
     for (int i = 0; i < count; i++)

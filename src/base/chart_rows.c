@@ -163,7 +163,7 @@ void tr_chart_timeline(struct tr_text *out, const struct tr_timeline *t)
     double scale = TR_CHART_ACROSS / (t->end - t->begin);
     int height = t->row_count * ROW;
     open_figure(out, t->title, t->unit, t->color_names, t->color_count);
-    tr_text_printf(out, "<div class=\"plot\"><svg height=\"%d\" role=\"img\">", height + 4);
+    tr_chart_plot(out, "plot", t->title, height + 4);
     for (int i = 0; i < t->row_count; i++) {
         tr_text_printf(out, "<text x=\"-8\" y=\"%d\" text-anchor=\"end\">", i * ROW + 14);
         tr_text_append_html(out, t->row_names[i]);

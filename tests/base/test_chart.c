@@ -47,7 +47,8 @@ static void a_long_series_is_thinned_and_a_gap_stays_a_gap(void **state)
         &out, &(struct tr_chart){.title = "T & t", .x_label = "step", .y_label = "", .series = &s, .series_count = 1});
     const char *html = tr_text_str(&out);
     assert_true(out.len < 20000);
-    assert_non_null(strstr(html, "T &amp; t"));
+    assert_non_null(strstr(html, "<figcaption>T &amp; t"));
+    assert_non_null(strstr(html, "aria-label=\"T &amp; t\"")); /* for those who cannot see it */
     const char *path = strstr(html, " d=\"M");
     assert_non_null(path);
     int moves = 0, lines = 0;
