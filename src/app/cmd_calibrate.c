@@ -1,5 +1,6 @@
 /* trine calibrate: this machine becomes a chip of the catalog. */
 #include "app/app.h"
+#include "app/ranks.h"
 
 #include "base/os.h"
 #include "base/quantity.h"
@@ -11,9 +12,10 @@
 struct calibrate_args {
     const char *out, *check;
     double scale;
-    bool force, quiet;
+    bool force, ranks, quiet;
 };
 
+#define RANKS_TIMEOUT_S 120.
 #define AT(field) .offset = offsetof(struct calibrate_args, field)
 
 static const struct tr_option options[] = {
@@ -22,6 +24,8 @@ static const struct tr_option options[] = {
     {.name = "force", .letter = 'f', .kind = TR_OPTION_FLAG, AT(force), .help = "replace a profile that is there"},
     {.name = "check", .kind = TR_OPTION_PATH, AT(check), .value = "FILE",
      .help = "say whether this profile still is that of this machine (a few seconds); write nothing"},
+    {.name = "ranks", .kind = TR_OPTION_FLAG, AT(ranks),
+     .help = "with mpirun or srun: add to the profile that is there what exchanging bytes takes so many processes of this machine"},
     {.name = "scale", .kind = TR_OPTION_DOUBLE, AT(scale), .fallback = "1", .value = "X", .min = .05, .max = 100,
      .help = "time to spend, in parts of the usual; less also means fewer programs"},
     {.name = "quiet", .letter = 'q', .kind = TR_OPTION_FLAG, AT(quiet), .help = "no progress on standard error"},
@@ -32,14 +36,16 @@ static const struct tr_command command = {
     .summary = "measure this machine, so that runs on it can be predicted",
     .description =
         "Measures, in a minute or two, peak rates, reading of memory by level, the disk, and what trine's own kernels take: small "
-        "training programs of many shapes are run, and rates are fitted to the times of their operations. Writes a profile: "
+        "training programs of many shapes are run, and rates are fitted to the times of their operations; and what exchanging bytes takes ranks "
+        "that are threads of one process. Writes a profile: "
         "a file of the catalog with a chip and its kernels. `trine train` finds profile.yaml in the current folder and says "
         "beforehand what a step will take.\n"
         "With --check the exit status is 0 when the profile is of this machine and it is as fast as it was, else 1.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .examples = "trine calibrate\n"
-                "trine calibrate --check profile.yaml\n",
+                "trine calibrate --check profile.yaml\n"
+                "mpirun -n 2 trine calibrate --ranks     # of runs under mpirun too\n",
 };
 
 static void print_rates(const struct tr_kernel_rates *r, struct tr_text *out)
@@ -132,11 +138,103 @@ static enum tr_status check(const struct calibrate_args *args, struct tr_err *er
     return printed == TR_OK ? status : printed;
 }
 
+/* ---- ranks that a launcher started ------------------------------------------------------------------------------- */
+
+/* The profile's chip, and that it has no such record yet. */
+static enum tr_status check_profile(const char *path, const char *id_end, int ranks, int cores, struct tr_catalog *catalog,
+                                    struct tr_kernel_rates *rates, struct tr_err *err)
+{
+    struct tr_exchange there;
+    struct tr_text why = {0};
+    enum tr_status status = tr_catalog_add(catalog, path, err);
+    if (status == TR_OK)
+        status = tr_kernel_rates_find(catalog, 0, rates, err);
+    if (status != TR_OK)
+        return status;
+    tr_calibrate_foreign(rates, cores, TRINE_VERSION, &why);
+    if (why.len)
+        status = tr_fail(err, TR_BAD_INPUT, "%s is not of this machine%s: calibrate it first", path, tr_text_str(&why));
+    tr_text_free(&why);
+    if (status == TR_OK && tr_exchange_find(catalog, "mpi", ranks, &there, err) == TR_OK && there.ranks == ranks)
+        status = tr_fail(err, TR_BAD_INPUT, "%s: has a record of %d ranks of mpi already (%s%s): calibrate again, or take it out", path, ranks,
+                         rates->chip, id_end);
+    return status;
+}
+
+static enum tr_status add_record(const char *path, const struct tr_exchange *exchange, struct tr_err *err)
+{
+    struct tr_bytes was;
+    struct tr_text text = {0};
+    enum tr_status status = tr_file_read(path, 64 << 20, &was, err);
+    if (status != TR_OK)
+        return status;
+    tr_text_append_bytes(&text, was.at, was.len);
+    if (!strstr(tr_text_str(&text), "\nexchanges:"))
+        tr_text_append(&text, "exchanges:\n");
+    tr_exchange_yaml(exchange, &text);
+    tr_bytes_free(&was);
+    status = tr_text_failed(&text, err) ? TR_FAILED : tr_file_write(path, tr_text_str(&text), text.len, err);
+    tr_text_free(&text);
+    return status;
+}
+
+static enum tr_status on_one_host(struct tr_comm *world, struct tr_err *err)
+{
+    for (int i = 0; i < tr_comm_count(world); i++)
+        if (tr_comm_host(world, i) != 0)
+            return tr_fail(err, TR_BAD_INPUT, "--ranks: these are on several hosts, and a profile is of one machine");
+    return TR_OK;
+}
+
+/* The lead has the file; all have their part in the measuring. */
+static enum tr_status measure_ranks(const struct calibrate_args *args, struct tr_app_ranks *ranks, struct tr_text *said, struct tr_err *err)
+{
+    char id[TR_CATALOG_ID_BYTES], end[32];
+    struct tr_catalog *catalog = NULL;
+    struct tr_kernel_rates rates = {.chip = ""};
+    struct tr_exchange exchange = {.id = id, .transport = "mpi"};
+    int count = tr_comm_count(ranks->world), cores;
+    snprintf(end, sizeof end, "-mpi-%d", count);
+    enum tr_status status = tr_app_ranks_cores(ranks, &cores, err);
+    if (status == TR_OK)
+        status = on_one_host(ranks->world, err);
+    if (status == TR_OK && ranks->leads && (status = tr_catalog_open_empty(&catalog, err)) == TR_OK)
+        status = check_profile(args->out, end, count, cores, catalog, &rates, err);
+    status = tr_app_ranks_alike(ranks, status, err);
+    if (status == TR_OK)
+        status = tr_app_ranks_alike(ranks, tr_calibrate_exchange(ranks->world, args->scale, &exchange, err), err);
+    if (status == TR_OK && ranks->leads) {
+        snprintf(id, sizeof id, "%.40s%.20s", rates.chip, end);
+        exchange.chip = rates.chip;
+        status = add_record(args->out, &exchange, err);
+        tr_text_printf(said, "%s: what exchanging bytes takes %d ranks of mpi was added (%s)\n", args->out, count, id);
+    }
+    tr_catalog_free(catalog);
+    return tr_app_ranks_alike(ranks, status, err);
+}
+
+static enum tr_status calibrate_ranks(const struct calibrate_args *args, struct tr_err *err)
+{
+    struct tr_app_ranks ranks;
+    struct tr_text said = {0};
+    enum tr_status status = tr_app_ranks_open(&ranks, RANKS_TIMEOUT_S, err);
+    if (status == TR_OK && !ranks.world)
+        status = tr_fail(err, TR_BAD_INPUT, "--ranks: one process is here; `mpirun -n 2 trine calibrate --ranks` starts two (ranks that are threads "
+                         "are measured without it)");
+    if (status == TR_OK)
+        status = measure_ranks(args, &ranks, &said, err);
+    tr_app_ranks_close(&ranks, status, err);
+    if (status == TR_OK && ranks.leads)
+        return tr_app_print(&said, err);
+    tr_text_free(&said);
+    return status;
+}
+
 static enum tr_status run(void *parsed, const struct tr_given *given, struct tr_err *err)
 {
     const struct calibrate_args *args = parsed;
     (void)given;
-    return args->check ? check(args, err) : calibrate(args, err);
+    return args->check ? check(args, err) : args->ranks ? calibrate_ranks(args, err) : calibrate(args, err);
 }
 
 const struct tr_app_command tr_cmd_calibrate = {&command, sizeof(struct calibrate_args), run};

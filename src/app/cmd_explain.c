@@ -46,7 +46,7 @@ static const struct tr_command command = {
         "Parts have parts, down to single operations and facts of the catalog; a way to one is written with '/'. Of a run on this "
         "machine: predicted beside measured for each kind of operation, each stage of a step and the whole of it, the largest "
         "differences first, and what they come of as far as numbers say. Calls, FLOPs and bytes must be equal. Of several ranks: operations and "
-        "collectives of rank 0, and all ranks side by side; predicted of collectives are waits for other ranks, not what moving bytes takes.",
+        "collectives of rank 0, and all ranks side by side; collectives are predicted where the profile says what exchanging bytes takes; else their waits for other ranks alone.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .positionals = positionals,

@@ -1,6 +1,6 @@
 /* trine train: a GPT learns a text. */
 #include "app/app.h"
-#include "app/predict.h"
+#include "app/choose_layout.h"
 #include "app/ranks.h"
 
 #include "base/json.h"
@@ -70,7 +70,7 @@ static const struct tr_option options[] = {
              "makes a pipeline of N stages out of the layers, vpp=N cuts each stage in N chunks that take turns; tp=N shares heads and "
              "the feed-forward network of each layer (layout.tensor), sp then the tokens between them too, "
              "cp=N each sequence (layout.context); changes no bit "
-             "of the result, and may be another one at each start"},
+             "of the result, and may be another one at each start. auto: the fastest on this machine, as its profile predicts"},
     {.name = "timeout", .kind = TR_OPTION_TIME, AT(timeout_s), .fallback = "10min", .value = "TIME", .min = 0.1, .max = 1e6,
      .help = "ranks: give up when one that others wait for does nothing for so long; must be longer than a save"},
     {.name = "memory", .kind = TR_OPTION_BYTES, AT(memory_bytes), .fallback = "0", .value = "BYTES",
@@ -192,7 +192,8 @@ static void write_json(const struct tr_train_result *result, const struct tr_app
     if (predicted->step_s > 0) {
         tr_json_double(&json, "predicted_step_s", predicted->step_s);
         tr_json_double(&json, "predicted_error", predicted->error);
-        tr_json_double(&json, "predicted_run_s", predicted->run_s);
+        if (predicted->run_s > 0)
+            tr_json_double(&json, "predicted_run_s", predicted->run_s);
     }
     if (result->ranks > 1) {
         tr_json_int(&json, "ranks", result->ranks);
@@ -241,7 +242,7 @@ static void write_met(const struct tr_train_result *result, const struct tr_app_
     double step_s = (double)(c->batch * c->seq_len) / result->tok_s;
     tr_text_printf(out, "\npredicted   %s a step +- %.0f %%; it took %s, %+.1f %%", tr_print_time(said, predicted->step_s),
                    100 * predicted->error, tr_print_time(was, step_s), 100 * (step_s / predicted->step_s - 1));
-    if (result->wall_s > 0 && result->state.step == c->steps)
+    if (result->wall_s > 0 && predicted->run_s > 0 && result->state.step == c->steps)
         tr_text_printf(out, "; the run %s, took %s, %+.1f %%", tr_print_time(said, predicted->run_s),
                        tr_print_time(was, result->wall_s), 100 * (result->wall_s / predicted->run_s - 1));
 }
@@ -308,11 +309,12 @@ static enum tr_status prepare(struct train_args *args, const struct tr_given *gi
 {
     enum tr_status status = take_first(args, err);
     set_resume(args, how);
-    if (status == TR_OK)
+    bool is_auto = tr_app_layout_is_auto(args->layout);
+    if (status == TR_OK && !is_auto)
         status = tr_app_layout_read(args->layout, &how->layout, err);
     if (status == TR_OK)
         status = read_config(args, given, config, err);
-    if (status == TR_OK)
+    if (status == TR_OK && !is_auto)
         status = tr_app_ranks_layout(&ranks->launched, args->layout, config->lanes, &how->layout, err);
     if (status == TR_OK)
         status = tr_app_predict_open(predicted, args->profile, err);
@@ -337,6 +339,9 @@ static enum tr_status train(struct train_args *args, const struct tr_given *give
     if (status == TR_OK)
         status = tr_app_ranks_alike(&ranks, prepare(args, given, &ranks, config, &how, &predicted, err), err);
     how.world = ranks.world;
+    predicted.transport = ranks.world ? "mpi" : "threads";
+    if (status == TR_OK && tr_app_layout_is_auto(args->layout))
+        status = tr_app_choose_layout(&ranks, &predicted, config, &how, err);
     if (status == TR_OK)
         status = tr_train(config, &how, result, err);
     tr_app_ranks_close(&ranks, status, err);

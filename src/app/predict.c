@@ -3,7 +3,7 @@
 #include "base/os.h"
 #include "base/quantity.h"
 #include "plan/calibrate/calibrate.h"
-#include "plan/here/here.h"
+#include "plan/here/choose.h"
 
 #include <stdio.h>
 
@@ -25,7 +25,7 @@ void tr_app_note_foreign(const struct tr_app_prediction *prediction, int threads
     struct tr_text why = {0};
     struct tr_err ignored;
     if (tr_kernel_rates_find(prediction->catalog, threads, &rates, &ignored) == TR_OK)
-        tr_calibrate_foreign(&rates, TRINE_VERSION, &why);
+        tr_calibrate_foreign(&rates, tr_cores_usable(), TRINE_VERSION, &why);
     if (why.len)
         fprintf(stderr, "note: %s is not of this machine%s\n", prediction->path, tr_text_str(&why));
     tr_text_free(&why);
@@ -47,6 +47,31 @@ static void say_prediction(struct tr_app_prediction *to, const struct tr_kernel_
                    tr_print_clock(all, to->run_s), to->path);
 }
 
+/* All ranks' programs follow from this one's. */
+static void say_prediction_of_ranks(struct tr_app_prediction *to, const struct tr_train_ahead *ahead, struct tr_text *say)
+{
+    char step[TR_QUANTITY_BYTES], steps[TR_QUANTITY_BYTES];
+    struct tr_run_programs programs;
+    enum tr_isa isa = TR_ISA_REF;
+    struct tr_err why;
+    enum tr_status status = ahead->hosts > 1 ? tr_fail(&why, TR_BAD_INPUT, "a profile is of one host, and ranks are on %d", ahead->hosts)
+                                             : tr_isa_choose(&isa, &why);
+    struct tr_machine machine = {tr_kernel_set(isa), ahead->threads};
+    if (status == TR_OK)
+        status = tr_run_programs_make(&ahead->program->model, &ahead->program->step, machine, &programs, &why);
+    if (status == TR_OK) {
+        status = tr_here_step_of_ranks(to->catalog, to->transport, &programs, &to->step_s, &to->error, &why);
+        tr_run_programs_free(&programs);
+    }
+    if (status != TR_OK) {
+        to->step_s = 0;
+        tr_text_printf(say, "no prediction: %s", why.text);
+        return;
+    }
+    tr_text_printf(say, "predicted %s a step of all ranks +- %.0f %%, the %lld steps in %s (%s)", tr_print_time(step, to->step_s),
+                   100 * to->error, (long long)ahead->steps, tr_print_clock(steps, (double)ahead->steps * to->step_s), to->path);
+}
+
 double tr_app_price(void *context, const struct tr_program *program, int threads)
 {
     const struct tr_app_prediction *from = context;
@@ -56,7 +81,7 @@ double tr_app_price(void *context, const struct tr_program *program, int threads
     struct tr_err ignored;
     if (tr_kernel_rates_find(from->catalog, threads, &rates, &ignored) != TR_OK)
         return 0;
-    tr_calibrate_foreign(&rates, TRINE_VERSION, &foreign);
+    tr_calibrate_foreign(&rates, tr_cores_usable(), TRINE_VERSION, &foreign);
     if (!foreign.len)
         tr_here_step(&rates, program, &time);
     tr_text_free(&foreign);
@@ -73,9 +98,11 @@ void tr_app_predict(void *context, const struct tr_train_ahead *ahead, struct tr
         tr_text_printf(say, "no prediction: %s: %s", to->path, why.text);
         return;
     }
-    tr_calibrate_foreign(&rates, TRINE_VERSION, &foreign);
+    tr_calibrate_foreign(&rates, ahead->cores, TRINE_VERSION, &foreign);
     if (foreign.len)
         tr_text_printf(say, "no prediction: %s is not of this machine%s", to->path, tr_text_str(&foreign));
+    else if (tr_degrees_ranks(&ahead->program->step.place.degrees) > 1)
+        say_prediction_of_ranks(to, ahead, say);
     else
         say_prediction(to, &rates, ahead, say);
     tr_text_free(&foreign);

@@ -8,8 +8,9 @@
 struct tr_app_prediction {
     const char *path; /* of the profile; NULL: there is none */
     struct tr_catalog *catalog;
+    const char *transport; /* of several ranks: "threads", "mpi" */
     double step_s, error; /* step_s 0: nothing was predicted */
-    double run_s;         /* of all that lay before the run, samples left out */
+    double run_s;         /* of all that lay before the run, samples left out; 0: not predicted, of several ranks */
 };
 
 /* The profile at `path`, which must be one; NULL: profile.yaml if the current folder has it. */

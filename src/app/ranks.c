@@ -1,8 +1,10 @@
 #include "app/ranks.h"
 
+#include "base/os.h"
 #include "plan/layout/layout.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 enum tr_status tr_app_ranks_open(struct tr_app_ranks *ranks, double timeout_s, struct tr_err *err)
@@ -23,6 +25,29 @@ enum tr_status tr_app_ranks_open(struct tr_app_ranks *ranks, double timeout_s, s
 enum tr_status tr_app_ranks_alike(struct tr_app_ranks *ranks, enum tr_status mine, struct tr_err *err)
 {
     return ranks->world ? tr_status_all(ranks->world, mine, err) : mine;
+}
+
+enum tr_status tr_app_ranks_cores(struct tr_app_ranks *ranks, int *cores, struct tr_err *err)
+{
+    struct tr_core_set mine;
+    int count = ranks->launched.ranks;
+    *cores = tr_cores_usable();
+    if (!ranks->world)
+        return TR_OK;
+    struct tr_core_set *all = calloc((size_t)count, sizeof *all);
+    int64_t *at = calloc((size_t)count + 1, sizeof *at);
+    enum tr_status status = all && at ? TR_OK : tr_fail(err, TR_FAILED, "out of memory for the cores of %d ranks", count);
+    status = tr_status_all(ranks->world, status, err);
+    for (int i = 0; at && i <= count; i++)
+        at[i] = i * (int64_t)sizeof mine;
+    tr_cores_allowed(&mine);
+    if (status == TR_OK)
+        status = tr_all_gather(ranks->world, &mine, all, at, err);
+    if (status == TR_OK)
+        (void)tr_cores_share(all, count, ranks->launched.rank, tr_cores_quota(), cores);
+    free(all);
+    free(at);
+    return status;
 }
 
 /* Another layout of as many ranks as there are: more or fewer that share the lanes. */

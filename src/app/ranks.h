@@ -27,6 +27,9 @@ TR_MUST_CHECK enum tr_status tr_app_ranks_open(struct tr_app_ranks *ranks, doubl
 /* tr_status_all, also of a process that is alone. */
 TR_MUST_CHECK enum tr_status tr_app_ranks_alike(struct tr_app_ranks *ranks, enum tr_status mine, struct tr_err *err);
 
+/* How many cores all these ranks may use, together: of a host of theirs each may be bound to some. Collective. */
+TR_MUST_CHECK enum tr_status tr_app_ranks_cores(struct tr_app_ranks *ranks, int *cores, struct tr_err *err);
+
 /* The words of --layout, checked for what training can do; NULL: one rank. */
 TR_MUST_CHECK enum tr_status tr_app_layout_read(const char *words, struct tr_degrees *out, struct tr_err *err);
 

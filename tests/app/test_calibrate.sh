@@ -56,6 +56,19 @@ expect 2 "trine trains in fp32 and bf16" $plan $here --precision fp8
 expect 2 "none.yaml: cannot be opened" "$TRINE_BIN" plan --model gpt2 --system none.yaml --tokens 1M
 expect 2 "--chips is missing: how many" "$TRINE_BIN" plan --model gpt2 --system dgx-h100 --tokens 1B
 
+# Ranks of this machine: what exchanging bytes takes is in the profile, so their steps are predicted and a layout can be chosen.
+grep -q "^exchanges:" profile.yaml || fault "no exchanges in the profile"
+# shellcheck disable=SC2086
+expect 0 "predicted   " $train --layout.lanes=2 --layout dp=2 -o shared
+grep -q "^predicted .* a step of all ranks +- .* (profile.yaml)" stderr || fault "nothing was predicted of ranks: $(cat stderr)"
+hash=$(sed -n 's/^hash *\([0-9a-f]*\).*/\1/p' stdout)
+# shellcheck disable=SC2086
+expect 0 "$hash" $train --layout.lanes=2 --layout auto -o chosen
+grep -q "^layout .* a step +- .*, as predicted; next " stderr || fault "no layout was chosen: $(cat stderr)"
+mkdir none
+expect 2 "--layout auto: there is no profile of this machine to choose by" sh -c "cd none && '$TRINE_BIN' train ../book.txt --layout auto"
+expect 2 "mpirun -n 2 trine calibrate --ranks" "$TRINE_BIN" calibrate --ranks
+
 expect 0 "calls, FLOPs and bytes of all operations are those of the step program" "$TRINE_BIN" explain run
 expect 0 '"predicted_now_s": ' "$TRINE_BIN" explain run --json
 expect 2 "a NUMBER is of a plan" "$TRINE_BIN" explain run step

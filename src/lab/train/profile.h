@@ -25,6 +25,7 @@ struct tr_run_profile {
     double peak_flop_s; /* of this machine, measured when the run began; 0: it was not */
     double read_byte_s; /* of its memory, by the run's own threads; 0: not measured */
     int threads, ranks;
+    char transport[16]; /* of several ranks: "threads", "mpi" */
     struct tr_degrees layout; /* of these ranks */
     enum tr_isa isa;
     int64_t planned_bytes, peak_bytes; /* memory of the program; of the process */

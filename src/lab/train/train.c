@@ -233,7 +233,8 @@ static struct tr_train_ahead ahead_of(const struct tr_run *run)
     const struct tr_run_config *c = &run->config;
     const struct tr_program *p = &run->program;
     const struct tr_sharding whole = tr_sharding_whole(&p->weights);
-    struct tr_train_ahead ahead = {.program = p, .threads = run->machine.threads, .steps = c->steps - run->state.step,
+    struct tr_train_ahead ahead = {.program = p, .threads = run->machine.threads, .hosts = run->hosts, .cores = run->host_cores,
+                                   .steps = c->steps - run->state.step,
                                    .eval_micros = (run->data.val_windows + p->seqs - 1) / p->seqs,
                                    .save_bytes = tr_copy_bytes(&whole, 0)};
     if (c->eval_every > 0)
@@ -248,7 +249,7 @@ static void tell_prediction(struct tr_run *run)
     const struct tr_train_options *o = run->options;
     struct tr_train_ahead ahead = ahead_of(run);
     struct tr_text say = {0};
-    if (!o->planned || tr_run_ranks(run) > 1) /* what ranks say to each other was not measured */
+    if (!o->planned || !tr_run_leads(run))
         return;
     o->planned(o->planned_context, &ahead, &say);
     if (say.len)

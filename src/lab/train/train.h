@@ -74,8 +74,8 @@ typedef void tr_train_fault_fn(void *context, struct tr_exec *exec, int64_t batc
 
 /* What lies before a run. What nobody can know is not in it: an early end, checkpoints of the best. */
 struct tr_train_ahead {
-    const struct tr_program *program;
-    int threads;
+    const struct tr_program *program; /* of rank 0 */
+    int threads, hosts, cores;        /* cores: that the ranks of this host may use, together */
     int64_t steps;
     int64_t evaluations, eval_micros; /* microbatches of each */
     int64_t saves, save_bytes;        /* checkpoints that it waits for: with those in the background the last; bytes of each */

@@ -15,6 +15,7 @@
 
 #include "base/err.h"
 #include "base/text.h"
+#include "silicon/cost/exchange.h"
 #include "silicon/cost/kernels.h"
 
 #include <stdatomic.h>
@@ -49,7 +50,7 @@ void tr_profile_free(struct tr_profile *profile); /* NULL is fine */
 int tr_profile_count(const struct tr_profile *profile);
 const struct tr_kernel_rates *tr_profile_rates(const struct tr_profile *profile, int index);
 
-/* The file: sections sources, chips and kernels. */
+/* The file: sections sources, chips, kernels and exchanges. */
 void tr_profile_yaml(const struct tr_profile *profile, struct tr_text *out);
 
 /* Rates from samples of one number of threads: *rates has its threads, and gets its prices and errors. Also for samples from
@@ -57,11 +58,14 @@ void tr_profile_yaml(const struct tr_profile *profile, struct tr_text *out);
 TR_MUST_CHECK enum tr_status tr_kernel_fit(const struct tr_kernel_sample *sample, int64_t count, struct tr_kernel_rates *rates,
                                            struct tr_err *err);
 
+/* What it takes these ranks to exchange bytes: out->ranks and its times, as this rank saw them. Collective. */
+TR_MUST_CHECK enum tr_status tr_calibrate_exchange(struct tr_comm *world, double scale, struct tr_exchange *out, struct tr_err *err);
+
 /* Whether a profile's rates are of this machine and program, and whether it still is as fast: measures peak and memory again
  * (a second). TR_NO, and in *why what differs. */
 TR_MUST_CHECK enum tr_status tr_calibrate_check(const struct tr_kernel_rates *rates, const char *program, struct tr_text *why,
                                                 struct tr_err *err);
-/* The first half alone, which takes no time; "" when they are. */
-void tr_calibrate_foreign(const struct tr_kernel_rates *rates, const char *program, struct tr_text *why);
+/* The first half alone, which takes no time; "" when they are. `cores`: that this process, or all ranks together, can use. */
+void tr_calibrate_foreign(const struct tr_kernel_rates *rates, int cores, const char *program, struct tr_text *why);
 
 #endif

@@ -6,11 +6,14 @@
 #include "plan/calibrate/calibrate.h"
 #include "silicon/kernel/kernel.h"
 
-enum { TR_PROFILE_NAME_BYTES = 128 };
+enum { TR_PROFILE_NAME_BYTES = 128, TR_PROFILE_EXCHANGES_MAX = 2 };
 
 struct tr_profile {
     struct tr_kernel_rates rates[TR_PROFILE_THREADS_MAX];
     int count;
+    struct tr_exchange exchange[TR_PROFILE_EXCHANGES_MAX]; /* of ranks as threads */
+    char exchange_id[TR_PROFILE_EXCHANGES_MAX][TR_PROFILE_NAME_BYTES];
+    int exchanges;
     char processor[TR_PROFILE_NAME_BYTES], vendor[TR_PROFILE_NAME_BYTES], chip[TR_PROFILE_NAME_BYTES];
     char id[TR_PROFILE_THREADS_MAX][TR_PROFILE_NAME_BYTES];
     char date[TR_FACT_DATE_BYTES], program[32];
@@ -31,5 +34,8 @@ TR_MUST_CHECK enum tr_status tr_calibrate_machine(enum tr_isa isa, int threads, 
                                                   struct tr_err *err);
 /* Writing and syncing a file there, which is removed again. */
 TR_MUST_CHECK enum tr_status tr_calibrate_disk(const char *folder, double *byte_s, double *sync_s, struct tr_err *err);
+
+/* So many ranks as threads of this process: out->ranks and its times. */
+TR_MUST_CHECK enum tr_status tr_calibrate_threads(int ranks, double scale, struct tr_exchange *out, struct tr_err *err);
 
 #endif

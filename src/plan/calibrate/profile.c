@@ -65,6 +65,20 @@ static enum tr_status calibrate_threads(const struct tr_calibrate_options *optio
     return status;
 }
 
+/* Ranks as threads: two, and as many again, which have to take turns on two cores. */
+static enum tr_status calibrate_exchanges(const struct tr_calibrate_options *options, struct tr_profile *p, struct tr_err *err)
+{
+    enum tr_status status = TR_OK;
+    for (int ranks = 2; status == TR_OK && p->exchanges < TR_PROFILE_EXCHANGES_MAX; ranks *= 2) {
+        struct tr_exchange *exchange = &p->exchange[p->exchanges];
+        snprintf(p->exchange_id[p->exchanges], sizeof p->exchange_id[0], "%.100s-threads-%d", p->chip, ranks);
+        *exchange = (struct tr_exchange){.id = p->exchange_id[p->exchanges], .chip = p->chip, .transport = "threads"};
+        status = tr_calibrate_threads(ranks, options->scale, exchange, err);
+        p->exchanges += status == TR_OK;
+    }
+    return status;
+}
+
 /* Before and after a minute of work a machine should do the same. */
 static enum tr_status refuse_noise(const struct tr_profile *p, struct tr_err *err)
 {
@@ -95,6 +109,8 @@ static enum tr_status measure(const struct tr_calibrate_options *options, struct
     status = calibrate_threads(options, isa, cores, p, &bar, &done, err);
     if (status == TR_OK && cores > 1)
         status = calibrate_threads(options, isa, 1, p, &bar, &done, err);
+    if (status == TR_OK && cores > 1)
+        status = calibrate_exchanges(options, p, err);
     tr_progress_end(&bar);
     return status == TR_OK ? refuse_noise(p, err) : status;
 }
@@ -139,16 +155,19 @@ void tr_profile_yaml(const struct tr_profile *p, struct tr_text *out)
                    m->peak_flop_s[0], m->peak_flop_s[1]);
     for (int i = 0; i < p->count; i++)
         tr_kernel_rates_yaml(&p->rates[i], out);
+    if (p->exchanges)
+        tr_text_append(out, "exchanges:\n");
+    for (int i = 0; i < p->exchanges; i++)
+        tr_exchange_yaml(&p->exchange[i], out);
 }
 
 /* ---- is it still this machine? ----------------------------------------------------------------------------------- */
 
-void tr_calibrate_foreign(const struct tr_kernel_rates *rates, const char *program, struct tr_text *why)
+void tr_calibrate_foreign(const struct tr_kernel_rates *rates, int cores, const char *program, struct tr_text *why)
 {
     char processor[TR_PROFILE_NAME_BYTES];
     struct tr_err ignored;
     enum tr_isa isa;
-    int cores = tr_cores_usable();
     tr_processor_name(processor, sizeof processor);
     if (strcmp(processor, rates->processor) != 0)
         tr_text_printf(why, "; the processor is %s, the profile's was %s", processor, rates->processor);
@@ -175,7 +194,7 @@ enum tr_status tr_calibrate_check(const struct tr_kernel_rates *rates, const cha
     struct tr_kernel_machine now = {.noise = 0};
     enum tr_isa isa;
     enum tr_status status = tr_isa_choose(&isa, err);
-    tr_calibrate_foreign(rates, program, why);
+    tr_calibrate_foreign(rates, tr_cores_usable(), program, why);
     if (status == TR_OK)
         status = tr_calibrate_machine(isa, rates->threads, &now, err);
     if (status != TR_OK)

@@ -119,7 +119,7 @@ static double time_now(const struct tr_run_explained *run, const double time_s[T
 static void add_row(struct tr_run_explained *run, enum tr_phase phase, enum tr_op_kind kind, const struct planned *p)
 {
     const struct tr_op_time *t = &run->ran.op[phase][kind];
-    double steps = (double)run->ran.steps, share = (double)t->calls / ((double)p->calls * steps), all_s = 0;
+    double steps = (double)run->ran.steps, share = run->shared * (double)t->calls / ((double)p->calls * steps), all_s = 0;
     for (int i = 0; i < TR_LIMIT_COUNT; i++)
         all_s += p->time_s[i];
     struct tr_run_row row = {.phase = phase, .kind = kind, .calls = (double)t->calls / steps, .flop = (double)t->flop / steps,
@@ -224,7 +224,7 @@ static enum tr_status compare(struct tr_run_explained *run, const struct plan *p
     if (status != TR_OK)
         return status;
     snprintf(run->model, sizeof run->model, "%s", p->model.name);
-    run->error = rates->step_error;
+    run->error = rates->step_error + (run->exchanges ? run->shared - 1 : 0);
     run->ran.peak_flop_s /= run->ran.ranks; /* of one rank, as the profile's */
     run->peak_then_flop_s = rates->machine.peak_flop_s[p->step.dtype == TR_BF16];
     run->memory_then_byte_s = rates->machine.read_byte_s[TR_READ_MEMORY];
@@ -238,7 +238,7 @@ static enum tr_status compare(struct tr_run_explained *run, const struct plan *p
 }
 
 static enum tr_status explain(struct tr_run_explained *run, const struct tr_run_programs *programs, const struct tr_kernel_rates *rates,
-                              struct tr_err *err)
+                              const struct tr_exchange *exchange, struct tr_err *err)
 {
     struct plan *plan = calloc(1, sizeof *plan);
     struct tr_rank_time *time = calloc((size_t)programs->ranks, sizeof *time);
@@ -246,7 +246,7 @@ static enum tr_status explain(struct tr_run_explained *run, const struct tr_run_
     if (!plan || !time)
         status = tr_fail(err, TR_FAILED, "out of memory to hold %d ranks against their programs", programs->ranks);
     if (status == TR_OK)
-        status = tr_here_together(rates, programs, NULL, NULL, time, err);
+        status = tr_here_together(rates, exchange, programs, NULL, NULL, time, err);
     if (status == TR_OK) {
         make_plan(rates, &programs->program[0], plan);
         status = compare(run, plan, programs, time, rates, err);
@@ -267,6 +267,8 @@ enum tr_status tr_run_explain(const char *run_folder, const struct tr_catalog *p
                               struct tr_err *err)
 {
     struct tr_kernel_rates rates;
+    struct tr_exchange exchange;
+    bool exchanges = false;
     struct tr_run_programs programs = {.program = NULL};
     struct tr_run_explained *run = calloc(1, sizeof *run);
     if (!run)
@@ -276,11 +278,18 @@ enum tr_status tr_run_explain(const char *run_folder, const struct tr_catalog *p
         status = check_run(run_folder, &run->ran, err);
     if (status == TR_OK)
         status = tr_kernel_rates_find(profile, run->ran.threads, &rates, err);
+    if (status == TR_OK && run->ran.ranks > 1) {
+        status = tr_exchange_find(profile, run->ran.transport, run->ran.ranks, &exchange, err);
+        exchanges = status == TR_OK;
+        status = status == TR_NO ? TR_OK : status;
+    }
     if (status == TR_OK) {
         struct tr_machine machine = {tr_kernel_set(run->ran.isa), run->ran.threads};
-        status = tr_run_programs_make(run_folder, &run->ran.layout, machine, &programs, err);
+        status = tr_run_programs_of(run_folder, &run->ran.layout, machine, &programs, err);
     }
-    if (status == TR_OK && (status = explain(run, &programs, &rates, err)) != TR_OK)
+    run->exchanges = exchanges;
+    run->shared = exchanges ? exchange.shared : 1;
+    if (status == TR_OK && (status = explain(run, &programs, &rates, exchanges ? &exchange : NULL, err)) != TR_OK)
         tr_err_prefix(err, "%s", run_folder);
     tr_run_programs_free(&programs);
     if (status == TR_OK)

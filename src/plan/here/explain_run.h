@@ -7,8 +7,8 @@
  * unexplained, and is called so.
  *
  * Of a run on several ranks operations and collectives are rank 0's, and all ranks stand side by side in sums. Bytes that ranks sent
- * must be those of their step programs, and what the transport counted. What is predicted of collectives are waits for other ranks
- * (together.h); what moving bytes takes is not predicted, so that it is in the difference. */
+ * must be those of their step programs, and what the transport counted. What is predicted of collectives (together.h) are waits for other
+ * ranks, and moving bytes where the profile has a record of that; else it is in the difference. */
 #ifndef TR_PLAN_HERE_EXPLAIN_RUN_H
 #define TR_PLAN_HERE_EXPLAIN_RUN_H
 
@@ -32,7 +32,7 @@ struct tr_run_coll_row {
     enum tr_coll_kind kind;
     double calls, bytes;    /* bytes: sent */
     double measured_s;      /* that the rank was held up */
-    double predicted_s;     /* of which it waits for other ranks, if all are as fast as predicted */
+    double predicted_s;     /* if all ranks are as fast as predicted */
 };
 
 /* One rank, a step. */
@@ -52,6 +52,8 @@ struct tr_run_explained {
     struct tr_run_coll_row coll[TR_RUN_COLLS_MAX]; /* the largest differences first */
     int colls;
     struct tr_run_rank_row rank[TR_HERE_RANKS_MAX]; /* [ran.each_count] */
+    bool exchanges;                                  /* the profile has a record of what moving bytes takes these ranks */
+    double shared;                                   /* and of how much longer work takes while others work; 1: it has not */
     double wait_measured_s, wait_predicted_s;        /* part of the step: held up by collectives */
     double bubble_planned;                           /* as in struct tr_train_result; 0: no pipeline */
     double measured_s, predicted_s, now_s, error;    /* of a whole step */

@@ -76,8 +76,9 @@ void tr_run_coll_why(const struct tr_run_explained *run, const struct tr_run_col
         snprintf(why, TR_RUN_WHY_BYTES, "rank %d works %s a step longer than predicted, beside rank 0, and is waited for", rank,
                  tr_print_time(text, late));
     else if (row->bytes > 0)
-        snprintf(why, TR_RUN_WHY_BYTES, "no wait of the step programs explains %s: bytes on their way (not priced; %s if all of it were that)",
-                 tr_print_time(text, more_s), tr_print_quantity(rate, TR_UNIT_BYTES_S, row->bytes / more_s));
+        snprintf(why, TR_RUN_WHY_BYTES, run->exchanges ? "moving bytes took %s more than when calibrated, or steps of ranks vary (%s in all)"
+                                                       : "no wait of the step programs explains %s: bytes on their way (not priced; %s if all of it were that)",
+                 tr_print_time(text, more_s), tr_print_quantity(rate, TR_UNIT_BYTES_S, row->bytes / (run->exchanges ? row->measured_s : more_s)));
     else
         snprintf(why, TR_RUN_WHY_BYTES, "no wait of the step programs explains %s: it sends nothing here", tr_print_time(text, more_s));
 }
@@ -269,14 +270,14 @@ static void print_ran_by(const struct tr_run_explained *run, struct tr_text *out
                    ran->layout.zero, ran->threads, ran->threads == 1 ? "" : "s", tr_isa_name(ran->isa));
 }
 
-/* The profile's interval is that of one rank: what moving bytes takes is not in the prediction. */
+/* Without a record of exchanges the profile's interval is that of one rank: what moving bytes takes is not in the prediction. */
 static void print_whole(const struct tr_run_explained *run, struct tr_text *out)
 {
     char measured[TR_QUANTITY_BYTES], predicted[TR_QUANTITY_BYTES];
     double off = percent(run->measured_s, run->predicted_s);
     tr_print_time(measured, run->measured_s);
     tr_print_time(predicted, run->predicted_s);
-    if (run->ran.ranks == 1)
+    if (run->ran.ranks == 1 || run->exchanges)
         tr_text_printf(out, "a step took %s, predicted %s +- %.0f %%: %+.1f %%, %s the interval\n", measured, predicted, 100 * run->error, off,
                        fabs(off) <= 100 * run->error ? "inside" : "outside of");
     else

@@ -261,11 +261,11 @@ static void put_predicted(struct merger *m, const struct oracle *o, int rank)
     }
 }
 
-static enum tr_status predict(struct merger *m, const struct tr_kernel_rates *rates, struct tr_err *err)
+static enum tr_status predict(struct merger *m, const struct tr_kernel_rates *rates, const struct tr_exchange *exchange, struct tr_err *err)
 {
     struct oracle o = {.programs = &m->programs, .of = calloc((size_t)m->head.ranks, sizeof *o.of)};
     struct tr_rank_time *time = calloc((size_t)m->head.ranks, sizeof *time);
-    enum tr_status status = o.of && time ? tr_here_together(rates, &m->programs, see, &o, time, err) : TR_FAILED;
+    enum tr_status status = o.of && time ? tr_here_together(rates, exchange, &m->programs, see, &o, time, err) : TR_FAILED;
     if (!o.of || !time || o.failed)
         status = tr_fail(err, TR_FAILED, "out of memory for a predicted step of %d ranks", m->head.ranks);
     for (int rank = 0; status == TR_OK && rank < m->head.ranks; rank++)
@@ -318,7 +318,10 @@ static enum tr_status merge_all(struct merger *m, const struct tr_catalog *profi
     if (!profile)
         (void)tr_fail(&m->out->unpredicted, TR_NO, "there is no profile of this machine");
     else if (tr_kernel_rates_find(profile, m->head.threads, &rates, &m->out->unpredicted) == TR_OK) {
-        status = predict(m, &rates, err);
+        struct tr_exchange exchange; /* of threads: a trace does not say what moved its bytes, and on one machine both go through memory */
+        status = tr_exchange_find(profile, "threads", m->head.ranks, &exchange, err);
+        if (status == TR_OK || status == TR_NO)
+            status = predict(m, &rates, status == TR_OK && m->head.ranks > 1 ? &exchange : NULL, err);
         m->out->cores = rates.cores;
     }
     tr_json_end(&m->json);
@@ -354,7 +357,7 @@ enum tr_status tr_run_timeline(const char *run_folder, const struct tr_catalog *
         status = check_config(&m, err);
     if (status == TR_OK) {
         struct tr_machine machine = {tr_kernel_set(m.head.isa), m.head.threads};
-        status = tr_run_programs_make(run_folder, &m.head.layout, machine, &m.programs, err);
+        status = tr_run_programs_of(run_folder, &m.head.layout, machine, &m.programs, err);
     }
     if (status == TR_OK)
         status = tr_file_out_open(&m.file, path, err);

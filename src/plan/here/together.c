@@ -26,28 +26,40 @@ static enum tr_status find_step(const char *run_folder, struct tr_model_config *
     return TR_OK;
 }
 
-enum tr_status tr_run_programs_make(const char *run_folder, const struct tr_degrees *layout, struct tr_machine machine,
+enum tr_status tr_run_programs_make(const struct tr_model_config *model, const struct tr_step_config *step, struct tr_machine machine,
                                     struct tr_run_programs *out, struct tr_err *err)
 {
-    struct tr_model_config model;
-    struct tr_step_config step;
-    int64_t ranks = tr_degrees_ranks(layout);
+    struct tr_step_config of_rank = *step;
+    int64_t ranks = tr_degrees_ranks(&step->place.degrees);
     struct tr_run_programs made = {.threads = machine.threads};
+    enum tr_status status = TR_OK;
     if (ranks > TR_HERE_RANKS_MAX)
-        return tr_fail(err, TR_BAD_INPUT, "%s: a run of %lld ranks; up to %d can be held against a prediction", run_folder,
-                       (long long)ranks, TR_HERE_RANKS_MAX);
-    enum tr_status status = find_step(run_folder, &model, &step, err);
-    if (status == TR_OK && (made.program = calloc((size_t)ranks, sizeof *made.program)) == NULL)
+        return tr_fail(err, TR_BAD_INPUT, "a run of %lld ranks; up to %d can be predicted", (long long)ranks, TR_HERE_RANKS_MAX);
+    if ((made.program = calloc((size_t)ranks, sizeof *made.program)) == NULL)
         status = tr_fail(err, TR_FAILED, "out of memory for the programs of %lld ranks", (long long)ranks);
-    step.place.degrees = *layout;
     for (; status == TR_OK && made.ranks < ranks; made.ranks += status == TR_OK) {
-        step.place.rank = made.ranks;
-        status = tr_program_train(&made.program[made.ranks], &model, &step, machine, err);
+        of_rank.place.rank = made.ranks;
+        status = tr_program_train(&made.program[made.ranks], model, &of_rank, machine, err);
     }
     if (status == TR_OK)
         *out = made;
     else
         tr_run_programs_free(&made);
+    return status;
+}
+
+enum tr_status tr_run_programs_of(const char *run_folder, const struct tr_degrees *layout, struct tr_machine machine,
+                                  struct tr_run_programs *out, struct tr_err *err)
+{
+    struct tr_model_config model;
+    struct tr_step_config step;
+    enum tr_status status = find_step(run_folder, &model, &step, err);
+    if (status != TR_OK)
+        return status;
+    step.place.degrees = *layout;
+    status = tr_run_programs_make(&model, &step, machine, out, err);
+    if (status != TR_OK)
+        tr_err_prefix(err, "%s", run_folder);
     return status;
 }
 
@@ -65,6 +77,7 @@ void tr_run_programs_free(struct tr_run_programs *programs)
 struct meeting {
     int32_t come;  /* members that are there */
     double last_s; /* when the last of them came */
+    double bytes;  /* that the one who sends most sends */
     double begin_s, end_s;
 };
 
@@ -91,7 +104,9 @@ struct walker {
 
 struct together {
     const struct tr_kernel_rates *rates;
+    const struct tr_exchange *exchange;
     int ranks;
+    double core_s; /* what all ranks have done, in seconds of one core */
     struct walker *walker;  /* [ranks] */
     struct group *group;    /* [TR_GROUP_COUNT * ranks], by its first member */
     struct letters *letters; /* [TR_WAY_COUNT * ranks], by who sends */
@@ -123,8 +138,17 @@ static struct meeting *meeting_at(struct together *t, struct group *group, int64
     return &group->call[number];
 }
 
+/* Seconds of a call of so many members. */
+static double moving_s(struct together *t, enum tr_coll_kind kind, double bytes, int members)
+{
+    if (!t->exchange)
+        return 0;
+    t->core_s += tr_exchange_work(t->exchange, kind, bytes) * (double)tr_min_i64(members, t->rates->cores);
+    return tr_exchange_time(t->exchange, kind, bytes);
+}
+
 /* This rank comes to the next call of the group; the last one to come says when it is done. */
-static void come(struct together *t, int rank, const struct tr_program_coll *coll)
+static void come(struct together *t, int rank, const struct tr_program_coll *coll, const struct tr_schedule_entry *entry)
 {
     struct walker *w = &t->walker[rank];
     struct group *group = group_of(t, rank, coll->group);
@@ -134,8 +158,11 @@ static void come(struct together *t, int rank, const struct tr_program_coll *col
         return;
     m->come++;
     m->last_s = fmax(m->last_s, w->now_s);
-    if (m->come == coll->members)
-        m->begin_s = m->end_s = fmax(m->last_s, number > 0 ? group->call[number - 1].end_s : 0);
+    m->bytes = fmax(m->bytes, (double)tr_program_coll_bytes(coll, entry));
+    if (m->come < coll->members)
+        return;
+    m->begin_s = fmax(m->last_s, number > 0 ? group->call[number - 1].end_s : 0);
+    m->end_s = m->begin_s + moving_s(t, coll->call.kind, m->bytes, coll->members);
 }
 
 /* NULL: not all have come yet. */
@@ -188,7 +215,7 @@ static bool receive(struct together *t, int rank, const struct tr_program_coll *
     struct letters *l = &t->letters[(int)coll->way * t->ranks + from];
     if (l->taken == l->sent)
         return false;
-    *until_s = fmax(*until_s, l->sent_s[l->taken]);
+    *until_s = fmax(*until_s, l->sent_s[l->taken]) + moving_s(t, TR_COLL_SEND, (double)coll->call.count, 1);
     l->taken_s[l->taken++] = *until_s;
     return true;
 }
@@ -207,11 +234,13 @@ static bool meet(struct together *t, int rank, const struct tr_program_op *op, c
         return receive(t, rank, coll, &seen->end_s);
     if (coll->when == TR_COLL_START) {
         w->started[op->coll] = w->calls[coll->group];
-        come(t, rank, coll);
+        seen->end_s += t->exchange ? t->exchange->beside_s : 0; /* what it takes from the work that goes on */
+        w->now_s = seen->end_s;
+        come(t, rank, coll, entry);
         return !t->failed;
     }
     if (coll->when == TR_COLL_NOW && !w->has_come)
-        come(t, rank, coll);
+        come(t, rank, coll, entry);
     w->has_come = true;
     const struct meeting *m = met(t, rank, coll, coll->when == TR_COLL_NOW ? w->calls[coll->group] - 1 : w->started[coll->started]);
     if (!m)
@@ -245,9 +274,11 @@ static bool do_op(struct together *t, int rank, const struct tr_program_op *op, 
         out->wait_s[op->phase][w->p->coll[op->coll].call.kind] += seen.end_s - seen.begin_s;
         w->now_s = seen.end_s;
     } else {
-        double time_s = tr_kernel_time(t->rates, &op->op, tr_program_op_present(op), w->state_bytes);
+        double shared = t->exchange ? t->exchange->shared : 1;
+        double time_s = shared * tr_kernel_time(t->rates, &op->op, tr_program_op_present(op), w->state_bytes);
         out->op_s[op->phase][op->op.kind] += time_s;
         out->between_s += t->rates->between_s;
+        t->core_s += (time_s + t->rates->between_s) * t->rates->threads;
         seen.end_s = w->now_s + time_s;
         w->now_s = seen.end_s + t->rates->between_s;
     }
@@ -296,6 +327,26 @@ static void walk_all(struct together *t)
     }
 }
 
+/* Where all that is done needs the cores for longer than the step takes, it takes so much longer. */
+static void share_cores(const struct together *t)
+{
+    double longest_s = 0, least_s = t->core_s / t->rates->cores;
+    for (int rank = 0; rank < t->ranks; rank++)
+        longest_s = fmax(longest_s, t->out[rank].step_s);
+    for (int rank = 0; rank < t->ranks && least_s > longest_s; rank++) {
+        struct tr_rank_time *out = &t->out[rank];
+        double times = least_s / longest_s;
+        out->step_s *= times;
+        out->between_s *= times;
+        for (int phase = 0; phase < TR_PHASE_COUNT; phase++) {
+            for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
+                out->op_s[phase][kind] *= times;
+            for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
+                out->wait_s[phase][kind] *= times;
+        }
+    }
+}
+
 static bool open_walkers(struct together *t, const struct tr_run_programs *programs)
 {
     t->walker = calloc((size_t)t->ranks, sizeof *t->walker);
@@ -303,14 +354,18 @@ static bool open_walkers(struct together *t, const struct tr_run_programs *progr
     t->letters = calloc((size_t)t->ranks * TR_WAY_COUNT, sizeof *t->letters);
     if (!t->walker || !t->group || !t->letters)
         return false;
+    double state_bytes = 0; /* of all: they have one cache, which is larger than it or not */
     for (int rank = 0; rank < t->ranks; rank++) {
         const struct tr_program *p = &programs->program[rank];
         t->out[rank] = (struct tr_rank_time){.step_s = 0};
-        t->walker[rank] = (struct walker){.p = p, .state_bytes = tr_here_state_bytes(p),
+        state_bytes += tr_here_state_bytes(p);
+        t->walker[rank] = (struct walker){.p = p,
                                           .started = calloc((size_t)p->coll_count + 1, sizeof(int64_t))};
         if (!t->walker[rank].started)
             return false;
     }
+    for (int rank = 0; rank < t->ranks; rank++)
+        t->walker[rank].state_bytes = state_bytes;
     return true;
 }
 
@@ -329,14 +384,17 @@ static void close_walkers(struct together *t)
     free(t->letters);
 }
 
-enum tr_status tr_here_together(const struct tr_kernel_rates *rates, const struct tr_run_programs *programs, tr_here_see_fn *see,
-                                void *context, struct tr_rank_time *out, struct tr_err *err)
+enum tr_status tr_here_together(const struct tr_kernel_rates *rates, const struct tr_exchange *exchange,
+                                const struct tr_run_programs *programs, tr_here_see_fn *see, void *context, struct tr_rank_time *out,
+                                struct tr_err *err)
 {
-    struct together t = {.rates = rates, .ranks = programs->ranks, .see = see, .context = context, .out = out};
+    struct together t = {.rates = rates, .exchange = exchange, .ranks = programs->ranks, .see = see, .context = context, .out = out};
     if (open_walkers(&t, programs))
         walk_all(&t);
     else
         t.failed = true;
+    if (!t.failed)
+        share_cores(&t);
     close_walkers(&t);
     return t.failed ? tr_fail(err, TR_FAILED, "out of memory for a step of %d ranks", programs->ranks) : TR_OK;
 }

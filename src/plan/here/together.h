@@ -6,25 +6,33 @@
  * until the message has been sent, before it sends from a place again until what was there has been taken. So what is predicted are
  * bubbles, unequal work and unequal stages, whose order the step programs say exactly.
  *
- * What moving bytes takes is not in it: no profile has measured that yet, and 0 is what stands for it. Nor that ranks of one
- * machine share its memory: each operation takes what it takes alone. */
+ * Moving bytes takes what it took when the machine was calibrated (cost/exchange.h): a collective begins when the last member has come and
+ * those before it in its group have ended; a message is paid for by who receives it. Without a record of that it takes no time.
+ *
+ * All ranks are of this machine. What they do, threads that move bytes beside the passes included, cannot take less than its cores need
+ * for all of it: where that is longer, it is the step, and everything in it is that many times as long. That they share caches and
+ * memory makes each operation longer by what the machine showed when several ranks worked at once (exchange->shared). */
 #ifndef TR_PLAN_HERE_TOGETHER_H
 #define TR_PLAN_HERE_TOGETHER_H
 
 #include "lab/train/profile.h"
 #include "plan/here/here.h"
+#include "silicon/cost/exchange.h"
 
 enum { TR_HERE_RANKS_MAX = TR_PROFILE_RANKS_MAX };
 
-/* The step programs of all ranks of a run, made anew from what its folder holds. */
+/* The step programs of all ranks of a run. */
 struct tr_run_programs {
     struct tr_program *program; /* [ranks], owned */
     int ranks, threads;         /* threads: of a rank */
 };
 
-/* TR_BAD_INPUT: no run, none that has saved, one that cannot be shared so, more than TR_HERE_RANKS_MAX ranks. */
-TR_MUST_CHECK enum tr_status tr_run_programs_make(const char *run_folder, const struct tr_degrees *layout, struct tr_machine machine,
-                                                  struct tr_run_programs *out, struct tr_err *err);
+/* Of the layout in step->place.degrees. TR_BAD_INPUT: it cannot be shared so, more than TR_HERE_RANKS_MAX ranks. */
+TR_MUST_CHECK enum tr_status tr_run_programs_make(const struct tr_model_config *model, const struct tr_step_config *step,
+                                                  struct tr_machine machine, struct tr_run_programs *out, struct tr_err *err);
+/* Made anew from what the folder of a run holds. TR_BAD_INPUT also: no run, none that has saved. */
+TR_MUST_CHECK enum tr_status tr_run_programs_of(const char *run_folder, const struct tr_degrees *layout, struct tr_machine machine,
+                                                struct tr_run_programs *out, struct tr_err *err);
 void tr_run_programs_free(struct tr_run_programs *programs); /* right on a zeroed struct */
 
 /* One operation or collective of one rank; times count from the beginning of the step. */
@@ -45,8 +53,9 @@ struct tr_rank_time {
     double wait_s[TR_PHASE_COUNT][TR_COLL_KIND_COUNT];
 };
 
-/* `see` (NULL: nobody) hears of each rank's in order. out[ranks]. TR_FAILED: memory. */
-TR_MUST_CHECK enum tr_status tr_here_together(const struct tr_kernel_rates *rates, const struct tr_run_programs *programs,
-                                              tr_here_see_fn *see, void *context, struct tr_rank_time *out, struct tr_err *err);
+/* `exchange` NULL: moving bytes takes no time. `see` (NULL: nobody) hears of each rank's in order, as if there were cores enough.
+ * out[ranks]. TR_FAILED: memory. */
+TR_MUST_CHECK enum tr_status tr_here_together(const struct tr_kernel_rates *rates, const struct tr_exchange *exchange,
+                                              const struct tr_run_programs *programs, tr_here_see_fn *see, void *context, struct tr_rank_time *out, struct tr_err *err);
 
 #endif

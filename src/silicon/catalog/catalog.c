@@ -17,14 +17,14 @@ static const char *const section_names[] = {
     [TR_SECTION_SYSTEMS] = "systems",   [TR_SECTION_PRICES] = "prices", [TR_SECTION_SITES] = "sites",
     [TR_SECTION_FAILURES] = "failures", [TR_SECTION_MODELS] = "models",
     [TR_SECTION_STACKS] = "stacks", [TR_SECTION_STACK_FITS] = "stack_fits", [TR_SECTION_LAWS] = "scaling_laws",
-    [TR_SECTION_KERNELS] = "kernels",   [SOURCES] = "sources",
+    [TR_SECTION_KERNELS] = "kernels",   [TR_SECTION_EXCHANGES] = "exchanges", [SOURCES] = "sources",
 };
 static const char *const entry_words[] = {
     [TR_SECTION_CHIPS] = "chip",     [TR_SECTION_FITS] = "fit",        [TR_SECTION_NETWORKS] = "network",
     [TR_SECTION_SYSTEMS] = "system", [TR_SECTION_PRICES] = "price",    [TR_SECTION_SITES] = "site",
     [TR_SECTION_FAILURES] = "record of failures", [TR_SECTION_MODELS] = "model",
     [TR_SECTION_STACKS] = "software stack", [TR_SECTION_STACK_FITS] = "fit of a stack", [TR_SECTION_LAWS] = "scaling law",
-    [TR_SECTION_KERNELS] = "record of kernels",
+    [TR_SECTION_KERNELS] = "record of kernels", [TR_SECTION_EXCHANGES] = "record of exchanges",
 };
 
 static const char *const grades[] = {"unknown", "measured", "stated", "interpolated", "transferred", "assumed"};

@@ -51,6 +51,7 @@ enum tr_section {
     TR_SECTION_LAWS,       /* scaling laws (plan/run/law.h) */
     TR_SECTION_STACK_FITS, /* by stack: what was fitted to whole runs */
     TR_SECTION_KERNELS,    /* of a processor: what trine's own kernels take on it (cost/kernels.h) */
+    TR_SECTION_EXCHANGES,  /* of a machine: what exchanging bytes takes its ranks (cost/exchange.h) */
     TR_SECTION_COUNT
 };
 

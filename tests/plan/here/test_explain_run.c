@@ -135,7 +135,7 @@ static void collectives_of_ranks_have_the_bytes_of_their_programs(void **state)
         check_sums();
         assert_int_equal(run.ran.ranks, tr_degrees_ranks(&layouts[l]));
         assert_int_equal(run.ran.each_count, run.ran.ranks);
-        assert_int_equal(tr_run_programs_make(tr_scratch("shared"), &layouts[l], (struct tr_machine){tr_kernel_set(run.ran.isa), 1}, &programs, &err), TR_OK);
+        assert_int_equal(tr_run_programs_of(tr_scratch("shared"), &layouts[l], (struct tr_machine){tr_kernel_set(run.ran.isa), 1}, &programs, &err), TR_OK);
         for (int i = 0; i < run.colls; i++)
             sent += run.coll[i].bytes;
         assert_true(sent > 0 && sent == (double)tr_program_sent_bytes(&programs.program[0], by_kind));

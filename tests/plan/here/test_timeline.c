@@ -87,8 +87,8 @@ static void predict(struct tr_degrees layout)
     struct tr_catalog *profile = tr_made_up_profile(1e9, 1e10);
     struct tr_machine machine = {tr_kernel_set(TR_ISA_REF), 1};
     assert_int_equal(tr_kernel_rates_find(profile, 1, &rates, &err), TR_OK);
-    if (tr_run_programs_make(tr_scratch("run"), &layout, machine, &programs, &err) != TR_OK ||
-        tr_here_together(&rates, &programs, NULL, NULL, rank_time, &err) != TR_OK)
+    if (tr_run_programs_of(tr_scratch("run"), &layout, machine, &programs, &err) != TR_OK ||
+        tr_here_together(&rates, NULL, &programs, NULL, NULL, rank_time, &err) != TR_OK)
         fail_msg("%s", err.text);
     tr_catalog_free(profile);
 }

@@ -1,0 +1,110 @@
+#include "app/choose_layout.h"
+
+#include "base/os.h"
+#include "base/quantity.h"
+#include "plan/calibrate/calibrate.h"
+#include "plan/here/choose.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { SHOWN = 3 };
+
+bool tr_app_layout_is_auto(const char *words) { return words && strcmp(words, "auto") == 0; }
+
+/* The step as the trainer makes it of the config. */
+struct seen {
+    struct tr_model_config model;
+    struct tr_step_config step;
+};
+
+static void see(void *context, const struct tr_train_ahead *ahead, struct tr_text *say)
+{
+    struct seen *seen = context;
+    (void)say;
+    seen->model = ahead->program->model;
+    seen->step = ahead->program->step;
+}
+
+/* Whether it fits is asked of each layout, and not of one rank alone. */
+static enum tr_status dry_run(const struct tr_run_config *config, struct seen *seen, struct tr_err *err)
+{
+    const struct tr_train_options how = {.dry_run = true, .planned = see, .planned_context = seen, .memory_bytes = INT64_MAX / 2,
+                                         .peak_flop_s = 1};
+    struct tr_train_result *result = calloc(1, sizeof *result);
+    if (!result)
+        return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *result);
+    enum tr_status status = tr_train(config, &how, result, err);
+    tr_text_free(&result->last_sample);
+    free(result);
+    return status;
+}
+
+static enum tr_status check_profile(const struct tr_app_prediction *prediction, int cores, struct tr_err *err)
+{
+    struct tr_kernel_rates rates;
+    struct tr_text foreign = {0};
+    if (!prediction->path)
+        return tr_fail(err, TR_BAD_INPUT, "--layout auto: there is no profile of this machine to choose by: `trine calibrate` makes one");
+    enum tr_status status = tr_kernel_rates_find(prediction->catalog, 0, &rates, err);
+    if (status != TR_OK)
+        return status;
+    tr_calibrate_foreign(&rates, cores, TRINE_VERSION, &foreign);
+    if (foreign.len)
+        status = tr_fail(err, TR_BAD_INPUT, "--layout auto: %s is not of this machine%s", prediction->path, tr_text_str(&foreign));
+    tr_text_free(&foreign);
+    return status;
+}
+
+static const char *words_of(const struct tr_choice *choice) { return choice->words[0] ? choice->words : "one rank"; }
+
+static void tell(FILE *log, const struct tr_choice *choice, int count)
+{
+    char time[TR_QUANTITY_BYTES];
+    if (!log)
+        return;
+    fprintf(log, "layout %s: %s a step +- %.0f %%, as predicted", words_of(choice), tr_print_time(time, choice->step_s), 100 * choice->error);
+    for (int i = 1; i < count; i++)
+        fprintf(log, "%s %s %s", i == 1 ? "; next" : ",", words_of(&choice[i]), tr_print_time(time, choice[i].step_s));
+    fprintf(log, "\n");
+}
+
+static enum tr_status choose(const struct tr_app_ranks *ranks, int cores, const struct tr_app_prediction *prediction,
+                             const struct tr_run_config *config, struct tr_train_options *how, struct tr_err *err)
+{
+    struct seen seen;
+    struct tr_choice choice[SHOWN];
+    int count;
+    enum tr_isa isa = TR_ISA_REF;
+    enum tr_status status = check_profile(prediction, cores, err);
+    if (status == TR_OK)
+        status = dry_run(config, &seen, err);
+    if (status == TR_OK)
+        status = tr_isa_choose(&isa, err);
+    if (status != TR_OK)
+        return status;
+    const struct tr_choose_request request = {.profile = prediction->catalog, .model = &seen.model, .step = &seen.step,
+                                              .kernels = tr_kernel_set(isa), .transport = prediction->transport,
+                                              .ranks = ranks->world ? ranks->launched.ranks : 0, .cores = cores,
+                                              .memory_bytes = how->memory_bytes > 0 ? how->memory_bytes : tr_memory_usable_bytes()};
+    status = tr_here_choose(&request, choice, SHOWN, &count, err);
+    if (status != TR_OK) {
+        tr_err_prefix(err, "--layout auto");
+        return status;
+    }
+    how->layout = choice[0].layout;
+    tell(how->log, choice, count);
+    return TR_OK;
+}
+
+enum tr_status tr_app_choose_layout(struct tr_app_ranks *ranks, const struct tr_app_prediction *prediction,
+                                    const struct tr_run_config *config, struct tr_train_options *how, struct tr_err *err)
+{
+    int cores;
+    enum tr_status status = tr_app_ranks_cores(ranks, &cores, err);
+    if (status == TR_OK)
+        status = tr_app_ranks_alike(ranks, ranks->leads ? choose(ranks, cores, prediction, config, how, err) : TR_OK, err);
+    if (status == TR_OK && ranks->world)
+        status = tr_broadcast(ranks->world, 0, &how->layout, sizeof how->layout, err);
+    return status;
+}

@@ -1,0 +1,283 @@
+/* What it takes ranks to exchange bytes. All ranks begin a measurement together, and of several the median counts. */
+#include "plan/calibrate/inside.h"
+
+#include "base/num.h"
+#include "base/os.h"
+#include "lab/model/exec.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { RUNS_MAX = 9, FLOAT_BYTES = sizeof(float) };
+#define TIMEOUT_S 60.
+
+/* Calls of a measurement: small ones are many. */
+static const int calls_of[TR_EXCHANGE_SIZES] = {64, 16, 3, 1};
+
+struct exchanging {
+    struct tr_comm *world;
+    struct tr_slab from, to;
+    int64_t at[TR_RANKS_THREADS_MAX + 1];
+    struct tr_range leaf[TR_RANKS_THREADS_MAX];
+};
+
+/* The root of a binomial tree sends so often. */
+static int64_t children_of_root(int members)
+{
+    int64_t count = 0;
+    for (int bit = 1; bit < members; bit *= 2)
+        count++;
+    return count;
+}
+
+static void cut_evenly(struct exchanging *x, int64_t part)
+{
+    for (int i = 0; i <= tr_comm_count(x->world); i++)
+        x->at[i] = i * part;
+}
+
+/* One message, from the even rank of a pair to the odd one or back. */
+static enum tr_status pass(struct exchanging *x, bool back, int64_t bytes, struct tr_err *err)
+{
+    int me = tr_comm_index(x->world), peer = me ^ 1;
+    bool sends = (me % 2 == 0) != back;
+    if (peer >= tr_comm_count(x->world))
+        return TR_OK;
+    return tr_exchange(x->world, sends ? peer : -1, x->from.at, sends ? bytes : 0, sends ? -1 : peer, x->to.at, sends ? 0 : bytes, err);
+}
+
+/* A call in which the rank that sends most sends so many bytes. */
+static enum tr_status call(struct exchanging *x, enum tr_coll_kind kind, int64_t bytes, struct tr_err *err)
+{
+    const float *node[1] = {x->from.at};
+    int members = tr_comm_count(x->world), me = tr_comm_index(x->world);
+    int64_t others = members - 1, floats = bytes / FLOAT_BYTES;
+    struct tr_owners owners = {members, x->leaf};
+    switch (kind) {
+    case TR_COLL_BROADCAST: return tr_broadcast(x->world, 0, x->to.at, bytes / children_of_root(members), err);
+    case TR_COLL_ALL_GATHER:
+        cut_evenly(x, bytes / others);
+        return tr_all_gather(x->world, x->from.at, x->to.at, x->at, err);
+    case TR_COLL_ALL_TO_ALL:
+        cut_evenly(x, bytes / others);
+        return tr_all_to_all(x->world, x->from.at, x->at, x->to.at, x->at, err);
+    case TR_COLL_REDUCE_SCATTER:
+        cut_evenly(x, floats / others);
+        return tr_reduce_scatter(x->world, &owners, node, x->at, (float *)x->to.at + x->at[me], err);
+    case TR_COLL_ALL_REDUCE: return tr_all_reduce(x->world, &owners, node, floats * members / (2 * others), x->to.at, err);
+    default: break;
+    }
+    enum tr_status status = pass(x, false, bytes, err);
+    return status == TR_OK ? pass(x, true, bytes, err) : status;
+}
+
+/* There and back. */
+static int messages_of(enum tr_coll_kind kind) { return kind == TR_COLL_SEND ? 2 : 1; }
+
+static enum tr_status measure(struct exchanging *x, enum tr_coll_kind kind, int size, int runs, double *time_s, struct tr_err *err)
+{
+    double took_s[RUNS_MAX];
+    enum tr_status status = call(x, kind, tr_exchange_bytes[size], err); /* which warms up */
+    for (int run = 0; run < runs && status == TR_OK; run++) {
+        status = tr_barrier(x->world, err);
+        double begin_s = tr_clock_s();
+        for (int i = 0; i < calls_of[size] && status == TR_OK; i++)
+            status = call(x, kind, tr_exchange_bytes[size], err);
+        took_s[run] = (tr_clock_s() - begin_s) / (calls_of[size] * messages_of(kind));
+    }
+    qsort(took_s, (size_t)runs, sizeof *took_s, tr_ascending);
+    *time_s = took_s[runs / 2];
+    return status;
+}
+
+/* About 200 us of arithmetic. */
+static void work(struct exchanging *x)
+{
+    enum { FLOATS = 4096, TIMES = 200 };
+    float *at = (float *)x->from.at;
+    for (int t = 0; t < TIMES; t++)
+        for (int i = 0; i < FLOATS; i++)
+            at[i] = at[i] * .5f + 1;
+}
+
+/* Works, each beside a small call that was started before it and is waited for after it, or none. */
+static enum tr_status time_works(struct exchanging *x, bool calls, double *each_s, struct tr_err *err)
+{
+    enum { WORKS = 50 };
+    int64_t ticket;
+    cut_evenly(x, tr_exchange_bytes[0]);
+    const struct tr_coll small = {.kind = TR_COLL_ALL_GATHER, .from = (char *)x->to.at + tr_comm_index(x->world) * tr_exchange_bytes[0],
+                                  .to = x->to.at, .at = x->at};
+    enum tr_status status = tr_barrier(x->world, err);
+    double begin_s = tr_clock_s();
+    for (int i = 0; i < WORKS && status == TR_OK; i++) {
+        if (calls)
+            status = tr_coll_start(x->world, &small, &ticket, err);
+        work(x);
+        if (calls && status == TR_OK)
+            status = tr_coll_wait(x->world, ticket, err);
+    }
+    *each_s = (tr_clock_s() - begin_s) / WORKS;
+    return status;
+}
+
+static enum tr_status measure_beside(struct exchanging *x, int runs, double *beside_s, struct tr_err *err)
+{
+    double lost_s[RUNS_MAX];
+    enum tr_status status = TR_OK;
+    for (int run = 0; run < runs && status == TR_OK; run++) {
+        double alone_s = 0, with_s = 0;
+        status = time_works(x, false, &alone_s, err);
+        if (status == TR_OK)
+            status = time_works(x, true, &with_s, err);
+        lost_s[run] = with_s - alone_s;
+    }
+    qsort(lost_s, (size_t)runs, sizeof *lost_s, tr_ascending);
+    *beside_s = lost_s[runs / 2] > 0 ? lost_s[runs / 2] : 0;
+    return status;
+}
+
+/* ---- work at one time -------------------------------------------------------------------------------------------- */
+
+enum { STEPS_MAX = 11, STEP_TOKENS = 1024 };
+
+/* Two programs in which kernels of all kinds take their part. */
+static const struct at_once {
+    enum tr_family family;
+    enum tr_dtype dtype;
+    int32_t width, kv_heads;
+    int64_t ffn;
+} at_once[] = {{TR_GPT2, TR_F32, 384, 6, 1536}, {TR_LLAMA, TR_BF16, 640, 5, 1792}};
+enum { AT_ONCE = sizeof at_once / sizeof *at_once, VOCAB = 4096, SEQ_LEN = 512 };
+
+static struct tr_model_config model_of(const struct at_once *which)
+{
+    return (struct tr_model_config){.name = "calibration", .family = which->family, .vocab = VOCAB, .width = which->width, .layers = 1,
+                                    .heads = which->width / 64, .kv_heads = which->kv_heads, .head_dim = 64, .ffn = which->ffn,
+                                    .positions = SEQ_LEN, .norm_eps = 1e-5f, .rope_theta = 10000, .tied = which->family == TR_GPT2,
+                                    .init_std = .02f};
+}
+
+/* The median of some steps, each of which all ranks begin together and end with the last of them; `here`: this rank computes. */
+static enum tr_status time_steps(struct exchanging *x, struct tr_exec *exec, bool here, int steps, double *step_s, struct tr_err *err)
+{
+    static const struct tr_hyper hyper = {.lr = 1e-4, .beta1 = .9, .beta2 = .95, .eps = 1e-8, .weight_decay = .1, .clip_norm = 1};
+    double time_s[STEPS_MAX];
+    enum tr_status status = tr_barrier(x->world, err);
+    for (int step = -1; step < steps && status == TR_OK; step++) { /* the first warms up */
+        double begin_s = tr_clock_s();
+        if (here) {
+            tr_exec_set_hyper(exec, &hyper, step + 2);
+            (void)tr_exec_gradients(exec, STEP_TOKENS);
+            tr_exec_update(exec);
+        }
+        status = tr_barrier(x->world, err);
+        time_s[step < 0 ? 0 : step] = tr_clock_s() - begin_s;
+    }
+    qsort(time_s, (size_t)steps, sizeof *time_s, tr_ascending);
+    *step_s = time_s[steps / 2];
+    return status;
+}
+
+/* How many times as long a step takes when all ranks do it as when the first does it alone. */
+static enum tr_status measure_program(struct exchanging *x, const struct at_once *which, struct tr_machine machine, int steps,
+                                      double *times, struct tr_err *err)
+{
+    const struct tr_step_config step = {.dtype = which->dtype, .form = TR_FORM_ROWS, .batch = STEP_TOKENS / SEQ_LEN, .seq_len = SEQ_LEN,
+                                        .micro_batch = STEP_TOKENS / SEQ_LEN, .widths = {1, 1, 1, 1}, .recompute = TR_RECOMPUTE_ELEMENTWISE,
+                                        .optimizer = TR_OPTIMIZER_ADAMW};
+    const struct tr_model_config model = model_of(which);
+    struct tr_program program;
+    struct tr_exec exec;
+    double alone_s = 1, all_s = 1;
+    enum tr_status status = tr_program_train(&program, &model, &step, machine, err);
+    if (status != TR_OK)
+        return status;
+    if ((status = tr_exec_open(&exec, &program, machine, NULL, err)) == TR_OK) {
+        tr_exec_init(&exec, 1);
+        for (int64_t i = 0; i < STEP_TOKENS; i++) {
+            ((int32_t *)tr_exec_buffer(&exec, program.tokens))[i] = (int32_t)(i * 7919 % VOCAB);
+            ((int32_t *)tr_exec_buffer(&exec, program.targets))[i] = (int32_t)((i + 1) * 7919 % VOCAB);
+        }
+        status = time_steps(x, &exec, tr_comm_index(x->world) == 0, steps, &alone_s, err);
+        if (status == TR_OK)
+            status = time_steps(x, &exec, true, steps, &all_s, err);
+        tr_exec_close(&exec);
+    }
+    tr_program_free(&program);
+    *times = all_s / alone_s;
+    return status;
+}
+
+/* One thread a rank; what is left when turns on the cores are taken out, the mean of the programs. */
+static enum tr_status measure_shared(struct exchanging *x, int steps, double *shared, struct tr_err *err)
+{
+    enum tr_isa isa;
+    double sum = 0, turns = fmax(1, (double)tr_comm_count(x->world) / tr_cores_usable());
+    enum tr_status status = tr_isa_choose(&isa, err);
+    for (int i = 0; i < AT_ONCE && status == TR_OK; i++) {
+        double times = 1;
+        status = measure_program(x, &at_once[i], (struct tr_machine){.kernels = tr_kernel_set(isa), .threads = 1}, steps, &times, err);
+        sum += times / turns;
+    }
+    *shared = fmax(1, sum / AT_ONCE);
+    return status;
+}
+
+static enum tr_status measure_all(struct exchanging *x, double scale, struct tr_exchange *out, struct tr_err *err)
+{
+    int runs = scale < 1 ? 3 : RUNS_MAX;
+    enum tr_status status = measure_shared(x, scale < .2 ? 1 : scale < 1 ? 5 : STEPS_MAX, &out->shared, err);
+    if (status == TR_OK)
+        status = measure_beside(x, runs, &out->beside_s, err);
+    for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
+        for (int size = 0; size < TR_EXCHANGE_SIZES && status == TR_OK; size++)
+            if (tr_exchange_measures((enum tr_coll_kind)kind))
+                status = measure(x, (enum tr_coll_kind)kind, size, runs, &out->time_s[kind][size], err);
+    return status;
+}
+
+enum tr_status tr_calibrate_exchange(struct tr_comm *world, double scale, struct tr_exchange *out, struct tr_err *err)
+{
+    struct exchanging x = {.world = world};
+    int64_t most = 2 * tr_exchange_bytes[TR_EXCHANGE_SIZES - 1];
+    out->ranks = tr_comm_count(world);
+    TR_ASSERT(out->ranks >= 2 && out->ranks <= TR_RANKS_THREADS_MAX);
+    for (int i = 0; i < out->ranks; i++)
+        x.leaf[i] = (struct tr_range){i, i + 1};
+    enum tr_status status = tr_comm_map(world, most, &x.from, err);
+    if (status == TR_OK)
+        status = tr_comm_map(world, most, &x.to, err);
+    if (status == TR_OK) {
+        tr_slab_touch(&x.from);
+        tr_slab_touch(&x.to);
+        status = measure_all(&x, scale, out, err);
+    }
+    tr_comm_unmap(world, &x.to);
+    tr_comm_unmap(world, &x.from);
+    return status;
+}
+
+/* ---- ranks as threads -------------------------------------------------------------------------------------------- */
+
+struct thread_job {
+    double scale;
+    struct tr_exchange *out;
+};
+
+static enum tr_status be_a_thread(struct tr_comm *world, void *user, struct tr_err *err)
+{
+    const struct thread_job *job = user;
+    struct tr_exchange mine = *job->out;
+    enum tr_status status = tr_calibrate_exchange(world, job->scale, &mine, err);
+    if (tr_comm_index(world) == 0)
+        *job->out = mine;
+    return status;
+}
+
+enum tr_status tr_calibrate_threads(int ranks, double scale, struct tr_exchange *out, struct tr_err *err)
+{
+    const struct tr_comm_config config = {.timeout_s = TIMEOUT_S};
+    struct thread_job job = {scale, out};
+    return tr_ranks_run(ranks, &config, be_a_thread, &job, err);
+}

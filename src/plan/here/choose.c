@@ -1,0 +1,166 @@
+#include "plan/here/choose.h"
+
+#include "base/num.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- words ------------------------------------------------------------------------------------------------------- */
+
+static void add_word(char words[TR_LAYOUT_WORDS_BYTES], const char *name, int value)
+{
+    size_t length = strlen(words);
+    if (value > 0)
+        snprintf(words + length, TR_LAYOUT_WORDS_BYTES - length, "%s%s=%d", length ? "," : "", name, value);
+    else
+        snprintf(words + length, TR_LAYOUT_WORDS_BYTES - length, "%s%s", length ? "," : "", name);
+}
+
+const char *tr_degrees_words(const struct tr_degrees *degrees, char words[TR_LAYOUT_WORDS_BYTES])
+{
+    words[0] = 0;
+    for (int group = 0; group < TR_GROUP_COUNT; group++)
+        if (tr_degrees_of(degrees, (enum tr_group)group) > 1)
+            add_word(words, tr_group_name((enum tr_group)group), tr_degrees_of(degrees, (enum tr_group)group));
+    if (degrees->sequence)
+        add_word(words, "sp", 0);
+    if (degrees->chunks > 1)
+        add_word(words, "vpp", degrees->chunks);
+    if (degrees->zero > 0)
+        add_word(words, "zero", degrees->zero);
+    return words;
+}
+
+/* ---- prices ------------------------------------------------------------------------------------------------------ */
+
+enum tr_status tr_here_step_of_ranks(const struct tr_catalog *profile, const char *transport, const struct tr_run_programs *programs,
+                                     double *step_s, double *error, struct tr_err *err)
+{
+    struct tr_kernel_rates rates;
+    struct tr_exchange exchange = {.ranks = 0};
+    struct tr_rank_time *time = calloc((size_t)programs->ranks, sizeof *time);
+    if (!time)
+        return tr_fail(err, TR_FAILED, "out of memory for %d ranks", programs->ranks);
+    enum tr_status status = tr_kernel_rates_find(profile, programs->threads, &rates, err);
+    if (status == TR_OK && programs->ranks > 1)
+        status = tr_exchange_find(profile, transport, programs->ranks, &exchange, err);
+    if (status == TR_NO)
+        status = tr_fail(err, TR_BAD_INPUT, "the profile does not say what exchanging bytes takes ranks by %s%s", transport,
+                         strcmp(transport, "mpi") == 0 ? ": `mpirun -n 2 trine calibrate --ranks` adds that" : ": calibrate again");
+    if (status == TR_OK)
+        status = tr_here_together(&rates, exchange.ranks ? &exchange : NULL, programs, NULL, NULL, time, err);
+    if (status == TR_OK) {
+        *step_s = 0;
+        for (int rank = 0; rank < programs->ranks; rank++)
+            *step_s = fmax(*step_s, time[rank].step_s);
+        /* How much ranks are in each other's way differs from program to program by about as much as it is. */
+        *error = rates.step_error + (exchange.ranks ? exchange.shared - 1 : 0);
+    }
+    free(time);
+    return status;
+}
+
+/* ---- the search -------------------------------------------------------------------------------------------------- */
+
+struct search {
+    const struct tr_choose_request *request;
+    struct tr_choice *choice;
+    int room, count;
+    struct tr_err why; /* the last one could not be */
+};
+
+static int64_t memory_of(const struct tr_run_programs *programs)
+{
+    int64_t bytes = 0;
+    for (int rank = 0; rank < programs->ranks; rank++)
+        bytes += tr_program_memory_bytes(&programs->program[rank]);
+    return bytes;
+}
+
+/* Sorted in; equal ones in the order in which they were tried. */
+static void keep(struct search *s, const struct tr_choice *new)
+{
+    int at = s->count;
+    while (at > 0 && s->choice[at - 1].step_s > new->step_s)
+        at--;
+    if (at == s->room)
+        return;
+    if (s->count < s->room)
+        s->count++;
+    memmove(&s->choice[at + 1], &s->choice[at], (size_t)(s->count - at - 1) * sizeof *s->choice);
+    s->choice[at] = *new;
+}
+
+/* One that cannot be is passed over; TR_FAILED: memory. */
+static enum tr_status try_layout(struct search *s, const struct tr_degrees *degrees, struct tr_err *err)
+{
+    const struct tr_choose_request *r = s->request;
+    struct tr_choice new = {.layout = *degrees};
+    struct tr_step_config step = *r->step;
+    struct tr_run_programs programs;
+    int ranks = (int)tr_degrees_ranks(degrees);
+    struct tr_machine machine = {r->kernels, (int)tr_max_i64(1, r->cores / ranks)};
+    step.place = (struct tr_rank_place){.degrees = *degrees};
+    enum tr_status status = tr_run_programs_make(r->model, &step, machine, &programs, &s->why);
+    if (status == TR_BAD_INPUT)
+        return TR_OK;
+    if (status != TR_OK) {
+        *err = s->why;
+        return status;
+    }
+    if (r->memory_bytes > 0 && memory_of(&programs) > r->memory_bytes)
+        (void)tr_fail(&s->why, TR_BAD_INPUT, "layout %s does not fit into memory", tr_degrees_words(degrees, new.words));
+    else if ((status = tr_here_step_of_ranks(r->profile, r->transport, &programs, &new.step_s, &new.error, err)) == TR_OK) {
+        tr_degrees_words(degrees, new.words);
+        keep(s, &new);
+    }
+    tr_run_programs_free(&programs);
+    return status;
+}
+
+/* Those of one way to cut: what data parallel ranks share besides, tokens among tensor parallel ones, chunks of stages. */
+static enum tr_status try_kinds(struct search *s, int tp, int cp, int dp, int pp, struct tr_err *err)
+{
+    enum tr_status status = TR_OK;
+    for (int zero = 0; zero <= (dp > 1 ? 3 : 0); zero++)
+        for (int sp = 0; sp <= (tp > 1); sp++)
+            for (int vpp = 1; vpp <= (pp > 1 ? 2 : 1) && status == TR_OK; vpp++) {
+                struct tr_degrees degrees = {.ranks = {[TR_GROUP_TENSOR] = tp, [TR_GROUP_CONTEXT] = cp, [TR_GROUP_DATA] = dp,
+                                                       [TR_GROUP_PIPE] = pp},
+                                             .chunks = vpp, .sequence = sp, .zero = zero};
+                status = try_layout(s, &degrees, err);
+            }
+    return status;
+}
+
+static enum tr_status try_ranks(struct search *s, int ranks, struct tr_err *err)
+{
+    enum tr_status status = TR_OK;
+    for (int dp = ranks; dp >= 1; dp--)
+        for (int tp = 1; tp <= ranks / dp; tp++)
+            for (int cp = 1; cp <= ranks / dp / tp && status == TR_OK; cp++)
+                if (ranks % (dp * tp * cp) == 0)
+                    status = try_kinds(s, tp, cp, dp, ranks / (dp * tp * cp), err);
+    return status;
+}
+
+enum tr_status tr_here_choose(const struct tr_choose_request *request, struct tr_choice *choice, int room, int *count, struct tr_err *err)
+{
+    struct search s = {.request = request, .choice = choice, .room = room};
+    int first = request->ranks > 0 ? request->ranks : 1, last = request->ranks > 0 ? request->ranks : request->cores;
+    TR_ASSERT(room > 0);
+    if (request->ranks > TR_CHOOSE_RANKS_MAX)
+        return tr_fail(err, TR_BAD_INPUT, "%d ranks were started; a layout is chosen for up to %d", request->ranks, TR_CHOOSE_RANKS_MAX);
+    enum tr_status status = TR_OK;
+    for (int ranks = first; ranks <= last && ranks <= TR_CHOOSE_RANKS_MAX && status == TR_OK; ranks++)
+        status = try_ranks(&s, ranks, err);
+    if (status == TR_OK && s.count == 0) {
+        *err = s.why;
+        tr_err_prefix(err, "no layout of %d rank%s is possible; the last one that was tried", first, first == 1 ? "" : "s");
+        return TR_BAD_INPUT;
+    }
+    *count = s.count;
+    return status;
+}

@@ -1,0 +1,42 @@
+/* Which layout of ranks is the fastest on this machine, as predicted: every one that the step can be shared by and that fits is priced
+ * (together.h). One rank with all cores is one of them, unless a launcher has started several.
+ *
+ * The search is whole: of few ranks there are few layouts. Bits do not depend on the choice. */
+#ifndef TR_PLAN_HERE_CHOOSE_H
+#define TR_PLAN_HERE_CHOOSE_H
+
+#include "plan/here/together.h"
+
+enum { TR_CHOOSE_RANKS_MAX = 16, TR_LAYOUT_WORDS_BYTES = 64 };
+
+struct tr_choose_request {
+    const struct tr_catalog *profile;
+    const struct tr_model_config *model;
+    const struct tr_step_config *step; /* its place does not matter */
+    const struct tr_kernel_set *kernels;
+    const char *transport;
+    int ranks;                         /* that were started; 0: as we like, up to one a core */
+    int cores;                         /* for all of them */
+    int64_t memory_bytes;              /* for all of them; 0: no limit */
+};
+
+struct tr_choice {
+    struct tr_degrees layout;
+    double step_s, error;              /* error: half width of the 80 % interval, relative */
+    char words[TR_LAYOUT_WORDS_BYTES]; /* as --layout takes them; "" for one rank */
+};
+
+/* What a step of these programs takes all ranks, with the rates of their threads that the profile has. TR_BAD_INPUT: it has none. */
+TR_MUST_CHECK enum tr_status tr_here_step_of_ranks(const struct tr_catalog *profile, const char *transport,
+                                                   const struct tr_run_programs *programs, double *step_s, double *error,
+                                                   struct tr_err *err);
+
+/* The fastest in choice[0], then the next ones, up to `room`; *count of them. TR_BAD_INPUT: none can be, or more than
+ * TR_CHOOSE_RANKS_MAX ranks were started; the sentence says which. */
+TR_MUST_CHECK enum tr_status tr_here_choose(const struct tr_choose_request *request, struct tr_choice *choice, int room, int *count,
+                                            struct tr_err *err);
+
+/* The words of a layout. */
+const char *tr_degrees_words(const struct tr_degrees *degrees, char words[TR_LAYOUT_WORDS_BYTES]);
+
+#endif

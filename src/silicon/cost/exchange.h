@@ -1,0 +1,53 @@
+/* What it takes the ranks of one machine to exchange bytes, as it was measured there (plan/calibrate): for each kind of collective the
+ * time of a call in which each rank sends so many bytes, at a few sizes. Between them the time follows the straight line on logarithmic
+ * scales, below the smallest it is that one's, beyond the largest it grows with the bytes.
+ *
+ *     exchanges:
+ *       here-threads-2:                     one entry a number of ranks and a way to move bytes
+ *         chip: here
+ *         transport: threads                or mpi
+ *         ranks: 2
+ *         shared: 1.04                      times as long as alone work takes while the other ranks work too
+ *         beside: 30us                      that a rank loses to a small call which goes on beside its work
+ *         all_gather: {4KiB: 2.1us, 64KiB: 9.4us, 1MiB: 120us, 16MiB: 2.4ms}
+ *
+ * In a measured call all ranks come at one time, so that what it takes is moving and adding up, not waiting. Prices are pure functions. */
+#ifndef TR_SILICON_COST_EXCHANGE_H
+#define TR_SILICON_COST_EXCHANGE_H
+
+#include "silicon/catalog/catalog.h"
+#include "silicon/coll/coll.h"
+
+enum { TR_EXCHANGE_SIZES = 4, TR_TRANSPORT_BYTES = 16 };
+extern const int64_t tr_exchange_bytes[TR_EXCHANGE_SIZES]; /* sent by each rank */
+
+struct tr_exchange {
+    const char *id, *chip;                 /* of the entry; strings live as long as the catalog */
+    char transport[TR_TRANSPORT_BYTES];    /* "threads", "mpi" */
+    int ranks;
+    double shared;   /* times as long as alone work takes while the other ranks work too, and each waits for the last: they share
+                        caches and memory. That they take turns where there are more than cores is not in it */
+    double beside_s; /* that a rank loses to a small call that is started and waited for later, as threads take turns */
+    double time_s[TR_COLL_KIND_COUNT][TR_EXCHANGE_SIZES]; /* 0: not measured */
+};
+
+/* The kinds that are measured, those that move more than a few bytes in a step; of the others the time is that of an all_gather. */
+bool tr_exchange_measures(enum tr_coll_kind kind);
+
+/* Seconds of a call in which the rank that sends most sends so many bytes. */
+double tr_exchange_time(const struct tr_exchange *exchange, enum tr_coll_kind kind, double sent_bytes);
+
+/* How much of that it computes; the rest is latency, in which the cores may do something else. */
+double tr_exchange_work(const struct tr_exchange *exchange, enum tr_coll_kind kind, double sent_bytes);
+
+TR_MUST_CHECK enum tr_status tr_exchange_read(const struct tr_entry *entry, struct tr_exchange *out, struct tr_err *err);
+
+/* Of this transport the entry for so many ranks; where there is none, for the next larger number, or else the largest. TR_NO: the
+ * catalog has no entry of this transport. */
+TR_MUST_CHECK enum tr_status tr_exchange_find(const struct tr_catalog *catalog, const char *transport, int ranks,
+                                              struct tr_exchange *out, struct tr_err *err);
+
+/* The entry as YAML, below `exchanges:`. */
+void tr_exchange_yaml(const struct tr_exchange *exchange, struct tr_text *out);
+
+#endif

@@ -1,0 +1,223 @@
+/* plan/here: ranks that move bytes and share cores, and the layout that is the fastest. */
+#include "plan/here/choose.h"
+
+#include "base/text.h"
+#include "lib/scratch.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { RANKS_MAX = 8 };
+
+static struct tr_err err;
+static struct tr_model_config model;
+static struct tr_step_config step;
+static struct tr_run_programs programs;
+static struct tr_rank_time rank_time[RANKS_MAX];
+
+#define CUT(t, c, n, p) {.ranks = {[TR_GROUP_TENSOR] = (t), [TR_GROUP_CONTEXT] = (c), [TR_GROUP_DATA] = (n), [TR_GROUP_PIPE] = (p)}}
+
+static int setup(void **state)
+{
+    if (tr_scratch_setup(state) != 0 || tr_model_from_depth(&model, 2, 257, 64, &err) != TR_OK)
+        return -1;
+    step = (struct tr_step_config){.dtype = TR_F32, .form = TR_FORM_ROWS, .batch = 8, .seq_len = 64, .micro_batch = 1,
+                                   .widths = {.lanes = 4, .context = 1, .tensor = 2, .vocab = 1},
+                                   .recompute = TR_RECOMPUTE_ELEMENTWISE, .optimizer = TR_OPTIMIZER_ADAMW};
+    return 0;
+}
+
+/* Every amount of work takes so long with so many threads. */
+static struct tr_kernel_rates rates_of(int threads, double unit_s)
+{
+    struct tr_kernel_rates rates = {.id = threads == 1 ? "made-up-1" : "made-up-2", .chip = "made-up", .processor = "p", .isa = "ref",
+                                    .program = "0", .cores = 2, .threads = threads, .step_error = .1, .between_s = 1e-7};
+    for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++) {
+        const struct tr_kernel_term *terms;
+        int count = tr_kernel_terms((enum tr_op_kind)kind, &terms);
+        for (int type = 0; type < TR_KERNEL_TYPES && count; type++) {
+            rates.price[kind][type] = (struct tr_kernel_price){.error = .2, .known = true};
+            for (int i = 0; i < count; i++)
+                rates.price[kind][type].unit_s[i] = unit_s;
+        }
+    }
+    return rates;
+}
+
+static struct tr_exchange exchange_of(double call_s, double shared)
+{
+    struct tr_exchange exchange = {.id = "made-up-threads-2", .chip = "made-up", .transport = "threads", .ranks = 2, .shared = shared};
+    for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
+        for (int i = 0; i < TR_EXCHANGE_SIZES && tr_exchange_measures((enum tr_coll_kind)kind); i++)
+            exchange.time_s[kind][i] = call_s;
+    return exchange;
+}
+
+static void predict(struct tr_degrees layout, const struct tr_exchange *exchange)
+{
+    struct tr_kernel_rates rates = rates_of(1, 1e-9);
+    struct tr_step_config shared = step;
+    shared.place.degrees = layout;
+    if (tr_run_programs_make(&model, &shared, (struct tr_machine){tr_kernel_set(TR_ISA_REF), 1}, &programs, &err) != TR_OK ||
+        tr_here_together(&rates, exchange, &programs, NULL, NULL, rank_time, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    tr_run_programs_free(&programs);
+}
+
+/* ---- a step ------------------------------------------------------------------------------------------------------ */
+
+static void moving_bytes_takes_what_the_profile_says(void **state)
+{
+    (void)state;
+    static const struct tr_degrees layouts[] = {CUT(1, 1, 2, 1), CUT(2, 1, 1, 1), CUT(1, 1, 1, 2)};
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
+        struct tr_exchange one = exchange_of(1e-3, 1), two = exchange_of(2e-3, 1);
+        predict(layouts[i], NULL);
+        double free_s = rank_time[0].step_s;
+        predict(layouts[i], &one);
+        double one_s = rank_time[0].step_s;
+        predict(layouts[i], &two);
+        double two_s = rank_time[0].step_s;
+        assert_true(one_s > free_s + 1e-3 && two_s > one_s + 1e-3);
+        assert_true(rank_time[0].step_s < free_s + 1); /* and not more than that */
+    }
+}
+
+static void work_takes_longer_where_others_work(void **state)
+{
+    (void)state;
+    struct tr_exchange alone = exchange_of(1e-9, 1), shared = exchange_of(1e-9, 1.5);
+    predict((struct tr_degrees)CUT(1, 1, 2, 1), &alone);
+    double alone_s = rank_time[0].step_s - rank_time[0].between_s;
+    predict((struct tr_degrees)CUT(1, 1, 2, 1), &shared);
+    assert_true(fabs((rank_time[0].step_s - rank_time[0].between_s) / alone_s - 1.5) < .01);
+}
+
+/* Four ranks on two cores take as long as two ranks with twice the work. */
+static void ranks_that_are_more_than_the_cores_take_turns(void **state)
+{
+    (void)state;
+    predict((struct tr_degrees)CUT(1, 1, 4, 1), NULL);
+    double four_s = rank_time[0].step_s, sum_s = 0;
+    for (int phase = 0; phase < TR_PHASE_COUNT; phase++) {
+        for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
+            sum_s += rank_time[0].op_s[phase][kind];
+        for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
+            sum_s += rank_time[0].wait_s[phase][kind];
+    }
+    assert_true(fabs((sum_s + rank_time[0].between_s) / four_s - 1) < 1e-9);
+    predict((struct tr_degrees)CUT(1, 1, 2, 1), NULL);
+    assert_true(four_s > .95 * rank_time[0].step_s);
+    predict((struct tr_degrees)CUT(1, 1, 1, 1), NULL);
+    assert_true(four_s > .5 * rank_time[0].step_s);
+}
+
+/* ---- the choice -------------------------------------------------------------------------------------------------- */
+
+/* Two threads are `gain` times as fast as one. */
+static struct tr_catalog *profile_of(double gain, double call_s)
+{
+    struct tr_text text = {0};
+    struct tr_catalog *catalog;
+    struct tr_kernel_rates one = rates_of(1, 1e-9), two = rates_of(2, 1e-9 / gain);
+    struct tr_exchange exchange = exchange_of(call_s, 1);
+    tr_text_append(&text, "sources:\n  calibration: {title: made up, date: 2026-01-01, grade: measured}\nkernels:\n");
+    tr_kernel_rates_yaml(&one, &text);
+    tr_kernel_rates_yaml(&two, &text);
+    tr_text_append(&text, "exchanges:\n");
+    tr_exchange_yaml(&exchange, &text);
+    tr_scratch_put_text("profile.yaml", tr_text_str(&text));
+    tr_text_free(&text);
+    if (tr_catalog_open_empty(&catalog, &err) != TR_OK || tr_catalog_add(catalog, tr_scratch("profile.yaml"), &err) != TR_OK)
+        fail_msg("%s", err.text);
+    return catalog;
+}
+
+static struct tr_choice choice[4];
+static int count;
+
+static enum tr_status choose(struct tr_catalog *profile, int ranks, int64_t memory_bytes)
+{
+    const struct tr_choose_request request = {.profile = profile, .model = &model, .step = &step, .kernels = tr_kernel_set(TR_ISA_REF),
+                                              .transport = "threads", .ranks = ranks, .cores = 2, .memory_bytes = memory_bytes};
+    enum tr_status status = tr_here_choose(&request, choice, 4, &count, &err);
+    tr_catalog_free(profile);
+    return status;
+}
+
+static void ranks_are_taken_where_threads_gain_less_and_bytes_are_cheap(void **state)
+{
+    (void)state;
+    assert_int_equal(choose(profile_of(1.2, 1e-7), 0, 0), TR_OK);
+    assert_true(count == 4 && tr_degrees_ranks(&choice[0].layout) == 2);
+    for (int i = 1; i < count; i++)
+        assert_true(choice[i].step_s >= choice[i - 1].step_s);
+    assert_int_equal(choose(profile_of(1.9, 1), 0, 0), TR_OK);
+    assert_string_equal(choice[0].words, "");
+    assert_int_equal(tr_degrees_ranks(&choice[0].layout), 1);
+}
+
+static void as_many_ranks_as_were_started_share_it(void **state)
+{
+    (void)state;
+    assert_int_equal(choose(profile_of(1.9, 1), 4, 0), TR_OK);
+    for (int i = 0; i < count; i++)
+        assert_int_equal(tr_degrees_ranks(&choice[i].layout), 4);
+}
+
+static void a_choice_has_the_price_of_its_layout(void **state)
+{
+    (void)state;
+    assert_int_equal(choose(profile_of(1.2, 1e-5), 2, 0), TR_OK);
+    struct tr_exchange exchange = exchange_of(1e-5, 1);
+    for (int i = 0; i < count; i++) {
+        double longest_s = 0;
+        predict(choice[i].layout, &exchange);
+        for (int rank = 0; rank < 2; rank++)
+            longest_s = fmax(longest_s, rank_time[rank].step_s);
+        assert_true(fabs(choice[i].step_s / longest_s - 1) < 1e-3); /* the file has four figures */
+    }
+}
+
+static void what_cannot_be_is_said(void **state)
+{
+    (void)state;
+    assert_int_equal(choose(profile_of(1.2, 1e-5), 7, 0), TR_BAD_INPUT);
+    tr_assert_says(err.text, "no layout of 7 ranks is possible; the last one that was tried: ");
+    assert_int_equal(choose(profile_of(1.2, 1e-5), 17, 0), TR_BAD_INPUT);
+    tr_assert_says(err.text, "17 ranks were started; a layout is chosen for up to 16");
+    assert_int_equal(choose(profile_of(1.2, 1e-5), 2, 1000), TR_BAD_INPUT);
+    tr_assert_says(err.text, "does not fit into memory");
+}
+
+static void the_words_of_a_layout_are_those_of_the_option(void **state)
+{
+    (void)state;
+    char words[TR_LAYOUT_WORDS_BYTES];
+    assert_string_equal(tr_degrees_words(&(struct tr_degrees){0}, words), "");
+    struct tr_degrees all = {.ranks = {[TR_GROUP_TENSOR] = 2, [TR_GROUP_CONTEXT] = 4, [TR_GROUP_DATA] = 8, [TR_GROUP_PIPE] = 16},
+                             .chunks = 3, .sequence = true, .zero = 1};
+    assert_string_equal(tr_degrees_words(&all, words), "tp=2,cp=4,dp=8,pp=16,sp,vpp=3,zero=1");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(moving_bytes_takes_what_the_profile_says),
+        cmocka_unit_test(work_takes_longer_where_others_work),
+        cmocka_unit_test(ranks_that_are_more_than_the_cores_take_turns),
+        cmocka_unit_test(ranks_are_taken_where_threads_gain_less_and_bytes_are_cheap),
+        cmocka_unit_test(as_many_ranks_as_were_started_share_it),
+        cmocka_unit_test(a_choice_has_the_price_of_its_layout),
+        cmocka_unit_test(what_cannot_be_is_said),
+        cmocka_unit_test(the_words_of_a_layout_are_those_of_the_option),
+    };
+    return cmocka_run_group_tests_name("plan/here/choose", tests, setup, tr_scratch_teardown);
+}
