@@ -20,6 +20,11 @@ struct event {
     double begin_us, end_us;
 };
 
+struct end {
+    double id, at_us;
+    bool arrives;
+};
+
 static double number(const struct tr_node *node, const char *key, double least)
 {
     struct tr_err err;
@@ -78,6 +83,20 @@ static void check_names(const struct event *event, int64_t count, const int *nam
             fail_msg("row %d of process %d has %d names", event[i].row, event[i].process, named[event[i].process * ROWS_MAX + event[i].row]);
 }
 
+static int by_id(const void *a, const void *b)
+{
+    const struct end *x = a, *y = b;
+    return x->id != y->id ? (x->id < y->id ? -1 : 1) : (int)x->arrives - (int)y->arrives;
+}
+
+static void check_arrows(const struct end *end, int64_t count)
+{
+    assert_true(count % 2 == 0);
+    for (int64_t i = 0; i < count; i += 2)
+        if (end[i].id != end[i + 1].id || end[i].arrives || !end[i + 1].arrives || end[i].at_us > end[i + 1].at_us)
+            fail_msg("message %.0f does not go from one event to a later one", end[i].id);
+}
+
 void tr_assert_trace(const char *path, int processes)
 {
     struct tr_err err;
@@ -87,8 +106,9 @@ void tr_assert_trace(const char *path, int processes)
         fail_msg("%s", err.text);
     struct event *event = calloc((size_t)events->count, sizeof *event);
     int *named = calloc((size_t)processes * ROWS_MAX, sizeof *named);
-    int64_t count = 0;
-    assert_true(event && named);
+    struct end *end = calloc((size_t)events->count, sizeof *end);
+    int64_t count = 0, ends = 0;
+    assert_true(event && named && end);
     for (int64_t i = 0; i < events->count; i++) {
         const struct tr_node *node = &events->children[i];
         const char *name = string(node, "name"), *ph = string(node, "ph");
@@ -97,6 +117,10 @@ void tr_assert_trace(const char *path, int processes)
         assert_in_range(e.row, 0, ROWS_MAX - 1);
         if (strcmp(ph, "M") == 0) {
             named[e.process * ROWS_MAX + e.row] += strcmp(name, e.row == 0 ? "process_name" : "thread_name") == 0;
+            continue;
+        }
+        if (ph[0] == 's' || ph[0] == 'f') {
+            end[ends++] = (struct end){number(node, "id", 0), number(node, "ts", 0), ph[0] == 'f'};
             continue;
         }
         assert_string_equal(ph, "X");
@@ -108,6 +132,9 @@ void tr_assert_trace(const char *path, int processes)
     check_names(event, count, named, processes);
     qsort(event, (size_t)count, sizeof *event, by_row_and_time);
     check_rows(event, count);
+    qsort(end, (size_t)ends, sizeof *end, by_id);
+    check_arrows(end, ends);
+    free(end);
     free(event);
     free(named);
     tr_doc_free(doc);

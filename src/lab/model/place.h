@@ -96,6 +96,12 @@ static inline int32_t tr_rank_group_first(const struct tr_rank_place *place, enu
     return place->rank - tr_rank_index(place, group) * tr_group_stride(&place->degrees, group);
 }
 
+/* The rank that is member `index` of a group of this rank. */
+static inline int32_t tr_rank_of_member(const struct tr_rank_place *place, enum tr_group group, int32_t index)
+{
+    return tr_rank_group_first(place, group) + index * tr_group_stride(&place->degrees, group);
+}
+
 /* Data lanes first, first + step, ... */
 struct tr_lanes {
     int32_t first, step, count;

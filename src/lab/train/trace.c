@@ -22,11 +22,11 @@ static const char *const when_names[] = {"now", "start", "wait"};
 static const char *const what_names[TR_TRACE_WHATS] = {"step", "pass", "operation", "collective", "beside"};
 
 /* Rows of a rank: Perfetto sorts them by number. */
-enum row { ROW_STEPS = 1, ROW_OPERATIONS, ROW_BESIDE, ROWS = ROW_BESIDE + TR_GROUP_COUNT };
+enum { ROWS = TR_TRACE_ROW_BESIDE + TR_GROUP_COUNT };
 
 static int row_of(const struct tr_trace_event *e)
 {
-    return e->what <= TR_TRACE_PASS ? ROW_STEPS : e->what <= TR_TRACE_COLL ? ROW_OPERATIONS : ROW_BESIDE + (int)e->group;
+    return e->what <= TR_TRACE_PASS ? TR_TRACE_ROW_STEPS : e->what <= TR_TRACE_COLL ? TR_TRACE_ROW_OPERATIONS : TR_TRACE_ROW_BESIDE + (int)e->group;
 }
 
 enum tr_status tr_trace_path(char path[TR_PATH_BYTES], const char *run_folder, int rank, struct tr_err *err)
@@ -190,11 +190,11 @@ void tr_trace_put_rows(struct tr_json *json, int process, const char *name, cons
         used[row_of(&event[i])] = true;
     put_name(json, "process_name", process, 0, name);
     put_place(json, process);
-    for (int row = ROW_STEPS; row < ROWS; row++) {
-        if (row >= ROW_BESIDE)
-            snprintf(beside, sizeof beside, "%s beside", tr_group_name((enum tr_group)(row - ROW_BESIDE)));
+    for (int row = TR_TRACE_ROW_STEPS; row < ROWS; row++) {
+        if (row >= TR_TRACE_ROW_BESIDE)
+            snprintf(beside, sizeof beside, "%s beside", tr_group_name((enum tr_group)(row - TR_TRACE_ROW_BESIDE)));
         if (used[row])
-            put_name(json, "thread_name", process, row, row == ROW_STEPS ? "steps" : row == ROW_OPERATIONS ? "operations" : beside);
+            put_name(json, "thread_name", process, row, row == TR_TRACE_ROW_STEPS ? "steps" : row == TR_TRACE_ROW_OPERATIONS ? "operations" : beside);
     }
 }
 

@@ -17,6 +17,9 @@
 #include "base/text.h"
 #include "lab/model/exec.h"
 
+/* The rows (tid) of a rank; those beside follow the last. */
+enum { TR_TRACE_ROW_STEPS = 1, TR_TRACE_ROW_OPERATIONS, TR_TRACE_ROW_BESIDE };
+
 enum { TR_TRACE_EVENTS_MAX = 200 * 1000 }; /* of a rank: its file stays below what doc.h reads */
 
 struct tr_trace_head {

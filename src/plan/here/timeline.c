@@ -17,11 +17,21 @@ struct step {
     double begin_s, end_s;
 };
 
+/* A message between stages where it leaves and where it has arrived: two events of one id, between which viewers draw an arrow. */
+struct arrow {
+    int64_t id;
+    bool arrives;
+    double at_s;
+};
+
 struct merger {
     const char *run_folder;
     struct tr_trace_head head; /* of rank 0: what all others must agree with */
     struct tr_run_programs programs;
     struct step *step;         /* [steps], owned */
+    struct arrow *arrow;       /* [arrows], owned: of the rank that is read; no more than its events */
+    int64_t arrows;
+    int64_t sent[TR_WAY_COUNT], received[TR_WAY_COUNT]; /* by it so far */
     struct tr_timeline *out;
     struct tr_file_out file;
     struct tr_text text;
@@ -95,8 +105,23 @@ static enum tr_status not_of_it(const char *path, int64_t step, const char *what
                    (long long)step, what);
 }
 
+/* Messages of one rank in one way go to one other rank, and arrive in order. */
+static void note_message(struct merger *m, const struct tr_program *p, const struct tr_program_op *op, const struct tr_trace_event *e)
+{
+    const struct tr_program_coll *coll = &p->coll[op->coll];
+    bool arrives = coll->call.kind == TR_COLL_RECV;
+    if (!arrives && (coll->call.kind != TR_COLL_SEND || coll->when == TR_COLL_WAIT))
+        return;
+    int from = arrives ? tr_rank_of_member(&p->step.place, coll->group, coll->peer) : p->step.place.rank;
+    int64_t number = arrives ? m->received[coll->way]++ : m->sent[coll->way]++;
+    double inside_s = fmin(1e-6, (e->end_s - e->begin_s) / 2); /* an arrow ends in the event, not at its end */
+    m->arrow[m->arrows++] = (struct arrow){.id = ((int64_t)from * TR_WAY_COUNT + (int64_t)coll->way) << 32 | number, .arrives = arrives,
+                                           .at_s = arrives ? e->end_s - inside_s : e->begin_s};
+}
+
 /* One step from event `at` on. A step that was left out ends with the factor that gradients would have been clipped by. */
-static enum tr_status check_step(const struct tr_program *p, const char *path, const struct tr_trace *trace, int64_t *at, struct tr_err *err)
+static enum tr_status check_step(struct merger *m, const struct tr_program *p, const char *path, const struct tr_trace *trace, int64_t *at,
+                                 struct tr_err *err)
 {
     int64_t number = trace->event[(*at)++].step;
     bool clipped = false;
@@ -112,6 +137,8 @@ static enum tr_status check_step(const struct tr_program *p, const char *path, c
             if (!e || !is_of(p, op, e))
                 return not_of_it(path, number, e ? "has another operation than the step program of this rank" :
                                                    "has fewer operations than the step program of this rank", err);
+            if (op->coll >= 0)
+                note_message(m, p, op, e);
             clipped = op->coll < 0 && op->op.kind == TR_OP_CLIP;
         }
     }
@@ -158,6 +185,21 @@ static void name_rank(const struct tr_degrees *layout, int rank, char name[96])
             at += snprintf(name + at, 96 - (size_t)at, " %s=%d", tr_group_name((enum tr_group)group), tr_rank_index(&place, (enum tr_group)group));
 }
 
+static void put_arrow(struct tr_json *json, int rank, const struct arrow *arrow)
+{
+    tr_json_object(json, NULL);
+    tr_json_string(json, "name", "message");
+    tr_json_string(json, "cat", "message");
+    tr_json_string(json, "ph", arrow->arrives ? "f" : "s");
+    if (arrow->arrives)
+        tr_json_string(json, "bp", "e"); /* to the event around it, not to the next one */
+    tr_json_int(json, "id", arrow->id);
+    tr_json_double(json, "ts", floor(arrow->at_s * 1e9 + .5) / 1e3);
+    tr_json_int(json, "pid", rank);
+    tr_json_int(json, "tid", TR_TRACE_ROW_OPERATIONS);
+    tr_json_end(json);
+}
+
 static enum tr_status put_rank(struct merger *m, int rank, const struct tr_trace *trace, struct tr_err *err)
 {
     char name[96];
@@ -165,6 +207,8 @@ static enum tr_status put_rank(struct merger *m, int rank, const struct tr_trace
     tr_trace_put_rows(&m->json, rank, name, trace->event, trace->count);
     for (int64_t i = 0; i < trace->count; i++)
         tr_trace_put(&m->json, rank, &trace->event[i]);
+    for (int64_t i = 0; i < m->arrows; i++)
+        put_arrow(&m->json, rank, &m->arrow[i]);
     m->out->events += trace->count;
     m->out->clock_error_s = fmax(m->out->clock_error_s, trace->head.clock_error_s);
     return flush(m, err);
@@ -182,10 +226,18 @@ static enum tr_status merge_rank(struct merger *m, int rank, struct tr_err *err)
         status = check_head(m, path, &trace.head, rank, err);
     if (status == TR_OK)
         status = note_steps(m, path, &trace, err);
+    m->arrow = status == TR_OK ? calloc((size_t)trace.count + 1, sizeof *m->arrow) : NULL;
+    if (status == TR_OK && !m->arrow)
+        status = tr_fail(err, TR_FAILED, "out of memory for %lld messages", (long long)trace.count);
+    m->arrows = 0;
+    memset(m->sent, 0, sizeof m->sent);
+    memset(m->received, 0, sizeof m->received);
     for (int64_t at = 0; status == TR_OK && at < trace.count;)
-        status = check_step(&m->programs.program[rank], path, &trace, &at, err);
+        status = check_step(m, &m->programs.program[rank], path, &trace, &at, err);
     if (status == TR_OK)
         status = put_rank(m, rank, &trace, err);
+    free(m->arrow);
+    m->arrow = NULL;
     tr_trace_free(&trace);
     return status;
 }

@@ -5,6 +5,8 @@
  * as many processes again: the step as the profile predicts it (together.h), from where the first rank began that step, or from where the
  * one before was predicted to end.
  *
+ * From where a stage sends a message to where the other one has it goes an arrow.
+ *
  * The file is in Chrome's trace event format: ui.perfetto.dev and chrome://tracing open it. */
 #ifndef TR_PLAN_HERE_TIMELINE_H
 #define TR_PLAN_HERE_TIMELINE_H

@@ -210,8 +210,7 @@ static bool wait_for_place(struct together *t, int rank, enum tr_mail_way way, i
 
 static bool receive(struct together *t, int rank, const struct tr_program_coll *coll, double *until_s)
 {
-    const struct tr_rank_place *place = &t->walker[rank].p->step.place;
-    int from = tr_rank_group_first(place, coll->group) + coll->peer * tr_group_stride(&place->degrees, coll->group);
+    int from = tr_rank_of_member(&t->walker[rank].p->step.place, coll->group, coll->peer);
     struct letters *l = &t->letters[(int)coll->way * t->ranks + from];
     if (l->taken == l->sent)
         return false;

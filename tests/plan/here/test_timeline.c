@@ -63,6 +63,9 @@ static void ranks_and_what_was_predicted_of_them_are_processes_of_one_trace(void
         if (tr_run_timeline(tr_scratch("run"), profile, tr_scratch("timeline.json"), &line, &err) != TR_OK)
             fail_msg("%s", err.text);
         tr_assert_trace(tr_scratch("timeline.json"), 2 * ranks);
+        struct tr_bytes file = tr_scratch_read(tr_scratch("timeline.json"));
+        assert_int_equal(strstr(file.at, "\"ph\":\"f\"") != NULL, layouts[l].ranks[TR_GROUP_PIPE] > 1); /* arrows between stages */
+        tr_bytes_free(&file);
         assert_int_equal(line.ranks, ranks);
         assert_int_equal(line.first_step, 2);
         assert_int_equal(line.steps, 2);
