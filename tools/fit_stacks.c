@@ -43,7 +43,7 @@ struct problem {
     struct tr_run_site *site;
     int sites;
     struct tr_stack stack, start; /* start: as the catalog says without fits */
-    const struct tr_stack_param *param;
+    struct tr_stack_param param[PARAMS_MAX];
     int params, skip_fold;
     bool used[PARAMS_MAX];
     uint64_t random;
@@ -95,6 +95,7 @@ static void choose(struct problem *p)
 }
 
 static bool is_linear(const struct tr_stack_param *param) { return param->max == 1; }
+static bool is_time(const struct tr_stack_param *param) { return strncmp(param->path, "host.", 5) == 0; }
 
 /* How far the parameters are from where they began, in steps of which one is large: with few runs they stay near. */
 static double distance(struct problem *p)
@@ -412,8 +413,7 @@ static void print_values(struct problem *p, struct tr_text *out)
             group = (size_t)(strchr(path, '.') - path) + 1, open = path;
             tr_text_printf(out, "%s    %.*s: {", out->at && out->at[out->len - 1] != '\n' ? "}\n" : "", (int)group - 1, path);
         }
-        bool time = strncmp(path, "host.", 5) == 0;
-        tr_text_printf(out, time ? "%s%s: %.4gus" : "%s%s: %.3g", same ? ", " : "", path + group, time ? value * 1e6 : value);
+        tr_text_printf(out, is_time(&p->param[i]) ? "%s%s: %.4gus" : "%s%s: %.3g", same ? ", " : "", path + group, is_time(&p->param[i]) ? value * 1e6 : value);
     }
     tr_text_append(out, group ? "}\n" : "");
 }
@@ -473,16 +473,28 @@ static void print_page_row(const struct problem *p, const char *name, const stru
     tr_text_printf(page, " %.1f %% | %.1f %% |\n", 100 * held->mean, 100 * held->error80);
 }
 
+/* All but the times that the entry has as 0: its software does not wait for that. */
+static void choose_params(struct problem *p, const struct tr_entry *entry)
+{
+    struct tr_err why;
+    int count;
+    const struct tr_stack_param *param = tr_stack_params(&count);
+    TR_ASSERT(count <= PARAMS_MAX && tr_stack_read_unfitted(entry, &p->start, &why) == TR_OK); /* it was read when the tables were */
+    for (int i = 0; i < count; i++)
+        if (!is_time(&param[i]) || *value_of(&p->start, &param[i]) > 0)
+            p->param[p->params++] = param[i];
+}
+
 static void fit_stack(const struct tr_samples *samples, int tables, const struct tr_samples *without,
                       const struct tr_entry *entry, int sweeps, const char *date,
                       struct fitted *fitted, int fitted_count, struct tr_text *out, struct tr_text *page)
 {
     struct fitted *now = &fitted[fitted_count];
     struct problem p = {.skip_fold = -1, .random = 1};
-    p.param = tr_stack_params(&p.params);
     p.row = calloc(ROWS_MAX, sizeof *p.row);
     p.site = calloc(TR_RUN_SITES_MAX, sizeof *p.site);
-    TR_ASSERT(p.row && p.site && p.params <= PARAMS_MAX);
+    TR_ASSERT(p.row && p.site);
+    choose_params(&p, entry);
     for (int i = 0; i < DEALS * FOLDS; i++) {
         begin(&p, entry, fitted, fitted_count, i / FOLDS, i % FOLDS);
         now->fold[i / FOLDS][i % FOLDS] = p.stack;

@@ -173,7 +173,7 @@ static void add_ring(struct parts *s)
 static void add_host(struct parts *s)
 {
     const struct tr_stack *stack = s->p->site.stack;
-    char kernel[TR_QUANTITY_BYTES], message[TR_QUANTITY_BYTES];
+    char kernel[TR_QUANTITY_BYTES], message[TR_QUANTITY_BYTES], experts[TR_QUANTITY_BYTES];
     int term = s->term[TR_TERM_HOST];
     int at = tr_number_add(s->e, term, TR_UNIT_TIME, stack->host_step_s.value, "host once a step");
     tr_number_words(s->e, at, "the stack's host.step", stack->host_step_s.grade, tr_fact_source(&stack->host_step_s),
@@ -181,9 +181,9 @@ static void add_host(struct parts *s)
                     "logging, the optimiser's program");
     at = tr_number_add(s->e, term, TR_UNIT_TIME, tr_number_rest(s->e, term), "launches that the device waits for");
     tr_number_words(s->e, at, "of each pass of a block: (host^4 + device^4)^(1/4) - device", stack->host_kernel_s.grade,
-                    tr_fact_source(&stack->host_kernel_s), "%s a kernel, %s a message x log2 of its ranks",
+                    tr_fact_source(&stack->host_kernel_s), "%s a kernel, %s a message x log2 of its ranks, %s a layer of experts",
                     tr_print_time(kernel, stack->host_kernel_s.value),
-                    tr_print_time(message, stack->host_message_s.value));
+                    tr_print_time(message, stack->host_message_s.value), tr_print_time(experts, stack->host_experts_s.value));
 }
 
 static void add_bubble(struct parts *s)

@@ -52,6 +52,7 @@ static void pull_host(struct tr_stack *stack, double factor)
 {
     multiply(&stack->host_kernel_s, 1 / factor);
     multiply(&stack->host_message_s, 1 / factor);
+    multiply(&stack->host_experts_s, 1 / factor);
     multiply(&stack->host_step_s, 1 / factor);
 }
 

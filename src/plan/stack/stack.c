@@ -49,6 +49,7 @@ const char *tr_part_name(enum tr_part part)
 #define FITTED                                                                                                         \
     FACT("host.kernel", host_kernel_s, TR_UNIT_TIME, 1e-4, "the host's time to launch one kernel"),                    \
     FACT("host.message", host_message_s, TR_UNIT_TIME, 1e-3, "the host's time to start a message"),                    \
+    FACT("host.experts", host_experts_s, TR_UNIT_TIME, 2e-2, "the host's time for a layer of experts in no CUDA graph"), \
     FACT("host.step", host_step_s, TR_UNIT_TIME, 10, "the host's time once a step"),                                   \
     FACT("share.launch", launch_share, TR_UNIT_RATIO, 1, "of a kernel's latency that is seen in a queue of kernels"),   \
     FACT("share.compute", compute_share, TR_UNIT_RATIO, 1.15, "of the rate of short benchmarks, in products"),         \

@@ -114,6 +114,8 @@ struct tr_stack {
     /* Time */
     struct tr_fact host_kernel_s;   /* the host's time to launch one kernel; a layer takes no less than its launches */
     struct tr_fact host_message_s;  /* and to start a collective or a send */
+    struct tr_fact host_experts_s;  /* what it does beside launches in the forward pass of a layer of experts, to know and tell which
+                                       tokens go where; twice that backward, nothing where CUDA graphs hold the layer */
     struct tr_fact host_step_s;     /* once a step: data, logging, the optimiser's Python */
     struct tr_fact launch_share;    /* of a kernel's start-to-end latency that is seen when kernels queue on the device */
     struct tr_fact compute_share;   /* of the rate of short benchmarks that products reach in long runs (power, clocks) */

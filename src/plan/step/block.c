@@ -93,8 +93,10 @@ static void price_block(struct tr_block_price *out, const struct tr_site *site, 
     price_phase(site, block, layout, &ops, TR_STEP_WEIGHT, false, out->weight_s, &weight_host_s, out);
     price_phase(site, block, layout, &ops, TR_STEP_FORWARD, true, out->core_s, &core_host_s, out);
     out->weight_pass_s = sum(out->weight_s);
-    out->forward_s[TR_TERM_HOST] = host_wait_s(forward_host_s, sum(out->forward_s));
-    out->input_s[TR_TERM_HOST] = host_wait_s(input_host_s + weight_host_s, sum(out->input_s) + out->weight_pass_s);
+    bool experts = block->kind == TR_BLOCK_MOE || block->kind == TR_BLOCK_EXPERTS;
+    double experts_s = experts && !layout->graphs ? site->stack->host_experts_s.value : 0;
+    out->forward_s[TR_TERM_HOST] = host_wait_s(forward_host_s + experts_s, sum(out->forward_s));
+    out->input_s[TR_TERM_HOST] = host_wait_s(input_host_s + weight_host_s + 2 * experts_s, sum(out->input_s) + out->weight_pass_s);
     out->core_s[TR_TERM_HOST] = host_wait_s(core_host_s, sum(out->core_s));
     out->forward_pass_s = sum(out->forward_s);
     out->backward_pass_s = sum(out->input_s) + out->weight_pass_s;

@@ -384,6 +384,7 @@ static enum tr_status read_layout(const struct row *r, const struct printed *p)
     l->micro_batch = tr_max_i64(1, micro);
     l->sp = l->tp > 1 && (*cell(r, "sp") ? sp != 0 : is_like(&run->where->stack, "megatron-core"));
     read_schedule(r, l);
+    l->graphs = says(cell(r, "notes"), "cuda_graph=");
     if (l->vpp > 1)
         l->pipeline = TR_PIPELINE_INTERLEAVED;
     read_sharding(r, l, &run->where->stack);

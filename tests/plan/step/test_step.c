@@ -251,6 +251,28 @@ static void a_walk_does_everything_once_and_nothing_at_the_same_time(void **stat
     }
 }
 
+/* Small microbatches of experts take the host's time, however small, unless the launches are in CUDA graphs. */
+static void a_layer_of_experts_waits_for_its_host(void **state)
+{
+    struct tr_task task = task_of(&experts);
+    struct tr_layout l = layout_of(1, 1, 8);
+    const struct tr_fact was = stack.host_experts_s;
+    (void)state;
+    l.ep = 8;
+    double without = price(&task, &l).time_s;
+    stack.host_experts_s.value = 3e-3;
+    double one = price(&task, &l).time_s, floor_s = 3 * 3e-3 * 24 * 64 / 8;
+    assert_true(one > floor_s && one > without);
+    l.graphs = true;
+    assert_true(price(&task, &l).time_s == without);
+    stack.host_experts_s = was;
+    task = task_of(&dense), l = layout_of(1, 1, 8);
+    without = price(&task, &l).time_s;
+    stack.host_experts_s.value = 3e-3;
+    assert_true(price(&task, &l).time_s == without);
+    stack.host_experts_s = was;
+}
+
 /* Physics that no change of the model may turn round. */
 static void better_hardware_is_never_slower(void **state)
 {
@@ -325,6 +347,7 @@ int main(void)
         cmocka_unit_test(modules_for_further_tokens_are_layers_and_the_head_again),
         cmocka_unit_test(schedules_cost_what_their_walk_costs),
         cmocka_unit_test(a_walk_does_everything_once_and_nothing_at_the_same_time),
+        cmocka_unit_test(a_layer_of_experts_waits_for_its_host),
         cmocka_unit_test(better_hardware_is_never_slower),
         cmocka_unit_test(recomputing_trades_time_for_memory),
         cmocka_unit_test(a_format_that_the_chip_lacks_is_refused),

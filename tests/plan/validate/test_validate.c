@@ -153,7 +153,7 @@ static void a_run_is_read_as_its_row_says(void **state)
                    "global_batch_seqs,tp,pp,vpp,micro_batch,zero_stage_or_fsdp,recompute,step_time_s,notes\n"
                    "A100-SXM,80,Megatron-DeepSpeed,fp16,gpt,24,1024,16,4096,51200,16,1024,64,2,4,1,2,0,full,1.5,\n"
                    "H100-SXM,80,NeMo,,gpt,24,1024,16,4096,51200,16,1024,64,2,4,,,,,1.5,\n"
-                   "A100-SXM,80,Megatron-LM fork (sail-sg),,gpt,24,1024,16,4096,51200,8,1024,64,1,8,,2,,none,1.5,schedule ZB-2p\n"
+                   "A100-SXM,80,Megatron-LM fork (sail-sg),,gpt,24,1024,16,4096,51200,8,1024,64,1,8,,2,,none,1.5,schedule ZB-2p; cuda_graph=full\n"
                    "A100-SXM,80,PyTorch,bf16,gpt,24,1024,16,4096,51200,16,1024,64,1,1,,2,FSDP2 shard=8,none,1.5,\n"
                    "A100-SXM,80,PyTorch,bf16,gpt,24,1024,16,4096,51200,16,1024,64,,,,2,,none,1.5,\n", &samples, &err))
         fail_msg("%s", err.text);
@@ -167,6 +167,7 @@ static void a_run_is_read_as_its_row_says(void **state)
     assert_int_equal(run[1].where->site.format, TR_FORMAT_FP8);
     assert_true(run[1].layout.sp && run[1].layout.zero == 1);
     assert_int_equal(run[2].layout.pipeline, TR_PIPELINE_ZERO_BUBBLE_2P);
+    assert_true(run[2].layout.graphs && !run[1].layout.graphs);
     assert_true(run[3].layout.zero == 3 && run[3].layout.shard == 8);
     assert_true(run[4].layout_open);
     tr_samples_free(&samples);
