@@ -6,6 +6,7 @@
 #include "base/quantity.h"
 #include "plan/calibrate/calibrate.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -64,6 +65,19 @@ static void print_rates(const struct tr_kernel_rates *r, struct tr_text *out)
                    100 * r->step_error);
 }
 
+/* A neighbour that slows some of the programs down, and not the bursts, shows in how wrong the fit is. */
+#define WIDE_ERROR .2
+
+static void note_wide(const struct tr_profile *profile)
+{
+    double error = 0;
+    for (int i = 0; i < tr_profile_count(profile); i++)
+        error = fmax(error, tr_profile_rates(profile, i)->step_error);
+    if (error > WIDE_ERROR)
+        fprintf(stderr, "note: steps of programs that a fit had not seen are off by up to %.0f %%, four of five: something else is at work here, or "
+                "too few programs were measured (--scale); calibrate again when the machine is quiet\n", 100 * error);
+}
+
 static enum tr_status write_profile(const struct calibrate_args *args, const struct tr_profile *profile, struct tr_err *err)
 {
     struct tr_text yaml = {0}, text = {0};
@@ -77,6 +91,7 @@ static enum tr_status write_profile(const struct calibrate_args *args, const str
     tr_text_printf(&text, "%s: %s, %d cores, %s\n", args->out, r->processor, r->cores, r->isa);
     for (int i = 0; i < tr_profile_count(profile); i++)
         print_rates(tr_profile_rates(profile, i), &text);
+    note_wide(profile);
     tr_text_printf(&text, "disk        %s written and synced, a small file in %s\n",
                    tr_print_quantity(a, TR_UNIT_BYTES_S, r->machine.disk_byte_s), tr_print_time(b, r->machine.disk_sync_s));
     return tr_app_print(&text, err);
