@@ -5,6 +5,7 @@
 #include "base/os.h"
 #include "base/quantity.h"
 #include "plan/calibrate/calibrate.h"
+#include "plan/calibrate/learn.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -13,7 +14,7 @@
 struct calibrate_args {
     const char *out, *check;
     double scale;
-    bool force, ranks, quiet;
+    bool force, from, ranks, quiet;
 };
 
 #define RANKS_TIMEOUT_S 120.
@@ -25,11 +26,16 @@ static const struct tr_option options[] = {
     {.name = "force", .letter = 'f', .kind = TR_OPTION_FLAG, AT(force), .help = "replace a profile that is there"},
     {.name = "check", .kind = TR_OPTION_PATH, AT(check), .value = "FILE",
      .help = "say whether this profile still is that of this machine (a few seconds); write nothing"},
+    {.name = "from", .kind = TR_OPTION_FLAG, AT(from), .help = "refine the profile that is there by what the RUNs took; nothing is measured"},
     {.name = "ranks", .kind = TR_OPTION_FLAG, AT(ranks),
      .help = "with mpirun or srun: add to the profile that is there what exchanging bytes takes so many processes of this machine"},
     {.name = "scale", .kind = TR_OPTION_DOUBLE, AT(scale), .fallback = "1", .value = "X", .min = .05, .max = 100,
      .help = "time to spend, in parts of the usual; less also means fewer programs"},
     {.name = "quiet", .letter = 'q', .kind = TR_OPTION_FLAG, AT(quiet), .help = "no progress on standard error"},
+};
+
+static const struct tr_positional positionals[] = {
+    {.name = "RUN", .help = "with --from: run folders of `trine train` on this machine, of one rank", .optional = true, .many = true},
 };
 
 static const struct tr_command command = {
@@ -41,11 +47,17 @@ static const struct tr_command command = {
         "that are threads of one process. Writes a profile: "
         "a file of the catalog with a chip and its kernels. `trine train` finds profile.yaml in the current folder and says "
         "beforehand what a step will take.\n"
+        "With --from RUN...: each kind of operation gets the prices between those of the calibration, which counts as one run, and those of the "
+        "runs, without their first, cold steps; the interval is narrower where runs agree, wider where they do not. The file says which runs, so "
+        "that none counts twice. A run of another machine, instruction set or version is refused.\n"
         "With --check the exit status is 0 when the profile is of this machine and it is as fast as it was, else 1.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
+    .positionals = positionals,
+    .positional_count = 1,
     .examples = "trine calibrate\n"
                 "trine calibrate --check profile.yaml\n"
+                "trine calibrate --from runs/depth-4 runs/depth-6\n"
                 "mpirun -n 2 trine calibrate --ranks     # of runs under mpirun too\n",
 };
 
@@ -153,6 +165,30 @@ static enum tr_status check(const struct calibrate_args *args, struct tr_err *er
     return printed == TR_OK ? status : printed;
 }
 
+/* ---- runs ---------------------------------------------------------------------------------------------------------- */
+
+static enum tr_status learn(const struct calibrate_args *args, const struct tr_given *given, struct tr_err *err)
+{
+    struct tr_learned learned[TR_LEARNED_MAX];
+    struct tr_text text = {0};
+    int entries = 0;
+    if (given->rest_count == 0)
+        return tr_fail(err, TR_BAD_INPUT, "--from: which runs? `trine calibrate --from RUN...`");
+    enum tr_status status = tr_learn(args->out, given->rest, given->rest_count, learned, &entries, err);
+    if (status != TR_OK)
+        return status;
+    for (int i = 0; i < entries; i++) {
+        const struct tr_learned *l = &learned[i];
+        tr_text_printf(&text, "%s: %d thread%s, refined by %d run%s", args->out, l->threads, l->threads == 1 ? "" : "s", l->runs,
+                       l->runs == 1 ? "" : "s");
+        if (l->runs_before)
+            tr_text_printf(&text, ", %d in all", l->runs + l->runs_before);
+        tr_text_printf(&text, "; a step +- %.1f %%, was %.1f %%; kinds of operations take %.3g to %.3g times what they did\n",
+                       100 * l->step_error, 100 * l->step_error_was, l->fastest, l->slowest);
+    }
+    return tr_app_print(&text, err);
+}
+
 /* ---- ranks that a launcher started ------------------------------------------------------------------------------- */
 
 /* The profile's chip, and that it has no such record yet. */
@@ -248,7 +284,10 @@ static enum tr_status calibrate_ranks(const struct calibrate_args *args, struct 
 static enum tr_status run(void *parsed, const struct tr_given *given, struct tr_err *err)
 {
     const struct calibrate_args *args = parsed;
-    (void)given;
+    if (!args->from && given->rest_count > 0)
+        return tr_fail(err, TR_BAD_INPUT, "calibrate: '%s': run folders go with --from", given->rest[0]);
+    if (args->from)
+        return learn(args, given, err);
     return args->check ? check(args, err) : args->ranks ? calibrate_ranks(args, err) : calibrate(args, err);
 }
 

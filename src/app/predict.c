@@ -34,23 +34,24 @@ void tr_app_note_foreign(const struct tr_app_prediction *prediction, int threads
 static void say_prediction(struct tr_app_prediction *to, const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead,
                            struct tr_text *say)
 {
-    char step[TR_QUANTITY_BYTES], steps[TR_QUANTITY_BYTES], all[TR_QUANTITY_BYTES];
+    char step[TR_QUANTITY_BYTES], steps[TR_QUANTITY_BYTES], all[TR_QUANTITY_BYTES], refined[TR_KERNEL_REFINED_BYTES];
     struct tr_here_time time;
     tr_here_step(rates, ahead->program, &time);
     to->step_s = time.step_s;
     to->error = time.error;
     to->run_s = tr_here_run_s(rates, ahead, time.step_s);
-    tr_text_printf(say, "predicted %s a step +- %.0f %%, the %lld steps in %s, with %lld evaluation%s and %lld checkpoint%s in %s (%s)",
+    tr_text_printf(say, "predicted %s a step +- %.0f %%, the %lld steps in %s, with %lld evaluation%s and %lld checkpoint%s in %s (%s%s)",
                    tr_print_time(step, time.step_s), 100 * time.error, (long long)ahead->steps,
                    tr_print_clock(steps, (double)ahead->steps * time.step_s), (long long)ahead->evaluations,
                    ahead->evaluations == 1 ? "" : "s", (long long)ahead->saves, ahead->saves == 1 ? "" : "s",
-                   tr_print_clock(all, to->run_s), to->path);
+                   tr_print_clock(all, to->run_s), to->path, tr_kernel_refined(rates, refined));
 }
 
 /* All ranks' programs follow from this one's. */
-static void say_prediction_of_ranks(struct tr_app_prediction *to, const struct tr_train_ahead *ahead, struct tr_text *say)
+static void say_prediction_of_ranks(struct tr_app_prediction *to, const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead,
+                                    struct tr_text *say)
 {
-    char step[TR_QUANTITY_BYTES], steps[TR_QUANTITY_BYTES];
+    char step[TR_QUANTITY_BYTES], steps[TR_QUANTITY_BYTES], refined[TR_KERNEL_REFINED_BYTES];
     struct tr_run_programs programs;
     enum tr_isa isa = TR_ISA_REF;
     struct tr_err why;
@@ -68,8 +69,9 @@ static void say_prediction_of_ranks(struct tr_app_prediction *to, const struct t
         tr_text_printf(say, "no prediction: %s", why.text);
         return;
     }
-    tr_text_printf(say, "predicted %s a step of all ranks +- %.0f %%, the %lld steps in %s (%s)", tr_print_time(step, to->step_s),
-                   100 * to->error, (long long)ahead->steps, tr_print_clock(steps, (double)ahead->steps * to->step_s), to->path);
+    tr_text_printf(say, "predicted %s a step of all ranks +- %.0f %%, the %lld steps in %s (%s%s)", tr_print_time(step, to->step_s),
+                   100 * to->error, (long long)ahead->steps, tr_print_clock(steps, (double)ahead->steps * to->step_s), to->path,
+                   tr_kernel_refined(rates, refined));
 }
 
 double tr_app_price(void *context, const struct tr_program *program, int threads)
@@ -102,7 +104,7 @@ void tr_app_predict(void *context, const struct tr_train_ahead *ahead, struct tr
     if (foreign.len)
         tr_text_printf(say, "no prediction: %s is not of this machine%s", to->path, tr_text_str(&foreign));
     else if (tr_degrees_ranks(&ahead->program->step.place.degrees) > 1)
-        say_prediction_of_ranks(to, ahead, say);
+        say_prediction_of_ranks(to, &rates, ahead, say);
     else
         say_prediction(to, &rates, ahead, say);
     tr_text_free(&foreign);

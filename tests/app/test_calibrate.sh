@@ -78,6 +78,25 @@ expect 0 "and bytes that ranks sent, are those of the step programs" "$TRINE_BIN
 expect 0 '"predicted_wait_s": ' "$TRINE_BIN" explain ranks --json
 expect 0 "in which ranks wait for each other" "$TRINE_BIN" explain ranks --trace ranks.json
 
+# Runs refine the profile: it says so, and so does what is predicted by it. Another machine's, or the same again, are refused.
+cp profile.yaml fresh.yaml
+for run in seen1 seen2; do
+    # shellcheck disable=SC2086
+    expect 0 "hash" $train -s 20 -o $run
+done
+sed 's/"processor": .*/"processor": "Another One",/' seen2/profile.json >other.json && mv seen2/profile.json own.json && mv other.json seen2/profile.json
+expect 2 "cores of Another One, and the profile is of " "$TRINE_BIN" calibrate --from seen1 seen2
+mv own.json seen2/profile.json
+expect 2 "which runs?" "$TRINE_BIN" calibrate --from
+expect 2 "run folders go with --from" "$TRINE_BIN" calibrate seen1
+expect 2 "shared: is of 2 ranks" "$TRINE_BIN" calibrate --from seen1 shared
+cmp -s profile.yaml fresh.yaml || fault "a run that was refused changed the profile"
+expect 0 "refined by 2 runs; a step +- " "$TRINE_BIN" calibrate --from seen1 seen2
+expect 2 "seen1: the profile has learned from this run already" "$TRINE_BIN" calibrate --from seen1
+expect 0 "calibrated, refined by 2 runs to " "$TRINE_BIN" explain run
+# shellcheck disable=SC2086
+expect 0 "(profile.yaml, refined by 2 runs to " $train -o seen3
+
 # The whole loop as one page; what it is made of is there and whole, or it is refused and nothing is written.
 "$TRINE_BIN" plan --model llama3-8b --system dgx-h100 --chips 64 --tokens 1T --layout tp=2,mb=1,zero=1 -o plan.yaml >plan.txt 2>&1 ||
     fault "no plan: $(cat plan.txt)"

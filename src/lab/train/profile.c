@@ -6,6 +6,7 @@
 #include "silicon/coll/coll.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { OPS_MAX = TR_PHASE_COUNT * TR_OP_KIND_COUNT };
 #define COUNT_MAX ((int64_t)1 << 62)
@@ -69,7 +70,7 @@ static void kind_names(const char *name[TR_OP_KIND_COUNT])
 static enum tr_status read_op(const struct tr_node *node, struct tr_run_profile *out, struct tr_err *err)
 {
     const char *phases[TR_PHASE_COUNT], *kinds[TR_OP_KIND_COUNT];
-    struct tr_op_time time = {0};
+    struct tr_op_time time = {0}, first = {0};
     int phase, kind;
     phase_names(phases);
     kind_names(kinds);
@@ -85,8 +86,14 @@ static enum tr_status read_op(const struct tr_node *node, struct tr_run_profile 
     if (status == TR_OK)
         status = tr_doc_int(node, "bytes", TR_REQUIRED, 0, COUNT_MAX, &time.bytes, err);
     if (status == TR_OK)
-        out->op[phase][kind] = time;
-    return status;
+        status = tr_doc_int(node, "first_calls", TR_OPTIONAL, 0, time.calls, &first.calls, err);
+    if (status == TR_OK)
+        status = tr_doc_double(node, "first_time_s", TR_OPTIONAL, 0, time.time_s, &first.time_s, err);
+    if (status != TR_OK)
+        return status;
+    out->op[phase][kind] = time;
+    out->first[phase][kind] = first;
+    return TR_OK;
 }
 
 static enum tr_status read_ops(const struct tr_node *root, struct tr_run_profile *out, struct tr_err *err)
@@ -178,6 +185,35 @@ static enum tr_status read_memory(const struct tr_node *root, struct tr_run_prof
     return status == TR_OK ? tr_doc_int(memory, "peak_bytes", TR_REQUIRED, 0, COUNT_MAX, &out->peak_bytes, err) : status;
 }
 
+/* A text that fits; "" when it is absent. */
+static enum tr_status read_text(const struct tr_node *root, const char *key, char *text, size_t bytes, struct tr_err *err)
+{
+    const char *value = "";
+    enum tr_status status = tr_doc_string(root, key, TR_OPTIONAL, &value, err);
+    if (status == TR_OK && strlen(value) >= bytes)
+        return tr_node_fail(tr_doc_find(root, key), err, "at most %zu bytes", bytes - 1);
+    if (status == TR_OK)
+        strcpy(text, value);
+    return status;
+}
+
+/* Whose times these are. */
+static enum tr_status read_machine(const struct tr_node *root, struct tr_run_profile *out, struct tr_err *err)
+{
+    int64_t cores = 0;
+    enum tr_status status = tr_doc_double(root, "first_step_s", TR_OPTIONAL, 0, out->steps_s, &out->first_s, err);
+    if (status == TR_OK)
+        status = tr_doc_int(root, "attempt", TR_OPTIONAL, 1, COUNT_MAX, &out->attempt, err);
+    if (status == TR_OK)
+        status = read_text(root, "program", out->program, sizeof out->program, err);
+    if (status == TR_OK)
+        status = read_text(root, "processor", out->processor, sizeof out->processor, err);
+    if (status == TR_OK)
+        status = tr_doc_int(root, "cores", TR_OPTIONAL, 1, TR_RUN_THREADS_MAX, &cores, err);
+    out->cores = (int)cores;
+    return status;
+}
+
 static enum tr_status read_profile(const struct tr_node *root, struct tr_run_profile *out, struct tr_err *err)
 {
     const char *isas[TR_ISA_COUNT];
@@ -200,6 +236,8 @@ static enum tr_status read_profile(const struct tr_node *root, struct tr_run_pro
         status = tr_doc_enum(root, "isa", TR_REQUIRED, isas, TR_ISA_COUNT, &isa, err);
     if (status == TR_OK)
         status = read_memory(root, out, err);
+    if (status == TR_OK)
+        status = read_machine(root, out, err);
     if (status == TR_OK)
         status = read_ops(root, out, err);
     if (status != TR_OK)

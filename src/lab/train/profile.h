@@ -3,6 +3,7 @@
 #ifndef TR_LAB_TRAIN_PROFILE_H
 #define TR_LAB_TRAIN_PROFILE_H
 
+#include "base/os.h"
 #include "lab/model/exec.h"
 
 enum { TR_RUN_THREADS_MAX = 1 << 16, /* of a rank: what a file may say */
@@ -22,6 +23,11 @@ struct tr_rank_sum {
 struct tr_run_profile {
     int64_t steps;      /* that were computed, with those that were done again; 0: none yet */
     double steps_s;     /* which took so long in all, data and scalars included; 0: not noted */
+    double first_s;     /* of these, the first step; 0: not noted */
+    int64_t attempt;    /* when it began, microseconds since 1970; 0: not noted, an older trine made it */
+    char program[32];   /* trine's version; "": not noted, as are the next two */
+    char processor[TR_PROCESSOR_NAME_BYTES];
+    int cores;          /* of the host of rank 0; 0: not noted */
     double peak_flop_s; /* of this machine, measured when the run began; 0: it was not */
     double read_byte_s; /* of its memory, by the run's own threads; 0: not measured */
     int threads, ranks;
@@ -30,6 +36,7 @@ struct tr_run_profile {
     enum tr_isa isa;
     int64_t planned_bytes, peak_bytes; /* memory of the program; of the process */
     struct tr_op_time op[TR_PHASE_COUNT][TR_OP_KIND_COUNT]; /* sums over the steps, and over evaluations */
+    struct tr_op_time first[TR_PHASE_COUNT][TR_OP_KIND_COUNT]; /* of these, in the first step: calls and time_s alone */
     struct tr_op_time coll[TR_PHASE_COUNT][TR_COLL_KIND_COUNT]; /* the same; bytes: sent */
     double collectives_s; /* what collectives took in the steps, beside other work too */
     struct tr_rank_sum each[TR_PROFILE_RANKS_MAX];

@@ -76,6 +76,9 @@ struct tr_run {
     int64_t computed_steps;      /* of this attempt, with those that were left out or done again */
     int64_t sent_bytes;          /* by this rank, in these steps */
     double computed_s;           /* which took so long */
+    double first_s;              /* the first of them, when threads and caches are cold */
+    struct tr_op_time first[TR_PHASE_COUNT][TR_OP_KIND_COUNT]; /* what exec->time had after it */
+    int64_t attempt;             /* when this one began: microseconds since 1970 */
     struct tr_coll_times coll, step_coll; /* of this rank, in these steps; in the last one */
     int64_t attempt_steps;       /* without the first one of this attempt */
     double attempt_s;

@@ -407,9 +407,26 @@ static void profile_ops(const struct tr_run *run, struct tr_json *json)
             tr_json_double(json, "time_s", time->time_s);
             tr_json_int(json, "flop", time->flop);
             tr_json_int(json, "bytes", time->bytes);
+            tr_json_int(json, "first_calls", run->first[phase][kind].calls);
+            tr_json_double(json, "first_time_s", run->first[phase][kind].time_s);
             tr_json_end(json);
         }
     tr_json_end(json);
+}
+
+/* Whose times these are. */
+static void profile_machine(const struct tr_run *run, struct tr_json *json)
+{
+    char processor[TR_PROCESSOR_NAME_BYTES];
+    tr_processor_name(processor, sizeof processor);
+    tr_json_int(json, "attempt", run->attempt);
+    if (run->options->program)
+        tr_json_string(json, "program", run->options->program);
+    tr_json_string(json, "processor", processor);
+    tr_json_int(json, "cores", run->host_cores);
+    tr_json_int(json, "threads", run->machine.threads);
+    tr_json_string(json, "isa", tr_isa_name(run->isa));
+    tr_json_string(json, "arithmetic", run->state.arithmetic);
 }
 
 enum tr_status tr_run_write_profile(struct tr_run *run, struct tr_err *err)
@@ -422,15 +439,14 @@ enum tr_status tr_run_write_profile(struct tr_run *run, struct tr_err *err)
     tr_json_double(&json, "train_s", run->attempt_s);
     tr_json_int(&json, "steps_computed", run->computed_steps);
     tr_json_double(&json, "steps_s", run->computed_s);
+    tr_json_double(&json, "first_step_s", run->first_s);
     tr_json_string(&json, "model", run->model.name);
     tr_json_int(&json, "parameters", run->program.weights.element_count);
     tr_json_int(&json, "flop_per_token", run->flop_per_token);
     tr_json_double(&json, "peak_flop_s", run->peak_flop_s);
     tr_json_double(&json, "read_byte_s", run->read_byte_s);
     tr_json_int(&json, "read_bytes", run->read_bytes);
-    tr_json_int(&json, "threads", run->machine.threads);
-    tr_json_string(&json, "isa", tr_isa_name(run->isa));
-    tr_json_string(&json, "arithmetic", run->state.arithmetic);
+    profile_machine(run, &json);
     profile_memory(run, &json);
     profile_ops(run, &json);
     if (run->world) {

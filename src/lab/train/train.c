@@ -369,6 +369,10 @@ static void note_time(struct tr_run *run, double step_s)
 {
     run->last_step_s = step_s;
     run->computed_s += step_s;
+    if (run->computed_steps == 1) {
+        run->first_s = step_s;
+        memcpy(run->first, run->exec.time, sizeof run->first);
+    }
     run->state.train_s += step_s;
     if (run->state.step > run->resumed_at + 1) { /* the first step of an attempt wakes threads and caches */
         run->attempt_steps++;
@@ -749,6 +753,7 @@ static enum tr_status train_rank(struct tr_comm *world, const struct tr_run_conf
     if (!run)
         return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *run);
     run->options = options;
+    run->attempt = (int64_t)(tr_wall_s() * 1e6);
     run->world = world;
     run->saved_at = -1;
     tr_arena_init(&run->arena, "run", (int64_t)64 << 20);

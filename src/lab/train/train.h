@@ -27,8 +27,9 @@
  *
  * profile.json: {"steps", "train_s", "flop_per_token", "peak_flop_s", "read_byte_s" (how fast the run's memory was read
  *     before the first step, its largest region of "read_bytes"), "threads", "isa", "arithmetic", "parameters",
+ *     "attempt" (when it began, microseconds since 1970), "program" (trine's version), "processor", "cores", "first_step_s",
  *     "memory": {"planned_bytes", "peak_bytes", "by_kind": {"weight": bytes, ...}},
- *     "ops": [{"phase", "op", "calls", "time_s", "flop", "bytes"}, ...]}
+ *     "ops": [{"phase", "op", "calls", "time_s", "flop", "bytes", "first_calls", "first_time_s" (of these, in the first step)}, ...]}
  *     On several ranks all of it is of rank 0, and there are "ranks", "layout" and "each_rank" (profile.h: all of them, side by side), and "collectives": [{"phase", "collective", "calls",
  *     "time_s", "sent_bytes"}, ...]; time_s there is what rank 0 did nothing else in, and includes waiting for other ranks. Of steps
  *     alone "exposed_s" is that, and "collectives_s" what they took beside other work too. Of a pipeline also "pipeline": {"stages",
@@ -97,6 +98,7 @@ struct tr_train_options {
     const char *resume_path;
     FILE *log;                          /* progress and log lines, of rank 0; NULL: silent */
     const atomic_int *stop;             /* not 0: the number of the signal that asks to save and stop; NULL: never */
+    const char *program;                /* trine's version, for profile.json; NULL: not said */
     int64_t trace_steps;                /* trace so many steps, from the attempt's second on (trace.h); 0: none */
     double peak_flop_s;                 /* 0: measured at start, and how fast memory is read with it */
     int64_t memory_bytes;               /* of this host, for all ranks there: refuse what needs more; 0: what it has */

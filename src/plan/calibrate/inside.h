@@ -2,11 +2,12 @@
 #ifndef TR_PLAN_CALIBRATE_INSIDE_H
 #define TR_PLAN_CALIBRATE_INSIDE_H
 
+#include "base/os.h"
 #include "base/progress.h"
 #include "plan/calibrate/calibrate.h"
 #include "silicon/kernel/kernel.h"
 
-enum { TR_PROFILE_NAME_BYTES = 128, TR_PROFILE_EXCHANGES_MAX = 2 };
+enum { TR_PROFILE_NAME_BYTES = TR_PROCESSOR_NAME_BYTES, TR_PROFILE_EXCHANGES_MAX = 2 };
 
 struct tr_profile {
     struct tr_kernel_rates rates[TR_PROFILE_THREADS_MAX];

@@ -9,6 +9,7 @@
 struct planned {
     int64_t calls, flop, bytes;
     double time_s[TR_LIMIT_COUNT];
+    double bf16_s; /* of these, of activations in bf16 */
     double error; /* the widest of its operations */
 };
 
@@ -23,8 +24,10 @@ static void add_op(const struct tr_kernel_rates *rates, const struct tr_program_
     struct tr_work work = tr_op_work(&op->op, present, 0);
     double time_s[TR_LIMIT_COUNT];
     tr_kernel_time_by_limit(rates, &op->op, present, state_bytes, time_s);
-    for (int i = 0; i < TR_LIMIT_COUNT; i++)
+    for (int i = 0; i < TR_LIMIT_COUNT; i++) {
         p->time_s[i] += time_s[i];
+        p->bf16_s += op->op.act == TR_BF16 ? time_s[i] : 0;
+    }
     p->calls++;
     p->flop += work.flop;
     p->bytes += work.read_bytes + work.write_bytes;
@@ -116,6 +119,13 @@ static double time_now(const struct tr_run_explained *run, const double time_s[T
            time_s[TR_LIMIT_MEMORY] * slower(run->memory_then_byte_s, run->ran.read_byte_s) + time_s[TR_LIMIT_START];
 }
 
+/* What the calls after the first step took, as if all had: a step. */
+static double warm_s(const struct tr_op_time *t, const struct tr_op_time *first, double steps)
+{
+    int64_t calls = t->calls - first->calls;
+    return calls > 0 ? (t->time_s - first->time_s) / (double)calls * (double)t->calls / steps : 0;
+}
+
 static void add_row(struct tr_run_explained *run, enum tr_phase phase, enum tr_op_kind kind, const struct planned *p)
 {
     const struct tr_op_time *t = &run->ran.op[phase][kind];
@@ -125,7 +135,8 @@ static void add_row(struct tr_run_explained *run, enum tr_phase phase, enum tr_o
     struct tr_run_row row = {.phase = phase, .kind = kind, .calls = (double)t->calls / steps, .flop = (double)t->flop / steps,
                              .bytes = (double)t->bytes / steps, .measured_s = t->time_s / steps, .predicted_s = share * all_s,
                              .now_s = share * time_now(run, p->time_s), .error = p->error,
-                             .start = all_s > 0 ? p->time_s[TR_LIMIT_START] / all_s : 0};
+                             .start = all_s > 0 ? p->time_s[TR_LIMIT_START] / all_s : 0, .bf16 = all_s > 0 ? p->bf16_s / all_s : 0,
+                             .warm_s = warm_s(t, &run->ran.first[phase][kind], steps)};
     run->row[run->rows++] = row;
     run->between_measured_s -= row.measured_s;
     run->predicted_s += row.predicted_s;
@@ -231,6 +242,10 @@ static enum tr_status compare(struct tr_run_explained *run, const struct plan *p
     run->planned_bytes = tr_program_memory_bytes(p);
     run->bubble_planned = p->pipe.stages > 1 ? tr_pipe_bubble(p->pipe, tr_program_micros(p)) : 0;
     run->measured_s = run->between_measured_s = run->ran.steps_s / (double)run->ran.steps;
+    if (run->ran.steps > 1 && run->ran.first_s > 0)
+        run->warm_s = (run->ran.steps_s - run->ran.first_s) / (double)(run->ran.steps - 1);
+    tr_kernel_refined(rates, run->refined);
+    run->profile_runs = tr_kernel_runs(rates);
     compare_ops(run, plan, rates->between_s);
     compare_colls(run, time);
     compare_ranks(run, time);

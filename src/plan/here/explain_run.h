@@ -24,6 +24,8 @@ struct tr_run_row {
     double now_s; /* predicted for the machine as the run found it; predicted_s where that is not known */
     double error; /* half width of the 80 % interval of one operation, relative; NAN: the kind was not calibrated */
     double start; /* share of predicted_s in which threads begin and wait */
+    double bf16;  /* share of predicted_s whose activations are in bf16 */
+    double warm_s; /* as measured_s, by the calls after the first step; 0: there are none */
 };
 
 /* One kind of collective in one phase, of rank 0, a step. */
@@ -57,6 +59,9 @@ struct tr_run_explained {
     double wait_measured_s, wait_predicted_s;        /* part of the step: held up by collectives */
     double bubble_planned;                           /* as in struct tr_train_result; 0: no pipeline */
     double measured_s, predicted_s, now_s, error;    /* of a whole step */
+    double warm_s;                                   /* as measured_s, without the first step; 0: there is no other */
+    char refined[TR_KERNEL_REFINED_BYTES];           /* by how many runs the profile was (tr_kernel_refined) */
+    int profile_runs;
     double between_measured_s, between_predicted_s;  /* part of it: from one operation to the next, data, the log */
     double peak_then_flop_s, memory_then_byte_s;     /* of the calibration; 0: not known */
     int64_t planned_bytes;                           /* of memory, by the program made anew */

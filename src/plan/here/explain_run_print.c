@@ -299,6 +299,8 @@ void tr_run_explain_text(const struct tr_run_explained *run, struct tr_text *out
     char measured[TR_QUANTITY_BYTES], predicted[TR_QUANTITY_BYTES], now[TR_QUANTITY_BYTES];
     print_ran_by(run, out);
     print_whole(run, out);
+    if (run->refined[0])
+        tr_text_printf(out, "  prices   calibrated%s; errors are of both\n", run->refined);
     print_rate_then(out, "cores", TR_UNIT_FLOP_S, run->ran.peak_flop_s, run->peak_then_flop_s);
     print_rate_then(out, "memory", TR_UNIT_BYTES_S, run->ran.read_byte_s, run->memory_then_byte_s);
     if (fabs(run->now_s / run->predicted_s - 1) > .005)
@@ -393,6 +395,7 @@ void tr_run_explain_json(const struct tr_run_explained *run, struct tr_text *out
     tr_json_double(&json, "predicted_s", run->predicted_s);
     tr_json_double(&json, "predicted_now_s", run->now_s);
     tr_json_double(&json, "error", run->error);
+    tr_json_int(&json, "profile_runs", run->profile_runs);
     tr_json_double(&json, "between_measured_s", run->between_measured_s);
     tr_json_double(&json, "between_predicted_s", run->between_predicted_s);
     tr_json_double(&json, "peak_flop_s", run->ran.peak_flop_s);

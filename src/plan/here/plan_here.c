@@ -85,6 +85,8 @@ static void fill(const struct tr_kernel_rates *rates, const struct tr_chip *chip
                                   .memory_bytes = tr_program_memory_bytes(program),
                                   .machine_bytes = chip->memory_bytes.value};
     snprintf(plan->model, sizeof plan->model, "%s", program->model.name);
+    plan->profile_runs = tr_kernel_runs(rates);
+    tr_kernel_refined(rates, plan->refined);
     tr_here_step(rates, program, &plan->time);
     plan->run_s = (double)plan->steps * plan->time.step_s;
 }
@@ -156,7 +158,8 @@ static double tokens_s(const struct tr_here_plan *plan) { return (double)(plan->
 void tr_here_plan_text(const struct tr_here_plan *plan, const char *profile, struct tr_text *out)
 {
     char first[TR_QUANTITY_BYTES], second[TR_QUANTITY_BYTES];
-    tr_text_printf(out, "%s (%s parameters) on %s (%s)\n", plan->model, tr_print_count(first, plan->parameters), plan->chip, profile);
+    tr_text_printf(out, "%s (%s parameters) on %s (%s%s)\n", plan->model, tr_print_count(first, plan->parameters), plan->chip, profile,
+                   plan->refined);
     tr_text_printf(out, "%s tokens in %s steps of %lld sequences of %lld tokens, ", tr_print_count(first, plan->tokens),
                    tr_print_count(second, plan->steps), (long long)plan->batch, (long long)plan->seq_len);
     tr_text_printf(out, "%lld at a time; trine train, %s, %d threads\n", (long long)plan->micro_batch,
@@ -201,6 +204,7 @@ void tr_here_plan_json(const struct tr_here_plan *plan, const char *profile, str
     tr_json_string(&json, "system", profile);
     tr_json_string(&json, "chip", plan->chip_id);
     tr_json_int(&json, "threads", plan->threads);
+    tr_json_int(&json, "profile_runs", plan->profile_runs);
     tr_json_string(&json, "precision", plan->dtype == TR_BF16 ? "bf16" : "fp32");
     tr_json_int(&json, "tokens", plan->tokens);
     tr_json_int(&json, "seq_len", plan->seq_len);

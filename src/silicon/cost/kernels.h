@@ -12,6 +12,8 @@
  *         f32:
  *           linear: {flop: 512GFLOP/s, left: 12GB/s, right: 16GB/s, result: 57GB/s, start: 1.1us, error: 0.06}
  *
+ * What runs have refined says so: `runs` in a kind, `refined` and `refined_by` in the entry, `source: runs` at each number.
+ *
  * A rate that is absent is so high that its work was not seen in the time. A kind that nobody measured is priced by its
  * bytes, as a join is: CAST, FOLD, the passes of Muon. Prices are pure functions; several threads may ask. */
 #ifndef TR_SILICON_COST_KERNELS_H
@@ -46,6 +48,7 @@ void tr_kernel_amounts(const struct tr_op *op, uint32_t present, const struct tr
 struct tr_kernel_price {
     double unit_s[TR_KERNEL_TERMS_MAX]; /* seconds of one FLOP, byte, element, start; 0: not seen */
     double error;                       /* half width of the 80 % interval of one operation, relative */
+    double runs;                        /* that it was refined by (plan/calibrate/refine.h); one that says little counts in part */
     bool known;
 };
 
@@ -66,8 +69,17 @@ struct tr_kernel_rates {
     struct tr_kernel_machine machine;
     double step_error;      /* half width of the 80 % interval of a whole step */
     double between_s;       /* from one operation to the next */
+    const char *refined;    /* the day of the last time that runs refined this; "": never */
+    const char *refined_by; /* those runs, each by its attempt (lab/train/profile.h), blanks between */
     struct tr_kernel_price price[TR_OP_KIND_COUNT][TR_KERNEL_TYPES];
 };
+
+enum { TR_KERNEL_RUNS_MAX = 64, TR_KERNEL_REFINED_BYTES = 64 };
+/* How many runs have refined these rates, and whether this one has. */
+int tr_kernel_runs(const struct tr_kernel_rates *rates);
+bool tr_kernel_knows_run(const struct tr_kernel_rates *rates, int64_t attempt);
+/* ", refined by 3 runs to 2026-11-27", to stand behind the name of a profile; "" where none has. */
+const char *tr_kernel_refined(const struct tr_kernel_rates *rates, char words[TR_KERNEL_REFINED_BYTES]);
 
 /* Seconds of one operation of a program with so much state. */
 double tr_kernel_time(const struct tr_kernel_rates *rates, const struct tr_op *op, uint32_t present, double state_bytes);

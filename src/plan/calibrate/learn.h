@@ -1,0 +1,30 @@
+/* A profile that runs refine: `trine calibrate --from RUN...`.
+ *
+ * Each run is held against its prediction (plan/here/explain_run.h), so that it is proved to be of its step program; its first step, which is
+ * cold, is left out. What its kinds of operations took then moves the prices of the profile's entry for so many threads, and their
+ * errors (refine.h). The entry says so: `runs` at each kind, the attempts in `refined_by`, and a source of its own.
+ *
+ * A run is of the profile's machine or is refused, as is one that the profile has learned from already. Runs of several ranks are
+ * refused: ranks are in each other's way, which is the profile's section exchanges. */
+#ifndef TR_PLAN_CALIBRATE_LEARN_H
+#define TR_PLAN_CALIBRATE_LEARN_H
+
+#include "silicon/cost/kernels.h"
+
+/* What changed in the entry for so many threads. */
+struct tr_learned {
+    int threads, runs;                  /* runs: that were given; 0: none of so many threads */
+    int runs_before;
+    double step_error_was, step_error;  /* half width of the 80 % interval, relative */
+    double fastest, slowest;            /* of what the kinds that the runs have take, how many times as long as before: least and most */
+};
+
+/* Refines the file: it is replaced as a whole, or left as it was. out[0..*entries) are the entries that changed, room for
+ * TR_LEARNED_MAX. TR_BAD_INPUT, with the run's folder: no run or one that is cut short, of another machine, isa or version of trine, of
+ * ranks, of a number of threads that the profile has no rates for, of one step alone, learned from already, more than
+ * TR_REFINE_RATIO_MAX off; an entry that somebody has edited. */
+enum { TR_LEARNED_MAX = 8 };
+TR_MUST_CHECK enum tr_status tr_learn(const char *profile, char *const *run, int count, struct tr_learned out[TR_LEARNED_MAX],
+                                      int *entries, struct tr_err *err);
+
+#endif

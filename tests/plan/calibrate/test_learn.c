@@ -1,0 +1,301 @@
+#include "plan/calibrate/learn.h"
+#include "plan/here/explain_run.h"
+
+#include "base/json.h"
+#include "lib/made_up_profile.h"
+#include "lib/scratch.h"
+#include "lib/tiny_run.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* Runs that trained, whose times are made up: as the made-up profile says, but for one kind, and a first step that is thrice as long. */
+enum { RUNS = 3, TIMES = 1000 /* the steps that it did, as if so many times as many: they are short */ };
+static const char *const names[RUNS] = {"a", "b", "c"};
+static const char *const shapes[RUNS] = {"train.micro_batch=2", "train.batch=4", "data.seq_len=32"};
+
+static struct tr_err err;
+static struct tr_run_profile ran[RUNS];
+static struct tr_run_explained run, said[RUNS]; /* said: by the profile as it was made up */
+
+static struct tr_catalog *profile_now(void)
+{
+    struct tr_catalog *catalog;
+    if (tr_catalog_open_empty(&catalog, &err) != TR_OK || tr_catalog_add(catalog, tr_scratch("profile.yaml"), &err) != TR_OK)
+        fail_msg("%s", err.text);
+    return catalog;
+}
+
+static void explain(const char *name)
+{
+    struct tr_catalog *catalog = profile_now();
+    if (tr_run_explain(tr_scratch(name), catalog, &run, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    tr_catalog_free(catalog);
+}
+
+static void put_op(const struct tr_run_row *row, const struct tr_op_time *t, double slow, struct tr_json *json)
+{
+    double steps = (double)(ran[0].steps * TIMES), call_s = row->predicted_s / row->calls * (row->kind == TR_OP_LINEAR ? slow : 1);
+    int64_t calls = t->calls * TIMES, first = (int64_t)((double)calls / steps);
+    tr_json_object(json, NULL);
+    tr_json_string(json, "phase", tr_phase_name(row->phase));
+    tr_json_string(json, "op", tr_op_operands(row->kind)->name);
+    tr_json_int(json, "calls", calls);
+    tr_json_double(json, "time_s", call_s * (double)(calls + 2 * first));
+    tr_json_int(json, "flop", t->flop * TIMES);
+    tr_json_int(json, "bytes", t->bytes * TIMES);
+    tr_json_int(json, "first_calls", first);
+    tr_json_double(json, "first_time_s", 3 * call_s * (double)first);
+    tr_json_end(json);
+}
+
+/* What a run is said to be of. */
+struct of {
+    const char *processor, *isa, *program;
+    int cores, threads;
+    int64_t attempt, steps; /* steps 0: those that it has */
+};
+static const struct of same = {.processor = "p", .isa = "ref", .program = "0", .cores = 1, .threads = 1};
+
+/* Makes profile.json of run `i`; linear takes `slow` times as long as in a profile that is as made up. */
+static void put_run(int i, double slow, struct of of)
+{
+    char path[64];
+    struct tr_text text = {0};
+    struct tr_json json = tr_json_start(&text, TR_JSON_PRETTY);
+    const struct tr_run_explained *x = &said[i];
+    double step_s = x->between_predicted_s;
+    for (int r = 0; r < x->rows; r++)
+        step_s += x->row[r].predicted_s * (x->row[r].kind == TR_OP_LINEAR ? slow : 1);
+    int64_t steps = of.steps ? of.steps : ran[i].steps * TIMES;
+    tr_json_object(&json, NULL);
+    tr_json_int(&json, "steps_computed", steps);
+    tr_json_double(&json, "steps_s", step_s * (double)(steps + 2));
+    tr_json_double(&json, "first_step_s", 3 * step_s);
+    tr_json_int(&json, "attempt", of.attempt ? of.attempt : i + 1);
+    tr_json_string(&json, "program", of.program);
+    tr_json_string(&json, "processor", of.processor);
+    tr_json_int(&json, "cores", of.cores);
+    tr_json_int(&json, "threads", of.threads);
+    tr_json_string(&json, "isa", of.isa);
+    tr_json_object(&json, "memory");
+    tr_json_int(&json, "planned_bytes", ran[i].planned_bytes);
+    tr_json_int(&json, "peak_bytes", ran[i].peak_bytes);
+    tr_json_end(&json);
+    tr_json_array(&json, "ops");
+    for (int r = 0; r < x->rows; r++)
+        put_op(&x->row[r], &ran[i].op[x->row[r].phase][x->row[r].kind], slow, &json);
+    tr_json_end(&json);
+    tr_json_end(&json);
+    snprintf(path, sizeof path, "%s/profile.json", names[i]);
+    tr_scratch_put_text(path, tr_text_str(&text));
+    tr_text_free(&text);
+}
+
+static void new_profile(void) { tr_catalog_free(tr_made_up_profile(1e9, 1e10)); }
+
+/* A new profile, and runs as it says but for linear. */
+static void new_runs(double slow)
+{
+    new_profile();
+    for (int i = 0; i < RUNS; i++)
+        put_run(i, slow, same);
+}
+
+static void make_run_of_ranks(void)
+{
+    struct tr_run_config config = tr_tiny_config("ranks", "model.name=tiny-gpt2", "train.steps=2", "layout.lanes=2", NULL);
+    struct tr_train_options options = tr_tiny_options();
+    struct tr_train_result result;
+    options.layout = (struct tr_degrees){.ranks = {[TR_GROUP_DATA] = 2}};
+    if (tr_train(&config, &options, &result, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    tr_text_free(&result.last_sample);
+}
+
+static int make_runs(void **state)
+{
+    int failed = tr_scratch_setup(state);
+    setenv("TRINE_ISA", "ref", 1);
+    for (int i = 0; i < RUNS; i++) {
+        struct tr_run_config config = tr_tiny_config(names[i], "model.name=tiny-gpt2", "train.steps=2", shapes[i], NULL);
+        tr_tiny_train(&config);
+        new_profile();
+        explain(names[i]);
+        said[i] = run;
+        ran[i] = run.ran;
+    }
+    make_run_of_ranks();
+    return failed;
+}
+
+static enum tr_status learn(const char *first, const char *second, struct tr_learned *learned)
+{
+    char a[TR_PATH_BYTES], b[TR_PATH_BYTES], *folder[2] = {a, b};
+    int entries = 0;
+    snprintf(a, sizeof a, "%s", tr_scratch(first));
+    snprintf(b, sizeof b, "%s", tr_scratch(second ? second : first));
+    struct tr_learned out[TR_LEARNED_MAX];
+    enum tr_status status = tr_learn(tr_scratch("profile.yaml"), folder, second ? 2 : 1, out, &entries, &err);
+    if (status == TR_OK)
+        assert_int_equal(entries, 1);
+    if (status == TR_OK && learned)
+        *learned = out[0];
+    return status;
+}
+
+static double linear_off(double *error)
+{
+    double measured_s = 0, predicted_s = 0;
+    for (int r = 0; r < run.rows; r++)
+        if (run.row[r].kind == TR_OP_LINEAR) {
+            measured_s += run.row[r].warm_s, predicted_s += run.row[r].predicted_s;
+            *error = run.row[r].error;
+        }
+    return fabs(measured_s / predicted_s - 1);
+}
+
+static void two_runs_bring_the_prediction_of_a_third_nearer(void **state)
+{
+    (void)state;
+    struct tr_learned learned;
+    double was, is, error_was, error_is;
+    new_runs(1.2);
+    explain("c");
+    was = linear_off(&error_was);
+    double step_was = fabs(run.warm_s / run.predicted_s - 1);
+    assert_true(fabs(was - .2) < 1e-6); /* the cold step is left out */
+    assert_int_equal(run.profile_runs, 0);
+    if (learn("a", "b", &learned) != TR_OK)
+        fail_msg("%s", err.text);
+    explain("c");
+    is = linear_off(&error_is);
+    assert_true(is < .1 && is > 0);
+    assert_true(error_is < error_was && is < error_is);
+    assert_true(fabs(run.warm_s / run.predicted_s - 1) < step_was);
+    assert_int_equal(learned.runs, 2);
+    assert_int_equal(learned.threads, 1);
+    assert_true(learned.slowest > 1.1 && learned.slowest < 1.2 && fabs(learned.fastest - 1) < 1e-3);
+    assert_true(learned.step_error < learned.step_error_was);
+}
+
+static void the_profile_says_which_runs_it_has_learned_from(void **state)
+{
+    (void)state;
+    struct tr_kernel_rates rates;
+    struct tr_text text = {0};
+    struct tr_learned learned;
+    new_runs(1.2);
+    assert_int_equal(learn("a", NULL, NULL), TR_OK);
+    assert_int_equal(learn("b", NULL, &learned), TR_OK);
+    assert_int_equal(learned.runs_before, 1);
+    struct tr_catalog *catalog = profile_now();
+    assert_int_equal(tr_kernel_rates_find(catalog, 1, &rates, &err), TR_OK);
+    assert_string_equal(rates.refined_by, "1 2");
+    assert_int_equal(tr_kernel_runs(&rates), 2);
+    assert_true(tr_kernel_knows_run(&rates, 2) && !tr_kernel_knows_run(&rates, 12));
+    assert_int_equal(tr_catalog_source_count(catalog), 2);
+    assert_string_equal(tr_catalog_source(catalog, 0)->title, "trine calibrate --from");
+    assert_true(rates.price[TR_OP_LINEAR][0].runs > 1 && rates.price[TR_OP_LINEAR][1].runs == 0);
+    explain("c");
+    assert_int_equal(run.profile_runs, 2);
+    tr_run_explain_text(&run, &text);
+    tr_assert_says(tr_text_str(&text), "calibrated, refined by 2 runs to 20");
+    tr_text_free(&text);
+    tr_catalog_free(catalog);
+}
+
+/* Refused with this sentence, and the profile is as it was. */
+static void refuse(const char *first, const char *second, const char *sentence)
+{
+    struct tr_bytes before = tr_scratch_read(tr_scratch("profile.yaml"));
+    assert_int_equal(learn(first, second, NULL), TR_BAD_INPUT);
+    tr_assert_says(err.text, sentence);
+    struct tr_bytes after = tr_scratch_read(tr_scratch("profile.yaml"));
+    assert_int_equal(before.len, after.len);
+    assert_memory_equal(before.at, after.at, before.len);
+    tr_bytes_free(&before);
+    tr_bytes_free(&after);
+}
+
+static void refuse_of(struct of of, const char *sentence)
+{
+    put_run(0, 1, of);
+    refuse("b", "a", sentence);
+}
+
+static void runs_that_say_nothing_of_the_profile_are_refused(void **state)
+{
+    (void)state;
+    struct of of = same;
+    new_runs(1);
+    of.processor = "q";
+    refuse_of(of, "ran on 1 cores of q, and the profile is of 1 of p");
+    of = same, of.cores = 2;
+    refuse_of(of, "ran on 2 cores of p");
+    of = same, of.isa = "avx2";
+    refuse_of(of, "its kernels were those of avx2, the profile's are of ref");
+    of = same, of.program = "1";
+    refuse_of(of, "it is of trine 1, the profile of 0");
+    of = same, of.threads = 3;
+    refuse_of(of, "kernels were measured with 1 threads, not with 3");
+    of = same, of.steps = 1;
+    refuse_of(of, "has computed 1 step, and the first one is cold");
+    put_run(0, 1000, same);
+    refuse("b", "a", "times what was predicted: something else was at work");
+    put_run(0, 1, same);
+    refuse("a", "a", "the profile has learned from this run already");
+    refuse("a", "none", "no such file");
+    refuse("a", "ranks", "is of 2 ranks, which are in each other's way");
+    tr_scratch_put_text("a/profile.json", "{\"steps_computed\": 12, ");
+    refuse("b", "a", "profile.json");
+}
+
+static void a_run_is_learned_from_once(void **state)
+{
+    (void)state;
+    new_runs(1.1);
+    assert_int_equal(learn("a", "b", NULL), TR_OK);
+    refuse("b", "c", "the profile has learned from this run already (attempt 2)");
+}
+
+static void an_entry_that_was_edited_is_left_alone(void **state)
+{
+    (void)state;
+    new_runs(1);
+    struct tr_bytes whole = tr_scratch_read(tr_scratch("profile.yaml"));
+    struct tr_text edited = {0};
+    tr_text_append_bytes(&edited, whole.at, whole.len);
+    const char *at = strstr(tr_text_str(&edited), "    threads: 1\n");
+    assert_non_null(at);
+    size_t before = (size_t)(at - tr_text_str(&edited));
+    struct tr_text file = {0};
+    tr_text_append_bytes(&file, whole.at, before);
+    tr_text_append(&file, "    note: mine\n");
+    tr_text_append(&file, at);
+    tr_scratch_put_text("profile.yaml", tr_text_str(&file));
+    refuse("a", NULL, "kernels.made-up-1 is not as `trine calibrate` writes it");
+    tr_text_free(&edited);
+    tr_text_free(&file);
+    tr_bytes_free(&whole);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_runs_bring_the_prediction_of_a_third_nearer),
+        cmocka_unit_test(the_profile_says_which_runs_it_has_learned_from),
+        cmocka_unit_test(runs_that_say_nothing_of_the_profile_are_refused),
+        cmocka_unit_test(a_run_is_learned_from_once),
+        cmocka_unit_test(an_entry_that_was_edited_is_left_alone),
+    };
+    return cmocka_run_group_tests_name("plan/calibrate/learn", tests, make_runs, tr_scratch_teardown);
+}
