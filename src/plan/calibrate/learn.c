@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILE_MAX = 64 << 20, BY_BYTES = TR_KERNEL_RUNS_MAX * 20 + 1 };
+enum { FILE_MAX = 64 << 20, BY_BYTES = TR_KERNEL_REFINED_BY_MAX + 24 };
 
 /* One entry of the profile while it learns. */
 struct entry {

@@ -13,17 +13,17 @@
 
 /* What changed in the entry for so many threads. */
 struct tr_learned {
-    int threads, runs;                  /* runs: that were given; 0: none of so many threads */
-    int runs_before;
+    int threads, runs, runs_before;     /* runs: that were given; before: that it had learned from already */
     double step_error_was, step_error;  /* half width of the 80 % interval, relative */
     double fastest, slowest;            /* of what the kinds that the runs have take, how many times as long as before: least and most */
 };
+
+enum { TR_LEARNED_MAX = 8 };
 
 /* Refines the file: it is replaced as a whole, or left as it was. out[0..*entries) are the entries that changed, room for
  * TR_LEARNED_MAX. TR_BAD_INPUT, with the run's folder: no run or one that is cut short, of another machine, isa or version of trine, of
  * ranks, of a number of threads that the profile has no rates for, of one step alone, learned from already, more than
  * TR_REFINE_RATIO_MAX off; an entry that somebody has edited. */
-enum { TR_LEARNED_MAX = 8 };
 TR_MUST_CHECK enum tr_status tr_learn(const char *profile, char *const *run, int count, struct tr_learned out[TR_LEARNED_MAX],
                                       int *entries, struct tr_err *err);
 

@@ -413,8 +413,10 @@ enum tr_status tr_kernel_rates_read(const struct tr_entry *entry, struct tr_kern
             take_prices(&f, target.facts, (enum tr_op_kind)kind, type, &r.price[kind][type]);
     if (r.threads < 1)
         return tr_entry_fail(entry, err, "threads: how many computed is missing");
-    if (tr_kernel_runs(&r) > TR_KERNEL_RUNS_MAX || (*r.refined && !tr_is_date(r.refined)))
-        return tr_entry_fail(entry, err, "refined, refined_by: a date, and at most %d runs", TR_KERNEL_RUNS_MAX);
+    if (tr_kernel_runs(&r) > TR_KERNEL_RUNS_MAX || strlen(r.refined_by) > TR_KERNEL_REFINED_BY_MAX)
+        return tr_entry_fail(entry, err, "refined_by: at most %d runs, in %d bytes", TR_KERNEL_RUNS_MAX, TR_KERNEL_REFINED_BY_MAX);
+    if (tr_kernel_runs(&r) > 0 ? !tr_is_date(r.refined) : *r.refined != 0)
+        return tr_entry_fail(entry, err, "refined: \"%.20s\"; the date when runs refined it, beside refined_by", r.refined);
     *out = r;
     return TR_OK;
 }

@@ -74,7 +74,7 @@ struct tr_kernel_rates {
     struct tr_kernel_price price[TR_OP_KIND_COUNT][TR_KERNEL_TYPES];
 };
 
-enum { TR_KERNEL_RUNS_MAX = 64, TR_KERNEL_REFINED_BYTES = 64 };
+enum { TR_KERNEL_RUNS_MAX = 64, TR_KERNEL_REFINED_BY_MAX = 20 * TR_KERNEL_RUNS_MAX /* bytes */, TR_KERNEL_REFINED_BYTES = 64 };
 /* How many runs have refined these rates, and whether this one has. */
 int tr_kernel_runs(const struct tr_kernel_rates *rates);
 bool tr_kernel_knows_run(const struct tr_kernel_rates *rates, int64_t attempt);

@@ -132,6 +132,24 @@ static void rates_that_were_written_read_back(void **state)
     tr_text_free(&text);
 }
 
+static void rates_that_runs_refined_say_which(void **state)
+{
+    (void)state;
+    struct tr_kernel_rates back;
+    struct tr_catalog *catalog;
+    char words[TR_KERNEL_REFINED_BYTES];
+    static const char text[] = "kernels: {here: {chip: x, threads: 2, step_error: .1, refined: 2026-11-27, refined_by: \"12 345\"}}";
+    assert_int_equal(open_text(text, &catalog), TR_OK);
+    assert_int_equal(tr_kernel_rates_find(catalog, 2, &back, &err), TR_OK);
+    assert_int_equal(tr_kernel_runs(&back), 2);
+    assert_true(tr_kernel_knows_run(&back, 12) && tr_kernel_knows_run(&back, 345));
+    assert_false(tr_kernel_knows_run(&back, 1) || tr_kernel_knows_run(&back, 34) || tr_kernel_knows_run(&back, 3450));
+    assert_string_equal(tr_kernel_refined(&back, words), ", refined by 2 runs to 2026-11-27");
+    back.refined_by = "";
+    assert_string_equal(tr_kernel_refined(&back, words), "");
+    tr_catalog_free(catalog);
+}
+
 static void what_nobody_measured_costs_what_a_join_of_its_bytes_does(void **state)
 {
     (void)state;
@@ -153,6 +171,10 @@ static void faults_of_a_profile_are_said_with_their_place(void **state)
         {"kernels: {here: {chip: x, threads: 2, f32: {linear: {flop: 5}}}}", "profile.yaml:1:"},
         {"kernels: {here: {chip: x, threads: 2, f32: {lineal: {flop: 5GFLOP/s}}}}", "lineal"},
         {"kernels: {here: {chip: x, threads: 4}}", "kernels were measured with 4 threads, not with 2"},
+        {"kernels: {here: {chip: x, threads: 2, refined_by: \"12\"}}", "the date when runs refined it"},
+        {"kernels: {here: {chip: x, threads: 2, refined: 2026-11-27}}", "beside refined_by"},
+        {"kernels: {here: {chip: x, threads: 2, refined: soon, refined_by: \"12\"}}", "\"soon\""},
+        {"kernels: {here: {chip: x, threads: 2, f32: {linear: {flop: 5GFLOP/s, runs: 65}}}}", "runs"},
         {"chips: {}", "there is no record of trine's kernels: `trine calibrate` makes one"},
     };
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
@@ -177,6 +199,7 @@ int main(void)
         cmocka_unit_test(few_groups_of_heads_leave_threads_idle),
         cmocka_unit_test(state_that_fits_into_a_cache_is_not_far),
         cmocka_unit_test(rates_that_were_written_read_back),
+        cmocka_unit_test(rates_that_runs_refined_say_which),
         cmocka_unit_test(what_nobody_measured_costs_what_a_join_of_its_bytes_does),
         cmocka_unit_test(faults_of_a_profile_are_said_with_their_place),
     };
