@@ -133,6 +133,15 @@ enum tr_status tr_app_layout_read(const char *words, struct tr_degrees *out, str
     }
     if (open)
         return tr_fail(err, TR_BAD_INPUT, "--layout: expected what ranks share, such as dp=2; trine plan finds layouts");
+    const struct {
+        const char *word;
+        int64_t value;
+        int key;
+    } counts[] = {{"tp", layout.tp, TR_LAYOUT_TP}, {"cp", layout.cp, TR_LAYOUT_CP}, {"dp", layout.dp, TR_LAYOUT_DP},
+                  {"pp", layout.pp, TR_LAYOUT_PP}, {"vpp", layout.vpp, TR_LAYOUT_VPP}};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        if (said & 1u << counts[i].key && counts[i].value < 1)
+            return tr_fail(err, TR_BAD_INPUT, "--layout: %s=%lld: expected 1 or more", counts[i].word, (long long)counts[i].value);
     if (said & ours)
         return tr_fail(err, TR_BAD_INPUT, "--layout: the microbatch and recomputation are train.micro_batch and train.recompute here");
     if ((status = check_executed(&layout, said, err)) == TR_OK)

@@ -454,7 +454,7 @@ enum tr_status tr_checkpoint_read(const char *checkpoint, const struct tr_tensor
 static enum tr_status newest_good(const char *run_folder, const int64_t *steps, int64_t count,
                                   char path[TR_PATH_BYTES], struct tr_text *bad, struct tr_err *err)
 {
-    struct tr_err reason;
+    struct tr_err reason, newest = {""};
     char candidate[TR_PATH_BYTES];
     for (int64_t i = count - 1; i >= 0; i--) {
         enum tr_status status = tr_checkpoint_path(run_folder, steps[i], candidate, err);
@@ -470,11 +470,13 @@ static enum tr_status newest_good(const char *run_folder, const int64_t *steps, 
             return status;
         }
         tr_text_printf(bad, "%s\n", reason.text);
+        if (i == count - 1)
+            newest = reason;
     }
     if (count == 0)
         return TR_NO;
     return tr_fail(err, TR_BAD_INPUT, "%s: none of the %lld checkpoints is whole; the newest: %.700s", run_folder,
-                   (long long)count, reason.text);
+                   (long long)count, newest.text);
 }
 
 enum tr_status tr_checkpoint_find_latest(const char *run_folder, char path[TR_PATH_BYTES], struct tr_text *bad,

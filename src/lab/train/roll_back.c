@@ -59,10 +59,10 @@ enum tr_status tr_run_roll_back(struct tr_run *run, const char *why, struct tr_e
 {
     char anchor[TR_PATH_BYTES], text[TR_SPIKE_TEXT_BYTES + 160];
     int64_t to = tr_run_anchor(run), from = run->state.step;
-    if (run->state.roll_backs >= run->config.spike_roll_backs)
-        return tr_fail(err, TR_FAILED, "step %lld: %s; the run went back %lld times already (spike.roll_backs): try a lower "
-                       "optimizer.lr", (long long)from + 1, why, (long long)run->state.roll_backs);
     enum tr_status status = tr_run_save_finish(run, err);
+    if (status == TR_OK && run->state.roll_backs >= run->config.spike_roll_backs)
+        status = tr_fail(err, TR_FAILED, "step %lld: %s; the run went back %lld times already (spike.roll_backs): try a lower "
+                         "optimizer.lr", (long long)from + 1, why, (long long)run->state.roll_backs);
     if (status == TR_OK)
         status = tr_checkpoint_path(run->config.out, to, anchor, err);
     if (status == TR_OK && tr_run_leads(run) && (status = tr_checkpoint_verify(anchor, err)) != TR_OK)

@@ -492,9 +492,10 @@ static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
         status = tr_run_pace(run, run->last_step_s, err);
     if (status == TR_OK && !o.taken)
         status = note_skip(run, &o.result, o.spike, err);
-    if (status == TR_OK && s->skipped_in_row >= c->max_skipped)
-        status = tr_run_alike(run, too_many_skipped(run, o.spike[0] != 0, err), err);
-    return status;
+    if (status != TR_OK || s->skipped_in_row < c->max_skipped)
+        return status;
+    status = tr_run_save_finish(run, err); /* the save that is under way, as long as ranks speak to each other */
+    return status == TR_OK ? tr_run_alike(run, too_many_skipped(run, o.spike[0] != 0, err), err) : status;
 }
 
 /* ---- between steps ----------------------------------------------------------------------------------------------- */

@@ -568,6 +568,11 @@ static void missing_swapped_stale_and_renamed_files_are_refused(void **unused)
     struct tr_text bad = {0};
     assert_int_equal(tr_checkpoint_find_latest(tr_scratch("surgery"), path, &bad, &err), TR_BAD_INPUT);
     tr_assert_says(err.text, "none of the 1 checkpoints is whole");
+    save(tr_scratch("surgery"), 12, 0);
+    assert_int_equal(unlink(tr_scratch("surgery/step-00000012/state.json")), 0);
+    assert_int_equal(tr_checkpoint_find_latest(tr_scratch("surgery"), path, &bad, &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, "none of the 2 checkpoints is whole; the newest: ");
+    tr_assert_says(err.text, "step-00000012/state.json");
     tr_text_free(&bad);
     row("7", "a file missing, or that of another step; a folder of another name", "file surgery", 2 * file_count, 2 * file_count,
               "`step-N/state.json: ...`; goes on from the one before, or `none of the N checkpoints is whole`");

@@ -232,6 +232,25 @@ static void hook(void *context, struct tr_exec *exec, int64_t batch, struct tr_s
         seen->loss *= 10;
 }
 
+/* A run that fails because of its course, on all ranks alike, while a save is under way: that save is there. */
+static void a_save_under_way_is_finished_before_ranks_fail_together(void **state)
+{
+    (void)state;
+    for (int ranks = 1; ranks <= 2; ranks++) {
+        struct tr_run_config config = tr_tiny_config("run", "layout.lanes=2", "train.batch=8", "train.micro_batch=1", "train.steps=40", "eval.every=0",
+                                                     "spike.action=skip", "spike.window=8", "spike.deviations=3", "train.max_skipped=1",
+                                                     "checkpoint.write=background", "checkpoint.every=8", NULL);
+        struct tr_train_options options = options_of((struct tr_degrees)DP(ranks, 0));
+        options.fault = hook;
+        strange = 8; /* the step after the save began */
+        assert_int_equal(train(&config, &options), TR_FAILED);
+        strange = -1;
+        tr_assert_says(err.text, "the last checkpoint is of step 8");
+        assert_true(tr_folder_exists(tr_scratch("run/step-00000008")));
+        assert_int_equal(tr_folder_remove(config.out, &err), TR_OK);
+    }
+}
+
 /* Under one layout after the other, each of which is stopped two steps later but the last. */
 static void train_in_turns(const struct tr_run_config *config, const struct tr_degrees *layouts_in_turn, int count)
 {
@@ -462,6 +481,7 @@ int main(void)
         cmocka_unit_test(a_pipeline_takes_microbatches_that_fill_it_unless_told),
         cmocka_unit_test(so_have_runs_that_save_in_the_background),
         cmocka_unit_test(each_rank_writes_its_share_of_a_checkpoint),
+        cmocka_unit_test(a_save_under_way_is_finished_before_ranks_fail_together),
         cmocka_unit_test(a_run_goes_on_under_any_other_layout),
         cmocka_unit_test(any_layout_goes_on_from_any_other),
         cmocka_unit_test(ranks_that_share_sequences_do_too),
