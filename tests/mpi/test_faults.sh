@@ -23,20 +23,28 @@ arrives() # RUN: goes on to the right hash, on one rank
     "$trine" train run.yaml -o "$1" -q >went 2>&1 && [ "$(the_hash "$1")" = "$hash" ] || fault "$1 goes on to another hash: $(cat went)"
 }
 
-sed -i 's/steps: 24/steps: 1000/; s/every: 8,/every: 1000,/; s/checkpoint: {every: 4}/checkpoint: {every: 50}/; s/log_every: 8/log_every: 100/' run.yaml
+sed -i 's/steps: 24/steps: 1000/; s/every: 8,/every: 1000,/; s/checkpoint: {every: 4}/checkpoint: {every: 50}/; s/log_every: 8/log_every: 100/; s/lanes: 4/lanes: 4, tensor: 2/' run.yaml
 expect 0 "hash" "$trine" train run.yaml -o whole -q
 hash=$(the_hash whole)
 
 # ---- killed: any rank, at any time, under layouts in turn -------------------------------------------------------------
 tried=0 right=0 wanted=$(tries 4 300)
 while [ "$tried" -lt "$wanted" ]; do
-    case $((tried % 3)) in 0) layout=dp=4,zero=1 ;; 1) layout=dp=2 ;; *) layout=dp=3,zero=1 ;; esac
-    ranks=${layout#dp=}
-    ranks=${ranks%,*}
+    case $((tried % 8)) in
+        0) ranks=4 layout=dp=4,zero=1 ;;
+        1) ranks=4 layout=pp=2,dp=2 ;;
+        2) ranks=4 layout=dp=2,tp=2,zero=3 ;;
+        3) ranks=2 layout=dp=2 ;;
+        4) ranks=3 layout=dp=3,zero=1 ;;
+        5) ranks=2 layout=tp=2,sp ;;
+        6) ranks=2 layout=dp=2,zero=2 ;;
+        7) ranks=2 layout=pp=2 ;;
+    esac
+    case $((tried % 2)) in 0) where=foreground ;; 1) where=background ;; esac
     before=$(last_line killed)
-    start_mpi "$ranks" run.yaml -o killed -q --layout "$layout"
+    start_mpi "$ranks" run.yaml -o killed -q --layout "$layout" --checkpoint.write "$where"
     until_more killed "$before"
-    random 30
+    random 30 # hundredths of a second
     sleep "0.$((at / 10))$((at % 10))"
     random "$ranks"
     victim=$(rank_process "$at")
@@ -52,7 +60,7 @@ while [ "$tried" -lt "$wanted" ]; do
     [ -n "$wrong" ] || right=$((right + 1))
 done
 [ ! -e killed ] || arrives killed
-row "2, 10" "kill -9 of one of 2 to 4 ranks at a random time, another layout each time" "a timer, again and again until the run arrives" \
+row "2, 10" "kill -9 of one of 2 to 4 ranks at a random time, another layout each time (dp, tp, pp, zero 0 to 3), saves in the foreground and the background" "a timer, again and again until the run arrives" \
     "$tried" "$right" "\`rank 0: all_reduce of group dp, step 12: rank 1 has died, which last ended ...\`; mpirun ends with 137 or 3"
 
 # ---- stopped: a rank that hangs ----------------------------------------------------------------------------------------
