@@ -291,7 +291,7 @@ static bool share(const struct layout *layout, struct run *run)
     return tr_degrees_of(d, TR_GROUP_PIPE) == 1 || run->model.layers % (tr_degrees_of(d, TR_GROUP_PIPE) * (d->chunks > 1 ? d->chunks : 1)) == 0;
 }
 
-static struct tr_rank_time predict_ranks(const struct tr_kernel_rates *rates, const struct tr_exchange *exchange,
+static struct tr_rank_time predict_ranks(const struct tr_kernel_rates *rates, const struct tr_exchange_rates *exchange,
                                          const struct tr_run_programs *programs)
 {
     static struct tr_rank_time time[TR_RANKS_THREADS_MAX];
@@ -307,7 +307,7 @@ static bool score_ranks(const struct tr_catalog *catalog, const struct run *run,
 {
     int ranks = (int)tr_degrees_ranks(&layout->degrees), threads = (int)tr_max_i64(1, tr_cores_usable() / ranks);
     struct tr_kernel_rates rates;
-    struct tr_exchange exchange;
+    struct tr_exchange_rates exchange;
     struct tr_run_programs programs;
     struct tr_err err;
     char text[160];

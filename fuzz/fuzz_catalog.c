@@ -5,6 +5,7 @@
 #include "cloud/cost/cost.h"
 #include "plan/shape/shape.h"
 #include "plan/show/show.h"
+#include "silicon/cost/exchange.h"
 #include "silicon/cost/kernels.h"
 #include "silicon/chip/chip.h"
 
@@ -54,6 +55,23 @@ static void show_all(const struct tr_catalog *catalog)
     }
 }
 
+/* Records of exchanges: times that are numbers, with prices at any size, and are written again, or a sentence. */
+static void read_exchanges(const struct tr_catalog *catalog)
+{
+    for (int i = 0; i < tr_catalog_count(catalog, TR_SECTION_EXCHANGES); i++) {
+        struct tr_exchange_rates rates;
+        struct tr_err err = {""};
+        struct tr_text text = {0};
+        enum tr_status status = tr_exchange_read(tr_catalog_entry(catalog, TR_SECTION_EXCHANGES, i), &rates, &err);
+        said(status, &err);
+        for (double bytes = 1; status == TR_OK && bytes < 1e12; bytes *= 1000)
+            TR_ASSERT(tr_exchange_time(&rates, TR_COLL_ALL_REDUCE, bytes) >= 0);
+        if (status == TR_OK)
+            tr_exchange_yaml(&rates, &text);
+        tr_text_free(&text);
+    }
+}
+
 /* Records of kernels: rates that are numbers and are written again, or a sentence. */
 static void read_kernels(const struct tr_catalog *catalog)
 {
@@ -82,6 +100,7 @@ static void check(enum tr_status (*open)(struct tr_catalog **, struct tr_err *),
     if (status == TR_OK) {
         find_all(catalog);
         read_kernels(catalog);
+        read_exchanges(catalog);
         err.text[0] = 0;
         said(tr_chip_check_all(catalog, &err), &err);
         err.text[0] = 0;

@@ -195,7 +195,7 @@ static enum tr_status learn(const struct calibrate_args *args, const struct tr_g
 static enum tr_status check_profile(const char *path, const char *id_end, int ranks, int cores, struct tr_catalog *catalog,
                                     struct tr_kernel_rates *rates, struct tr_err *err)
 {
-    struct tr_exchange there;
+    struct tr_exchange_rates there;
     struct tr_text why = {0};
     enum tr_status status = tr_catalog_add(catalog, path, err);
     if (status == TR_OK)
@@ -212,7 +212,7 @@ static enum tr_status check_profile(const char *path, const char *id_end, int ra
     return status;
 }
 
-static enum tr_status add_record(const char *path, const struct tr_exchange *exchange, struct tr_err *err)
+static enum tr_status add_record(const char *path, const struct tr_exchange_rates *exchange, struct tr_err *err)
 {
     struct tr_bytes was;
     struct tr_text text = {0};
@@ -243,7 +243,7 @@ static enum tr_status measure_ranks(const struct calibrate_args *args, struct tr
     char id[TR_CATALOG_ID_BYTES], end[32];
     struct tr_catalog *catalog = NULL;
     struct tr_kernel_rates rates = {.chip = ""};
-    struct tr_exchange exchange = {.id = id, .transport = "mpi"};
+    struct tr_exchange_rates exchange = {.id = id, .transport = "mpi"};
     int count = tr_comm_count(ranks->world), cores;
     snprintf(end, sizeof end, "-mpi-%d", count);
     enum tr_status status = tr_app_ranks_cores(ranks, &cores, err);
@@ -253,7 +253,7 @@ static enum tr_status measure_ranks(const struct calibrate_args *args, struct tr
         status = check_profile(args->out, end, count, cores, catalog, &rates, err);
     status = tr_app_ranks_alike(ranks, status, err);
     if (status == TR_OK)
-        status = tr_app_ranks_alike(ranks, tr_calibrate_exchange(ranks->world, args->scale, &exchange, err), err);
+        status = tr_app_ranks_alike(ranks, tr_calibrate_exchange(ranks->world, cores, args->scale, &exchange, err), err);
     if (status == TR_OK && ranks->leads) {
         snprintf(id, sizeof id, "%.40s%.20s", rates.chip, end);
         exchange.chip = rates.chip;
@@ -286,6 +286,8 @@ static enum tr_status run(void *parsed, const struct tr_given *given, struct tr_
     const struct calibrate_args *args = parsed;
     if (!args->from && given->rest_count > 0)
         return tr_fail(err, TR_BAD_INPUT, "calibrate: '%s': run folders go with --from", given->rest[0]);
+    if ((args->from != 0) + (args->check != NULL) + args->ranks > 1)
+        return tr_fail(err, TR_BAD_INPUT, "calibrate: --from, --check and --ranks are three things to do with a profile that is there: give one");
     if (args->from)
         return learn(args, given, err);
     return args->check ? check(args, err) : args->ranks ? calibrate_ranks(args, err) : calibrate(args, err);

@@ -116,11 +116,13 @@ static void write_timeline_text(const struct explain_args *args, const struct tr
     tr_text_printf(out, "a step took %s, from its first rank's beginning to its last one's end", tr_print_time(measured, line->measured_s));
     if (line->predicted_s > 0)
         tr_text_printf(out, "; predicted %s%s\n", tr_print_time(predicted, line->predicted_s),
-                       line->ranks > 1 ? ", in which ranks wait for each other, and moving bytes takes no time" : "");
+                       line->ranks == 1 ? "" : line->exchanges ? ", in which ranks wait for each other and move bytes"
+                                                               : ", in which ranks wait for each other, and moving bytes takes no time");
     else
         tr_text_printf(out, "; nothing is predicted: %s\n", line->unpredicted.text);
     if (line->predicted_s > 0 && line->busy > line->cores)
-        tr_text_printf(out, "%d threads of ranks share %d cores, and the prediction is of ranks that have cores of their own\n", line->busy, line->cores);
+        tr_text_printf(out, "%d threads of ranks take turns on %d cores, which is in the figure; the drawing is of ranks that have cores of their own\n",
+                       line->busy, line->cores);
 }
 
 static void write_timeline_json(const struct explain_args *args, const struct tr_timeline *line, struct tr_text *out)

@@ -11,7 +11,8 @@
  * whole tensors, and model.safetensors.index.json says which file has which, as Hugging Face's programs want it. Whoever reads does
  * not see how many there are.
  *
- * Writing is atomic: all of it is written and synced in RUN/step-00000100.tmp, which is then renamed, and RUN synced.
+ * Writing is atomic: all of it is written and synced in RUN/step-00000100.tmp (of several ranks with
+ * the attempt in its name, shard.h), which is then renamed, and RUN synced.
  * Whatever kills the program or fills the disk in between leaves the older checkpoints as they were. A folder that
  * ends in .tmp or .old is never read.
  *

@@ -58,8 +58,9 @@ void tr_profile_yaml(const struct tr_profile *profile, struct tr_text *out);
 TR_MUST_CHECK enum tr_status tr_kernel_fit(const struct tr_kernel_sample *sample, int64_t count, struct tr_kernel_rates *rates,
                                            struct tr_err *err);
 
-/* What it takes these ranks to exchange bytes: out->ranks and its times, as this rank saw them. Collective. */
-TR_MUST_CHECK enum tr_status tr_calibrate_exchange(struct tr_comm *world, double scale, struct tr_exchange *out, struct tr_err *err);
+/* What it takes these ranks to exchange bytes: out->ranks and its times, as this rank saw them. `cores`: that they may use, together.
+ * Collective. */
+TR_MUST_CHECK enum tr_status tr_calibrate_exchange(struct tr_comm *world, int cores, double scale, struct tr_exchange_rates *out, struct tr_err *err);
 
 /* Whether a profile's rates are of this machine and program, and whether it still is as fast: measures peak and memory again
  * (a second). TR_NO, and in *why what differs. */

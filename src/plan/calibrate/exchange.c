@@ -3,7 +3,6 @@
 
 #include "base/num.h"
 #include "base/os.h"
-#include "lab/model/exec.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -139,38 +138,24 @@ static enum tr_status measure_beside(struct exchanging *x, int runs, double *bes
 
 /* ---- work at one time -------------------------------------------------------------------------------------------- */
 
-enum { STEPS_MAX = 11, STEP_TOKENS = 1024 };
+enum { STEPS_MAX = 11 };
 
 /* Two programs in which kernels of all kinds take their part. */
 static const struct at_once {
-    enum tr_family family;
+    struct tr_trial_shape shape;
     enum tr_dtype dtype;
-    int32_t width, kv_heads;
-    int64_t ffn;
-} at_once[] = {{TR_GPT2, TR_F32, 384, 6, 1536}, {TR_LLAMA, TR_BF16, 640, 5, 1792}};
-enum { AT_ONCE = sizeof at_once / sizeof *at_once, VOCAB = 4096, SEQ_LEN = 512 };
-
-static struct tr_model_config model_of(const struct at_once *which)
-{
-    return (struct tr_model_config){.name = "calibration", .family = which->family, .vocab = VOCAB, .width = which->width, .layers = 1,
-                                    .heads = which->width / 64, .kv_heads = which->kv_heads, .head_dim = 64, .ffn = which->ffn,
-                                    .positions = SEQ_LEN, .norm_eps = 1e-5f, .rope_theta = 10000, .tied = which->family == TR_GPT2,
-                                    .init_std = .02f};
-}
+} at_once[] = {{{TR_GPT2, 384, 6, 6, 1536, 4096, 512, 2}, TR_F32}, {{TR_LLAMA, 640, 10, 5, 1792, 4096, 512, 2}, TR_BF16}};
+enum { AT_ONCE = sizeof at_once / sizeof *at_once };
 
 /* The median of some steps, each of which all ranks begin together and end with the last of them; `here`: this rank computes. */
-static enum tr_status time_steps(struct exchanging *x, struct tr_exec *exec, bool here, int steps, double *step_s, struct tr_err *err)
+static enum tr_status time_steps(struct exchanging *x, struct tr_trial *trial, bool here, int steps, double *step_s, struct tr_err *err)
 {
-    static const struct tr_hyper hyper = {.lr = 1e-4, .beta1 = .9, .beta2 = .95, .eps = 1e-8, .weight_decay = .1, .clip_norm = 1};
     double time_s[STEPS_MAX];
     enum tr_status status = tr_barrier(x->world, err);
     for (int step = -1; step < steps && status == TR_OK; step++) { /* the first warms up */
         double begin_s = tr_clock_s();
-        if (here) {
-            tr_exec_set_hyper(exec, &hyper, step + 2);
-            (void)tr_exec_gradients(exec, STEP_TOKENS);
-            tr_exec_update(exec);
-        }
+        if (here)
+            tr_trial_step(trial);
         status = tr_barrier(x->world, err);
         time_s[step < 0 ? 0 : step] = tr_clock_s() - begin_s;
     }
@@ -179,55 +164,43 @@ static enum tr_status time_steps(struct exchanging *x, struct tr_exec *exec, boo
     return status;
 }
 
-/* How many times as long a step takes when all ranks do it as when the first does it alone. */
-static enum tr_status measure_program(struct exchanging *x, const struct at_once *which, struct tr_machine machine, int steps,
-                                      double *times, struct tr_err *err)
+/* How many times as long a step takes when all ranks do it as when the first does it alone; one thread a rank. */
+static enum tr_status measure_program(struct exchanging *x, const struct at_once *which, int steps, double *times, struct tr_err *err)
 {
-    const struct tr_step_config step = {.dtype = which->dtype, .form = TR_FORM_ROWS, .batch = STEP_TOKENS / SEQ_LEN, .seq_len = SEQ_LEN,
-                                        .micro_batch = STEP_TOKENS / SEQ_LEN, .widths = {1, 1, 1, 1}, .recompute = TR_RECOMPUTE_ELEMENTWISE,
-                                        .optimizer = TR_OPTIMIZER_ADAMW};
-    const struct tr_model_config model = model_of(which);
-    struct tr_program program;
-    struct tr_exec exec;
+    struct tr_trial trial;
+    enum tr_isa isa;
     double alone_s = 1, all_s = 1;
-    enum tr_status status = tr_program_train(&program, &model, &step, machine, err);
+    enum tr_status status = tr_isa_choose(&isa, err);
+    if (status == TR_OK)
+        status = tr_trial_open(&trial, &which->shape, which->dtype, (struct tr_machine){tr_kernel_set(isa), 1}, err);
     if (status != TR_OK)
         return status;
-    if ((status = tr_exec_open(&exec, &program, machine, NULL, err)) == TR_OK) {
-        tr_exec_init(&exec, 1);
-        for (int64_t i = 0; i < STEP_TOKENS; i++) {
-            ((int32_t *)tr_exec_buffer(&exec, program.tokens))[i] = (int32_t)(i * 7919 % VOCAB);
-            ((int32_t *)tr_exec_buffer(&exec, program.targets))[i] = (int32_t)((i + 1) * 7919 % VOCAB);
-        }
-        status = time_steps(x, &exec, tr_comm_index(x->world) == 0, steps, &alone_s, err);
-        if (status == TR_OK)
-            status = time_steps(x, &exec, true, steps, &all_s, err);
-        tr_exec_close(&exec);
-    }
-    tr_program_free(&program);
+    status = time_steps(x, &trial, tr_comm_index(x->world) == 0, steps, &alone_s, err);
+    if (status == TR_OK)
+        status = time_steps(x, &trial, true, steps, &all_s, err);
+    tr_trial_close(&trial);
     *times = all_s / alone_s;
     return status;
 }
 
-/* One thread a rank; what is left when turns on the cores are taken out, the mean of the programs. */
-static enum tr_status measure_shared(struct exchanging *x, int steps, double *shared, struct tr_err *err)
+/* What is left when turns on the cores are taken out, the mean of the programs. */
+static enum tr_status measure_shared(struct exchanging *x, int cores, int steps, double *shared, struct tr_err *err)
 {
-    enum tr_isa isa;
-    double sum = 0, turns = fmax(1, (double)tr_comm_count(x->world) / tr_cores_usable());
-    enum tr_status status = tr_isa_choose(&isa, err);
+    double sum = 0, turns = fmax(1, (double)tr_comm_count(x->world) / cores);
+    enum tr_status status = TR_OK;
     for (int i = 0; i < AT_ONCE && status == TR_OK; i++) {
         double times = 1;
-        status = measure_program(x, &at_once[i], (struct tr_machine){.kernels = tr_kernel_set(isa), .threads = 1}, steps, &times, err);
+        status = measure_program(x, &at_once[i], steps, &times, err);
         sum += times / turns;
     }
     *shared = fmax(1, sum / AT_ONCE);
     return status;
 }
 
-static enum tr_status measure_all(struct exchanging *x, double scale, struct tr_exchange *out, struct tr_err *err)
+static enum tr_status measure_all(struct exchanging *x, int cores, double scale, struct tr_exchange_rates *out, struct tr_err *err)
 {
     int runs = scale < 1 ? 3 : RUNS_MAX;
-    enum tr_status status = measure_shared(x, scale < .2 ? 1 : scale < 1 ? 5 : STEPS_MAX, &out->shared, err);
+    enum tr_status status = measure_shared(x, cores, scale < .2 ? 1 : scale < 1 ? 5 : STEPS_MAX, &out->shared, err);
     if (status == TR_OK)
         status = measure_beside(x, runs, &out->beside_s, err);
     for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
@@ -237,7 +210,7 @@ static enum tr_status measure_all(struct exchanging *x, double scale, struct tr_
     return status;
 }
 
-enum tr_status tr_calibrate_exchange(struct tr_comm *world, double scale, struct tr_exchange *out, struct tr_err *err)
+enum tr_status tr_calibrate_exchange(struct tr_comm *world, int cores, double scale, struct tr_exchange_rates *out, struct tr_err *err)
 {
     struct exchanging x = {.world = world};
     int64_t most = 2 * tr_exchange_bytes[TR_EXCHANGE_SIZES - 1];
@@ -251,7 +224,7 @@ enum tr_status tr_calibrate_exchange(struct tr_comm *world, double scale, struct
     if (status == TR_OK) {
         tr_slab_touch(&x.from);
         tr_slab_touch(&x.to);
-        status = measure_all(&x, scale, out, err);
+        status = measure_all(&x, cores, scale, out, err);
     }
     tr_comm_unmap(world, &x.to);
     tr_comm_unmap(world, &x.from);
@@ -262,20 +235,20 @@ enum tr_status tr_calibrate_exchange(struct tr_comm *world, double scale, struct
 
 struct thread_job {
     double scale;
-    struct tr_exchange *out;
+    struct tr_exchange_rates *out;
 };
 
 static enum tr_status be_a_thread(struct tr_comm *world, void *user, struct tr_err *err)
 {
     const struct thread_job *job = user;
-    struct tr_exchange mine = *job->out;
-    enum tr_status status = tr_calibrate_exchange(world, job->scale, &mine, err);
+    struct tr_exchange_rates mine = *job->out;
+    enum tr_status status = tr_calibrate_exchange(world, tr_cores_usable(), job->scale, &mine, err);
     if (tr_comm_index(world) == 0)
         *job->out = mine;
     return status;
 }
 
-enum tr_status tr_calibrate_threads(int ranks, double scale, struct tr_exchange *out, struct tr_err *err)
+enum tr_status tr_calibrate_threads(int ranks, double scale, struct tr_exchange_rates *out, struct tr_err *err)
 {
     const struct tr_comm_config config = {.timeout_s = TIMEOUT_S};
     struct thread_job job = {scale, out};

@@ -4,6 +4,7 @@
 
 #include "base/os.h"
 #include "base/progress.h"
+#include "lab/model/exec.h"
 #include "plan/calibrate/calibrate.h"
 #include "silicon/kernel/kernel.h"
 
@@ -12,7 +13,7 @@ enum { TR_PROFILE_NAME_BYTES = TR_PROCESSOR_NAME_BYTES, TR_PROFILE_EXCHANGES_MAX
 struct tr_profile {
     struct tr_kernel_rates rates[TR_PROFILE_THREADS_MAX];
     int count;
-    struct tr_exchange exchange[TR_PROFILE_EXCHANGES_MAX]; /* of ranks as threads */
+    struct tr_exchange_rates exchange[TR_PROFILE_EXCHANGES_MAX]; /* of ranks as threads */
     char exchange_id[TR_PROFILE_EXCHANGES_MAX][TR_PROFILE_NAME_BYTES];
     int exchanges;
     char processor[TR_PROFILE_NAME_BYTES], vendor[TR_PROFILE_NAME_BYTES], chip[TR_PROFILE_NAME_BYTES];
@@ -22,6 +23,22 @@ struct tr_profile {
     double disk_byte_s, disk_sync_s;
     int year;
 };
+
+/* A small training program, one layer of a shape, to be run a few steps. */
+struct tr_trial_shape {
+    enum tr_family family;
+    int32_t width, heads, kv_heads;
+    int64_t ffn, vocab, seq_len, batch;
+};
+struct tr_trial {
+    struct tr_program program;
+    struct tr_exec exec;
+    int64_t steps; /* that were run */
+};
+TR_MUST_CHECK enum tr_status tr_trial_open(struct tr_trial *trial, const struct tr_trial_shape *shape, enum tr_dtype dtype,
+                                           struct tr_machine machine, struct tr_err *err);
+void tr_trial_step(struct tr_trial *trial);
+void tr_trial_close(struct tr_trial *trial);
 
 /* Samples of all programs with so many threads; freed by the caller. `between_s` gets the time from one operation to the
  * next. The bar advances by one a program. */
@@ -37,6 +54,6 @@ TR_MUST_CHECK enum tr_status tr_calibrate_machine(enum tr_isa isa, int threads, 
 TR_MUST_CHECK enum tr_status tr_calibrate_disk(const char *folder, double *byte_s, double *sync_s, struct tr_err *err);
 
 /* So many ranks as threads of this process: out->ranks and its times. */
-TR_MUST_CHECK enum tr_status tr_calibrate_threads(int ranks, double scale, struct tr_exchange *out, struct tr_err *err);
+TR_MUST_CHECK enum tr_status tr_calibrate_threads(int ranks, double scale, struct tr_exchange_rates *out, struct tr_err *err);
 
 #endif

@@ -70,9 +70,9 @@ static enum tr_status calibrate_exchanges(const struct tr_calibrate_options *opt
 {
     enum tr_status status = TR_OK;
     for (int ranks = 2; status == TR_OK && p->exchanges < TR_PROFILE_EXCHANGES_MAX; ranks *= 2) {
-        struct tr_exchange *exchange = &p->exchange[p->exchanges];
+        struct tr_exchange_rates *exchange = &p->exchange[p->exchanges];
         snprintf(p->exchange_id[p->exchanges], sizeof p->exchange_id[0], "%.100s-threads-%d", p->chip, ranks);
-        *exchange = (struct tr_exchange){.id = p->exchange_id[p->exchanges], .chip = p->chip, .transport = "threads"};
+        *exchange = (struct tr_exchange_rates){.id = p->exchange_id[p->exchanges], .chip = p->chip, .transport = "threads"};
         status = tr_calibrate_threads(ranks, options->scale, exchange, err);
         p->exchanges += status == TR_OK;
     }

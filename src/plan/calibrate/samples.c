@@ -3,7 +3,6 @@
 
 #include "base/num.h"
 #include "base/os.h"
-#include "lab/model/exec.h"
 #include "plan/here/here.h"
 
 #include <math.h>
@@ -14,11 +13,7 @@
  * rows of a microbatch 64 to 4096, heads of 32 to 128, few and many of them, small and large vocabularies; one layer, since
  * all layers are alike. Each takes a fraction of a second a step. Small ones stand first and in the middle, where a short
  * calibration takes its own from. */
-static const struct shape {
-    enum tr_family family;
-    int32_t width, heads, kv_heads;
-    int64_t ffn, vocab, seq_len, batch;
-} shapes[] = {
+static const struct tr_trial_shape shapes[] = {
     {TR_GPT2, 128, 4, 4, 512, 4096, 64, 1},       {TR_GPT2, 128, 4, 4, 512, 256, 64, 32},
     {TR_GPT2, 256, 4, 4, 1024, 4096, 256, 16},    {TR_GPT2, 384, 6, 6, 1536, 257, 512, 4},
     {TR_GPT2, 768, 12, 12, 3072, 8192, 1024, 1},  {TR_GPT2, 1024, 16, 16, 4096, 1024, 128, 8},
@@ -47,7 +42,7 @@ static int shape_count(double scale)
 }
 
 /* Number i of those that are measured: spread over all. */
-static const struct shape *shape_of(double scale, int i) { return &shapes[i * SHAPES / shape_count(scale)]; }
+static const struct tr_trial_shape *shape_of(double scale, int i) { return &shapes[i * SHAPES / shape_count(scale)]; }
 
 int tr_calibrate_program_count(double scale) { return VISITS * shape_count(scale) * TR_KERNEL_TYPES; }
 
@@ -71,7 +66,9 @@ static void observe(void *context, const struct tr_exec_seen *seen)
     watch->all_s += seen->end_s - seen->begin_s;
 }
 
-static struct tr_model_config model_of(const struct shape *shape)
+/* ---- one program ------------------------------------------------------------------------------------------------- */
+
+static struct tr_model_config model_of(const struct tr_trial_shape *shape)
 {
     return (struct tr_model_config){.name = "calibration", .family = shape->family, .vocab = shape->vocab, .width = shape->width,
                                     .layers = 1, .heads = shape->heads, .kv_heads = shape->kv_heads,
@@ -80,7 +77,7 @@ static struct tr_model_config model_of(const struct shape *shape)
 }
 
 /* Any tokens will do: no time depends on them. */
-static void fill_batch(struct tr_exec *exec, const struct shape *shape)
+static void fill_batch(struct tr_exec *exec, const struct tr_trial_shape *shape)
 {
     int32_t *token = tr_exec_buffer(exec, exec->program->tokens), *target = tr_exec_buffer(exec, exec->program->targets);
     for (int64_t i = 0; i < shape->batch * shape->seq_len; i++) {
@@ -89,13 +86,42 @@ static void fill_batch(struct tr_exec *exec, const struct shape *shape)
     }
 }
 
-static void run_step(struct tr_exec *exec, const struct shape *shape, int64_t step)
+enum tr_status tr_trial_open(struct tr_trial *trial, const struct tr_trial_shape *shape, enum tr_dtype dtype, struct tr_machine machine,
+                             struct tr_err *err)
+{
+    const struct tr_model_config model = model_of(shape);
+    const struct tr_step_config step = {.dtype = dtype, .form = TR_FORM_ROWS, .batch = shape->batch, .seq_len = shape->seq_len,
+                                        .micro_batch = shape->batch, .widths = {1, 1, 1, 1}, .recompute = TR_RECOMPUTE_ELEMENTWISE,
+                                        .optimizer = TR_OPTIMIZER_ADAMW};
+    trial->steps = 0;
+    enum tr_status status = tr_program_train(&trial->program, &model, &step, machine, err);
+    if (status != TR_OK)
+        return status;
+    if ((status = tr_exec_open(&trial->exec, &trial->program, machine, NULL, err)) != TR_OK) {
+        tr_program_free(&trial->program);
+        return status;
+    }
+    tr_exec_init(&trial->exec, 1);
+    fill_batch(&trial->exec, shape);
+    return TR_OK;
+}
+
+void tr_trial_step(struct tr_trial *trial)
 {
     static const struct tr_hyper hyper = {.lr = 1e-4, .beta1 = .9, .beta2 = .95, .eps = 1e-8, .weight_decay = .1, .clip_norm = 1};
-    tr_exec_set_hyper(exec, &hyper, step);
-    (void)tr_exec_gradients(exec, shape->batch * shape->seq_len);
-    tr_exec_update(exec);
+    const struct tr_step_config *step = &trial->program.step;
+    tr_exec_set_hyper(&trial->exec, &hyper, ++trial->steps);
+    (void)tr_exec_gradients(&trial->exec, step->batch * step->seq_len);
+    tr_exec_update(&trial->exec);
 }
+
+void tr_trial_close(struct tr_trial *trial)
+{
+    tr_exec_close(&trial->exec);
+    tr_program_free(&trial->program);
+}
+
+/* ---- samples ----------------------------------------------------------------------------------------------------- */
 
 struct samples {
     struct tr_kernel_sample *at;
@@ -151,54 +177,42 @@ static enum tr_status keep_samples(const struct watch *watch, int number, int vi
 }
 
 /* A first step that warms everything up, then those that are timed. */
-static enum tr_status time_steps(const struct tr_calibrate_options *options, struct tr_exec *exec, const struct shape *shape,
-                                 struct watch *watch, int number, int visit, struct samples *to, struct tr_err *err)
+static enum tr_status time_steps(const struct tr_calibrate_options *options, struct tr_trial *trial, struct watch *watch, int number,
+                                 int visit, struct samples *to, struct tr_err *err)
 {
     int64_t steps = 0, ops = 0;
-    run_step(exec, shape, 1);
+    tr_trial_step(trial);
     watch->on = true;
     double begin_s = tr_clock_s(), wall_s;
     do {
-        run_step(exec, shape, 2 + steps++);
+        tr_trial_step(trial);
+        steps++;
         wall_s = tr_clock_s() - begin_s;
-    } while (steps < 1 || (steps < TIMES_MAX && wall_s < VISIT_S * options->scale));
+    } while (steps < TIMES_MAX && wall_s < VISIT_S * options->scale);
     for (int32_t i = 0; i < watch->program->op_count; i++)
         ops += watch->seen[i];
     to->between_s += wall_s > watch->all_s ? (wall_s - watch->all_s) / (double)ops : 0;
     return keep_samples(watch, number, visit, steps, to, err);
 }
 
-static enum tr_status run_program(const struct tr_calibrate_options *options, const struct shape *shape, enum tr_dtype dtype,
+static enum tr_status run_program(const struct tr_calibrate_options *options, const struct tr_trial_shape *shape, enum tr_dtype dtype,
                                   struct tr_machine machine, int number, int visit, struct samples *to, struct tr_err *err)
 {
-    struct tr_model_config model = model_of(shape);
-    struct tr_step_config step = {.dtype = dtype, .form = TR_FORM_ROWS, .batch = shape->batch, .seq_len = shape->seq_len,
-                                  .micro_batch = shape->batch, .widths = {1, 1, 1, 1}, .recompute = TR_RECOMPUTE_ELEMENTWISE,
-                                  .optimizer = TR_OPTIMIZER_ADAMW};
-    struct tr_program program;
-    struct tr_exec exec;
-    enum tr_status status = tr_program_train(&program, &model, &step, machine, err);
+    struct tr_trial trial;
+    enum tr_status status = tr_trial_open(&trial, shape, dtype, machine, err);
     if (status != TR_OK)
         return status;
-    struct watch watch = {.program = &program, .time_s = calloc((size_t)program.op_count, sizeof *watch.time_s),
-                          .seen = calloc((size_t)program.op_count, sizeof *watch.seen)};
-    if (!watch.time_s || !watch.seen) {
-        status = tr_fail(err, TR_FAILED, "out of memory for the times of %d operations", program.op_count);
-        goto free_program;
-    }
-    status = tr_exec_open(&exec, &program, machine, NULL, err);
-    if (status != TR_OK)
-        goto free_program;
-    exec.observer = observe;
-    exec.observer_context = &watch;
-    tr_exec_init(&exec, 1);
-    fill_batch(&exec, shape);
-    status = time_steps(options, &exec, shape, &watch, number, visit, to, err);
-    tr_exec_close(&exec);
-free_program:
+    struct watch watch = {.program = &trial.program, .time_s = calloc((size_t)trial.program.op_count, sizeof *watch.time_s),
+                          .seen = calloc((size_t)trial.program.op_count, sizeof *watch.seen)};
+    trial.exec.observer = observe;
+    trial.exec.observer_context = &watch;
+    if (watch.time_s && watch.seen)
+        status = time_steps(options, &trial, &watch, number, visit, to, err);
+    else
+        status = tr_fail(err, TR_FAILED, "out of memory for the times of %d operations", trial.program.op_count);
+    tr_trial_close(&trial);
     free(watch.time_s);
     free(watch.seen);
-    tr_program_free(&program);
     return status;
 }
 

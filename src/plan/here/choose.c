@@ -39,7 +39,7 @@ enum tr_status tr_here_step_of_ranks(const struct tr_catalog *profile, const cha
                                      double *step_s, double *error, struct tr_err *err)
 {
     struct tr_kernel_rates rates;
-    struct tr_exchange exchange = {.ranks = 0};
+    struct tr_exchange_rates exchange = {.ranks = 0};
     struct tr_rank_time *time = calloc((size_t)programs->ranks, sizeof *time);
     if (!time)
         return tr_fail(err, TR_FAILED, "out of memory for %d ranks", programs->ranks);

@@ -253,7 +253,7 @@ static enum tr_status compare(struct tr_run_explained *run, const struct plan *p
 }
 
 static enum tr_status explain(struct tr_run_explained *run, const struct tr_run_programs *programs, const struct tr_kernel_rates *rates,
-                              const struct tr_exchange *exchange, struct tr_err *err)
+                              const struct tr_exchange_rates *exchange, struct tr_err *err)
 {
     struct plan *plan = calloc(1, sizeof *plan);
     struct tr_rank_time *time = calloc((size_t)programs->ranks, sizeof *time);
@@ -282,7 +282,7 @@ enum tr_status tr_run_explain(const char *run_folder, const struct tr_catalog *p
                               struct tr_err *err)
 {
     struct tr_kernel_rates rates;
-    struct tr_exchange exchange;
+    struct tr_exchange_rates exchange;
     bool exchanges = false;
     struct tr_run_programs programs = {.program = NULL};
     struct tr_run_explained *run = calloc(1, sizeof *run);

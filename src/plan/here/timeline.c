@@ -313,7 +313,7 @@ static void put_predicted(struct merger *m, const struct oracle *o, int rank)
     }
 }
 
-static enum tr_status predict(struct merger *m, const struct tr_kernel_rates *rates, const struct tr_exchange *exchange, struct tr_err *err)
+static enum tr_status predict(struct merger *m, const struct tr_kernel_rates *rates, const struct tr_exchange_rates *exchange, struct tr_err *err)
 {
     struct oracle o = {.programs = &m->programs, .of = calloc((size_t)m->head.ranks, sizeof *o.of)};
     struct tr_rank_time *time = calloc((size_t)m->head.ranks, sizeof *time);
@@ -370,8 +370,9 @@ static enum tr_status merge_all(struct merger *m, const struct tr_catalog *profi
     if (!profile)
         (void)tr_fail(&m->out->unpredicted, TR_NO, "there is no profile of this machine");
     else if (tr_kernel_rates_find(profile, m->head.threads, &rates, &m->out->unpredicted) == TR_OK) {
-        struct tr_exchange exchange; /* of threads: a trace does not say what moved its bytes, and on one machine both go through memory */
+        struct tr_exchange_rates exchange; /* of threads: a trace does not say what moved its bytes, and on one machine both go through memory */
         status = tr_exchange_find(profile, "threads", m->head.ranks, &exchange, err);
+        m->out->exchanges = status == TR_OK;
         if (status == TR_OK || status == TR_NO)
             status = predict(m, &rates, status == TR_OK && m->head.ranks > 1 ? &exchange : NULL, err);
         m->out->cores = rates.cores;

@@ -15,6 +15,7 @@
 
 struct tr_timeline {
     int ranks, threads;             /* threads: of a rank */
+    bool exchanges;                 /* the profile says what moving bytes takes, and the prediction has it */
     int busy, cores;                /* threads that ranks have on the host of rank 0; its cores, as the profile says (0: it does not) */
     int64_t steps, first_step, events; /* events: measured ones */
     double clock_error_s;           /* how far the clock of a rank may be off, at most */

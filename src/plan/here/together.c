@@ -104,7 +104,7 @@ struct walker {
 
 struct together {
     const struct tr_kernel_rates *rates;
-    const struct tr_exchange *exchange;
+    const struct tr_exchange_rates *exchange;
     int ranks;
     double core_s; /* what all ranks have done, in seconds of one core */
     struct walker *walker;  /* [ranks] */
@@ -383,7 +383,7 @@ static void close_walkers(struct together *t)
     free(t->letters);
 }
 
-enum tr_status tr_here_together(const struct tr_kernel_rates *rates, const struct tr_exchange *exchange,
+enum tr_status tr_here_together(const struct tr_kernel_rates *rates, const struct tr_exchange_rates *exchange,
                                 const struct tr_run_programs *programs, tr_here_see_fn *see, void *context, struct tr_rank_time *out,
                                 struct tr_err *err)
 {

@@ -55,7 +55,7 @@ struct tr_rank_time {
 
 /* `exchange` NULL: moving bytes takes no time. `see` (NULL: nobody) hears of each rank's in order, as if there were cores enough.
  * out[ranks]. TR_FAILED: memory. */
-TR_MUST_CHECK enum tr_status tr_here_together(const struct tr_kernel_rates *rates, const struct tr_exchange *exchange,
+TR_MUST_CHECK enum tr_status tr_here_together(const struct tr_kernel_rates *rates, const struct tr_exchange_rates *exchange,
                                               const struct tr_run_programs *programs, tr_here_see_fn *see, void *context, struct tr_rank_time *out, struct tr_err *err);
 
 #endif

@@ -30,7 +30,7 @@ static double between(const double *time_s, double bytes)
     return time_s[i] * tr_pow(time_s[i + 1] / time_s[i], share);
 }
 
-double tr_exchange_time(const struct tr_exchange *exchange, enum tr_coll_kind kind, double sent_bytes)
+double tr_exchange_time(const struct tr_exchange_rates *exchange, enum tr_coll_kind kind, double sent_bytes)
 {
     enum tr_coll_kind priced = kind == TR_COLL_RECV ? TR_COLL_SEND : tr_exchange_measures(kind) ? kind : TR_COLL_ALL_GATHER;
     const double *time_s = exchange->time_s[priced];
@@ -40,7 +40,7 @@ double tr_exchange_time(const struct tr_exchange *exchange, enum tr_coll_kind ki
     return between(time_s, sent_bytes);
 }
 
-double tr_exchange_work(const struct tr_exchange *exchange, enum tr_coll_kind kind, double sent_bytes)
+double tr_exchange_work(const struct tr_exchange_rates *exchange, enum tr_coll_kind kind, double sent_bytes)
 {
     return tr_exchange_time(exchange, kind, sent_bytes) - tr_exchange_time(exchange, kind, 0);
 }
@@ -91,7 +91,7 @@ static void make_fields(struct fields *f)
             add_time(f, (enum tr_coll_kind)kind, size);
 }
 
-enum tr_status tr_exchange_read(const struct tr_entry *entry, struct tr_exchange *out, struct tr_err *err)
+enum tr_status tr_exchange_read(const struct tr_entry *entry, struct tr_exchange_rates *out, struct tr_err *err)
 {
     struct target target = {.chip = "", .transport = ""};
     struct fields f;
@@ -101,7 +101,7 @@ enum tr_status tr_exchange_read(const struct tr_entry *entry, struct tr_exchange
         return status;
     if (strcmp(target.transport, "threads") != 0 && strcmp(target.transport, "mpi") != 0)
         return tr_entry_fail(entry, err, "transport: \"%.32s\" is neither threads nor mpi", target.transport);
-    *out = (struct tr_exchange){.id = entry->id, .chip = target.chip, .ranks = (int)target.ranks.value,
+    *out = (struct tr_exchange_rates){.id = entry->id, .chip = target.chip, .ranks = (int)target.ranks.value,
                                  .shared = tr_fact_or(&target.shared, 1), .beside_s = target.beside.value};
     strcpy(out->transport, target.transport);
     for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
@@ -118,10 +118,10 @@ static bool is_better(int it, int best, int wanted)
     return best >= wanted ? it >= wanted && it < best : it > best;
 }
 
-enum tr_status tr_exchange_find(const struct tr_catalog *catalog, const char *transport, int ranks, struct tr_exchange *out,
+enum tr_status tr_exchange_find(const struct tr_catalog *catalog, const char *transport, int ranks, struct tr_exchange_rates *out,
                                 struct tr_err *err)
 {
-    struct tr_exchange best = {.ranks = 0}, it;
+    struct tr_exchange_rates best = {.ranks = 0}, it;
     for (int i = 0; i < tr_catalog_count(catalog, TR_SECTION_EXCHANGES); i++) {
         enum tr_status status = tr_exchange_read(tr_catalog_entry(catalog, TR_SECTION_EXCHANGES, i), &it, err);
         if (status != TR_OK)
@@ -135,7 +135,7 @@ enum tr_status tr_exchange_find(const struct tr_catalog *catalog, const char *tr
     return TR_OK;
 }
 
-void tr_exchange_yaml(const struct tr_exchange *exchange, struct tr_text *out)
+void tr_exchange_yaml(const struct tr_exchange_rates *exchange, struct tr_text *out)
 {
     tr_text_printf(out, "  %s:\n    chip: %s\n    source: calibration\n    transport: %s\n    ranks: %d\n    shared: %.4g\n    beside: %.4gs\n",
                    exchange->id, exchange->chip, exchange->transport, exchange->ranks, exchange->shared, exchange->beside_s);

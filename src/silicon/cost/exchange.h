@@ -21,7 +21,7 @@
 enum { TR_EXCHANGE_SIZES = 4, TR_TRANSPORT_BYTES = 16 };
 extern const int64_t tr_exchange_bytes[TR_EXCHANGE_SIZES]; /* sent by each rank */
 
-struct tr_exchange {
+struct tr_exchange_rates {
     const char *id, *chip;                 /* of the entry; strings live as long as the catalog */
     char transport[TR_TRANSPORT_BYTES];    /* "threads", "mpi" */
     int ranks;
@@ -35,19 +35,19 @@ struct tr_exchange {
 bool tr_exchange_measures(enum tr_coll_kind kind);
 
 /* Seconds of a call in which the rank that sends most sends so many bytes. */
-double tr_exchange_time(const struct tr_exchange *exchange, enum tr_coll_kind kind, double sent_bytes);
+double tr_exchange_time(const struct tr_exchange_rates *exchange, enum tr_coll_kind kind, double sent_bytes);
 
 /* How much of that it computes; the rest is latency, in which the cores may do something else. */
-double tr_exchange_work(const struct tr_exchange *exchange, enum tr_coll_kind kind, double sent_bytes);
+double tr_exchange_work(const struct tr_exchange_rates *exchange, enum tr_coll_kind kind, double sent_bytes);
 
-TR_MUST_CHECK enum tr_status tr_exchange_read(const struct tr_entry *entry, struct tr_exchange *out, struct tr_err *err);
+TR_MUST_CHECK enum tr_status tr_exchange_read(const struct tr_entry *entry, struct tr_exchange_rates *out, struct tr_err *err);
 
 /* Of this transport the entry for so many ranks; where there is none, for the next larger number, or else the largest. TR_NO: the
  * catalog has no entry of this transport. */
 TR_MUST_CHECK enum tr_status tr_exchange_find(const struct tr_catalog *catalog, const char *transport, int ranks,
-                                              struct tr_exchange *out, struct tr_err *err);
+                                              struct tr_exchange_rates *out, struct tr_err *err);
 
 /* The entry as YAML, below `exchanges:`. */
-void tr_exchange_yaml(const struct tr_exchange *exchange, struct tr_text *out);
+void tr_exchange_yaml(const struct tr_exchange_rates *exchange, struct tr_text *out);
 
 #endif

@@ -51,16 +51,16 @@ static struct tr_kernel_rates rates_of(int threads, double unit_s)
     return rates;
 }
 
-static struct tr_exchange exchange_of(double call_s, double shared)
+static struct tr_exchange_rates exchange_of(double call_s, double shared)
 {
-    struct tr_exchange exchange = {.id = "made-up-threads-2", .chip = "made-up", .transport = "threads", .ranks = 2, .shared = shared};
+    struct tr_exchange_rates exchange = {.id = "made-up-threads-2", .chip = "made-up", .transport = "threads", .ranks = 2, .shared = shared};
     for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
         for (int i = 0; i < TR_EXCHANGE_SIZES && tr_exchange_measures((enum tr_coll_kind)kind); i++)
             exchange.time_s[kind][i] = call_s;
     return exchange;
 }
 
-static void predict(struct tr_degrees layout, const struct tr_exchange *exchange)
+static void predict(struct tr_degrees layout, const struct tr_exchange_rates *exchange)
 {
     struct tr_kernel_rates rates = rates_of(1, 1e-9);
     struct tr_step_config shared = step;
@@ -78,7 +78,7 @@ static void moving_bytes_takes_what_the_profile_says(void **state)
     (void)state;
     static const struct tr_degrees layouts[] = {CUT(1, 1, 2, 1), CUT(2, 1, 1, 1), CUT(1, 1, 1, 2)};
     for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
-        struct tr_exchange one = exchange_of(1e-3, 1), two = exchange_of(2e-3, 1);
+        struct tr_exchange_rates one = exchange_of(1e-3, 1), two = exchange_of(2e-3, 1);
         predict(layouts[i], NULL);
         double free_s = rank_time[0].step_s;
         predict(layouts[i], &one);
@@ -93,7 +93,7 @@ static void moving_bytes_takes_what_the_profile_says(void **state)
 static void work_takes_longer_where_others_work(void **state)
 {
     (void)state;
-    struct tr_exchange alone = exchange_of(1e-9, 1), shared = exchange_of(1e-9, 1.5);
+    struct tr_exchange_rates alone = exchange_of(1e-9, 1), shared = exchange_of(1e-9, 1.5);
     predict((struct tr_degrees)CUT(1, 1, 2, 1), &alone);
     double alone_s = rank_time[0].step_s - rank_time[0].between_s;
     predict((struct tr_degrees)CUT(1, 1, 2, 1), &shared);
@@ -127,7 +127,7 @@ static struct tr_catalog *profile_of(double gain, double call_s)
     struct tr_text text = {0};
     struct tr_catalog *catalog;
     struct tr_kernel_rates one = rates_of(1, 1e-9), two = rates_of(2, 1e-9 / gain);
-    struct tr_exchange exchange = exchange_of(call_s, 1);
+    struct tr_exchange_rates exchange = exchange_of(call_s, 1);
     tr_text_append(&text, "sources:\n  calibration: {title: made up, date: 2026-01-01, grade: measured}\nkernels:\n");
     tr_kernel_rates_yaml(&one, &text);
     tr_kernel_rates_yaml(&two, &text);
@@ -176,7 +176,7 @@ static void a_choice_has_the_price_of_its_layout(void **state)
 {
     (void)state;
     assert_int_equal(choose(profile_of(1.2, 1e-5), 2, 0), TR_OK);
-    struct tr_exchange exchange = exchange_of(1e-5, 1);
+    struct tr_exchange_rates exchange = exchange_of(1e-5, 1);
     for (int i = 0; i < count; i++) {
         double longest_s = 0;
         predict(choice[i].layout, &exchange);

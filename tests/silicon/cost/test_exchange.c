@@ -16,9 +16,9 @@
 static struct tr_err err;
 
 /* A call takes 2 us, and a microsecond for each 4 KiB. */
-static struct tr_exchange made_up(const char *id, const char *transport, int ranks)
+static struct tr_exchange_rates made_up(const char *id, const char *transport, int ranks)
 {
-    struct tr_exchange exchange = {.id = id, .chip = "made-up", .ranks = ranks, .shared = 1.25, .beside_s = 3e-5};
+    struct tr_exchange_rates exchange = {.id = id, .chip = "made-up", .ranks = ranks, .shared = 1.25, .beside_s = 3e-5};
     strcpy(exchange.transport, transport);
     for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
         for (int i = 0; i < TR_EXCHANGE_SIZES && tr_exchange_measures((enum tr_coll_kind)kind); i++)
@@ -31,7 +31,7 @@ static bool near(double is, double wanted) { return fabs(is / wanted - 1) < 1e-3
 static void between_sizes_the_time_lies_on_the_line_and_beyond_it_grows_with_the_bytes(void **state)
 {
     (void)state;
-    struct tr_exchange x = made_up("a", "threads", 2);
+    struct tr_exchange_rates x = made_up("a", "threads", 2);
     const double *time_s = x.time_s[TR_COLL_ALL_GATHER];
     assert_true(tr_exchange_time(&x, TR_COLL_ALL_GATHER, 0) == time_s[0]);
     assert_true(tr_exchange_time(&x, TR_COLL_ALL_GATHER, 100) == time_s[0]);
@@ -48,7 +48,7 @@ static void between_sizes_the_time_lies_on_the_line_and_beyond_it_grows_with_the
 static void what_was_not_measured_has_the_price_of_what_is_like_it(void **state)
 {
     (void)state;
-    struct tr_exchange x = made_up("a", "threads", 2), none = {.ranks = 2};
+    struct tr_exchange_rates x = made_up("a", "threads", 2), none = {.ranks = 2};
     assert_true(tr_exchange_time(&x, TR_COLL_RECV, 1e6) == tr_exchange_time(&x, TR_COLL_SEND, 1e6));
     assert_true(tr_exchange_time(&x, TR_COLL_EXACT, 1e3) == tr_exchange_time(&x, TR_COLL_ALL_GATHER, 1e3));
     assert_true(tr_exchange_time(&none, TR_COLL_ALL_GATHER, 1e6) == 0);
@@ -56,7 +56,7 @@ static void what_was_not_measured_has_the_price_of_what_is_like_it(void **state)
     assert_true(tr_exchange_work(&x, TR_COLL_SEND, 0) == 0);
 }
 
-static struct tr_catalog *file_of(const struct tr_exchange *list, int count)
+static struct tr_catalog *file_of(const struct tr_exchange_rates *list, int count)
 {
     struct tr_text text = {0};
     struct tr_catalog *catalog;
@@ -74,7 +74,7 @@ static struct tr_catalog *file_of(const struct tr_exchange *list, int count)
 static void a_record_reads_back(void **state)
 {
     (void)state;
-    struct tr_exchange was = made_up("a-2", "threads", 2), is;
+    struct tr_exchange_rates was = made_up("a-2", "threads", 2), is;
     struct tr_catalog *catalog = file_of(&was, 1);
     if (tr_exchange_find(catalog, "threads", 2, &is, &err) != TR_OK)
         fail_msg("%s", err.text);
@@ -90,7 +90,7 @@ static void a_record_reads_back(void **state)
 static void the_record_of_as_many_ranks_is_taken_or_the_next(void **state)
 {
     (void)state;
-    struct tr_exchange list[] = {made_up("a-4", "threads", 4), made_up("a-2", "threads", 2), made_up("m-8", "mpi", 8)}, is;
+    struct tr_exchange_rates list[] = {made_up("a-4", "threads", 4), made_up("a-2", "threads", 2), made_up("m-8", "mpi", 8)}, is;
     struct tr_catalog *catalog = file_of(list, 3);
     static const struct {
         const char *transport;
@@ -109,7 +109,7 @@ static void the_record_of_as_many_ranks_is_taken_or_the_next(void **state)
 static void a_record_that_cannot_be_is_refused_with_its_place(void **state)
 {
     (void)state;
-    struct tr_exchange of_smoke = made_up("a-2", "smoke", 2), is;
+    struct tr_exchange_rates of_smoke = made_up("a-2", "smoke", 2), is;
     struct tr_catalog *catalog = file_of(&of_smoke, 1);
     assert_int_equal(tr_exchange_find(catalog, "threads", 2, &is, &err), TR_BAD_INPUT);
     tr_assert_says(err.text, "exchanges.yaml:4:");
