@@ -1,8 +1,19 @@
-/* Private to lab/model: the builder that program.c, forward.c and backward.c share. */
+/* Private to lab/model: what the files that build step programs share. program.c says what a program consists of. */
 #ifndef TR_LAB_MODEL_BUILD_H
 #define TR_LAB_MODEL_BUILD_H
 
 #include "lab/model/program.h"
+
+/* Buffers that a layer's forward pass leaves for its backward pass; -1 where the model has none. Those of heads have all tokens. */
+struct tr_layer_buffers {
+    int32_t in, norm1, stats1, q, k, v, q_normed, k_normed, q_stats, k_stats, q_heads, k_heads, v_heads, attn_heads, attn_stats, attn,
+        mid, norm2, stats2;
+    int32_t gate, up, act; /* GPT-2: gate is the input of GELU, no up */
+    int32_t out;
+    int32_t lora[TR_LORA_TARGETS]; /* (alpha / rank) x A^T of each adapter */
+};
+
+enum { TR_BUILD_MAX = 1 << 20 }; /* operations, buffers */
 
 struct tr_builder {
     struct tr_program *program;
@@ -22,16 +33,12 @@ struct tr_builder {
     int32_t *read, *ahead;       /* [weights.count] with zero = 3: what is there of a weight; the op that gathers it; -1: nothing */
     bool infer;
     int32_t first_k_cache, first_v_cache; /* + layer; inference only */
+    struct tr_layer_buffers *layers; /* [model.layers] as the last pass through them left them */
 };
 
-/* Buffers that a layer's forward pass leaves for its backward pass; -1 where the model has none. Those of heads have all tokens. */
-struct tr_layer_buffers {
-    int32_t in, norm1, stats1, q, k, v, q_normed, k_normed, q_stats, k_stats, q_heads, k_heads, v_heads, attn_heads, attn_stats, attn,
-        mid, norm2, stats2;
-    int32_t gate, up, act; /* GPT-2: gate is the input of GELU, no up */
-    int32_t out;
-    int32_t lora[TR_LORA_TARGETS]; /* (alpha / rank) x A^T of each adapter */
-};
+/* build.c. What is added until its end is a section of the program, its operations of this phase. */
+void tr_build_begin_section(struct tr_builder *b, int32_t section, enum tr_phase phase);
+void tr_build_end_section(struct tr_builder *b, int32_t section);
 
 /* Adds a buffer / an op; on lack of memory returns a harmless one and remembers it. The pointer is valid until the next
  * op is added. */
@@ -39,6 +46,9 @@ int32_t tr_build_buffer(struct tr_builder *b, enum tr_buffer_kind kind, enum tr_
                         struct tr_shape shape, const char *fmt, ...) TR_PRINTF(6, 7);
 struct tr_program_op *tr_build_op(struct tr_builder *b, struct tr_op op);
 struct tr_program_op *tr_build_coll(struct tr_builder *b, struct tr_program_coll coll, int32_t buffer);
+
+/* An op on fp32 arrays of `count` elements, operand 0 `buffer`, uncut. */
+struct tr_program_op *tr_build_counted(struct tr_builder *b, enum tr_op_kind kind, int32_t buffer, int64_t count);
 
 /* An op of this kind with the program's types, and this rank's tokens and context parts, `part` whole; with all tokens. */
 struct tr_op tr_build_template(const struct tr_builder *b, enum tr_op_kind kind);
@@ -80,9 +90,6 @@ struct tr_op tr_build_in_panels(const struct tr_builder *b, struct tr_op op);
 
 /* backward.c: adds the gradient of `stream` (in place) from the layer's output to its input. */
 void tr_build_layer_backward(struct tr_builder *b, const struct tr_layer_buffers *buffers, int32_t stream);
-
-/* An op on fp32 arrays of `count` elements, operand 0 `buffer`, uncut. */
-struct tr_program_op *tr_build_counted(struct tr_builder *b, enum tr_op_kind kind, int32_t buffer, int64_t count);
 
 /* Elements [first, first + count) of a buffer; the buffer itself when it has no more. */
 int32_t tr_build_part(struct tr_builder *b, int32_t buffer, int64_t first, int64_t count);
@@ -156,13 +163,30 @@ void tr_build_passed(struct tr_builder *b, int32_t part);
 /* Room for what these know of weights and gradients. */
 TR_MUST_CHECK enum tr_status tr_build_share(struct tr_builder *b, struct tr_err *err);
 
-/* program.c: the weight of gradient `index`; its leaves become one; it is joined with the one a slot above. Nothing where there is
- * nothing to do. */
+/* buffers.c. fp32 weights, and the copies or panels that operations read in their place; moment number `moment` of each weight (returns
+ * the first); gradients; the table of RoPE; tokens of a batch; keys or values of every layer (returns the first). */
+void tr_build_weight_buffers(struct tr_builder *b);
+int32_t tr_build_moment_buffers(struct tr_builder *b, int32_t moment, const char *letter);
+void tr_build_gradient_buffers(struct tr_builder *b);
+void tr_build_rope_buffer(struct tr_builder *b, int64_t positions);
+int32_t tr_build_batch_buffer(struct tr_builder *b, int64_t sequences, const char *name);
+int32_t tr_build_cache_buffers(struct tr_builder *b, int64_t capacity, const char *letter);
+/* The section that makes the copies from the weights. */
+void tr_build_cast(struct tr_builder *b);
+/* The weight of gradient `index`; whether gradients of a lane are in WORK, and each entry begins with none. */
 int32_t tr_build_weight_of(const struct tr_builder *b, int32_t index);
+bool tr_build_sums_in_work(const struct tr_program *program);
+
+/* passes.c: the sections of forward and backward turns of each chunk; of evaluation; of inference. */
+void tr_build_chunks(struct tr_builder *b);
+void tr_build_eval(struct tr_builder *b);
+void tr_build_infer(struct tr_builder *b);
+
+/* reduce.c: the sections between passes and update. Of gradient `index`: its leaves become one; it is joined with the one a slot above.
+ * Nothing where there is nothing to do. */
+void tr_build_reductions(struct tr_builder *b);
 void tr_build_fold(struct tr_builder *b, int32_t index);
 void tr_build_lane_join(struct tr_builder *b, int32_t index);
-/* Whether gradients of a lane are in WORK, and each entry begins with none. */
-bool tr_build_sums_in_work(const struct tr_program *program);
 
 /* ranks.c: messages between stages. A buffer that was sent may be written again after tr_build_sent; of a mail (buffer -1) that is
  * what the schedule's entry will write. */
@@ -180,7 +204,7 @@ bool tr_build_is_last(const struct tr_builder *b, int32_t chunk);
 /* rank.c: lanes, sequences, parts, chunks and slices of this rank; needs step and weights. */
 TR_MUST_CHECK enum tr_status tr_build_place_rank(struct tr_builder *b, struct tr_err *err);
 
-/* update.c: what happens once a step, from the joined gradients of slot 0 to the weights. */
+/* update.c: the section that happens once a step, from the joined gradients of slot 0 to the weights. */
 void tr_build_update(struct tr_builder *b);
 
 /* update.c: whether the tied table has a gradient as head too. */

@@ -253,6 +253,7 @@ static void build_joined_gradients(struct tr_builder *b)
 void tr_build_update(struct tr_builder *b)
 {
     struct tr_program *p = b->program;
+    tr_build_begin_section(b, TR_SECTION_UPDATE, TR_PHASE_UPDATE);
     build_joined_gradients(b);
     tr_build_merge(b, TR_SCALAR_LOSS, TR_GROUP_CONTEXT);
     tr_build_merge(b, TR_SCALAR_LOSS, TR_GROUP_DATA);
@@ -280,4 +281,5 @@ void tr_build_update(struct tr_builder *b)
             tr_build_wait(b, b->sent[i]);
     if (tr_build_has_tied_gradient(b))
         tr_build_share_table(b);
+    tr_build_end_section(b, TR_SECTION_UPDATE);
 }
