@@ -1,0 +1,124 @@
+/* The pipelines of a space: stages and chunks, schedules, ways to recompute. */
+#include "plan/search/space_walk.h"
+
+static bool pipe_is_legal(const struct tr_space_walk *w, const struct tr_space_pipe *pipe)
+{
+    struct tr_layout l = tr_layout_single();
+    struct tr_batch batch = {.seq_len = w->task->batch.seq_len, .global_batch = (int64_t)pipe->pp};
+    struct tr_err why;
+    l.pp = pipe->pp, l.vpp = pipe->vpp, l.pipeline = pipe->schedule[0];
+    l.first_layers = w->space->first_layers, l.last_layers = w->space->last_layers;
+    return tr_layout_check(&l, w->task->model, &batch, &why) == TR_OK;
+}
+
+static void add_schedules(const struct tr_space_walk *w, struct tr_space_pipe *pipe)
+{
+    static const enum tr_pipeline flat[] = {TR_PIPELINE_1F1B, TR_PIPELINE_GPIPE, TR_PIPELINE_ZERO_BUBBLE,
+                                            TR_PIPELINE_ZERO_BUBBLE_2P};
+    if (pipe->vpp > 1 || pipe->pp == 1) {
+        if (pipe->pp == 1 || tr_mask_has(w->space->pipelines, TR_PIPELINE_INTERLEAVED))
+            pipe->schedule[pipe->schedules++] = pipe->vpp > 1 ? TR_PIPELINE_INTERLEAVED : TR_PIPELINE_1F1B;
+        return;
+    }
+    for (size_t i = 0; i < sizeof flat / sizeof *flat; i++)
+        if (tr_mask_has(w->space->pipelines, flat[i]))
+            pipe->schedule[pipe->schedules++] = flat[i];
+}
+
+/* Chunks of a stage: what makes equal ones, or what is asked for. */
+static bool wants_chunks(const struct tr_space_walk *w, int32_t pp, int32_t vpp)
+{
+    int64_t layers = w->task->model->layers, chunks = (int64_t)pp * vpp;
+    if (!tr_span_has(w->space->vpp, vpp) || chunks > layers || (vpp > 1 && pp == 1))
+        return false;
+    bool fixed = w->space->vpp.min && w->space->vpp.min == w->space->vpp.max;
+    return vpp == 1 || fixed || layers % chunks == 0 || (layers + 2) % chunks == 0;
+}
+
+static enum tr_status add_split(struct tr_space_walk *w, struct tr_space_pipe *pipe, enum tr_rerun rerun,
+                                int32_t rerun_layers)
+{
+    struct tr_split_class of[TR_LAYERS_MAX];
+    struct tr_split *split = &pipe->split[pipe->splits];
+    struct tr_layout l = tr_layout_single();
+    l.pp = pipe->pp, l.vpp = pipe->vpp, l.rerun = rerun, l.rerun_layers = rerun_layers;
+    l.first_layers = w->space->first_layers, l.last_layers = w->space->last_layers;
+    if (!tr_mask_has(w->space->reruns, (int)rerun))
+        return TR_OK;
+    tr_split_make(split, of, w->task->model, &w->kinds, &l, w->task->mtp);
+    void *kept = tr_arena_copy(&w->arena, of, (int64_t)((size_t)split->classes * sizeof *of), w->err);
+    if (!kept)
+        return TR_FAILED;
+    split->of = kept;
+    pipe->rerun_layers[pipe->splits++] = rerun_layers;
+    return TR_OK;
+}
+
+static int32_t longest_chunk(const struct tr_space_walk *w, const struct tr_space_pipe *pipe)
+{
+    struct tr_layout l = tr_layout_single();
+    int32_t longest = 0;
+    l.pp = pipe->pp, l.vpp = pipe->vpp;
+    l.first_layers = w->space->first_layers, l.last_layers = w->space->last_layers;
+    for (int32_t c = 0; c < l.pp * l.vpp; c++) {
+        int32_t layers = tr_layout_chunk_layers(&l, w->task->model->layers, c);
+        longest = layers > longest ? layers : longest;
+    }
+    return longest;
+}
+
+/* Full recompute of all layers is written rerun_layers 0. */
+static enum tr_status add_splits(struct tr_space_walk *w, struct tr_space_pipe *pipe)
+{
+    int32_t longest = longest_chunk(w, pipe);
+    pipe->split = tr_arena_array(&w->arena, longest + 2, sizeof *pipe->split, w->err);
+    pipe->rerun_layers = tr_arena_array(&w->arena, longest + 2, sizeof *pipe->rerun_layers, w->err);
+    if (!pipe->split || !pipe->rerun_layers)
+        return TR_FAILED;
+    enum tr_status status = add_split(w, pipe, TR_RERUN_NONE, 0);
+    if (status == TR_OK)
+        status = add_split(w, pipe, TR_RERUN_SELECTIVE, 0);
+    struct tr_span k = w->space->rerun_layers;
+    for (int32_t layers = 1; layers <= longest && status == TR_OK; layers++)
+        if (layers == longest ? k.max == 0 || k.max >= layers : tr_span_has(k, layers))
+            status = add_split(w, pipe, TR_RERUN_FULL, layers == longest ? 0 : layers);
+    return status;
+}
+
+static enum tr_status add_pipe(struct tr_space_walk *w, int32_t pp, int32_t vpp)
+{
+    struct tr_space_pipe *pipe = &w->pipe[w->pipes];
+    *pipe = (struct tr_space_pipe){.pp = pp, .vpp = vpp};
+    add_schedules(w, pipe);
+    if (pipe->schedules == 0 || !pipe_is_legal(w, pipe))
+        return TR_OK;
+    pipe->place = tr_arena_array(&w->arena, w->space->chips_count, sizeof *pipe->place, w->err);
+    if (!pipe->place)
+        return TR_FAILED;
+    w->pipes++;
+    return add_splits(w, pipe);
+}
+
+enum tr_status tr_space_make_pipes(struct tr_space_walk *w)
+{
+    int32_t layers = w->task->model->layers;
+    int64_t count = 0;
+    enum tr_status status = TR_OK;
+    for (int pass = 0; pass < 2; pass++) { /* counts, then makes */
+        for (int32_t pp = 1; pp <= layers && status == TR_OK; pp++) {
+            if (!tr_span_has(w->space->pp, pp) || !tr_space_some_chips_divide_by(w, pp))
+                continue;
+            for (int32_t vpp = 1; (int64_t)pp * vpp <= layers && status == TR_OK; vpp++)
+                if (wants_chunks(w, pp, vpp)) {
+                    count += pass == 0;
+                    status = pass ? add_pipe(w, pp, vpp) : TR_OK;
+                }
+        }
+        if (pass == 0) {
+            w->pipe = tr_arena_array(&w->arena, count, sizeof *w->pipe, w->err);
+            if (!w->pipe)
+                return TR_FAILED;
+        }
+    }
+    return status;
+}

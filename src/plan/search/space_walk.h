@@ -1,0 +1,102 @@
+/* Inside of plan/search: the walk over all layouts, and where it is. From outside to inside, each loop with what is priced
+ * there once:
+ *
+ *     mesh (tp, sp, cp, context, ep, etp), micro_batch      blocks
+ *     pipe (pp, vpp), recompute                             stages
+ *     chips, so dp; zero and who shares                     ends, held (kept while the mesh stays)
+ *     schedule                                              a layout: two sums and a maximum */
+#ifndef TR_PLAN_SEARCH_SPACE_WALK_H
+#define TR_PLAN_SEARCH_SPACE_WALK_H
+
+#include "plan/search/keep.h"
+#include "plan/search/search.h"
+#include "plan/step/stage.h"
+
+/* Sharings and variants: zero 0; zero 1 to 3 shared by all; by a part. */
+enum {
+    TR_SPACE_SHARINGS = 3,
+    TR_SPACE_VARIANTS = 1 + 3 * 2,
+    TR_SPACE_SCHEDULES_MAX = 4,
+    TR_SPACE_DIVISORS_MAX = 4096,
+    TR_SEARCH_BYTES_MAX = 1 << 30
+};
+
+/* One way to share out what zero shares out. */
+struct tr_space_variant {
+    int32_t zero, shard;
+    int sharing; /* which of `ends` */
+    struct tr_held held;
+};
+
+/* A pipeline on a number of chips: what stays while tp, cp, ep and etp stay. */
+struct tr_space_place {
+    uint64_t mesh; /* for which the rest holds */
+    int32_t dp;
+    double straggle;
+    struct tr_space_variant variant[TR_SPACE_VARIANTS];
+    int variants;
+    int32_t ends_of[TR_SPACE_SHARINGS]; /* the slowest stage that `ends` are of; -1: not made */
+    struct tr_ends ends[TR_SPACE_SHARINGS];
+};
+
+struct tr_space_pipe {
+    int32_t pp, vpp;
+    enum tr_pipeline schedule[TR_SPACE_SCHEDULES_MAX];
+    int schedules;
+    struct tr_split *split; /* one a way to recompute */
+    int32_t *rerun_layers;  /* of each */
+    int splits;
+    struct tr_space_place *place; /* by number of chips */
+};
+
+struct tr_space_walk {
+    const struct tr_site *site;
+    struct tr_site remembering; /* the site, with a memory of products: what the walk prices by */
+    const struct tr_task *task;
+    const struct tr_space *space;
+    struct tr_err *err;
+    struct tr_arena arena;
+    struct tr_layer_kinds kinds;
+    struct tr_space_pipe *pipe;
+    int pipes;
+    struct tr_keep *keep; /* by number of chips */
+    bool first_fit;       /* stop when anything fits */
+    bool found;
+
+    /* Where the walk is. */
+    struct tr_layout layout;
+    uint64_t mesh;
+    bool priced; /* blocks are of this mesh and micro_batch */
+    struct tr_blocks blocks;
+    struct tr_stages stages;
+    struct tr_load load[TR_LAYERS_MAX];
+    double waiting[TR_SPACE_SCHEDULES_MAX][TR_LAYERS_MAX]; /* bytes of activations, by schedule and load */
+    int64_t divisor[TR_SPACE_DIVISORS_MAX];                /* of the global batch */
+    int divisors;
+};
+
+static inline bool tr_span_has(struct tr_span range, int64_t value)
+{
+    return value >= range.min && (range.max == 0 || value <= range.max);
+}
+
+/* Whether a choice is among those of a mask; of an empty one all are. */
+static inline bool tr_mask_has(uint32_t mask, int value) { return mask == 0 || mask >> value & 1; }
+
+/* Of the numbers of chips that are asked for. */
+bool tr_space_some_chips_divide_by(const struct tr_space_walk *walk, int64_t parts);
+
+/* pipes.c: all pipelines of the space, with their ways to recompute, into walk->pipe. */
+TR_MUST_CHECK enum tr_status tr_space_make_pipes(struct tr_space_walk *walk);
+
+/* Walks all of a space that tr_space_check has passed, or until something fits (first_fit). *out is to be freed, also when
+ * it fails; it keeps task, space and err. */
+TR_MUST_CHECK enum tr_status tr_space_walk_all(struct tr_space_walk **out, const struct tr_site *site, const struct tr_task *task,
+                                         const struct tr_space *space, bool first_fit, struct tr_err *err);
+void tr_space_walk_free(struct tr_space_walk *walk);
+
+/* search.c: whether there is anything to walk; TR_BAD_INPUT with a sentence if not. */
+TR_MUST_CHECK enum tr_status tr_space_check(const struct tr_site *site, const struct tr_task *task,
+                                            const struct tr_space *space, struct tr_err *err);
+
+#endif
