@@ -369,9 +369,11 @@ static void put_top(const struct page *g)
     char layout[TR_LAYOUT_TEXT_BYTES];
     static const char css[] =
         ".no{border-left:4px solid var(--c5);padding:6px 12px;background:var(--card)}details,.leaf{padding:2px 0 2px "
-        "18px;font-size:14px}.leaf{padding-left:32px}.numbers>details{padding-left:0}summary{cursor:pointer;"
-        "display:inline}.how{color:var(--soft);font-size:13px}.how em{color:var(--ink);font-style:normal;"
-        "font-size:12px;border:1px solid var(--grid);border-radius:4px;padding:0 5px}\n";
+        "18px;font-size:14px}.leaf{padding-left:34px}.numbers>details{padding-left:0}.numbers>.leaf{padding-left:16px}"
+        "summary{cursor:pointer;display:inline}summary::before{content:'\\25b8';display:inline-block;width:16px;"
+        "color:var(--soft)}details[open]>summary::before{content:'\\25be'}details>.how{padding-left:16px}"
+        ".how{color:var(--soft);font-size:13px}.how em{color:var(--ink);font-style:normal;font-size:12px;"
+        "border:1px solid var(--grid);border-radius:4px;padding:0 5px}\n";
     tr_text_printf(&line, "trine plan: %s", p->model.name);
     tr_page_begin(g->out, tr_text_str(&line), css);
     tr_text_clear(&line);
