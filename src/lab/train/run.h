@@ -94,6 +94,19 @@ struct tr_run {
     struct tr_text sample;       /* the last one */
 };
 
+/* --- prepare.c: before the first step --- */
+
+/* All that can be said without taking memory for it or writing a byte. */
+TR_MUST_CHECK enum tr_status tr_run_prepare(struct tr_run *run, const struct tr_run_config *config, struct tr_err *err);
+TR_MUST_CHECK enum tr_status tr_run_open_data(struct tr_run *run, struct tr_err *err);
+/* Weights, moments and what else a run holds, once its data are open. */
+TR_MUST_CHECK enum tr_status tr_run_open_memory(struct tr_run *run, struct tr_err *err);
+
+/* --- say_plan.c --- */
+
+/* What is to be trained, on what, where and how long that will take: lines of the log. */
+void tr_run_say_plan(struct tr_run *run);
+
 /* --- ranks.c: what ranks tell each other; each of these works on one, too --- */
 
 int tr_run_ranks(const struct tr_run *run);

@@ -2,341 +2,12 @@
 
 #include "base/num.h"
 #include "base/quantity.h"
-#include "lab/exchange/exchange.h"
-#include "lab/train/origin.h"
 #include "lab/train/run.h"
 #include "silicon/chip/peak.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-/* ---- before the first step --------------------------------------------------------------------------------------- */
-
-static enum tr_status choose_machine(struct tr_run *run, struct tr_err *err)
-{
-    enum tr_status status = tr_isa_choose(&run->isa, err);
-    if (status != TR_OK)
-        return status;
-    run->machine.kernels = tr_kernel_set(run->isa);
-    run->machine.threads = run->config.threads > 0 ? (int)run->config.threads : run->cores;
-    return TR_OK;
-}
-
-static enum tr_status take_tokenizer_of_init(struct tr_run *run, struct tr_err *err)
-{
-    struct tr_origin origin;
-    enum tr_status status = tr_origin_find(&origin, run->config.init, err);
-    if (status == TR_OK)
-        strcpy(run->path_tokenizer, origin.tokenizer);
-    return status;
-}
-
-/* Another tokenizer than the model's own may be meant (a vocabulary that was extended), so it is told and not refused. */
-static enum tr_status compare_tokenizers(struct tr_run *run, struct tr_err *err)
-{
-    struct tr_origin origin;
-    enum tr_status status = tr_origin_find(&origin, run->config.init, err);
-    if (status == TR_OK)
-        status = tr_origin_token_differs(&origin, run->path_tokenizer, run->token, &run->foreign_token, err);
-    return status;
-}
-
-static enum tr_status find_tokenizer(struct tr_run *run, struct tr_err *err)
-{
-    const struct tr_run_config *c = &run->config;
-    if (c->data[0] == 0) /* said later, by the name of the key */
-        return TR_OK;
-    enum tr_status status = tr_data_find_tokenizer(c->data, c->tokenizer, run->path_tokenizer, err);
-    if (status == TR_OK && run->path_tokenizer[0] == 0 && c->init[0])
-        status = take_tokenizer_of_init(run, err);
-    if (status == TR_OK && run->path_tokenizer[0])
-        status = tr_import_token(run->path_tokenizer, &run->token, err);
-    if (status == TR_OK && run->token && c->init[0])
-        status = compare_tokenizers(run, err);
-    return status;
-}
-
-/* Data that are conversations need a template, the model's or the one that is named, and stand apart. */
-static enum tr_status find_chat(struct tr_run *run, struct tr_err *err)
-{
-    struct tr_run_config *c = &run->config;
-    bool is_chat = false;
-    enum tr_status status = c->data[0] ? tr_data_is_chat(c->data, &is_chat, err) : TR_OK;
-    if (status == TR_OK && is_chat && !run->token)
-        return tr_fail(err, TR_BAD_INPUT, "%s: is of conversations, which need a tokenizer that has the tokens of the chat "
-                       "template: name one with data.tokenizer", c->data);
-    if (status == TR_OK)
-        status = tr_manner_find(&run->manner, run->path_tokenizer, run->token, c->chat_template, err);
-    if (status != TR_OK || !is_chat)
-        return status;
-    c->documents = TR_DOCUMENTS_APART;
-    return tr_manner_chat(&run->manner, run->path_tokenizer, &run->chat, err);
-}
-
-/* What model, by which tokens: what files say. */
-static enum tr_status read_files(struct tr_run *run, struct tr_err *err)
-{
-    enum tr_status status = find_tokenizer(run, err);
-    if (status == TR_OK)
-        status = find_chat(run, err);
-    int64_t vocab = run->token ? tr_token_vocab(run->token) : TR_BYTE_VOCAB;
-    return status == TR_OK ? tr_run_config_resolve(&run->config, vocab, &run->model, err) : status;
-}
-
-static enum tr_status choose_work(struct tr_run *run, struct tr_err *err)
-{
-    enum tr_status status = choose_machine(run, err);
-    if (status == TR_OK)
-        status = tr_data_measure(run->config.data, &run->data_bytes, err);
-    return tr_run_alike(run, status, err);
-}
-
-/* All that can be said without taking memory for it or writing a byte. Ranks go from step to step together: where one fails, all
- * end there. */
-static enum tr_status prepare(struct tr_run *run, const struct tr_run_config *config, struct tr_err *err)
-{
-    run->config = *config;
-    run->auto_micro_batch = config->micro_batch == TR_AUTO;
-    run->auto_recompute = config->recompute == 0;
-    enum tr_status status = tr_run_agree_program(run, err);
-    if (status == TR_OK)
-        status = tr_run_alike(run, read_files(run, err), err);
-    if (status == TR_OK)
-        status = tr_run_agree_config(run, err);
-    if (status == TR_OK)
-        status = tr_run_share_host(run, err);
-    if (status == TR_OK)
-        status = choose_work(run, err);
-    if (status == TR_OK)
-        status = tr_run_alike(run, tr_run_fit(run, err), err);
-    if (status == TR_OK)
-        status = tr_run_alike(run, tr_run_trace_fit(run, err), err);
-    if (status == TR_OK)
-        status = tr_run_alike(run, tr_run_find_resume(run, err), err);
-    if (status == TR_OK)
-        run->flop_per_token = tr_model_flop_per_token(&run->model, run->config.seq_len);
-    return status;
-}
-
-static enum tr_status open_data(struct tr_run *run, struct tr_err *err)
-{
-    struct tr_data_config config = {
-        .path = run->config.data,
-        .encoding = (enum tr_encoding)run->config.encoding,
-        .seq_len = run->config.seq_len,
-        .batch = run->config.batch,
-        .seed = (uint64_t)run->config.seed,
-        .val_fraction = run->config.val_fraction,
-        .val_windows = run->config.eval_windows,
-        .apart = run->program.step.apart,
-        .token = run->token,
-        .chat = run->chat,
-    };
-    return tr_data_open(&run->data, &config, err);
-}
-
-/* Of rows that other ranks train on this one must know how many targets they have. */
-static enum tr_status open_row(struct tr_run *run, struct tr_err *err)
-{
-    if (!run->world || !run->data.apart)
-        return TR_OK;
-    run->row = tr_arena_array(&run->arena, 3 * run->config.seq_len, sizeof *run->row, err);
-    return run->row ? TR_OK : TR_FAILED;
-}
-
-static float **address_list(struct tr_run *run, float *(*address)(const struct tr_exec *, int32_t),
-                            struct tr_err *err)
-{
-    int32_t count = run->program.weights.count;
-    float **list = tr_arena_array(&run->arena, count, sizeof *list, err);
-    for (int32_t i = 0; list && i < count; i++)
-        list[i] = address(&run->exec, i);
-    return list;
-}
-
-/* How fast the largest region is read, which is the other limit beside peak_flop_s. */
-static void measure_memory(struct tr_run *run)
-{
-    const struct tr_slab *largest = &run->exec.slab[0];
-    for (int region = 1; region < TR_REGION_COUNT; region++)
-        if (run->exec.slab[region].bytes > largest->bytes)
-            largest = &run->exec.slab[region];
-    run->read_bytes = largest->bytes;
-    run->read_byte_s = tr_chip_measure_read_byte_s(run->isa, largest->at, largest->bytes, run->machine.threads);
-}
-
-static enum tr_status open_memory(struct tr_run *run, struct tr_err *err)
-{
-    enum tr_status status = tr_exec_open(&run->exec, &run->program, run->machine, NULL, err);
-    if (status != TR_OK)
-        return status;
-    run->has_exec = true;
-    if (run->world && (status = tr_exec_join(&run->exec, run->world, err)) != TR_OK)
-        return status;
-    if (run->options->peak_flop_s == 0 && tr_run_leads(run))
-        measure_memory(run);
-    float **w = address_list(run, tr_exec_weight, err);
-    float **m = w ? address_list(run, tr_exec_moment_m, err) : NULL;
-    float **v = m ? address_list(run, tr_exec_moment_v, err) : NULL;
-    if (!v)
-        return TR_FAILED;
-    run->tensors = (struct tr_tensors){.weights = &run->program.weights, .w = w, .m = m, .v = v};
-    status = tr_writers_make(&run->writers, &run->program, err);
-    if (status == TR_OK)
-        status = tr_run_spread_open(run, err);
-    if (status == TR_OK)
-        status = open_row(run, err);
-    if (status == TR_OK)
-        status = tr_run_replay_open(run, err);
-    return status == TR_OK ? tr_run_save_open(run, err) : status;
-}
-
-static void tell_tokenizer(struct tr_run *run)
-{
-    int missing = tr_token_missing_bytes(run->token);
-    tr_progress_note(&run->bar, "tokenizer %s: %lld tokens, %.2f bytes of this text each", run->path_tokenizer,
-                     (long long)tr_token_vocab(run->token),
-                     (double)run->data.byte_count / (double)run->data.token_count);
-    if (run->foreign_token)
-        tr_progress_note(&run->bar, "tokenizer: it is not the one of %s: what that model knows is of other tokens",
-                         run->config.init);
-    if (missing)
-        tr_progress_note(&run->bar, "tokenizer: %d of the 256 bytes are not in its vocabulary; where the text has them "
-                         "they are left out", missing);
-}
-
-static void tell_chat(struct tr_run *run)
-{
-    const struct tr_data *d = &run->data;
-    tr_progress_note(&run->bar, "conversations %lld by the template %s: %.1f%% of their %lld tokens are learned; rows are "
-                     "filled to %.1f%%", (long long)d->document_count, tr_chat_name(run->chat),
-                     100 * (double)d->learned_count / (double)d->talk_tokens, (long long)d->talk_tokens,
-                     100 * (double)d->talk_tokens / (double)d->token_count);
-    if (d->cut_count)
-        tr_progress_note(&run->bar, "conversations: %lld are longer than data.seq_len %lld and lose their ends",
-                         (long long)d->cut_count, (long long)d->seq_len);
-}
-
-/* Of steps after this one, those with a number that `every` divides, and the last. */
-static int64_t times_due(const struct tr_run *run, int64_t every)
-{
-    int64_t from = run->state.step, to = run->config.steps;
-    if (from >= to)
-        return 0;
-    return every == 0 ? 1 : to / every - from / every + (to % every != 0);
-}
-
-static struct tr_train_ahead ahead_of(const struct tr_run *run)
-{
-    const struct tr_run_config *c = &run->config;
-    const struct tr_program *p = &run->program;
-    const struct tr_sharding whole = tr_sharding_whole(&p->weights);
-    struct tr_train_ahead ahead = {.program = p, .threads = run->machine.threads, .hosts = run->hosts, .cores = run->host_cores,
-                                   .steps = c->steps - run->state.step,
-                                   .eval_micros = (run->data.val_windows + p->seqs - 1) / p->seqs,
-                                   .save_bytes = tr_copy_bytes(&whole, 0)};
-    if (c->eval_every > 0)
-        ahead.evaluations = times_due(run, c->eval_every) + (run->state.step == 0);
-    ahead.saves = c->save_where == TR_SAVE_BACKGROUND ? ahead.steps > 0 : times_due(run, c->save_every);
-    return ahead;
-}
-
-/* What somebody who can predict has to say. */
-static void tell_prediction(struct tr_run *run)
-{
-    const struct tr_train_options *o = run->options;
-    struct tr_train_ahead ahead = ahead_of(run);
-    struct tr_text say = {0};
-    if (!o->planned || !tr_run_leads(run))
-        return;
-    o->planned(o->planned_context, &ahead, &say);
-    if (say.len)
-        tr_progress_note(&run->bar, "%s", tr_text_str(&say));
-    tr_text_free(&say);
-}
-
-static void tell_pipe(struct tr_run *run)
-{
-    const struct tr_program *p = &run->program;
-    tr_progress_note(&run->bar, "pipeline pp=%d vpp=%d: %lld microbatches a step, up to %d in flight on rank 0; with chunks of equal "
-                     "time a stage waits %.1f%% of a step", p->pipe.stages, p->pipe.chunks, (long long)tr_program_micros(p), p->flights,
-                     100 * tr_pipe_bubble(p->pipe, tr_program_micros(p)));
-}
-
-/* Where the ranks are: "threads of this process". */
-static void name_place(const struct tr_run *run, struct tr_text *out)
-{
-    if (!run->options->world)
-        tr_text_append(out, "threads of this process");
-    else if (run->hosts == 1)
-        tr_text_append(out, "processes of this host");
-    else
-        tr_text_printf(out, "processes of %d hosts", run->hosts);
-}
-
-/* Open MPI binds each of two ranks to one core if nobody says otherwise. */
-static void tell_binding(struct tr_run *run)
-{
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    if (run->config.threads == 0 && run->host_cores < cores)
-        tr_progress_note(&run->bar, "threads: the %d ranks of this host may run on %d of its %ld cores, as the launcher bound "
-                         "them (mpirun --bind-to none: on all that there are)", run->host_ranks, run->host_cores, cores);
-}
-
-static void tell_ranks(struct tr_run *run)
-{
-    char bytes[TR_QUANTITY_BYTES], more[48] = "";
-    struct tr_text place = {0};
-    int64_t by_kind[TR_COLL_KIND_COUNT];
-    const struct tr_degrees *d = &run->options->layout;
-    name_place(run, &place);
-    int at = 0;
-    if (tr_degrees_of(d, TR_GROUP_TENSOR) > 1)
-        at = snprintf(more, sizeof more, "tp=%d %s", d->ranks[TR_GROUP_TENSOR], d->sequence ? "sp " : "");
-    if (tr_degrees_of(d, TR_GROUP_CONTEXT) > 1)
-        snprintf(more + at, sizeof more - (size_t)at, "cp=%d ", d->ranks[TR_GROUP_CONTEXT]);
-    tr_progress_note(&run->bar, "%d ranks, %s: %sdp=%d zero=%d; %lld lanes of the batch among them, rank 0 has %lld "
-                     "and sends %s a step", tr_run_ranks(run), tr_text_str(&place), more,
-                     tr_degrees_of(d, TR_GROUP_DATA), d->zero,
-                     (long long)run->config.lanes, (long long)run->program.lanes.count,
-                     tr_print_bytes(bytes, tr_program_sent_bytes(&run->program, by_kind)));
-    tr_text_free(&place);
-    if (run->program.pipe.stages > 1)
-        tell_pipe(run);
-    if (run->options->world)
-        tell_binding(run);
-}
-
-static void tell_plan(struct tr_run *run)
-{
-    char parameters[TR_QUANTITY_BYTES], bytes[TR_QUANTITY_BYTES], memory[TR_QUANTITY_BYTES], peak[TR_QUANTITY_BYTES];
-    char flop[TR_QUANTITY_BYTES];
-    char arithmetic[TR_ARITHMETIC_BYTES];
-    const struct tr_run_config *c = &run->config;
-    struct tr_step_config step = tr_run_step_config(c);
-    tr_progress_note(&run->bar, "model %s: %s parameters, %lld layers of width %lld, %s FLOP/token", run->model.name,
-                     tr_print_count(parameters, run->program.weights.element_count), (long long)run->model.layers,
-                     (long long)run->model.width, tr_print_count(flop, run->flop_per_token));
-    tr_progress_note(&run->bar, "data %s: %s, %lld windows of %lld tokens to train on, %lld to validate", c->data,
-                     tr_print_bytes(bytes, run->data.byte_count), (long long)run->data.train_windows,
-                     (long long)c->seq_len, (long long)run->data.val_windows_all);
-    if (run->token)
-        tell_tokenizer(run);
-    if (run->chat)
-        tell_chat(run);
-    tr_progress_note(&run->bar, "steps %lld of %lld sequences (%lld at a time), lr %g, arithmetic %s",
-                     (long long)c->steps, (long long)c->batch, (long long)c->micro_batch, c->lr,
-                     tr_arithmetic_id(arithmetic, step.dtype, &step.widths));
-    if (run->world)
-        tell_ranks(run);
-    tr_progress_note(&run->bar, "memory %s planned%s; %d threads%s, %s, peak %s; run folder %s",
-                     tr_print_bytes(memory, tr_program_memory_bytes(&run->program)), run->world ? " on rank 0" : "",
-                     run->machine.threads, run->world ? " a rank" : "", tr_isa_name(run->isa),
-                     tr_print_flop_s(peak, run->peak_flop_s), c->out);
-    tell_prediction(run);
-}
 
 /* ---- one step ---------------------------------------------------------------------------------------------------- */
 
@@ -617,7 +288,7 @@ static enum tr_status begin(struct tr_run *run, struct tr_err *err)
     if (status == TR_OK)
         status = see_folder(run, err);
     if (status == TR_OK)
-        status = open_memory(run, err);
+        status = tr_run_open_memory(run, err);
     if (status == TR_OK)
         status = tr_run_load(run, checkpoint, err);
     if (status == TR_OK)
@@ -626,7 +297,7 @@ static enum tr_status begin(struct tr_run *run, struct tr_err *err)
         status = tr_run_trace_open(run, err);
     if (status != TR_OK)
         return status;
-    tell_plan(run);
+    tr_run_say_plan(run);
     if (checkpoint[0]) {
         snprintf(text, sizeof text, "from %s", checkpoint);
         tr_progress_resume(&run->bar, run->state.step);
@@ -649,9 +320,9 @@ static enum tr_status run_all(struct tr_run *run, const struct tr_run_config *co
                               struct tr_err *err)
 {
     struct tr_err ignored;
-    enum tr_status status = prepare(run, config, err);
+    enum tr_status status = tr_run_prepare(run, config, err);
     if (status == TR_OK)
-        status = tr_run_alike(run, open_data(run, err), err);
+        status = tr_run_alike(run, tr_run_open_data(run, err), err);
     if (status == TR_OK)
         status = tr_run_agree_text(run, err);
     if (status != TR_OK)
@@ -661,7 +332,7 @@ static enum tr_status run_all(struct tr_run *run, const struct tr_run_config *co
         run->peak_flop_s = measure_peak(run);
     tr_progress_start(&run->bar, tr_run_leads(run) ? run->options->log : NULL, "train", "step", run->config.steps);
     if (run->options->dry_run) {
-        tell_plan(run);
+        tr_run_say_plan(run);
         return TR_OK;
     }
     status = begin(run, err);
