@@ -35,7 +35,7 @@ static const struct tr_option options[] = {
 };
 
 static const struct tr_positional positionals[] = {
-    {.name = "RUN", .help = "with --from: run folders of `trine train` on this machine, of one rank", .optional = true, .many = true},
+    {.name = "RUN", .help = "with --from: run folders of `trine train` on this machine", .optional = true, .many = true},
 };
 
 static const struct tr_command command = {
@@ -49,7 +49,8 @@ static const struct tr_command command = {
         "beforehand what a step will take.\n"
         "With --from RUN...: each kind of operation gets the prices between those of the calibration, which counts as one run, and those of the "
         "runs, without their first, cold steps; the interval is narrower where runs agree, wider where they do not. The file says which runs, so "
-        "that none counts twice. A run of another machine, instruction set or version is refused.\n"
+        "that none counts twice. A run of another machine, instruction set or version is refused. Runs of several ranks refine what so many ranks do to "
+        "each other: how much longer operations take while the others work, and, where a run was traced (`trine train --trace-steps`), collectives.\n"
         "With --check the exit status is 0 when the profile is of this machine and it is as fast as it was, else 1.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
@@ -167,6 +168,30 @@ static enum tr_status check(const struct calibrate_args *args, struct tr_err *er
 
 /* ---- runs ---------------------------------------------------------------------------------------------------------- */
 
+static void say_learned(const char *profile, const struct tr_learned *l, struct tr_text *out)
+{
+    tr_text_printf(out, "%s: ", profile);
+    if (l->ranks > 1)
+        tr_text_printf(out, "%d ranks by %s", l->ranks, l->transport);
+    else
+        tr_text_printf(out, "%d thread%s", l->threads, l->threads == 1 ? "" : "s");
+    tr_text_printf(out, ", refined by %d run%s", l->runs, l->runs == 1 ? "" : "s");
+    if (l->runs_before)
+        tr_text_printf(out, ", %d in all", l->runs + l->runs_before);
+    tr_text_printf(out, "; a step +- %.1f %%, was %.1f %%", 100 * l->step_error, 100 * l->step_error_was);
+    if (l->fastest > 0)
+        tr_text_printf(out, "; kinds of operations take %.3g to %.3g times what they did", l->fastest, l->slowest);
+    if (l->moves_fastest > 0)
+        tr_text_printf(out, ", collectives %.3g to %.3g times", l->moves_fastest, l->moves_slowest);
+    tr_text_char(out, '\n');
+    if (l->turns)
+        tr_text_printf(out, "  %d run%s had more threads than cores: what an operation takes there is not its own, so whole steps alone were learned from\n",
+                       l->turns, l->turns == 1 ? "" : "s");
+    if (l->untraced)
+        tr_text_printf(out, "  %d run%s had no traces: nothing was learned of collectives there (`trine train --trace-steps 8` writes traces)\n",
+                       l->untraced, l->untraced == 1 ? "" : "s");
+}
+
 static enum tr_status learn(const struct calibrate_args *args, const struct tr_given *given, struct tr_err *err)
 {
     struct tr_learned learned[TR_LEARNED_MAX];
@@ -177,15 +202,8 @@ static enum tr_status learn(const struct calibrate_args *args, const struct tr_g
     enum tr_status status = tr_learn(args->out, given->rest, given->rest_count, learned, &entries, err);
     if (status != TR_OK)
         return status;
-    for (int i = 0; i < entries; i++) {
-        const struct tr_learned *l = &learned[i];
-        tr_text_printf(&text, "%s: %d thread%s, refined by %d run%s", args->out, l->threads, l->threads == 1 ? "" : "s", l->runs,
-                       l->runs == 1 ? "" : "s");
-        if (l->runs_before)
-            tr_text_printf(&text, ", %d in all", l->runs + l->runs_before);
-        tr_text_printf(&text, "; a step +- %.1f %%, was %.1f %%; kinds of operations take %.3g to %.3g times what they did\n",
-                       100 * l->step_error, 100 * l->step_error_was, l->fastest, l->slowest);
-    }
+    for (int i = 0; i < entries; i++)
+        say_learned(args->out, &learned[i], &text);
     return tr_app_print(&text, err);
 }
 

@@ -34,7 +34,7 @@ void tr_app_note_foreign(const struct tr_app_prediction *prediction, int threads
 static void say_prediction(struct tr_app_prediction *to, const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead,
                            struct tr_text *say)
 {
-    char step[TR_QUANTITY_BYTES], steps[TR_QUANTITY_BYTES], all[TR_QUANTITY_BYTES], refined[TR_KERNEL_REFINED_BYTES];
+    char step[TR_QUANTITY_BYTES], steps[TR_QUANTITY_BYTES], all[TR_QUANTITY_BYTES], refined[TR_REFINED_WORDS_BYTES];
     struct tr_here_time time;
     tr_here_step(rates, ahead->program, &time);
     to->step_s = time.step_s;
@@ -44,14 +44,14 @@ static void say_prediction(struct tr_app_prediction *to, const struct tr_kernel_
                    tr_print_time(step, time.step_s), 100 * time.error, (long long)ahead->steps,
                    tr_print_clock(steps, (double)ahead->steps * time.step_s), (long long)ahead->evaluations,
                    ahead->evaluations == 1 ? "" : "s", (long long)ahead->saves, ahead->saves == 1 ? "" : "s",
-                   tr_print_clock(all, to->run_s), to->path, tr_kernel_refined(rates, refined));
+                   tr_print_clock(all, to->run_s), to->path, tr_refined_words(&rates->refined, refined));
 }
 
 /* All ranks' programs follow from this one's. */
 static void say_prediction_of_ranks(struct tr_app_prediction *to, const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead,
                                     struct tr_text *say)
 {
-    char step[TR_QUANTITY_BYTES], steps[TR_QUANTITY_BYTES], refined[TR_KERNEL_REFINED_BYTES];
+    char step[TR_QUANTITY_BYTES], steps[TR_QUANTITY_BYTES], refined[TR_REFINED_WORDS_BYTES];
     struct tr_run_programs programs;
     enum tr_isa isa = TR_ISA_REF;
     struct tr_err why;
@@ -71,7 +71,7 @@ static void say_prediction_of_ranks(struct tr_app_prediction *to, const struct t
     }
     tr_text_printf(say, "predicted %s a step of all ranks +- %.0f %%, the %lld steps in %s (%s%s)", tr_print_time(step, to->step_s),
                    100 * to->error, (long long)ahead->steps, tr_print_clock(steps, (double)ahead->steps * to->step_s), to->path,
-                   tr_kernel_refined(rates, refined));
+                   tr_refined_words(&rates->refined, refined));
 }
 
 double tr_app_price(void *context, const struct tr_program *program, int threads)

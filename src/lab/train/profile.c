@@ -200,7 +200,7 @@ static enum tr_status read_text(const struct tr_node *root, const char *key, cha
 /* Whose times these are. */
 static enum tr_status read_machine(const struct tr_node *root, struct tr_run_profile *out, struct tr_err *err)
 {
-    int64_t cores = 0;
+    int64_t cores = 0, hosts = 0;
     enum tr_status status = tr_doc_double(root, "first_step_s", TR_OPTIONAL, 0, out->steps_s, &out->first_s, err);
     if (status == TR_OK)
         status = tr_doc_int(root, "attempt", TR_OPTIONAL, 1, COUNT_MAX, &out->attempt, err);
@@ -210,7 +210,10 @@ static enum tr_status read_machine(const struct tr_node *root, struct tr_run_pro
         status = read_text(root, "processor", out->processor, sizeof out->processor, err);
     if (status == TR_OK)
         status = tr_doc_int(root, "cores", TR_OPTIONAL, 1, TR_RUN_THREADS_MAX, &cores, err);
+    if (status == TR_OK)
+        status = tr_doc_int(root, "hosts", TR_OPTIONAL, 1, TR_RANKS_MAX, &hosts, err);
     out->cores = (int)cores;
+    out->hosts = (int)hosts;
     return status;
 }
 

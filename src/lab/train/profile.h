@@ -30,7 +30,7 @@ struct tr_run_profile {
     int cores;          /* of the host of rank 0; 0: not noted */
     double peak_flop_s; /* of this machine, measured when the run began; 0: it was not */
     double read_byte_s; /* of its memory, by the run's own threads; 0: not measured */
-    int threads, ranks;
+    int threads, ranks, hosts; /* hosts: that the ranks are on; 0: not noted */
     char transport[16]; /* of several ranks: "threads", "mpi" */
     struct tr_degrees layout; /* of these ranks */
     enum tr_isa isa;

@@ -24,7 +24,7 @@ enum { TR_TRACE_EVENTS_MAX = 200 * 1000 }; /* of a rank: its file stays below wh
 
 struct tr_trace_head {
     char config_sha256[TR_SHA256_HEX_BYTES]; /* of RUN/config.yaml */
-    int64_t attempt;                         /* which start of the run: microseconds since 1970 when it was first traced */
+    int64_t attempt;                         /* which start of the run, as in RUN/profile.json */
     int rank, ranks, threads, host_ranks;    /* threads: of each; host_ranks: on its host */
     struct tr_degrees layout;
     enum tr_isa isa;

@@ -105,7 +105,7 @@ static enum tr_status make_mark(const struct tr_run *run, struct mark *mark, str
     if (status != TR_OK)
         return status;
     tr_sha256_hex(digest, mark->config_sha256);
-    mark->attempt = (int64_t)(tr_wall_s() * 1e6);
+    mark->attempt = run->attempt;
     mark->epoch_s = tr_clock_s();
     return TR_OK;
 }

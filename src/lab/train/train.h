@@ -30,7 +30,7 @@
  *     "attempt" (when it began, microseconds since 1970), "program" (trine's version), "processor", "cores", "first_step_s",
  *     "memory": {"planned_bytes", "peak_bytes", "by_kind": {"weight": bytes, ...}},
  *     "ops": [{"phase", "op", "calls", "time_s", "flop", "bytes", "first_calls", "first_time_s" (of these, in the first step)}, ...]}
- *     On several ranks all of it is of rank 0, and there are "ranks", "transport" ("threads", "mpi"), "layout" and "each_rank" (profile.h: all of them, side by side), and "collectives": [{"phase", "collective", "calls",
+ *     On several ranks all of it is of rank 0, and there are "ranks", "hosts", "transport" ("threads", "mpi"), "layout" and "each_rank" (profile.h: all of them, side by side), and "collectives": [{"phase", "collective", "calls",
  *     "time_s", "sent_bytes"}, ...]; time_s there is what rank 0 did nothing else in, and includes waiting for other ranks. Of steps
  *     alone "exposed_s" is that, and "collectives_s" what they took beside other work too. Of a pipeline also "pipeline": {"stages",
  *     "chunks", "microbatches", "in_flight", "bubble_planned", "bubble"} (as in struct tr_train_result).

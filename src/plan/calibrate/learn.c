@@ -1,30 +1,47 @@
 #include "plan/calibrate/learn.h"
 
 #include "base/os.h"
-#include "plan/calibrate/refine.h"
-#include "plan/here/explain_run.h"
+#include "plan/calibrate/learn_ranks.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILE_MAX = 64 << 20, BY_BYTES = TR_KERNEL_REFINED_BY_MAX + 24 };
+enum { FILE_MAX = 64 << 20, BY_BYTES = TR_REFINED_BY_MAX + 24 };
+
+/* Which runs an entry has learned from, in the end. */
+struct names {
+    char by[BY_BYTES], date[TR_DATE_BYTES];
+    struct tr_refined now; /* these */
+};
 
 /* One entry of the profile while it learns. */
 struct entry {
     struct tr_kernel_rates was, is;
-    struct tr_run_seen seen[TR_KERNEL_RUNS_MAX];
+    struct tr_run_seen seen[TR_REFINED_RUNS_MAX];
     int runs;
-    char by[BY_BYTES];
-    char refined[TR_DATE_BYTES];
+    struct names names;
+};
+
+/* One record of ranks while it learns. */
+struct record {
+    struct tr_exchange_rates was, is;
+    struct tr_kernel_rates rates[TR_REFINED_RUNS_MAX]; /* of the run's threads */
+    struct tr_ranks_seen seen[TR_REFINED_RUNS_MAX];
+    struct tr_run_profile ran[TR_REFINED_RUNS_MAX];
+    const char *folder[TR_REFINED_RUNS_MAX];
+    double step_error_was; /* half width */
+    int runs, turns, untraced;
+    struct names names;
 };
 
 struct learner {
     const char *path;
     struct tr_catalog *catalog;
     struct entry entry[TR_LEARNED_MAX];
-    int entries;
+    struct record record[TR_LEARNED_MAX];
+    int entries, records;
     struct tr_run_explained explained; /* scratch */
 };
 
@@ -38,6 +55,8 @@ static enum tr_status check_machine(const char *run, const struct tr_run_profile
     if (strcmp(ran->processor, rates->processor) != 0 || ran->cores != rates->cores)
         return tr_fail(err, TR_BAD_INPUT, "%s: ran on %d cores of %s, and the profile is of %d of %s: only runs of its own machine can refine it",
                        run, ran->cores, ran->processor, rates->cores, rates->processor);
+    if (ran->hosts > 1)
+        return tr_fail(err, TR_BAD_INPUT, "%s: its ranks were on %d hosts, and a profile is of one machine", run, ran->hosts);
     if (strcmp(tr_isa_name(ran->isa), rates->isa) != 0)
         return tr_fail(err, TR_BAD_INPUT, "%s: its kernels were those of %s, the profile's are of %s", run, tr_isa_name(ran->isa), rates->isa);
     if (strcmp(ran->program, rates->program) != 0)
@@ -46,17 +65,18 @@ static enum tr_status check_machine(const char *run, const struct tr_run_profile
     return TR_OK;
 }
 
-static enum tr_status check_run(const char *run, const struct tr_run_profile *ran, const struct entry *e, struct tr_err *err)
+static enum tr_status check_run(const char *run, const struct tr_run_profile *ran, const struct tr_kernel_rates *rates, const struct names *names,
+                                struct tr_err *err)
 {
-    enum tr_status status = check_machine(run, ran, &e->was, err);
+    enum tr_status status = check_machine(run, ran, rates, err);
     if (status != TR_OK)
         return status;
-    if (tr_kernel_knows_run(&e->is, ran->attempt))
+    if (tr_refined_knows(&names->now, ran->attempt))
         return tr_fail(err, TR_BAD_INPUT, "%s: the profile has learned from this run already (attempt %lld), or it is given twice", run,
                        (long long)ran->attempt);
-    if (tr_kernel_runs(&e->is) == TR_KERNEL_RUNS_MAX)
-        return tr_fail(err, TR_BAD_INPUT, "%s: the profile has learned from %d runs of %d threads, as many as it keeps: calibrate again", run,
-                       TR_KERNEL_RUNS_MAX, ran->threads);
+    if (tr_refined_runs(&names->now) == TR_REFINED_RUNS_MAX)
+        return tr_fail(err, TR_BAD_INPUT, "%s: the profile has learned from %d runs like it, as many as it keeps: calibrate again", run,
+                       TR_REFINED_RUNS_MAX);
     return TR_OK;
 }
 
@@ -99,6 +119,20 @@ static void see(const struct tr_run_explained *x, struct tr_run_seen *seen)
     }
 }
 
+static void open_names(struct names *names, const struct tr_refined *was)
+{
+    snprintf(names->by, sizeof names->by, "%s", was->by ? was->by : "");
+    tr_date(tr_wall_s(), names->date);
+    names->date[10] = 0; /* the day */
+    names->now = (struct tr_refined){names->date, names->by};
+}
+
+static void add_name(struct names *names, int64_t attempt)
+{
+    size_t len = strlen(names->by);
+    snprintf(names->by + len, sizeof names->by - len, "%s%lld", len ? " " : "", (long long)attempt);
+}
+
 static enum tr_status entry_for(struct learner *l, int threads, struct entry **out, struct tr_err *err)
 {
     for (int i = 0; i < l->entries; i++)
@@ -106,44 +140,101 @@ static enum tr_status entry_for(struct learner *l, int threads, struct entry **o
             *out = &l->entry[i];
             return TR_OK;
         }
-    if (l->entries == TR_LEARNED_MAX)
-        return tr_fail(err, TR_BAD_INPUT, "runs of more than %d numbers of threads", TR_LEARNED_MAX);
+    if (l->entries + l->records == TR_LEARNED_MAX)
+        return tr_fail(err, TR_BAD_INPUT, "runs of more than %d kinds, by threads and ranks", TR_LEARNED_MAX);
     struct entry *e = &l->entry[l->entries];
     enum tr_status status = tr_kernel_rates_find(l->catalog, threads, &e->was, err);
     if (status != TR_OK)
         return status;
     e->is = e->was;
-    snprintf(e->by, sizeof e->by, "%s", e->was.refined_by);
-    tr_date(tr_wall_s(), e->refined);
-    e->refined[10] = 0; /* the day */
-    e->is.refined_by = e->by;
-    e->is.refined = e->refined;
+    open_names(&e->names, &e->was.refined);
     l->entries++;
     *out = e;
     return TR_OK;
 }
 
-static enum tr_status take_run(struct learner *l, const char *run, struct tr_err *err)
+static enum tr_status take_alone(struct learner *l, const char *run, struct tr_err *err)
 {
     struct tr_run_explained *x = &l->explained;
     struct entry *e = NULL;
-    enum tr_status status = tr_run_profile_read(run, &x->ran, err);
-    if (status != TR_OK)
-        return status;
-    if (x->ran.ranks > 1)
-        return tr_fail(err, TR_BAD_INPUT, "%s: is of %d ranks, which are in each other's way; operations are learned from runs of one rank", run,
-                       x->ran.ranks);
-    if ((status = entry_for(l, x->ran.threads, &e, err)) != TR_OK) {
+    enum tr_status status = entry_for(l, x->ran.threads, &e, err);
+    if (status != TR_OK) {
         tr_err_prefix(err, "%s", run);
         return status;
     }
-    if ((status = check_run(run, &x->ran, e, err)) != TR_OK || (status = tr_run_explain(run, l->catalog, x, err)) != TR_OK ||
+    if ((status = check_run(run, &x->ran, &e->was, &e->names, err)) != TR_OK || (status = tr_run_explain(run, l->catalog, x, err)) != TR_OK ||
         (status = check_times(run, x, err)) != TR_OK)
         return status;
     see(x, &e->seen[e->runs++]);
-    size_t len = strlen(e->by);
-    snprintf(e->by + len, sizeof e->by - len, "%s%lld", len ? " " : "", (long long)x->ran.attempt);
+    add_name(&e->names, x->ran.attempt);
     return TR_OK;
+}
+
+/* Of so many ranks, and no others. */
+static enum tr_status find_record(const struct learner *l, const struct tr_run_profile *ran, struct tr_exchange_rates *out, struct tr_err *err)
+{
+    enum tr_status status = tr_exchange_find(l->catalog, ran->transport, ran->ranks, out, err);
+    if (status == TR_NO || (status == TR_OK && out->ranks != ran->ranks))
+        return tr_fail(err, TR_BAD_INPUT, "%s says nothing of %d ranks that exchange bytes by %s, so there is nothing that the run could refine%s",
+                       l->path, ran->ranks, ran->transport,
+                       strcmp(ran->transport, "mpi") == 0 ? ": `mpirun -n N trine calibrate --ranks` adds so many" : "");
+    return status;
+}
+
+static enum tr_status record_for(struct learner *l, const struct tr_run_profile *ran, struct record **out, struct tr_err *err)
+{
+    for (int i = 0; i < l->records; i++)
+        if (l->record[i].was.ranks == ran->ranks && strcmp(l->record[i].was.transport, ran->transport) == 0) {
+            *out = &l->record[i];
+            return TR_OK;
+        }
+    if (l->entries + l->records == TR_LEARNED_MAX)
+        return tr_fail(err, TR_BAD_INPUT, "runs of more than %d kinds, by threads and ranks", TR_LEARNED_MAX);
+    struct record *r = &l->record[l->records];
+    enum tr_status status = find_record(l, ran, &r->was, err);
+    if (status != TR_OK)
+        return status;
+    r->is = r->was;
+    open_names(&r->names, &r->was.refined);
+    l->records++;
+    *out = r;
+    return TR_OK;
+}
+
+static enum tr_status take_ranks(struct learner *l, const char *run, struct tr_err *err)
+{
+    struct tr_run_explained *x = &l->explained;
+    struct tr_kernel_rates rates;
+    struct record *r = NULL;
+    bool traced = false;
+    enum tr_status status = tr_kernel_rates_find(l->catalog, x->ran.threads, &rates, err);
+    if (status == TR_OK)
+        status = record_for(l, &x->ran, &r, err);
+    if (status != TR_OK) {
+        tr_err_prefix(err, "%s", run);
+        return status;
+    }
+    if ((status = check_run(run, &x->ran, &rates, &r->names, err)) != TR_OK || (status = tr_run_explain(run, l->catalog, x, err)) != TR_OK ||
+        (status = check_times(run, x, err)) != TR_OK ||
+        (status = tr_ranks_see(run, x, &rates, &r->was, &r->seen[r->runs], &traced, err)) != TR_OK)
+        return status;
+    bool turns = tr_ranks_take_turns(&rates, x->ran.ranks);
+    r->rates[r->runs] = rates;
+    r->ran[r->runs] = x->ran;
+    r->folder[r->runs++] = run;
+    r->turns += turns;
+    r->untraced += !turns && !traced;
+    r->step_error_was = fmax(r->step_error_was, tr_exchange_step_error(&r->was, rates.step_error));
+    add_name(&r->names, x->ran.attempt);
+    return TR_OK;
+}
+
+static enum tr_status take_run(struct learner *l, const char *run, struct tr_err *err)
+{
+    enum tr_status status = tr_run_profile_read(run, &l->explained.ran, err);
+    if (status != TR_OK)
+        return status;
+    return l->explained.ran.ranks > 1 ? take_ranks(l, run, err) : take_alone(l, run, err);
 }
 
 /* ---- the file ----------------------------------------------------------------------------------------------------- */
@@ -180,18 +271,33 @@ static bool put_source(struct tr_text *text, const char *date)
     return found;
 }
 
-static enum tr_status put_entry(const struct learner *l, const struct entry *e, struct tr_text *text, struct tr_err *err)
+/* One entry of a section, as it was, becomes what it is. */
+static enum tr_status put_entry(const struct learner *l, const char *section, const char *id, struct tr_text *was, struct tr_text *is,
+                                const char *date, struct tr_text *text, struct tr_err *err)
+{
+    enum tr_status status = tr_text_failed(was, err) || tr_text_failed(is, err) ? TR_FAILED : TR_OK;
+    if (status == TR_OK && !(replace(text, tr_text_str(was), was->len, tr_text_str(is)) && put_source(text, date)))
+        status = tr_fail(err, TR_BAD_INPUT, "%s: %s.%s is not as `trine calibrate` writes it, so it is left alone: calibrate again", l->path,
+                         section, id);
+    tr_text_free(was);
+    tr_text_free(is);
+    return status;
+}
+
+static enum tr_status put_rates(const struct learner *l, const struct entry *e, struct tr_text *text, struct tr_err *err)
 {
     struct tr_text was = {0}, is = {0};
     tr_kernel_rates_yaml(&e->was, &was);
     tr_kernel_rates_yaml(&e->is, &is);
-    enum tr_status status = tr_text_failed(&was, err) || tr_text_failed(&is, err) ? TR_FAILED : TR_OK;
-    if (status == TR_OK && !(replace(text, tr_text_str(&was), was.len, tr_text_str(&is)) && put_source(text, e->refined)))
-        status = tr_fail(err, TR_BAD_INPUT, "%s: kernels.%s is not as `trine calibrate` writes it, so it is left alone: calibrate again", l->path,
-                         e->was.id);
-    tr_text_free(&was);
-    tr_text_free(&is);
-    return status;
+    return put_entry(l, "kernels", e->was.id, &was, &is, e->names.date, text, err);
+}
+
+static enum tr_status put_record(const struct learner *l, const struct record *r, struct tr_text *text, struct tr_err *err)
+{
+    struct tr_text was = {0}, is = {0};
+    tr_exchange_yaml(&r->was, &was);
+    tr_exchange_yaml(&r->is, &is);
+    return put_entry(l, "exchanges", r->was.id, &was, &is, r->names.date, text, err);
 }
 
 /* What is written can be read. */
@@ -199,11 +305,14 @@ static enum tr_status check_text(const struct learner *l, const struct tr_text *
 {
     struct tr_catalog *catalog = NULL;
     struct tr_kernel_rates rates;
+    struct tr_exchange_rates record;
     enum tr_status status = tr_catalog_open_empty(&catalog, err);
     if (status == TR_OK)
         status = tr_catalog_add_text(catalog, l->path, tr_text_str(text), text->len, err);
     for (int i = 0; i < l->entries && status == TR_OK; i++)
         status = tr_kernel_rates_find(catalog, l->entry[i].was.threads, &rates, err);
+    for (int i = 0; i < l->records && status == TR_OK; i++)
+        status = tr_exchange_find(catalog, l->record[i].was.transport, l->record[i].was.ranks, &record, err);
     tr_catalog_free(catalog);
     return status;
 }
@@ -218,7 +327,9 @@ static enum tr_status write_file(const struct learner *l, struct tr_err *err)
     tr_text_append_bytes(&text, bytes.at, bytes.len);
     tr_bytes_free(&bytes);
     for (int i = 0; i < l->entries && status == TR_OK; i++)
-        status = put_entry(l, &l->entry[i], &text, err);
+        status = put_rates(l, &l->entry[i], &text, err);
+    for (int i = 0; i < l->records && status == TR_OK; i++)
+        status = put_record(l, &l->record[i], &text, err);
     if (status == TR_OK)
         status = tr_text_failed(&text, err) ? TR_FAILED : check_text(l, &text, err);
     if (status == TR_OK)
@@ -229,25 +340,63 @@ static enum tr_status write_file(const struct learner *l, struct tr_err *err)
 
 /* ---- all of it ---------------------------------------------------------------------------------------------------- */
 
+/* How far numbers moved: the least and the most. */
+static void note_move(double was, double is, double *fastest, double *slowest)
+{
+    double times = is / was;
+    *fastest = *fastest > 0 ? fmin(*fastest, times) : times;
+    *slowest = fmax(*slowest, times);
+}
+
 static void refine(struct entry *e, struct tr_learned *out)
 {
     struct tr_kernel_rates *is = &e->is;
     const struct tr_kernel_rates *was = &e->was;
-    is->refined_by = was->refined_by; /* so many runs came before */
-    tr_kernel_refine(e->seen, e->runs, is);
-    is->refined_by = e->by;
-    *out = (struct tr_learned){.threads = was->threads, .runs = e->runs, .runs_before = tr_kernel_runs(was), .step_error_was = was->step_error,
-                               .step_error = is->step_error, .fastest = 1, .slowest = 1};
-    bool any = false;
+    tr_kernel_refine(e->seen, e->runs, is); /* which knows by itself how many runs came before */
+    is->refined = e->names.now;
+    *out = (struct tr_learned){.threads = was->threads, .ranks = 1, .runs = e->runs, .runs_before = tr_refined_runs(&was->refined),
+                               .step_error_was = was->step_error, .step_error = is->step_error};
     for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
         for (int type = 0; type < TR_KERNEL_TYPES; type++)
             for (int i = 0; i < TR_KERNEL_TERMS_MAX; i++)
-                if (is->price[kind][type].runs > was->price[kind][type].runs && was->price[kind][type].unit_s[i] > 0) {
-                    double times = is->price[kind][type].unit_s[i] / was->price[kind][type].unit_s[i];
-                    out->fastest = any ? fmin(out->fastest, times) : times;
-                    out->slowest = any ? fmax(out->slowest, times) : times;
-                    any = true;
-                }
+                if (is->price[kind][type].runs > was->price[kind][type].runs && was->price[kind][type].unit_s[i] > 0)
+                    note_move(was->price[kind][type].unit_s[i], is->price[kind][type].unit_s[i], &out->fastest, &out->slowest);
+}
+
+/* What the others alone would have said of each run's step. */
+static enum tr_status say_by_others(struct record *r, struct tr_err *err)
+{
+    enum tr_status status = TR_OK;
+    for (int i = 0; i < r->runs && r->runs > 1 && status == TR_OK; i++) {
+        struct tr_exchange_rates others = r->was;
+        tr_exchange_refine(r->seen, r->runs, i, &others);
+        status = tr_ranks_said(r->folder[i], &r->ran[i], &r->rates[i], &others, &r->seen[i].step_said_s, err);
+    }
+    return status;
+}
+
+static enum tr_status refine_record(struct record *r, struct tr_learned *out, struct tr_err *err)
+{
+    struct tr_exchange_rates *is = &r->is;
+    const struct tr_exchange_rates *was = &r->was;
+    int before = tr_refined_runs(&was->refined);
+    enum tr_status status = say_by_others(r, err);
+    if (status != TR_OK)
+        return status;
+    tr_exchange_refine(r->seen, r->runs, -1, is);
+    is->step_error = tr_exchange_refined_error(r->seen, r->runs, r->step_error_was, before);
+    is->refined = r->names.now;
+    *out = (struct tr_learned){.threads = r->rates[0].threads, .ranks = was->ranks, .runs = r->runs, .runs_before = before, .turns = r->turns,
+                               .untraced = r->untraced, .step_error_was = r->step_error_was, .step_error = is->step_error};
+    snprintf(out->transport, sizeof out->transport, "%s", was->transport);
+    for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
+        if (is->work_runs[kind] > was->work_runs[kind])
+            note_move(tr_exchange_shared(was, (enum tr_op_kind)kind), tr_exchange_shared(is, (enum tr_op_kind)kind), &out->fastest, &out->slowest);
+    for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
+        for (int size = 0; size < TR_EXCHANGE_SIZES; size++)
+            if (is->time_runs[kind][size] > was->time_runs[kind][size])
+                note_move(was->time_s[kind][size], is->time_s[kind][size], &out->moves_fastest, &out->moves_slowest);
+    return TR_OK;
 }
 
 static enum tr_status learn(struct learner *l, char *const *run, int count, struct tr_learned *out, int *entries, struct tr_err *err)
@@ -260,12 +409,14 @@ static enum tr_status learn(struct learner *l, char *const *run, int count, stru
         status = take_run(l, run[i], err);
     for (int i = 0; i < l->entries && status == TR_OK; i++)
         refine(&l->entry[i], &learned[i]);
+    for (int i = 0; i < l->records && status == TR_OK; i++)
+        status = refine_record(&l->record[i], &learned[l->entries + i], err);
     if (status == TR_OK)
         status = write_file(l, err);
     if (status != TR_OK)
         return status;
-    memcpy(out, learned, (size_t)l->entries * sizeof *out);
-    *entries = l->entries;
+    *entries = l->entries + l->records;
+    memcpy(out, learned, (size_t)*entries * sizeof *out);
     return TR_OK;
 }
 

@@ -73,7 +73,7 @@ static double error_after(const struct said *s, double error, double runs_before
 static double predicted_by_others(const struct tr_run_seen *run, int count, int which, const struct tr_kernel_rates *rates)
 {
     struct said between = said_of_between(run, count, which);
-    double time_s = run[which].rest_said_s + run[which].between_said_s * factor(&between, tr_kernel_runs(rates));
+    double time_s = run[which].rest_said_s + run[which].between_said_s * factor(&between, tr_refined_runs(&rates->refined));
     for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
         for (int type = 0; type < TR_KERNEL_TYPES; type++) {
             struct said s = said_of_kind(run, count, which, kind, type);
@@ -82,16 +82,29 @@ static double predicted_by_others(const struct tr_run_seen *run, int count, int 
     return time_s;
 }
 
-/* Predictions of runs that were left out have no mean of their own: the rates had theirs. */
-static double step_error_after(const struct tr_run_seen *run, int count, const struct tr_kernel_rates *rates)
+/* The half width of a step's interval: predictions of runs that were left out have no mean of their own, the rates had theirs. */
+struct misses {
+    double weight, squares;
+};
+
+static struct misses misses_before(double error, int runs_before)
 {
-    double weight = BEFORE_SPREAD + tr_kernel_runs(rates), squares = weight * rates->step_error * rates->step_error, ratio;
-    for (int i = 0; i < count; i++)
-        if (ratio_of(run[i].step_took_s, predicted_by_others(run, count, i, rates), &ratio)) {
-            squares += TIMES_80 * ratio * TIMES_80 * ratio;
-            weight++;
-        }
-    return fmax(sqrt(squares / weight), fmin(rates->step_error, TR_REFINE_NOISE));
+    double weight = BEFORE_SPREAD + runs_before;
+    return (struct misses){weight, weight * error * error};
+}
+
+static void add_miss(struct misses *m, double took_s, double said_s)
+{
+    double ratio;
+    if (!ratio_of(took_s, said_s, &ratio))
+        return;
+    m->squares += TIMES_80 * ratio * TIMES_80 * ratio;
+    m->weight++;
+}
+
+static double error_of(const struct misses *m, double error)
+{
+    return fmax(sqrt(m->squares / m->weight), fmin(error, TR_REFINE_NOISE));
 }
 
 static void refine_price(const struct said *s, struct tr_kernel_price *price)
@@ -106,14 +119,69 @@ static void refine_price(const struct said *s, struct tr_kernel_price *price)
 void tr_kernel_refine(const struct tr_run_seen *run, int count, struct tr_kernel_rates *rates)
 {
     TR_ASSERT(count >= 1);
-    double step_error = step_error_after(run, count, rates);
+    struct misses misses = misses_before(rates->step_error, tr_refined_runs(&rates->refined));
+    for (int i = 0; i < count; i++)
+        add_miss(&misses, run[i].step_took_s, predicted_by_others(run, count, i, rates));
     struct said between = said_of_between(run, count, -1);
-    rates->step_error = step_error;
-    rates->between_s *= factor(&between, tr_kernel_runs(rates));
+    rates->step_error = error_of(&misses, rates->step_error);
+    rates->between_s *= factor(&between, tr_refined_runs(&rates->refined));
     for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
         for (int type = 0; type < TR_KERNEL_TYPES; type++)
             if (rates->price[kind][type].known) {
                 struct said s = said_of_kind(run, count, -1, kind, type);
                 refine_price(&s, &rates->price[kind][type]);
             }
+}
+
+/* ---- ranks ------------------------------------------------------------------------------------------------------- */
+
+static void add_seen(struct said *s, double took_s, double said_s, double half_s)
+{
+    double ratio;
+    if (ratio_of(took_s, said_s, &ratio))
+        add(s, took_s / (took_s + half_s), ratio);
+}
+
+static void refine_number(const struct said *s, double *number, double *runs)
+{
+    *number *= factor(s, *runs);
+    *runs += s->weight;
+}
+
+static void refine_work(const struct tr_ranks_seen *run, int count, int left_out, int kind, struct tr_exchange_rates *exchange)
+{
+    struct said s = {0};
+    for (int i = 0; i < count; i++)
+        if (i != left_out)
+            add_seen(&s, run[i].took_s[kind], run[i].said_s[kind], TR_REFINE_HALF_S);
+    if (exchange->work_times[kind] == 0)
+        exchange->work_times[kind] = 1;
+    refine_number(&s, &exchange->work_times[kind], &exchange->work_runs[kind]);
+}
+
+static void refine_moves(const struct tr_ranks_seen *run, int count, int left_out, int kind, int size, struct tr_exchange_rates *exchange)
+{
+    struct said s = {0};
+    for (int i = 0; i < count; i++)
+        if (i != left_out)
+            add_seen(&s, run[i].moved_s[kind][size], run[i].moves_s[kind][size], TR_REFINE_MOVES_HALF_S);
+    refine_number(&s, &exchange->time_s[kind][size], &exchange->time_runs[kind][size]);
+}
+
+void tr_exchange_refine(const struct tr_ranks_seen *run, int count, int left_out, struct tr_exchange_rates *exchange)
+{
+    TR_ASSERT(count >= 1 && left_out < count);
+    for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
+        refine_work(run, count, left_out, kind, exchange);
+    for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
+        for (int size = 0; size < TR_EXCHANGE_SIZES; size++)
+            refine_moves(run, count, left_out, kind, size, exchange);
+}
+
+double tr_exchange_refined_error(const struct tr_ranks_seen *run, int count, double error, int runs_before)
+{
+    struct misses misses = misses_before(error, runs_before);
+    for (int i = 0; i < count; i++)
+        add_miss(&misses, run[i].step_took_s, run[i].step_said_s);
+    return error_of(&misses, error);
 }

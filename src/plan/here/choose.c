@@ -55,8 +55,7 @@ enum tr_status tr_here_step_of_ranks(const struct tr_catalog *profile, const cha
         *step_s = 0;
         for (int rank = 0; rank < programs->ranks; rank++)
             *step_s = fmax(*step_s, time[rank].step_s);
-        /* How much ranks are in each other's way differs from program to program by about as much as it is. */
-        *error = rates.step_error + (exchange.ranks ? exchange.shared - 1 : 0);
+        *error = exchange.ranks ? tr_exchange_step_error(&exchange, rates.step_error) : rates.step_error;
     }
     free(time);
     return status;

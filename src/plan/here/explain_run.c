@@ -43,9 +43,11 @@ static void add_coll(const struct tr_program *program, const struct tr_program_o
     p->bytes += tr_program_coll_bytes(coll, entry);
 }
 
-static void make_plan(const struct tr_kernel_rates *rates, const struct tr_program *program, struct plan *plan)
+/* Of rank 0. */
+static void make_plan(const struct tr_kernel_rates *rates, const struct tr_run_programs *programs, struct plan *plan)
 {
-    double state_bytes = tr_here_state_bytes(program);
+    const struct tr_program *program = &programs->program[0];
+    double state_bytes = tr_run_programs_state_bytes(programs);
     for (int32_t k = 0; k < program->schedule_count; k++) {
         const struct tr_schedule_entry *entry = &program->schedule[k];
         const struct tr_program_section *section = &program->section[entry->section];
@@ -129,7 +131,8 @@ static double warm_s(const struct tr_op_time *t, const struct tr_op_time *first,
 static void add_row(struct tr_run_explained *run, enum tr_phase phase, enum tr_op_kind kind, const struct planned *p)
 {
     const struct tr_op_time *t = &run->ran.op[phase][kind];
-    double steps = (double)run->ran.steps, share = run->shared * (double)t->calls / ((double)p->calls * steps), all_s = 0;
+    double steps = (double)run->ran.steps, all_s = 0;
+    double share = run->turns * run->shared[kind] * (double)t->calls / ((double)p->calls * steps);
     for (int i = 0; i < TR_LIMIT_COUNT; i++)
         all_s += p->time_s[i];
     struct tr_run_row row = {.phase = phase, .kind = kind, .calls = (double)t->calls / steps, .flop = (double)t->flop / steps,
@@ -171,7 +174,7 @@ static void compare_ops(struct tr_run_explained *run, const struct plan *plan, d
                 add_row(run, (enum tr_phase)phase, (enum tr_op_kind)kind, &plan->of[phase][kind]);
                 calls += run->row[run->rows - 1].calls;
             }
-    run->between_predicted_s = calls * between_s;
+    run->between_predicted_s = run->turns * calls * between_s;
     run->predicted_s += run->between_predicted_s;
     run->now_s += run->between_predicted_s;
     qsort(run->row, (size_t)run->rows, sizeof *run->row, ops_by_difference);
@@ -235,7 +238,7 @@ static enum tr_status compare(struct tr_run_explained *run, const struct plan *p
     if (status != TR_OK)
         return status;
     snprintf(run->model, sizeof run->model, "%s", p->model.name);
-    run->error = rates->step_error + (run->exchanges ? run->shared - 1 : 0);
+    run->turns = time[0].turns;
     run->ran.peak_flop_s /= run->ran.ranks; /* of one rank, as the profile's */
     run->peak_then_flop_s = rates->machine.peak_flop_s[p->step.dtype == TR_BF16];
     run->memory_then_byte_s = rates->machine.read_byte_s[TR_READ_MEMORY];
@@ -244,8 +247,8 @@ static enum tr_status compare(struct tr_run_explained *run, const struct plan *p
     run->measured_s = run->between_measured_s = run->ran.steps_s / (double)run->ran.steps;
     if (run->ran.steps > 1 && run->ran.first_s > 0)
         run->warm_s = (run->ran.steps_s - run->ran.first_s) / (double)(run->ran.steps - 1);
-    tr_kernel_refined(rates, run->refined);
-    run->profile_runs = tr_kernel_runs(rates);
+    tr_refined_words(&rates->refined, run->refined);
+    run->profile_runs = tr_refined_runs(&rates->refined);
     compare_ops(run, plan, rates->between_s);
     compare_colls(run, time);
     compare_ranks(run, time);
@@ -262,8 +265,14 @@ static enum tr_status explain(struct tr_run_explained *run, const struct tr_run_
         status = tr_fail(err, TR_FAILED, "out of memory to hold %d ranks against their programs", programs->ranks);
     if (status == TR_OK)
         status = tr_here_together(rates, exchange, programs, NULL, NULL, time, err);
+    for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
+        run->shared[kind] = exchange ? tr_exchange_shared(exchange, (enum tr_op_kind)kind) : 1;
+    run->exchanges = exchange != NULL;
+    run->error = exchange ? tr_exchange_step_error(exchange, rates->step_error) : rates->step_error;
+    if (exchange)
+        tr_refined_words(&exchange->refined, run->refined_ranks);
     if (status == TR_OK) {
-        make_plan(rates, &programs->program[0], plan);
+        make_plan(rates, programs, plan);
         status = compare(run, plan, programs, time, rates, err);
     }
     free(plan);
@@ -302,8 +311,6 @@ enum tr_status tr_run_explain(const char *run_folder, const struct tr_catalog *p
         struct tr_machine machine = {tr_kernel_set(run->ran.isa), run->ran.threads};
         status = tr_run_programs_of(run_folder, &run->ran.layout, machine, &programs, err);
     }
-    run->exchanges = exchanges;
-    run->shared = exchanges ? exchange.shared : 1;
     if (status == TR_OK && (status = explain(run, &programs, &rates, exchanges ? &exchange : NULL, err)) != TR_OK)
         tr_err_prefix(err, "%s", run_folder);
     tr_run_programs_free(&programs);

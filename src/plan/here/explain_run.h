@@ -55,12 +55,14 @@ struct tr_run_explained {
     int colls;
     struct tr_run_rank_row rank[TR_HERE_RANKS_MAX]; /* [ran.each_count] */
     bool exchanges;                                  /* the profile has a record of what moving bytes takes these ranks */
-    double shared;                                   /* and of how much longer work takes while others work; 1: it has not */
+    double shared[TR_OP_KIND_COUNT];                 /* and of how much longer work takes while others work; 1: it has not */
+    double turns;                                    /* and so many times as long where ranks take turns on too few cores */
+    char refined_ranks[TR_REFINED_WORDS_BYTES];      /* by how many runs of ranks that record was */
     double wait_measured_s, wait_predicted_s;        /* part of the step: held up by collectives */
     double bubble_planned;                           /* as in struct tr_train_result; 0: no pipeline */
     double measured_s, predicted_s, now_s, error;    /* of a whole step */
     double warm_s;                                   /* as measured_s, without the first step; 0: there is no other */
-    char refined[TR_KERNEL_REFINED_BYTES];           /* by how many runs the profile was (tr_kernel_refined) */
+    char refined[TR_REFINED_WORDS_BYTES];           /* by how many runs the profile was (tr_refined_words) */
     int profile_runs;
     double between_measured_s, between_predicted_s;  /* part of it: from one operation to the next, data, the log */
     double peak_then_flop_s, memory_then_byte_s;     /* of the calibration; 0: not known */

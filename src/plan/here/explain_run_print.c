@@ -301,6 +301,8 @@ void tr_run_explain_text(const struct tr_run_explained *run, struct tr_text *out
     print_whole(run, out);
     if (run->refined[0])
         tr_text_printf(out, "  prices   calibrated%s; errors are of both\n", run->refined);
+    if (run->refined_ranks[0])
+        tr_text_printf(out, "  ranks    what they take together was calibrated%s\n", run->refined_ranks);
     print_rate_then(out, "cores", TR_UNIT_FLOP_S, run->ran.peak_flop_s, run->peak_then_flop_s);
     print_rate_then(out, "memory", TR_UNIT_BYTES_S, run->ran.read_byte_s, run->memory_then_byte_s);
     if (fabs(run->now_s / run->predicted_s - 1) > .005)

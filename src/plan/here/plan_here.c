@@ -85,8 +85,8 @@ static void fill(const struct tr_kernel_rates *rates, const struct tr_chip *chip
                                   .memory_bytes = tr_program_memory_bytes(program),
                                   .machine_bytes = chip->memory_bytes.value};
     snprintf(plan->model, sizeof plan->model, "%s", program->model.name);
-    plan->profile_runs = tr_kernel_runs(rates);
-    tr_kernel_refined(rates, plan->refined);
+    plan->profile_runs = tr_refined_runs(&rates->refined);
+    tr_refined_words(&rates->refined, plan->refined);
     tr_here_step(rates, program, &plan->time);
     plan->run_s = (double)plan->steps * plan->time.step_s;
 }

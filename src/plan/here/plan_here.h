@@ -30,7 +30,7 @@ struct tr_here_plan {
     double run_s;                                       /* of all steps; evaluation, samples, checkpoints come on top */
     int64_t memory_bytes;                               /* of the step program; data and libraries come on top */
     double machine_bytes;
-    char refined[TR_KERNEL_REFINED_BYTES];              /* by how many runs the profile was (tr_kernel_refined) */
+    char refined[TR_REFINED_WORDS_BYTES];              /* by how many runs the profile was (tr_refined_words) */
     int profile_runs;
     char why[TR_HERE_WHY_BYTES];                        /* why the answer is no; "": it is yes */
 };

@@ -1,10 +1,8 @@
 #include "plan/here/timeline.h"
 
-#include "base/doc.h"
 #include "base/json.h"
 #include "lab/train/profile.h"
-#include "lab/train/trace.h"
-#include "plan/here/together.h"
+#include "plan/here/traces.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -25,9 +23,7 @@ struct arrow {
 };
 
 struct merger {
-    const char *run_folder;
-    struct tr_trace_head head; /* of rank 0: what all others must agree with */
-    struct tr_run_programs programs;
+    struct tr_run_traces traces;
     struct step *step;         /* [steps], owned */
     struct arrow *arrow;       /* [arrows], owned: of the rank that is read; no more than its events */
     int64_t arrows;
@@ -38,76 +34,16 @@ struct merger {
     struct tr_json json;
 };
 
-/* ---- do they belong together? ------------------------------------------------------------------------------------ */
-
-static enum tr_status check_config(const struct merger *m, struct tr_err *err)
-{
-    char path[TR_PATH_BYTES], hex[TR_SHA256_HEX_BYTES];
-    uint8_t digest[TR_SHA256_BYTES];
-    struct tr_bytes file = {.at = NULL};
-    enum tr_status status = tr_path_join(path, m->run_folder, "config.yaml", err);
-    if (status == TR_OK)
-        status = tr_file_read(path, TR_DOC_YAML_MAX_BYTES, &file, err);
-    if (status == TR_OK)
-        status = tr_sha256_of(file.at, file.len, digest, err);
-    tr_bytes_free(&file);
-    if (status == TR_OK && strcmp(tr_sha256_hex(digest, hex), m->head.config_sha256) != 0)
-        status = tr_fail(err, TR_BAD_INPUT, "%s/trace: the traces are of another run than %s, or of an attempt with another config: trace "
-                         "this one with `trine train --trace-steps`", m->run_folder, path);
-    return status;
-}
-
-static bool same_layout(const struct tr_degrees *a, const struct tr_degrees *b)
-{
-    bool same = a->chunks == b->chunks && a->sequence == b->sequence && a->zero == b->zero;
-    for (int group = 0; group < TR_GROUP_COUNT; group++)
-        same = same && a->ranks[group] == b->ranks[group];
-    return same;
-}
-
-/* With rank 0's. */
-static enum tr_status check_head(const struct merger *m, const char *path, const struct tr_trace_head *head, int rank, struct tr_err *err)
-{
-    if (head->rank != rank)
-        return tr_fail(err, TR_BAD_INPUT, "%s: a trace of rank %d", path, head->rank);
-    if (head->attempt != m->head.attempt || strcmp(head->config_sha256, m->head.config_sha256) != 0 || head->ranks != m->head.ranks ||
-        !same_layout(&head->layout, &m->head.layout))
-        return tr_fail(err, TR_BAD_INPUT, "%s: a trace of another attempt than that of rank 0", path);
-    if (head->threads != m->head.threads || head->isa != m->head.isa)
-        return tr_fail(err, TR_BAD_INPUT, "%s: %d threads of %s, and rank 0 had %d of %s: their step programs are not of one machine", path,
-                       head->threads, tr_isa_name(head->isa), m->head.threads, tr_isa_name(m->head.isa));
-    return TR_OK;
-}
-
-static bool is_of(const struct tr_program *p, const struct tr_program_op *op, const struct tr_trace_event *e)
-{
-    if (op->coll < 0)
-        return e->what == TR_TRACE_OP && e->kind == (int)op->op.kind && e->phase == op->phase;
-    const struct tr_program_coll *coll = &p->coll[op->coll];
-    return e->what == TR_TRACE_COLL && e->kind == (int)coll->call.kind && e->group == coll->group && e->when == coll->when &&
-           e->phase == op->phase;
-}
-
-/* The next event from `at` on that is an operation or a collective of this step; NULL: the step has no more. */
-static const struct tr_trace_event *next_done(const struct tr_trace *trace, int64_t *at)
-{
-    while (*at < trace->count && trace->event[*at].what != TR_TRACE_STEP) {
-        const struct tr_trace_event *e = &trace->event[(*at)++];
-        if (e->what == TR_TRACE_OP || e->what == TR_TRACE_COLL)
-            return e;
-    }
-    return NULL;
-}
-
-static enum tr_status not_of_it(const char *path, int64_t step, const char *what, struct tr_err *err)
-{
-    return tr_fail(err, TR_BAD_INPUT, "%s: step %lld %s: it is cut short, of another run, or another version of trine made it", path,
-                   (long long)step, what);
-}
+/* ---- reading ---------------------------------------------------------------------------------------------------- */
 
 /* Messages of one rank in one way go to one other rank, and arrive in order. */
-static void note_message(struct merger *m, const struct tr_program *p, const struct tr_program_op *op, const struct tr_trace_event *e)
+static void note_message(void *context, const struct tr_program *p, const struct tr_program_op *op, const struct tr_schedule_entry *entry,
+                         const struct tr_trace_event *e)
 {
+    struct merger *m = context;
+    (void)entry;
+    if (op->coll < 0)
+        return;
     const struct tr_program_coll *coll = &p->coll[op->coll];
     bool arrives = coll->call.kind == TR_COLL_RECV;
     if (!arrives && (coll->call.kind != TR_COLL_SEND || coll->when == TR_COLL_WAIT))
@@ -120,51 +56,18 @@ static void note_message(struct merger *m, const struct tr_program *p, const str
                                            .at_s = arrives ? e->end_s - inside_s : e->begin_s};
 }
 
-/* One step from event `at` on. A step that was left out ends with the factor that gradients would have been clipped by. */
-static enum tr_status check_step(struct merger *m, const struct tr_program *p, const char *path, const struct tr_trace *trace, int64_t *at,
-                                 struct tr_err *err)
+/* As all ranks together did them. */
+static void note_steps(struct merger *m, const struct tr_trace *trace)
 {
-    int64_t number = trace->event[(*at)++].step;
-    bool clipped = false;
-    for (int32_t k = 0; k < p->schedule_count; k++) {
-        const struct tr_program_section *section = &p->section[p->schedule[k].section];
-        for (int32_t i = section->first_op; i < section->first_op + section->op_count; i++) {
-            const struct tr_program_op *op = &p->op[i];
-            if (!tr_program_op_runs(p, op, &p->schedule[k]))
-                continue;
-            const struct tr_trace_event *e = next_done(trace, at);
-            if (!e && clipped)
-                return TR_OK;
-            if (!e || !is_of(p, op, e))
-                return not_of_it(path, number, e ? "has another operation than the step program of this rank" :
-                                                   "has fewer operations than the step program of this rank", err);
-            if (op->coll >= 0)
-                note_message(m, p, op, e);
-            clipped = op->coll < 0 && op->op.kind == TR_OP_CLIP;
-        }
-    }
-    return next_done(trace, at) ? not_of_it(path, number, "has more operations than the step program of this rank", err) : TR_OK;
-}
-
-/* The steps of rank 0 are those of all. */
-static enum tr_status note_steps(struct merger *m, const char *path, const struct tr_trace *trace, struct tr_err *err)
-{
-    int64_t step = 0;
-    if (trace->steps != m->out->steps)
-        return tr_fail(err, TR_BAD_INPUT, "%s: %lld steps, and rank 0 has %lld: one of them is cut short", path, (long long)trace->steps,
-                       (long long)m->out->steps);
+    struct step *s = m->step;
     for (int64_t i = 0; i < trace->count; i++) {
         const struct tr_trace_event *e = &trace->event[i];
         if (e->what != TR_TRACE_STEP)
             continue;
-        struct step *s = &m->step[step++];
-        if (s->number != 0 && s->number != e->step)
-            return tr_fail(err, TR_BAD_INPUT, "%s: has step %lld where rank 0 has step %lld", path, (long long)e->step, (long long)s->number);
         s->begin_s = s->number == 0 ? e->begin_s : fmin(s->begin_s, e->begin_s);
         s->end_s = fmax(s->end_s, e->end_s);
-        s->number = e->step;
+        s++->number = e->step;
     }
-    return TR_OK;
 }
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
@@ -204,7 +107,7 @@ static void put_arrow(struct tr_json *json, int rank, const struct arrow *arrow)
 static enum tr_status put_rank(struct merger *m, int rank, const struct tr_trace *trace, struct tr_err *err)
 {
     char name[96];
-    name_rank(&m->head.layout, rank, name);
+    name_rank(&m->traces.head.layout, rank, name);
     tr_trace_put_rows(&m->json, rank, name, trace->event, trace->count);
     for (int64_t i = 0; i < trace->count; i++)
         tr_trace_put(&m->json, rank, &trace->event[i]);
@@ -215,28 +118,23 @@ static enum tr_status put_rank(struct merger *m, int rank, const struct tr_trace
     return flush(m, err);
 }
 
-/* Read, held against its step program, written: one at a time, as they may be large. */
 static enum tr_status merge_rank(struct merger *m, int rank, struct tr_err *err)
 {
-    char path[TR_PATH_BYTES];
     struct tr_trace trace = {.event = NULL};
-    enum tr_status status = tr_trace_path(path, m->run_folder, rank, err);
-    if (status == TR_OK)
-        status = tr_trace_read(path, &trace, err);
-    if (status == TR_OK)
-        status = check_head(m, path, &trace.head, rank, err);
-    if (status == TR_OK)
-        status = note_steps(m, path, &trace, err);
-    m->arrow = status == TR_OK ? calloc((size_t)trace.count + 1, sizeof *m->arrow) : NULL;
-    if (status == TR_OK && !m->arrow)
-        status = tr_fail(err, TR_FAILED, "out of memory for %lld messages", (long long)trace.count);
+    enum tr_status status = tr_run_traces_read(&m->traces, rank, &trace, err);
+    if (status != TR_OK)
+        return status;
+    note_steps(m, &trace);
+    m->arrow = calloc((size_t)trace.count + 1, sizeof *m->arrow);
     m->arrows = 0;
     memset(m->sent, 0, sizeof m->sent);
     memset(m->received, 0, sizeof m->received);
-    for (int64_t at = 0; status == TR_OK && at < trace.count;)
-        status = check_step(m, &m->programs.program[rank], path, &trace, &at, err);
-    if (status == TR_OK)
+    if (m->arrow) {
+        tr_run_traces_see(&m->traces, rank, &trace, note_message, m);
         status = put_rank(m, rank, &trace, err);
+    } else {
+        status = tr_fail(err, TR_FAILED, "out of memory for %lld messages", (long long)trace.count);
+    }
     free(m->arrow);
     m->arrow = NULL;
     tr_trace_free(&trace);
@@ -298,8 +196,8 @@ static void put_predicted(struct merger *m, const struct oracle *o, int rank)
 {
     char name[16 + 96];
     const struct predicted *p = &o->of[rank];
-    int process = m->head.ranks + rank, at = snprintf(name, sizeof name, "predicted: ");
-    name_rank(&m->head.layout, rank, name + at); /* which is short */
+    int process = m->traces.head.ranks + rank, at = snprintf(name, sizeof name, "predicted: ");
+    name_rank(&m->traces.head.layout, rank, name + at); /* which is short */
     tr_trace_put_rows(&m->json, process, name, p->event, p->count);
     double begin_s = 0;
     for (int64_t s = 0; s < m->out->steps; s++, begin_s += m->out->predicted_s) {
@@ -316,18 +214,18 @@ static void put_predicted(struct merger *m, const struct oracle *o, int rank)
 
 static enum tr_status predict(struct merger *m, const struct tr_kernel_rates *rates, const struct tr_exchange_rates *exchange, struct tr_err *err)
 {
-    struct oracle o = {.programs = &m->programs, .of = calloc((size_t)m->head.ranks, sizeof *o.of)};
-    struct tr_rank_time *time = calloc((size_t)m->head.ranks, sizeof *time);
-    enum tr_status status = o.of && time ? tr_here_together(rates, exchange, &m->programs, see, &o, time, err) : TR_FAILED;
+    struct oracle o = {.programs = &m->traces.programs, .of = calloc((size_t)m->traces.head.ranks, sizeof *o.of)};
+    struct tr_rank_time *time = calloc((size_t)m->traces.head.ranks, sizeof *time);
+    enum tr_status status = o.of && time ? tr_here_together(rates, exchange, &m->traces.programs, see, &o, time, err) : TR_FAILED;
     if (!o.of || !time || o.failed)
-        status = tr_fail(err, TR_FAILED, "out of memory for a predicted step of %d ranks", m->head.ranks);
-    for (int rank = 0; status == TR_OK && rank < m->head.ranks; rank++)
+        status = tr_fail(err, TR_FAILED, "out of memory for a predicted step of %d ranks", m->traces.head.ranks);
+    for (int rank = 0; status == TR_OK && rank < m->traces.head.ranks; rank++)
         m->out->predicted_s = fmax(m->out->predicted_s, time[rank].step_s);
-    for (int rank = 0; status == TR_OK && rank < m->head.ranks; rank++) {
+    for (int rank = 0; status == TR_OK && rank < m->traces.head.ranks; rank++) {
         put_predicted(m, &o, rank);
         status = flush(m, err);
     }
-    for (int rank = 0; o.of && rank < m->head.ranks; rank++)
+    for (int rank = 0; o.of && rank < m->traces.head.ranks; rank++)
         free(o.of[rank].event);
     free(o.of);
     free(time);
@@ -335,26 +233,6 @@ static enum tr_status predict(struct merger *m, const struct tr_kernel_rates *ra
 }
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
-
-static enum tr_status read_first(struct merger *m, struct tr_err *err)
-{
-    char path[TR_PATH_BYTES];
-    struct tr_trace trace = {.event = NULL};
-    enum tr_status status = tr_trace_path(path, m->run_folder, 0, err);
-    if (status == TR_OK)
-        status = tr_trace_read(path, &trace, err);
-    if (status == TR_OK && trace.steps == 0)
-        status = tr_fail(err, TR_BAD_INPUT, "%s: no step was traced: the attempt had only its first one", path);
-    if (status == TR_OK && (m->step = calloc((size_t)trace.steps, sizeof *m->step)) == NULL)
-        status = tr_fail(err, TR_FAILED, "out of memory for %lld steps", (long long)trace.steps);
-    m->head = trace.head;
-    m->out->ranks = trace.head.ranks;
-    m->out->threads = trace.head.threads;
-    m->out->busy = trace.head.host_ranks * trace.head.threads;
-    m->out->steps = trace.steps;
-    tr_trace_free(&trace);
-    return status;
-}
 
 static enum tr_status merge_all(struct merger *m, const struct tr_catalog *profile, struct tr_err *err)
 {
@@ -364,25 +242,25 @@ static enum tr_status merge_all(struct merger *m, const struct tr_catalog *profi
     tr_json_object(&m->json, NULL);
     tr_json_string(&m->json, "displayTimeUnit", "ms");
     tr_json_array(&m->json, "traceEvents");
-    for (int rank = 0; rank < m->head.ranks && status == TR_OK; rank++)
+    for (int rank = 0; rank < m->traces.head.ranks && status == TR_OK; rank++)
         status = merge_rank(m, rank, err);
     if (status != TR_OK)
         return status;
     if (!profile)
         (void)tr_fail(&m->out->unpredicted, TR_NO, "there is no profile of this machine");
-    else if (tr_kernel_rates_find(profile, m->head.threads, &rates, &m->out->unpredicted) == TR_OK) {
+    else if (tr_kernel_rates_find(profile, m->traces.head.threads, &rates, &m->out->unpredicted) == TR_OK) {
         struct tr_exchange_rates exchange; /* of threads: a trace does not say what moved its bytes, and on one machine both go through memory */
-        status = tr_exchange_find(profile, "threads", m->head.ranks, &exchange, err);
+        status = tr_exchange_find(profile, "threads", m->traces.head.ranks, &exchange, err);
         m->out->exchanges = status == TR_OK;
         if (status == TR_OK || status == TR_NO)
-            status = predict(m, &rates, status == TR_OK && m->head.ranks > 1 ? &exchange : NULL, err);
+            status = predict(m, &rates, status == TR_OK && m->traces.head.ranks > 1 ? &exchange : NULL, err);
         m->out->cores = rates.cores;
     }
     tr_json_end(&m->json);
     tr_json_object(&m->json, "otherData");
-    tr_json_string(&m->json, "model", m->programs.program[0].model.name);
-    tr_json_int(&m->json, "ranks", m->head.ranks);
-    tr_run_layout_write(&m->head.layout, &m->json);
+    tr_json_string(&m->json, "model", m->traces.programs.program[0].model.name);
+    tr_json_int(&m->json, "ranks", m->traces.head.ranks);
+    tr_run_layout_write(&m->traces.head.layout, &m->json);
     tr_json_double(&m->json, "clock_error_s", m->out->clock_error_s);
     if (m->out->predicted_s > 0)
         tr_json_string(&m->json, "predicted", "operations as the profile says; ranks wait for each other, and moving bytes takes no time");
@@ -401,18 +279,21 @@ static void sum_up(struct merger *m)
     m->out->measured_s = sum_s / (double)m->out->steps;
 }
 
+static void head_of(const struct tr_run_traces *traces, struct tr_timeline *out)
+{
+    const struct tr_trace_head *h = &traces->head;
+    *out = (struct tr_timeline){.ranks = h->ranks, .threads = h->threads, .busy = h->host_ranks * h->threads, .steps = traces->steps};
+}
+
 enum tr_status tr_run_timeline(const char *run_folder, const struct tr_catalog *profile, const char *path, struct tr_timeline *out,
                                struct tr_err *err)
 {
-    struct tr_timeline made = {.ranks = 0};
-    struct merger m = {.run_folder = run_folder, .out = &made};
-    enum tr_status status = read_first(&m, err);
-    if (status == TR_OK)
-        status = check_config(&m, err);
-    if (status == TR_OK) {
-        struct tr_machine machine = {tr_kernel_set(m.head.isa), m.head.threads};
-        status = tr_run_programs_of(run_folder, &m.head.layout, machine, &m.programs, err);
-    }
+    struct tr_timeline made;
+    struct merger m = {.out = &made};
+    enum tr_status status = tr_run_traces_open(&m.traces, run_folder, err);
+    head_of(&m.traces, &made);
+    if (status == TR_OK && (m.step = calloc((size_t)made.steps, sizeof *m.step)) == NULL)
+        status = tr_fail(err, TR_FAILED, "out of memory for %lld steps", (long long)made.steps);
     if (status == TR_OK)
         status = tr_file_out_open(&m.file, path, err);
     if (status == TR_OK)
@@ -425,7 +306,7 @@ enum tr_status tr_run_timeline(const char *run_folder, const struct tr_catalog *
         sum_up(&m);
         *out = made;
     }
-    tr_run_programs_free(&m.programs);
+    tr_run_traces_close(&m.traces);
     tr_text_free(&m.text);
     free(m.step);
     return status;

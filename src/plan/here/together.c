@@ -63,6 +63,14 @@ enum tr_status tr_run_programs_of(const char *run_folder, const struct tr_degree
     return status;
 }
 
+double tr_run_programs_state_bytes(const struct tr_run_programs *programs)
+{
+    double bytes = 0;
+    for (int rank = 0; rank < programs->ranks; rank++)
+        bytes += tr_here_state_bytes(&programs->program[rank]);
+    return bytes;
+}
+
 void tr_run_programs_free(struct tr_run_programs *programs)
 {
     for (int i = 0; i < programs->ranks; i++)
@@ -70,6 +78,8 @@ void tr_run_programs_free(struct tr_run_programs *programs)
     free(programs->program);
     *programs = (struct tr_run_programs){.program = NULL};
 }
+
+bool tr_ranks_take_turns(const struct tr_kernel_rates *rates, int ranks) { return (int64_t)ranks * rates->threads > rates->cores; }
 
 /* ---- where ranks meet -------------------------------------------------------------------------------------------- */
 
@@ -273,7 +283,7 @@ static bool do_op(struct together *t, int rank, const struct tr_program_op *op, 
         out->wait_s[op->phase][w->p->coll[op->coll].call.kind] += seen.end_s - seen.begin_s;
         w->now_s = seen.end_s;
     } else {
-        double shared = t->exchange ? t->exchange->shared : 1;
+        double shared = t->exchange ? tr_exchange_shared(t->exchange, op->op.kind) : 1;
         double time_s = shared * tr_kernel_time(t->rates, &op->op, tr_program_op_present(op), w->state_bytes);
         out->op_s[op->phase][op->op.kind] += time_s;
         out->between_s += t->rates->between_s;
@@ -335,6 +345,7 @@ static void share_cores(const struct together *t)
     for (int rank = 0; rank < t->ranks && least_s > longest_s; rank++) {
         struct tr_rank_time *out = &t->out[rank];
         double times = least_s / longest_s;
+        out->turns = times;
         out->step_s *= times;
         out->between_s *= times;
         for (int phase = 0; phase < TR_PHASE_COUNT; phase++) {
@@ -353,18 +364,15 @@ static bool open_walkers(struct together *t, const struct tr_run_programs *progr
     t->letters = calloc((size_t)t->ranks * TR_WAY_COUNT, sizeof *t->letters);
     if (!t->walker || !t->group || !t->letters)
         return false;
-    double state_bytes = 0; /* of all: they have one cache, which is larger than it or not */
+    double state_bytes = tr_run_programs_state_bytes(programs);
     for (int rank = 0; rank < t->ranks; rank++) {
         const struct tr_program *p = &programs->program[rank];
-        t->out[rank] = (struct tr_rank_time){.step_s = 0};
-        state_bytes += tr_here_state_bytes(p);
-        t->walker[rank] = (struct walker){.p = p,
+        t->out[rank] = (struct tr_rank_time){.turns = 1};
+        t->walker[rank] = (struct walker){.p = p, .state_bytes = state_bytes,
                                           .started = calloc((size_t)p->coll_count + 1, sizeof(int64_t))};
         if (!t->walker[rank].started)
             return false;
     }
-    for (int rank = 0; rank < t->ranks; rank++)
-        t->walker[rank].state_bytes = state_bytes;
     return true;
 }
 

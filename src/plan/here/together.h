@@ -33,6 +33,7 @@ TR_MUST_CHECK enum tr_status tr_run_programs_make(const struct tr_model_config *
 /* Made anew from what the folder of a run holds. TR_BAD_INPUT also: no run, none that has saved. */
 TR_MUST_CHECK enum tr_status tr_run_programs_of(const char *run_folder, const struct tr_degrees *layout, struct tr_machine machine,
                                                 struct tr_run_programs *out, struct tr_err *err);
+double tr_run_programs_state_bytes(const struct tr_run_programs *programs); /* of all: they have one cache, which is larger than it or not */
 void tr_run_programs_free(struct tr_run_programs *programs); /* right on a zeroed struct */
 
 /* One operation or collective of one rank; times count from the beginning of the step. */
@@ -51,7 +52,11 @@ struct tr_rank_time {
     double step_s, between_s;
     double op_s[TR_PHASE_COUNT][TR_OP_KIND_COUNT];
     double wait_s[TR_PHASE_COUNT][TR_COLL_KIND_COUNT];
+    double turns; /* all of it is so many times as long as it would be with cores for all */
 };
+
+/* Whether so many ranks of so many threads take turns on the cores, so that how long an operation takes is not its own. */
+bool tr_ranks_take_turns(const struct tr_kernel_rates *rates, int ranks);
 
 /* `exchange` NULL: moving bytes takes no time. `see` (NULL: nobody) hears of each rank's in order, as if there were cores enough.
  * out[ranks]. TR_FAILED: memory. */

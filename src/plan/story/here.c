@@ -74,7 +74,7 @@ static void put_kernels(const struct story *s, struct tr_text *out)
 void story_machine(const struct story *s, int number, struct tr_text *out)
 {
     const struct tr_kernel_machine *m = &s->rates.machine;
-    char a[NUMBER], refined[TR_KERNEL_REFINED_BYTES];
+    char a[NUMBER], refined[TR_REFINED_WORDS_BYTES];
     story_chapter(out, number, "This machine");
     if (!s->predicted) {
         tr_text_append(out,
@@ -90,8 +90,8 @@ void story_machine(const struct story *s, int number, struct tr_text *out)
         s->rates.processor, s->rates.cores, s->rates.isa,
         s->chip.memory_bytes.source ? s->chip.memory_bytes.source->title : "trine calibrate", s->chip.memory_bytes.date,
         s->rates.threads, s->rates.threads == 1 ? "" : "s", percent(a, m->noise));
-    if (tr_kernel_runs(&s->rates) > 0)
-        story_put(out, "p", NULL, "Its prices were calibrated%s, and so were their errors.", tr_kernel_refined(&s->rates, refined));
+    if (tr_refined_runs(&s->rates.refined) > 0)
+        story_put(out, "p", NULL, "Its prices were calibrated%s, and so were their errors.", tr_refined_words(&s->rates.refined, refined));
     else if (s->rates.step_error > POOR_FIT)
         story_put(out, "p", "no",
                   "Programs that the fit had not seen were off by %.0f %%: something else was at work here. Calibrated "

@@ -227,44 +227,6 @@ void tr_kernel_time_by_limit(const struct tr_kernel_rates *rates, const struct t
     }
 }
 
-/* ---- runs that refined them --------------------------------------------------------------------------------------- */
-
-/* The next word of a text whose words have blanks between; its length, 0: there is none. */
-static size_t next_word(const char **at)
-{
-    *at += strspn(*at, " ");
-    return strcspn(*at, " ");
-}
-
-int tr_kernel_runs(const struct tr_kernel_rates *rates)
-{
-    int count = 0;
-    const char *at = rates->refined_by ? rates->refined_by : "";
-    for (size_t len; (len = next_word(&at)) > 0; at += len)
-        count++;
-    return count;
-}
-
-bool tr_kernel_knows_run(const struct tr_kernel_rates *rates, int64_t attempt)
-{
-    char wanted[24];
-    size_t bytes = (size_t)snprintf(wanted, sizeof wanted, "%lld", (long long)attempt);
-    const char *at = rates->refined_by ? rates->refined_by : "";
-    for (size_t len; (len = next_word(&at)) > 0; at += len)
-        if (len == bytes && memcmp(at, wanted, len) == 0)
-            return true;
-    return false;
-}
-
-const char *tr_kernel_refined(const struct tr_kernel_rates *rates, char words[TR_KERNEL_REFINED_BYTES])
-{
-    int runs = tr_kernel_runs(rates);
-    words[0] = 0;
-    if (runs > 0)
-        snprintf(words, TR_KERNEL_REFINED_BYTES, ", refined by %d run%s to %.12s", runs, runs == 1 ? "" : "s", rates->refined);
-    return words;
-}
-
 /* ---- files ------------------------------------------------------------------------------------------------------- */
 
 enum { FIELDS_MAX = 384, PATH_BYTES = 48 };
@@ -283,7 +245,8 @@ static const char *const types[TR_KERNEL_TYPES] = {"f32", "bf16"};
 /* What an entry is read into: facts by index of their field. */
 struct target {
     struct tr_fact facts[FIELDS_MAX];
-    const char *chip, *processor, *isa, *program, *refined, *refined_by;
+    const char *chip, *processor, *isa, *program;
+    struct tr_refined refined;
 };
 
 /* What a machine reached, in files below `machine`. */
@@ -345,7 +308,7 @@ static void add_prices(struct fields *f, enum tr_op_kind kind, int type)
     for (int i = 0; i < count; i++)
         add_field(f, terms[i].unit, terms[i].unit == TR_UNIT_TIME ? 0 : 1, 1e30, terms[i].help, "%s.%s.%s", types[type], name, terms[i].name);
     add_field(f, TR_UNIT_RATIO, 0, 100, "half width of the 80 % interval", "%s.%s.error", types[type], name);
-    add_field(f, TR_UNIT_RATIO, 0, TR_KERNEL_RUNS_MAX, "that refined it", "%s.%s.runs", types[type], name);
+    add_field(f, TR_UNIT_RATIO, 0, TR_REFINED_RUNS_MAX, "that refined it", "%s.%s.runs", types[type], name);
 }
 
 static void make_fields(struct fields *f)
@@ -355,8 +318,8 @@ static void make_fields(struct fields *f)
     add_text(f, offsetof(struct target, processor), false, "what it calls itself", "processor");
     add_text(f, offsetof(struct target, isa), false, "instruction set of the kernels", "isa");
     add_text(f, offsetof(struct target, program), false, "version of trine", "program");
-    add_text(f, offsetof(struct target, refined), false, "the day when runs refined it", "refined");
-    add_text(f, offsetof(struct target, refined_by), false, "the attempts of these runs", "refined_by");
+    add_text(f, offsetof(struct target, refined.date), false, "the day when runs refined it", "refined");
+    add_text(f, offsetof(struct target, refined.by), false, "the attempts of these runs", "refined_by");
     add_field(f, TR_UNIT_COUNT, 1, 65536, "that the machine has", "cores");
     add_field(f, TR_UNIT_COUNT, 1, 65536, "that computed", "threads");
     add_field(f, TR_UNIT_RATIO, 0, 100, "half width of the 80 % interval of a step", "step_error");
@@ -390,7 +353,7 @@ static void take_prices(const struct fields *f, const struct tr_fact *facts, enu
 enum tr_status tr_kernel_rates_read(const struct tr_entry *entry, struct tr_kernel_rates *out, struct tr_err *err)
 {
     struct tr_kernel_rates r = {.id = entry->id};
-    struct target target = {.chip = "", .processor = "", .isa = "", .program = "", .refined = "", .refined_by = ""};
+    struct target target = {.chip = "", .processor = "", .isa = "", .program = "", .refined = {"", ""}};
     struct fields f;
     make_fields(&f);
     enum tr_status status = tr_entry_read(entry, "", f.field, f.count, &target, err);
@@ -401,7 +364,6 @@ enum tr_status tr_kernel_rates_read(const struct tr_entry *entry, struct tr_kern
     r.isa = target.isa;
     r.program = target.program;
     r.refined = target.refined;
-    r.refined_by = target.refined_by;
     r.cores = (int)target.facts[FIELD_CORES].value;
     for (int i = 0; i < MACHINE_FIELDS; i++)
         *(double *)((char *)&r.machine + machine_fields[i].offset) = target.facts[FIELD_MACHINE + i].value;
@@ -413,10 +375,8 @@ enum tr_status tr_kernel_rates_read(const struct tr_entry *entry, struct tr_kern
             take_prices(&f, target.facts, (enum tr_op_kind)kind, type, &r.price[kind][type]);
     if (r.threads < 1)
         return tr_entry_fail(entry, err, "threads: how many computed is missing");
-    if (tr_kernel_runs(&r) > TR_KERNEL_RUNS_MAX || strlen(r.refined_by) > TR_KERNEL_REFINED_BY_MAX)
-        return tr_entry_fail(entry, err, "refined_by: at most %d runs, in %d bytes", TR_KERNEL_RUNS_MAX, TR_KERNEL_REFINED_BY_MAX);
-    if (tr_kernel_runs(&r) > 0 ? !tr_is_date(r.refined) : *r.refined != 0)
-        return tr_entry_fail(entry, err, "refined: \"%.20s\"; the date when runs refined it, beside refined_by", r.refined);
+    if ((status = tr_refined_check(&r.refined, entry, err)) != TR_OK)
+        return status;
     *out = r;
     return TR_OK;
 }
@@ -491,10 +451,10 @@ static void write_price(const struct tr_kernel_price *price, enum tr_op_kind kin
 /* The numbers of a whole step, and which runs they are from. */
 static void write_refined(const struct tr_kernel_rates *rates, struct tr_text *out)
 {
-    bool runs = tr_kernel_runs(rates) > 0;
+    bool runs = tr_refined_runs(&rates->refined) > 0;
     if (runs) {
-        tr_text_printf(out, "    refined: %s\n    refined_by: ", rates->refined);
-        write_string(rates->refined_by, out);
+        tr_text_printf(out, "    refined: %s\n    refined_by: ", rates->refined.date);
+        write_string(rates->refined.by, out);
         tr_text_char(out, '\n');
     }
     tr_text_printf(out, runs ? "    step_error: {value: %.3g, source: runs}\n    between: {value: " : "    step_error: %.3g\n    between: ",

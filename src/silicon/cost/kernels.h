@@ -19,7 +19,7 @@
 #ifndef TR_SILICON_COST_KERNELS_H
 #define TR_SILICON_COST_KERNELS_H
 
-#include "silicon/catalog/catalog.h"
+#include "silicon/cost/refined.h"
 #include "silicon/op/op.h"
 
 enum { TR_KERNEL_TERMS_MAX = 6, TR_KERNEL_TYPES = 2 }; /* types: fp32, bf16 (of activations) */
@@ -69,17 +69,9 @@ struct tr_kernel_rates {
     struct tr_kernel_machine machine;
     double step_error;      /* half width of the 80 % interval of a whole step */
     double between_s;       /* from one operation to the next */
-    const char *refined;    /* the day of the last time that runs refined this; "": never */
-    const char *refined_by; /* those runs, each by its attempt (lab/train/profile.h), blanks between */
+    struct tr_refined refined; /* by runs */
     struct tr_kernel_price price[TR_OP_KIND_COUNT][TR_KERNEL_TYPES];
 };
-
-enum { TR_KERNEL_RUNS_MAX = 64, TR_KERNEL_REFINED_BY_MAX = 20 * TR_KERNEL_RUNS_MAX /* bytes */, TR_KERNEL_REFINED_BYTES = 64 };
-/* How many runs have refined these rates, and whether this one has. */
-int tr_kernel_runs(const struct tr_kernel_rates *rates);
-bool tr_kernel_knows_run(const struct tr_kernel_rates *rates, int64_t attempt);
-/* ", refined by 3 runs to 2026-11-27", to stand behind the name of a profile; "" where none has. */
-const char *tr_kernel_refined(const struct tr_kernel_rates *rates, char words[TR_KERNEL_REFINED_BYTES]);
 
 /* Seconds of one operation of a program with so much state. */
 double tr_kernel_time(const struct tr_kernel_rates *rates, const struct tr_op *op, uint32_t present, double state_bytes);

@@ -112,10 +112,12 @@ static void new_runs(double slow)
 
 static void make_run_of_ranks(void)
 {
-    struct tr_run_config config = tr_tiny_config("ranks", "model.name=tiny-gpt2", "train.steps=2", "layout.lanes=2", NULL);
+    struct tr_run_config config = tr_tiny_config("ranks", "model.name=tiny-gpt2", "train.steps=4", "layout.lanes=2", NULL);
     struct tr_train_options options = tr_tiny_options();
     struct tr_train_result result;
     options.layout = (struct tr_degrees){.ranks = {[TR_GROUP_DATA] = 2}};
+    options.trace_steps = 2;
+    options.program = "0";
     if (tr_train(&config, &options, &result, &err) != TR_OK)
         fail_msg("%s", err.text);
     tr_text_free(&result.last_sample);
@@ -199,9 +201,9 @@ static void the_profile_says_which_runs_it_has_learned_from(void **state)
     assert_int_equal(learned.runs_before, 1);
     struct tr_catalog *catalog = profile_now();
     assert_int_equal(tr_kernel_rates_find(catalog, 1, &rates, &err), TR_OK);
-    assert_string_equal(rates.refined_by, "1 2");
-    assert_int_equal(tr_kernel_runs(&rates), 2);
-    assert_true(tr_kernel_knows_run(&rates, 2) && !tr_kernel_knows_run(&rates, 12));
+    assert_string_equal(rates.refined.by, "1 2");
+    assert_int_equal(tr_refined_runs(&rates.refined), 2);
+    assert_true(tr_refined_knows(&rates.refined, 2) && !tr_refined_knows(&rates.refined, 12));
     assert_int_equal(tr_catalog_source_count(catalog), 2);
     assert_string_equal(tr_catalog_source(catalog, 0)->title, "trine calibrate --from");
     assert_true(rates.price[TR_OP_LINEAR][0].runs > 1 && rates.price[TR_OP_LINEAR][1].runs == 0);
@@ -254,7 +256,7 @@ static void runs_that_say_nothing_of_the_profile_are_refused(void **state)
     put_run(0, 1, same);
     refuse("a", "a", "the profile has learned from this run already");
     refuse("a", "none", "no such file");
-    refuse("a", "ranks", "is of 2 ranks, which are in each other's way");
+    refuse("a", "ranks", "says nothing of 2 ranks that exchange bytes by threads");
     tr_scratch_put_text("a/profile.json", "{\"steps_computed\": 12, ");
     refuse("b", "a", "profile.json");
 }
@@ -288,6 +290,163 @@ static void an_entry_that_was_edited_is_left_alone(void **state)
     tr_bytes_free(&whole);
 }
 
+/* ---- runs of ranks ------------------------------------------------------------------------------------------------ */
+
+/* `was` becomes `is` in a file of the scratch folder, wherever it stands. */
+static void edit(const char *name, const char *was, const char *is)
+{
+    struct tr_bytes file = tr_scratch_read(tr_scratch(name));
+    struct tr_text text = {0};
+    for (const char *at = file.at, *hit; at; at = hit ? hit + strlen(was) : NULL) {
+        hit = strstr(at, was);
+        tr_text_append_bytes(&text, at, hit ? (size_t)(hit - at) : strlen(at));
+        tr_text_append(&text, hit ? is : "");
+    }
+    tr_scratch_put_text(name, tr_text_str(&text));
+    tr_text_free(&text);
+    tr_bytes_free(&file);
+}
+
+/* A profile of a machine with so many cores and a record of two ranks, who are in each other's way so much. */
+static void profile_of_ranks(int cores, double shared)
+{
+    char number[32];
+    struct tr_text text = {0};
+    struct tr_exchange_rates exchange = {.id = "made-up-threads-2", .chip = "made-up", .transport = "threads", .ranks = 2, .shared = shared};
+    for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
+        for (int i = 0; i < TR_EXCHANGE_SIZES; i++)
+            exchange.time_s[kind][i] = 1e-5 * (i + 1);
+    new_profile();
+    snprintf(number, sizeof number, "cores: %d\n    threads", cores);
+    edit("profile.yaml", "cores: 1\n    threads", number);
+    struct tr_bytes file = tr_scratch_read(tr_scratch("profile.yaml"));
+    tr_text_append_bytes(&text, file.at, file.len);
+    tr_text_append(&text, "exchanges:\n");
+    tr_exchange_yaml(&exchange, &text);
+    tr_scratch_put_text("profile.yaml", tr_text_str(&text));
+    tr_bytes_free(&file);
+    tr_text_free(&text);
+}
+
+static double said_of_linear(void)
+{
+    double said_s = 0;
+    for (int r = 0; r < run.rows; r++)
+        if (run.row[r].kind == TR_OP_LINEAR)
+            said_s += run.row[r].predicted_s;
+    return said_s;
+}
+
+/* The first `"key": ...,` of a file. */
+static void put_value(const char *name, const char *key, const char *value)
+{
+    char was[256], is[256], start[64];
+    struct tr_bytes file = tr_scratch_read(tr_scratch(name));
+    snprintf(start, sizeof start, "\"%s\": ", key);
+    const char *at = strstr(file.at, start);
+    assert_non_null(at);
+    snprintf(was, sizeof was, "%.*s", (int)strcspn(at, ","), at);
+    snprintf(is, sizeof is, "%s%s", start, value);
+    tr_bytes_free(&file);
+    edit(name, was, is);
+}
+
+/* The run is said to be of the made-up machine with so many cores, and its steps to take 1.5 times what the profile says: on the machine
+ * that it was of they took whatever they did. */
+static void ranks_on(int cores)
+{
+    char number[32];
+    profile_of_ranks(cores, 1.5);
+    put_value("ranks/profile.json", "processor", "\"p\"");
+    snprintf(number, sizeof number, "%d", cores);
+    put_value("ranks/profile.json", "cores", number);
+    explain("ranks");
+    snprintf(number, sizeof number, "%.9g", 1.5 * run.predicted_s);
+    put_value("ranks/profile.json", "first_step_s", number);
+    snprintf(number, sizeof number, "%.9g", 1.5 * run.predicted_s * (double)run.ran.steps);
+    put_value("ranks/profile.json", "steps_s", number);
+}
+
+static struct tr_exchange_rates record_now(struct tr_catalog **catalog)
+{
+    struct tr_exchange_rates record;
+    *catalog = profile_now();
+    assert_int_equal(tr_exchange_find(*catalog, "threads", 2, &record, &err), TR_OK);
+    return record;
+}
+
+static void a_run_of_ranks_refines_what_they_do_to_each_other(void **state)
+{
+    (void)state;
+    struct tr_learned learned;
+    struct tr_catalog *catalog;
+    struct tr_kernel_rates rates;
+    ranks_on(2);
+    explain("ranks");
+    double was = said_of_linear();
+    if (learn("ranks", NULL, &learned) != TR_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(learned.ranks, 2);
+    assert_int_equal(learned.runs, 1);
+    assert_int_equal(learned.turns + learned.untraced, 0);
+    assert_true(learned.moves_slowest > 0 && learned.slowest > 0);
+    explain("ranks");
+    assert_true(run.refined_ranks[0] && !run.refined[0]);
+    struct tr_exchange_rates record = record_now(&catalog);
+    assert_true(record.work_times[TR_OP_LINEAR] != 1 && fabs(said_of_linear() / was / record.work_times[TR_OP_LINEAR] - 1) < 1e-3);
+    assert_true(fabs(run.error - record.step_error) < 1e-9 && fabs(learned.step_error / run.error - 1) < .01);
+    assert_int_equal(tr_refined_runs(&record.refined), 1);
+    assert_true(record.work_runs[TR_OP_LINEAR] > 0 && record.time_runs[TR_COLL_REDUCE_SCATTER][0] + record.time_runs[TR_COLL_ALL_GATHER][0] > 0);
+    assert_int_equal(tr_kernel_rates_find(catalog, 1, &rates, &err), TR_OK);
+    assert_true(tr_refined_runs(&rates.refined) == 0 && rates.price[TR_OP_LINEAR][0].runs == 0); /* prices are those of one rank */
+    tr_catalog_free(catalog);
+    refuse("ranks", NULL, "the profile has learned from this run already");
+}
+
+static void of_ranks_that_take_turns_whole_steps_are_learned_alone(void **state)
+{
+    (void)state;
+    struct tr_learned learned;
+    struct tr_catalog *catalog;
+    ranks_on(1);
+    if (learn("ranks", NULL, &learned) != TR_OK)
+        fail_msg("%s", err.text);
+    assert_true(learned.turns == 1 && learned.untraced == 0 && learned.moves_fastest == 0);
+    struct tr_exchange_rates record = record_now(&catalog);
+    for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
+        for (int i = 0; i < TR_EXCHANGE_SIZES; i++)
+            assert_true(record.time_runs[kind][i] == 0);
+    tr_catalog_free(catalog);
+}
+
+static void without_traces_collectives_are_left_as_they_are(void **state)
+{
+    (void)state;
+    struct tr_learned learned;
+    ranks_on(2);
+    edit("ranks/profile.json", "\"attempt\": 1", "\"attempt\": 2"); /* the traces are of another one then */
+    if (learn("ranks", NULL, &learned) != TR_OK)
+        fail_msg("%s", err.text);
+    assert_true(learned.untraced == 1 && learned.moves_fastest == 0 && learned.slowest > 0);
+    edit("ranks/profile.json", "\"attempt\": 2", "\"attempt\": 1");
+}
+
+static void traces_that_are_not_the_runs_are_refused(void **state)
+{
+    (void)state;
+    ranks_on(2);
+    struct tr_bytes whole = tr_scratch_read(tr_scratch("ranks/trace/rank-1.json"));
+    for (size_t cut = 0; cut < whole.len - 2; cut += whole.len / 7) { /* the last line feed may be missing */
+        tr_scratch_put("ranks/trace/rank-1.json", whole.at, cut);
+        refuse("ranks", NULL, "rank-1.json");
+    }
+    tr_scratch_put("ranks/trace/rank-1.json", whole.at, whole.len);
+    edit("ranks/profile.json", "\"hosts\": 1", "\"hosts\": 2");
+    refuse("ranks", NULL, "its ranks were on 2 hosts");
+    edit("ranks/profile.json", "\"hosts\": 2", "\"hosts\": 1");
+    tr_bytes_free(&whole);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,6 +455,10 @@ int main(void)
         cmocka_unit_test(runs_that_say_nothing_of_the_profile_are_refused),
         cmocka_unit_test(a_run_is_learned_from_once),
         cmocka_unit_test(an_entry_that_was_edited_is_left_alone),
+        cmocka_unit_test(a_run_of_ranks_refines_what_they_do_to_each_other),
+        cmocka_unit_test(of_ranks_that_take_turns_whole_steps_are_learned_alone),
+        cmocka_unit_test(without_traces_collectives_are_left_as_they_are),
+        cmocka_unit_test(traces_that_are_not_the_runs_are_refused),
     };
     return cmocka_run_group_tests_name("plan/calibrate/learn", tests, make_runs, tr_scratch_teardown);
 }

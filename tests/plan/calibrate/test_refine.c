@@ -14,7 +14,7 @@ enum { RUNS_MAX = 8 };
 /* Two kinds; a step is nearly all of them. */
 static struct tr_kernel_rates calibrated(void)
 {
-    struct tr_kernel_rates r = {.threads = 1, .step_error = .1, .between_s = 1e-6, .refined = "", .refined_by = ""};
+    struct tr_kernel_rates r = {.threads = 1, .step_error = .1, .between_s = 1e-6, .refined = {"", ""}};
     r.price[TR_OP_LINEAR][0] = (struct tr_kernel_price){.unit_s = {1e-9, 2e-9}, .error = .2, .known = true};
     r.price[TR_OP_NORM][0] = (struct tr_kernel_price){.unit_s = {3e-9}, .error = .2, .known = true};
     return r;
@@ -93,7 +93,7 @@ static void one_after_the_other_is_as_at_once(void **state)
     tr_kernel_refine(run, 3, &once);
     for (int i = 0; i < 3; i++) {
         struct tr_run_seen now = run_of(.1, slow[i] / times(&each), .05 * (i + 1));
-        each.refined_by = by[i];
+        each.refined.by = by[i];
         tr_kernel_refine(&now, 1, &each);
     }
     assert_true(fabs(times(&once) / times(&each) - 1) < 1e-9);
@@ -143,6 +143,68 @@ static void nothing_moves_by_more_than_the_largest_ratio(void **state)
     assert_true(isfinite(error_of(&r)) && isfinite(r.step_error));
 }
 
+/* ---- ranks ------------------------------------------------------------------------------------------------------- */
+
+static struct tr_exchange_rates record(void)
+{
+    struct tr_exchange_rates x = {.ranks = 2, .shared = 1.1};
+    for (int i = 0; i < TR_EXCHANGE_SIZES; i++)
+        x.time_s[TR_COLL_ALL_GATHER][i] = 1e-5 * (i + 1);
+    return x;
+}
+
+/* Adamw and calls of 64 KiB take so many times what the record says, in so many seconds; the step as said. */
+static struct tr_ranks_seen ranks_of(double times, double seconds)
+{
+    struct tr_ranks_seen seen = {.step_took_s = 1, .step_said_s = 1};
+    seen.said_s[TR_OP_ADAMW] = seconds / times;
+    seen.took_s[TR_OP_ADAMW] = seconds;
+    seen.moves_s[TR_COLL_ALL_GATHER][1] = seconds / times;
+    seen.moved_s[TR_COLL_ALL_GATHER][1] = seconds;
+    return seen;
+}
+
+static void runs_of_ranks_move_what_they_have_and_leave_the_rest(void **state)
+{
+    (void)state;
+    struct tr_exchange_rates is = record(), was = record(), others = record();
+    struct tr_ranks_seen run[3] = {ranks_of(1.5, 1e9), ranks_of(1.5, 1e9), ranks_of(1.5, 1e9)};
+    tr_exchange_refine(run, 3, -1, &is);
+    double wanted = pow(1.5, 3. / 4);
+    assert_true(fabs(is.work_times[TR_OP_ADAMW] / wanted - 1) < 1e-6 && fabs(is.work_runs[TR_OP_ADAMW] - 3) < 1e-6);
+    assert_true(fabs(tr_exchange_shared(&is, TR_OP_ADAMW) / (1.1 * wanted) - 1) < 1e-6);
+    assert_true(tr_exchange_shared(&is, TR_OP_LINEAR) == 1.1 && is.work_runs[TR_OP_LINEAR] == 0);
+    assert_true(fabs(is.time_s[TR_COLL_ALL_GATHER][1] / (2e-5 * wanted) - 1) < 1e-6);
+    assert_true(is.time_s[TR_COLL_ALL_GATHER][0] == was.time_s[TR_COLL_ALL_GATHER][0] && is.time_runs[TR_COLL_ALL_GATHER][0] == 0);
+    tr_exchange_refine(run, 3, 1, &others);
+    assert_true(fabs(others.work_times[TR_OP_ADAMW] / pow(1.5, 2. / 3) - 1) < 1e-6);
+}
+
+static void runs_of_ranks_one_after_the_other_are_as_at_once(void **state)
+{
+    (void)state;
+    struct tr_exchange_rates once = record(), each = record();
+    struct tr_ranks_seen first = ranks_of(1.5, 2), second = ranks_of(.8, .1), both[2] = {first, second};
+    tr_exchange_refine(both, 2, -1, &once);
+    tr_exchange_refine(&first, 1, -1, &each);
+    second.said_s[TR_OP_ADAMW] *= each.work_times[TR_OP_ADAMW];
+    second.moves_s[TR_COLL_ALL_GATHER][1] *= each.time_s[TR_COLL_ALL_GATHER][1] / 2e-5;
+    tr_exchange_refine(&second, 1, -1, &each);
+    assert_true(fabs(once.work_times[TR_OP_ADAMW] / each.work_times[TR_OP_ADAMW] - 1) < 1e-9);
+    assert_true(fabs(once.time_s[TR_COLL_ALL_GATHER][1] / each.time_s[TR_COLL_ALL_GATHER][1] - 1) < 1e-9);
+    assert_true(fabs(once.time_runs[TR_COLL_ALL_GATHER][1] - each.time_runs[TR_COLL_ALL_GATHER][1]) < 1e-12);
+}
+
+static void the_interval_of_ranks_follows_how_far_off_runs_were(void **state)
+{
+    (void)state;
+    struct tr_ranks_seen right[4] = {ranks_of(1, 1), ranks_of(1, 1), ranks_of(1, 1), ranks_of(1, 1)}, wrong = ranks_of(1, 1);
+    wrong.step_took_s = 2;
+    double narrow = tr_exchange_refined_error(right, 4, .2, 0), wide = tr_exchange_refined_error(&wrong, 1, .2, 0);
+    assert_true(narrow < .15 && narrow > .1 && wide > .3);
+    assert_true(tr_exchange_refined_error(right, 4, .03, 64) >= TR_REFINE_NOISE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,6 +215,9 @@ int main(void)
         cmocka_unit_test(a_kind_that_took_little_time_says_little),
         cmocka_unit_test(no_interval_is_narrower_than_the_noise_unless_it_was),
         cmocka_unit_test(nothing_moves_by_more_than_the_largest_ratio),
+        cmocka_unit_test(runs_of_ranks_move_what_they_have_and_leave_the_rest),
+        cmocka_unit_test(runs_of_ranks_one_after_the_other_are_as_at_once),
+        cmocka_unit_test(the_interval_of_ranks_follows_how_far_off_runs_were),
     };
     return cmocka_run_group_tests_name("plan/calibrate/refine", tests, NULL, NULL);
 }

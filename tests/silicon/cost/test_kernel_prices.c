@@ -137,16 +137,16 @@ static void rates_that_runs_refined_say_which(void **state)
     (void)state;
     struct tr_kernel_rates back;
     struct tr_catalog *catalog;
-    char words[TR_KERNEL_REFINED_BYTES];
+    char words[TR_REFINED_WORDS_BYTES];
     static const char text[] = "kernels: {here: {chip: x, threads: 2, step_error: .1, refined: 2026-11-27, refined_by: \"12 345\"}}";
     assert_int_equal(open_text(text, &catalog), TR_OK);
     assert_int_equal(tr_kernel_rates_find(catalog, 2, &back, &err), TR_OK);
-    assert_int_equal(tr_kernel_runs(&back), 2);
-    assert_true(tr_kernel_knows_run(&back, 12) && tr_kernel_knows_run(&back, 345));
-    assert_false(tr_kernel_knows_run(&back, 1) || tr_kernel_knows_run(&back, 34) || tr_kernel_knows_run(&back, 3450));
-    assert_string_equal(tr_kernel_refined(&back, words), ", refined by 2 runs to 2026-11-27");
-    back.refined_by = "";
-    assert_string_equal(tr_kernel_refined(&back, words), "");
+    assert_int_equal(tr_refined_runs(&back.refined), 2);
+    assert_true(tr_refined_knows(&back.refined, 12) && tr_refined_knows(&back.refined, 345));
+    assert_false(tr_refined_knows(&back.refined, 1) || tr_refined_knows(&back.refined, 34) || tr_refined_knows(&back.refined, 3450));
+    assert_string_equal(tr_refined_words(&back.refined, words), ", refined by 2 runs to 2026-11-27");
+    back.refined.by = "";
+    assert_string_equal(tr_refined_words(&back.refined, words), "");
     tr_catalog_free(catalog);
 }
 
