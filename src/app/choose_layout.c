@@ -18,9 +18,10 @@ struct seen {
     struct tr_step_config step;
 };
 
-static void see(void *context, const struct tr_train_ahead *ahead, struct tr_text *say)
+static void see(void *context, const struct tr_train_ahead *ahead, struct tr_train_predicted *out, struct tr_text *say)
 {
     struct seen *seen = context;
+    (void)out;
     (void)say;
     seen->model = ahead->program->model;
     seen->step = ahead->program->step;

@@ -180,7 +180,7 @@ static void set_resume(const struct train_args *args, struct tr_train_options *o
 /* ---- the answer -------------------------------------------------------------------------------------------------- */
 
 /* Without `ran` only what is known before the first step. */
-static void write_json(const struct tr_train_result *result, const struct tr_app_prediction *predicted, bool ran, struct tr_text *out)
+static void write_json(const struct tr_train_result *result, const struct tr_train_predicted *predicted, bool ran, struct tr_text *out)
 {
     const struct tr_train_state *s = &result->state;
     struct tr_json json = tr_json_start(out, TR_JSON_LINE);
@@ -192,8 +192,7 @@ static void write_json(const struct tr_train_result *result, const struct tr_app
     if (predicted->step_s > 0) {
         tr_json_double(&json, "predicted_step_s", predicted->step_s);
         tr_json_double(&json, "predicted_error", predicted->error);
-        if (predicted->run_s > 0)
-            tr_json_double(&json, "predicted_run_s", predicted->run_s);
+        tr_json_double(&json, "predicted_run_s", predicted->run_s);
     }
     if (result->ranks > 1) {
         tr_json_int(&json, "ranks", result->ranks);
@@ -233,7 +232,7 @@ static void write_json(const struct tr_train_result *result, const struct tr_app
     tr_text_char(out, '\n');
 }
 
-static void write_met(const struct tr_train_result *result, const struct tr_app_prediction *predicted, struct tr_text *out)
+static void write_met(const struct tr_train_result *result, const struct tr_train_predicted *predicted, struct tr_text *out)
 {
     const struct tr_run_config *c = &result->state.config;
     char said[TR_QUANTITY_BYTES], was[TR_QUANTITY_BYTES];
@@ -242,7 +241,7 @@ static void write_met(const struct tr_train_result *result, const struct tr_app_
     double step_s = (double)(c->batch * c->seq_len) / result->tok_s;
     tr_text_printf(out, "\npredicted   %s a step +- %.0f %%; it took %s, %+.1f %%", tr_print_time(said, predicted->step_s),
                    100 * predicted->error, tr_print_time(was, step_s), 100 * (step_s / predicted->step_s - 1));
-    if (result->wall_s > 0 && predicted->run_s > 0 && result->state.step == c->steps)
+    if (result->wall_s > 0 && result->state.step == c->steps)
         tr_text_printf(out, "; the run %s, took %s, %+.1f %%", tr_print_time(said, predicted->run_s),
                        tr_print_time(was, result->wall_s), 100 * (result->wall_s / predicted->run_s - 1));
 }
@@ -256,7 +255,7 @@ static void write_collectives(const struct tr_train_result *result, struct tr_te
                        tr_print_time(busy, result->coll.busy_s / steps), tr_print_time(exposed, result->coll.exposed_s / steps));
 }
 
-static void write_text(const struct tr_train_result *result, const struct tr_app_prediction *predicted, struct tr_text *out)
+static void write_text(const struct tr_train_result *result, const struct tr_train_predicted *predicted, struct tr_text *out)
 {
     const struct tr_train_state *s = &result->state;
     char tokens[TR_QUANTITY_BYTES], time[TR_QUANTITY_BYTES], rate[TR_QUANTITY_BYTES];
@@ -290,7 +289,7 @@ static void write_text(const struct tr_train_result *result, const struct tr_app
 }
 
 static enum tr_status answer(const struct train_args *args, const struct tr_train_result *result,
-                             const struct tr_app_prediction *predicted, struct tr_err *err)
+                             const struct tr_train_predicted *predicted, struct tr_err *err)
 {
     struct tr_text text = {0};
     if (args->json)
@@ -346,7 +345,7 @@ static enum tr_status train(struct train_args *args, const struct tr_given *give
         status = tr_train(config, &how, result, err);
     tr_app_ranks_close(&ranks, status, err);
     if (status == TR_OK && ranks.leads)
-        status = answer(args, result, &predicted, err);
+        status = answer(args, result, &predicted.said, err);
     tr_app_predict_close(&predicted);
     return status;
 }

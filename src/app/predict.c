@@ -31,47 +31,61 @@ void tr_app_note_foreign(const struct tr_app_prediction *prediction, int threads
     tr_text_free(&why);
 }
 
-static void say_prediction(struct tr_app_prediction *to, const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead,
-                           struct tr_text *say)
+/* `of`: "" or " of all ranks"; `refined`: by how many runs the profile was. */
+static void put(const struct tr_app_prediction *to, const struct tr_train_ahead *ahead, const char *of, const char *refined, struct tr_text *out)
 {
-    char step[TR_QUANTITY_BYTES], steps[TR_QUANTITY_BYTES], all[TR_QUANTITY_BYTES], refined[TR_REFINED_WORDS_BYTES];
-    struct tr_here_time time;
-    tr_here_step(rates, ahead->program, &time);
-    to->step_s = time.step_s;
-    to->error = time.error;
-    to->run_s = tr_here_run_s(rates, ahead, time.step_s);
-    tr_text_printf(say, "predicted %s a step +- %.0f %%, the %lld steps in %s, with %lld evaluation%s and %lld checkpoint%s in %s (%s%s)",
-                   tr_print_time(step, time.step_s), 100 * time.error, (long long)ahead->steps,
-                   tr_print_clock(steps, (double)ahead->steps * time.step_s), (long long)ahead->evaluations,
+    const struct tr_train_predicted *said = &to->said;
+    char step[TR_QUANTITY_BYTES], steps[TR_QUANTITY_BYTES], all[TR_QUANTITY_BYTES];
+    tr_text_printf(out, "predicted %s a step%s +- %.0f %%, the %lld steps in %s, with %lld evaluation%s and %lld checkpoint%s in %s (%s%s)",
+                   tr_print_time(step, said->step_s), of, 100 * said->error, (long long)ahead->steps,
+                   tr_print_clock(steps, (double)ahead->steps * said->step_s), (long long)ahead->evaluations,
                    ahead->evaluations == 1 ? "" : "s", (long long)ahead->saves, ahead->saves == 1 ? "" : "s",
-                   tr_print_clock(all, to->run_s), to->path, tr_refined_words(&rates->refined, refined));
+                   tr_print_clock(all, said->run_s), to->path, refined);
 }
 
-/* All ranks' programs follow from this one's. */
-static void say_prediction_of_ranks(struct tr_app_prediction *to, const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead,
-                                    struct tr_text *say)
+static void predict_alone(struct tr_app_prediction *to, const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead,
+                          struct tr_text *out)
 {
-    char step[TR_QUANTITY_BYTES], steps[TR_QUANTITY_BYTES], refined[TR_REFINED_WORDS_BYTES];
+    char refined[TR_REFINED_WORDS_BYTES];
+    struct tr_here_time time;
+    tr_here_step(rates, ahead->program, &time);
+    to->said = (struct tr_train_predicted){
+        .step_s = time.step_s, .error = time.error,
+        .run_s = tr_here_run_s(rates, ahead, time.step_s, tr_here_passes_alone(rates, ahead->program, ahead->eval_micros))};
+    put(to, ahead, "", tr_refined_words(&rates->refined, refined), out);
+}
+
+/* All ranks' programs follow from this one's. Data parallel ranks share the windows of an evaluation. */
+static enum tr_status price_ranks(const struct tr_app_prediction *to, const struct tr_train_ahead *ahead, struct tr_ranks_price *out,
+                                  struct tr_err *err)
+{
     struct tr_run_programs programs;
     enum tr_isa isa = TR_ISA_REF;
-    struct tr_err why;
-    enum tr_status status = ahead->hosts > 1 ? tr_fail(&why, TR_BAD_INPUT, "a profile is of one host, and ranks are on %d", ahead->hosts)
-                                             : tr_isa_choose(&isa, &why);
+    enum tr_status status = ahead->hosts > 1 ? tr_fail(err, TR_BAD_INPUT, "a profile is of one host, and ranks are on %d", ahead->hosts)
+                                             : tr_isa_choose(&isa, err);
     struct tr_machine machine = {tr_kernel_set(isa), ahead->threads};
     if (status == TR_OK)
-        status = tr_run_programs_make(&ahead->program->model, &ahead->program->step, machine, &programs, &why);
-    if (status == TR_OK) {
-        status = tr_here_step_of_ranks(to->catalog, to->transport, &programs, &to->step_s, &to->error, &why);
-        tr_run_programs_free(&programs);
-    }
-    if (status != TR_OK) {
-        to->step_s = 0;
-        tr_text_printf(say, "no prediction: %s", why.text);
+        status = tr_run_programs_make(&ahead->program->model, &ahead->program->step, machine, &programs, err);
+    if (status != TR_OK)
+        return status;
+    int64_t dp = tr_degrees_of(&ahead->program->step.place.degrees, TR_GROUP_DATA);
+    status = tr_here_price_ranks(to->catalog, to->transport, &programs, (ahead->eval_micros + dp - 1) / dp, out, err);
+    tr_run_programs_free(&programs);
+    return status;
+}
+
+static void predict_ranks(struct tr_app_prediction *to, const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead,
+                          struct tr_text *out)
+{
+    struct tr_ranks_price price;
+    struct tr_err why;
+    if (price_ranks(to, ahead, &price, &why) != TR_OK) {
+        tr_text_printf(out, "no prediction: %s", why.text);
         return;
     }
-    tr_text_printf(say, "predicted %s a step of all ranks +- %.0f %%, the %lld steps in %s (%s%s)", tr_print_time(step, to->step_s),
-                   100 * to->error, (long long)ahead->steps, tr_print_clock(steps, (double)ahead->steps * to->step_s), to->path,
-                   tr_refined_words(&rates->refined, refined));
+    to->said = (struct tr_train_predicted){.step_s = price.step_s, .error = price.error,
+                                           .run_s = tr_here_run_s(rates, ahead, price.step_s, price.passes_s)};
+    put(to, ahead, " of all ranks", price.refined, out);
 }
 
 double tr_app_price(void *context, const struct tr_program *program, int threads)
@@ -90,7 +104,7 @@ double tr_app_price(void *context, const struct tr_program *program, int threads
     return time.step_s;
 }
 
-void tr_app_predict(void *context, const struct tr_train_ahead *ahead, struct tr_text *say)
+void tr_app_predict(void *context, const struct tr_train_ahead *ahead, struct tr_train_predicted *out, struct tr_text *say)
 {
     struct tr_app_prediction *to = context;
     struct tr_kernel_rates rates;
@@ -104,8 +118,9 @@ void tr_app_predict(void *context, const struct tr_train_ahead *ahead, struct tr
     if (foreign.len)
         tr_text_printf(say, "no prediction: %s is not of this machine%s", to->path, tr_text_str(&foreign));
     else if (tr_degrees_ranks(&ahead->program->step.place.degrees) > 1)
-        say_prediction_of_ranks(to, &rates, ahead, say);
+        predict_ranks(to, &rates, ahead, say);
     else
-        say_prediction(to, &rates, ahead, say);
+        predict_alone(to, &rates, ahead, say);
+    *out = to->said;
     tr_text_free(&foreign);
 }

@@ -9,8 +9,7 @@ struct tr_app_prediction {
     const char *path; /* of the profile; NULL: there is none */
     struct tr_catalog *catalog;
     const char *transport; /* of several ranks: "threads", "mpi" */
-    double step_s, error; /* step_s 0: nothing was predicted */
-    double run_s;         /* of all that lay before the run, samples left out; 0: not predicted, of several ranks */
+    struct tr_train_predicted said; /* of the run; step_s 0: nothing was predicted */
 };
 
 /* The profile at `path`, which must be one; NULL: profile.yaml if the current folder has it. */
@@ -24,6 +23,6 @@ void tr_app_note_foreign(const struct tr_app_prediction *prediction, int threads
 double tr_app_price(void *context, const struct tr_program *program, int threads);
 
 /* A tr_train_planned_fn; `context` is the prediction. */
-void tr_app_predict(void *context, const struct tr_train_ahead *ahead, struct tr_text *say);
+void tr_app_predict(void *context, const struct tr_train_ahead *ahead, struct tr_train_predicted *out, struct tr_text *say);
 
 #endif

@@ -217,6 +217,20 @@ static enum tr_status read_machine(const struct tr_node *root, struct tr_run_pro
     return status;
 }
 
+static enum tr_status read_predicted(const struct tr_node *root, struct tr_run_profile *out, struct tr_err *err)
+{
+    const struct tr_node *predicted = NULL;
+    enum tr_status status = tr_doc_double(root, "wall_s", TR_OPTIONAL, 0, TIME_MAX, &out->wall_s, err);
+    if (status == TR_OK)
+        status = tr_doc_object(root, "predicted", TR_OPTIONAL, &predicted, err);
+    if (status != TR_OK || !predicted)
+        return status;
+    status = tr_doc_double(predicted, "step_s", TR_REQUIRED, 0, TIME_MAX, &out->predicted.step_s, err);
+    if (status == TR_OK)
+        status = tr_doc_double(predicted, "error_80", TR_REQUIRED, 0, INFINITY, &out->predicted.error, err);
+    return status == TR_OK ? tr_doc_double(predicted, "run_s", TR_REQUIRED, 0, TIME_MAX, &out->predicted.run_s, err) : status;
+}
+
 static enum tr_status read_profile(const struct tr_node *root, struct tr_run_profile *out, struct tr_err *err)
 {
     const char *isas[TR_ISA_COUNT];
@@ -241,6 +255,8 @@ static enum tr_status read_profile(const struct tr_node *root, struct tr_run_pro
         status = read_memory(root, out, err);
     if (status == TR_OK)
         status = read_machine(root, out, err);
+    if (status == TR_OK)
+        status = read_predicted(root, out, err);
     if (status == TR_OK)
         status = read_ops(root, out, err);
     if (status != TR_OK)

@@ -5,6 +5,7 @@
 
 #include "base/os.h"
 #include "lab/model/exec.h"
+#include "lab/train/train.h"
 
 enum { TR_RUN_THREADS_MAX = 1 << 16, /* of a rank: what a file may say */
        TR_PROFILE_RANKS_MAX = 128 }; /* ranks beyond are not read one by one */
@@ -24,6 +25,8 @@ struct tr_run_profile {
     int64_t steps;      /* that were computed, with those that were done again; 0: none yet */
     double steps_s;     /* which took so long in all, data and scalars included; 0: not noted */
     double first_s;     /* of these, the first step; 0: not noted */
+    double wall_s;      /* since its loop began, all included; 0: not noted */
+    struct tr_train_predicted predicted; /* of it, before it began */
     int64_t attempt;    /* when it began, microseconds since 1970; 0: not noted, an older trine made it */
     char program[32];   /* trine's version; "": not noted, as are the next two */
     char processor[TR_PROCESSOR_NAME_BYTES];

@@ -84,7 +84,8 @@ struct tr_run {
     double attempt_s;
     double last_step_s;
     double steps_s;              /* of all steps of this attempt */
-    double wall_s;               /* of the whole attempt, once it is done */
+    double begin_s, wall_s;      /* when its loop began; of all of it, once it is done */
+    struct tr_train_predicted predicted; /* before it began */
     double paced_s;              /* since pace.c looked last, of so many steps */
     int64_t paced_steps;
     struct tr_rank_sum *sum_of;  /* [ranks] of all steps until then */

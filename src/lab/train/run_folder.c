@@ -414,6 +414,20 @@ static void profile_ops(const struct tr_run *run, struct tr_json *json)
     tr_json_end(json);
 }
 
+/* What was said before it began, and how long it took until now. */
+static void profile_prediction(const struct tr_run *run, struct tr_json *json)
+{
+    const struct tr_train_predicted *p = &run->predicted;
+    tr_json_double(json, "wall_s", tr_clock_s() - run->begin_s);
+    if (!(p->step_s > 0))
+        return;
+    tr_json_object(json, "predicted");
+    tr_json_double(json, "step_s", p->step_s);
+    tr_json_double(json, "error_80", p->error);
+    tr_json_double(json, "run_s", p->run_s);
+    tr_json_end(json);
+}
+
 /* Whose times these are. */
 static void profile_machine(const struct tr_run *run, struct tr_json *json)
 {
@@ -447,6 +461,7 @@ enum tr_status tr_run_write_profile(struct tr_run *run, struct tr_err *err)
     tr_json_double(&json, "read_byte_s", run->read_byte_s);
     tr_json_int(&json, "read_bytes", run->read_bytes);
     profile_machine(run, &json);
+    profile_prediction(run, &json);
     profile_memory(run, &json);
     profile_ops(run, &json);
     if (run->world) {

@@ -64,7 +64,7 @@ static void say_prediction(struct tr_run *run)
     struct tr_text say = {0};
     if (!o->planned || !tr_run_leads(run))
         return;
-    o->planned(o->planned_context, &ahead, &say);
+    o->planned(o->planned_context, &ahead, &run->predicted, &say);
     if (say.len)
         tr_progress_note(&run->bar, "%s", tr_text_str(&say));
     tr_text_free(&say);

@@ -340,10 +340,10 @@ static enum tr_status run_all(struct tr_run *run, const struct tr_run_config *co
         tr_run_folder_forget(run);
         return status;
     }
-    double begin_s = tr_clock_s();
+    run->begin_s = tr_clock_s();
     status = loop(run, err);
     if (status == TR_OK)
-        run->wall_s = tr_clock_s() - begin_s;
+        run->wall_s = tr_clock_s() - run->begin_s;
     if (status == TR_OK)
         status = tr_run_note_event(run, "finish", run->config.out, err);
     else if (!tr_run_stopped(run) && tr_run_note_event(run, "fail", err->text, &ignored) != TR_OK)

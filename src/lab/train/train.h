@@ -28,6 +28,7 @@
  * profile.json: {"steps", "train_s", "flop_per_token", "peak_flop_s", "read_byte_s" (how fast the run's memory was read
  *     before the first step, its largest region of "read_bytes"), "threads", "isa", "arithmetic", "parameters",
  *     "attempt" (when it began, microseconds since 1970), "program" (trine's version), "processor", "cores", "first_step_s",
+ *     "wall_s" (since then, all included), "predicted": {"step_s", "error_80", "run_s"} (what was said before it began),
  *     "memory": {"planned_bytes", "peak_bytes", "by_kind": {"weight": bytes, ...}},
  *     "ops": [{"phase", "op", "calls", "time_s", "flop", "bytes", "first_calls", "first_time_s" (of these, in the first step)}, ...]}
  *     On several ranks all of it is of rank 0, and there are "ranks", "hosts", "transport" ("threads", "mpi"), "layout" and "each_rank" (profile.h: all of them, side by side), and "collectives": [{"phase", "collective", "calls",
@@ -78,13 +79,19 @@ struct tr_train_ahead {
     const struct tr_program *program; /* of rank 0 */
     int threads, hosts, cores;        /* cores: that the ranks of this host may use, together */
     int64_t steps;
-    int64_t evaluations, eval_micros; /* microbatches of each */
+    int64_t evaluations, eval_micros; /* microbatches of each, of all ranks together */
     int64_t saves, save_bytes;        /* checkpoints that it waits for: with those in the background the last; bytes of each */
 };
 
+/* What was predicted of it; profile.json keeps that. 0: not predicted. */
+struct tr_train_predicted {
+    double step_s, error; /* error: half width of the 80 % interval, relative */
+    double run_s;         /* all that lies ahead; samples are not in it */
+};
+
 /* Called when the run is planned and before it begins (a dry run too): what should be said of what is to come is
- * appended to `say`, without a line break. */
-typedef void tr_train_planned_fn(void *context, const struct tr_train_ahead *ahead, struct tr_text *say);
+ * appended to `say`, without a line break. `out` is zero. */
+typedef void tr_train_planned_fn(void *context, const struct tr_train_ahead *ahead, struct tr_train_predicted *out, struct tr_text *say);
 
 /* What a step of this program will take, seconds; 0: that cannot be said. Asked when a run is planned and the user leaves
  * train.micro_batch to us: the fastest that fits is taken, if it is at least 1 % faster than what the rule says. Pure. */

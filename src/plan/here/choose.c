@@ -35,30 +35,33 @@ const char *tr_degrees_words(const struct tr_degrees *degrees, char words[TR_LAY
 
 /* ---- prices ------------------------------------------------------------------------------------------------------ */
 
-enum tr_status tr_here_step_of_ranks(const struct tr_catalog *profile, const char *transport, const struct tr_run_programs *programs,
-                                     double *step_s, double *error, struct tr_err *err)
+static enum tr_status price(const struct tr_kernel_rates *rates, const struct tr_exchange_rates *exchange,
+                            const struct tr_run_programs *programs, int64_t passes, struct tr_ranks_price *out, struct tr_err *err)
 {
-    struct tr_kernel_rates rates;
-    struct tr_exchange_rates exchange = {.ranks = 0};
     struct tr_rank_time *time = calloc((size_t)programs->ranks, sizeof *time);
     if (!time)
         return tr_fail(err, TR_FAILED, "out of memory for %d ranks", programs->ranks);
+    *out = (struct tr_ranks_price){.error = exchange ? tr_exchange_step_error(exchange, rates->step_error) : rates->step_error};
+    tr_refined_words(exchange ? &exchange->refined : &rates->refined, out->refined);
+    enum tr_status status = tr_here_together(rates, exchange, programs, NULL, NULL, time, err);
+    for (int rank = 0; rank < programs->ranks && status == TR_OK; rank++)
+        out->step_s = fmax(out->step_s, time[rank].step_s);
+    free(time);
+    return status == TR_OK ? tr_here_passes(rates, exchange, programs, passes, &out->passes_s, err) : status;
+}
+
+enum tr_status tr_here_price_ranks(const struct tr_catalog *profile, const char *transport, const struct tr_run_programs *programs,
+                                   int64_t passes, struct tr_ranks_price *out, struct tr_err *err)
+{
+    struct tr_kernel_rates rates;
+    struct tr_exchange_rates exchange = {.ranks = 0};
     enum tr_status status = tr_kernel_rates_find(profile, programs->threads, &rates, err);
     if (status == TR_OK && programs->ranks > 1)
         status = tr_exchange_find(profile, transport, programs->ranks, &exchange, err);
     if (status == TR_NO)
         status = tr_fail(err, TR_BAD_INPUT, "the profile does not say what exchanging bytes takes ranks by %s%s", transport,
                          strcmp(transport, "mpi") == 0 ? ": `mpirun -n 2 trine calibrate --ranks` adds that" : ": calibrate again");
-    if (status == TR_OK)
-        status = tr_here_together(&rates, exchange.ranks ? &exchange : NULL, programs, NULL, NULL, time, err);
-    if (status == TR_OK) {
-        *step_s = 0;
-        for (int rank = 0; rank < programs->ranks; rank++)
-            *step_s = fmax(*step_s, time[rank].step_s);
-        *error = exchange.ranks ? tr_exchange_step_error(&exchange, rates.step_error) : rates.step_error;
-    }
-    free(time);
-    return status;
+    return status == TR_OK ? price(&rates, exchange.ranks ? &exchange : NULL, programs, passes, out, err) : status;
 }
 
 /* ---- the search -------------------------------------------------------------------------------------------------- */
@@ -99,6 +102,7 @@ static enum tr_status try_layout(struct search *s, const struct tr_degrees *degr
     struct tr_choice new = {.layout = *degrees};
     struct tr_step_config step = *r->step;
     struct tr_run_programs programs;
+    struct tr_ranks_price price;
     int ranks = (int)tr_degrees_ranks(degrees);
     struct tr_machine machine = {r->kernels, (int)tr_max_i64(1, r->cores / ranks)};
     step.place = (struct tr_rank_place){.degrees = *degrees};
@@ -111,7 +115,9 @@ static enum tr_status try_layout(struct search *s, const struct tr_degrees *degr
     }
     if (r->memory_bytes > 0 && memory_of(&programs) > r->memory_bytes)
         (void)tr_fail(&s->why, TR_BAD_INPUT, "layout %s does not fit into memory", tr_degrees_words(degrees, new.words));
-    else if ((status = tr_here_step_of_ranks(r->profile, r->transport, &programs, &new.step_s, &new.error, err)) == TR_OK) {
+    else if ((status = tr_here_price_ranks(r->profile, r->transport, &programs, 0, &price, err)) == TR_OK) {
+        new.step_s = price.step_s;
+        new.error = price.error;
         tr_degrees_words(degrees, new.words);
         keep(s, &new);
     }

@@ -26,10 +26,17 @@ struct tr_choice {
     char words[TR_LAYOUT_WORDS_BYTES]; /* as --layout takes them; "" for one rank */
 };
 
-/* What a step of these programs takes all ranks, with the rates of their threads that the profile has. TR_BAD_INPUT: it has none. */
-TR_MUST_CHECK enum tr_status tr_here_step_of_ranks(const struct tr_catalog *profile, const char *transport,
-                                                   const struct tr_run_programs *programs, double *step_s, double *error,
-                                                   struct tr_err *err);
+struct tr_ranks_price {
+    double step_s, error; /* a step of all ranks; half width of its 80 % interval, relative */
+    double passes_s;      /* passes of an evaluation */
+    char refined[TR_REFINED_WORDS_BYTES]; /* by how many runs what ranks take was (tr_refined_words) */
+};
+
+/* What these programs take all ranks, a step and so many passes, with the rates of their threads that the profile has. TR_BAD_INPUT:
+ * it has none. */
+TR_MUST_CHECK enum tr_status tr_here_price_ranks(const struct tr_catalog *profile, const char *transport,
+                                                 const struct tr_run_programs *programs, int64_t passes, struct tr_ranks_price *out,
+                                                 struct tr_err *err);
 
 /* The fastest in choice[0], then the next ones, up to `room`; *count of them. TR_BAD_INPUT: none can be, or more than
  * TR_CHOOSE_RANKS_MAX ranks were started; the sentence says which. */

@@ -39,13 +39,16 @@ void tr_here_step(const struct tr_kernel_rates *rates, const struct tr_program *
     out->step_s = total_s(out);
 }
 
-double tr_here_run_s(const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead, double step_s)
+double tr_here_passes_alone(const struct tr_kernel_rates *rates, const struct tr_program *program, int64_t passes)
+{
+    struct tr_here_time pass = {0};
+    add_section(rates, program, &program->section[tr_section_of(TR_SECTION_EVAL, 0)], 1, &pass);
+    return (double)passes * total_s(&pass);
+}
+
+double tr_here_run_s(const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead, double step_s, double evaluation_s)
 {
     const struct tr_kernel_machine *m = &rates->machine;
-    const struct tr_program *p = ahead->program;
-    struct tr_here_time micro = {0};
-    add_section(rates, p, &p->section[tr_section_of(TR_SECTION_EVAL, 0)], 1, &micro);
     double save_s = m->disk_byte_s > 0 ? (double)ahead->save_bytes / m->disk_byte_s + m->disk_sync_s : 0;
-    return (double)ahead->steps * step_s + (double)(ahead->evaluations * ahead->eval_micros) * total_s(&micro) +
-           (double)ahead->saves * save_s;
+    return (double)ahead->steps * step_s + (double)ahead->evaluations * evaluation_s + (double)ahead->saves * save_s;
 }

@@ -18,9 +18,12 @@ struct tr_here_time {
 /* What cost/kernels.h calls the state of a program. */
 double tr_here_state_bytes(const struct tr_program *program);
 
-/* A whole run: its steps, evaluations, and the checkpoints that it waits for, as fast as the disk was measured (if it was).
- * Samples are not in it. `step_s`: of tr_here_step. */
-double tr_here_run_s(const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead, double step_s);
+/* So many passes of an evaluation, by one rank. */
+double tr_here_passes_alone(const struct tr_kernel_rates *rates, const struct tr_program *program, int64_t passes);
+
+/* A whole run: its steps, evaluations of `evaluation_s` each, and the checkpoints that it waits for, as fast as the disk was measured (if
+ * it was). Samples are not in it. */
+double tr_here_run_s(const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead, double step_s, double evaluation_s);
 
 /* A training program's step. */
 void tr_here_step(const struct tr_kernel_rates *rates, const struct tr_program *program, struct tr_here_time *out);

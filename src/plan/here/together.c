@@ -104,6 +104,8 @@ struct letters {
 
 struct walker {
     const struct tr_program *p;
+    const struct tr_schedule_entry *schedule; /* [schedule_count]: a step's, or passes of an evaluation */
+    int32_t schedule_count;
     double now_s, state_bytes;
     int32_t entry, op;                 /* op: of the entry's section */
     int64_t calls[TR_GROUP_COUNT];     /* that this rank has come to */
@@ -301,10 +303,10 @@ static bool walk(struct together *t, int rank)
 {
     struct walker *w = &t->walker[rank];
     bool moved = false;
-    for (; w->entry < w->p->schedule_count; w->entry++, w->op = 0) {
-        const struct tr_schedule_entry *entry = &w->p->schedule[w->entry];
+    for (; w->entry < w->schedule_count; w->entry++, w->op = 0) {
+        const struct tr_schedule_entry *entry = &w->schedule[w->entry];
         const struct tr_program_section *section = &w->p->section[entry->section];
-        if (w->entry == w->p->schedule_count - 1 && w->op == 0 && !settle(t, rank, &w->now_s))
+        if (w->entry == w->schedule_count - 1 && w->op == 0 && !settle(t, rank, &w->now_s))
             return moved;
         for (; w->op < section->op_count; w->op++) {
             const struct tr_program_op *op = &w->p->op[section->first_op + w->op];
@@ -320,7 +322,7 @@ static bool walk(struct together *t, int rank)
 static bool done(const struct together *t)
 {
     for (int rank = 0; rank < t->ranks; rank++)
-        if (t->walker[rank].entry < t->walker[rank].p->schedule_count)
+        if (t->walker[rank].entry < t->walker[rank].schedule_count)
             return false;
     return true;
 }
@@ -368,7 +370,7 @@ static bool open_walkers(struct together *t, const struct tr_run_programs *progr
     for (int rank = 0; rank < t->ranks; rank++) {
         const struct tr_program *p = &programs->program[rank];
         t->out[rank] = (struct tr_rank_time){.turns = 1};
-        t->walker[rank] = (struct walker){.p = p, .state_bytes = state_bytes,
+        t->walker[rank] = (struct walker){.p = p, .schedule = p->schedule, .schedule_count = p->schedule_count, .state_bytes = state_bytes,
                                           .started = calloc((size_t)p->coll_count + 1, sizeof(int64_t))};
         if (!t->walker[rank].started)
             return false;
@@ -391,6 +393,14 @@ static void close_walkers(struct together *t)
     free(t->letters);
 }
 
+static enum tr_status finish(struct together *t, struct tr_err *err)
+{
+    if (!t->failed)
+        share_cores(t);
+    close_walkers(t);
+    return t->failed ? tr_fail(err, TR_FAILED, "out of memory for a step of %d ranks", t->ranks) : TR_OK;
+}
+
 enum tr_status tr_here_together(const struct tr_kernel_rates *rates, const struct tr_exchange_rates *exchange,
                                 const struct tr_run_programs *programs, tr_here_see_fn *see, void *context, struct tr_rank_time *out,
                                 struct tr_err *err)
@@ -400,8 +410,46 @@ enum tr_status tr_here_together(const struct tr_kernel_rates *rates, const struc
         walk_all(&t);
     else
         t.failed = true;
+    return finish(&t, err);
+}
+
+/* Of many passes a few are walked: the first one fills a pipeline, and each that follows takes what the last one took. */
+enum { PASSES_WALKED = 4 };
+
+static enum tr_status walk_passes(const struct together *like, const struct tr_run_programs *programs, int32_t passes, double *time_s,
+                                  struct tr_err *err)
+{
+    struct together t = *like;
+    struct tr_rank_time time[TR_HERE_RANKS_MAX];
+    struct tr_schedule_entry pass[PASSES_WALKED];
+    t.out = time;
+    for (int i = 0; i < PASSES_WALKED; i++)
+        pass[i] = (struct tr_schedule_entry){.section = TR_SECTION_EVAL};
+    t.failed = !open_walkers(&t, programs);
+    for (int rank = 0; !t.failed && rank < t.ranks; rank++) {
+        t.walker[rank].schedule = pass;
+        t.walker[rank].schedule_count = passes;
+    }
     if (!t.failed)
-        share_cores(&t);
-    close_walkers(&t);
-    return t.failed ? tr_fail(err, TR_FAILED, "out of memory for a step of %d ranks", programs->ranks) : TR_OK;
+        walk_all(&t);
+    enum tr_status status = finish(&t, err);
+    *time_s = 0;
+    for (int rank = 0; rank < t.ranks && status == TR_OK; rank++)
+        *time_s = fmax(*time_s, time[rank].step_s);
+    return status;
+}
+
+enum tr_status tr_here_passes(const struct tr_kernel_rates *rates, const struct tr_exchange_rates *exchange,
+                              const struct tr_run_programs *programs, int64_t passes, double *time_s, struct tr_err *err)
+{
+    struct together t = {.rates = rates, .exchange = exchange, .ranks = programs->ranks};
+    int32_t walked = (int32_t)tr_min_i64(passes, PASSES_WALKED);
+    double before_s = 0;
+    *time_s = 0;
+    enum tr_status status = walked > 0 ? walk_passes(&t, programs, walked, time_s, err) : TR_OK;
+    if (status != TR_OK || passes == walked)
+        return status;
+    status = walk_passes(&t, programs, walked - 1, &before_s, err);
+    *time_s += (double)(passes - walked) * (*time_s - before_s);
+    return status;
 }

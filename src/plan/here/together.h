@@ -58,6 +58,10 @@ struct tr_rank_time {
 /* Whether so many ranks of so many threads take turns on the cores, so that how long an operation takes is not its own. */
 bool tr_ranks_take_turns(const struct tr_kernel_rates *rates, int ranks);
 
+/* So many passes of an evaluation of all ranks, one after the other: seconds. */
+TR_MUST_CHECK enum tr_status tr_here_passes(const struct tr_kernel_rates *rates, const struct tr_exchange_rates *exchange,
+                                            const struct tr_run_programs *programs, int64_t passes, double *time_s, struct tr_err *err);
+
 /* `exchange` NULL: moving bytes takes no time. `see` (NULL: nobody) hears of each rank's in order, as if there were cores enough.
  * out[ranks]. TR_FAILED: memory. */
 TR_MUST_CHECK enum tr_status tr_here_together(const struct tr_kernel_rates *rates, const struct tr_exchange_rates *exchange,

@@ -201,6 +201,8 @@ void story_prediction(const struct story *s, int number, struct tr_text *out)
     snprintf(value, sizeof value, "a step, ± %.0f %% (80 %% interval)", 100 * s->run.error);
     tr_page_tile(out, value, tr_print_time(a, s->run.predicted_s));
     tr_page_tile(out, "all steps", tr_print_clock(a, (double)story_steps(s) * s->run.predicted_s));
+    if (s->ran.predicted.run_s > 0)
+        tr_page_tile(out, "to the end, with evaluations and checkpoints, as said before it began", tr_print_clock(a, s->ran.predicted.run_s));
     tr_page_tile(out, "operations a step", tr_print_quantity(a, TR_UNIT_COUNT, calls));
     tr_page_tile(out, "arithmetic a step", tr_print_quantity(a, TR_UNIT_FLOP, flop));
     tr_page_tile(out, "bytes of operands a step", tr_print_quantity(b, TR_UNIT_BYTES, bytes));
@@ -310,6 +312,18 @@ static void say_machine_now(const struct story *s, struct tr_text *line)
                        100 * cores, 100 * memory, tr_print_time(now, s->run.now_s));
 }
 
+/* Of an attempt that came to its end. */
+static void say_end(const struct story *s, struct tr_text *line)
+{
+    char said[NUMBER], took[NUMBER];
+    const struct tr_train_predicted *p = &s->ran.predicted;
+    if (!(p->run_s > 0) || !(s->ran.wall_s > 0) || (double)story_steps(s) < s->files.steps_planned)
+        return;
+    tr_text_printf(line, " Before it began it was said to end after %s, evaluations and checkpoints included; it ended after %s, %.1f %% %s.",
+                   tr_print_clock(said, p->run_s), tr_print_clock(took, s->ran.wall_s), 100 * fabs(s->ran.wall_s / p->run_s - 1),
+                   s->ran.wall_s < p->run_s ? "sooner" : "later");
+}
+
 static void say_steps(const struct story *s, struct tr_text *out)
 {
     const double *step_s = s->files.value[TR_CURVE_STEP_S];
@@ -323,6 +337,7 @@ static void say_steps(const struct story *s, struct tr_text *out)
     say_outliers(s, &line);
     if (s->predicted)
         say_machine_now(s, &line);
+    say_end(s, &line);
     if (line.len)
         story_put(out, "p", NULL, "%s", tr_text_str(&line));
     tr_text_free(&line);
@@ -337,6 +352,8 @@ void story_run(const struct story *s, int number, struct tr_text *out)
     snprintf(a, sizeof a, "%lld of %.0f", (long long)story_steps(s), s->files.steps_planned);
     tr_page_tile(out, "steps", a);
     tr_page_tile(out, "in steps", tr_print_clock(a, s->ran.steps_s));
+    if (s->ran.wall_s > 0)
+        tr_page_tile(out, "from the first step to the last save", tr_print_clock(a, s->ran.wall_s));
     tr_page_tile(out, "tokens a second", tr_print_quantity(a, TR_UNIT_COUNT, story_tokens_s(s)));
     if (mfu > 0)
         tr_page_tile(out, "of the peak as the model's own arithmetic (MFU), median", percent(a, mfu));

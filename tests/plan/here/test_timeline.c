@@ -135,6 +135,34 @@ static void one_rank_takes_what_its_program_takes(void **state)
     tr_catalog_free(profile);
 }
 
+static double passes(struct tr_degrees layout, int64_t count)
+{
+    struct tr_kernel_rates rates;
+    double time_s = 0;
+    struct tr_catalog *profile = tr_made_up_profile(1e9, 1e10);
+    assert_int_equal(tr_kernel_rates_find(profile, 1, &rates, &err), TR_OK);
+    predict(layout);
+    if (tr_here_passes(&rates, NULL, &programs, count, &time_s, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    if (programs.ranks == 1)
+        assert_true(fabs(time_s - tr_here_passes_alone(&rates, &programs.program[0], count)) < 1e-12);
+    tr_run_programs_free(&programs);
+    tr_catalog_free(profile);
+    return time_s;
+}
+
+/* Made-up machines have a core: two ranks take turns on it, so that a pass of both is two of one. */
+static void passes_of_an_evaluation_are_walked_as_steps_are(void **state)
+{
+    (void)state;
+    struct tr_degrees data = {.ranks = {[TR_GROUP_DATA] = 2}}, pipe = {.ranks = {[TR_GROUP_PIPE] = 2}};
+    double one_s = passes(layouts[0], 1);
+    assert_true(one_s > 0 && passes(layouts[0], 0) == 0);
+    assert_true(fabs(passes(layouts[0], 1000) / (1000 * one_s) - 1) < 1e-9);
+    assert_true(fabs(passes(data, 7) / (14 * one_s) - 1) < 1e-6);
+    assert_true(passes(pipe, 3) > 2.9 * one_s && fabs(passes(pipe, 100) - passes(pipe, 99) - (passes(pipe, 4) - passes(pipe, 3))) < 1e-9);
+}
+
 /* Three ranks share four lanes: the one that has two of them holds the others up by a lane. */
 static void ranks_with_less_to_do_wait_for_those_with_more(void **state)
 {
@@ -241,6 +269,7 @@ int main(void)
         cmocka_unit_test(ranks_and_what_was_predicted_of_them_are_processes_of_one_trace),
         cmocka_unit_test(work_and_waits_of_a_rank_sum_to_its_step),
         cmocka_unit_test(one_rank_takes_what_its_program_takes),
+        cmocka_unit_test(passes_of_an_evaluation_are_walked_as_steps_are),
         cmocka_unit_test(ranks_with_less_to_do_wait_for_those_with_more),
         cmocka_unit_test(stages_wait_for_each_other),
         cmocka_unit_test(traces_that_do_not_belong_together_are_refused),
