@@ -41,13 +41,29 @@ static enum tr_status dry_run(const struct tr_run_config *config, struct seen *s
     return status;
 }
 
+static enum tr_status find_rates(const struct tr_app_prediction *prediction, struct tr_kernel_rates *rates, struct tr_err *err)
+{
+    if (!prediction->path)
+        return tr_fail(err, TR_BAD_INPUT, "--layout auto: there is no profile of this machine to choose by: `trine calibrate` makes one");
+    return tr_kernel_rates_find(prediction->catalog, 0, rates, err);
+}
+
+enum tr_status tr_app_layout_can_be_auto(const char *path, struct tr_err *err)
+{
+    struct tr_app_prediction prediction = {.path = NULL};
+    struct tr_kernel_rates rates;
+    enum tr_status status = tr_app_predict_open(&prediction, path, err);
+    if (status == TR_OK)
+        status = find_rates(&prediction, &rates, err);
+    tr_app_predict_close(&prediction);
+    return status;
+}
+
 static enum tr_status check_profile(const struct tr_app_prediction *prediction, int cores, struct tr_err *err)
 {
     struct tr_kernel_rates rates;
     struct tr_text foreign = {0};
-    if (!prediction->path)
-        return tr_fail(err, TR_BAD_INPUT, "--layout auto: there is no profile of this machine to choose by: `trine calibrate` makes one");
-    enum tr_status status = tr_kernel_rates_find(prediction->catalog, 0, &rates, err);
+    enum tr_status status = find_rates(prediction, &rates, err);
     if (status != TR_OK)
         return status;
     tr_calibrate_foreign(&rates, cores, TRINE_VERSION, &foreign);
@@ -98,11 +114,23 @@ static enum tr_status choose(const struct tr_app_ranks *ranks, int cores, const 
     return TR_OK;
 }
 
+/* Nothing is known of what lies between hosts. */
+static enum tr_status check_hosts(const struct tr_app_ranks *ranks, struct tr_err *err)
+{
+    int hosts = 1;
+    for (int i = 1; ranks->world && i < tr_comm_count(ranks->world); i++)
+        hosts += tr_comm_host(ranks->world, i) == i;
+    return hosts == 1 ? TR_OK : tr_fail(err, TR_BAD_INPUT, "--layout auto: a profile is of one machine, and these ranks are on %d hosts: say the "
+                                        "layout, as dp=N", hosts);
+}
+
 enum tr_status tr_app_choose_layout(struct tr_app_ranks *ranks, const struct tr_app_prediction *prediction,
                                     const struct tr_run_config *config, struct tr_train_options *how, struct tr_err *err)
 {
     int cores;
     enum tr_status status = tr_app_ranks_cores(ranks, &cores, err);
+    if (status == TR_OK)
+        status = check_hosts(ranks, err);
     if (status == TR_OK)
         status = tr_app_ranks_alike(ranks, ranks->leads ? choose(ranks, cores, prediction, config, how, err) : TR_OK, err);
     if (status == TR_OK && ranks->world)

@@ -11,7 +11,7 @@
 #include <string.h>
 
 struct launch_args {
-    const char *config, *by, *layout, *timeout;
+    const char *config, *by, *layout, *profile, *timeout;
     int64_t restarts;
     double pause_s, pause_max_s;
     bool requeue, quiet;
@@ -23,7 +23,8 @@ static const struct tr_option options[] = {
     {.name = "by", .kind = TR_OPTION_STRING, AT(by), .value = "WORDS",
      .help = "what starts the trainer on many ranks, words apart by blanks: \"mpirun -n 4\", \"srun --mpi=pmix\", or a script "
              "of yours that finds the hosts that are left; it gets the trainer's words behind its own"},
-    {.name = "layout", .kind = TR_OPTION_STRING, AT(layout), .value = "WORDS", .help = "as of `trine train`"},
+    {.name = "layout", .kind = TR_OPTION_STRING, AT(layout), .value = "WORDS", .help = "as of `trine train`; auto is chosen anew at each start"},
+    {.name = "profile", .kind = TR_OPTION_PATH, AT(profile), .value = "FILE", .help = "as of `trine train`"},
     {.name = "timeout", .kind = TR_OPTION_STRING, AT(timeout), .value = "TIME", .help = "as of `trine train`"},
     {.name = "restarts", .kind = TR_OPTION_INT, AT(restarts), .fallback = "5", .value = "N", .min = 0, .max = 1e6,
      .help = "give up after so many more attempts in a row that saved nothing new"},
@@ -56,7 +57,8 @@ static const struct tr_command command = {
     .takes_overrides = true,
     .examples = "trine launch run.yaml\n"
                 "trine launch run.yaml --train.steps=100k --restarts 20 --pause 10s\n"
-                "trine launch run.yaml --by \"mpirun -n 4\" --layout dp=4,zero=1\n",
+                "trine launch run.yaml --by \"mpirun -n 4\" --layout dp=4,zero=1\n"
+                "trine launch run.yaml --by \"mpirun -n 2\" --layout auto --profile profile.yaml\n",
 };
 
 /* The step of the newest checkpoint whose files are there; -1: none. */
@@ -72,7 +74,7 @@ static int64_t newest_step(void *run_folder)
     return newest;
 }
 
-enum { BY_WORDS_MAX = 128, WORDS_MAX = BY_WORDS_MAX + 8 + TR_OVERRIDE_MAX + 1 };
+enum { BY_WORDS_MAX = 128, WORDS_MAX = BY_WORDS_MAX + 10 + TR_OVERRIDE_MAX + 1 };
 
 /* The words of an attempt: what starts it, this program, `train`, and what the user gave. */
 struct words {
@@ -126,6 +128,7 @@ static enum tr_status make_words(const struct launch_args *args, const struct tr
     words->word[words->count++] = "train";
     add_option(words, "--config", args->config);
     add_option(words, "--layout", args->layout);
+    add_option(words, "--profile", args->profile);
     add_option(words, "--timeout", args->timeout);
     for (int i = 0; i < given->override_count; i++) {
         struct tr_text *text = &words->override[words->override_count++];
@@ -183,7 +186,7 @@ static enum tr_status run_launch(void *parsed, const struct tr_given *given, str
         return tr_fail(err, TR_FAILED, "out of memory before the run began");
     enum tr_status status = tr_app_run_check(args->config, given, run, err);
     if (status == TR_OK)
-        status = tr_app_run_check_layout(run, args->layout, &not_yet, err);
+        status = tr_app_run_check_layout(run, args->layout, args->profile, &not_yet, err);
     if (status == TR_OK)
         status = launch(args, given, run->config.out, err);
     free(run);

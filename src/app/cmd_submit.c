@@ -1,5 +1,6 @@
 /* trine submit: a run as a job of Slurm. */
 #include "app/app.h"
+#include "app/choose_layout.h"
 #include "app/run_job.h"
 #include "app/run_words.h"
 
@@ -13,7 +14,7 @@
 #include <unistd.h>
 
 struct submit_args {
-    const char *config, *name, *partition, *account, *qos, *gres, *constraint, *layout, *mpi;
+    const char *config, *name, *partition, *account, *qos, *gres, *constraint, *layout, *profile, *mpi;
     int64_t nodes, tasks, cpus, memory_bytes, restarts;
     double time_s, warning_s;
     bool dry_run, json;
@@ -29,7 +30,9 @@ static const struct tr_option options[] = {
     {.name = "ntasks-per-node", .kind = TR_OPTION_INT, AT(tasks), .fallback = "1", .value = "N", .min = 1,
      .max = TR_RANKS_THREADS_MAX, .help = "ranks of each, one a task of srun"},
     {.name = "layout", .kind = TR_OPTION_STRING, AT(layout), .value = "WORDS",
-     .help = "what the ranks share, as of `trine train`; without it, the data lanes"},
+     .help = "what the ranks share, as of `trine train`; without it, the data lanes. auto is chosen on the node, by its profile, at each start"},
+    {.name = "profile", .kind = TR_OPTION_PATH, AT(profile), .value = "FILE",
+     .help = "as of `trine train`, and of the node: calibrated there"},
     {.name = "mpi", .kind = TR_OPTION_STRING, AT(mpi), .fallback = "pmix", .value = "NAME",
      .help = "how srun and MPI find together, as srun takes it: pmix (Open MPI), pmi2 (MPICH)"},
     {.name = "cpus", .kind = TR_OPTION_INT, AT(cpus), .fallback = "0", .value = "N", .min = 0, .max = 65536,
@@ -80,7 +83,7 @@ static const struct tr_command command = {
 /* What the script is made of: all paths from the root, since a job may be started anywhere. */
 struct script {
     char here[TR_PATH_BYTES], program[TR_PATH_BYTES];
-    char run_folder[TR_PATH_BYTES], config[TR_PATH_BYTES], path[TR_PATH_BYTES], output[TR_PATH_BYTES + 64];
+    char run_folder[TR_PATH_BYTES], config[TR_PATH_BYTES], path[TR_PATH_BYTES], profile[TR_PATH_BYTES], output[TR_PATH_BYTES + 64];
     char restarts[32], by[128];
     struct tr_text text;
 };
@@ -108,7 +111,7 @@ static enum tr_status name_output(struct script *script, struct tr_err *err)
     return TR_OK;
 }
 
-static enum tr_status name_paths(struct script *script, const struct tr_run_config *config, struct tr_err *err)
+static enum tr_status name_paths(struct script *script, const struct submit_args *args, const struct tr_run_config *config, struct tr_err *err)
 {
     if (!getcwd(script->here, sizeof script->here))
         return tr_fail(err, TR_FAILED, "the current folder cannot be named: %s", strerror(errno));
@@ -119,6 +122,8 @@ static enum tr_status name_paths(struct script *script, const struct tr_run_conf
         status = tr_path_join(script->config, script->run_folder, "job.yaml", err);
     if (status == TR_OK)
         status = tr_path_join(script->path, script->run_folder, "job.sh", err);
+    if (status == TR_OK && args->profile)
+        status = join(script->profile, script->here, args->profile, err);
     return status == TR_OK ? name_output(script, err) : status;
 }
 
@@ -134,7 +139,7 @@ static const char *name_starter(const struct submit_args *args, const struct tr_
 static enum tr_status make_script(const struct submit_args *args, const struct tr_run_config *config, struct script *script,
                                   struct tr_err *err)
 {
-    enum tr_status status = name_paths(script, config, err);
+    enum tr_status status = name_paths(script, args, config, err);
     if (status != TR_OK)
         return status;
     snprintf(script->restarts, sizeof script->restarts, "%lld", (long long)args->restarts);
@@ -147,6 +152,10 @@ static enum tr_status make_script(const struct submit_args *args, const struct t
     if (args->layout) {
         words[count++] = "--layout";
         words[count++] = args->layout;
+    }
+    if (args->profile) {
+        words[count++] = "--profile";
+        words[count++] = script->profile;
     }
     const char *slash = strrchr(script->run_folder, '/');
     struct tr_slurm_job job = {
@@ -228,7 +237,10 @@ static enum tr_status check_ranks(const struct submit_args *args, const struct t
         return tr_fail(err, TR_BAD_INPUT, "%lld nodes of %lld tasks are more than %d ranks", (long long)args->nodes,
                        (long long)args->tasks, TR_RANKS_MAX);
     struct tr_launched job = {.ranks = (int)(args->nodes * args->tasks), .by = "the job"};
-    return tr_app_run_check_layout(run, args->layout, &job, err);
+    if (tr_app_layout_is_auto(args->layout) && args->nodes > 1)
+        return tr_fail(err, TR_BAD_INPUT, "--layout auto: a profile is of one machine, and the job has %lld nodes: say the layout, as dp=%d",
+                       (long long)args->nodes, job.ranks);
+    return tr_app_run_check_layout(run, args->layout, args->profile, &job, err);
 }
 
 static enum tr_status run_submit(const struct submit_args *args, const struct tr_given *given, struct tr_app_run *run,

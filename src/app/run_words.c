@@ -1,5 +1,6 @@
 #include "app/run_words.h"
 
+#include "app/choose_layout.h"
 #include "app/ranks.h"
 
 #include <stdlib.h>
@@ -23,10 +24,12 @@ enum tr_status tr_app_run_check(const char *path, const struct tr_given *given, 
     return status;
 }
 
-enum tr_status tr_app_run_check_layout(const struct tr_app_run *run, const char *words, const struct tr_launched *starts,
-                                       struct tr_err *err)
+enum tr_status tr_app_run_check_layout(const struct tr_app_run *run, const char *words, const char *profile,
+                                       const struct tr_launched *starts, struct tr_err *err)
 {
     struct tr_step_config step = tr_run_step_config(&run->config);
+    if (tr_app_layout_is_auto(words))
+        return tr_app_layout_can_be_auto(profile, err);
     enum tr_status status = tr_app_layout_read(words, &step.place.degrees, err);
     if (status == TR_OK)
         status = tr_app_ranks_layout(starts, words, run->config.lanes, &step.place.degrees, err);

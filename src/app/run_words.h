@@ -18,8 +18,8 @@ TR_MUST_CHECK enum tr_status tr_app_run_check(const char *path, const struct tr_
                                               struct tr_err *err);
 
 /* Whether the run can have the layout of these words on the ranks that are started; `starts` of one rank: that is
- * not known. words NULL: as tr_app_ranks_layout decides. */
-TR_MUST_CHECK enum tr_status tr_app_run_check_layout(const struct tr_app_run *run, const char *words,
+ * not known. words NULL: as tr_app_ranks_layout decides; "auto": whether there is a profile to choose by when they are started. */
+TR_MUST_CHECK enum tr_status tr_app_run_check_layout(const struct tr_app_run *run, const char *words, const char *profile,
                                                      const struct tr_launched *starts, struct tr_err *err);
 
 #endif

@@ -68,6 +68,19 @@ expect 0 "$hash" $train --layout.lanes=2 --layout auto -o chosen
 grep -q "^layout .* a step +- .*, as predicted; next " stderr || fault "no layout was chosen: $(cat stderr)"
 mkdir none
 expect 2 "--layout auto: there is no profile of this machine to choose by" sh -c "cd none && '$TRINE_BIN' train ../book.txt --layout auto"
+cat >run.yaml <<END
+data: {path: book.txt, seq_len: 16}
+model: {depth: 1}
+train: {steps: 3, batch: 8}
+layout: {lanes: 2}
+eval: {windows: 2}
+sample: {tokens: 0}
+END
+expect 0 "$hash" "$TRINE_BIN" launch run.yaml --run.out=launched --layout auto --profile profile.yaml
+grep -q "^layout .* a step +- .*, as predicted; next " stderr || fault "no layout was chosen for launch: $(cat stderr)"
+expect 0 "$PWD/profile.yaml" "$TRINE_BIN" submit run.yaml --layout auto --profile profile.yaml --ntasks-per-node 2 --dry-run
+expect 2 "a profile is of one machine, and the job has 2 nodes" "$TRINE_BIN" submit run.yaml --layout auto --nodes 2 --dry-run
+expect 2 "no profile of this machine to choose by" sh -c "cd none && '$TRINE_BIN' launch ../run.yaml --data.path=../book.txt --layout auto"
 expect 2 "mpirun -n 2 trine calibrate --ranks" "$TRINE_BIN" calibrate --ranks
 
 expect 0 "calls, FLOPs and bytes of all operations are those of the step program" "$TRINE_BIN" explain run
