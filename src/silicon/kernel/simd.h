@@ -42,7 +42,7 @@
  *     v_fold16(p)          FOLD16 of p[TR_VFOLD], that is of 16 partial sums (reduce.h)
  *     v_row_max(v)         the largest lane
  *     v_transpose8_rows(...)    an 8 x 8 block of words;  v_transpose_rows(...): TR_VLEN rows of 8 words
- *     v_transpose4(...)    TR_VLEN rows of 4 words, in few registers
+ *     v_turn4(...)         TR_VLEN rows of 4 words, into registers;  v_transpose4(...): into memory
  */
 #ifndef TR_SILICON_KERNEL_SIMD_H
 #define TR_SILICON_KERNEL_SIMD_H
@@ -284,8 +284,8 @@ static inline void v_transpose8_rows(float *dst, int64_t stride, const float *co
     }
 }
 
-/* dst[j * stride + i] = word j of row i for i < TR_VLEN, j < 4; rows are row_bytes apart; j ascending as below. */
-TR_V_INLINE void v_transpose4(float *dst, int64_t stride, const char *src, int64_t row_bytes)
+/* to[j] = word j of rows 0 .. TR_VLEN - 1 for j < 4; rows are row_bytes apart. */
+TR_V_INLINE void v_turn4(tr_v to[4], const char *src, int64_t row_bytes)
 {
 #define V_ROW(i) _mm_loadu_ps((const float *)(src + (i) * row_bytes))
 #if TR_VLEN == 16 && !defined(TR_SIMD_WIDE)
@@ -300,26 +300,42 @@ TR_V_INLINE void v_transpose4(float *dst, int64_t stride, const char *src, int64
         pair[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
         pair[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
     }
-    v_store(dst, _mm512_shuffle_ps(pair[0], pair[2], 0x44));
-    v_store(dst + stride, _mm512_shuffle_ps(pair[0], pair[2], 0xee));
-    v_store(dst + 2 * stride, _mm512_shuffle_ps(pair[1], pair[3], 0x44));
-    v_store(dst + 3 * stride, _mm512_shuffle_ps(pair[1], pair[3], 0xee));
+    to[0] = _mm512_shuffle_ps(pair[0], pair[2], 0x44);
+    to[1] = _mm512_shuffle_ps(pair[0], pair[2], 0xee);
+    to[2] = _mm512_shuffle_ps(pair[1], pair[3], 0x44);
+    to[3] = _mm512_shuffle_ps(pair[1], pair[3], 0xee);
 #else
-    for (int at = TR_VLEN - 8; at >= 0; at -= 8) {
+    __m256 part[TR_VLEN / 8][4];
+    for (int half = 0; half < TR_VLEN / 8; half++) {
         __m256 r[4], pair[4];
         for (int i = 0; i < 4; i++)
-            r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(V_ROW(at + i)), V_ROW(at + i + 4), 1);
+            r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(V_ROW(8 * half + i)), V_ROW(8 * half + i + 4), 1);
         for (int i = 0; i < 4; i += 2) {
             pair[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
             pair[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
         }
-        _mm256_storeu_ps(dst + at, _mm256_shuffle_ps(pair[0], pair[2], 0x44));
-        _mm256_storeu_ps(dst + stride + at, _mm256_shuffle_ps(pair[0], pair[2], 0xee));
-        _mm256_storeu_ps(dst + 2 * stride + at, _mm256_shuffle_ps(pair[1], pair[3], 0x44));
-        _mm256_storeu_ps(dst + 3 * stride + at, _mm256_shuffle_ps(pair[1], pair[3], 0xee));
+        part[half][0] = _mm256_shuffle_ps(pair[0], pair[2], 0x44);
+        part[half][1] = _mm256_shuffle_ps(pair[0], pair[2], 0xee);
+        part[half][2] = _mm256_shuffle_ps(pair[1], pair[3], 0x44);
+        part[half][3] = _mm256_shuffle_ps(pair[1], pair[3], 0xee);
     }
+    for (int j = 0; j < 4; j++)
+#if TR_VLEN == 16
+        to[j] = (tr_v){part[0][j], part[1][j]};
+#else
+        to[j] = part[0][j];
+#endif
 #endif
 #undef V_ROW
+}
+
+/* dst[j * stride + i] = word j of row i for i < TR_VLEN, j < 4; rows are row_bytes apart; j ascending as below. */
+TR_V_INLINE void v_transpose4(float *dst, int64_t stride, const char *src, int64_t row_bytes)
+{
+    tr_v turned[4];
+    v_turn4(turned, src, row_bytes);
+    for (int j = 0; j < 4; j++)
+        v_store(dst + j * stride, turned[j]);
 }
 
 /* dst[j * stride + i] = row[i][j] for i < TR_VLEN, j < 8; whole vectors, j ascending, so that a smaller stride keeps of each

@@ -4,8 +4,8 @@
  * r = (query - first) * group + head of group. It walks the key blocks ascending; each is packed once (K transposed, so
  * that lanes run along keys) and meets all rows of the task, whose running (m, l, o) lie in the workspace. Tasks share
  * nothing that is written. Where documents stand apart, blocks before the document of every row of a task, or of a tile,
- * are passed over. In generation a task has one tile of rows, and time is that of reading the cache: V is not packed then,
- * and what comes next is asked for step by step.
+ * are passed over. In generation a task has one tile of rows, and time is that of reading the cache: neither
+ * V nor, in bf16, K is packed then, and what comes next is asked for step by step.
  *
  * The largest score of a block is taken over its present keys: masked lanes are -inf, which exp turns into +0, and +0
  * added to a partial sum of exponentials (>= +0) changes nothing; p v does not see masked keys at all.
@@ -176,9 +176,9 @@ static void fwd_softmax(const struct fwd_shape *f, float *score, void *p, int ro
 
 /* A key block: where its values are read, and where the sums that take it in lie. */
 struct fwd_block {
-    const float *v; /* packed, or in place where they are read only once */
-    int64_t v_stride;
-    bool v_in_place;
+    const float *k, *v; /* packed, or in place where they are read only once */
+    int64_t k_stride, v_stride;
+    bool k_in_place, v_in_place;
     const char *next_k, *next_v; /* what a single tile of rows asks for meanwhile: NULL: nothing */
     bool first; /* of its part: the sums begin */
     float *m, *l, *o;
@@ -202,9 +202,11 @@ static void fwd_tile(const struct fwd_shape *f, const struct fwd_scratch *s, con
     int64_t row = tile->row, hidden = tile->first % TR_ATTN_SOFTMAX, base = tile->first - hidden;
     int64_t width = tr_round_up(tile->last[rows - 1], TR_ATTN_SOFTMAX) - base;
     struct chain scores = {.start = CHAIN_ZERO, .pairs = pairs, .c = s->score + base, .c_stride = TR_KEY_BLOCK,
-                           .a = s->q + row * f->words, .a_stride = f->words, .b = s->kt + base,
-                           .b_stride = TR_KEY_BLOCK, .steps = attn_words(f->type, f->d),
-                           .source = block->v_in_place ? CHAIN_ONCE : CHAIN_PACKED, .next = block->next_k,
+                           .a = s->q + row * f->words, .a_stride = f->words,
+                           .b = block->k + base * (block->k_in_place ? block->k_stride : 1),
+                           .b_stride = block->k_stride, .steps = attn_words(f->type, f->d),
+                           .source = block->k_in_place ? CHAIN_TURNED : block->v_in_place ? CHAIN_ONCE : CHAIN_PACKED,
+                           .next = block->next_k,
                            .next_bytes = block->next_k == NULL ? 0 : TR_KEY_BLOCK * (int64_t)sizeof(float)};
     chain_run(&scores, rows, width);
     float factor[TR_VLEN];
@@ -293,19 +295,25 @@ static int64_t fwd_part(const struct fwd_shape *f, const struct fwd_scratch *s, 
     for (int64_t key = tr_max_i64(keys.first, start - start % TR_KEY_BLOCK); key < keys.last; key += TR_KEY_BLOCK) {
         int64_t count = tr_min_i64(TR_KEY_BLOCK, keys.last - key), next = tr_min_i64(TR_KEY_BLOCK, keys.last - key - count);
         const void *k = attn_at(task->k, f->type, key * f->kv_stride), *v = attn_at(task->v, f->type, key * f->kv_stride);
-        const bool stream = v_in_place && next > 0 && f->kv_stride == f->d; /* the next block begins where this one ends */
-        struct fwd_block block = {.v = v_in_place ? v : s->v, .v_stride = v_in_place ? f->kv_stride : f->padded,
-                                  .v_in_place = v_in_place, .next_k = stream ? attn_at(k, f->type, count * f->d) : NULL,
-                                  .next_v = stream ? attn_at(v, f->type, count * f->d) : NULL,
+        /* whole blocks, as rows that are not there are not read; fp32 has twice the words to turn and is slower so */
+        const bool k_in_place = f->type == TR_BF16 && v_in_place && count == TR_KEY_BLOCK;
+        const bool after = next == 0 && task->k_after != NULL; /* another head: begins at key 0 */
+        const void *next_k = after ? task->k_after : attn_at(k, f->type, count * f->kv_stride);
+        const void *next_v = after ? task->v_after : attn_at(v, f->type, count * f->kv_stride);
+        const bool stream = v_in_place && (next > 0 || after) && f->kv_stride == f->d; /* a block is one piece of memory */
+        struct fwd_block block = {.k = k_in_place ? k : s->kt,
+                                  .k_stride = k_in_place ? attn_words(f->type, f->kv_stride) : TR_KEY_BLOCK,
+                                  .k_in_place = k_in_place,
+                                  .v = v_in_place ? v : s->v, .v_stride = v_in_place ? f->kv_stride : f->padded,
+                                  .v_in_place = v_in_place, .next_k = stream ? next_k : NULL,
+                                  .next_v = stream ? next_v : NULL,
                                   .first = key == keys.first, .m = m, .l = l, .o = o};
-        pack_transposed(s->kt, k, f->type, f->kv_stride, count, f->d);
+        if (!k_in_place)
+            pack_transposed(s->kt, k, f->type, f->kv_stride, count, f->d);
         if (!v_in_place && f->type == TR_BF16)
             pack_pairs(s->v, f->padded, v, f->kv_stride, 0, count, f->d);
         else if (!v_in_place)
             pack_rows(s->v, f->padded, v, TR_F32, f->kv_stride, count, f->d);
-        const bool after = next == 0 && task->k_after != NULL; /* another head: begins at key 0 */
-        const void *next_k = after ? task->k_after : attn_at(k, f->type, count * f->kv_stride);
-        const void *next_v = after ? task->v_after : attn_at(v, f->type, count * f->kv_stride);
         pairs += fwd_all_rows(f, s, task, &block, key, count, next_k, next_v,
                               v_in_place ? 0 : after ? tr_min_i64(TR_KEY_BLOCK, f->seq_len) : next);
     }
@@ -413,8 +421,11 @@ void TR_SIMD_NAME(tr_attn)(const struct tr_call *call)
     TR_ASSERT(!(op->flags & TR_OP_APART) || call->operand[TR_ATTN_START] != NULL);
     const struct fwd_shape f = fwd_shape_of(call);
     int64_t heads = f.seqs * f.kv_heads;
-    /* short sequences: neighbouring heads, which share lines and pages, to one thread */
-    const int together = f.ranges == 1 && heads >= 16 * (int64_t)call->threads ? 4 : 1;
+    int together = 1;
+    if (f.seq_len == 1) /* a thread's heads one after the other, as it asks for the next one's keys at the end of one */
+        together = (int)tr_ceil_div(heads, call->threads);
+    else if (f.ranges == 1 && heads >= 16 * (int64_t)call->threads)
+        together = 4; /* short sequences: neighbouring heads share lines and pages */
 #pragma omp parallel num_threads(call->threads)
     {
         struct fwd_scratch scratch;

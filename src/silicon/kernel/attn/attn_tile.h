@@ -42,8 +42,8 @@ enum {
 enum chain_start { CHAIN_ZERO, CHAIN_GO_ON, CHAIN_SCALE };
 
 /* Where b lies: in a copy that many rows use; in one that few rows use, which have time to ask for what comes next; not
- * copied, the rows of a tensor, for pairs two of them a step. */
-enum chain_source { CHAIN_PACKED, CHAIN_ONCE, CHAIN_IN_PLACE };
+ * copied, the rows of a tensor, of which a step has one (for pairs two), or a word of each: row x is column x then. */
+enum chain_source { CHAIN_PACKED, CHAIN_ONCE, CHAIN_IN_PLACE, CHAIN_TURNED };
 
 /* Strides count words, which are what a and b are made of. */
 struct chain {
@@ -77,10 +77,43 @@ TR_V_INLINE tr_v chain_term(const float *step, int64_t b_stride, int64_t x, cons
     return pairs && source == CHAIN_IN_PLACE ? v_pair(even, even + b_stride) : v_load(step + x);
 }
 
+/* The tile at (row, x) of CHAIN_TURNED: pairs, from zero, a multiple of four steps. Four words of a vector of rows are turned
+ * while the steps of others go on. */
+TR_V_INLINE void turned_tile(const struct chain *chain, int row, int64_t x, const int rows, const int vecs)
+{
+    tr_v acc[TR_ATTN_ROWS][8];
+    const int64_t row_bytes = chain->b_stride * (int64_t)sizeof(float);
+    const char *b = (const char *)(chain->b + x * chain->b_stride);
+    const float *a = chain->a + row * chain->a_stride;
+    const int64_t next_bytes = row == 0 && x == 0 ? 4 * chain->next_bytes : 0;
+    for (int r = 0; r < rows; r++)
+        for (int i = 0; i < vecs; i++)
+            acc[r][i] = v_zero();
+    for (int64_t t = 0; t < chain->steps; t += 4, b += 4 * sizeof(float)) {
+        for (int64_t i = 0; i < next_bytes; i += 64)
+            __builtin_prefetch(chain->next + t / 4 * next_bytes + i, 0, SECOND_CACHE);
+#pragma GCC unroll 8
+        for (int i = 0; i < vecs; i++) {
+            tr_v term[4];
+            v_turn4(term, b + i * TR_VLEN * row_bytes, row_bytes);
+#pragma GCC unroll 4
+            for (int j = 0; j < 4; j++)
+#pragma GCC unroll 8
+                for (int r = 0; r < rows; r++)
+                    acc[r][i] = v_pair_step(v_set1(a[r * chain->a_stride + t + j]), term[j], acc[r][i]);
+        }
+    }
+    for (int r = 0; r < rows; r++)
+        for (int i = 0; i < vecs; i++)
+            v_store(chain->c + (row + r) * chain->c_stride + x + i * TR_VLEN, acc[r][i]);
+}
+
 /* The tile at (row, x). `rows`, `vecs`, `by_columns`, `pairs` and `source` are constants where this is inlined. */
 TR_V_INLINE void chain_tile(const struct chain *chain, int row, int64_t x, const int rows, const int vecs,
                             const bool by_columns, const bool pairs, const enum chain_source source)
 {
+    if (source == CHAIN_TURNED)
+        return turned_tile(chain, row, x, rows, vecs);
     tr_v acc[TR_ATTN_ROWS][8];
     const int64_t a_stride = chain->a_stride, b_stride = chain->b_stride, c_stride = chain->c_stride;
     float *c = chain->c + row * c_stride + x;
@@ -163,6 +196,7 @@ TR_V_INLINE void chain_columns(const struct chain *chain, int row, int rows, int
 __attribute__((noinline)) static void chain_all(const struct chain *chain, int row, int rows, int64_t width)
 {
     TR_ASSERT(chain->source == CHAIN_PACKED || !chain->a_by_columns);
+    TR_ASSERT(chain->source != CHAIN_TURNED || (chain->pairs && chain->start == CHAIN_ZERO && chain->steps % 4 == 0));
 #if !TR_SIMD_DP
     if (!chain->pairs && chain->source != CHAIN_PACKED) /* in place or not, numbers are read the same way */
         return chain_columns(chain, row, rows, width, false, false, CHAIN_ONCE);
@@ -173,6 +207,8 @@ __attribute__((noinline)) static void chain_all(const struct chain *chain, int r
 #endif
     if (chain->source == CHAIN_IN_PLACE)
         chain_columns(chain, row, rows, width, false, true, CHAIN_IN_PLACE);
+    else if (chain->source == CHAIN_TURNED)
+        chain_columns(chain, row, rows, width, false, true, CHAIN_TURNED);
     else if (chain->source == CHAIN_ONCE)
         chain_columns(chain, row, rows, width, false, true, CHAIN_ONCE);
     else if (chain->a_by_columns)
