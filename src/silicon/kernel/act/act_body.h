@@ -103,6 +103,11 @@ static void swiglu_bwd_bf16(void *const *o, int64_t at, int64_t last) { swiglu_b
 static void act_run(const struct tr_call *call, act_piece *piece, int64_t inputs, int64_t outputs)
 {
     const int64_t total = act_elements(call->op), bytes = tr_dtype_bytes(call->op->act);
+    if (total <= ACT_PIECE) { /* one thread has all */
+        piece(call->operand, 0, total);
+        tr_count_add(call->count, 0, inputs * bytes * total, outputs * bytes * total);
+        return;
+    }
 #pragma omp parallel for num_threads(call->threads) schedule(static)
     for (int64_t i = 0; i < total; i += ACT_PIECE) {
         int64_t last = tr_min_i64(i + ACT_PIECE, total);

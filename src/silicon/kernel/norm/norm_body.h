@@ -89,25 +89,32 @@ TR_V_INLINE void norm_row(const struct tr_call *call, int64_t r, const enum tr_d
     }
 }
 
+static void norm_rows(const struct tr_call *call, int64_t first, int64_t last)
+{
+    const struct tr_op *op = call->op;
+    const int64_t bytes = tr_dtype_bytes(op->act), done = last - first;
+    for (int64_t r = first; r < last; r++) {
+        if (op->act == TR_BF16)
+            norm_row(call, r, TR_BF16);
+        else
+            norm_row(call, r, TR_F32);
+    }
+    tr_count_add(call->count, 0, bytes * done * op->width, done * (bytes * op->width + 8));
+}
+
 void TR_SIMD_NAME(tr_norm)(const struct tr_call *call)
 {
     const struct tr_op *op = call->op;
     const int64_t rows = op->seqs * op->seq_len * op->heads, bytes = tr_dtype_bytes(op->act);
     TR_ASSERT(op->act == op->weight);
+    tr_count_add(call->count, 0, bytes * op->width * (call->operand[TR_NORM_BIAS] ? 2 : 1), 0);
+    if (rows == 1) /* done before other threads have been called */
+        return norm_rows(call, 0, 1);
 #pragma omp parallel num_threads(call->threads)
     {
-        int64_t done = 0;
-#pragma omp for schedule(static) nowait
-        for (int64_t r = 0; r < rows; r++) {
-            if (op->act == TR_BF16)
-                norm_row(call, r, TR_BF16);
-            else
-                norm_row(call, r, TR_F32);
-            done++;
-        }
-        tr_count_add(call->count, 0, bytes * done * op->width, done * (bytes * op->width + 8));
+        const int64_t team = omp_get_num_threads(), thread = omp_get_thread_num();
+        norm_rows(call, rows * thread / team, rows * (thread + 1) / team);
     }
-    tr_count_add(call->count, 0, bytes * op->width * (call->operand[TR_NORM_BIAS] ? 2 : 1), 0);
 }
 
 /* ---- backward --------------------------------------------------------------------------------------------------- */
