@@ -37,7 +37,7 @@ static enum tr_status map_region(struct tr_exec *e, enum tr_region region, const
 enum tr_status tr_exec_open(struct tr_exec *exec, const struct tr_program *program, struct tr_machine machine,
                             const struct tr_exec *share, struct tr_err *err)
 {
-    struct tr_exec e = {.program = program, .machine = machine};
+    struct tr_exec e = {.program = program, .machine = machine, .crowd = share ? share->crowd : NULL};
     TR_ASSERT(machine.kernels != NULL && machine.threads >= 1);
     for (int region = 0; region < TR_REGION_COUNT; region++) {
         enum tr_status status = map_region(&e, (enum tr_region)region, share, err);
@@ -218,13 +218,14 @@ static void run_coll(struct tr_exec *e, const struct tr_program_op *op, const st
 
 static void run_kernel(struct tr_exec *e, const struct tr_program_op *op, const struct tr_schedule_entry *entry)
 {
-    struct tr_call call = {.op = &op->op, .values = &e->values, .count = &e->count, .threads = e->machine.threads};
+    struct tr_call call = {.op = &op->op, .values = &e->values, .count = &e->count};
     for (int k = 0; k < tr_op_operands(op->op.kind)->operand_count; k++)
         call.operand[k] = operand_address(e, op, k, entry);
     if (op->workspace >= 0)
         call.workspace = tr_exec_buffer(e, op->workspace);
     struct tr_op_time *t = &e->time[op->phase][op->op.kind];
     struct tr_exec_seen seen = {.op = op, .entry = entry, .begin_s = tr_clock_s()};
+    call.threads = e->crowd ? tr_crowd_threads(e->crowd, e->machine.threads, seen.begin_s) : e->machine.threads;
     tr_kernel_run(e->machine.kernels, &call);
     seen.end_s = tr_clock_s();
     const int32_t *start = op->op.flags & TR_OP_APART ? call.operand[tr_op_start_operand(op->op.kind)] : NULL;

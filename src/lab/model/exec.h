@@ -9,6 +9,7 @@
 #define TR_LAB_MODEL_EXEC_H
 
 #include "base/arena.h"
+#include "base/crowd.h"
 #include "lab/model/program.h"
 #include "silicon/op/exact.h"
 
@@ -33,6 +34,7 @@ typedef enum tr_status tr_exec_all_reduce_fn(void *context, const struct tr_coll
 struct tr_exec {
     const struct tr_program *program;
     struct tr_machine machine;
+    struct tr_crowd *crowd; /* NULL: machine.threads always; else fewer when other programs want the cores. Not owned */
     struct tr_slab slab[TR_REGION_COUNT];
     bool slab_borrowed[TR_REGION_COUNT]; /* another exec's region: a second program on the same weights */
     bool lends_work;                     /* set by its owner: WORK keeps nothing between its runs that anybody needs */
@@ -60,7 +62,7 @@ struct tr_exec {
 };
 
 /* Maps the program's regions. Regions that `share` has (NULL: none) with equal size among WEIGHTS, COPIES, CONSTANTS and CACHE
- * are borrowed from it instead, and WORK where it has enough and lends it: `share` must outlive this exec. Fills the RoPE table where it is not borrowed. */
+ * are borrowed from it instead, and so is its crowd, and WORK where it has enough and lends it: `share` must outlive this exec. Fills the RoPE table where it is not borrowed. */
 TR_MUST_CHECK enum tr_status tr_exec_open(struct tr_exec *exec, const struct tr_program *program,
                                           struct tr_machine machine, const struct tr_exec *share, struct tr_err *err);
 void tr_exec_close(struct tr_exec *exec);

@@ -27,6 +27,8 @@ enum tr_status tr_generator_open(struct tr_generator *generator, const struct tr
         status = tr_fail(err, TR_FAILED, "out of memory for a text of %lld tokens", (long long)capacity);
     if (status == TR_OK)
         status = tr_exec_open(&generator->exec, &generator->program, machine, weights, err);
+    if (status == TR_OK && generator->exec.crowd == NULL)
+        generator->exec.crowd = &generator->crowd;
     if (status != TR_OK)
         tr_generator_close(generator);
     return status;

@@ -22,6 +22,7 @@ struct tr_generator {
     enum tr_weight_form form;
     struct tr_program program;    /* one token at a time */
     struct tr_exec exec;
+    struct tr_crowd crowd;        /* of exec and prompt, unless that of the exec whose weights are used */
     struct tr_program prompt_program; /* as many as a prompt is cut in */
     struct tr_exec prompt;        /* opened when it is needed first; lends WORK to shorter ones */
     int32_t *history;             /* [capacity] the tokens in the cache */

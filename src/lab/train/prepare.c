@@ -164,6 +164,7 @@ enum tr_status tr_run_open_memory(struct tr_run *run, struct tr_err *err)
     if (status != TR_OK)
         return status;
     run->has_exec = true;
+    run->exec.crowd = &run->crowd;
     if (run->world && (status = tr_exec_join(&run->exec, run->world, err)) != TR_OK)
         return status;
     if (run->options->peak_flop_s == 0 && tr_run_leads(run))

@@ -47,6 +47,7 @@ struct tr_run {
     struct tr_program program;
     bool has_program;
     struct tr_exec exec;
+    struct tr_crowd crowd;       /* of exec */
     bool has_exec;
     struct tr_arena arena;       /* the arrays of addresses below */
     struct tr_tensors tensors;   /* what this rank has of the state; addresses in exec: of slices, where they

@@ -232,19 +232,28 @@ static const char *print_mfu(const struct tr_run *run, char buf[TR_QUANTITY_BYTE
     return buf;
 }
 
+/* "  1 of 2 threads, as other programs want the cores", or nothing. */
+static const char *print_crowd(const struct tr_run *run, char *buf, size_t size)
+{
+    const int threads = run->crowd.threads, wanted = run->machine.threads;
+    if (threads < wanted)
+        snprintf(buf, size, "  %d of %d threads, as other programs want the cores", threads, wanted);
+    return threads < wanted ? buf : "";
+}
+
 static void log_step(struct tr_run *run, const struct tr_step_result *result, double lr)
 {
     const struct tr_train_state *s = &run->state;
     char tokens[TR_QUANTITY_BYTES], rate[TR_QUANTITY_BYTES], memory[TR_QUANTITY_BYTES], eta[TR_QUANTITY_BYTES];
-    char mfu[TR_QUANTITY_BYTES];
+    char mfu[TR_QUANTITY_BYTES], crowd[96];
     double tok_s = (double)tr_run_step_tokens(run) / run->last_step_s;
     tr_progress_note(&run->bar,
                      "step %lld/%lld  tokens %s  loss %.4f  grad_norm %.3f  lr %.2e  %.1f ms  %s tok/s  %s  memory %s  "
-                     "skipped %lld  ETA %s",
+                     "skipped %lld  ETA %s%s",
                      (long long)s->step, (long long)run->config.steps, tr_print_count(tokens, s->tokens), result->loss,
                      result->grad_norm, lr, 1000 * run->last_step_s, tr_print_count(rate, (int64_t)tok_s),
                      print_mfu(run, mfu), tr_print_bytes(memory, tr_memory_peak_bytes()), (long long)s->skipped,
-                     tr_print_clock(eta, eta_s(run)));
+                     tr_print_clock(eta, eta_s(run)), print_crowd(run, crowd, sizeof crowd));
 }
 
 bool tr_run_log_is_due(const struct tr_run *run)
@@ -287,6 +296,8 @@ enum tr_status tr_run_note_step(struct tr_run *run, const struct tr_step_result 
     tr_json_int(&json, "skipped", s->skipped);
     if (skipped)
         tr_json_bool(&json, "skipped_now", true);
+    if (run->crowd.threads < run->machine.threads)
+        tr_json_int(&json, "threads", run->crowd.threads);
     if (run->world) {
         tr_json_double(&json, "collectives_s", run->step_coll.busy_s);
         tr_json_double(&json, "exposed_s", run->step_coll.exposed_s);
