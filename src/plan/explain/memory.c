@@ -50,7 +50,7 @@ static double keepers(const struct parts *s, const struct tr_block *block, const
     bool layer = block->kind != TR_BLOCK_EMBED && block->kind != TR_BLOCK_HEAD;
     if (!tr_block_has_part(block->kind, kept->part) || !tr_block_when(block, s->p->site.stack, s->p->site.format, kept->when))
         return 0;
-    if (layer && s->split.rerun == TR_RERUN_SELECTIVE && kept->part == TR_PART_CORE)
+    if (layer && s->split.rerun == TR_RERUN_SELECTIVE && tr_stack_kept_again(s->p->site.stack, kept))
         return 0;
     return layer && s->split.rerun == TR_RERUN_FULL ? count - again : count;
 }

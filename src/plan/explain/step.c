@@ -128,7 +128,7 @@ static void add_block(struct parts *s, struct tr_block *block, double count, dou
         add_op(s, block, op, s->micro_count * count, false);
         if (op->phase != TR_STEP_FORWARD)
             continue;
-        bool inside = s->split.rerun == TR_RERUN_SELECTIVE && op->part == TR_PART_CORE;
+        bool inside = s->split.rerun == TR_RERUN_SELECTIVE && tr_step_op_again(s->p->site.stack, op);
         add_op(s, block, op, s->micro_count * (inside ? count : again), true);
     }
 }

@@ -48,7 +48,8 @@ struct tr_layout {
     int32_t rerun_layers;        /* of each chunk, when FULL; 0: all */
     int64_t micro_batch;         /* sequences a microbatch, of one replica */
     int32_t first_layers, last_layers; /* of the first and the last chunk; 0: by the rule of tr_layout_chunk_layers */
-    bool graphs;                 /* the launches of layers of experts are in CUDA graphs; said of runs, in no layout's text */
+    bool graphs;                 /* the host need not know which tokens go where: layers of experts are in CUDA graphs, or drop what is
+                                    too many; said of runs, in no layout's text */
 };
 
 /* What is laid out: the model, and one step of it. */

@@ -156,7 +156,7 @@ struct tr_block_kept tr_block_kept(const struct tr_block *b, const struct tr_sta
             continue;
         double bytes = k->bytes.value * tr_extent_elements(b, k->over);
         kept.all += bytes;
-        if (k->part != TR_PART_CORE)
+        if (!tr_stack_kept_again(stack, k))
             kept.selective += bytes;
     }
     if (b->kind == TR_BLOCK_EMBED || b->kind == TR_BLOCK_HEAD)

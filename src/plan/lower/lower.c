@@ -30,6 +30,7 @@ struct product {
     bool activation; /* both factors are activations: two gradients of inputs, none of weights */
     bool imbalanced;
     bool scan;
+    bool closes;
 };
 
 static void one_product(struct writer *w, const struct product *p, enum tr_step_phase phase, int64_t m, int64_t n,
@@ -41,6 +42,7 @@ static void one_product(struct writer *w, const struct product *p, enum tr_step_
     op->wide = p->wide;
     op->imbalanced = p->imbalanced;
     op->scan = p->scan;
+    op->closes = p->closes;
     op->accumulates = phase == TR_STEP_WEIGHT;
 }
 
@@ -55,13 +57,14 @@ static void product(struct writer *w, struct product p)
         one_product(w, &p, TR_STEP_WEIGHT, p.n, p.k, p.m);
 }
 
-static void message(struct writer *w, enum tr_step_phase phase, enum tr_part part, const char *name,
-                    enum tr_collective what, enum tr_mesh mesh, double bytes)
+static struct tr_step_op *message(struct writer *w, enum tr_step_phase phase, enum tr_part part, const char *name,
+                                  enum tr_collective what, enum tr_mesh mesh, double bytes)
 {
     struct tr_step_op *op = add(w, TR_STEP_COLLECTIVE, phase, part, name);
     op->collective = what;
     op->mesh = mesh;
     op->bytes = bytes;
+    return op;
 }
 
 bool tr_block_when(const struct tr_block *b, const struct tr_stack *stack, enum tr_format format, uint32_t when)
@@ -104,7 +107,7 @@ static void tensor_messages(struct writer *w, enum tr_part part)
     if (b->tp == 1)
         return;
     if (!b->sp) {
-        message(w, TR_STEP_FORWARD, part, "sum over tp", TR_COLLECTIVE_ALL_REDUCE, TR_MESH_TP, bytes);
+        message(w, TR_STEP_FORWARD, part, "sum over tp", TR_COLLECTIVE_ALL_REDUCE, TR_MESH_TP, bytes)->closes = true;
         message(w, TR_STEP_INPUT, part, "sum over tp", TR_COLLECTIVE_ALL_REDUCE, TR_MESH_TP, bytes);
         return;
     }
@@ -112,7 +115,7 @@ static void tensor_messages(struct writer *w, enum tr_part part)
      * (pytorch/distributed.py, gather_along_first_dim) and torchao's float8 tensor parallel. Sums travel in 16 bits. */
     double gathered = bytes / 2 * fmin(2, tr_format_info(w->format)->x_bytes);
     message(w, TR_STEP_FORWARD, part, "gather tokens", TR_COLLECTIVE_ALL_GATHER, TR_MESH_TP, gathered);
-    message(w, TR_STEP_FORWARD, part, "scatter tokens", TR_COLLECTIVE_REDUCE_SCATTER, TR_MESH_TP, bytes);
+    message(w, TR_STEP_FORWARD, part, "scatter tokens", TR_COLLECTIVE_REDUCE_SCATTER, TR_MESH_TP, bytes)->closes = true;
     message(w, TR_STEP_INPUT, part, "gather tokens", TR_COLLECTIVE_ALL_GATHER, TR_MESH_TP, gathered);
     message(w, TR_STEP_INPUT, part, "scatter tokens", TR_COLLECTIVE_REDUCE_SCATTER, TR_MESH_TP, bytes);
     if (!b->frozen) /* the input is kept in pieces and gathered again for the gradient of the weights */
@@ -222,7 +225,8 @@ static void dense(struct writer *w)
                                 .m = b->tokens,
                                 .n = b->ffn * (b->gated ? 2 : 1),
                                 .k = b->width});
-    product(w, (struct product){.name = "down", .part = TR_PART_FFN, .m = b->tokens, .n = b->width, .k = b->ffn});
+    product(w, (struct product){
+                   .name = "down", .part = TR_PART_FFN, .m = b->tokens, .n = b->width, .k = b->ffn, .closes = true});
     tensor_messages(w, TR_PART_FFN);
 }
 
@@ -240,7 +244,8 @@ static void moe(struct writer *w)
         product(w, (struct product){
                        .name = "latent down", .part = TR_PART_MOE, .m = b->norm_tokens, .n = b->expert_width, .k = b->width});
         product(w, (struct product){
-                       .name = "latent up", .part = TR_PART_MOE, .m = b->norm_tokens, .n = b->width, .k = b->expert_width});
+                       .name = "latent up", .part = TR_PART_MOE, .m = b->norm_tokens, .n = b->width, .k = b->expert_width,
+                       .closes = true});
     }
     product(w, (struct product){.name = b->gated ? "experts gate and up" : "experts up",
                                 .part = TR_PART_MOE,
@@ -255,15 +260,16 @@ static void moe(struct writer *w)
                                 .n = b->expert_width,
                                 .k = b->expert_ffn,
                                 .groups = b->local_experts,
-                                .imbalanced = true});
+                                .imbalanced = true,
+                                .closes = true});
     for (int phase = TR_STEP_FORWARD; phase <= TR_STEP_INPUT && b->ep > 1; phase++) {
         message(w, phase, TR_PART_MOE, "dispatch", TR_COLLECTIVE_ALL_TO_ALL, TR_MESH_EP, sent);
-        message(w, phase, TR_PART_MOE, "combine", TR_COLLECTIVE_ALL_TO_ALL, TR_MESH_EP, sent);
+        message(w, phase, TR_PART_MOE, "combine", TR_COLLECTIVE_ALL_TO_ALL, TR_MESH_EP, sent)->closes = true;
     }
     for (int phase = TR_STEP_FORWARD; phase <= TR_STEP_INPUT && b->etp > 1; phase++) {
         double whole = 2.0 * (double)b->routed * (double)b->expert_width;
         message(w, phase, TR_PART_MOE, "gather experts' tokens", TR_COLLECTIVE_ALL_GATHER, TR_MESH_TP, whole);
-        message(w, phase, TR_PART_MOE, "scatter experts' tokens", TR_COLLECTIVE_REDUCE_SCATTER, TR_MESH_TP, whole);
+        message(w, phase, TR_PART_MOE, "scatter experts' tokens", TR_COLLECTIVE_REDUCE_SCATTER, TR_MESH_TP, whole)->closes = true;
     }
     if (b->shared_ffn) {
         product(w, (struct product){.name = "shared up",
@@ -272,7 +278,7 @@ static void moe(struct writer *w)
                                     .n = b->shared_ffn * (b->gated ? 2 : 1),
                                     .k = b->width});
         product(w, (struct product){
-                       .name = "shared down", .part = TR_PART_MOE, .m = b->tokens, .n = b->width, .k = b->shared_ffn});
+                       .name = "shared down", .part = TR_PART_MOE, .m = b->tokens, .n = b->width, .k = b->shared_ffn, .closes = true});
         tensor_messages(w, TR_PART_MOE);
     }
 }

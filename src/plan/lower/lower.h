@@ -9,7 +9,7 @@
  *
  * A block is lowered once for one microbatch: its forward operations, and those of its backward pass in two parts, as
  * zero-bubble schedules cut it: gradients of inputs and gradients of weights. What is recomputed is the forward pass
- * again (whole, or its operations inside attention). A step is then a count of these (step/step.h), and the walk of the
+ * again (whole, or the operations that the stack's `selective` names). A step is then a count of these (step/step.h), and the walk of the
  * whole step is the same lists repeated (step/walk.c): a test compares the two.
  *
  * Sizes are exact up to two approximations that are said in the stack's documentation: experts get tokens evenly (the
@@ -76,6 +76,7 @@ struct tr_step_op {
     bool wide;          /* GEMM: 16 bits whatever the precision (router, head, scores) */
     bool scan;          /* GEMM: in the chunks of a state-space layer */
     bool imbalanced;    /* of experts: the slowest rank counts */
+    bool closes;        /* its result leaves the part: selective recompute does without */
     bool under_core;    /* messages: runs while attention does (ring of context parallel) */
     double bytes;       /* PASS: read and written; COLLECTIVE: of the whole, as tr_cost_collective; SEND: sent */
     enum tr_collective collective;
@@ -115,6 +116,12 @@ void tr_block_make(struct tr_block *block, const struct tr_model_shape *model, e
 void tr_lower(const struct tr_block *block, const struct tr_stack *stack, enum tr_format format,
               struct tr_lowered *out);
 
+/* Whether selective recompute does this operation of the forward pass again. */
+static inline bool tr_step_op_again(const struct tr_stack *stack, const struct tr_step_op *op)
+{
+    return op->phase == TR_STEP_FORWARD && !op->closes && stack->selective & 1u << op->part;
+}
+
 /* Whether a pass or a kept tensor with these conditions (enum tr_when) happens for the block. */
 bool tr_block_when(const struct tr_block *block, const struct tr_stack *stack, enum tr_format format, uint32_t when);
 
@@ -132,7 +139,7 @@ struct tr_block_weights tr_block_weights(const struct tr_block *block);
 /* Bytes that the forward pass of one microbatch keeps. */
 struct tr_block_kept {
     double all;        /* nothing is computed again */
-    double selective;  /* without what is inside attention */
+    double selective;  /* without what the stack's `selective` computes again */
     double full;       /* the input of the block only */
 };
 struct tr_block_kept tr_block_kept(const struct tr_block *block, const struct tr_stack *stack,

@@ -42,6 +42,14 @@ const char *tr_part_name(enum tr_part part)
     return part_names[part];
 }
 
+/* The input of a part is kept: what is inside is that of attention, and what is as wide as the feed-forward. */
+bool tr_stack_kept_again(const struct tr_stack *stack, const struct tr_stack_kept *kept)
+{
+    bool inside = kept->part == TR_PART_CORE || kept->over == TR_EXTENT_FFN || kept->over == TR_EXTENT_ROUTED ||
+                  kept->over == TR_EXTENT_ROUTED_FFN || kept->over == TR_EXTENT_SHARED_FFN;
+    return inside && stack->selective & 1u << kept->part;
+}
+
 #define AT(field) offsetof(struct tr_stack, field)
 #define FACT(path_, field, unit_, max_, help_)                                                                         \
     {.path = path_, .kind = TR_FIELD_FACT, .offset = AT(field), .unit = unit_, .min = 0, .max = max_, .help = help_}
@@ -52,8 +60,10 @@ const char *tr_part_name(enum tr_part part)
     FACT("host.experts", host_experts_s, TR_UNIT_TIME, 2e-2, "the host's time for a layer of experts in no CUDA graph"), \
     FACT("host.step", host_step_s, TR_UNIT_TIME, 10, "the host's time once a step"),                                   \
     FACT("share.launch", launch_share, TR_UNIT_RATIO, 1, "of a kernel's latency that is seen in a queue of kernels"),   \
-    FACT("share.compute", compute_share, TR_UNIT_RATIO, 1.15, "of the rate of short benchmarks, in products"),         \
-    FACT("share.attention", attention_share, TR_UNIT_RATIO, 1.3, "of the rate of short benchmarks, in attention"),     \
+    FACT("share.compute", compute_share, TR_UNIT_RATIO, 1.45, "of the rate of short benchmarks, in products"),         \
+    FACT("share.mxfp8", mxfp8_share, TR_UNIT_RATIO, 1.01, "of that again, in products of MXFP8"),                       \
+    FACT("share.fp4", fp4_share, TR_UNIT_RATIO, 1.6, "of that again, in products of 4 bits"),                          \
+    FACT("share.attention", attention_share, TR_UNIT_RATIO, 2, "of the rate of short benchmarks, in attention"),     \
     FACT("share.memory", memory_share, TR_UNIT_RATIO, 1.5, "of the rate of short benchmarks, in passes"),                \
     FACT("share.link", link_share, TR_UNIT_RATIO, 1.15, "of the rate of benchmarks, of messages in a scale-up domain"), \
     FACT("share.net", net_share, TR_UNIT_RATIO, 1.15, "of the rate of benchmarks, of messages between nodes"),          \
@@ -94,6 +104,9 @@ static const struct tr_field fields[] = {
     FACT("bytes.fragmentation", fragmentation, TR_UNIT_RATIO, 1, "of what is allocated, never used"),
     {.path = "release", .kind = TR_FIELD_FLAG, .offset = AT(release),
      .help = "a later release of what it is like: the fit keeps it near that"},
+    {.path = "graphs", .kind = TR_FIELD_FLAG, .offset = AT(graphs),
+     .help = "layers of experts are in CUDA graphs in scale-up domains of more than a node"},
+    {.path = "selective", .kind = TR_FIELD_GROUP, .help = "parts of a layer that selective recompute computes again"},
     {.path = "cannot", .kind = TR_FIELD_GROUP, .help = "words of layouts that it does not do"},
     {.path = "passes", .kind = TR_FIELD_GROUP, .help = "kernels that only move memory"},
     {.path = "kept", .kind = TR_FIELD_GROUP, .help = "what the forward pass keeps"},
@@ -277,6 +290,8 @@ enum tr_status tr_stack_read_unfitted(const struct tr_entry *entry, struct tr_st
         status = read_frameworks(entry, &stack, err);
     if (status == TR_OK)
         status = read_names(entry, "cannot", ability_names, TR_ABILITY_COUNT, &stack.cannot, err);
+    if (status == TR_OK)
+        status = read_names(entry, "selective", part_names, TR_PART_COUNT, &stack.selective, err);
     if (status == TR_OK)
         status = read_passes(entry, &stack, err);
     if (status == TR_OK)

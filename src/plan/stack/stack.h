@@ -50,7 +50,7 @@ enum tr_extent {
 
 enum { TR_SSM_CHUNK = 128 }; /* tokens that a state-space layer takes at once (chunk_size of Nemotron-H's config.json) */
 
-/* Where a pass or a kept tensor belongs; CORE (inside of attention) is what selective recompute runs again. */
+/* Where a pass or a kept tensor belongs; CORE: inside of attention. */
 enum tr_part { TR_PART_EMBED, TR_PART_ATTENTION, TR_PART_CORE, TR_PART_FFN, TR_PART_MOE, TR_PART_SSM,
                TR_PART_HEAD, TR_PART_COUNT };
 
@@ -87,8 +87,7 @@ struct tr_stack_kept {
 };
 
 /* FLASH    one kernel, as good as the best measured on the chip
- * FLASH_2  one kernel written for Ampere (FlashAttention-2): a core of a later chip does no more with it in a clock than
- *          its older instructions allow
+ * FLASH_2  one kernel written for Ampere (FlashAttention-2): a core of a later chip does no more with it in a clock
  * UNFUSED  products around passes over the scores */
 enum tr_attention_kind { TR_ATTENTION_FLASH, TR_ATTENTION_FLASH_2, TR_ATTENTION_UNFUSED, TR_ATTENTION_KIND_COUNT };
 
@@ -110,15 +109,22 @@ struct tr_stack {
     const char *framework[TR_STACK_FRAMEWORKS_MAX];
     int framework_count;
     int attention;                  /* enum tr_attention_kind */
+    uint32_t selective;             /* 1u << enum tr_part: what `recompute=selective` computes again: CORE, and of FFN and MOE
+                                       all before the product that ends them */
 
     /* Time */
     struct tr_fact host_kernel_s;   /* the host's time to launch one kernel; a layer takes no less than its launches */
     struct tr_fact host_message_s;  /* and to start a collective or a send */
     struct tr_fact host_experts_s;  /* what it does beside launches in the forward pass of a layer of experts, to know and tell which
-                                       tokens go where; twice that backward, nothing where CUDA graphs hold the layer */
+                                       tokens go where; twice that backward, nothing where CUDA graphs hold the layer (struct
+                                       tr_layout, graphs) */
+    bool graphs;                    /* they do in scale-up domains of more than a node, whatever a run says */
     struct tr_fact host_step_s;     /* once a step: data, logging, the optimiser's Python */
     struct tr_fact launch_share;    /* of a kernel's start-to-end latency that is seen when kernels queue on the device */
     struct tr_fact compute_share;   /* of the rate of short benchmarks that products reach in long runs (power, clocks) */
+    struct tr_fact mxfp8_share;     /* of that again, in products of 8 bits with a scale a block, which both factors are cast to
+                                       along rows and along columns */
+    struct tr_fact fp4_share;       /* of that again, in products of 4 bits */
     struct tr_fact attention_share; /* the same for fused attention: how good the stack's kernel is, beside the measured */
     struct tr_fact scan_share;      /* of a product's rate that the chunked scan of a state-space layer reaches: many small
                                        kernels, that are written for generality */
@@ -174,6 +180,9 @@ TR_MUST_CHECK enum tr_status tr_stack_read_unfitted(const struct tr_entry *entry
 /* The stack that says it is this framework: the longest of all `frameworks` texts that begins `framework`.
  * When none does, the longest of those that begin a word in it; NULL: none of them either. In any case of letters. */
 const struct tr_entry *tr_stack_for(const struct tr_catalog *catalog, const char *framework);
+
+/* Whether selective recompute leaves it to the backward pass. */
+bool tr_stack_kept_again(const struct tr_stack *stack, const struct tr_stack_kept *kept);
 
 const char *tr_extent_name(enum tr_extent extent);
 const char *tr_part_name(enum tr_part part);

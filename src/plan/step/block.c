@@ -27,7 +27,7 @@ double tr_step_op_hidden(const struct tr_stack *stack, const struct tr_step_op *
 }
 
 static void price_phase(const struct tr_site *site, const struct tr_block *block, const struct tr_layout *layout,
-                        const struct tr_lowered *ops, enum tr_step_phase phase, bool core_only,
+                        const struct tr_lowered *ops, enum tr_step_phase phase, bool again,
                         double term_s[TR_TERM_COUNT], double *host_s, struct tr_block_price *out)
 {
     double attention_s = 0, ring_s = 0, error_s = 0;
@@ -35,7 +35,7 @@ static void price_phase(const struct tr_site *site, const struct tr_block *block
     memset(term_s, 0, TR_TERM_COUNT * sizeof *term_s);
     for (int i = 0; i < ops->count; i++) {
         const struct tr_step_op *op = &ops->op[i];
-        if (op->phase != phase || (core_only && op->part != TR_PART_CORE))
+        if (op->phase != phase || (again && !tr_step_op_again(site->stack, op)))
             continue;
         struct tr_cost cost = tr_step_op_cost(site, block, layout, op);
         double seen_s = cost.time_s * (1 - tr_step_op_hidden(site->stack, op));
@@ -59,7 +59,7 @@ static void price_phase(const struct tr_site *site, const struct tr_block *block
     double window_s = attention_s * (layout->cp - 1) / layout->cp;
     term_s[TR_TERM_CP] += fmax(0, ring_s - window_s) + site->stack->compute_slow.value * fmin(ring_s, window_s);
     *host_s = kernels * site->stack->host_kernel_s.value + messages * site->stack->host_message_s.value;
-    if (!core_only)
+    if (!again)
         out->error_s[phase] = error_s;
 }
 
@@ -94,7 +94,7 @@ static void price_block(struct tr_block_price *out, const struct tr_site *site, 
     price_phase(site, block, layout, &ops, TR_STEP_FORWARD, true, out->core_s, &core_host_s, out);
     out->weight_pass_s = sum(out->weight_s);
     bool experts = block->kind == TR_BLOCK_MOE || block->kind == TR_BLOCK_EXPERTS;
-    double experts_s = experts && !layout->graphs ? site->stack->host_experts_s.value : 0;
+    double experts_s = experts && !layout->graphs && !site->graphs ? site->stack->host_experts_s.value : 0;
     out->forward_s[TR_TERM_HOST] = host_wait_s(forward_host_s + experts_s, sum(out->forward_s));
     out->input_s[TR_TERM_HOST] = host_wait_s(input_host_s + weight_host_s + 2 * experts_s, sum(out->input_s) + out->weight_pass_s);
     out->core_s[TR_TERM_HOST] = host_wait_s(core_host_s, sum(out->core_s));

@@ -72,6 +72,7 @@ struct tr_site {
     enum tr_format format;
     struct tr_rates attention; /* the rates as the stack's attention kernel sees them */
     enum tr_format wide; /* of what is always done in 16 bits: attention, router, head */
+    bool graphs;         /* the stack's, on this chip */
     struct tr_products *products; /* NULL: each is priced when it is asked for */
 };
 

@@ -171,10 +171,10 @@ static void plain_model(const struct columns *c, struct tr_model_shape *s)
     int64_t heads = c->heads ? c->heads : tr_max_i64(1, c->width / 128);
     if (!c->heads && c->kv_heads && heads % c->kv_heads)
         heads = c->kv_heads;
+    int64_t head_dim = c->width % heads ? 128 : c->width / heads; /* heads wider or narrower together than the model: Gemma, Qwen3 */
     int64_t ffn = c->ffn ? c->ffn : gated ? tr_round_up(c->width * 8 / 3, 256) : 4 * c->width;
     *s = (struct tr_model_shape){.layers = (int32_t)c->layers, .width = c->width, .heads = heads,
-                                 .kv_heads = c->kv_heads ? c->kv_heads : heads, .head_dim = c->width / heads,
-                                 .value_dim = c->width / heads, .vocab = c->vocab ? c->vocab : 50257,
+                                 .kv_heads = c->kv_heads ? c->kv_heads : heads, .head_dim = head_dim, .value_dim = head_dim, .vocab = c->vocab ? c->vocab : 50257,
                                  .positions = tr_max_i64(c->seq_len, 2048), .gated = gated, .rope = gated, .learned = !gated,
                                  .biased = !gated, .tied = !gated};
     if (!c->experts) {
@@ -260,8 +260,7 @@ static enum tr_status read_model(const struct row *r, struct printed *p)
         if (c.vocab)
             s->vocab = c.vocab;
     } else if (c.layers && c.width) {
-        if (c.heads && c.width % c.heads)
-            because(r->run, "its width is no multiple of its heads");
+        r->run->assumed = c.heads && c.width % c.heads;
         plain_model(&c, s);
     } else if (!sized_model(r, p, s)) {
         because(r->run, "a model of which neither the columns nor the catalog say the layers");
@@ -322,14 +321,30 @@ static void read_recompute(const struct row *r, struct tr_run *run)
     const char *text = cell(r, "recompute");
     run->rerun_open = !*text;
     run->layout.rerun = says(text, "full") ? TR_RERUN_FULL : says(text, "selective") ? TR_RERUN_SELECTIVE : TR_RERUN_NONE;
+    if (says(cell(r, "notes"), "remat_policy=minimal")) /* MaxText's: every product is kept */
+        run->layout.rerun = TR_RERUN_NONE;
+}
+
+/* torchtitan's notes begin with it: "Interleaved1F1B schedule" has two chunks a rank unless told, "1F1B" one. */
+static void read_torchtitan_schedule(const struct row *r, struct tr_layout *l)
+{
+    bool interleaved = says(cell(r, "notes"), "Interleaved1F1B");
+    if (!r->run->chunks_open || !(interleaved || strncmp(cell(r, "notes"), "1F1B", 4) == 0))
+        return;
+    l->vpp = interleaved ? 2 : 1;
+    r->run->chunks_open = false;
 }
 
 /* Schedules stand in the notes: "schedule ZB-1p". */
 static void read_schedule(const struct row *r, struct tr_layout *l)
 {
     const char *at = strstr(cell(r, "notes"), "schedule ");
-    if (!at || l->pp == 1)
+    if (l->pp == 1)
         return;
+    if (!at) {
+        read_torchtitan_schedule(r, l);
+        return;
+    }
     at += strlen("schedule ");
     if (strncasecmp(at, "ZB-2p", 5) == 0 || strncasecmp(at, "ZB-V", 4) == 0 || strncasecmp(at, "v-", 2) == 0 ||
         strncasecmp(at, "zbv", 3) == 0)
@@ -384,7 +399,7 @@ static enum tr_status read_layout(const struct row *r, const struct printed *p)
     l->micro_batch = tr_max_i64(1, micro);
     l->sp = l->tp > 1 && (*cell(r, "sp") ? sp != 0 : is_like(&run->where->stack, "megatron-core"));
     read_schedule(r, l);
-    l->graphs = says(cell(r, "notes"), "cuda_graph=");
+    l->graphs = says(cell(r, "notes"), "cuda_graph=") || says(cell(r, "notes"), "token drop");
     if (l->vpp > 1)
         l->pipeline = TR_PIPELINE_INTERLEAVED;
     read_sharding(r, l, &run->where->stack);
@@ -747,6 +762,13 @@ static void try_contexts(struct choice *c, struct tr_layout layout)
 
 static bool fits(const struct choice *c) { return c->found && c->step.memory_bytes <= c->memory_bytes; }
 
+/* Whether what does not depend on the batch is too much already: then it was shared out, whatever the row says. */
+static bool cannot_be(const struct choice *c)
+{
+    const double *m = c->step.memory;
+    return c->found && m[TR_MEM_WEIGHTS] + m[TR_MEM_GRADIENTS] + m[TR_MEM_OPTIMIZER] > c->memory_bytes;
+}
+
 /* The run was run: where nothing fits, weights were shared out though nobody says so, or less memory was taken than is
  * predicted, within what such predictions err. */
 static void try_said(struct choice *c)
@@ -756,7 +778,7 @@ static void try_said(struct choice *c)
     struct tr_layout layout = run->layout;
     try_contexts(c, layout);
     layout.zero = 3;
-    if (!fits(c) && run->zero_open && run->layout.zero < 3 && layout.pp == 1)
+    if (!fits(c) && run->layout.zero < 3 && layout.pp == 1 && (run->zero_open || cannot_be(c)))
         try_contexts(c, layout);
     if (!c->found || fits(c))
         return;

@@ -69,7 +69,8 @@ struct tr_run {
     bool assumed;            /* its model, batch, chips, software or the length of its sequences are guessed (guess.h) */
     bool cp_said;            /* cp is said, be it 1 */
     bool context_open;       /* how contexts exchange keys and values is not said, and was chosen to race */
-    bool zero_open;          /* what is shared out is not said: as the stack has it, and all where nothing fits else */
+    bool zero_open;          /* what is shared out is not said: as the stack has it, and all where nothing fits else (also where
+                                weights, gradients and states that are said not to be are too much alone) */
     bool ep_open;            /* over how many ranks experts are spread is not said */
     bool layout_open;        /* which of tp, pp, cp and ep are more than 1 is not said, but for those that are here */
     double memory_bytes;     /* as printed; 0: not */

@@ -107,8 +107,8 @@ static void training_runs_are_as_near_to_measurements_as_they_were(void **state)
         double mape;
     } limits[] = {
         {"vTrain", .08},            {"Korthikanti", .024},  {"SC21", .04},       {"bigscience", .062},
-        {"SimuMax", .015},          {"Zero Bubble", .065},  {"llm-foundry", .06}, {"Megatron-Bridge", .088},
-        {"dgxc-benchmarking", .085}, {"results_v4.0", .093}, {"results_v5.1", .18}, {"torchtitan", .16},
+        {"SimuMax", .015},          {"Zero Bubble", .065},  {"llm-foundry", .048}, {"Megatron-Bridge", .11},
+        {"dgxc-benchmarking", .077}, {"results_v4.0", .093}, {"results_v5.1", .124}, {"torchtitan", .096},
     };
     char path[4096];
     struct tr_samples samples = {0};
@@ -203,7 +203,7 @@ static void a_run_that_was_run_fitted_somehow(void **state)
              "GB200,NeMo,bf16,llama2-7b,32,4096,32,64,4096,64,1,1,1,1,,none,1\n", &samples, &score);
     assert_int_equal(score.all.covered, 3);
     assert_int_equal(score.row[0].layout.zero, 3);
-    assert_int_equal(score.row[1].layout.zero, 1); /* said, and so it stays */
+    assert_int_equal(score.row[1].layout.zero, 3); /* said, but weights and gradients alone are more than there is */
     assert_int_equal(score.row[2].layout.zero, 1); /* as the stack has it, which fits */
     tr_score_free(&score);
     tr_samples_free(&samples);
