@@ -39,7 +39,7 @@ say() { printf '\n== %s ==\n\n' "$1"; }
 
 # A brief calibration. Where something else is at work it refuses, and the demo goes on without a prediction.
 say "1. what this machine can do"
-profile=$run.profile.yaml
+profile=$run.profile.yaml refined=
 mkdir -p runs
 "$trine" calibrate --scale .4 --force --out "$profile" || profile=
 
@@ -50,6 +50,11 @@ say "2. what a run will take, and the run"
 if [ -n "$profile" ]; then
     say "3. predicted beside measured"
     "$trine" explain "$run" --profile "$profile"
+    echo
+    # What the run took refines a copy; the page holds both against it. A run that is too far off is not learned from, which is said.
+    refined=$run.refined.yaml
+    cp "$profile" "$refined"
+    "$trine" calibrate --from "$run" --out "$refined" || refined=
 fi
 
 # What a plan says, to a reader in a hurry: the model, the layout, the step, what it takes, what it costs.
@@ -67,7 +72,7 @@ big_brother gpt3-175b --model gpt3-175b --system dgx-h100 --chips 1024 --tokens 
 big_brother llama3.1-405b --model llama3.1-405b --system dgx-h100 --chips 16384 --tokens 15.6T --global-batch 2048
 
 say "5. all of it as one page"
-"$trine" report "$run" "$run/gpt3-175b.yaml" "$run/llama3.1-405b.yaml" ${profile:+--profile "$profile"}
+"$trine" report "$run" "$run/gpt3-175b.yaml" "$run/llama3.1-405b.yaml" ${profile:+--profile "$profile"} ${refined:+--refined "$refined"}
 
 cat <<END
 

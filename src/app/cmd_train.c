@@ -242,8 +242,8 @@ static void write_met(const struct tr_train_result *result, const struct tr_trai
     tr_text_printf(out, "\npredicted   %s a step +- %.0f %%; it took %s, %+.1f %%", tr_print_time(said, predicted->step_s),
                    100 * predicted->error, tr_print_time(was, step_s), 100 * (step_s / predicted->step_s - 1));
     if (result->wall_s > 0 && result->state.step == c->steps)
-        tr_text_printf(out, "; the run %s, took %s, %+.1f %%", tr_print_time(said, predicted->run_s),
-                       tr_print_time(was, result->wall_s), 100 * (result->wall_s / predicted->run_s - 1));
+        tr_text_printf(out, "; the run %s, took %s, %+.1f %%", tr_print_span(said, predicted->run_s),
+                       tr_print_span(was, result->wall_s), 100 * (result->wall_s / predicted->run_s - 1));
 }
 
 static void write_collectives(const struct tr_train_result *result, struct tr_text *out)

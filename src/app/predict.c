@@ -38,9 +38,9 @@ static void put(const struct tr_app_prediction *to, const struct tr_train_ahead 
     char step[TR_QUANTITY_BYTES], steps[TR_QUANTITY_BYTES], all[TR_QUANTITY_BYTES];
     tr_text_printf(out, "predicted %s a step%s +- %.0f %%, the %lld steps in %s, with %lld evaluation%s and %lld checkpoint%s in %s (%s%s)",
                    tr_print_time(step, said->step_s), of, 100 * said->error, (long long)ahead->steps,
-                   tr_print_clock(steps, (double)ahead->steps * said->step_s), (long long)ahead->evaluations,
+                   tr_print_span(steps, (double)ahead->steps * said->step_s), (long long)ahead->evaluations,
                    ahead->evaluations == 1 ? "" : "s", (long long)ahead->saves, ahead->saves == 1 ? "" : "s",
-                   tr_print_clock(all, said->run_s), to->path, refined);
+                   tr_print_span(all, said->run_s), to->path, refined);
 }
 
 static void predict_alone(struct tr_app_prediction *to, const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead,

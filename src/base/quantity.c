@@ -414,3 +414,21 @@ const char *tr_print_clock(char buf[TR_QUANTITY_BYTES], double seconds)
         snprintf(buf, TR_QUANTITY_BYTES, "%02lld:%02lld", minutes, whole % 60);
     return buf;
 }
+
+const char *tr_print_span(char buf[TR_QUANTITY_BYTES], double seconds)
+{
+    if (!(seconds >= 0 && seconds < 1e12)) {
+        strcpy(buf, "unknown");
+        return buf;
+    }
+    if (seconds < 59.95)
+        return tr_print_time(buf, seconds);
+    long long whole = (long long)(seconds + 0.5), minutes = (whole + 30) / 60, hours = (whole + 1800) / 3600;
+    if (whole < 3600)
+        snprintf(buf, TR_QUANTITY_BYTES, "%lld min %02lld s", whole / 60, whole % 60);
+    else if (minutes < 24 * 60)
+        snprintf(buf, TR_QUANTITY_BYTES, "%lld h %02lld min", minutes / 60, minutes % 60);
+    else
+        snprintf(buf, TR_QUANTITY_BYTES, "%lld day%s %lld h", hours / 24, hours / 24 == 1 ? "" : "s", hours % 24);
+    return buf;
+}

@@ -72,4 +72,7 @@ const char *tr_print_bits_s(char buf[TR_QUANTITY_BYTES], double bytes_s); /* "40
 /* "2d 03:04:05", "03:04:05", "04:05": for clocks and ETAs, rounded to seconds. Not read back. */
 const char *tr_print_clock(char buf[TR_QUANTITY_BYTES], double seconds);
 
+/* "16.1 s", "1 min 58 s", "2 h 05 min", "3 days 4 h": how long something takes, to be read in a sentence. Not read back. */
+const char *tr_print_span(char buf[TR_QUANTITY_BYTES], double seconds);
+
 #endif

@@ -171,6 +171,13 @@ static void values_print_with_at_most_four_digits_and_the_right_prefix(void **st
     assert_string_equal(tr_print_clock(buf, 3 * 3600 + 4 * 60 + 5), "03:04:05");
     assert_string_equal(tr_print_clock(buf, 2 * 86400 + 0.6), "2d 00:00:01");
     assert_string_equal(tr_print_clock(buf, INFINITY), "unknown");
+    assert_string_equal(tr_print_span(buf, 16.14), "16.14 s");
+    assert_string_equal(tr_print_span(buf, 59.96), "1 min 00 s");
+    assert_string_equal(tr_print_span(buf, 118.2), "1 min 58 s");
+    assert_string_equal(tr_print_span(buf, 2 * 3600 + 5 * 60 + 29), "2 h 05 min");
+    assert_string_equal(tr_print_span(buf, 86399), "1 day 0 h");
+    assert_string_equal(tr_print_span(buf, 3 * 86400 + 4 * 3600), "3 days 4 h");
+    assert_string_equal(tr_print_span(buf, NAN), "unknown");
 }
 
 static void what_is_printed_reads_back_close_and_prints_the_same_again(void **state)

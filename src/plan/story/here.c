@@ -67,8 +67,12 @@ static void put_kernels(const struct story *s, struct tr_text *out)
         bars[count] = (struct tr_bar){tr_op_operands((enum tr_op_kind)kind)->name, flop_s, note[count]};
         count++;
     }
-    if (count && peak > 0)
-        tr_chart_bars(out, "Main loops of trine's kernels, and their share of the peak", bars, count);
+    if (count == 0 || !(peak > 0))
+        return;
+    tr_text_append(out, "<div>\n");
+    tr_chart_bars(out, "Main loops of trine's kernels, and their share of the peak", bars, count);
+    story_put(out, "p", "sub", "Fitted to the times of whole operations, and so at times above a peak that was measured by itself.");
+    tr_text_append(out, "</div>\n");
 }
 
 void story_machine(const struct story *s, int number, struct tr_text *out)
@@ -189,9 +193,9 @@ void story_step(const struct story *s, struct tr_text *out)
 void story_prediction(const struct story *s, int number, struct tr_text *out)
 {
     char a[NUMBER], b[NUMBER], value[2 * NUMBER];
-    double calls = 0, flop = 0, bytes = 0;
+    double calls = 0, flop = 0;
     for (int i = 0; i < s->run.rows; i++)
-        calls += s->run.row[i].calls, flop += s->run.row[i].flop, bytes += s->run.row[i].bytes;
+        calls += s->run.row[i].calls, flop += s->run.row[i].flop;
     story_chapter(out, number, "The prediction");
     story_put(
         out, "p", NULL,
@@ -200,12 +204,11 @@ void story_prediction(const struct story *s, int number, struct tr_text *out)
     tr_page_tiles(out);
     snprintf(value, sizeof value, "a step, ± %.0f %% (80 %% interval)", 100 * s->run.error);
     tr_page_tile(out, value, tr_print_time(a, s->run.predicted_s));
-    tr_page_tile(out, "all steps", tr_print_clock(a, (double)story_steps(s) * s->run.predicted_s));
+    tr_page_tile(out, "all steps", tr_print_span(a, (double)story_steps(s) * s->run.predicted_s));
     if (s->ran.predicted.run_s > 0)
-        tr_page_tile(out, "to the end, with evaluations and checkpoints, as said before it began", tr_print_clock(a, s->ran.predicted.run_s));
+        tr_page_tile(out, "with evaluations and checkpoints", tr_print_span(a, s->ran.predicted.run_s));
     tr_page_tile(out, "operations a step", tr_print_quantity(a, TR_UNIT_COUNT, calls));
     tr_page_tile(out, "arithmetic a step", tr_print_quantity(a, TR_UNIT_FLOP, flop));
-    tr_page_tile(out, "bytes of operands a step", tr_print_quantity(b, TR_UNIT_BYTES, bytes));
     tr_page_tile(out, "memory", tr_print_bytes(b, s->run.planned_bytes));
     tr_page_end_tiles(out);
     put_phases(s, out);
@@ -320,7 +323,7 @@ static void say_end(const struct story *s, struct tr_text *line)
     if (!(p->run_s > 0) || !(s->ran.wall_s > 0) || (double)story_steps(s) < s->files.steps_planned)
         return;
     tr_text_printf(line, " Before it began it was said to end after %s, evaluations and checkpoints included; it ended after %s, %.1f %% %s.",
-                   tr_print_clock(said, p->run_s), tr_print_clock(took, s->ran.wall_s), 100 * fabs(s->ran.wall_s / p->run_s - 1),
+                   tr_print_span(said, p->run_s), tr_print_span(took, s->ran.wall_s), 100 * fabs(s->ran.wall_s / p->run_s - 1),
                    s->ran.wall_s < p->run_s ? "sooner" : "later");
 }
 
@@ -351,9 +354,9 @@ void story_run(const struct story *s, int number, struct tr_text *out)
     tr_page_tiles(out);
     snprintf(a, sizeof a, "%lld of %.0f", (long long)story_steps(s), s->files.steps_planned);
     tr_page_tile(out, "steps", a);
-    tr_page_tile(out, "in steps", tr_print_clock(a, s->ran.steps_s));
+    tr_page_tile(out, "in steps", tr_print_span(a, s->ran.steps_s));
     if (s->ran.wall_s > 0)
-        tr_page_tile(out, "from the first step to the last save", tr_print_clock(a, s->ran.wall_s));
+        tr_page_tile(out, "from the first step to the last save", tr_print_span(a, s->ran.wall_s));
     tr_page_tile(out, "tokens a second", tr_print_quantity(a, TR_UNIT_COUNT, story_tokens_s(s)));
     if (mfu > 0)
         tr_page_tile(out, "of the peak as the model's own arithmetic (MFU), median", percent(a, mfu));
@@ -364,6 +367,32 @@ void story_run(const struct story *s, int number, struct tr_text *out)
     put_loss(s, out);
     put_step_times(s, out);
     tr_text_append(out, "</div>\n</section>\n");
+}
+
+/* ---- what was learned -------------------------------------------------------------------------------------------- */
+
+static void put_step_tile(const char *what, const struct tr_run_explained *run, struct tr_text *out)
+{
+    char label[2 * NUMBER], time[NUMBER];
+    snprintf(label, sizeof label, "%s, ± %.1f %%", what, 100 * run->error);
+    tr_page_tile(out, label, tr_print_time(time, run->predicted_s));
+}
+
+/* The first step, which is cold, was not learned from. */
+void story_learned(const struct story *s, int number, struct tr_text *out)
+{
+    char took[NUMBER];
+    story_chapter(out, number, "What was learned");
+    story_put(out, "p", NULL,
+              "What the run took then refined the profile: each kind of operation is now said to take between what it took when the machine was "
+              "calibrated and what it took here. If the same run began now, this would be predicted:");
+    tr_page_tiles(out);
+    put_step_tile("a step, as predicted before", &s->run, out);
+    put_step_tile("a step, as predicted now", &s->after, out);
+    if (s->run.warm_s > 0)
+        tr_page_tile(out, "a step, as it was, the first left out", tr_print_time(took, s->run.warm_s));
+    tr_page_end_tiles(out);
+    tr_text_append(out, "</section>\n");
 }
 
 /* ---- what it writes ---------------------------------------------------------------------------------------------- */

@@ -28,6 +28,9 @@ struct story {
     struct tr_chip chip;
     struct tr_run_explained run;
 
+    bool learned;                  /* there is the profile after it has learned from the run too: */
+    struct tr_run_explained after; /* the run by that */
+
     struct story_plan plan[TR_STORY_PLANS_MAX];
     int plan_count;
 };
@@ -48,6 +51,7 @@ void story_prediction(const struct story *story, int number, struct tr_text *out
 void story_run(const struct story *story, int number, struct tr_text *out);
 TR_MUST_CHECK enum tr_status story_comparison(const struct story *story, int number, struct tr_text *out,
                                               struct tr_err *err);
+void story_learned(const struct story *story, int number, struct tr_text *out);
 bool story_has_text(const struct story *story);
 void story_text(const struct story *story, int number, struct tr_text *out);
 TR_MUST_CHECK enum tr_status story_plans(const struct story *story, int number, struct tr_text *out,

@@ -54,6 +54,31 @@ static enum tr_status read_prediction(struct story *s, struct tr_err *err)
     return status;
 }
 
+static bool knows_run(const struct story *s, const struct tr_catalog *profile)
+{
+    struct tr_kernel_rates rates;
+    struct tr_exchange_rates exchange;
+    struct tr_err ignored;
+    if (s->ran.ranks > 1)
+        return tr_exchange_find(profile, s->ran.transport, s->ran.ranks, &exchange, &ignored) == TR_OK &&
+               tr_refined_knows(&exchange.refined, s->ran.attempt);
+    return tr_kernel_rates_find(profile, s->ran.threads, &rates, &ignored) == TR_OK && tr_refined_knows(&rates.refined, s->ran.attempt);
+}
+
+static enum tr_status read_learned(struct story *s, struct tr_err *err)
+{
+    const struct tr_catalog *refined = s->request->refined;
+    if (!s->predicted)
+        return tr_fail(err, TR_BAD_INPUT, "%s: what a profile has learned is held against what it was, and there is no profile from before",
+                       s->request->refined_path);
+    if (!knows_run(s, refined))
+        return tr_fail(err, TR_BAD_INPUT, "%s: has not learned from %s: `trine calibrate --from` does that", s->request->refined_path,
+                       s->request->run_folder);
+    enum tr_status status = tr_run_explain(s->request->run_folder, refined, &s->after, err);
+    s->learned = status == TR_OK;
+    return status;
+}
+
 /* Made again, a plan must say what its file says: a story's numbers are those that were read when it was made. */
 static enum tr_status read_plan(struct story *s, const char *path, struct tr_err *err)
 {
@@ -86,6 +111,8 @@ enum tr_status story_read(const struct tr_story_request *request, struct story *
         status = read_hash(s, request->run_folder, err);
     if (status == TR_OK && request->profile)
         status = read_prediction(s, err);
+    if (status == TR_OK && request->refined)
+        status = read_learned(s, err);
     for (int i = 0; i < request->plan_count && status == TR_OK; i++)
         status = read_plan(s, request->plan_path[i], err);
     return status;

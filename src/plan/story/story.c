@@ -76,9 +76,9 @@ static void put_headline(const struct story *s, struct tr_text *out)
                        tr_print_time(b, s->run.measured_s));
     else if (story_bits(s, &before, &after))
         tr_text_printf(&line, "From %.2f to %.2f bits per byte in %s.", before, after,
-                       tr_print_clock(a, s->ran.steps_s));
+                       tr_print_span(a, s->ran.steps_s));
     else
-        tr_text_printf(&line, "%lld steps in %s.", (long long)story_steps(s), tr_print_clock(a, s->ran.steps_s));
+        tr_text_printf(&line, "%lld steps in %s.", (long long)story_steps(s), tr_print_span(a, s->ran.steps_s));
     story_put(out, "h1", NULL, "%s", tr_text_str(&line));
     tr_text_free(&line);
 }
@@ -119,7 +119,7 @@ static void put_deck(const struct story *s, struct tr_text *out)
     tr_text_printf(&line, "A model of %s parameters read %s tokens of %s in %s",
                    tr_print_quantity(a, TR_UNIT_COUNT, s->parameters),
                    tr_print_quantity(b, TR_UNIT_COUNT, s->files.tokens), story_name(s->config.data),
-                   tr_print_clock(c, s->ran.steps_s));
+                   tr_print_span(c, s->ran.steps_s));
     if (story_bits(s, &before, &after))
         tr_text_printf(&line, " and went from %.2f to %.2f bits per byte of text that it had not seen", before, after);
     tr_text_append(&line, ". ");
@@ -234,6 +234,8 @@ static enum tr_status put_chapters(const struct story *s, struct tr_text *out, s
     story_run(s, ++number, out);
     if (s->predicted)
         status = story_comparison(s, ++number, out, err);
+    if (s->learned)
+        story_learned(s, ++number, out);
     if (story_has_text(s))
         story_text(s, ++number, out);
     return status == TR_OK && s->plan_count ? story_plans(s, ++number, out, err) : status;

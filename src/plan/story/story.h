@@ -6,7 +6,7 @@
  *
  * Without a profile the chapters of the machine, the prediction and the comparison are one sentence; without a sample or plans
  * theirs are left out. TR_BAD_INPUT: a run without metrics or profile.json, a file that is cut short or damaged (with the place), a
- * profile that is of no use for the run (plan/here/explain_run.h), a plan of another program or catalog. */
+ * profile that is of no use for the run (plan/here/explain_run.h), a refined one that has not learned from it, a plan of another program or catalog. */
 #ifndef TR_PLAN_STORY_STORY_H
 #define TR_PLAN_STORY_STORY_H
 
@@ -19,6 +19,8 @@ struct tr_story_request {
     const char *run_folder;
     const struct tr_catalog *profile; /* of this machine, and what its file is called; NULL: there is none */
     const char *profile_path;
+    const struct tr_catalog *refined; /* the same profile after it has learned from the run (plan/calibrate/learn.h), its file; NULL: it has not */
+    const char *refined_path;
     const struct tr_catalog *catalog; /* of the plans */
     const char *const *plan_path;
     int plan_count;

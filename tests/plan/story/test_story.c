@@ -216,6 +216,50 @@ static void a_run_on_ranks_shows_all_of_them(void **state)
     tr_text_free(&page);
 }
 
+/* The made-up profile with the run among those that refined it. */
+static struct tr_catalog *refined_profile(void)
+{
+    struct tr_run_profile ran;
+    struct tr_catalog *made;
+    struct tr_bytes whole = tr_scratch_read(tr_scratch("profile.yaml"));
+    struct tr_text text = {0};
+    const char *at = strstr(whole.at, "    threads: 1\n");
+    assert_non_null(at);
+    assert_int_equal(tr_run_profile_read(tr_scratch("run"), &ran, &err), TR_OK);
+    tr_text_append_bytes(&text, whole.at, (size_t)(at - whole.at));
+    tr_text_printf(&text, "    refined: 2026-11-27\n    refined_by: \"%lld\"\n%s", (long long)ran.attempt, at);
+    tr_scratch_put_text("refined.yaml", tr_text_str(&text));
+    tr_text_free(&text);
+    tr_bytes_free(&whole);
+    if (tr_catalog_open_empty(&made, &err) != TR_OK || tr_catalog_add(made, tr_scratch("refined.yaml"), &err) != TR_OK)
+        fail_msg("%s", err.text);
+    return made;
+}
+
+static void what_a_profile_learned_of_the_run_is_a_chapter(void **state)
+{
+    (void)state;
+    struct tr_catalog *refined = refined_profile();
+    struct tr_text page = {0};
+    struct tr_story_request request = {.run_folder = tr_scratch("run"), .profile = profile, .profile_path = "profile.yaml",
+                                       .refined = refined, .refined_path = "refined.yaml"};
+    if (tr_story(&request, &page, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    check_page(tr_text_str(&page));
+    tr_assert_says(tr_text_str(&page), "What was learned");
+    tr_assert_says(tr_text_str(&page), "a step, as predicted now");
+    tr_text_free(&page);
+    request.refined = profile;
+    assert_int_equal(tr_story(&request, &page, &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, "refined.yaml: has not learned from ");
+    request.refined = refined;
+    request.profile = NULL;
+    assert_int_equal(tr_story(&request, &page, &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, "there is no profile from before");
+    tr_text_free(&page);
+    tr_catalog_free(refined);
+}
+
 static void what_a_model_writes_cannot_break_the_page(void **state)
 {
     struct tr_text page = {0};
@@ -318,6 +362,7 @@ int main(void)
         cmocka_unit_test(its_numbers_are_those_of_the_files),
         cmocka_unit_test(without_a_profile_or_plans_what_they_say_is_left_out),
         cmocka_unit_test(a_run_on_ranks_shows_all_of_them),
+        cmocka_unit_test(what_a_profile_learned_of_the_run_is_a_chapter),
         cmocka_unit_test(what_a_model_writes_cannot_break_the_page),
         cmocka_unit_test(a_step_that_waited_does_not_flatten_the_others),
         cmocka_unit_test(a_plan_that_is_cut_short_or_another_s_is_refused),
