@@ -399,12 +399,22 @@ static enum tr_status refine_record(struct record *r, struct tr_learned *out, st
     return TR_OK;
 }
 
+/* Also what these runs do not ask for: a file that is wrong somewhere is not written anew. */
+static enum tr_status check_records(const struct learner *l, struct tr_err *err)
+{
+    struct tr_exchange_rates any;
+    enum tr_status status = tr_exchange_find(l->catalog, "threads", 2, &any, err);
+    return status == TR_NO ? TR_OK : status;
+}
+
 static enum tr_status learn(struct learner *l, char *const *run, int count, struct tr_learned *out, int *entries, struct tr_err *err)
 {
     struct tr_learned learned[TR_LEARNED_MAX];
     enum tr_status status = tr_catalog_open_empty(&l->catalog, err);
     if (status == TR_OK)
         status = tr_catalog_add(l->catalog, l->path, err);
+    if (status == TR_OK)
+        status = check_records(l, err);
     for (int i = 0; i < count && status == TR_OK; i++)
         status = take_run(l, run[i], err);
     for (int i = 0; i < l->entries && status == TR_OK; i++)

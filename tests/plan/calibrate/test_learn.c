@@ -419,6 +419,15 @@ static void of_ranks_that_take_turns_whole_steps_are_learned_alone(void **state)
     tr_catalog_free(catalog);
 }
 
+static void a_profile_that_is_wrong_elsewhere_is_left_alone(void **state)
+{
+    (void)state;
+    profile_of_ranks(1, 1.5);
+    put_run(0, 1, same);
+    edit("profile.yaml", "shared: 1.5", "shared: -3");
+    refuse("a", NULL, "exchanges.made-up-threads-2.shared");
+}
+
 static void without_traces_collectives_are_left_as_they_are(void **state)
 {
     (void)state;
@@ -457,6 +466,7 @@ int main(void)
         cmocka_unit_test(an_entry_that_was_edited_is_left_alone),
         cmocka_unit_test(a_run_of_ranks_refines_what_they_do_to_each_other),
         cmocka_unit_test(of_ranks_that_take_turns_whole_steps_are_learned_alone),
+        cmocka_unit_test(a_profile_that_is_wrong_elsewhere_is_left_alone),
         cmocka_unit_test(without_traces_collectives_are_left_as_they_are),
         cmocka_unit_test(traces_that_are_not_the_runs_are_refused),
     };
