@@ -168,8 +168,8 @@ static struct tr_cost product_cost(const struct tr_site *site, enum tr_format fo
 static double narrow_share(const struct tr_stack *stack, enum tr_format format)
 {
     if (tr_format_info(format)->rate == TR_RATE_FP4)
-        return stack->fp4_share.value;
-    return format == TR_FORMAT_MXFP8 ? stack->mxfp8_share.value : 1;
+        return tr_fact_or(&stack->fp4_share, 1);
+    return format == TR_FORMAT_MXFP8 ? tr_fact_or(&stack->mxfp8_share, 1) : 1;
 }
 
 static struct tr_cost gemm_cost(const struct tr_site *site, const struct tr_step_op *op)
