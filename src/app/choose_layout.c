@@ -101,7 +101,7 @@ static enum tr_status choose(const struct tr_app_ranks *ranks, int cores, const 
     if (status != TR_OK)
         return status;
     const struct tr_choose_request request = {.profile = prediction->catalog, .model = &seen.model, .step = &seen.step,
-                                              .kernels = tr_kernel_set(isa), .transport = prediction->transport,
+                                              .kernels = tr_kernel_set(isa), .transport = prediction->transport, .hand_s = prediction->hand_s,
                                               .ranks = ranks->world ? ranks->launched.ranks : 0, .cores = cores,
                                               .memory_bytes = how->memory_bytes > 0 ? how->memory_bytes : tr_memory_usable_bytes()};
     status = tr_here_choose(&request, choice, SHOWN, &count, err);

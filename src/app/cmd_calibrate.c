@@ -74,6 +74,10 @@ static void print_rates(const struct tr_kernel_rates *r, struct tr_text *out)
                    tr_print_quantity(b, TR_UNIT_BYTES_S, m->read_byte_s[TR_READ_MIDDLE]),
                    tr_print_quantity(c, TR_UNIT_BYTES_S, m->read_byte_s[TR_READ_FAR]),
                    tr_print_quantity(d, TR_UNIT_BYTES_S, m->read_byte_s[TR_READ_MEMORY]));
+    if (r->threads > 1 && m->hand_s > 0)
+        tr_text_printf(out, "            a line of a cache from core to core in %.0f ns%s", 1e9 * m->hand_s, m->hand_apart_s > 0 ? "" : "\n");
+    if (r->threads > 1 && m->hand_apart_s > 0)
+        tr_text_printf(out, ", at times in %.0f: measured apart\n", 1e9 * m->hand_apart_s);
     tr_text_printf(out, "            steps of programs that a fit had not seen: four of five within %.1f %%\n",
                    100 * r->step_error);
 }

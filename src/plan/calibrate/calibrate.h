@@ -21,7 +21,8 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-enum { TR_PROFILE_THREADS_MAX = 2 }; /* numbers of threads that are measured: all cores, and one */
+enum { TR_PROFILE_THREADS_MAX = 2, /* numbers of threads that are measured: all cores, and one */
+       TR_CALIBRATE_ROUNDS = 4 };   /* times that each program is visited, all others in between */
 
 /* One operation of one program, as it was measured. */
 struct tr_kernel_sample {
@@ -30,7 +31,11 @@ struct tr_kernel_sample {
     double state_bytes; /* of its program */
     int program;    /* samples of one number were measured together, and are left out together */
     int64_t calls;  /* a step */
-    double time_s;  /* of one call: the median */
+    int64_t place;  /* among all that were measured */
+    double time_s;  /* of one call */
+    int rounds;     /* that it is from, the same ones for all samples of a program; 0: there is only time_s */
+    double round_s[TR_CALIBRATE_ROUNDS], hand_s[TR_CALIBRATE_ROUNDS]; /* hand_s: what a line took from core to core then; 0: not measured,
+                                                                          below: that changed during the round */
 };
 
 struct tr_calibrate_options {

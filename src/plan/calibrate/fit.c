@@ -1,6 +1,7 @@
 /* Rates from samples: sums of amounts at rates that are not negative, by least squares of relative errors. */
 #include "plan/calibrate/inside.h"
 
+#include "base/fmath.h"
 #include "base/num.h"
 
 #include <math.h>
@@ -106,7 +107,11 @@ static void predict_left_out(const struct tr_kernel_sample *sample, int64_t coun
     }
 }
 
-/* Of each kind's operations, and of whole steps. `error` has room for all. */
+/* What a call took in a round, in the order in which they were measured. */
+static double took_s(const struct tr_kernel_sample *sample, int round) { return sample->rounds ? sample->round_s[round] : sample->time_s; }
+
+/* Of each kind's operations, and of whole steps: of each round of each program, so that how the machine differs from one time to
+ * another counts as much as what the fit does not know. `error` has room for all. */
 static void note_errors(const struct tr_kernel_sample *sample, int64_t count, const double *predicted_s, double *error,
                         struct tr_kernel_rates *rates)
 {
@@ -119,22 +124,184 @@ static void note_errors(const struct tr_kernel_sample *sample, int64_t count, co
             rates->price[kind][type].error = quantile_80(error, n);
         }
     int64_t steps = 0;
-    for (int64_t i = 0; i < count;) {
-        double is_s = 0, said_s = 0;
-        int program = sample[i].program;
-        for (; i < count && sample[i].program == program; i++) {
-            is_s += (double)sample[i].calls * sample[i].time_s;
-            said_s += (double)sample[i].calls * predicted_s[i];
+    for (int64_t first = 0, last; first < count; first = last) {
+        for (last = first; last < count && sample[last].program == sample[first].program;)
+            last++;
+        for (int round = 0; round < tr_max_i64(1, sample[first].rounds); round++) {
+            double is_s = 0, said_s = 0;
+            for (int64_t i = first; i < last; i++) {
+                is_s += (double)sample[i].calls * took_s(&sample[i], round);
+                said_s += (double)sample[i].calls * predicted_s[i];
+            }
+            error[steps++] = fabs(said_s / is_s - 1);
         }
-        error[steps++] = fabs(said_s / is_s - 1);
     }
     rates->step_error = quantile_80(error, steps);
+}
+
+/* ---- near and apart ---------------------------------------------------------------------------------------------- */
+
+/* A line takes several times as long between cores without a common cache; fewer programs than these say nothing. */
+enum { APART_PROGRAMS = 3 };
+#define APART_TIMES 2
+
+/* The least, 0: not measured. */
+static double least_hand_s(const struct tr_samples *samples)
+{
+    double least_s = 0;
+    for (int64_t i = 0; i < samples->count; i++)
+        for (int round = 0; round < samples->at[i].rounds; round++) {
+            double hand_s = samples->at[i].hand_s[round];
+            least_s = hand_s > 0 && (least_s == 0 || hand_s < least_s) ? hand_s : least_s;
+        }
+    return least_s;
+}
+
+double tr_median(double *value, int64_t count)
+{
+    qsort(value, (size_t)count, sizeof *value, tr_ascending);
+    return (value[(count - 1) / 2] + value[count / 2]) / 2;
+}
+
+/* Of a sample those rounds in which a line took from least_s to most_s. */
+static void take_rounds(const struct tr_kernel_sample *from, double least_s, double most_s, struct tr_kernel_sample *to)
+{
+    *to = *from;
+    to->rounds = 0;
+    for (int round = 0; round < from->rounds; round++)
+        if (from->hand_s[round] >= least_s && from->hand_s[round] < most_s) {
+            to->hand_s[to->rounds] = from->hand_s[round];
+            to->round_s[to->rounds++] = from->round_s[round];
+        }
+}
+
+/* What all of them took in a round. */
+static double round_s_of(const struct tr_kernel_sample *sample, int64_t count, int round)
+{
+    double sum_s = 0;
+    for (int64_t i = 0; i < count; i++)
+        sum_s += (double)sample[i].calls * sample[i].round_s[round];
+    return sum_s;
+}
+
+/* The samples of one program take what they took in its middle round, or in the two. */
+static void take_middle(struct tr_kernel_sample *sample, int64_t count)
+{
+    int order[TR_CALIBRATE_ROUNDS], rounds = sample->rounds;
+    for (int round = 0; round < rounds; round++) {
+        int at = round;
+        for (; at > 0 && round_s_of(sample, count, order[at - 1]) > round_s_of(sample, count, round); at--)
+            order[at] = order[at - 1];
+        order[at] = round;
+    }
+    for (int64_t i = 0; i < count; i++)
+        sample[i].time_s = (sample[i].round_s[order[(rounds - 1) / 2]] + sample[i].round_s[order[rounds / 2]]) / 2;
+}
+
+/* The same samples by those rounds alone in which a line took from least_s to most_s; returns how many there are, *programs of how many programs. */
+static int64_t keep_rounds(const struct tr_samples *samples, double least_s, double most_s, struct tr_kernel_sample *out, int *programs)
+{
+    int64_t count = 0, first = 0;
+    *programs = 0;
+    for (int64_t i = 0; i < samples->count; i++) { /* samples of a program stand together */
+        take_rounds(&samples->at[i], least_s, most_s, &out[count]);
+        out[count].place = i;
+        count += out[count].rounds > 0;
+        bool ends = i + 1 == samples->count || samples->at[i + 1].program != samples->at[i].program;
+        if (!ends || count == first)
+            continue;
+        take_middle(&out[first], count - first);
+        first = count;
+        ++*programs;
+    }
+    return count;
+}
+
+/* What a line took in the middle of these. */
+static double middle_hand_s(const struct tr_kernel_sample *sample, int64_t count, double *room)
+{
+    for (int64_t i = 0; i < count; i++)
+        room[i] = sample[i].hand_s[0];
+    return tr_median(room, count);
+}
+
+/* Too few programs were seen apart for a fit: of each kind, how many times as long those took, as the mean of logarithms, on prices of rounds near.
+ * Samples of both stand in the order of measuring. */
+static void scale_apart(const struct tr_kernel_sample *near, int64_t near_count, const struct tr_kernel_sample *apart, int64_t apart_count,
+                        struct tr_kernel_rates *rates)
+{
+    double logs[TR_OP_KIND_COUNT][TR_KERNEL_TYPES] = {{0}};
+    int64_t seen[TR_OP_KIND_COUNT][TR_KERNEL_TYPES] = {{0}};
+    for (int64_t i = 0, j = 0; i < near_count && j < apart_count;) {
+        if (near[i].place != apart[j].place) {
+            near[i].place < apart[j].place ? i++ : j++;
+            continue;
+        }
+        logs[near[i].op.kind][type_of(&near[i].op)] += tr_log(apart[j].time_s / near[i].time_s);
+        seen[near[i].op.kind][type_of(&near[i].op)]++;
+        i++, j++;
+    }
+    for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
+        for (int type = 0; type < TR_KERNEL_TYPES; type++) {
+            if (seen[kind][type] == 0)
+                continue;
+            rates->apart[kind][type] = rates->price[kind][type];
+            for (int i = 0; i < TR_KERNEL_TERMS_MAX; i++)
+                rates->apart[kind][type].unit_s[i] *= tr_exp(logs[kind][type] / (double)seen[kind][type]);
+        }
+}
+
+/* The same rates from rounds apart. `near`: samples that `rates` are from. */
+static enum tr_status fit_apart(const struct tr_kernel_sample *near, int64_t near_count, const struct tr_kernel_sample *sample, int64_t count,
+                                bool enough, struct tr_kernel_rates *rates, struct tr_err *err)
+{
+    struct tr_kernel_rates apart = *rates;
+    if (!enough) {
+        scale_apart(near, near_count, sample, count, rates);
+        return TR_OK;
+    }
+    enum tr_status status = tr_kernel_fit(sample, count, &apart, err);
+    memcpy(rates->apart, apart.price, sizeof rates->apart);
+    rates->step_error = fmax(rates->step_error, apart.step_error);
+    return status;
+}
+
+/* `kept`, `others` and `room` are large enough for all samples. */
+static enum tr_status fit_both(const struct tr_samples *samples, struct tr_kernel_sample *kept, struct tr_kernel_sample *others, double *room,
+                               struct tr_kernel_rates *rates, struct tr_err *err)
+{
+    double limit_s = APART_TIMES * least_hand_s(samples);
+    int all, near_programs, programs = 0;
+    keep_rounds(samples, -INFINITY, INFINITY, kept, &all);
+    int64_t near_count = keep_rounds(samples, 0, limit_s > 0 ? limit_s : INFINITY, kept, &near_programs), count = 0;
+    if (2 * near_programs < all) /* mostly apart, or changing: prices of all that was seen */
+        near_count = keep_rounds(samples, -INFINITY, INFINITY, kept, &all);
+    else if (limit_s > 0)
+        count = keep_rounds(samples, limit_s, INFINITY, others, &programs);
+    enum tr_status status = tr_kernel_fit(kept, near_count, rates, err);
+    rates->machine.hand_s = fmax(0, middle_hand_s(kept, near_count, room));
+    if (status != TR_OK || programs < APART_PROGRAMS)
+        return status;
+    rates->machine.hand_apart_s = middle_hand_s(others, count, room);
+    return fit_apart(kept, near_count, others, count, 2 * programs >= all, rates, err);
+}
+
+enum tr_status tr_calibrate_fit(const struct tr_samples *samples, struct tr_kernel_rates *rates, struct tr_err *err)
+{
+    struct tr_kernel_sample *kept = calloc((size_t)samples->count + 1, sizeof *kept), *others = calloc((size_t)samples->count + 1, sizeof *others);
+    double *room = calloc((size_t)samples->count + 1, sizeof *room);
+    enum tr_status status = kept && others && room ? fit_both(samples, kept, others, room, rates, err)
+                                                   : tr_fail(err, TR_FAILED, "out of memory for %lld samples", (long long)samples->count);
+    free(kept);
+    free(others);
+    free(room);
+    return status;
 }
 
 enum tr_status tr_kernel_fit(const struct tr_kernel_sample *sample, int64_t count, struct tr_kernel_rates *rates,
                              struct tr_err *err)
 {
-    double *predicted_s = calloc((size_t)count + 1, sizeof *predicted_s), *error = calloc((size_t)count + 1, sizeof *error);
+    double *predicted_s = calloc((size_t)count + 1, sizeof *predicted_s), *error = calloc(TR_CALIBRATE_ROUNDS * (size_t)count + 1, sizeof *error);
     enum tr_status status = TR_OK;
     if (!predicted_s || !error) {
         status = tr_fail(err, TR_FAILED, "out of memory for %lld samples", (long long)count);

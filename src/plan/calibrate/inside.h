@@ -39,13 +39,29 @@ TR_MUST_CHECK enum tr_status tr_trial_open(struct tr_trial *trial, const struct 
                                            struct tr_machine machine, struct tr_err *err);
 void tr_trial_step(struct tr_trial *trial);
 void tr_trial_close(struct tr_trial *trial);
+/* Weights as at the start of a run, and tokens, of any training program of this rank: no time depends on what they are. */
+void tr_trial_fill(struct tr_exec *exec);
 
-/* Samples of all programs with so many threads; freed by the caller. `between_s` gets the time from one operation to the
- * next. The bar advances by one a program. */
-TR_MUST_CHECK enum tr_status tr_calibrate_samples(const struct tr_calibrate_options *options, enum tr_isa isa, int threads,
-                                                  struct tr_progress *bar, int64_t *done, struct tr_kernel_sample **out,
-                                                  int64_t *count, double *between_s, struct tr_err *err);
-int tr_calibrate_program_count(double scale); /* runs of programs, of one number of threads */
+/* What was seen with one number of threads. */
+struct tr_samples {
+    int threads;                 /* in */
+    struct tr_kernel_sample *at; /* owned by the caller */
+    int64_t count;
+    double between_s; /* from one operation to the next */
+};
+
+/* Samples of all programs with each of these numbers of threads (zeroed but for that), the first of which is the largest. In rounds: all
+ * programs, types and numbers of threads take turns, so that what a machine does at a time is in all of them alike. The bar advances by
+ * one a visit. On failure too, what is in out[] is freed by the caller. */
+TR_MUST_CHECK enum tr_status tr_calibrate_samples(const struct tr_calibrate_options *options, enum tr_isa isa, struct tr_progress *bar,
+                                                  struct tr_samples *out, int ways, struct tr_err *err);
+int tr_calibrate_visit_count(double scale);
+
+/* Rates and errors from all of them: prices from the rounds in which the cores were near each other, `apart` from the others, where there are
+ * enough of either. */
+TR_MUST_CHECK enum tr_status tr_calibrate_fit(const struct tr_samples *samples, struct tr_kernel_rates *rates, struct tr_err *err);
+
+double tr_median(double *value, int64_t count); /* of at least one; sorts them */
 
 /* Peaks, reading at each level, noise. */
 TR_MUST_CHECK enum tr_status tr_calibrate_machine(enum tr_isa isa, int threads, struct tr_kernel_machine *out,

@@ -31,6 +31,7 @@ enum tr_status tr_calibrate_machine(enum tr_isa isa, int threads, struct tr_kern
     out->peak_flop_s[1] = tr_chip_measure_peak_flop_s(isa, types[1], threads);
     for (int i = 0; i < TR_READ_LEVELS; i++)
         out->read_byte_s[i] = tr_chip_measure_read_byte_s(isa, slab.at, threads * tr_read_bytes[i], threads);
+    out->hand_s = tr_chip_measure_hand_s();
     out->noise = 1 - slowest / fastest;
     tr_slab_unmap(&slab);
     return TR_OK;

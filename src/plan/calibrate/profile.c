@@ -43,12 +43,10 @@ static void name_machine(struct tr_profile *p, const struct tr_calibrate_options
 
 /* ---- measuring --------------------------------------------------------------------------------------------------- */
 
-static enum tr_status calibrate_threads(const struct tr_calibrate_options *options, enum tr_isa isa, int threads,
-                                        struct tr_profile *p, struct tr_progress *bar, int64_t *done, struct tr_err *err)
+/* The machine with so many threads, but for its kernels. */
+static enum tr_status begin_threads(enum tr_isa isa, int threads, struct tr_profile *p, struct tr_err *err)
 {
     struct tr_kernel_rates *rates = &p->rates[p->count];
-    struct tr_kernel_sample *sample = NULL;
-    int64_t count = 0;
     snprintf(p->id[p->count], sizeof p->id[0], "%.100s-%d", p->chip, threads);
     *rates = (struct tr_kernel_rates){.id = p->id[p->count], .chip = p->chip, .processor = p->processor,
                                       .isa = tr_isa_name(isa), .program = p->program, .cores = tr_cores_usable(),
@@ -56,12 +54,24 @@ static enum tr_status calibrate_threads(const struct tr_calibrate_options *optio
     enum tr_status status = tr_calibrate_machine(isa, threads, &rates->machine, err);
     rates->machine.disk_byte_s = p->disk_byte_s;
     rates->machine.disk_sync_s = p->disk_sync_s;
-    if (status == TR_OK)
-        status = tr_calibrate_samples(options, isa, threads, bar, done, &sample, &count, &rates->between_s, err);
-    if (status == TR_OK)
-        status = tr_kernel_fit(sample, count, rates, err);
-    free(sample);
     p->count += status == TR_OK;
+    return status;
+}
+
+/* All entries that were begun. */
+static enum tr_status calibrate_kernels(const struct tr_calibrate_options *options, enum tr_isa isa, struct tr_profile *p,
+                                        struct tr_progress *bar, struct tr_err *err)
+{
+    struct tr_samples samples[TR_PROFILE_THREADS_MAX] = {{.at = NULL}};
+    for (int i = 0; i < p->count; i++)
+        samples[i].threads = p->rates[i].threads;
+    enum tr_status status = tr_calibrate_samples(options, isa, bar, samples, p->count, err);
+    for (int i = 0; i < p->count; i++) {
+        p->rates[i].between_s = samples[i].between_s;
+        if (status == TR_OK)
+            status = tr_calibrate_fit(&samples[i], &p->rates[i], err);
+        free(samples[i].at);
+    }
     return status;
 }
 
@@ -94,7 +104,6 @@ static enum tr_status measure(const struct tr_calibrate_options *options, struct
 {
     enum tr_isa isa;
     int cores = tr_cores_usable();
-    int64_t done = 0;
     struct tr_progress bar;
     enum tr_status status = tr_isa_choose(&isa, err);
     if (status != TR_OK)
@@ -104,11 +113,12 @@ static enum tr_status measure(const struct tr_calibrate_options *options, struct
         status = tr_calibrate_disk(options->disk_folder, &p->disk_byte_s, &p->disk_sync_s, err);
     if (status != TR_OK)
         return status;
-    tr_progress_start(&bar, options->log, "calibrate", "program",
-                      tr_calibrate_program_count(options->scale) * (cores > 1 ? 2 : 1));
-    status = calibrate_threads(options, isa, cores, p, &bar, &done, err);
+    tr_progress_start(&bar, options->log, "calibrate", "program", tr_calibrate_visit_count(options->scale));
+    status = begin_threads(isa, cores, p, err);
     if (status == TR_OK && cores > 1)
-        status = calibrate_threads(options, isa, 1, p, &bar, &done, err);
+        status = begin_threads(isa, 1, p, err);
+    if (status == TR_OK)
+        status = calibrate_kernels(options, isa, p, &bar, err);
     if (status == TR_OK && cores > 1)
         status = calibrate_exchanges(options, p, err);
     tr_progress_end(&bar);
@@ -203,5 +213,8 @@ enum tr_status tr_calibrate_check(const struct tr_kernel_rates *rates, const cha
     compare("peak in bf16", TR_UNIT_FLOP_S, now.peak_flop_s[1], rates->machine.peak_flop_s[1], why);
     for (int i = 0; i < TR_READ_LEVELS; i++)
         compare(levels[i], TR_UNIT_BYTES_S, now.read_byte_s[i], rates->machine.read_byte_s[i], why);
+    if (rates->machine.hand_s > 0 && rates->machine.hand_apart_s == 0 && now.hand_s > 2 * rates->machine.hand_s)
+        tr_text_printf(why, "; a line of a cache takes %.0f ns from one core to another, took %.0f: they have no cache in common now",
+                       1e9 * now.hand_s, 1e9 * rates->machine.hand_s);
     return why->len ? TR_NO : TR_OK;
 }

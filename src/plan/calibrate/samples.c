@@ -4,6 +4,7 @@
 #include "base/num.h"
 #include "base/os.h"
 #include "plan/here/here.h"
+#include "silicon/chip/peak.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -28,11 +29,9 @@ static const struct tr_trial_shape shapes[] = {
     {TR_LLAMA, 128, 1, 1, 384, 257, 1024, 4},     {TR_GPT2, 1600, 25, 25, 6400, 257, 64, 1},
     {TR_LLAMA, 896, 14, 14, 2432, 4096, 64, 2},
 };
-/* Each program is run twice, all others in between, and an operation's time is the better one: what slows a machine down for a
- * while, a neighbour or heat, seldom hits both. */
-enum { SHAPES = sizeof shapes / sizeof *shapes, VISITS = 2, TIMES_MAX = 16 };
+enum { SHAPES = sizeof shapes / sizeof *shapes, TIMES_MAX = 16, VISITS_MAX = TR_CALIBRATE_ROUNDS * SHAPES * TR_KERNEL_TYPES };
 
-#define VISIT_S .06 /* of steps after the first, with options.scale 1 */
+#define VISIT_S .05 /* of steps, with options.scale 1 */
 
 /* Less time than usual: fewer programs. */
 static int shape_count(double scale)
@@ -44,22 +43,19 @@ static int shape_count(double scale)
 /* Number i of those that are measured: spread over all. */
 static const struct tr_trial_shape *shape_of(double scale, int i) { return &shapes[i * SHAPES / shape_count(scale)]; }
 
-int tr_calibrate_program_count(double scale) { return VISITS * shape_count(scale) * TR_KERNEL_TYPES; }
+int tr_calibrate_visit_count(double scale) { return TR_CALIBRATE_ROUNDS * shape_count(scale) * TR_KERNEL_TYPES; }
 
 /* Times of each operation of the program that is running. */
 struct watch {
     const struct tr_program *program;
     double (*time_s)[TIMES_MAX]; /* [op_count] */
     int64_t *seen;               /* calls since the first step */
-    double all_s;
-    bool on;
+    double all_s, step_s[TIMES_MAX]; /* all operations: of all steps, of each */
 };
 
 static void observe(void *context, const struct tr_exec_seen *seen)
 {
     struct watch *watch = context;
-    if (!watch->on)
-        return;
     int64_t index = seen->op - watch->program->op, at = watch->seen[index]++;
     if (at < TIMES_MAX)
         watch->time_s[index][at] = seen->end_s - seen->begin_s;
@@ -76,14 +72,37 @@ static struct tr_model_config model_of(const struct tr_trial_shape *shape)
                                     .norm_eps = 1e-5f, .rope_theta = 10000, .tied = shape->family == TR_GPT2, .init_std = .02f};
 }
 
-/* Any tokens will do: no time depends on them. */
-static void fill_batch(struct tr_exec *exec, const struct tr_trial_shape *shape)
+/* One block of each is drawn and repeated, which takes a fraction of the time. */
+static void fill_weights(struct tr_exec *exec)
 {
-    int32_t *token = tr_exec_buffer(exec, exec->program->tokens), *target = tr_exec_buffer(exec, exec->program->targets);
-    for (int64_t i = 0; i < shape->batch * shape->seq_len; i++) {
-        token[i] = (int32_t)(i * 7919 % shape->vocab);
-        target[i] = (int32_t)((i + 1) * 7919 % shape->vocab);
+    enum { BLOCK = 1 << 14 };
+    const struct tr_program *p = exec->program;
+    for (int32_t i = 0; i < p->weights.count; i++) {
+        struct tr_range held = tr_program_held(p, i);
+        int64_t count = held.last - held.first;
+        float *to = tr_exec_weight(exec, i);
+        tr_weight_init_slice(&p->weights.weight[i], i, 1, held.first, tr_min_i64(count, BLOCK), to);
+        for (int64_t at = BLOCK; at < count; at += BLOCK)
+            memcpy(to + at, to, (size_t)tr_min_i64(count - at, BLOCK) * sizeof *to);
     }
+    tr_exec_weights_written(exec);
+}
+
+static void fill_batch(struct tr_exec *exec)
+{
+    const struct tr_program *p = exec->program;
+    int32_t *token = tr_exec_buffer(exec, p->tokens), *target = tr_exec_buffer(exec, p->targets);
+    int64_t count = p->lanes.count * (p->step.batch / p->step.widths.lanes) * p->step.seq_len;
+    for (int64_t i = 0; i < count; i++) {
+        token[i] = (int32_t)(i * 7919 % p->model.vocab);
+        target[i] = (int32_t)((i + 1) * 7919 % p->model.vocab);
+    }
+}
+
+void tr_trial_fill(struct tr_exec *exec)
+{
+    fill_weights(exec);
+    fill_batch(exec);
 }
 
 enum tr_status tr_trial_open(struct tr_trial *trial, const struct tr_trial_shape *shape, enum tr_dtype dtype, struct tr_machine machine,
@@ -101,8 +120,7 @@ enum tr_status tr_trial_open(struct tr_trial *trial, const struct tr_trial_shape
         tr_program_free(&trial->program);
         return status;
     }
-    tr_exec_init(&trial->exec, 1);
-    fill_batch(&trial->exec, shape);
+    tr_trial_fill(&trial->exec);
     return TR_OK;
 }
 
@@ -124,79 +142,97 @@ void tr_trial_close(struct tr_trial *trial)
 /* ---- samples ----------------------------------------------------------------------------------------------------- */
 
 struct samples {
-    struct tr_kernel_sample *at;
-    int64_t count, room;
-    double between_s; /* sum over programs, divided by how many in the end */
-    int64_t next;     /* second visit: the sample that comes next, in the order of the first */
+    struct tr_samples *out;
+    int64_t room, next;            /* next: of the samples that are there, where a later round goes on */
+    double between_s[VISITS_MAX];  /* of each visit */
+    int visits;
 };
 
 static enum tr_status add_sample(struct samples *s, const struct tr_kernel_sample *sample, struct tr_err *err)
 {
-    if (s->count == s->room) {
+    if (s->out->count == s->room) {
         int64_t room = s->room ? 2 * s->room : 1024;
-        struct tr_kernel_sample *grown = realloc(s->at, (size_t)room * sizeof *grown);
+        struct tr_kernel_sample *grown = realloc(s->out->at, (size_t)room * sizeof *grown);
         if (!grown)
             return tr_fail(err, TR_FAILED, "out of memory for %lld samples", (long long)room);
-        s->at = grown;
+        s->out->at = grown;
         s->room = room;
     }
-    s->at[s->count++] = *sample;
+    s->out->at[s->out->count++] = *sample;
     return TR_OK;
 }
 
-static enum tr_status keep_sample(struct samples *s, const struct tr_kernel_sample *sample, int visit, struct tr_err *err)
+/* The first round adds what the later ones add their times to. */
+static enum tr_status keep_time(struct samples *s, const struct tr_kernel_sample *sample, double time_s, double hand_s, struct tr_err *err)
 {
-    if (visit == 0)
-        return add_sample(s, sample, err);
-    struct tr_kernel_sample *first = &s->at[s->next++];
-    TR_ASSERT(first->program == sample->program && first->op.kind == sample->op.kind);
-    if (sample->time_s < first->time_s)
-        first->time_s = sample->time_s;
+    enum tr_status status = s->next == s->out->count ? add_sample(s, sample, err) : TR_OK;
+    if (status != TR_OK)
+        return status;
+    struct tr_kernel_sample *to = &s->out->at[s->next++];
+    TR_ASSERT(to->program == sample->program && to->op.kind == sample->op.kind && to->rounds < TR_CALIBRATE_ROUNDS);
+    to->hand_s[to->rounds] = hand_s;
+    to->round_s[to->rounds++] = time_s > 1e-9 ? time_s : 1e-9;
     return TR_OK;
 }
 
-/* The medians of what the watch saw in `steps` steps. */
-static enum tr_status keep_samples(const struct watch *watch, int number, int visit, int64_t steps, struct samples *to,
-                                   struct tr_err *err)
+/* Medians of operations come to less than the median of steps, as what delays one is never in all steps: how many times as long they are. */
+static double times_of_medians(struct watch *watch, int64_t steps)
+{
+    double sum_s = 0;
+    for (int32_t i = 0; i < watch->program->op_count; i++)
+        if (watch->seen[i] >= steps)
+            sum_s += (double)watch->seen[i] / (double)steps * tr_median(watch->time_s[i], tr_min_i64(watch->seen[i], TIMES_MAX));
+    return tr_median(watch->step_s, steps) / sum_s;
+}
+
+/* What the watch saw in `steps` steps. */
+static enum tr_status keep_times(struct watch *watch, int number, int64_t steps, double hand_s, struct samples *to, struct tr_err *err)
 {
     const struct tr_program *p = watch->program;
     const struct tr_kernel_term *terms;
+    double times = times_of_medians(watch, steps);
     enum tr_status status = TR_OK;
     for (int32_t i = 0; i < p->op_count && status == TR_OK; i++) {
-        int64_t seen = watch->seen[i], kept = seen < TIMES_MAX ? seen : TIMES_MAX;
+        int64_t seen = watch->seen[i];
         if (seen < steps || tr_kernel_terms(p->op[i].op.kind, &terms) == 0)
             continue;
-        qsort(watch->time_s[i], (size_t)kept, sizeof(double), tr_ascending);
-        double time_s = watch->time_s[i][kept / 2];
-        struct tr_kernel_sample sample = {.op = p->op[i].op, .present = tr_program_op_present(&p->op[i]),
-                                          .state_bytes = tr_here_state_bytes(p), .program = number,
-                                          .calls = seen / steps, .time_s = time_s > 1e-9 ? time_s : 1e-9};
-        status = keep_sample(to, &sample, visit, err);
+        const struct tr_kernel_sample sample = {.op = p->op[i].op, .present = tr_program_op_present(&p->op[i]), .program = number,
+                                                .state_bytes = tr_here_state_bytes(p), .calls = seen / steps};
+        status = keep_time(to, &sample, times * tr_median(watch->time_s[i], tr_min_i64(seen, TIMES_MAX)), hand_s, err);
     }
     return status;
 }
 
-/* A first step that warms everything up, then those that are timed. */
+/* What a line takes from core to core, before and after; below 0: not the same. */
+static double hand_between(double before_s, double after_s)
+{
+    return after_s < 1.5 * before_s && before_s < 1.5 * after_s ? fmin(before_s, after_s) : before_s > 0 ? -1 : 0;
+}
+
 static enum tr_status time_steps(const struct tr_calibrate_options *options, struct tr_trial *trial, struct watch *watch, int number,
-                                 int visit, struct samples *to, struct tr_err *err)
+                                 struct samples *to, struct tr_err *err)
 {
     int64_t steps = 0, ops = 0;
-    tr_trial_step(trial);
-    watch->on = true;
-    double begin_s = tr_clock_s(), wall_s;
+    trial->exec.machine.threads = to->out->threads;
+    memset(watch->seen, 0, (size_t)watch->program->op_count * sizeof *watch->seen);
+    watch->all_s = 0;
+    double hand_s = to->out->threads > 1 ? tr_chip_measure_hand_s() : 0, begin_s = tr_clock_s(), wall_s;
     do {
+        double before_s = watch->all_s;
         tr_trial_step(trial);
-        steps++;
+        watch->step_s[steps++] = watch->all_s - before_s;
         wall_s = tr_clock_s() - begin_s;
     } while (steps < TIMES_MAX && wall_s < VISIT_S * options->scale);
     for (int32_t i = 0; i < watch->program->op_count; i++)
         ops += watch->seen[i];
-    to->between_s += wall_s > watch->all_s ? (wall_s - watch->all_s) / (double)ops : 0;
-    return keep_samples(watch, number, visit, steps, to, err);
+    to->between_s[to->visits++] = fmax(0, wall_s - watch->all_s) / (double)ops;
+    hand_s = hand_between(hand_s, hand_s > 0 ? tr_chip_measure_hand_s() : 0);
+    return keep_times(watch, number, steps, hand_s, to, err);
 }
 
-static enum tr_status run_program(const struct tr_calibrate_options *options, const struct tr_trial_shape *shape, enum tr_dtype dtype,
-                                  struct tr_machine machine, int number, int visit, struct samples *to, struct tr_err *err)
+/* A first step that warms everything up, then those that are timed, with each number of threads. */
+static enum tr_status visit(const struct tr_calibrate_options *options, const struct tr_trial_shape *shape, enum tr_dtype dtype,
+                            struct tr_machine machine, int number, struct samples *to, int ways, struct tr_err *err)
 {
     struct tr_trial trial;
     enum tr_status status = tr_trial_open(&trial, shape, dtype, machine, err);
@@ -204,41 +240,53 @@ static enum tr_status run_program(const struct tr_calibrate_options *options, co
         return status;
     struct watch watch = {.program = &trial.program, .time_s = calloc((size_t)trial.program.op_count, sizeof *watch.time_s),
                           .seen = calloc((size_t)trial.program.op_count, sizeof *watch.seen)};
-    trial.exec.observer = observe;
-    trial.exec.observer_context = &watch;
-    if (watch.time_s && watch.seen)
-        status = time_steps(options, &trial, &watch, number, visit, to, err);
-    else
+    if (watch.time_s && watch.seen) {
+        tr_trial_step(&trial);
+        trial.exec.observer = observe;
+        trial.exec.observer_context = &watch;
+        for (int way = 0; way < ways && status == TR_OK; way++)
+            status = time_steps(options, &trial, &watch, number, &to[way], err);
+    } else {
         status = tr_fail(err, TR_FAILED, "out of memory for the times of %d operations", trial.program.op_count);
+    }
     tr_trial_close(&trial);
     free(watch.time_s);
     free(watch.seen);
     return status;
 }
 
-enum tr_status tr_calibrate_samples(const struct tr_calibrate_options *options, enum tr_isa isa, int threads,
-                                    struct tr_progress *bar, int64_t *done, struct tr_kernel_sample **out, int64_t *count,
-                                    double *between_s, struct tr_err *err)
+static enum tr_status visit_all(const struct tr_calibrate_options *options, struct tr_machine machine, struct tr_progress *bar,
+                                struct samples *to, int ways, struct tr_err *err)
 {
     static const enum tr_dtype types[TR_KERNEL_TYPES] = {TR_F32, TR_BF16};
-    struct tr_machine machine = {.kernels = tr_kernel_set(isa), .threads = threads};
-    struct samples samples = {.at = NULL};
+    int programs = shape_count(options->scale) * TR_KERNEL_TYPES, all = tr_calibrate_visit_count(options->scale);
     enum tr_status status = TR_OK;
-    int shape_total = shape_count(options->scale), programs = shape_total * TR_KERNEL_TYPES;
-    for (int i = 0; i < VISITS * programs && status == TR_OK; i++) {
+    for (int i = 0; i < all && status == TR_OK; i++) {
         int number = i % programs;
-        enum tr_dtype type = types[number / shape_total];
-        status = run_program(options, shape_of(options->scale, number % shape_total), type, machine, number, i / programs, &samples, err);
-        tr_progress_update(bar, ++*done, "%s, %d thread%s", tr_dtype_name(type), threads, threads == 1 ? "" : "s");
+        for (int way = 0; way < ways && number == 0; way++)
+            to[way].next = 0;
+        status = visit(options, shape_of(options->scale, number / TR_KERNEL_TYPES), types[number % TR_KERNEL_TYPES], machine, number, to, ways, err);
+        tr_progress_update(bar, i + 1, "round %d of %d", i / programs + 1, TR_CALIBRATE_ROUNDS);
         if (status == TR_OK && options->stop && *options->stop)
             status = tr_fail(err, TR_FAILED, "interrupted by %s: nothing was written", tr_signal_name(*options->stop));
     }
-    if (status != TR_OK) {
-        free(samples.at);
-        return status;
+    return status;
+}
+
+enum tr_status tr_calibrate_samples(const struct tr_calibrate_options *options, enum tr_isa isa, struct tr_progress *bar,
+                                    struct tr_samples *out, int ways, struct tr_err *err)
+{
+    struct tr_machine machine = {.kernels = tr_kernel_set(isa), .threads = out[0].threads};
+    struct samples *samples = calloc((size_t)ways, sizeof *samples);
+    if (!samples)
+        return tr_fail(err, TR_FAILED, "out of memory for the samples of %d numbers of threads", ways);
+    for (int way = 0; way < ways; way++) {
+        TR_ASSERT(out[way].threads <= out[0].threads && out[way].count == 0);
+        samples[way].out = &out[way];
     }
-    *out = samples.at;
-    *count = samples.count;
-    *between_s = samples.between_s / (VISITS * programs);
-    return TR_OK;
+    enum tr_status status = visit_all(options, machine, bar, samples, ways, err);
+    for (int way = 0; way < ways && status == TR_OK; way++)
+        out[way].between_s = tr_median(samples[way].between_s, samples[way].visits);
+    free(samples);
+    return status;
 }

@@ -50,8 +50,8 @@ static enum tr_status price(const struct tr_kernel_rates *rates, const struct tr
     return status == TR_OK ? tr_here_passes(rates, exchange, programs, passes, &out->passes_s, err) : status;
 }
 
-enum tr_status tr_here_price_ranks(const struct tr_catalog *profile, const char *transport, const struct tr_run_programs *programs,
-                                   int64_t passes, struct tr_ranks_price *out, struct tr_err *err)
+enum tr_status tr_here_price_ranks(const struct tr_catalog *profile, const char *transport, double hand_s,
+                                   const struct tr_run_programs *programs, int64_t passes, struct tr_ranks_price *out, struct tr_err *err)
 {
     struct tr_kernel_rates rates;
     struct tr_exchange_rates exchange = {.ranks = 0};
@@ -61,6 +61,8 @@ enum tr_status tr_here_price_ranks(const struct tr_catalog *profile, const char 
     if (status == TR_NO)
         status = tr_fail(err, TR_BAD_INPUT, "the profile does not say what exchanging bytes takes ranks by %s%s", transport,
                          strcmp(transport, "mpi") == 0 ? ": `mpirun -n 2 trine calibrate --ranks` adds that" : ": calibrate again");
+    if (status == TR_OK)
+        tr_kernel_set_apart(&rates, hand_s);
     return status == TR_OK ? price(&rates, exchange.ranks ? &exchange : NULL, programs, passes, out, err) : status;
 }
 
@@ -115,7 +117,7 @@ static enum tr_status try_layout(struct search *s, const struct tr_degrees *degr
     }
     if (r->memory_bytes > 0 && memory_of(&programs) > r->memory_bytes)
         (void)tr_fail(&s->why, TR_BAD_INPUT, "layout %s does not fit into memory", tr_degrees_words(degrees, new.words));
-    else if ((status = tr_here_price_ranks(r->profile, r->transport, &programs, 0, &price, err)) == TR_OK) {
+    else if ((status = tr_here_price_ranks(r->profile, r->transport, r->hand_s, &programs, 0, &price, err)) == TR_OK) {
         new.step_s = price.step_s;
         new.error = price.error;
         tr_degrees_words(degrees, new.words);

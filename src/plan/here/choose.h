@@ -15,6 +15,7 @@ struct tr_choose_request {
     const struct tr_step_config *step; /* its place does not matter */
     const struct tr_kernel_set *kernels;
     const char *transport;
+    double hand_s;                     /* that a line takes from core to core now (silicon/chip/peak.h); 0: not measured */
     int ranks;                         /* that were started; 0: as we like, up to one a core */
     int cores;                         /* for all of them */
     int64_t memory_bytes;              /* for all of them; 0: no limit */
@@ -32,9 +33,9 @@ struct tr_ranks_price {
     char refined[TR_REFINED_WORDS_BYTES]; /* by how many runs what ranks take was (tr_refined_words) */
 };
 
-/* What these programs take all ranks, a step and so many passes, with the rates of their threads that the profile has. TR_BAD_INPUT:
- * it has none. */
-TR_MUST_CHECK enum tr_status tr_here_price_ranks(const struct tr_catalog *profile, const char *transport,
+/* What these programs take all ranks, a step and so many passes, with the rates of their threads that the profile has, for cores as far
+ * apart as they are now (hand_s, as above). TR_BAD_INPUT: it has none. */
+TR_MUST_CHECK enum tr_status tr_here_price_ranks(const struct tr_catalog *profile, const char *transport, double hand_s,
                                                  const struct tr_run_programs *programs, int64_t passes, struct tr_ranks_price *out,
                                                  struct tr_err *err);
 

@@ -12,6 +12,10 @@
  * end as often as a burst lasts: the other limit of an operation. In bytes a second, the best of the bursts, by processor
  * time, in about 0.2 s. It is what main memory gives when `bytes` is several times the last cache, else what that
  * cache gives. 0 bytes: 0.
+ *
+ * tr_chip_measure_hand_s is what it takes two threads to hand a line of their caches to one another, one way, the best of a few bursts, in a millisecond or
+ * two: some 50 ns where two cores have a cache together, several times as much where not. A host that moves a virtual machine's
+ * processors about changes it from one minute to the next, and with it all that threads read of what another one wrote. 0: there is one core.
  */
 #ifndef TR_SILICON_CHIP_PEAK_H
 #define TR_SILICON_CHIP_PEAK_H
@@ -20,6 +24,7 @@
 
 double tr_chip_measure_peak_flop_s(enum tr_isa isa, enum tr_dtype type, int threads);
 double tr_chip_measure_read_byte_s(enum tr_isa isa, const void *memory, int64_t bytes, int threads);
+double tr_chip_measure_hand_s(void);
 
 /* `count` rounds of independent fused multiply-adds; returns how many flop they were. x is any number about 1; *sink
  * takes the result, so that no compiler leaves the work out. */

@@ -180,6 +180,18 @@ const struct tr_kernel_price *tr_kernel_price_of(const struct tr_kernel_rates *r
     return own->known ? own : &rates->price[TR_OP_JOIN][type];
 }
 
+bool tr_kernel_set_apart(struct tr_kernel_rates *rates, double hand_s)
+{
+    const struct tr_kernel_machine *m = &rates->machine;
+    if (m->hand_s <= 0 || m->hand_apart_s <= m->hand_s || hand_s * hand_s <= m->hand_s * m->hand_apart_s)
+        return false;
+    for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
+        for (int type = 0; type < TR_KERNEL_TYPES; type++)
+            if (rates->apart[kind][type].known)
+                rates->price[kind][type] = rates->apart[kind][type];
+    return true;
+}
+
 /* Seconds of each term; returns the terms. */
 static const struct tr_kernel_term *terms_of(const struct tr_kernel_rates *rates, const struct tr_op *op, uint32_t present,
                                              double state_bytes, double amount[TR_KERNEL_TERMS_MAX], double time_s[TR_KERNEL_TERMS_MAX])
@@ -229,7 +241,7 @@ void tr_kernel_time_by_limit(const struct tr_kernel_rates *rates, const struct t
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */
 
-enum { FIELDS_MAX = 384, PATH_BYTES = 48 };
+enum { FIELDS_MAX = 768, PATH_BYTES = 48, COLUMNS = 2 * TR_KERNEL_TYPES };
 
 /* The fields of an entry: those of its own, then kind by kind and type by type a kind's terms and its error. Facts are
  * read by index. */
@@ -237,10 +249,15 @@ struct fields {
     struct tr_field field[FIELDS_MAX];
     char path[FIELDS_MAX][PATH_BYTES];
     int count;
-    int first[TR_OP_KIND_COUNT][TR_KERNEL_TYPES]; /* of a kind that has prices */
+    int first[TR_OP_KIND_COUNT][COLUMNS]; /* of a kind that has prices */
 };
 
-static const char *const types[TR_KERNEL_TYPES] = {"f32", "bf16"};
+static const char *const columns[COLUMNS] = {"f32", "bf16", "f32_apart", "bf16_apart"};
+
+static struct tr_kernel_price *price_in(struct tr_kernel_rates *rates, int kind, int column)
+{
+    return column < TR_KERNEL_TYPES ? &rates->price[kind][column] : &rates->apart[kind][column - TR_KERNEL_TYPES];
+}
 
 /* What an entry is read into: facts by index of their field. */
 struct target {
@@ -263,6 +280,8 @@ static const struct {
     MACHINE("read_512KiB", TR_UNIT_BYTES_S, read_byte_s[TR_READ_MIDDLE], "the same"),
     MACHINE("read_6MiB", TR_UNIT_BYTES_S, read_byte_s[TR_READ_FAR], "the same"),
     MACHINE("read_192MiB", TR_UNIT_BYTES_S, read_byte_s[TR_READ_MEMORY], "the same: memory"),
+    MACHINE("hand", TR_UNIT_TIME, hand_s, "a line of a cache from one core to another"),
+    MACHINE("hand_apart", TR_UNIT_TIME, hand_apart_s, "the same where that took several times as long"),
     MACHINE("noise", TR_UNIT_RATIO, noise, "the slowest of several equal bursts behind the fastest"),
     MACHINE("disk_write", TR_UNIT_BYTES_S, disk_byte_s, "a large file, with its sync"),
     MACHINE("disk_sync", TR_UNIT_TIME, disk_sync_s, "a small file, with its sync"),
@@ -297,18 +316,18 @@ static void add_text(struct fields *f, size_t offset, bool required, const char 
     field->required = required;
 }
 
-static void add_prices(struct fields *f, enum tr_op_kind kind, int type)
+static void add_prices(struct fields *f, enum tr_op_kind kind, int column)
 {
     const struct tr_kernel_term *terms;
     int count = tr_kernel_terms(kind, &terms);
     const char *name = tr_op_operands(kind)->name;
     if (count == 0)
         return;
-    f->first[kind][type] = f->count;
+    f->first[kind][column] = f->count;
     for (int i = 0; i < count; i++)
-        add_field(f, terms[i].unit, terms[i].unit == TR_UNIT_TIME ? 0 : 1, 1e30, terms[i].help, "%s.%s.%s", types[type], name, terms[i].name);
-    add_field(f, TR_UNIT_RATIO, 0, 100, "half width of the 80 % interval", "%s.%s.error", types[type], name);
-    add_field(f, TR_UNIT_RATIO, 0, TR_REFINED_RUNS_MAX, "that refined it", "%s.%s.runs", types[type], name);
+        add_field(f, terms[i].unit, terms[i].unit == TR_UNIT_TIME ? 0 : 1, 1e30, terms[i].help, "%s.%s.%s", columns[column], name, terms[i].name);
+    add_field(f, TR_UNIT_RATIO, 0, 100, "half width of the 80 % interval", "%s.%s.error", columns[column], name);
+    add_field(f, TR_UNIT_RATIO, 0, TR_REFINED_RUNS_MAX, "that refined it", "%s.%s.runs", columns[column], name);
 }
 
 static void make_fields(struct fields *f)
@@ -326,17 +345,17 @@ static void make_fields(struct fields *f)
     add_field(f, TR_UNIT_TIME, 0, 1, "from one operation to the next", "between");
     for (int i = 0; i < MACHINE_FIELDS; i++)
         add_field(f, machine_fields[i].unit, 0, 1e30, machine_fields[i].help, "machine.%s", machine_fields[i].name);
-    for (int type = 0; type < TR_KERNEL_TYPES; type++)
+    for (int column = 0; column < COLUMNS; column++)
         for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
-            add_prices(f, (enum tr_op_kind)kind, type);
+            add_prices(f, (enum tr_op_kind)kind, column);
 }
 
 /* A rate becomes the seconds of one; a start is a time already. */
-static void take_prices(const struct fields *f, const struct tr_fact *facts, enum tr_op_kind kind, int type,
+static void take_prices(const struct fields *f, const struct tr_fact *facts, enum tr_op_kind kind, int column,
                         struct tr_kernel_price *price)
 {
     const struct tr_kernel_term *terms;
-    int count = tr_kernel_terms(kind, &terms), first = count ? f->first[kind][type] : 0;
+    int count = tr_kernel_terms(kind, &terms), first = count ? f->first[kind][column] : 0;
     if (count == 0)
         return;
     for (int i = 0; i < count; i++) {
@@ -370,9 +389,9 @@ enum tr_status tr_kernel_rates_read(const struct tr_entry *entry, struct tr_kern
     r.threads = (int)target.facts[FIELD_THREADS].value;
     r.step_error = tr_fact_or(&target.facts[FIELD_STEP_ERROR], .3);
     r.between_s = target.facts[FIELD_BETWEEN].value;
-    for (int type = 0; type < TR_KERNEL_TYPES; type++)
+    for (int column = 0; column < COLUMNS; column++)
         for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
-            take_prices(&f, target.facts, (enum tr_op_kind)kind, type, &r.price[kind][type]);
+            take_prices(&f, target.facts, (enum tr_op_kind)kind, column, price_in(&r, kind, column));
     if (r.threads < 1)
         return tr_entry_fail(entry, err, "threads: how many computed is missing");
     if ((status = tr_refined_check(&r.refined, entry, err)) != TR_OK)
@@ -477,14 +496,15 @@ void tr_kernel_rates_yaml(const struct tr_kernel_rates *rates, struct tr_text *o
         write_value(machine_fields[i].unit, *(const double *)((const char *)&rates->machine + machine_fields[i].offset), out);
         tr_text_char(out, '\n');
     }
-    for (int type = 0; type < TR_KERNEL_TYPES; type++) {
+    struct tr_kernel_rates copy = *rates;
+    for (int column = 0; column < COLUMNS; column++) {
         bool any = false;
         for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++) {
-            const struct tr_kernel_price *price = &rates->price[kind][type];
+            const struct tr_kernel_price *price = price_in(&copy, kind, column);
             if (!price->known)
                 continue;
             if (!any)
-                tr_text_printf(out, "    %s:\n", types[type]);
+                tr_text_printf(out, "    %s:\n", columns[column]);
             any = true;
             write_price(price, (enum tr_op_kind)kind, out);
         }

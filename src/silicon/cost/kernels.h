@@ -12,6 +12,8 @@
  *         f32:
  *           linear: {flop: 512GFLOP/s, left: 12GB/s, right: 16GB/s, result: 57GB/s, start: 1.1us, error: 0.06}
  *
+ *         f32_apart: {...}              optional: while two cores had no cache in common, as when a host moves the processors of a virtual machine
+ *
  * What runs have refined says so: `runs` in a kind, `refined` and `refined_by` in the entry, `source: runs` at each number.
  *
  * A rate that is absent is so high that its work was not seen in the time. A kind that nobody measured is priced by its
@@ -57,6 +59,8 @@ enum { TR_READ_NEAR, TR_READ_MIDDLE, TR_READ_FAR, TR_READ_MEMORY, TR_READ_LEVELS
 struct tr_kernel_machine {
     double peak_flop_s[TR_KERNEL_TYPES];
     double read_byte_s[TR_READ_LEVELS];
+    double hand_s;                       /* for a line of a cache from one core to another (silicon/chip/peak.h) */
+    double hand_apart_s;                 /* the same at the times when that took several times as long; 0: there were none */
     double noise;                        /* how far the slowest of several equal bursts was behind the fastest */
     double disk_byte_s, disk_sync_s;     /* a large file written and synced; a small one */
 };
@@ -71,6 +75,7 @@ struct tr_kernel_rates {
     double between_s;       /* from one operation to the next */
     struct tr_refined refined; /* by runs */
     struct tr_kernel_price price[TR_OP_KIND_COUNT][TR_KERNEL_TYPES];
+    struct tr_kernel_price apart[TR_OP_KIND_COUNT][TR_KERNEL_TYPES]; /* while cores were apart (machine.hand_apart_s); not known: none were */
 };
 
 /* Seconds of one operation of a program with so much state. */
@@ -97,6 +102,10 @@ TR_MUST_CHECK enum tr_status tr_kernel_rates_read(const struct tr_entry *entry, 
  * are there. */
 TR_MUST_CHECK enum tr_status tr_kernel_rates_find(const struct tr_catalog *catalog, int threads,
                                                   struct tr_kernel_rates *out, struct tr_err *err);
+
+/* Where the cores now are as far from each other as they were when `apart` was measured, rather than when `price` was: prices become those.
+ * `hand_s`: what a line takes now; 0: not measured, nothing changes. Returns whether they did. */
+bool tr_kernel_set_apart(struct tr_kernel_rates *rates, double hand_s);
 
 /* The entry as YAML, below `kernels:`; it reads back as the same prices, to four figures. */
 void tr_kernel_rates_yaml(const struct tr_kernel_rates *rates, struct tr_text *out);

@@ -1,4 +1,4 @@
-#include "plan/calibrate/calibrate.h"
+#include "plan/calibrate/inside.h"
 #include "plan/here/here.h"
 
 #include <math.h>
@@ -74,6 +74,73 @@ static void the_error_is_that_of_programs_left_out(void **state)
     assert_true(uneven.step_error > .08 && uneven.step_error > 2 * even.step_error);
 }
 
+static void the_error_is_that_of_rounds_too(void **state)
+{
+    (void)state;
+    struct tr_kernel_sample sample[SAMPLES];
+    struct tr_kernel_rates even = {.threads = 2}, uneven = {.threads = 2};
+    make_samples(sample, -1, 1);
+    assert_int_equal(tr_kernel_fit(sample, SAMPLES, &even, &err), TR_OK);
+    for (int i = 0; i < SAMPLES; i++) { /* the middle is as before */
+        sample[i].rounds = 3;
+        for (int round = 0; round < 3; round++)
+            sample[i].round_s[round] = sample[i].time_s * (.9 + .1 * round);
+    }
+    assert_int_equal(tr_kernel_fit(sample, SAMPLES, &uneven, &err), TR_OK);
+    assert_true(even.step_error < .05 && uneven.step_error > .08 && uneven.step_error < .15);
+}
+
+/* Rounds as they are while two cores have a cache in common, but for `apart` of them (bits), which take so many times as long; in `changing`
+ * ones the host moved a core, and nothing fits. */
+static void make_rounds(struct tr_kernel_sample *sample, unsigned apart, unsigned changing, double times)
+{
+    for (sample->rounds = 0; sample->rounds < TR_CALIBRATE_ROUNDS; sample->rounds++) {
+        bool is_apart = apart >> sample->rounds & 1, changes = changing >> sample->rounds & 1;
+        sample->hand_s[sample->rounds] = changes ? -1 : is_apart ? 190e-9 : 40e-9;
+        sample->round_s[sample->rounds] = sample->time_s * (changes ? 7 : is_apart ? times : 1);
+    }
+}
+
+static void rounds_with_cores_apart_have_prices_of_their_own(void **state)
+{
+    (void)state;
+    struct tr_kernel_sample sample[SAMPLES];
+    struct tr_samples samples = {.threads = 2, .at = sample, .count = SAMPLES};
+    struct tr_kernel_rates is = {.threads = 2}, was = truth();
+    make_samples(sample, -1, 1);
+    for (int i = 0; i < SAMPLES; i++) /* all programs have been seen near, two of three apart too */
+        make_rounds(&sample[i], sample[i].program % 3 ? 6 : 0, 8, 1.3);
+    assert_int_equal(tr_calibrate_fit(&samples, &is, &err), TR_OK);
+    assert_true(fabs(is.machine.hand_s - 40e-9) < 1e-10 && fabs(is.machine.hand_apart_s - 190e-9) < 1e-10 && is.step_error < .05);
+    struct tr_kernel_rates apart = is;
+    assert_true(tr_kernel_set_apart(&apart, 150e-9));
+    for (int i = 0; i < SAMPLES; i++) {
+        double truth_s = tr_kernel_time(&was, &sample[i].op, sample[i].present, sample[i].state_bytes);
+        assert_true(fabs(tr_kernel_time(&is, &sample[i].op, sample[i].present, sample[i].state_bytes) / truth_s - 1) < .01);
+        assert_true(fabs(tr_kernel_time(&apart, &sample[i].op, sample[i].present, sample[i].state_bytes) / truth_s - 1.3) < .02);
+    }
+}
+
+static void few_rounds_with_cores_apart_say_how_many_times_as_long(void **state)
+{
+    (void)state;
+    struct tr_kernel_sample sample[SAMPLES];
+    struct tr_samples samples = {.threads = 2, .at = sample, .count = SAMPLES};
+    for (int programs = 2; programs <= 3; programs++) { /* two are too few to say anything */
+        struct tr_kernel_rates is = {.threads = 2};
+        make_samples(sample, -1, 1);
+        for (int i = 0; i < SAMPLES; i++)
+            make_rounds(&sample[i], sample[i].program < programs ? 6 : 0, 0, 1.3);
+        assert_int_equal(tr_calibrate_fit(&samples, &is, &err), TR_OK);
+        struct tr_kernel_rates apart = is;
+        assert_int_equal(tr_kernel_set_apart(&apart, 150e-9), programs == 3);
+        for (int i = 0; i < SAMPLES && programs == 3; i++) {
+            double near_s = tr_kernel_time(&is, &sample[i].op, sample[i].present, sample[i].state_bytes);
+            assert_true(fabs(tr_kernel_time(&apart, &sample[i].op, sample[i].present, sample[i].state_bytes) / near_s - 1.3) < .001);
+        }
+    }
+}
+
 static void memory_is_not_slower_than_it_was_measured(void **state)
 {
     (void)state;
@@ -124,6 +191,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rates_come_out_of_samples_that_obey_them),
         cmocka_unit_test(the_error_is_that_of_programs_left_out),
+        cmocka_unit_test(the_error_is_that_of_rounds_too),
+        cmocka_unit_test(rounds_with_cores_apart_have_prices_of_their_own),
+        cmocka_unit_test(few_rounds_with_cores_apart_say_how_many_times_as_long),
         cmocka_unit_test(memory_is_not_slower_than_it_was_measured),
         cmocka_unit_test(a_step_is_the_sum_of_its_operations_as_often_as_they_are_scheduled),
     };

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/os.h"
 #include "silicon/chip/peak.h"
 
 static void rates_are_of_the_right_order(void **state)
@@ -23,6 +24,8 @@ static void rates_are_of_the_right_order(void **state)
     double byte_s = tr_chip_measure_read_byte_s(TR_ISA_REF, memory, BYTES, 1);
     assert_true(flop_s > 1e6 && flop_s < 1e13);
     assert_true(byte_s > 1e6 && byte_s < 1e14);
+    double hand_s = tr_chip_measure_hand_s();
+    assert_true(tr_cores_usable() > 1 ? hand_s > 1e-9 && hand_s < .1 : hand_s == 0);
     free(memory);
 }
 

@@ -100,9 +100,10 @@ static void rates_that_were_written_read_back(void **state)
     struct tr_kernel_rates rates = {.id = "here-2", .chip = "here", .processor = "A \"quoted\" one", .isa = "avx2", .program = "0.1.0",
                                     .cores = 2, .threads = 2, .step_error = .05, .between_s = 1e-6,
                                     .machine = {.peak_flop_s = {4e11, 8e11}, .read_byte_s = {9e11, 5e11, 2e11, 6e10},
-                                                .noise = .01, .disk_byte_s = 8e8, .disk_sync_s = 3e-4}}, back;
+                                                .hand_s = 4e-8, .hand_apart_s = 1.9e-7, .noise = .01, .disk_byte_s = 8e8, .disk_sync_s = 3e-4}}, back;
     rates.price[TR_OP_LINEAR][0] = (struct tr_kernel_price){.unit_s = {2e-12, 3e-11, 0, 1e-11, 0, 2e-6}, .error = .06, .known = true};
     rates.price[TR_OP_JOIN][1] = (struct tr_kernel_price){.unit_s = {1.2345e-11, 0, 0, 1e-6}, .error = .5, .known = true};
+    rates.apart[TR_OP_JOIN][1] = (struct tr_kernel_price){.unit_s = {2e-11, 0, 0, 1e-6}, .error = .5, .known = true};
     struct tr_text text = {0};
     struct tr_catalog *catalog;
     tr_text_append(&text, "sources: {calibration: {title: test, date: 2026-11-26, grade: measured}}\nkernels:\n");
@@ -125,11 +126,31 @@ static void rates_that_were_written_read_back(void **state)
             near(back.price[TR_OP_LINEAR][0].unit_s[i], was, 1e-3);
     }
     near(back.price[TR_OP_JOIN][1].unit_s[0], 1.2345e-11, 1e-3);
+    near(back.apart[TR_OP_JOIN][1].unit_s[0], 2e-11, 1e-3);
+    near(back.machine.hand_apart_s, 1.9e-7, 1e-3);
     assert_false(back.price[TR_OP_JOIN][0].known);
     struct tr_op op = linear_op(TR_OP_LINEAR, 100, 64, 96);
     near(tr_kernel_time(&back, &op, 0, 0), 2e-12 * 2 * 100 * 64 * 96 + 3e-11 * 100 * 64 * 4 + 1e-11 * 100 * 96 * 4 + 2e-6, 1e-3);
     tr_catalog_free(catalog);
     tr_text_free(&text);
+}
+
+static void prices_are_those_of_cores_as_far_apart_as_they_are_now(void **state)
+{
+    (void)state;
+    static const struct {
+        double hand_s, apart_s, now_s;
+        bool apart;
+    } cases[] = {{4e-8, 1.9e-7, 3e-8, false}, {4e-8, 1.9e-7, 8e-8, false}, {4e-8, 1.9e-7, 9e-8, true},
+                 {4e-8, 1.9e-7, 9e-7, true},  {4e-8, 1.9e-7, 0, false},    {4e-8, 0, 1.9e-7, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tr_kernel_rates rates = {.machine = {.hand_s = cases[i].hand_s, .hand_apart_s = cases[i].apart_s}};
+        rates.price[TR_OP_JOIN][0] = rates.price[TR_OP_LINEAR][0] = (struct tr_kernel_price){.unit_s = {1}, .known = true};
+        rates.apart[TR_OP_JOIN][0] = (struct tr_kernel_price){.unit_s = {2}, .known = true};
+        assert_int_equal(tr_kernel_set_apart(&rates, cases[i].now_s), cases[i].apart);
+        assert_true(rates.price[TR_OP_JOIN][0].unit_s[0] == (cases[i].apart ? 2 : 1));
+        assert_true(rates.price[TR_OP_LINEAR][0].unit_s[0] == 1); /* nobody has seen it apart */
+    }
 }
 
 static void rates_that_runs_refined_say_which(void **state)
@@ -199,6 +220,7 @@ int main(void)
         cmocka_unit_test(few_groups_of_heads_leave_threads_idle),
         cmocka_unit_test(state_that_fits_into_a_cache_is_not_far),
         cmocka_unit_test(rates_that_were_written_read_back),
+        cmocka_unit_test(prices_are_those_of_cores_as_far_apart_as_they_are_now),
         cmocka_unit_test(rates_that_runs_refined_say_which),
         cmocka_unit_test(what_nobody_measured_costs_what_a_join_of_its_bytes_does),
         cmocka_unit_test(faults_of_a_profile_are_said_with_their_place),
