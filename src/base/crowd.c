@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Much: a quarter of a core is missed. Looking at a thread takes some microseconds: with many it is done less often. */
+/* Much: a quarter of a core is missed. Looking takes a thread some microseconds: with many it is done less often. */
 static const double MUCH = 0.25, LOOK_S = 0.02, LOOK_THREAD_S = 0.002, PATIENCE_S = 0.1, PATIENCE_MOST_S = 8;
 
 int tr_crowd_decide(struct tr_crowd *c, int wanted, double waiting, double now_s)
@@ -27,23 +27,41 @@ int tr_crowd_decide(struct tr_crowd *c, int wanted, double waiting, double now_s
     return c->threads;
 }
 
+/* The calling thread and those that work for it, since they began: not what else the process has, such as the teams of other ranks. */
+static double team_waited_s(int threads)
+{
+    double sum_s = 0;
+#pragma omp parallel num_threads(threads)
+    {
+        const double mine_s = tr_thread_waited_s();
+#pragma omp atomic
+        sum_s += mine_s;
+    }
+    return sum_s;
+}
+
 static void begin(struct tr_crowd *c, int wanted, double now_s)
 {
     const char *dynamic = getenv("OMP_DYNAMIC");
-    *c = (struct tr_crowd){.threads = wanted, .stays = dynamic != NULL && strcmp(dynamic, "false") == 0, .looked_s = now_s,
-                           .waited_s = tr_threads_waited_s()};
+    *c = (struct tr_crowd){.threads = wanted, .stays = dynamic != NULL && strcmp(dynamic, "false") == 0, .looked_s = now_s};
+    if (!c->stays && wanted > 1)
+        c->waited_s = team_waited_s(wanted);
+}
+
+static void look(struct tr_crowd *c, int wanted, double now_s)
+{
+    const int before = c->threads;
+    const double waited_s = team_waited_s(before), since_s = now_s - c->looked_s;
+    tr_crowd_decide(c, wanted, fmax(0, waited_s - c->waited_s) / since_s, now_s); /* less than before: a thread was replaced */
+    c->looked_s = now_s;
+    c->waited_s = c->threads == before ? waited_s : team_waited_s(c->threads);
 }
 
 int tr_crowd_threads(struct tr_crowd *c, int wanted, double now_s)
 {
     if (c->threads == 0)
         begin(c, wanted, now_s);
-    const double since_s = now_s - c->looked_s;
-    if (!c->stays && wanted > 1 && since_s >= LOOK_S + LOOK_THREAD_S * wanted) {
-        const double before_s = c->waited_s;
-        c->waited_s = tr_threads_waited_s(); /* less than before, when threads have ended, counts as none */
-        c->looked_s = now_s;
-        tr_crowd_decide(c, wanted, fmax(0, c->waited_s - before_s) / since_s, now_s);
-    }
+    if (!c->stays && wanted > 1 && now_s - c->looked_s >= LOOK_S + LOOK_THREAD_S * wanted)
+        look(c, wanted, now_s);
     return c->stays || c->threads > wanted ? wanted : c->threads;
 }

@@ -3,8 +3,11 @@
  * Threads that wait for each other at every operation are as slow as the slowest of them: one that has lost its core to
  * another program for three milliseconds holds up all others, which wait in a loop meanwhile and so take cores too. Then
  * fewer threads, each with a core of its own, are faster. How many that are is found out on the way: the kernel counts how
- * long threads were ready and had no core. When that is much, twice in a row, there are fewer; when it is little, one more is tried
- * from time to time, more and more seldom while it fails.
+ * long threads were ready and had no core. When that is much, twice in a row, there are fewer; when it is little, one more
+ * is tried from time to time, more and more seldom while it fails.
+ *
+ * What counts is the waiting of one team: the thread that asks, and the OpenMP threads that work for it. Ranks that are
+ * threads of one process have a crowd each, and only the one whose team has lost a core goes on with fewer.
  *
  * It is for work whose result does not depend on the number of threads, and has no state but this struct: no thread, no
  * signal, no memory. Where the system does not count (other than Linux), and with OMP_DYNAMIC=false in the environment, the
@@ -18,14 +21,15 @@ struct tr_crowd { /* begins as zeros */
     int threads;       /* to be used; 0: not asked yet */
     bool stays;        /* by OMP_DYNAMIC */
     bool trying;       /* one more than was good before */
-    double looked_s;   /* when the waiting was read last, and what it was */
+    double looked_s;   /* when the team's waiting was read last, and what it was */
     double waited_s;
     double waiting;    /* seconds a second, between the last two readings */
     double again_s;    /* when one more is to be tried */
     double patience_s; /* how long after a try that has failed */
 };
 
-/* How many threads to use at `now_s` (tr_clock_s) where `wanted` (>= 1) are wanted; to be asked often, which costs nothing. */
+/* How many threads to use at `now_s` (tr_clock_s) where `wanted` (>= 1) are wanted; to be asked often, which costs nothing, by the
+ * thread that has the team. */
 int tr_crowd_threads(struct tr_crowd *crowd, int wanted, double now_s);
 
 /* The rule by itself: the threads of `wanted` after a time in which they have waited for a core `waiting` seconds a second, all

@@ -153,9 +153,9 @@ double tr_cores_quota(void);
  * *all: how many cores any of them may run on. */
 int tr_cores_share(const struct tr_core_set *sets, int count, int index, double quota, int *all);
 
-/* How long the threads of this process that are there now were ready to run and had no core, together; 0 where the system
- * does not count it. No memory is allocated. */
-double tr_threads_waited_s(void);
+/* How long this thread was ready to run and had no core, since it began; 0 where the system does not count it. No memory is
+ * allocated. */
+double tr_thread_waited_s(void);
 
 /* What the processor calls itself ("AMD EPYC 9965 192-Core Processor"); "unknown processor" where the kernel does not say. */
 enum { TR_PROCESSOR_NAME_BYTES = 128 };

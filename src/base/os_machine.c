@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -184,44 +183,12 @@ int tr_cores_usable(void)
     return whole < 1 ? 1 : whole;
 }
 
-/* "on a core, waited for one, times": nanoseconds twice */
-static double waited_s(int folder, const char *thread)
+double tr_thread_waited_s(void)
 {
-    char name[64], text[128];
+    char text[128];
     long long waited_ns;
-    snprintf(name, sizeof name, "%.32s/schedstat", thread);
-    int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return 0;
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    text[n < 0 ? 0 : n] = 0;
+    read_small("/proc/thread-self/schedstat", text, sizeof text); /* "on a core, waited for one, times": nanoseconds twice */
     return sscanf(text, "%*d %lld", &waited_ns) == 1 ? 1e-9 * (double)waited_ns : 0;
-}
-
-/* By the system's own call: opendir allocates. */
-double tr_threads_waited_s(void)
-{
-    double sum = 0;
-#ifdef __linux__
-    struct entry { /* linux_dirent64 */
-        uint64_t inode;
-        int64_t next;
-        uint16_t bytes;
-        uint8_t type;
-        char name[];
-    };
-    _Alignas(struct entry) char list[4096];
-    int folder = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    for (long n; folder >= 0 && (n = syscall(SYS_getdents64, folder, list, sizeof list)) > 0;)
-        for (long at = 0; at < n; at += ((const struct entry *)(const void *)(list + at))->bytes) {
-            const struct entry *e = (const void *)(list + at);
-            sum += e->name[0] == '.' ? 0 : waited_s(folder, e->name);
-        }
-    if (folder >= 0)
-        close(folder);
-#endif
-    return sum;
 }
 
 void tr_processor_name(char *name, size_t bytes)

@@ -6,9 +6,11 @@
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -87,36 +89,82 @@ static void omp_dynamic_false_keeps_the_number_that_is_wanted(void **state)
     assert_int_equal(tr_crowd_threads(&crowd, 1, 1.002), 1);
 }
 
-static void *spin(void *context)
+static void to_one_core(void)
 {
-    const double *until_s = context;
-    while (tr_clock_s() < *until_s) {
-    }
-    return NULL;
-}
-
-/* Two threads that must share one core wait for it half of the time. */
-static void the_time_that_threads_wait_for_a_core_is_seen(void **state)
-{
-    (void)state;
-    if (tr_threads_waited_s() == 0) /* this thread alone has waited some microseconds since it began */
-        skip();
-    cpu_set_t before, one;
-    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    cpu_set_t allowed, one;
     int core = 0;
-    while (!CPU_ISSET(core, &before))
+    assert_int_equal(sched_getaffinity(0, sizeof allowed, &allowed), 0);
+    while (!CPU_ISSET(core, &allowed))
         core++;
     CPU_ZERO(&one);
     CPU_SET(core, &one);
     assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
-    const double begin_s = tr_threads_waited_s(), until_s = tr_clock_s() + .3;
-    pthread_t other;
-    assert_int_equal(tr_thread_start(&other, spin, (void *)&until_s), 0);
-    spin((void *)&until_s);
-    const double waited_s = tr_threads_waited_s() - begin_s; /* the other may have ended: its own waiting is gone then */
-    pthread_join(other, NULL);
-    assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
-    assert_true(waited_s > .05);
+}
+
+static bool system_counts(void) { return tr_thread_waited_s() > 0; } /* every thread has waited some microseconds since it began */
+
+/* Another rank of this process, say, of whose threads each has a quarter of a core. */
+enum { OTHERS = 4 };
+static atomic_bool others_end;
+
+static void *spin_on_one_core(void *unused)
+{
+    to_one_core();
+    while (!atomic_load(&others_end)) {
+    }
+    return unused;
+}
+
+/* They wait for three cores: that is for their own crowd to see. Here nobody waits but for a pause to end. */
+static void that_other_threads_of_the_process_wait_is_not_this_teams_affair(void **state)
+{
+    (void)state;
+    pthread_t other[OTHERS];
+    struct tr_crowd crowd = {.threads = 1, .again_s = 1000}; /* a thread more would wait in a loop, and for a core at that */
+    atomic_store(&others_end, false);
+    for (int i = 0; i < OTHERS; i++)
+        assert_int_equal(tr_thread_start(&other[i], spin_on_one_core, NULL), 0);
+    for (int i = 0; i <= 5; i++) {
+        assert_int_equal(tr_crowd_threads(&crowd, 2, 1 + .3 * i), 1);
+        assert_true(crowd.waiting < .25);
+        usleep(100000);
+    }
+    atomic_store(&others_end, true);
+    for (int i = 0; i < OTHERS; i++)
+        pthread_join(other[i], NULL);
+}
+
+static void spin_for(double time_s)
+{
+    for (double end_s = tr_clock_s() + time_s; tr_clock_s() < end_s;) {
+    }
+}
+
+/* A team of two on one core. Returns how many threads there are in the end. */
+static void *work_on_one_core(void *out)
+{
+    struct tr_crowd crowd = {0};
+    int *threads = out;
+    to_one_core();
+    *threads = tr_crowd_threads(&crowd, 2, tr_clock_s());
+    for (int i = 0; i < 100 && *threads == 2; i++) {
+#pragma omp parallel num_threads(2)
+        spin_for(.03);
+        *threads = tr_crowd_threads(&crowd, 2, tr_clock_s());
+    }
+    return NULL;
+}
+
+static void two_threads_that_share_a_core_become_one(void **state)
+{
+    (void)state;
+    pthread_t master; /* so that its team begins where it may run */
+    int threads = 0;
+    if (!system_counts())
+        skip();
+    assert_int_equal(tr_thread_start(&master, work_on_one_core, &threads), 0);
+    pthread_join(master, NULL);
+    assert_int_equal(threads, 1);
 }
 
 int main(void)
@@ -128,7 +176,8 @@ int main(void)
         cmocka_unit_test(one_more_is_tried_more_and_more_seldom),
         cmocka_unit_test(all_threads_come_back_one_after_the_other),
         cmocka_unit_test(omp_dynamic_false_keeps_the_number_that_is_wanted),
-        cmocka_unit_test(the_time_that_threads_wait_for_a_core_is_seen),
+        cmocka_unit_test(that_other_threads_of_the_process_wait_is_not_this_teams_affair),
+        cmocka_unit_test(two_threads_that_share_a_core_become_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
