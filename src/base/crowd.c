@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* Much: a quarter of a core is missed. Looking takes a thread some microseconds: with many it is done less often. */
 static const double MUCH = 0.25, LOOK_S = 0.02, LOOK_THREAD_S = 0.002, PATIENCE_S = 0.1, PATIENCE_MOST_S = 8;
@@ -40,10 +41,23 @@ static double team_waited_s(int threads)
     return sum_s;
 }
 
+/* As OpenMP reads it: in any case, spaces around it. omp_get_dynamic() says false too where nothing is said. */
+static bool dynamic_is_off(void)
+{
+    static const char off[] = "false", spaces[] = " \t";
+    const char *value = getenv("OMP_DYNAMIC");
+    if (value == NULL)
+        return false;
+    value += strspn(value, spaces);
+    if (strncasecmp(value, off, strlen(off)) != 0)
+        return false;
+    value += strlen(off);
+    return value[strspn(value, spaces)] == 0;
+}
+
 static void begin(struct tr_crowd *c, int wanted, double now_s)
 {
-    const char *dynamic = getenv("OMP_DYNAMIC");
-    *c = (struct tr_crowd){.threads = wanted, .stays = dynamic != NULL && strcmp(dynamic, "false") == 0, .looked_s = now_s};
+    *c = (struct tr_crowd){.threads = wanted, .stays = dynamic_is_off(), .looked_s = now_s};
     if (!c->stays && wanted > 1)
         c->waited_s = team_waited_s(wanted);
 }

@@ -73,20 +73,36 @@ static void all_threads_come_back_one_after_the_other(void **state)
         assert_int_equal(tr_crowd_decide(&crowd, 8, 0, 2 + .02 * i), 5 + i);
 }
 
+/* Whether a crowd that begins with such an OMP_DYNAMIC (NULL: none) keeps the number that is wanted. */
+static bool stays_by(const char *dynamic)
+{
+    struct tr_crowd crowd = {0};
+    assert_int_equal(dynamic ? setenv("OMP_DYNAMIC", dynamic, 1) : unsetenv("OMP_DYNAMIC"), 0);
+    assert_int_equal(tr_crowd_threads(&crowd, 8, 1), 8);
+    crowd.threads = 1;
+    const int then = tr_crowd_threads(&crowd, 8, 1.001);
+    assert_true(then == 1 || then == 8);
+    assert_int_equal(unsetenv("OMP_DYNAMIC"), 0);
+    return then == 8;
+}
+
 static void omp_dynamic_false_keeps_the_number_that_is_wanted(void **state)
 {
     (void)state;
-    assert_int_equal(setenv("OMP_DYNAMIC", "false", 1), 0);
-    struct tr_crowd stays = {0};
-    assert_int_equal(tr_crowd_threads(&stays, 8, 1), 8);
-    stays.threads = 1;
-    assert_int_equal(tr_crowd_threads(&stays, 8, 2), 8);
-    unsetenv("OMP_DYNAMIC");
-    struct tr_crowd crowd = {0};
-    assert_int_equal(tr_crowd_threads(&crowd, 8, 1), 8);
-    crowd.threads = 1;
-    assert_int_equal(tr_crowd_threads(&crowd, 8, 1.001), 1);
-    assert_int_equal(tr_crowd_threads(&crowd, 1, 1.002), 1);
+    static const char *const off[] = {"false", "FALSE", "False", " false\t"}, *const on[] = {"true", "", "falsely", "false true", "0"};
+    for (size_t i = 0; i < sizeof off / sizeof *off; i++)
+        assert_true(stays_by(off[i]));
+    for (size_t i = 0; i < sizeof on / sizeof *on; i++)
+        assert_false(stays_by(on[i]));
+    assert_false(stays_by(NULL));
+}
+
+static void never_more_than_are_wanted_now(void **state)
+{
+    (void)state;
+    struct tr_crowd crowd = {.threads = 8};
+    assert_int_equal(tr_crowd_threads(&crowd, 1, 0), 1);
+    assert_int_equal(tr_crowd_threads(&crowd, 3, 0), 3);
 }
 
 static void to_one_core(void)
@@ -176,6 +192,7 @@ int main(void)
         cmocka_unit_test(one_more_is_tried_more_and_more_seldom),
         cmocka_unit_test(all_threads_come_back_one_after_the_other),
         cmocka_unit_test(omp_dynamic_false_keeps_the_number_that_is_wanted),
+        cmocka_unit_test(never_more_than_are_wanted_now),
         cmocka_unit_test(that_other_threads_of_the_process_wait_is_not_this_teams_affair),
         cmocka_unit_test(two_threads_that_share_a_core_become_one),
     };
