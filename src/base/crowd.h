@@ -10,8 +10,9 @@
  * threads of one process have a crowd each, and only the one whose team has lost a core goes on with fewer.
  *
  * It is for work whose result does not depend on the number of threads, and has no state but this struct: no thread, no
- * signal, no memory. Where the system does not count (other than Linux), and with OMP_DYNAMIC=false in the environment, the
- * number stays as it is wanted. */
+ * signal, no memory; but the OpenMP runtime ends threads that a team no longer has and may take memory for new ones when it
+ * grows again. Where the system does not count (other than Linux), and with OMP_DYNAMIC=false in the environment, the number
+ * stays as it is wanted. */
 #ifndef TR_BASE_CROWD_H
 #define TR_BASE_CROWD_H
 

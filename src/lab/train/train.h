@@ -47,7 +47,8 @@
  * layers, so that rank 0 gets all weights for them, and makes them alone. Processes are asked first whether they are one program with
  * one layout, config and text. A rank that fails ends the job, with one sentence for all (tr_comm_blamed says whose).
  *
- * Memory: everything is mapped before the first step; a step after the first allocates nothing.
+ * Memory: everything is mapped before the first step; a step after the first allocates nothing, unless threads come back that were
+ * too many for a while (base/crowd.h).
  *
  * Status, which is the exit code: TR_OK when all steps are done, or eval.patience is at its end. TR_BAD_INPUT: config, data, run folder or checkpoint
  * cannot be right. TR_FAILED: disk full, out of memory, too many steps that were not finite; also interrupted, after
