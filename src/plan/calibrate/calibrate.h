@@ -21,22 +21,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-enum { TR_PROFILE_THREADS_MAX = 2, /* numbers of threads that are measured: all cores, and one */
-       TR_CALIBRATE_ROUNDS = 4 };   /* times that each program is visited, all others in between */
-
-/* One operation of one program, as it was measured. */
-struct tr_kernel_sample {
-    struct tr_op op;
-    uint32_t present;
-    double state_bytes; /* of its program */
-    int program;    /* samples of one number were measured together, and are left out together */
-    int64_t calls;  /* a step */
-    int64_t place;  /* among all that were measured */
-    double time_s;  /* of one call */
-    int rounds;     /* that it is from, the same ones for all samples of a program; 0: there is only time_s */
-    double round_s[TR_CALIBRATE_ROUNDS], hand_s[TR_CALIBRATE_ROUNDS]; /* hand_s: what a line took from core to core then; 0: not measured,
-                                                                          below: that changed during the round */
-};
+enum { TR_PROFILE_THREADS_MAX = 2 }; /* numbers of threads that are measured: all cores, and one */
 
 struct tr_calibrate_options {
     const char *program;     /* trine's version */
@@ -57,11 +42,6 @@ const struct tr_kernel_rates *tr_profile_rates(const struct tr_profile *profile,
 
 /* The file: sections sources, chips, kernels and exchanges. */
 void tr_profile_yaml(const struct tr_profile *profile, struct tr_text *out);
-
-/* Rates from samples of one number of threads: *rates has its threads, and gets its prices and errors. Also for samples from
- * elsewhere (a run's trace), and for tests. */
-TR_MUST_CHECK enum tr_status tr_kernel_fit(const struct tr_kernel_sample *sample, int64_t count, struct tr_kernel_rates *rates,
-                                           struct tr_err *err);
 
 /* What it takes these ranks to exchange bytes: out->ranks and its times, as this rank saw them. `cores`: that they may use, together.
  * Collective. */

@@ -292,6 +292,8 @@ enum tr_status tr_calibrate_fit(const struct tr_samples *samples, struct tr_kern
     double *room = calloc((size_t)samples->count + 1, sizeof *room);
     enum tr_status status = kept && others && room ? fit_both(samples, kept, others, room, rates, err)
                                                    : tr_fail(err, TR_FAILED, "out of memory for %lld samples", (long long)samples->count);
+    rates->machine.waiting = samples->waiting;
+    rates->step_error = fmax(rates->step_error, samples->waiting); /* all rounds may have been slowed down alike */
     free(kept);
     free(others);
     free(room);

@@ -8,6 +8,7 @@
 #include "plan/calibrate/calibrate.h"
 #include "silicon/kernel/kernel.h"
 
+enum { TR_CALIBRATE_ROUNDS = 4 }; /* times that each program is visited, all others in between */
 enum { TR_PROFILE_NAME_BYTES = TR_PROCESSOR_NAME_BYTES, TR_PROFILE_EXCHANGES_MAX = 2 };
 
 struct tr_profile {
@@ -42,23 +43,45 @@ void tr_trial_close(struct tr_trial *trial);
 /* Weights as at the start of a run, and tokens, of any training program of this rank: no time depends on what they are. */
 void tr_trial_fill(struct tr_exec *exec);
 
+/* One operation of one program, as it was measured. */
+struct tr_kernel_sample {
+    struct tr_op op;
+    uint32_t present;
+    double state_bytes; /* of its program */
+    int program;    /* samples of one number were measured together, and are left out together */
+    int64_t calls;  /* a step */
+    int64_t place;  /* among all that were measured */
+    double time_s;  /* of one call */
+    int rounds;     /* that it is from, the same ones for all samples of a program; 0: there is only time_s */
+    double round_s[TR_CALIBRATE_ROUNDS], hand_s[TR_CALIBRATE_ROUNDS]; /* hand_s: what a line took from core to core then; 0: one thread has
+                                                                         no need of it, below: that changed during the round, or nobody knows */
+};
+
 /* What was seen with one number of threads. */
 struct tr_samples {
     int threads;                 /* in */
     struct tr_kernel_sample *at; /* owned by the caller */
     int64_t count;
     double between_s; /* from one operation to the next */
+    double waiting;   /* seconds a second that threads were ready and other programs had their cores, all together */
 };
 
 /* Samples of all programs with each of these numbers of threads (zeroed but for that), the first of which is the largest. In rounds: all
- * programs, types and numbers of threads take turns, so that what a machine does at a time is in all of them alike. The bar advances by
- * one a visit. On failure too, what is in out[] is freed by the caller. */
+ * programs, types and numbers of threads take turns, so that what a machine does at a time is in all of them alike; a visit in which other
+ * programs took the cores is made again, up to a quarter of them. The bar advances by one a visit. On failure too, what is in out[] is freed by the caller. */
 TR_MUST_CHECK enum tr_status tr_calibrate_samples(const struct tr_calibrate_options *options, enum tr_isa isa, struct tr_progress *bar,
                                                   struct tr_samples *out, int ways, struct tr_err *err);
 int tr_calibrate_visit_count(double scale);
 
+/* Whether a visit in which threads waited so long for a core, seconds a second, is to be made again; then one less of *left is. */
+bool tr_calibrate_again(double waiting, int *left);
+
+/* Rates from samples of one number of threads: *rates has its threads and machine, and gets its prices and errors. */
+TR_MUST_CHECK enum tr_status tr_kernel_fit(const struct tr_kernel_sample *sample, int64_t count, struct tr_kernel_rates *rates,
+                                           struct tr_err *err);
+
 /* Rates and errors from all of them: prices from the rounds in which the cores were near each other, `apart` from the others, where there are
- * enough of either. */
+ * enough of either. A step's error is no less than the share of the time that others had. */
 TR_MUST_CHECK enum tr_status tr_calibrate_fit(const struct tr_samples *samples, struct tr_kernel_rates *rates, struct tr_err *err);
 
 double tr_median(double *value, int64_t count); /* of at least one; sorts them */

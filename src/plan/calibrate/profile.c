@@ -52,6 +52,9 @@ static enum tr_status begin_threads(enum tr_isa isa, int threads, struct tr_prof
                                       .isa = tr_isa_name(isa), .program = p->program, .cores = tr_cores_usable(),
                                       .threads = threads};
     enum tr_status status = tr_calibrate_machine(isa, threads, &rates->machine, err);
+    if (status == TR_OK && rates->machine.noise > NOISE_MAX_PERCENT / 100.)
+        return tr_fail(err, TR_FAILED, "equal bursts of multiply-adds differed by %.0f %% (%d threads): something else is at work here, and a "
+                       "profile would be of both; try again when the machine is quiet", 100 * rates->machine.noise, threads);
     rates->machine.disk_byte_s = p->disk_byte_s;
     rates->machine.disk_sync_s = p->disk_sync_s;
     p->count += status == TR_OK;
@@ -89,17 +92,6 @@ static enum tr_status calibrate_exchanges(const struct tr_calibrate_options *opt
     return status;
 }
 
-/* Before and after a minute of work a machine should do the same. */
-static enum tr_status refuse_noise(const struct tr_profile *p, struct tr_err *err)
-{
-    for (int i = 0; i < p->count; i++)
-        if (p->rates[i].machine.noise > NOISE_MAX_PERCENT / 100.)
-            return tr_fail(err, TR_FAILED, "equal bursts of multiply-adds differed by %.0f %% (%d threads): something else is at "
-                           "work here, and a profile would be of both; try again when the machine is quiet",
-                           100 * p->rates[i].machine.noise, p->rates[i].threads);
-    return TR_OK;
-}
-
 static enum tr_status measure(const struct tr_calibrate_options *options, struct tr_profile *p, struct tr_err *err)
 {
     enum tr_isa isa;
@@ -122,7 +114,7 @@ static enum tr_status measure(const struct tr_calibrate_options *options, struct
     if (status == TR_OK && cores > 1)
         status = calibrate_exchanges(options, p, err);
     tr_progress_end(&bar);
-    return status == TR_OK ? refuse_noise(p, err) : status;
+    return status;
 }
 
 enum tr_status tr_calibrate(const struct tr_calibrate_options *options, struct tr_profile **out, struct tr_err *err)

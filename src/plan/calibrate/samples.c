@@ -145,7 +145,15 @@ struct samples {
     struct tr_samples *out;
     int64_t room, next;            /* next: of the samples that are there, where a later round goes on */
     double between_s[VISITS_MAX];  /* of each visit */
-    int visits;
+    double waited_s, wall_s;       /* of all of them */
+    int visits, again_left;
+};
+
+/* What a visit comes to, besides the times of operations. */
+struct visit {
+    int64_t steps;
+    double hand_s, between_s;
+    double waited_s, wall_s; /* waited: threads that were ready and had no core, together */
 };
 
 static enum tr_status add_sample(struct samples *s, const struct tr_kernel_sample *sample, struct tr_err *err)
@@ -203,31 +211,54 @@ static enum tr_status keep_times(struct watch *watch, int number, int64_t steps,
     return status;
 }
 
-/* What a line takes from core to core, before and after; below 0: not the same. */
+/* What a line takes from core to core, before and after; below 0: not the same, or nobody knows. */
 static double hand_between(double before_s, double after_s)
 {
-    return after_s < 1.5 * before_s && before_s < 1.5 * after_s ? fmin(before_s, after_s) : before_s > 0 ? -1 : 0;
+    return after_s < 1.5 * before_s && before_s < 1.5 * after_s ? fmin(before_s, after_s) : -1;
+}
+
+static struct visit make_steps(const struct tr_calibrate_options *options, struct tr_trial *trial, struct watch *watch)
+{
+    struct visit v = {.steps = 0};
+    bool hands = trial->exec.machine.threads > 1;
+    int64_t ops = 0;
+    memset(watch->seen, 0, (size_t)watch->program->op_count * sizeof *watch->seen);
+    watch->all_s = 0;
+    double hand_s = hands ? tr_chip_measure_hand_s() : 0, waited_s = tr_threads_waited_s(), begin_s = tr_clock_s();
+    do {
+        double before_s = watch->all_s;
+        tr_trial_step(trial);
+        watch->step_s[v.steps++] = watch->all_s - before_s;
+        v.wall_s = tr_clock_s() - begin_s;
+    } while (v.steps < TIMES_MAX && v.wall_s < VISIT_S * options->scale);
+    v.waited_s = tr_threads_waited_s() - waited_s;
+    for (int32_t i = 0; i < watch->program->op_count; i++)
+        ops += watch->seen[i];
+    v.between_s = fmax(0, v.wall_s - watch->all_s) / (double)ops;
+    v.hand_s = hands ? hand_between(hand_s, tr_chip_measure_hand_s()) : 0;
+    return v;
+}
+
+bool tr_calibrate_again(double waiting, int *left)
+{
+    const double MUCH = .1; /* seconds a second: more than equal visits differ by */
+    bool again = waiting > MUCH && *left > 0;
+    *left -= again;
+    return again;
 }
 
 static enum tr_status time_steps(const struct tr_calibrate_options *options, struct tr_trial *trial, struct watch *watch, int number,
                                  struct samples *to, struct tr_err *err)
 {
-    int64_t steps = 0, ops = 0;
+    struct visit v;
     trial->exec.machine.threads = to->out->threads;
-    memset(watch->seen, 0, (size_t)watch->program->op_count * sizeof *watch->seen);
-    watch->all_s = 0;
-    double hand_s = to->out->threads > 1 ? tr_chip_measure_hand_s() : 0, begin_s = tr_clock_s(), wall_s;
-    do {
-        double before_s = watch->all_s;
-        tr_trial_step(trial);
-        watch->step_s[steps++] = watch->all_s - before_s;
-        wall_s = tr_clock_s() - begin_s;
-    } while (steps < TIMES_MAX && wall_s < VISIT_S * options->scale);
-    for (int32_t i = 0; i < watch->program->op_count; i++)
-        ops += watch->seen[i];
-    to->between_s[to->visits++] = fmax(0, wall_s - watch->all_s) / (double)ops;
-    hand_s = hand_between(hand_s, hand_s > 0 ? tr_chip_measure_hand_s() : 0);
-    return keep_times(watch, number, steps, hand_s, to, err);
+    do
+        v = make_steps(options, trial, watch);
+    while (tr_calibrate_again(v.waited_s / v.wall_s, &to->again_left));
+    to->between_s[to->visits++] = v.between_s;
+    to->waited_s += v.waited_s;
+    to->wall_s += v.wall_s;
+    return keep_times(watch, number, v.steps, v.hand_s, to, err);
 }
 
 /* A first step that warms everything up, then those that are timed, with each number of threads. */
@@ -283,10 +314,13 @@ enum tr_status tr_calibrate_samples(const struct tr_calibrate_options *options, 
     for (int way = 0; way < ways; way++) {
         TR_ASSERT(out[way].threads <= out[0].threads && out[way].count == 0);
         samples[way].out = &out[way];
+        samples[way].again_left = tr_calibrate_visit_count(options->scale) / 4; /* so much longer it takes at most */
     }
     enum tr_status status = visit_all(options, machine, bar, samples, ways, err);
-    for (int way = 0; way < ways && status == TR_OK; way++)
+    for (int way = 0; way < ways && status == TR_OK; way++) {
         out[way].between_s = tr_median(samples[way].between_s, samples[way].visits);
+        out[way].waiting = samples[way].waited_s / samples[way].wall_s;
+    }
     free(samples);
     return status;
 }

@@ -161,55 +161,69 @@ double tr_chip_measure_read_byte_s(enum tr_isa isa, const void *memory, int64_t 
 
 /* ---- from core to core ------------------------------------------------------------------------------------------- */
 
-enum { HANDS = 500, NOBODY = -1 };
+enum { HANDS = 500, NOBODY = -1, LINE_BYTES = 128 };
 #define ONE_CORE_S 1e-6  /* so long a hand-over takes where both threads have one core, as they may at first ... */
 #define PATIENT_S .05    /* ... which is waited for to end for so long */
 
+struct hands {
+    _Alignas(LINE_BYTES) atomic_int turn; /* alone in its line */
+    _Alignas(LINE_BYTES) double end_s;    /* when both threads give up */
+};
+
 /* Where both threads have one core, the other one has to get it. False: it is over. */
-static bool wait_for_turn(const atomic_int *turn, int me)
+static bool wait_for_turn(const struct hands *h, int me)
 {
     enum { PATIENCE = 1 << 14 };
     int whose;
-    for (int looks = 1; (whose = atomic_load_explicit(turn, memory_order_acquire)) != me && whose != NOBODY; looks++)
-        if (looks % PATIENCE == 0)
+    for (int looks = 1; (whose = atomic_load_explicit(&h->turn, memory_order_acquire)) != me && whose != NOBODY; looks++)
+        if (looks % PATIENCE == 0) {
+            if (tr_clock_s() > h->end_s)
+                return false;
             sched_yield();
+        }
     return whose == me;
 }
 
-static bool hand_over(atomic_int *turn, int me)
+static bool hand_over(struct hands *h, int me)
 {
     for (int i = 0; i < HANDS; i++) {
-        if (!wait_for_turn(turn, me))
+        if (!wait_for_turn(h, me))
             return false;
-        atomic_store_explicit(turn, !me, memory_order_release);
+        atomic_store_explicit(&h->turn, !me, memory_order_release);
     }
     return true;
 }
 
-static void *be_the_other(void *turn)
+static void *be_the_other(void *hands)
 {
-    while (hand_over(turn, 1))
+    while (hand_over(hands, 1))
         ;
     return NULL;
+}
+
+/* The best of the bursts; INFINITY: none was whole. */
+static double best_hand_s(struct hands *h)
+{
+    double best_s = INFINITY, begin_s = tr_clock_s();
+    for (int i = 0; (i < BURSTS || best_s > ONE_CORE_S) && begin_s < h->end_s; i++) {
+        bool whole = hand_over(h, 0);
+        double now_s = tr_clock_s();
+        best_s = whole ? fmin(best_s, (now_s - begin_s) / (2 * HANDS)) : best_s;
+        begin_s = now_s;
+    }
+    return best_s;
 }
 
 /* A thread of its own, which ends: one of OpenMP's would stay, and where they are more than the cores they all wait asleep. */
 double tr_chip_measure_hand_s(void)
 {
-    static _Alignas(128) atomic_int turn;
-    double best_s = INFINITY;
+    struct hands hands = {.end_s = tr_clock_s() + PATIENT_S};
     pthread_t other;
-    atomic_store(&turn, 0);
-    if (tr_cores_usable() < 2 || pthread_create(&other, NULL, be_the_other, &turn) != 0)
+    if (tr_cores_usable() < 2 || pthread_create(&other, NULL, be_the_other, &hands) != 0)
         return 0.0;
-    const double first_s = tr_clock_s();
-    for (int i = 0; i < BURSTS || (best_s > ONE_CORE_S && tr_clock_s() - first_s < PATIENT_S); i++) {
-        const double begin_s = tr_clock_s();
-        (void)hand_over(&turn, 0);
-        best_s = fmin(best_s, (tr_clock_s() - begin_s) / (2 * HANDS));
-    }
-    (void)wait_for_turn(&turn, 0);
-    atomic_store(&turn, NOBODY);
+    const double best_s = best_hand_s(&hands);
+    (void)wait_for_turn(&hands, 0);
+    atomic_store(&hands.turn, NOBODY);
     pthread_join(other, NULL);
-    return best_s;
+    return best_s < ONE_CORE_S ? best_s : 0.0;
 }

@@ -15,7 +15,8 @@
  *
  * tr_chip_measure_hand_s is what it takes two threads to hand a line of their caches to one another, one way, the best of a few bursts, in a millisecond or
  * two: some 50 ns where two cores have a cache together, several times as much where not. A host that moves a virtual machine's
- * processors about changes it from one minute to the next, and with it all that threads read of what another one wrote. 0: there is one core.
+ * processors about changes it from one minute to the next, and with it all that threads read of what another one wrote. 0: there is one core, or other
+ * programs left the two threads only one of them for 50 ms.
  */
 #ifndef TR_SILICON_CHIP_PEAK_H
 #define TR_SILICON_CHIP_PEAK_H

@@ -283,6 +283,7 @@ static const struct {
     MACHINE("hand", TR_UNIT_TIME, hand_s, "a line of a cache from one core to another"),
     MACHINE("hand_apart", TR_UNIT_TIME, hand_apart_s, "the same where that took several times as long"),
     MACHINE("noise", TR_UNIT_RATIO, noise, "the slowest of several equal bursts behind the fastest"),
+    MACHINE("waiting", TR_UNIT_RATIO, waiting, "seconds a second that other programs had the cores of threads"),
     MACHINE("disk_write", TR_UNIT_BYTES_S, disk_byte_s, "a large file, with its sync"),
     MACHINE("disk_sync", TR_UNIT_TIME, disk_sync_s, "a small file, with its sync"),
 };

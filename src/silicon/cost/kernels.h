@@ -62,6 +62,7 @@ struct tr_kernel_machine {
     double hand_s;                       /* for a line of a cache from one core to another (silicon/chip/peak.h) */
     double hand_apart_s;                 /* the same at the times when that took several times as long; 0: there were none */
     double noise;                        /* how far the slowest of several equal bursts was behind the fastest */
+    double waiting;                      /* seconds a second that threads had no core while kernels were measured: other programs had them */
     double disk_byte_s, disk_sync_s;     /* a large file written and synced; a small one */
 };
 extern const int64_t tr_read_bytes[TR_READ_LEVELS];

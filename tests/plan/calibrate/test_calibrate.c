@@ -90,6 +90,33 @@ static void the_error_is_that_of_rounds_too(void **state)
     assert_true(even.step_error < .05 && uneven.step_error > .08 && uneven.step_error < .15);
 }
 
+static void other_programs_widen_the_error_by_the_time_that_they_took(void **state)
+{
+    (void)state;
+    struct tr_kernel_sample sample[SAMPLES];
+    make_samples(sample, -1, 1);
+    for (int i = 0; i < SAMPLES; i++)
+        for (sample[i].rounds = 0; sample[i].rounds < TR_CALIBRATE_ROUNDS;) /* slowed down alike: nothing else would show it */
+            sample[i].round_s[sample[i].rounds++] = sample[i].time_s;
+    for (int busy = 0; busy < 2; busy++) {
+        struct tr_samples samples = {.threads = 2, .at = sample, .count = SAMPLES, .waiting = .5 * busy};
+        struct tr_kernel_rates is = {.threads = 2};
+        assert_int_equal(tr_calibrate_fit(&samples, &is, &err), TR_OK);
+        assert_true(busy ? is.machine.waiting == .5 && is.step_error == .5 : is.step_error < .05);
+    }
+}
+
+static void a_visit_beside_other_programs_is_made_again_but_not_for_ever(void **state)
+{
+    (void)state;
+    int left = 2;
+    assert_false(tr_calibrate_again(.02, &left));
+    assert_int_equal(left, 2);
+    assert_true(tr_calibrate_again(.5, &left) && tr_calibrate_again(.2, &left));
+    assert_false(tr_calibrate_again(.5, &left));
+    assert_int_equal(left, 0);
+}
+
 /* Rounds as they are while two cores have a cache in common, but for `apart` of them (bits), which take so many times as long; in `changing`
  * ones the host moved a core, and nothing fits. */
 static void make_rounds(struct tr_kernel_sample *sample, unsigned apart, unsigned changing, double times)
@@ -192,6 +219,8 @@ int main(void)
         cmocka_unit_test(rates_come_out_of_samples_that_obey_them),
         cmocka_unit_test(the_error_is_that_of_programs_left_out),
         cmocka_unit_test(the_error_is_that_of_rounds_too),
+        cmocka_unit_test(other_programs_widen_the_error_by_the_time_that_they_took),
+        cmocka_unit_test(a_visit_beside_other_programs_is_made_again_but_not_for_ever),
         cmocka_unit_test(rounds_with_cores_apart_have_prices_of_their_own),
         cmocka_unit_test(few_rounds_with_cores_apart_say_how_many_times_as_long),
         cmocka_unit_test(memory_is_not_slower_than_it_was_measured),

@@ -24,9 +24,15 @@ static void rates_are_of_the_right_order(void **state)
     double byte_s = tr_chip_measure_read_byte_s(TR_ISA_REF, memory, BYTES, 1);
     assert_true(flop_s > 1e6 && flop_s < 1e13);
     assert_true(byte_s > 1e6 && byte_s < 1e14);
-    double hand_s = tr_chip_measure_hand_s();
-    assert_true(tr_cores_usable() > 1 ? hand_s > 1e-9 && hand_s < .1 : hand_s == 0);
     free(memory);
+}
+
+/* Beside other programs nothing may be known, but it is never what two threads on one core take. */
+static void a_line_is_handed_over_between_two_cores_or_not_at_all(void **state)
+{
+    (void)state;
+    double hand_s = tr_chip_measure_hand_s();
+    assert_true(hand_s == 0 || (tr_cores_usable() > 1 && hand_s > 1e-9 && hand_s < 1e-6));
 }
 
 /* The numbers end where a page does, and the next page may not be read. */
@@ -64,6 +70,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rates_are_of_the_right_order),
+        cmocka_unit_test(a_line_is_handed_over_between_two_cores_or_not_at_all),
         cmocka_unit_test(every_length_is_read_to_its_end_and_no_further),
         cmocka_unit_test(nothing_to_read_has_no_rate),
     };
