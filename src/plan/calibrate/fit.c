@@ -9,6 +9,7 @@
 #include <string.h>
 
 enum { SWEEPS = 4000 };
+#define SEEN 1e-6 /* of the time of a typical sample: what takes less is a rounding error, and a rate of 1e31 would be none */
 
 /* The normal equations of one kind and type: unknowns are seconds of one unit, scaled by what a typical sample has of them. */
 struct equations {
@@ -46,7 +47,7 @@ static void solve(const struct equations *e, const double *most, double *x)
             y[i] = rest > 0 && scale[i] > 0 ? fmin(rest, most[i] / scale[i]) : 0;
         }
     for (int i = 0; i < TR_KERNEL_TERMS_MAX; i++)
-        x[i] = y[i] * scale[i];
+        x[i] = y[i] > SEEN ? y[i] * scale[i] : 0;
 }
 
 /* What lies in no cache comes at the rate that memory was read with, or faster where it is asked for ahead; a store reads,
