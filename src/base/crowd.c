@@ -28,8 +28,7 @@ int tr_crowd_decide(struct tr_crowd *c, int wanted, double waiting, double now_s
     return c->threads;
 }
 
-/* The calling thread and those that work for it, since they began: not what else the process has, such as the teams of other ranks. */
-static double team_waited_s(int threads)
+double tr_team_waited_s(int threads)
 {
     double sum_s = 0;
 #pragma omp parallel num_threads(threads)
@@ -59,16 +58,16 @@ static void begin(struct tr_crowd *c, int wanted, double now_s)
 {
     *c = (struct tr_crowd){.threads = wanted, .stays = dynamic_is_off(), .looked_s = now_s};
     if (!c->stays && wanted > 1)
-        c->waited_s = team_waited_s(wanted);
+        c->waited_s = tr_team_waited_s(wanted);
 }
 
 static void look(struct tr_crowd *c, int wanted, double now_s)
 {
     const int before = c->threads;
-    const double waited_s = team_waited_s(before), since_s = now_s - c->looked_s;
+    const double waited_s = tr_team_waited_s(before), since_s = now_s - c->looked_s;
     tr_crowd_decide(c, wanted, fmax(0, waited_s - c->waited_s) / since_s, now_s); /* less than before: a thread was replaced */
     c->looked_s = now_s;
-    c->waited_s = c->threads == before ? waited_s : team_waited_s(c->threads);
+    c->waited_s = c->threads == before ? waited_s : tr_team_waited_s(c->threads);
 }
 
 int tr_crowd_threads(struct tr_crowd *c, int wanted, double now_s)

@@ -33,6 +33,10 @@ struct tr_crowd { /* begins as zeros */
  * thread that has the team. */
 int tr_crowd_threads(struct tr_crowd *crowd, int wanted, double now_s);
 
+/* How long the calling thread and the `threads` - 1 that work for it were ready to run and had no core, since they began: not what else the
+ * process has, such as the teams of other ranks. 0 where the system does not count. */
+double tr_team_waited_s(int threads);
+
 /* The rule by itself: the threads of `wanted` after a time in which they have waited for a core `waiting` seconds a second, all
  * threads together. Changes `crowd`. */
 int tr_crowd_decide(struct tr_crowd *crowd, int wanted, double waiting, double now_s);

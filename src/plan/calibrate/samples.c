@@ -1,6 +1,7 @@
 /* Small training programs are run, and each operation's time is noted. */
 #include "plan/calibrate/inside.h"
 
+#include "base/crowd.h"
 #include "base/num.h"
 #include "base/os.h"
 #include "plan/here/here.h"
@@ -220,22 +221,22 @@ static double hand_between(double before_s, double after_s)
 static struct visit make_steps(const struct tr_calibrate_options *options, struct tr_trial *trial, struct watch *watch)
 {
     struct visit v = {.steps = 0};
-    bool hands = trial->exec.machine.threads > 1;
+    int threads = trial->exec.machine.threads;
     int64_t ops = 0;
     memset(watch->seen, 0, (size_t)watch->program->op_count * sizeof *watch->seen);
     watch->all_s = 0;
-    double hand_s = hands ? tr_chip_measure_hand_s() : 0, waited_s = tr_threads_waited_s(), begin_s = tr_clock_s();
+    double hand_s = threads > 1 ? tr_chip_measure_hand_s() : 0, waited_s = tr_team_waited_s(threads), begin_s = tr_clock_s();
     do {
         double before_s = watch->all_s;
         tr_trial_step(trial);
         watch->step_s[v.steps++] = watch->all_s - before_s;
         v.wall_s = tr_clock_s() - begin_s;
     } while (v.steps < TIMES_MAX && v.wall_s < VISIT_S * options->scale);
-    v.waited_s = tr_threads_waited_s() - waited_s;
+    v.waited_s = fmax(0, tr_team_waited_s(threads) - waited_s);
     for (int32_t i = 0; i < watch->program->op_count; i++)
         ops += watch->seen[i];
     v.between_s = fmax(0, v.wall_s - watch->all_s) / (double)ops;
-    v.hand_s = hands ? hand_between(hand_s, tr_chip_measure_hand_s()) : 0;
+    v.hand_s = threads > 1 ? hand_between(hand_s, tr_chip_measure_hand_s()) : 0;
     return v;
 }
 
