@@ -31,7 +31,8 @@
 enum tr_pipeline { TR_PIPELINE_GPIPE, TR_PIPELINE_1F1B, TR_PIPELINE_INTERLEAVED, TR_PIPELINE_ZERO_BUBBLE,
                    TR_PIPELINE_ZERO_BUBBLE_2P, TR_PIPELINE_COUNT };
 enum tr_context { TR_CONTEXT_RING, TR_CONTEXT_ALL_TO_ALL, TR_CONTEXT_COUNT };
-/* SELECTIVE: the inside of attention only (Korthikanti 2022); FULL: each layer keeps its input only. */
+/* SELECTIVE: what the stack calls so (`selective`: the inside of attention, Korthikanti 2022, and of feed-forwards); FULL: each
+ * layer keeps its input only. */
 enum tr_rerun { TR_RERUN_NONE, TR_RERUN_SELECTIVE, TR_RERUN_FULL, TR_RERUN_COUNT };
 
 enum { TR_CHIPS_MAX = 1 << 20, TR_LAYOUT_TEXT_BYTES = 256 };

@@ -6,7 +6,6 @@
 #include "plan/search/space_walk.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 /* ---- the space ------------------------------------------------------------------------------------------------------- */
 

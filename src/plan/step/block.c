@@ -85,22 +85,22 @@ static void price_block(struct tr_block_price *out, const struct tr_site *site, 
                         const struct tr_layout *layout)
 {
     struct tr_lowered ops;
-    double forward_host_s, input_host_s, weight_host_s, core_host_s;
+    double forward_host_s, input_host_s, weight_host_s, again_host_s;
     *out = (struct tr_block_price){.grade = TR_GRADE_MEASURED};
     tr_lower(block, site->stack, site->format, &ops);
     price_phase(site, block, layout, &ops, TR_STEP_FORWARD, false, out->forward_s, &forward_host_s, out);
     price_phase(site, block, layout, &ops, TR_STEP_INPUT, false, out->input_s, &input_host_s, out);
     price_phase(site, block, layout, &ops, TR_STEP_WEIGHT, false, out->weight_s, &weight_host_s, out);
-    price_phase(site, block, layout, &ops, TR_STEP_FORWARD, true, out->core_s, &core_host_s, out);
+    price_phase(site, block, layout, &ops, TR_STEP_FORWARD, true, out->again_s, &again_host_s, out);
     out->weight_pass_s = sum(out->weight_s);
     bool experts = block->kind == TR_BLOCK_MOE || block->kind == TR_BLOCK_EXPERTS;
     double experts_s = experts && !layout->graphs && !site->graphs ? site->stack->host_experts_s.value : 0;
     out->forward_s[TR_TERM_HOST] = host_wait_s(forward_host_s + experts_s, sum(out->forward_s));
     out->input_s[TR_TERM_HOST] = host_wait_s(input_host_s + weight_host_s + 2 * experts_s, sum(out->input_s) + out->weight_pass_s);
-    out->core_s[TR_TERM_HOST] = host_wait_s(core_host_s, sum(out->core_s));
+    out->again_s[TR_TERM_HOST] = host_wait_s(again_host_s, sum(out->again_s));
     out->forward_pass_s = sum(out->forward_s);
     out->backward_pass_s = sum(out->input_s) + out->weight_pass_s;
-    out->core_pass_s = sum(out->core_s);
+    out->again_pass_s = sum(out->again_s);
     out->weights = tr_block_weights(block);
     out->kept = tr_block_kept(block, site->stack, site->format);
 }
@@ -135,13 +135,13 @@ void tr_layer_kinds_make(struct tr_layer_kinds *kinds, const struct tr_model_sha
 
 static void add_price(struct tr_block_price *sum, const struct tr_block_price *one)
 {
-    double *const to[] = {sum->forward_s, sum->input_s, sum->weight_s, sum->core_s};
-    const double *const from[] = {one->forward_s, one->input_s, one->weight_s, one->core_s};
+    double *const to[] = {sum->forward_s, sum->input_s, sum->weight_s, sum->again_s};
+    const double *const from[] = {one->forward_s, one->input_s, one->weight_s, one->again_s};
     for (int i = 0; i < 4; i++)
         for (int k = 0; k < TR_TERM_COUNT; k++)
             to[i][k] += from[i][k];
     sum->forward_pass_s += one->forward_pass_s, sum->backward_pass_s += one->backward_pass_s;
-    sum->weight_pass_s += one->weight_pass_s, sum->core_pass_s += one->core_pass_s;
+    sum->weight_pass_s += one->weight_pass_s, sum->again_pass_s += one->again_pass_s;
     for (int i = 0; i < TR_STEP_PHASE_COUNT; i++)
         sum->error_s[i] += one->error_s[i];
     sum->weights.cut += one->weights.cut, sum->weights.whole += one->weights.whole;

@@ -53,7 +53,7 @@ static void add_block(struct tr_stage *stage, const struct tr_block_price *price
         kept = again * price->kept.full + (count - again) * price->kept.all;
         transient = price->kept.all - price->kept.full;
     } else if (rerun == TR_RERUN_SELECTIVE) {
-        stage->backward_s += count * price->core_pass_s;
+        stage->backward_s += count * price->again_pass_s;
         kept = count * price->kept.selective;
         transient = price->kept.all - price->kept.selective;
     }
@@ -113,7 +113,7 @@ void tr_stage_terms(double term_s[TR_TERM_COUNT], const struct tr_blocks *blocks
         if (split->rerun == TR_RERUN_FULL)
             add_terms(term_s, price->forward_s, class->again[k]);
         else if (split->rerun == TR_RERUN_SELECTIVE)
-            add_terms(term_s, price->core_s, class->count[k]);
+            add_terms(term_s, price->again_s, class->count[k]);
     }
     add_passes(term_s, &blocks->further, split->further);
     if (class->embed)

@@ -88,8 +88,8 @@ struct tr_task {
  * in that pass; of the whole backward pass in input_s). */
 struct tr_block_price {
     double forward_s[TR_TERM_COUNT], input_s[TR_TERM_COUNT], weight_s[TR_TERM_COUNT];
-    double core_s[TR_TERM_COUNT];                      /* of forward: what is inside attention */
-    double forward_pass_s, backward_pass_s, weight_pass_s, core_pass_s; /* their sums; backward: input and weight */
+    double again_s[TR_TERM_COUNT];                     /* of forward: what selective recompute does again */
+    double forward_pass_s, backward_pass_s, weight_pass_s, again_pass_s; /* their sums; backward: input and weight */
     double error_s[TR_STEP_PHASE_COUNT];               /* half widths: of one model of one chip, so they add */
     struct tr_block_weights weights;
     struct tr_block_kept kept;
