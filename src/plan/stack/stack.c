@@ -220,6 +220,19 @@ static enum tr_status read_kept(const struct tr_entry *entry, struct tr_stack *o
     return status;
 }
 
+/* Of an attention outside its core, an embedding or a head nothing is left out. */
+static enum tr_status read_selective(const struct tr_entry *entry, uint32_t *parts, struct tr_err *err)
+{
+    const uint32_t can = 1u << TR_PART_CORE | 1u << TR_PART_FFN | 1u << TR_PART_MOE;
+    enum tr_status status = read_names(entry, "selective", part_names, TR_PART_COUNT, parts, err);
+    for (int i = 0; i < TR_PART_COUNT && status == TR_OK; i++)
+        if (*parts & ~can & 1u << i)
+            status = tr_node_fail(tr_entry_node(entry, "selective", NULL), err,
+                                  "selective recompute computes the inside of core, ffn and moe again, and has none for %s",
+                                  part_names[i]);
+    return status;
+}
+
 static enum tr_status read_frameworks(const struct tr_entry *entry, struct tr_stack *out, struct tr_err *err)
 {
     const struct tr_node *node = tr_entry_node(entry, "frameworks", NULL);
@@ -291,7 +304,7 @@ enum tr_status tr_stack_read_unfitted(const struct tr_entry *entry, struct tr_st
     if (status == TR_OK)
         status = read_names(entry, "cannot", ability_names, TR_ABILITY_COUNT, &stack.cannot, err);
     if (status == TR_OK)
-        status = read_names(entry, "selective", part_names, TR_PART_COUNT, &stack.selective, err);
+        status = read_selective(entry, &stack.selective, err);
     if (status == TR_OK)
         status = read_passes(entry, &stack, err);
     if (status == TR_OK)

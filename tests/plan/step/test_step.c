@@ -297,6 +297,21 @@ static void selective_recompute_is_what_the_stack_says(void **state)
     assert_true(first > .2 * both && first < .5 * both);
 }
 
+static void a_stack_computes_again_only_parts_that_have_an_inside(void **state)
+{
+    static const char yaml[] = "stacks:\n  own:\n    like: plain\n    selective: [core, attention]\n";
+    struct tr_catalog *own;
+    struct tr_stack read;
+    struct tr_err err = {""};
+    (void)state;
+    if (tr_catalog_open(&own, &err) || tr_catalog_add_text(own, "own.yaml", yaml, sizeof yaml - 1, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(tr_stack_find(own, "own", &read, &err), TR_BAD_INPUT);
+    assert_string_equal(err.text, "own.yaml:4:16: stacks.own.selective: selective recompute computes the inside of core, ffn and moe "
+                                  "again, and has none for attention");
+    tr_catalog_free(own);
+}
+
 /* Physics that no change of the model may turn round. */
 static void better_hardware_is_never_slower(void **state)
 {
@@ -373,6 +388,7 @@ int main(void)
         cmocka_unit_test(a_walk_does_everything_once_and_nothing_at_the_same_time),
         cmocka_unit_test(a_layer_of_experts_waits_for_its_host),
         cmocka_unit_test(selective_recompute_is_what_the_stack_says),
+        cmocka_unit_test(a_stack_computes_again_only_parts_that_have_an_inside),
         cmocka_unit_test(better_hardware_is_never_slower),
         cmocka_unit_test(recomputing_trades_time_for_memory),
         cmocka_unit_test(a_format_that_the_chip_lacks_is_refused),
