@@ -30,7 +30,7 @@ struct product {
     bool activation; /* both factors are activations: two gradients of inputs, none of weights */
     bool imbalanced;
     bool scan;
-    bool closes;
+    bool outside;
 };
 
 static void one_product(struct writer *w, const struct product *p, enum tr_step_phase phase, int64_t m, int64_t n,
@@ -42,7 +42,7 @@ static void one_product(struct writer *w, const struct product *p, enum tr_step_
     op->wide = p->wide;
     op->imbalanced = p->imbalanced;
     op->scan = p->scan;
-    op->closes = p->closes;
+    op->outside = p->outside;
     op->accumulates = phase == TR_STEP_WEIGHT;
 }
 
@@ -88,6 +88,7 @@ static void passes(struct writer *w, enum tr_part part)
             struct tr_step_op *op = add(w, TR_STEP_PASS, TR_STEP_FORWARD, part, p->name);
             op->bytes = p->forward.value * elements;
             op->kernels = p->kernels;
+            op->outside = !tr_extent_is_inside(part, p->over);
         }
         if (p->backward.value > 0) {
             struct tr_step_op *op = add(w, TR_STEP_PASS, TR_STEP_INPUT, part, p->name);
@@ -107,7 +108,7 @@ static void tensor_messages(struct writer *w, enum tr_part part)
     if (b->tp == 1)
         return;
     if (!b->sp) {
-        message(w, TR_STEP_FORWARD, part, "sum over tp", TR_COLLECTIVE_ALL_REDUCE, TR_MESH_TP, bytes)->closes = true;
+        message(w, TR_STEP_FORWARD, part, "sum over tp", TR_COLLECTIVE_ALL_REDUCE, TR_MESH_TP, bytes)->outside = true;
         message(w, TR_STEP_INPUT, part, "sum over tp", TR_COLLECTIVE_ALL_REDUCE, TR_MESH_TP, bytes);
         return;
     }
@@ -115,7 +116,7 @@ static void tensor_messages(struct writer *w, enum tr_part part)
      * (pytorch/distributed.py, gather_along_first_dim) and torchao's float8 tensor parallel. Sums travel in 16 bits. */
     double gathered = bytes / 2 * fmin(2, tr_format_info(w->format)->x_bytes);
     message(w, TR_STEP_FORWARD, part, "gather tokens", TR_COLLECTIVE_ALL_GATHER, TR_MESH_TP, gathered);
-    message(w, TR_STEP_FORWARD, part, "scatter tokens", TR_COLLECTIVE_REDUCE_SCATTER, TR_MESH_TP, bytes)->closes = true;
+    message(w, TR_STEP_FORWARD, part, "scatter tokens", TR_COLLECTIVE_REDUCE_SCATTER, TR_MESH_TP, bytes)->outside = true;
     message(w, TR_STEP_INPUT, part, "gather tokens", TR_COLLECTIVE_ALL_GATHER, TR_MESH_TP, gathered);
     message(w, TR_STEP_INPUT, part, "scatter tokens", TR_COLLECTIVE_REDUCE_SCATTER, TR_MESH_TP, bytes);
     if (!b->frozen) /* the input is kept in pieces and gathered again for the gradient of the weights */
@@ -226,7 +227,7 @@ static void dense(struct writer *w)
                                 .n = b->ffn * (b->gated ? 2 : 1),
                                 .k = b->width});
     product(w, (struct product){
-                   .name = "down", .part = TR_PART_FFN, .m = b->tokens, .n = b->width, .k = b->ffn, .closes = true});
+                   .name = "down", .part = TR_PART_FFN, .m = b->tokens, .n = b->width, .k = b->ffn, .outside = true});
     tensor_messages(w, TR_PART_FFN);
 }
 
@@ -239,13 +240,13 @@ static void moe(struct writer *w)
     product(
         w,
         (struct product){
-            .name = "router", .part = TR_PART_MOE, .m = b->norm_tokens, .n = b->experts, .k = b->width, .wide = true});
+            .name = "router", .part = TR_PART_MOE, .m = b->norm_tokens, .n = b->experts, .k = b->width, .wide = true, .outside = true});
     if (b->expert_width != b->width) { /* latent: each rank of tp projects its own tokens */
         product(w, (struct product){
                        .name = "latent down", .part = TR_PART_MOE, .m = b->norm_tokens, .n = b->expert_width, .k = b->width});
         product(w, (struct product){
                        .name = "latent up", .part = TR_PART_MOE, .m = b->norm_tokens, .n = b->width, .k = b->expert_width,
-                       .closes = true});
+                       .outside = true});
     }
     product(w, (struct product){.name = b->gated ? "experts gate and up" : "experts up",
                                 .part = TR_PART_MOE,
@@ -261,15 +262,15 @@ static void moe(struct writer *w)
                                 .k = b->expert_ffn,
                                 .groups = b->local_experts,
                                 .imbalanced = true,
-                                .closes = true});
+                                .outside = true});
     for (int phase = TR_STEP_FORWARD; phase <= TR_STEP_INPUT && b->ep > 1; phase++) {
         message(w, phase, TR_PART_MOE, "dispatch", TR_COLLECTIVE_ALL_TO_ALL, TR_MESH_EP, sent);
-        message(w, phase, TR_PART_MOE, "combine", TR_COLLECTIVE_ALL_TO_ALL, TR_MESH_EP, sent)->closes = true;
+        message(w, phase, TR_PART_MOE, "combine", TR_COLLECTIVE_ALL_TO_ALL, TR_MESH_EP, sent)->outside = true;
     }
     for (int phase = TR_STEP_FORWARD; phase <= TR_STEP_INPUT && b->etp > 1; phase++) {
         double whole = 2.0 * (double)b->routed * (double)b->expert_width;
         message(w, phase, TR_PART_MOE, "gather experts' tokens", TR_COLLECTIVE_ALL_GATHER, TR_MESH_TP, whole);
-        message(w, phase, TR_PART_MOE, "scatter experts' tokens", TR_COLLECTIVE_REDUCE_SCATTER, TR_MESH_TP, whole)->closes = true;
+        message(w, phase, TR_PART_MOE, "scatter experts' tokens", TR_COLLECTIVE_REDUCE_SCATTER, TR_MESH_TP, whole)->outside = true;
     }
     if (b->shared_ffn) {
         product(w, (struct product){.name = "shared up",
@@ -278,7 +279,7 @@ static void moe(struct writer *w)
                                     .n = b->shared_ffn * (b->gated ? 2 : 1),
                                     .k = b->width});
         product(w, (struct product){
-                       .name = "shared down", .part = TR_PART_MOE, .m = b->tokens, .n = b->width, .k = b->shared_ffn, .closes = true});
+                       .name = "shared down", .part = TR_PART_MOE, .m = b->tokens, .n = b->width, .k = b->shared_ffn, .outside = true});
         tensor_messages(w, TR_PART_MOE);
     }
 }

@@ -76,7 +76,7 @@ struct tr_step_op {
     bool wide;          /* GEMM: 16 bits whatever the precision (router, head, scores) */
     bool scan;          /* GEMM: in the chunks of a state-space layer */
     bool imbalanced;    /* of experts: the slowest rank counts */
-    bool closes;        /* its result leaves the part: selective recompute does without */
+    bool outside;       /* its result leaves the part, or is kept: selective recompute does without */
     bool under_core;    /* messages: runs while attention does (ring of context parallel) */
     double bytes;       /* PASS: read and written; COLLECTIVE: of the whole, as tr_cost_collective; SEND: sent */
     enum tr_collective collective;
@@ -119,7 +119,7 @@ void tr_lower(const struct tr_block *block, const struct tr_stack *stack, enum t
 /* Whether selective recompute does this operation of the forward pass again. */
 static inline bool tr_step_op_again(const struct tr_stack *stack, const struct tr_step_op *op)
 {
-    return op->phase == TR_STEP_FORWARD && !op->closes && stack->selective & 1u << op->part;
+    return op->phase == TR_STEP_FORWARD && !op->outside && stack->selective & 1u << op->part;
 }
 
 /* Whether a pass or a kept tensor with these conditions (enum tr_when) happens for the block. */

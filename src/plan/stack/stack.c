@@ -42,12 +42,15 @@ const char *tr_part_name(enum tr_part part)
     return part_names[part];
 }
 
-/* The input of a part is kept: what is inside is that of attention, and what is as wide as the feed-forward. */
+bool tr_extent_is_inside(enum tr_part part, enum tr_extent over)
+{
+    return part == TR_PART_CORE || over == TR_EXTENT_FFN || over == TR_EXTENT_ROUTED || over == TR_EXTENT_ROUTED_FFN ||
+           over == TR_EXTENT_SHARED_FFN;
+}
+
 bool tr_stack_kept_again(const struct tr_stack *stack, const struct tr_stack_kept *kept)
 {
-    bool inside = kept->part == TR_PART_CORE || kept->over == TR_EXTENT_FFN || kept->over == TR_EXTENT_ROUTED ||
-                  kept->over == TR_EXTENT_ROUTED_FFN || kept->over == TR_EXTENT_SHARED_FFN;
-    return inside && stack->selective & 1u << kept->part;
+    return stack->selective & 1u << kept->part && tr_extent_is_inside(kept->part, kept->over);
 }
 
 #define AT(field) offsetof(struct tr_stack, field)

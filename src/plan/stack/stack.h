@@ -109,8 +109,7 @@ struct tr_stack {
     const char *framework[TR_STACK_FRAMEWORKS_MAX];
     int framework_count;
     int attention;                  /* enum tr_attention_kind */
-    uint32_t selective;             /* 1u << enum tr_part: what `recompute=selective` computes again: CORE, and of FFN and MOE
-                                       all before the product that ends them */
+    uint32_t selective;             /* 1u << enum tr_part: whose inside `recompute=selective` computes again; of CORE, FFN, MOE */
 
     /* Time */
     struct tr_fact host_kernel_s;   /* the host's time to launch one kernel; a layer takes no less than its launches */
@@ -180,6 +179,10 @@ TR_MUST_CHECK enum tr_status tr_stack_read_unfitted(const struct tr_entry *entry
 /* The stack that says it is this framework: the longest of all `frameworks` texts that begins `framework`.
  * When none does, the longest of those that begin a word in it; NULL: none of them either. In any case of letters. */
 const struct tr_entry *tr_stack_for(const struct tr_catalog *catalog, const char *framework);
+
+/* Whether what is over that extent lies inside of the part, between its first product and the one that ends it: all of CORE, what is as
+ * wide as a feed-forward of FFN and MOE. Selective recompute keeps all else: norms, residuals, the router's table. */
+bool tr_extent_is_inside(enum tr_part part, enum tr_extent over);
 
 /* Whether selective recompute leaves it to the backward pass. */
 bool tr_stack_kept_again(const struct tr_stack *stack, const struct tr_stack_kept *kept);

@@ -297,6 +297,35 @@ static void selective_recompute_is_what_the_stack_says(void **state)
     assert_true(first > .2 * both && first < .5 * both);
 }
 
+/* What is kept is not computed again: of the passes of a feed-forward and of experts only those over what is as wide as they are. */
+static void selective_recompute_does_no_pass_again_whose_result_is_kept(void **state)
+{
+    static const char *const again[] = {"activation", "moe-permute", "moe-gated", "moe-shared"};
+    struct tr_task task = task_of(&hybrid);
+    struct tr_layout l = layout_of(1, 1, 8);
+    struct tr_stack own = stack;
+    struct tr_block block;
+    struct tr_lowered ops;
+    int found = 0, passes = 0;
+    (void)state;
+    own.selective = 1u << TR_PART_FFN | 1u << TR_PART_MOE;
+    for (int kind = TR_BLOCK_FFN; kind <= TR_BLOCK_EXPERTS; kind++) {
+        tr_block_make(&block, &hybrid, (enum tr_block_kind)kind, 0, &l, &task.batch);
+        tr_lower(&block, &own, TR_FORMAT_BF16, &ops);
+        for (int k = 0; k < ops.count; k++) {
+            if (ops.op[k].kind != TR_STEP_PASS || ops.op[k].phase != TR_STEP_FORWARD)
+                continue;
+            bool listed = false;
+            for (size_t i = 0; i < sizeof again / sizeof *again; i++)
+                listed = listed || strcmp(ops.op[k].name, again[i]) == 0;
+            if (tr_step_op_again(&own, &ops.op[k]) != listed)
+                fail_msg("%s", ops.op[k].name);
+            found += listed, passes++;
+        }
+    }
+    assert_true(found == 4 && passes > 8);
+}
+
 static void a_stack_computes_again_only_parts_that_have_an_inside(void **state)
 {
     static const char yaml[] = "stacks:\n  own:\n    like: plain\n    selective: [core, attention]\n";
@@ -388,6 +417,7 @@ int main(void)
         cmocka_unit_test(a_walk_does_everything_once_and_nothing_at_the_same_time),
         cmocka_unit_test(a_layer_of_experts_waits_for_its_host),
         cmocka_unit_test(selective_recompute_is_what_the_stack_says),
+        cmocka_unit_test(selective_recompute_does_no_pass_again_whose_result_is_kept),
         cmocka_unit_test(a_stack_computes_again_only_parts_that_have_an_inside),
         cmocka_unit_test(better_hardware_is_never_slower),
         cmocka_unit_test(recomputing_trades_time_for_memory),
