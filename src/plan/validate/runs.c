@@ -81,6 +81,15 @@ static bool says(const char *text, const char *word)
     return false;
 }
 
+/* The same of a whole word: neither more letters nor an underscore after it. */
+static bool says_word(const char *text, const char *word)
+{
+    for (size_t length = strlen(word); *text; text++)
+        if (strncasecmp(text, word, length) == 0 && !isalnum((unsigned char)text[length]) && text[length] != '_')
+            return true;
+    return false;
+}
+
 /* What a row prints of the run as a whole. 0: not said. */
 struct printed {
     double step, tokens, tflops, mfu, memory, days, chip_hours, params, active; /* tokens: a second and chip */
@@ -318,33 +327,33 @@ static void read_sharding(const struct row *r, struct tr_layout *l, const struct
 
 static void read_recompute(const struct row *r, struct tr_run *run)
 {
-    const char *text = cell(r, "recompute");
+    const char *text = cell(r, "recompute"), *notes = cell(r, "notes");
     run->rerun_open = !*text;
     run->layout.rerun = says(text, "full") ? TR_RERUN_FULL : says(text, "selective") ? TR_RERUN_SELECTIVE : TR_RERUN_NONE;
-    if (says(cell(r, "notes"), "remat_policy=minimal")) /* MaxText's: every product is kept */
-        run->layout.rerun = TR_RERUN_NONE;
+    /* MaxText's: every product is kept, on the chip or by its host. */
+    if (says_word(notes, "remat_policy=minimal") || says_word(notes, "remat_policy=minimal_offloaded"))
+        run->layout.rerun = TR_RERUN_NONE, run->rerun_open = false;
 }
 
-/* torchtitan's notes begin with it: "Interleaved1F1B schedule" has two chunks a rank unless told, "1F1B" one. */
-static void read_torchtitan_schedule(const struct row *r, struct tr_layout *l)
+/* torchtitan's notes begin with it: "Interleaved1F1B schedule" has two chunks a rank unless told, "1F1B" one. False: these do not. */
+static bool read_torchtitan_schedule(const struct row *r, struct tr_layout *l)
 {
-    bool interleaved = says(cell(r, "notes"), "Interleaved1F1B");
-    if (!r->run->chunks_open || !(interleaved || strncmp(cell(r, "notes"), "1F1B", 4) == 0))
-        return;
-    l->vpp = interleaved ? 2 : 1;
+    const char *notes = cell(r, "notes"), *interleaved = "Interleaved1F1B";
+    bool two = strncmp(notes, interleaved, strlen(interleaved)) == 0;
+    if (!two && strncmp(notes, "1F1B", 4) != 0)
+        return false;
+    if (r->run->chunks_open)
+        l->vpp = two ? 2 : 1;
     r->run->chunks_open = false;
+    return true;
 }
 
-/* Schedules stand in the notes: "schedule ZB-1p". */
+/* Others' schedules stand somewhere in the notes: "schedule ZB-1p". */
 static void read_schedule(const struct row *r, struct tr_layout *l)
 {
     const char *at = strstr(cell(r, "notes"), "schedule ");
-    if (l->pp == 1)
+    if (l->pp == 1 || read_torchtitan_schedule(r, l) || !at)
         return;
-    if (!at) {
-        read_torchtitan_schedule(r, l);
-        return;
-    }
     at += strlen("schedule ");
     if (strncasecmp(at, "ZB-2p", 5) == 0 || strncasecmp(at, "ZB-V", 4) == 0 || strncasecmp(at, "v-", 2) == 0 ||
         strncasecmp(at, "zbv", 3) == 0)

@@ -155,7 +155,12 @@ static void a_run_is_read_as_its_row_says(void **state)
                    "H100-SXM,80,NeMo,,gpt,24,1024,16,4096,51200,16,1024,64,2,4,,,,,1.5,\n"
                    "A100-SXM,80,Megatron-LM fork (sail-sg),,gpt,24,1024,16,4096,51200,8,1024,64,1,8,,2,,none,1.5,schedule ZB-2p; cuda_graph=full\n"
                    "A100-SXM,80,PyTorch,bf16,gpt,24,1024,16,4096,51200,16,1024,64,1,1,,2,FSDP2 shard=8,none,1.5,\n"
-                   "A100-SXM,80,PyTorch,bf16,gpt,24,1024,16,4096,51200,16,1024,64,,,,2,,none,1.5,\n", &samples, &err))
+                   "A100-SXM,80,PyTorch,bf16,gpt,24,1024,16,4096,51200,16,1024,64,,,,2,,none,1.5,\n"
+                   "A100-SXM,80,torchtitan,bf16,gpt,24,1024,16,4096,51200,16,1024,64,1,4,,2,FSDP,none,1.5,\"1F1B schedule, AsyncTP\"\n"
+                   "A100-SXM,80,torchtitan,bf16,gpt,24,1024,16,4096,51200,16,1024,64,1,4,,2,FSDP,none,1.5,Interleaved1F1B schedule\n"
+                   "TPU-v5p,,MaxText,bf16,gpt,24,1024,16,4096,51200,16,1024,64,1,1,,2,FSDP,,1.5,remat_policy=minimal; none\n"
+                   "TPU-v5p,,MaxText,bf16,gpt,24,1024,16,4096,51200,16,1024,64,1,1,,2,FSDP,selective,1.5,remat_policy=minimal_flash\n",
+                   &samples, &err))
         fail_msg("%s", err.text);
     const struct tr_run *run = samples.runs.at;
     assert_string_equal(run[0].where->stack.name, "megatron-deepspeed");
@@ -170,6 +175,10 @@ static void a_run_is_read_as_its_row_says(void **state)
     assert_true(run[2].layout.graphs && !run[1].layout.graphs);
     assert_true(run[3].layout.zero == 3 && run[3].layout.shard == 8);
     assert_true(run[4].layout_open);
+    assert_true(run[5].layout.vpp == 1 && !run[5].chunks_open && run[5].layout.pipeline == TR_PIPELINE_1F1B);
+    assert_true(run[6].layout.vpp == 2 && !run[6].chunks_open && run[6].layout.pipeline == TR_PIPELINE_INTERLEAVED);
+    assert_true(run[7].layout.rerun == TR_RERUN_NONE && !run[7].rerun_open);
+    assert_true(run[8].layout.rerun == TR_RERUN_SELECTIVE && !run[8].rerun_open);
     tr_samples_free(&samples);
     static const struct {
         const char *chip, *precision;
