@@ -367,3 +367,11 @@ const struct tr_entry *tr_stack_for(const struct tr_catalog *catalog, const char
         }
     return best;
 }
+
+bool tr_stack_is_like(const struct tr_stack *stack, const char *name)
+{
+    for (const struct tr_entry *entry = stack->entry; entry; entry = entry->base)
+        if (strcmp(entry->id, name) == 0)
+            return true;
+    return false;
+}

@@ -180,6 +180,9 @@ TR_MUST_CHECK enum tr_status tr_stack_read_unfitted(const struct tr_entry *entry
  * When none does, the longest of those that begin a word in it; NULL: none of them either. In any case of letters. */
 const struct tr_entry *tr_stack_for(const struct tr_catalog *catalog, const char *framework);
 
+/* Whether it is the stack of that name, or like it. */
+bool tr_stack_is_like(const struct tr_stack *stack, const char *name);
+
 /* Whether what is over that extent lies inside of the part, between its first product and the one that ends it: all of CORE, what is as
  * wide as a feed-forward of FFN and MOE. Selective recompute keeps all else: norms, residuals, the router's table. */
 bool tr_extent_is_inside(enum tr_part part, enum tr_extent over);
