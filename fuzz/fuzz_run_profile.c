@@ -17,5 +17,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     TR_ASSERT(status == TR_BAD_INPUT ? err.text[0] != 0 : status == TR_OK);
     TR_ASSERT(status != TR_OK || (profile.steps >= 0 && profile.threads >= 1 && profile.ranks >= 1 && profile.steps_s >= 0));
     TR_ASSERT(status != TR_OK || (profile.each_count <= TR_PROFILE_RANKS_MAX && profile.each_count <= profile.ranks));
+    TR_ASSERT(status != TR_OK || (tr_run_profile_crowded(&profile) >= 0 && tr_run_profile_crowded(&profile) <= 1));
     return 0;
 }

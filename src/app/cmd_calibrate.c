@@ -49,7 +49,8 @@ static const struct tr_command command = {
         "beforehand what a step will take.\n"
         "With --from RUN...: each kind of operation gets the prices between those of the calibration, which counts as one run, and those of the "
         "runs, without their first, cold steps; the interval is narrower where runs agree, wider where they do not. The file says which runs, so "
-        "that none counts twice. A run of another machine, instruction set or version is refused. Runs of several ranks refine what so many ranks do to "
+        "that none counts twice. A run of another machine, instruction set or version is refused, and one that other programs took cores from is left out, which is said; "
+        "when all are, the exit status is 1. Runs of several ranks refine what so many ranks do to "
         "each other: how much longer operations take while the others work, and, where a run was traced (`trine train --trace-steps`), collectives.\n"
         "With --check the exit status is 0 when the profile is of this machine and it is as fast as it was, else 1.",
     .options = options,
@@ -209,12 +210,17 @@ static enum tr_status learn(const struct calibrate_args *args, const struct tr_g
     int entries = 0;
     if (given->rest_count == 0)
         return tr_fail(err, TR_BAD_INPUT, "--from: which runs? `trine calibrate --from RUN...`");
-    enum tr_status status = tr_learn(args->out, given->rest, given->rest_count, learned, &entries, err);
-    if (status != TR_OK)
-        return status;
+    enum tr_status status = tr_learn(args->out, given->rest, given->rest_count, learned, &entries, &text, err);
     for (int i = 0; i < entries; i++)
         say_learned(args->out, &learned[i], &text);
-    return tr_app_print(&text, err);
+    if (status == TR_NO)
+        tr_text_printf(&text, "%s: left as it was: no run is left to learn from\n", args->out);
+    if (status != TR_OK && status != TR_NO) {
+        tr_text_free(&text);
+        return status;
+    }
+    enum tr_status printed = tr_app_print(&text, err);
+    return printed == TR_OK ? status : printed;
 }
 
 /* ---- ranks that a launcher started ------------------------------------------------------------------------------- */

@@ -7,7 +7,7 @@
 #
 # Each failure prints what was said; `done_all` ends the test.
 set -u
-export LC_ALL=C OMP_WAIT_POLICY=passive
+export LC_ALL=C OMP_WAIT_POLICY=passive OMP_DYNAMIC=false
 [ -x "${TRINE_BIN:-}" ] || { echo "TRINE_BIN is '${TRINE_BIN:-}', which is no program" >&2; exit 2; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -103,6 +103,11 @@ expect 2 "cores of Another One, and the profile is of " "$TRINE_BIN" calibrate -
 mv own.json seen2/profile.json
 expect 2 "which runs?" "$TRINE_BIN" calibrate --from
 expect 2 "run folders go with --from" "$TRINE_BIN" calibrate seen1
+cp seen2/profile.json own.json
+sed 's/"crowded_s": .*/"crowded_s": 0.001,/; s/"steps_s": .*/"steps_s": 0.01,/; s/"first_step_s": .*/"first_step_s": 0.001,/' own.json >seen2/profile.json
+expect 1 "seen2: left out: 10 % of the time of its steps it had fewer than " "$TRINE_BIN" calibrate --from seen2
+grep -q "^profile.yaml: left as it was: no run is left to learn from" stdout || fault "it says: $(cat stdout)"
+mv own.json seen2/profile.json
 cmp -s profile.yaml fresh.yaml || fault "a run that was refused changed the profile"
 expect 0 "refined by 2 runs; a step +- " "$TRINE_BIN" calibrate --from seen1 seen2
 expect 2 "seen1: the profile has learned from this run already" "$TRINE_BIN" calibrate --from seen1

@@ -185,6 +185,7 @@ static void two_threads_that_share_a_core_become_one(void **state)
 
 int main(void)
 {
+    unsetenv("OMP_DYNAMIC"); /* which tests are told to keep */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_changes_while_every_thread_has_its_core),
         cmocka_unit_test(a_core_that_is_missed_once_may_be_chance),

@@ -228,6 +228,7 @@ static void run_kernel(struct tr_exec *e, const struct tr_program_op *op, const 
     call.threads = e->crowd ? tr_crowd_threads(e->crowd, e->machine.threads, seen.begin_s) : e->machine.threads;
     tr_kernel_run(e->machine.kernels, &call);
     seen.end_s = tr_clock_s();
+    e->crowded_s += call.threads < e->machine.threads ? seen.end_s - seen.begin_s : 0;
     const int32_t *start = op->op.flags & TR_OP_APART ? call.operand[tr_op_start_operand(op->op.kind)] : NULL;
     struct tr_work work = tr_op_work_apart(&op->op, tr_program_op_present(op), e->values.position, start);
     seen.flop = work.flop;

@@ -42,6 +42,7 @@ struct tr_exec {
     struct tr_exact loss_sum, grad_sq;
     struct tr_count count;               /* counted by the kernels since tr_exec_open or the caller's reset */
     struct tr_op_time time[TR_PHASE_COUNT][TR_OP_KIND_COUNT];
+    double crowded_s;                    /* of these times, in operations that had fewer threads than machine.threads */
     struct tr_op_time coll_time[TR_PHASE_COUNT][TR_COLL_KIND_COUNT]; /* time: in which nothing else went on; bytes: planned to be sent */
     struct tr_comm *group[TR_GROUP_COUNT]; /* of tr_exec_join */
     struct tr_started {                    /* [program->coll_count] of collectives that go on in the background */

@@ -129,7 +129,7 @@ static enum tr_status read_coll(const struct tr_node *node, struct tr_run_profil
 
 static enum tr_status read_rank(const struct tr_node *node, struct tr_rank_sum *out, struct tr_err *err)
 {
-    struct tr_rank_sum sum;
+    struct tr_rank_sum sum = {0};
     enum tr_status status = tr_doc_int(node, "steps", TR_REQUIRED, 1, COUNT_MAX, &sum.steps, err);
     if (status == TR_OK)
         status = tr_doc_double(node, "steps_s", TR_REQUIRED, 0, TIME_MAX, &sum.steps_s, err);
@@ -139,6 +139,8 @@ static enum tr_status read_rank(const struct tr_node *node, struct tr_rank_sum *
         status = tr_doc_double(node, "wait_s", TR_REQUIRED, 0, TIME_MAX, &sum.wait_s, err);
     if (status == TR_OK)
         status = tr_doc_double(node, "stage_s", TR_REQUIRED, 0, TIME_MAX, &sum.stage_s, err);
+    if (status == TR_OK)
+        status = tr_doc_double(node, "crowded_s", TR_OPTIONAL, 0, sum.steps_s, &sum.crowded_s, err);
     if (status == TR_OK)
         status = tr_doc_int(node, "flop", TR_REQUIRED, 0, COUNT_MAX, &sum.flop, err);
     if (status == TR_OK)
@@ -203,6 +205,8 @@ static enum tr_status read_machine(const struct tr_node *root, struct tr_run_pro
     int64_t cores = 0, hosts = 0;
     enum tr_status status = tr_doc_double(root, "first_step_s", TR_OPTIONAL, 0, out->steps_s, &out->first_s, err);
     if (status == TR_OK)
+        status = tr_doc_double(root, "crowded_s", TR_OPTIONAL, 0, out->steps_s, &out->crowded_s, err);
+    if (status == TR_OK)
         status = tr_doc_int(root, "attempt", TR_OPTIONAL, 1, COUNT_MAX, &out->attempt, err);
     if (status == TR_OK)
         status = read_text(root, "program", out->program, sizeof out->program, err);
@@ -265,6 +269,15 @@ static enum tr_status read_profile(const struct tr_node *root, struct tr_run_pro
     out->ranks = (int)ranks;
     out->isa = (enum tr_isa)isa;
     return ranks > 1 ? read_shared(root, out, err) : TR_OK;
+}
+
+double tr_run_profile_crowded(const struct tr_run_profile *profile)
+{
+    double most = profile->steps_s > 0 ? profile->crowded_s / profile->steps_s : 0;
+    for (int i = 0; i < profile->each_count; i++)
+        if (profile->each[i].steps_s > 0)
+            most = fmax(most, profile->each[i].crowded_s / profile->each[i].steps_s);
+    return most;
 }
 
 enum tr_status tr_run_profile_read(const char *run_folder, struct tr_run_profile *out, struct tr_err *err)

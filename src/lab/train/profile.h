@@ -17,6 +17,7 @@ struct tr_rank_sum {
     double work_s;  /* of that in operations, */
     double wait_s;  /* held up by collectives, */
     double stage_s; /* and of these by messages between stages */
+    double crowded_s; /* of work_s, with fewer threads than it wants (base/crowd.h) */
     int64_t flop;   /* of its operations */
     int64_t sent_bytes, planned_bytes; /* as the transport counted them; as the step program has them */
 };
@@ -25,6 +26,7 @@ struct tr_run_profile {
     int64_t steps;      /* that were computed, with those that were done again; 0: none yet */
     double steps_s;     /* which took so long in all, data and scalars included; 0: not noted */
     double first_s;     /* of these, the first step; 0: not noted */
+    double crowded_s;   /* of these, in operations that had fewer threads than `threads`, as other programs wanted the cores */
     double wall_s;      /* since its loop began, all included; 0: not noted */
     struct tr_train_predicted predicted; /* of it, before it began */
     int64_t attempt;    /* when it began, microseconds since 1970; 0: not noted, an older trine made it */
@@ -51,6 +53,9 @@ struct tr_json;
 struct tr_node;
 void tr_run_layout_write(const struct tr_degrees *layout, struct tr_json *json);
 TR_MUST_CHECK enum tr_status tr_run_layout_read(const struct tr_node *object, struct tr_degrees *out, struct tr_err *err);
+
+/* The share of its steps' time that was crowded_s, of the rank of which that is the most. */
+double tr_run_profile_crowded(const struct tr_run_profile *profile);
 
 /* TR_BAD_INPUT: no such file, or one that is cut short, has wrong keys or numbers; with the place. */
 TR_MUST_CHECK enum tr_status tr_run_profile_read(const char *run_folder, struct tr_run_profile *out, struct tr_err *err);

@@ -380,6 +380,7 @@ static void profile_each(const struct tr_run *run, struct tr_json *json)
         tr_json_double(json, "work_s", sum->work_s);
         tr_json_double(json, "wait_s", sum->wait_s);
         tr_json_double(json, "stage_s", sum->stage_s);
+        tr_json_double(json, "crowded_s", sum->crowded_s);
         tr_json_int(json, "flop", sum->flop);
         tr_json_int(json, "sent_bytes", sum->sent_bytes);
         tr_json_int(json, "planned_bytes", sum->planned_bytes);
@@ -464,6 +465,7 @@ enum tr_status tr_run_write_profile(struct tr_run *run, struct tr_err *err)
     tr_json_double(&json, "train_s", run->attempt_s);
     tr_json_int(&json, "steps_computed", run->computed_steps);
     tr_json_double(&json, "steps_s", run->computed_s);
+    tr_json_double(&json, "crowded_s", run->crowded_s);
     tr_json_double(&json, "first_step_s", run->first_s);
     tr_json_string(&json, "model", run->model.name);
     tr_json_int(&json, "parameters", run->program.weights.element_count);

@@ -136,6 +136,7 @@ static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
     struct tr_outcome o;
     int64_t sent_before = tr_run_sent_bytes(run);
     struct tr_coll_times coll_before = tr_exec_coll_times(&run->exec);
+    double crowded_before_s = run->exec.crowded_s;
     if (run->world)
         tr_comm_set_step(run->world, s->step + 1);
     status = tr_run_replay_step(run, lr, &o, err);
@@ -150,6 +151,7 @@ static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
     tr_run_replay_rest(run);
     run->computed_steps++;
     run->sent_bytes += tr_run_sent_bytes(run) - sent_before;
+    run->crowded_s += run->exec.crowded_s - crowded_before_s;
     note_collectives(run, coll_before);
     s->step++;
     s->tokens += tr_run_step_tokens(run);

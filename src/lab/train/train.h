@@ -26,7 +26,8 @@
  *     step-*         checkpoints (checkpoint.h)
  *     best           with checkpoint.best: a link to the one of the lowest validation loss
  *
- * profile.json: {"steps", "train_s", "flop_per_token", "peak_flop_s", "read_byte_s" (how fast the run's memory was read
+ * profile.json: {"steps", "train_s", "steps_computed" (with those that were done again), "steps_s" (which took so long), "crowded_s" (of
+ *     that, in operations that had fewer threads than "threads", as other programs wanted the cores), "flop_per_token", "peak_flop_s", "read_byte_s" (how fast the run's memory was read
  *     before the first step, its largest region of "read_bytes"), "threads", "isa", "arithmetic", "parameters",
  *     "attempt" (when it began, microseconds since 1970), "program" (trine's version), "processor", "cores", "first_step_s",
  *     "wall_s" (since then, all included), "predicted": {"step_s", "error_80", "run_s"} (what was said before it began),

@@ -42,6 +42,7 @@ struct learner {
     struct entry entry[TR_LEARNED_MAX];
     struct record record[TR_LEARNED_MAX];
     int entries, records;
+    struct tr_text *left_out;
     struct tr_run_explained explained; /* scratch */
 };
 
@@ -229,10 +230,20 @@ static enum tr_status take_ranks(struct learner *l, const char *run, struct tr_e
     return TR_OK;
 }
 
+/* Whether other programs had a part in its times: then that is said. */
+static bool leave_out(struct learner *l, const char *run)
+{
+    const double crowded = tr_run_profile_crowded(&l->explained.ran);
+    if (crowded > TR_LEARN_CROWDED_MAX)
+        tr_text_printf(l->left_out, "%s: left out: %.3g %% of the time of its steps it had fewer than %d threads, as other programs wanted the cores\n",
+                       run, 100 * crowded, l->explained.ran.threads);
+    return crowded > TR_LEARN_CROWDED_MAX;
+}
+
 static enum tr_status take_run(struct learner *l, const char *run, struct tr_err *err)
 {
     enum tr_status status = tr_run_profile_read(run, &l->explained.ran, err);
-    if (status != TR_OK)
+    if (status != TR_OK || leave_out(l, run))
         return status;
     return l->explained.ran.ranks > 1 ? take_ranks(l, run, err) : take_alone(l, run, err);
 }
@@ -417,6 +428,8 @@ static enum tr_status learn(struct learner *l, char *const *run, int count, stru
         status = check_records(l, err);
     for (int i = 0; i < count && status == TR_OK; i++)
         status = take_run(l, run[i], err);
+    if (status == TR_OK && l->entries + l->records == 0)
+        status = TR_NO;
     for (int i = 0; i < l->entries && status == TR_OK; i++)
         refine(&l->entry[i], &learned[i]);
     for (int i = 0; i < l->records && status == TR_OK; i++)
@@ -431,13 +444,14 @@ static enum tr_status learn(struct learner *l, char *const *run, int count, stru
 }
 
 enum tr_status tr_learn(const char *profile, char *const *run, int count, struct tr_learned out[TR_LEARNED_MAX], int *entries,
-                        struct tr_err *err)
+                        struct tr_text *left_out, struct tr_err *err)
 {
     struct learner *l = calloc(1, sizeof *l);
     TR_ASSERT(count >= 1);
     if (!l)
         return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *l);
     l->path = profile;
+    l->left_out = left_out;
     enum tr_status status = learn(l, run, count, out, entries, err);
     tr_catalog_free(l->catalog);
     free(l);

@@ -7,10 +7,12 @@
  * A run of several ranks refines the profile's record of so many ranks in section exchanges: how long operations take while the others
  * work, and collectives (learn_ranks.h). The prices of operations stay those of a rank that is alone.
  *
- * A run is of the profile's machine or is refused, as is one that the profile has learned from already. */
+ * A run is of the profile's machine or is refused, as is one that the profile has learned from already. One in which other programs
+ * took cores (tr_run_profile_crowded) is left out: its steps say what those took. */
 #ifndef TR_PLAN_CALIBRATE_LEARN_H
 #define TR_PLAN_CALIBRATE_LEARN_H
 
+#include "base/text.h"
 #include "silicon/cost/exchange.h"
 #include "silicon/cost/kernels.h"
 
@@ -28,11 +30,15 @@ struct tr_learned {
 
 enum { TR_LEARNED_MAX = 8 };
 
+/* The share of its time that a run may have had fewer threads than it wanted: with two threads of which one is missed, its steps
+ * are slower by as much again at most, which is less than what steps of two runs differ by. */
+#define TR_LEARN_CROWDED_MAX .01
+
 /* Refines the file: it is replaced as a whole, or left as it was. out[0..*entries) are the entries that changed, room for
- * TR_LEARNED_MAX. TR_BAD_INPUT, with the run's folder: no run or one that is cut short, of another machine, isa or version of trine, of
+ * TR_LEARNED_MAX; a line for each run that was left out is appended to `left_out`. TR_NO: all were. TR_BAD_INPUT, with the run's folder: no run or one that is cut short, of another machine, isa or version of trine, of
  * a number of threads or ranks that the profile has nothing of, of one step alone, learned from already, more than
  * TR_REFINE_RATIO_MAX off; an entry that somebody has edited. */
 TR_MUST_CHECK enum tr_status tr_learn(const char *profile, char *const *run, int count, struct tr_learned out[TR_LEARNED_MAX],
-                                      int *entries, struct tr_err *err);
+                                      int *entries, struct tr_text *left_out, struct tr_err *err);
 
 #endif

@@ -297,6 +297,7 @@ static void print_rate_then(struct tr_text *out, const char *what, enum tr_unit 
 void tr_run_explain_text(const struct tr_run_explained *run, struct tr_text *out)
 {
     char measured[TR_QUANTITY_BYTES], predicted[TR_QUANTITY_BYTES], now[TR_QUANTITY_BYTES];
+    const double crowded = tr_run_profile_crowded(&run->ran);
     print_ran_by(run, out);
     print_whole(run, out);
     if (run->refined[0])
@@ -308,6 +309,9 @@ void tr_run_explain_text(const struct tr_run_explained *run, struct tr_text *out
     if (fabs(run->now_s / run->predicted_s - 1) > .005)
         tr_text_printf(out, "  for a machine like that %s would be predicted: the run is %+.1f %% off it\n",
                        tr_print_time(now, run->now_s), percent(run->measured_s, run->now_s));
+    if (crowded > 0)
+        tr_text_printf(out, "  crowd    %.3g %% of the time of its steps it had fewer than %d threads, as other programs wanted the cores\n", 100 * crowded,
+                       run->ran.threads);
     tr_text_printf(out, "  calls, FLOPs and bytes of all operations%s are those of the step program%s\n",
                    run->ran.ranks > 1 ? ", and bytes that ranks sent," : "", run->ran.ranks > 1 ? "s" : "");
     tr_text_printf(out, "  memory   %s planned, %s of the process at its peak, with data, libraries and copies\n\n",
@@ -393,6 +397,7 @@ void tr_run_explain_json(const struct tr_run_explained *run, struct tr_text *out
     tr_json_int(&json, "steps", run->ran.steps);
     tr_json_int(&json, "ranks", run->ran.ranks);
     tr_json_int(&json, "threads", run->ran.threads);
+    tr_json_double(&json, "crowded", tr_run_profile_crowded(&run->ran));
     tr_json_double(&json, "measured_s", run->measured_s);
     tr_json_double(&json, "predicted_s", run->predicted_s);
     tr_json_double(&json, "predicted_now_s", run->now_s);

@@ -2,6 +2,7 @@
 #include "lab/train/train.h"
 
 #include "base/doc.h"
+#include "lab/train/profile.h"
 #include "lib/faults.h"
 #include "lib/faulty_disk.h"
 #include "lib/scratch.h"
@@ -76,6 +77,13 @@ static void spoil_weights_and_stop(void *context, struct tr_exec *exec, int64_t 
 {
     spoil_weights(context, exec, step, seen);
     stop = SIGTERM;
+}
+
+/* Other programs come and go: 1, 2, 3, 1, 2 ... of three threads. */
+static void other_programs(void *context, struct tr_exec *exec, int64_t step, struct tr_step_result *step_result)
+{
+    (void)context, (void)step_result;
+    *exec->crowd = (struct tr_crowd){.threads = 1 + (int)(step % 3), .looked_s = 1e30}; /* it does not look by itself */
 }
 
 /* The writer of step 3 is held back until steps 4 and 5 are done. */
@@ -174,6 +182,24 @@ static void evaluations_samples_and_saves_change_no_bit(void **unused)
                                                  "sample.tokens=5", "checkpoint.every=4", NULL);
     struct tr_tiny_hash hash = tr_tiny_train(&config);
     assert_string_equal(hash.hex, whole.hex);
+}
+
+static void threads_that_come_and_go_change_no_bit_and_are_noted(void **unused)
+{
+    (void)unused;
+    struct tr_run_profile profile;
+    struct tr_run_config config = tr_tiny_config("crowd", "run.threads=3", NULL);
+    struct tr_train_options options = tr_tiny_options();
+    options.fault = other_programs;
+    assert_int_equal(train_with(&config, &options), TR_OK);
+    assert_string_equal(result.hash, whole.hex);
+    assert_int_equal(count_of(tr_scratch("crowd/metrics.jsonl"), "\"threads\":1,"), TR_TINY_STEPS / 3);
+    assert_int_equal(count_of(tr_scratch("crowd/metrics.jsonl"), "\"threads\":"), 2 * TR_TINY_STEPS / 3);
+    assert_int_equal(tr_run_profile_read(tr_scratch("crowd"), &profile, &err), TR_OK);
+    assert_true(profile.threads == 3 && profile.crowded_s > 0 && profile.crowded_s < profile.steps_s);
+    assert_true(tr_run_profile_crowded(&profile) == profile.crowded_s / profile.steps_s);
+    assert_int_equal(tr_run_profile_read(tr_scratch("whole"), &profile, &err), TR_OK);
+    assert_true(profile.crowded_s == 0);
 }
 
 static void another_seed_gives_another_hash(void **unused)
@@ -718,6 +744,7 @@ int main(void)
         cmocka_unit_test(a_run_learns_and_leaves_its_files),
         cmocka_unit_test(the_saved_config_makes_the_same_run),
         cmocka_unit_test(evaluations_samples_and_saves_change_no_bit),
+        cmocka_unit_test(threads_that_come_and_go_change_no_bit_and_are_noted),
         cmocka_unit_test(another_seed_gives_another_hash),
         cmocka_unit_test(a_run_that_is_stopped_after_any_step_goes_on_to_the_same_hash),
         cmocka_unit_test(a_run_that_is_stopped_again_and_again_arrives),

@@ -62,6 +62,7 @@ struct of {
     const char *processor, *isa, *program;
     int cores, threads;
     int64_t attempt, steps; /* steps 0: those that it has */
+    double crowded;         /* share of its time */
 };
 static const struct of same = {.processor = "p", .isa = "ref", .program = "0", .cores = 1, .threads = 1};
 
@@ -79,6 +80,7 @@ static void put_run(int i, double slow, struct of of)
     tr_json_object(&json, NULL);
     tr_json_int(&json, "steps_computed", steps);
     tr_json_double(&json, "steps_s", step_s * (double)(steps + 2));
+    tr_json_double(&json, "crowded_s", of.crowded * step_s * (double)(steps + 2));
     tr_json_double(&json, "first_step_s", 3 * step_s);
     tr_json_int(&json, "attempt", of.attempt ? of.attempt : i + 1);
     tr_json_string(&json, "program", of.program);
@@ -112,7 +114,7 @@ static void new_runs(double slow)
 
 static void make_run_of_ranks(void)
 {
-    struct tr_run_config config = tr_tiny_config("ranks", "model.name=tiny-gpt2", "train.steps=4", "layout.lanes=2", NULL);
+    struct tr_run_config config = tr_tiny_config("ranks", "model.name=tiny-gpt2", "train.steps=4", "layout.lanes=2", "run.threads=1", NULL);
     struct tr_train_options options = tr_tiny_options();
     struct tr_train_result result;
     options.layout = (struct tr_degrees){.ranks = {[TR_GROUP_DATA] = 2}};
@@ -139,14 +141,19 @@ static int make_runs(void **state)
     return failed;
 }
 
+static char left_out[4096];
+
 static enum tr_status learn(const char *first, const char *second, struct tr_learned *learned)
 {
     char a[TR_PATH_BYTES], b[TR_PATH_BYTES], *folder[2] = {a, b};
     int entries = 0;
+    struct tr_text text = {0};
     snprintf(a, sizeof a, "%s", tr_scratch(first));
     snprintf(b, sizeof b, "%s", tr_scratch(second ? second : first));
     struct tr_learned out[TR_LEARNED_MAX];
-    enum tr_status status = tr_learn(tr_scratch("profile.yaml"), folder, second ? 2 : 1, out, &entries, &err);
+    enum tr_status status = tr_learn(tr_scratch("profile.yaml"), folder, second ? 2 : 1, out, &entries, &text, &err);
+    snprintf(left_out, sizeof left_out, "%s", tr_text_str(&text));
+    tr_text_free(&text);
     if (status == TR_OK)
         assert_int_equal(entries, 1);
     if (status == TR_OK && learned)
@@ -215,17 +222,22 @@ static void the_profile_says_which_runs_it_has_learned_from(void **state)
     tr_catalog_free(catalog);
 }
 
-/* Refused with this sentence, and the profile is as it was. */
-static void refuse(const char *first, const char *second, const char *sentence)
+/* Nothing is learned, and the profile is as it was. */
+static void change_nothing(const char *first, const char *second, enum tr_status status)
 {
     struct tr_bytes before = tr_scratch_read(tr_scratch("profile.yaml"));
-    assert_int_equal(learn(first, second, NULL), TR_BAD_INPUT);
-    tr_assert_says(err.text, sentence);
+    assert_int_equal(learn(first, second, NULL), status);
     struct tr_bytes after = tr_scratch_read(tr_scratch("profile.yaml"));
     assert_int_equal(before.len, after.len);
     assert_memory_equal(before.at, after.at, before.len);
     tr_bytes_free(&before);
     tr_bytes_free(&after);
+}
+
+static void refuse(const char *first, const char *second, const char *sentence)
+{
+    change_nothing(first, second, TR_BAD_INPUT);
+    tr_assert_says(err.text, sentence);
 }
 
 static void refuse_of(struct of of, const char *sentence)
@@ -259,6 +271,26 @@ static void runs_that_say_nothing_of_the_profile_are_refused(void **state)
     refuse("a", "ranks", "says nothing of 2 ranks that exchange bytes by threads");
     tr_scratch_put_text("a/profile.json", "{\"steps_computed\": 12, ");
     refuse("b", "a", "profile.json");
+}
+
+static void runs_that_other_programs_slowed_are_named_and_left_out(void **state)
+{
+    (void)state;
+    struct of crowded = same, hardly = same;
+    struct tr_learned learned;
+    crowded.crowded = .4, hardly.crowded = .009;
+    new_runs(1.2);
+    put_run(0, 2, crowded);
+    put_run(1, 1.2, hardly);
+    if (learn("a", "b", &learned) != TR_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(learned.runs, 1);
+    assert_true(learned.slowest < 1.2); /* b's 1.2, not a's 2 */
+    tr_assert_says(left_out, "/a: left out: 40 % of the time of its steps it had fewer than 1 threads, as other programs wanted the cores");
+    assert_null(strstr(left_out, "/b"));
+    put_run(2, 2, crowded);
+    change_nothing("a", "c", TR_NO);
+    tr_assert_says(left_out, "/c: left out: 40 %");
 }
 
 static void a_run_is_learned_from_once(void **state)
@@ -403,6 +435,24 @@ static void a_run_of_ranks_refines_what_they_do_to_each_other(void **state)
     refuse("ranks", NULL, "the profile has learned from this run already");
 }
 
+static void one_slowed_rank_is_enough_to_leave_a_run_out(void **state)
+{
+    (void)state;
+    static const struct tr_run_profile one = {.steps_s = 10, .each_count = 2, .each = {{.steps_s = 9}, {.steps_s = 8, .crowded_s = 2}}};
+    char some[64];
+    assert_true(tr_run_profile_crowded(&one) == .25);
+    ranks_on(2);
+    explain("ranks");
+    assert_true(run.ran.each_count == 2 && tr_run_profile_crowded(&run.ran) == 0);
+    snprintf(some, sizeof some, "\"crowded_s\": %.9g", .5 * fmin(run.ran.steps_s, run.ran.each[1].steps_s));
+    edit("ranks/profile.json", "\"crowded_s\": 0", some);
+    explain("ranks");
+    assert_true(run.ran.crowded_s > 0 && run.ran.each[1].crowded_s > 0);
+    change_nothing("ranks", NULL, TR_NO);
+    tr_assert_says(left_out, "ranks: left out: ");
+    edit("ranks/profile.json", some, "\"crowded_s\": 0");
+}
+
 static void of_ranks_that_take_turns_whole_steps_are_learned_alone(void **state)
 {
     (void)state;
@@ -462,9 +512,11 @@ int main(void)
         cmocka_unit_test(two_runs_bring_the_prediction_of_a_third_nearer),
         cmocka_unit_test(the_profile_says_which_runs_it_has_learned_from),
         cmocka_unit_test(runs_that_say_nothing_of_the_profile_are_refused),
+        cmocka_unit_test(runs_that_other_programs_slowed_are_named_and_left_out),
         cmocka_unit_test(a_run_is_learned_from_once),
         cmocka_unit_test(an_entry_that_was_edited_is_left_alone),
         cmocka_unit_test(a_run_of_ranks_refines_what_they_do_to_each_other),
+        cmocka_unit_test(one_slowed_rank_is_enough_to_leave_a_run_out),
         cmocka_unit_test(of_ranks_that_take_turns_whole_steps_are_learned_alone),
         cmocka_unit_test(a_profile_that_is_wrong_elsewhere_is_left_alone),
         cmocka_unit_test(without_traces_collectives_are_left_as_they_are),
