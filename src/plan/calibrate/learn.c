@@ -134,6 +134,14 @@ static void add_name(struct names *names, int64_t attempt)
     snprintf(names->by + len, sizeof names->by - len, "%s%lld", len ? " " : "", (long long)attempt);
 }
 
+/* For one more entry or record. */
+static enum tr_status check_room(const struct learner *l, struct tr_err *err)
+{
+    if (l->entries + l->records < TR_LEARNED_MAX)
+        return TR_OK;
+    return tr_fail(err, TR_BAD_INPUT, "runs of more than %d kinds, by threads and ranks", TR_LEARNED_MAX);
+}
+
 static enum tr_status entry_for(struct learner *l, int threads, struct entry **out, struct tr_err *err)
 {
     for (int i = 0; i < l->entries; i++)
@@ -141,10 +149,10 @@ static enum tr_status entry_for(struct learner *l, int threads, struct entry **o
             *out = &l->entry[i];
             return TR_OK;
         }
-    if (l->entries + l->records == TR_LEARNED_MAX)
-        return tr_fail(err, TR_BAD_INPUT, "runs of more than %d kinds, by threads and ranks", TR_LEARNED_MAX);
     struct entry *e = &l->entry[l->entries];
-    enum tr_status status = tr_kernel_rates_find(l->catalog, threads, &e->was, err);
+    enum tr_status status = check_room(l, err);
+    if (status == TR_OK)
+        status = tr_kernel_rates_find(l->catalog, threads, &e->was, err);
     if (status != TR_OK)
         return status;
     e->is = e->was;
@@ -189,10 +197,10 @@ static enum tr_status record_for(struct learner *l, const struct tr_run_profile 
             *out = &l->record[i];
             return TR_OK;
         }
-    if (l->entries + l->records == TR_LEARNED_MAX)
-        return tr_fail(err, TR_BAD_INPUT, "runs of more than %d kinds, by threads and ranks", TR_LEARNED_MAX);
     struct record *r = &l->record[l->records];
-    enum tr_status status = find_record(l, ran, &r->was, err);
+    enum tr_status status = check_room(l, err);
+    if (status == TR_OK)
+        status = find_record(l, ran, &r->was, err);
     if (status != TR_OK)
         return status;
     r->is = r->was;
