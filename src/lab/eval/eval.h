@@ -39,6 +39,7 @@ struct tr_evaluator {
     struct tr_machine machine;
     struct tr_program program;
     struct tr_exec exec; /* holds the weights */
+    struct tr_crowd crowd; /* of exec and of those that borrow from it */
     int64_t at_once;     /* tokens of a microbatch, about */
 };
 

@@ -42,7 +42,9 @@ enum tr_status tr_evaluator_open(struct tr_evaluator *e, const struct tr_model_c
     status = check_memory(e, data_bytes, err);
     if (status == TR_OK)
         status = tr_exec_open(&e->exec, &e->program, machine, NULL, err);
-    if (status != TR_OK)
+    if (status == TR_OK)
+        e->exec.crowd = &e->crowd;
+    else
         tr_evaluator_close(e);
     return status;
 }
