@@ -1,5 +1,6 @@
 #include "app/choose_layout.h"
 
+#include "base/memory.h"
 #include "base/os.h"
 #include "base/quantity.h"
 #include "plan/calibrate/calibrate.h"

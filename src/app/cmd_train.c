@@ -74,7 +74,7 @@ static const struct tr_option options[] = {
     {.name = "timeout", .kind = TR_OPTION_TIME, AT(timeout_s), .fallback = "10min", .value = "TIME", .min = 0.1, .max = 1e6,
      .help = "ranks: give up when one that others wait for does nothing for so long; must be longer than a save"},
     {.name = "memory", .kind = TR_OPTION_BYTES, AT(memory_bytes), .fallback = "0", .value = "BYTES",
-     .help = "refuse what needs more than this, for all ranks of this machine together; 0: what it has"},
+     .help = "refuse what needs more than this, for all ranks of this machine together; 0: what is free on it and in its control group, but for a little"},
     {.name = "profile", .kind = TR_OPTION_PATH, AT(profile), .value = "FILE",
      .help = "what `trine calibrate` wrote, to predict the steps by; without it, profile.yaml if the current folder has one"},
     {.name = "trace-steps", .kind = TR_OPTION_COUNT, AT(trace_steps), .fallback = "0", .value = "N", .min = 0, .max = 1e6,

@@ -138,8 +138,8 @@ int tr_terminal_columns(int fd); /* 80 when unknown */
 
 /* --- this machine --- */
 
-/* Limits of control groups are read in their version 2 form (/sys/fs/cgroup/.../cpu.max, memory.max). */
-int tr_cores_usable(void);              /* by affinity and by the cgroup's quota (rounded up), at least 1 */
+/* Quotas of control groups are read in their version 2 form (/sys/fs/cgroup/.../cpu.max). */
+int tr_cores_usable(void);              /* by affinity and by the cgroup's quota (rounded up), at least 1; memory: base/memory.h */
 
 /* Processes that share a machine: which cores each may run on, a bit each (those beyond TR_CORES_MAX are not seen), and how
  * many at a time the control group allows (INFINITY without a limit). */
@@ -162,6 +162,5 @@ enum { TR_PROCESSOR_NAME_BYTES = 128 };
 void tr_processor_name(char *name, size_t bytes);
 int64_t tr_memory_resident_bytes(void); /* of this process now; 0 when unknown */
 int64_t tr_memory_peak_bytes(void);     /* its highest so far; 0 when unknown */
-int64_t tr_memory_usable_bytes(void);   /* the machine's memory or the cgroup's limit, the smaller one */
 
 #endif

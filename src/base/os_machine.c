@@ -218,18 +218,3 @@ int64_t tr_memory_peak_bytes(void)
     struct rusage usage;
     return getrusage(RUSAGE_SELF, &usage) ? 0 : (int64_t)usage.ru_maxrss * 1024;
 }
-
-static void visit_memory_max(const char *text, void *to)
-{
-    long long limit;
-    int64_t *bytes = to;
-    if (sscanf(text, "%lld", &limit) == 1 && limit < *bytes) /* "max" is no number */
-        *bytes = limit;
-}
-
-int64_t tr_memory_usable_bytes(void)
-{
-    int64_t bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
-    visit_cgroup("memory.max", visit_memory_max, &bytes);
-    return bytes;
-}

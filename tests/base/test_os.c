@@ -1,3 +1,4 @@
+#include "base/memory.h"
 #include "base/os.h"
 
 #include <errno.h>

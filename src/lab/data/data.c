@@ -1,7 +1,7 @@
 #include "lab/data/data.h"
 
+#include "base/memory.h"
 #include "base/num.h"
-#include "base/os.h"
 #include "base/quantity.h"
 #include "base/rng.h"
 #include "lab/data/document.h"
@@ -22,12 +22,12 @@ __extension__ typedef unsigned __int128 tr_u128;
 
 static enum tr_status check_memory(int64_t bytes, struct tr_err *err)
 {
-    int64_t usable = tr_memory_usable_bytes();
-    char have[TR_QUANTITY_BYTES], need[TR_QUANTITY_BYTES];
-    if (usable <= 0 || bytes <= usable)
+    struct tr_memory memory;
+    char have[TR_MEMORY_WORDS_BYTES], need[TR_QUANTITY_BYTES];
+    tr_memory_read("", &memory);
+    if (memory.free_bytes <= 0 || bytes <= memory.free_bytes)
         return TR_OK;
-    return tr_fail(err, TR_FAILED, "the data are %s, this machine has %s of memory: train on a part of them",
-                   tr_print_bytes(need, bytes), tr_print_bytes(have, usable));
+    return tr_fail(err, TR_FAILED, "the data are %s, and %s: train on a part of them", tr_print_bytes(need, bytes), tr_memory_words(&memory, have));
 }
 
 /* One more document, whose bytes end at data->byte_count. */

@@ -1,3 +1,4 @@
+#include "base/memory.h"
 #include "base/num.h"
 #include "base/quantity.h"
 #include "lab/eval/eval.h"
@@ -11,14 +12,16 @@ enum { TOKENS_AT_ONCE = 4096, LOGITS_AT_ONCE = 1024 };
 
 static enum tr_status check_memory(const struct tr_evaluator *e, int64_t data_bytes, struct tr_err *err)
 {
-    char need_text[TR_QUANTITY_BYTES], have_text[TR_QUANTITY_BYTES];
-    int64_t have = tr_memory_usable_bytes(), need = tr_program_memory_bytes(&e->program);
+    char need_text[TR_QUANTITY_BYTES], have_text[TR_MEMORY_WORDS_BYTES];
+    struct tr_memory memory;
+    int64_t need = tr_program_memory_bytes(&e->program);
+    tr_memory_read("", &memory);
     if (!tr_add_i64(need, data_bytes, &need) || !tr_add_i64(need, OVERHEAD_BYTES, &need))
         need = INT64_MAX;
-    if (have <= 0 || need <= have)
+    if (memory.free_bytes <= 0 || need <= memory.free_bytes)
         return TR_OK;
-    return tr_fail(err, TR_BAD_INPUT, "evaluating %s needs %s of memory, there are %s: try shorter or fewer sequences at "
-                   "a time", e->model.name, tr_print_bytes(need_text, need), tr_print_bytes(have_text, have));
+    return tr_fail(err, TR_BAD_INPUT, "evaluating %s needs %s of memory, %s: try shorter or fewer sequences at "
+                   "a time", e->model.name, tr_print_bytes(need_text, need), tr_memory_words(&memory, have_text));
 }
 
 enum tr_status tr_evaluator_open(struct tr_evaluator *e, const struct tr_model_config *model,

@@ -1,10 +1,13 @@
 /* The step program of a run, and whether it fits into memory: asked before anything is allocated or written. */
+#include "base/memory.h"
 #include "base/num.h"
 #include "base/quantity.h"
 #include "lab/train/run.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* The process itself, libraries, thread stacks, the report. */
 #define OVERHEAD_BYTES ((int64_t)64 << 20)
@@ -12,11 +15,41 @@
 /* Shorter sequences teach a model little. */
 enum { SEQ_LEN_WORTH = 16 };
 
-/* A rank's share of what its host has. */
-static int64_t memory_limit(const struct tr_run *run)
+/* What a rank may take, and how that is said. */
+struct limit {
+    int64_t bytes; /* 0: nobody knows */
+    char words[TR_MEMORY_WORDS_BYTES + 96];
+};
+
+/* Of what is free this much stays so: others, and the kernel for files, want some while the run goes on. */
+static int64_t reserve_bytes(const struct tr_memory *memory) { return tr_min_i64((int64_t)256 << 20, memory->total_bytes / 32); }
+
+static void limit_by_host(const struct tr_run *run, int64_t *bytes, struct limit *out)
 {
-    int64_t limit = run->options->memory_bytes > 0 ? run->options->memory_bytes : tr_memory_usable_bytes();
-    return tr_max_i64(0, limit / run->host_ranks);
+    char amount[TR_QUANTITY_BYTES];
+    struct tr_memory memory;
+    if (run->options->memory_bytes > 0) {
+        *bytes = run->options->memory_bytes;
+        snprintf(out->words, sizeof out->words, "there are %s", tr_print_bytes(amount, *bytes));
+        return;
+    }
+    tr_memory_read("", &memory);
+    *bytes = tr_max_i64(1, memory.free_bytes - reserve_bytes(&memory));
+    tr_memory_words(&memory, out->words);
+    size_t len = strlen(out->words);
+    snprintf(out->words + len, sizeof out->words - len, ", of which a run may take %s", tr_print_bytes(amount, *bytes));
+}
+
+/* A rank's share of what its host has. */
+static void find_limit(const struct tr_run *run, struct limit *out)
+{
+    char amount[TR_QUANTITY_BYTES];
+    int64_t bytes;
+    limit_by_host(run, &bytes, out);
+    out->bytes = tr_max_i64(0, bytes / run->host_ranks);
+    size_t len = strlen(out->words);
+    if (run->host_ranks > 1)
+        snprintf(out->words + len, sizeof out->words - len, ", %s a rank", tr_print_bytes(amount, out->bytes));
 }
 
 /* The step of this rank. */
@@ -85,9 +118,9 @@ static int64_t fitting_seq_len(const struct tr_run *run, struct tr_run_config *l
 }
 
 /* It does not fit: says by how much, and what nearest would. */
-static enum tr_status refuse_with(const struct tr_run *run, struct tr_run_config *least, int64_t need, int64_t limit, struct tr_err *err)
+static enum tr_status refuse_with(const struct tr_run *run, struct tr_run_config *least, int64_t need, const struct limit *limit, struct tr_err *err)
 {
-    char need_text[TR_QUANTITY_BYTES], have_text[TR_QUANTITY_BYTES], less_text[TR_QUANTITY_BYTES], short_text[TR_QUANTITY_BYTES];
+    char need_text[TR_QUANTITY_BYTES], less_text[TR_QUANTITY_BYTES], short_text[TR_QUANTITY_BYTES];
     char other[96] = "choose a smaller model";
     const char *each = run->world ? " on each rank" : "";
     int64_t less, short_need = 0;
@@ -97,23 +130,22 @@ static enum tr_status refuse_with(const struct tr_run *run, struct tr_run_config
     if (status != TR_OK)
         return status;
     tr_print_bytes(need_text, need);
-    tr_print_bytes(have_text, limit);
     tr_print_bytes(less_text, less);
-    if (less <= limit)
+    if (less <= limit->bytes)
         return tr_fail(err, TR_BAD_INPUT,
-                       "training %s needs %s of memory%s, there are %s; with train.micro_batch 1 and train.recompute "
+                       "training %s needs %s of memory%s, %s; with train.micro_batch 1 and train.recompute "
                        "full it would need %s and give the same bits",
-                       run->model.name, need_text, each, have_text, less_text);
-    int64_t seq_len = fitting_seq_len(run, least, limit, &short_need);
+                       run->model.name, need_text, each, limit->words, less_text);
+    int64_t seq_len = fitting_seq_len(run, least, limit->bytes, &short_need);
     if (seq_len > 0)
         snprintf(other, sizeof other, "with data.seq_len %lld besides, %s", (long long)seq_len, tr_print_bytes(short_text, short_need));
     return tr_fail(err, TR_BAD_INPUT,
-                   "training %s needs %s of memory%s, there are %s; even with train.micro_batch 1 and train.recompute "
+                   "training %s needs %s of memory%s, %s; even with train.micro_batch 1 and train.recompute "
                    "full it would need %s: %s",
-                   run->model.name, need_text, each, have_text, less_text, other);
+                   run->model.name, need_text, each, limit->words, less_text, other);
 }
 
-static enum tr_status refuse(const struct tr_run *run, int64_t need, int64_t limit, struct tr_err *err)
+static enum tr_status refuse(const struct tr_run *run, int64_t need, const struct limit *limit, struct tr_err *err)
 {
     struct tr_run_config *least = malloc(sizeof *least);
     if (!least)
@@ -225,23 +257,25 @@ static enum tr_status build(struct tr_run *run, struct tr_err *err)
  * last ends well, and hears of the others' refusal where it meets them next. */
 enum tr_status tr_run_fit(struct tr_run *run, struct tr_err *err)
 {
-    int64_t limit = memory_limit(run), first_need = 0;
+    struct limit limit;
+    int64_t first_need = 0;
+    find_limit(run, &limit);
     fill_pipe(run);
-    enum tr_status chosen = choose_fastest(run, limit, err);
+    enum tr_status chosen = choose_fastest(run, limit.bytes, err);
     if (chosen != TR_OK)
         return chosen;
     for (int try = 0;; try++) {
         bool fits, all_fit;
         enum tr_status status = build(run, err);
         int64_t need = status == TR_OK ? memory_need(run, &run->program) : 0;
-        fits = limit <= 0 || need <= limit;
+        fits = limit.bytes <= 0 || need <= limit.bytes;
         if (status == TR_OK)
             status = tr_run_all(run, fits, &all_fit, err);
         if (status != TR_OK || all_fit)
             return status;
         first_need = try == 0 ? need : first_need;
         if (try + 1 == TR_MICRO_TRIES_MAX || !choose_less(run, &run->config))
-            return fits ? TR_OK : refuse(run, first_need, limit, err);
+            return fits ? TR_OK : refuse(run, first_need, &limit, err);
         tr_program_free(&run->program);
         run->has_program = false;
     }

@@ -111,7 +111,7 @@ struct tr_train_options {
     const char *program;                /* trine's version, for profile.json; NULL: not said */
     int64_t trace_steps;                /* trace so many steps, from the attempt's second on (trace.h); 0: none */
     double peak_flop_s;                 /* 0: measured at start, and how fast memory is read with it */
-    int64_t memory_bytes;               /* of this host, for all ranks there: refuse what needs more; 0: what it has */
+    int64_t memory_bytes;               /* of this host, for all ranks there: refuse what needs more; 0: what is free there, but for a little */
     tr_train_planned_fn *planned;       /* NULL: nothing more is said */
     void *planned_context;
     tr_train_price_fn *price;           /* NULL: what is left to us goes by rules (run_config.h) */

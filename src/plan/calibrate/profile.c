@@ -1,6 +1,7 @@
 /* The profile of a machine: made, written, and held against the machine that it is used on. */
 #include "plan/calibrate/inside.h"
 
+#include "base/memory.h"
 #include "base/os.h"
 #include "base/quantity.h"
 
