@@ -199,7 +199,7 @@ static void print_kinds(const struct tr_catalog *catalog, double hand_s, const s
     struct tr_exchange_rates exchange;
     struct tr_err err;
     bool alone = s->programs.ranks == 1;
-    if (tr_kernel_rates_find(catalog, s->programs.threads, &rates, &err) != TR_OK ||
+    if (tr_kernel_rates_for(catalog, s->programs.threads, &rates, &err) != TR_OK ||
         (!alone && tr_exchange_find(catalog, "threads", s->programs.ranks, &exchange, &err) != TR_OK))
         return;
     tr_kernel_set_apart(&rates, hand_s);
@@ -346,15 +346,12 @@ static void score_on_ranks(const struct tr_catalog *catalog, enum tr_isa isa, in
 
 /* ---- the choice -------------------------------------------------------------------------------------------------- */
 
-enum { LAYOUTS_MAX = 64 };
-
-static const char *layout_words(const struct tr_choice *choice) { return choice->words[0] ? choice->words : "one rank"; }
 
 /* All layouts in rounds; took_s: of each the middle one. Returns the fastest. */
 static int find_fastest(struct sitting *s, int count, double *took_s)
 {
     int best = 0;
-    double round_s[LAYOUTS_MAX][VISITS];
+    double round_s[TR_LAYOUTS_KEPT][VISITS];
     for (int i = 0; i < VISITS * count; i++)
         round_s[i % count][i / count] = visit(&s[i % count]);
     for (int i = 0; i < count; i++) {
@@ -380,15 +377,15 @@ static double hold_together(struct sitting *a, struct sitting *b, double *spread
 /* What the choice among these costs. */
 static double judge(struct sitting *s, const struct tr_choice *choice, int count, const struct run *run)
 {
-    double took_s[LAYOUTS_MAX], times = 1, spread = 0;
+    double took_s[TR_LAYOUTS_KEPT] = {0}, times = 1, spread = 0;
     char text[160];
     int best = find_fastest(s, count, took_s);
     if (best > 0)
         times = hold_together(&s[0], &s[best], &spread);
-    printf("| %s | %d | %s | %.4f s | %.4f s | %s | %.4f s | %.4f s | %+.1f %% +- %.1f |\n", words(run, text), count, layout_words(&choice[0]), choice[0].step_s,
-           took_s[0], layout_words(&choice[best]), choice[best].step_s, took_s[best], 100 * (times - 1), 100 * spread);
+    printf("| %s | %d | %s | %.4f s | %.4f s | %s | %.4f s | %.4f s | %+.1f %% +- %.1f |\n", words(run, text), count, tr_choice_words(&choice[0]), choice[0].step_s,
+           took_s[0], tr_choice_words(&choice[best]), choice[best].step_s, took_s[best], 100 * (times - 1), 100 * spread);
     for (int i = 0; i < count && getenv("TRINE_BY_KIND"); i++)
-        printf("    %-14s %8.4f %8.4f %+.1f %%\n", layout_words(&choice[i]), choice[i].step_s, took_s[i], 100 * (choice[i].step_s / took_s[i] - 1));
+        printf("    %-14s %8.4f %8.4f %+.1f %%\n", tr_choice_words(&choice[i]), choice[i].step_s, took_s[i], 100 * (choice[i].step_s / took_s[i] - 1));
     fflush(stdout);
     return times - 1;
 }
@@ -396,23 +393,24 @@ static double judge(struct sitting *s, const struct tr_choice *choice, int count
 /* False: the run cannot be shared in many ways. */
 static bool score_choice(const struct tr_catalog *catalog, struct run *run, enum tr_isa isa, double *cost)
 {
-    static struct tr_choice choice[LAYOUTS_MAX];
-    static struct sitting s[LAYOUTS_MAX];
+    static struct tr_layouts_found found;
+    static struct sitting s[TR_LAYOUTS_KEPT];
     struct tr_err err;
-    int count, sat = 0;
+    int sat = 0;
     run->step.widths = (struct tr_widths){2, 2, 2, 1};
     run->step.place = (struct tr_rank_place){.rank = 0};
     if (run->step.batch % 2 || (run->step.batch / 2) % run->step.micro_batch || run->step.seq_len < 128)
         return false;
     const struct tr_choose_request request = {.profile = catalog, .model = &run->model, .step = &run->step, .kernels = tr_kernel_set(isa),
                                               .transport = "threads", .hand_s = tr_chip_measure_hand_s(), .cores = tr_cores_usable()};
-    if (tr_here_choose(&request, choice, LAYOUTS_MAX, &count, &err) != TR_OK)
+    if (tr_here_choose(&request, &found, &err) != TR_OK)
         return false;
-    while (sat < count && sit_down(&s[sat], run, &choice[sat].layout, isa, (int)tr_max_i64(1, tr_cores_usable() / tr_degrees_ranks(&choice[sat].layout))))
+    while (sat < found.count && sit_down(&s[sat], run, &found.choice[sat].layout, isa,
+                                        (int)tr_max_i64(1, tr_cores_usable() / tr_degrees_ranks(&found.choice[sat].layout))))
         sat++;
-    TR_ASSERT(sat == count); /* they were made a moment ago */
-    *cost = judge(s, choice, count, run);
-    for (int i = 0; i < count; i++)
+    TR_ASSERT(sat == found.count); /* they were made a moment ago */
+    *cost = judge(s, found.choice, found.count, run);
+    for (int i = 0; i < found.count; i++)
         tr_run_programs_free(&s[i].programs);
     return true;
 }

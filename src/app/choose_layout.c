@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHOWN = 3 };
-
 bool tr_app_layout_is_auto(const char *words) { return words && strcmp(words, "auto") == 0; }
 
 /* The step as the trainer makes it of the config. */
@@ -74,25 +72,27 @@ static enum tr_status check_profile(const struct tr_app_prediction *prediction, 
     return status;
 }
 
-static const char *words_of(const struct tr_choice *choice) { return choice->words[0] ? choice->words : "one rank"; }
-
-static void tell(FILE *log, const struct tr_choice *choice, int count)
+static void tell(FILE *log, const struct tr_layouts_found *found)
 {
+    enum { SHOWN = 3 };
     char time[TR_QUANTITY_BYTES];
+    const struct tr_choice *choice = found->choice;
     if (!log)
         return;
-    fprintf(log, "layout %s: %s a step +- %.0f %%, as predicted", words_of(choice), tr_print_time(time, choice->step_s), 100 * choice->error);
-    for (int i = 1; i < count; i++)
-        fprintf(log, "%s %s %s", i == 1 ? "; next" : ",", words_of(&choice[i]), tr_print_time(time, choice[i].step_s));
+    fprintf(log, "layout %s: %s a step +- %.0f %%, as predicted", tr_choice_words(choice), tr_print_time(time, choice->step_s), 100 * choice->error);
+    for (int i = 1; i < found->count && i < SHOWN; i++)
+        fprintf(log, "%s %s %s", i == 1 ? "; next" : ",", tr_choice_words(&choice[i]), tr_print_time(time, choice[i].step_s));
     fprintf(log, "\n");
+    if (found->unpriced)
+        fprintf(log, "layout: %d more, such as %s, could not be priced: %s\n", found->unpriced, tr_choice_words(&found->unpriced_last),
+                found->why_unpriced.text);
 }
 
 static enum tr_status choose(const struct tr_app_ranks *ranks, int cores, const struct tr_app_prediction *prediction,
                              const struct tr_run_config *config, struct tr_train_options *how, struct tr_err *err)
 {
     struct seen seen;
-    struct tr_choice choice[SHOWN];
-    int count;
+    struct tr_layouts_found found;
     enum tr_isa isa = TR_ISA_REF;
     enum tr_status status = check_profile(prediction, cores, err);
     if (status == TR_OK)
@@ -105,13 +105,13 @@ static enum tr_status choose(const struct tr_app_ranks *ranks, int cores, const 
                                               .kernels = tr_kernel_set(isa), .transport = prediction->transport, .hand_s = prediction->hand_s,
                                               .ranks = ranks->world ? ranks->launched.ranks : 0, .cores = cores,
                                               .memory_bytes = how->memory_bytes > 0 ? how->memory_bytes : tr_memory_usable_bytes()};
-    status = tr_here_choose(&request, choice, SHOWN, &count, err);
+    status = tr_here_choose(&request, &found, err);
     if (status != TR_OK) {
         tr_err_prefix(err, "--layout auto");
         return status;
     }
-    how->layout = choice[0].layout;
-    tell(how->log, choice, count);
+    how->layout = found.choice[0].layout;
+    tell(how->log, &found);
     return TR_OK;
 }
 

@@ -26,7 +26,7 @@ void tr_app_note_foreign(const struct tr_app_prediction *prediction, int threads
     struct tr_kernel_rates rates;
     struct tr_text why = {0};
     struct tr_err ignored;
-    if (tr_kernel_rates_find(prediction->catalog, threads, &rates, &ignored) == TR_OK)
+    if (tr_kernel_rates_for(prediction->catalog, threads, &rates, &ignored) == TR_OK)
         tr_calibrate_foreign(&rates, tr_cores_usable(), TRINE_VERSION, &why);
     if (why.len)
         fprintf(stderr, "note: %s is not of this machine%s\n", prediction->path, tr_text_str(&why));
@@ -34,15 +34,17 @@ void tr_app_note_foreign(const struct tr_app_prediction *prediction, int threads
 }
 
 /* `of`: "" or " of all ranks"; `refined`: by how many runs the profile was. */
-static void put(const struct tr_app_prediction *to, const struct tr_train_ahead *ahead, const char *of, const char *refined, struct tr_text *out)
+static void put(const struct tr_app_prediction *to, const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead, const char *of,
+                const char *refined, struct tr_text *out)
 {
     const struct tr_train_predicted *said = &to->said;
+    char between[TR_BETWEEN_WORDS_BYTES];
     char step[TR_QUANTITY_BYTES], steps[TR_QUANTITY_BYTES], all[TR_QUANTITY_BYTES];
-    tr_text_printf(out, "predicted %s a step%s +- %.0f %%, the %lld steps in %s, with %lld evaluation%s and %lld checkpoint%s in %s (%s%s)",
+    tr_text_printf(out, "predicted %s a step%s +- %.0f %%, the %lld steps in %s, with %lld evaluation%s and %lld checkpoint%s in %s (%s%s%s)",
                    tr_print_time(step, said->step_s), of, 100 * said->error, (long long)ahead->steps,
                    tr_print_span(steps, (double)ahead->steps * said->step_s), (long long)ahead->evaluations,
                    ahead->evaluations == 1 ? "" : "s", (long long)ahead->saves, ahead->saves == 1 ? "" : "s",
-                   tr_print_span(all, said->run_s), to->path, refined);
+                   tr_print_span(all, said->run_s), to->path, refined, tr_kernel_between_words(rates, between));
 }
 
 static void predict_alone(struct tr_app_prediction *to, const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead,
@@ -54,7 +56,7 @@ static void predict_alone(struct tr_app_prediction *to, const struct tr_kernel_r
     to->said = (struct tr_train_predicted){
         .step_s = time.step_s, .error = time.error,
         .run_s = tr_here_run_s(rates, ahead, time.step_s, tr_here_passes_alone(rates, ahead->program, ahead->eval_micros))};
-    put(to, ahead, "", tr_refined_words(&rates->refined, refined), out);
+    put(to, rates, ahead, "", tr_refined_words(&rates->refined, refined), out);
 }
 
 /* All ranks' programs follow from this one's. Data parallel ranks share the windows of an evaluation. */
@@ -87,7 +89,7 @@ static void predict_ranks(struct tr_app_prediction *to, const struct tr_kernel_r
     }
     to->said = (struct tr_train_predicted){.step_s = price.step_s, .error = price.error,
                                            .run_s = tr_here_run_s(rates, ahead, price.step_s, price.passes_s)};
-    put(to, ahead, " of all ranks", price.refined, out);
+    put(to, rates, ahead, " of all ranks", price.refined, out);
 }
 
 double tr_app_price(void *context, const struct tr_program *program, int threads)
@@ -97,7 +99,7 @@ double tr_app_price(void *context, const struct tr_program *program, int threads
     struct tr_text foreign = {0};
     struct tr_here_time time = {0};
     struct tr_err ignored;
-    if (tr_kernel_rates_find(from->catalog, threads, &rates, &ignored) != TR_OK)
+    if (tr_kernel_rates_for(from->catalog, threads, &rates, &ignored) != TR_OK)
         return 0;
     tr_calibrate_foreign(&rates, tr_cores_usable(), TRINE_VERSION, &foreign);
     tr_kernel_set_apart(&rates, from->hand_s);
@@ -113,7 +115,7 @@ void tr_app_predict(void *context, const struct tr_train_ahead *ahead, struct tr
     struct tr_kernel_rates rates;
     struct tr_text foreign = {0};
     struct tr_err why;
-    if (tr_kernel_rates_find(to->catalog, ahead->threads, &rates, &why) != TR_OK) {
+    if (tr_kernel_rates_for(to->catalog, ahead->threads, &rates, &why) != TR_OK) {
         tr_text_printf(say, "no prediction: %s: %s", to->path, why.text);
         return;
     }

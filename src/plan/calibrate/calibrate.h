@@ -21,7 +21,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-enum { TR_PROFILE_THREADS_MAX = 2 }; /* numbers of threads that are measured: all cores, and one */
+enum { TR_PROFILE_THREADS_MAX = 3 }; /* numbers of threads that are measured: all cores, one, and of more than two cores one between */
 
 struct tr_calibrate_options {
     const char *program;     /* trine's version */

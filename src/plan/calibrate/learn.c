@@ -216,7 +216,7 @@ static enum tr_status take_ranks(struct learner *l, const char *run, struct tr_e
     struct tr_kernel_rates rates;
     struct record *r = NULL;
     bool traced = false;
-    enum tr_status status = tr_kernel_rates_find(l->catalog, x->ran.threads, &rates, err);
+    enum tr_status status = tr_kernel_rates_for(l->catalog, x->ran.threads, &rates, err);
     if (status == TR_OK)
         status = record_for(l, &x->ran, &r, err);
     if (status != TR_OK) {

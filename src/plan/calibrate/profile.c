@@ -93,6 +93,25 @@ static enum tr_status calibrate_exchanges(const struct tr_calibrate_options *opt
     return status;
 }
 
+/* What lies between all cores and one on a scale of logarithms, so that rates of other numbers of threads can be taken from both sides. */
+static int middle_of(int cores)
+{
+    int threads = 2;
+    while (threads * threads < cores)
+        threads *= 2;
+    return threads;
+}
+
+static enum tr_status begin_all_threads(enum tr_isa isa, int cores, struct tr_profile *p, struct tr_err *err)
+{
+    enum tr_status status = begin_threads(isa, cores, p, err);
+    if (status == TR_OK && cores > 2)
+        status = begin_threads(isa, middle_of(cores), p, err);
+    if (status == TR_OK && cores > 1)
+        status = begin_threads(isa, 1, p, err);
+    return status;
+}
+
 static enum tr_status measure(const struct tr_calibrate_options *options, struct tr_profile *p, struct tr_err *err)
 {
     enum tr_isa isa;
@@ -107,9 +126,7 @@ static enum tr_status measure(const struct tr_calibrate_options *options, struct
     if (status != TR_OK)
         return status;
     tr_progress_start(&bar, options->log, "calibrate", "program", tr_calibrate_visit_count(options->scale));
-    status = begin_threads(isa, cores, p, err);
-    if (status == TR_OK && cores > 1)
-        status = begin_threads(isa, 1, p, err);
+    status = begin_all_threads(isa, cores, p, err);
     if (status == TR_OK)
         status = calibrate_kernels(options, isa, p, &bar, err);
     if (status == TR_OK && cores > 1)

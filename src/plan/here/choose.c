@@ -33,6 +33,8 @@ const char *tr_degrees_words(const struct tr_degrees *degrees, char words[TR_LAY
     return words;
 }
 
+const char *tr_choice_words(const struct tr_choice *choice) { return choice->words[0] ? choice->words : "one rank"; }
+
 /* ---- prices ------------------------------------------------------------------------------------------------------ */
 
 static enum tr_status price(const struct tr_kernel_rates *rates, const struct tr_exchange_rates *exchange,
@@ -55,7 +57,7 @@ enum tr_status tr_here_price_ranks(const struct tr_catalog *profile, const char 
 {
     struct tr_kernel_rates rates;
     struct tr_exchange_rates exchange = {.ranks = 0};
-    enum tr_status status = tr_kernel_rates_find(profile, programs->threads, &rates, err);
+    enum tr_status status = tr_kernel_rates_for(profile, programs->threads, &rates, err);
     if (status == TR_OK && programs->ranks > 1)
         status = tr_exchange_find(profile, transport, programs->ranks, &exchange, err);
     if (status == TR_NO)
@@ -70,8 +72,7 @@ enum tr_status tr_here_price_ranks(const struct tr_catalog *profile, const char 
 
 struct search {
     const struct tr_choose_request *request;
-    struct tr_choice *choice;
-    int room, count;
+    struct tr_layouts_found *out;
     struct tr_err why; /* the last one could not be */
 };
 
@@ -84,17 +85,40 @@ static int64_t memory_of(const struct tr_run_programs *programs)
 }
 
 /* Sorted in; equal ones in the order in which they were tried. */
-static void keep(struct search *s, const struct tr_choice *new)
+static void keep(struct tr_layouts_found *out, const struct tr_choice *new)
 {
-    int at = s->count;
-    while (at > 0 && s->choice[at - 1].step_s > new->step_s)
+    int at = out->count;
+    while (at > 0 && out->choice[at - 1].step_s > new->step_s)
         at--;
-    if (at == s->room)
+    if (at == TR_LAYOUTS_KEPT)
         return;
-    if (s->count < s->room)
-        s->count++;
-    memmove(&s->choice[at + 1], &s->choice[at], (size_t)(s->count - at - 1) * sizeof *s->choice);
-    s->choice[at] = *new;
+    if (out->count < TR_LAYOUTS_KEPT)
+        out->count++;
+    memmove(&out->choice[at + 1], &out->choice[at], (size_t)(out->count - at - 1) * sizeof *out->choice);
+    out->choice[at] = *new;
+}
+
+/* One of which the profile says nothing is left out. */
+static enum tr_status price_layout(struct search *s, const struct tr_run_programs *programs, struct tr_choice *new, struct tr_err *err)
+{
+    const struct tr_choose_request *r = s->request;
+    struct tr_ranks_price price;
+    struct tr_err why;
+    enum tr_status status = tr_here_price_ranks(r->profile, r->transport, r->hand_s, programs, 0, &price, &why);
+    if (status == TR_BAD_INPUT) {
+        s->out->unpriced++;
+        s->out->unpriced_last = *new;
+        s->out->why_unpriced = why;
+        return TR_OK;
+    }
+    if (status != TR_OK) {
+        *err = why;
+        return status;
+    }
+    new->step_s = price.step_s;
+    new->error = price.error;
+    keep(s->out, new);
+    return TR_OK;
 }
 
 /* One that cannot be is passed over; TR_FAILED: memory. */
@@ -104,10 +128,10 @@ static enum tr_status try_layout(struct search *s, const struct tr_degrees *degr
     struct tr_choice new = {.layout = *degrees};
     struct tr_step_config step = *r->step;
     struct tr_run_programs programs;
-    struct tr_ranks_price price;
     int ranks = (int)tr_degrees_ranks(degrees);
     struct tr_machine machine = {r->kernels, (int)tr_max_i64(1, r->cores / ranks)};
     step.place = (struct tr_rank_place){.degrees = *degrees};
+    tr_degrees_words(degrees, new.words);
     enum tr_status status = tr_run_programs_make(r->model, &step, machine, &programs, &s->why);
     if (status == TR_BAD_INPUT)
         return TR_OK;
@@ -116,13 +140,9 @@ static enum tr_status try_layout(struct search *s, const struct tr_degrees *degr
         return status;
     }
     if (r->memory_bytes > 0 && memory_of(&programs) > r->memory_bytes)
-        (void)tr_fail(&s->why, TR_BAD_INPUT, "layout %s does not fit into memory", tr_degrees_words(degrees, new.words));
-    else if ((status = tr_here_price_ranks(r->profile, r->transport, r->hand_s, &programs, 0, &price, err)) == TR_OK) {
-        new.step_s = price.step_s;
-        new.error = price.error;
-        tr_degrees_words(degrees, new.words);
-        keep(s, &new);
-    }
+        (void)tr_fail(&s->why, TR_BAD_INPUT, "layout %s does not fit into memory", new.words);
+    else
+        status = price_layout(s, &programs, &new, err);
     tr_run_programs_free(&programs);
     return status;
 }
@@ -153,21 +173,27 @@ static enum tr_status try_ranks(struct search *s, int ranks, struct tr_err *err)
     return status;
 }
 
-enum tr_status tr_here_choose(const struct tr_choose_request *request, struct tr_choice *choice, int room, int *count, struct tr_err *err)
+static enum tr_status refuse(const struct search *s, int ranks, struct tr_err *err)
 {
-    struct search s = {.request = request, .choice = choice, .room = room};
+    const struct tr_layouts_found *out = s->out;
+    const char *many = ranks == 1 ? "" : "s";
+    if (out->unpriced)
+        return tr_fail(err, TR_BAD_INPUT, "no layout of %d rank%s can be priced; %s: %s", ranks, many, tr_choice_words(&out->unpriced_last),
+                       out->why_unpriced.text);
+    *err = s->why;
+    tr_err_prefix(err, "no layout of %d rank%s is possible; the last one that was tried", ranks, many);
+    return TR_BAD_INPUT;
+}
+
+enum tr_status tr_here_choose(const struct tr_choose_request *request, struct tr_layouts_found *out, struct tr_err *err)
+{
+    struct search s = {.request = request, .out = out};
     int first = request->ranks > 0 ? request->ranks : 1, last = request->ranks > 0 ? request->ranks : request->cores;
-    TR_ASSERT(room > 0);
+    *out = (struct tr_layouts_found){.count = 0};
     if (request->ranks > TR_CHOOSE_RANKS_MAX)
         return tr_fail(err, TR_BAD_INPUT, "%d ranks were started; a layout is chosen for up to %d", request->ranks, TR_CHOOSE_RANKS_MAX);
     enum tr_status status = TR_OK;
     for (int ranks = first; ranks <= last && ranks <= TR_CHOOSE_RANKS_MAX && status == TR_OK; ranks++)
         status = try_ranks(&s, ranks, err);
-    if (status == TR_OK && s.count == 0) {
-        *err = s.why;
-        tr_err_prefix(err, "no layout of %d rank%s is possible; the last one that was tried", first, first == 1 ? "" : "s");
-        return TR_BAD_INPUT;
-    }
-    *count = s.count;
-    return status;
+    return status == TR_OK && out->count == 0 ? refuse(&s, first, err) : status;
 }

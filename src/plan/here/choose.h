@@ -7,7 +7,7 @@
 
 #include "plan/here/together.h"
 
-enum { TR_CHOOSE_RANKS_MAX = 16, TR_LAYOUT_WORDS_BYTES = 64 };
+enum { TR_CHOOSE_RANKS_MAX = 16, TR_LAYOUT_WORDS_BYTES = 64, TR_LAYOUTS_KEPT = 64 };
 
 struct tr_choose_request {
     const struct tr_catalog *profile;
@@ -27,6 +27,14 @@ struct tr_choice {
     char words[TR_LAYOUT_WORDS_BYTES]; /* as --layout takes them; "" for one rank */
 };
 
+struct tr_layouts_found {
+    struct tr_choice choice[TR_LAYOUTS_KEPT]; /* the fastest first */
+    int count;
+    int unpriced;                        /* layouts that the profile says nothing of: they were left out */
+    struct tr_choice unpriced_last;      /* one of them: its layout and words */
+    struct tr_err why_unpriced;
+};
+
 struct tr_ranks_price {
     double step_s, error; /* a step of all ranks; half width of its 80 % interval, relative */
     double passes_s;      /* passes of an evaluation */
@@ -39,12 +47,11 @@ TR_MUST_CHECK enum tr_status tr_here_price_ranks(const struct tr_catalog *profil
                                                  const struct tr_run_programs *programs, int64_t passes, struct tr_ranks_price *out,
                                                  struct tr_err *err);
 
-/* The fastest in choice[0], then the next ones, up to `room`; *count of them. TR_BAD_INPUT: none can be, or more than
- * TR_CHOOSE_RANKS_MAX ranks were started; the sentence says which. */
-TR_MUST_CHECK enum tr_status tr_here_choose(const struct tr_choose_request *request, struct tr_choice *choice, int room, int *count,
-                                            struct tr_err *err);
+/* TR_BAD_INPUT: none can be, or none can be priced, or more than TR_CHOOSE_RANKS_MAX ranks were started; the sentence says which. */
+TR_MUST_CHECK enum tr_status tr_here_choose(const struct tr_choose_request *request, struct tr_layouts_found *out, struct tr_err *err);
 
 /* The words of a layout. */
 const char *tr_degrees_words(const struct tr_degrees *degrees, char words[TR_LAYOUT_WORDS_BYTES]);
+const char *tr_choice_words(const struct tr_choice *choice); /* "one rank" where there are none */
 
 #endif

@@ -301,7 +301,7 @@ enum tr_status tr_run_explain(const char *run_folder, const struct tr_catalog *p
     if (status == TR_OK)
         status = check_run(run_folder, &run->ran, err);
     if (status == TR_OK)
-        status = tr_kernel_rates_find(profile, run->ran.threads, &rates, err);
+        status = tr_kernel_rates_for(profile, run->ran.threads, &rates, err);
     if (status == TR_OK && run->ran.ranks > 1) {
         status = tr_exchange_find(profile, run->ran.transport, run->ran.ranks, &exchange, err);
         exchanges = status == TR_OK;

@@ -248,7 +248,7 @@ static enum tr_status merge_all(struct merger *m, const struct tr_catalog *profi
         return status;
     if (!profile)
         (void)tr_fail(&m->out->unpredicted, TR_NO, "there is no profile of this machine");
-    else if (tr_kernel_rates_find(profile, m->traces.head.threads, &rates, &m->out->unpredicted) == TR_OK) {
+    else if (tr_kernel_rates_for(profile, m->traces.head.threads, &rates, &m->out->unpredicted) == TR_OK) {
         struct tr_exchange_rates exchange; /* of threads: a trace does not say what moved its bytes, and on one machine both go through memory */
         status = tr_exchange_find(profile, "threads", m->traces.head.ranks, &exchange, err);
         m->out->exchanges = status == TR_OK;

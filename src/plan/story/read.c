@@ -39,7 +39,7 @@ static enum tr_status read_hash(struct story *s, const char *folder, struct tr_e
 static enum tr_status read_prediction(struct story *s, struct tr_err *err)
 {
     const struct tr_catalog *profile = s->request->profile;
-    enum tr_status status = tr_kernel_rates_find(profile, s->ran.threads, &s->rates, err);
+    enum tr_status status = tr_kernel_rates_for(profile, s->ran.threads, &s->rates, err);
     if (status == TR_OK)
         status = tr_chip_find(profile, s->rates.chip, &s->chip, err);
     if (status != TR_OK) {

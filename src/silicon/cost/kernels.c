@@ -401,28 +401,71 @@ enum tr_status tr_kernel_rates_read(const struct tr_entry *entry, struct tr_kern
     return TR_OK;
 }
 
-enum tr_status tr_kernel_rates_find(const struct tr_catalog *catalog, int threads, struct tr_kernel_rates *out,
-                                    struct tr_err *err)
+/* Of all entries the ones nearest to a number of threads, from both sides. Threads 0: there is none. */
+struct nearest {
+    struct tr_kernel_rates lower, upper, most; /* lower: at most so many; upper: at least */
+    char seen[128];                            /* "4, 1" */
+};
+
+static void note(struct nearest *n, const struct tr_kernel_rates *rates, int threads)
 {
-    char seen[128] = "";
-    size_t len = 0;
-    struct tr_kernel_rates most = {.threads = 0};
+    size_t len = strlen(n->seen);
+    if (rates->threads <= threads && rates->threads > n->lower.threads)
+        n->lower = *rates;
+    if (rates->threads >= threads && (n->upper.threads == 0 || rates->threads < n->upper.threads))
+        n->upper = *rates;
+    if (rates->threads > n->most.threads)
+        n->most = *rates;
+    if (len + 16 < sizeof n->seen)
+        snprintf(n->seen + len, sizeof n->seen - len, "%s%d", len ? ", " : "", rates->threads);
+}
+
+static enum tr_status look(const struct tr_catalog *catalog, int threads, struct nearest *out, struct tr_err *err)
+{
+    struct tr_kernel_rates rates;
+    *out = (struct nearest){.seen = ""};
     for (int i = 0; i < tr_catalog_count(catalog, TR_SECTION_KERNELS); i++) {
-        enum tr_status status = tr_kernel_rates_read(tr_catalog_entry(catalog, TR_SECTION_KERNELS, i), out, err);
-        if (status != TR_OK || out->threads == threads)
+        enum tr_status status = tr_kernel_rates_read(tr_catalog_entry(catalog, TR_SECTION_KERNELS, i), &rates, err);
+        if (status != TR_OK)
             return status;
-        if (out->threads > most.threads)
-            most = *out;
-        if (len + 16 < sizeof seen)
-            len += (size_t)snprintf(seen + len, sizeof seen - len, "%s%d", len ? ", " : "", out->threads);
+        note(out, &rates, threads);
     }
-    if (len == 0)
-        return tr_fail(err, TR_BAD_INPUT, "there is no record of trine's kernels: `trine calibrate` makes one");
-    if (threads == 0) {
-        *out = most;
-        return TR_OK;
-    }
-    return tr_fail(err, TR_BAD_INPUT, "kernels were measured with %s threads, not with %d", seen, threads);
+    return out->most.threads > 0 ? TR_OK : tr_fail(err, TR_BAD_INPUT, "there is no record of trine's kernels: `trine calibrate` makes one");
+}
+
+static enum tr_status find(const struct tr_catalog *catalog, int threads, bool may_lie_between, struct tr_kernel_rates *out, struct tr_err *err)
+{
+    struct nearest n;
+    enum tr_status status = look(catalog, threads, &n, err);
+    if (status != TR_OK)
+        return status;
+    if (threads == 0)
+        *out = n.most;
+    else if (n.lower.threads == threads)
+        *out = n.lower;
+    else if (may_lie_between && n.lower.threads > 0 && n.upper.threads > 0)
+        tr_kernel_rates_between(&n.lower, &n.upper, threads, out);
+    else
+        return tr_fail(err, TR_BAD_INPUT, "kernels were measured with %s threads, not with %d", n.seen, threads);
+    return TR_OK;
+}
+
+enum tr_status tr_kernel_rates_find(const struct tr_catalog *catalog, int threads, struct tr_kernel_rates *out, struct tr_err *err)
+{
+    return find(catalog, threads, false, out, err);
+}
+
+enum tr_status tr_kernel_rates_for(const struct tr_catalog *catalog, int threads, struct tr_kernel_rates *out, struct tr_err *err)
+{
+    return find(catalog, threads, true, out, err);
+}
+
+const char *tr_kernel_between_words(const struct tr_kernel_rates *rates, char words[TR_BETWEEN_WORDS_BYTES])
+{
+    words[0] = 0;
+    if (rates->lower > 0)
+        snprintf(words, TR_BETWEEN_WORDS_BYTES, ", between %d and %d threads, which were measured", rates->lower, rates->upper);
+    return words;
 }
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */

@@ -71,6 +71,7 @@ struct tr_kernel_rates {
     const char *id, *chip;               /* of the entry; strings live as long as the catalog */
     const char *processor, *isa, *program; /* whose rates these are: what the processor calls itself, trine's version */
     int cores, threads;
+    int lower, upper;       /* the measured numbers of threads that these are between; 0: these threads were measured */
     struct tr_kernel_machine machine;
     double step_error;      /* half width of the 80 % interval of a whole step */
     double between_s;       /* from one operation to the next */
@@ -103,6 +104,18 @@ TR_MUST_CHECK enum tr_status tr_kernel_rates_read(const struct tr_entry *entry, 
  * are there. */
 TR_MUST_CHECK enum tr_status tr_kernel_rates_find(const struct tr_catalog *catalog, int threads,
                                                   struct tr_kernel_rates *out, struct tr_err *err);
+
+/* The same for predictions: a number of threads that lies between two that were measured has what follows from these (tr_kernel_rates_between).
+ * TR_BAD_INPUT: it is beyond all of them. */
+TR_MUST_CHECK enum tr_status tr_kernel_rates_for(const struct tr_catalog *catalog, int threads, struct tr_kernel_rates *out, struct tr_err *err);
+
+/* Each time is linear in 1 / threads, through both neighbours. The errors are the larger ones, and besides what another law, a power of the
+ * number of threads, would say of arithmetic or memory. */
+void tr_kernel_rates_between(const struct tr_kernel_rates *lower, const struct tr_kernel_rates *upper, int threads, struct tr_kernel_rates *out);
+
+/* ", between 1 and 4 threads, which were measured", to stand behind the name of a profile; "" where these threads were. */
+enum { TR_BETWEEN_WORDS_BYTES = 80 };
+const char *tr_kernel_between_words(const struct tr_kernel_rates *rates, char words[TR_BETWEEN_WORDS_BYTES]);
 
 /* Where the cores now are as far from each other as they were when `apart` was measured, rather than when `price` was: prices become those.
  * `hand_s`: what a line takes now; 0: not measured, nothing changes. Returns whether they did. */

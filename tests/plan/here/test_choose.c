@@ -37,7 +37,9 @@ static int setup(void **state)
 /* Every amount of work takes so long with so many threads. */
 static struct tr_kernel_rates rates_of(int threads, double unit_s)
 {
-    struct tr_kernel_rates rates = {.id = threads == 1 ? "made-up-1" : "made-up-2", .chip = "made-up", .processor = "p", .isa = "ref",
+    static char id[9][24];
+    snprintf(id[threads], sizeof id[0], "made-up-%d", threads);
+    struct tr_kernel_rates rates = {.id = id[threads], .chip = "made-up", .processor = "p", .isa = "ref",
                                     .program = "0", .cores = 2, .threads = threads, .step_error = .1, .between_s = 1e-7};
     for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++) {
         const struct tr_kernel_term *terms;
@@ -121,16 +123,17 @@ static void ranks_that_are_more_than_the_cores_take_turns(void **state)
 
 /* ---- the choice -------------------------------------------------------------------------------------------------- */
 
-/* Two threads are `gain` times as fast as one. */
-static struct tr_catalog *profile_of(double gain, double call_s)
+/* Rates with one thread and with `most`, which are `gain` times as fast. */
+static struct tr_catalog *profile_of_cores(int most, double gain, double call_s)
 {
     struct tr_text text = {0};
     struct tr_catalog *catalog;
-    struct tr_kernel_rates one = rates_of(1, 1e-9), two = rates_of(2, 1e-9 / gain);
+    struct tr_kernel_rates one = rates_of(1, 1e-9), all = rates_of(most, 1e-9 / gain);
     struct tr_exchange_rates exchange = exchange_of(call_s, 1);
+    one.cores = all.cores = most;
     tr_text_append(&text, "sources:\n  calibration: {title: made up, date: 2026-01-01, grade: measured}\nkernels:\n");
     tr_kernel_rates_yaml(&one, &text);
-    tr_kernel_rates_yaml(&two, &text);
+    tr_kernel_rates_yaml(&all, &text);
     tr_text_append(&text, "exchanges:\n");
     tr_exchange_yaml(&exchange, &text);
     tr_scratch_put_text("profile.yaml", tr_text_str(&text));
@@ -140,36 +143,42 @@ static struct tr_catalog *profile_of(double gain, double call_s)
     return catalog;
 }
 
-static struct tr_choice choice[4];
-static int count;
+static struct tr_catalog *profile_of(double gain, double call_s) { return profile_of_cores(2, gain, call_s); }
+
+static struct tr_layouts_found found;
+
+static enum tr_status choose_by(struct tr_catalog *profile, const char *transport, int ranks, int cores, int64_t memory_bytes)
+{
+    const struct tr_choose_request request = {.profile = profile, .model = &model, .step = &step, .kernels = tr_kernel_set(TR_ISA_REF),
+                                              .transport = transport, .ranks = ranks, .cores = cores, .memory_bytes = memory_bytes};
+    enum tr_status status = tr_here_choose(&request, &found, &err);
+    tr_catalog_free(profile);
+    return status;
+}
 
 static enum tr_status choose(struct tr_catalog *profile, int ranks, int64_t memory_bytes)
 {
-    const struct tr_choose_request request = {.profile = profile, .model = &model, .step = &step, .kernels = tr_kernel_set(TR_ISA_REF),
-                                              .transport = "threads", .ranks = ranks, .cores = 2, .memory_bytes = memory_bytes};
-    enum tr_status status = tr_here_choose(&request, choice, 4, &count, &err);
-    tr_catalog_free(profile);
-    return status;
+    return choose_by(profile, "threads", ranks, 2, memory_bytes);
 }
 
 static void ranks_are_taken_where_threads_gain_less_and_bytes_are_cheap(void **state)
 {
     (void)state;
     assert_int_equal(choose(profile_of(1.2, 1e-7), 0, 0), TR_OK);
-    assert_true(count == 4 && tr_degrees_ranks(&choice[0].layout) == 2);
-    for (int i = 1; i < count; i++)
-        assert_true(choice[i].step_s >= choice[i - 1].step_s);
+    assert_true(found.count > 4 && tr_degrees_ranks(&found.choice[0].layout) == 2);
+    for (int i = 1; i < found.count; i++)
+        assert_true(found.choice[i].step_s >= found.choice[i - 1].step_s);
     assert_int_equal(choose(profile_of(1.9, 1), 0, 0), TR_OK);
-    assert_string_equal(choice[0].words, "");
-    assert_int_equal(tr_degrees_ranks(&choice[0].layout), 1);
+    assert_string_equal(found.choice[0].words, "");
+    assert_int_equal(tr_degrees_ranks(&found.choice[0].layout), 1);
 }
 
 static void as_many_ranks_as_were_started_share_it(void **state)
 {
     (void)state;
     assert_int_equal(choose(profile_of(1.9, 1), 4, 0), TR_OK);
-    for (int i = 0; i < count; i++)
-        assert_int_equal(tr_degrees_ranks(&choice[i].layout), 4);
+    for (int i = 0; i < found.count; i++)
+        assert_int_equal(tr_degrees_ranks(&found.choice[i].layout), 4);
 }
 
 static void a_choice_has_the_price_of_its_layout(void **state)
@@ -177,13 +186,45 @@ static void a_choice_has_the_price_of_its_layout(void **state)
     (void)state;
     assert_int_equal(choose(profile_of(1.2, 1e-5), 2, 0), TR_OK);
     struct tr_exchange_rates exchange = exchange_of(1e-5, 1);
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < found.count; i++) {
         double longest_s = 0;
-        predict(choice[i].layout, &exchange);
+        predict(found.choice[i].layout, &exchange);
         for (int rank = 0; rank < 2; rank++)
             longest_s = fmax(longest_s, rank_time[rank].step_s);
-        assert_true(fabs(choice[i].step_s / longest_s - 1) < 1e-3); /* the file has four figures */
+        assert_true(fabs(found.choice[i].step_s / longest_s - 1) < 1e-3); /* the file has four figures */
     }
+}
+
+/* Kernels were measured with one thread and with all: ranks of a machine of 4 or 8 cores have 2 or 4. */
+static void ranks_have_threads_between_those_that_were_measured(void **state)
+{
+    (void)state;
+    for (int cores = 4; cores <= 8; cores *= 2) {
+        assert_int_equal(choose_by(profile_of_cores(cores, 1.3, 1e-7), "threads", 0, cores, 0), TR_OK);
+        assert_int_equal(found.unpriced, 0);
+        assert_true(tr_degrees_ranks(&found.choice[0].layout) >= 4); /* where threads gain little, and bytes move for nothing */
+        assert_int_equal(choose_by(profile_of_cores(cores, 1.3, 1e-7), "threads", 2, cores, 0), TR_OK);
+        assert_true(found.count >= 4 && tr_degrees_ranks(&found.choice[0].layout) == 2);
+        assert_true(found.choice[0].error >= .1); /* what both neighbours have */
+        assert_int_equal(choose_by(profile_of_cores(cores, .9 * cores, 1), "threads", 0, cores, 0), TR_OK);
+        assert_string_equal(tr_choice_words(&found.choice[0]), "one rank");
+    }
+}
+
+/* 3 ranks of 4 cores have one thread each, 2 have two: of more threads than were measured nothing is known. */
+static void layouts_that_cannot_be_priced_are_left_out_and_named(void **state)
+{
+    (void)state;
+    assert_int_equal(choose_by(profile_of_cores(2, 1.9, 1e-7), "threads", 0, 4, 0), TR_OK); /* 4 threads were not measured */
+    assert_true(found.count > 0 && tr_degrees_ranks(&found.choice[0].layout) > 1);
+    assert_int_equal(found.unpriced, 1);
+    assert_string_equal(tr_choice_words(&found.unpriced_last), "one rank");
+    tr_assert_says(found.why_unpriced.text, "kernels were measured with 1, 2 threads, not with 4");
+    assert_int_equal(choose_by(profile_of_cores(4, 1.9, 1e-7), "mpi", 0, 4, 0), TR_OK);
+    assert_true(found.count == 1 && found.unpriced > 5);
+    tr_assert_says(found.why_unpriced.text, "the profile does not say what exchanging bytes takes ranks by mpi");
+    assert_int_equal(choose_by(profile_of_cores(4, 1.9, 1e-7), "mpi", 2, 4, 0), TR_BAD_INPUT);
+    tr_assert_says(err.text, "no layout of 2 ranks can be priced; ");
 }
 
 static void what_cannot_be_is_said(void **state)
@@ -216,6 +257,8 @@ int main(void)
         cmocka_unit_test(ranks_are_taken_where_threads_gain_less_and_bytes_are_cheap),
         cmocka_unit_test(as_many_ranks_as_were_started_share_it),
         cmocka_unit_test(a_choice_has_the_price_of_its_layout),
+        cmocka_unit_test(ranks_have_threads_between_those_that_were_measured),
+        cmocka_unit_test(layouts_that_cannot_be_priced_are_left_out_and_named),
         cmocka_unit_test(what_cannot_be_is_said),
         cmocka_unit_test(the_words_of_a_layout_are_those_of_the_option),
     };

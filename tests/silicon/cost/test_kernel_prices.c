@@ -153,6 +153,55 @@ static void prices_are_those_of_cores_as_far_apart_as_they_are_now(void **state)
     }
 }
 
+/* Of a time a fifth is nobody's to share, and memory is read so that power and share differ. */
+static void rates_between_two_numbers_of_threads_follow_from_both(void **state)
+{
+    (void)state;
+    struct tr_kernel_rates lower = {.id = "here-1", .threads = 1, .step_error = .05, .between_s = 1e-6}, upper = lower, is;
+    upper.threads = 8;
+    lower.price[TR_OP_JOIN][0] = (struct tr_kernel_price){.unit_s = {5, 8, 0, 0}, .error = .1, .known = true};
+    upper.price[TR_OP_JOIN][0] = (struct tr_kernel_price){.unit_s = {1 + 4 / 8., 1, 0, 8}, .error = .2, .known = true};
+    upper.price[TR_OP_LINEAR][0] = upper.price[TR_OP_JOIN][0]; /* which one thread does not have */
+    upper.machine = (struct tr_kernel_machine){.peak_flop_s = {8e9, 8e9}, .read_byte_s = {8e9, 8e9, 8e9, 8e9}, .hand_s = 4e-8};
+    lower.machine = (struct tr_kernel_machine){.peak_flop_s = {1e9, 1e9}, .read_byte_s = {1e9, 1e9, 1e9, 1e9}};
+    tr_kernel_rates_between(&lower, &upper, 2, &is);
+    near(is.price[TR_OP_JOIN][0].unit_s[0], 1 + 4 / 2., 1e-12);
+    near(is.price[TR_OP_JOIN][0].unit_s[1], 8 / 2., 1e-12);
+    near(is.price[TR_OP_JOIN][0].unit_s[3], 8 * 4 / 7., 1e-12); /* a start takes longer with each thread */
+    assert_false(is.price[TR_OP_LINEAR][0].known);
+    near(is.machine.peak_flop_s[0], 2e9, 1e-12);
+    assert_true(is.threads == 2 && is.lower == 1 && is.upper == 8 && is.machine.hand_s == 4e-8);
+    near(is.price[TR_OP_JOIN][0].error, .2, 1e-9); /* where all is shared as it should be, both laws are one */
+    near(is.step_error, .05, 1e-9);
+    upper.machine.read_byte_s[TR_READ_MEMORY] = 3e9;
+    tr_kernel_rates_between(&lower, &upper, 2, &is);
+    near(is.step_error, .05 + 21 / 13. / cbrt(3) - 1, 1e-9); /* two threads read 21/13 as much as one, or 3^(1/3) times */
+}
+
+static void a_profile_has_rates_for_numbers_of_threads_between_its_own(void **state)
+{
+    (void)state;
+    static const char text[] = "kernels: {all: {chip: x, threads: 8, step_error: .1}, one: {chip: x, threads: 1, step_error: .1}, "
+                               "some: {chip: x, threads: 4, step_error: .1}}";
+    struct tr_catalog *catalog;
+    struct tr_kernel_rates rates;
+    char words[TR_BETWEEN_WORDS_BYTES];
+    assert_int_equal(open_text(text, &catalog), TR_OK);
+    for (int threads = 1; threads <= 8; threads++) {
+        bool measured = threads == 1 || threads == 4 || threads == 8;
+        assert_int_equal(tr_kernel_rates_for(catalog, threads, &rates, &err), TR_OK);
+        assert_int_equal(rates.threads, threads);
+        assert_int_equal(rates.lower, measured ? 0 : threads < 4 ? 1 : 4);
+        assert_int_equal(rates.upper, measured ? 0 : threads < 4 ? 4 : 8);
+        assert_int_equal(tr_kernel_rates_find(catalog, threads, &rates, &err), measured ? TR_OK : TR_BAD_INPUT);
+    }
+    assert_int_equal(tr_kernel_rates_for(catalog, 6, &rates, &err), TR_OK);
+    assert_string_equal(tr_kernel_between_words(&rates, words), ", between 4 and 8 threads, which were measured");
+    assert_int_equal(tr_kernel_rates_for(catalog, 9, &rates, &err), TR_BAD_INPUT);
+    assert_string_equal(err.text, "kernels were measured with 8, 1, 4 threads, not with 9");
+    tr_catalog_free(catalog);
+}
+
 static void rates_that_runs_refined_say_which(void **state)
 {
     (void)state;
@@ -221,6 +270,8 @@ int main(void)
         cmocka_unit_test(state_that_fits_into_a_cache_is_not_far),
         cmocka_unit_test(rates_that_were_written_read_back),
         cmocka_unit_test(prices_are_those_of_cores_as_far_apart_as_they_are_now),
+        cmocka_unit_test(rates_between_two_numbers_of_threads_follow_from_both),
+        cmocka_unit_test(a_profile_has_rates_for_numbers_of_threads_between_its_own),
         cmocka_unit_test(rates_that_runs_refined_say_which),
         cmocka_unit_test(what_nobody_measured_costs_what_a_join_of_its_bytes_does),
         cmocka_unit_test(faults_of_a_profile_are_said_with_their_place),
