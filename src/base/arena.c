@@ -114,26 +114,6 @@ char *tr_arena_printf(struct tr_arena *arena, struct tr_err *err, const char *fm
     return text;
 }
 
-void tr_arena_reset(struct tr_arena *arena)
-{
-    struct tr_arena_chunk *largest = arena->chunk;
-    for (struct tr_arena_chunk *chunk = arena->chunk; chunk; chunk = chunk->older)
-        if (chunk->bytes > largest->bytes)
-            largest = chunk;
-    for (struct tr_arena_chunk *chunk = arena->chunk, *older; chunk; chunk = older) {
-        older = chunk->older;
-        if (chunk != largest)
-            free(chunk);
-    }
-    if (largest) {
-        largest->older = NULL;
-        largest->used = 0;
-    }
-    arena->chunk = largest;
-    arena->used_bytes = 0;
-    arena->reserved_bytes = largest ? largest->bytes + HEADER_BYTES : 0;
-}
-
 void tr_arena_free(struct tr_arena *arena)
 {
     for (struct tr_arena_chunk *chunk = arena->chunk, *older; chunk; chunk = older) {

@@ -53,9 +53,6 @@ char *tr_arena_copy(struct tr_arena *arena, const void *data, int64_t bytes, str
 
 char *tr_arena_printf(struct tr_arena *arena, struct tr_err *err, const char *fmt, ...) TR_PRINTF(3, 4);
 
-/* Forgets all that was handed out; keeps the largest chunk for the next round (one request after the other). */
-void tr_arena_reset(struct tr_arena *arena);
-
 /* Gives everything back. The arena is empty and may be used again. Also right on a zeroed struct. */
 void tr_arena_free(struct tr_arena *arena);
 

@@ -188,12 +188,6 @@ int tr_csv_column(const struct tr_csv *csv, const char *name)
     return -1;
 }
 
-const char *tr_csv_name(const struct tr_csv *csv, int column)
-{
-    TR_ASSERT(column >= 0 && column < csv->columns);
-    return csv->cell[column];
-}
-
 const char *tr_csv_cell(const struct tr_csv *csv, int64_t row, int column)
 {
     TR_ASSERT(row >= 0 && row < csv->rows && column >= 0 && column < csv->columns);

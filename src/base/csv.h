@@ -36,7 +36,6 @@ TR_MUST_CHECK enum tr_status tr_csv_parse(const char *name, const char *data, si
 void tr_csv_free(struct tr_csv *csv); /* right on a zeroed struct */
 
 int tr_csv_column(const struct tr_csv *csv, const char *name);
-const char *tr_csv_name(const struct tr_csv *csv, int column);
 const char *tr_csv_cell(const struct tr_csv *csv, int64_t row, int column);
 
 /* Appends a cell, quoted where it must be. */

@@ -332,14 +332,6 @@ enum tr_status tr_doc_enum(const struct tr_node *object, const char *key, enum t
     return status || !node ? status : tr_node_enum(node, names, count, out, err);
 }
 
-enum tr_status tr_doc_quantity(const struct tr_node *object, const char *key, enum tr_need need, enum tr_unit unit,
-                               double min, double max, double *out, struct tr_err *err)
-{
-    const struct tr_node *node = NULL;
-    enum tr_status status = look_up(object, key, need, &node, err);
-    return status || !node ? status : tr_node_quantity(node, unit, min, max, out, err);
-}
-
 enum tr_status tr_doc_known_keys(const struct tr_node *object, const char *const *names, int count, struct tr_err *err)
 {
     if (object->kind != TR_NODE_OBJECT)

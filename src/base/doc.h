@@ -132,11 +132,6 @@ TR_MUST_CHECK enum tr_status tr_doc_string(const struct tr_node *object, const c
 /* The index of the string in `names`; an unknown one is an error that lists them and names the nearest. */
 TR_MUST_CHECK enum tr_status tr_doc_enum(const struct tr_node *object, const char *key, enum tr_need need,
                                          const char *const *names, int count, int *out, struct tr_err *err);
-/* A string with its unit (`80GiB`, `3.35TB/s`), in base units; a bare number too, where quantity.h takes one. */
-TR_MUST_CHECK enum tr_status tr_doc_quantity(const struct tr_node *object, const char *key, enum tr_need need,
-                                             enum tr_unit unit, double min, double max, double *out,
-                                             struct tr_err *err);
-
 /* --- by node: items of arrays, and values found by hand --- */
 
 TR_MUST_CHECK enum tr_status tr_node_int(const struct tr_node *node, int64_t min, int64_t max, int64_t *out,
@@ -147,6 +142,7 @@ TR_MUST_CHECK enum tr_status tr_node_bool(const struct tr_node *node, bool *out,
 TR_MUST_CHECK enum tr_status tr_node_string(const struct tr_node *node, const char **out, struct tr_err *err);
 TR_MUST_CHECK enum tr_status tr_node_enum(const struct tr_node *node, const char *const *names, int count, int *out,
                                           struct tr_err *err);
+/* A string with its unit (`80GiB`, `3.35TB/s`), in base units; a bare number too, where quantity.h takes one. */
 TR_MUST_CHECK enum tr_status tr_node_quantity(const struct tr_node *node, enum tr_unit unit, double min, double max,
                                               double *out, struct tr_err *err);
 

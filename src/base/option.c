@@ -357,13 +357,6 @@ void tr_given_free(struct tr_given *given)
     *given = (struct tr_given){0};
 }
 
-bool tr_option_given(const struct tr_command *command, const struct tr_given *given, const char *name)
-{
-    int index = find_option(command, name, strlen(name));
-    TR_ASSERT(index >= 0);
-    return given->option[index];
-}
-
 enum tr_status tr_command_find(const struct tr_command *const *commands, int count, const char *name,
                                const struct tr_command **out, struct tr_err *err)
 {

@@ -101,7 +101,6 @@ struct tr_given {
 TR_MUST_CHECK enum tr_status tr_option_parse(const struct tr_command *command, int argc, char **argv, void *target,
                                              size_t target_bytes, struct tr_given *given, struct tr_err *err);
 void tr_given_free(struct tr_given *given);
-bool tr_option_given(const struct tr_command *command, const struct tr_given *given, const char *name);
 
 /* The command of that name; unknown: TR_BAD_INPUT, naming the nearest. */
 TR_MUST_CHECK enum tr_status tr_command_find(const struct tr_command *const *commands, int count, const char *name,

@@ -160,7 +160,6 @@ double tr_thread_waited_s(void);
 /* What the processor calls itself ("AMD EPYC 9965 192-Core Processor"); "unknown processor" where the kernel does not say. */
 enum { TR_PROCESSOR_NAME_BYTES = 128 };
 void tr_processor_name(char *name, size_t bytes);
-int64_t tr_memory_resident_bytes(void); /* of this process now; 0 when unknown */
-int64_t tr_memory_peak_bytes(void);     /* its highest so far; 0 when unknown */
+int64_t tr_memory_peak_bytes(void); /* resident, of this process, at its highest so far; 0 when unknown */
 
 #endif

@@ -203,16 +203,6 @@ void tr_processor_name(char *name, size_t bytes)
     snprintf(name, bytes, "%.*s", line ? (int)strcspn(line, "\n") : 17, line ? line : "unknown processor");
 }
 
-int64_t tr_memory_resident_bytes(void)
-{
-    char text[128];
-    long long total, resident;
-    read_small("/proc/self/statm", text, sizeof text);
-    if (sscanf(text, "%lld %lld", &total, &resident) != 2)
-        return 0;
-    return resident * sysconf(_SC_PAGESIZE);
-}
-
 int64_t tr_memory_peak_bytes(void)
 {
     struct rusage usage;

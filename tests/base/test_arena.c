@@ -76,27 +76,6 @@ static void strings_are_copied_and_printed(void **state)
     tr_arena_free(&arena);
 }
 
-static void a_reset_arena_gives_zeroed_memory_again_and_asks_the_system_for_none(void **state)
-{
-    (void)state;
-    struct tr_arena arena;
-    struct tr_err err;
-    tr_arena_init(&arena, "request", 8 << 20);
-    for (int i = 0; i < 100; i++)
-        memset(tr_arena_alloc(&arena, 10000, &err), 1, 10000);
-    tr_arena_reset(&arena);
-    int64_t reserved = arena.reserved_bytes;
-    assert_true(reserved > 0);
-    assert_int_equal(arena.used_bytes, 0);
-    char *again = tr_arena_alloc(&arena, 10000, &err);
-    for (int i = 0; i < 10000; i++)
-        assert_int_equal(again[i], 0);
-    assert_int_equal(arena.reserved_bytes, reserved);
-    tr_arena_free(&arena);
-    tr_arena_reset(&arena); /* of an empty one: nothing happens */
-    tr_arena_free(&arena);
-}
-
 static void a_slab_is_zero_aligned_and_as_long_as_asked(void **state)
 {
     (void)state;
@@ -132,7 +111,6 @@ int main(void)
         cmocka_unit_test(nothing_beyond_the_maximum_is_given_and_the_sentence_names_the_arena),
         cmocka_unit_test(a_count_times_a_size_that_overflows_is_refused),
         cmocka_unit_test(strings_are_copied_and_printed),
-        cmocka_unit_test(a_reset_arena_gives_zeroed_memory_again_and_asks_the_system_for_none),
         cmocka_unit_test(a_slab_is_zero_aligned_and_as_long_as_asked),
         cmocka_unit_test(a_slab_that_the_system_refuses_is_a_sentence),
     };

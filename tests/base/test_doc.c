@@ -206,7 +206,7 @@ static void getters_return_values_in_range(void **state)
     assert_true(real == 65);
     assert_int_equal(tr_doc_string(model, "name", TR_REQUIRED, &name, &err), TR_OK);
     assert_string_equal(name, "gpt");
-    assert_int_equal(tr_doc_quantity(model, "memory", TR_REQUIRED, TR_UNIT_BYTES, 0, 1e12, &real, &err), TR_OK);
+    assert_int_equal(tr_node_quantity(tr_doc_find(model, "memory"), TR_UNIT_BYTES, 0, 1e12, &real, &err), TR_OK);
     assert_true(real == 80e9);
     assert_int_equal(tr_doc_array(model, "dims", TR_REQUIRED, 1, 2, &dims, &err), TR_OK);
     assert_int_equal(tr_node_int(&dims->children[0], 0, 9, &whole, &err), TR_OK);
@@ -253,9 +253,9 @@ static void getters_complain_with_place_key_and_value(void **state)
     COMPLAINS(tr_doc_string(model, "width", TR_REQUIRED, &name, &err), "t:3:10: model.width: expected a text, got 65");
     COMPLAINS(tr_doc_enum(model, "kind", TR_REQUIRED, kinds, 2, &choice, &err),
               "t:7:9: model.kind: expected one of gpt2 or llama, got \"lama\"; did you mean \"llama\"?");
-    COMPLAINS(tr_doc_quantity(model, "memory", TR_REQUIRED, TR_UNIT_TIME, 0, 1, &real, &err),
+    COMPLAINS(tr_node_quantity(tr_doc_find(model, "memory"), TR_UNIT_TIME, 0, 1, &real, &err),
               "t:8:11: model.memory: \"80GB\": expected a time such as 30d, 2h, 15m, 90s or 250ms");
-    COMPLAINS(tr_doc_quantity(model, "memory", TR_REQUIRED, TR_UNIT_BYTES, 0, 1e9, &real, &err),
+    COMPLAINS(tr_node_quantity(tr_doc_find(model, "memory"), TR_UNIT_BYTES, 0, 1e9, &real, &err),
               "t:8:11: model.memory: expected a value from 0 B to 953.7 MiB, got \"80GB\"");
     COMPLAINS(tr_node_int(&tr_doc_find(model, "dims")->children[1], 0, 9, &whole, &err),
               "t:9:13: model.dims[1]: expected a whole number from 0 to 9, got \"two\"");

@@ -88,7 +88,6 @@ static void what_is_not_given_has_its_default(void **state)
     assert_string_equal(args.out, "runs");
     assert_string_equal(args.text, "book");
     assert_true(args.color && !args.quiet && !given.help);
-    assert_false(tr_option_given(&train, &given, "steps"));
     assert_int_equal(given.rest_count, 0);
     tr_given_free(&given);
 }
@@ -115,7 +114,6 @@ static void every_way_of_writing_an_option_is_read(void **state)
     assert_string_equal(given.rest[0], "b");
     assert_string_equal(given.rest[1], "--odd");
     assert_string_equal(given.rest[2], "-");
-    assert_true(tr_option_given(&train, &given, "steps"));
     tr_given_free(&given);
 }
 
