@@ -1,5 +1,29 @@
-/* RUN/profile.json, read back: what the newest attempt of a run took, operation by operation. The trainer writes it at each
- * save and at the end (tr_run_write_profile); its first step, when pages and caches are cold, is in it. */
+/* RUN/profile.json: what the newest attempt of a run took, operation by operation. The trainer writes it at each save and at the
+ * end (tr_run_write_profile), and it is read back here. The first step, when pages and caches are cold, is in it.
+ *
+ *     steps, train_s             that the run keeps of this attempt; what they took, without the first
+ *     steps_computed, steps_s    with those that were done again; what all of them took
+ *     crowded_s                  of that, in operations that had fewer threads than "threads", as other programs wanted the cores
+ *     first_step_s               of steps_s
+ *     wall_s                     since the loop of steps began, all included
+ *     predicted                  {step_s, error_80, run_s}: what was said before it began
+ *     model, parameters, flop_per_token
+ *     arithmetic, isa, threads   threads: of a rank, as wanted
+ *     peak_flop_s                of this machine, measured when the attempt began
+ *     read_byte_s, read_bytes    how fast the run's largest region of memory was read then; how large it is
+ *     attempt                    when that was, microseconds since 1970
+ *     program, processor, cores  trine's version; of the host
+ *     memory                     {planned_bytes, peak_bytes, data_bytes, by_kind: {weight, ...}}
+ *     ops                        [{phase, op, calls, time_s, flop, bytes, first_calls, first_time_s}, ...]; first: in the first step
+ *
+ * Of several ranks all of it is rank 0's, and there are
+ *
+ *     ranks, hosts, transport    transport: "threads", "mpi"
+ *     layout                     tr_run_layout_write
+ *     collectives_s, exposed_s   what collectives of the steps took; of that, beside no other work
+ *     collectives                [{phase, collective, calls, time_s, sent_bytes}, ...]; time_s: in which rank 0 did nothing else
+ *     each_rank                  [struct tr_rank_sum, ...]: all of them, side by side
+ *     pipeline                   {stages, chunks, microbatches, in_flight, bubble_planned, bubble}, as in struct tr_train_result */
 #ifndef TR_LAB_TRAIN_PROFILE_H
 #define TR_LAB_TRAIN_PROFILE_H
 

@@ -195,11 +195,14 @@ TR_MUST_CHECK enum tr_status tr_run_note_step(struct tr_run *run, const struct t
 /* Whether this step has a line in the log: the same on all ranks. */
 bool tr_run_log_is_due(const struct tr_run *run);
 TR_MUST_CHECK enum tr_status tr_run_note_eval(struct tr_run *run, int64_t bytes, double eval_s, struct tr_err *err);
-TR_MUST_CHECK enum tr_status tr_run_write_profile(struct tr_run *run, struct tr_err *err);
 int64_t tr_run_step_tokens(const struct tr_run *run);
 /* The share of its steps in which this rank waited for other stages of its pipeline. */
 double tr_run_bubble(const struct tr_run *run);
 double tr_run_mfu(const struct tr_run *run, double tokens, double seconds);
+
+/* --- profile_write.c --- */
+
+TR_MUST_CHECK enum tr_status tr_run_write_profile(struct tr_run *run, struct tr_err *err);
 
 /* --- roll_back.c: spikes, and the way back --- */
 

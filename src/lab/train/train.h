@@ -20,23 +20,11 @@
  *     events.jsonl   one JSON object a line: "time" (UTC), "step", "event" (start, resume, bad_checkpoint, changed,
  *                    save, skip, roll_back, corruption, straggler, interrupt, early_stop, finish, fail), "text"
  *     samples.txt    "== step N ==" and the text, one after the other
- *     profile.json   at each save: where time and memory go (below)
+ *     profile.json   at each save: where time and memory go (profile.h)
  *     trace          with options.trace_steps: what each rank did when, a file each (trace.h)
  *     report.html    at each save: lab/report
  *     step-*         checkpoints (checkpoint.h)
  *     best           with checkpoint.best: a link to the one of the lowest validation loss
- *
- * profile.json: {"steps", "train_s", "steps_computed" (with those that were done again), "steps_s" (which took so long), "crowded_s" (of
- *     that, in operations that had fewer threads than "threads", as other programs wanted the cores), "flop_per_token", "peak_flop_s", "read_byte_s" (how fast the run's memory was read
- *     before the first step, its largest region of "read_bytes"), "threads", "isa", "arithmetic", "parameters",
- *     "attempt" (when it began, microseconds since 1970), "program" (trine's version), "processor", "cores", "first_step_s",
- *     "wall_s" (since then, all included), "predicted": {"step_s", "error_80", "run_s"} (what was said before it began),
- *     "memory": {"planned_bytes", "peak_bytes", "by_kind": {"weight": bytes, ...}},
- *     "ops": [{"phase", "op", "calls", "time_s", "flop", "bytes", "first_calls", "first_time_s" (of these, in the first step)}, ...]}
- *     On several ranks all of it is of rank 0, and there are "ranks", "hosts", "transport" ("threads", "mpi"), "layout" and "each_rank" (profile.h: all of them, side by side), and "collectives": [{"phase", "collective", "calls",
- *     "time_s", "sent_bytes"}, ...]; time_s there is what rank 0 did nothing else in, and includes waiting for other ranks. Of steps
- *     alone "exposed_s" is that, and "collectives_s" what they took beside other work too. Of a pipeline also "pipeline": {"stages",
- *     "chunks", "microbatches", "in_flight", "bubble_planned", "bubble"} (as in struct tr_train_result).
  *
  * MFU = tokens/s * tr_model_flop_per_token / peak, with the peak measured on this machine (silicon/chip/peak.h) for
  * the threads in use; it is measured again when a step was faster than it.
