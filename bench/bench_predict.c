@@ -390,10 +390,31 @@ static double judge(struct sitting *s, const struct tr_choice *choice, int count
     return times - 1;
 }
 
+/* The config of a run that is not left anything. */
+static void config_of(const struct run *run, struct tr_run_config *config)
+{
+    static const struct tr_override text = {"data.path", "text"}; /* which nobody opens */
+    const struct tr_step_config *s = &run->step;
+    struct tr_err err;
+    if (tr_run_config_read(config, NULL, &text, 1, &err) != TR_OK)
+        TR_ASSERT(!"a config of nothing but a text");
+    config->dtype = s->dtype;
+    config->batch = s->batch;
+    config->seq_len = s->seq_len;
+    config->micro_batch = s->micro_batch;
+    config->lanes = s->widths.lanes;
+    config->context = s->widths.context;
+    config->tensor = s->widths.tensor;
+    config->vocab = s->widths.vocab;
+    config->recompute = s->recompute + 1;
+    config->optimizer = s->optimizer;
+}
+
 /* False: the run cannot be shared in many ways. */
 static bool score_choice(const struct tr_catalog *catalog, struct run *run, enum tr_isa isa, double *cost)
 {
     static struct tr_layouts_found found;
+    static struct tr_run_config config;
     static struct sitting s[TR_LAYOUTS_KEPT];
     struct tr_err err;
     int sat = 0;
@@ -401,8 +422,9 @@ static bool score_choice(const struct tr_catalog *catalog, struct run *run, enum
     run->step.place = (struct tr_rank_place){.rank = 0};
     if (run->step.batch % 2 || (run->step.batch / 2) % run->step.micro_batch || run->step.seq_len < 128)
         return false;
-    const struct tr_choose_request request = {.profile = catalog, .model = &run->model, .step = &run->step, .kernels = tr_kernel_set(isa),
-                                              .transport = "threads", .hand_s = tr_chip_measure_hand_s(), .cores = tr_cores_usable()};
+    config_of(run, &config);
+    const struct tr_choose_request request = {.profile = catalog, .fit = {.model = &run->model, .machine = {.kernels = tr_kernel_set(isa)}},
+                                              .config = &config, .transport = "threads", .hand_s = tr_chip_measure_hand_s(), .cores = tr_cores_usable()};
     if (tr_here_choose(&request, &found, &err) != TR_OK)
         return false;
     while (sat < found.count && sit_down(&s[sat], run, &found.choice[sat].layout, isa,

@@ -1,7 +1,5 @@
 #include "app/choose_layout.h"
 
-#include "base/memory.h"
-#include "base/os.h"
 #include "base/quantity.h"
 #include "plan/calibrate/calibrate.h"
 #include "plan/here/choose.h"
@@ -11,10 +9,11 @@
 
 bool tr_app_layout_is_auto(const char *words) { return words && strcmp(words, "auto") == 0; }
 
-/* The step as the trainer makes it of the config. */
+/* The run as the trainer makes it of the config, without regard to memory. */
 struct seen {
     struct tr_model_config model;
-    struct tr_step_config step;
+    struct tr_run_config config;
+    struct tr_fit fit;
 };
 
 static void see(void *context, const struct tr_train_ahead *ahead, struct tr_train_predicted *out, struct tr_text *say)
@@ -22,8 +21,8 @@ static void see(void *context, const struct tr_train_ahead *ahead, struct tr_tra
     struct seen *seen = context;
     (void)out;
     (void)say;
-    seen->model = ahead->program->model;
-    seen->step = ahead->program->step;
+    *seen = (struct seen){.model = *ahead->fit.model, .config = *ahead->config, .fit = ahead->fit};
+    seen->fit.model = &seen->model;
 }
 
 /* Whether it fits is asked of each layout, and not of one rank alone. */
@@ -88,24 +87,15 @@ static void tell(FILE *log, const struct tr_layouts_found *found)
                 found->why_unpriced.text);
 }
 
-static enum tr_status choose(const struct tr_app_ranks *ranks, int cores, const struct tr_app_prediction *prediction,
-                             const struct tr_run_config *config, struct tr_train_options *how, struct tr_err *err)
+static enum tr_status choose_of(const struct tr_app_ranks *ranks, int cores, const struct tr_app_prediction *prediction, const struct seen *seen,
+                                struct tr_train_options *how, struct tr_err *err)
 {
-    struct seen seen;
     struct tr_layouts_found found;
-    enum tr_isa isa = TR_ISA_REF;
-    enum tr_status status = check_profile(prediction, cores, err);
-    if (status == TR_OK)
-        status = dry_run(config, &seen, err);
-    if (status == TR_OK)
-        status = tr_isa_choose(&isa, err);
-    if (status != TR_OK)
-        return status;
-    const struct tr_choose_request request = {.profile = prediction->catalog, .model = &seen.model, .step = &seen.step,
-                                              .kernels = tr_kernel_set(isa), .transport = prediction->transport, .hand_s = prediction->hand_s,
+    const struct tr_choose_request request = {.profile = prediction->catalog, .fit = seen->fit, .config = &seen->config,
+                                              .transport = prediction->transport, .hand_s = prediction->hand_s,
                                               .ranks = ranks->world ? ranks->launched.ranks : 0, .cores = cores,
-                                              .memory_bytes = how->memory_bytes > 0 ? how->memory_bytes : tr_memory_usable_bytes()};
-    status = tr_here_choose(&request, &found, err);
+                                              .memory_bytes = how->memory_bytes};
+    enum tr_status status = tr_here_choose(&request, &found, err);
     if (status != TR_OK) {
         tr_err_prefix(err, "--layout auto");
         return status;
@@ -113,6 +103,19 @@ static enum tr_status choose(const struct tr_app_ranks *ranks, int cores, const 
     how->layout = found.choice[0].layout;
     tell(how->log, &found);
     return TR_OK;
+}
+
+static enum tr_status choose(const struct tr_app_ranks *ranks, int cores, const struct tr_app_prediction *prediction,
+                             const struct tr_run_config *config, struct tr_train_options *how, struct tr_err *err)
+{
+    struct seen *seen = calloc(1, sizeof *seen);
+    enum tr_status status = seen ? check_profile(prediction, cores, err) : tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *seen);
+    if (status == TR_OK)
+        status = dry_run(config, seen, err);
+    if (status == TR_OK)
+        status = choose_of(ranks, cores, prediction, seen, how, err);
+    free(seen);
+    return status;
 }
 
 /* Nothing is known of what lies between hosts. */

@@ -20,7 +20,7 @@ void tr_app_predict_close(struct tr_app_prediction *prediction);
 /* Says on standard error what of the profile's rates, if any, is not of this machine and program. */
 void tr_app_note_foreign(const struct tr_app_prediction *prediction, int threads);
 
-/* A tr_train_price_fn; `context` is the prediction. Without a profile of this machine nothing can be said. */
+/* A tr_fit_price_fn; `context` is the prediction. Without a profile of this machine nothing can be said. */
 double tr_app_price(void *context, const struct tr_program *program, int threads);
 
 /* A tr_train_planned_fn; `context` is the prediction. */

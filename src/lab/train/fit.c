@@ -1,5 +1,5 @@
-/* The step program of a run, and whether it fits into memory: asked before anything is allocated or written. */
-#include "base/memory.h"
+#include "lab/train/fit.h"
+
 #include "base/num.h"
 #include "base/quantity.h"
 #include "lab/train/run.h"
@@ -12,81 +12,76 @@
 /* The process itself, libraries, thread stacks, the report. */
 #define OVERHEAD_BYTES ((int64_t)64 << 20)
 
-/* Shorter sequences teach a model little. */
-enum { SEQ_LEN_WORTH = 16 };
+/* ---- what there is ----------------------------------------------------------------------------------------------- */
 
-/* What a rank may take, and how that is said. */
-struct limit {
-    int64_t bytes; /* 0: nobody knows */
-    char words[TR_MEMORY_WORDS_BYTES + 96];
-};
-
-/* Of what is free this much stays so: others, and the kernel for files, want some while the run goes on. */
 static int64_t reserve_bytes(const struct tr_memory *memory) { return tr_min_i64((int64_t)256 << 20, memory->total_bytes / 32); }
 
-static void limit_by_host(const struct tr_run *run, int64_t *bytes, struct limit *out)
+/* Of a host. */
+static int64_t find_limit(int64_t memory_bytes, struct tr_fit_limit *out)
 {
     char amount[TR_QUANTITY_BYTES];
     struct tr_memory memory;
-    if (run->options->memory_bytes > 0) {
-        *bytes = run->options->memory_bytes;
-        snprintf(out->words, sizeof out->words, "there are %s", tr_print_bytes(amount, *bytes));
-        return;
+    if (memory_bytes > 0) {
+        snprintf(out->words, sizeof out->words, "there are %s", tr_print_bytes(amount, memory_bytes));
+        return memory_bytes;
     }
     tr_memory_read("", &memory);
-    *bytes = tr_max_i64(1, memory.free_bytes - reserve_bytes(&memory));
+    int64_t bytes = tr_max_i64(1, memory.free_bytes - reserve_bytes(&memory));
     tr_memory_words(&memory, out->words);
     size_t len = strlen(out->words);
-    snprintf(out->words + len, sizeof out->words - len, ", of which a run may take %s", tr_print_bytes(amount, *bytes));
+    snprintf(out->words + len, sizeof out->words - len, ", of which a run may take %s", tr_print_bytes(amount, bytes));
+    return bytes;
 }
 
-/* A rank's share of what its host has. */
-static void find_limit(const struct tr_run *run, struct limit *out)
+void tr_fit_limit(int64_t memory_bytes, int host_ranks, struct tr_fit_limit *out)
 {
     char amount[TR_QUANTITY_BYTES];
-    int64_t bytes;
-    limit_by_host(run, &bytes, out);
-    out->bytes = tr_max_i64(0, bytes / run->host_ranks);
+    out->bytes = tr_max_i64(1, find_limit(memory_bytes, out) / host_ranks);
     size_t len = strlen(out->words);
-    if (run->host_ranks > 1)
+    if (host_ranks > 1)
         snprintf(out->words + len, sizeof out->words - len, ", %s a rank", tr_print_bytes(amount, out->bytes));
 }
 
-/* The step of this rank. */
-static struct tr_step_config step_of(const struct tr_run *run, const struct tr_run_config *config)
+/* ---- what is needed ---------------------------------------------------------------------------------------------- */
+
+struct tr_step_config tr_fit_step(const struct tr_fit *fit, const struct tr_run_config *config, int rank)
 {
     struct tr_step_config step = tr_run_step_config(config);
-    step.place.degrees = run->options->layout;
-    step.place.rank = run->world ? tr_comm_index(run->world) : 0;
+    step.place.degrees = fit->layout;
+    step.place.rank = rank;
     return step;
 }
 
+static bool leads(const struct tr_program *program) { return program->step.place.rank == 0; }
+
+static bool has_others(const struct tr_program *program) { return tr_degrees_ranks(&program->step.place.degrees) > 1; }
+
 /* Where no rank reads whole weights, samples are made by the lead, from weights of its own. */
-static int64_t sample_bytes(const struct tr_run *run, const struct tr_program *program)
+static int64_t sample_bytes(const struct tr_run_config *config, const struct tr_program *program)
 {
-    bool own = tr_run_leads(run) && !tr_program_reads_whole(program) && run->config.sample_tokens > 0;
+    bool own = leads(program) && !tr_program_reads_whole(program) && config->sample_tokens > 0;
     int64_t each = tr_dtype_bytes(TR_F32) + (program->step.dtype == TR_F32 ? 0 : tr_dtype_bytes(program->step.dtype));
     return own ? program->weights.element_count * each : 0;
 }
 
 /* The other model's weights as a whole, which the lead of several ranks reads and hands out. */
-static int64_t init_bytes(const struct tr_run *run, const struct tr_program *program)
+static int64_t init_bytes(const struct tr_run_config *config, const struct tr_program *program)
 {
-    bool reads = run->world && tr_run_leads(run) && run->config.init[0];
+    bool reads = has_others(program) && leads(program) && config->init[0];
     return reads ? program->weights.element_count * (int64_t)sizeof(float) : 0;
 }
 
-static int64_t replay_bytes(const struct tr_run *run, const struct tr_program *program)
+static int64_t replay_bytes(const struct tr_run_config *config, const struct tr_program *program)
 {
     const struct tr_sharding whole = tr_sharding_whole(&program->weights);
-    return run->config.replay_every > 0 ? tr_copy_bytes(&whole, 0) : 0;
+    return config->replay_every > 0 ? tr_copy_bytes(&whole, 0) : 0;
 }
 
-static int64_t memory_need(const struct tr_run *run, const struct tr_program *program)
+int64_t tr_fit_bytes(const struct tr_fit *fit, const struct tr_run_config *config, const struct tr_program *program)
 {
-    const int64_t parts[] = {tr_program_memory_bytes(program), sample_bytes(run, program), init_bytes(run, program),
-                             replay_bytes(run, program), tr_run_save_bytes(&run->config, program), tr_run_spread_bytes(program),
-                             run->data_bytes, OVERHEAD_BYTES};
+    const int64_t parts[] = {tr_program_memory_bytes(program), sample_bytes(config, program), init_bytes(config, program),
+                             replay_bytes(config, program), tr_run_save_bytes(config, program), tr_run_spread_bytes(program),
+                             fit->data_bytes, OVERHEAD_BYTES};
     int64_t need = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (!tr_add_i64(need, parts[i], &need))
@@ -94,67 +89,19 @@ static int64_t memory_need(const struct tr_run *run, const struct tr_program *pr
     return need;
 }
 
-static enum tr_status need_of(const struct tr_run *run, const struct tr_run_config *config, int64_t *need,
-                              struct tr_err *err)
+/* INT64_MAX: there is no such program; the sentence says why. */
+static int64_t need_of(const struct tr_fit *fit, const struct tr_run_config *config, int rank, struct tr_err *err)
 {
     struct tr_program program;
-    struct tr_step_config step = step_of(run, config);
-    enum tr_status status = tr_program_train(&program, &run->model, &step, run->machine, err);
-    if (status != TR_OK)
-        return status;
-    *need = memory_need(run, &program);
+    struct tr_step_config step = tr_fit_step(fit, config, rank);
+    if (tr_program_train(&program, fit->model, &step, fit->machine, err) != TR_OK)
+        return INT64_MAX;
+    int64_t need = tr_fit_bytes(fit, config, &program);
     tr_program_free(&program);
-    return TR_OK;
+    return need;
 }
 
-/* The longest sequence, by halves, with which it fits; 0: none. It decides the run's bits, so that it can only be proposed. */
-static int64_t fitting_seq_len(const struct tr_run *run, struct tr_run_config *least, int64_t limit, int64_t *need)
-{
-    struct tr_err ignored;
-    for (least->seq_len = run->config.seq_len / 2; least->seq_len >= SEQ_LEN_WORTH; least->seq_len /= 2)
-        if (need_of(run, least, need, &ignored) == TR_OK && *need <= limit)
-            return least->seq_len;
-    return 0;
-}
-
-/* It does not fit: says by how much, and what nearest would. */
-static enum tr_status refuse_with(const struct tr_run *run, struct tr_run_config *least, int64_t need, const struct limit *limit, struct tr_err *err)
-{
-    char need_text[TR_QUANTITY_BYTES], less_text[TR_QUANTITY_BYTES], short_text[TR_QUANTITY_BYTES];
-    char other[96] = "choose a smaller model";
-    const char *each = run->world ? " on each rank" : "";
-    int64_t less, short_need = 0;
-    least->micro_batch = 1;
-    least->recompute = TR_RECOMPUTE_FULL + 1;
-    enum tr_status status = need_of(run, least, &less, err);
-    if (status != TR_OK)
-        return status;
-    tr_print_bytes(need_text, need);
-    tr_print_bytes(less_text, less);
-    if (less <= limit->bytes)
-        return tr_fail(err, TR_BAD_INPUT,
-                       "training %s needs %s of memory%s, %s; with train.micro_batch 1 and train.recompute "
-                       "full it would need %s and give the same bits",
-                       run->model.name, need_text, each, limit->words, less_text);
-    int64_t seq_len = fitting_seq_len(run, least, limit->bytes, &short_need);
-    if (seq_len > 0)
-        snprintf(other, sizeof other, "with data.seq_len %lld besides, %s", (long long)seq_len, tr_print_bytes(short_text, short_need));
-    return tr_fail(err, TR_BAD_INPUT,
-                   "training %s needs %s of memory%s, %s; even with train.micro_batch 1 and train.recompute "
-                   "full it would need %s: %s",
-                   run->model.name, need_text, each, limit->words, less_text, other);
-}
-
-static enum tr_status refuse(const struct tr_run *run, int64_t need, const struct limit *limit, struct tr_err *err)
-{
-    struct tr_run_config *least = malloc(sizeof *least);
-    if (!least)
-        return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *least);
-    *least = run->config;
-    enum tr_status status = refuse_with(run, least, need, limit, err);
-    free(least);
-    return status;
-}
+/* ---- what is left to us ------------------------------------------------------------------------------------------ */
 
 /* The next smaller microbatch that divides a lane's sequences; 0: there is none. */
 static int64_t smaller_micro_batch(const struct tr_run_config *config)
@@ -168,115 +115,163 @@ static int64_t smaller_micro_batch(const struct tr_run_config *config)
 /* Stages of a pipeline wait less when there are more microbatches: this many for each stage are a fifth of the time waited. */
 enum { MICROS_A_STAGE = 4 };
 
-/* What the user leaves to us is the same on all ranks: it goes by the rank with the fewest lanes. */
-static void fill_pipe(struct tr_run *run)
+/* It is the same on all ranks: it goes by the rank with the fewest lanes. */
+void tr_fit_fill_pipe(const struct tr_fit *fit, struct tr_run_config *config)
 {
-    const struct tr_degrees *layout = &run->options->layout;
-    struct tr_run_config *config = &run->config;
-    int64_t stages = tr_degrees_of(layout, TR_GROUP_PIPE), lanes = config->lanes / tr_degrees_of(layout, TR_GROUP_DATA);
+    int64_t stages = tr_degrees_of(&fit->layout, TR_GROUP_PIPE), lanes = config->lanes / tr_degrees_of(&fit->layout, TR_GROUP_DATA);
     int64_t sequences = lanes * (config->batch / config->lanes);
-    while (run->auto_micro_batch && stages > 1 && config->micro_batch > 1 &&
-           sequences / config->micro_batch < MICROS_A_STAGE * stages)
+    while (fit->auto_micro_batch && stages > 1 && config->micro_batch > 1 && sequences / config->micro_batch < MICROS_A_STAGE * stages)
         config->micro_batch = smaller_micro_batch(config);
 }
 
-/* ---- by price ---------------------------------------------------------------------------------------------------- */
-
-/* What is not at least so much faster than what the rules say is not worth leaving them for. */
-#define WORTH .01
-
-/* Seconds of a step; INFINITY where that cannot be said, or the program cannot be built or does not fit. */
-static double price_of(const struct tr_run *run, const struct tr_run_config *config, int64_t limit)
-{
-    const struct tr_train_options *options = run->options;
-    struct tr_program program;
-    struct tr_step_config step = step_of(run, config);
-    struct tr_err ignored;
-    if (tr_program_train(&program, &run->model, &step, run->machine, &ignored) != TR_OK)
-        return INFINITY;
-    double time_s = limit <= 0 || memory_need(run, &program) <= limit ? options->price(options->price_context, &program, run->machine.threads) : 0;
-    tr_program_free(&program);
-    return time_s > 0 ? time_s : INFINITY;
-}
-
-/* The fastest microbatch, where the user left it to us and a price is known. Ranks would have to agree: one rank alone. */
-static enum tr_status choose_fastest(struct tr_run *run, int64_t limit, struct tr_err *err)
-{
-    if (!run->options->price || run->world || !run->auto_micro_batch)
-        return TR_OK;
-    struct tr_run_config *other = malloc(sizeof *other);
-    if (!other)
-        return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *other);
-    *other = run->config;
-    double usual_s = price_of(run, other, limit), best_s = usual_s;
-    int64_t usual = other->micro_batch, best = usual, lane = other->batch / other->lanes;
-    int tries = isfinite(usual_s) ? 0 : TR_MICRO_TRIES_MAX;
-    for (other->micro_batch = 1; other->micro_batch <= lane && tries < TR_MICRO_TRIES_MAX; other->micro_batch++) {
-        if (lane % other->micro_batch || other->micro_batch == usual)
-            continue;
-        double time_s = price_of(run, other, limit);
-        tries++;
-        if (time_s < best_s)
-            best_s = time_s, best = other->micro_batch;
-    }
-    free(other);
-    if (best_s < usual_s * (1 - WORTH)) {
-        tr_progress_note(&run->bar, "microbatch of %lld sequences: %.0f %% faster, as predicted, than of %lld", (long long)best,
-                         100 * (usual_s / best_s - 1), (long long)usual);
-        run->config.micro_batch = best;
-    }
-    return TR_OK;
-}
-
-/* ---- by memory --------------------------------------------------------------------------------------------------- */
-
-/* Takes the next smaller number of sequences that divides a lane's; where there is none, the layers computed again. False:
- * there is nothing left that the user has not decided. */
-static bool choose_less(const struct tr_run *run, struct tr_run_config *config)
+bool tr_fit_less(const struct tr_fit *fit, struct tr_run_config *config)
 {
     int64_t size = smaller_micro_batch(config);
-    if (run->auto_micro_batch && size > 0) {
+    if (fit->auto_micro_batch && size > 0) {
         config->micro_batch = size;
         return true;
     }
-    if (!run->auto_recompute || config->recompute == TR_RECOMPUTE_FULL + 1)
+    if (!fit->auto_recompute || config->recompute == TR_RECOMPUTE_FULL + 1)
         return false;
     config->recompute = TR_RECOMPUTE_FULL + 1;
     return true;
 }
 
-static enum tr_status build(struct tr_run *run, struct tr_err *err)
+/* What is not at least so much faster than what the rules say is not worth leaving them for. */
+#define WORTH .01
+
+struct asked {
+    const struct tr_fit *fit;
+    int64_t limit_bytes;
+    tr_fit_price_fn *price;
+    void *context;
+};
+
+/* Seconds of a step; INFINITY where that cannot be said, or the program cannot be built or does not fit. */
+static double price_of(const struct asked *a, const struct tr_run_config *config)
 {
-    struct tr_step_config step = step_of(run, &run->config);
-    enum tr_status status = tr_program_train(&run->program, &run->model, &step, run->machine, err);
-    run->has_program = status == TR_OK;
+    struct tr_program program;
+    struct tr_step_config step = tr_fit_step(a->fit, config, 0);
+    struct tr_err ignored;
+    if (tr_program_train(&program, a->fit->model, &step, a->fit->machine, &ignored) != TR_OK)
+        return INFINITY;
+    bool fits = tr_fit_bytes(a->fit, config, &program) <= a->limit_bytes;
+    double time_s = fits ? a->price(a->context, &program, a->fit->machine.threads) : 0;
+    tr_program_free(&program);
+    return time_s > 0 ? time_s : INFINITY;
+}
+
+double tr_fit_fastest(const struct tr_fit *fit, struct tr_run_config *config, int64_t limit_bytes, tr_fit_price_fn *price, void *context)
+{
+    const struct asked asked = {fit, limit_bytes, price, context};
+    if (!fit->auto_micro_batch || tr_degrees_ranks(&fit->layout) > 1)
+        return 1;
+    double usual_s = price_of(&asked, config), best_s = usual_s;
+    int64_t usual = config->micro_batch, best = usual, lane = config->batch / config->lanes;
+    int tries = isfinite(usual_s) ? 0 : TR_FIT_TRIES_MAX;
+    for (config->micro_batch = 1; config->micro_batch <= lane && tries < TR_FIT_TRIES_MAX; config->micro_batch++) {
+        if (lane % config->micro_batch || config->micro_batch == usual)
+            continue;
+        double time_s = price_of(&asked, config);
+        tries++;
+        if (time_s < best_s)
+            best_s = time_s, best = config->micro_batch;
+    }
+    bool worth = best_s < usual_s * (1 - WORTH);
+    config->micro_batch = worth ? best : usual;
+    return worth ? usual_s / best_s : 1;
+}
+
+/* ---- what nearest would fit -------------------------------------------------------------------------------------- */
+
+/* Shorter sequences teach a model little; models of the dial are no deeper (model.depth). */
+enum { SEQ_LEN_WORTH = 16, DEPTH_MAX = 128 };
+
+/* The longest sequence, by halves, with which it fits; 0: none. It decides the run's bits, so that it can only be proposed. */
+static int64_t fitting_seq_len(const struct tr_fit *fit, struct tr_run_config *least, int rank, int64_t limit_bytes, int64_t *need)
+{
+    int64_t usual = least->seq_len, fits = 0;
+    struct tr_err ignored;
+    for (least->seq_len /= 2; least->seq_len >= SEQ_LEN_WORTH && fits == 0; least->seq_len /= 2)
+        if ((*need = need_of(fit, least, rank, &ignored)) <= limit_bytes)
+            fits = least->seq_len;
+    least->seq_len = usual;
+    return fits;
+}
+
+static int64_t need_of_depth(const struct tr_fit *fit, const struct tr_run_config *least, int rank, int depth)
+{
+    struct tr_model_config model;
+    struct tr_fit smaller = *fit;
+    struct tr_err ignored;
+    if (tr_model_from_depth(&model, depth, fit->vocab, least->seq_len, &ignored) != TR_OK)
+        return INT64_MAX;
+    model.lora = fit->model->lora;
+    smaller.model = &model;
+    return need_of(&smaller, least, rank, &ignored);
+}
+
+/* The largest model of the dial that fits; 0: none. Deeper ones are wider too, and need more. */
+static int fitting_depth(const struct tr_fit *fit, const struct tr_run_config *least, int rank, int64_t limit_bytes, int64_t *need)
+{
+    int fits = 0, not = DEPTH_MAX + 1;
+    while (not - fits > 1) {
+        int depth = (fits + not) / 2;
+        int64_t bytes = need_of_depth(fit, least, rank, depth);
+        if (bytes <= limit_bytes)
+            *need = bytes, fits = depth;
+        else
+            not = depth;
+    }
+    return fits;
+}
+
+/* Even the least does not fit: what else would. */
+static void name_smaller(const struct tr_fit *fit, struct tr_run_config *least, int rank, int64_t limit_bytes, struct tr_text *out)
+{
+    char bytes[TR_QUANTITY_BYTES];
+    int64_t need = 0, seq_len = fitting_seq_len(fit, least, rank, limit_bytes, &need);
+    if (seq_len > 0)
+        tr_text_printf(out, "with data.seq_len %lld besides, %s", (long long)seq_len, tr_print_bytes(bytes, need));
+    int depth = fitting_depth(fit, least, rank, limit_bytes, &need);
+    if (depth > 0)
+        tr_text_printf(out, "%s model.depth %d, %s", seq_len > 0 ? ", or with" : "the largest model of the dial that fits is", depth,
+                       tr_print_bytes(bytes, need));
+    if (out->len == 0)
+        tr_text_append(out, "no model of the dial fits");
+}
+
+static enum tr_status refuse_with(const struct tr_fit *fit, struct tr_run_config *least, int rank, int64_t need,
+                                  const struct tr_fit_limit *limit, struct tr_err *err)
+{
+    char need_text[TR_QUANTITY_BYTES], less_text[TR_QUANTITY_BYTES];
+    const char *each = tr_degrees_ranks(&fit->layout) > 1 ? " on each rank" : "";
+    struct tr_text other = {0};
+    int64_t less = need_of(fit, least, rank, err);
+    if (less == INT64_MAX)
+        return TR_BAD_INPUT;
+    tr_print_bytes(need_text, need);
+    tr_print_bytes(less_text, less);
+    if (less <= limit->bytes)
+        return tr_fail(err, TR_BAD_INPUT, "training %s needs %s of memory%s, %s; with train.micro_batch 1 and train.recompute full it would need %s and "
+                       "give the same bits", fit->model->name, need_text, each, limit->words, less_text);
+    name_smaller(fit, least, rank, limit->bytes, &other);
+    enum tr_status status = tr_fail(err, TR_BAD_INPUT, "training %s needs %s of memory%s, %s; even with train.micro_batch 1 and train.recompute full it "
+                                    "would need %s: %s", fit->model->name, need_text, each, limit->words, less_text, tr_text_str(&other));
+    tr_text_free(&other);
     return status;
 }
 
-/* Stages of a pipeline send each other microbatches, so that all ranks go on until it fits on all. A rank on which it fits at
- * last ends well, and hears of the others' refusal where it meets them next. */
-enum tr_status tr_run_fit(struct tr_run *run, struct tr_err *err)
+enum tr_status tr_fit_refuse(const struct tr_fit *fit, const struct tr_run_config *config, int rank, int64_t need_bytes,
+                             const struct tr_fit_limit *limit, struct tr_err *err)
 {
-    struct limit limit;
-    int64_t first_need = 0;
-    find_limit(run, &limit);
-    fill_pipe(run);
-    enum tr_status chosen = choose_fastest(run, limit.bytes, err);
-    if (chosen != TR_OK)
-        return chosen;
-    for (int try = 0;; try++) {
-        bool fits, all_fit;
-        enum tr_status status = build(run, err);
-        int64_t need = status == TR_OK ? memory_need(run, &run->program) : 0;
-        fits = limit.bytes <= 0 || need <= limit.bytes;
-        if (status == TR_OK)
-            status = tr_run_all(run, fits, &all_fit, err);
-        if (status != TR_OK || all_fit)
-            return status;
-        first_need = try == 0 ? need : first_need;
-        if (try + 1 == TR_MICRO_TRIES_MAX || !choose_less(run, &run->config))
-            return fits ? TR_OK : refuse(run, first_need, &limit, err);
-        tr_program_free(&run->program);
-        run->has_program = false;
-    }
+    struct tr_run_config *least = malloc(sizeof *least);
+    if (!least)
+        return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *least);
+    *least = *config;
+    least->micro_batch = 1;
+    least->recompute = TR_RECOMPUTE_FULL + 1;
+    enum tr_status status = refuse_with(fit, least, rank, need_bytes, limit, err);
+    free(least);
+    return status;
 }

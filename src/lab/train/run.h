@@ -15,7 +15,7 @@
 #include "lab/train/tracer.h"
 #include "lab/train/train.h"
 
-enum { TR_MICRO_TRIES_MAX = 64, TR_SPIKE_TEXT_BYTES = 160 };
+enum { TR_SPIKE_TEXT_BYTES = 160 };
 
 /* What a step came to. */
 struct tr_outcome {
@@ -172,8 +172,10 @@ void tr_run_trace_end(struct tr_run *run);
 /* Writes what there is, and ends the trace. */
 void tr_run_trace_write(struct tr_run *run);
 
-/* --- fit.c: the program, and whether it fits --- */
+/* --- run_fit.c: the program, and whether it fits (fit.h) --- */
 
+/* What of a run decides about its memory; its model is the run's. */
+struct tr_fit tr_run_fit_of(const struct tr_run *run);
 TR_MUST_CHECK enum tr_status tr_run_fit(struct tr_run *run, struct tr_err *err);
 
 /* --- run_folder.c --- */

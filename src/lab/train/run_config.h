@@ -12,7 +12,7 @@
  * `auto` in a number is TR_AUTO until resolved. What it becomes:
  *     train.batch        about 8192 tokens a step, a multiple of the lanes
  *     train.micro_batch  the largest divisor of a lane's sequences with at most 4096 tokens; in a pipeline (--layout pp=N) so small
- *                        that there are 4 microbatches a stage; where steps can be predicted (tr_train_price_fn), the fastest
+ *                        that there are 4 microbatches a stage; where steps can be predicted (tr_fit_fastest), the fastest
  *     train.recompute    elementwise, which costs about 1 % of the time for an eighth (bf16) to a fifth of the memory;
  *                        full where nothing else fits
  *     train.steps        from train.tokens; without that, 20 tokens for each parameter (Hoffmann and others 2022)

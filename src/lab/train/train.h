@@ -50,6 +50,7 @@
 #include "base/text.h"
 #include "lab/model/exec.h"
 #include "lab/train/checkpoint.h"
+#include "lab/train/fit.h"
 #include "lab/train/run_config.h"
 
 #include <stdatomic.h>
@@ -68,6 +69,8 @@ typedef void tr_train_fault_fn(void *context, struct tr_exec *exec, int64_t batc
 /* What lies before a run. What nobody can know is not in it: an early end, checkpoints of the best. */
 struct tr_train_ahead {
     const struct tr_program *program; /* of rank 0 */
+    const struct tr_run_config *config;
+    struct tr_fit fit;
     int threads, hosts, cores;        /* cores: that the ranks of this host may use, together */
     int64_t steps;
     int64_t evaluations, eval_micros; /* microbatches of each, of all ranks together */
@@ -84,10 +87,6 @@ struct tr_train_predicted {
  * appended to `say`, without a line break. `out` is zero. */
 typedef void tr_train_planned_fn(void *context, const struct tr_train_ahead *ahead, struct tr_train_predicted *out, struct tr_text *say);
 
-/* What a step of this program will take, seconds; 0: that cannot be said. Asked when a run is planned and the user leaves
- * train.micro_batch to us: the fastest that fits is taken, if it is at least 1 % faster than what the rule says. Pure. */
-typedef double tr_train_price_fn(void *context, const struct tr_program *program, int threads);
-
 struct tr_train_options {
     struct tr_degrees layout;           /* all zero: one rank */
     struct tr_comm *world;              /* the layout's ranks, this process one of them (tr_mpi_start); NULL: threads */
@@ -102,7 +101,7 @@ struct tr_train_options {
     int64_t memory_bytes;               /* of this host, for all ranks there: refuse what needs more; 0: what is free there, but for a little */
     tr_train_planned_fn *planned;       /* NULL: nothing more is said */
     void *planned_context;
-    tr_train_price_fn *price;           /* NULL: what is left to us goes by rules (run_config.h) */
+    tr_fit_price_fn *price;             /* pure; the fastest microbatch of one rank is taken by it (fit.h). NULL: by rules (run_config.h) */
     void *price_context;
     tr_train_fault_fn *fault;
     void *fault_context;

@@ -70,18 +70,33 @@ enum tr_status tr_here_price_ranks(const struct tr_catalog *profile, const char 
 
 /* ---- the search -------------------------------------------------------------------------------------------------- */
 
+/* Of the layouts that do not fit the one that needs least, of all ranks together. */
+struct unfit {
+    struct tr_fit fit;
+    struct tr_choice choice;
+    int rank;             /* that needs most */
+    int64_t first_bytes;  /* it, before anything was made smaller */
+    int64_t bytes;        /* all, with everything made smaller; 0: all that can be fit */
+};
+
 struct search {
     const struct tr_choose_request *request;
     struct tr_layouts_found *out;
-    struct tr_err why; /* the last one could not be */
+    struct tr_run_config *config; /* scratch: of the layout that is tried */
+    struct unfit unfit;
+    struct tr_err why;            /* the last one could not be */
 };
 
-static int64_t memory_of(const struct tr_run_programs *programs)
+/* Which rank needs most, and how much. */
+static int64_t most_bytes(const struct tr_fit *fit, const struct tr_run_config *config, const struct tr_run_programs *programs, int *rank)
 {
-    int64_t bytes = 0;
-    for (int rank = 0; rank < programs->ranks; rank++)
-        bytes += tr_program_memory_bytes(&programs->program[rank]);
-    return bytes;
+    int64_t most = 0;
+    for (int i = 0; i < programs->ranks; i++) {
+        int64_t bytes = tr_fit_bytes(fit, config, &programs->program[i]);
+        if (bytes > most)
+            most = bytes, *rank = i;
+    }
+    return most;
 }
 
 /* Sorted in; equal ones in the order in which they were tried. */
@@ -121,28 +136,89 @@ static enum tr_status price_layout(struct search *s, const struct tr_run_program
     return TR_OK;
 }
 
+/* A tr_fit_price_fn of one rank; the context is its rates. */
+static double price_alone(void *context, const struct tr_program *program, int threads)
+{
+    struct tr_here_time time;
+    (void)threads;
+    tr_here_step(context, program, &time);
+    return time.step_s;
+}
+
+/* As the trainer does where it has a profile. */
+static void choose_micro_batch(struct search *s, const struct tr_fit *fit, const struct tr_fit_limit *limit)
+{
+    struct tr_kernel_rates rates;
+    struct tr_err ignored;
+    if (tr_kernel_rates_for(s->request->profile, fit->machine.threads, &rates, &ignored) != TR_OK)
+        return;
+    tr_kernel_set_apart(&rates, s->request->hand_s);
+    tr_fit_fastest(fit, s->config, limit->bytes, price_alone, &rates);
+}
+
+static void note_unfit(struct search *s, const struct unfit *new)
+{
+    if (s->unfit.bytes == 0 || new->bytes < s->unfit.bytes)
+        s->unfit = *new;
+}
+
+/* The programs of a layout that fits, with what the trainer takes there where it is left to us. TR_NO: none does. */
+static enum tr_status fit_layout(struct search *s, const struct tr_choice *choice, const struct tr_fit *fit, struct tr_run_programs *out,
+                                 struct tr_err *err)
+{
+    struct unfit unfit = {.fit = *fit, .choice = *choice};
+    struct tr_fit_limit limit;
+    int ranks = (int)tr_degrees_ranks(&fit->layout);
+    tr_fit_limit(s->request->memory_bytes, ranks, &limit);
+    *s->config = *s->request->config;
+    tr_fit_fill_pipe(fit, s->config);
+    choose_micro_batch(s, fit, &limit);
+    for (int try = 1;; try++) {
+        struct tr_step_config step = tr_fit_step(fit, s->config, 0);
+        enum tr_status status = tr_run_programs_make(fit->model, &step, fit->machine, out, err);
+        if (status != TR_OK)
+            return status;
+        int64_t most = most_bytes(fit, s->config, out, &unfit.rank);
+        if (most <= limit.bytes)
+            return TR_OK;
+        tr_run_programs_free(out);
+        unfit.first_bytes = try == 1 ? most : unfit.first_bytes;
+        unfit.bytes = most < INT64_MAX / ranks ? ranks * most : INT64_MAX;
+        if (try == TR_FIT_TRIES_MAX || !tr_fit_less(fit, s->config))
+            break;
+    }
+    note_unfit(s, &unfit);
+    return TR_NO;
+}
+
+/* A step is computed twice on one rank only (replay.every). */
+static enum tr_status check_replay(const struct search *s, int ranks, struct tr_err *err)
+{
+    if (ranks == 1 || s->request->config->replay_every == 0)
+        return TR_OK;
+    return tr_fail(err, TR_BAD_INPUT, "replay.every %lld: a step is computed twice on one rank only", (long long)s->request->config->replay_every);
+}
+
 /* One that cannot be is passed over; TR_FAILED: memory. */
 static enum tr_status try_layout(struct search *s, const struct tr_degrees *degrees, struct tr_err *err)
 {
-    const struct tr_choose_request *r = s->request;
     struct tr_choice new = {.layout = *degrees};
-    struct tr_step_config step = *r->step;
-    struct tr_run_programs programs;
+    struct tr_run_programs programs = {.program = NULL};
+    struct tr_fit fit = s->request->fit;
     int ranks = (int)tr_degrees_ranks(degrees);
-    struct tr_machine machine = {r->kernels, (int)tr_max_i64(1, r->cores / ranks)};
-    step.place = (struct tr_rank_place){.degrees = *degrees};
+    fit.layout = *degrees;
+    fit.machine.threads = (int)tr_max_i64(1, s->request->cores / ranks);
     tr_degrees_words(degrees, new.words);
-    enum tr_status status = tr_run_programs_make(r->model, &step, machine, &programs, &s->why);
-    if (status == TR_BAD_INPUT)
+    enum tr_status status = check_replay(s, ranks, &s->why);
+    if (status == TR_OK)
+        status = fit_layout(s, &new, &fit, &programs, &s->why);
+    if (status == TR_BAD_INPUT || status == TR_NO)
         return TR_OK;
     if (status != TR_OK) {
         *err = s->why;
         return status;
     }
-    if (r->memory_bytes > 0 && memory_of(&programs) > r->memory_bytes)
-        (void)tr_fail(&s->why, TR_BAD_INPUT, "layout %s does not fit into memory", new.words);
-    else
-        status = price_layout(s, &programs, &new, err);
+    status = price_layout(s, &programs, &new, err);
     tr_run_programs_free(&programs);
     return status;
 }
@@ -173,27 +249,56 @@ static enum tr_status try_ranks(struct search *s, int ranks, struct tr_err *err)
     return status;
 }
 
-static enum tr_status refuse(const struct search *s, int ranks, struct tr_err *err)
+/* "1 to 4 ranks". */
+struct span {
+    int first, last;
+};
+
+static const char *span_words(const struct span *ranks, char words[48])
+{
+    if (ranks->first == ranks->last)
+        snprintf(words, 48, "%d rank%s", ranks->first, ranks->first == 1 ? "" : "s");
+    else
+        snprintf(words, 48, "%d to %d ranks", ranks->first, ranks->last);
+    return words;
+}
+
+/* Those that cannot be priced would fit; those that do not fit could be. */
+static enum tr_status refuse(const struct search *s, const struct span *ranks, struct tr_err *err)
 {
     const struct tr_layouts_found *out = s->out;
-    const char *many = ranks == 1 ? "" : "s";
+    const struct unfit *unfit = &s->unfit;
+    char words[48];
+    struct tr_fit_limit limit;
+    span_words(ranks, words);
     if (out->unpriced)
-        return tr_fail(err, TR_BAD_INPUT, "no layout of %d rank%s can be priced; %s: %s", ranks, many, tr_choice_words(&out->unpriced_last),
-                       out->why_unpriced.text);
+        return tr_fail(err, TR_BAD_INPUT, "no layout of %s can be priced; %s: %s", words, tr_choice_words(&out->unpriced_last), out->why_unpriced.text);
+    if (unfit->bytes > 0) {
+        tr_fit_limit(s->request->memory_bytes, (int)tr_degrees_ranks(&unfit->fit.layout), &limit);
+        enum tr_status status = tr_fit_refuse(&unfit->fit, s->request->config, unfit->rank, unfit->first_bytes, &limit, err);
+        tr_err_prefix(err, "no layout of %s fits; %s needs least", words, tr_choice_words(&unfit->choice));
+        return status;
+    }
     *err = s->why;
-    tr_err_prefix(err, "no layout of %d rank%s is possible; the last one that was tried", ranks, many);
+    tr_err_prefix(err, "no layout of %s is possible; the last one that was tried", words);
     return TR_BAD_INPUT;
 }
 
 enum tr_status tr_here_choose(const struct tr_choose_request *request, struct tr_layouts_found *out, struct tr_err *err)
 {
     struct search s = {.request = request, .out = out};
-    int first = request->ranks > 0 ? request->ranks : 1, last = request->ranks > 0 ? request->ranks : request->cores;
+    struct span ranks = {1, (int)tr_min_i64(tr_max_i64(1, request->cores), TR_CHOOSE_RANKS_MAX)};
+    if (request->ranks > 0)
+        ranks = (struct span){request->ranks, request->ranks};
     *out = (struct tr_layouts_found){.count = 0};
     if (request->ranks > TR_CHOOSE_RANKS_MAX)
         return tr_fail(err, TR_BAD_INPUT, "%d ranks were started; a layout is chosen for up to %d", request->ranks, TR_CHOOSE_RANKS_MAX);
-    enum tr_status status = TR_OK;
-    for (int ranks = first; ranks <= last && ranks <= TR_CHOOSE_RANKS_MAX && status == TR_OK; ranks++)
-        status = try_ranks(&s, ranks, err);
-    return status == TR_OK && out->count == 0 ? refuse(&s, first, err) : status;
+    s.config = malloc(sizeof *s.config);
+    enum tr_status status = s.config ? TR_OK : tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *s.config);
+    for (int count = ranks.first; count <= ranks.last && status == TR_OK; count++)
+        status = try_ranks(&s, count, err);
+    if (status == TR_OK && out->count == 0)
+        status = refuse(&s, &ranks, err);
+    free(s.config);
+    return status;
 }

@@ -1,24 +1,25 @@
 /* Which layout of ranks is the fastest on this machine, as predicted: every one that the step can be shared by and that fits is priced
- * (together.h). One rank with all cores is one of them, unless a launcher has started several.
+ * (together.h), with the microbatch that the trainer would take there (lab/train/fit.h). One rank with all cores is one of them, unless a launcher
+ * has started several.
  *
  * The search is whole: of few ranks there are few layouts. Bits do not depend on the choice. */
 #ifndef TR_PLAN_HERE_CHOOSE_H
 #define TR_PLAN_HERE_CHOOSE_H
 
+#include "lab/train/fit.h"
 #include "plan/here/together.h"
 
 enum { TR_CHOOSE_RANKS_MAX = 16, TR_LAYOUT_WORDS_BYTES = 64, TR_LAYOUTS_KEPT = 64 };
 
 struct tr_choose_request {
     const struct tr_catalog *profile;
-    const struct tr_model_config *model;
-    const struct tr_step_config *step; /* its place does not matter */
-    const struct tr_kernel_set *kernels;
+    struct tr_fit fit;                  /* its layout and threads do not matter */
+    const struct tr_run_config *config; /* resolved, without regard to memory */
     const char *transport;
     double hand_s;                     /* that a line takes from core to core now (silicon/chip/peak.h); 0: not measured */
     int ranks;                         /* that were started; 0: as we like, up to one a core */
     int cores;                         /* for all of them */
-    int64_t memory_bytes;              /* for all of them; 0: no limit */
+    int64_t memory_bytes;              /* for all of them; 0: what is free (tr_fit_limit) */
 };
 
 struct tr_choice {
@@ -47,7 +48,7 @@ TR_MUST_CHECK enum tr_status tr_here_price_ranks(const struct tr_catalog *profil
                                                  const struct tr_run_programs *programs, int64_t passes, struct tr_ranks_price *out,
                                                  struct tr_err *err);
 
-/* TR_BAD_INPUT: none can be, or none can be priced, or more than TR_CHOOSE_RANKS_MAX ranks were started; the sentence says which. */
+/* TR_BAD_INPUT: none can be, none fits, none can be priced, or more than TR_CHOOSE_RANKS_MAX ranks were started; the sentence says which. */
 TR_MUST_CHECK enum tr_status tr_here_choose(const struct tr_choose_request *request, struct tr_layouts_found *out, struct tr_err *err);
 
 /* The words of a layout. */

@@ -700,7 +700,22 @@ static void a_refusal_names_a_sequence_that_fits(void **unused)
     assert_int_equal(train_with(&nearest, &options), TR_OK);
     options.memory_bytes = 1 << 20;
     assert_int_equal(train_with(&config, &options), TR_BAD_INPUT);
-    tr_assert_says(err.text, ": choose a smaller model");
+    tr_assert_says(err.text, ": no model of the dial fits");
+    config = tr_tiny_config("deep", "model.depth=40", NULL);
+    options.memory_bytes = (int64_t)1 << 30;
+    assert_int_equal(train_with(&config, &options), TR_BAD_INPUT);
+    const char *depth = strstr(err.text, "the largest model of the dial that fits is model.depth ");
+    assert_non_null(depth);
+    config = tr_tiny_config("deep", "train.micro_batch=1", "train.recompute=full", NULL);
+    config.depth = atoi(depth + strlen("the largest model of the dial that fits is model.depth "));
+    assert_true(config.depth > 2 && config.depth < 40);
+    assert_int_equal(train_with(&config, &options), TR_OK);
+    config.depth++;
+    assert_int_equal(train_with(&config, &options), TR_BAD_INPUT);
+    options.memory_bytes = 0;
+    config.depth = 128; /* more than any machine that tests run on has */
+    assert_int_equal(train_with(&config, &options), TR_BAD_INPUT);
+    tr_assert_says(err.text, " are free, of which a run may take ");
 }
 
 static void what_does_not_fit_is_refused_before_anything_is_written(void **unused)

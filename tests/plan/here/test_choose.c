@@ -18,6 +18,8 @@ enum { RANKS_MAX = 8 };
 
 static struct tr_err err;
 static struct tr_model_config model;
+static struct tr_run_config config;
+static struct tr_fit fit;
 static struct tr_step_config step;
 static struct tr_run_programs programs;
 static struct tr_rank_time rank_time[RANKS_MAX];
@@ -26,11 +28,15 @@ static struct tr_rank_time rank_time[RANKS_MAX];
 
 static int setup(void **state)
 {
-    if (tr_scratch_setup(state) != 0 || tr_model_from_depth(&model, 2, 257, 64, &err) != TR_OK)
+    if (tr_scratch_setup(state) != 0)
         return -1;
-    step = (struct tr_step_config){.dtype = TR_F32, .form = TR_FORM_ROWS, .batch = 8, .seq_len = 64, .micro_batch = 1,
-                                   .widths = {.lanes = 4, .context = 1, .tensor = 2, .vocab = 1},
-                                   .recompute = TR_RECOMPUTE_ELEMENTWISE, .optimizer = TR_OPTIMIZER_ADAMW};
+    static const struct tr_override all[] = {{"data.path", "text"}, {"train.dtype", "f32"}, {"train.batch", "8"}, {"data.seq_len", "64"},
+                                             {"train.micro_batch", "1"}, {"layout.lanes", "4"}, {"layout.tensor", "2"},
+                                             {"train.recompute", "auto"}, {"train.tokens", "1000"}, {"model.depth", "2"}};
+    if (tr_run_config_read(&config, NULL, all, sizeof all / sizeof *all, &err) != TR_OK || tr_run_config_resolve(&config, 257, &model, &err) != TR_OK)
+        return -1;
+    step = tr_run_step_config(&config);
+    fit = (struct tr_fit){.model = &model, .machine = {.kernels = tr_kernel_set(TR_ISA_REF)}, .vocab = 257};
     return 0;
 }
 
@@ -149,7 +155,7 @@ static struct tr_layouts_found found;
 
 static enum tr_status choose_by(struct tr_catalog *profile, const char *transport, int ranks, int cores, int64_t memory_bytes)
 {
-    const struct tr_choose_request request = {.profile = profile, .model = &model, .step = &step, .kernels = tr_kernel_set(TR_ISA_REF),
+    const struct tr_choose_request request = {.profile = profile, .fit = fit, .config = &config,
                                               .transport = transport, .ranks = ranks, .cores = cores, .memory_bytes = memory_bytes};
     enum tr_status status = tr_here_choose(&request, &found, &err);
     tr_catalog_free(profile);
@@ -227,6 +233,64 @@ static void layouts_that_cannot_be_priced_are_left_out_and_named(void **state)
     tr_assert_says(err.text, "no layout of 2 ranks can be priced; ");
 }
 
+/* Of one rank with these microbatches. */
+static int64_t need_of(int64_t micro_batch)
+{
+    struct tr_program program;
+    struct tr_fit alone = fit;
+    int64_t usual = config.micro_batch;
+    config.micro_batch = micro_batch;
+    alone.machine.threads = 2;
+    struct tr_step_config its = tr_fit_step(&alone, &config, 0);
+    if (tr_program_train(&program, &model, &its, alone.machine, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    int64_t need = tr_fit_bytes(&alone, &config, &program);
+    tr_program_free(&program);
+    config.micro_batch = usual;
+    return need;
+}
+
+/* Each rank is a share of the memory, and takes what a process takes besides its program. */
+static void a_layout_is_chosen_among_those_that_the_trainer_would_not_refuse(void **state)
+{
+    (void)state;
+    assert_int_equal(choose(profile_of(1.2, 1e-7), 0, 2 * need_of(1)), TR_OK);
+    assert_int_equal(tr_degrees_ranks(&found.choice[0].layout), 2);
+    assert_int_equal(choose(profile_of(1.2, 1e-7), 0, need_of(1)), TR_OK);
+    assert_int_equal(found.count, 1);
+    assert_string_equal(tr_choice_words(&found.choice[0]), "one rank");
+}
+
+static void microbatches_that_are_left_to_us_are_made_smaller_until_a_layout_fits(void **state)
+{
+    (void)state;
+    config.micro_batch = 2; /* of 2 sequences of a lane */
+    int64_t limit = need_of(1), more = need_of(2);
+    assert_true(more > limit);
+    assert_int_equal(choose(profile_of(1.2, 1e-7), 1, limit), TR_BAD_INPUT);
+    tr_assert_says(err.text, "no layout of 1 rank fits; one rank needs least: training depth-2 needs ");
+    tr_assert_says(err.text, "with train.micro_batch 1 and train.recompute full it would need ");
+    fit.auto_micro_batch = true;
+    assert_int_equal(choose(profile_of(1.2, 1e-7), 1, limit), TR_OK);
+    assert_int_equal(config.micro_batch, 2); /* the request is not changed */
+    double small_s = found.choice[0].step_s;
+    fit.auto_micro_batch = false;
+    assert_int_equal(choose(profile_of(1.2, 1e-7), 1, more), TR_OK);
+    assert_true(found.choice[0].step_s < small_s); /* that was the price of two microbatches */
+    config.micro_batch = 1;
+}
+
+static void steps_that_are_computed_twice_stay_on_one_rank(void **state)
+{
+    (void)state;
+    config.replay_every = 5;
+    assert_int_equal(choose(profile_of(1.2, 1e-7), 0, 0), TR_OK);
+    assert_true(found.count == 1 && tr_degrees_ranks(&found.choice[0].layout) == 1);
+    assert_int_equal(choose(profile_of(1.2, 1e-7), 2, 0), TR_BAD_INPUT);
+    tr_assert_says(err.text, "replay.every 5: a step is computed twice on one rank only");
+    config.replay_every = 0;
+}
+
 static void what_cannot_be_is_said(void **state)
 {
     (void)state;
@@ -235,7 +299,8 @@ static void what_cannot_be_is_said(void **state)
     assert_int_equal(choose(profile_of(1.2, 1e-5), 17, 0), TR_BAD_INPUT);
     tr_assert_says(err.text, "17 ranks were started; a layout is chosen for up to 16");
     assert_int_equal(choose(profile_of(1.2, 1e-5), 2, 1000), TR_BAD_INPUT);
-    tr_assert_says(err.text, "does not fit into memory");
+    tr_assert_says(err.text, "no layout of 2 ranks fits; ");
+    tr_assert_says(err.text, "there are 1000 B, 500 B a rank; even with train.micro_batch 1 and train.recompute full");
 }
 
 static void the_words_of_a_layout_are_those_of_the_option(void **state)
@@ -259,6 +324,9 @@ int main(void)
         cmocka_unit_test(a_choice_has_the_price_of_its_layout),
         cmocka_unit_test(ranks_have_threads_between_those_that_were_measured),
         cmocka_unit_test(layouts_that_cannot_be_priced_are_left_out_and_named),
+        cmocka_unit_test(a_layout_is_chosen_among_those_that_the_trainer_would_not_refuse),
+        cmocka_unit_test(microbatches_that_are_left_to_us_are_made_smaller_until_a_layout_fits),
+        cmocka_unit_test(steps_that_are_computed_twice_stay_on_one_rank),
         cmocka_unit_test(what_cannot_be_is_said),
         cmocka_unit_test(the_words_of_a_layout_are_those_of_the_option),
     };
