@@ -3,7 +3,7 @@
 #include "base/json.h"
 #include "base/quantity.h"
 #include "base/table.h"
-#include "lab/train/run_config.h"
+#include "lab/train/fit.h"
 #include "silicon/chip/chip.h"
 
 #include <stdio.h>
@@ -44,45 +44,82 @@ static enum tr_status find_isa(const struct tr_kernel_rates *rates, enum tr_isa 
                    rates->isa);
 }
 
-static enum tr_status make_program(const struct tr_kernel_rates *rates, const struct tr_here_request *request,
-                                   struct tr_run_config *config, struct tr_program *out, struct tr_err *err)
+static enum tr_status resolve(const struct tr_here_request *request, struct tr_run_config *config, struct tr_model_config *model, struct tr_err *err)
 {
-    struct tr_model_config model;
-    enum tr_isa isa = TR_ISA_REF;
-    enum tr_status status = find_isa(rates, &isa, err);
-    if (status == TR_OK && request->model[0] == 0)
-        status = tr_fail(err, TR_BAD_INPUT, "no model given: a preset, or a config.json");
-    if (status == TR_OK)
-        status = read_config(request, config, err);
-    if (status == TR_OK)
-        status = tr_run_config_resolve(config, ANY_VOCAB, &model, err);
-    if (status != TR_OK)
-        return status;
-    struct tr_step_config step = tr_run_step_config(config);
-    return tr_program_train(out, &model, &step, (struct tr_machine){tr_kernel_set(isa), rates->threads}, err);
+    if (request->model[0] == 0)
+        return tr_fail(err, TR_BAD_INPUT, "no model given: a preset, or a config.json");
+    enum tr_status status = read_config(request, config, err);
+    return status == TR_OK ? tr_run_config_resolve(config, ANY_VOCAB, model, err) : status;
+}
+
+/* A tr_fit_price_fn; the context is the rates. */
+static double price(void *context, const struct tr_program *program, int threads)
+{
+    struct tr_here_time time;
+    (void)threads;
+    tr_here_step(context, program, &time);
+    return time.step_s;
+}
+
+/* What it needs before anything is made smaller; the program that fits, or else the smallest one. */
+struct fitted {
+    struct tr_program program;
+    int64_t first_bytes, bytes;
+};
+
+static enum tr_status fit_program(const struct tr_fit *fit, struct tr_kernel_rates *rates, int64_t limit_bytes, struct tr_run_config *config,
+                                  struct fitted *out, struct tr_err *err)
+{
+    tr_fit_fastest(fit, config, limit_bytes, price, rates);
+    for (int try = 1;; try++) {
+        struct tr_step_config step = tr_fit_step(fit, config, 0);
+        enum tr_status status = tr_program_train(&out->program, fit->model, &step, fit->machine, err);
+        if (status != TR_OK)
+            return status;
+        out->bytes = tr_fit_bytes(fit, config, &out->program);
+        out->first_bytes = try == 1 ? out->bytes : out->first_bytes;
+        if (out->bytes <= limit_bytes || try == TR_FIT_TRIES_MAX || !tr_fit_less(fit, config))
+            return TR_OK;
+        tr_program_free(&out->program);
+    }
 }
 
 /* ---- the plan ---------------------------------------------------------------------------------------------------- */
 
-static void judge(const struct tr_here_request *request, struct tr_here_plan *plan)
+static enum tr_status judge_memory(const struct tr_fit *fit, const struct tr_run_config *config, const struct fitted *fitted,
+                                   const struct tr_chip *chip, struct tr_here_plan *plan, struct tr_err *err)
+{
+    char has[TR_QUANTITY_BYTES];
+    struct tr_fit_limit limit = {.bytes = (int64_t)chip->memory_bytes.value};
+    struct tr_err why;
+    if (fitted->bytes <= limit.bytes)
+        return TR_OK;
+    snprintf(limit.words, sizeof limit.words, "the machine has %s", tr_print_bytes(has, limit.bytes));
+    enum tr_status status = tr_fit_refuse(fit, config, 0, fitted->first_bytes, &limit, &why);
+    if (status == TR_BAD_INPUT)
+        snprintf(plan->why, sizeof plan->why, "%s", why.text);
+    else
+        *err = why;
+    return status == TR_BAD_INPUT ? TR_OK : status;
+}
+
+static void judge_time(const struct tr_here_request *request, struct tr_here_plan *plan)
 {
     char is[TR_QUANTITY_BYTES], may[TR_QUANTITY_BYTES];
-    if ((double)plan->memory_bytes > plan->machine_bytes)
-        snprintf(plan->why, sizeof plan->why, "needs %s of memory, the machine has %s", tr_print_bytes(is, plan->memory_bytes),
-                 tr_print_bytes(may, (int64_t)plan->machine_bytes));
-    else if (request->deadline_s > 0 && plan->run_s > request->deadline_s)
+    if (plan->why[0] == 0 && request->deadline_s > 0 && plan->run_s > request->deadline_s)
         snprintf(plan->why, sizeof plan->why, "takes %s, more than the deadline of %s", tr_print_time(is, plan->run_s),
                  tr_print_time(may, request->deadline_s));
 }
 
 static void fill(const struct tr_kernel_rates *rates, const struct tr_chip *chip, const struct tr_run_config *config,
-                 const struct tr_program *program, struct tr_here_plan *plan)
+                 const struct fitted *fitted, struct tr_here_plan *plan)
 {
+    const struct tr_program *program = &fitted->program;
     *plan = (struct tr_here_plan){.chip_id = chip->id, .chip = chip->name, .parameters = program->weights.element_count,
                                   .threads = rates->threads, .dtype = (enum tr_dtype)config->dtype, .steps = config->steps,
                                   .tokens = config->steps * config->batch * config->seq_len, .seq_len = config->seq_len,
-                                  .batch = config->batch, .micro_batch = config->micro_batch,
-                                  .memory_bytes = tr_program_memory_bytes(program),
+                                  .batch = config->batch, .micro_batch = config->micro_batch, .recompute = program->step.recompute,
+                                  .memory_bytes = tr_program_memory_bytes(program), .needed_bytes = fitted->bytes,
                                   .machine_bytes = chip->memory_bytes.value};
     snprintf(plan->model, sizeof plan->model, "%s", program->model.name);
     plan->profile_runs = tr_refined_runs(&rates->refined);
@@ -91,20 +128,35 @@ static void fill(const struct tr_kernel_rates *rates, const struct tr_chip *chip
     plan->run_s = (double)plan->steps * plan->time.step_s;
 }
 
-static enum tr_status plan_by(const struct tr_kernel_rates *rates, const struct tr_chip *chip, const struct tr_here_request *request,
+static enum tr_status plan_model(struct tr_kernel_rates *rates, const struct tr_chip *chip, const struct tr_here_request *request,
+                                 const struct tr_fit *fit, struct tr_run_config *config, struct tr_here_plan *out, struct tr_err *err)
+{
+    struct fitted fitted;
+    enum tr_status status = fit_program(fit, rates, (int64_t)chip->memory_bytes.value, config, &fitted, err);
+    if (status != TR_OK)
+        return status;
+    fill(rates, chip, config, &fitted, out);
+    status = judge_memory(fit, config, &fitted, chip, out, err);
+    judge_time(request, out);
+    tr_program_free(&fitted.program);
+    return status == TR_OK && out->why[0] ? TR_NO : status;
+}
+
+static enum tr_status plan_by(struct tr_kernel_rates *rates, const struct tr_chip *chip, const struct tr_here_request *request,
                               struct tr_here_plan *out, struct tr_err *err)
 {
-    struct tr_program program;
+    struct tr_model_config model;
+    enum tr_isa isa = TR_ISA_REF;
     struct tr_run_config *config = calloc(1, sizeof *config);
     if (!config)
         return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *config);
-    enum tr_status status = make_program(rates, request, config, &program, err);
-    if (status == TR_OK) {
-        fill(rates, chip, config, &program, out);
-        judge(request, out);
-        tr_program_free(&program);
-        status = out->why[0] ? TR_NO : TR_OK;
-    }
+    enum tr_status status = find_isa(rates, &isa, err);
+    if (status == TR_OK)
+        status = resolve(request, config, &model, err);
+    const struct tr_fit fit = {.model = &model, .machine = {tr_kernel_set(isa), rates->threads}, .vocab = model.vocab,
+                               .auto_micro_batch = true, .auto_recompute = true};
+    if (status == TR_OK)
+        status = plan_model(rates, chip, request, &fit, config, out, err);
     free(config);
     return status;
 }
@@ -162,15 +214,16 @@ void tr_here_plan_text(const struct tr_here_plan *plan, const char *profile, str
                    plan->refined);
     tr_text_printf(out, "%s tokens in %s steps of %lld sequences of %lld tokens, ", tr_print_count(first, plan->tokens),
                    tr_print_count(second, plan->steps), (long long)plan->batch, (long long)plan->seq_len);
-    tr_text_printf(out, "%lld at a time; trine train, %s, %d threads\n", (long long)plan->micro_batch,
-                   plan->dtype == TR_BF16 ? "bf16" : "fp32", plan->threads);
+    tr_text_printf(out, "%lld at a time%s; trine train, %s, %d threads\n", (long long)plan->micro_batch,
+                   plan->recompute == TR_RECOMPUTE_FULL ? ", layers computed again" : "", plan->dtype == TR_BF16 ? "bf16" : "fp32", plan->threads);
     if (plan->why[0])
         tr_text_printf(out, "\nno: %s\n", plan->why);
     tr_text_printf(out, "\nstep %s +- %.0f %%, %s tokens/s (80 %% interval)\n\n", tr_print_time(first, plan->time.step_s),
                    100 * plan->time.error, tr_print_count(second, (int64_t)tokens_s(plan)));
     put_step(plan, out);
-    tr_text_printf(out, "\nmemory %s by the step program, of %s; data and libraries come on top\n",
-                   tr_print_bytes(first, plan->memory_bytes), tr_print_bytes(second, (int64_t)plan->machine_bytes));
+    tr_text_printf(out, "\nmemory %s by the step program, ", tr_print_bytes(first, plan->memory_bytes));
+    tr_text_printf(out, "%s with the process, of %s; the text comes on top\n", tr_print_bytes(first, plan->needed_bytes),
+                   tr_print_bytes(second, (int64_t)plan->machine_bytes));
     tr_text_printf(out, "the run takes %s +- %.0f %% in steps; evaluation, samples and checkpoints come on top\n",
                    tr_print_time(first, plan->run_s), 100 * plan->time.error);
 }
@@ -210,11 +263,13 @@ void tr_here_plan_json(const struct tr_here_plan *plan, const char *profile, str
     tr_json_int(&json, "seq_len", plan->seq_len);
     tr_json_int(&json, "global_batch", plan->batch);
     tr_json_int(&json, "micro_batch", plan->micro_batch);
+    tr_json_string(&json, "recompute", plan->recompute == TR_RECOMPUTE_FULL ? "full" : "elementwise");
     step_json(plan, &json);
     tr_json_object(&json, "memory");
-    tr_json_int(&json, "needed_bytes", plan->memory_bytes);
+    tr_json_int(&json, "needed_bytes", plan->needed_bytes);
+    tr_json_int(&json, "program_bytes", plan->memory_bytes);
     tr_json_double(&json, "capacity_bytes", plan->machine_bytes);
-    tr_json_bool(&json, "fits", (double)plan->memory_bytes <= plan->machine_bytes);
+    tr_json_bool(&json, "fits", (double)plan->needed_bytes <= plan->machine_bytes);
     tr_json_end(&json);
     tr_json_object(&json, "run");
     tr_json_int(&json, "steps", plan->steps);

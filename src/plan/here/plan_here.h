@@ -1,6 +1,7 @@
 /* A run on the machine of a profile, before there is one: `trine plan --system profile.yaml`.
  *
- * What the request leaves open is what `trine train` would take; the step program is the trainer's, so that its memory is
+ * What the request leaves open is what `trine train` would take with this profile and all memory of the machine (lab/train/fit.h): the fastest
+ * microbatch that fits, and if none does layers that are computed again. The step program is the trainer's, so that its memory is
  * the run's, and its time is priced as here.h says. One rank, with all threads that the profile has rates for. Nothing of the
  * machine that plans is looked at: the profile may be of another. */
 #ifndef TR_PLAN_HERE_PLAN_HERE_H
@@ -17,7 +18,7 @@ struct tr_here_request {
     double deadline_s;         /* 0: none */
 };
 
-enum { TR_HERE_WHY_BYTES = 160 };
+enum { TR_HERE_WHY_BYTES = TR_ERR_BYTES };
 
 struct tr_here_plan {
     char model[TR_MODEL_NAME_MAX];
@@ -28,7 +29,9 @@ struct tr_here_plan {
     int64_t tokens, steps, seq_len, batch, micro_batch; /* tokens: of whole steps */
     struct tr_here_time time;                           /* of a step */
     double run_s;                                       /* of all steps; evaluation, samples, checkpoints come on top */
-    int64_t memory_bytes;                               /* of the step program; data and libraries come on top */
+    enum tr_recompute recompute;
+    int64_t memory_bytes;                               /* of the step program */
+    int64_t needed_bytes;                               /* of all that the run takes but its text, which is held against the machine's */
     double machine_bytes;
     char refined[TR_REFINED_WORDS_BYTES];              /* by how many runs the profile was (tr_refined_words) */
     int profile_runs;

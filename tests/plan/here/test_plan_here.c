@@ -30,6 +30,28 @@ static enum tr_status make(const struct tr_here_request *request)
     return status;
 }
 
+/* On the same machine with so much memory. */
+static enum tr_status make_with(const struct tr_here_request *request, int64_t memory_bytes)
+{
+    static const char was[] = "memory: 1GiB";
+    struct tr_text text = {0};
+    struct tr_catalog *catalog;
+    tr_catalog_free(tr_made_up_profile(1e9, 1e10));
+    struct tr_bytes file = tr_scratch_read(tr_scratch("profile.yaml"));
+    const char *at = strstr((const char *)file.at, was);
+    assert_non_null(at);
+    tr_text_printf(&text, "%.*smemory: %lldB%s", (int)(at - (const char *)file.at), (const char *)file.at, (long long)memory_bytes, at + sizeof was - 1);
+    tr_bytes_free(&file);
+    assert_int_equal(tr_catalog_open_empty(&catalog, &err), TR_OK);
+    if (tr_catalog_add_text(catalog, "profile.yaml", tr_text_str(&text), text.len, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    enum tr_status status = tr_here_plan(catalog, request, &plan, &err);
+    plan.chip = plan.chip_id = "freed";
+    tr_catalog_free(catalog);
+    tr_text_free(&text);
+    return status;
+}
+
 static void a_plan_is_of_the_step_program_that_the_trainer_makes(void **state)
 {
     (void)state;
@@ -85,6 +107,26 @@ static void what_does_not_fit_or_is_late_is_answered_with_no(void **state)
     tr_assert_says(plan.why, "the machine has 1 GiB");
 }
 
+/* With the same words as the trainer, which has the same memory. */
+static void a_plan_takes_less_memory_where_the_trainer_would(void **state)
+{
+    (void)state;
+    struct tr_here_request request = {.model = "gpt2", .tokens = 1000000, .seq_len = 256, .batch = 16, .dtype = TR_F32};
+    assert_int_equal(make_with(&request, (int64_t)1 << 40), TR_OK);
+    int64_t micro_batch = plan.micro_batch, needs = plan.needed_bytes;
+    assert_true(micro_batch > 1 && plan.recompute == TR_RECOMPUTE_ELEMENTWISE && needs > plan.memory_bytes);
+    assert_int_equal(make_with(&request, needs - 1), TR_OK);
+    assert_true(plan.micro_batch < micro_batch && plan.needed_bytes < needs);
+    int64_t fits = 0;
+    while (make_with(&request, plan.needed_bytes - 1) == TR_OK)
+        fits = plan.needed_bytes;
+    assert_true(plan.micro_batch == 1 && plan.recompute == TR_RECOMPUTE_FULL && plan.needed_bytes == fits);
+    tr_assert_says(plan.why, "training gpt2 needs ");
+    tr_assert_says(plan.why, "; even with train.micro_batch 1 and train.recompute full it would need ");
+    tr_assert_says(plan.why, "with data.seq_len 128 besides, ");
+    tr_assert_says(plan.why, ", or with model.depth ");
+}
+
 static void what_cannot_be_trained_is_refused(void **state)
 {
     (void)state;
@@ -134,6 +176,7 @@ int main(void)
         cmocka_unit_test(a_plan_is_of_the_step_program_that_the_trainer_makes),
         cmocka_unit_test(bf16_is_another_program),
         cmocka_unit_test(what_does_not_fit_or_is_late_is_answered_with_no),
+        cmocka_unit_test(a_plan_takes_less_memory_where_the_trainer_would),
         cmocka_unit_test(what_cannot_be_trained_is_refused),
         cmocka_unit_test(a_catalog_without_kernels_is_refused),
         cmocka_unit_test(it_prints_words_and_json),
