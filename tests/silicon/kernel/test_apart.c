@@ -139,11 +139,44 @@ static void a_document_that_begins_a_key_block_has_the_bits_that_it_has_alone(vo
     }
 }
 
+/* bf16: dv is a chain of pairs of queries (even, odd), of which the odd one comes first. Every later query of the document
+ * sees its first key alone, with p = 1, and do is 1, 2^24 and -2^24 in three of them, so that 1 is left: 1 - 2^24 is a float. The
+ * even one first it would be 0: 1 + 2^24 is none. */
+static void a_pair_of_queries_is_whole_where_a_document_begins_at_an_odd_position(void **state)
+{
+    (void)state;
+    enum { KEY = 63, TOKEN = HEADS * DIM, KV_TOKEN = KV_HEADS * DIM };
+    const struct tr_kernel_set *set;
+    for (int i = 0; tr_next_set(i, &set); i++) {
+        for (int even = KEY + 3; even + 1 < first[3]; even += 2) {
+            struct tr_arrays arrays = {0};
+            struct pass pass;
+            make_pass(&arrays, &pass, TR_BF16, LEN, 1);
+            memset(pass.operand[TR_ATTN_BWD_K], 0, (size_t)(LEN * row_bytes(&pass, TR_ATTN_BWD_K)));
+            memset(pass.operand[TR_ATTN_BWD_DO], 0, (size_t)(LEN * row_bytes(&pass, TR_ATTN_BWD_DO)));
+            for (int64_t t = 0; t < LEN * TOKEN; t++)
+                tr_store(pass.operand[TR_ATTN_BWD_Q], TR_BF16, t, 8.0f);
+            for (int64_t d = 0; d < KV_TOKEN; d++)
+                tr_store(pass.operand[TR_ATTN_BWD_K], TR_BF16, KEY * KV_TOKEN + d, 8.0f);
+            for (int64_t d = 0; d < TOKEN; d++) {
+                tr_store(pass.operand[TR_ATTN_BWD_DO], TR_BF16, KEY * TOKEN + d, 1.0f);
+                tr_store(pass.operand[TR_ATTN_BWD_DO], TR_BF16, even * TOKEN + d, 0x1p24f);
+                tr_store(pass.operand[TR_ATTN_BWD_DO], TR_BF16, (even + 1) * TOKEN + d, -0x1p24f);
+            }
+            run_both(set, &pass);
+            for (int64_t d = 0; d < KV_TOKEN; d++) /* the sum of HEADS / KV_HEADS heads */
+                assert_float_equal(tr_load(pass.operand[TR_ATTN_BWD_DV], TR_BF16, KEY * KV_TOKEN + d), 2.0f, 0.0f);
+            tr_arrays_free(&arrays, 0);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_another_document_holds_changes_no_bit),
         cmocka_unit_test(a_document_that_begins_a_key_block_has_the_bits_that_it_has_alone),
+        cmocka_unit_test(a_pair_of_queries_is_whole_where_a_document_begins_at_an_odd_position),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,7 +21,7 @@
 
 enum {
     BWD_QUERIES = 48, /* a tile of queries: its q, do, p and ds take 12 KiB each at D = 64 */
-    BWD_PAIRS = (BWD_QUERIES + 2) / 2 /* pairs of positions that they may lie in */
+    BWD_PAIRS = BWD_QUERIES / 2 /* pairs of positions that they may lie in */
 };
 
 struct bwd_shape {
@@ -348,8 +348,8 @@ static int64_t bwd_part(const struct bwd_shape *b, const struct bwd_scratch *s, 
     memset(block->dv, 0, (size_t)s->dkv_half * sizeof(float));
     struct bwd_queries tile;
     for (int64_t first = queries.first; first < queries.last; first += tile.count) {
-        int64_t start = attn_start(task->start, first);
-        int64_t count = attn_together(task->start, first, tr_min_i64(BWD_QUERIES, queries.last - first));
+        int64_t start = attn_start(task->start, first), limit = BWD_QUERIES - first % 2; /* so that no pair is torn */
+        int64_t count = attn_together(task->start, first, tr_min_i64(limit, queries.last - first));
         tile = (struct bwd_queries){.first = first, .count = count, .hidden = tr_max_i64(0, start - block->first),
                                     .begin = block->first_of_part || start >= block->first};
         const int64_t row = first * b->q_stride + head * b->d;
