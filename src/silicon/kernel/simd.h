@@ -19,16 +19,17 @@
  *     v_gt(a, b), v_nan(a), v_first(n)                        -> tr_m; v_first: the lanes below n
  *     v_select(m, a, b) = m ? a : b
  *     v_scale2(a, n, x, low) = x < low ? +0 : a * 2^n         n whole, a and the product normal numbers, or NaN
- *     v_lane0(a)                                              lane 0 as float
+ *     v_lane0(a), v_of8(a)                                    lane 0 as float; lanes 0 .. 7 are those of an __m256
  *     v_iota()                                                0, 1, 2 ...
  * bf16 in memory (dtype.h), fp32 in registers; a store rounds as tr_bf16_from_f32:
  *     v_load_bf16(p) v_loadn_bf16(p, n) v_store_bf16(p, v) v_storen_bf16(p, v, n)
+ *     v_store_bf16_normal(p, v)                               v_store_bf16 where no lane is subnormal
  *     v_load_at(t, type, i) v_loadn_at(t, type, i, n) v_store_at(t, type, i, v) v_storen_at(t, type, i, v, n)
  *                          elements i ... of a tensor of either type; n may be more than TR_VLEN, which means all.
  *                          `type` is a constant where these are inlined
  * Pairs of bf16 (reduce.h) as words of 32 bits, the even element in the lower half:
  *     v_even(w) v_odd(w)   the elements as fp32; the odd one's bits are also the word with +0 as even element
- *     v_only_even(w)       the word with +0 as odd element
+ *     v_and(w, bits)       those bits of each word: with 0xffff the even element, +0 as odd one
  *     v_pair(even, odd)    the words of 2 x TR_VLEN elements from memory;  v_pairn(even, odd, n): the first n of each
  *     TR_SIMD_DP           1: there is v_dp(a, b, c), one step of the pair chain in one instruction (vdpbf16ps)
  *     v_pair_step(a, b, c) the same; without TR_SIMD_DP two multiply-adds, between v_pairs_begin and v_pairs_end, which
@@ -41,6 +42,7 @@
  *     v_exp(x)   v_silu_of v_silu_slope_of (x, s)             s = sigmoid(x)
  *     v_fold16(p)          FOLD16 of p[TR_VFOLD], that is of 16 partial sums (reduce.h)
  *     v_row_max(v)         the largest lane
+ *     v_fold16_rows(p) v_max_rows(v)   lane r: FOLD16 of p[r][TR_VFOLD], the largest lane of v[r], of eight rows at once
  *     v_transpose8_rows(...)    an 8 x 8 block of words;  v_transpose_rows(...): TR_VLEN rows of 8 words
  *     v_turn4(...)         TR_VLEN rows of 4 words, into registers;  v_transpose4(...): into memory
  */
@@ -260,6 +262,44 @@ static inline float v_row_max(tr_v v)
     q = _mm_max_ps(q, _mm_movehl_ps(q, q));
     q = _mm_max_ss(q, _mm_movehdup_ps(q));
     return _mm_cvtss_f32(q);
+}
+
+/* Lane r is what is left of the 8 lanes of row r: their sum as v_fold8 takes it, or the largest. */
+TR_V_INLINE __m256 v_join8(__m256 a, __m256 b, const bool sum) { return sum ? _mm256_add_ps(a, b) : _mm256_max_ps(a, b); }
+TR_V_INLINE __m256 v_join8_rows(const __m256 row[8], const bool sum)
+{
+    __m256 half[4], pair[2];
+    for (int i = 0; i < 4; i++)
+        half[i] = v_join8(_mm256_permute2f128_ps(row[i], row[i + 4], 0x20), _mm256_permute2f128_ps(row[i], row[i + 4], 0x31),
+                          sum);
+    for (int i = 0; i < 2; i++)
+        pair[i] = v_join8(_mm256_shuffle_ps(half[i], half[i + 2], 0x44), _mm256_shuffle_ps(half[i], half[i + 2], 0xee), sum);
+    __m256 all = v_join8(_mm256_shuffle_ps(pair[0], pair[1], 0x88), _mm256_shuffle_ps(pair[0], pair[1], 0xdd), sum);
+    return _mm256_permute_ps(all, 0xd8); /* 0 2 1 3 in both halves */
+}
+
+static inline tr_v v_fold16_rows(const tr_v p[8][TR_VFOLD])
+{
+    __m256 row[8];
+    for (int r = 0; r < 8; r++)
+#if TR_VLEN == 8
+        row[r] = _mm256_add_ps(p[r][0], p[r][1]);
+#else
+        row[r] = _mm256_add_ps(v_low8(p[r][0]), v_high8(p[r][0]));
+#endif
+    return v_of8(v_join8_rows(row, true));
+}
+
+static inline tr_v v_max_rows(const tr_v v[8])
+{
+    __m256 row[8];
+    for (int r = 0; r < 8; r++)
+#if TR_VLEN == 8
+        row[r] = v[r];
+#else
+        row[r] = _mm256_max_ps(v_low8(v[r]), v_high8(v[r]));
+#endif
+    return v_of8(v_join8_rows(row, false));
 }
 
 /* dst[j * stride + i] = row[i][j] for i, j < 8 */

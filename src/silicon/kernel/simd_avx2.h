@@ -47,6 +47,7 @@ static inline tr_v v_scale2(tr_v a, tr_v n, tr_v x, float low)
 }
 
 static inline float v_lane0(tr_v a) { return _mm256_cvtss_f32(a); }
+static inline tr_v v_of8(__m256 a) { return a; }
 static inline tr_v v_iota(void) { return _mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7); }
 
 /* ---- bf16 ---- */
@@ -54,11 +55,12 @@ static inline tr_v v_iota(void) { return _mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7);
 static inline tr_v v_load_bf16(const tr_bf16 *p) { return v_upper8(_mm_loadu_si128((const void *)p)); }
 static inline tr_v v_loadn_bf16(const tr_bf16 *p, int64_t n) { return v_upper8(v_first_halves(p, n)); }
 static inline void v_store_bf16(tr_bf16 *p, tr_v v) { _mm_storeu_si128((void *)p, v_rounded8(v)); }
+static inline void v_store_bf16_normal(tr_bf16 *p, tr_v v) { v_store_bf16(p, v); }
 static inline void v_storen_bf16(tr_bf16 *p, tr_v v, int64_t n) { v_store_first_halves(p, v_rounded8(v), n); }
 
 static inline tr_v v_even(tr_v w) { return v_even8(w); }
 static inline tr_v v_odd(tr_v w) { return v_odd8(w); }
-static inline tr_v v_only_even(tr_v w) { return v_only_even8(w); }
+static inline tr_v v_and(tr_v a, uint32_t bits) { return v_and8(a, bits); }
 
 static inline tr_v v_pair(const tr_bf16 *even, const tr_bf16 *odd)
 {

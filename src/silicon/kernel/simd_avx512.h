@@ -80,6 +80,14 @@ static inline tr_v v_loadn_bf16(const tr_bf16 *p, int64_t n)
     return v_upper(_mm256_maskz_loadu_epi16(v_first(n), p));
 }
 static inline void v_store_bf16(tr_bf16 *p, tr_v v) { _mm256_storeu_si256((void *)p, v_rounded(v)); }
+static inline void v_store_bf16_normal(tr_bf16 *p, tr_v v)
+{
+#if TR_SIMD_DP
+    _mm256_storeu_si256((void *)p, (__m256i)_mm512_cvtneps_pbh(v));
+#else
+    v_store_bf16(p, v);
+#endif
+}
 static inline void v_storen_bf16(tr_bf16 *p, tr_v v, int64_t n)
 {
     _mm256_mask_storeu_epi16(p, v_first(n), v_rounded(v));
@@ -91,9 +99,9 @@ static inline tr_v v_odd(tr_v w)
     return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(w), _mm512_set1_epi32((int)0xffff0000u)));
 }
 
-static inline tr_v v_only_even(tr_v w)
+static inline tr_v v_and(tr_v a, uint32_t bits)
 {
-    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(w), _mm512_set1_epi32(0xffff)));
+    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a), _mm512_set1_epi32((int)bits)));
 }
 
 static inline tr_v v_pair_of(__m256i even, __m256i odd)
@@ -117,6 +125,7 @@ static inline tr_v v_dp(tr_v a, tr_v b, tr_v c)
 }
 #endif
 
+static inline tr_v v_of8(__m256 a) { return _mm512_zextps256_ps512(a); }
 static inline __m256 v_low8(tr_v a) { return _mm512_castps512_ps256(a); }
 static inline __m256 v_high8(tr_v a) { return _mm512_extractf32x8_ps(a, 1); }
 

@@ -50,9 +50,9 @@ static inline __m256 v_odd8(__m256 w)
 {
     return _mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(w), _mm256_set1_epi32((int)0xffff0000u)));
 }
-static inline __m256 v_only_even8(__m256 w)
+static inline __m256 v_and8(__m256 a, uint32_t bits)
 {
-    return _mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(w), _mm256_set1_epi32(0xffff)));
+    return _mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(a), _mm256_set1_epi32((int)bits)));
 }
 
 #endif

@@ -112,6 +112,7 @@ static inline tr_v v_scale2(tr_v a, tr_v n, tr_v x, float low)
 }
 
 static inline float v_lane0(tr_v a) { return _mm256_cvtss_f32(a.low); }
+static inline tr_v v_of8(__m256 a) { return (tr_v){a, _mm256_setzero_ps()}; }
 
 static inline tr_v v_iota(void)
 {
@@ -136,6 +137,8 @@ static inline void v_store_bf16(tr_bf16 *p, tr_v v)
     _mm_storeu_si128((void *)(p + 8), v_rounded8(v.high));
 }
 
+static inline void v_store_bf16_normal(tr_bf16 *p, tr_v v) { v_store_bf16(p, v); }
+
 static inline void v_storen_bf16(tr_bf16 *p, tr_v v, int64_t n)
 {
     v_store_first_halves(p, v_rounded8(v.low), n);
@@ -144,7 +147,7 @@ static inline void v_storen_bf16(tr_bf16 *p, tr_v v, int64_t n)
 
 static inline tr_v v_even(tr_v w) { return (tr_v){v_even8(w.low), v_even8(w.high)}; }
 static inline tr_v v_odd(tr_v w) { return (tr_v){v_odd8(w.low), v_odd8(w.high)}; }
-static inline tr_v v_only_even(tr_v w) { return (tr_v){v_only_even8(w.low), v_only_even8(w.high)}; }
+static inline tr_v v_and(tr_v a, uint32_t bits) { return (tr_v){v_and8(a.low, bits), v_and8(a.high, bits)}; }
 
 static inline tr_v v_pairn(const tr_bf16 *even, const tr_bf16 *odd, int64_t n)
 {

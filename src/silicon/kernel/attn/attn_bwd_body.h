@@ -106,6 +106,7 @@ struct bwd_task {
 /* m, 1 / l and delta = fold16 of do o for every row. */
 static void bwd_prepare(const struct bwd_shape *b, const struct bwd_scratch *s, const struct bwd_task *task)
 {
+    const enum tr_dtype type = attn_type(b->type);
     for (int64_t i = 0; i < b->seq_len; i++) {
         for (int64_t h = 0; h < b->group; h++) {
             const int64_t first = i * b->q_stride + h * b->d;
@@ -118,8 +119,8 @@ static void bwd_prepare(const struct bwd_shape *b, const struct bwd_scratch *s, 
                     const int64_t at = x + part * TR_VLEN, n = b->d - at;
                     if (n <= 0)
                         continue;
-                    tr_v grad = v_loadn_at(task->grad, b->type, first + at, n);
-                    tr_v next = v_fma(grad, v_loadn_at(task->o, b->type, first + at, n), sum[part]);
+                    tr_v grad = v_loadn_at(task->grad, type, first + at, n);
+                    tr_v next = v_fma(grad, v_loadn_at(task->o, type, first + at, n), sum[part]);
                     sum[part] = n >= TR_VLEN ? next : v_select(v_first(n), next, sum[part]); /* else -0 might go */
                 }
             }
@@ -160,8 +161,13 @@ TR_V_INLINE void bwd_row_of(const struct bwd_shape *b, const float *score, const
     int64_t j = 0;
     for (; j + V_TOGETHER * TR_VLEN <= width; j += V_TOGETHER * TR_VLEN)
         bwd_exps(score, dp, p, ds, type, j, &by, V_TOGETHER);
-    for (; j < width; j += TR_ATTN_SOFTMAX)
-        bwd_exps(score, dp, p, ds, type, j, &by, TR_ATTN_SOFTMAX / TR_VLEN);
+    const int64_t rest = (width - j) / TR_VLEN;
+    if (rest == 3)
+        bwd_exps(score, dp, p, ds, type, j, &by, 3);
+    else if (rest == 2)
+        bwd_exps(score, dp, p, ds, type, j, &by, 2);
+    else if (rest == 1)
+        bwd_exps(score, dp, p, ds, type, j, &by, 1);
 }
 
 /* Number `row` of the tile; `at`: keys from here on, counted in the block. */
@@ -194,62 +200,27 @@ struct bwd_queries {
     bool begin;     /* no block of this part before has a key for them */
 };
 
-/* The steps of the chains of dk and dv that a tile of queries makes: one a query, or one a pair of positions. */
-struct bwd_steps {
-    int64_t first, last; /* queries */
-    bool pairs;
-};
-
-static int64_t bwd_step_count(const struct bwd_steps *steps)
-{
-    return steps->pairs ? (steps->last + 1) / 2 - steps->first / 2 : steps->last - steps->first;
-}
-
-/* The first step that the key at `position` has whole. */
-static int64_t bwd_first_step(const struct bwd_steps *steps, int64_t position)
-{
-    int64_t step = steps->pairs ? (position + 1) / 2 - steps->first / 2 : position - steps->first;
-    return tr_min_i64(tr_max_i64(0, step), bwd_step_count(steps));
-}
-
-/* Whether its first query is the odd member of a pair whose even one comes before it. */
-static bool bwd_has_half(const struct bwd_steps *steps, int64_t position)
-{
-    return steps->pairs && position % 2 != 0 && position >= steps->first && position < steps->last;
-}
-
-/* dk += ds^T q, dv += p^T do for the keys of the block and the queries of the tile. Key j is met first by query j: within
- * the tile the keys of a row tile start one after the other, then go on together. */
+/* dk += ds^T q, dv += p^T do for the keys of the block and the queries of the tile, one step a query or, in bf16, a pair of
+ * positions. Key j is met first by query j, and not at all by a tile that ends before it. */
 static void bwd_keys(const struct bwd_shape *b, const struct bwd_scratch *s, const struct bwd_block *block,
                      const struct bwd_queries *tile)
 {
-    const struct bwd_steps steps = {tile->first, tile->first + tile->count, b->type == TR_BF16};
-    const int64_t count = bwd_step_count(&steps);
-    for (int64_t j = tile->hidden; j < block->count; j += TR_ATTN_ROWS) {
-        int rows = (int)tr_min_i64(TR_ATTN_ROWS, block->count - j);
-        int64_t together = bwd_first_step(&steps, block->first + j + rows - 1);
+    const bool pairs = b->type == TR_BF16;
+    const int64_t base = pairs ? tile->first - tile->first % 2 : tile->first, last = tile->first + tile->count;
+    const int64_t seen = tr_min_i64(block->count, last - block->first);
+    for (int64_t j = tile->hidden; j < seen; j += TR_ATTN_ROWS) {
+        int rows = (int)tr_min_i64(TR_ATTN_ROWS, seen - j);
+        struct chain_share share;
+        for (int r = 0; r < rows; r++) {
+            share.first[r] = tr_max_i64(tile->first, block->first + j + r) - base;
+            share.last[r] = last - base;
+        }
         for (int which = 0; which < 2; which++) {
-            struct chain chain = {.start = CHAIN_GO_ON, .pairs = steps.pairs,
+            struct chain chain = {.start = CHAIN_GO_ON, .pairs = pairs,
                                   .c = (which ? block->dv : block->dk) + j * b->padded, .c_stride = b->padded,
                                   .a = (which ? s->p_steps : s->ds_steps) + j, .a_stride = TR_KEY_BLOCK,
                                   .a_by_columns = true, .b = which ? s->grad_steps : s->q_steps,
-                                  .b_stride = b->padded};
-            const float *a = chain.a, *step = chain.b;
-            for (int r = 0; r < rows; r++) {
-                const int64_t position = block->first + j + r, from = bwd_first_step(&steps, position);
-                if (bwd_has_half(&steps, position)) {
-                    chain.a = a + (from - 1) * TR_KEY_BLOCK;
-                    chain.b = step + (from - 1) * b->padded;
-                    chain_half(&chain, r, 1, b->padded, true);
-                }
-                chain.a = a + from * TR_KEY_BLOCK;
-                chain.b = step + from * b->padded;
-                chain.steps = together - from;
-                chain_run_rows(&chain, r, 1, b->padded);
-            }
-            chain.a = a + together * TR_KEY_BLOCK;
-            chain.b = step + together * b->padded;
-            chain.steps = count - together;
+                                  .b_stride = b->padded, .share = &share};
             chain_run(&chain, rows, b->padded);
         }
     }
@@ -304,12 +275,13 @@ static int64_t bwd_tile(const struct bwd_shape *b, const struct bwd_scratch *s, 
     for (int64_t i = 0; i < count; i += TR_ATTN_ROWS) {
         bwd_look_ahead(b, ahead, i / TR_ATTN_ROWS * step, step);
         int rows = (int)tr_min_i64(TR_ATTN_ROWS, count - i);
-        int64_t last[TR_ATTN_ROWS]; /* the keys that a row sees are those from tile->hidden to here */
+        struct chain_share keys;
         for (int r = 0; r < rows; r++) {
-            last[r] = tr_min_i64(block->count, first + i + r - block->first + 1);
-            pairs += last[r] - tile->hidden;
+            keys.first[r] = tile->hidden;
+            keys.last[r] = tr_min_i64(block->count, first + i + r - block->first + 1);
+            pairs += keys.last[r] - keys.first[r];
         }
-        int64_t width = tr_round_up(last[rows - 1], TR_ATTN_SOFTMAX) - base;
+        int64_t width = tr_round_up(keys.last[rows - 1], TR_ATTN_SOFTMAX) - base;
         struct chain chain = {.start = CHAIN_ZERO, .pairs = b->type == TR_BF16, .c = s->score + base,
                               .c_stride = TR_KEY_BLOCK, .a = s->q + i * b->words, .a_stride = b->words,
                               .b = s->kt + base, .b_stride = TR_KEY_BLOCK, .steps = attn_words(b->type, b->d)};
@@ -324,8 +296,9 @@ static int64_t bwd_tile(const struct bwd_shape *b, const struct bwd_scratch *s, 
         const int64_t key_words = attn_words(b->type, TR_KEY_BLOCK);
         struct chain dq = {.start = tile->begin ? CHAIN_ZERO : CHAIN_GO_ON, .pairs = b->type == TR_BF16,
                            .c = block->dq + (first + i) * block->dq_stride, .c_stride = block->dq_stride,
-                           .a = s->ds + i * key_words, .a_stride = key_words, .b = s->k, .b_stride = b->padded};
-        chain_run_keys(&dq, rows, b->padded, tile->hidden, last);
+                           .a = s->ds + i * key_words, .a_stride = key_words, .b = s->k, .b_stride = b->padded,
+                           .steps = key_words, .share = chain_is_whole(&keys, rows) ? NULL : &keys};
+        chain_run(&dq, rows, b->padded);
     }
     if (b->type == TR_BF16)
         bwd_pair_queries(s, tile);
@@ -433,8 +406,8 @@ static int64_t bwd_block(const struct tr_call *call, const struct bwd_shape *b, 
     for (int64_t j = 0; j < block->count; j++) {
         for (int64_t i = 0; i < b->d; i += TR_VLEN) {
             int64_t at = (first + j) * b->kv_stride + i;
-            v_storen_at(task->dk, b->type, at, v_load(dk + j * b->padded + i), b->d - i);
-            v_storen_at(task->dv, b->type, at, v_load(dv + j * b->padded + i), b->d - i);
+            v_storen_at(task->dk, attn_type(b->type), at, v_load(dk + j * b->padded + i), b->d - i);
+            v_storen_at(task->dv, attn_type(b->type), at, v_load(dv + j * b->padded + i), b->d - i);
         }
     }
     return pairs;
@@ -484,7 +457,7 @@ static int64_t bwd_run_task(const struct tr_call *call, const struct bwd_shape *
     for (int64_t h = 0; h < b->group; h++)
         for (int64_t i = 0; i < b->seq_len; i++)
             for (int64_t x = 0; x < b->d; x += TR_VLEN)
-                v_storen_at(task->dq, b->type, i * b->q_stride + h * b->d + x,
+                v_storen_at(task->dq, attn_type(b->type), i * b->q_stride + h * b->d + x,
                             v_load(dq + (h * b->seq_len + i) * b->padded + x), b->d - x);
     return pairs;
 }

@@ -101,9 +101,9 @@ static struct fwd_shape fwd_shape_of(const struct tr_call *call)
     return f;
 }
 
-/* The largest s * scale of one row of scores; those of keys that are not present become -inf: the first `hidden` ones
+/* The largest s * scale of one row of scores, by lane; those of keys that are not present become -inf: the first `hidden` ones
  * and those from `present` on. */
-static float fwd_row_max(float *score, int64_t hidden, int64_t present, int64_t width, float scale)
+static tr_v fwd_row_max(float *score, int64_t hidden, int64_t present, int64_t width, float scale)
 {
     const tr_v factor = v_set1(scale), lowest = v_set1(-INFINITY);
     tr_v largest = lowest;
@@ -117,7 +117,7 @@ static float fwd_row_max(float *score, int64_t hidden, int64_t present, int64_t 
         largest = v_max(v_mul(s, factor), largest);
         v_store(score + j, s);
     }
-    return v_row_max(largest);
+    return largest;
 }
 
 /* p = exp(s * scale - max) of `together` vectors from column j on, rounded to `type`; their sums by lane into `sum`. */
@@ -130,24 +130,30 @@ TR_V_INLINE void fwd_exps(const float *score, void *row, const enum tr_dtype typ
     v_exps_bounded(p, together); /* at most 0 */
     for (int i = 0; i < together; i++) {
         sum[i % TR_VFOLD] = v_add(sum[i % TR_VFOLD], p[i]);
-        v_store_at(row, type, j + i * TR_VLEN, p[i]);
+        if (type == TR_BF16)
+            v_store_bf16_normal((tr_bf16 *)row + j + i * TR_VLEN, p[i]); /* exp gives none that is subnormal */
+        else
+            v_store((float *)row + j + i * TR_VLEN, p[i]);
     }
 }
 
-/* exp(s * scale - max), rounded to `type`; returns fold16 of the unrounded ones. */
-TR_V_INLINE float fwd_exp_row(const float *score, void *row, const enum tr_dtype type, int64_t width, float scale,
-                              float max)
+/* exp(s * scale - max), rounded to `type`; sum: the 16 partial sums (fold16) of the unrounded ones. */
+TR_V_INLINE void fwd_exp_row(const float *score, void *row, const enum tr_dtype type, int64_t width, float scale, float max,
+                             tr_v *sum)
 {
     const tr_v factor = v_set1(scale), offset = v_set1(max);
-    tr_v sum[TR_VFOLD];
     for (int i = 0; i < TR_VFOLD; i++)
         sum[i] = v_zero();
     int64_t j = 0;
     for (; j + V_TOGETHER * TR_VLEN <= width; j += V_TOGETHER * TR_VLEN)
         fwd_exps(score, row, type, j, factor, offset, V_TOGETHER, sum);
-    for (; j < width; j += TR_ATTN_SOFTMAX)
-        fwd_exps(score, row, type, j, factor, offset, TR_ATTN_SOFTMAX / TR_VLEN, sum);
-    return v_fold16(sum);
+    const int64_t rest = (width - j) / TR_VLEN;
+    if (rest == 3)
+        fwd_exps(score, row, type, j, factor, offset, 3, sum);
+    else if (rest == 2)
+        fwd_exps(score, row, type, j, factor, offset, 2, sum);
+    else if (rest == 1)
+        fwd_exps(score, row, type, j, factor, offset, 1, sum);
 }
 
 /* Scores of a tile become exponentials, in rows of TR_KEY_BLOCK; m and l of its rows take the block in, and factor[r] is
@@ -155,23 +161,30 @@ TR_V_INLINE float fwd_exp_row(const float *score, void *row, const enum tr_dtype
 static void fwd_softmax(const struct fwd_shape *f, float *score, void *p, int rows, int64_t hidden,
                         const int64_t *present, int64_t width, bool first_block, float *m, float *l, float *factor)
 {
-    float max[TR_VLEN] = {0}, sum[TR_VLEN] = {0};
+    enum { LANES = 8 };
+    tr_v largest[LANES], sum[LANES][TR_VFOLD];
+    float max[TR_VLEN];
     for (int r = 0; r < rows; r++)
-        max[r] = fwd_row_max(score + r * TR_KEY_BLOCK, hidden, present[r], width, f->scale);
-    tr_v before = v_loadn(m, rows), after = v_max(v_load(max), before);
-    tr_v change = first_block ? v_zero() : v_exp(v_sub(before, after));
+        largest[r] = fwd_row_max(score + r * TR_KEY_BLOCK, hidden, present[r], width, f->scale);
+    for (int r = rows; r < LANES; r++) {
+        largest[r] = v_zero();
+        for (int i = 0; i < TR_VFOLD; i++)
+            sum[r][i] = v_zero();
+    }
+    const tr_v before = v_loadn(m, rows), after = v_max(v_max_rows(largest), before);
+    const tr_v change = first_block ? v_zero() : v_exp(v_sub(before, after));
     v_store(max, after);
     v_store(factor, change);
     for (int r = 0; r < rows; r++) {
         const int64_t at = r * TR_KEY_BLOCK;
         if (!TR_SIMD_DP && f->type == TR_F32)
-            sum[r] = fwd_exp_row(score + at, (float *)p + at, TR_F32, width, f->scale, max[r]);
+            fwd_exp_row(score + at, (float *)p + at, TR_F32, width, f->scale, max[r], sum[r]);
         else
-            sum[r] = fwd_exp_row(score + at, (tr_bf16 *)p + at, TR_BF16, width, f->scale, max[r]);
+            fwd_exp_row(score + at, (tr_bf16 *)p + at, TR_BF16, width, f->scale, max[r], sum[r]);
     }
-    v_store(sum, first_block ? v_load(sum) : v_fma(v_loadn(l, rows), change, v_load(sum)));
-    memcpy(m, max, (size_t)rows * sizeof *m);
-    memcpy(l, sum, (size_t)rows * sizeof *l);
+    const tr_v part = v_fold16_rows((const tr_v(*)[TR_VFOLD])sum);
+    v_storen(m, after, rows);
+    v_storen(l, first_block ? part : v_fma(v_loadn(l, rows), change, part), rows);
 }
 
 /* A key block: where its values are read, and where the sums that take it in lie. */
@@ -184,13 +197,12 @@ struct fwd_block {
     float *m, *l, *o;
 };
 
-/* Rows [row, row + count) of one document, and what of a key block they see: the keys from `first` on (counted in the
- * block, as all of these), of them row r those before last[r]. */
+/* Rows [row, row + count) of one document, and what of a key block they see, counted in the block: all begin at the same key. */
 struct fwd_rows {
     int64_t row;
     int count;
     bool begin; /* no block before has a key for them */
-    int64_t first, last[TR_ATTN_ROWS];
+    struct chain_share keys;
 };
 
 /* One tile of rows against one key block. */
@@ -199,8 +211,8 @@ static void fwd_tile(const struct fwd_shape *f, const struct fwd_scratch *s, con
 {
     const bool pairs = f->type == TR_BF16;
     int rows = tile->count;
-    int64_t row = tile->row, hidden = tile->first % TR_ATTN_SOFTMAX, base = tile->first - hidden;
-    int64_t width = tr_round_up(tile->last[rows - 1], TR_ATTN_SOFTMAX) - base;
+    int64_t row = tile->row, hidden = tile->keys.first[0] % TR_ATTN_SOFTMAX, base = tile->keys.first[0] - hidden;
+    int64_t width = tr_round_up(tile->keys.last[rows - 1], TR_ATTN_SOFTMAX) - base;
     struct chain scores = {.start = CHAIN_ZERO, .pairs = pairs, .c = s->score + base, .c_stride = TR_KEY_BLOCK,
                            .a = s->q + row * f->words, .a_stride = f->words,
                            .b = block->k + base * (block->k_in_place ? block->k_stride : 1),
@@ -212,15 +224,17 @@ static void fwd_tile(const struct fwd_shape *f, const struct fwd_scratch *s, con
     float factor[TR_VLEN];
     int64_t present[TR_ATTN_ROWS];
     for (int r = 0; r < rows; r++)
-        present[r] = tile->last[r] - base;
+        present[r] = tile->keys.last[r] - base;
     fwd_softmax(f, s->score + base, s->p + attn_words(f->type, base), rows, hidden, present, width, tile->begin,
                 block->m + row, block->l + row, factor);
     struct chain values = {.start = tile->begin ? CHAIN_ZERO : CHAIN_SCALE, .pairs = pairs, .scale = factor,
                            .c = block->o + row * f->padded, .c_stride = f->padded, .a = s->p,
                            .a_stride = attn_words(f->type, TR_KEY_BLOCK), .b = block->v, .b_stride = block->v_stride,
                            .source = block->v_in_place ? CHAIN_IN_PLACE : CHAIN_PACKED, .next = block->next_v,
-                           .next_bytes = block->next_v == NULL ? 0 : f->d * (int64_t)sizeof(float)};
-    chain_run_keys(&values, rows, f->padded, tile->first, tile->last);
+                           .next_bytes = block->next_v == NULL ? 0 : f->d * (int64_t)sizeof(float),
+                           .steps = attn_words(f->type, TR_KEY_BLOCK),
+                           .share = !block->v_in_place && chain_is_whole(&tile->keys, rows) ? NULL : &tile->keys};
+    chain_run(&values, rows, f->padded);
 }
 
 /* What a task works on. */
@@ -263,12 +277,13 @@ static int64_t fwd_all_rows(const struct fwd_shape *f, const struct fwd_scratch 
         int64_t start = fwd_start(f, task, r);
         if (start >= key + count) /* so do all documents behind it */
             break;
-        tile = (struct fwd_rows){.row = r, .begin = block->first || start >= key, .first = tr_max_i64(0, start - key)};
+        tile = (struct fwd_rows){.row = r, .begin = block->first || start >= key};
         while (tile.count < TR_ATTN_ROWS && r + tile.count < task->rows &&
                attn_start(task->start, query - f->position) == start) {
-            int64_t last = tr_min_i64(count, query - key + 1);
-            tile.last[tile.count++] = last;
-            pairs += last - tile.first;
+            const int64_t first = tr_max_i64(0, start - key), last = tr_min_i64(count, query - key + 1);
+            tile.keys.first[tile.count] = first;
+            tile.keys.last[tile.count++] = last;
+            pairs += last - first;
             head = head + 1 < f->group ? head + 1 : 0;
             query += head == 0;
         }
@@ -353,7 +368,7 @@ static void fwd_finish_row(const struct fwd_shape *f, const struct fwd_scratch *
     stats[1] = l;
     const tr_v factor = v_set1(1.0f / l);
     for (int64_t i = 0; i < f->d; i += TR_VLEN)
-        v_storen_at(o, f->type, o_first + i, v_mul(v_load(from + i), factor), f->d - i);
+        v_storen_at(o, attn_type(f->type), o_first + i, v_mul(v_load(from + i), factor), f->d - i);
 }
 
 static void fwd_run_task(const struct tr_call *call, const struct fwd_shape *f, const struct fwd_scratch *s,

@@ -13,12 +13,12 @@
  * rounds nothing.
  *
  * A masked pair is no term with p = 0: fma(0, v, c) would turn c = -0 into +0 and a NaN or infinity in v into NaN.
- * Where the rows of a tile end at different keys, the steps that all of them have are done together and the few others
- * row by row. Where documents stand apart, a tile has rows of one document only, so all of them begin at the same key.
+ * Where the rows of a tile begin or end at different steps, those that all of them have are done together; in the few others
+ * each row's own are, with the sums in registers all the way. Where documents stand apart, a tile has rows of one document only.
  *
  * Copies are made of words of 32 bits (simd.h): an fp32 number or, in bf16, a pair along t, which is then a step of the
- * pair chain (reduce.h). Pairs along keys and queries are of absolute positions; one that has one member only is a step
- * of its own (chain_half), in which the other one counts as +0 times +0.
+ * pair chain (reduce.h). Pairs along keys and queries are of absolute positions; where a row has one member only, the other
+ * one counts as +0 times +0.
  */
 #ifndef TR_SILICON_KERNEL_ATTN_TILE_H
 #define TR_SILICON_KERNEL_ATTN_TILE_H
@@ -34,7 +34,7 @@ enum {
     TR_ATTN_PANEL = 16, /* packed widths are multiples of this */
     TR_ATTN_ROWS = 6,   /* rows of a register tile */
     TR_ATTN_VECS = TR_VLEN == 8 ? 2 : 4, /* vectors of a register tile: 12 of 16, 24 of 32 registers accumulate */
-    TR_ATTN_SOFTMAX = 32, /* scores of a row are taken by so many: a multiple of TR_FOLD that divides a key block */
+    TR_ATTN_SOFTMAX = TR_FOLD, /* scores of a row are taken by so many */
     TR_ATTN_STACK_MAX = 2 * TR_TREE_DEPTH_MAX,
     SECOND_CACHE = 2 /* of prefetches: not into the first one, where it would push out what is at work */
 };
@@ -44,6 +44,18 @@ enum chain_start { CHAIN_ZERO, CHAIN_GO_ON, CHAIN_SCALE };
 /* Where b lies: in a copy that many rows use; in one that few rows use, which have time to ask for what comes next; not
  * copied, the rows of a tensor, of which a step has one (for pairs two), or a word of each: row x is column x then. */
 enum chain_source { CHAIN_PACKED, CHAIN_ONCE, CHAIN_IN_PLACE, CHAIN_TURNED };
+
+/* Which elements of a chain each row has: [first[r], last[r]), both ascending, counted from an even position, where words 0 of a
+ * and b are. */
+struct chain_share {
+    int64_t first[TR_ATTN_ROWS], last[TR_ATTN_ROWS];
+};
+
+/* Whether all rows have all of a key block. */
+static inline bool chain_is_whole(const struct chain_share *share, int rows)
+{
+    return share->first[rows - 1] == 0 && share->last[0] == TR_KEY_BLOCK;
+}
 
 /* Strides count words, which are what a and b are made of. */
 struct chain {
@@ -57,7 +69,8 @@ struct chain {
     bool a_by_columns;
     const float *b;
     int64_t b_stride;
-    int64_t steps;
+    int64_t steps;                   /* which all rows have */
+    const struct chain_share *share; /* or: what each row has; steps is not read then */
     enum chain_source source;
     const char *next;   /* what is to be asked for meanwhile, next_bytes a step, whole lines; not by CHAIN_PACKED */
     int64_t next_bytes;
@@ -108,9 +121,50 @@ TR_V_INLINE void turned_tile(const struct chain *chain, int row, int64_t x, cons
             v_store(chain->c + (row + r) * chain->c_stride + x + i * TR_VLEN, acc[r][i]);
 }
 
-/* The tile at (row, x). `rows`, `vecs`, `by_columns`, `pairs` and `source` are constants where this is inlined. */
-TR_V_INLINE void chain_tile(const struct chain *chain, int row, int64_t x, const int rows, const int vecs,
-                            const bool by_columns, const bool pairs, const enum chain_source source)
+/* chain_term with the other members as zeros: `members` are the bits of a word that count. In place only rows that are there
+ * are read. */
+TR_V_INLINE tr_v edge_term(const float *step, int64_t b_stride, int64_t x, const bool pairs, const enum chain_source source,
+                           uint32_t members)
+{
+    static const tr_bf16 none[TR_VLEN];
+    const tr_bf16 *even = (const tr_bf16 *)step + x;
+    if (!pairs)
+        return v_load(step + x);
+    if (source == CHAIN_IN_PLACE)
+        return v_pair(members & 0xffff ? even : none, members >> 16 ? even + b_stride : none);
+    return v_and(v_load(step + x), members);
+}
+
+/* Steps that not all rows have whole: of each row what is its own. */
+TR_V_INLINE void chain_edge(const struct chain *chain, int64_t from, int64_t to, tr_v acc[TR_ATTN_ROWS][8], int row,
+                            int64_t x, const int rows, const int vecs, const bool by_columns, const bool pairs,
+                            const enum chain_source source)
+{
+    const float *a = chain->a + row * (by_columns ? 1 : chain->a_stride);
+    for (int64_t t = from; t < to; t++) {
+        const float *b = chain->b + t * chain->b_stride;
+        const int64_t element = pairs ? 2 * t : t;
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++) {
+            const int64_t first = chain->share->first[row + r] - element, last = chain->share->last[row + r] - element;
+            const uint32_t low = first <= 0 && last > 0 ? 0xffff : 0, high = first <= 1 && last > 1 ? 0xffff0000 : 0;
+            const uint32_t members = pairs ? low | high : low;
+            if (members == 0)
+                continue;
+            const float word = by_columns ? a[t * chain->a_stride + r] : a[r * chain->a_stride + t];
+            const tr_v factor = pairs ? v_and(v_set1(word), members) : v_set1(word);
+#pragma GCC unroll 8
+            for (int i = 0; i < vecs; i++)
+                acc[r][i] = chain_step(factor, edge_term(b, chain->b_stride, x + i * TR_VLEN, pairs, source, members),
+                                       acc[r][i], pairs);
+        }
+    }
+}
+
+/* The tile at (row, x). `rows`, `vecs`, `by_columns`, `pairs`, `source` and whether there is a share are constants where this is
+ * inlined. */
+TR_V_INLINE void chain_tile(const struct chain *chain, const struct chain_share *share, int row, int64_t x, const int rows,
+                            const int vecs, const bool by_columns, const bool pairs, const enum chain_source source)
 {
     if (source == CHAIN_TURNED)
         return turned_tile(chain, row, x, rows, vecs);
@@ -118,7 +172,7 @@ TR_V_INLINE void chain_tile(const struct chain *chain, int row, int64_t x, const
     const int64_t a_stride = chain->a_stride, b_stride = chain->b_stride, c_stride = chain->c_stride;
     float *c = chain->c + row * c_stride + x;
     const float *a = chain->a + row * (by_columns ? 1 : a_stride), *b = chain->b;
-    const int64_t steps = chain->steps, next_bytes = row == 0 && x == 0 ? chain->next_bytes : 0;
+    const int64_t next_bytes = row == 0 && x == 0 ? chain->next_bytes : 0;
     if (chain->start == CHAIN_ZERO) {
         for (int r = 0; r < rows; r++)
             for (int i = 0; i < vecs; i++)
@@ -133,88 +187,120 @@ TR_V_INLINE void chain_tile(const struct chain *chain, int row, int64_t x, const
             for (int i = 0; i < vecs; i++)
                 acc[r][i] = v_mul(acc[r][i], v_set1(chain->scale[row + r]));
     }
+    int64_t begin = 0, first = 0, last = chain->steps, end = last; /* all rows have the steps from `first` to `last` */
+    if (share != NULL) {
+        const int half = pairs; /* a word has 1 << half elements */
+        begin = share->first[row] >> half;
+        end = (share->last[row + rows - 1] + half) >> half;
+        first = tr_min_i64((share->first[row + rows - 1] + half) >> half, end);
+        last = tr_max_i64(share->last[row] >> half, first);
+    }
+    for (bool after = false;; after = true) { /* once and a half, so that the edges on both sides are one piece of code */
+        if (share != NULL)
+            chain_edge(chain, after ? last : begin, after ? end : first, acc, row, x, rows, vecs, by_columns, pairs, source);
+        if (after)
+            break;
 #pragma GCC unroll 2
-    for (int64_t t = 0; t < steps; t++) {
-        tr_v term[8];
-#pragma GCC unroll 8
-        for (int i = 0; i < vecs; i++)
-            term[i] = chain_term(b + t * b_stride, b_stride, x + i * TR_VLEN, pairs, source);
-        for (int64_t i = 0; source != CHAIN_PACKED && i < next_bytes; i += 64)
-            __builtin_prefetch(chain->next + t * next_bytes + i, 0, SECOND_CACHE);
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; r++) {
-            tr_v factor = v_set1(by_columns ? a[t * a_stride + r] : a[r * a_stride + t]);
+        for (int64_t t = first; t < last; t++) {
+            tr_v term[8];
 #pragma GCC unroll 8
             for (int i = 0; i < vecs; i++)
-                acc[r][i] = chain_step(factor, term[i], acc[r][i], pairs);
+                term[i] = chain_term(b + t * b_stride, b_stride, x + i * TR_VLEN, pairs, source);
+            for (int64_t i = 0; source != CHAIN_PACKED && i < next_bytes; i += 64)
+                __builtin_prefetch(chain->next + t * next_bytes + i, 0, SECOND_CACHE);
+#pragma GCC unroll 8
+            for (int r = 0; r < rows; r++) {
+                tr_v factor = v_set1(by_columns ? a[t * a_stride + r] : a[r * a_stride + t]);
+#pragma GCC unroll 8
+                for (int i = 0; i < vecs; i++)
+                    acc[r][i] = chain_step(factor, term[i], acc[r][i], pairs);
+            }
         }
+        if (share == NULL)
+            break;
     }
     for (int r = 0; r < rows; r++)
         for (int i = 0; i < vecs; i++)
             v_store(c + r * c_stride + i * TR_VLEN, acc[r][i]);
 }
 
-/* Rows [row, row + rows) at x, in tiles of 6, 4, 2 and 1 rows. One row alone takes more vectors, else the latency of the
- * multiply-add rules. */
-TR_V_INLINE void chain_rows(const struct chain *chain, int row, int64_t x, int rows, const int vecs,
-                            const bool by_columns, const bool pairs, const enum chain_source source)
+/* The rows at x, in tiles of 6, 4, 2 and 1 rows. One row alone takes more vectors, else the latency of the multiply-add
+ * rules. */
+TR_V_INLINE void chain_rows(const struct chain *chain, const struct chain_share *share, int64_t x, int rows,
+                            const int vecs, const bool by_columns, const bool pairs, const enum chain_source source)
 {
-    const int end = row + rows;
-    while (row < end) {
-        if (end - row >= 6) {
-            chain_tile(chain, row, x, 6, vecs, by_columns, pairs, source);
+    int row = 0;
+    while (row < rows) {
+        if (rows - row >= 6) {
+            chain_tile(chain, share, row, x, 6, vecs, by_columns, pairs, source);
             row += 6;
-        } else if (end - row >= 4) {
-            chain_tile(chain, row, x, 4, vecs, by_columns, pairs, source);
+        } else if (rows - row >= 4) {
+            chain_tile(chain, share, row, x, 4, vecs, by_columns, pairs, source);
             row += 4;
-        } else if (end - row >= 2) {
-            chain_tile(chain, row, x, 2, vecs, by_columns, pairs, source);
+        } else if (rows - row >= 2) {
+            chain_tile(chain, share, row, x, 2, vecs, by_columns, pairs, source);
             row += 2;
         } else {
-            chain_tile(chain, row, x, 1, vecs, by_columns, pairs, source);
+            chain_tile(chain, share, row, x, 1, vecs, by_columns, pairs, source);
             row += 1;
         }
     }
 }
 
-TR_V_INLINE void chain_columns(const struct chain *chain, int row, int rows, int64_t width, const bool by_columns,
-                               const bool pairs, const enum chain_source source)
+TR_V_INLINE void chain_columns(const struct chain *chain, const struct chain_share *share, int rows, int64_t width,
+                               const bool by_columns, const bool pairs, const enum chain_source source)
 {
     int64_t x = 0;
     if (rows == 1)
         for (; x + 64 <= width; x += 64)
-            chain_tile(chain, row, x, 1, 64 / TR_VLEN, by_columns, pairs, source);
+            chain_tile(chain, share, 0, x, 1, 64 / TR_VLEN, by_columns, pairs, source);
     for (; x + TR_ATTN_VECS * TR_VLEN <= width; x += TR_ATTN_VECS * TR_VLEN)
-        chain_rows(chain, row, x, rows, TR_ATTN_VECS, by_columns, pairs, source);
+        chain_rows(chain, share, x, rows, TR_ATTN_VECS, by_columns, pairs, source);
 #if TR_VLEN == 16 /* else the panels above are as narrow */
+    if (source == CHAIN_PACKED && share == NULL && x + 48 <= width) { /* one vector alone waits for its own sums */
+        chain_rows(chain, share, x, rows, 3, by_columns, pairs, source);
+        x += 48;
+    } else if (source == CHAIN_PACKED && share == NULL && x + 32 <= width) {
+        chain_rows(chain, share, x, rows, 2, by_columns, pairs, source);
+        x += 32;
+    }
     for (; x < width; x += TR_ATTN_PANEL)
-        chain_rows(chain, row, x, rows, TR_ATTN_PANEL / TR_VLEN, by_columns, pairs, source);
+        chain_rows(chain, share, x, rows, 1, by_columns, pairs, source);
 #endif
 }
 
-/* Apart from what sets the processor's mode for pairs (v_pairs_begin). */
-__attribute__((noinline)) static void chain_all(const struct chain *chain, int row, int rows, int64_t width)
+/* Apart from what sets the processor's mode for pairs (v_pairs_begin). A share is of chains along keys and queries, whose terms are
+ * rows of a copy, or lie in place; the others are scores. */
+__attribute__((noinline)) static void chain_all(const struct chain *chain, int rows, int64_t width)
 {
-    TR_ASSERT(chain->source == CHAIN_PACKED || !chain->a_by_columns);
+    const struct chain_share *share = chain->share;
+    TR_ASSERT(share != NULL || !chain->a_by_columns);
+    TR_ASSERT((share == NULL || chain->source == CHAIN_PACKED) == (chain->source != CHAIN_IN_PLACE));
     TR_ASSERT(chain->source != CHAIN_TURNED || (chain->pairs && chain->start == CHAIN_ZERO && chain->steps % 4 == 0));
 #if !TR_SIMD_DP
-    if (!chain->pairs && chain->source != CHAIN_PACKED) /* in place or not, numbers are read the same way */
-        return chain_columns(chain, row, rows, width, false, false, CHAIN_ONCE);
     if (!chain->pairs && chain->a_by_columns)
-        return chain_columns(chain, row, rows, width, true, false, CHAIN_PACKED);
+        return chain_columns(chain, share, rows, width, true, false, CHAIN_PACKED);
+    if (!chain->pairs && chain->source == CHAIN_IN_PLACE) /* numbers are read as those of a copy; what comes next is asked for */
+        return chain_columns(chain, share, rows, width, false, false, CHAIN_IN_PLACE);
+    if (!chain->pairs && share != NULL)
+        return chain_columns(chain, share, rows, width, false, false, CHAIN_PACKED);
+    if (!chain->pairs && chain->source == CHAIN_ONCE)
+        return chain_columns(chain, NULL, rows, width, false, false, CHAIN_ONCE);
     if (!chain->pairs)
-        return chain_columns(chain, row, rows, width, false, false, CHAIN_PACKED);
+        return chain_columns(chain, NULL, rows, width, false, false, CHAIN_PACKED);
 #endif
-    if (chain->source == CHAIN_IN_PLACE)
-        chain_columns(chain, row, rows, width, false, true, CHAIN_IN_PLACE);
+    if (chain->a_by_columns)
+        chain_columns(chain, share, rows, width, true, true, CHAIN_PACKED);
+    else if (chain->source == CHAIN_IN_PLACE)
+        chain_columns(chain, share, rows, width, false, true, CHAIN_IN_PLACE);
+    else if (share != NULL)
+        chain_columns(chain, share, rows, width, false, true, CHAIN_PACKED);
     else if (chain->source == CHAIN_TURNED)
-        chain_columns(chain, row, rows, width, false, true, CHAIN_TURNED);
+        chain_columns(chain, NULL, rows, width, false, true, CHAIN_TURNED);
     else if (chain->source == CHAIN_ONCE)
-        chain_columns(chain, row, rows, width, false, true, CHAIN_ONCE);
-    else if (chain->a_by_columns)
-        chain_columns(chain, row, rows, width, true, true, CHAIN_PACKED);
+        chain_columns(chain, NULL, rows, width, false, true, CHAIN_ONCE);
     else
-        chain_columns(chain, row, rows, width, false, true, CHAIN_PACKED);
+        chain_columns(chain, NULL, rows, width, false, true, CHAIN_PACKED);
 }
 
 /* c = 0 or c * scale, in the processor's ordinary mode, so that the chain goes on. */
@@ -229,80 +315,17 @@ __attribute__((noinline)) static void chain_begin(struct chain *chain, int rows,
     chain->start = CHAIN_GO_ON;
 }
 
-/* Runs the chain for rows [row, row + rows), at most TR_ATTN_ROWS, and `width` columns, a multiple of TR_ATTN_PANEL. What
- * comes next goes on. The chain is not copied: it was written a moment ago in small pieces, and a processor that reads
- * those together waits until they have left it. */
-static void chain_run_rows(struct chain *chain, int row, int rows, int64_t width)
+/* Runs the chain for `rows` rows, at most TR_ATTN_ROWS, and `width` columns, a multiple of TR_ATTN_PANEL. What comes next goes
+ * on. The chain is not copied: it was written a moment ago in small pieces, and a processor that reads those together
+ * waits until they have left it. */
+static void chain_run(struct chain *chain, int rows, int64_t width)
 {
-    if (chain->steps == 0 && chain->start == CHAIN_GO_ON)
-        return;
     if (!TR_SIMD_DP && chain->pairs && chain->start == CHAIN_SCALE)
         chain_begin(chain, rows, width);
     const unsigned mode = v_pairs_begin(chain->pairs);
-    chain_all(chain, row, rows, width);
+    chain_all(chain, rows, width);
     v_pairs_end(chain->pairs, mode);
     chain->start = CHAIN_GO_ON;
-}
-
-static void chain_run(struct chain *chain, int rows, int64_t width) { chain_run_rows(chain, 0, rows, width); }
-
-/* The words of b with the other member as zero; in place only its row is read. */
-TR_V_INLINE tr_v half_term(const struct chain *chain, int64_t x, bool odd)
-{
-    static const tr_bf16 none[TR_VLEN];
-    const tr_bf16 *even = (const tr_bf16 *)chain->b + x;
-    if (chain->source == CHAIN_IN_PLACE)
-        return odd ? v_pair(none, even + chain->b_stride) : v_pair(even, none);
-    return odd ? v_odd(v_load(chain->b + x)) : v_only_even(v_load(chain->b + x));
-}
-
-__attribute__((noinline)) static void half_rows(const struct chain *chain, int row, int rows, int64_t width, bool odd)
-{
-    for (int r = row; r < row + rows; r++) {
-        const tr_v a = v_set1(chain->a[chain->a_by_columns ? r : r * chain->a_stride]);
-        const tr_v factor = odd ? v_odd(a) : v_only_even(a);
-        for (int64_t x = 0; x < width; x += TR_VLEN) {
-            float *c = chain->c + r * chain->c_stride + x;
-            v_store(c, v_pair_step(factor, half_term(chain, x, odd), v_load(c)));
-        }
-    }
-}
-
-/* A step of a chain of pairs, of which only the odd member is there (then it is the first), or only the even one. */
-static void chain_half(struct chain *chain, int row, int rows, int64_t width, bool odd)
-{
-    chain_begin(chain, rows, width);
-    const unsigned mode = v_pairs_begin(true);
-    half_rows(chain, row, rows, width, odd);
-    v_pairs_end(true, mode);
-}
-
-/* A chain over keys, by rows: row r has the keys from `first` to last[r], of which last[0] is the smallest and greater
- * than `first`. a and b are at key 0, which is even. */
-static void chain_run_keys(struct chain *chain, int rows, int64_t width, int64_t first, const int64_t *last)
-{
-    const int64_t per_word = chain->pairs ? 2 : 1, begin = (first + per_word - 1) / per_word, all = last[0] / per_word;
-    const float *a = chain->a, *b = chain->b;
-    if (begin * per_word != first) {
-        chain->a = a + first / 2;
-        chain->b = b + first / 2 * chain->b_stride;
-        chain_half(chain, 0, rows, width, true);
-    }
-    chain->a = a + begin;
-    chain->b = b + begin * chain->b_stride;
-    chain->steps = all - begin;
-    chain_run(chain, rows, width);
-    for (int r = 0; r < rows; r++) {
-        const int64_t more = last[r] / per_word - all;
-        chain->a = a + all;
-        chain->b = b + all * chain->b_stride;
-        chain->steps = more;
-        chain_run_rows(chain, r, 1, width);
-        chain->a += more;
-        chain->b += more * chain->b_stride;
-        if (last[r] % per_word > 0)
-            chain_half(chain, r, 1, width, false);
-    }
 }
 
 /* Where the document of the query at index i of its sequence begins; without `start` the sequence is one document. */
@@ -334,6 +357,9 @@ static inline float *carve(float *base, int64_t *used, int64_t n)
     *used += n;
     return at;
 }
+
+/* A constant where there is one type only. */
+static inline enum tr_dtype attn_type(enum tr_dtype type) { return TR_SIMD_DP ? TR_BF16 : type; }
 
 /* Words that `n` elements of a row take. */
 static inline int64_t attn_words(enum tr_dtype type, int64_t n) { return type == TR_BF16 ? (n + 1) / 2 : n; }
