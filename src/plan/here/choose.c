@@ -52,20 +52,35 @@ static enum tr_status price(const struct tr_kernel_rates *rates, const struct tr
     return status == TR_OK ? tr_here_passes(rates, exchange, programs, passes, &out->passes_s, err) : status;
 }
 
-enum tr_status tr_here_price_ranks(const struct tr_catalog *profile, const char *transport, double hand_s,
-                                   const struct tr_run_programs *programs, int64_t passes, struct tr_ranks_price *out, struct tr_err *err)
+/* What a profile has for so many ranks of so many threads. */
+struct rates {
+    struct tr_kernel_rates kernels;
+    struct tr_exchange_rates exchange; /* ranks 0: of one rank, which exchanges nothing */
+};
+
+static enum tr_status find_rates(const struct tr_catalog *profile, const char *transport, double hand_s, int ranks, int threads,
+                                 struct rates *out, struct tr_err *err)
 {
-    struct tr_kernel_rates rates;
-    struct tr_exchange_rates exchange = {.ranks = 0};
-    enum tr_status status = tr_kernel_rates_for(profile, programs->threads, &rates, err);
-    if (status == TR_OK && programs->ranks > 1)
-        status = tr_exchange_find(profile, transport, programs->ranks, &exchange, err);
+    out->exchange.ranks = 0;
+    enum tr_status status = tr_kernel_rates_for(profile, threads, &out->kernels, err);
+    if (status == TR_OK && ranks > 1)
+        status = tr_exchange_find(profile, transport, ranks, &out->exchange, err);
     if (status == TR_NO)
         status = tr_fail(err, TR_BAD_INPUT, "the profile does not say what exchanging bytes takes ranks by %s%s", transport,
                          strcmp(transport, "mpi") == 0 ? ": `mpirun -n 2 trine calibrate --ranks` adds that" : ": calibrate again");
     if (status == TR_OK)
-        tr_kernel_set_apart(&rates, hand_s);
-    return status == TR_OK ? price(&rates, exchange.ranks ? &exchange : NULL, programs, passes, out, err) : status;
+        tr_kernel_set_apart(&out->kernels, hand_s);
+    return status;
+}
+
+static const struct tr_exchange_rates *exchange_of(const struct rates *rates) { return rates->exchange.ranks ? &rates->exchange : NULL; }
+
+enum tr_status tr_here_price_ranks(const struct tr_catalog *profile, const char *transport, double hand_s,
+                                   const struct tr_run_programs *programs, int64_t passes, struct tr_ranks_price *out, struct tr_err *err)
+{
+    struct rates rates;
+    enum tr_status status = find_rates(profile, transport, hand_s, programs->ranks, programs->threads, &rates, err);
+    return status == TR_OK ? price(&rates.kernels, exchange_of(&rates), programs, passes, out, err) : status;
 }
 
 /* ---- the search -------------------------------------------------------------------------------------------------- */
@@ -83,6 +98,10 @@ struct search {
     const struct tr_choose_request *request;
     struct tr_layouts_found *out;
     struct tr_run_config *config; /* scratch: of the layout that is tried */
+    int threads;                  /* of a rank, of as many as are tried */
+    bool has_rates;               /* the profile has rates for so many; else why_no_rates */
+    struct rates rates;
+    struct tr_err why_no_rates;
     struct unfit unfit;
     struct tr_err why;            /* the last one could not be */
 };
@@ -116,22 +135,18 @@ static void keep(struct tr_layouts_found *out, const struct tr_choice *new)
 /* One of which the profile says nothing is left out. */
 static enum tr_status price_layout(struct search *s, const struct tr_run_programs *programs, struct tr_choice *new, struct tr_err *err)
 {
-    const struct tr_choose_request *r = s->request;
-    struct tr_ranks_price price;
-    struct tr_err why;
-    enum tr_status status = tr_here_price_ranks(r->profile, r->transport, r->hand_s, programs, 0, &price, &why);
-    if (status == TR_BAD_INPUT) {
+    struct tr_ranks_price its;
+    if (!s->has_rates) {
         s->out->unpriced++;
         s->out->unpriced_last = *new;
-        s->out->why_unpriced = why;
+        s->out->why_unpriced = s->why_no_rates;
         return TR_OK;
     }
-    if (status != TR_OK) {
-        *err = why;
+    enum tr_status status = price(&s->rates.kernels, exchange_of(&s->rates), programs, 0, &its, err);
+    if (status != TR_OK)
         return status;
-    }
-    new->step_s = price.step_s;
-    new->error = price.error;
+    new->step_s = its.step_s;
+    new->error = its.error;
     keep(s->out, new);
     return TR_OK;
 }
@@ -143,17 +158,6 @@ static double price_alone(void *context, const struct tr_program *program, int t
     (void)threads;
     tr_here_step(context, program, &time);
     return time.step_s;
-}
-
-/* As the trainer does where it has a profile. */
-static void choose_micro_batch(struct search *s, const struct tr_fit *fit, const struct tr_fit_limit *limit)
-{
-    struct tr_kernel_rates rates;
-    struct tr_err ignored;
-    if (tr_kernel_rates_for(s->request->profile, fit->machine.threads, &rates, &ignored) != TR_OK)
-        return;
-    tr_kernel_set_apart(&rates, s->request->hand_s);
-    tr_fit_fastest(fit, s->config, limit->bytes, price_alone, &rates);
 }
 
 static void note_unfit(struct search *s, const struct unfit *new)
@@ -172,7 +176,8 @@ static enum tr_status fit_layout(struct search *s, const struct tr_choice *choic
     tr_fit_limit(s->request->memory_bytes, ranks, &limit);
     *s->config = *s->request->config;
     tr_fit_fill_pipe(fit, s->config);
-    choose_micro_batch(s, fit, &limit);
+    if (s->has_rates) /* as the trainer does where it has a profile */
+        tr_fit_fastest(fit, s->config, limit.bytes, price_alone, &s->rates.kernels);
     for (int try = 1;; try++) {
         struct tr_step_config step = tr_fit_step(fit, s->config, 0);
         enum tr_status status = tr_run_programs_make(fit->model, &step, fit->machine, out, err);
@@ -207,7 +212,7 @@ static enum tr_status try_layout(struct search *s, const struct tr_degrees *degr
     struct tr_fit fit = s->request->fit;
     int ranks = (int)tr_degrees_ranks(degrees);
     fit.layout = *degrees;
-    fit.machine.threads = (int)tr_max_i64(1, s->request->cores / ranks);
+    fit.machine.threads = s->threads;
     tr_degrees_words(degrees, new.words);
     enum tr_status status = check_replay(s, ranks, &s->why);
     if (status == TR_OK)
@@ -238,7 +243,7 @@ static enum tr_status try_kinds(struct search *s, int tp, int cp, int dp, int pp
     return status;
 }
 
-static enum tr_status try_ranks(struct search *s, int ranks, struct tr_err *err)
+static enum tr_status try_layouts(struct search *s, int ranks, struct tr_err *err)
 {
     enum tr_status status = TR_OK;
     for (int dp = ranks; dp >= 1; dp--)
@@ -246,6 +251,18 @@ static enum tr_status try_ranks(struct search *s, int ranks, struct tr_err *err)
             for (int cp = 1; cp <= ranks / dp / tp && status == TR_OK; cp++)
                 if (ranks % (dp * tp * cp) == 0)
                     status = try_kinds(s, tp, cp, dp, ranks / (dp * tp * cp), err);
+    return status;
+}
+
+static enum tr_status try_ranks(struct search *s, int ranks, struct tr_err *err)
+{
+    const struct tr_choose_request *r = s->request;
+    s->threads = (int)tr_max_i64(1, r->cores / ranks);
+    enum tr_status status = find_rates(r->profile, r->transport, r->hand_s, ranks, s->threads, &s->rates, &s->why_no_rates);
+    s->has_rates = status == TR_OK;
+    if (status == TR_OK || status == TR_BAD_INPUT)
+        return try_layouts(s, ranks, err);
+    *err = s->why_no_rates;
     return status;
 }
 
