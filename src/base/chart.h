@@ -101,7 +101,7 @@ void tr_chart_timeline(struct tr_text *out, const struct tr_timeline *timeline);
 
 /* Rates against two limits, both axes logarithmic: y <= slope * x and y <= flat. A dot for each point, the larger the
  * larger its weight, with its name beside it. Points that are not positive and finite are left out; so is the whole
- * figure without any, or without limits. */
+ * figure without any, or without limits. `lower_flat` is a second y <= that holds for some of the points; 0: there is none. */
 struct tr_roof_point {
     const char *label;
     double x, y;
@@ -109,8 +109,8 @@ struct tr_roof_point {
 };
 struct tr_roof {
     const char *title, *x_label, *y_label;
-    double slope, flat;
-    const char *slope_label, *flat_label;
+    double slope, flat, lower_flat;
+    const char *slope_label, *flat_label, *lower_label;
     const struct tr_roof_point *points;
     int count;           /* at most TR_ROOF_POINTS are drawn */
 };

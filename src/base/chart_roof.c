@@ -34,11 +34,17 @@ static double y_at(const struct frame *f, double y)
 
 static bool is_drawn(double x) { return x > 1e-30 && x < 1e30; }
 
+static bool has_lower(const struct tr_roof *roof) { return is_drawn(roof->lower_flat) && roof->lower_flat < roof->flat; }
+
 /* Whole decades around all points and the ridge, and some room below for names. */
 static struct frame make_frame(const struct tr_roof *roof, const struct dot *dots, int count)
 {
     const double ridge = log_10(roof->flat / roof->slope);
     struct frame f = {ridge, ridge, log_10(roof->flat), log_10(roof->flat)};
+    if (has_lower(roof)) {
+        f.x0 = log_10(roof->lower_flat / roof->slope);
+        f.y0 = log_10(roof->lower_flat);
+    }
     for (int i = 0; i < count; i++) {
         f.x0 = fmin(f.x0, log_10(dots[i].point->x));
         f.x1 = fmax(f.x1, log_10(dots[i].point->x));
@@ -78,6 +84,21 @@ static void draw_axes(struct tr_text *out, const struct tr_roof *roof, const str
     tr_text_append(out, "</text>");
 }
 
+static void draw_flat_label(struct tr_text *out, const struct frame *f, double flat, const char *label)
+{
+    tr_text_printf(out, "<text class=\"over\" x=\"100%%\" y=\"%.1f\" text-anchor=\"end\">", y_at(f, flat) - 6.0);
+    tr_text_append_html(out, label);
+    tr_text_append(out, "</text>");
+}
+
+/* From where the slope meets it to the right edge. */
+static void draw_lower(struct tr_text *out, const struct tr_roof *roof, const struct frame *f)
+{
+    tr_text_printf(out, "<line class=\"axis\" x1=\"%.2f%%\" x2=\"100%%\" y1=\"%.1f\" y2=\"%.1f\"/>",
+                   x_at(f, roof->lower_flat / roof->slope) / 10.0, y_at(f, roof->lower_flat), y_at(f, roof->lower_flat));
+    draw_flat_label(out, f, roof->lower_flat, roof->lower_label);
+}
+
 /* From the left edge up to the ridge, then level. Where the slope leaves the frame below, it begins there. */
 static void draw_roof(struct tr_text *out, const struct tr_roof *roof, const struct frame *f)
 {
@@ -86,10 +107,9 @@ static void draw_roof(struct tr_text *out, const struct tr_roof *roof, const str
     tr_text_printf(out, "<svg viewBox=\"0 0 %d %d\" preserveAspectRatio=\"none\" height=\"%d\"><path class=\"line c1\" "
                         "d=\"M%.1f %.1fL%.1f %.1fL%d %.1f\"/></svg>", TR_CHART_ACROSS, HEIGHT, HEIGHT, x_at(f, begin),
                    y_at(f, begin * roof->slope), x_at(f, ridge), y_at(f, roof->flat), TR_CHART_ACROSS, y_at(f, roof->flat));
-    tr_text_printf(out, "<text class=\"over\" x=\"100%%\" y=\"%.1f\" text-anchor=\"end\">", y_at(f, roof->flat) - 6.0);
-    tr_text_append_html(out, roof->flat_label);
+    draw_flat_label(out, f, roof->flat, roof->flat_label);
     const double x = sqrt(begin * ridge); /* the middle of the slope */
-    tr_text_printf(out, "</text><text class=\"over\" x=\"%.2f%%\" dx=\"10\" y=\"%.1f\">", x_at(f, x) / 10.0,
+    tr_text_printf(out, "<text class=\"over\" x=\"%.2f%%\" dx=\"10\" y=\"%.1f\">", x_at(f, x) / 10.0,
                    y_at(f, x * roof->slope) + 4.0);
     tr_text_append_html(out, roof->slope_label);
     tr_text_append(out, "</text>");
@@ -146,6 +166,8 @@ void tr_chart_roof(struct tr_text *out, const struct tr_roof *roof)
     tr_chart_plot(out, "plot roof", roof->title, HEIGHT);
     draw_axes(out, roof, &f);
     draw_roof(out, roof, &f);
+    if (has_lower(roof))
+        draw_lower(out, roof, &f);
     for (int i = 0; i < count; i++)
         draw_dot(out, &dots[i]);
     tr_text_append(out, "</svg></div></figure>\n");

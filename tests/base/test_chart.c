@@ -200,6 +200,11 @@ static void a_roof_has_a_dot_for_each_point_that_is_positive(void **state)
     assert_non_null(strstr(html, "a&lt;b"));
     assert_null(strstr(html, "nan"));
     assert_null(strstr(html, "inf"));
+    assert_null(strstr(html, "lower"));
+    tr_text_free(&out);
+    roof.lower_flat = 2e11, roof.lower_label = "lower<";
+    tr_chart_roof(&out, &roof);
+    assert_non_null(strstr(tr_text_str(&out), "lower&lt;</text>"));
     tr_text_free(&out);
     roof.count = 0;
     tr_chart_roof(&out, &roof);

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPS_MAX = 512, KINDS_MAX = 32, BARS_MAX = 16, RANKS_DRAWN = 64, NOTE_BYTES = 96 };
+enum { OPS_MAX = 512, KINDS_MAX = 32, BARS_MAX = 16, RANKS_DRAWN = 64, NOTE_BYTES = 96, NAME_BYTES = 48 };
 
 /* ---- small pieces ------------------------------------------------------------------------------------------------ */
 
@@ -52,11 +52,11 @@ static const char *string_of(const struct tr_node *object, const char *key)
     return value;
 }
 
-/* Of one rank, as operations are: the profile's is that of all. */
-static double peak_of_rank(const struct tr_node *profile)
+/* Of one rank, as operations are: the profile's, "peak_flop_s" or "peak_f32_flop_s", is that of all. */
+static double peak_of_rank(const struct tr_node *profile, const char *key)
 {
     const double ranks = number_of(profile, "ranks");
-    return number_of(profile, "peak_flop_s") / (ranks >= 1.0 ? ranks : 1.0);
+    return number_of(profile, key) / (ranks >= 1.0 ? ranks : 1.0);
 }
 
 static const struct tr_node *profile_root(const struct tr_run_files *f)
@@ -135,9 +135,10 @@ static void write_curves(struct tr_text *out, const struct tr_run_files *f)
     tr_text_append(out, "</div>\n");
 }
 
-/* One kind of operation, all phases together. */
+/* One kind of operation, all phases together; what multiplies fp32 in a run of bf16 stands apart, against a peak of its own. */
 struct op_sum {
-    const char *name;
+    char name[NAME_BYTES];
+    double peak_flop_s; /* NaN: not known */
     double time_s, flop, bytes, calls;
     double left_s; /* over what the machine's limits allow */
 };
@@ -149,7 +150,8 @@ static int find_op(struct op_sum *sums, int *count, const char *name)
             return i;
     if (*count == OPS_MAX)
         return -1;
-    sums[*count] = (struct op_sum){.name = name};
+    sums[*count] = (struct op_sum){.time_s = 0};
+    snprintf(sums[*count].name, NAME_BYTES, "%s", name);
     return (*count)++;
 }
 
@@ -164,16 +166,26 @@ static bool is_of_step(const struct tr_node *op)
     return strcmp(phase, tr_phase_name(TR_PHASE_EVAL)) != 0 && strcmp(phase, tr_phase_name(TR_PHASE_LOAD)) != 0;
 }
 
-static int sum_ops(const struct tr_node *ops, struct op_sum *sums, double *total_s)
+/* Products of another type than the run's. A profile of before types were noted has none. */
+static bool is_of_other_type(const struct tr_node *profile, const struct tr_node *op)
+{
+    return number_of(op, "flop") > 0.0 && strcmp(string_of(op, "type"), string_of(profile, "type")) != 0;
+}
+
+static int sum_ops(const struct tr_node *profile, const struct tr_node *ops, struct op_sum *sums, double *total_s)
 {
     int count = 0;
     *total_s = 0.0;
     for (int64_t i = 0; i < ops->count; i++) {
         const struct tr_node *op = &ops->children[i];
+        const bool other = is_of_other_type(profile, op);
+        char name[NAME_BYTES];
         double time_s = number_of(op, "time_s");
-        int at = is_of_step(op) ? find_op(sums, &count, string_of(op, "op")) : -1;
+        snprintf(name, sizeof name, other ? "%s, %s" : "%s", string_of(op, "op"), string_of(op, "type"));
+        int at = is_of_step(op) ? find_op(sums, &count, name) : -1;
         if (at < 0 || !(time_s >= 0.0))
             continue;
+        sums[at].peak_flop_s = peak_of_rank(profile, other ? "peak_f32_flop_s" : "peak_flop_s");
         sums[at].time_s += time_s;
         sums[at].flop += number_of(op, "flop");
         sums[at].bytes += number_of(op, "bytes");
@@ -184,7 +196,7 @@ static int sum_ops(const struct tr_node *ops, struct op_sum *sums, double *total
     return count;
 }
 
-static void write_op_table(struct tr_text *out, const struct op_sum *sums, int count, double total_s, double peak_flop_s)
+static void write_op_table(struct tr_text *out, const struct op_sum *sums, int count, double total_s)
 {
     char a[TR_QUANTITY_BYTES], b[TR_QUANTITY_BYTES], c[TR_QUANTITY_BYTES];
     static const char *const names[] = {"operation", "calls", "time", "share", "rate", "of peak", "memory"};
@@ -197,10 +209,13 @@ static void write_op_table(struct tr_text *out, const struct op_sum *sums, int c
         tr_text_printf(out, "</td><td class=\"n\">%.0f</td><td class=\"n\">%s</td><td class=\"n\">%.1f %%</td>", s->calls,
                        tr_print_time(a, s->time_s), 100.0 * s->time_s / total_s);
         if (s->flop > 0.0)
-            tr_text_printf(out, "<td class=\"n\">%s</td><td class=\"n\">%.0f %%</td>", tr_print_flop_s(b, s->flop / safe_s),
-                           100.0 * s->flop / safe_s / peak_flop_s);
+            tr_text_printf(out, "<td class=\"n\">%s</td>", tr_print_flop_s(b, s->flop / safe_s));
         else
-            tr_text_append(out, "<td></td><td></td>");
+            tr_text_append(out, "<td></td>");
+        if (s->flop > 0.0 && s->peak_flop_s > 0.0)
+            tr_text_printf(out, "<td class=\"n\">%.0f %%</td>", 100.0 * s->flop / safe_s / s->peak_flop_s);
+        else
+            tr_text_append(out, "<td></td>");
         tr_text_printf(out, "<td class=\"n\">%s</td></tr>\n",
                        s->bytes > 0.0 ? tr_print_quantity(c, TR_UNIT_BYTES_S, s->bytes / safe_s) : "");
     }
@@ -209,10 +224,13 @@ static void write_op_table(struct tr_text *out, const struct op_sum *sums, int c
 
 /* ---- the roofline ------------------------------------------------------------------------------------------------- */
 
-/* What the two limits allow: the time that an operation's arithmetic and its operands' bytes take at least. */
-static double least_s(const struct op_sum *s, double peak_flop_s, double read_byte_s)
+/* What the two limits allow: the time that an operation's arithmetic and its operands' bytes take at least. NaN where the
+ * limit of its arithmetic is not known. */
+static double least_s(const struct op_sum *s, double read_byte_s)
 {
-    return fmax(s->flop / peak_flop_s, s->bytes / read_byte_s);
+    if (s->flop > 0.0 && !(s->peak_flop_s > 0.0))
+        return (double)NAN;
+    return fmax(s->flop / s->peak_flop_s, s->bytes / read_byte_s);
 }
 
 static int most_left_first(const void *a, const void *b)
@@ -220,8 +238,7 @@ static int most_left_first(const void *a, const void *b)
     return -tr_ascending(&((const struct op_sum *)a)->left_s, &((const struct op_sum *)b)->left_s);
 }
 
-static void write_left(struct tr_text *out, const struct op_sum *sums, int count, double total_s, double peak_flop_s,
-                       double read_byte_s)
+static void write_left(struct tr_text *out, const struct op_sum *sums, int count, double total_s, double read_byte_s)
 {
     char b[TR_QUANTITY_BYTES], c[TR_QUANTITY_BYTES], d[TR_QUANTITY_BYTES];
     double least_total_s = 0.0;
@@ -229,10 +246,10 @@ static void write_left(struct tr_text *out, const struct op_sum *sums, int count
     tr_page_table(out, "What is left", names, sizeof names / sizeof *names, 2);
     for (int i = 0; i < count; i++) {
         const struct op_sum *s = &sums[i];
-        const double least = least_s(s, peak_flop_s, read_byte_s);
+        const double least = least_s(s, read_byte_s);
         if (!(least > 0.0) || !(s->time_s > 0.0))
             continue;
-        const bool arithmetic = s->flop / peak_flop_s >= s->bytes / read_byte_s;
+        const bool arithmetic = s->flop / s->peak_flop_s >= s->bytes / read_byte_s;
         least_total_s += fmin(least, s->time_s);
         tr_text_append(out, "<tr><td>");
         tr_text_append_html(out, s->name);
@@ -253,18 +270,19 @@ static void write_roofline(struct tr_text *out, const struct tr_run_files *f)
 {
     const struct tr_node *profile = profile_root(f);
     const struct tr_node *ops = profile == NULL ? NULL : tr_doc_find(profile, "ops");
-    const double peak_flop_s = peak_of_rank(profile), read_byte_s = number_of(profile, "read_byte_s");
+    const double peak_flop_s = peak_of_rank(profile, "peak_flop_s"), lower_flop_s = peak_of_rank(profile, "peak_f32_flop_s");
+    const double read_byte_s = number_of(profile, "read_byte_s");
     static struct op_sum sums[OPS_MAX];
     struct tr_roof_point points[TR_ROOF_POINTS];
-    char peak[TR_QUANTITY_BYTES], read[TR_QUANTITY_BYTES], size[TR_QUANTITY_BYTES];
+    char peak[TR_QUANTITY_BYTES], lower[2 * TR_QUANTITY_BYTES] = "", read[TR_QUANTITY_BYTES], size[TR_QUANTITY_BYTES];
     double total_s;
     if (ops == NULL || ops->kind != TR_NODE_ARRAY || !(peak_flop_s > 0.0) || !(read_byte_s > 0.0))
         return;
-    int count = sum_ops(ops, sums, &total_s), point_count = 0;
+    int count = sum_ops(profile, ops, sums, &total_s), point_count = 0;
     if (count == 0 || !(total_s > 0.0))
         return;
     for (int i = 0; i < count; i++) {
-        const double least = least_s(&sums[i], peak_flop_s, read_byte_s);
+        const double least = least_s(&sums[i], read_byte_s);
         sums[i].left_s = fmax(sums[i].time_s - least, 0.0);
         if (point_count < TR_ROOF_POINTS && sums[i].flop > 0.0 && sums[i].bytes > 0.0 && sums[i].time_s > 0.0)
             points[point_count++] = (struct tr_roof_point){sums[i].name, sums[i].flop / sums[i].bytes,
@@ -272,19 +290,22 @@ static void write_roofline(struct tr_text *out, const struct tr_run_files *f)
     }
     qsort(sums, (size_t)count, sizeof *sums, most_left_first);
     tr_print_flop_s(peak, peak_flop_s);
+    if (lower_flop_s > 0.0)
+        snprintf(lower, sizeof lower, "fp32: %s", tr_print_flop_s(size, lower_flop_s));
     tr_print_quantity(read, TR_UNIT_BYTES_S, read_byte_s);
     tr_page_heading(out, "Roofline", NULL);
     tr_text_append(out, "<div class=\"charts\">\n");
     tr_chart_roof(out, &(struct tr_roof){.title = "Operations against this machine", .x_label = "FLOP a byte of operands",
                                          .y_label = "FLOP/s; the larger a dot, the more time", .slope = read_byte_s,
-                                         .flat = peak_flop_s, .slope_label = read, .flat_label = peak, .points = points,
+                                         .flat = peak_flop_s, .lower_flat = lower_flop_s > 0.0 ? lower_flop_s : 0.0,
+                                         .slope_label = read, .flat_label = peak, .lower_label = lower, .points = points,
                                          .count = point_count});
-    write_left(out, sums, count, total_s, peak_flop_s, read_byte_s);
-    tr_text_printf(out, "</div>\n<p class=\"sub\">Both limits were measured by this run: fused multiply-adds in registers, %s, "
+    write_left(out, sums, count, total_s, read_byte_s);
+    tr_text_printf(out, "</div>\n<p class=\"sub\">Both limits were measured by this run: fused multiply-adds in registers, %s%s%s, "
                         "and reading its largest region of memory (%s), %s. Bytes are those of the operands, each once; what "
                         "lies in a cache from the operation before may come faster than memory gives it, so a share can "
                         "exceed 100 %%. Operations of which no arithmetic is counted stand in the table alone.</p>\n",
-                   peak, tr_print_quantity(size, TR_UNIT_BYTES, number_of(profile, "read_bytes")), read);
+                   peak, lower[0] ? ", " : "", lower, tr_print_quantity(size, TR_UNIT_BYTES, number_of(profile, "read_bytes")), read);
 }
 
 static void write_time(struct tr_text *out, const struct tr_run_files *f)
@@ -297,7 +318,7 @@ static void write_time(struct tr_text *out, const struct tr_run_files *f)
     static char notes[BARS_MAX][NOTE_BYTES];
     struct tr_bar bars[BARS_MAX];
     double total_s;
-    int count = sum_ops(ops, sums, &total_s), bar_count = 0;
+    int count = sum_ops(profile, ops, sums, &total_s), bar_count = 0;
     if (count == 0 || !(total_s > 0.0))
         return;
     for (; bar_count < count && bar_count < BARS_MAX; bar_count++) {
@@ -309,7 +330,7 @@ static void write_time(struct tr_text *out, const struct tr_run_files *f)
     tr_page_heading(out, "Where the time went", NULL);
     tr_text_append(out, "<div class=\"charts\">\n");
     tr_chart_bars(out, "Time by operation, evaluation left out", bars, bar_count);
-    write_op_table(out, sums, count, total_s, peak_of_rank(profile));
+    write_op_table(out, sums, count, total_s);
     tr_text_append(out, "</div>\n");
 }
 

@@ -9,12 +9,14 @@
  *     predicted                  {step_s, error_80, run_s}: what was said before it began
  *     model, parameters, flop_per_token
  *     arithmetic, isa, threads   threads: of a rank, as wanted
- *     peak_flop_s                of this machine, measured when the attempt began
+ *     type, peak_flop_s          "f32" or "bf16"; of this machine with such numbers, measured when the attempt began
+ *     peak_f32_flop_s            where a bf16 run multiplies fp32 too: Muon does
  *     read_byte_s, read_bytes    how fast the run's largest region of memory was read then; how large it is
  *     attempt                    when that was, microseconds since 1970
  *     program, processor, cores  trine's version; of the host
  *     memory                     {planned_bytes, peak_bytes, data_bytes, by_kind: {weight, ...}}
- *     ops                        [{phase, op, calls, time_s, flop, bytes, first_calls, first_time_s}, ...]; first: in the first step
+ *     ops                        [{phase, op, type, calls, time_s, flop, bytes, first_calls, first_time_s}, ...]; type: of the numbers
+ *                                that it works on; first: in the first step
  *
  * Of several ranks all of it is rank 0's, and there are
  *

@@ -75,6 +75,15 @@ static void profile_pipe(const struct tr_run *run, struct tr_json *json)
     tr_json_end(json);
 }
 
+/* The numbers that operations of a kind work on in a phase: all of them there have one type. */
+static enum tr_dtype type_of_ops(const struct tr_program *p, enum tr_phase phase, enum tr_op_kind kind)
+{
+    for (int32_t i = 0; i < p->op_count; i++)
+        if (p->op[i].coll < 0 && p->op[i].phase == phase && p->op[i].op.kind == kind)
+            return p->op[i].op.act;
+    return p->step.dtype;
+}
+
 static void profile_ops(const struct tr_run *run, struct tr_json *json)
 {
     tr_json_array(json, "ops");
@@ -86,6 +95,7 @@ static void profile_ops(const struct tr_run *run, struct tr_json *json)
             tr_json_object(json, NULL);
             tr_json_string(json, "phase", tr_phase_name(phase));
             tr_json_string(json, "op", tr_op_operands(kind)->name);
+            tr_json_string(json, "type", tr_dtype_name(type_of_ops(&run->program, phase, kind)));
             tr_json_int(json, "calls", time->calls);
             tr_json_double(json, "time_s", time->time_s);
             tr_json_int(json, "flop", time->flop);
@@ -141,7 +151,10 @@ enum tr_status tr_run_write_profile(struct tr_run *run, struct tr_err *err)
     tr_json_string(&json, "model", run->model.name);
     tr_json_int(&json, "parameters", run->program.weights.element_count);
     tr_json_int(&json, "flop_per_token", run->flop_per_token);
+    tr_json_string(&json, "type", tr_dtype_name(run->program.step.dtype));
     tr_json_double(&json, "peak_flop_s", run->peak_flop_s);
+    if (run->peak_f32_flop_s > 0)
+        tr_json_double(&json, "peak_f32_flop_s", run->peak_f32_flop_s);
     tr_json_double(&json, "read_byte_s", run->read_byte_s);
     tr_json_int(&json, "read_bytes", run->read_bytes);
     profile_machine(run, &json);

@@ -71,7 +71,8 @@ struct tr_run {
     int64_t resumed_at;
     int64_t saved_at;            /* step of the newest checkpoint; -1: none */
     int64_t flop_per_token;
-    double peak_flop_s;          /* 0: unknown */
+    double peak_flop_s;          /* with numbers of the run's type; 0: unknown */
+    double peak_f32_flop_s;      /* where a bf16 run multiplies fp32 too; else 0 */
     double read_byte_s;          /* of the largest region of the run's memory; 0: unknown */
     int64_t read_bytes;          /* how large that is */
     int64_t computed_steps;      /* of this attempt, with those that were left out or done again */

@@ -105,6 +105,48 @@ static void a_roofline_says_what_is_left_of_each_limit(void **state)
     tr_bytes_free(&html);
 }
 
+/* bf16: 200 GFLOP/s, fp32: 100. Muon's products of the update, fp32, are half of what they can be and a row of their own. */
+static void products_of_muon_are_held_against_the_peak_of_fp32(void **state)
+{
+    (void)state;
+    static const char *const profile =
+        "{\"steps\":2,\"train_s\":0.2,\"flop_per_token\":6e6,\"type\":\"bf16\",\"peak_flop_s\":2e11,%s\"read_byte_s\":5e10,"
+        "\"read_bytes\":1048576,\"threads\":2,\"ops\":["
+        "{\"phase\":\"forward\",\"op\":\"linear\",\"type\":\"bf16\",\"calls\":2,\"time_s\":0.2,\"flop\":3e10,\"bytes\":1000000},"
+        "{\"phase\":\"update\",\"op\":\"linear\",\"type\":\"f32\",\"calls\":2,\"time_s\":0.2,\"flop\":1e10,\"bytes\":1000000},"
+        "{\"phase\":\"update\",\"op\":\"adamw\",\"type\":\"f32\",\"calls\":1,\"time_s\":0.6,\"flop\":0,\"bytes\":1e10}]}";
+    char text[2048];
+    struct tr_err err = {{0}};
+    put("metrics.jsonl", metrics);
+    snprintf(text, sizeof text, profile, "\"peak_f32_flop_s\":1e11,");
+    put("profile.json", text);
+    if (tr_report_write(folder, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    struct tr_bytes html = page();
+    assert_non_null(strstr(html.at, "<td>linear</td><td class=\"n\">2</td><td class=\"n\">200 ms</td><td class=\"n\">20.0 %</td>"
+                                    "<td class=\"n\">150 GFLOP/s</td><td class=\"n\">75 %</td>"));
+    assert_non_null(strstr(html.at, "<td>linear, f32</td><td class=\"n\">2</td><td class=\"n\">200 ms</td><td class=\"n\">20.0 %</td>"
+                                    "<td class=\"n\">50 GFLOP/s</td><td class=\"n\">50 %</td>"));
+    const char *roof = strstr(html.at, "<h2>Roofline</h2>");
+    assert_non_null(roof);
+    assert_non_null(strstr(roof, "fp32: 100 GFLOP/s</text>"));
+    assert_non_null(strstr(roof, "<td>linear, f32</td><td>arithmetic</td><td class=\"n\">50 GFLOP/s</td><td class=\"n\">50 %</td>"
+                                 "<td class=\"n\">100 ms</td>"));
+    assert_non_null(strstr(roof, "<td>adamw</td><td>memory</td>"));
+    tr_bytes_free(&html);
+
+    snprintf(text, sizeof text, profile, ""); /* its peak is not known: no share is made up */
+    put("profile.json", text);
+    if (tr_report_write(folder, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    html = page();
+    assert_non_null(strstr(html.at, "<td class=\"n\">50 GFLOP/s</td><td></td>"));
+    assert_non_null(strstr(html.at, "<h2>Roofline</h2>"));
+    assert_null(strstr(html.at, "<td>linear, f32</td><td>"));
+    assert_null(strstr(strstr(html.at, "<h2>Roofline</h2>"), "nan"));
+    tr_bytes_free(&html);
+}
+
 static void a_run_on_several_ranks_shows_what_they_waited_for(void **state)
 {
     (void)state;
@@ -183,6 +225,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_becomes_one_page_without_anything_from_outside),
         cmocka_unit_test(a_roofline_says_what_is_left_of_each_limit),
+        cmocka_unit_test(products_of_muon_are_held_against_the_peak_of_fp32),
         cmocka_unit_test(a_run_on_several_ranks_shows_what_they_waited_for),
         cmocka_unit_test(a_line_that_was_cut_off_by_a_kill_is_left_out),
         cmocka_unit_test(a_damaged_line_is_named),

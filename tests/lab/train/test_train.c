@@ -474,6 +474,20 @@ static void a_run_with_muon_learns_is_resumed_and_has_one_hash(void **unused)
     tr_assert_says(err.text, "was made with optimizer.kind \"muon\", this run has \"adamw\"");
 }
 
+/* Muon's own products are fp32: profile.json says so, and what the machine can do of those. */
+static void a_profile_says_of_which_numbers_operations_are(void **unused)
+{
+    (void)unused;
+    struct tr_run_config config = tr_tiny_config("mixed", "optimizer.kind=muon", "train.dtype=bf16", NULL);
+    struct tr_train_options options = {.peak_flop_s = 0}; /* measured */
+    if (train_with(&config, &options) != TR_OK)
+        fail_msg("%s", err.text);
+    const char *profile = tr_scratch("mixed/profile.json");
+    assert_int_equal(count_of(profile, "\"peak_f32_flop_s\""), 1);
+    assert_int_equal(count_of(profile, "\"op\": \"linear\",\n      \"type\": \"bf16\""), 1); /* forward */
+    assert_int_equal(count_of(profile, "\"op\": \"linear\",\n      \"type\": \"f32\""), 1);  /* update */
+}
+
 static void adapters_are_saved_resumed_and_used_like_any_weight(void **unused)
 {
     (void)unused;
@@ -773,6 +787,7 @@ int main(void)
         cmocka_unit_test(a_run_stops_early_and_keeps_its_best),
         cmocka_unit_test(an_early_stop_comes_at_the_same_step_after_any_interrupts),
         cmocka_unit_test(a_run_with_muon_learns_is_resumed_and_has_one_hash),
+        cmocka_unit_test(a_profile_says_of_which_numbers_operations_are),
         cmocka_unit_test(adapters_are_saved_resumed_and_used_like_any_weight),
         cmocka_unit_test(steps_that_are_not_finite_are_left_out_and_counted),
         cmocka_unit_test(too_many_of_them_in_a_row_end_the_run_with_a_sentence),
