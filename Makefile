@@ -53,8 +53,9 @@ fuzz: ## look for new faults, FUZZ_SECONDS=20 a target; FUZZ_SAVE=1 keeps finds 
 	@scripts/build.sh fuzz fuzzers
 	@scripts/fuzz.sh build/fuzz/fuzz
 
-bench: ## measure kernels and whole jobs, beside PyTorch, llama.cpp and tokenizers out of PyPI; writes build/bench/bench.html
-	@scripts/setup.sh peers
+bench: ## measure kernels and whole jobs, beside PyTorch, llama.cpp and tokenizers out of PyPI (NO_PEERS=1: without); writes build/bench/bench.html
+	@scripts/setup.sh bench
+	@[ -n "$(NO_PEERS)" ] || scripts/setup.sh peers
 	@scripts/bench/run.sh
 
 peers: ## hold trine to torch, transformers, llama.cpp and others out of PyPI: writes docs/peers.md (20 minutes)

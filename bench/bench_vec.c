@@ -1,9 +1,9 @@
 /* Measures the kernels that are not matrix products: attention as a share of the multiply-add peak that this program
- * measures first, the others in GB/s of the bytes that they count.
+ * measures first, the others ("pass ...") in GB/s of the bytes that they count and as a share of the rate at which memory is read.
  *
  *     bench_vec [threads] [f32 | bf16] [word: only rows whose name has it]      TRINE_ISA chooses the instruction set
  *
- * Shapes are those of GPT-2 124M (12 heads of 64, width 768) with 4 sequences of 1024 and of 256 tokens, and attention
+ * Shapes are those of GPT-2 124M (12 heads of 64, width 768) with 4 sequences of 1024 tokens and ("small ...") of 256, and attention
  * over 64 to 8192 tokens. The best of several runs is printed: this is what the kernel can do when the machine is
  * quiet. */
 #include "base/num.h"
@@ -26,8 +26,10 @@ struct bench {
     enum tr_dtype type;
     const char *word;
     int threads;
-    double peak_flop_s;
+    double peak_flop_s, read_byte_s;
 };
+
+static bool is_wanted(const struct bench *bench, const char *name) { return strstr(name, bench->word) != NULL; }
 
 static void *allocate(int64_t bytes)
 {
@@ -110,7 +112,7 @@ static double best_time_s(const struct bench *bench, struct buffers *b)
 
 static void report(const struct bench *bench, const char *name, struct buffers *b)
 {
-    if (strstr(name, bench->word) == NULL)
+    if (!is_wanted(bench, name))
         return;
     double seconds = best_time_s(bench, b);
     double bytes = (double)b->count.read_bytes + (double)b->count.write_bytes, flop = (double)b->count.flop;
@@ -118,7 +120,8 @@ static void report(const struct bench *bench, const char *name, struct buffers *
     if (flop > 0.0)
         printf("  %7.1f GFLOP/s  %5.1f %% of peak", flop / seconds * 1e-9, 100.0 * flop / seconds / bench->peak_flop_s);
     else
-        printf("  %7.1f GB/s", bytes / seconds * 1e-9);
+        printf("  %7.1f GB/s  %5.1f %% of memory's %.1f", bytes / seconds * 1e-9, 100.0 * bytes / seconds / bench->read_byte_s,
+               bench->read_byte_s * 1e-9);
     printf("\n");
     fflush(stdout);
 }
@@ -126,6 +129,8 @@ static void report(const struct bench *bench, const char *name, struct buffers *
 static void measure(const struct bench *bench, const char *name, const struct tr_op *op, uint32_t absent)
 {
     struct buffers b;
+    if (!is_wanted(bench, name))
+        return;
     prepare(bench, op, absent, &b);
     report(bench, name, &b);
     release(&b);
@@ -156,6 +161,10 @@ static void attention(const struct bench *bench, int64_t seqs, int64_t seq_len, 
     snprintf(name, sizeof name, "attn %lldx%lld h%d/%d d%d", (long long)seqs, (long long)seq_len, heads, kv_heads,
              head_dim);
     measure(bench, name, &op, 0);
+    snprintf(name, sizeof name, "attn_bwd %lldx%lld h%d/%d d%d", (long long)seqs, (long long)seq_len, heads, kv_heads,
+             head_dim);
+    if (!is_wanted(bench, name))
+        return;
     struct buffers forward, b;
     prepare(bench, &op, 0, &forward);
     tr_kernel_run(bench->set, &forward.call);
@@ -164,8 +173,6 @@ static void attention(const struct bench *bench, int64_t seqs, int64_t seq_len, 
     prepare(bench, &backward, 0, &b);
     for (int i = TR_ATTN_BWD_Q; i <= TR_ATTN_BWD_STATS; i++) /* the same operands in the same places */
         memcpy(b.call.operand[i], forward.call.operand[i], (size_t)tr_op_operand_bytes(&op, i));
-    snprintf(name, sizeof name, "attn_bwd %lldx%lld h%d/%d d%d", (long long)seqs, (long long)seq_len, heads, kv_heads,
-             head_dim);
     report(bench, name, &b);
     release(&b);
     release(&forward);
@@ -181,7 +188,7 @@ static void generation(const struct bench *bench, int64_t seqs, int64_t position
     op.flags = TR_OP_BY_HEAD;
     snprintf(name, sizeof name, "attn decode %lld at %lld h%d/%d", (long long)seqs, (long long)position, heads,
              kv_heads);
-    if (strstr(name, bench->word) == NULL)
+    if (!is_wanted(bench, name))
         return;
     struct buffers b;
     prepare(bench, &op, 1u << TR_ATTN_K | 1u << TR_ATTN_V, &b);
@@ -211,47 +218,65 @@ static void generation(const struct bench *bench, int64_t seqs, int64_t position
     release(&b);
 }
 
-static void elementwise(const struct bench *bench, int64_t seqs, int64_t seq_len)
+/* `what`: "pass" or "small", the first word of the rows. */
+static void measure_as(const struct bench *bench, const char *what, const char *name, const struct tr_op *op, uint32_t absent)
+{
+    char both[64];
+    snprintf(both, sizeof both, "%s %s", what, name);
+    measure(bench, both, op, absent);
+}
+
+static void elementwise(const struct bench *bench, const char *what, int64_t seqs, int64_t seq_len)
 {
     struct tr_op op;
-    printf("-- %lld x %lld tokens\n", (long long)seqs, (long long)seq_len);
+    printf("-- %s: %lld x %lld tokens\n", what, (long long)seqs, (long long)seq_len);
     op = op_of(bench, TR_OP_NORM, seqs, seq_len);
-    measure(bench, "norm (LayerNorm)", &op, 0);
+    measure_as(bench, what, "norm (LayerNorm)", &op, 0);
     op.flags = TR_OP_RMS;
-    measure(bench, "norm (RMSNorm)", &op, 1u << TR_NORM_BIAS);
+    measure_as(bench, what, "norm (RMSNorm)", &op, 1u << TR_NORM_BIAS);
     op = op_of(bench, TR_OP_NORM_BWD, seqs, seq_len);
     op.flags = TR_OP_ADD_DX;
-    measure(bench, "norm_bwd (LayerNorm, add)", &op, 0);
+    measure_as(bench, what, "norm_bwd (LayerNorm, add)", &op, 0);
     op = op_of(bench, TR_OP_GELU, seqs, seq_len);
     op.width = HIDDEN;
-    measure(bench, "gelu", &op, 0);
+    measure_as(bench, what, "gelu", &op, 0);
     op.kind = TR_OP_GELU_BWD;
-    measure(bench, "gelu_bwd", &op, 0);
+    measure_as(bench, what, "gelu_bwd", &op, 0);
     op.kind = TR_OP_SWIGLU;
-    measure(bench, "swiglu", &op, 0);
+    measure_as(bench, what, "swiglu", &op, 0);
     op.kind = TR_OP_SWIGLU_BWD;
-    measure(bench, "swiglu_bwd", &op, 0);
+    measure_as(bench, what, "swiglu_bwd", &op, 0);
     op = attn_of(bench, TR_OP_ROPE, seqs, seq_len, HEADS, HEADS, HEAD_DIM);
-    measure(bench, "rope", &op, 0);
+    measure_as(bench, what, "rope", &op, 0);
     op = op_of(bench, TR_OP_EMBED, seqs, seq_len);
-    measure(bench, "embed", &op, 0);
+    measure_as(bench, what, "embed", &op, 0);
     op.kind = TR_OP_EMBED_BWD;
-    measure(bench, "embed_bwd", &op, 0);
+    measure_as(bench, what, "embed_bwd", &op, 0);
 }
 
 static void updates(const struct bench *bench)
 {
-    printf("-- %d x %d weights\n", VOCAB, WIDTH);
+    printf("-- pass: %d x %d weights\n", VOCAB, WIDTH);
     struct tr_op op = op_of(bench, TR_OP_ADAMW, 1, 1);
     op.flags = TR_OP_DECAY;
-    measure(bench, "adamw", &op, 0);
+    measure_as(bench, "pass", "adamw", &op, 0);
     op.flags = 0;
     op.kind = TR_OP_GRAD_SQ;
-    measure(bench, "grad_sq", &op, 0);
+    measure_as(bench, "pass", "grad_sq", &op, 0);
     op.kind = TR_OP_JOIN;
-    measure(bench, "join", &op, 0);
+    measure_as(bench, "pass", "join", &op, 0);
     op.kind = TR_OP_ZERO;
-    measure(bench, "zero", &op, 0);
+    measure_as(bench, "pass", "zero", &op, 0);
+}
+
+/* How fast memory is read, which passes are limited by. */
+static double memory_byte_s(const struct bench *bench)
+{
+    char *memory = allocate(CACHES_BYTES);
+    fill(memory, CACHES_BYTES, TR_F32, 0, 1);
+    const double byte_s = tr_chip_measure_read_byte_s(bench->set->isa, memory, CACHES_BYTES, bench->threads);
+    free(memory);
+    return byte_s;
 }
 
 int main(int argc, char **argv)
@@ -284,8 +309,9 @@ int main(int argc, char **argv)
     generation(&bench, 1, 1023, HEADS, HEADS);
     generation(&bench, 8, 1023, HEADS, HEADS);
     generation(&bench, 8, 1023, HEADS, 4);
-    elementwise(&bench, 4, 1024);
-    elementwise(&bench, 4, 256);
+    bench.read_byte_s = memory_byte_s(&bench);
+    elementwise(&bench, "pass", 4, 1024);
+    elementwise(&bench, "small", 4, 256);
     updates(&bench);
     return TR_OK;
 }

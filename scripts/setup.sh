@@ -4,6 +4,7 @@
 #     scripts/setup.sh build    the program: compiler, CMake, libraries
 #     scripts/setup.sh demo     that, and the text that the demo learns (not when TEXT names another)
 #     scripts/setup.sh check    all of it, and what the tests, the sanitizers and the fuzzers need
+#     scripts/setup.sh bench    what the demo needs, and a dictionary whose many words the tokenizer learns
 #     scripts/setup.sh peers    what the demo needs, and what brings programs out of PyPI and compiles them
 #
 # Each need is probed by using it, so a tool from anywhere counts, and a machine that has all is done in a moment and
@@ -13,9 +14,9 @@ set -u
 
 group=${1:-demo}
 case $group in
-build | demo | check | peers) ;;
+build | demo | check | bench | peers) ;;
 *)
-    echo "setup: '$group' is none of build, demo, check, peers" >&2
+    echo "setup: '$group' is none of build, demo, check, bench, peers" >&2
     exit 2
     ;;
 esac
@@ -28,6 +29,7 @@ compiles() # COMPILER HEADER FLAGS...
     shift 2
     have "$compiler" && echo "#include <$header>" | "$compiler" "$@" -fsyntax-only -x c - 2>/dev/null
 }
+python_headers() { [ -e "$(python3 -c 'import sysconfig; print(sysconfig.get_paths()["include"])' 2>/dev/null)/Python.h" ]; }
 python_venv() { have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null; }
 slurm() { have sbatch && have slurmctld && have slurmd && have munged; }
 gcc_file() { have gcc && [ -e "$(gcc -print-file-name="$1")" ]; }
@@ -71,12 +73,17 @@ missing()
     need 'libjansson-dev' 'the library jansson with its headers' library jansson
     need 'libyaml-dev' 'the library libyaml with its headers' library yaml-0.1
     need 'libssl-dev' 'the library libcrypto of OpenSSL with its headers' library libcrypto
-    if [ "$group" = demo ] && [ -z "${TEXT:-}" ] || [ "$group" = peers ]; then
+    if [ "$group" = demo ] && [ -z "${TEXT:-}" ] || [ "$group" = bench ] || [ "$group" = peers ]; then
         need 'bible-kjv bible-kjv-text' 'the command bible, whose text the demo learns; or name another: TEXT=file' \
             have bible
     fi
+    if [ "$group" = bench ]; then
+        need 'python3' 'Python 3' have python3
+        need 'dict-wn' 'the dictionary WordNet (/usr/share/dictd/wn.dict.dz)' test -e /usr/share/dictd/wn.dict.dz
+    fi
     if [ "$group" = peers ]; then
         need 'python3 python3-venv' 'Python 3 with its module venv' python_venv
+        need 'python3-dev' "Python's headers, for what torch.compile compiles" python_headers
         need 'g++' 'the C++ compiler g++, for llama.cpp' have g++
     fi
     [ "$group" = check ] || return

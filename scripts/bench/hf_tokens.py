@@ -39,4 +39,5 @@ if vocab > 0:
     trainer = trainers.BpeTrainer(vocab_size=vocab, show_progress=False,
                                   initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
     result["train_mb_s"], _ = rate(lambda: new.train_from_iterator(pieces, trainer))
+    result["vocab"] = new.get_vocab_size()
 print(json.dumps(result))
