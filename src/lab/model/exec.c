@@ -350,6 +350,7 @@ double tr_exec_form_error(const struct tr_exec *exec)
 const float *tr_exec_infer(struct tr_exec *exec, const int32_t *tokens, int64_t position)
 {
     const struct tr_program *p = exec->program;
+    tr_kernel_assert_fp_mode();
     memcpy(tr_exec_buffer(exec, p->tokens), tokens, (size_t)p->buffer[p->tokens].bytes);
     exec->values.position = position;
     run_section(exec, &(struct tr_schedule_entry){.section = TR_SECTION_INFER});

@@ -4,6 +4,11 @@
 
 #include <stdlib.h>
 
+static enum tr_status no_token(struct tr_err *err)
+{
+    return tr_fail(err, TR_BAD_INPUT, "the prompt is no token: the vocabulary has none of its bytes");
+}
+
 static enum tr_status read_tokens(struct tr_generator *generator, const char *text, int64_t bytes, struct tr_err *err)
 {
     struct tr_encoder *encoder;
@@ -15,7 +20,7 @@ static enum tr_status read_tokens(struct tr_generator *generator, const char *te
     if (status == TR_OK && ids.count == 0)
         status = tr_encode(encoder, "\n", 1, 0, &ids, err);
     if (status == TR_OK && ids.count == 0)
-        status = tr_fail(err, TR_BAD_INPUT, "the prompt is no token: the vocabulary has none of its bytes");
+        status = no_token(err);
     if (status == TR_OK)
         status = tr_generator_read_prompt(generator, ids.at, ids.count, err);
     tr_ids_free(&ids);
@@ -54,6 +59,8 @@ enum tr_status tr_generator_read_chat(struct tr_generator *generator, const stru
         status = tr_encoder_make(generator->token, &encoder, err);
     if (status == TR_OK)
         status = tr_encode(encoder, tr_text_str(&text.text), text.text.len, 0, &ids, err);
+    if (status == TR_OK && ids.count == 0)
+        status = no_token(err);
     if (status == TR_OK)
         status = tr_generator_read_prompt(generator, ids.at, ids.count, err);
     tr_ids_free(&ids);

@@ -70,7 +70,7 @@ int64_t tr_kernel_workspace_bytes(const struct tr_kernel_set *set, const struct 
 void tr_kernel_run(const struct tr_kernel_set *set, const struct tr_call *call);
 
 /* Asserts what bit-exactness needs of the processor: round to nearest, no flush to zero (a library built with fast-math
- * can change both). Call it at start and before each step. */
+ * can change both). Call it at start and before each step, evaluation and token. */
 void tr_kernel_assert_fp_mode(void);
 
 /* The position at which the document of token t begins, by operand `start`; 0 without TR_OP_APART. */

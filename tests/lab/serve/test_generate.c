@@ -3,10 +3,15 @@
 
 #include "base/fmath.h"
 #include "lab/serve/serve.h"
+#include "lib/scratch.h"
 #include "silicon/op/fn.h"
 
+#include <immintrin.h>
 #include <math.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { TEXT = 150 };
 
@@ -322,6 +327,52 @@ static void wrong_settings_are_refused_with_a_sentence(void **state)
     assert_int_equal(tr_sampling_check(&s, &err), TR_OK);
 }
 
+/* A tokenizer that has one letter, which the template has not. */
+static void a_conversation_of_which_no_byte_is_in_the_vocabulary_is_refused(void **state)
+{
+    (void)state;
+    struct tr_model_config model = fixture_gpt2();
+    const struct tr_string letter = {"Q", 1};
+    const struct tr_token_spec spec = {.source = "Q", .vocab = &letter, .vocab_count = 1};
+    const struct tr_message question = {TR_ROLE_USER, {"why", 3}};
+    const struct tr_chat *chat;
+    struct tr_token *token;
+    struct tr_generator g;
+    struct tr_err err = {{0}};
+    assert_int_equal(tr_token_make(&spec, &token, &err), TR_OK);
+    assert_int_equal(tr_chat_choose("zephyr", "", 0, "Q", &chat, &err), TR_OK);
+    open_generator(&g, &model, 64, 1);
+    g.token = token;
+    assert_int_equal(tr_generator_read_chat(&g, chat, &question, 1, &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, "the vocabulary has none of its bytes");
+    tr_generator_close(&g);
+    tr_token_free(token);
+}
+
+/* What a library that was built with fast-math does to the processor. */
+static void a_token_is_not_computed_where_subnormal_numbers_are_flushed(void **state)
+{
+    (void)state;
+    struct tr_model_config model = fixture_gpt2();
+    const int32_t token = 7;
+    struct tr_generator g;
+    struct tr_err err = {{0}};
+    open_generator(&g, &model, 8, 1);
+    assert_int_equal(tr_generator_read(&g, &token, 1, &err), TR_OK);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        close(2);
+        _mm_setcsr(_mm_getcsr() | 0x8040);
+        (void)!tr_generator_read(&g, &token, 1, &err);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    tr_generator_close(&g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -336,6 +387,8 @@ int main(void)
         cmocka_unit_test(sampling_keeps_to_top_k_and_top_p_and_follows_the_probabilities),
         cmocka_unit_test(sampling_survives_logits_that_are_not_finite),
         cmocka_unit_test(wrong_settings_are_refused_with_a_sentence),
+        cmocka_unit_test(a_conversation_of_which_no_byte_is_in_the_vocabulary_is_refused),
+        cmocka_unit_test(a_token_is_not_computed_where_subnormal_numbers_are_flushed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
