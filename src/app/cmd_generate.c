@@ -35,7 +35,7 @@ static const struct tr_option options[] = {
      .help = "the same from a file, at most 1 MiB"},
     {.name = "prompt-cache", .kind = TR_OPTION_PATH, AT(prompt_cache), .value = "FILE",
      .help = "what the model computes of the prompt is kept there, and taken from there when a prompt begins alike; changes "
-             "no bit of the text"},
+             "no bit of the text; not of a prompt longer than the model's context"},
     {.name = "chat", .kind = TR_OPTION_FLAG, AT(chat),
      .help = "the prompt is what a user says, in the model's chat template; the reply alone is printed"},
     {.name = "system", .kind = TR_OPTION_STRING, AT(system), .value = "TEXT",
@@ -212,6 +212,15 @@ static enum tr_status print_piece(void *context, const char *piece, size_t bytes
     return put(context, piece, bytes, err);
 }
 
+/* Of a prompt that is longer than the context the model reads the end alone, and what it computes depends on all of that. */
+static void say_cache_unused(const struct talk *talk)
+{
+    const struct tr_generator *g = &talk->generator;
+    if (g->prompt_cache && g->prompt_tokens > g->capacity && !talk->args->quiet)
+        fprintf(stderr, "%s: neither read nor written, as the prompt is %lld tokens and the context %lld\n", g->prompt_cache,
+                (long long)g->prompt_tokens, (long long)g->capacity);
+}
+
 static enum tr_status read_prompt(struct talk *talk, const struct generate_args *args, struct tr_err *err)
 {
     struct tr_message messages[2] = {0};
@@ -291,6 +300,8 @@ static enum tr_status generate(const struct generate_args *args, const char *pro
     if (status == TR_OK)
         status = read_prompt(&talk, args, err);
     talk.read_s = tr_clock_s() - begin_s;
+    if (status == TR_OK)
+        say_cache_unused(&talk);
     talk.prompt_kept = talk.generator.length;
     if (status == TR_OK)
         status = write_text(&talk, err);

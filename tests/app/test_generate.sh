@@ -30,6 +30,9 @@ done
 long=$(head -c 200 book.txt | tr '\n' ' ')
 "$trine" generate run -p "$long" -n 100 --json -q >json || fault "a long prompt ended with $?"
 grep -q '"prompt_tokens":200,"prompt_tokens_kept":[1-6][0-9],' json || fault "said: $(cat json)"
+"$trine" generate run -p "$long" -n 1 --prompt-cache long.cache >/dev/null 2>said || fault "a long prompt with a cache ended with $?"
+grep -q "long.cache: neither read nor written, as the prompt is 200 tokens and the context 64" said || fault "said: $(cat said)"
+[ ! -e long.cache ] || fault "a prompt that is too long has made a cache"
 if grep -q memory_share json; then fault "a share of memory beside tokens that were read again: $(cat json)"; fi
 "$trine" generate run -p x -n 3 --weights int4 >/dev/null 2>said || fault "int4 ended with $?"
 grep -q "weights in int4: rounding changes them by [0-9.]* % (root mean square)" said || fault "said: $(cat said)"
