@@ -87,6 +87,16 @@ static inline void tr_count_add(struct tr_count *count, int64_t flop, int64_t re
     atomic_fetch_add_explicit(&count->write_bytes, write_bytes, memory_order_relaxed);
 }
 
+/* What a loop has done; added to call->count once a row, a thread or so. */
+struct tr_tally {
+    int64_t flop, read_bytes, write_bytes;
+};
+
+static inline void tr_tally_add(const struct tr_call *call, const struct tr_tally *tally)
+{
+    tr_count_add(call->count, tally->flop, tally->read_bytes, tally->write_bytes);
+}
+
 /* The module folders' lists. */
 extern const struct tr_kernel tr_embed_kernels[], tr_norm_kernels[], tr_linear_kernels[], tr_rope_kernels[],
     tr_packed_kernels[], tr_attn_kernels[], tr_act_kernels[], tr_head_kernels[], tr_update_kernels[];

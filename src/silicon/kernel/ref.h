@@ -1,5 +1,5 @@
-/* What the reference kernels are built from: the words of the reduction contract as plain loops over single elements,
- * and a tally of what was done. Only the files x_ref.c include it. */
+/* What the reference kernels are built from: the words of the reduction contract as plain loops over single elements.
+ * Only the files x_ref.c include it. */
 #ifndef TR_SILICON_KERNEL_REF_H
 #define TR_SILICON_KERNEL_REF_H
 
@@ -69,16 +69,6 @@ static inline bool tr_tree_of_present(tr_maybe_part_fn *part, void *context, int
     bool has_right = tr_tree_of_present(part, context, middle, end, &right);
     *sum = has_left && has_right ? left + right : has_left ? left : right;
     return has_left || has_right;
-}
-
-/* What a loop has done; added to call->count once a row or so. */
-struct tr_tally {
-    int64_t flop, read_bytes, write_bytes;
-};
-
-static inline void tr_tally_add(const struct tr_call *call, const struct tr_tally *tally)
-{
-    tr_count_add(call->count, tally->flop, tally->read_bytes, tally->write_bytes);
 }
 
 #endif

@@ -116,12 +116,20 @@ static void round_tile(const struct packed *p, int64_t tile)
 
 /* ---- tiles of fp32 and bf16 -------------------------------------------------------------------------------------- */
 
-/* Some words of the chains of a tile, from +0, into sum[row][TR_PANEL]. */
+/* Some words of the chains of a tile, from +0, into sum[row][TR_PANEL]. x may be pairs of bf16 in place: it is read by
+ * word_at and vector loads alone. */
 struct float_tile {
     const float *x, *w;
     int64_t words;
     float *sum;
 };
+
+TR_V_INLINE float word_at(const float *x)
+{
+    float word;
+    memcpy(&word, x, sizeof word);
+    return word;
+}
 
 TR_V_INLINE void float_tile_of(const struct float_tile *t, const int mr, const int nv, const enum tr_dtype type)
 {
@@ -139,7 +147,7 @@ TR_V_INLINE void float_tile_of(const struct float_tile *t, const int mr, const i
             __builtin_prefetch(w + AHEAD_BYTES / 4 + line);
 #pragma GCC unroll 16
         for (int r = 0; r < mr; r++) {
-            tr_v a = v_set1(x[r]);
+            tr_v a = v_set1(word_at(x + r));
             for (int v = 0; v < nv; v++)
                 acc[r][v] = type == TR_BF16 ? v_pair_step(a, b[v], acc[r][v]) : v_fma(a, b[v], acc[r][v]);
         }
@@ -193,14 +201,18 @@ TR_V_INLINE void float_tile_run_of(const struct float_tile *t, int64_t rows, con
 #undef CASE
 }
 
-static __attribute__((noinline)) void float_tile_run(const struct float_tile *t, int64_t rows, enum tr_dtype type)
+static __attribute__((noinline)) void f32_tile_run(const struct float_tile *t, int64_t rows) { float_tile_run_of(t, rows, TR_F32); }
+
+static __attribute__((noinline)) void bf16_tile_run(const struct float_tile *t, int64_t rows) { float_tile_run_of(t, rows, TR_BF16); }
+
+static void float_tile_run(const struct float_tile *t, int64_t rows, enum tr_dtype type)
 {
     if (type == TR_F32) {
-        float_tile_run_of(t, rows, TR_F32);
+        f32_tile_run(t, rows);
         return;
     }
     const unsigned mode = v_pairs_begin(true);
-    float_tile_run_of(t, rows, TR_BF16);
+    bf16_tile_run(t, rows);
     v_pairs_end(true, mode);
 }
 
@@ -332,10 +344,6 @@ static __attribute__((noinline)) void quant_tile_run(const struct quant_tile *t,
 
 /* ---- tasks ------------------------------------------------------------------------------------------------------- */
 
-struct tally {
-    int64_t flop, read_bytes, write_bytes;
-};
-
 /* Where the outputs from number `out` of a segment on go, of the rows from `row` on. */
 static struct finish finish_of(const struct packed *p, int segment, int64_t row, int64_t out)
 {
@@ -350,7 +358,7 @@ static struct finish finish_of(const struct packed *p, int segment, int64_t row,
 }
 
 static void do_tile(const struct packed *p, const struct tr_quant_x *x, int segment, int64_t panel, int64_t tile,
-                    struct tally *tally)
+                    struct tr_tally *tally)
 {
     _Alignas(64) float sum[LEVELS_MAX * ROWS * TR_PANEL];
     const struct tr_op *op = p->op;
@@ -384,14 +392,14 @@ static const uint8_t *task_weights(const struct packed *p, int64_t task)
 }
 
 /* Asks for the first blocks of a thread, which come while it rounds the activations. */
-static void ask_ahead(const struct packed *p, int64_t first)
+static void ask_first_blocks(const struct packed *p, int64_t first)
 {
     const uint8_t *w = task_weights(p, first);
     for (int64_t i = 0; i < tr_min_i64(ahead_bytes(p->op->weight), p->panel_bytes); i += 64)
         __builtin_prefetch(w + i, 0, READ_ONCE);
 }
 
-static void do_tasks(const struct packed *p, const struct tr_quant_x *x, int64_t first, int64_t last, struct tally *tally)
+static void do_tasks(const struct packed *p, const struct tr_quant_x *x, int64_t first, int64_t last, struct tr_tally *tally)
 {
     int segment = 0;
     for (int64_t task = first; task < last; task++) {
@@ -410,13 +418,13 @@ void TR_SIMD_NAME(tr_linear_packed)(const struct tr_call *call)
 #pragma omp parallel num_threads(call->threads)
     {
         const int64_t team = omp_get_num_threads(), thread = omp_get_thread_num();
-        struct tally tally = {.read_bytes = thread == 0 ? p.rows * p.op->in * tr_dtype_bytes(p.op->act) : 0};
+        struct tr_tally tally = {.read_bytes = thread == 0 ? p.rows * p.op->in * tr_dtype_bytes(p.op->act) : 0};
         const int64_t first = p.tasks * thread / team, last = p.tasks * (thread + 1) / team;
         const struct tr_quant_x *x = p.x;
         if (p.quantized && p.rows == 1) {
             struct tr_quant_x *own = (struct tr_quant_x *)p.x + thread * p.blocks;
             if (first < last)
-                ask_ahead(&p, first);
+                ask_first_blocks(&p, first);
             round_row(&p, 0, own, 1);
             x = own;
         } else if (!p.in_place) {
@@ -429,7 +437,7 @@ void TR_SIMD_NAME(tr_linear_packed)(const struct tr_call *call)
             }
         }
         do_tasks(&p, x, first, last, &tally);
-        tr_count_add(call->count, tally.flop, tally.read_bytes, tally.write_bytes);
+        tr_tally_add(call, &tally);
     }
 }
 
