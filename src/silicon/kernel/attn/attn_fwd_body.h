@@ -166,12 +166,13 @@ static void fwd_softmax(const struct fwd_shape *f, float *score, void *p, int ro
     float max[TR_VLEN];
     for (int r = 0; r < rows; r++)
         largest[r] = fwd_row_max(score + r * TR_KEY_BLOCK, hidden, present[r], width, f->scale);
-    for (int r = rows; r < LANES; r++) {
+    for (int r = rows; r < LANES && rows > 1; r++) {
         largest[r] = v_zero();
         for (int i = 0; i < TR_VFOLD; i++)
             sum[r][i] = v_zero();
     }
-    const tr_v before = v_loadn(m, rows), after = v_max(v_max_rows(largest), before);
+    const tr_v most = rows == 1 ? v_set1(v_row_max(largest[0])) : v_max_rows(largest);
+    const tr_v before = v_loadn(m, rows), after = v_max(most, before);
     const tr_v change = first_block ? v_zero() : v_exp(v_sub(before, after));
     v_store(max, after);
     v_store(factor, change);
@@ -182,7 +183,7 @@ static void fwd_softmax(const struct fwd_shape *f, float *score, void *p, int ro
         else
             fwd_exp_row(score + at, (tr_bf16 *)p + at, TR_BF16, width, f->scale, max[r], sum[r]);
     }
-    const tr_v part = v_fold16_rows((const tr_v(*)[TR_VFOLD])sum);
+    const tr_v part = rows == 1 ? v_set1(v_fold16(sum[0])) : v_fold16_rows((const tr_v(*)[TR_VFOLD])sum);
     v_storen(m, after, rows);
     v_storen(l, first_block ? part : v_fma(v_loadn(l, rows), change, part), rows);
 }
