@@ -22,8 +22,6 @@ struct buffers {
     int64_t block_count, z_stride;
 };
 
-static int64_t run_bytes(int64_t runs) { return tr_gemm_round_bytes(runs * (int64_t)sizeof(struct tr_gemm_run)); }
-
 static int64_t all_blocks(const struct tr_op *op, struct tr_gemm_run *run)
 {
     int64_t count = 0;
@@ -60,8 +58,8 @@ static int64_t gemm_bytes(const struct tr_op *op, int threads)
 int64_t TR_SIMD_NAME(tr_head_workspace)(const struct tr_op *op, int threads)
 {
     int64_t z_bytes = tile_rows_max(op) * z_stride_of(op) * (int64_t)sizeof(float);
-    return run_bytes(all_blocks(op, NULL)) + run_bytes(tile_rows_max(op)) + run_bytes(op->part.parts) + z_bytes +
-           gemm_bytes(op, threads);
+    return tr_gemm_run_bytes(all_blocks(op, NULL)) + tr_gemm_run_bytes(tile_rows_max(op)) + tr_gemm_run_bytes(op->part.parts) +
+           z_bytes + gemm_bytes(op, threads);
 }
 
 static struct buffers place_buffers(const struct tr_call *call)
@@ -69,9 +67,9 @@ static struct buffers place_buffers(const struct tr_call *call)
     const struct tr_op *op = call->op;
     struct buffers b = {.blocks = call->workspace, .z_stride = z_stride_of(op)};
     b.block_count = all_blocks(op, b.blocks);
-    b.tile = (void *)((char *)b.blocks + run_bytes(b.block_count));
-    b.chain = (void *)((char *)b.tile + run_bytes(tile_rows_max(op)));
-    b.z = (void *)((char *)b.chain + run_bytes(op->part.parts));
+    b.tile = (void *)((char *)b.blocks + tr_gemm_run_bytes(b.block_count));
+    b.chain = (void *)((char *)b.tile + tr_gemm_run_bytes(tile_rows_max(op)));
+    b.z = (void *)((char *)b.chain + tr_gemm_run_bytes(op->part.parts));
     b.gemm = b.z + tile_rows_max(op) * b.z_stride;
     return b;
 }

@@ -91,5 +91,9 @@ void tr_gemm_avx512bf16(const struct tr_gemm *gemm, void *workspace, struct tr_c
 
 /* Sizes in a workspace are multiples of this, so that every buffer begins on a cache line. */
 static inline int64_t tr_gemm_round_bytes(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+static inline int64_t tr_gemm_run_bytes(int64_t runs)
+{
+    return tr_gemm_round_bytes(runs * (int64_t)sizeof(struct tr_gemm_run));
+}
 
 #endif

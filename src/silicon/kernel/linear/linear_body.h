@@ -16,8 +16,6 @@ static bool sums_parts(const struct tr_op *op) { return is_row_parallel(op) == (
 
 /* ---- workspace: the list of runs, then the engine's -------------------------------------------------------------- */
 
-static int64_t run_bytes(int64_t runs) { return tr_gemm_round_bytes(runs * (int64_t)sizeof(struct tr_gemm_run)); }
-
 static int64_t chain_runs(const struct tr_op *op)
 {
     int64_t leaves = sums_parts(op) ? tr_parts_owned(op->part) : 1;
@@ -53,14 +51,14 @@ int64_t TR_SIMD_NAME(tr_linear_workspace)(const struct tr_op *op, int threads)
 {
     if (op->kind == TR_OP_LINEAR_DW) {
         const struct tr_gemm_size size = {.m = total_out(op), .n = op->in, .levels = 1};
-        return run_bytes(block_runs(op)) + TR_SIMD_NAME(tr_gemm_workspace)(&size, threads);
+        return tr_gemm_run_bytes(block_runs(op)) + TR_SIMD_NAME(tr_gemm_workspace)(&size, threads);
     }
     const struct tr_gemm_size size = {.m = tokens_of(op),
                                       .n = op->kind == TR_OP_LINEAR ? total_out(op) : op->in,
                                       .k = chain_k(op),
                                       .levels = chain_levels(op),
                                       .c_type = chain_c_type(op)};
-    return run_bytes(chain_runs(op)) + TR_SIMD_NAME(tr_gemm_workspace)(&size, threads);
+    return tr_gemm_run_bytes(chain_runs(op)) + TR_SIMD_NAME(tr_gemm_workspace)(&size, threads);
 }
 
 static void run_gemm(const struct tr_call *call, struct tr_gemm *g, struct tr_gemm_run *run, int64_t runs)
@@ -70,7 +68,7 @@ static void run_gemm(const struct tr_call *call, struct tr_gemm *g, struct tr_ge
     g->run_count = runs;
     g->type = call->op->act;
     g->count_a = g->count_b = g->count_c = true;
-    TR_SIMD_NAME(tr_gemm)(g, (char *)call->workspace + run_bytes(runs), call->count, call->threads);
+    TR_SIMD_NAME(tr_gemm)(g, (char *)call->workspace + tr_gemm_run_bytes(runs), call->count, call->threads);
 }
 
 /* ---- forward and gradient of the input: chains over in or out, joined by the tree -------------------------------- */

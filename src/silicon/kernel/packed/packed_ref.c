@@ -147,12 +147,12 @@ struct error {
     float changed[TR_PANEL], all[TR_PANEL];
 };
 
-struct packing {
+struct source {
     const float *src;
     int64_t in, out;
 };
 
-static void turn(const struct packing *p, struct turned *block, int64_t first_out, int64_t first_k)
+static void turn(const struct source *p, struct turned *block, int64_t first_out, int64_t first_k)
 {
     memset(block, 0, sizeof *block);
     int64_t n = tr_min_i64(TR_PANEL, p->out - first_out), k_count = tr_min_i64(TR_QUANT, p->in - first_k);
@@ -171,7 +171,7 @@ static void note_error(struct error *error, const float *value, const float *rou
     }
 }
 
-static void pack_f32(const struct packing *p, void *panel, int64_t first_out, struct error *error)
+static void pack_f32(const struct source *p, void *panel, int64_t first_out, struct error *error)
 {
     float *to = panel;
     for (int64_t k0 = 0; k0 < p->in; k0 += TR_QUANT) {
@@ -184,7 +184,7 @@ static void pack_f32(const struct packing *p, void *panel, int64_t first_out, st
     }
 }
 
-static void pack_bf16(const struct packing *p, void *panel, int64_t first_out, struct error *error)
+static void pack_bf16(const struct source *p, void *panel, int64_t first_out, struct error *error)
 {
     tr_bf16 *to = panel;
     for (int64_t k0 = 0; k0 < p->in; k0 += TR_QUANT) {
@@ -311,7 +311,7 @@ static void quantize_int4(const struct turned *block, struct quantized *to)
     clear_where_no_scale(to);
 }
 
-static void pack_quantized(const struct packing *p, enum tr_dtype type, uint8_t *to, int64_t first_out,
+static void pack_quantized(const struct source *p, enum tr_dtype type, uint8_t *to, int64_t first_out,
                            struct error *error)
 {
     for (int64_t k0 = 0; k0 < p->in; k0 += TR_QUANT) {
@@ -346,7 +346,7 @@ static void pack_quantized(const struct packing *p, enum tr_dtype type, uint8_t 
     }
 }
 
-static void pack_panel(const struct packing *p, enum tr_dtype type, void *panel, int64_t first_out, struct error *error)
+static void pack_panel(const struct source *p, enum tr_dtype type, void *panel, int64_t first_out, struct error *error)
 {
     if (type == TR_F32)
         pack_f32(p, panel, first_out, error);
@@ -359,7 +359,7 @@ static void pack_panel(const struct packing *p, enum tr_dtype type, void *panel,
 void tr_pack_ref(const struct tr_call *call)
 {
     const struct tr_op *op = call->op;
-    const struct packing p = {call->operand[TR_PACK_SRC], op->in, op->out[0]};
+    const struct source p = {call->operand[TR_PACK_SRC], op->in, op->out[0]};
     float *errors = call->operand[TR_PACK_ERROR];
     const int64_t bytes = tr_panel_bytes(op->weight, op->in);
 #pragma omp parallel for num_threads(call->threads) schedule(static)

@@ -248,18 +248,10 @@ static void muon_piece(const struct tr_step_values *v, const float *grad, float 
 {
     const tr_v clip = v_set1(v->clip_factor), momentum = v_set1(v->momentum), rest = v_set1(1.0f - v->momentum);
     for (int64_t i = 0; i < n; i += TR_VLEN) {
-        int64_t lanes = tr_min_i64(TR_VLEN, n - i);
-        bool whole = lanes == TR_VLEN;
-        tr_v g = v_mul(rest, v_mul(whole ? v_load(grad + i) : v_loadn(grad + i, lanes), clip));
-        tr_v moment = v_fma(momentum, whole ? v_load(m + i) : v_loadn(m + i, lanes), g);
-        tr_v step = v_fma(momentum, moment, g);
-        if (whole) {
-            v_store(m + i, moment);
-            v_store(y + i, step);
-        } else {
-            v_storen(m + i, moment, lanes);
-            v_storen(y + i, step, lanes);
-        }
+        tr_v g = v_mul(rest, v_mul(v_loadn_at(grad, TR_F32, i, n - i), clip));
+        tr_v moment = v_fma(momentum, v_loadn_at(m, TR_F32, i, n - i), g);
+        v_storen_at(m, TR_F32, i, moment, n - i);
+        v_storen_at(y, TR_F32, i, v_fma(momentum, moment, g), n - i);
     }
 }
 
@@ -272,11 +264,8 @@ int64_t TR_SIMD_NAME(tr_muon_moment_workspace)(const struct tr_op *op, int threa
 static void update_scale(float *y, float scale, int64_t n)
 {
     const tr_v factor = v_set1(scale);
-    int64_t i = 0;
-    for (; i + TR_VLEN <= n; i += TR_VLEN)
-        v_store(y + i, v_mul(v_load(y + i), factor));
-    if (i < n)
-        v_storen(y + i, v_mul(v_loadn(y + i, n - i), factor), n - i);
+    for (int64_t i = 0; i < n; i += TR_VLEN)
+        v_storen_at(y, TR_F32, i, v_mul(v_loadn_at(y, TR_F32, i, n - i), factor), n - i);
 }
 
 void TR_SIMD_NAME(tr_muon_moment)(const struct tr_call *call)
