@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { RUNS_MAX = 9, FLOAT_BYTES = sizeof(float) };
 #define TIMEOUT_S 60.
@@ -147,60 +148,95 @@ static const struct at_once {
 } at_once[] = {{{TR_GPT2, 384, 6, 6, 1536, 4096, 512, 2}, TR_F32}, {{TR_LLAMA, 640, 10, 5, 1792, 4096, 512, 2}, TR_BF16}};
 enum { AT_ONCE = sizeof at_once / sizeof *at_once };
 
-/* The median of some steps, each of which all ranks begin together and end with the last of them; `here`: this rank computes. */
-static enum tr_status time_steps(struct exchanging *x, struct tr_trial *trial, bool here, int steps, double *step_s, struct tr_err *err)
+/* What steps took: whole ones, the median; and kinds of operations of this rank, all of them together. */
+struct steps {
+    double step_s, op_s[TR_OP_KIND_COUNT];
+};
+
+static void note_ops(const struct tr_exec *exec, double op_s[TR_OP_KIND_COUNT])
+{
+    for (int phase = 0; phase < TR_PHASE_COUNT; phase++)
+        for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
+            op_s[kind] += exec->time[phase][kind].time_s;
+}
+
+/* Some steps, each of which all ranks begin together and end with the last of them; `here`: this rank computes. */
+static enum tr_status time_steps(struct exchanging *x, struct tr_trial *trial, bool here, int steps, struct steps *took, struct tr_err *err)
 {
     double time_s[STEPS_MAX];
+    *took = (struct steps){.step_s = 0};
     enum tr_status status = tr_barrier(x->world, err);
     for (int step = -1; step < steps && status == TR_OK; step++) { /* the first warms up */
+        memset(trial->exec.time, 0, sizeof trial->exec.time);
         double begin_s = tr_clock_s();
         if (here)
             tr_trial_step(trial);
         status = tr_barrier(x->world, err);
         time_s[step < 0 ? 0 : step] = tr_clock_s() - begin_s;
+        if (step >= 0)
+            note_ops(&trial->exec, took->op_s);
     }
     qsort(time_s, (size_t)steps, sizeof *time_s, tr_ascending);
-    *step_s = time_s[steps / 2];
+    took->step_s = time_s[steps / 2];
     return status;
 }
 
-/* How many times as long a step takes when all ranks do it as when the first does it alone; one thread a rank. */
-static enum tr_status measure_program(struct exchanging *x, const struct at_once *which, int steps, double *times, struct tr_err *err)
+/* A program when the first rank computes it alone, and when all do at one time; one thread a rank. */
+static enum tr_status measure_program(struct exchanging *x, const struct at_once *which, int steps, struct steps *alone, struct steps *all,
+                                      struct tr_err *err)
 {
     struct tr_trial trial;
     enum tr_isa isa;
-    double alone_s = 1, all_s = 1;
     enum tr_status status = tr_isa_choose(&isa, err);
     if (status == TR_OK)
         status = tr_trial_open(&trial, &which->shape, which->dtype, (struct tr_machine){tr_kernel_set(isa), 1}, err);
     if (status != TR_OK)
         return status;
-    status = time_steps(x, &trial, tr_comm_index(x->world) == 0, steps, &alone_s, err);
+    status = time_steps(x, &trial, tr_comm_index(x->world) == 0, steps, alone, err);
     if (status == TR_OK)
-        status = time_steps(x, &trial, true, steps, &all_s, err);
+        status = time_steps(x, &trial, true, steps, all, err);
     tr_trial_close(&trial);
-    *times = all_s / alone_s;
     return status;
 }
 
-/* What is left when turns on the cores are taken out, the mean of the programs. */
-static enum tr_status measure_shared(struct exchanging *x, int cores, int steps, double *shared, struct tr_err *err)
+void tr_calibrate_work_times(const double alone_s[TR_OP_KIND_COUNT], const double all_s[TR_OP_KIND_COUNT], double times[TR_OP_KIND_COUNT])
+{
+    double alone_sum_s = 0, all_sum_s = 0;
+    for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++) {
+        alone_sum_s += alone_s[kind];
+        all_sum_s += all_s[kind];
+    }
+    for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
+        times[kind] = alone_s[kind] > 0 && all_s[kind] > 0 ? all_s[kind] / alone_s[kind] * alone_sum_s / all_sum_s : 0;
+}
+
+/* How many times as long steps take when all ranks compute: what is left when turns on the cores are taken out, the mean of the programs;
+ * and which kinds of operations take more of that than others. */
+static enum tr_status measure_shared(struct exchanging *x, int cores, int steps, struct tr_exchange_rates *out, struct tr_err *err)
 {
     double sum = 0, turns = fmax(1, (double)tr_comm_count(x->world) / cores);
+    struct steps alone[AT_ONCE], all[AT_ONCE];
     enum tr_status status = TR_OK;
     for (int i = 0; i < AT_ONCE && status == TR_OK; i++) {
-        double times = 1;
-        status = measure_program(x, &at_once[i], steps, &times, err);
-        sum += times / turns;
+        status = measure_program(x, &at_once[i], steps, &alone[i], &all[i], err);
+        sum += status == TR_OK ? all[i].step_s / alone[i].step_s / turns : 0;
     }
-    *shared = fmax(1, sum / AT_ONCE);
-    return status;
+    if (status != TR_OK)
+        return status;
+    for (int i = 1; i < AT_ONCE; i++)
+        for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++) {
+            alone[0].op_s[kind] += alone[i].op_s[kind];
+            all[0].op_s[kind] += all[i].op_s[kind];
+        }
+    out->shared = fmax(1, sum / AT_ONCE);
+    tr_calibrate_work_times(alone[0].op_s, all[0].op_s, out->work_times);
+    return TR_OK;
 }
 
 static enum tr_status measure_all(struct exchanging *x, int cores, double scale, struct tr_exchange_rates *out, struct tr_err *err)
 {
     int runs = scale < 1 ? 3 : RUNS_MAX;
-    enum tr_status status = measure_shared(x, cores, scale < .2 ? 1 : scale < 1 ? 5 : STEPS_MAX, &out->shared, err);
+    enum tr_status status = measure_shared(x, cores, scale < .2 ? 1 : scale < 1 ? 5 : STEPS_MAX, out, err);
     if (status == TR_OK)
         status = measure_beside(x, runs, &out->beside_s, err);
     for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)

@@ -92,6 +92,9 @@ TR_MUST_CHECK enum tr_status tr_calibrate_machine(enum tr_isa isa, int threads, 
 /* Writing and syncing a file there, which is removed again. */
 TR_MUST_CHECK enum tr_status tr_calibrate_disk(const char *folder, double *byte_s, double *sync_s, struct tr_err *err);
 
+/* How many times the mean of all kinds each kind takes longer when all ranks compute than when one does, by what it took; 0: not seen. */
+void tr_calibrate_work_times(const double alone_s[TR_OP_KIND_COUNT], const double all_s[TR_OP_KIND_COUNT], double times[TR_OP_KIND_COUNT]);
+
 /* So many ranks as threads of this process: out->ranks and its times. */
 TR_MUST_CHECK enum tr_status tr_calibrate_threads(int ranks, double scale, struct tr_exchange_rates *out, struct tr_err *err);
 

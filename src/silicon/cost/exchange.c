@@ -225,14 +225,26 @@ static void put_seen(const struct tr_exchange_rates *exchange, int kind, struct 
         tr_text_append(out, "}\n");
 }
 
+static void put_work(const struct tr_exchange_rates *exchange, struct tr_text *out)
+{
+    bool any = false;
+    for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++) {
+        if (!(exchange->work_times[kind] > 0))
+            continue;
+        if (!any)
+            tr_text_append(out, "    work:\n");
+        any = true;
+        tr_text_printf(out, "      %s: {times: %.4g", tr_op_operands((enum tr_op_kind)kind)->name, exchange->work_times[kind]);
+        if (exchange->work_runs[kind] > 0)
+            tr_text_printf(out, ", runs: %.3g, source: runs", exchange->work_runs[kind]);
+        tr_text_append(out, "}\n");
+    }
+}
+
 static void put_refined(const struct tr_exchange_rates *exchange, struct tr_text *out)
 {
-    tr_text_printf(out, "    refined: %s\n    refined_by: \"%s\"\n    step_error: {value: %.3g, source: runs}\n    work:\n", exchange->refined.date,
+    tr_text_printf(out, "    refined: %s\n    refined_by: \"%s\"\n    step_error: {value: %.3g, source: runs}\n", exchange->refined.date,
                    exchange->refined.by, exchange->step_error);
-    for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
-        if (exchange->work_runs[kind] > 0)
-            tr_text_printf(out, "      %s: {times: %.4g, runs: %.3g, source: runs}\n", tr_op_operands((enum tr_op_kind)kind)->name,
-                           exchange->work_times[kind], exchange->work_runs[kind]);
     tr_text_append(out, "    seen:\n");
     for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
         put_seen(exchange, kind, out);
@@ -245,6 +257,7 @@ void tr_exchange_yaml(const struct tr_exchange_rates *exchange, struct tr_text *
     for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
         if (tr_exchange_measures((enum tr_coll_kind)kind))
             put_times(exchange, kind, out);
+    put_work(exchange, out);
     if (tr_refined_runs(&exchange->refined) > 0)
         put_refined(exchange, out);
 }

@@ -8,6 +8,7 @@
  *         transport: threads                or mpi
  *         ranks: 2
  *         shared: 1.04                      times as long as alone work takes while the other ranks work too
+ *         work: {adamw: {times: 1.3}}       a kind of operation takes so many times `shared`: what goes to memory, more; the rest, less
  *         beside: 30us                      that a rank loses to a small call which goes on beside its work
  *         all_gather: {4KiB: 2.1us, 64KiB: 9.4us, 1MiB: 120us, 16MiB: 2.4ms}
  *
@@ -15,7 +16,7 @@
  * a collective how many runs said something of it:
  *
  *         step_error: 0.08                  half width of the 80 % interval of a step of these ranks
- *         work: {adamw: {times: 1.3, runs: 0.9}}            takes so many times `shared`
+ *         work: {adamw: {times: 1.3, runs: 0.9}}
  *         seen: {all_gather: {64KiB: 0.9, 1MiB: 0.4}}       the runs that its times have been refined by
  *
  * In a measured call all ranks come at one time, so that what it takes is moving and adding up, not waiting. Prices are pure functions. */
@@ -37,9 +38,9 @@ struct tr_exchange_rates {
                         caches and memory. That they take turns where there are more than cores is not in it */
     double beside_s; /* that a rank loses to a small call that is started and waited for later, as threads take turns */
     double time_s[TR_COLL_KIND_COUNT][TR_EXCHANGE_SIZES]; /* 0: not measured */
+    double work_times[TR_OP_KIND_COUNT];     /* so many times `shared` is what a kind of operation takes; 0: once */
     struct tr_refined refined;               /* by runs; what follows is theirs */
     double step_error;                       /* half width of the 80 % interval of a step, relative; 0: not known */
-    double work_times[TR_OP_KIND_COUNT];     /* so many times `shared` is what a kind of operation takes; 0: once */
     double work_runs[TR_OP_KIND_COUNT];      /* that said so; one that says little counts in part */
     double time_runs[TR_COLL_KIND_COUNT][TR_EXCHANGE_SIZES]; /* that refined time_s */
 };

@@ -170,6 +170,18 @@ static void few_rounds_with_cores_apart_say_how_many_times_as_long(void **state)
     }
 }
 
+static void what_ranks_do_to_each_other_is_told_by_kind_and_the_whole_stays(void **state)
+{
+    (void)state;
+    double alone_s[TR_OP_KIND_COUNT] = {[TR_OP_LINEAR] = 3, [TR_OP_ADAMW] = 1}, all_s[TR_OP_KIND_COUNT] = {[TR_OP_LINEAR] = 3, [TR_OP_ADAMW] = 2};
+    double times[TR_OP_KIND_COUNT];
+    tr_calibrate_work_times(alone_s, all_s, times);
+    assert_true(fabs(times[TR_OP_LINEAR] - .8) < 1e-9 && fabs(times[TR_OP_ADAMW] - 1.6) < 1e-9 && times[TR_OP_GELU] == 0);
+    struct tr_exchange_rates rates = {.shared = 5. / 4};
+    memcpy(rates.work_times, times, sizeof times);
+    assert_true(fabs(3 * tr_exchange_shared(&rates, TR_OP_LINEAR) + tr_exchange_shared(&rates, TR_OP_ADAMW) - 5) < 1e-9);
+}
+
 static void memory_is_not_slower_than_it_was_measured(void **state)
 {
     (void)state;
@@ -225,6 +237,7 @@ int main(void)
         cmocka_unit_test(a_visit_beside_other_programs_is_made_again_but_not_for_ever),
         cmocka_unit_test(rounds_with_cores_apart_have_prices_of_their_own),
         cmocka_unit_test(few_rounds_with_cores_apart_say_how_many_times_as_long),
+        cmocka_unit_test(what_ranks_do_to_each_other_is_told_by_kind_and_the_whole_stays),
         cmocka_unit_test(memory_is_not_slower_than_it_was_measured),
         cmocka_unit_test(a_step_is_the_sum_of_its_operations_as_often_as_they_are_scheduled),
     };
