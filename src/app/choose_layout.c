@@ -3,6 +3,7 @@
 #include "base/quantity.h"
 #include "plan/calibrate/calibrate.h"
 #include "plan/here/choose.h"
+#include "silicon/chip/peak.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -92,7 +93,7 @@ static enum tr_status choose_of(const struct tr_app_ranks *ranks, int cores, con
 {
     struct tr_layouts_found found;
     const struct tr_choose_request request = {.profile = prediction->catalog, .fit = seen->fit, .config = &seen->config,
-                                              .transport = prediction->transport, .hand_s = prediction->hand_s,
+                                              .transport = prediction->transport, .hand_s = tr_chip_measure_hand_s(),
                                               .ranks = ranks->world ? ranks->launched.ranks : 0, .cores = cores,
                                               .memory_bytes = how->memory_bytes};
     enum tr_status status = tr_here_choose(&request, &found, err);

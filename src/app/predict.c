@@ -4,7 +4,6 @@
 #include "base/quantity.h"
 #include "plan/calibrate/calibrate.h"
 #include "plan/here/choose.h"
-#include "silicon/chip/peak.h"
 
 #include <stdio.h>
 
@@ -14,7 +13,6 @@ enum tr_status tr_app_predict_open(struct tr_app_prediction *to, const char *pat
     to->path = path ? path : tr_file_exists(usual) ? usual : NULL;
     if (!to->path)
         return TR_OK;
-    to->hand_s = tr_chip_measure_hand_s();
     enum tr_status status = tr_catalog_open_empty(&to->catalog, err);
     return status == TR_OK ? tr_catalog_add(to->catalog, to->path, err) : status;
 }
@@ -73,7 +71,7 @@ static enum tr_status price_ranks(const struct tr_app_prediction *to, const stru
     if (status != TR_OK)
         return status;
     int64_t dp = tr_degrees_of(&ahead->program->step.place.degrees, TR_GROUP_DATA);
-    status = tr_here_price_ranks(to->catalog, to->transport, to->hand_s, &programs, (ahead->eval_micros + dp - 1) / dp, out, err);
+    status = tr_here_price_ranks(to->catalog, to->transport, ahead->hand_s, &programs, (ahead->eval_micros + dp - 1) / dp, out, err);
     tr_run_programs_free(&programs);
     return status;
 }
@@ -102,7 +100,6 @@ double tr_app_price(void *context, const struct tr_program *program, int threads
     if (tr_kernel_rates_for(from->catalog, threads, &rates, &ignored) != TR_OK)
         return 0;
     tr_calibrate_foreign(&rates, tr_cores_usable(), TRINE_VERSION, &foreign);
-    tr_kernel_set_apart(&rates, from->hand_s);
     if (!foreign.len)
         tr_here_step(&rates, program, &time);
     tr_text_free(&foreign);
@@ -119,7 +116,7 @@ void tr_app_predict(void *context, const struct tr_train_ahead *ahead, struct tr
         tr_text_printf(say, "no prediction: %s: %s", to->path, why.text);
         return;
     }
-    tr_kernel_set_apart(&rates, to->hand_s);
+    tr_kernel_set_apart(&rates, ahead->hand_s);
     tr_calibrate_foreign(&rates, ahead->cores, TRINE_VERSION, &foreign);
     if (foreign.len)
         tr_text_printf(say, "no prediction: %s is not of this machine%s", to->path, tr_text_str(&foreign));

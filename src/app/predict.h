@@ -9,7 +9,6 @@ struct tr_app_prediction {
     const char *path; /* of the profile; NULL: there is none */
     struct tr_catalog *catalog;
     const char *transport; /* of several ranks: "threads", "mpi" */
-    double hand_s;                  /* that a line takes from core to core now (silicon/chip/peak.h) */
     struct tr_train_predicted said; /* of the run; step_s 0: nothing was predicted */
 };
 

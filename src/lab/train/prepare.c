@@ -80,6 +80,8 @@ static enum tr_status read_files(struct tr_run *run, struct tr_err *err)
 static enum tr_status choose_work(struct tr_run *run, struct tr_err *err)
 {
     enum tr_status status = choose_machine(run, err);
+    if (run->options->peak_flop_s == 0 && tr_run_leads(run))
+        run->hand_s = tr_chip_measure_hand_s();
     if (status == TR_OK)
         status = tr_data_measure(run->config.data, &run->data_bytes, err);
     return tr_run_alike(run, status, err);

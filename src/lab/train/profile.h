@@ -12,6 +12,7 @@
  *     type, peak_flop_s          "f32" or "bf16"; of this machine with such numbers, measured when the attempt began
  *     peak_f32_flop_s            where a bf16 run multiplies fp32 too: Muon does
  *     read_byte_s, read_bytes    how fast the run's largest region of memory was read then; how large it is
+ *     hand_s                     how long a line of a cache took from core to core then (silicon/chip/peak.h)
  *     attempt                    when that was, microseconds since 1970
  *     program, processor, cores  trine's version; of the host
  *     memory                     {planned_bytes, peak_bytes, data_bytes, by_kind: {weight, ...}}
@@ -61,6 +62,7 @@ struct tr_run_profile {
     int cores;          /* of the host of rank 0; 0: not noted */
     double peak_flop_s; /* of this machine, measured when the run began; 0: it was not */
     double read_byte_s; /* of its memory, by the run's own threads; 0: not measured */
+    double hand_s;      /* a line of a cache took from core to core, when it began; 0: not measured */
     int threads, ranks, hosts; /* hosts: that the ranks are on; 0: not noted */
     char transport[16]; /* of several ranks: "threads", "mpi" */
     struct tr_degrees layout; /* of these ranks */

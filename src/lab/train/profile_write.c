@@ -157,6 +157,7 @@ enum tr_status tr_run_write_profile(struct tr_run *run, struct tr_err *err)
         tr_json_double(&json, "peak_f32_flop_s", run->peak_f32_flop_s);
     tr_json_double(&json, "read_byte_s", run->read_byte_s);
     tr_json_int(&json, "read_bytes", run->read_bytes);
+    tr_json_double(&json, "hand_s", run->hand_s);
     profile_machine(run, &json);
     profile_prediction(run, &json);
     profile_memory(run, &json);

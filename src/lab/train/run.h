@@ -75,6 +75,7 @@ struct tr_run {
     double peak_f32_flop_s;      /* where a bf16 run multiplies fp32 too; else 0 */
     double read_byte_s;          /* of the largest region of the run's memory; 0: unknown */
     int64_t read_bytes;          /* how large that is */
+    double hand_s;               /* a line of a cache took from core to core; 0: unknown */
     int64_t computed_steps;      /* of this attempt, with those that were left out or done again */
     int64_t sent_bytes;          /* by this rank, in these steps */
     double computed_s;           /* which took so long */

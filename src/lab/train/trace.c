@@ -211,6 +211,7 @@ static void put_head(struct tr_json *json, const struct tr_trace *trace)
     tr_json_int(json, "threads", h->threads);
     tr_json_int(json, "host_ranks", h->host_ranks);
     tr_json_string(json, "isa", tr_isa_name(h->isa));
+    tr_json_double(json, "hand_s", h->hand_s);
     tr_json_double(json, "clock_offset_s", h->clock_offset_s);
     tr_json_double(json, "clock_error_s", h->clock_error_s);
     tr_json_int(json, "events", trace->count);
@@ -312,6 +313,8 @@ static enum tr_status read_head(const struct tr_node *root, struct tr_trace_head
         status = read_ranks(head, out, err);
     if (status == TR_OK)
         status = read_name(head, "isa", isa_name, TR_ISA_COUNT, &isa, err);
+    if (status == TR_OK)
+        status = tr_doc_double(head, "hand_s", TR_OPTIONAL, 0, 3600, &out->hand_s, err);
     if (status == TR_OK)
         status = tr_doc_double(head, "clock_offset_s", TR_REQUIRED, -INFINITY, INFINITY, &out->clock_offset_s, err);
     if (status == TR_OK)

@@ -28,6 +28,7 @@ struct tr_trace_head {
     int rank, ranks, threads, host_ranks;    /* threads: of each; host_ranks: on its host */
     struct tr_degrees layout;
     enum tr_isa isa;
+    double hand_s;         /* of rank 0, as in RUN/profile.json; of others 0 */
     double clock_offset_s; /* what was added to its clock to have that of rank 0, in the last step; 0: it is the same clock */
     double clock_error_s;  /* how far that may be off, at most: half of a message's way there and back */
 };

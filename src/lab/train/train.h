@@ -74,6 +74,7 @@ struct tr_train_ahead {
     int threads, hosts, cores;        /* cores: that the ranks of this host may use, together */
     int64_t steps;
     int64_t evaluations, eval_micros; /* microbatches of each, of all ranks together */
+    double hand_s;                    /* what a line of a cache takes from core to core now; 0: not measured */
     int64_t saves, save_bytes;        /* checkpoints that it waits for: with those in the background the last; bytes of each */
 };
 
@@ -97,7 +98,7 @@ struct tr_train_options {
     const atomic_int *stop;             /* not 0: the number of the signal that asks to save and stop; NULL: never */
     const char *program;                /* trine's version, for profile.json; NULL: not said */
     int64_t trace_steps;                /* trace so many steps, from the attempt's second on (trace.h); 0: none */
-    double peak_flop_s;                 /* 0: measured at start, and how fast memory is read with it */
+    double peak_flop_s;                 /* 0: measured at start, and with it how fast memory is read and a line handed over */
     int64_t memory_bytes;               /* of this host, for all ranks there: refuse what needs more; 0: what is free there, but for a little */
     tr_train_planned_fn *planned;       /* NULL: nothing more is said */
     void *planned_context;

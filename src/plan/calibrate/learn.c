@@ -217,8 +217,10 @@ static enum tr_status take_ranks(struct learner *l, const char *run, struct tr_e
     struct record *r = NULL;
     bool traced = false;
     enum tr_status status = tr_kernel_rates_for(l->catalog, x->ran.threads, &rates, err);
-    if (status == TR_OK)
+    if (status == TR_OK) {
+        tr_kernel_set_apart(&rates, x->ran.hand_s);
         status = record_for(l, &x->ran, &r, err);
+    }
     if (status != TR_OK) {
         tr_err_prefix(err, "%s", run);
         return status;

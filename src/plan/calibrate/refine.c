@@ -130,6 +130,7 @@ void tr_kernel_refine(const struct tr_run_seen *run, int count, struct tr_kernel
             if (rates->price[kind][type].known) {
                 struct said s = said_of_kind(run, count, -1, kind, type);
                 refine_price(&s, &rates->price[kind][type]);
+                refine_price(&s, &rates->apart[kind][type]); /* runs say by how much, whichever of the two they were predicted by */
             }
 }
 
@@ -154,7 +155,7 @@ static void refine_work(const struct tr_ranks_seen *run, int count, int left_out
     for (int i = 0; i < count; i++)
         if (i != left_out)
             add_seen(&s, run[i].took_s[kind], run[i].said_s[kind], TR_REFINE_HALF_S);
-    if (exchange->work_times[kind] == 0)
+    if (exchange->work_times[kind] == 0 && s.weight > 0)
         exchange->work_times[kind] = 1;
     refine_number(&s, &exchange->work_times[kind], &exchange->work_runs[kind]);
 }

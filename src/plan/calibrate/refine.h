@@ -1,7 +1,8 @@
 /* What runs say about the rates of a profile: a Bayesian update, kind by kind of operation.
  *
- * All prices of a kind and type are multiplied by one factor. Before any run its logarithm is taken to be normal around 0, its
- * variance unknown: the calibration counts as one run that took what was predicted, and its error as the spread of four. Each run
+ * All prices of a kind and type are multiplied by one factor, those of cores that are apart too: a run is held against the prices of
+ * the distance that its cores had (kernels.h), so that the distance is not learned as the kind's. Before any run its logarithm is taken
+ * to be normal around 0, its variance unknown: the calibration counts as one run that took what was predicted, and its error as the spread of four. Each run
  * adds the logarithm of measured over predicted, with a weight below 1 where the kind took it little time. What comes out (the
  * conjugate normal and inverse gamma) are sums, so that runs given one after the other say the same as runs given at once:
  *

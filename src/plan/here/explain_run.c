@@ -242,6 +242,7 @@ static enum tr_status compare(struct tr_run_explained *run, const struct plan *p
     run->ran.peak_flop_s /= run->ran.ranks; /* of one rank, as the profile's */
     run->peak_then_flop_s = rates->machine.peak_flop_s[p->step.dtype == TR_BF16];
     run->memory_then_byte_s = rates->machine.read_byte_s[TR_READ_MEMORY];
+    run->hand_then_s = rates->machine.hand_s;
     run->planned_bytes = tr_program_memory_bytes(p);
     run->bubble_planned = p->pipe.stages > 1 ? tr_pipe_bubble(p->pipe, tr_program_micros(p)) : 0;
     run->measured_s = run->between_measured_s = run->ran.steps_s / (double)run->ran.steps;
@@ -302,6 +303,8 @@ enum tr_status tr_run_explain(const char *run_folder, const struct tr_catalog *p
         status = check_run(run_folder, &run->ran, err);
     if (status == TR_OK)
         status = tr_kernel_rates_for(profile, run->ran.threads, &rates, err);
+    if (status == TR_OK)
+        run->apart = tr_kernel_set_apart(&rates, run->ran.hand_s);
     if (status == TR_OK && run->ran.ranks > 1) {
         status = tr_exchange_find(profile, run->ran.transport, run->ran.ranks, &exchange, err);
         exchanges = status == TR_OK;

@@ -54,6 +54,7 @@ struct tr_run_explained {
     struct tr_run_coll_row coll[TR_RUN_COLLS_MAX]; /* the largest differences first */
     int colls;
     struct tr_run_rank_row rank[TR_HERE_RANKS_MAX]; /* [ran.each_count] */
+    bool apart;                                      /* cores were apart when it began, and have prices of their own for that */
     bool exchanges;                                  /* the profile has a record of what moving bytes takes these ranks */
     double shared[TR_OP_KIND_COUNT];                 /* and of how much longer work takes while others work; 1: it has not */
     double turns;                                    /* and so many times as long where ranks take turns on too few cores */
@@ -66,6 +67,7 @@ struct tr_run_explained {
     int profile_runs;
     double between_measured_s, between_predicted_s;  /* part of it: from one operation to the next, data, the log */
     double peak_then_flop_s, memory_then_byte_s;     /* of the calibration; 0: not known */
+    double hand_then_s;                              /* a line of a cache from core to core, mostly; 0: not known */
     int64_t planned_bytes;                           /* of memory, by the program made anew */
 };
 

@@ -294,6 +294,15 @@ static void print_rate_then(struct tr_text *out, const char *what, enum tr_unit 
     tr_text_printf(out, ", %s when calibrated (%.0f %%)\n", tr_print_quantity(text, unit, then), 100 * now / then);
 }
 
+/* Of several threads, where it was not as when it was calibrated. */
+static void print_hand(const struct tr_run_explained *run, struct tr_text *out)
+{
+    double now = run->ran.hand_s, then = run->hand_then_s;
+    if (run->ran.threads > 1 && then > 0 && (run->apart || now > 2 * then))
+        tr_text_printf(out, "  hand     a line of a cache took %.0f ns from core to core when the run began, %.0f when calibrated: %s\n", 1e9 * now, 1e9 * then,
+                       run->apart ? "prices are those of cores that far apart" : "the profile has no prices of cores that far apart");
+}
+
 void tr_run_explain_text(const struct tr_run_explained *run, struct tr_text *out)
 {
     char measured[TR_QUANTITY_BYTES], predicted[TR_QUANTITY_BYTES], now[TR_QUANTITY_BYTES];
@@ -306,6 +315,7 @@ void tr_run_explain_text(const struct tr_run_explained *run, struct tr_text *out
         tr_text_printf(out, "  ranks    what they take together was calibrated%s\n", run->refined_ranks);
     print_rate_then(out, "cores", TR_UNIT_FLOP_S, run->ran.peak_flop_s, run->peak_then_flop_s);
     print_rate_then(out, "memory", TR_UNIT_BYTES_S, run->ran.read_byte_s, run->memory_then_byte_s);
+    print_hand(run, out);
     if (fabs(run->now_s / run->predicted_s - 1) > .005)
         tr_text_printf(out, "  for a machine like that %s would be predicted: the run is %+.1f %% off it\n",
                        tr_print_time(now, run->now_s), percent(run->measured_s, run->now_s));
@@ -409,6 +419,9 @@ void tr_run_explain_json(const struct tr_run_explained *run, struct tr_text *out
     tr_json_double(&json, "peak_calibrated_flop_s", run->peak_then_flop_s);
     tr_json_double(&json, "memory_byte_s", run->ran.read_byte_s);
     tr_json_double(&json, "memory_calibrated_byte_s", run->memory_then_byte_s);
+    tr_json_double(&json, "hand_s", run->ran.hand_s);
+    tr_json_double(&json, "hand_calibrated_s", run->hand_then_s);
+    tr_json_bool(&json, "apart", run->apart);
     tr_json_int(&json, "memory_planned_bytes", run->planned_bytes);
     tr_json_int(&json, "memory_peak_bytes", run->ran.peak_bytes);
     tr_json_array(&json, "operations");

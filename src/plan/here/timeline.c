@@ -249,6 +249,7 @@ static enum tr_status merge_all(struct merger *m, const struct tr_catalog *profi
     if (!profile)
         (void)tr_fail(&m->out->unpredicted, TR_NO, "there is no profile of this machine");
     else if (tr_kernel_rates_for(profile, m->traces.head.threads, &rates, &m->out->unpredicted) == TR_OK) {
+        tr_kernel_set_apart(&rates, m->traces.head.hand_s);
         struct tr_exchange_rates exchange; /* of threads: a trace does not say what moved its bytes, and on one machine both go through memory */
         status = tr_exchange_find(profile, "threads", m->traces.head.ranks, &exchange, err);
         m->out->exchanges = status == TR_OK;
@@ -263,7 +264,8 @@ static enum tr_status merge_all(struct merger *m, const struct tr_catalog *profi
     tr_run_layout_write(&m->traces.head.layout, &m->json);
     tr_json_double(&m->json, "clock_error_s", m->out->clock_error_s);
     if (m->out->predicted_s > 0)
-        tr_json_string(&m->json, "predicted", "operations as the profile says; ranks wait for each other, and moving bytes takes no time");
+        tr_json_string(&m->json, "predicted", m->out->exchanges ? "operations and collectives as the profile says; ranks wait for each other"
+                                                               : "operations as the profile says; ranks wait for each other, and moving bytes takes no time");
     tr_json_end(&m->json);
     tr_json_end(&m->json);
     tr_text_char(&m->text, '\n');

@@ -41,9 +41,9 @@ static void explain(const char *name)
     tr_catalog_free(catalog);
 }
 
-static void put_op(const struct tr_run_row *row, const struct tr_op_time *t, double slow, struct tr_json *json)
+static void put_op(const struct tr_run_row *row, const struct tr_op_time *t, double times, struct tr_json *json)
 {
-    double steps = (double)(ran[0].steps * TIMES), call_s = row->predicted_s / row->calls * (row->kind == TR_OP_LINEAR ? slow : 1);
+    double steps = (double)(ran[0].steps * TIMES), call_s = row->predicted_s / row->calls * times;
     int64_t calls = t->calls * TIMES, first = (int64_t)((double)calls / steps);
     tr_json_object(json, NULL);
     tr_json_string(json, "phase", tr_phase_name(row->phase));
@@ -63,6 +63,7 @@ struct of {
     int cores, threads;
     int64_t attempt, steps; /* steps 0: those that it has */
     double crowded;         /* share of its time */
+    bool apart;             /* its cores were, so that it took longer */
 };
 static const struct of same = {.processor = "p", .isa = "ref", .program = "0", .cores = 1, .threads = 1};
 
@@ -75,7 +76,7 @@ static void put_run(int i, double slow, struct of of)
     const struct tr_run_explained *x = &said[i];
     double step_s = x->between_predicted_s;
     for (int r = 0; r < x->rows; r++)
-        step_s += x->row[r].predicted_s * (x->row[r].kind == TR_OP_LINEAR ? slow : 1);
+        step_s += x->row[r].predicted_s * (x->row[r].kind == TR_OP_LINEAR ? slow : 1) * (of.apart ? TR_MADE_UP_APART : 1);
     int64_t steps = of.steps ? of.steps : ran[i].steps * TIMES;
     tr_json_object(&json, NULL);
     tr_json_int(&json, "steps_computed", steps);
@@ -87,6 +88,7 @@ static void put_run(int i, double slow, struct of of)
     tr_json_string(&json, "processor", of.processor);
     tr_json_int(&json, "cores", of.cores);
     tr_json_int(&json, "threads", of.threads);
+    tr_json_double(&json, "hand_s", of.apart ? 160e-9 : 40e-9);
     tr_json_string(&json, "isa", of.isa);
     tr_json_object(&json, "memory");
     tr_json_int(&json, "planned_bytes", ran[i].planned_bytes);
@@ -94,7 +96,8 @@ static void put_run(int i, double slow, struct of of)
     tr_json_end(&json);
     tr_json_array(&json, "ops");
     for (int r = 0; r < x->rows; r++)
-        put_op(&x->row[r], &ran[i].op[x->row[r].phase][x->row[r].kind], slow, &json);
+        put_op(&x->row[r], &ran[i].op[x->row[r].phase][x->row[r].kind], (of.apart ? TR_MADE_UP_APART : 1) *
+               (x->row[r].kind == TR_OP_LINEAR ? slow : 1), &json);
     tr_json_end(&json);
     tr_json_end(&json);
     snprintf(path, sizeof path, "%s/profile.json", names[i]);
@@ -194,6 +197,28 @@ static void two_runs_bring_the_prediction_of_a_third_nearer(void **state)
     assert_int_equal(learned.threads, 1);
     assert_true(learned.slowest > 1.1 && learned.slowest < 1.2 && fabs(learned.fastest - 1) < 1e-3);
     assert_true(learned.step_error < learned.step_error_was);
+}
+
+static void a_run_whose_cores_were_apart_is_held_against_prices_of_that(void **state)
+{
+    (void)state;
+    struct tr_learned learned;
+    struct of apart = same;
+    apart.apart = true;
+    double error;
+    new_runs(1);
+    put_run(1, 1, apart);
+    explain("b");
+    assert_true(run.apart && linear_off(&error) < 1e-3); /* files have four figures */
+    assert_int_equal(learn("a", "b", &learned), TR_OK);
+    assert_true(fabs(learned.fastest - 1) < 1e-3 && fabs(learned.slowest - 1) < 1e-3); /* not that the kinds are slower */
+    put_run(1, 1.2, apart);
+    new_profile();
+    assert_int_equal(learn("b", NULL, &learned), TR_OK);
+    explain("b");
+    assert_true(linear_off(&error) < .1); /* both prices have moved */
+    explain("a");
+    assert_true(!run.apart && linear_off(&error) > .05);
 }
 
 static void the_profile_says_which_runs_it_has_learned_from(void **state)
@@ -510,6 +535,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_runs_bring_the_prediction_of_a_third_nearer),
+        cmocka_unit_test(a_run_whose_cores_were_apart_is_held_against_prices_of_that),
         cmocka_unit_test(the_profile_says_which_runs_it_has_learned_from),
         cmocka_unit_test(runs_that_say_nothing_of_the_profile_are_refused),
         cmocka_unit_test(runs_that_other_programs_slowed_are_named_and_left_out),

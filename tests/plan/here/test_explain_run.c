@@ -230,6 +230,21 @@ static void a_slower_machine_explains_longer_times(void **state)
     tr_assert_says(why, "not calibrated");
 }
 
+static void cores_that_are_apart_are_said(void **state)
+{
+    (void)state;
+    explain(1e9, 1e10);
+    run.ran.threads = 2, run.ran.hand_s = 190e-9;
+    for (int known = 0; known < 2; known++) {
+        struct tr_text text = {0};
+        run.apart = known;
+        tr_run_explain_text(&run, &text);
+        tr_assert_says(tr_text_str(&text), "a line of a cache took 190 ns from core to core when the run began, 40 when calibrated: ");
+        tr_assert_says(tr_text_str(&text), known ? "prices are those of cores that far apart" : "has no prices of cores that far apart");
+        tr_text_free(&text);
+    }
+}
+
 static const char *folder; /* whose profile is changed */
 
 static void refuse(const char *profile, const char *sentence)
@@ -314,6 +329,7 @@ int main(void)
         cmocka_unit_test(rows_sum_to_the_step_on_both_sides),
         cmocka_unit_test(the_prediction_is_that_of_the_step_program),
         cmocka_unit_test(a_run_in_bf16_is_explained),
+        cmocka_unit_test(cores_that_are_apart_are_said),
         cmocka_unit_test(a_slower_machine_explains_longer_times),
         cmocka_unit_test(files_of_another_run_are_refused),
         cmocka_unit_test(it_prints_words_and_json),
