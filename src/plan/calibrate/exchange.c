@@ -3,6 +3,7 @@
 
 #include "base/num.h"
 #include "base/os.h"
+#include "silicon/chip/peak.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -199,6 +200,9 @@ static enum tr_status measure_program(struct exchanging *x, const struct at_once
     return status;
 }
 
+#define LITTLE .005  /* of a step: what takes less says nothing */
+#define TIMES_MAX 8.
+
 void tr_calibrate_work_times(const double alone_s[TR_OP_KIND_COUNT], const double all_s[TR_OP_KIND_COUNT], double times[TR_OP_KIND_COUNT])
 {
     double alone_sum_s = 0, all_sum_s = 0;
@@ -206,12 +210,14 @@ void tr_calibrate_work_times(const double alone_s[TR_OP_KIND_COUNT], const doubl
         alone_sum_s += alone_s[kind];
         all_sum_s += all_s[kind];
     }
-    for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
-        times[kind] = alone_s[kind] > 0 && all_s[kind] > 0 ? all_s[kind] / alone_s[kind] * alone_sum_s / all_sum_s : 0;
+    for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++) {
+        bool seen = alone_s[kind] > LITTLE * alone_sum_s && all_s[kind] > 0;
+        times[kind] = seen ? fmin(fmax(all_s[kind] / alone_s[kind] * alone_sum_s / all_sum_s, 1 / TIMES_MAX), TIMES_MAX) : 0;
+    }
 }
 
 /* How many times as long steps take when all ranks compute: what is left when turns on the cores are taken out, the mean of the programs;
- * and which kinds of operations take more of that than others. */
+ * and which kinds of operations take more of that than others, where an operation's time is its own. */
 static enum tr_status measure_shared(struct exchanging *x, int cores, int steps, struct tr_exchange_rates *out, struct tr_err *err)
 {
     double sum = 0, turns = fmax(1, (double)tr_comm_count(x->world) / cores);
@@ -229,7 +235,8 @@ static enum tr_status measure_shared(struct exchanging *x, int cores, int steps,
             all[0].op_s[kind] += all[i].op_s[kind];
         }
     out->shared = fmax(1, sum / AT_ONCE);
-    tr_calibrate_work_times(alone[0].op_s, all[0].op_s, out->work_times);
+    if (turns == 1)
+        tr_calibrate_work_times(alone[0].op_s, all[0].op_s, out->work_times);
     return TR_OK;
 }
 
@@ -260,7 +267,9 @@ enum tr_status tr_calibrate_exchange(struct tr_comm *world, int cores, double sc
     if (status == TR_OK) {
         tr_slab_touch(&x.from);
         tr_slab_touch(&x.to);
+        double hand_s = tr_comm_index(world) == 0 ? tr_chip_measure_hand_s() : 0; /* others wait for this one in measure_all */
         status = measure_all(&x, cores, scale, out, err);
+        out->hand_s = hand_s > 0 ? fmax(0, tr_calibrate_hand(hand_s, tr_chip_measure_hand_s())) : 0;
     }
     tr_comm_unmap(world, &x.to);
     tr_comm_unmap(world, &x.from);

@@ -1,7 +1,6 @@
 /* Rates from samples: sums of amounts at rates that are not negative, by least squares of relative errors. */
 #include "plan/calibrate/inside.h"
 
-#include "base/fmath.h"
 #include "base/num.h"
 
 #include <math.h>
@@ -226,50 +225,34 @@ static double middle_hand_s(const struct tr_kernel_sample *sample, int64_t count
     return tr_median(room, count);
 }
 
-/* Too few programs were seen apart for a fit: of each kind, how many times as long those took, as the mean of logarithms, on prices of rounds near.
- * Samples of both stand in the order of measuring. */
-static void scale_apart(const struct tr_kernel_sample *near, int64_t near_count, const struct tr_kernel_sample *apart, int64_t apart_count,
-                        struct tr_kernel_rates *rates)
+/* Samples apart, and of programs that were not seen so those near; all stand in the order of measuring. */
+static int64_t fill_up(const struct tr_kernel_sample *apart, int64_t apart_count, const struct tr_kernel_sample *near, int64_t near_count,
+                       struct tr_kernel_sample *out)
 {
-    double logs[TR_OP_KIND_COUNT][TR_KERNEL_TYPES] = {{0}};
-    int64_t seen[TR_OP_KIND_COUNT][TR_KERNEL_TYPES] = {{0}};
-    for (int64_t i = 0, j = 0; i < near_count && j < apart_count;) {
-        if (near[i].place != apart[j].place) {
-            near[i].place < apart[j].place ? i++ : j++;
-            continue;
-        }
-        logs[near[i].op.kind][type_of(&near[i].op)] += tr_log(apart[j].time_s / near[i].time_s);
-        seen[near[i].op.kind][type_of(&near[i].op)]++;
-        i++, j++;
+    int64_t count = 0;
+    for (int64_t i = 0, j = 0; i < apart_count || j < near_count;) {
+        bool is_apart = j == near_count || (i < apart_count && apart[i].place <= near[j].place);
+        if (is_apart && j < near_count && apart[i].place == near[j].place)
+            j++;
+        out[count++] = is_apart ? apart[i++] : near[j++];
     }
-    for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
-        for (int type = 0; type < TR_KERNEL_TYPES; type++) {
-            if (seen[kind][type] == 0)
-                continue;
-            rates->apart[kind][type] = rates->price[kind][type];
-            for (int i = 0; i < TR_KERNEL_TERMS_MAX; i++)
-                rates->apart[kind][type].unit_s[i] *= tr_exp(logs[kind][type] / (double)seen[kind][type]);
-        }
+    return count;
 }
 
-/* The same rates from rounds apart. `near`: samples that `rates` are from. */
-static enum tr_status fit_apart(const struct tr_kernel_sample *near, int64_t near_count, const struct tr_kernel_sample *sample, int64_t count,
-                                bool enough, struct tr_kernel_rates *rates, struct tr_err *err)
+/* The same rates from rounds apart; where few programs were seen so, the others stand for themselves, so that what a few small ones took says
+ * little of large ones. */
+static enum tr_status fit_apart(const struct tr_kernel_sample *sample, int64_t count, struct tr_kernel_rates *rates, struct tr_err *err)
 {
     struct tr_kernel_rates apart = *rates;
-    if (!enough) {
-        scale_apart(near, near_count, sample, count, rates);
-        return TR_OK;
-    }
     enum tr_status status = tr_kernel_fit(sample, count, &apart, err);
     memcpy(rates->apart, apart.price, sizeof rates->apart);
     rates->step_error = fmax(rates->step_error, apart.step_error);
     return status;
 }
 
-/* `kept`, `others` and `room` are large enough for all samples. */
-static enum tr_status fit_both(const struct tr_samples *samples, struct tr_kernel_sample *kept, struct tr_kernel_sample *others, double *room,
-                               struct tr_kernel_rates *rates, struct tr_err *err)
+/* `kept`, `others`, `both` and `room` are large enough for all samples. */
+static enum tr_status fit_both(const struct tr_samples *samples, struct tr_kernel_sample *kept, struct tr_kernel_sample *others,
+                               struct tr_kernel_sample *both, double *room, struct tr_kernel_rates *rates, struct tr_err *err)
 {
     double limit_s = APART_TIMES * least_hand_s(samples);
     int all, near_programs, programs = 0;
@@ -284,19 +267,21 @@ static enum tr_status fit_both(const struct tr_samples *samples, struct tr_kerne
     if (status != TR_OK || programs < APART_PROGRAMS)
         return status;
     rates->machine.hand_apart_s = middle_hand_s(others, count, room);
-    return fit_apart(kept, near_count, others, count, 2 * programs >= all, rates, err);
+    if (2 * programs < all)
+        count = fill_up(others, count, kept, near_count, both);
+    return fit_apart(2 * programs < all ? both : others, count, rates, err);
 }
 
 enum tr_status tr_calibrate_fit(const struct tr_samples *samples, struct tr_kernel_rates *rates, struct tr_err *err)
 {
-    struct tr_kernel_sample *kept = calloc((size_t)samples->count + 1, sizeof *kept), *others = calloc((size_t)samples->count + 1, sizeof *others);
-    double *room = calloc((size_t)samples->count + 1, sizeof *room);
-    enum tr_status status = kept && others && room ? fit_both(samples, kept, others, room, rates, err)
-                                                   : tr_fail(err, TR_FAILED, "out of memory for %lld samples", (long long)samples->count);
+    size_t most = (size_t)samples->count + 1;
+    struct tr_kernel_sample *kept = calloc(3 * most, sizeof *kept);
+    double *room = calloc(most, sizeof *room);
+    enum tr_status status = kept && room ? fit_both(samples, kept, kept + most, kept + 2 * most, room, rates, err)
+                                         : tr_fail(err, TR_FAILED, "out of memory for %lld samples", (long long)samples->count);
     rates->machine.waiting = samples->waiting;
     rates->step_error = fmax(rates->step_error, samples->waiting); /* all rounds may have been slowed down alike */
     free(kept);
-    free(others);
     free(room);
     return status;
 }

@@ -73,6 +73,9 @@ TR_MUST_CHECK enum tr_status tr_calibrate_samples(const struct tr_calibrate_opti
                                                   struct tr_samples *out, int ways, struct tr_err *err);
 int tr_calibrate_visit_count(double scale);
 
+/* What a line takes from core to core, by what it took before and after; below 0: not the same, or nobody knows. */
+double tr_calibrate_hand(double before_s, double after_s);
+
 /* Whether a visit in which threads waited so long for a core, seconds a second, is to be made again; then one less of *left is. */
 bool tr_calibrate_again(double waiting, int *left);
 
@@ -92,7 +95,8 @@ TR_MUST_CHECK enum tr_status tr_calibrate_machine(enum tr_isa isa, int threads, 
 /* Writing and syncing a file there, which is removed again. */
 TR_MUST_CHECK enum tr_status tr_calibrate_disk(const char *folder, double *byte_s, double *sync_s, struct tr_err *err);
 
-/* How many times the mean of all kinds each kind takes longer when all ranks compute than when one does, by what it took; 0: not seen. */
+/* How many times the mean of all kinds each kind takes longer when all ranks compute than when one does, by what it took; 0: not seen, or
+ * too little of it. */
 void tr_calibrate_work_times(const double alone_s[TR_OP_KIND_COUNT], const double all_s[TR_OP_KIND_COUNT], double times[TR_OP_KIND_COUNT]);
 
 /* So many ranks as threads of this process: out->ranks and its times. */

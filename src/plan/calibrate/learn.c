@@ -210,6 +210,16 @@ static enum tr_status record_for(struct learner *l, const struct tr_run_profile 
     return TR_OK;
 }
 
+/* Ranks whose cores are apart have another memory between them, and messages take longer. */
+static enum tr_status check_distance(const struct tr_run_profile *ran, const struct tr_exchange_rates *was, struct tr_err *err)
+{
+    struct tr_exchange_rates now = *was;
+    if (tr_exchange_set_apart(&now, ran->hand_s))
+        return tr_fail(err, TR_BAD_INPUT, "its cores were apart (a line of a cache took %.0f ns from one to another, and %.0f when the record of %d ranks "
+                       "was measured): it says nothing of that", 1e9 * ran->hand_s, 1e9 * was->hand_s, ran->ranks);
+    return TR_OK;
+}
+
 static enum tr_status take_ranks(struct learner *l, const char *run, struct tr_err *err)
 {
     struct tr_run_explained *x = &l->explained;
@@ -221,6 +231,8 @@ static enum tr_status take_ranks(struct learner *l, const char *run, struct tr_e
         tr_kernel_set_apart(&rates, x->ran.hand_s);
         status = record_for(l, &x->ran, &r, err);
     }
+    if (status == TR_OK)
+        status = check_distance(&x->ran, &r->was, err);
     if (status != TR_OK) {
         tr_err_prefix(err, "%s", run);
         return status;

@@ -88,6 +88,8 @@ static enum tr_status calibrate_exchanges(const struct tr_calibrate_options *opt
         snprintf(p->exchange_id[p->exchanges], sizeof p->exchange_id[0], "%.100s-threads-%d", p->chip, ranks);
         *exchange = (struct tr_exchange_rates){.id = p->exchange_id[p->exchanges], .chip = p->chip, .transport = "threads"};
         status = tr_calibrate_threads(ranks, options->scale, exchange, err);
+        if (ranks > p->rates[0].cores && p->exchanges > 0) /* those that have a core are in each other's way as before */
+            memcpy(exchange->work_times, exchange[-1].work_times, sizeof exchange->work_times);
         p->exchanges += status == TR_OK;
     }
     return status;

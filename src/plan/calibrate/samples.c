@@ -212,8 +212,7 @@ static enum tr_status keep_times(struct watch *watch, int number, int64_t steps,
     return status;
 }
 
-/* What a line takes from core to core, before and after; below 0: not the same, or nobody knows. */
-static double hand_between(double before_s, double after_s)
+double tr_calibrate_hand(double before_s, double after_s)
 {
     return after_s < 1.5 * before_s && before_s < 1.5 * after_s ? fmin(before_s, after_s) : -1;
 }
@@ -236,7 +235,7 @@ static struct visit make_steps(const struct tr_calibrate_options *options, struc
     for (int32_t i = 0; i < watch->program->op_count; i++)
         ops += watch->seen[i];
     v.between_s = fmax(0, v.wall_s - watch->all_s) / (double)ops;
-    v.hand_s = threads > 1 ? hand_between(hand_s, tr_chip_measure_hand_s()) : 0;
+    v.hand_s = threads > 1 ? tr_calibrate_hand(hand_s, tr_chip_measure_hand_s()) : 0;
     return v;
 }
 

@@ -68,8 +68,10 @@ static enum tr_status find_rates(const struct tr_catalog *profile, const char *t
     if (status == TR_NO)
         status = tr_fail(err, TR_BAD_INPUT, "the profile does not say what exchanging bytes takes ranks by %s%s", transport,
                          strcmp(transport, "mpi") == 0 ? ": `mpirun -n 2 trine calibrate --ranks` adds that" : ": calibrate again");
-    if (status == TR_OK)
+    if (status == TR_OK) {
         tr_kernel_set_apart(&out->kernels, hand_s);
+        tr_exchange_set_apart(&out->exchange, hand_s);
+    }
     return status;
 }
 

@@ -308,6 +308,7 @@ enum tr_status tr_run_explain(const char *run_folder, const struct tr_catalog *p
     if (status == TR_OK && run->ran.ranks > 1) {
         status = tr_exchange_find(profile, run->ran.transport, run->ran.ranks, &exchange, err);
         exchanges = status == TR_OK;
+        run->apart = exchanges && tr_exchange_set_apart(&exchange, run->ran.hand_s) ? true : run->apart;
         status = status == TR_NO ? TR_OK : status;
     }
     if (status == TR_OK) {

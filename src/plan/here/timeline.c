@@ -253,6 +253,8 @@ static enum tr_status merge_all(struct merger *m, const struct tr_catalog *profi
         struct tr_exchange_rates exchange; /* of threads: a trace does not say what moved its bytes, and on one machine both go through memory */
         status = tr_exchange_find(profile, "threads", m->traces.head.ranks, &exchange, err);
         m->out->exchanges = status == TR_OK;
+        if (status == TR_OK)
+            tr_exchange_set_apart(&exchange, m->traces.head.hand_s);
         if (status == TR_OK || status == TR_NO)
             status = predict(m, &rates, status == TR_OK && m->traces.head.ranks > 1 ? &exchange : NULL, err);
         m->out->cores = rates.cores;

@@ -62,6 +62,15 @@ double tr_exchange_shared(const struct tr_exchange_rates *exchange, enum tr_op_k
     return exchange->shared * (times > 0 ? times : 1);
 }
 
+bool tr_exchange_set_apart(struct tr_exchange_rates *exchange, double hand_s)
+{
+    if (exchange->hand_s <= 0 || hand_s <= 2 * exchange->hand_s)
+        return false;
+    exchange->shared = 1;
+    memset(exchange->work_times, 0, sizeof exchange->work_times);
+    return true;
+}
+
 double tr_exchange_step_error(const struct tr_exchange_rates *exchange, double alone)
 {
     return exchange->step_error > 0 ? exchange->step_error : alone + exchange->shared - 1;
@@ -69,7 +78,7 @@ double tr_exchange_step_error(const struct tr_exchange_rates *exchange, double a
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */
 
-enum { FIELD_CHIP, FIELD_TRANSPORT, FIELD_RANKS, FIELD_SHARED, FIELD_BESIDE, FIELD_REFINED, FIELD_REFINED_BY, FIELD_STEP_ERROR, FIELDS_FIRST,
+enum { FIELD_CHIP, FIELD_TRANSPORT, FIELD_RANKS, FIELD_SHARED, FIELD_BESIDE, FIELD_HAND, FIELD_REFINED, FIELD_REFINED_BY, FIELD_STEP_ERROR, FIELDS_FIRST,
        PATH_BYTES = 40, FIELDS_MAX = FIELDS_FIRST + 2 * TR_COLL_KIND_COUNT * TR_EXCHANGE_SIZES + 2 * TR_OP_KIND_COUNT };
 
 struct fields {
@@ -81,7 +90,7 @@ struct fields {
 struct target {
     const char *chip, *transport;
     struct tr_refined refined;
-    struct tr_fact ranks, shared, beside, step_error, time[TR_COLL_KIND_COUNT][TR_EXCHANGE_SIZES], time_runs[TR_COLL_KIND_COUNT][TR_EXCHANGE_SIZES],
+    struct tr_fact ranks, shared, beside, hand, step_error, time[TR_COLL_KIND_COUNT][TR_EXCHANGE_SIZES], time_runs[TR_COLL_KIND_COUNT][TR_EXCHANGE_SIZES],
         work_times[TR_OP_KIND_COUNT], work_runs[TR_OP_KIND_COUNT];
 };
 
@@ -132,6 +141,9 @@ static void make_fields(struct fields *f)
     f->field[FIELD_BESIDE] = (struct tr_field){.path = "beside", .kind = TR_FIELD_FACT, .unit = TR_UNIT_TIME, .min = 0, .max = 1,
                                                .offset = offsetof(struct target, beside),
                                                .help = "that a rank loses to a small call which goes on beside its work"};
+    f->field[FIELD_HAND] = (struct tr_field){.path = "hand", .kind = TR_FIELD_FACT, .unit = TR_UNIT_TIME, .min = 0, .max = 1,
+                                             .offset = offsetof(struct target, hand),
+                                             .help = "a line of a cache from one core to another when it was measured"};
     f->field[FIELD_REFINED] = (struct tr_field){.path = "refined", .kind = TR_FIELD_TEXT, .offset = offsetof(struct target, refined.date),
                                                 .help = "the day when runs refined it"};
     f->field[FIELD_REFINED_BY] = (struct tr_field){.path = "refined_by", .kind = TR_FIELD_TEXT, .offset = offsetof(struct target, refined.by),
@@ -160,7 +172,7 @@ enum tr_status tr_exchange_read(const struct tr_entry *entry, struct tr_exchange
     if (strcmp(target.transport, "threads") != 0 && strcmp(target.transport, "mpi") != 0)
         return tr_entry_fail(entry, err, "transport: \"%.32s\" is neither threads nor mpi", target.transport);
     *out = (struct tr_exchange_rates){.id = entry->id, .chip = target.chip, .ranks = (int)target.ranks.value,
-                                 .shared = tr_fact_or(&target.shared, 1), .beside_s = target.beside.value,
+                                 .shared = tr_fact_or(&target.shared, 1), .beside_s = target.beside.value, .hand_s = target.hand.value,
                                  .refined = target.refined, .step_error = target.step_error.value};
     strcpy(out->transport, target.transport);
     for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
@@ -254,6 +266,8 @@ void tr_exchange_yaml(const struct tr_exchange_rates *exchange, struct tr_text *
 {
     tr_text_printf(out, "  %s:\n    chip: %s\n    source: calibration\n    transport: %s\n    ranks: %d\n    shared: %.4g\n    beside: %.4gs\n",
                    exchange->id, exchange->chip, exchange->transport, exchange->ranks, exchange->shared, exchange->beside_s);
+    if (exchange->hand_s > 0)
+        tr_text_printf(out, "    hand: %.4gs\n", exchange->hand_s);
     for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
         if (tr_exchange_measures((enum tr_coll_kind)kind))
             put_times(exchange, kind, out);

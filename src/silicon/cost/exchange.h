@@ -8,6 +8,7 @@
  *         transport: threads                or mpi
  *         ranks: 2
  *         shared: 1.04                      times as long as alone work takes while the other ranks work too
+ *         hand: 40ns                        a line of a cache from core to core then (silicon/chip/peak.h)
  *         work: {adamw: {times: 1.3}}       a kind of operation takes so many times `shared`: what goes to memory, more; the rest, less
  *         beside: 30us                      that a rank loses to a small call which goes on beside its work
  *         all_gather: {4KiB: 2.1us, 64KiB: 9.4us, 1MiB: 120us, 16MiB: 2.4ms}
@@ -36,6 +37,7 @@ struct tr_exchange_rates {
     int ranks;
     double shared;   /* times as long as alone work takes while the other ranks work too, and each waits for the last: they share
                         caches and memory. That they take turns where there are more than cores is not in it */
+    double hand_s;   /* what a line of a cache took from core to core when that was measured; 0: not known */
     double beside_s; /* that a rank loses to a small call that is started and waited for later, as threads take turns */
     double time_s[TR_COLL_KIND_COUNT][TR_EXCHANGE_SIZES]; /* 0: not measured */
     double work_times[TR_OP_KIND_COUNT];     /* so many times `shared` is what a kind of operation takes; 0: once */
@@ -61,6 +63,10 @@ double tr_exchange_work(const struct tr_exchange_rates *exchange, enum tr_coll_k
 
 /* Times as long as alone an operation of this kind takes while the other ranks work too. */
 double tr_exchange_shared(const struct tr_exchange_rates *exchange, enum tr_op_kind kind);
+
+/* Where a line takes more than twice as long now as when the record was made, cores have no cache in common, but each its own way to
+ * memory: what ranks work then takes what it takes alone (docs/predict.md). Returns whether that is so; 0 says nothing. */
+bool tr_exchange_set_apart(struct tr_exchange_rates *exchange, double hand_s);
 
 /* Half width of the 80 % interval of a step of these ranks, where that of one rank has `alone`: how much ranks are in each other's way
  * differs from program to program by about as much as it is; runs say it better. */

@@ -150,13 +150,14 @@ static void rounds_with_cores_apart_have_prices_of_their_own(void **state)
     }
 }
 
-static void few_rounds_with_cores_apart_say_how_many_times_as_long(void **state)
+static void few_rounds_with_cores_apart_say_little_of_other_programs(void **state)
 {
     (void)state;
     struct tr_kernel_sample sample[SAMPLES];
     struct tr_samples samples = {.threads = 2, .at = sample, .count = SAMPLES};
     for (int programs = 2; programs <= 3; programs++) { /* two are too few to say anything */
         struct tr_kernel_rates is = {.threads = 2};
+        double seen = 0, others = 0;
         make_samples(sample, -1, 1);
         for (int i = 0; i < SAMPLES; i++)
             make_rounds(&sample[i], sample[i].program < programs ? 6 : 0, 0, 1.3);
@@ -165,21 +166,23 @@ static void few_rounds_with_cores_apart_say_how_many_times_as_long(void **state)
         assert_int_equal(tr_kernel_set_apart(&apart, 150e-9), programs == 3);
         for (int i = 0; i < SAMPLES && programs == 3; i++) {
             double near_s = tr_kernel_time(&is, &sample[i].op, sample[i].present, sample[i].state_bytes);
-            assert_true(fabs(tr_kernel_time(&apart, &sample[i].op, sample[i].present, sample[i].state_bytes) / near_s - 1.3) < .001);
+            double times = tr_kernel_time(&apart, &sample[i].op, sample[i].present, sample[i].state_bytes) / near_s;
+            *(sample[i].program < programs ? &seen : &others) += times / (KINDS * (sample[i].program < programs ? programs : PROGRAMS - programs));
         }
+        assert_true(programs < 3 || (seen > 1.03 && seen < 1.3 && others > .97 && others < seen));
     }
 }
 
 static void what_ranks_do_to_each_other_is_told_by_kind_and_the_whole_stays(void **state)
 {
     (void)state;
-    double alone_s[TR_OP_KIND_COUNT] = {[TR_OP_LINEAR] = 3, [TR_OP_ADAMW] = 1}, all_s[TR_OP_KIND_COUNT] = {[TR_OP_LINEAR] = 3, [TR_OP_ADAMW] = 2};
+    double alone_s[TR_OP_KIND_COUNT] = {[TR_OP_LINEAR] = 3, [TR_OP_ADAMW] = 1, [TR_OP_CLIP] = 1e-6}, all_s[TR_OP_KIND_COUNT] = {[TR_OP_LINEAR] = 3, [TR_OP_ADAMW] = 2, [TR_OP_CLIP] = 1e-4};
     double times[TR_OP_KIND_COUNT];
     tr_calibrate_work_times(alone_s, all_s, times);
-    assert_true(fabs(times[TR_OP_LINEAR] - .8) < 1e-9 && fabs(times[TR_OP_ADAMW] - 1.6) < 1e-9 && times[TR_OP_GELU] == 0);
+    assert_true(fabs(times[TR_OP_LINEAR] - .8) < 1e-4 && fabs(times[TR_OP_ADAMW] - 1.6) < 1e-4 && times[TR_OP_GELU] == 0 && times[TR_OP_CLIP] == 0);
     struct tr_exchange_rates rates = {.shared = 5. / 4};
     memcpy(rates.work_times, times, sizeof times);
-    assert_true(fabs(3 * tr_exchange_shared(&rates, TR_OP_LINEAR) + tr_exchange_shared(&rates, TR_OP_ADAMW) - 5) < 1e-9);
+    assert_true(fabs(3 * tr_exchange_shared(&rates, TR_OP_LINEAR) + tr_exchange_shared(&rates, TR_OP_ADAMW) - 5) < 1e-3);
 }
 
 static void memory_is_not_slower_than_it_was_measured(void **state)
@@ -236,7 +239,7 @@ int main(void)
         cmocka_unit_test(other_programs_widen_the_error_by_the_time_that_they_took),
         cmocka_unit_test(a_visit_beside_other_programs_is_made_again_but_not_for_ever),
         cmocka_unit_test(rounds_with_cores_apart_have_prices_of_their_own),
-        cmocka_unit_test(few_rounds_with_cores_apart_say_how_many_times_as_long),
+        cmocka_unit_test(few_rounds_with_cores_apart_say_little_of_other_programs),
         cmocka_unit_test(what_ranks_do_to_each_other_is_told_by_kind_and_the_whole_stays),
         cmocka_unit_test(memory_is_not_slower_than_it_was_measured),
         cmocka_unit_test(a_step_is_the_sum_of_its_operations_as_often_as_they_are_scheduled),
