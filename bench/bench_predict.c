@@ -9,7 +9,7 @@
  * The runs are drawn once by a generator with a fixed seed: both families, fp32 and bf16, widths 128 to 2048, 1 to 6 layers,
  * sequences of 64 to 4096 tokens, batches, microbatches, recomputation, vocabularies up to 50,257, steps of at most about 1.5 s. None
  * of them is a program of the calibration. A row a run: what it is, predicted, measured, the error, the interval of 80 %, what a line of a cache took from core to core before (and whether that
- * was otherwise afterwards: predicted is for what it was before); then the mean of the errors'
+ * was otherwise afterwards: predicted is for what it was before), and whether other programs took the cores in a visit; then the mean of the errors'
  * sizes, the median, and how many measured times lie in the interval. Measured is the middle one of three visits' medians of steps.
  * On ranks each layout takes its turn; a rank has its share of the cores, at least one thread; what lanes, heads or layers of a run
  * cannot be shared so is passed over. With TRINE_BY_KIND in the environment, the kinds of operations of each run too (seconds a step, by the last visit).
@@ -17,6 +17,7 @@
  * For the choice all layouts are visited in rounds; then the one that was chosen and the one that was the fastest are visited in turn, and what
  * the choice costs is the median of the ratios of these pairs, beside half of the range in which the middle half of them lies: two that differ by less
  * are the same. The pairs were not what the fastest was found by, so that being lucky once does not count. */
+#include "base/crowd.h"
 #include "base/num.h"
 #include "base/os.h"
 #include "lab/model/exec.h"
@@ -31,6 +32,7 @@
 #include <string.h>
 
 enum { RUNS_MAX = 200, STEPS_MIN = 2, STEPS_MAX = 64, VISITS = 3, PAIRS = 7 };
+#define MUCH_WAITING .1 /* seconds a second without a core */
 #define VISIT_S .2 /* at least, unless that takes too many steps */
 
 struct run {
@@ -94,6 +96,7 @@ struct sitting {
     struct tr_run_programs programs;
     struct tr_machine machine;
     struct tr_rank_time took; /* by rank 0, in the last visit */
+    double waiting;           /* seconds a second that threads of rank 0 had no core, the most of all visits */
 };
 
 /* False: the run cannot be shared so. */
@@ -132,14 +135,16 @@ static enum tr_status do_steps(struct tr_exec *exec, struct tr_comm *world, doub
     return status;
 }
 
-static enum tr_status measure_rank(struct tr_exec *exec, struct tr_comm *world, struct tr_rank_time *took, struct tr_err *err)
+static enum tr_status measure_rank(struct tr_exec *exec, struct tr_comm *world, struct tr_rank_time *took, double *waiting, struct tr_err *err)
 {
     double time_s[STEPS_MAX];
-    int steps;
+    int steps, threads = exec->machine.threads;
     tr_trial_fill(exec);
+    double waited_s = tr_team_waited_s(threads), begin_s = tr_clock_s();
     enum tr_status status = do_steps(exec, world, time_s, &steps, err);
     if (status != TR_OK)
         return status;
+    *waiting = (tr_team_waited_s(threads) - waited_s) / (tr_clock_s() - begin_s);
     took->step_s = tr_median(time_s, steps);
     for (int phase = 0; phase < TR_PHASE_COUNT; phase++) {
         for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
@@ -156,17 +161,20 @@ static enum tr_status be_a_rank(struct tr_comm *world, void *user, struct tr_err
     int me = tr_comm_index(world);
     struct tr_exec exec;
     struct tr_rank_time took = {.step_s = 0};
+    double waiting = 0;
     enum tr_status status = tr_exec_open(&exec, &s->programs.program[me], s->machine, NULL, err);
     if (status != TR_OK)
         return status;
     status = tr_exec_join(&exec, world, err);
     if (status == TR_OK)
-        status = measure_rank(&exec, world, &took, err);
+        status = measure_rank(&exec, world, &took, &waiting, err);
     if (status != TR_OK)
         tr_comm_fail(world, status, err);
     tr_exec_close(&exec);
-    if (me == 0)
+    if (me == 0) {
         s->took = took;
+        s->waiting = fmax(s->waiting, waiting);
+    }
     return status;
 }
 
@@ -243,8 +251,9 @@ static void keep_score(struct score *score, const struct tr_catalog *catalog, co
         took_s[i] = visit(s);
     bool moved = !is_as_far(hand_s, tr_chip_measure_hand_s());
     double is_s = tr_median(took_s, VISITS), off = price.step_s / is_s - 1;
-    printf("| %s | %s | %.4f s | %.4f s | %+.1f %% | %.1f %% | %.0f ns%s |\n", where, words(run, text), price.step_s, is_s, 100 * off, 100 * price.error, 1e9 * hand_s,
-           moved ? ", then not" : "");
+    bool alone = s->programs.ranks * s->programs.threads <= tr_cores_usable();
+    printf("| %s | %s | %.4f s | %.4f s | %+.1f %% | %.1f %% | %.0f ns%s%s |\n", where, words(run, text), price.step_s, is_s, 100 * off, 100 * price.error, 1e9 * hand_s,
+           moved ? ", then not" : "", alone && s->waiting > MUCH_WAITING ? ", others at work" : "");
     if (getenv("TRINE_BY_KIND"))
         print_kinds(catalog, hand_s, s);
     fflush(stdout);

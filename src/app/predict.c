@@ -31,6 +31,11 @@ void tr_app_note_foreign(const struct tr_app_prediction *prediction, int threads
     tr_text_free(&why);
 }
 
+static void put_count(struct tr_text *out, const char *before, int64_t count, const char *what)
+{
+    tr_text_printf(out, "%s%lld %s%s", before, (long long)count, what, count == 1 ? "" : "s");
+}
+
 /* `of`: "" or " of all ranks"; `refined`: by how many runs the profile was. */
 static void put(const struct tr_app_prediction *to, const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead, const char *of,
                 const char *refined, struct tr_text *out)
@@ -38,11 +43,23 @@ static void put(const struct tr_app_prediction *to, const struct tr_kernel_rates
     const struct tr_train_predicted *said = &to->said;
     char between[TR_BETWEEN_WORDS_BYTES];
     char step[TR_QUANTITY_BYTES], steps[TR_QUANTITY_BYTES], all[TR_QUANTITY_BYTES];
-    tr_text_printf(out, "predicted %s a step%s +- %.0f %%, the %lld steps in %s, with %lld evaluation%s and %lld checkpoint%s in %s (%s%s%s)",
-                   tr_print_time(step, said->step_s), of, 100 * said->error, (long long)ahead->steps,
-                   tr_print_span(steps, (double)ahead->steps * said->step_s), (long long)ahead->evaluations,
-                   ahead->evaluations == 1 ? "" : "s", (long long)ahead->saves, ahead->saves == 1 ? "" : "s",
-                   tr_print_span(all, said->run_s), to->path, refined, tr_kernel_between_words(rates, between));
+    tr_text_printf(out, "predicted %s a step%s +- %.0f %%, the %lld steps in %s", tr_print_time(step, said->step_s), of, 100 * said->error,
+                   (long long)ahead->steps, tr_print_span(steps, (double)ahead->steps * said->step_s));
+    put_count(out, ", with ", ahead->evaluations, "evaluation");
+    if (ahead->samples > 0)
+        put_count(out, ", ", ahead->samples, "sample");
+    put_count(out, " and ", ahead->saves, "checkpoint");
+    tr_text_printf(out, " in %s (%s%s%s)", tr_print_span(all, said->run_s), to->path, refined, tr_kernel_between_words(rates, between));
+}
+
+/* Of a sample, which one rank makes with the threads that it has. */
+static double sample_s(const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead)
+{
+    enum tr_isa isa;
+    struct tr_err why;
+    if (ahead->samples == 0 || tr_isa_choose(&isa, &why) != TR_OK)
+        return 0;
+    return tr_here_sample_s(rates, ahead->program, (struct tr_machine){tr_kernel_set(isa), ahead->threads}, ahead->sample_tokens);
 }
 
 static void predict_alone(struct tr_app_prediction *to, const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead,
@@ -53,7 +70,7 @@ static void predict_alone(struct tr_app_prediction *to, const struct tr_kernel_r
     tr_here_step(rates, ahead->program, &time);
     to->said = (struct tr_train_predicted){
         .step_s = time.step_s, .error = time.error,
-        .run_s = tr_here_run_s(rates, ahead, time.step_s, tr_here_passes_alone(rates, ahead->program, ahead->eval_micros))};
+        .run_s = tr_here_run_s(rates, ahead, time.step_s, tr_here_passes_alone(rates, ahead->program, ahead->eval_micros), sample_s(rates, ahead))};
     put(to, rates, ahead, "", tr_refined_words(&rates->refined, refined), out);
 }
 
@@ -86,7 +103,7 @@ static void predict_ranks(struct tr_app_prediction *to, const struct tr_kernel_r
         return;
     }
     to->said = (struct tr_train_predicted){.step_s = price.step_s, .error = price.error,
-                                           .run_s = tr_here_run_s(rates, ahead, price.step_s, price.passes_s)};
+                                           .run_s = tr_here_run_s(rates, ahead, price.step_s, price.passes_s, sample_s(rates, ahead))};
     put(to, rates, ahead, " of all ranks", price.refined, out);
 }
 

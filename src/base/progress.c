@@ -145,7 +145,7 @@ static void compose(const struct tr_progress *bar, double now_s, bool brief, int
     if (rate_known && !brief)
         used = put_rate(line, used, bar->rate, bar->unit);
     if (bar->total > 0 && bar->done < bar->total && rate_known)
-        used = put(line, used, "  ETA %s", tr_print_clock(text, (double)(bar->total - bar->done) / bar->rate));
+        used = put(line, used, "  ETA %s", tr_print_clock(text, bar->eta_s > 0 ? bar->eta_s : (double)(bar->total - bar->done) / bar->rate));
     else
         used = put(line, used, "  %s", tr_print_clock(text, now_s - bar->start_s));
     if (bar->extra[0])

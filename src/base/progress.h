@@ -34,6 +34,7 @@ struct tr_progress {
     double rate;             /* per second; 0 while unknown */
     double mark_s;           /* the rate's window */
     int64_t mark_done;
+    double eta_s;            /* until it is done, where the caller knows better than by the rate; 0: it does not */
     char extra[TR_PROGRESS_EXTRA_BYTES];
 };
 

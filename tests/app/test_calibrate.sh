@@ -30,7 +30,8 @@ grep -q "^predicted .* a step +- .* (profile.yaml)" stderr || fault "nothing was
 grep -q "^predicted .*, with 2 evaluations and 1 checkpoint in .* (profile.yaml)" stderr || fault "no end was predicted: $(cat stderr)"
 grep -q "^predicted .* a step +- .*; it took .*; the run .*, took " stdout || fault "nothing was compared: $(cat stdout)"
 # shellcheck disable=SC2086
-expect 0 '"predicted_step_s":' $train -o run2 --json
+expect 0 '"predicted_step_s":' $train -o run2 --json --sample.tokens=8
+grep -q "^predicted .*, with 2 evaluations, 1 sample and 1 checkpoint in .* (profile.yaml)" stderr || fault "no sample was predicted: $(cat stderr)"
 grep -q '"predicted_run_s":' stdout || fault "no end was predicted: $(cat stdout)"
 
 # The plan without a text is that of the run with one: the same program at the same rates.

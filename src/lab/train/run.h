@@ -24,6 +24,9 @@ struct tr_outcome {
     char spike[TR_SPIKE_TEXT_BYTES];   /* why it is one; "": it is none */
 };
 
+/* What a run does besides its steps, and takes time. */
+enum tr_aside { TR_ASIDE_EVALUATION, TR_ASIDE_SAMPLE, TR_ASIDE_SAVE, TR_ASIDE_COUNT };
+
 struct tr_run {
     const struct tr_train_options *options;
     struct tr_comm *world;       /* of several ranks; NULL: the only one */
@@ -71,6 +74,10 @@ struct tr_run {
     int64_t resumed_at;
     int64_t saved_at;            /* step of the newest checkpoint; -1: none */
     int64_t flop_per_token;
+    struct {
+        double time_s;
+        int64_t count;
+    } aside[TR_ASIDE_COUNT];     /* what this attempt did besides its steps */
     double peak_flop_s;          /* with numbers of the run's type; 0: unknown */
     double peak_f32_flop_s;      /* where a bf16 run multiplies fp32 too; else 0 */
     double read_byte_s;          /* of the largest region of the run's memory; 0: unknown */
@@ -110,6 +117,8 @@ TR_MUST_CHECK enum tr_status tr_run_open_memory(struct tr_run *run, struct tr_er
 /* --- say_plan.c --- */
 
 /* What is to be trained, on what, where and how long that will take: lines of the log. */
+/* Of steps after this one, those with a number that `every` divides, and the last. */
+int64_t tr_run_times_due(const struct tr_run *run, int64_t every);
 void tr_run_say_plan(struct tr_run *run);
 
 /* --- ranks.c: what ranks tell each other; each of these works on one, too --- */
@@ -196,6 +205,8 @@ TR_MUST_CHECK enum tr_status tr_run_note_event(struct tr_run *run, const char *e
                                                struct tr_err *err);
 TR_MUST_CHECK enum tr_status tr_run_note_step(struct tr_run *run, const struct tr_step_result *result, double lr,
                                               bool skipped, struct tr_err *err);
+/* Until the end, by what steps, evaluations, samples and saves of this attempt took; those that it has not had yet are not in it. */
+double tr_run_eta_s(const struct tr_run *run);
 /* Whether this step has a line in the log: the same on all ranks. */
 bool tr_run_log_is_due(const struct tr_run *run);
 TR_MUST_CHECK enum tr_status tr_run_note_eval(struct tr_run *run, int64_t bytes, double eval_s, struct tr_err *err);

@@ -216,10 +216,16 @@ enum tr_status tr_run_note_event(struct tr_run *run, const char *event, const ch
     return append_line(run, run->path_events, err);
 }
 
-static double eta_s(const struct tr_run *run)
+double tr_run_eta_s(const struct tr_run *run)
 {
+    const struct tr_run_config *c = &run->config;
+    const int64_t due[TR_ASIDE_COUNT] = {c->eval_every > 0 ? tr_run_times_due(run, c->eval_every) : 0,
+                                         c->sample_tokens > 0 ? tr_run_times_due(run, c->sample_every) : 0, tr_run_times_due(run, c->save_every)};
     double each = run->attempt_steps > 0 ? run->attempt_s / (double)run->attempt_steps : run->last_step_s;
-    return each * (double)(run->config.steps - run->state.step);
+    double sum_s = each * (double)(c->steps - run->state.step);
+    for (int i = 0; i < TR_ASIDE_COUNT; i++)
+        sum_s += run->aside[i].count > 0 ? run->aside[i].time_s / (double)run->aside[i].count * (double)due[i] : 0;
+    return sum_s;
 }
 
 /* "MFU 45.1%", or what it would need. */
@@ -253,7 +259,7 @@ static void log_step(struct tr_run *run, const struct tr_step_result *result, do
                      (long long)s->step, (long long)run->config.steps, tr_print_count(tokens, s->tokens), result->loss,
                      result->grad_norm, lr, 1000 * run->last_step_s, tr_print_count(rate, (int64_t)tok_s),
                      print_mfu(run, mfu), tr_print_bytes(memory, tr_memory_peak_bytes()), (long long)s->skipped,
-                     tr_print_clock(eta, eta_s(run)), print_crowd(run, crowd, sizeof crowd));
+                     tr_print_clock(eta, tr_run_eta_s(run)), print_crowd(run, crowd, sizeof crowd));
 }
 
 bool tr_run_log_is_due(const struct tr_run *run)
@@ -267,6 +273,7 @@ static void tell_step(struct tr_run *run, const struct tr_step_result *result, d
 {
     char rate[TR_QUANTITY_BYTES], mfu[TR_QUANTITY_BYTES];
     int64_t step = run->state.step, tok_s = (int64_t)((double)tr_run_step_tokens(run) / run->last_step_s);
+    run->bar.eta_s = tr_run_eta_s(run);
     if (run->bar.terminal)
         tr_progress_update(&run->bar, step, "loss %.4f  %s tok/s  %s", result->loss, tr_print_count(rate, tok_s),
                            print_mfu(run, mfu));
@@ -302,7 +309,7 @@ enum tr_status tr_run_note_step(struct tr_run *run, const struct tr_step_result 
         tr_json_double(&json, "collectives_s", run->step_coll.busy_s);
         tr_json_double(&json, "exposed_s", run->step_coll.exposed_s);
     }
-    tr_json_double(&json, "eta_s", eta_s(run));
+    tr_json_double(&json, "eta_s", tr_run_eta_s(run));
     tr_json_end(&json);
     tell_step(run, result, lr);
     return append_line(run, run->path_metrics, err);

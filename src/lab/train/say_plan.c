@@ -32,8 +32,7 @@ static void say_chat(struct tr_run *run)
                          (long long)d->cut_count, (long long)d->seq_len);
 }
 
-/* Of steps after this one, those with a number that `every` divides, and the last. */
-static int64_t times_due(const struct tr_run *run, int64_t every)
+int64_t tr_run_times_due(const struct tr_run *run, int64_t every)
 {
     int64_t from = run->state.step, to = run->config.steps;
     if (from >= to)
@@ -52,8 +51,11 @@ static struct tr_train_ahead ahead_of(const struct tr_run *run)
                                    .eval_micros = (run->data.val_windows + p->seqs - 1) / p->seqs,
                                    .save_bytes = tr_copy_bytes(&whole, 0)};
     if (c->eval_every > 0)
-        ahead.evaluations = times_due(run, c->eval_every) + (run->state.step == 0);
-    ahead.saves = c->save_where == TR_SAVE_BACKGROUND ? ahead.steps > 0 : times_due(run, c->save_every);
+        ahead.evaluations = tr_run_times_due(run, c->eval_every) + (run->state.step == 0);
+    ahead.saves = c->save_where == TR_SAVE_BACKGROUND ? ahead.steps > 0 : tr_run_times_due(run, c->save_every);
+    if (c->sample_tokens > 0)
+        ahead.samples = tr_run_times_due(run, c->sample_every);
+    ahead.sample_tokens = c->sample_tokens;
     return ahead;
 }
 

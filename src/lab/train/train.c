@@ -218,6 +218,12 @@ static enum tr_status interrupted(struct tr_run *run, struct tr_err *err)
     return tr_run_alike(run, status, err); /* no rank says so before it is saved */
 }
 
+static void note_aside(struct tr_run *run, enum tr_aside which, double begin_s)
+{
+    run->aside[which].time_s += tr_clock_s() - begin_s;
+    run->aside[which].count++;
+}
+
 /* Before the first step, after steps, and at resume when the interrupt fell into an evaluation: whether and when the
  * run stops early must not depend on interrupts. */
 static enum tr_status evaluate_if_due(struct tr_run *run, struct tr_err *err)
@@ -225,21 +231,44 @@ static enum tr_status evaluate_if_due(struct tr_run *run, struct tr_err *err)
     const struct tr_run_config *c = &run->config;
     if (c->eval_every == 0 || run->state.eval_step == run->state.step || !due(run, c->eval_every))
         return TR_OK;
+    double begin_s = tr_clock_s();
     enum tr_status status = tr_run_evaluate(run, err);
+    note_aside(run, TR_ASIDE_EVALUATION, begin_s);
     if (status == TR_OK && out_of_patience(run))
         status = note_early_stop(run, err);
     return status;
 }
 
-static enum tr_status after_step(struct tr_run *run, struct tr_err *err)
+static enum tr_status sample_if_due(struct tr_run *run, struct tr_err *err)
 {
     const struct tr_run_config *c = &run->config;
-    enum tr_status status = evaluate_if_due(run, err);
-    if (status == TR_OK && c->sample_tokens > 0 && due(run, c->sample_every) && !tr_run_stopped(run))
-        status = tr_run_sample(run, err);
+    if (c->sample_tokens == 0 || !due(run, c->sample_every) || tr_run_stopped(run))
+        return TR_OK;
+    double begin_s = tr_clock_s();
+    enum tr_status status = tr_run_sample(run, err);
+    note_aside(run, TR_ASIDE_SAMPLE, begin_s);
+    return status;
+}
+
+static enum tr_status save_if_due(struct tr_run *run, struct tr_err *err)
+{
+    const struct tr_run_config *c = &run->config;
     bool best = c->keep_best == TR_BEST_KEEP && run->state.best_step == run->state.step;
-    if (status == TR_OK && (best || due(run, c->save_every)))
-        status = tr_run_save(run, err);
+    if (!best && !due(run, c->save_every))
+        return TR_OK;
+    double begin_s = tr_clock_s();
+    enum tr_status status = tr_run_save(run, err);
+    note_aside(run, TR_ASIDE_SAVE, begin_s);
+    return status;
+}
+
+static enum tr_status after_step(struct tr_run *run, struct tr_err *err)
+{
+    enum tr_status status = evaluate_if_due(run, err);
+    if (status == TR_OK)
+        status = sample_if_due(run, err);
+    if (status == TR_OK)
+        status = save_if_due(run, err);
     if (status == TR_OK && !ended(run) && tr_run_stopped(run))
         status = interrupted(run, err);
     return status;

@@ -75,13 +75,14 @@ struct tr_train_ahead {
     int64_t steps;
     int64_t evaluations, eval_micros; /* microbatches of each, of all ranks together */
     double hand_s;                    /* what a line of a cache takes from core to core now; 0: not measured */
+    int64_t samples, sample_tokens;   /* tokens of each */
     int64_t saves, save_bytes;        /* checkpoints that it waits for: with those in the background the last; bytes of each */
 };
 
 /* What was predicted of it; profile.json keeps that. 0: not predicted. */
 struct tr_train_predicted {
     double step_s, error; /* error: half width of the 80 % interval, relative */
-    double run_s;         /* all that lies ahead; samples are not in it */
+    double run_s;         /* all that lies ahead */
 };
 
 /* Called when the run is planned and before it begins (a dry run too): what should be said of what is to come is

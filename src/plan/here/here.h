@@ -21,9 +21,13 @@ double tr_here_state_bytes(const struct tr_program *program);
 /* So many passes of an evaluation, by one rank. */
 double tr_here_passes_alone(const struct tr_kernel_rates *rates, const struct tr_program *program, int64_t passes);
 
-/* A whole run: its steps, evaluations of `evaluation_s` each, and the checkpoints that it waits for, as fast as the disk was measured (if
- * it was). Samples are not in it. */
-double tr_here_run_s(const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead, double step_s, double evaluation_s);
+/* A sample's tokens, one by one on one rank with all of the weights, as far as they depend on no context. The kinds of work of one token are
+ * priced by rates that were fitted to many rows (README.md says how wrong that is). */
+double tr_here_sample_s(const struct tr_kernel_rates *rates, const struct tr_program *program, struct tr_machine machine, int64_t tokens);
+
+/* A whole run: its steps, evaluations of `evaluation_s` each, samples of `sample_s`, and the checkpoints that it waits for, as fast as the
+ * disk was measured (if it was). */
+double tr_here_run_s(const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead, double step_s, double evaluation_s, double sample_s);
 
 /* A training program's step. */
 void tr_here_step(const struct tr_kernel_rates *rates, const struct tr_program *program, struct tr_here_time *out);

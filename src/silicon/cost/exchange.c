@@ -66,7 +66,6 @@ bool tr_exchange_set_apart(struct tr_exchange_rates *exchange, double hand_s)
 {
     if (exchange->hand_s <= 0 || hand_s <= 2 * exchange->hand_s)
         return false;
-    exchange->shared = 1;
     memset(exchange->work_times, 0, sizeof exchange->work_times);
     return true;
 }

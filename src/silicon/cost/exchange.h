@@ -65,7 +65,7 @@ double tr_exchange_work(const struct tr_exchange_rates *exchange, enum tr_coll_k
 double tr_exchange_shared(const struct tr_exchange_rates *exchange, enum tr_op_kind kind);
 
 /* Where a line takes more than twice as long now as when the record was made, cores have no cache in common, but each its own way to
- * memory: what ranks work then takes what it takes alone (docs/predict.md). Returns whether that is so; 0 says nothing. */
+ * memory: no kind of operation is then longer than others (docs/predict.md). Returns whether that is so; 0 says nothing. */
 bool tr_exchange_set_apart(struct tr_exchange_rates *exchange, double hand_s);
 
 /* Half width of the 80 % interval of a step of these ranks, where that of one rank has `alone`: how much ranks are in each other's way

@@ -1,4 +1,5 @@
 /* lab/train/train: a run, its folder, and everything that may come between. The oracle is the hash. */
+#include "lab/train/run.h"
 #include "lab/train/train.h"
 
 #include "base/doc.h"
@@ -767,6 +768,26 @@ static void what_does_not_fit_is_refused_before_anything_is_written(void **unuse
     assert_false(tr_file_exists(tr_scratch("big"))); /* a dry run writes nothing */
 }
 
+static void what_lies_ahead_is_more_than_steps(void **unused)
+{
+    (void)unused;
+    struct tr_run *run = calloc(1, sizeof *run);
+    assert_non_null(run);
+    run->config.steps = 10;
+    run->config.eval_every = 3, run->config.sample_tokens = 8, run->config.save_every = 5; /* a sample at the end */
+    run->state.step = 4;
+    run->attempt_steps = 4, run->attempt_s = 8;
+    assert_true(tr_run_eta_s(run) == 6 * 2.);
+    run->aside[TR_ASIDE_EVALUATION].count = 2, run->aside[TR_ASIDE_EVALUATION].time_s = 6; /* due after 6, 9 and 10 */
+    run->aside[TR_ASIDE_SAMPLE].count = 1, run->aside[TR_ASIDE_SAMPLE].time_s = 5;
+    assert_true(tr_run_eta_s(run) == 6 * 2. + 3 * 3. + 5);
+    run->aside[TR_ASIDE_SAVE].count = 2, run->aside[TR_ASIDE_SAVE].time_s = 1;
+    assert_true(tr_run_eta_s(run) == 6 * 2. + 3 * 3. + 5 + 2 * .5);
+    run->config.eval_every = 0, run->config.sample_tokens = 0;
+    assert_true(tr_run_eta_s(run) == 6 * 2. + 2 * .5);
+    free(run);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -774,6 +795,7 @@ int main(void)
         cmocka_unit_test(the_saved_config_makes_the_same_run),
         cmocka_unit_test(evaluations_samples_and_saves_change_no_bit),
         cmocka_unit_test(threads_that_come_and_go_change_no_bit_and_are_noted),
+        cmocka_unit_test(what_lies_ahead_is_more_than_steps),
         cmocka_unit_test(another_seed_gives_another_hash),
         cmocka_unit_test(a_run_that_is_stopped_after_any_step_goes_on_to_the_same_hash),
         cmocka_unit_test(a_run_that_is_stopped_again_and_again_arrives),

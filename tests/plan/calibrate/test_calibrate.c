@@ -230,6 +230,29 @@ static void a_step_is_the_sum_of_its_operations_as_often_as_they_are_scheduled(v
     tr_program_free(&program);
 }
 
+static void a_sample_is_its_tokens_one_by_one(void **state)
+{
+    (void)state;
+    struct tr_model_config model;
+    struct tr_step_config step = {.dtype = TR_F32, .form = TR_FORM_ROWS, .batch = 2, .seq_len = 32, .micro_batch = 2, .widths = {1, 1, 1, 1},
+                                  .recompute = TR_RECOMPUTE_ELEMENTWISE, .optimizer = TR_OPTIMIZER_ADAMW};
+    struct tr_machine machine = {.kernels = tr_kernel_set(TR_ISA_REF), .threads = 1};
+    struct tr_kernel_rates rates = {.threads = 1, .price = {[TR_OP_LINEAR] = {{.unit_s = {1}, .known = true}}}}; /* a FLOP a second */
+    struct tr_program program;
+    assert_int_equal(tr_model_from_depth(&model, 2, 256, 32, &err), TR_OK);
+    assert_int_equal(tr_program_train(&program, &model, &step, machine, &err), TR_OK);
+    double products = 2. * model.width * (double)model.vocab; /* the logits, which training has in its head */
+    for (int i = 0; i < program.op_count; i++)
+        if (program.op[i].op.kind == TR_OP_LINEAR && program.op[i].phase == TR_PHASE_FORWARD)
+            products += (double)tr_op_work(&program.op[i].op, tr_program_op_present(&program.op[i]), 0).flop / 64; /* of a token */
+    double sample_s = tr_here_sample_s(&rates, &program, machine, 5);
+    assert_true(sample_s == 5 * products);
+    const struct tr_train_ahead ahead = {.steps = 10, .evaluations = 2, .samples = 3, .saves = 1, .save_bytes = 100};
+    rates.machine.disk_byte_s = 50, rates.machine.disk_sync_s = .5;
+    assert_true(tr_here_run_s(&rates, &ahead, 1, 4, 7) == 10 + 2 * 4 + 3 * 7 + 2.5);
+    tr_program_free(&program);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +265,7 @@ int main(void)
         cmocka_unit_test(few_rounds_with_cores_apart_say_little_of_other_programs),
         cmocka_unit_test(what_ranks_do_to_each_other_is_told_by_kind_and_the_whole_stays),
         cmocka_unit_test(memory_is_not_slower_than_it_was_measured),
+        cmocka_unit_test(a_sample_is_its_tokens_one_by_one),
         cmocka_unit_test(a_step_is_the_sum_of_its_operations_as_often_as_they_are_scheduled),
     };
     return cmocka_run_group_tests_name("plan/calibrate", tests, NULL, NULL);

@@ -88,6 +88,24 @@ static void a_record_reads_back(void **state)
     tr_catalog_free(catalog);
 }
 
+static void of_cores_that_are_apart_no_kind_waits_for_memory_more_than_others(void **state)
+{
+    (void)state;
+    struct tr_exchange_rates was = made_up("a-2", "threads", 2), is;
+    was.hand_s = 40e-9;
+    was.work_times[TR_OP_ADAMW] = 1.5;
+    struct tr_catalog *catalog = file_of(&was, 1);
+    assert_int_equal(tr_exchange_find(catalog, "threads", 2, &is, &err), TR_OK);
+    assert_true(near(is.hand_s, 40e-9) && near(tr_exchange_shared(&is, TR_OP_ADAMW), 1.5 * was.shared));
+    assert_false(tr_exchange_set_apart(&is, 0) || tr_exchange_set_apart(&is, 60e-9));
+    assert_true(near(tr_exchange_shared(&is, TR_OP_ADAMW), 1.5 * was.shared));
+    assert_true(tr_exchange_set_apart(&is, 190e-9));
+    assert_true(near(tr_exchange_shared(&is, TR_OP_ADAMW), was.shared) && near(tr_exchange_step_error(&is, .05), tr_exchange_step_error(&was, .05)));
+    is.hand_s = 0; /* an older record */
+    assert_false(tr_exchange_set_apart(&is, 190e-9));
+    tr_catalog_free(catalog);
+}
+
 static void what_runs_refined_reads_back_and_counts(void **state)
 {
     (void)state;
@@ -181,6 +199,7 @@ int main(void)
         cmocka_unit_test(between_sizes_the_time_lies_on_the_line_and_beyond_it_grows_with_the_bytes),
         cmocka_unit_test(what_was_not_measured_has_the_price_of_what_is_like_it),
         cmocka_unit_test(a_record_reads_back),
+        cmocka_unit_test(of_cores_that_are_apart_no_kind_waits_for_memory_more_than_others),
         cmocka_unit_test(what_runs_refined_reads_back_and_counts),
         cmocka_unit_test(weights_of_sizes_are_what_a_time_is_made_of),
         cmocka_unit_test(the_record_of_as_many_ranks_is_taken_or_the_next),
