@@ -61,7 +61,7 @@ struct rates {
 static enum tr_status find_rates(const struct tr_catalog *profile, const char *transport, double hand_s, int ranks, int threads,
                                  struct rates *out, struct tr_err *err)
 {
-    out->exchange.ranks = 0;
+    out->exchange = (struct tr_exchange_rates){.ranks = 0};
     enum tr_status status = tr_kernel_rates_for(profile, threads, &out->kernels, err);
     if (status == TR_OK && ranks > 1)
         status = tr_exchange_find(profile, transport, ranks, &out->exchange, err);
