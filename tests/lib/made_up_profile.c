@@ -2,19 +2,50 @@
 
 #include "base/text.h"
 #include "lib/scratch.h"
+#include "silicon/cost/exchange.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
+
+static struct tr_catalog *read_again(void)
+{
+    struct tr_catalog *catalog;
+    struct tr_err err;
+    if (tr_catalog_open_empty(&catalog, &err) != TR_OK || tr_catalog_add(catalog, tr_scratch("profile.yaml"), &err) != TR_OK)
+        fail_msg("%s", err.text);
+    return catalog;
+}
+
+struct tr_catalog *tr_made_up_exchange(const char *transport, double call_s)
+{
+    char id[64];
+    struct tr_text text = {0};
+    struct tr_exchange_rates exchange = {.id = id, .chip = "made-up", .ranks = 2, .shared = 1};
+    snprintf(id, sizeof id, "made-up-%s-2", transport);
+    snprintf(exchange.transport, sizeof exchange.transport, "%s", transport);
+    for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
+        for (int i = 0; i < TR_EXCHANGE_SIZES && tr_exchange_measures((enum tr_coll_kind)kind); i++)
+            exchange.time_s[kind][i] = call_s;
+    struct tr_bytes file = tr_scratch_read(tr_scratch("profile.yaml"));
+    tr_text_append_bytes(&text, file.at, file.len);
+    if (!strstr(tr_text_str(&text), "\nexchanges:"))
+        tr_text_append(&text, "exchanges:\n");
+    tr_exchange_yaml(&exchange, &text);
+    tr_scratch_put_text("profile.yaml", tr_text_str(&text));
+    tr_bytes_free(&file);
+    tr_text_free(&text);
+    return read_again();
+}
 
 struct tr_catalog *tr_made_up_profile(double peak_flop_s, double memory_byte_s)
 {
     struct tr_text text = {0};
-    struct tr_catalog *catalog;
-    struct tr_err err;
     struct tr_kernel_rates rates = {.id = "made-up-1", .chip = "made-up", .processor = "p", .isa = "ref", .program = "0",
                                     .cores = 1, .threads = 1, .step_error = .1, .between_s = 1e-7,
                                     .machine = {.peak_flop_s = {peak_flop_s, peak_flop_s},
@@ -39,7 +70,5 @@ struct tr_catalog *tr_made_up_profile(double peak_flop_s, double memory_byte_s)
     tr_kernel_rates_yaml(&rates, &text);
     tr_scratch_put_text("profile.yaml", tr_text_str(&text));
     tr_text_free(&text);
-    if (tr_catalog_open_empty(&catalog, &err) != TR_OK || tr_catalog_add(catalog, tr_scratch("profile.yaml"), &err) != TR_OK)
-        fail_msg("%s", err.text);
-    return catalog;
+    return read_again();
 }

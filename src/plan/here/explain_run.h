@@ -32,7 +32,7 @@ struct tr_run_row {
 struct tr_run_coll_row {
     enum tr_phase phase;
     enum tr_coll_kind kind;
-    double calls, bytes;    /* bytes: sent */
+    double calls, bytes;    /* bytes: sent; both are where it began, which may be another phase than where it is waited for */
     double measured_s;      /* that the rank was held up */
     double predicted_s;     /* if all ranks are as fast as predicted */
 };

@@ -62,8 +62,30 @@ static double slowest_other(const struct tr_run_explained *run)
     return most;
 }
 
+/* Where a collective began that a row without calls only waits for; NULL: it has calls, or nothing of its kind sends. */
+static const struct tr_run_coll_row *beginning_of(const struct tr_run_explained *run, const struct tr_run_coll_row *row)
+{
+    const struct tr_run_coll_row *most = NULL;
+    for (int i = 0; row->calls == 0 && i < run->colls; i++) {
+        const struct tr_run_coll_row *other = &run->coll[i];
+        if (other->kind == row->kind && other->phase != row->phase && other->bytes > (most ? most->bytes : 0))
+            most = other;
+    }
+    return most;
+}
+
+/* Of what began in another phase, and is waited for here. */
+static void wait_why(const struct tr_run_explained *run, const struct tr_run_coll_row *begun, double more_s, char why[TR_RUN_WHY_BYTES])
+{
+    char text[TR_QUANTITY_BYTES], bytes[TR_QUANTITY_BYTES];
+    snprintf(why, TR_RUN_WHY_BYTES, "began in %s, where its %s are: %s %s more than %s", tr_phase_name(begun->phase),
+             tr_print_bytes(bytes, (int64_t)begun->bytes), run->exchanges ? "moving them took" : "they are not priced;", tr_print_time(text, more_s),
+             run->exchanges ? "when calibrated, or steps of ranks vary" : "the waits of the step programs");
+}
+
 void tr_run_coll_why(const struct tr_run_explained *run, const struct tr_run_coll_row *row, char why[TR_RUN_WHY_BYTES])
 {
+    const struct tr_run_coll_row *begun = beginning_of(run, row);
     char text[TR_QUANTITY_BYTES], rate[TR_QUANTITY_BYTES];
     double more_s = row->measured_s - row->predicted_s;
     int rank;
@@ -79,6 +101,8 @@ void tr_run_coll_why(const struct tr_run_explained *run, const struct tr_run_col
         snprintf(why, TR_RUN_WHY_BYTES, run->exchanges ? "moving bytes took %s more than when calibrated, or steps of ranks vary (%s in all)"
                                                        : "no wait of the step programs explains %s: bytes on their way (not priced; %s if all of it were that)",
                  tr_print_time(text, more_s), tr_print_quantity(rate, TR_UNIT_BYTES_S, row->bytes / (run->exchanges ? row->measured_s : more_s)));
+    else if (begun)
+        wait_why(run, begun, more_s, why);
     else
         snprintf(why, TR_RUN_WHY_BYTES, "no wait of the step programs explains %s: it sends nothing here", tr_print_time(text, more_s));
 }

@@ -142,9 +142,9 @@ static void say_equal(const struct story *s, struct tr_text *out)
     if (s->ran.ranks > 1)
         story_put(
             out, "p", NULL,
-            "It ran on %d ranks. Operations are those of rank 0; of a collective, what is predicted is how long it "
-            "waits for others, and bytes on their way are not priced.",
-            s->ran.ranks);
+            "It ran on %d ranks. Operations are those of rank 0; of a collective, what is predicted is how long it waits for others%s",
+            s->ran.ranks, s->run.exchanges ? ", and what moving its bytes took so many ranks when this machine was calibrated."
+                                           : "; bytes on their way are not priced: the profile has no record of what they take.");
 }
 
 enum tr_status story_comparison(const struct story *s, int number, struct tr_text *out, struct tr_err *err)

@@ -175,6 +175,23 @@ static void a_wait_for_others_has_a_reason(void **state)
     tr_assert_says(why, "sends nothing");
 }
 
+static void a_wait_for_what_began_in_another_phase_says_where_its_bytes_are(void **state)
+{
+    (void)state;
+    char why[TR_RUN_WHY_BYTES];
+    run = (struct tr_run_explained){.colls = 2, .coll = {{.phase = TR_PHASE_UPDATE, .kind = TR_COLL_ALL_REDUCE, .measured_s = 7, .predicted_s = 1},
+                                                         {.phase = TR_PHASE_BACKWARD, .kind = TR_COLL_ALL_REDUCE, .calls = 3, .bytes = 1 << 20}}};
+    for (int priced = 0; priced < 2; priced++) {
+        run.exchanges = priced;
+        tr_run_coll_why(&run, &run.coll[0], why);
+        tr_assert_says(why, "began in backward, where its 1 MiB are: ");
+        tr_assert_says(why, priced ? "6 s more than when calibrated" : "not priced; 6 s more than the waits");
+    }
+    run.coll[0].calls = 1; /* one that began here, and sends nothing: its own */
+    tr_run_coll_why(&run, &run.coll[0], why);
+    tr_assert_says(why, "sends nothing");
+}
+
 static void a_run_on_ranks_is_printed_in_words_and_json(void **state)
 {
     (void)state;
@@ -335,6 +352,7 @@ int main(void)
         cmocka_unit_test(it_prints_words_and_json),
         cmocka_unit_test(collectives_of_ranks_have_the_bytes_of_their_programs),
         cmocka_unit_test(a_wait_for_others_has_a_reason),
+        cmocka_unit_test(a_wait_for_what_began_in_another_phase_says_where_its_bytes_are),
         cmocka_unit_test(a_run_on_ranks_is_printed_in_words_and_json),
         cmocka_unit_test(ranks_that_sent_something_else_are_refused),
     };

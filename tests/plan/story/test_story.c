@@ -211,8 +211,19 @@ static void a_run_on_ranks_shows_all_of_them(void **state)
     check_page(tr_text_str(&page));
     tr_assert_says(tr_text_str(&page), "waiting for other ranks");
     tr_assert_says(tr_text_str(&page), "It ran on 2\u00a0ranks.");
+    tr_assert_says(tr_text_str(&page), "bytes on their way are not priced");
     tr_assert_says(strstr(tr_text_str(&page), "A step of each rank"), ">rank 1<");
     assert_null(strstr(tr_text_str(&page), ">rank 2<"));
+
+    struct tr_story_request priced = request;
+    struct tr_catalog *exchanges = tr_made_up_exchange("threads", 1e-5);
+    priced.profile = exchanges;
+    tr_text_clear(&page);
+    if (tr_story(&priced, &page, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    tr_assert_says(tr_text_str(&page), "and what moving its bytes took so many ranks when this machine was calibrated");
+    assert_null(strstr(tr_text_str(&page), "not priced"));
+    tr_catalog_free(exchanges);
     tr_text_free(&page);
 }
 
