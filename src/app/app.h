@@ -34,6 +34,9 @@ extern const struct tr_app_command tr_cmd_train, tr_cmd_eval, tr_cmd_generate, t
 /* Prints the text on standard output, flushed, and frees it. TR_FAILED when it could not be made or written. */
 TR_MUST_CHECK enum tr_status tr_app_print(struct tr_text *text, struct tr_err *err);
 
+/* Whose times are in profiles and runs: "0.1.0, kernels 1a2b3c4d". */
+const char *tr_app_program(void);
+
 /* From here on SIGINT, SIGTERM and SIGUSR1 are noted in tr_app_signal (0: none yet) and nothing else: for commands that end
  * their work in order when they see it. Atomic: the kernel hands a signal to any thread, those of OpenMP too. */
 extern atomic_int tr_app_signal;

@@ -134,7 +134,7 @@ static void folder_of(const char *path, char folder[TR_PATH_BYTES])
 static enum tr_status calibrate(const struct calibrate_args *args, struct tr_err *err)
 {
     char folder[TR_PATH_BYTES];
-    struct tr_calibrate_options how = {.program = TRINE_VERSION, .disk_folder = folder, .scale = args->scale,
+    struct tr_calibrate_options how = {.program = tr_app_program(), .disk_folder = folder, .scale = args->scale,
                                        .stop = &tr_app_signal, .log = args->quiet ? NULL : stderr};
     struct tr_profile *profile = NULL;
     if (tr_file_exists(args->out) && !args->force)
@@ -164,7 +164,7 @@ static enum tr_status check(const struct calibrate_args *args, struct tr_err *er
     if (status == TR_OK)
         status = tr_kernel_rates_find(catalog, tr_cores_usable(), &rates, err);
     if (status == TR_OK)
-        status = tr_calibrate_check(&rates, TRINE_VERSION, &why, err);
+        status = tr_calibrate_check(&rates, tr_app_program(), &why, err);
     if (status == TR_OK)
         tr_text_printf(&text, "%s is a profile of this machine, and it is as fast as it was\n", args->check);
     else if (status == TR_NO)
@@ -236,7 +236,7 @@ static enum tr_status check_profile(const char *path, const char *id_end, int ra
         status = tr_kernel_rates_find(catalog, 0, rates, err);
     if (status != TR_OK)
         return status;
-    tr_calibrate_foreign(rates, cores, TRINE_VERSION, &why);
+    tr_calibrate_foreign(rates, cores, tr_app_program(), &why);
     if (why.len)
         status = tr_fail(err, TR_BAD_INPUT, "%s is not of this machine%s: calibrate it first", path, tr_text_str(&why));
     tr_text_free(&why);

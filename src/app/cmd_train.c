@@ -328,7 +328,7 @@ static enum tr_status prepare(struct train_args *args, const struct tr_given *gi
 static enum tr_status train(struct train_args *args, const struct tr_given *given, struct tr_run_config *config,
                             struct tr_train_result *result, struct tr_err *err)
 {
-    struct tr_train_options how = {.log = args->quiet ? NULL : stderr, .program = TRINE_VERSION, .stop = &tr_app_signal, .dry_run = args->dry_run,
+    struct tr_train_options how = {.log = args->quiet ? NULL : stderr, .program = tr_app_program(), .stop = &tr_app_signal, .dry_run = args->dry_run,
                                    .memory_bytes = args->memory_bytes, .trace_steps = args->trace_steps, .timeout_s = args->timeout_s};
     struct tr_app_prediction predicted = {.path = NULL};
     struct tr_app_ranks ranks = {.world = NULL};

@@ -4,6 +4,7 @@
 #include "base/os.h"
 #include "base/text.h"
 #include "silicon/coll/coll.h"
+#include "silicon/kernel/kernel.h"
 
 #include <signal.h>
 #include <stdbool.h>
@@ -116,6 +117,13 @@ static enum tr_status help(int argc, char **argv, struct tr_err *err)
         return print_usage(err);
     enum tr_status status = find(argv[0], &command, err);
     return status == TR_OK ? print_help(command->command, err) : status;
+}
+
+const char *tr_app_program(void)
+{
+    static char program[32];
+    snprintf(program, sizeof program, "%s, kernels %s", TRINE_VERSION, tr_kernels_id);
+    return program;
 }
 
 static enum tr_status dispatch(int argc, char **argv, struct tr_err *err)

@@ -25,7 +25,7 @@ void tr_app_note_foreign(const struct tr_app_prediction *prediction, int threads
     struct tr_text why = {0};
     struct tr_err ignored;
     if (tr_kernel_rates_for(prediction->catalog, threads, &rates, &ignored) == TR_OK)
-        tr_calibrate_foreign(&rates, tr_cores_usable(), TRINE_VERSION, &why);
+        tr_calibrate_foreign(&rates, tr_cores_usable(), tr_app_program(), &why);
     if (why.len)
         fprintf(stderr, "note: %s is not of this machine%s\n", prediction->path, tr_text_str(&why));
     tr_text_free(&why);
@@ -116,7 +116,7 @@ double tr_app_price(void *context, const struct tr_program *program, int threads
     struct tr_err ignored;
     if (tr_kernel_rates_for(from->catalog, threads, &rates, &ignored) != TR_OK)
         return 0;
-    tr_calibrate_foreign(&rates, tr_cores_usable(), TRINE_VERSION, &foreign);
+    tr_calibrate_foreign(&rates, tr_cores_usable(), tr_app_program(), &foreign);
     if (!foreign.len)
         tr_here_step(&rates, program, &time);
     tr_text_free(&foreign);
@@ -134,7 +134,7 @@ void tr_app_predict(void *context, const struct tr_train_ahead *ahead, struct tr
         return;
     }
     tr_kernel_set_apart(&rates, ahead->hand_s);
-    tr_calibrate_foreign(&rates, ahead->cores, TRINE_VERSION, &foreign);
+    tr_calibrate_foreign(&rates, ahead->cores, tr_app_program(), &foreign);
     if (foreign.len)
         tr_text_printf(say, "no prediction: %s is not of this machine%s", to->path, tr_text_str(&foreign));
     else if (tr_degrees_ranks(&ahead->program->step.place.degrees) > 1)

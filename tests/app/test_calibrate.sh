@@ -151,6 +151,9 @@ expect 0 "note: other.yaml is not of this machine" "$TRINE_BIN" explain run --pr
 expect 0 "note: other.yaml is not of this machine; the processor is" "$TRINE_BIN" plan --model tiny-gpt2 --system other.yaml $here
 # shellcheck disable=SC2086
 expect 0 "no prediction: other.yaml is not of this machine; the processor is" $train -o run3 --profile other.yaml
+sed 's/program: .*/program: "0.1.0, kernels 00000000"/' profile.yaml >older.yaml
+# shellcheck disable=SC2086
+expect 0 "the profile is of 0.1.0, kernels 00000000" $train -o run6 --profile older.yaml
 expect 1 "the profile's was Another One" "$TRINE_BIN" calibrate --check other.yaml
 # shellcheck disable=SC2086
 expect 2 "none.yaml" $train -o run4 --profile none.yaml

@@ -14,7 +14,7 @@
  *     read_byte_s, read_bytes    how fast the run's largest region of memory was read then; how large it is
  *     hand_s                     how long a line of a cache took from core to core then (silicon/chip/peak.h)
  *     attempt                    when that was, microseconds since 1970
- *     program, processor, cores  trine's version; of the host
+ *     program, processor, cores  trine's version and its kernels; of the host
  *     memory                     {planned_bytes, peak_bytes, data_bytes, by_kind: {weight, ...}}
  *     ops                        [{phase, op, type, calls, time_s, flop, bytes, first_calls, first_time_s}, ...]; type: of the numbers
  *                                that it works on; first: in the first step
@@ -57,7 +57,7 @@ struct tr_run_profile {
     double wall_s;      /* since its loop began, all included; 0: not noted */
     struct tr_train_predicted predicted; /* of it, before it began */
     int64_t attempt;    /* when it began, microseconds since 1970; 0: not noted, an older trine made it */
-    char program[32];   /* trine's version; "": not noted, as are the next two */
+    char program[32];   /* trine's version and its kernels; "": not noted, as are the next two */
     char processor[TR_PROCESSOR_NAME_BYTES];
     int cores;          /* of the host of rank 0; 0: not noted */
     double peak_flop_s; /* of this machine, measured when the run began; 0: it was not */

@@ -97,7 +97,7 @@ struct tr_train_options {
     const char *resume_path;
     FILE *log;                          /* progress and log lines, of rank 0; NULL: silent */
     const atomic_int *stop;             /* not 0: the number of the signal that asks to save and stop; NULL: never */
-    const char *program;                /* trine's version, for profile.json; NULL: not said */
+    const char *program;                /* trine's version and its kernels, for profile.json; NULL: not said */
     int64_t trace_steps;                /* trace so many steps, from the attempt's second on (trace.h); 0: none */
     double peak_flop_s;                 /* 0: measured at start, and with it how fast memory is read and a line handed over */
     int64_t memory_bytes;               /* of this host, for all ranks there: refuse what needs more; 0: what is free there, but for a little */

@@ -24,7 +24,7 @@
 enum { TR_PROFILE_THREADS_MAX = 3 }; /* numbers of threads that are measured: all cores, one, and of more than two cores one between */
 
 struct tr_calibrate_options {
-    const char *program;     /* trine's version */
+    const char *program;     /* trine's version and its kernels (tr_kernels_id) */
     const char *disk_folder; /* where the disk is measured; NULL: not at all */
     double scale;            /* of the time spent on programs: 1 is about a minute and a half in all; less: fewer programs */
     const atomic_int *stop;  /* not 0: end; NULL: never */

@@ -51,6 +51,10 @@ struct tr_kernel_set {
     struct tr_kernel kernel[TR_OP_KIND_COUNT][2]; /* [kind][act is bf16] */
 };
 
+/* Eight digits that are others where a source of the kernels is (scripts/kernels_id.cmake), whatever compiled them: what was measured of
+ * other kernels says nothing of these. */
+extern const char *const tr_kernels_id;
+
 /* "ref", "avx2", "avx512", "avx512bf16" */
 const char *tr_isa_name(enum tr_isa isa);
 
