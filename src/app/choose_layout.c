@@ -1,5 +1,6 @@
 #include "app/choose_layout.h"
 
+#include "app/app.h"
 #include "base/quantity.h"
 #include "plan/calibrate/calibrate.h"
 #include "plan/here/choose.h"

@@ -12,9 +12,9 @@
 #include <string.h>
 
 struct calibrate_args {
-    const char *out, *check;
+    const char *out;
     double scale;
-    bool force, from, ranks, quiet;
+    bool check, force, from, ranks, quiet;
 };
 
 #define RANKS_TIMEOUT_S 120.
@@ -24,8 +24,8 @@ static const struct tr_option options[] = {
     {.name = "out", .letter = 'o', .kind = TR_OPTION_PATH, AT(out), .fallback = "profile.yaml", .value = "FILE",
      .help = "where the profile is written; its disk is the one that is measured"},
     {.name = "force", .letter = 'f', .kind = TR_OPTION_FLAG, AT(force), .help = "replace a profile that is there"},
-    {.name = "check", .kind = TR_OPTION_PATH, AT(check), .value = "FILE",
-     .help = "say whether this profile still is that of this machine (a few seconds); write nothing"},
+    {.name = "check", .kind = TR_OPTION_FLAG, AT(check),
+     .help = "say whether the profile that is there still is that of this machine (a few seconds); write nothing"},
     {.name = "from", .kind = TR_OPTION_FLAG, AT(from), .help = "refine the profile that is there by what the RUNs took; nothing is measured"},
     {.name = "ranks", .kind = TR_OPTION_FLAG, AT(ranks),
      .help = "with mpirun or srun: add to the profile that is there what exchanging bytes takes so many processes of this machine"},
@@ -35,7 +35,7 @@ static const struct tr_option options[] = {
 };
 
 static const struct tr_positional positionals[] = {
-    {.name = "RUN", .help = "with --from: run folders of `trine train` on this machine", .optional = true, .many = true},
+    {.name = "WHAT", .help = "with --from: run folders of `trine train` on this machine; with --check: another profile than --out", .optional = true, .many = true},
 };
 
 static const struct tr_command command = {
@@ -52,13 +52,14 @@ static const struct tr_command command = {
         "that none counts twice. A run of another machine, instruction set or version is refused, and one that other programs took cores from is left out, which is said; "
         "when all are, the exit status is 1. Runs of several ranks refine what so many ranks do to "
         "each other: how much longer operations take while the others work, and, where a run was traced (`trine train --trace-steps`), collectives.\n"
-        "With --check the exit status is 0 when the profile is of this machine and it is as fast as it was, else 1.",
+        "With --check the exit status is 0 when the profile is of this machine and program and it is as fast as it was, else 1, with what differs, what that comes "
+        "of, likely, and what to do.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .positionals = positionals,
     .positional_count = 1,
     .examples = "trine calibrate\n"
-                "trine calibrate --check profile.yaml\n"
+                "trine calibrate --check\n"
                 "trine calibrate --from runs/depth-4 runs/depth-6\n"
                 "mpirun -n 2 trine calibrate --ranks     # of runs under mpirun too\n",
 };
@@ -153,22 +154,23 @@ static enum tr_status calibrate(const struct calibrate_args *args, struct tr_err
     return status;
 }
 
-static enum tr_status check(const struct calibrate_args *args, struct tr_err *err)
+static enum tr_status check(const struct calibrate_args *args, const struct tr_given *given, struct tr_err *err)
 {
+    const char *profile = given->rest_count ? given->rest[0] : args->out;
     struct tr_catalog *catalog = NULL;
     struct tr_kernel_rates rates;
     struct tr_text why = {0}, text = {0};
     enum tr_status status = tr_catalog_open_empty(&catalog, err);
     if (status == TR_OK)
-        status = tr_catalog_add(catalog, args->check, err);
+        status = tr_catalog_add(catalog, profile, err);
     if (status == TR_OK)
         status = tr_kernel_rates_find(catalog, tr_cores_usable(), &rates, err);
     if (status == TR_OK)
         status = tr_calibrate_check(&rates, tr_app_program(), &why, err);
     if (status == TR_OK)
-        tr_text_printf(&text, "%s is a profile of this machine, and it is as fast as it was\n", args->check);
+        tr_text_printf(&text, "%s is a profile of this machine, and it is as fast as it was\n", profile);
     else if (status == TR_NO)
-        tr_text_printf(&text, "%s: %s\n", args->check, tr_text_str(&why) + 2);
+        tr_text_printf(&text, "%s: %s\n", profile, tr_text_str(&why) + 2);
     tr_text_free(&why);
     tr_catalog_free(catalog);
     if (status != TR_OK && status != TR_NO)
@@ -318,13 +320,13 @@ static enum tr_status calibrate_ranks(const struct calibrate_args *args, struct 
 static enum tr_status run(void *parsed, const struct tr_given *given, struct tr_err *err)
 {
     const struct calibrate_args *args = parsed;
-    if (!args->from && given->rest_count > 0)
-        return tr_fail(err, TR_BAD_INPUT, "calibrate: '%s': run folders go with --from", given->rest[0]);
-    if ((args->from != 0) + (args->check != NULL) + args->ranks > 1)
+    if (!args->from && given->rest_count > args->check)
+        return tr_fail(err, TR_BAD_INPUT, "calibrate: '%s': run folders go with --from, and one profile with --check", given->rest[args->check]);
+    if (args->from + args->check + args->ranks > 1)
         return tr_fail(err, TR_BAD_INPUT, "calibrate: --from, --check and --ranks are three things to do with a profile that is there: give one");
     if (args->from)
         return learn(args, given, err);
-    return args->check ? check(args, err) : args->ranks ? calibrate_ranks(args, err) : calibrate(args, err);
+    return args->check ? check(args, given, err) : args->ranks ? calibrate_ranks(args, err) : calibrate(args, err);
 }
 
 const struct tr_app_command tr_cmd_calibrate = {&command, sizeof(struct calibrate_args), run};

@@ -1,5 +1,6 @@
 #include "app/predict.h"
 
+#include "app/app.h"
 #include "base/os.h"
 #include "base/quantity.h"
 #include "plan/calibrate/calibrate.h"

@@ -21,7 +21,7 @@ grep -q "^kernels:" profile.yaml || fault "no kernels in the profile"
     fault "trine show does not take the profile: $(cat chip.txt)"
 expect 2 "profile.yaml is there already" "$TRINE_BIN" calibrate -q
 # A machine at work may be slower than it was, so either answer is right; both are about this profile.
-"$TRINE_BIN" calibrate --check profile.yaml >checked.txt 2>&1
+"$TRINE_BIN" calibrate --check >checked.txt 2>&1
 [ $? -le 1 ] && grep -q "^profile.yaml" checked.txt || fault "--check: $(cat checked.txt)"
 
 # shellcheck disable=SC2086 # the command is words
@@ -154,6 +154,8 @@ expect 0 "no prediction: other.yaml is not of this machine; the processor is" $t
 sed 's/program: .*/program: "0.1.0, kernels 00000000"/' profile.yaml >older.yaml
 # shellcheck disable=SC2086
 expect 0 "the profile is of 0.1.0, kernels 00000000" $train -o run6 --profile older.yaml
+expect 1 "likely a profile of another machine" "$TRINE_BIN" calibrate --check older.yaml
+expect 2 "one profile with --check" "$TRINE_BIN" calibrate --check other.yaml older.yaml
 expect 1 "the profile's was Another One" "$TRINE_BIN" calibrate --check other.yaml
 # shellcheck disable=SC2086
 expect 2 "none.yaml" $train -o run4 --profile none.yaml

@@ -48,7 +48,7 @@ void tr_profile_yaml(const struct tr_profile *profile, struct tr_text *out);
 TR_MUST_CHECK enum tr_status tr_calibrate_exchange(struct tr_comm *world, int cores, double scale, struct tr_exchange_rates *out, struct tr_err *err);
 
 /* Whether a profile's rates are of this machine and program, and whether it still is as fast: measures peak and memory again
- * (a second). TR_NO, and in *why what differs. */
+ * (a second). TR_NO, and in *why what differs ("; ..."), and on a line of its own what that comes of and what to do. */
 TR_MUST_CHECK enum tr_status tr_calibrate_check(const struct tr_kernel_rates *rates, const char *program, struct tr_text *why,
                                                 struct tr_err *err);
 /* The first half alone, which takes no time; "" when they are. `cores`: that this process, or all ranks together, can use. */

@@ -92,6 +92,14 @@ double tr_median(double *value, int64_t count); /* of at least one; sorts them *
 /* Peaks, reading at each level, noise. */
 TR_MUST_CHECK enum tr_status tr_calibrate_machine(enum tr_isa isa, int threads, struct tr_kernel_machine *out,
                                                   struct tr_err *err);
+/* Some more bursts of multiply-adds in fp32, or one that was this fast: the peak is that of the fastest of all so far, the noise how far
+ * behind it the slowest was. peak_flop_s[0] = 0: none so far. */
+void tr_calibrate_bursts(enum tr_isa isa, int threads, struct tr_kernel_machine *m);
+void tr_calibrate_burst(double flop_s, struct tr_kernel_machine *m);
+
+/* What differs, each as "; this is ..., was ...", and what that comes of, likely, and what to do; NULL: nothing does. */
+const char *tr_calibrate_compare(const struct tr_kernel_machine *was, const struct tr_kernel_machine *now, struct tr_text *why);
+
 /* Writing and syncing a file there, which is removed again. */
 TR_MUST_CHECK enum tr_status tr_calibrate_disk(const char *folder, double *byte_s, double *sync_s, struct tr_err *err);
 

@@ -13,26 +13,33 @@
 
 enum { BURSTS = 3, DISK_BYTES = 256 << 20, SMALL_BYTES = 4096 };
 
+void tr_calibrate_burst(double flop_s, struct tr_kernel_machine *m)
+{
+    double fastest = m->peak_flop_s[0], slowest = fastest > 0 ? fastest * (1 - m->noise) : flop_s;
+    m->peak_flop_s[0] = fmax(fastest, flop_s);
+    m->noise = 1 - fmin(slowest, flop_s) / m->peak_flop_s[0];
+}
+
+void tr_calibrate_bursts(enum tr_isa isa, int threads, struct tr_kernel_machine *m)
+{
+    for (int i = 0; i < BURSTS; i++)
+        tr_calibrate_burst(tr_chip_measure_peak_flop_s(isa, TR_F32, threads), m);
+}
+
 enum tr_status tr_calibrate_machine(enum tr_isa isa, int threads, struct tr_kernel_machine *out, struct tr_err *err)
 {
     static const enum tr_dtype types[TR_KERNEL_TYPES] = {TR_F32, TR_BF16};
     struct tr_slab slab;
-    double slowest = INFINITY, fastest = 0;
     enum tr_status status = tr_slab_map(threads * tr_read_bytes[TR_READ_MEMORY], &slab, err);
     if (status != TR_OK)
         return status;
     tr_slab_touch(&slab);
-    for (int i = 0; i < BURSTS; i++) {
-        double rate = tr_chip_measure_peak_flop_s(isa, TR_F32, threads);
-        slowest = fmin(slowest, rate);
-        fastest = fmax(fastest, rate);
-    }
-    out->peak_flop_s[0] = fastest;
+    out->peak_flop_s[0] = 0;
+    tr_calibrate_bursts(isa, threads, out);
     out->peak_flop_s[1] = tr_chip_measure_peak_flop_s(isa, types[1], threads);
     for (int i = 0; i < TR_READ_LEVELS; i++)
         out->read_byte_s[i] = tr_chip_measure_read_byte_s(isa, slab.at, threads * tr_read_bytes[i], threads);
     out->hand_s = tr_chip_measure_hand_s();
-    out->noise = 1 - slowest / fastest;
     tr_slab_unmap(&slab);
     return TR_OK;
 }

@@ -1,6 +1,7 @@
 /* The profile of a machine: made, written, and held against the machine that it is used on. */
 #include "plan/calibrate/inside.h"
 
+#include "base/crowd.h"
 #include "base/memory.h"
 #include "base/os.h"
 #include "base/quantity.h"
@@ -10,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NOISE_MAX_PERCENT = 15 };
+#define NOISE_MAX .15
+#define MUCH_WAITING .1 /* seconds a second: more than equal bursts differ by */
 
 /* ---- this machine's name ----------------------------------------------------------------------------------------- */
 
@@ -44,6 +46,15 @@ static void name_machine(struct tr_profile *p, const struct tr_calibrate_options
 
 /* ---- measuring --------------------------------------------------------------------------------------------------- */
 
+/* Bursts that differ so much were not of one machine. */
+static enum tr_status check_noise(const struct tr_kernel_rates *rates, struct tr_err *err)
+{
+    if (rates->machine.noise <= NOISE_MAX)
+        return TR_OK;
+    return tr_fail(err, TR_FAILED, "equal bursts of multiply-adds differed by %.0f %% (%d threads): something else is at work here, and a "
+                   "profile would be of both; try again when the machine is quiet", 100 * rates->machine.noise, rates->threads);
+}
+
 /* The machine with so many threads, but for its kernels. */
 static enum tr_status begin_threads(enum tr_isa isa, int threads, struct tr_profile *p, struct tr_err *err)
 {
@@ -53,12 +64,22 @@ static enum tr_status begin_threads(enum tr_isa isa, int threads, struct tr_prof
                                       .isa = tr_isa_name(isa), .program = p->program, .cores = tr_cores_usable(),
                                       .threads = threads};
     enum tr_status status = tr_calibrate_machine(isa, threads, &rates->machine, err);
-    if (status == TR_OK && rates->machine.noise > NOISE_MAX_PERCENT / 100.)
-        return tr_fail(err, TR_FAILED, "equal bursts of multiply-adds differed by %.0f %% (%d threads): something else is at work here, and a "
-                       "profile would be of both; try again when the machine is quiet", 100 * rates->machine.noise, threads);
+    if (status == TR_OK)
+        status = check_noise(rates, err);
     rates->machine.disk_byte_s = p->disk_byte_s;
     rates->machine.disk_sync_s = p->disk_sync_s;
     p->count += status == TR_OK;
+    return status;
+}
+
+/* Once more when all is measured: what a minute or two have done to the clock. */
+static enum tr_status end_threads(enum tr_isa isa, struct tr_profile *p, struct tr_err *err)
+{
+    enum tr_status status = TR_OK;
+    for (int i = 0; i < p->count && status == TR_OK; i++) {
+        tr_calibrate_bursts(isa, p->rates[i].threads, &p->rates[i].machine);
+        status = check_noise(&p->rates[i], err);
+    }
     return status;
 }
 
@@ -133,6 +154,8 @@ static enum tr_status measure(const struct tr_calibrate_options *options, struct
         status = calibrate_kernels(options, isa, p, &bar, err);
     if (status == TR_OK && cores > 1)
         status = calibrate_exchanges(options, p, err);
+    if (status == TR_OK)
+        status = end_threads(isa, p, err);
     tr_progress_end(&bar);
     return status;
 }
@@ -201,32 +224,65 @@ void tr_calibrate_foreign(const struct tr_kernel_rates *rates, int cores, const 
         tr_text_printf(why, "; this is trine %s, the profile is of %s", program, rates->program);
 }
 
-static void compare(const char *what, enum tr_unit unit, double is, double was, struct tr_text *why)
+/* Below 0: it is slower than it was, above 0: faster. */
+static int compare(const char *what, enum tr_unit unit, double is, double was, struct tr_text *why)
 {
     char now[TR_QUANTITY_BYTES], then[TR_QUANTITY_BYTES];
-    if (was > 0 && fabs(is / was - 1) > .1)
-        tr_text_printf(why, "; %s is %s, was %s", what, tr_print_quantity(now, unit, is), tr_print_quantity(then, unit, was));
+    if (!(was > 0) || fabs(is / was - 1) <= .1)
+        return 0;
+    tr_text_printf(why, "; %s is %s, was %s", what, tr_print_quantity(now, unit, is), tr_print_quantity(then, unit, was));
+    return is < was ? -1 : 1;
+}
+
+static bool hand_differs(const struct tr_kernel_machine *was, const struct tr_kernel_machine *now, struct tr_text *why)
+{
+    if (!(was->hand_s > 0) || was->hand_apart_s > 0 || now->hand_s <= 2 * was->hand_s)
+        return false;
+    tr_text_printf(why, "; a line of a cache takes %.0f ns from one core to another, took %.0f: they have no cache in common now", 1e9 * now->hand_s,
+                   1e9 * was->hand_s);
+    return true;
+}
+
+const char *tr_calibrate_compare(const struct tr_kernel_machine *was, const struct tr_kernel_machine *now, struct tr_text *why)
+{
+    static const char *const levels[TR_READ_LEVELS] = {"reading 24 KiB a thread", "reading 512 KiB a thread",
+                                                       "reading 6 MiB a thread", "reading memory"};
+    size_t before = why->len;
+    bool slower_cores = compare("peak in fp32", TR_UNIT_FLOP_S, now->peak_flop_s[0], was->peak_flop_s[0], why) < 0, slower_memory = false;
+    slower_cores |= compare("peak in bf16", TR_UNIT_FLOP_S, now->peak_flop_s[1], was->peak_flop_s[1], why) < 0;
+    for (int i = 0; i < TR_READ_LEVELS; i++)
+        slower_memory |= compare(levels[i], TR_UNIT_BYTES_S, now->read_byte_s[i], was->read_byte_s[i], why) < 0;
+    bool apart = hand_differs(was, now, why), busy = now->waiting > MUCH_WAITING;
+    if (busy)
+        tr_text_printf(why, "; threads waited %.2f s a second for a core", now->waiting);
+    return why->len == before ? NULL
+           : busy         ? "other programs are at work here: stop them and check again"
+           : slower_cores ? "a lower clock (heat, a limit of power) or a neighbour on the same cores: check again in a quiet minute; if it stays so, calibrate again"
+           : slower_memory ? "another program here, or a neighbour on this host, uses memory or the last cache: check again in a quiet minute; if it stays so, "
+                             "calibrate again"
+           : apart ? "the host has put the cores of this virtual machine apart, which it may undo in a minute: calibrate again, and what is seen apart gets prices "
+                     "of its own"
+                   : "something slowed this machine down while it was calibrated: calibrate again";
 }
 
 enum tr_status tr_calibrate_check(const struct tr_kernel_rates *rates, const char *program, struct tr_text *why,
                                   struct tr_err *err)
 {
-    static const char *const levels[TR_READ_LEVELS] = {"reading 24 KiB a thread", "reading 512 KiB a thread",
-                                                       "reading 6 MiB a thread", "reading memory"};
     struct tr_kernel_machine now = {.noise = 0};
     enum tr_isa isa;
     enum tr_status status = tr_isa_choose(&isa, err);
     tr_calibrate_foreign(rates, tr_cores_usable(), program, why);
+    bool foreign = why->len > 0;
+    double waited_s = tr_team_waited_s(rates->threads), begin_s = tr_clock_s();
     if (status == TR_OK)
         status = tr_calibrate_machine(isa, rates->threads, &now, err);
     if (status != TR_OK)
         return status;
-    compare("peak in fp32", TR_UNIT_FLOP_S, now.peak_flop_s[0], rates->machine.peak_flop_s[0], why);
-    compare("peak in bf16", TR_UNIT_FLOP_S, now.peak_flop_s[1], rates->machine.peak_flop_s[1], why);
-    for (int i = 0; i < TR_READ_LEVELS; i++)
-        compare(levels[i], TR_UNIT_BYTES_S, now.read_byte_s[i], rates->machine.read_byte_s[i], why);
-    if (rates->machine.hand_s > 0 && rates->machine.hand_apart_s == 0 && now.hand_s > 2 * rates->machine.hand_s)
-        tr_text_printf(why, "; a line of a cache takes %.0f ns from one core to another, took %.0f: they have no cache in common now",
-                       1e9 * now.hand_s, 1e9 * rates->machine.hand_s);
-    return why->len ? TR_NO : TR_OK;
+    now.waiting = fmax(0, tr_team_waited_s(rates->threads) - waited_s) / (tr_clock_s() - begin_s);
+    const char *likely = tr_calibrate_compare(&rates->machine, &now, why);
+    if (foreign)
+        likely = "a profile of another machine, or of kernels of another program: calibrate this one";
+    if (likely)
+        tr_text_printf(why, "\n  likely %s", likely);
+    return likely ? TR_NO : TR_OK;
 }

@@ -108,6 +108,48 @@ static void other_programs_widen_the_error_by_the_time_that_they_took(void **sta
     }
 }
 
+static void bursts_after_the_work_count_as_those_before_it(void **state)
+{
+    (void)state;
+    struct tr_kernel_machine m = {.noise = 0};
+    tr_calibrate_burst(90, &m);
+    tr_calibrate_burst(100, &m);
+    assert_true(m.peak_flop_s[0] == 100 && fabs(m.noise - .1) < 1e-12);
+    tr_calibrate_burst(80, &m); /* a clock that fell */
+    assert_true(m.peak_flop_s[0] == 100 && fabs(m.noise - .2) < 1e-12);
+    tr_calibrate_burst(160, &m); /* or rose */
+    assert_true(m.peak_flop_s[0] == 160 && fabs(m.noise - .5) < 1e-12);
+}
+
+/* What a machine is that was {100, 200 FLOP/s, 10 byte/s at all levels, 40 ns}. */
+static void says(struct tr_kernel_machine now, const char *differs, const char *likely)
+{
+    const struct tr_kernel_machine was = {.peak_flop_s = {100, 200}, .read_byte_s = {10, 10, 10, 10}, .hand_s = 40e-9};
+    struct tr_text why = {0};
+    const char *said = tr_calibrate_compare(&was, &now, &why);
+    assert_int_equal(differs != NULL, said != NULL);
+    if (differs && (!strstr(tr_text_str(&why), differs) || !strstr(said, likely)))
+        fail_msg("it says: %s, likely %s", tr_text_str(&why), said);
+    tr_text_free(&why);
+}
+
+static void a_machine_that_differs_is_told_why_and_what_to_do(void **state)
+{
+    (void)state;
+    struct tr_kernel_machine same = {.peak_flop_s = {95, 205}, .read_byte_s = {10, 10, 10.5, 9.5}, .hand_s = 60e-9, .waiting = .05}, now;
+    says(same, NULL, NULL);
+    now = same, now.peak_flop_s[1] = 150;
+    says(now, "; peak in bf16 is 150 FLOP/s, was 200 FLOP/s", "a lower clock");
+    now = same, now.read_byte_s[TR_READ_MEMORY] = 5;
+    says(now, "; reading memory is 5 B/s, was 10 B/s", "uses memory or the last cache");
+    now = same, now.hand_s = 190e-9;
+    says(now, "; a line of a cache takes 190 ns", "put the cores of this virtual machine apart");
+    now = same, now.peak_flop_s[0] = 130;
+    says(now, "; peak in fp32 is 130 FLOP/s", "something slowed this machine down while it was calibrated");
+    now.waiting = .7;
+    says(now, "; threads waited 0.70 s a second for a core", "other programs are at work here");
+}
+
 static void a_visit_beside_other_programs_is_made_again_but_not_for_ever(void **state)
 {
     (void)state;
@@ -260,6 +302,8 @@ int main(void)
         cmocka_unit_test(the_error_is_that_of_programs_left_out),
         cmocka_unit_test(the_error_is_that_of_rounds_too),
         cmocka_unit_test(other_programs_widen_the_error_by_the_time_that_they_took),
+        cmocka_unit_test(bursts_after_the_work_count_as_those_before_it),
+        cmocka_unit_test(a_machine_that_differs_is_told_why_and_what_to_do),
         cmocka_unit_test(a_visit_beside_other_programs_is_made_again_but_not_for_ever),
         cmocka_unit_test(rounds_with_cores_apart_have_prices_of_their_own),
         cmocka_unit_test(few_rounds_with_cores_apart_say_little_of_other_programs),
