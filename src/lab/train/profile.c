@@ -52,6 +52,16 @@ enum tr_status tr_run_layout_read(const struct tr_node *object, struct tr_degree
     return TR_OK;
 }
 
+enum tr_status tr_run_transport_read(const struct tr_node *object, char transport[16], struct tr_err *err)
+{
+    static const char *const names[] = {"threads", "mpi"};
+    int which = 0;
+    enum tr_status status = tr_doc_enum(object, "transport", TR_OPTIONAL, names, 2, &which, err);
+    if (status == TR_OK)
+        strcpy(transport, names[which]);
+    return status;
+}
+
 /* ---- the file ---------------------------------------------------------------------------------------------------- */
 
 /* The names of an enumeration, as tr_doc_enum wants them. */
@@ -155,13 +165,10 @@ static enum tr_status read_rank(const struct tr_node *node, struct tr_rank_sum *
 /* Of several ranks. */
 static enum tr_status read_shared(const struct tr_node *root, struct tr_run_profile *out, struct tr_err *err)
 {
-    static const char *const transports[] = {"threads", "mpi"};
     const struct tr_node *colls, *each = NULL;
-    int transport = 0; /* as before this was said */
     enum tr_status status = tr_run_layout_read(root, &out->layout, err);
     if (status == TR_OK)
-        status = tr_doc_enum(root, "transport", TR_OPTIONAL, transports, 2, &transport, err);
-    strcpy(out->transport, transports[transport]);
+        status = tr_run_transport_read(root, out->transport, err);
     if (status == TR_OK && out->ranks != tr_degrees_ranks(&out->layout))
         status = tr_node_fail(tr_doc_find(root, "ranks"), err, "%d, and the layout beside it is of %lld", out->ranks,
                               (long long)tr_degrees_ranks(&out->layout));

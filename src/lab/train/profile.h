@@ -85,6 +85,9 @@ TR_MUST_CHECK enum tr_status tr_run_layout_read(const struct tr_node *object, st
 /* The share of its steps' time that was crowded_s, of the rank of which that is the most. */
 double tr_run_profile_crowded(const struct tr_run_profile *profile);
 
+/* "transport" of an object; where it is not said, as before it was: "threads". */
+TR_MUST_CHECK enum tr_status tr_run_transport_read(const struct tr_node *object, char transport[16], struct tr_err *err);
+
 /* TR_BAD_INPUT: no such file, or one that is cut short, has wrong keys or numbers; with the place. */
 TR_MUST_CHECK enum tr_status tr_run_profile_read(const char *run_folder, struct tr_run_profile *out, struct tr_err *err);
 

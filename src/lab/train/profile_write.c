@@ -165,7 +165,7 @@ enum tr_status tr_run_write_profile(struct tr_run *run, struct tr_err *err)
     if (run->world) {
         tr_json_int(&json, "ranks", tr_run_ranks(run));
         tr_json_int(&json, "hosts", run->hosts);
-        tr_json_string(&json, "transport", run->options->world ? "mpi" : "threads");
+        tr_json_string(&json, "transport", tr_run_transport(run));
         tr_run_layout_write(&run->program.step.place.degrees, &json);
         tr_json_double(&json, "collectives_s", run->coll.busy_s);
         tr_json_double(&json, "exposed_s", run->coll.exposed_s);

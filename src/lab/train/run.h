@@ -207,6 +207,8 @@ TR_MUST_CHECK enum tr_status tr_run_note_step(struct tr_run *run, const struct t
                                               bool skipped, struct tr_err *err);
 /* Until the end, by what steps, evaluations, samples and saves of this attempt took; those that it has not had yet are not in it. */
 double tr_run_eta_s(const struct tr_run *run);
+/* What moves bytes between ranks: "threads", "mpi". */
+const char *tr_run_transport(const struct tr_run *run);
 /* Whether this step has a line in the log: the same on all ranks. */
 bool tr_run_log_is_due(const struct tr_run *run);
 TR_MUST_CHECK enum tr_status tr_run_note_eval(struct tr_run *run, int64_t bytes, double eval_s, struct tr_err *err);

@@ -262,6 +262,8 @@ static void log_step(struct tr_run *run, const struct tr_step_result *result, do
                      tr_print_clock(eta, tr_run_eta_s(run)), print_crowd(run, crowd, sizeof crowd));
 }
 
+const char *tr_run_transport(const struct tr_run *run) { return run->options->world ? "mpi" : "threads"; }
+
 bool tr_run_log_is_due(const struct tr_run *run)
 {
     int64_t step = run->state.step;

@@ -207,6 +207,8 @@ static void put_head(struct tr_json *json, const struct tr_trace *trace)
     tr_json_int(json, "attempt", h->attempt);
     tr_json_int(json, "rank", h->rank);
     tr_json_int(json, "ranks", h->ranks);
+    if (h->ranks > 1)
+        tr_json_string(json, "transport", h->transport);
     tr_run_layout_write(&h->layout, json);
     tr_json_int(json, "threads", h->threads);
     tr_json_int(json, "host_ranks", h->host_ranks);
@@ -278,6 +280,8 @@ static enum tr_status read_ranks(const struct tr_node *head, struct tr_trace_hea
 {
     int64_t rank, ranks, threads, host_ranks;
     enum tr_status status = tr_run_layout_read(head, &out->layout, err);
+    if (status == TR_OK)
+        status = tr_run_transport_read(head, out->transport, err);
     if (status == TR_OK)
         status = tr_doc_int(head, "ranks", TR_REQUIRED, 1, TR_RANKS_MAX, &ranks, err);
     if (status == TR_OK && ranks != tr_degrees_ranks(&out->layout))

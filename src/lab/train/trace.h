@@ -26,6 +26,7 @@ struct tr_trace_head {
     char config_sha256[TR_SHA256_HEX_BYTES]; /* of RUN/config.yaml */
     int64_t attempt;                         /* which start of the run, as in RUN/profile.json */
     int rank, ranks, threads, host_ranks;    /* threads: of each; host_ranks: on its host */
+    char transport[16];                      /* of several ranks: "threads", "mpi" */
     struct tr_degrees layout;
     enum tr_isa isa;
     double hand_s;         /* of rank 0, as in RUN/profile.json; of others 0 */

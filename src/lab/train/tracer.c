@@ -80,6 +80,7 @@ enum tr_status tr_run_trace_open(struct tr_run *run, struct tr_err *err)
     t->head = (struct tr_trace_head){.rank = run->world ? tr_comm_index(run->world) : 0, .ranks = tr_run_ranks(run),
                                      .threads = run->machine.threads, .host_ranks = run->host_ranks, .layout = run->program.step.place.degrees, .isa = run->isa,
                                      .hand_s = run->hand_s};
+    snprintf(t->head.transport, sizeof t->head.transport, "%s", tr_run_transport(run));
     return tr_run_leads(run) ? drop_earlier(run, err) : TR_OK;
 }
 

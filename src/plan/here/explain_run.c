@@ -201,6 +201,17 @@ static void compare_colls(struct tr_run_explained *run, const struct tr_rank_tim
     qsort(run->coll, (size_t)run->colls, sizeof *run->coll, colls_by_difference);
 }
 
+/* A step is over when the last rank has done it, as `trine train` predicts it; rank 0 may have less to do. */
+static void wait_for_last(struct tr_run_explained *run, const struct tr_rank_time *time, int ranks)
+{
+    double last_s = time[0].step_s;
+    for (int rank = 1; rank < ranks; rank++)
+        last_s = fmax(last_s, time[rank].step_s);
+    run->between_predicted_s += last_s - time[0].step_s;
+    run->predicted_s += last_s - time[0].step_s;
+    run->now_s += last_s - time[0].step_s;
+}
+
 static void compare_ranks(struct tr_run_explained *run, const struct tr_rank_time *time)
 {
     for (int i = 0; i < run->ran.each_count; i++) {
@@ -252,6 +263,7 @@ static enum tr_status compare(struct tr_run_explained *run, const struct plan *p
     run->profile_runs = tr_refined_runs(&rates->refined);
     compare_ops(run, plan, rates->between_s);
     compare_colls(run, time);
+    wait_for_last(run, time, programs->ranks);
     compare_ranks(run, time);
     return TR_OK;
 }

@@ -250,8 +250,8 @@ static enum tr_status merge_all(struct merger *m, const struct tr_catalog *profi
         (void)tr_fail(&m->out->unpredicted, TR_NO, "there is no profile of this machine");
     else if (tr_kernel_rates_for(profile, m->traces.head.threads, &rates, &m->out->unpredicted) == TR_OK) {
         tr_kernel_set_apart(&rates, m->traces.head.hand_s);
-        struct tr_exchange_rates exchange; /* of threads: a trace does not say what moved its bytes, and on one machine both go through memory */
-        status = tr_exchange_find(profile, "threads", m->traces.head.ranks, &exchange, err);
+        struct tr_exchange_rates exchange;
+        status = tr_exchange_find(profile, m->traces.head.transport, m->traces.head.ranks, &exchange, err);
         m->out->exchanges = status == TR_OK;
         if (status == TR_OK)
             tr_exchange_set_apart(&exchange, m->traces.head.hand_s);

@@ -38,7 +38,7 @@ static enum tr_status check_head(const struct tr_run_traces *t, const char *path
     if (head->rank != rank)
         return tr_fail(err, TR_BAD_INPUT, "%s: a trace of rank %d", path, head->rank);
     if (head->attempt != t->head.attempt || strcmp(head->config_sha256, t->head.config_sha256) != 0 || head->ranks != t->head.ranks ||
-        !same_layout(&head->layout, &t->head.layout))
+        strcmp(head->transport, t->head.transport) != 0 || !same_layout(&head->layout, &t->head.layout))
         return tr_fail(err, TR_BAD_INPUT, "%s: a trace of another attempt than that of rank 0", path);
     if (head->threads != t->head.threads || head->isa != t->head.isa)
         return tr_fail(err, TR_BAD_INPUT, "%s: %d threads of %s, and rank 0 had %d of %s: their step programs are not of one machine", path,

@@ -7,6 +7,8 @@
 #include "lib/scratch.h"
 #include "lib/tiny_run.h"
 #include "lib/trace_rules.h"
+#include "plan/here/choose.h"
+#include "plan/here/explain_run.h"
 #include "plan/here/together.h"
 
 #include <math.h>
@@ -14,6 +16,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,6 +80,62 @@ static void ranks_and_what_was_predicted_of_them_are_processes_of_one_trace(void
         tr_assert_says(line.unpredicted.text, "no profile");
     }
     tr_catalog_free(profile);
+}
+
+/* In a file of the run, which is put back as a whole by tracing it again. */
+static void replace(const char *name, const char *was, const char *is)
+{
+    char path[64];
+    struct tr_text text = {0};
+    snprintf(path, sizeof path, "run/%s", name);
+    struct tr_bytes file = tr_scratch_read(tr_scratch(path));
+    const char *at = strstr(file.at, was);
+    if (!at)
+        fail_msg("%s has no %s", name, was);
+    tr_text_append_bytes(&text, file.at, (size_t)(at - file.at));
+    tr_text_append(&text, is);
+    tr_text_append_bytes(&text, at + strlen(was), file.len - (size_t)(at - file.at) - strlen(was));
+    tr_scratch_put_text(path, tr_text_str(&text));
+    tr_text_free(&text);
+    tr_bytes_free(&file);
+}
+
+/* What `trine train` says beforehand, `explain` and the timeline say afterwards, the same for ranks that moved their bytes so. */
+static double said_by_all(const struct tr_catalog *profile, const struct tr_degrees *layout, const char *transport)
+{
+    static struct tr_run_explained run;
+    struct tr_run_programs ran;
+    struct tr_ranks_price before;
+    if (tr_run_explain(tr_scratch("run"), profile, &run, &err) != TR_OK ||
+        tr_run_timeline(tr_scratch("run"), profile, tr_scratch("timeline.json"), &line, &err) != TR_OK ||
+        tr_run_programs_of(tr_scratch("run"), layout, (struct tr_machine){tr_kernel_set(run.ran.isa), 1}, &ran, &err) != TR_OK ||
+        tr_here_price_ranks(profile, transport, run.ran.hand_s, &ran, 0, &before, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    assert_true(fabs(run.predicted_s / before.step_s - 1) < 1e-9);
+    assert_true(fabs(line.predicted_s / before.step_s - 1) < 1e-9);
+    tr_run_programs_free(&ran);
+    return before.step_s;
+}
+
+static void all_predict_a_run_by_the_record_of_what_moved_its_bytes(void **state)
+{
+    (void)state;
+    static const int pairs[] = {3, 4}; /* in pipelines the last stage has the head, and ends last */
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        const struct tr_degrees *layout = &layouts[pairs[i]];
+        trace_run("run", *layout, "optimizer.lr=0.001");
+        tr_catalog_free(tr_made_up_profile(1e9, 1e10));
+        tr_catalog_free(tr_made_up_exchange("threads", 1e-6));
+        struct tr_catalog *profile = tr_made_up_exchange("mpi", 1e-2);
+        double threads_s = said_by_all(profile, layout, "threads");
+        replace("trace/rank-0.json", "\"transport\":\"threads\"", "\"transport\":\"mpi\"");
+        assert_int_equal(tr_run_timeline(tr_scratch("run"), profile, tr_scratch("timeline.json"), &line, &err), TR_BAD_INPUT);
+        tr_assert_says(err.text, "rank-1.json: a trace of another attempt");
+        replace("trace/rank-1.json", "\"transport\":\"threads\"", "\"transport\":\"mpi\"");
+        replace("profile.json", "\"transport\": \"threads\"", "\"transport\": \"mpi\"");
+        assert_true(said_by_all(profile, layout, "mpi") > threads_s + 1e-2);
+        tr_catalog_free(profile);
+    }
 }
 
 /* ---- the prediction ---------------------------------------------------------------------------------------------- */
@@ -267,6 +326,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranks_and_what_was_predicted_of_them_are_processes_of_one_trace),
+        cmocka_unit_test(all_predict_a_run_by_the_record_of_what_moved_its_bytes),
         cmocka_unit_test(work_and_waits_of_a_rank_sum_to_its_step),
         cmocka_unit_test(one_rank_takes_what_its_program_takes),
         cmocka_unit_test(passes_of_an_evaluation_are_walked_as_steps_are),
