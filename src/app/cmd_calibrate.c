@@ -280,6 +280,7 @@ static enum tr_status measure_ranks(const struct calibrate_args *args, struct tr
     struct tr_catalog *catalog = NULL;
     struct tr_kernel_rates rates = {.chip = ""};
     struct tr_exchange_rates exchange = {.id = id, .transport = "mpi"};
+    const struct tr_calibrate_options how = {.scale = args->scale};
     int count = tr_comm_count(ranks->world), cores;
     snprintf(end, sizeof end, "-mpi-%d", count);
     enum tr_status status = tr_app_ranks_cores(ranks, &cores, err);
@@ -289,7 +290,7 @@ static enum tr_status measure_ranks(const struct calibrate_args *args, struct tr
         status = check_profile(args->out, end, count, cores, catalog, &rates, err);
     status = tr_app_ranks_alike(ranks, status, err);
     if (status == TR_OK)
-        status = tr_app_ranks_alike(ranks, tr_calibrate_exchange(ranks->world, cores, args->scale, &exchange, err), err);
+        status = tr_app_ranks_alike(ranks, tr_calibrate_exchange(ranks->world, cores, &how, NULL, &exchange, err), err);
     if (status == TR_OK && ranks->leads) {
         snprintf(id, sizeof id, "%.40s%.20s", rates.chip, end);
         exchange.chip = rates.chip;

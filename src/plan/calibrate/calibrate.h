@@ -43,9 +43,12 @@ const struct tr_kernel_rates *tr_profile_rates(const struct tr_profile *profile,
 /* The file: sections sources, chips, kernels and exchanges. */
 void tr_profile_yaml(const struct tr_profile *profile, struct tr_text *out);
 
-/* What it takes these ranks to exchange bytes: out->ranks and its times, as this rank saw them. `cores`: that they may use, together.
- * Collective. */
-TR_MUST_CHECK enum tr_status tr_calibrate_exchange(struct tr_comm *world, int cores, double scale, struct tr_exchange_rates *out, struct tr_err *err);
+struct tr_progress;
+
+/* What it takes these ranks to exchange bytes: out->ranks and its times, as this rank saw them. `cores`: that they may use, together;
+ * of the options scale and stop count; `bar` NULL: nobody looks. Collective. */
+TR_MUST_CHECK enum tr_status tr_calibrate_exchange(struct tr_comm *world, int cores, const struct tr_calibrate_options *options, struct tr_progress *bar,
+                                                   struct tr_exchange_rates *out, struct tr_err *err);
 
 /* Whether a profile's rates are of this machine and program, and whether it still is as fast: measures peak and memory again
  * (a second). TR_NO, and in *why what differs ("; ..."), and on a line of its own what that comes of and what to do. */

@@ -20,6 +20,8 @@ struct exchanging {
     struct tr_slab from, to;
     int64_t at[TR_RANKS_THREADS_MAX + 1];
     struct tr_range leaf[TR_RANKS_THREADS_MAX];
+    const struct tr_calibrate_options *options;
+    struct tr_progress *bar; /* NULL: nobody looks */
 };
 
 /* The root of a binomial tree sends so often. */
@@ -86,9 +88,11 @@ static enum tr_status measure(struct exchanging *x, enum tr_coll_kind kind, int 
             status = call(x, kind, tr_exchange_bytes[size], err);
         took_s[run] = (tr_clock_s() - begin_s) / (calls_of[size] * messages_of(kind));
     }
+    if (status != TR_OK)
+        return status;
     qsort(took_s, (size_t)runs, sizeof *took_s, tr_ascending);
     *time_s = took_s[runs / 2];
-    return status;
+    return TR_OK;
 }
 
 /* About 200 us of arithmetic. */
@@ -133,9 +137,23 @@ static enum tr_status measure_beside(struct exchanging *x, int runs, double *bes
             status = time_works(x, true, &with_s, err);
         lost_s[run] = with_s - alone_s;
     }
+    if (status != TR_OK)
+        return status;
     qsort(lost_s, (size_t)runs, sizeof *lost_s, tr_ascending);
     *beside_s = lost_s[runs / 2] > 0 ? lost_s[runs / 2] : 0;
-    return status;
+    return TR_OK;
+}
+
+/* ---- how far it is ---------------------------------------------------------------------------------------------- */
+
+/* A part was measured with this result; the first rank says so, and any may be asked to stop. */
+static enum tr_status part_done(struct exchanging *x, enum tr_status status, struct tr_err *err)
+{
+    if (status != TR_OK)
+        return status;
+    if (x->bar && tr_comm_index(x->world) == 0)
+        tr_progress_update(x->bar, x->bar->done + 1, "%d ranks", tr_comm_count(x->world));
+    return tr_calibrate_goes_on(x->options, err);
 }
 
 /* ---- work at one time -------------------------------------------------------------------------------------------- */
@@ -176,10 +194,14 @@ static enum tr_status time_steps(struct exchanging *x, struct tr_trial *trial, b
         time_s[step < 0 ? 0 : step] = tr_clock_s() - begin_s;
         if (step >= 0)
             note_ops(&trial->exec, took->op_s);
+        if (status == TR_OK)
+            status = tr_calibrate_goes_on(x->options, err);
     }
+    if (status != TR_OK)
+        return status;
     qsort(time_s, (size_t)steps, sizeof *time_s, tr_ascending);
     took->step_s = time_s[steps / 2];
-    return status;
+    return TR_OK;
 }
 
 /* A program when the first rank computes it alone, and when all do at one time; one thread a rank. */
@@ -224,7 +246,7 @@ static enum tr_status measure_shared(struct exchanging *x, int cores, int steps,
     struct steps alone[AT_ONCE], all[AT_ONCE];
     enum tr_status status = TR_OK;
     for (int i = 0; i < AT_ONCE && status == TR_OK; i++) {
-        status = measure_program(x, &at_once[i], steps, &alone[i], &all[i], err);
+        status = part_done(x, measure_program(x, &at_once[i], steps, &alone[i], &all[i], err), err);
         sum += status == TR_OK ? all[i].step_s / alone[i].step_s / turns : 0;
     }
     if (status != TR_OK)
@@ -240,22 +262,39 @@ static enum tr_status measure_shared(struct exchanging *x, int cores, int steps,
     return TR_OK;
 }
 
-static enum tr_status measure_all(struct exchanging *x, int cores, double scale, struct tr_exchange_rates *out, struct tr_err *err)
+static enum tr_status measure_kind(struct exchanging *x, enum tr_coll_kind kind, int runs, struct tr_exchange_rates *out, struct tr_err *err)
 {
+    enum tr_status status = TR_OK;
+    for (int size = 0; size < TR_EXCHANGE_SIZES && status == TR_OK; size++)
+        status = measure(x, kind, size, runs, &out->time_s[kind][size], err);
+    return part_done(x, status, err);
+}
+
+static enum tr_status measure_all(struct exchanging *x, int cores, struct tr_exchange_rates *out, struct tr_err *err)
+{
+    double scale = x->options->scale;
     int runs = scale < 1 ? 3 : RUNS_MAX;
     enum tr_status status = measure_shared(x, cores, scale < .2 ? 1 : scale < 1 ? 5 : STEPS_MAX, out, err);
     if (status == TR_OK)
-        status = measure_beside(x, runs, &out->beside_s, err);
-    for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
-        for (int size = 0; size < TR_EXCHANGE_SIZES && status == TR_OK; size++)
-            if (tr_exchange_measures((enum tr_coll_kind)kind))
-                status = measure(x, (enum tr_coll_kind)kind, size, runs, &out->time_s[kind][size], err);
+        status = part_done(x, measure_beside(x, runs, &out->beside_s, err), err);
+    for (int kind = 0; kind < TR_COLL_KIND_COUNT && status == TR_OK; kind++)
+        if (tr_exchange_measures((enum tr_coll_kind)kind))
+            status = measure_kind(x, (enum tr_coll_kind)kind, runs, out, err);
     return status;
 }
 
-enum tr_status tr_calibrate_exchange(struct tr_comm *world, int cores, double scale, struct tr_exchange_rates *out, struct tr_err *err)
+int tr_calibrate_exchange_parts(void)
 {
-    struct exchanging x = {.world = world};
+    int parts = AT_ONCE + 1;
+    for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
+        parts += tr_exchange_measures((enum tr_coll_kind)kind);
+    return parts;
+}
+
+enum tr_status tr_calibrate_exchange(struct tr_comm *world, int cores, const struct tr_calibrate_options *options, struct tr_progress *bar,
+                                     struct tr_exchange_rates *out, struct tr_err *err)
+{
+    struct exchanging x = {.world = world, .options = options, .bar = bar};
     int64_t most = 2 * tr_exchange_bytes[TR_EXCHANGE_SIZES - 1];
     out->ranks = tr_comm_count(world);
     TR_ASSERT(out->ranks >= 2 && out->ranks <= TR_RANKS_THREADS_MAX);
@@ -268,7 +307,7 @@ enum tr_status tr_calibrate_exchange(struct tr_comm *world, int cores, double sc
         tr_slab_touch(&x.from);
         tr_slab_touch(&x.to);
         double hand_s = tr_comm_index(world) == 0 ? tr_chip_measure_hand_s() : 0; /* others wait for this one in measure_all */
-        status = measure_all(&x, cores, scale, out, err);
+        status = measure_all(&x, cores, out, err);
         out->hand_s = hand_s > 0 ? fmax(0, tr_calibrate_hand(hand_s, tr_chip_measure_hand_s())) : 0;
     }
     tr_comm_unmap(world, &x.to);
@@ -279,7 +318,8 @@ enum tr_status tr_calibrate_exchange(struct tr_comm *world, int cores, double sc
 /* ---- ranks as threads -------------------------------------------------------------------------------------------- */
 
 struct thread_job {
-    double scale;
+    const struct tr_calibrate_options *options;
+    struct tr_progress *bar;
     struct tr_exchange_rates *out;
 };
 
@@ -287,15 +327,16 @@ static enum tr_status be_a_thread(struct tr_comm *world, void *user, struct tr_e
 {
     const struct thread_job *job = user;
     struct tr_exchange_rates mine = *job->out;
-    enum tr_status status = tr_calibrate_exchange(world, tr_cores_usable(), job->scale, &mine, err);
+    enum tr_status status = tr_calibrate_exchange(world, tr_cores_usable(), job->options, job->bar, &mine, err);
     if (tr_comm_index(world) == 0)
         *job->out = mine;
     return status;
 }
 
-enum tr_status tr_calibrate_threads(int ranks, double scale, struct tr_exchange_rates *out, struct tr_err *err)
+enum tr_status tr_calibrate_threads(int ranks, const struct tr_calibrate_options *options, struct tr_progress *bar, struct tr_exchange_rates *out,
+                                    struct tr_err *err)
 {
     const struct tr_comm_config config = {.timeout_s = TIMEOUT_S};
-    struct thread_job job = {scale, out};
+    struct thread_job job = {options, bar, out};
     return tr_ranks_run(ranks, &config, be_a_thread, &job, err);
 }

@@ -100,15 +100,22 @@ static enum tr_status calibrate_kernels(const struct tr_calibrate_options *optio
     return status;
 }
 
+enum tr_status tr_calibrate_goes_on(const struct tr_calibrate_options *options, struct tr_err *err)
+{
+    int signal = options->stop ? *options->stop : 0;
+    return signal ? tr_fail(err, TR_FAILED, "interrupted by %s: nothing was written", tr_signal_name(signal)) : TR_OK;
+}
+
 /* Ranks as threads: two, and as many again, which have to take turns on two cores. */
-static enum tr_status calibrate_exchanges(const struct tr_calibrate_options *options, struct tr_profile *p, struct tr_err *err)
+static enum tr_status calibrate_exchanges(const struct tr_calibrate_options *options, struct tr_profile *p, struct tr_progress *bar,
+                                          struct tr_err *err)
 {
     enum tr_status status = TR_OK;
     for (int ranks = 2; status == TR_OK && p->exchanges < TR_PROFILE_EXCHANGES_MAX; ranks *= 2) {
         struct tr_exchange_rates *exchange = &p->exchange[p->exchanges];
         snprintf(p->exchange_id[p->exchanges], sizeof p->exchange_id[0], "%.100s-threads-%d", p->chip, ranks);
         *exchange = (struct tr_exchange_rates){.id = p->exchange_id[p->exchanges], .chip = p->chip, .transport = "threads"};
-        status = tr_calibrate_threads(ranks, options->scale, exchange, err);
+        status = tr_calibrate_threads(ranks, options, bar, exchange, err);
         if (ranks > p->rates[0].cores && p->exchanges > 0) /* those that have a core are in each other's way as before */
             memcpy(exchange->work_times, exchange[-1].work_times, sizeof exchange->work_times);
         p->exchanges += status == TR_OK;
@@ -148,12 +155,13 @@ static enum tr_status measure(const struct tr_calibrate_options *options, struct
         status = tr_calibrate_disk(options->disk_folder, &p->disk_byte_s, &p->disk_sync_s, err);
     if (status != TR_OK)
         return status;
-    tr_progress_start(&bar, options->log, "calibrate", "program", tr_calibrate_visit_count(options->scale));
+    tr_progress_start(&bar, options->log, "calibrate", "part",
+                      tr_calibrate_visit_count(options->scale) + (cores > 1 ? TR_PROFILE_EXCHANGES_MAX * tr_calibrate_exchange_parts() : 0));
     status = begin_all_threads(isa, cores, p, err);
     if (status == TR_OK)
         status = calibrate_kernels(options, isa, p, &bar, err);
     if (status == TR_OK && cores > 1)
-        status = calibrate_exchanges(options, p, err);
+        status = calibrate_exchanges(options, p, &bar, err);
     if (status == TR_OK)
         status = end_threads(isa, p, err);
     tr_progress_end(&bar);

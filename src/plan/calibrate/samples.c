@@ -298,8 +298,8 @@ static enum tr_status visit_all(const struct tr_calibrate_options *options, stru
             to[way].next = 0;
         status = visit(options, shape_of(options->scale, number / TR_KERNEL_TYPES), types[number % TR_KERNEL_TYPES], machine, number, to, ways, err);
         tr_progress_update(bar, i + 1, "round %d of %d", i / programs + 1, TR_CALIBRATE_ROUNDS);
-        if (status == TR_OK && options->stop && *options->stop)
-            status = tr_fail(err, TR_FAILED, "interrupted by %s: nothing was written", tr_signal_name(*options->stop));
+        if (status == TR_OK)
+            status = tr_calibrate_goes_on(options, err);
     }
     return status;
 }

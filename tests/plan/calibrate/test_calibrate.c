@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -148,6 +149,18 @@ static void a_machine_that_differs_is_told_why_and_what_to_do(void **state)
     says(now, "; peak in fp32 is 130 FLOP/s", "something slowed this machine down while it was calibrated");
     now.waiting = .7;
     says(now, "; threads waited 0.70 s a second for a core", "other programs are at work here");
+}
+
+static void who_interrupts_the_exchanges_is_heard(void **state)
+{
+    (void)state;
+    const atomic_int stop = SIGINT;
+    const struct tr_calibrate_options options = {.scale = .05, .stop = &stop};
+    struct tr_exchange_rates out = {.ranks = 0};
+    double begin_s = tr_clock_s();
+    assert_int_equal(tr_calibrate_threads(2, &options, NULL, &out, &err), TR_FAILED);
+    assert_string_equal(err.text, "interrupted by SIGINT: nothing was written");
+    assert_true(tr_clock_s() - begin_s < 10); /* not after all of it, nor after what ranks wait for each other at most */
 }
 
 static void a_visit_beside_other_programs_is_made_again_but_not_for_ever(void **state)
@@ -304,6 +317,7 @@ int main(void)
         cmocka_unit_test(other_programs_widen_the_error_by_the_time_that_they_took),
         cmocka_unit_test(bursts_after_the_work_count_as_those_before_it),
         cmocka_unit_test(a_machine_that_differs_is_told_why_and_what_to_do),
+        cmocka_unit_test(who_interrupts_the_exchanges_is_heard),
         cmocka_unit_test(a_visit_beside_other_programs_is_made_again_but_not_for_ever),
         cmocka_unit_test(rounds_with_cores_apart_have_prices_of_their_own),
         cmocka_unit_test(few_rounds_with_cores_apart_say_little_of_other_programs),
