@@ -84,7 +84,8 @@ static const struct tr_command command = {
         "are made of, and how wrong they are: docs/plan.md.\n"
         "With a file of `trine calibrate` as the system it is a run of `trine train` on that machine, on one rank: its step "
         "program is priced by the rates of trine's own kernels, its memory is that of the run, and what is not given is what "
-        "`trine train` takes.",
+        "`trine train` takes. It has --model, --tokens, --seq-len, --global-batch, --precision, --deadline and --json only: layouts of several ranks are "
+        "predicted by `trine train DATA --layout ... --dry-run`, and a plan cannot be written for `trine explain`, which takes the run.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .examples = "trine plan --model gpt3-175b --system dgx-h100 --chips 1024 --tokens 300B\n"
@@ -209,6 +210,22 @@ static bool is_profile(const char *system)
     return end && strcmp(end, ".yaml") == 0;
 }
 
+/* What there is on such a machine instead of an option. */
+static const char *instead_of(const char *option)
+{
+    static const struct {
+        const char *option, *instead;
+    } all[] = {{"layout", "`trine train DATA --layout dp=2 --dry-run` predicts one here, and --layout auto takes the fastest"},
+               {"target-loss", "give --tokens"},
+               {"out", "--json prints the plan, and `trine explain RUN` takes a run apart"},
+               {"report", "`trine report RUN --profile FILE` holds a run against what was predicted of it"},
+               {"trace", "`trine explain RUN --trace OUT.json` draws the predicted step below that of a run"}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (strcmp(option, all[i].option) == 0)
+            return all[i].instead;
+    return "there trine runs one rank, with its own kernels";
+}
+
 /* What has no meaning there is not passed over in silence. */
 static enum tr_status check_given(const struct tr_given *given, struct tr_err *err)
 {
@@ -219,8 +236,8 @@ static enum tr_status check_given(const struct tr_given *given, struct tr_err *e
         for (size_t k = 0; k < sizeof taken / sizeof *taken && !known; k++)
             known = strcmp(options[i].name, taken[k]) == 0;
         if (!known)
-            return tr_fail(err, TR_BAD_INPUT, "--%s is for systems of the catalog; on a machine that was calibrated trine runs "
-                           "one rank, with its own kernels", options[i].name);
+            return tr_fail(err, TR_BAD_INPUT, "--%s is for systems of the catalog, and this is a machine that was calibrated: %s", options[i].name,
+                           instead_of(options[i].name));
     }
     return TR_OK;
 }

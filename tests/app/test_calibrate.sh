@@ -53,6 +53,8 @@ expect 1 "more than the deadline" $plan $here --deadline 1us
 # shellcheck disable=SC2086
 expect 2 "--stack is for systems of the catalog" $plan $here --stack fsdp
 # shellcheck disable=SC2086
+expect 2 "this is a machine that was calibrated: \`trine train DATA --layout dp=2 --dry-run\` predicts one here" $plan $here --layout tp=2
+# shellcheck disable=SC2086
 expect 2 "is 1 chip" $plan $here --chips 2
 # shellcheck disable=SC2086
 expect 2 "trine trains in fp32 and bf16" $plan $here --precision fp8
