@@ -82,14 +82,14 @@ static void fit_prices(const struct tr_kernel_sample *sample, int64_t count, int
         }
 }
 
-/* The value that four of five do not exceed; sorts them. */
+/* The error that four of five do not exceed, of what a profile may have; sorts them. */
 static double quantile_80(double *value, int64_t count)
 {
     if (count == 0)
         return 0;
     qsort(value, (size_t)count, sizeof *value, tr_ascending);
     int64_t at = (int64_t)ceil(.8 * (double)count) - 1;
-    return value[at < 0 ? 0 : at];
+    return fmin(value[at < 0 ? 0 : at], TR_KERNEL_ERROR_MAX);
 }
 
 /* What each program's samples would have been predicted to take by the others. */

@@ -180,10 +180,15 @@ const struct tr_kernel_price *tr_kernel_price_of(const struct tr_kernel_rates *r
     return own->known ? own : &rates->price[TR_OP_JOIN][type];
 }
 
-bool tr_kernel_set_apart(struct tr_kernel_rates *rates, double hand_s)
+bool tr_kernel_is_apart(const struct tr_kernel_rates *rates, double hand_s)
 {
     const struct tr_kernel_machine *m = &rates->machine;
-    if (m->hand_s <= 0 || m->hand_apart_s <= m->hand_s || hand_s * hand_s <= m->hand_s * m->hand_apart_s)
+    return m->hand_s > 0 && m->hand_apart_s > m->hand_s && hand_s * hand_s > m->hand_s * m->hand_apart_s;
+}
+
+bool tr_kernel_set_apart(struct tr_kernel_rates *rates, double hand_s)
+{
+    if (!tr_kernel_is_apart(rates, hand_s))
         return false;
     for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
         for (int type = 0; type < TR_KERNEL_TYPES; type++)
@@ -289,8 +294,6 @@ static const struct {
 };
 enum { MACHINE_FIELDS = sizeof machine_fields / sizeof *machine_fields };
 
-const int64_t tr_read_bytes[TR_READ_LEVELS] = {24 << 10, 512 << 10, 6 << 20, 192 << 20};
-
 enum { FIELD_CHIP, FIELD_PROCESSOR, FIELD_ISA, FIELD_PROGRAM, FIELD_REFINED, FIELD_REFINED_BY, FIELD_CORES, FIELD_THREADS, FIELD_STEP_ERROR, FIELD_BETWEEN, FIELD_MACHINE };
 
 static void add_field(struct fields *f, enum tr_unit unit, double min, double max, const char *help, const char *fmt, ...)
@@ -327,7 +330,7 @@ static void add_prices(struct fields *f, enum tr_op_kind kind, int column)
     f->first[kind][column] = f->count;
     for (int i = 0; i < count; i++)
         add_field(f, terms[i].unit, terms[i].unit == TR_UNIT_TIME ? 0 : 1, 1e30, terms[i].help, "%s.%s.%s", columns[column], name, terms[i].name);
-    add_field(f, TR_UNIT_RATIO, 0, 100, "half width of the 80 % interval", "%s.%s.error", columns[column], name);
+    add_field(f, TR_UNIT_RATIO, 0, TR_KERNEL_ERROR_MAX, "half width of the 80 % interval", "%s.%s.error", columns[column], name);
     add_field(f, TR_UNIT_RATIO, 0, TR_REFINED_RUNS_MAX, "that refined it", "%s.%s.runs", columns[column], name);
 }
 
@@ -342,7 +345,7 @@ static void make_fields(struct fields *f)
     add_text(f, offsetof(struct target, refined.by), false, "the attempts of these runs", "refined_by");
     add_field(f, TR_UNIT_COUNT, 1, 65536, "that the machine has", "cores");
     add_field(f, TR_UNIT_COUNT, 1, 65536, "that computed", "threads");
-    add_field(f, TR_UNIT_RATIO, 0, 100, "half width of the 80 % interval of a step", "step_error");
+    add_field(f, TR_UNIT_RATIO, 0, TR_KERNEL_ERROR_MAX, "half width of the 80 % interval of a step", "step_error");
     add_field(f, TR_UNIT_TIME, 0, 1, "from one operation to the next", "between");
     for (int i = 0; i < MACHINE_FIELDS; i++)
         add_field(f, machine_fields[i].unit, 0, 1e30, machine_fields[i].help, "machine.%s", machine_fields[i].name);

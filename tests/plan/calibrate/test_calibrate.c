@@ -77,6 +77,20 @@ static void the_error_is_that_of_programs_left_out(void **state)
     assert_true(uneven.step_error > .08 && uneven.step_error > 2 * even.step_error);
 }
 
+/* A round that took nearly nothing beside the others: the profile is a bad one, and can be read. */
+static void an_error_beyond_all_reason_is_one_that_a_file_may_have(void **state)
+{
+    (void)state;
+    struct tr_kernel_sample sample[SAMPLES];
+    struct tr_kernel_rates wild = {.threads = 2};
+    make_samples(sample, -1, 1);
+    for (int i = 0; i < SAMPLES; i++)
+        for (sample[i].rounds = 0; sample[i].rounds < 3; sample[i].rounds++)
+            sample[i].round_s[sample[i].rounds] = sample[i].time_s * (sample[i].rounds == 2 ? 1e-6 : 1);
+    assert_int_equal(tr_kernel_fit(sample, SAMPLES, &wild, &err), TR_OK);
+    assert_true(wild.step_error == TR_KERNEL_ERROR_MAX);
+}
+
 static void the_error_is_that_of_rounds_too(void **state)
 {
     (void)state;
@@ -313,6 +327,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rates_come_out_of_samples_that_obey_them),
         cmocka_unit_test(the_error_is_that_of_programs_left_out),
+        cmocka_unit_test(an_error_beyond_all_reason_is_one_that_a_file_may_have),
         cmocka_unit_test(the_error_is_that_of_rounds_too),
         cmocka_unit_test(other_programs_widen_the_error_by_the_time_that_they_took),
         cmocka_unit_test(bursts_after_the_work_count_as_those_before_it),
