@@ -149,17 +149,6 @@ static float **address_list(struct tr_run *run, float *(*address)(const struct t
     return list;
 }
 
-/* How fast the largest region is read, which is the other limit beside peak_flop_s. */
-static void measure_memory(struct tr_run *run)
-{
-    const struct tr_slab *largest = &run->exec.slab[0];
-    for (int region = 1; region < TR_REGION_COUNT; region++)
-        if (run->exec.slab[region].bytes > largest->bytes)
-            largest = &run->exec.slab[region];
-    run->read_bytes = largest->bytes;
-    run->read_byte_s = tr_chip_measure_read_byte_s(run->isa, largest->at, largest->bytes, run->machine.threads);
-}
-
 enum tr_status tr_run_open_memory(struct tr_run *run, struct tr_err *err)
 {
     enum tr_status status = tr_exec_open(&run->exec, &run->program, run->machine, NULL, err);
@@ -170,7 +159,7 @@ enum tr_status tr_run_open_memory(struct tr_run *run, struct tr_err *err)
     if (run->world && (status = tr_exec_join(&run->exec, run->world, err)) != TR_OK)
         return status;
     if (run->options->peak_flop_s == 0 && tr_run_leads(run))
-        measure_memory(run);
+        tr_run_measure_memory(run);
     float **w = address_list(run, tr_exec_weight, err);
     float **m = w ? address_list(run, tr_exec_moment_m, err) : NULL;
     float **v = m ? address_list(run, tr_exec_moment_v, err) : NULL;

@@ -259,6 +259,8 @@ static enum tr_status read_profile(const struct tr_node *root, struct tr_run_pro
     if (status == TR_OK)
         status = tr_doc_double(root, "hand_s", TR_OPTIONAL, 0, TIME_MAX, &out->hand_s, err);
     if (status == TR_OK)
+        status = tr_looks_read(root, &out->looks, err);
+    if (status == TR_OK)
         status = tr_doc_int(root, "threads", TR_REQUIRED, 1, TR_RUN_THREADS_MAX, &threads, err);
     if (status == TR_OK)
         status = tr_doc_int(root, "ranks", TR_OPTIONAL, 1, TR_RANKS_MAX, &ranks, err);

@@ -13,6 +13,7 @@
  *     peak_f32_flop_s            where a bf16 run multiplies fp32 too: Muon does
  *     read_byte_s, read_bytes    how fast the run's largest region of memory was read then; how large it is
  *     hand_s                     how long a line of a cache took from core to core then (silicon/chip/peak.h)
+ *     looks                      at the machine, from then on (looks.h)
  *     attempt                    when that was, microseconds since 1970
  *     program, processor, cores  trine's version and its kernels; of the host
  *     memory                     {planned_bytes, peak_bytes, data_bytes, by_kind: {weight, ...}}
@@ -32,6 +33,7 @@
 
 #include "base/os.h"
 #include "lab/model/exec.h"
+#include "lab/train/looks.h"
 #include "lab/train/train.h"
 
 enum { TR_RUN_THREADS_MAX = 1 << 16, /* of a rank: what a file may say */
@@ -62,6 +64,7 @@ struct tr_run_profile {
     int cores;          /* of the host of rank 0; 0: not noted */
     double peak_flop_s; /* of this machine, measured when the run began; 0: it was not */
     double read_byte_s; /* of its memory, by the run's own threads; 0: not measured */
+    struct tr_looks looks; /* at the machine from then on; 0: an older trine made it */
     double hand_s;      /* a line of a cache took from core to core, when it began; 0: not measured */
     int threads, ranks, hosts; /* hosts: that the ranks are on; 0: not noted */
     char transport[16]; /* of several ranks: "threads", "mpi" */

@@ -141,6 +141,7 @@ enum tr_status tr_run_write_profile(struct tr_run *run, struct tr_err *err)
     char path[TR_PATH_BYTES];
     struct tr_text text = {0};
     struct tr_json json = tr_json_start(&text, TR_JSON_PRETTY);
+    tr_run_look(run);
     tr_json_object(&json, NULL);
     tr_json_int(&json, "steps", run->state.step - run->resumed_at);
     tr_json_double(&json, "train_s", run->attempt_s);
@@ -158,6 +159,8 @@ enum tr_status tr_run_write_profile(struct tr_run *run, struct tr_err *err)
     tr_json_double(&json, "read_byte_s", run->read_byte_s);
     tr_json_int(&json, "read_bytes", run->read_bytes);
     tr_json_double(&json, "hand_s", run->hand_s);
+    if (run->looks.first.peak_flop_s > 0)
+        tr_looks_write(&run->looks, &json);
     profile_machine(run, &json);
     profile_prediction(run, &json);
     profile_memory(run, &json);

@@ -83,6 +83,7 @@ struct tr_run {
     double read_byte_s;          /* of the largest region of the run's memory; 0: unknown */
     int64_t read_bytes;          /* how large that is */
     double hand_s;               /* a line of a cache took from core to core; 0: unknown */
+    struct tr_looks looks;       /* at the machine, since then */
     int64_t computed_steps;      /* of this attempt, with those that were left out or done again */
     int64_t sent_bytes;          /* by this rank, in these steps */
     double computed_s;           /* which took so long */
@@ -113,6 +114,14 @@ TR_MUST_CHECK enum tr_status tr_run_prepare(struct tr_run *run, const struct tr_
 TR_MUST_CHECK enum tr_status tr_run_open_data(struct tr_run *run, struct tr_err *err);
 /* Weights, moments and what else a run holds, once its data are open. */
 TR_MUST_CHECK enum tr_status tr_run_open_memory(struct tr_run *run, struct tr_err *err);
+
+/* --- looks.c --- */
+
+void tr_run_measure_peaks(struct tr_run *run);        /* of all ranks */
+void tr_run_measure_memory(struct tr_run *run);       /* and the first look, after the peak */
+/* Between steps, and before profile.json is written: where it is due. */
+void tr_run_look_at_hand(struct tr_run *run);
+void tr_run_look(struct tr_run *run);
 
 /* --- say_plan.c --- */
 

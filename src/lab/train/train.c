@@ -3,7 +3,6 @@
 #include "base/num.h"
 #include "base/quantity.h"
 #include "lab/train/run.h"
-#include "silicon/chip/peak.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -294,6 +293,7 @@ static enum tr_status loop(struct tr_run *run, struct tr_err *err)
             status = TR_OK;
         if (status == TR_OK)
             status = tr_run_save_poll(run, err);
+        tr_run_look_at_hand(run);
     }
     return status == TR_OK ? tr_run_save_finish(run, err) : status;
 }
@@ -337,24 +337,6 @@ static enum tr_status begin(struct tr_run *run, struct tr_err *err)
     return tr_run_note_event(run, checkpoint[0] ? "resume" : "start", text, err);
 }
 
-/* Of all ranks. A host has no more than the cores that its ranks may run on together, and what they do is taken from what this
- * rank can do at once, which is less where the launcher bound it to some of them. */
-static double measure_peak(const struct tr_run *run, enum tr_dtype type)
-{
-    int64_t host = tr_min_i64((int64_t)run->machine.threads * run->host_ranks, run->host_cores);
-    int here = (int)tr_min_i64(host, tr_cores_usable());
-    double each_flop_s = tr_chip_measure_peak_flop_s(run->isa, type, here) / here;
-    return each_flop_s * (double)host * tr_run_ranks(run) / run->host_ranks;
-}
-
-static void measure_peaks(struct tr_run *run)
-{
-    const struct tr_program *p = &run->program;
-    run->peak_flop_s = measure_peak(run, p->step.dtype);
-    if (p->step.dtype == TR_BF16 && run->config.optimizer == TR_OPTIMIZER_MUON) /* which multiplies matrices in fp32 */
-        run->peak_f32_flop_s = measure_peak(run, TR_F32);
-}
-
 static enum tr_status run_all(struct tr_run *run, const struct tr_run_config *config, struct tr_train_result *result,
                               struct tr_err *err)
 {
@@ -368,7 +350,7 @@ static enum tr_status run_all(struct tr_run *run, const struct tr_run_config *co
         return status;
     run->peak_flop_s = run->options->peak_flop_s;
     if (run->peak_flop_s == 0 && tr_run_leads(run))
-        measure_peaks(run);
+        tr_run_measure_peaks(run);
     tr_progress_start(&run->bar, tr_run_leads(run) ? run->options->log : NULL, "train", "step", run->config.steps);
     if (run->options->dry_run) {
         tr_run_say_plan(run);

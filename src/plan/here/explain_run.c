@@ -117,8 +117,16 @@ static double slower(double then, double now) { return then > 0 && now > 0 ? the
 
 static double time_now(const struct tr_run_explained *run, const double time_s[TR_LIMIT_COUNT])
 {
-    return time_s[TR_LIMIT_CORES] * slower(run->peak_then_flop_s, run->ran.peak_flop_s) +
-           time_s[TR_LIMIT_MEMORY] * slower(run->memory_then_byte_s, run->ran.read_byte_s) + time_s[TR_LIMIT_START];
+    return time_s[TR_LIMIT_CORES] * slower(run->peak_then_flop_s, run->peak_now_flop_s) +
+           time_s[TR_LIMIT_MEMORY] * (run->read_memory ? slower(run->memory_then_byte_s, run->memory_now_byte_s) : 1) + time_s[TR_LIMIT_START];
+}
+
+static double sum_of(const double time_s[TR_LIMIT_COUNT])
+{
+    double sum_s = 0;
+    for (int i = 0; i < TR_LIMIT_COUNT; i++)
+        sum_s += time_s[i];
+    return sum_s;
 }
 
 /* What the calls after the first step took, as if all had: a step. */
@@ -128,16 +136,17 @@ static double warm_s(const struct tr_op_time *t, const struct tr_op_time *first,
     return calls > 0 ? (t->time_s - first->time_s) / (double)calls * (double)t->calls / steps : 0;
 }
 
-static void add_row(struct tr_run_explained *run, enum tr_phase phase, enum tr_op_kind kind, const struct planned *p)
+/* `other`: with its cores as they were not when it began. */
+static void add_row(struct tr_run_explained *run, enum tr_phase phase, enum tr_op_kind kind, const struct planned *p, const struct planned *other)
 {
     const struct tr_op_time *t = &run->ran.op[phase][kind];
-    double steps = (double)run->ran.steps, all_s = 0;
+    double steps = (double)run->ran.steps, all_s = sum_of(p->time_s), mixed_s[TR_LIMIT_COUNT];
     double share = run->turns * run->shared[kind] * (double)t->calls / ((double)p->calls * steps);
     for (int i = 0; i < TR_LIMIT_COUNT; i++)
-        all_s += p->time_s[i];
+        mixed_s[i] = p->time_s[i] + run->moved * (other->time_s[i] - p->time_s[i]);
     struct tr_run_row row = {.phase = phase, .kind = kind, .calls = (double)t->calls / steps, .flop = (double)t->flop / steps,
                              .bytes = (double)t->bytes / steps, .measured_s = t->time_s / steps, .predicted_s = share * all_s,
-                             .now_s = share * time_now(run, p->time_s), .error = p->error,
+                             .now_s = share * time_now(run, mixed_s), .moved_s = share * (sum_of(mixed_s) - all_s), .error = p->error,
                              .start = all_s > 0 ? p->time_s[TR_LIMIT_START] / all_s : 0, .bf16 = all_s > 0 ? p->bf16_s / all_s : 0,
                              .warm_s = warm_s(t, &run->ran.first[phase][kind], steps)};
     run->row[run->rows++] = row;
@@ -165,13 +174,13 @@ static int colls_by_difference(const void *a, const void *b)
     return order(x->measured_s - x->predicted_s, y->measured_s - y->predicted_s, (int)x->phase, (int)y->phase, (int)x->kind, (int)y->kind);
 }
 
-static void compare_ops(struct tr_run_explained *run, const struct plan *plan, double between_s)
+static void compare_ops(struct tr_run_explained *run, const struct plan *plan, const struct plan *other, double between_s)
 {
     double calls = 0;
     for (int phase = 0; tr_phase_is_of_step((enum tr_phase)phase); phase++)
         for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
             if (run->ran.op[phase][kind].calls > 0) {
-                add_row(run, (enum tr_phase)phase, (enum tr_op_kind)kind, &plan->of[phase][kind]);
+                add_row(run, (enum tr_phase)phase, (enum tr_op_kind)kind, &plan->of[phase][kind], &other->of[phase][kind]);
                 calls += run->row[run->rows - 1].calls;
             }
     run->between_predicted_s = run->turns * calls * between_s;
@@ -239,7 +248,39 @@ static bool all_taken(const struct plan *plan, const struct tr_run_profile *ran)
     return true;
 }
 
-static enum tr_status compare(struct tr_run_explained *run, const struct plan *plan, const struct tr_run_programs *programs,
+static double mean_of(double first, double last) { return first > 0 && last > 0 ? (first + last) / 2 : first; }
+
+/* What the machine gave this run, beside what it gave the calibration; all of one rank. */
+static void see_machine(struct tr_run_explained *run, const struct tr_kernel_rates *rates, bool bf16)
+{
+    struct tr_looks *looks = &run->ran.looks;
+    double ranks = run->ran.ranks;
+    run->ran.peak_flop_s /= ranks;
+    looks->first.peak_flop_s /= ranks;
+    looks->last.peak_flop_s /= ranks;
+    run->peak_now_flop_s = mean_of(run->ran.peak_flop_s, looks->last.peak_flop_s);
+    run->peak_then_flop_s = rates->machine.peak_flop_s[bf16];
+    run->memory_now_byte_s = mean_of(looks->first.read_byte_s, looks->last.read_byte_s);
+    for (int level = 0; level < TR_READ_LEVELS; level++)
+        if (looks->read_bytes == run->ran.threads * tr_read_bytes[level]) {
+            run->memory_then_byte_s = rates->machine.read_byte_s[level];
+            run->read_memory = level == TR_READ_MEMORY;
+        }
+    run->hand_then_s = rates->machine.hand_s;
+}
+
+/* For how much of its time its cores were not as far apart as when it began. */
+static void see_moves(struct tr_run_explained *run, const struct tr_kernel_rates *rates, bool began_apart)
+{
+    const struct tr_hands *hands = &run->ran.looks.hands;
+    int moved = 0;
+    for (int i = 0; i < hands->count; i++)
+        moved += tr_kernel_is_apart(rates, hands->at[i]) != began_apart;
+    run->moved = run->ran.ranks == 1 && hands->count ? (double)moved / hands->count : 0;
+    run->apart_share = began_apart ? 1 - run->moved : run->moved;
+}
+
+static enum tr_status compare(struct tr_run_explained *run, const struct plan *plan, const struct plan *other, const struct tr_run_programs *programs,
                               const struct tr_rank_time *time, const struct tr_kernel_rates *rates, struct tr_err *err)
 {
     const struct tr_program *p = &programs->program[0];
@@ -250,10 +291,7 @@ static enum tr_status compare(struct tr_run_explained *run, const struct plan *p
         return status;
     snprintf(run->model, sizeof run->model, "%s", p->model.name);
     run->turns = time[0].turns;
-    run->ran.peak_flop_s /= run->ran.ranks; /* of one rank, as the profile's */
-    run->peak_then_flop_s = rates->machine.peak_flop_s[p->step.dtype == TR_BF16];
-    run->memory_then_byte_s = rates->machine.read_byte_s[TR_READ_MEMORY];
-    run->hand_then_s = rates->machine.hand_s;
+    see_machine(run, rates, p->step.dtype == TR_BF16);
     run->planned_bytes = tr_program_memory_bytes(p);
     run->bubble_planned = p->pipe.stages > 1 ? tr_pipe_bubble(p->pipe, tr_program_micros(p)) : 0;
     run->measured_s = run->between_measured_s = run->ran.steps_s / (double)run->ran.steps;
@@ -261,17 +299,18 @@ static enum tr_status compare(struct tr_run_explained *run, const struct plan *p
         run->warm_s = (run->ran.steps_s - run->ran.first_s) / (double)(run->ran.steps - 1);
     tr_refined_words(&rates->refined, run->refined);
     run->profile_runs = tr_refined_runs(&rates->refined);
-    compare_ops(run, plan, rates->between_s);
+    compare_ops(run, plan, other, rates->between_s);
     compare_colls(run, time);
     wait_for_last(run, time, programs->ranks);
     compare_ranks(run, time);
     return TR_OK;
 }
 
+/* `other`: rates of cores as they were not when it began. */
 static enum tr_status explain(struct tr_run_explained *run, const struct tr_run_programs *programs, const struct tr_kernel_rates *rates,
-                              const struct tr_exchange_rates *exchange, struct tr_err *err)
+                              const struct tr_kernel_rates *other, const struct tr_exchange_rates *exchange, struct tr_err *err)
 {
-    struct plan *plan = calloc(1, sizeof *plan);
+    struct plan *plan = calloc(2, sizeof *plan);
     struct tr_rank_time *time = calloc((size_t)programs->ranks, sizeof *time);
     enum tr_status status = TR_OK;
     if (!plan || !time)
@@ -285,8 +324,9 @@ static enum tr_status explain(struct tr_run_explained *run, const struct tr_run_
     if (exchange)
         tr_refined_words(&exchange->refined, run->refined_ranks);
     if (status == TR_OK) {
-        make_plan(rates, programs, plan);
-        status = compare(run, plan, programs, time, rates, err);
+        make_plan(rates, programs, &plan[0]);
+        make_plan(other, programs, &plan[1]);
+        status = compare(run, &plan[0], &plan[1], programs, time, rates, err);
     }
     free(plan);
     free(time);
@@ -300,10 +340,21 @@ static enum tr_status check_run(const char *run_folder, const struct tr_run_prof
     return TR_OK;
 }
 
+/* Rates as the run's cores were when it began, which is returned, and as they were not. */
+static bool find_states(struct tr_run_explained *run, struct tr_kernel_rates *rates, struct tr_kernel_rates *other)
+{
+    *other = *rates;
+    bool apart = tr_kernel_set_apart(rates, run->ran.hand_s);
+    if (!apart)
+        (void)tr_kernel_set_apart(other, INFINITY); /* where the profile has no such prices they are the same */
+    see_moves(run, rates, apart);
+    return apart;
+}
+
 enum tr_status tr_run_explain(const char *run_folder, const struct tr_catalog *profile, struct tr_run_explained *out,
                               struct tr_err *err)
 {
-    struct tr_kernel_rates rates;
+    struct tr_kernel_rates rates, other;
     struct tr_exchange_rates exchange;
     bool exchanges = false;
     struct tr_run_programs programs = {.program = NULL};
@@ -316,7 +367,7 @@ enum tr_status tr_run_explain(const char *run_folder, const struct tr_catalog *p
     if (status == TR_OK)
         status = tr_kernel_rates_for(profile, run->ran.threads, &rates, err);
     if (status == TR_OK)
-        run->apart = tr_kernel_set_apart(&rates, run->ran.hand_s);
+        run->apart = find_states(run, &rates, &other);
     if (status == TR_OK && run->ran.ranks > 1) {
         status = tr_exchange_find(profile, run->ran.transport, run->ran.ranks, &exchange, err);
         exchanges = status == TR_OK;
@@ -327,7 +378,7 @@ enum tr_status tr_run_explain(const char *run_folder, const struct tr_catalog *p
         struct tr_machine machine = {tr_kernel_set(run->ran.isa), run->ran.threads};
         status = tr_run_programs_of(run_folder, &run->ran.layout, machine, &programs, err);
     }
-    if (status == TR_OK && (status = explain(run, &programs, &rates, exchanges ? &exchange : NULL, err)) != TR_OK)
+    if (status == TR_OK && (status = explain(run, &programs, &rates, &other, exchanges ? &exchange : NULL, err)) != TR_OK)
         tr_err_prefix(err, "%s", run_folder);
     tr_run_programs_free(&programs);
     if (status == TR_OK)

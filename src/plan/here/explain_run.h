@@ -3,8 +3,8 @@
  * The step program is made anew from the run's config and priced with a profile of this machine; what was measured is in the run
  * folder (lab/train/profile.h). Calls, FLOPs and bytes of both must be equal, else the files do not belong together, which is
  * said and nothing is compared. Times differ. How much of a difference comes of a machine that was slower than when it was
- * calibrated is reckoned from the peak and the memory bandwidth that the run measured at its start; the rest stays
- * unexplained, and is called so.
+ * calibrated is reckoned from what the run saw of it when it began, now and then, and when it ended (lab/train/looks.h): peak, reading
+ * of as many bytes as the calibration read, how far its cores were apart; the rest stays unexplained, and is called so.
  *
  * Of a run on several ranks operations and collectives are rank 0's, and all ranks stand side by side in sums. Bytes that ranks sent
  * must be those of their step programs, and what the transport counted. What is predicted of collectives (together.h) are waits for other
@@ -21,7 +21,8 @@ struct tr_run_row {
     enum tr_op_kind kind;
     double calls, flop, bytes;
     double measured_s, predicted_s;
-    double now_s; /* predicted for the machine as the run found it; predicted_s where that is not known */
+    double now_s; /* predicted for the machine as the run found it, from its beginning to its end; predicted_s where that is not known */
+    double moved_s; /* of now_s - predicted_s: as its cores were apart, or near, for a part of the time only */
     double error; /* half width of the 80 % interval of one operation, relative; NAN: the kind was not calibrated */
     double start; /* share of predicted_s in which threads begin and wait */
     double bf16;  /* share of predicted_s whose activations are in bf16 */
@@ -66,7 +67,11 @@ struct tr_run_explained {
     char refined[TR_REFINED_WORDS_BYTES];           /* by how many runs the profile was (tr_refined_words) */
     int profile_runs;
     double between_measured_s, between_predicted_s;  /* part of it: from one operation to the next, data, the log */
-    double peak_then_flop_s, memory_then_byte_s;     /* of the calibration; 0: not known */
+    double peak_now_flop_s, memory_now_byte_s;       /* of one rank, the mean of what was seen when the run began and when it ended; reading:
+                                                        looks.read_bytes of ran */
+    double peak_then_flop_s, memory_then_byte_s;     /* the same of the calibration; 0: not known */
+    bool read_memory;                                /* so much was read that it came from memory; else from caches, which says nothing of memory */
+    double moved, apart_share; /* shares of its time: that cores were not as when it began; that they were apart */
     double hand_then_s;                              /* a line of a cache from core to core, mostly; 0: not known */
     int64_t planned_bytes;                           /* of memory, by the program made anew */
 };

@@ -9,11 +9,13 @@
 /* Rows that are less of the step than this are summed up as one. */
 #define SMALL_SHARE .003
 
+static double share_of(double now, double then) { return now > 0 && then > 0 ? now / then : 1; }
+
 /* Of cores and memory the one that made the run slower (or faster) than a machine as calibrated, and its share of that rate. */
 static const char *part_behind(const struct tr_run_explained *run, bool slower, double *factor)
 {
-    double cores = run->peak_then_flop_s > 0 && run->ran.peak_flop_s > 0 ? run->ran.peak_flop_s / run->peak_then_flop_s : 1;
-    double memory = run->memory_then_byte_s > 0 && run->ran.read_byte_s > 0 ? run->ran.read_byte_s / run->memory_then_byte_s : 1;
+    double cores = share_of(run->peak_now_flop_s, run->peak_then_flop_s);
+    double memory = run->read_memory ? share_of(run->memory_now_byte_s, run->memory_then_byte_s) : 1;
     bool is_memory = slower ? memory < cores : memory > cores;
     *factor = is_memory ? memory : cores;
     return is_memory ? "memory" : "the cores";
@@ -28,7 +30,10 @@ void tr_run_why(const struct tr_run_explained *run, const struct tr_run_row *row
         snprintf(why, TR_RUN_WHY_BYTES, "within +- %.0f %%", 100 * row->error);
     else if (off * machine > 0 && fabs(machine) > .5 * fabs(off)) {
         const char *part = part_behind(run, machine > 0, &factor);
-        snprintf(why, TR_RUN_WHY_BYTES, "%s had %.0f %% of the calibrated rate: %+.0f %%", part, 100 * factor,
+        if (row->moved_s * machine > 0 && fabs(row->moved_s) > .5 * fabs(machine))
+            snprintf(why, TR_RUN_WHY_BYTES, "cores were apart in %.0f %% of its time: %+.0f %%", 100 * run->apart_share, 100 * machine / row->predicted_s);
+        else
+            snprintf(why, TR_RUN_WHY_BYTES, "%s had %.0f %% of the calibrated rate: %+.0f %%", part, 100 * factor,
                  100 * machine / row->predicted_s);
     } else if (row->start > .3)
         snprintf(why, TR_RUN_WHY_BYTES, "small calls: %.0f %% of what was predicted is threads that begin and wait", 100 * row->start);
@@ -309,22 +314,49 @@ static void print_whole(const struct tr_run_explained *run, struct tr_text *out)
                        "bytes takes\n", measured, predicted, off, 100 * run->error);
 }
 
-static void print_rate_then(struct tr_text *out, const char *what, enum tr_unit unit, double now, double then)
+/* `what` names it; `read`: " of 12 MiB", or "". */
+static void print_rate_then(struct tr_text *out, const char *what, enum tr_unit unit, const char *read, double first, double last, double then)
 {
     char text[TR_QUANTITY_BYTES];
-    if (now <= 0 || then <= 0)
+    if (first <= 0 || then <= 0)
         return;
-    tr_text_printf(out, "  %-8s %s when the run began", what, tr_print_quantity(text, unit, now));
-    tr_text_printf(out, ", %s when calibrated (%.0f %%)\n", tr_print_quantity(text, unit, then), 100 * now / then);
+    tr_text_printf(out, "  %-8s %s%s when the run began", what, tr_print_quantity(text, unit, first), read);
+    if (last > 0)
+        tr_text_printf(out, ", %s when it ended", tr_print_quantity(text, unit, last));
+    tr_text_printf(out, ", %s when calibrated (%.0f %%)\n", tr_print_quantity(text, unit, then), 100 * (last > 0 ? (first + last) / 2 : first) / then);
+}
+
+static void print_reading(const struct tr_run_explained *run, struct tr_text *out)
+{
+    const struct tr_looks *looks = &run->ran.looks;
+    char bytes[TR_QUANTITY_BYTES], read[TR_QUANTITY_BYTES + 8];
+    snprintf(read, sizeof read, " of %s", tr_print_bytes(bytes, looks->read_bytes));
+    print_rate_then(out, run->read_memory ? "memory" : "caches", TR_UNIT_BYTES_S, read, looks->first.read_byte_s, looks->last.read_byte_s,
+                    run->memory_then_byte_s);
+}
+
+static const char *nanoseconds(double time_s, char text[TR_QUANTITY_BYTES])
+{
+    snprintf(text, TR_QUANTITY_BYTES, time_s > 0 ? "%.0f ns" : "an unknown time", 1e9 * time_s);
+    return text;
 }
 
 /* Of several threads, where it was not as when it was calibrated. */
 static void print_hand(const struct tr_run_explained *run, struct tr_text *out)
 {
-    double now = run->ran.hand_s, then = run->hand_then_s;
-    if (run->ran.threads > 1 && then > 0 && (run->apart || now > 2 * then))
-        tr_text_printf(out, "  hand     a line of a cache took %.0f ns from core to core when the run began, %.0f when calibrated: %s\n", 1e9 * now, 1e9 * then,
-                       run->apart ? "prices are those of cores that far apart" : "the profile has no prices of cores that far apart");
+    char text[TR_QUANTITY_BYTES];
+    double now = run->ran.hand_s, last = run->ran.looks.last.hand_s, then = run->hand_then_s;
+    if (run->ran.threads == 1 || then <= 0 || (!run->apart && !(run->apart_share > 0) && fmax(now, last) <= 2 * then))
+        return;
+    tr_text_printf(out, "  hand     a line of a cache took %s from core to core when the run began, ", nanoseconds(now, text));
+    if (last > 0)
+        tr_text_printf(out, "%s when it ended, ", nanoseconds(last, text));
+    tr_text_printf(out, "%s when calibrated: %s", nanoseconds(then, text), run->apart ? "prices are those of cores that far apart"
+                                                                : run->apart_share > 0 ? "prices are those of cores that are near"
+                                                                                       : "the profile has no prices of cores that far apart");
+    if (run->moved > 0)
+        tr_text_printf(out, "; they were apart in %.0f %% of its time", 100 * run->apart_share);
+    tr_text_char(out, '\n');
 }
 
 void tr_run_explain_text(const struct tr_run_explained *run, struct tr_text *out)
@@ -337,8 +369,8 @@ void tr_run_explain_text(const struct tr_run_explained *run, struct tr_text *out
         tr_text_printf(out, "  prices   calibrated%s; errors are of both\n", run->refined);
     if (run->refined_ranks[0])
         tr_text_printf(out, "  ranks    what they take together was calibrated%s\n", run->refined_ranks);
-    print_rate_then(out, "cores", TR_UNIT_FLOP_S, run->ran.peak_flop_s, run->peak_then_flop_s);
-    print_rate_then(out, "memory", TR_UNIT_BYTES_S, run->ran.read_byte_s, run->memory_then_byte_s);
+    print_rate_then(out, "cores", TR_UNIT_FLOP_S, "", run->ran.peak_flop_s, run->ran.looks.last.peak_flop_s, run->peak_then_flop_s);
+    print_reading(run, out);
     print_hand(run, out);
     if (fabs(run->now_s / run->predicted_s - 1) > .005)
         tr_text_printf(out, "  for a machine like that %s would be predicted: the run is %+.1f %% off it\n",
@@ -441,11 +473,17 @@ void tr_run_explain_json(const struct tr_run_explained *run, struct tr_text *out
     tr_json_double(&json, "between_predicted_s", run->between_predicted_s);
     tr_json_double(&json, "peak_flop_s", run->ran.peak_flop_s);
     tr_json_double(&json, "peak_calibrated_flop_s", run->peak_then_flop_s);
-    tr_json_double(&json, "memory_byte_s", run->ran.read_byte_s);
+    tr_json_double(&json, "peak_ended_flop_s", run->ran.looks.last.peak_flop_s);
+    tr_json_int(&json, "read_bytes", run->ran.looks.read_bytes);
+    tr_json_bool(&json, "read_memory", run->read_memory);
+    tr_json_double(&json, "memory_byte_s", run->ran.looks.first.read_byte_s);
+    tr_json_double(&json, "memory_ended_byte_s", run->ran.looks.last.read_byte_s);
     tr_json_double(&json, "memory_calibrated_byte_s", run->memory_then_byte_s);
     tr_json_double(&json, "hand_s", run->ran.hand_s);
     tr_json_double(&json, "hand_calibrated_s", run->hand_then_s);
+    tr_json_double(&json, "hand_ended_s", run->ran.looks.last.hand_s);
     tr_json_bool(&json, "apart", run->apart);
+    tr_json_double(&json, "apart_share", run->apart_share);
     tr_json_int(&json, "memory_planned_bytes", run->planned_bytes);
     tr_json_int(&json, "memory_peak_bytes", run->ran.peak_bytes);
     tr_json_array(&json, "operations");

@@ -301,18 +301,29 @@ static void say_outliers(const struct story *s, struct tr_text *line)
                        (long long)count, tr_print_time(edge, most_s), tr_print_time(longest, longest_s));
 }
 
-/* Of several ranks the rates that the run noted are those of all of them, and a calibration's those of one. */
+/* " the cores gave 98 %", of what was calibrated. */
+static void say_share(const char *what, double first, double last, double then, struct tr_text *line)
+{
+    tr_text_printf(line, " %s %.0f %%", what, 100 * first / then);
+    if (last > 0)
+        tr_text_printf(line, " when it began and %.0f %% when it ended", 100 * last / then);
+}
+
+/* What the run saw of the machine, beside the calibration. */
 static void say_machine_now(const struct story *s, struct tr_text *line)
 {
     char now[NUMBER];
-    double cores = s->ran.peak_flop_s / s->run.peak_then_flop_s,
-           memory = s->ran.read_byte_s / s->run.memory_then_byte_s;
-    if (s->ran.ranks == 1 && s->run.peak_then_flop_s > 0 && s->run.memory_then_byte_s > 0 && s->ran.peak_flop_s > 0 &&
-        s->ran.read_byte_s > 0)
-        tr_text_printf(line,
-                       " When the run began, the cores gave %.0f %% and memory %.0f %% of the rates that had been "
-                       "calibrated; of a machine like that %s a step would be predicted.",
-                       100 * cores, 100 * memory, tr_print_time(now, s->run.now_s));
+    const struct tr_run_explained *run = &s->run;
+    const struct tr_looks *looks = &run->ran.looks;
+    if (!(run->peak_then_flop_s > 0) || !(run->ran.peak_flop_s > 0))
+        return;
+    tr_text_append(line, looks->last.peak_flop_s > 0 ? " Of the rates that had been calibrated" : " When the run began, of the rates that had been calibrated");
+    say_share("the cores gave", run->ran.peak_flop_s, looks->last.peak_flop_s, run->peak_then_flop_s, line);
+    if (run->memory_then_byte_s > 0 && looks->first.read_byte_s > 0)
+        say_share(run->read_memory ? "and memory" : "and caches", looks->first.read_byte_s, looks->last.read_byte_s, run->memory_then_byte_s, line);
+    if (run->apart_share > 0)
+        tr_text_printf(line, "; in %.0f %% of its time two cores were apart, with no cache in common", 100 * run->apart_share);
+    tr_text_printf(line, "; of a machine like that %s a step would be predicted.", tr_print_time(now, run->now_s));
 }
 
 /* Of an attempt that came to its end. */

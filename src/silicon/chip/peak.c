@@ -8,8 +8,10 @@
 #include <sched.h>
 #include <stdatomic.h>
 
-enum { BURSTS = 9 };
+enum { BURSTS = 9, LOOK_BURSTS = 3 };
 static const double burst_s = 0.02;
+
+const int64_t tr_read_bytes[TR_READ_LEVELS] = {24 << 10, 512 << 10, 6 << 20, 192 << 20};
 
 /* Where there are no vectors of ours: chains of multiply and add. */
 static double burn_scalar(long count, float x, float *sink)
@@ -126,19 +128,23 @@ static long burst_count(burn_fn *burn)
     return count;
 }
 
-double tr_chip_measure_peak_flop_s(enum tr_isa isa, enum tr_dtype type, int threads)
+static double best_flop_s(enum tr_isa isa, enum tr_dtype type, int threads, int bursts)
 {
     burn_fn *burn = burn_of(isa, type);
     const long count = burst_count(burn);
     double best_flop_s = 0.0;
-    for (int i = 0; i < BURSTS; i++) {
+    for (int i = 0; i < bursts; i++) {
         double flop_s = burst_flop_s(burn, count, threads);
         best_flop_s = flop_s > best_flop_s ? flop_s : best_flop_s;
     }
     return best_flop_s;
 }
 
-double tr_chip_measure_read_byte_s(enum tr_isa isa, const void *memory, int64_t bytes, int threads)
+double tr_chip_measure_peak_flop_s(enum tr_isa isa, enum tr_dtype type, int threads) { return best_flop_s(isa, type, threads, BURSTS); }
+
+double tr_chip_look_peak_flop_s(enum tr_isa isa, enum tr_dtype type, int threads) { return best_flop_s(isa, type, threads, LOOK_BURSTS); }
+
+static double best_read_byte_s(enum tr_isa isa, const void *memory, int64_t bytes, int threads, int bursts)
 {
     sweep_fn *sweep = sweep_of(isa);
     const int64_t count = bytes / (int64_t)sizeof(float);
@@ -146,7 +152,7 @@ double tr_chip_measure_read_byte_s(enum tr_isa isa, const void *memory, int64_t 
     double best_byte_s = 0.0;
     if (count < threads)
         return 0.0;
-    for (int i = 0; i < BURSTS; i++) {
+    for (int i = 0; i < bursts; i++) {
         const double begin_s = tr_clock_s();
         const double byte_s = burst_byte_s(sweep, memory, count, rounds, threads);
         best_byte_s = byte_s > best_byte_s ? byte_s : best_byte_s;
@@ -157,6 +163,16 @@ double tr_chip_measure_read_byte_s(enum tr_isa isa, const void *memory, int64_t 
         }
     }
     return best_byte_s;
+}
+
+double tr_chip_measure_read_byte_s(enum tr_isa isa, const void *memory, int64_t bytes, int threads)
+{
+    return best_read_byte_s(isa, memory, bytes, threads, BURSTS);
+}
+
+double tr_chip_look_read_byte_s(enum tr_isa isa, const void *memory, int64_t bytes, int threads)
+{
+    return best_read_byte_s(isa, memory, bytes, threads, LOOK_BURSTS);
 }
 
 /* ---- from core to core ------------------------------------------------------------------------------------------- */

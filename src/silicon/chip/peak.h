@@ -13,6 +13,9 @@
  * time, in about 0.2 s. It is what main memory gives when `bytes` is several times the last cache, else what that
  * cache gives. 0 bytes: 0.
  *
+ * tr_chip_look_peak_flop_s and tr_chip_look_read_byte_s are the same by three bursts, in some 0.1 s: to see between other work whether
+ * the machine is what it was.
+ *
  * tr_chip_measure_hand_s is what it takes two threads to hand a line of their caches to one another, one way, the best of a few bursts, in a millisecond or
  * two: some 50 ns where two cores have a cache together, several times as much where not. A host that moves a virtual machine's
  * processors about changes it from one minute to the next, and with it all that threads read of what another one wrote. 0: there is one core, or other
@@ -23,8 +26,14 @@
 
 #include "silicon/kernel/kernel.h"
 
+/* What a calibration reads, bytes a thread, from the nearest cache to memory: rates of one level may be held against each other. */
+enum { TR_READ_NEAR, TR_READ_MIDDLE, TR_READ_FAR, TR_READ_MEMORY, TR_READ_LEVELS };
+extern const int64_t tr_read_bytes[TR_READ_LEVELS];
+
 double tr_chip_measure_peak_flop_s(enum tr_isa isa, enum tr_dtype type, int threads);
 double tr_chip_measure_read_byte_s(enum tr_isa isa, const void *memory, int64_t bytes, int threads);
+double tr_chip_look_peak_flop_s(enum tr_isa isa, enum tr_dtype type, int threads);
+double tr_chip_look_read_byte_s(enum tr_isa isa, const void *memory, int64_t bytes, int threads);
 double tr_chip_measure_hand_s(void);
 
 /* `count` rounds of independent fused multiply-adds; returns how many flop they were. x is any number about 1; *sink

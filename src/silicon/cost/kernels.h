@@ -21,10 +21,12 @@
 #ifndef TR_SILICON_COST_KERNELS_H
 #define TR_SILICON_COST_KERNELS_H
 
+#include "silicon/chip/peak.h"
 #include "silicon/cost/refined.h"
 #include "silicon/op/op.h"
 
-enum { TR_KERNEL_TERMS_MAX = 6, TR_KERNEL_TYPES = 2 }; /* types: fp32, bf16 (of activations) */
+enum { TR_KERNEL_TERMS_MAX = 6, TR_KERNEL_TYPES = 2, /* types: fp32, bf16 (of activations) */
+       TR_KERNEL_ERROR_MAX = 100 };                  /* of any interval: what is further off is not known at all */
 
 /* One kind of work: in files a rate (FLOP/s, bytes/s, count/s), and for the start a time. */
 struct tr_kernel_term {
@@ -55,7 +57,6 @@ struct tr_kernel_price {
 };
 
 /* What a machine reached when it was calibrated: for people, and to see whether it is still the same. 0: not measured. */
-enum { TR_READ_NEAR, TR_READ_MIDDLE, TR_READ_FAR, TR_READ_MEMORY, TR_READ_LEVELS }; /* bytes a thread: see tr_read_bytes */
 struct tr_kernel_machine {
     double peak_flop_s[TR_KERNEL_TYPES];
     double read_byte_s[TR_READ_LEVELS];
@@ -65,7 +66,6 @@ struct tr_kernel_machine {
     double waiting;                      /* seconds a second that threads had no core while kernels were measured: other programs had them */
     double disk_byte_s, disk_sync_s;     /* a large file written and synced; a small one */
 };
-extern const int64_t tr_read_bytes[TR_READ_LEVELS];
 
 struct tr_kernel_rates {
     const char *id, *chip;               /* of the entry; strings live as long as the catalog */
@@ -116,6 +116,9 @@ void tr_kernel_rates_between(const struct tr_kernel_rates *lower, const struct t
 /* ", between 1 and 4 threads, which were measured", to stand behind the name of a profile; "" where these threads were. */
 enum { TR_BETWEEN_WORDS_BYTES = 80 };
 const char *tr_kernel_between_words(const struct tr_kernel_rates *rates, char words[TR_BETWEEN_WORDS_BYTES]);
+
+/* Whether cores between which a line takes so long are rather as far from each other as when `apart` was measured; 0: not measured, no. */
+bool tr_kernel_is_apart(const struct tr_kernel_rates *rates, double hand_s);
 
 /* Where the cores now are as far from each other as they were when `apart` was measured, rather than when `price` was: prices become those.
  * `hand_s`: what a line takes now; 0: not measured, nothing changes. Returns whether they did. */

@@ -1,5 +1,6 @@
 #include "plan/here/explain_run.h"
 
+#include "base/quantity.h"
 #include "lib/made_up_profile.h"
 #include "lib/scratch.h"
 #include "lib/tiny_run.h"
@@ -9,6 +10,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -229,7 +231,7 @@ static void a_slower_machine_explains_longer_times(void **state)
     row.measured_s = 1.9;
     tr_run_why(&run, &row, why);
     tr_assert_says(why, "the cores had 50 % of the calibrated rate: +100 %");
-    run.memory_then_byte_s = 1e10, run.ran.read_byte_s = 5e10; /* further off, but in the other direction */
+    run.read_memory = true, run.memory_then_byte_s = 1e10, run.memory_now_byte_s = 5e10; /* further off, but in the other direction */
     tr_run_why(&run, &row, why);
     tr_assert_says(why, "the cores had 50 % of the calibrated rate: +100 %");
     row.measured_s = .5;
@@ -256,10 +258,70 @@ static void cores_that_are_apart_are_said(void **state)
         struct tr_text text = {0};
         run.apart = known;
         tr_run_explain_text(&run, &text);
-        tr_assert_says(tr_text_str(&text), "a line of a cache took 190 ns from core to core when the run began, 40 when calibrated: ");
+        tr_assert_says(tr_text_str(&text), "a line of a cache took 190 ns from core to core when the run began, 40 ns when calibrated: ");
         tr_assert_says(tr_text_str(&text), known ? "prices are those of cores that far apart" : "has no prices of cores that far apart");
         tr_text_free(&text);
     }
+}
+
+/* The run with these looks at the machine; its folder is as before afterwards. */
+static void explain_with(const char *looks)
+{
+    struct tr_bytes file = tr_scratch_read(tr_scratch("run/profile.json"));
+    struct tr_text text = {0};
+    tr_text_printf(&text, "{\"looks\": %s,\n", looks);
+    tr_text_append_bytes(&text, file.at + 1, file.len - 1);
+    tr_scratch_put_text("run/profile.json", tr_text_str(&text));
+    explain(1e9, 1e10);
+    tr_scratch_put("run/profile.json", file.at, file.len);
+    tr_text_free(&text);
+    tr_bytes_free(&file);
+}
+
+static void a_run_whose_cores_moved_is_explained_by_how_long_they_were_apart(void **state)
+{
+    (void)state;
+    struct tr_text text = {0};
+    char why[TR_RUN_WHY_BYTES];
+    explain_with("{\"read_bytes\": 0, \"first\": {\"after_s\": 0, \"peak_flop_s\": 1e9, \"read_byte_s\": 0, \"hand_s\": 4e-8},"
+                 " \"last\": {\"after_s\": 30, \"peak_flop_s\": 1e9, \"read_byte_s\": 0, \"hand_s\": 1.6e-7},"
+                 " \"hands_s\": [4e-8, 1.6e-7, 1.5e-7, 1.7e-7]}");
+    double ops_s = run.predicted_s - run.between_predicted_s;
+    assert_true(!run.apart && run.moved == .75 && run.apart_share == .75);
+    assert_true(fabs((run.now_s - run.predicted_s) / ops_s - .75 * (TR_MADE_UP_APART - 1)) < 1e-3);
+    struct tr_run_row row = run.row[0];
+    row.measured_s = 1.3 * row.predicted_s, row.error = .1;
+    tr_run_why(&run, &row, why);
+    tr_assert_says(why, "cores were apart in 75 % of its time: +3");
+    run.ran.threads = 2, run.ran.hand_s = 40e-9;
+    tr_run_explain_text(&run, &text);
+    tr_assert_says(tr_text_str(&text), "40 ns from core to core when the run began, 160 ns when it ended, 40 ns when calibrated: prices are those of cores that are near; "
+                                       "they were apart in 75 % of its time");
+    tr_text_free(&text);
+}
+
+/* 5 GB/s of a cache that was calibrated with 100 GB/s say nothing of memory. */
+static void only_reading_of_as_many_bytes_is_compared(void **state)
+{
+    (void)state;
+    char looks[256], bytes_read[TR_QUANTITY_BYTES], line[128];
+    struct tr_text text = {0};
+    for (int level = 0; level <= TR_READ_LEVELS; level++) {
+        int64_t bytes = level < TR_READ_LEVELS ? tr_read_bytes[level] : 23 << 20;
+        snprintf(looks, sizeof looks, "{\"read_bytes\": %lld, \"first\": {\"after_s\": 0, \"peak_flop_s\": 1e9, \"read_byte_s\": 5e9, \"hand_s\": 0},"
+                 " \"hands_s\": []}", (long long)bytes);
+        explain_with(looks);
+        assert_int_equal(run.read_memory, level == TR_READ_MEMORY);
+        assert_true(run.memory_then_byte_s == (level == TR_READ_MEMORY ? 1e10 : level < TR_READ_LEVELS ? 1e11 : 0));
+        if (level != TR_READ_MEMORY)
+            assert_true(fabs(run.now_s / run.predicted_s - 1) < 1e-9);
+        snprintf(line, sizeof line, "  %s   5 GB/s of %s when the run began, %s when calibrated", level == TR_READ_MEMORY ? "memory" : "caches",
+                 tr_print_bytes(bytes_read, bytes), level == TR_READ_MEMORY ? "10 GB/s" : "100 GB/s");
+        tr_text_clear(&text);
+        tr_run_explain_text(&run, &text);
+        assert_int_equal(strstr(tr_text_str(&text), line) != NULL, level < TR_READ_LEVELS);
+    }
+    tr_text_free(&text);
 }
 
 static const char *folder; /* whose profile is changed */
@@ -348,6 +410,8 @@ int main(void)
         cmocka_unit_test(a_run_in_bf16_is_explained),
         cmocka_unit_test(cores_that_are_apart_are_said),
         cmocka_unit_test(a_slower_machine_explains_longer_times),
+        cmocka_unit_test(a_run_whose_cores_moved_is_explained_by_how_long_they_were_apart),
+        cmocka_unit_test(only_reading_of_as_many_bytes_is_compared),
         cmocka_unit_test(files_of_another_run_are_refused),
         cmocka_unit_test(it_prints_words_and_json),
         cmocka_unit_test(collectives_of_ranks_have_the_bytes_of_their_programs),
