@@ -105,7 +105,7 @@ static void add_op(struct parts *s, const struct tr_block *block, const struct t
 {
     char inputs[TR_NUMBER_WORDS_BYTES];
     struct tr_cost cost = tr_step_op_cost(&s->p->site, block, &s->p->layout, op);
-    double hidden = tr_step_op_hidden(s->p->site.stack, op);
+    double hidden = tr_step_op_hidden(s->p->site.stack, &s->p->layout, op);
     if (count <= 0)
         return;
     int at = tr_number_add(s->e, s->term[tr_step_op_term(op)], TR_UNIT_TIME, count * cost.time_s * (1 - hidden),

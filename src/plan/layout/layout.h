@@ -51,6 +51,7 @@ struct tr_layout {
     int32_t first_layers, last_layers; /* of the first and the last chunk; 0: by the rule of tr_layout_chunk_layers */
     bool graphs;                 /* the host need not know which tokens go where: layers of experts are in CUDA graphs, or drop what is
                                     too many; said of runs, in no layout's text */
+    bool bare_exchange;          /* experts' tokens go by the library's all-to-all, under no other work; said of runs, as above */
 };
 
 /* What is laid out: the model, and one step of it. */

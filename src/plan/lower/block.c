@@ -84,7 +84,8 @@ static void add_ffn(struct tr_block_weights *w, const struct tr_block *b)
     w->whole += c * (double)b->experts;
     if (b->expert_width != b->width)
         w->whole += 2 * c * (double)b->expert_width;
-    w->expert += (double)b->local_experts * up * (double)(b->expert_width * b->expert_ffn);
+    double bias = b->expert_bias ? (up - 1) * (double)b->expert_ffn + (double)b->expert_width : 0;
+    w->expert += (double)b->local_experts * (up * (double)(b->expert_width * b->expert_ffn) + bias);
 }
 
 static void add_ssm(struct tr_block_weights *w, const struct tr_block *b)
@@ -198,6 +199,7 @@ void tr_block_make(struct tr_block *b, const struct tr_model_shape *model, enum 
     b->rope = model->rope;
     b->qk_norm = model->qk_norm;
     b->qkv_bias = model->qkv_bias;
+    b->expert_bias = model->expert_bias;
     b->biased = model->biased;
     b->tp = l->tp, b->cp = l->cp, b->ep = l->ep, b->etp = l->etp;
     b->sp = l->sp;

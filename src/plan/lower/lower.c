@@ -74,7 +74,8 @@ bool tr_block_when(const struct tr_block *b, const struct tr_stack *stack, enum 
              (when & TR_WHEN_FP8 && !narrow) || (when & TR_WHEN_ROPE && !b->rope) ||
              (when & TR_WHEN_QK_NORM && !b->qk_norm) || (when & TR_WHEN_TP && b->tp == 1) ||
              (when & TR_WHEN_UNFUSED && stack->attention != TR_ATTENTION_UNFUSED) ||
-             (when & TR_WHEN_WIDE && narrow) || (when & TR_WHEN_TRAINED && b->frozen));
+             (when & TR_WHEN_WIDE && narrow) || (when & TR_WHEN_TRAINED && b->frozen) ||
+             (when & TR_WHEN_EXPERT_BIAS && !b->expert_bias));
 }
 
 static void passes(struct writer *w, enum tr_part part)

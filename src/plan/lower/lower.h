@@ -46,7 +46,7 @@ struct tr_block {
     int64_t ssm_heads, ssm_head_dim, ssm_groups, ssm_state, ssm_conv; /* heads and groups of this rank */
     int64_t routed;               /* (token, expert) pairs that this rank's experts compute when balanced */
     int64_t sent;                 /* (token, expert) pairs that this rank dispatches */
-    bool gated, rope, qk_norm, qkv_bias, biased, frozen; /* frozen: no gradients of weights (low-rank adapters) */
+    bool gated, rope, qk_norm, qkv_bias, expert_bias, biased, frozen; /* frozen: no gradients of weights (low-rank adapters) */
     int32_t tp, cp, ep, etp;
     bool sp;
     enum tr_context context;

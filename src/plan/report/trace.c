@@ -88,7 +88,7 @@ static void put_block(struct tracer *t, int32_t stage, enum tr_block_kind kind, 
         if (op->under_core || (op->phase != TR_STEP_FORWARD) != backward)
             continue;
         struct tr_cost cost = tr_step_op_cost(&p->site, &block, &p->layout, op);
-        double seen_s = cost.time_s * (1 - tr_step_op_hidden(p->site.stack, op));
+        double seen_s = cost.time_s * (1 - tr_step_op_hidden(p->site.stack, &p->layout, op));
         if (seen_s <= 0)
             continue;
         open_event(t, op->name, stage, OPERATIONS, at_s, at_s + seen_s);

@@ -163,6 +163,7 @@ static const struct tr_field fields[] = {
     FEATURE("learned", learned, "a table of positions"),
     FEATURE("biased", biased, "LayerNorms and matrices with biases"),
     FEATURE("qkv_bias", shape.qkv_bias, "biases of queries, keys, values"),
+    FEATURE("expert_bias", shape.expert_bias, "biases of experts"),
     FEATURE("qk_norm", shape.qk_norm, "norms of queries and keys"),
     FEATURE("embed_norm", shape.embed_norm, "a norm after the embedding"),
 };
@@ -424,17 +425,19 @@ struct tr_shape_params tr_shape_params(const struct tr_model_shape *s)
     double dense = tr_shape_dense_layers(s), moe = tr_shape_moe_layers(s);
     double up = s->gated ? 3 : 2, embedding = (double)s->vocab * c;
     double expert = up * (s->latent ? (double)s->latent : c) * (double)s->expert_ffn;
+    double expert_bias = s->expert_bias ? (double)s->expert_ffn * (up - 1) + c : 0;
     double ffn_bias = s->biased ? (double)s->ffn * (up - 1) + c : 0;
     double norms = 1 + s->layers * (s->pattern[0] ? 1 : 2);
     double all_use = attention * attention_params(s) + ssm * ssm_params(s) + dense * up * c * (double)s->ffn +
                      moe * (up * c * (double)s->shared_ffn + c * (double)(s->experts + 2 * s->latent));
     double small = attention * small_attention_params(s) + ssm * small_ssm_params(s) + dense * ffn_bias +
+                   moe * (double)s->top_k * expert_bias +
                    norms * c * (s->biased ? 2 : 1) + (s->embed_norm ? 2 * c : 0) +
                    (s->learned ? (double)s->positions * c : 0);
-    struct tr_shape_params p = {.expert = moe * (double)s->experts * expert};
+    struct tr_shape_params p = {.expert = moe * (double)s->experts * (expert + expert_bias)};
     p.matmul = all_use + moe * (double)s->top_k * expert + embedding;
     p.active = p.matmul + small + (s->tied ? 0 : embedding);
-    p.total = p.active - moe * (double)s->top_k * expert + p.expert;
+    p.total = p.active - moe * (double)s->top_k * (expert + expert_bias) + p.expert;
     return p;
 }
 

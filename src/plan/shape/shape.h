@@ -55,6 +55,7 @@ struct tr_model_shape {
     bool learned;    /* a table of positions; neither: ALiBi, or none */
     bool biased;     /* GPT style: LayerNorms with bias, biases of all matrices of dense blocks */
     bool qkv_bias;   /* biases of queries, keys and values, where not biased */
+    bool expert_bias; /* biases of all matrices of experts (gpt-oss) */
     bool qk_norm;    /* norms of queries and keys, one gain a head element */
     bool embed_norm; /* a LayerNorm after the embedding (BLOOM) */
 };

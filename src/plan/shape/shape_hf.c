@@ -43,7 +43,7 @@ struct kin {
     const char *type;
     enum position_kind positions;
     bool plain; /* two matrices in a feed-forward */
-    bool biased, tied, qkv_bias, qk_norm, embed_norm;
+    bool biased, tied, qkv_bias, expert_bias, qk_norm, embed_norm;
     int32_t window_every; /* with a window; 0: all layers have it */
     struct raw otherwise; /* where the file does not say */
     void (*habits)(struct reader *r, struct raw *raw, struct tr_model_shape *s);
@@ -91,7 +91,7 @@ static const struct kin kins[] = {
     {"gemma2", .tied = true, .window_every = 2, .otherwise = {.head_dim = 256}},
     {"gemma3_text", .tied = true, .qk_norm = true, .window_every = 6,
      .otherwise = {.heads = 8, .kv_heads = 4, .head_dim = 256, .vocab = 262208, .positions = 131072}},
-    {"gpt_oss", .qkv_bias = true, .window_every = 2, .otherwise = {.head_dim = 64}},
+    {"gpt_oss", .qkv_bias = true, .expert_bias = true, .window_every = 2, .otherwise = {.head_dim = 64}},
     {"llama4_text", .window_every = 4, .habits = read_llama4},
     {"cohere", .tied = true},
     {"cohere2", .tied = true, .window_every = 4},
@@ -542,7 +542,7 @@ static void read_shape(struct reader *r, const struct kin *kin, struct tr_model_
     struct raw raw = {0};
     *s = (struct tr_model_shape){.gated = !kin->plain, .biased = kin->biased, .tied = kin->tied,
                                  .rope = kin->positions == ROTARY, .learned = kin->positions == LEARNED,
-                                 .qkv_bias = kin->qkv_bias, .qk_norm = kin->qk_norm, .embed_norm = kin->embed_norm};
+                                 .qkv_bias = kin->qkv_bias, .expert_bias = kin->expert_bias, .qk_norm = kin->qk_norm, .embed_norm = kin->embed_norm};
     for (int i = 0; i < COUNT(keys); i++)
         read_key(r, &keys[i], kin, &raw);
     read_expert_layers(r, &raw);

@@ -104,9 +104,10 @@ enum tr_status tr_show_models(struct tr_showing *s)
 
 static void write_features(const struct tr_model_shape *m, struct tr_text *out)
 {
-    tr_text_printf(out, "features    %s, %s, %s%s%s%s\n", m->biased ? "LayerNorm and biases" : "RMSNorm",
+    tr_text_printf(out, "features    %s, %s, %s%s%s%s%s\n", m->biased ? "LayerNorm and biases" : "RMSNorm",
                    m->rope ? "rotary positions" : m->learned ? "learned positions" : "no table of positions",
                    m->gated ? "gated feed-forward" : "plain feed-forward", m->qkv_bias ? ", q/k/v biases" : "",
+                   m->expert_bias ? ", biases of experts" : "",
                    m->qk_norm ? ", query and key norms" : "", m->tied ? ", head tied to the embedding" : "");
     if (m->kv_rank)
         tr_text_printf(out, "attention   latent: %lld for keys and values, %lld for queries, %lld of %lld with positions\n",

@@ -15,7 +15,8 @@ static const struct {
     enum tr_when when;
 } whens[] = {{"gated", TR_WHEN_GATED},     {"plain", TR_WHEN_PLAIN}, {"fp8", TR_WHEN_FP8},       {"rope", TR_WHEN_ROPE},
              {"qk-norm", TR_WHEN_QK_NORM}, {"tp", TR_WHEN_TP},       {"unfused", TR_WHEN_UNFUSED},
-             {"wide", TR_WHEN_WIDE},   {"trained", TR_WHEN_TRAINED}};
+             {"wide", TR_WHEN_WIDE},   {"trained", TR_WHEN_TRAINED},
+             {"expert-bias", TR_WHEN_EXPERT_BIAS}};
 
 _Static_assert(sizeof extent_names / sizeof *extent_names == TR_EXTENT_COUNT + 1, "a name for each extent");
 _Static_assert(sizeof part_names / sizeof *part_names == TR_PART_COUNT + 1, "a name for each part");

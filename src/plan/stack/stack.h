@@ -64,7 +64,8 @@ enum tr_when {
     TR_WHEN_TP = 1 << 5,    /* tp > 1 */
     TR_WHEN_UNFUSED = 1 << 6,
     TR_WHEN_WIDE = 1 << 7,   /* 16-bit products */
-    TR_WHEN_TRAINED = 1 << 8 /* weights have gradients: not the frozen ones below adapters */
+    TR_WHEN_TRAINED = 1 << 8, /* weights have gradients: not the frozen ones below adapters */
+    TR_WHEN_EXPERT_BIAS = 1 << 9
 };
 
 enum { TR_STACK_PASSES_MAX = 48, TR_STACK_KEPT_MAX = 48, TR_STACK_FRAMEWORKS_MAX = 32 };

@@ -19,9 +19,9 @@ enum tr_term tr_step_op_term(const struct tr_step_op *op)
     return op->mesh == TR_MESH_CP ? TR_TERM_CP : op->mesh == TR_MESH_EP ? TR_TERM_EP : TR_TERM_TP;
 }
 
-double tr_step_op_hidden(const struct tr_stack *stack, const struct tr_step_op *op)
+double tr_step_op_hidden(const struct tr_stack *stack, const struct tr_layout *layout, const struct tr_step_op *op)
 {
-    if (!is_message(op))
+    if (!is_message(op) || (op->mesh == TR_MESH_EP && layout->bare_exchange))
         return 0;
     return op->mesh == TR_MESH_EP ? stack->ep_hidden.value : op->mesh == TR_MESH_TP ? stack->tp_hidden.value : 0;
 }
@@ -38,7 +38,7 @@ static void price_phase(const struct tr_site *site, const struct tr_block *block
         if (op->phase != phase || (again && !tr_step_op_again(site->stack, op)))
             continue;
         struct tr_cost cost = tr_step_op_cost(site, block, layout, op);
-        double seen_s = cost.time_s * (1 - tr_step_op_hidden(site->stack, op));
+        double seen_s = cost.time_s * (1 - tr_step_op_hidden(site->stack, layout, op));
         /* The hosts of all ranks must have come to a message: the slowest of more is later. */
         if (is_message(op))
             messages += op->kernels * tr_log((double)tr_mesh_ranks(layout, op->mesh)) / tr_log(2);

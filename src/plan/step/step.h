@@ -150,7 +150,7 @@ struct tr_cost tr_step_op_cost(const struct tr_site *site, const struct tr_block
 
 /* Which term it counts to, and what share of its time the stack hides under other work (0: all of it is seen). */
 enum tr_term tr_step_op_term(const struct tr_step_op *op);
-double tr_step_op_hidden(const struct tr_stack *stack, const struct tr_step_op *op);
+double tr_step_op_hidden(const struct tr_stack *stack, const struct tr_layout *layout, const struct tr_step_op *op);
 
 /* Ranks along an axis of the mesh. */
 int64_t tr_mesh_ranks(const struct tr_layout *layout, enum tr_mesh mesh);

@@ -399,6 +399,8 @@ static enum tr_status read_layout(const struct row *r, const struct printed *p)
     l->micro_batch = tr_max_i64(1, micro);
     l->sp = l->tp > 1 && (*cell(r, "sp") ? sp != 0 : tr_stack_is_like(&run->where->stack, "megatron-core"));
     read_schedule(r, l);
+    /* Recipes that name no dispatcher leave Megatron-Core's own, which is that. */
+    l->bare_exchange = says(cell(r, "notes"), "from recipe") && !says(cell(r, "notes"), "dispatcher=");
     l->graphs = says(cell(r, "notes"), "cuda_graph=") || says(cell(r, "notes"), "token drop");
     if (l->vpp > 1)
         l->pipeline = TR_PIPELINE_INTERLEAVED;

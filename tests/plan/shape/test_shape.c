@@ -196,6 +196,12 @@ static void each_feature_counts_what_its_tensors_hold(void **state)
     assert_true(tr_shape_params(&t).total == plain + 2 * (4 + 4));
     t = s, t.embed_norm = true;
     assert_true(tr_shape_params(&t).total == plain + 2 * 8);
+    t = s, t.ffn = 0, t.experts = 4, t.top_k = 2, t.expert_ffn = 16, t.moe_every = 1;
+    const struct tr_shape_params without = tr_shape_params(&t);
+    t.expert_bias = true; /* gate, up and down of each expert */
+    assert_true(tr_shape_params(&t).total == without.total + 2 * 4 * (2 * 16 + 8));
+    assert_true(tr_shape_params(&t).active == without.active + 2 * 2 * (2 * 16 + 8));
+    assert_true(tr_shape_params(&t).matmul == without.matmul);
     t = s, t.gated = false, t.biased = true; /* q k v, o, up, down; two norms a layer and the last */
     assert_true(tr_shape_params(&t).total == plain - 2 * 8 * 16 + 2 * (16 + 8 + 16 + 8 + 2 * 8) + 8);
 
@@ -372,7 +378,7 @@ static void config_json_and_catalog_say_the_same(void **state)
             SAME(mtp);
         SAME(ssm_heads); SAME(ssm_head_dim); SAME(ssm_groups); SAME(ssm_state); SAME(ssm_conv);
         assert_string_equal(ours.pattern, theirs.pattern);
-        SAME(gated); SAME(tied); SAME(rope); SAME(learned); SAME(biased); SAME(qk_norm); SAME(embed_norm);
+        SAME(gated); SAME(tied); SAME(rope); SAME(learned); SAME(biased); SAME(expert_bias); SAME(qk_norm); SAME(embed_norm);
         if (!ours.biased)
             SAME(qkv_bias);
     }

@@ -273,6 +273,31 @@ static void a_layer_of_experts_waits_for_its_host(void **state)
     stack.host_experts_s = was;
 }
 
+/* Of experts without biases there is no such pass, and what the library's own all-to-all moves is all seen. */
+static void biases_of_experts_and_bare_exchanges_take_time(void **state)
+{
+    struct tr_model_shape biased = experts;
+    struct tr_task task = task_of(&experts);
+    struct tr_layout l = layout_of(1, 1, 8);
+    const struct tr_fact was = stack.ep_hidden;
+    (void)state;
+    l.ep = 8;
+    const struct tr_step plain = price(&task, &l);
+    biased.expert_bias = true;
+    task.model = &biased;
+    const struct tr_step more = price(&task, &l);
+    assert_true(more.term_s[TR_TERM_PASS] > 1.1 * plain.term_s[TR_TERM_PASS] &&
+                more.term_s[TR_TERM_GEMM] == plain.term_s[TR_TERM_GEMM]);
+    stack.ep_hidden.value = 0;
+    const struct tr_step all = price(&task, &l);
+    stack.ep_hidden.value = .9;
+    const struct tr_step few = price(&task, &l);
+    l.bare_exchange = true;
+    assert_true(few.term_s[TR_TERM_EP] < .2 * all.term_s[TR_TERM_EP]);
+    assert_true(price(&task, &l).term_s[TR_TERM_EP] == all.term_s[TR_TERM_EP]);
+    stack.ep_hidden = was;
+}
+
 /* XLA's keeps no result of the feed-forward's first product: more time than Megatron's, less memory, and less of both changes
  * than by computing all again. */
 static void selective_recompute_is_what_the_stack_says(void **state)
@@ -416,6 +441,7 @@ int main(void)
         cmocka_unit_test(schedules_cost_what_their_walk_costs),
         cmocka_unit_test(a_walk_does_everything_once_and_nothing_at_the_same_time),
         cmocka_unit_test(a_layer_of_experts_waits_for_its_host),
+        cmocka_unit_test(biases_of_experts_and_bare_exchanges_take_time),
         cmocka_unit_test(selective_recompute_is_what_the_stack_says),
         cmocka_unit_test(selective_recompute_does_no_pass_again_whose_result_is_kept),
         cmocka_unit_test(a_stack_computes_again_only_parts_that_have_an_inside),

@@ -159,7 +159,9 @@ static void a_run_is_read_as_its_row_says(void **state)
                    "A100-SXM,80,torchtitan,bf16,gpt,24,1024,16,4096,51200,16,1024,64,1,4,,2,FSDP,none,1.5,\"1F1B schedule, AsyncTP\"\n"
                    "A100-SXM,80,torchtitan,bf16,gpt,24,1024,16,4096,51200,16,1024,64,1,4,,2,FSDP,none,1.5,Interleaved1F1B schedule\n"
                    "TPU-v5p,,MaxText,bf16,gpt,24,1024,16,4096,51200,16,1024,64,1,1,,2,FSDP,,1.5,remat_policy=minimal; none\n"
-                   "TPU-v5p,,MaxText,bf16,gpt,24,1024,16,4096,51200,16,1024,64,1,1,,2,FSDP,selective,1.5,remat_policy=minimal_flash\n",
+                   "TPU-v5p,,MaxText,bf16,gpt,24,1024,16,4096,51200,16,1024,64,1,1,,2,FSDP,selective,1.5,remat_policy=minimal_flash\n"
+                   "B200,,NeMo,bf16,gpt,24,1024,16,4096,51200,16,1024,64,1,1,,2,,none,1.5,recompute from recipe a.py\n"
+                   "B200,,NeMo,bf16,gpt,24,1024,16,4096,51200,16,1024,64,1,1,,2,,none,1.5,dispatcher=deepep; from recipe a.py\n",
                    &samples, &err))
         fail_msg("%s", err.text);
     const struct tr_run *run = samples.runs.at;
@@ -179,6 +181,7 @@ static void a_run_is_read_as_its_row_says(void **state)
     assert_true(run[6].layout.vpp == 2 && !run[6].chunks_open && run[6].layout.pipeline == TR_PIPELINE_INTERLEAVED);
     assert_true(run[7].layout.rerun == TR_RERUN_NONE && !run[7].rerun_open);
     assert_true(run[8].layout.rerun == TR_RERUN_SELECTIVE && !run[8].rerun_open);
+    assert_true(run[9].layout.bare_exchange && !run[10].layout.bare_exchange && !run[0].layout.bare_exchange);
     tr_samples_free(&samples);
     static const struct {
         const char *chip, *precision;
