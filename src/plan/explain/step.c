@@ -57,7 +57,7 @@ static const char *op_source(const struct parts *s, const struct tr_step_op *op)
                                              (size_t)tr_format_info(format)->fit * sizeof(struct tr_gemm_rates),
                                          group));
     case TR_STEP_ATTENTION:
-        return fitted_source(s, "attention.wide.");
+        return fitted_source(s, s->p->site.core == TR_FORMAT_FP8 ? "attention.fp8." : "attention.wide.");
     case TR_STEP_PASS:
         return fitted_source(s, "gemm.bf16.memory");
     case TR_STEP_COLLECTIVE:

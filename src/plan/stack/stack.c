@@ -110,6 +110,8 @@ static const struct tr_field fields[] = {
      .help = "a later release of what it is like: the fit keeps it near that"},
     {.path = "graphs", .kind = TR_FIELD_FLAG, .offset = AT(graphs),
      .help = "layers of experts are in CUDA graphs in scale-up domains of more than a node"},
+    {.path = "attention8", .kind = TR_FIELD_FLAG, .offset = AT(attention8),
+     .help = "attention of runs in MXFP8 is in 8 bits, on chips with twice the usual exponentials"},
     {.path = "selective", .kind = TR_FIELD_GROUP, .help = "parts of a layer that selective recompute computes again"},
     {.path = "cannot", .kind = TR_FIELD_GROUP, .help = "words of layouts that it does not do"},
     {.path = "passes", .kind = TR_FIELD_GROUP, .help = "kernels that only move memory"},

@@ -110,6 +110,8 @@ struct tr_stack {
     const char *framework[TR_STACK_FRAMEWORKS_MAX];
     int framework_count;
     int attention;                  /* enum tr_attention_kind */
+    bool attention8;                /* attention of runs in MXFP8 is in 8 bits, on chips whose exponentials keep up with it (Blackwell
+                                       Ultra's are twice as many a clock) */
     uint32_t selective;             /* 1u << enum tr_part: whose inside `recompute=selective` computes again; of CORE, FFN, MOE */
 
     /* Time */

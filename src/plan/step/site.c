@@ -30,6 +30,7 @@ enum tr_status tr_site_make(struct tr_site *site, const struct tr_system *system
     if (!tr_cost_can(&made.rates, format) || !tr_cost_can(&made.rates, made.wide))
         return tr_fail(err, TR_BAD_INPUT, "%s has no units for products in %s", system->chip.name,
                        tr_format_info(format)->name);
+    made.core = stack->attention8 && format == TR_FORMAT_MXFP8 && made.rates.exponents >= 2 ? TR_FORMAT_FP8 : made.wide;
     made.attention = made.rates;
     if (stack->attention == TR_ATTENTION_FLASH_2)
         older_attention(&made.attention, &system->chip);
@@ -117,9 +118,8 @@ static struct tr_cost attention_cost(const struct tr_site *site, const struct tr
                                      bool backward)
 {
     bool ring = l->cp > 1 && l->context == TR_CONTEXT_RING, split = l->cp > 1 && !ring;
-    enum tr_format wide = site->wide;
-    struct tr_attention a = {.format = wide,
-                             .kv_format = wide,
+    struct tr_attention a = {.format = site->core,
+                             .kv_format = site->core,
                              .batch = b->seqs,
                              .queries = split ? b->keys : b->queries,
                              .keys = split ? b->keys : b->queries,
@@ -189,12 +189,13 @@ struct tr_cost tr_step_op_cost(const struct tr_site *site, const struct tr_block
                                const struct tr_step_op *op)
 {
     const struct tr_stack *stack = site->stack;
+    const bool narrow = site->core == TR_FORMAT_FP8;
     switch (op->kind) {
     case TR_STEP_GEMM:
         return gemm_cost(site, op);
     case TR_STEP_ATTENTION:
         return on_stack(queued(site, attention_cost(site, block, layout, op->phase != TR_STEP_FORWARD),
-                               op->kernels * site->rates.attention[TR_FIT_ATTENTION_WIDE].launch_s),
+                               op->kernels * site->rates.attention[narrow ? TR_FIT_ATTENTION_FP8 : TR_FIT_ATTENTION_WIDE].launch_s),
                         stack->attention_share.value);
     case TR_STEP_PASS:
         return on_stack(queued(site, tr_cost_pass(&site->rates, op->bytes, op->kernels),

@@ -71,7 +71,8 @@ struct tr_site {
     struct tr_rates rates;
     enum tr_format format;
     struct tr_rates attention; /* the rates as the stack's attention kernel sees them */
-    enum tr_format wide; /* of what is always done in 16 bits: attention, router, head */
+    enum tr_format wide; /* of what is always done in 16 bits: router, head, scores */
+    enum tr_format core; /* of attention: the same, or the stack's 8 bits on this chip */
     bool graphs;         /* the stack's, on this chip */
     struct tr_products *products; /* NULL: each is priced when it is asked for */
 };

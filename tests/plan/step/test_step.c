@@ -417,6 +417,29 @@ static void a_format_that_the_chip_lacks_is_refused(void **state)
     assert_non_null(strstr(err.text, "fp8"));
 }
 
+/* Where exponentials keep up with it alone. */
+static void attention_is_in_8_bits_where_stack_format_and_chip_have_it_so(void **state)
+{
+    static const struct {
+        const char *system, *stack;
+        enum tr_format format, core;
+    } cases[] = {{"gb300-nvl72", "megatron-bridge-26.06", TR_FORMAT_MXFP8, TR_FORMAT_FP8},
+                 {"gb300-nvl72", "megatron-bridge-26.06", TR_FORMAT_FP8, TR_FORMAT_BF16},
+                 {"gb200-nvl72", "megatron-bridge-26.06", TR_FORMAT_MXFP8, TR_FORMAT_BF16},
+                 {"gb300-nvl72", "megatron-bridge-26", TR_FORMAT_MXFP8, TR_FORMAT_BF16}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tr_system system;
+        struct tr_stack own;
+        struct tr_site there;
+        struct tr_err err = {""};
+        if (tr_system_find(catalog, cases[i].system, &system, &err) || tr_stack_find(catalog, cases[i].stack, &own, &err) ||
+            tr_site_make(&there, &system, &own, cases[i].format, &err))
+            fail_msg("%s", err.text);
+        assert_int_equal(there.core, cases[i].core);
+    }
+}
+
 static void a_stack_without_runs_has_the_fit_of_its_kin_but_for_what_it_says_itself(void **state)
 {
     struct tr_stack kin, own;
@@ -441,6 +464,7 @@ int main(void)
         cmocka_unit_test(schedules_cost_what_their_walk_costs),
         cmocka_unit_test(a_walk_does_everything_once_and_nothing_at_the_same_time),
         cmocka_unit_test(a_layer_of_experts_waits_for_its_host),
+        cmocka_unit_test(attention_is_in_8_bits_where_stack_format_and_chip_have_it_so),
         cmocka_unit_test(biases_of_experts_and_bare_exchanges_take_time),
         cmocka_unit_test(selective_recompute_is_what_the_stack_says),
         cmocka_unit_test(selective_recompute_does_no_pass_again_whose_result_is_kept),
