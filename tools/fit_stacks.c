@@ -10,7 +10,7 @@
  * runs counts by the square root of its rows, so that one long table does not decide alone, and a row by |log(predicted /
  * measured)|. Parameters that no run depends on stay as the stack's entry says; a stack begins where the one that it is like
  * ended. Releases stay near to that, and hardly change but in what a kernel or an exchange of experts reaches
- * (is_of_kernels): a dozen numbers from 50 runs of eight models say nothing of a ninth.
+ * (is_of_kernels): twenty numbers from 50 runs of eight models say nothing of a ninth.
  *
  * How wrong that is on runs that were not fitted to: whole groups (source, model, chip) are dealt into FOLDS parts, each
  * predicted by a fit to the others, which begins where the fit to the same parts of the stack that it is like ended. How the

@@ -65,7 +65,7 @@ bool tr_stack_kept_again(const struct tr_stack *stack, const struct tr_stack_kep
     FACT("host.step", host_step_s, TR_UNIT_TIME, 10, "the host's time once a step"),                                   \
     FACT("share.launch", launch_share, TR_UNIT_RATIO, 1, "of a kernel's latency that is seen in a queue of kernels"),   \
     FACT("share.compute", compute_share, TR_UNIT_RATIO, 1.45, "of the rate of short benchmarks, in products"),         \
-    FACT("share.mxfp8", mxfp8_share, TR_UNIT_RATIO, 1.01, "of that again, in products of MXFP8"),                       \
+    FACT("share.mxfp8", mxfp8_share, TR_UNIT_RATIO, 1.35, "of that again, in products of MXFP8"),                       \
     FACT("share.fp4", fp4_share, TR_UNIT_RATIO, 1.6, "of that again, in products of 4 bits"),                          \
     FACT("share.attention", attention_share, TR_UNIT_RATIO, 2, "of the rate of short benchmarks, in attention"),     \
     FACT("share.memory", memory_share, TR_UNIT_RATIO, 1.5, "of the rate of short benchmarks, in passes"),                \
