@@ -60,7 +60,7 @@ expect 2 "config.json" $trine train book.txt -m config.json
 
 # Memory: said before anything is read, mapped or written.
 expect 2 "training depth-8 needs " $trine train book.txt -d 8 --memory 100MiB
-expect 2 "of memory, there are " $trine train book.txt -m llama3-70b --data.seq_len=8
+expect 2 "TiB of memory, " $trine train book.txt -m llama3-70b --data.seq_len=8
 
 # Models.
 mkdir pickled

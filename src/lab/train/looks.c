@@ -77,10 +77,12 @@ void tr_run_look_at_hand(struct tr_run *run)
         tr_hands_add(&run->looks.hands, tr_chip_measure_hand_s(), now_s);
 }
 
+/* 0.2 s: too much for runs that save each few seconds, and for those that take no longer themselves. */
 void tr_run_look(struct tr_run *run)
 {
-    double now_s = tr_clock_s() - run->begin_s;
-    if (looks(run) && now_s >= run->looks.last.after_s + TR_LOOKS_EVERY_S)
+    bool ends = run->state.step == run->config.steps;
+    double now_s = tr_clock_s() - run->begin_s, since_s = now_s - run->looks.last.after_s;
+    if (looks(run) && since_s >= (ends ? TR_LOOKS_EVERY_S : TR_LOOKS_BETWEEN_S))
         run->looks.last = (struct tr_look){now_s, peak_of_all(run, run->program.step.dtype, tr_chip_look_peak_flop_s), look_at_memory(run), tr_chip_measure_hand_s()};
 }
 
