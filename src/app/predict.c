@@ -89,7 +89,7 @@ static enum tr_status price_ranks(const struct tr_app_prediction *to, const stru
     if (status != TR_OK)
         return status;
     int64_t dp = tr_degrees_of(&ahead->program->step.place.degrees, TR_GROUP_DATA);
-    status = tr_here_price_ranks(to->catalog, to->transport, ahead->hand_s, &programs, (ahead->eval_micros + dp - 1) / dp, out, err);
+    status = tr_here_price_ranks(to->catalog, to->transport, ahead->fit.hand_s, &programs, (ahead->eval_micros + dp - 1) / dp, out, err);
     tr_run_programs_free(&programs);
     return status;
 }
@@ -108,7 +108,7 @@ static void predict_ranks(struct tr_app_prediction *to, const struct tr_kernel_r
     put(to, rates, ahead, " of all ranks", price.refined, out);
 }
 
-double tr_app_price(void *context, const struct tr_program *program, int threads)
+double tr_app_price(void *context, const struct tr_program *program, int threads, double hand_s)
 {
     const struct tr_app_prediction *from = context;
     struct tr_kernel_rates rates;
@@ -117,6 +117,7 @@ double tr_app_price(void *context, const struct tr_program *program, int threads
     struct tr_err ignored;
     if (tr_kernel_rates_for(from->catalog, threads, &rates, &ignored) != TR_OK)
         return 0;
+    tr_kernel_set_apart(&rates, hand_s);
     tr_calibrate_foreign(&rates, tr_cores_usable(), tr_app_program(), &foreign);
     if (!foreign.len)
         tr_here_step(&rates, program, &time);
@@ -134,7 +135,7 @@ void tr_app_predict(void *context, const struct tr_train_ahead *ahead, struct tr
         tr_text_printf(say, "no prediction: %s: %s", to->path, why.text);
         return;
     }
-    tr_kernel_set_apart(&rates, ahead->hand_s);
+    tr_kernel_set_apart(&rates, ahead->fit.hand_s);
     tr_calibrate_foreign(&rates, ahead->cores, tr_app_program(), &foreign);
     if (foreign.len)
         tr_text_printf(say, "no prediction: %s is not of this machine%s", to->path, tr_text_str(&foreign));

@@ -20,7 +20,7 @@ void tr_app_predict_close(struct tr_app_prediction *prediction);
 void tr_app_note_foreign(const struct tr_app_prediction *prediction, int threads);
 
 /* A tr_fit_price_fn; `context` is the prediction. Without a profile of this machine nothing can be said. */
-double tr_app_price(void *context, const struct tr_program *program, int threads);
+double tr_app_price(void *context, const struct tr_program *program, int threads, double hand_s);
 
 /* A tr_train_planned_fn; `context` is the prediction. */
 void tr_app_predict(void *context, const struct tr_train_ahead *ahead, struct tr_train_predicted *out, struct tr_text *say);

@@ -156,7 +156,7 @@ static double price_of(const struct asked *a, const struct tr_run_config *config
     if (tr_program_train(&program, a->fit->model, &step, a->fit->machine, &ignored) != TR_OK)
         return INFINITY;
     bool fits = tr_fit_bytes(a->fit, config, &program) <= a->limit_bytes;
-    double time_s = fits ? a->price(a->context, &program, a->fit->machine.threads) : 0;
+    double time_s = fits ? a->price(a->context, &program, a->fit->machine.threads, a->fit->hand_s) : 0;
     tr_program_free(&program);
     return time_s > 0 ? time_s : INFINITY;
 }

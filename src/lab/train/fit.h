@@ -24,6 +24,7 @@ struct tr_fit {
     struct tr_degrees layout;            /* all zero: one rank */
     int64_t vocab;                       /* of the text's tokens, which a smaller model needs */
     int64_t data_bytes;                  /* of the text, which each rank holds */
+    double hand_s;                       /* what a line of a cache takes from core to core now; 0: not known */
     bool auto_micro_batch, auto_recompute; /* the user left the choice to us */
 };
 
@@ -49,8 +50,8 @@ void tr_fit_fill_pipe(const struct tr_fit *fit, struct tr_run_config *config);
  * that the user has not decided. */
 bool tr_fit_less(const struct tr_fit *fit, struct tr_run_config *config);
 
-/* Seconds of a step of this program; 0: that cannot be said. */
-typedef double tr_fit_price_fn(void *context, const struct tr_program *program, int threads);
+/* Seconds of a step of this program, on cores so far from each other (as in struct tr_fit); 0: that cannot be said. */
+typedef double tr_fit_price_fn(void *context, const struct tr_program *program, int threads, double hand_s);
 
 /* The fastest microbatch that fits, where it is left to us, on one rank alone: into `config` if it is at least 1 % faster than what stands
  * there; returns how many times as fast it is, 1: nothing was changed. */

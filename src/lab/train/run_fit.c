@@ -4,7 +4,7 @@
 struct tr_fit tr_run_fit_of(const struct tr_run *run)
 {
     return (struct tr_fit){.model = &run->model, .machine = run->machine, .layout = run->options->layout,
-                           .vocab = run->token ? tr_token_vocab(run->token) : TR_BYTE_VOCAB, .data_bytes = run->data_bytes,
+                           .vocab = run->token ? tr_token_vocab(run->token) : TR_BYTE_VOCAB, .data_bytes = run->data_bytes, .hand_s = run->hand_s,
                            .auto_micro_batch = run->auto_micro_batch, .auto_recompute = run->auto_recompute};
 }
 

@@ -46,7 +46,6 @@ static struct tr_train_ahead ahead_of(const struct tr_run *run)
     const struct tr_program *p = &run->program;
     const struct tr_sharding whole = tr_sharding_whole(&p->weights);
     struct tr_train_ahead ahead = {.program = p, .config = c, .fit = tr_run_fit_of(run), .threads = run->machine.threads, .hosts = run->hosts, .cores = run->host_cores,
-                                   .hand_s = run->hand_s,
                                    .steps = c->steps - run->state.step,
                                    .eval_micros = (run->data.val_windows + p->seqs - 1) / p->seqs,
                                    .save_bytes = tr_copy_bytes(&whole, 0)};

@@ -74,7 +74,6 @@ struct tr_train_ahead {
     int threads, hosts, cores;        /* cores: that the ranks of this host may use, together */
     int64_t steps;
     int64_t evaluations, eval_micros; /* microbatches of each, of all ranks together */
-    double hand_s;                    /* what a line of a cache takes from core to core now; 0: not measured */
     int64_t samples, sample_tokens;   /* tokens of each */
     int64_t saves, save_bytes;        /* checkpoints that it waits for: with those in the background the last; bytes of each */
 };

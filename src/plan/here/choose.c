@@ -153,15 +153,6 @@ static enum tr_status price_layout(struct search *s, const struct tr_run_program
     return TR_OK;
 }
 
-/* A tr_fit_price_fn of one rank; the context is its rates. */
-static double price_alone(void *context, const struct tr_program *program, int threads)
-{
-    struct tr_here_time time;
-    (void)threads;
-    tr_here_step(context, program, &time);
-    return time.step_s;
-}
-
 static void note_unfit(struct search *s, const struct unfit *new)
 {
     if (s->unfit.bytes == 0 || new->bytes < s->unfit.bytes)
@@ -179,7 +170,7 @@ static enum tr_status fit_layout(struct search *s, const struct tr_choice *choic
     *s->config = *s->request->config;
     tr_fit_fill_pipe(fit, s->config);
     if (s->has_rates) /* as the trainer does where it has a profile */
-        tr_fit_fastest(fit, s->config, limit.bytes, price_alone, &s->rates.kernels);
+        tr_fit_fastest(fit, s->config, limit.bytes, tr_here_price, &s->rates.kernels);
     for (int try = 1;; try++) {
         struct tr_step_config step = tr_fit_step(fit, s->config, 0);
         enum tr_status status = tr_run_programs_make(fit->model, &step, fit->machine, out, err);

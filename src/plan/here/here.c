@@ -66,3 +66,11 @@ double tr_here_run_s(const struct tr_kernel_rates *rates, const struct tr_train_
     return (double)ahead->steps * step_s + (double)ahead->evaluations * evaluation_s + (double)ahead->samples * sample_s +
            (double)ahead->saves * save_s;
 }
+
+double tr_here_price(void *rates, const struct tr_program *program, int threads, double hand_s)
+{
+    struct tr_here_time time;
+    (void)threads, (void)hand_s;
+    tr_here_step(rates, program, &time);
+    return time.step_s;
+}

@@ -32,4 +32,7 @@ double tr_here_run_s(const struct tr_kernel_rates *rates, const struct tr_train_
 /* A training program's step. */
 void tr_here_step(const struct tr_kernel_rates *rates, const struct tr_program *program, struct tr_here_time *out);
 
+/* Its seconds, as a tr_fit_price_fn; `rates` are struct tr_kernel_rates, of these threads and of cores as far apart as they are. */
+double tr_here_price(void *rates, const struct tr_program *program, int threads, double hand_s);
+
 #endif

@@ -52,15 +52,6 @@ static enum tr_status resolve(const struct tr_here_request *request, struct tr_r
     return status == TR_OK ? tr_run_config_resolve(config, ANY_VOCAB, model, err) : status;
 }
 
-/* A tr_fit_price_fn; the context is the rates. */
-static double price(void *context, const struct tr_program *program, int threads)
-{
-    struct tr_here_time time;
-    (void)threads;
-    tr_here_step(context, program, &time);
-    return time.step_s;
-}
-
 /* What it needs before anything is made smaller; the program that fits, or else the smallest one. */
 struct fitted {
     struct tr_program program;
@@ -70,7 +61,7 @@ struct fitted {
 static enum tr_status fit_program(const struct tr_fit *fit, struct tr_kernel_rates *rates, int64_t limit_bytes, struct tr_run_config *config,
                                   struct fitted *out, struct tr_err *err)
 {
-    tr_fit_fastest(fit, config, limit_bytes, price, rates);
+    tr_fit_fastest(fit, config, limit_bytes, tr_here_price, rates);
     for (int try = 1;; try++) {
         struct tr_step_config step = tr_fit_step(fit, config, 0);
         enum tr_status status = tr_program_train(&out->program, fit->model, &step, fit->machine, err);

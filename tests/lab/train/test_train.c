@@ -671,9 +671,9 @@ static void a_second_trainer_on_one_folder_is_refused(void **unused)
 }
 
 /* A step takes longer the further its microbatch is from `context`: another machine's taste. */
-static double price_by_distance(void *context, const struct tr_program *program, int threads)
+static double price_by_distance(void *context, const struct tr_program *program, int threads, double hand_s)
 {
-    (void)threads;
+    (void)threads, (void)hand_s;
     int64_t off = program->step.micro_batch - *(const int64_t *)context;
     return *(const int64_t *)context ? 1 + .1 * (double)(off < 0 ? -off : off) : 0;
 }
@@ -698,6 +698,41 @@ static void a_microbatch_that_is_left_to_us_is_the_fastest(void **unused)
     assert_int_equal(chosen_for(&config, 5), 4); /* 5 does not divide 24; 6 is as fast and later */
     config.micro_batch = 12; /* what the user says stands */
     assert_int_equal(chosen_for(&config, 8), 12);
+}
+
+static double price_by_cores(void *context, const struct tr_program *program, int threads, double hand_s)
+{
+    (void)threads;
+    int64_t best = hand_s > 1e-7 ? 3 : 8; /* of cores that are apart another one is the fastest */
+    return price_by_distance(context ? context : &best, program, threads, hand_s);
+}
+
+static void ask_by_cores(void *context, const struct tr_train_ahead *ahead, struct tr_train_predicted *out, struct tr_text *say)
+{
+    int64_t *chosen = context;
+    (void)out, (void)say;
+    for (int apart = 0; apart < 2; apart++) {
+        struct tr_run_config config = *ahead->config;
+        struct tr_fit fit = ahead->fit;
+        fit.hand_s = apart ? 1.9e-7 : 4e-8;
+        tr_fit_fastest(&fit, &config, INT64_MAX, price_by_cores, NULL);
+        chosen[apart] = config.micro_batch;
+    }
+}
+
+static void a_microbatch_is_the_fastest_of_cores_as_they_are(void **unused)
+{
+    (void)unused;
+    int64_t chosen[2] = {0};
+    struct tr_run_config config = tr_tiny_config("cores", "train.batch=24", "train.micro_batch=auto", NULL);
+    struct tr_train_options options = tr_tiny_options();
+    options.planned = ask_by_cores;
+    options.planned_context = chosen;
+    options.dry_run = true;
+    if (train_with(&config, &options) != TR_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(chosen[0], 8);
+    assert_int_equal(chosen[1], 3);
 }
 
 static void a_refusal_names_a_sequence_that_fits(void **unused)
@@ -819,6 +854,7 @@ int main(void)
         cmocka_unit_test(after_an_interrupt_a_save_in_the_background_is_whole),
         cmocka_unit_test(a_second_trainer_on_one_folder_is_refused),
         cmocka_unit_test(a_microbatch_that_is_left_to_us_is_the_fastest),
+        cmocka_unit_test(a_microbatch_is_the_fastest_of_cores_as_they_are),
         cmocka_unit_test(what_does_not_fit_is_refused_before_anything_is_written),
         cmocka_unit_test(a_refusal_names_a_sequence_that_fits),
     };
