@@ -64,7 +64,7 @@ void tr_run_measure_memory(struct tr_run *run)
     for (int level = 0; level < TR_READ_LEVELS; level++)
         if (threads * tr_read_bytes[level] <= largest->bytes)
             run->looks.read_bytes = threads * tr_read_bytes[level];
-    run->looks.first = (struct tr_look){.peak_flop_s = run->peak_flop_s, .read_byte_s = look_at_memory(run), .hand_s = run->hand_s};
+    run->looks.first_read_byte_s = look_at_memory(run);
 }
 
 static bool looks(const struct tr_run *run) { return run->options->peak_flop_s == 0 && tr_run_leads(run); }
@@ -86,9 +86,9 @@ void tr_run_look(struct tr_run *run)
         run->looks.last = (struct tr_look){now_s, peak_of_all(run, run->program.step.dtype, tr_chip_look_peak_flop_s), look_at_memory(run), tr_chip_measure_hand_s()};
 }
 
-static void put_look(const char *name, const struct tr_look *look, struct tr_json *json)
+static void put_last(const struct tr_look *look, struct tr_json *json)
 {
-    tr_json_object(json, name);
+    tr_json_object(json, "last");
     tr_json_double(json, "after_s", look->after_s);
     tr_json_double(json, "peak_flop_s", look->peak_flop_s);
     tr_json_double(json, "read_byte_s", look->read_byte_s);
@@ -100,9 +100,9 @@ void tr_looks_write(const struct tr_looks *looks, struct tr_json *json)
 {
     tr_json_object(json, "looks");
     tr_json_int(json, "read_bytes", looks->read_bytes);
-    put_look("first", &looks->first, json);
+    tr_json_double(json, "first_read_byte_s", looks->first_read_byte_s);
     if (looks->last.after_s > 0)
-        put_look("last", &looks->last, json);
+        put_last(&looks->last, json);
     tr_json_array(json, "hands_s");
     for (int i = 0; i < looks->hands.count; i++)
         tr_json_double(json, NULL, looks->hands.at[i]);
@@ -110,10 +110,10 @@ void tr_looks_write(const struct tr_looks *looks, struct tr_json *json)
     tr_json_end(json);
 }
 
-static enum tr_status read_look(const struct tr_node *looks, const char *name, enum tr_need need, struct tr_look *out, struct tr_err *err)
+static enum tr_status read_last(const struct tr_node *looks, struct tr_look *out, struct tr_err *err)
 {
     const struct tr_node *node = NULL;
-    enum tr_status status = tr_doc_object(looks, name, need, &node, err);
+    enum tr_status status = tr_doc_object(looks, "last", TR_OPTIONAL, &node, err);
     if (status != TR_OK || !node)
         return status;
     status = tr_doc_double(node, "after_s", TR_REQUIRED, 0, INFINITY, &out->after_s, err);
@@ -133,9 +133,9 @@ enum tr_status tr_looks_read(const struct tr_node *object, struct tr_looks *out,
         return status;
     status = tr_doc_int(node, "read_bytes", TR_REQUIRED, 0, INT64_MAX / 2, &looks.read_bytes, err);
     if (status == TR_OK)
-        status = read_look(node, "first", TR_REQUIRED, &looks.first, err);
+        status = tr_doc_double(node, "first_read_byte_s", TR_REQUIRED, 0, INFINITY, &looks.first_read_byte_s, err);
     if (status == TR_OK)
-        status = read_look(node, "last", TR_OPTIONAL, &looks.last, err);
+        status = read_last(node, &looks.last, err);
     if (status == TR_OK)
         status = tr_doc_array(node, "hands_s", TR_REQUIRED, 0, TR_HANDS_MAX, &hands, err);
     for (; status == TR_OK && looks.hands.count < hands->count; looks.hands.count++)

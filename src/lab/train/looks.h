@@ -31,14 +31,15 @@ struct tr_hands {
 
 struct tr_looks {
     int64_t read_bytes;        /* that all threads together read: the largest size that a calibration reads too and the run has; 0: none */
-    struct tr_look first, last;
+    double first_read_byte_s;  /* then; what else there was then is the run's own: peak_flop_s, hand_s */
+    struct tr_look last;
     struct tr_hands hands;
 };
 
 /* `hand_s` was measured `now_s` after the first step; 0: nobody knows, and it is asked again at the next time. */
 void tr_hands_add(struct tr_hands *hands, double hand_s, double now_s);
 
-/* "looks": {"read_bytes", "first": {"after_s", "peak_flop_s", "read_byte_s", "hand_s"}, "last" (where there was one): {...}, "hands_s": [...]} of
+/* "looks": {"read_bytes", "first_read_byte_s", "last" (where there was one): {"after_s", "peak_flop_s", "read_byte_s", "hand_s"}, "hands_s": [...]} of
  * an object; where it is not there all is 0. */
 struct tr_json;
 struct tr_node;

@@ -159,7 +159,7 @@ enum tr_status tr_run_write_profile(struct tr_run *run, struct tr_err *err)
     tr_json_double(&json, "read_byte_s", run->read_byte_s);
     tr_json_int(&json, "read_bytes", run->read_bytes);
     tr_json_double(&json, "hand_s", run->hand_s);
-    if (run->looks.first.peak_flop_s > 0)
+    if (run->read_bytes > 0) /* else nobody looked */
         tr_looks_write(&run->looks, &json);
     profile_machine(run, &json);
     profile_prediction(run, &json);

@@ -118,7 +118,7 @@ TR_MUST_CHECK enum tr_status tr_run_open_memory(struct tr_run *run, struct tr_er
 /* --- looks.c --- */
 
 void tr_run_measure_peaks(struct tr_run *run);        /* of all ranks */
-void tr_run_measure_memory(struct tr_run *run);       /* and the first look, after the peak */
+void tr_run_measure_memory(struct tr_run *run);       /* and what is compared with it later */
 /* Between steps, and before profile.json is written: where it is due. */
 void tr_run_look_at_hand(struct tr_run *run);
 void tr_run_look(struct tr_run *run);

@@ -256,11 +256,10 @@ static void see_machine(struct tr_run_explained *run, const struct tr_kernel_rat
     struct tr_looks *looks = &run->ran.looks;
     double ranks = run->ran.ranks;
     run->ran.peak_flop_s /= ranks;
-    looks->first.peak_flop_s /= ranks;
     looks->last.peak_flop_s /= ranks;
     run->peak_now_flop_s = mean_of(run->ran.peak_flop_s, looks->last.peak_flop_s);
     run->peak_then_flop_s = rates->machine.peak_flop_s[bf16];
-    run->memory_now_byte_s = mean_of(looks->first.read_byte_s, looks->last.read_byte_s);
+    run->memory_now_byte_s = mean_of(looks->first_read_byte_s, looks->last.read_byte_s);
     for (int level = 0; level < TR_READ_LEVELS; level++)
         if (looks->read_bytes == run->ran.threads * tr_read_bytes[level]) {
             run->memory_then_byte_s = rates->machine.read_byte_s[level];

@@ -331,7 +331,7 @@ static void print_reading(const struct tr_run_explained *run, struct tr_text *ou
     const struct tr_looks *looks = &run->ran.looks;
     char bytes[TR_QUANTITY_BYTES], read[TR_QUANTITY_BYTES + 8];
     snprintf(read, sizeof read, " of %s", tr_print_bytes(bytes, looks->read_bytes));
-    print_rate_then(out, run->read_memory ? "memory" : "caches", TR_UNIT_BYTES_S, read, looks->first.read_byte_s, looks->last.read_byte_s,
+    print_rate_then(out, run->read_memory ? "memory" : "caches", TR_UNIT_BYTES_S, read, looks->first_read_byte_s, looks->last.read_byte_s,
                     run->memory_then_byte_s);
 }
 
@@ -476,7 +476,7 @@ void tr_run_explain_json(const struct tr_run_explained *run, struct tr_text *out
     tr_json_double(&json, "peak_ended_flop_s", run->ran.looks.last.peak_flop_s);
     tr_json_int(&json, "read_bytes", run->ran.looks.read_bytes);
     tr_json_bool(&json, "read_memory", run->read_memory);
-    tr_json_double(&json, "memory_byte_s", run->ran.looks.first.read_byte_s);
+    tr_json_double(&json, "memory_byte_s", run->ran.looks.first_read_byte_s);
     tr_json_double(&json, "memory_ended_byte_s", run->ran.looks.last.read_byte_s);
     tr_json_double(&json, "memory_calibrated_byte_s", run->memory_then_byte_s);
     tr_json_double(&json, "hand_s", run->ran.hand_s);

@@ -319,8 +319,8 @@ static void say_machine_now(const struct story *s, struct tr_text *line)
         return;
     tr_text_append(line, looks->last.peak_flop_s > 0 ? " Of the rates that had been calibrated" : " When the run began, of the rates that had been calibrated");
     say_share("the cores gave", run->ran.peak_flop_s, looks->last.peak_flop_s, run->peak_then_flop_s, line);
-    if (run->memory_then_byte_s > 0 && looks->first.read_byte_s > 0)
-        say_share(run->read_memory ? "and memory" : "and caches", looks->first.read_byte_s, looks->last.read_byte_s, run->memory_then_byte_s, line);
+    if (run->memory_then_byte_s > 0 && looks->first_read_byte_s > 0)
+        say_share(run->read_memory ? "and memory" : "and caches", looks->first_read_byte_s, looks->last.read_byte_s, run->memory_then_byte_s, line);
     if (run->apart_share > 0)
         tr_text_printf(line, "; in %.0f %% of its time two cores were apart, with no cache in common", 100 * run->apart_share);
     tr_text_printf(line, "; of a machine like that %s a step would be predicted.", tr_print_time(now, run->now_s));
