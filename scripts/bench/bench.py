@@ -8,7 +8,9 @@ TEXT is what models train on, WORDS a text of many different words for the token
 WORK/bench.html. BENCH_ROUNDS=3 pairs of runs; BENCH_SKIP=kernels,train,small,generate,tokens leaves parts out;
 GEMM_PYTHON=python of another environment adds its libraries to the products; LLMC=folder is a checkout of llm.c, which
 no package index has. A row has the median over the rounds, the lowest and highest, and the ratio of medians. A peer that
-is not there or does not run has no rows, and the page says so. BENCH_PAGE=FILE gets the Markdown page too."""
+is not there or does not run has no rows, and the page says so. BENCH_PAGE=FILE gets the Markdown page too. Stopped, it
+goes on where it was: what is measured stands in WORK/visits.jsonl until all parts are."""
+import hashlib
 import json
 import os
 import random
@@ -19,6 +21,7 @@ import sys
 
 from page import commands, failures, goal, machine, summary, table, versions
 from page import write as write_page
+from visits import Visits
 
 BUILD, WORK, TEXT, WORDS = sys.argv[1:5]
 PEERS = sys.argv[5] if len(sys.argv) > 5 else None
@@ -33,7 +36,8 @@ THREADS = len(os.sched_getaffinity(0))
 LLMC_NAME = "llm.c, 1 x 1,024 tokens"
 VOCAB = 32000  # of the tokenizer
 ALL, GEMM_ROWS = "all of a step", (256, 1024, 4096, 8192)
-GEMM_RUNS = "3"  # of each product in one visit, of which the median counts
+# Runs of each product in one visit, of which the median counts: one of 8,192 rows takes as long as several of fewer.
+GEMM_RUNS = {rows: "1" if rows == 8192 else "3" for rows in GEMM_ROWS}
 TRINE = os.path.join(BUILD, "trine")
 # GPT-2 124M and a small model: layers, width, heads, vocabulary, batch, tokens, how trine is told, steps
 MODELS = {
@@ -94,13 +98,13 @@ def result_of(command, env=None):
     return result
 
 
-def in_turn(runs):
+def in_turn(subject, runs):
     """runs: {name: function that returns a dict or None}. Each of them once a round; {name: [dicts]}, without peers that
     never had one."""
     found = {name: [] for name in runs}
     for number in range(ROUNDS):
         for name, work in runs.items():
-            result = work()
+            result = visits.once(f"{subject}, {name}, {number + 1}", work)
             say(f"  round {number + 1} of {ROUNDS}: {name}: {result}")
             if result:
                 found[name].append(result)
@@ -142,7 +146,8 @@ def reaches(value, least):
 def best_isas():
     """{number type: the highest instruction set that our products have for it here}."""
     found = {}
-    for line in (run([f"{BUILD}/bench/bench_linear", "8", str(THREADS), "1"]) or "").splitlines():
+    text = visits.once("instruction sets", lambda: run([f"{BUILD}/bench/bench_linear", "8", str(THREADS), "1"]))
+    for line in (text or "").splitlines():
         one = re.match(r"all of a step +(\S+) +(\S+) ", line)
         if one:
             found.setdefault(one[2], one[1])  # the highest stands first
@@ -150,7 +155,7 @@ def best_isas():
 
 
 def trine_products(rows, isa, dtype):
-    out = run([f"{BUILD}/bench/bench_linear", str(rows), str(THREADS), GEMM_RUNS, f"{isa} {dtype}"]) or ""
+    out = run([f"{BUILD}/bench/bench_linear", str(rows), str(THREADS), GEMM_RUNS[rows], f"{isa} {dtype}"]) or ""
     all_of_them = re.search(r"all of a step .* ([\d.]+) +([\d.]+) % +peak ([\d.]+)", out)
     shapes = [line.split() for line in out.splitlines() if f" {isa} " in line
               and not line.startswith(("all", "head", "small"))]
@@ -164,7 +169,8 @@ def library_products(rows, dtype):
     """{library: {shape and pass: GFLOP/s}}"""
     found = {}
     for python in dict.fromkeys([PEERS, os.environ.get("GEMM_PYTHON")]):  # the second has libraries of its own
-        result = python and result_of([python, f"{HERE}/library_gemm.py", str(rows), dtype, GEMM_RUNS, str(THREADS)])
+        result = python and result_of([python, f"{HERE}/library_gemm.py", str(rows), dtype, GEMM_RUNS[rows],
+                                              str(THREADS)])
         if result:
             versions.update({k: v for k, v in result["versions"].items() if k not in versions})
             found = {**result["gflop_s"], **found}
@@ -175,8 +181,8 @@ class Products:
     """What was measured of products with one number of rows and one type."""
 
     def __init__(self, rows, isa, dtype):
-        found = in_turn({"trine": lambda: trine_products(rows, isa, dtype),
-                         "libraries": lambda: library_products(rows, dtype)})
+        found = in_turn(f"products of {rows} rows, {dtype}", {"trine": lambda: trine_products(rows, isa, dtype),
+                                                              "libraries": lambda: library_products(rows, dtype)})
         self.rows, self.isa, self.dtype, self.ours = rows, isa, dtype, found["trine"]
         libraries = found.get("libraries", [])
         self.peers = {name: [visit[name] for visit in libraries if name in visit]
@@ -250,8 +256,10 @@ def kernels():
 def vector_visits(dtype, word, pattern):
     """{what the first group of `pattern` says: [the others, as numbers, of each round]} of the rows of bench_vec."""
     found = {}
-    for _ in range(ROUNDS):
-        for line in (run([f"{BUILD}/bench/bench_vec", str(THREADS), dtype, word]) or "").splitlines():
+    for number in range(ROUNDS):
+        text = visits.once(f"{word}, {dtype}, {number + 1}",
+                           lambda: run([f"{BUILD}/bench/bench_vec", str(THREADS), dtype, word]))
+        for line in (text or "").splitlines():
             one = re.match(pattern, line)
             if one:
                 found.setdefault(one[1], []).append([float(number) for number in one.groups()[1:]])
@@ -371,7 +379,7 @@ def training(part):
     say(f"training: {title}")
     rows = []
     for dtype in ("f32", "bf16"):
-        found = in_turn(step_programs(part, dtype))
+        found = in_turn(f"training {title}, {dtype}", step_programs(part, dtype))
         ours = [r["tok_s"] for r in found["trine"]]
         note = f", by MKL at {mkl_share[dtype]:.0%} of peak" if dtype == "f32" and dtype in mkl_share else ""
         faster = compare(f"training, {title}, {dtype}", "tok/s", ours,
@@ -440,7 +448,7 @@ def generation():
             runs = {"trine": lambda: trine_rate(weights, prompt, new)}
             if path:
                 runs[f"llama.cpp, {kind.upper()}"] = lambda: llama_rate(path, prompt, new)
-            found = in_turn(runs)
+            found = in_turn(f"generation {weights} after {prompt}", runs)
             rows += generation_rows(weights, prompt, new, found)
             generation_goals(weights, prompt, found)
     table("Generation: GPT-2 124M, one text", ["weights", "prompt", "program", "prompt, tok/s", f"then {new} one by one, tok/s",
@@ -506,8 +514,8 @@ def library_tokens(file, path, vocab):
 def tokenizer():
     say("tokenizer")
     file = f"{WORK}/tokenizer.json"
-    found = in_turn({"trine": lambda: trine_tokens(file, WORDS),
-                     **({"Hugging Face tokenizers": lambda: library_tokens(file, WORDS, VOCAB)} if PEERS else {})})
+    found = in_turn("tokenizer", {"trine": lambda: trine_tokens(file, WORDS),
+                                  **({"Hugging Face tokenizers": lambda: library_tokens(file, WORDS, VOCAB)} if PEERS else {})})
     if not found["trine"]:
         return
     rows, faster = [], {}
@@ -557,10 +565,11 @@ def hard_texts(file):
         rates, theirs = {}, None
         for megabytes in sizes:
             path = hard_text(kind, megabytes * 1000000)
-            visits = [result_of([TRINE, "tokenize", "count", path, "-t", file, "--json", "-q"]) for _ in range(ROUNDS)]
-            rates[megabytes] = [visit["mb_s"] for visit in visits if visit]
+            found = in_turn(f"{kind} of {megabytes} MB", {
+                "trine": lambda: result_of([TRINE, "tokenize", "count", path, "-t", file, "--json", "-q"])})
+            rates[megabytes] = [visit["mb_s"] for visit in found["trine"]]
             if PEERS and megabytes == sizes[0]:
-                theirs = library_tokens(file, path, 0)
+                theirs = visits.once(f"{kind}, Hugging Face tokenizers", lambda: library_tokens(file, path, 0))
         say(f"  {kind}: {rates}; {theirs}")
         medians[kind] = [median(rates[megabytes]) for megabytes in sizes]
         rows.append([kind] + [spread(rates[megabytes], 1) for megabytes in sizes] +
@@ -595,9 +604,21 @@ def own_versions():
     versions["compiler"] = first_line([compiler[1], "--version"]) if compiler else "unknown"
 
 
+def measured_subject():
+    """What a visit depends on: programs, texts, peers, this machine."""
+    files = [TRINE] + sorted(entry.path for entry in os.scandir(f"{BUILD}/bench") if os.access(entry.path, os.X_OK) and entry.is_file())
+    digest = hashlib.sha256()
+    for path in files + [TEXT, WORDS]:
+        with open(path, "rb") as f:
+            digest.update(f.read())
+    return {"programs and texts": digest.hexdigest(), "peers": [PEERS, os.environ.get("GEMM_PYTHON"), LLMC],
+            "machine": machine(THREADS)}
+
+
 def write_pages():
-    facts = [machine(THREADS), f"rounds, the programs in turn: {ROUNDS}; a rate is the median (lowest to highest) of them; "
-             "of products each of the rounds has the median of three runs"]
+    facts = [machine(THREADS), "measured on " + ", ".join(visits.days),
+             f"rounds, the programs in turn: {ROUNDS}; a rate is the median (lowest to highest) of them; "
+             "of products each of the rounds has the median of three runs, of 8,192 rows one run"]
     if not PEERS:
         facts.append("no peers")
     return write_page(facts, UNSET, [f"{WORK}/bench.md", f"{WORK}/bench.html"] +
@@ -610,8 +631,11 @@ for part in SKIP:
     if part not in PARTS:
         sys.exit(f"bench: BENCH_SKIP={part}: expected some of {', '.join(PARTS)}")
 own_versions()
+visits = Visits(f"{WORK}/visits.jsonl", measured_subject())
 for part, work in PARTS.items():
     if part not in SKIP:
         work()
         write_pages()  # what is there, also when a later part takes too long
 print(write_pages())
+if not SKIP:
+    visits.done()
