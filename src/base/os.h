@@ -138,8 +138,7 @@ int tr_terminal_columns(int fd); /* 80 when unknown */
 
 /* --- this machine --- */
 
-/* Quotas of control groups are read in their version 2 form (/sys/fs/cgroup/.../cpu.max). */
-int tr_cores_usable(void);              /* by affinity and by the cgroup's quota (rounded up), at least 1; memory: base/memory.h */
+int tr_cores_usable(void); /* by affinity and by the control groups' quota (rounded up, base/cgroup.h), at least 1; memory: base/memory.h */
 
 /* Processes that share a machine: which cores each may run on, a bit each (those beyond TR_CORES_MAX are not seen), and how
  * many at a time the control group allows (INFINITY without a limit). */

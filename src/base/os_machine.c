@@ -2,9 +2,9 @@
 #define _GNU_SOURCE /* sched_getaffinity */
 #include "base/os.h"
 
+#include "base/cgroup.h"
 #include "base/num.h"
 
-#include <fcntl.h>
 #include <math.h>
 #include <sched.h>
 #include <signal.h>
@@ -89,54 +89,7 @@ int tr_terminal_columns(int fd)
     return 80;
 }
 
-/* The beginning of a small file of the kernel, "" when there is none. No allocation: this runs inside train steps. */
-static void read_small(const char *path, char *buf, size_t bytes)
-{
-    buf[0] = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    ssize_t got = read(fd, buf, bytes - 1);
-    buf[got > 0 ? got : 0] = 0;
-    close(fd);
-}
-
-/* The limits of our control group stand in its folder and in all folders above; inside a container the root is often
- * already ours. Calls `visit` with each file that is named `name`, innermost first. */
-static void visit_cgroup(const char *name, void (*visit)(const char *text, void *to), void *to)
-{
-    char groups[4096], path[TR_PATH_BYTES], text[128];
-    read_small("/proc/self/cgroup", groups, sizeof groups);
-    char *group = strstr(groups, "0::/"); /* version 2 */
-    if (!group)
-        return;
-    group += 3;
-    group[strcspn(group, "\n")] = 0;
-    for (;;) {
-        snprintf(path, sizeof path, "/sys/fs/cgroup%s/%s", group, name);
-        read_small(path, text, sizeof text);
-        if (text[0])
-            visit(text, to);
-        char *slash = strrchr(group, '/');
-        if (!slash || !group[0])
-            return;
-        *slash = 0;
-    }
-}
-
-static void visit_cpu_max(const char *text, void *to)
-{
-    double quota, period, *cores = to;
-    if (sscanf(text, "%lf %lf", &quota, &period) == 2 && period > 0 && quota / period < *cores)
-        *cores = quota / period;
-}
-
-double tr_cores_quota(void)
-{
-    double cores = INFINITY;
-    visit_cgroup("cpu.max", visit_cpu_max, &cores);
-    return cores;
-}
+double tr_cores_quota(void) { return tr_cgroup_cores(""); }
 
 void tr_cores_allowed(struct tr_core_set *set)
 {
@@ -177,7 +130,7 @@ int tr_cores_usable(void)
         }
         CPU_FREE(set);
     }
-    visit_cgroup("cpu.max", visit_cpu_max, &cores);
+    cores = fmin(cores, tr_cores_quota());
     int whole = (int)cores;
     whole += whole < cores;
     return whole < 1 ? 1 : whole;
@@ -187,7 +140,7 @@ double tr_thread_waited_s(void)
 {
     char text[128];
     long long waited_ns;
-    read_small("/proc/thread-self/schedstat", text, sizeof text); /* "on a core, waited for one, times": nanoseconds twice */
+    tr_kernel_read("", "/proc/thread-self/schedstat", text, sizeof text); /* "on a core, waited for one, times": nanoseconds twice */
     return sscanf(text, "%*d %lld", &waited_ns) == 1 ? 1e-9 * (double)waited_ns : 0;
 }
 
@@ -195,7 +148,7 @@ void tr_processor_name(char *name, size_t bytes)
 {
     static const char key[] = "model name";
     char text[4096];
-    read_small("/proc/cpuinfo", text, sizeof text);
+    tr_kernel_read("", "/proc/cpuinfo", text, sizeof text);
     const char *line = strstr(text, key);
     line = line ? strchr(line, ':') : NULL;
     if (line)

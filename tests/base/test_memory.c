@@ -1,9 +1,11 @@
-/* base/memory: what is free, as Linux says it. */
+/* base/memory, base/cgroup: what is free, and how many cores, as Linux says it. */
 #include "base/memory.h"
 
+#include "base/cgroup.h"
 #include "base/os.h"
 
 #include <errno.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -146,6 +148,29 @@ static void what_is_not_there_or_no_number_limits_nothing(void **state)
     assert_true(here.free_bytes > 0 && here.free_bytes <= here.total_bytes && here.usable_bytes == tr_memory_usable_bytes());
 }
 
+static void the_lowest_quota_of_cores_counts_in_either_version(void **state)
+{
+    (void)state;
+    begin(info, "0::/user/job\n");
+    assert_true(isinf(tr_cgroup_cores(root)));
+    put("user/job/cpu.max", "max 100000\n");
+    assert_true(isinf(tr_cgroup_cores(root)));
+    put("user/cpu.max", "250000 100000\n");
+    assert_true(tr_cgroup_cores(root) == 2.5);
+    put("user/job/cpu.max", "150000 100000\n");
+    put("cpu.max", "0 0\n");
+    assert_true(tr_cgroup_cores(root) == 1.5);
+    begin(info, "5:cpuset:/x\n4:cpu,cpuacct:/docker/1\n0::/\n");
+    put("cpu/cpu.cfs_quota_us", "-1\n"); /* so it says that there is none */
+    put("cpu/cpu.cfs_period_us", "100000\n");
+    assert_true(isinf(tr_cgroup_cores(root)));
+    put("cpu/docker/1/cpu.cfs_quota_us", "300000\n");
+    assert_true(isinf(tr_cgroup_cores(root)));
+    put("cpu/docker/1/cpu.cfs_period_us", "100000\n");
+    put("cpuset/x/cpu.cfs_quota_us", "1\n");
+    assert_true(tr_cgroup_cores(root) == 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,6 +179,7 @@ int main(void)
         cmocka_unit_test(a_group_of_version_1_does_too),
         cmocka_unit_test(the_words_name_what_limits),
         cmocka_unit_test(what_is_not_there_or_no_number_limits_nothing),
+        cmocka_unit_test(the_lowest_quota_of_cores_counts_in_either_version),
     };
     return cmocka_run_group_tests_name("base/memory", tests, setup, teardown);
 }

@@ -25,7 +25,7 @@ static enum tr_status check_memory(int64_t bytes, struct tr_err *err)
     struct tr_memory memory;
     char have[TR_MEMORY_WORDS_BYTES], need[TR_QUANTITY_BYTES];
     tr_memory_read("", &memory);
-    if (memory.free_bytes <= 0 || bytes <= memory.free_bytes)
+    if (bytes <= memory.free_bytes)
         return TR_OK;
     return tr_fail(err, TR_FAILED, "the data are %s, and %s: train on a part of them", tr_print_bytes(need, bytes), tr_memory_words(&memory, have));
 }

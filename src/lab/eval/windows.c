@@ -18,7 +18,7 @@ static enum tr_status check_memory(const struct tr_evaluator *e, int64_t data_by
     tr_memory_read("", &memory);
     if (!tr_add_i64(need, data_bytes, &need) || !tr_add_i64(need, OVERHEAD_BYTES, &need))
         need = INT64_MAX;
-    if (memory.free_bytes <= 0 || need <= memory.free_bytes)
+    if (need <= memory.free_bytes)
         return TR_OK;
     return tr_fail(err, TR_BAD_INPUT, "evaluating %s needs %s of memory, %s: try shorter or fewer sequences at "
                    "a time", e->model.name, tr_print_bytes(need_text, need), tr_memory_words(&memory, have_text));

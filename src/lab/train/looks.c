@@ -77,12 +77,13 @@ void tr_run_look_at_hand(struct tr_run *run)
         tr_hands_add(&run->looks.hands, tr_chip_measure_hand_s(), now_s);
 }
 
-/* 0.2 s: too much for runs that save each few seconds, and for those that take no longer themselves. */
+/* 0.2 s: too much for runs that save each few seconds, and for those that take no longer themselves. Of several ranks only at the end: on
+ * the way the others would be measured along with the machine. */
 void tr_run_look(struct tr_run *run)
 {
     bool ends = run->state.step == run->config.steps;
     double now_s = tr_clock_s() - run->begin_s, since_s = now_s - run->looks.last.after_s;
-    if (looks(run) && since_s >= (ends ? TR_LOOKS_EVERY_S : TR_LOOKS_BETWEEN_S))
+    if (looks(run) && (ends || !run->world) && since_s >= (ends ? TR_LOOKS_EVERY_S : TR_LOOKS_BETWEEN_S))
         run->looks.last = (struct tr_look){now_s, peak_of_all(run, run->program.step.dtype, tr_chip_look_peak_flop_s), look_at_memory(run), tr_chip_measure_hand_s()};
 }
 

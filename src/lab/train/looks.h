@@ -2,7 +2,7 @@
  *
  * A host moves the processors of a virtual machine about, a clock falls, a neighbour comes: a run may begin on one machine and end on another.
  * So profile.json has not only what was measured at its start. Looks are the lead's, between steps: a hand-over (silicon/chip/peak.h) takes a
- * millisecond or two and comes each ten seconds; all of it takes 0.2 s and comes at a save each minute, and at the end of a run of ten seconds. */
+ * millisecond or two and comes each ten seconds; all of it takes 0.2 s and comes at a save each minute of one rank, and at the end of a run of ten seconds. */
 #ifndef TR_LAB_TRAIN_LOOKS_H
 #define TR_LAB_TRAIN_LOOKS_H
 
