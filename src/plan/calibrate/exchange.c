@@ -158,7 +158,9 @@ static enum tr_status part_done(struct exchanging *x, enum tr_status status, str
 
 /* ---- work at one time -------------------------------------------------------------------------------------------- */
 
-enum { STEPS_MAX = 11 };
+/* Steps by themselves and together, in turn, in so many visits that lie some seconds apart: a machine that is slower for a while is so for
+ * both, and one that is shared has different neighbours each time. */
+enum { VISITS = 3, PAIRS_MAX = 4 };
 
 /* Two programs in which kernels of all kinds take their part. */
 static const struct at_once {
@@ -167,58 +169,69 @@ static const struct at_once {
 } at_once[] = {{{TR_GPT2, 384, 6, 6, 1536, 4096, 512, 2}, TR_F32}, {{TR_LLAMA, 640, 10, 5, 1792, 4096, 512, 2}, TR_BF16}};
 enum { AT_ONCE = sizeof at_once / sizeof *at_once };
 
-/* What steps took: whole ones, the median; and kinds of operations of this rank, all of them together. */
-struct steps {
-    double step_s, op_s[TR_OP_KIND_COUNT];
+/* What all visits have seen so far: how many times as long a step took when all ranks computed, and this rank's kinds of operations. */
+struct together {
+    double times[AT_ONCE][VISITS * PAIRS_MAX];
+    double alone_s[TR_OP_KIND_COUNT], all_s[TR_OP_KIND_COUNT];
+    int pairs; /* of each program */
 };
 
-static void note_ops(const struct tr_exec *exec, double op_s[TR_OP_KIND_COUNT])
+/* A step that all ranks begin together and end with the last of them; `here`: this rank computes. Adds to op_s. */
+static enum tr_status time_step(struct exchanging *x, struct tr_trial *trial, bool here, double op_s[TR_OP_KIND_COUNT], double *time_s,
+                                struct tr_err *err)
 {
-    for (int phase = 0; phase < TR_PHASE_COUNT; phase++)
-        for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
-            op_s[kind] += exec->time[phase][kind].time_s;
-}
-
-/* Some steps, each of which all ranks begin together and end with the last of them; `here`: this rank computes. */
-static enum tr_status time_steps(struct exchanging *x, struct tr_trial *trial, bool here, int steps, struct steps *took, struct tr_err *err)
-{
-    double time_s[STEPS_MAX];
-    *took = (struct steps){.step_s = 0};
     enum tr_status status = tr_barrier(x->world, err);
-    for (int step = -1; step < steps && status == TR_OK; step++) { /* the first warms up */
-        memset(trial->exec.time, 0, sizeof trial->exec.time);
-        double begin_s = tr_clock_s();
-        if (here)
-            tr_trial_step(trial);
-        status = tr_barrier(x->world, err);
-        time_s[step < 0 ? 0 : step] = tr_clock_s() - begin_s;
-        if (step >= 0)
-            note_ops(&trial->exec, took->op_s);
-        if (status == TR_OK)
-            status = tr_calibrate_goes_on(x->options, err);
-    }
     if (status != TR_OK)
         return status;
-    qsort(time_s, (size_t)steps, sizeof *time_s, tr_ascending);
-    took->step_s = time_s[steps / 2];
-    return TR_OK;
+    memset(trial->exec.time, 0, sizeof trial->exec.time);
+    double begin_s = tr_clock_s();
+    if (here)
+        tr_trial_step(trial);
+    status = tr_barrier(x->world, err);
+    *time_s = tr_clock_s() - begin_s;
+    for (int phase = 0; phase < TR_PHASE_COUNT; phase++)
+        for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
+            op_s[kind] += trial->exec.time[phase][kind].time_s;
+    return status == TR_OK ? tr_calibrate_goes_on(x->options, err) : status;
 }
 
-/* A program when the first rank computes it alone, and when all do at one time; one thread a rank. */
-static enum tr_status measure_program(struct exchanging *x, const struct at_once *which, int steps, struct steps *alone, struct steps *all,
-                                      struct tr_err *err)
+/* When the first rank computes by itself, and when all do; the first pair warms up. */
+static enum tr_status time_pairs(struct exchanging *x, struct tr_trial *trial, int pairs, double *times, struct together *t, struct tr_err *err)
+{
+    enum tr_status status = TR_OK;
+    double unused_s[TR_OP_KIND_COUNT] = {0};
+    for (int pair = -1; pair < pairs && status == TR_OK; pair++) {
+        double alone_s, all_s = 0;
+        status = time_step(x, trial, tr_comm_index(x->world) == 0, pair < 0 ? unused_s : t->alone_s, &alone_s, err);
+        if (status == TR_OK)
+            status = time_step(x, trial, true, pair < 0 ? unused_s : t->all_s, &all_s, err);
+        if (pair >= 0 && status == TR_OK)
+            times[pair] = all_s / alone_s;
+    }
+    return status;
+}
+
+/* One thread a rank. */
+static enum tr_status visit_program(struct exchanging *x, int which, int pairs, struct together *t, struct tr_err *err)
 {
     struct tr_trial trial;
     enum tr_isa isa;
     enum tr_status status = tr_isa_choose(&isa, err);
     if (status == TR_OK)
-        status = tr_trial_open(&trial, &which->shape, which->dtype, (struct tr_machine){tr_kernel_set(isa), 1}, err);
+        status = tr_trial_open(&trial, &at_once[which].shape, at_once[which].dtype, (struct tr_machine){tr_kernel_set(isa), 1}, err);
     if (status != TR_OK)
         return status;
-    status = time_steps(x, &trial, tr_comm_index(x->world) == 0, steps, alone, err);
-    if (status == TR_OK)
-        status = time_steps(x, &trial, true, steps, all, err);
+    status = time_pairs(x, &trial, pairs, t->times[which] + t->pairs, t, err);
     tr_trial_close(&trial);
+    return status;
+}
+
+static enum tr_status visit_work(struct exchanging *x, int pairs, struct together *t, struct tr_err *err)
+{
+    enum tr_status status = TR_OK;
+    for (int i = 0; i < AT_ONCE && status == TR_OK; i++)
+        status = part_done(x, visit_program(x, i, pairs, t, err), err);
+    t->pairs += pairs;
     return status;
 }
 
@@ -238,28 +251,24 @@ void tr_calibrate_work_times(const double alone_s[TR_OP_KIND_COUNT], const doubl
     }
 }
 
-/* How many times as long steps take when all ranks compute: what is left when turns on the cores are taken out, the mean of the programs;
- * and which kinds of operations take more of that than others, where an operation's time is its own. */
-static enum tr_status measure_shared(struct exchanging *x, int cores, int steps, struct tr_exchange_rates *out, struct tr_err *err)
+/* How many times as long steps take when all ranks compute, once turns on the cores are taken out: the mean of the programs' medians; how
+ * far that of one visit to one program was from it; and which kinds of operations take more of it than others, where an operation's time
+ * is its own. */
+static void sum_up(struct together *t, double turns, struct tr_exchange_rates *out)
 {
-    double sum = 0, turns = fmax(1, (double)tr_comm_count(x->world) / cores);
-    struct steps alone[AT_ONCE], all[AT_ONCE];
-    enum tr_status status = TR_OK;
-    for (int i = 0; i < AT_ONCE && status == TR_OK; i++) {
-        status = part_done(x, measure_program(x, &at_once[i], steps, &alone[i], &all[i], err), err);
-        sum += status == TR_OK ? all[i].step_s / alone[i].step_s / turns : 0;
+    const int each = t->pairs / VISITS;
+    double sum = 0, visit[AT_ONCE * VISITS];
+    for (int i = 0; i < AT_ONCE; i++) {
+        for (int v = 0; v < VISITS; v++)
+            visit[i * VISITS + v] = tr_median(t->times[i] + v * each, each) / turns;
+        sum += tr_median(t->times[i], t->pairs) / turns;
     }
-    if (status != TR_OK)
-        return status;
-    for (int i = 1; i < AT_ONCE; i++)
-        for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++) {
-            alone[0].op_s[kind] += alone[i].op_s[kind];
-            all[0].op_s[kind] += all[i].op_s[kind];
-        }
     out->shared = fmax(1, sum / AT_ONCE);
+    out->spread = 0;
+    for (int i = 0; i < AT_ONCE * VISITS; i++)
+        out->spread = fmax(out->spread, fabs(visit[i] / out->shared - 1));
     if (turns == 1)
-        tr_calibrate_work_times(alone[0].op_s, all[0].op_s, out->work_times);
-    return TR_OK;
+        tr_calibrate_work_times(t->alone_s, t->all_s, out->work_times);
 }
 
 static enum tr_status measure_kind(struct exchanging *x, enum tr_coll_kind kind, int runs, struct tr_exchange_rates *out, struct tr_err *err)
@@ -272,20 +281,24 @@ static enum tr_status measure_kind(struct exchanging *x, enum tr_coll_kind kind,
 
 static enum tr_status measure_all(struct exchanging *x, int cores, struct tr_exchange_rates *out, struct tr_err *err)
 {
-    double scale = x->options->scale;
-    int runs = scale < 1 ? 3 : RUNS_MAX;
-    enum tr_status status = measure_shared(x, cores, scale < .2 ? 1 : scale < 1 ? 5 : STEPS_MAX, out, err);
+    const double scale = x->options->scale;
+    const int runs = scale < 1 ? 3 : RUNS_MAX, pairs = scale < .2 ? 1 : scale < 1 ? 2 : PAIRS_MAX;
+    struct together together = {.pairs = 0};
+    enum tr_status status = part_done(x, measure_beside(x, runs, &out->beside_s, err), err);
+    for (int visit = 0; visit < VISITS && status == TR_OK; visit++) {
+        status = visit_work(x, pairs, &together, err);
+        for (int kind = visit; kind < TR_COLL_KIND_COUNT && status == TR_OK; kind += VISITS)
+            if (tr_exchange_measures((enum tr_coll_kind)kind))
+                status = measure_kind(x, (enum tr_coll_kind)kind, runs, out, err);
+    }
     if (status == TR_OK)
-        status = part_done(x, measure_beside(x, runs, &out->beside_s, err), err);
-    for (int kind = 0; kind < TR_COLL_KIND_COUNT && status == TR_OK; kind++)
-        if (tr_exchange_measures((enum tr_coll_kind)kind))
-            status = measure_kind(x, (enum tr_coll_kind)kind, runs, out, err);
+        sum_up(&together, fmax(1, (double)tr_comm_count(x->world) / cores), out);
     return status;
 }
 
 int tr_calibrate_exchange_parts(void)
 {
-    int parts = AT_ONCE + 1;
+    int parts = VISITS * AT_ONCE + 1;
     for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
         parts += tr_exchange_measures((enum tr_coll_kind)kind);
     return parts;

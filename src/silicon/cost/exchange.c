@@ -72,12 +72,12 @@ bool tr_exchange_set_apart(struct tr_exchange_rates *exchange, double hand_s)
 
 double tr_exchange_step_error(const struct tr_exchange_rates *exchange, double alone)
 {
-    return exchange->step_error > 0 ? exchange->step_error : alone + exchange->shared - 1;
+    return exchange->step_error > 0 ? exchange->step_error : alone + fmax(exchange->shared - 1, exchange->spread);
 }
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */
 
-enum { FIELD_CHIP, FIELD_TRANSPORT, FIELD_RANKS, FIELD_SHARED, FIELD_BESIDE, FIELD_HAND, FIELD_REFINED, FIELD_REFINED_BY, FIELD_STEP_ERROR, FIELDS_FIRST,
+enum { FIELD_CHIP, FIELD_TRANSPORT, FIELD_RANKS, FIELD_SHARED, FIELD_SPREAD, FIELD_BESIDE, FIELD_HAND, FIELD_REFINED, FIELD_REFINED_BY, FIELD_STEP_ERROR, FIELDS_FIRST,
        PATH_BYTES = 40, FIELDS_MAX = FIELDS_FIRST + 2 * TR_COLL_KIND_COUNT * TR_EXCHANGE_SIZES + 2 * TR_OP_KIND_COUNT };
 
 struct fields {
@@ -89,7 +89,7 @@ struct fields {
 struct target {
     const char *chip, *transport;
     struct tr_refined refined;
-    struct tr_fact ranks, shared, beside, hand, step_error, time[TR_COLL_KIND_COUNT][TR_EXCHANGE_SIZES], time_runs[TR_COLL_KIND_COUNT][TR_EXCHANGE_SIZES],
+    struct tr_fact ranks, shared, spread, beside, hand, step_error, time[TR_COLL_KIND_COUNT][TR_EXCHANGE_SIZES], time_runs[TR_COLL_KIND_COUNT][TR_EXCHANGE_SIZES],
         work_times[TR_OP_KIND_COUNT], work_runs[TR_OP_KIND_COUNT];
 };
 
@@ -137,6 +137,9 @@ static void make_fields(struct fields *f)
     f->field[FIELD_SHARED] = (struct tr_field){.path = "shared", .kind = TR_FIELD_FACT, .unit = TR_UNIT_COUNT, .min = 1, .max = 100,
                                                .offset = offsetof(struct target, shared),
                                                .help = "times as long as alone work takes while the other ranks work too"};
+    f->field[FIELD_SPREAD] = (struct tr_field){.path = "spread", .kind = TR_FIELD_FACT, .unit = TR_UNIT_RATIO, .min = 0, .max = 100,
+                                               .offset = offsetof(struct target, spread),
+                                               .help = "how far that was from it in single visits to single programs"};
     f->field[FIELD_BESIDE] = (struct tr_field){.path = "beside", .kind = TR_FIELD_FACT, .unit = TR_UNIT_TIME, .min = 0, .max = 1,
                                                .offset = offsetof(struct target, beside),
                                                .help = "that a rank loses to a small call which goes on beside its work"};
@@ -171,7 +174,7 @@ enum tr_status tr_exchange_read(const struct tr_entry *entry, struct tr_exchange
     if (strcmp(target.transport, "threads") != 0 && strcmp(target.transport, "mpi") != 0)
         return tr_entry_fail(entry, err, "transport: \"%.32s\" is neither threads nor mpi", target.transport);
     *out = (struct tr_exchange_rates){.id = entry->id, .chip = target.chip, .ranks = (int)target.ranks.value,
-                                 .shared = tr_fact_or(&target.shared, 1), .beside_s = target.beside.value, .hand_s = target.hand.value,
+                                 .shared = tr_fact_or(&target.shared, 1), .spread = target.spread.value, .beside_s = target.beside.value, .hand_s = target.hand.value,
                                  .refined = target.refined, .step_error = target.step_error.value};
     strcpy(out->transport, target.transport);
     for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
@@ -265,6 +268,8 @@ void tr_exchange_yaml(const struct tr_exchange_rates *exchange, struct tr_text *
 {
     tr_text_printf(out, "  %s:\n    chip: %s\n    source: calibration\n    transport: %s\n    ranks: %d\n    shared: %.4g\n    beside: %.4gs\n",
                    exchange->id, exchange->chip, exchange->transport, exchange->ranks, exchange->shared, exchange->beside_s);
+    if (exchange->spread > 0)
+        tr_text_printf(out, "    spread: %.3g\n", exchange->spread);
     if (exchange->hand_s > 0)
         tr_text_printf(out, "    hand: %.4gs\n", exchange->hand_s);
     for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)

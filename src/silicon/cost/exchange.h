@@ -8,6 +8,7 @@
  *         transport: threads                or mpi
  *         ranks: 2
  *         shared: 1.04                      times as long as alone work takes while the other ranks work too
+ *         spread: 0.06                      how far that was from it in single visits to single programs
  *         hand: 40ns                        a line of a cache from core to core then (silicon/chip/peak.h)
  *         work: {adamw: {times: 1.3}}       a kind of operation takes so many times `shared`: what goes to memory, more; the rest, less
  *         beside: 30us                      that a rank loses to a small call which goes on beside its work
@@ -37,6 +38,7 @@ struct tr_exchange_rates {
     int ranks;
     double shared;   /* times as long as alone work takes while the other ranks work too, and each waits for the last: they share
                         caches and memory. That they take turns where there are more than cores is not in it */
+    double spread;   /* of `shared`, relative: the farthest that one visit to one program was from it; 0: not known */
     double hand_s;   /* what a line of a cache took from core to core when that was measured; 0: not known */
     double beside_s; /* that a rank loses to a small call that is started and waited for later, as threads take turns */
     double time_s[TR_COLL_KIND_COUNT][TR_EXCHANGE_SIZES]; /* 0: not measured */
@@ -69,7 +71,7 @@ double tr_exchange_shared(const struct tr_exchange_rates *exchange, enum tr_op_k
 bool tr_exchange_set_apart(struct tr_exchange_rates *exchange, double hand_s);
 
 /* Half width of the 80 % interval of a step of these ranks, where that of one rank has `alone`: how much ranks are in each other's way
- * differs from program to program by about as much as it is; runs say it better. */
+ * differs from program to program by about as much as it is, or by its spread; runs say it better. */
 double tr_exchange_step_error(const struct tr_exchange_rates *exchange, double alone);
 
 TR_MUST_CHECK enum tr_status tr_exchange_read(const struct tr_entry *entry, struct tr_exchange_rates *out, struct tr_err *err);
