@@ -82,16 +82,33 @@ static enum tr_status merge_and_keep(struct job *job, const uint8_t *piece, size
     return TR_OK;
 }
 
-static enum tr_status do_piece(struct job *job, const uint8_t *piece, size_t bytes)
+/* A piece of the text, and its place in the cache; NULL: it has none. */
+struct piece {
+    const uint8_t *at;
+    size_t bytes;
+    struct cached *cached;
+};
+
+static struct piece find_piece(const struct job *job, const uint8_t *at, size_t bytes)
+{
+    struct piece piece = {at, bytes, NULL};
+    if (!job->sink && bytes <= CACHE_BYTES) {
+        piece.cached = &job->encoder->cache[tr_hash_bytes(at, bytes) % CACHE_COUNT];
+        __builtin_prefetch(piece.cached);
+    }
+    return piece;
+}
+
+static enum tr_status do_piece(struct job *job, const struct piece *piece)
 {
     struct tr_ids *ids = job->ids;
+    struct cached *cached = piece->cached;
     if (job->sink)
-        return job->sink(job->context, (const char *)piece, bytes, job->err);
-    if (bytes > CACHE_BYTES)
-        return tr_bpe_piece(job->encoder->token, &job->encoder->work, piece, bytes, ids, job->err);
-    struct cached *cached = &job->encoder->cache[tr_hash_bytes(piece, bytes) % CACHE_COUNT];
-    if (cached->bytes != bytes || memcmp(cached->piece, piece, bytes) != 0)
-        return merge_and_keep(job, piece, bytes, cached);
+        return job->sink(job->context, (const char *)piece->at, piece->bytes, job->err);
+    if (!cached)
+        return tr_bpe_piece(job->encoder->token, &job->encoder->work, piece->at, piece->bytes, ids, job->err);
+    if (cached->bytes != piece->bytes || memcmp(cached->piece, piece->at, piece->bytes) != 0)
+        return merge_and_keep(job, piece->at, piece->bytes, cached);
     if (ids->room - ids->count < CACHE_IDS) {
         enum tr_status status = grow(ids, CACHE_IDS, job->err);
         if (status != TR_OK)
@@ -102,12 +119,32 @@ static enum tr_status do_piece(struct job *job, const uint8_t *piece, size_t byt
     return TR_OK;
 }
 
+/* The last step of splitting. Each piece is found one ahead, so that its place in the cache is there when its turn comes. */
+static enum tr_status do_pieces(struct job *job, enum tr_split split, const uint8_t *text, size_t begin, size_t end)
+{
+    enum tr_status status = TR_OK;
+    struct piece piece = {.bytes = 0}, next;
+    for (; status == TR_OK && (begin < end || piece.bytes > 0); piece = next) {
+        next = (struct piece){.bytes = 0};
+        if (begin < end) {
+            size_t after = tr_split_next(split, text, begin, end);
+            next = find_piece(job, text + begin, after - begin);
+            begin = after;
+        }
+        if (piece.bytes > 0)
+            status = do_piece(job, &piece);
+    }
+    return status;
+}
+
 /* Splits text[begin, end) by the steps from `step` on. Each step sees the parts of the one before as whole texts. */
 static enum tr_status split_part(struct job *job, int step, const uint8_t *text, size_t begin, size_t end)
 {
     const struct tr_token *token = job->encoder->token;
-    if (step == token->split_count)
-        return do_piece(job, text + begin, end - begin);
+    if (step == token->split_count) {
+        struct piece all = find_piece(job, text + begin, end - begin);
+        return do_piece(job, &all);
+    }
     enum tr_split split = token->splits[step];
     if (split == TR_SPLIT_PREFIX_SPACE) {
         struct tr_text *prefixed = &job->encoder->prefixed;
@@ -120,6 +157,8 @@ static enum tr_status split_part(struct job *job, int step, const uint8_t *text,
             return TR_FAILED;
         return split_part(job, step + 1, (const uint8_t *)prefixed->at, 0, prefixed->len);
     }
+    if (step + 1 == token->split_count)
+        return do_pieces(job, split, text, begin, end);
     enum tr_status status = TR_OK;
     while (begin < end && status == TR_OK) {
         size_t next = tr_split_next(split, text, begin, end);
@@ -238,7 +277,7 @@ void tr_encoder_free(struct tr_encoder *encoder)
     if (!encoder)
         return;
     free(encoder->cache);
-    free(encoder->work.at);
+    tr_bpe_work_free(&encoder->work);
     tr_text_free(&encoder->normal);
     tr_text_free(&encoder->prefixed);
     free(encoder);

@@ -210,13 +210,26 @@ static enum tr_status read_merge(struct tr_token *token, const struct tr_token_s
     if (made < 0)
         return tr_fail(err, TR_BAD_INPUT, "%s: merge %lld makes a token that is not in the vocabulary: \"%s\" + \"%s\"",
                        spec->source, (long long)rank, show(merge->left, a), show(merge->right, b));
-    struct tr_merge_slot *slot = (struct tr_merge_slot *)(uintptr_t)tr_merge_find(&token->merges, (uint32_t)left,
-                                                                                  (uint32_t)right);
+    uint64_t bit, hash = tr_pair_hash((uint32_t)left, (uint32_t)right);
     /* Of the same merge twice the later one counts, as in Hugging Face's reader. */
-    *slot = (struct tr_merge_slot){(uint32_t)left, (uint32_t)right, (uint32_t)rank, (uint32_t)made};
+    *tr_merge_find(&token->merges, (uint32_t)left, (uint32_t)right, hash) =
+        (struct tr_merge_slot){(uint32_t)left, (uint32_t)right, (uint32_t)rank, (uint32_t)made};
+    *tr_merge_word(&token->merges, hash, &bit) |= bit;
     token->merge[rank][0] = left;
     token->merge[rank][1] = right;
     return TR_OK;
+}
+
+static enum tr_status make_byte_pairs(struct tr_token *token, struct tr_err *err)
+{
+    token->byte_pair = tr_arena_array(&token->arena, 256 * 256, sizeof *token->byte_pair, err);
+    for (int i = 0; token->byte_pair && i < 256 * 256; i++) {
+        int32_t left = token->byte_id[i >> 8], right = token->byte_id[i & 0xFF];
+        token->byte_pair[i] = (struct tr_pair_merge){TR_NO_RANK, 0};
+        if (left >= 0 && right >= 0)
+            token->byte_pair[i] = tr_merge_of(&token->merges, (uint32_t)left, (uint32_t)right);
+    }
+    return token->byte_pair ? TR_OK : TR_FAILED;
 }
 
 static enum tr_status read_merges(struct tr_token *token, const struct tr_token_spec *spec, struct tr_err *err)
@@ -226,9 +239,11 @@ static enum tr_status read_merges(struct tr_token *token, const struct tr_token_
     token->merge = tr_arena_array(&token->arena, spec->merge_count, sizeof *token->merge, err);
     token->merges.slot =
         token->merge ? tr_arena_array(&token->arena, (int64_t)size, sizeof *token->merges.slot, err) : NULL;
+    token->merges.may_merge = /* zeros */
+        token->merges.slot ? tr_arena_array(&token->arena, (int64_t)size * TR_MERGE_BITS / 64, sizeof *token->merges.may_merge, err) : NULL;
     uint8_t *scratch = malloc(2 * TR_TOKEN_BYTES_MAX);
     enum tr_status status = TR_OK;
-    if (!token->merges.slot || !scratch) {
+    if (!token->merges.may_merge || !scratch) {
         free(scratch);
         return tr_fail(err, TR_FAILED, "out of memory for %lld merges", (long long)spec->merge_count);
     }
@@ -238,7 +253,7 @@ static enum tr_status read_merges(struct tr_token *token, const struct tr_token_
     for (int64_t rank = 0; rank < spec->merge_count && status == TR_OK; rank++)
         status = read_merge(token, spec, rank, scratch, err);
     free(scratch);
-    return status;
+    return status == TR_OK ? make_byte_pairs(token, err) : status;
 }
 
 /* ---- added tokens, and ids that are named ------------------------------------------------------------------------ */

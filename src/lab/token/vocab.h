@@ -12,9 +12,17 @@ struct tr_merge_slot {
 };
 #define TR_NO_RANK UINT32_MAX
 
+/* Most pairs that are asked for do not merge, and a bit says so for nearly all of them: the bits are small enough for a near cache, the
+ * slots are not. */
+enum { TR_MERGE_BITS = 8 }; /* a slot */
 struct tr_merge_table {
     struct tr_merge_slot *slot;
     uint64_t mask;
+    uint64_t *may_merge; /* [TR_MERGE_BITS * (mask + 1)] bits, words of 64: some pair of this bit does */
+};
+
+struct tr_pair_merge {
+    uint32_t rank, made; /* rank TR_NO_RANK: they do not merge */
 };
 
 struct tr_bytes_table {
@@ -55,6 +63,7 @@ struct tr_token {
     int32_t (*merge)[2];       /* [merge_count], ids by rank, for writing */
     int64_t merge_count;
     struct tr_merge_table merges;
+    struct tr_pair_merge *byte_pair; /* [256 * 256], of two bytes, with which every piece begins */
     struct tr_added *added;
     int64_t added_count;
     struct tr_trie raw, normalized; /* which of the added tokens are looked for where */
@@ -84,15 +93,34 @@ uint64_t tr_hash_bytes(const void *bytes, size_t count);
 /* The id of the vocabulary's token with these bytes, -1: none. */
 int32_t tr_vocab_find(const struct tr_token *token, const void *bytes, size_t count);
 
-static inline const struct tr_merge_slot *tr_merge_find(const struct tr_merge_table *table, uint32_t left,
-                                                        uint32_t right)
+static inline uint64_t tr_pair_hash(uint32_t left, uint32_t right) { return tr_mix64((uint64_t)left << 32 | right); }
+
+/* The bit of a pair: of the upper half of its hash, as the slot is of the lower. */
+static inline uint64_t *tr_merge_word(const struct tr_merge_table *table, uint64_t hash, uint64_t *bit)
 {
-    uint64_t at = tr_mix64((uint64_t)left << 32 | right);
-    for (;; at++) {
-        const struct tr_merge_slot *slot = &table->slot[at & table->mask];
+    uint64_t at = hash >> 32 & (TR_MERGE_BITS * (table->mask + 1) - 1);
+    *bit = UINT64_C(1) << (at & 63);
+    return &table->may_merge[at >> 6];
+}
+
+/* The pair's slot, or the empty one where it belongs. */
+static inline struct tr_merge_slot *tr_merge_find(const struct tr_merge_table *table, uint32_t left, uint32_t right, uint64_t hash)
+{
+    for (uint64_t at = hash;; at++) {
+        struct tr_merge_slot *slot = &table->slot[at & table->mask];
         if (slot->rank == TR_NO_RANK || (slot->left == left && slot->right == right))
             return slot;
     }
+}
+
+/* What two symbols that stand side by side become; rank TR_NO_RANK: they stay. */
+static inline struct tr_pair_merge tr_merge_of(const struct tr_merge_table *table, uint32_t left, uint32_t right)
+{
+    uint64_t bit, hash = tr_pair_hash(left, right);
+    if (!(*tr_merge_word(table, hash, &bit) & bit))
+        return (struct tr_pair_merge){TR_NO_RANK, 0};
+    const struct tr_merge_slot *slot = tr_merge_find(table, left, right, hash);
+    return (struct tr_pair_merge){slot->rank, slot->made};
 }
 
 /* ---- alphabet.c: GPT-2's spelling of bytes as printable characters ----------------------------------------------- */
@@ -136,12 +164,13 @@ const char *tr_split_expression(enum tr_split split);
 
 /* ---- bpe.c: merges ----------------------------------------------------------------------------------------------- */
 
-struct tr_bpe_work {
-    uint32_t *at; /* one block, grown */
-    size_t words;
+struct tr_bpe_work { /* begins as zeros */
+    uint32_t *at, *symbol; /* grown: windows; the symbols of a piece, where the vocabulary lacks bytes */
+    size_t words, symbols;
 };
 /* Appends the tokens of one piece. */
 TR_MUST_CHECK enum tr_status tr_bpe_piece(const struct tr_token *token, struct tr_bpe_work *work, const uint8_t *piece,
                                           size_t bytes, struct tr_ids *ids, struct tr_err *err);
+void tr_bpe_work_free(struct tr_bpe_work *work);
 
 #endif

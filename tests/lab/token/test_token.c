@@ -148,6 +148,128 @@ static void long_pieces_are_merged_as_short_ones_are(void **state)
     tr_token_free(token);
 }
 
+/* ---- merges against the rule, done as it is said ----------------------------------------------------------------- */
+
+enum { RULES = 24, WORD_MAX = 2000, RULE_BYTES_MAX = 200 };
+
+/* Merges of a and b, of tokens that others make, in any order: some can never be done, some make what another makes too. */
+struct rules {
+    char word[2 + RULES][RULE_BYTES_MAX + 1]; /* what there is to merge; 0 and 1 are a and b */
+    int words;
+    int left[RULES], right[RULES], made[RULES]; /* words, by rank */
+};
+
+static int word_of(struct rules *r, const char *text)
+{
+    int i = 0;
+    while (i < r->words && strcmp(r->word[i], text) != 0)
+        i++;
+    if (i == r->words)
+        strcpy(r->word[r->words++], text);
+    return i;
+}
+
+static void draw_rules(struct rules *r, uint64_t seed)
+{
+    *r = (struct rules){.word = {"a", "b"}, .words = 2};
+    for (int i = 0; i < RULES; i++) {
+        char text[2 * RULE_BYTES_MAX + 1];
+        bool known = true;
+        for (uint64_t try = 0; known; try++) { /* no pair twice */
+            uint64_t index = (uint64_t)i << 32 | try << 2;
+            int recent = r->words < 6 ? 0 : (int)draw(seed, index, 3) * (r->words - 4) / 2; /* long ones come of long ones */
+            r->left[i] = recent + (int)draw(seed, index + 1, (uint64_t)(r->words - recent));
+            r->right[i] = (int)draw(seed, index + 2, (uint64_t)r->words);
+            snprintf(text, sizeof text, "%s%s", r->word[r->left[i]], r->word[r->right[i]]);
+            known = strlen(text) > RULE_BYTES_MAX;
+            for (int k = 0; k < i && !known; k++)
+                known = r->left[k] == r->left[i] && r->right[k] == r->right[i];
+        }
+        r->made[i] = word_of(r, text);
+    }
+    for (int i = RULES - 1; i > 0 && seed / 3 % 2 > 0; i--) {
+        int other = (int)draw(seed, 1000 + (uint64_t)i, (uint64_t)i + 1), left = r->left[i], right = r->right[i], made = r->made[i];
+        r->left[i] = r->left[other], r->right[i] = r->right[other], r->made[i] = r->made[other];
+        r->left[other] = left, r->right[other] = right, r->made[other] = made;
+    }
+}
+
+static struct tr_token *token_of(const struct rules *r)
+{
+    static struct tr_string vocab[LETTERS + RULES];
+    struct tr_merge merges[RULES];
+    struct tr_token_spec spec = byte_spec(NULL, 0);
+    memcpy(vocab, spec.vocab, LETTERS * sizeof *vocab);
+    for (int i = 2; i < r->words; i++)
+        vocab[LETTERS - 2 + i] = STRING(r->word[i]);
+    for (int i = 0; i < RULES; i++)
+        merges[i] = (struct tr_merge){STRING(r->word[r->left[i]]), STRING(r->word[r->right[i]])};
+    spec.vocab = vocab;
+    spec.vocab_count = LETTERS - 2 + r->words;
+    spec.merges = merges;
+    spec.merge_count = RULES;
+    return make(&spec);
+}
+
+/* The pair of lowest rank, of these the leftmost, until there is none. Returns how many are left in `word`. */
+static int merge_by_the_rule(const struct rules *r, int *word, int count)
+{
+    for (;;) {
+        int best = RULES, at = 0;
+        for (int i = 0; i + 1 < count; i++)
+            for (int rank = 0; rank < best; rank++)
+                if (word[i] == r->left[rank] && word[i + 1] == r->right[rank])
+                    best = rank, at = i;
+        if (best == RULES)
+            return count;
+        word[at] = r->made[best];
+        memmove(word + at + 1, word + at + 2, (size_t)(count - at - 2) * sizeof *word);
+        count--;
+    }
+}
+
+/* Letters at random; with a period; or what the merges make, which is longer than a window where they make long words. */
+static void draw_text(const struct rules *r, uint64_t seed, uint64_t which, char *text, int length)
+{
+    uint64_t period = 1 + draw(seed, 2000 + which, 40), next = 3000;
+    for (int i = 0; i < length;) {
+        if (seed % 3 < 2) {
+            uint64_t from = seed % 3 ? (uint64_t)i : (uint64_t)i % period;
+            text[i++] = draw(seed, 5000 + from, 8) < 3 + seed % 4 ? 'a' : 'b';
+            continue;
+        }
+        const char *word = r->word[draw(seed, next++ + which * 10000, (uint64_t)r->words)];
+        while (*word && i < length)
+            text[i++] = *word++;
+    }
+}
+
+/* Words of up to 64 letters are scanned, longer ones go window by window. */
+static void every_piece_is_merged_by_the_rule(void **state)
+{
+    (void)state;
+    static const int lengths[] = {1, 2, 3, 17, 63, 64, 65, 90, 200, 500, WORD_MAX};
+    for (uint64_t seed = 0; seed < 120; seed++) {
+        struct rules rules;
+        draw_rules(&rules, seed);
+        struct tr_token *token = token_of(&rules);
+        for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++) {
+            char text[WORD_MAX];
+            int word[WORD_MAX], length = lengths[l];
+            draw_text(&rules, seed, l, text, length);
+            for (int i = 0; i < length; i++)
+                word[i] = text[i] - 'a';
+            int count = merge_by_the_rule(&rules, word, length);
+            struct tr_ids ids = encode(token, text, (size_t)length, 0);
+            assert_int_equal(ids.count, count);
+            for (int i = 0; i < count; i++)
+                assert_int_equal(ids.at[i], word[i] < 2 ? 'a' + word[i] : LETTERS - 2 + word[i]);
+            tr_ids_free(&ids);
+        }
+        tr_token_free(token);
+    }
+}
+
 static void any_bytes_come_back(void **state)
 {
     (void)state;
@@ -501,6 +623,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(merges_are_done_by_rank_then_from_the_left),
         cmocka_unit_test(long_pieces_are_merged_as_short_ones_are),
+        cmocka_unit_test(every_piece_is_merged_by_the_rule),
         cmocka_unit_test(any_bytes_come_back),
         cmocka_unit_test(a_megabyte_of_one_letter_comes_back),
         cmocka_unit_test(bytes_that_are_no_text_are_split_as_the_replacement_character_is),
