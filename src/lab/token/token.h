@@ -17,7 +17,7 @@
  *          Hugging Face does. tr_token_missing_bytes counts them.
  * STEPS    added tokens are found (longest first); the rest is normalised, searched for added tokens of the normalised
  *          kind, split by the pre-tokenizer, and each piece merged by rank, lowest first, then leftmost.
- * TIME     n log n in the bytes of the longest piece, linear in the text: no regular expressions are run.
+ * TIME     linear in the text, also in a piece without a border (n log n at worst, bpe.c): no regular expressions are run.
  * LIMITS   below; the sentence of a refusal names them. */
 #ifndef TR_LAB_TOKEN_TOKEN_H
 #define TR_LAB_TOKEN_TOKEN_H
