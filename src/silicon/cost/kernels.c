@@ -177,7 +177,7 @@ const struct tr_kernel_price *tr_kernel_price_of(const struct tr_kernel_rates *r
 {
     int type = op->act == TR_BF16;
     const struct tr_kernel_price *own = &rates->price[op->kind][type];
-    return own->known ? own : &rates->price[TR_OP_JOIN][type];
+    return own->known ? own : &rates->price[TR_OP_JOIN][0]; /* which is of fp32 in programs of either type */
 }
 
 bool tr_kernel_is_apart(const struct tr_kernel_rates *rates, double hand_s)
@@ -343,7 +343,7 @@ static void make_fields(struct fields *f)
     add_text(f, offsetof(struct target, program), false, "version of trine", "program");
     add_text(f, offsetof(struct target, refined.date), false, "the day when runs refined it", "refined");
     add_text(f, offsetof(struct target, refined.by), false, "the attempts of these runs", "refined_by");
-    add_field(f, TR_UNIT_COUNT, 1, 65536, "that the machine has", "cores");
+    add_field(f, TR_UNIT_COUNT, 1, 65536, "that the machine has; as many as computed unless said", "cores");
     add_field(f, TR_UNIT_COUNT, 1, 65536, "that computed", "threads");
     add_field(f, TR_UNIT_RATIO, 0, TR_KERNEL_ERROR_MAX, "half width of the 80 % interval of a step", "step_error");
     add_field(f, TR_UNIT_TIME, 0, 1, "from one operation to the next", "between");
@@ -373,6 +373,21 @@ static void take_prices(const struct fields *f, const struct tr_fact *facts, enu
     price->runs = facts[first + count + 1].value;
 }
 
+/* A calibration has rates of both types, and a join's: without them operations would take no time. */
+static enum tr_status check_whole(const struct tr_kernel_rates *rates, const struct tr_entry *entry, struct tr_err *err)
+{
+    for (int type = 0; type < TR_KERNEL_TYPES; type++) {
+        bool any = false;
+        for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
+            any |= rates->price[kind][type].known;
+        if (!any)
+            return tr_entry_fail(entry, err, "%s: no rates are there: the file may have been cut short", columns[type]);
+    }
+    if (!rates->price[TR_OP_JOIN][0].known)
+        return tr_entry_fail(entry, err, "f32.join is missing, by which kinds that nobody measured are priced: the file may have been cut short");
+    return TR_OK;
+}
+
 enum tr_status tr_kernel_rates_read(const struct tr_entry *entry, struct tr_kernel_rates *out, struct tr_err *err)
 {
     struct tr_kernel_rates r = {.id = entry->id};
@@ -387,10 +402,10 @@ enum tr_status tr_kernel_rates_read(const struct tr_entry *entry, struct tr_kern
     r.isa = target.isa;
     r.program = target.program;
     r.refined = target.refined;
-    r.cores = (int)target.facts[FIELD_CORES].value;
+    r.threads = (int)target.facts[FIELD_THREADS].value;
+    r.cores = (int)tr_fact_or(&target.facts[FIELD_CORES], r.threads);
     for (int i = 0; i < MACHINE_FIELDS; i++)
         *(double *)((char *)&r.machine + machine_fields[i].offset) = target.facts[FIELD_MACHINE + i].value;
-    r.threads = (int)target.facts[FIELD_THREADS].value;
     r.step_error = tr_fact_or(&target.facts[FIELD_STEP_ERROR], .3);
     r.between_s = target.facts[FIELD_BETWEEN].value;
     for (int column = 0; column < COLUMNS; column++)
@@ -398,7 +413,7 @@ enum tr_status tr_kernel_rates_read(const struct tr_entry *entry, struct tr_kern
             take_prices(&f, target.facts, (enum tr_op_kind)kind, column, price_in(&r, kind, column));
     if (r.threads < 1)
         return tr_entry_fail(entry, err, "threads: how many computed is missing");
-    if ((status = tr_refined_check(&r.refined, entry, err)) != TR_OK)
+    if ((status = check_whole(&r, entry, err)) != TR_OK || (status = tr_refined_check(&r.refined, entry, err)) != TR_OK)
         return status;
     *out = r;
     return TR_OK;

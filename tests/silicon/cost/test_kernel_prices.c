@@ -94,6 +94,9 @@ static enum tr_status open_text(const char *text, struct tr_catalog **out)
     return tr_catalog_add_text(*out, "profile.yaml", text, strlen(text), &err);
 }
 
+/* What every entry has. */
+#define RATES "f32: {join: {start: 1us}}, bf16: {norm: {start: 1us}}"
+
 static void rates_that_were_written_read_back(void **state)
 {
     (void)state;
@@ -102,6 +105,7 @@ static void rates_that_were_written_read_back(void **state)
                                     .machine = {.peak_flop_s = {4e11, 8e11}, .read_byte_s = {9e11, 5e11, 2e11, 6e10},
                                                 .hand_s = 4e-8, .hand_apart_s = 1.9e-7, .noise = .01, .disk_byte_s = 8e8, .disk_sync_s = 3e-4}}, back;
     rates.price[TR_OP_LINEAR][0] = (struct tr_kernel_price){.unit_s = {2e-12, 3e-11, 0, 1e-11, 0, 2e-6}, .error = .06, .known = true};
+    rates.price[TR_OP_JOIN][0] = (struct tr_kernel_price){.unit_s = {1e-11}, .error = .5, .known = true};
     rates.price[TR_OP_JOIN][1] = (struct tr_kernel_price){.unit_s = {1.2345e-11, 0, 0, 1e-6}, .error = .5, .known = true};
     rates.apart[TR_OP_JOIN][1] = (struct tr_kernel_price){.unit_s = {2e-11, 0, 0, 1e-6}, .error = .5, .known = true};
     struct tr_text text = {0};
@@ -128,7 +132,7 @@ static void rates_that_were_written_read_back(void **state)
     near(back.price[TR_OP_JOIN][1].unit_s[0], 1.2345e-11, 1e-3);
     near(back.apart[TR_OP_JOIN][1].unit_s[0], 2e-11, 1e-3);
     near(back.machine.hand_apart_s, 1.9e-7, 1e-3);
-    assert_false(back.price[TR_OP_JOIN][0].known);
+    assert_false(back.price[TR_OP_ZERO][0].known);
     struct tr_op op = linear_op(TR_OP_LINEAR, 100, 64, 96);
     near(tr_kernel_time(&back, &op, 0, 0), 2e-12 * 2 * 100 * 64 * 96 + 3e-11 * 100 * 64 * 4 + 1e-11 * 100 * 96 * 4 + 2e-6, 1e-3);
     tr_catalog_free(catalog);
@@ -181,8 +185,8 @@ static void rates_between_two_numbers_of_threads_follow_from_both(void **state)
 static void a_profile_has_rates_for_numbers_of_threads_between_its_own(void **state)
 {
     (void)state;
-    static const char text[] = "kernels: {all: {chip: x, threads: 8, step_error: .1}, one: {chip: x, threads: 1, step_error: .1}, "
-                               "some: {chip: x, threads: 4, step_error: .1}}";
+    static const char text[] = "kernels: {all: {chip: x, threads: 8, step_error: .1, " RATES "}, one: {chip: x, threads: 1, step_error: .1, " RATES "}, "
+                               "some: {chip: x, threads: 4, step_error: .1, " RATES "}}";
     struct tr_catalog *catalog;
     struct tr_kernel_rates rates;
     char words[TR_BETWEEN_WORDS_BYTES];
@@ -191,6 +195,7 @@ static void a_profile_has_rates_for_numbers_of_threads_between_its_own(void **st
         bool measured = threads == 1 || threads == 4 || threads == 8;
         assert_int_equal(tr_kernel_rates_for(catalog, threads, &rates, &err), TR_OK);
         assert_int_equal(rates.threads, threads);
+        assert_true(rates.cores >= threads); /* which no entry says */
         assert_int_equal(rates.lower, measured ? 0 : threads < 4 ? 1 : 4);
         assert_int_equal(rates.upper, measured ? 0 : threads < 4 ? 4 : 8);
         assert_int_equal(tr_kernel_rates_find(catalog, threads, &rates, &err), measured ? TR_OK : TR_BAD_INPUT);
@@ -208,7 +213,7 @@ static void rates_that_runs_refined_say_which(void **state)
     struct tr_kernel_rates back;
     struct tr_catalog *catalog;
     char words[TR_REFINED_WORDS_BYTES];
-    static const char text[] = "kernels: {here: {chip: x, threads: 2, step_error: .1, refined: 2026-11-27, refined_by: \"12 345\"}}";
+    static const char text[] = "kernels: {here: {chip: x, threads: 2, step_error: .1, refined: 2026-11-27, refined_by: \"12 345\", " RATES "}}";
     assert_int_equal(open_text(text, &catalog), TR_OK);
     assert_int_equal(tr_kernel_rates_find(catalog, 2, &back, &err), TR_OK);
     assert_int_equal(tr_refined_runs(&back.refined), 2);
@@ -228,6 +233,9 @@ static void what_nobody_measured_costs_what_a_join_of_its_bytes_does(void **stat
     struct tr_op op = {.kind = TR_OP_MIX, .act = TR_F32, .weight = TR_F32, .count = 1000, .alpha = 1};
     struct tr_work work = tr_op_work(&op, 1, 0); /* without a source */
     near(tr_kernel_time(&rates, &op, 1, 0), 1e-11 * (double)(work.read_bytes + work.write_bytes), 1e-6);
+    op.act = TR_BF16; /* a join's own numbers are never of that */
+    work = tr_op_work(&op, 1, 0);
+    near(tr_kernel_time(&rates, &op, 1, 0), 1e-11 * (double)(work.read_bytes + work.write_bytes), 1e-6);
 }
 
 static void faults_of_a_profile_are_said_with_their_place(void **state)
@@ -240,10 +248,13 @@ static void faults_of_a_profile_are_said_with_their_place(void **state)
         {"kernels: {here: {chip: x}}", "threads: how many computed is missing"},
         {"kernels: {here: {chip: x, threads: 2, f32: {linear: {flop: 5}}}}", "profile.yaml:1:"},
         {"kernels: {here: {chip: x, threads: 2, f32: {lineal: {flop: 5GFLOP/s}}}}", "lineal"},
-        {"kernels: {here: {chip: x, threads: 4}}", "kernels were measured with 4 threads, not with 2"},
-        {"kernels: {here: {chip: x, threads: 2, refined_by: \"12\"}}", "the date when runs refined it"},
-        {"kernels: {here: {chip: x, threads: 2, refined: 2026-11-27}}", "beside refined_by"},
-        {"kernels: {here: {chip: x, threads: 2, refined: soon, refined_by: \"12\"}}", "\"soon\""},
+        {"kernels: {here: {chip: x, threads: 2}}", "f32: no rates are there"},
+        {"kernels: {here: {chip: x, threads: 2, f32: {linear: {flop: 5GFLOP/s}}, bf16: {linear: {flop: 5GFLOP/s}}}}", "f32.join is missing"},
+        {"kernels: {here: {chip: x, threads: 2, f32: {join: {start: 1us}}}}", "bf16: no rates are there"},
+        {"kernels: {here: {chip: x, threads: 4, " RATES "}}", "kernels were measured with 4 threads, not with 2"},
+        {"kernels: {here: {chip: x, threads: 2, refined_by: \"12\", " RATES "}}", "the date when runs refined it"},
+        {"kernels: {here: {chip: x, threads: 2, refined: 2026-11-27, " RATES "}}", "beside refined_by"},
+        {"kernels: {here: {chip: x, threads: 2, refined: soon, refined_by: \"12\", " RATES "}}", "\"soon\""},
         {"kernels: {here: {chip: x, threads: 2, f32: {linear: {flop: 5GFLOP/s, runs: 65}}}}", "runs"},
         {"chips: {}", "there is no record of trine's kernels: `trine calibrate` makes one"},
     };
