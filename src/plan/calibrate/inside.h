@@ -89,6 +89,10 @@ TR_MUST_CHECK enum tr_status tr_calibrate_fit(const struct tr_samples *samples, 
 
 double tr_median(double *value, int64_t count); /* of at least one; sorts them */
 
+/* "AMD EPYC" and how many cores make "amd-epyc-2-cores". Long names are cut, so that with "-threads-2" or "-mpi-128" behind it is
+ * still an id that a catalog takes. */
+void tr_calibrate_chip_id(const char *processor, int cores, char *id, size_t bytes);
+
 /* Peaks, reading at each level, noise. */
 TR_MUST_CHECK enum tr_status tr_calibrate_machine(enum tr_isa isa, int threads, struct tr_kernel_machine *out,
                                                   struct tr_err *err);

@@ -58,13 +58,14 @@ enum tr_status tr_calibrate_disk(const char *folder, double *byte_s, double *syn
     char path[TR_PATH_BYTES];
     double large_s, small_s[BURSTS], least_s = INFINITY;
     enum tr_status status = tr_path_join(path, folder, ".trine-calibrate", err);
+    if (status != TR_OK)
+        return status;
     char *data = malloc(DISK_BYTES);
     if (!data)
         return tr_fail(err, TR_FAILED, "out of memory for %d bytes", DISK_BYTES);
     for (int64_t i = 0; i < DISK_BYTES; i++) /* nothing that a disk could write shorter */
         data[i] = (char)(i * 2654435761u >> 13);
-    if (status == TR_OK)
-        status = time_file(path, data, DISK_BYTES, &large_s, err);
+    status = time_file(path, data, DISK_BYTES, &large_s, err);
     for (int i = 0; i < BURSTS && status == TR_OK; i++) {
         status = time_file(path, data, SMALL_BYTES, &small_s[i], err);
         least_s = status == TR_OK ? fmin(least_s, small_s[i]) : least_s;

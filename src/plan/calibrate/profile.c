@@ -11,15 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { CHIP_WORDS_BYTES = 37 };
 #define NOISE_MAX .15
 #define MUCH_WAITING .1 /* seconds a second: more than equal bursts differ by */
 
 /* ---- this machine's name ----------------------------------------------------------------------------------------- */
 
-/* "AMD EPYC" and how many cores make "amd-epyc-2-cores". */
-static void make_id(const char *processor, int cores, char *id, size_t bytes)
+void tr_calibrate_chip_id(const char *processor, int cores, char *id, size_t bytes)
 {
-    char words[64];
+    char words[CHIP_WORDS_BYTES];
     size_t len = 0;
     for (const char *at = processor; *at && len + 1 < sizeof words; at++)
         if (isalnum((unsigned char)*at))
@@ -40,7 +40,7 @@ static void name_machine(struct tr_profile *p, const struct tr_calibrate_options
     p->year = atoi(date);
     snprintf(p->program, sizeof p->program, "%s", options->program);
     tr_processor_name(p->processor, sizeof p->processor);
-    make_id(p->processor, cores, p->chip, sizeof p->chip);
+    tr_calibrate_chip_id(p->processor, cores, p->chip, sizeof p->chip);
     p->memory_bytes = tr_memory_usable_bytes();
 }
 

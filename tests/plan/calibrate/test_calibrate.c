@@ -165,6 +165,35 @@ static void a_machine_that_differs_is_told_why_and_what_to_do(void **state)
     says(now, "; threads waited 0.70 s a second for a core", "other programs are at work here");
 }
 
+/* "-threads-4" and "-mpi-128" come behind it, and an id has 63 letters at most. */
+static void a_chip_s_id_is_one_that_a_catalog_takes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *processor, *id;
+        int cores;
+    } chips[] = {{"AMD EPYC", "amd-epyc-2-cores", 2},
+                 {"Intel(R) Xeon(R) CPU @ 2.20GHz ", "intel-r-xeon-r-cpu-2-20ghz-1-core", 1},
+                 {"--", "processor-4-cores", 4},
+                 {"AMD Ryzen Threadripper PRO 7995WX 96-Cores and more", "amd-ryzen-threadripper-pro-7995wx-96-65536-cores", 65536}};
+    for (size_t i = 0; i < sizeof chips / sizeof *chips; i++) {
+        char id[TR_PROFILE_NAME_BYTES];
+        tr_calibrate_chip_id(chips[i].processor, chips[i].cores, id, sizeof id);
+        assert_string_equal(id, chips[i].id);
+        assert_true(strlen(id) + strlen("-threads-4") < TR_CATALOG_ID_BYTES);
+    }
+}
+
+static void a_folder_whose_files_would_have_no_name_is_refused(void **state)
+{
+    (void)state;
+    static char folder[TR_PATH_BYTES];
+    double byte_s, sync_s;
+    memset(folder, 'x', sizeof folder - 8);
+    assert_int_equal(tr_calibrate_disk(folder, &byte_s, &sync_s, &err), TR_BAD_INPUT);
+    assert_non_null(strstr(err.text, "a path of more than"));
+}
+
 static void who_interrupts_the_exchanges_is_heard(void **state)
 {
     (void)state;
@@ -332,6 +361,8 @@ int main(void)
         cmocka_unit_test(other_programs_widen_the_error_by_the_time_that_they_took),
         cmocka_unit_test(bursts_after_the_work_count_as_those_before_it),
         cmocka_unit_test(a_machine_that_differs_is_told_why_and_what_to_do),
+        cmocka_unit_test(a_chip_s_id_is_one_that_a_catalog_takes),
+        cmocka_unit_test(a_folder_whose_files_would_have_no_name_is_refused),
         cmocka_unit_test(who_interrupts_the_exchanges_is_heard),
         cmocka_unit_test(a_visit_beside_other_programs_is_made_again_but_not_for_ever),
         cmocka_unit_test(rounds_with_cores_apart_have_prices_of_their_own),
