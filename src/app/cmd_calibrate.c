@@ -163,8 +163,8 @@ static enum tr_status check(const struct calibrate_args *args, const struct tr_g
     enum tr_status status = tr_catalog_open_empty(&catalog, err);
     if (status == TR_OK)
         status = tr_catalog_add(catalog, profile, err);
-    if (status == TR_OK)
-        status = tr_kernel_rates_find(catalog, tr_cores_usable(), &rates, err);
+    if (status == TR_OK && tr_kernel_rates_find(catalog, tr_cores_usable(), &rates, err) != TR_OK)
+        status = tr_kernel_rates_find(catalog, 0, &rates, err); /* of a machine with other cores, which is then said */
     if (status == TR_OK)
         status = tr_calibrate_check(&rates, tr_app_program(), &why, err);
     if (status == TR_OK)

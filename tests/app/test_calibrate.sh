@@ -165,3 +165,5 @@ echo "kernels: {x: {chip: y, threads: two}}" >bad.yaml
 expect 2 "bad.yaml:1:" "$TRINE_BIN" calibrate --check bad.yaml
 expect 3 "/nowhere/p.yaml" "$TRINE_BIN" calibrate -o /nowhere/p.yaml
 done_all
+sed 's/^    cores: .*/    cores: 777/; s/^    threads: .*/    threads: 777/' profile.yaml >larger.yaml
+expect 1 "the profile's machine had 777" "$TRINE_BIN" calibrate --check larger.yaml

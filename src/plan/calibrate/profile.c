@@ -271,25 +271,31 @@ const char *tr_calibrate_compare(const struct tr_kernel_machine *was, const stru
            : apart ? "the host has put the cores of this virtual machine apart, which it may undo in a minute: calibrate again, and what is seen apart gets prices "
                      "of its own"
                    : "something slowed this machine down while it was calibrated: calibrate again";
+
+}
+static enum tr_status look_again(int threads, struct tr_kernel_machine *now, struct tr_err *err)
+{
+    enum tr_isa isa;
+    double waited_s = tr_team_waited_s(threads), begin_s = tr_clock_s();
+    enum tr_status status = tr_isa_choose(&isa, err);
+    if (status == TR_OK)
+        status = tr_calibrate_machine(isa, threads, now, err);
+    now->waiting = fmax(0, tr_team_waited_s(threads) - waited_s) / (tr_clock_s() - begin_s);
+    return status;
 }
 
 enum tr_status tr_calibrate_check(const struct tr_kernel_rates *rates, const char *program, struct tr_text *why,
                                   struct tr_err *err)
 {
     struct tr_kernel_machine now = {.noise = 0};
-    enum tr_isa isa;
-    enum tr_status status = tr_isa_choose(&isa, err);
+    const char *likely = "a profile of another machine, or of kernels of another program: calibrate this one";
     tr_calibrate_foreign(rates, tr_cores_usable(), program, why);
-    bool foreign = why->len > 0;
-    double waited_s = tr_team_waited_s(rates->threads), begin_s = tr_clock_s();
-    if (status == TR_OK)
-        status = tr_calibrate_machine(isa, rates->threads, &now, err);
-    if (status != TR_OK)
-        return status;
-    now.waiting = fmax(0, tr_team_waited_s(rates->threads) - waited_s) / (tr_clock_s() - begin_s);
-    const char *likely = tr_calibrate_compare(&rates->machine, &now, why);
-    if (foreign)
-        likely = "a profile of another machine, or of kernels of another program: calibrate this one";
+    if (why->len == 0) {
+        enum tr_status status = look_again(rates->threads, &now, err);
+        if (status != TR_OK)
+            return status;
+        likely = tr_calibrate_compare(&rates->machine, &now, why);
+    }
     if (likely)
         tr_text_printf(why, "\n  likely %s", likely);
     return likely ? TR_NO : TR_OK;
