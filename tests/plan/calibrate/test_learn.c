@@ -512,7 +512,13 @@ static void without_traces_collectives_are_left_as_they_are(void **state)
     if (learn("ranks", NULL, &learned) != TR_OK)
         fail_msg("%s", err.text);
     assert_true(learned.untraced == 1 && learned.moves_fastest == 0 && learned.slowest > 0);
-    edit("ranks/profile.json", "\"attempt\": 2", "\"attempt\": 1");
+    edit("ranks/profile.json", "\"attempt\": 2", "\"attempt\": 3");
+    edit("ranks/config.yaml", "data:", "\ndata:"); /* which the attempt after them changed */
+    if (learn("ranks", NULL, &learned) != TR_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(learned.untraced, 1);
+    edit("ranks/config.yaml", "\ndata:", "data:");
+    edit("ranks/profile.json", "\"attempt\": 3", "\"attempt\": 1");
 }
 
 static void traces_that_are_not_the_runs_are_refused(void **state)
