@@ -86,7 +86,6 @@ static void print_rates(const struct tr_kernel_rates *r, struct tr_text *out)
 
 /* A neighbour that slows some of the programs down, and not the bursts, shows in how wrong the fit is. */
 #define WIDE_ERROR .2
-#define MUCH_WAITING .1
 
 static void note_wide(const struct tr_profile *profile)
 {
@@ -95,7 +94,7 @@ static void note_wide(const struct tr_profile *profile)
         error = fmax(error, tr_profile_rates(profile, i)->step_error);
         waiting = fmax(waiting, tr_profile_rates(profile, i)->machine.waiting);
     }
-    if (waiting > MUCH_WAITING)
+    if (waiting > TR_MUCH_WAITING)
         fprintf(stderr, "note: other programs wanted the cores while this was measured, and threads waited %.2f s a second for one: these are prices of a "
                 "machine that is shared, and steps are predicted +- %.0f %% by them; stop the others and calibrate again\n", waiting, 100 * error);
     else if (error > WIDE_ERROR)

@@ -23,6 +23,9 @@
 
 enum { TR_PROFILE_THREADS_MAX = 3 }; /* numbers of threads that are measured: all cores, one, and of more than two cores one between */
 
+/* Seconds a second that threads wait for a core: more than equal bursts and visits differ by. */
+#define TR_MUCH_WAITING .1
+
 struct tr_calibrate_options {
     const char *program;     /* trine's version and its kernels (tr_kernels_id) */
     const char *disk_folder; /* where the disk is measured; NULL: not at all */

@@ -13,7 +13,6 @@
 
 enum { CHIP_WORDS_BYTES = 37 };
 #define NOISE_MAX .15
-#define MUCH_WAITING .1 /* seconds a second: more than equal bursts differ by */
 
 /* ---- this machine's name ----------------------------------------------------------------------------------------- */
 
@@ -260,7 +259,7 @@ const char *tr_calibrate_compare(const struct tr_kernel_machine *was, const stru
     slower_cores |= compare("peak in bf16", TR_UNIT_FLOP_S, now->peak_flop_s[1], was->peak_flop_s[1], why) < 0;
     for (int i = 0; i < TR_READ_LEVELS; i++)
         slower_memory |= compare(levels[i], TR_UNIT_BYTES_S, now->read_byte_s[i], was->read_byte_s[i], why) < 0;
-    bool apart = hand_differs(was, now, why), busy = now->waiting > MUCH_WAITING;
+    bool apart = hand_differs(was, now, why), busy = now->waiting > TR_MUCH_WAITING;
     if (busy)
         tr_text_printf(why, "; threads waited %.2f s a second for a core", now->waiting);
     return why->len == before ? NULL

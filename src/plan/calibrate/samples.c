@@ -241,8 +241,7 @@ static struct visit make_steps(const struct tr_calibrate_options *options, struc
 
 bool tr_calibrate_again(double waiting, int *left)
 {
-    const double MUCH = .1; /* seconds a second: more than equal visits differ by */
-    bool again = waiting > MUCH && *left > 0;
+    bool again = waiting > TR_MUCH_WAITING && *left > 0;
     *left -= again;
     return again;
 }
