@@ -227,8 +227,8 @@ static enum tr_status learn(const struct calibrate_args *args, const struct tr_g
 /* ---- ranks that a launcher started ------------------------------------------------------------------------------- */
 
 /* The profile's chip, and that it has no such record yet. */
-static enum tr_status check_profile(const char *path, const char *id_end, int ranks, int cores, struct tr_catalog *catalog,
-                                    struct tr_kernel_rates *rates, struct tr_err *err)
+static enum tr_status check_profile(const char *path, int ranks, int cores, struct tr_catalog *catalog, struct tr_kernel_rates *rates,
+                                    struct tr_err *err)
 {
     struct tr_exchange_rates there;
     struct tr_text why = {0};
@@ -239,11 +239,27 @@ static enum tr_status check_profile(const char *path, const char *id_end, int ra
         return status;
     tr_calibrate_foreign(rates, cores, tr_app_program(), &why);
     if (why.len)
-        status = tr_fail(err, TR_BAD_INPUT, "%s is not of this machine%s: calibrate it first", path, tr_text_str(&why));
+        status = tr_fail(err, TR_BAD_INPUT, "%s is of another machine or trine%s: calibrate it first", path, tr_text_str(&why));
     tr_text_free(&why);
     if (status == TR_OK && tr_exchange_find(catalog, "mpi", ranks, &there, err) == TR_OK && there.ranks == ranks)
-        status = tr_fail(err, TR_BAD_INPUT, "%s: has a record of %d ranks of mpi already (%s%s): calibrate again, or take it out", path, ranks,
-                         rates->chip, id_end);
+        status = tr_fail(err, TR_BAD_INPUT, "%s: has a record of %d ranks of mpi already (%s): calibrate again, or take it out", path, ranks,
+                         there.id);
+    return status;
+}
+
+/* The record can be read where it was put: not where somebody has changed the order of sections. */
+static enum tr_status check_text(const char *path, const struct tr_text *text, int ranks, struct tr_err *err)
+{
+    struct tr_catalog *catalog = NULL;
+    struct tr_exchange_rates there;
+    struct tr_err why = {.text = "the record would be in another section"};
+    enum tr_status status = tr_catalog_open_empty(&catalog, err);
+    if (status != TR_OK)
+        return status;
+    if (tr_catalog_add_text(catalog, path, text->at, text->len, &why) != TR_OK ||
+        tr_exchange_find(catalog, "mpi", ranks, &there, &why) != TR_OK || there.ranks != ranks)
+        status = tr_fail(err, TR_BAD_INPUT, "%s is not as `trine calibrate` writes it, so it is left alone: calibrate again (%s)", path, why.text);
+    tr_catalog_free(catalog);
     return status;
 }
 
@@ -255,17 +271,23 @@ static enum tr_status add_record(const char *path, const struct tr_exchange_rate
     if (status != TR_OK)
         return status;
     tr_text_append_bytes(&text, was.at, was.len);
+    if (was.len && was.at[was.len - 1] != '\n')
+        tr_text_char(&text, '\n');
     if (!strstr(tr_text_str(&text), "\nexchanges:"))
         tr_text_append(&text, "exchanges:\n");
     tr_exchange_yaml(exchange, &text);
     tr_bytes_free(&was);
-    status = tr_text_failed(&text, err) ? TR_FAILED : tr_file_write(path, tr_text_str(&text), text.len, err);
+    status = tr_text_failed(&text, err) ? TR_FAILED : check_text(path, &text, exchange->ranks, err);
+    if (status == TR_OK)
+        status = tr_file_write(path, tr_text_str(&text), text.len, err);
     tr_text_free(&text);
     return status;
 }
 
 static enum tr_status on_one_host(struct tr_comm *world, struct tr_err *err)
 {
+    if (tr_comm_count(world) > TR_RANKS_THREADS_MAX)
+        return tr_fail(err, TR_BAD_INPUT, "--ranks: these are %d, and up to %d are measured", tr_comm_count(world), TR_RANKS_THREADS_MAX);
     for (int i = 0; i < tr_comm_count(world); i++)
         if (tr_comm_host(world, i) != 0)
             return tr_fail(err, TR_BAD_INPUT, "--ranks: these are on several hosts, and a profile is of one machine");
@@ -275,23 +297,22 @@ static enum tr_status on_one_host(struct tr_comm *world, struct tr_err *err)
 /* The lead has the file; all have their part in the measuring. */
 static enum tr_status measure_ranks(const struct calibrate_args *args, struct tr_app_ranks *ranks, struct tr_text *said, struct tr_err *err)
 {
-    char id[TR_CATALOG_ID_BYTES], end[32];
+    char id[TR_CATALOG_ID_BYTES];
     struct tr_catalog *catalog = NULL;
     struct tr_kernel_rates rates = {.chip = ""};
     struct tr_exchange_rates exchange = {.id = id, .transport = "mpi"};
     const struct tr_calibrate_options how = {.scale = args->scale};
     int count = tr_comm_count(ranks->world), cores;
-    snprintf(end, sizeof end, "-mpi-%d", count);
     enum tr_status status = tr_app_ranks_cores(ranks, &cores, err);
     if (status == TR_OK)
         status = on_one_host(ranks->world, err);
     if (status == TR_OK && ranks->leads && (status = tr_catalog_open_empty(&catalog, err)) == TR_OK)
-        status = check_profile(args->out, end, count, cores, catalog, &rates, err);
+        status = check_profile(args->out, count, cores, catalog, &rates, err);
     status = tr_app_ranks_alike(ranks, status, err);
     if (status == TR_OK)
         status = tr_app_ranks_alike(ranks, tr_calibrate_exchange(ranks->world, cores, &how, NULL, &exchange, err), err);
     if (status == TR_OK && ranks->leads) {
-        snprintf(id, sizeof id, "%.40s%.20s", rates.chip, end);
+        snprintf(id, sizeof id, "%.40s-mpi-%d", rates.chip, count);
         exchange.chip = rates.chip;
         status = add_record(args->out, &exchange, err);
         tr_text_printf(said, "%s: what exchanging bytes takes %d ranks of mpi was added (%s)\n", args->out, count, id);
