@@ -67,7 +67,9 @@ static enum tr_status find_rates(const struct tr_catalog *profile, const char *t
         status = tr_exchange_find(profile, transport, ranks, &out->exchange, err);
     if (status == TR_NO)
         status = tr_fail(err, TR_BAD_INPUT, "the profile does not say what exchanging bytes takes ranks by %s%s", transport,
-                         strcmp(transport, "mpi") == 0 ? ": `mpirun -n 2 trine calibrate --ranks` adds that" : ": calibrate again");
+                         strcmp(transport, "mpi") == 0    ? ": `mpirun -n 2 trine calibrate --ranks` adds that"
+                         : out->kernels.cores > 1 ? ": calibrate again"
+                                                  : ", which is not measured on a machine of one core");
     if (status == TR_OK) {
         tr_kernel_set_apart(&out->kernels, hand_s);
         tr_exchange_set_apart(&out->exchange, hand_s);

@@ -2,6 +2,7 @@
 #include "plan/here/choose.h"
 
 #include "base/text.h"
+#include "lib/made_up_profile.h"
 #include "lib/scratch.h"
 
 #include <math.h>
@@ -233,6 +234,15 @@ static void layouts_that_cannot_be_priced_are_left_out_and_named(void **state)
     tr_assert_says(err.text, "no layout of 2 ranks can be priced; ");
 }
 
+/* Who has calibrated one is not told to do it again. */
+static void on_one_core_nothing_is_measured_of_ranks(void **state)
+{
+    (void)state;
+    struct tr_catalog *catalog = tr_made_up_profile(1e9, 1e10);
+    assert_int_equal(choose_by(catalog, "threads", 2, 1, 0), TR_BAD_INPUT);
+    tr_assert_says(err.text, "what exchanging bytes takes ranks by threads, which is not measured on a machine of one core");
+}
+
 /* Of one rank with these microbatches. */
 static int64_t need_of(int64_t micro_batch)
 {
@@ -324,6 +334,7 @@ int main(void)
         cmocka_unit_test(a_choice_has_the_price_of_its_layout),
         cmocka_unit_test(ranks_have_threads_between_those_that_were_measured),
         cmocka_unit_test(layouts_that_cannot_be_priced_are_left_out_and_named),
+        cmocka_unit_test(on_one_core_nothing_is_measured_of_ranks),
         cmocka_unit_test(a_layout_is_chosen_among_those_that_the_trainer_would_not_refuse),
         cmocka_unit_test(microbatches_that_are_left_to_us_are_made_smaller_until_a_layout_fits),
         cmocka_unit_test(steps_that_are_computed_twice_stay_on_one_rank),
