@@ -250,13 +250,22 @@ static bool all_taken(const struct plan *plan, const struct tr_run_profile *ran)
 
 static double mean_of(double first, double last) { return first > 0 && last > 0 ? (first + last) / 2 : first; }
 
+/* A profile is of one host: several that are alike have its cores each, and what lies between them it does not know. */
+static int hosts_of(const struct tr_run_profile *ran) { return ran->hosts > 1 ? ran->hosts : 1; }
+
+/* What a rank has of the peak of all, as if it had a core for each thread: that ranks take turns is counted by itself (turns). */
+static double share_of_rank(const struct tr_run_profile *ran)
+{
+    double threads = (double)ran->threads * ran->ranks / hosts_of(ran);
+    return (ran->cores > 0 ? fmax(1, threads / ran->cores) : 1) / ran->ranks;
+}
+
 /* What the machine gave this run, beside what it gave the calibration; all of one rank. */
 static void see_machine(struct tr_run_explained *run, const struct tr_kernel_rates *rates, bool bf16)
 {
     struct tr_looks *looks = &run->ran.looks;
-    double ranks = run->ran.ranks;
-    run->ran.peak_flop_s /= ranks;
-    looks->last.peak_flop_s /= ranks;
+    run->ran.peak_flop_s *= share_of_rank(&run->ran);
+    looks->last.peak_flop_s *= share_of_rank(&run->ran);
     run->peak_now_flop_s = mean_of(run->ran.peak_flop_s, looks->last.peak_flop_s);
     run->peak_then_flop_s = rates->machine.peak_flop_s[bf16];
     run->memory_now_byte_s = mean_of(looks->first_read_byte_s, looks->last.read_byte_s);
@@ -365,9 +374,11 @@ enum tr_status tr_run_explain(const char *run_folder, const struct tr_catalog *p
         status = check_run(run_folder, &run->ran, err);
     if (status == TR_OK)
         status = tr_kernel_rates_for(profile, run->ran.threads, &rates, err);
-    if (status == TR_OK)
+    if (status == TR_OK) {
+        rates.cores *= hosts_of(&run->ran);
         run->apart = find_states(run, &rates, &other);
-    if (status == TR_OK && run->ran.ranks > 1) {
+    }
+    if (status == TR_OK && run->ran.ranks > 1 && hosts_of(&run->ran) == 1) {
         status = tr_exchange_find(profile, run->ran.transport, run->ran.ranks, &exchange, err);
         exchanges = status == TR_OK;
         run->apart = exchanges && tr_exchange_set_apart(&exchange, run->ran.hand_s) ? true : run->apart;

@@ -8,7 +8,8 @@
  *
  * Of a run on several ranks operations and collectives are rank 0's, and all ranks stand side by side in sums. Bytes that ranks sent
  * must be those of their step programs, and what the transport counted. What is predicted of collectives (together.h) are waits for other
- * ranks, and moving bytes where the profile has a record of that; else it is in the difference. */
+ * ranks, and moving bytes where the profile has a record of that; else it is in the difference. Of several hosts each is taken to be like
+ * the profile's, which says nothing of what lies between them. */
 #ifndef TR_PLAN_HERE_EXPLAIN_RUN_H
 #define TR_PLAN_HERE_EXPLAIN_RUN_H
 

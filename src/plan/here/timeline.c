@@ -1,6 +1,7 @@
 #include "plan/here/timeline.h"
 
 #include "base/json.h"
+#include "base/num.h"
 #include "lab/train/profile.h"
 #include "plan/here/traces.h"
 
@@ -251,13 +252,15 @@ static enum tr_status merge_all(struct merger *m, const struct tr_catalog *profi
     else if (tr_kernel_rates_for(profile, m->traces.head.threads, &rates, &m->out->unpredicted) == TR_OK) {
         tr_kernel_set_apart(&rates, m->traces.head.hand_s);
         struct tr_exchange_rates exchange;
-        status = tr_exchange_find(profile, m->traces.head.transport, m->traces.head.ranks, &exchange, err);
+        int hosts = (int)tr_ceil_div(m->traces.head.ranks, m->traces.head.host_ranks); /* alike; what lies between them no profile says */
+        status = hosts == 1 ? tr_exchange_find(profile, m->traces.head.transport, m->traces.head.ranks, &exchange, err) : TR_NO;
+        m->out->cores = rates.cores;
+        rates.cores *= hosts;
         m->out->exchanges = status == TR_OK;
         if (status == TR_OK)
             tr_exchange_set_apart(&exchange, m->traces.head.hand_s);
         if (status == TR_OK || status == TR_NO)
             status = predict(m, &rates, status == TR_OK && m->traces.head.ranks > 1 ? &exchange : NULL, err);
-        m->out->cores = rates.cores;
     }
     tr_json_end(&m->json);
     tr_json_object(&m->json, "otherData");

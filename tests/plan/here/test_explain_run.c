@@ -194,6 +194,48 @@ static void a_wait_for_what_began_in_another_phase_says_where_its_bytes_are(void
     tr_assert_says(why, "sends nothing");
 }
 
+/* The run of explain_shared as if a number of its profile were this one. */
+static void explain_shared_with(const char *key, int number)
+{
+    struct tr_catalog *catalog = tr_made_up_profile(1e9, 1e10), *exchanges = tr_made_up_exchange("threads", 1e-5);
+    struct tr_bytes file = tr_scratch_read(tr_scratch("shared/profile.json"));
+    struct tr_text text = {0};
+    const char *at = strstr(file.at, key);
+    assert_non_null(at);
+    tr_text_append_bytes(&text, file.at, (size_t)(at - file.at));
+    tr_text_printf(&text, "%s: %d%s", key, number, at + strcspn(at, ","));
+    tr_scratch_put_text("shared/profile.json", tr_text_str(&text));
+    if (tr_run_explain(tr_scratch("shared"), exchanges, &run, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    tr_scratch_put("shared/profile.json", file.at, file.len);
+    tr_text_free(&text);
+    tr_bytes_free(&file);
+    tr_catalog_free(exchanges);
+    tr_catalog_free(catalog);
+}
+
+/* All ranks have 1 GFLOP/s together. That four take turns on two cores is in what was predicted, and makes no core slower. */
+static void ranks_that_take_turns_have_no_slower_cores(void **state)
+{
+    (void)state;
+    explain_shared(layouts[2]);
+    for (int cores = 1; cores <= 8; cores *= 2) {
+        explain_shared_with("\"cores\"", cores);
+        assert_true(fabs(run.peak_now_flop_s / (1e9 / (cores < 4 ? cores : 4)) - 1) < 1e-9);
+    }
+}
+
+/* The made-up machine has one core: on four of them each of the four ranks has its own. */
+static void of_several_hosts_the_profile_says_what_each_one_does(void **state)
+{
+    (void)state;
+    explain_shared(layouts[2]);
+    explain_shared_with("\"hosts\"", 1);
+    assert_true(run.exchanges && run.turns > 2);
+    explain_shared_with("\"hosts\"", 4);
+    assert_true(!run.exchanges && run.turns == 1);
+}
+
 static void a_run_on_ranks_is_printed_in_words_and_json(void **state)
 {
     (void)state;
@@ -417,6 +459,8 @@ int main(void)
         cmocka_unit_test(collectives_of_ranks_have_the_bytes_of_their_programs),
         cmocka_unit_test(a_wait_for_others_has_a_reason),
         cmocka_unit_test(a_wait_for_what_began_in_another_phase_says_where_its_bytes_are),
+        cmocka_unit_test(ranks_that_take_turns_have_no_slower_cores),
+        cmocka_unit_test(of_several_hosts_the_profile_says_what_each_one_does),
         cmocka_unit_test(a_run_on_ranks_is_printed_in_words_and_json),
         cmocka_unit_test(ranks_that_sent_something_else_are_refused),
     };
