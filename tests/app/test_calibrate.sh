@@ -117,6 +117,7 @@ cmp -s profile.yaml fresh.yaml || fault "a run that was refused changed the prof
 expect 0 "refined by 2 runs; a step +- " "$TRINE_BIN" calibrate --from seen1 seen2
 expect 2 "seen1: the profile has learned from this run already" "$TRINE_BIN" calibrate --from seen1
 expect 0 "calibrated, refined by 2 runs to " "$TRINE_BIN" explain run
+expect 0 "this run is among those: what is called predicted was learned from it too" "$TRINE_BIN" explain seen1
 # shellcheck disable=SC2086
 expect 0 "(profile.yaml, refined by 2 runs to " $train -o seen3
 

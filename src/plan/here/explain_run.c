@@ -377,10 +377,12 @@ enum tr_status tr_run_explain(const char *run_folder, const struct tr_catalog *p
     if (status == TR_OK) {
         rates.cores *= hosts_of(&run->ran);
         run->apart = find_states(run, &rates, &other);
+        run->learned_from = tr_refined_knows(&rates.refined, run->ran.attempt);
     }
     if (status == TR_OK && run->ran.ranks > 1 && hosts_of(&run->ran) == 1) {
         status = tr_exchange_find(profile, run->ran.transport, run->ran.ranks, &exchange, err);
         exchanges = status == TR_OK;
+        run->learned_from = exchanges && tr_refined_knows(&exchange.refined, run->ran.attempt);
         run->apart = exchanges && tr_exchange_set_apart(&exchange, run->ran.hand_s) ? true : run->apart;
         status = status == TR_NO ? TR_OK : status;
     }

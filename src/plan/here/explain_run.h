@@ -67,6 +67,7 @@ struct tr_run_explained {
     double warm_s;                                   /* as measured_s, without the first step; 0: there is no other */
     char refined[TR_REFINED_WORDS_BYTES];           /* by how many runs the profile was (tr_refined_words) */
     int profile_runs;
+    bool learned_from;                               /* this run is one of them (of ranks: of those that refined the record), so it was not predicted blindly */
     double between_measured_s, between_predicted_s;  /* part of it: from one operation to the next, data, the log */
     double peak_now_flop_s, memory_now_byte_s;       /* of one rank, the mean of what was seen when the run began and when it ended; reading:
                                                         looks.read_bytes of ran */

@@ -369,6 +369,8 @@ void tr_run_explain_text(const struct tr_run_explained *run, struct tr_text *out
         tr_text_printf(out, "  prices   calibrated%s; errors are of both\n", run->refined);
     if (run->refined_ranks[0])
         tr_text_printf(out, "  ranks    what they take together was calibrated%s\n", run->refined_ranks);
+    if (run->learned_from)
+        tr_text_append(out, "  this run is among those: what is called predicted was learned from it too\n");
     print_rate_then(out, "cores", TR_UNIT_FLOP_S, "", run->ran.peak_flop_s, run->ran.looks.last.peak_flop_s, run->peak_then_flop_s);
     print_reading(run, out);
     print_hand(run, out);
@@ -469,6 +471,7 @@ void tr_run_explain_json(const struct tr_run_explained *run, struct tr_text *out
     tr_json_double(&json, "predicted_now_s", run->now_s);
     tr_json_double(&json, "error", run->error);
     tr_json_int(&json, "profile_runs", run->profile_runs);
+    tr_json_bool(&json, "profile_has_this_run", run->learned_from);
     tr_json_double(&json, "between_measured_s", run->between_measured_s);
     tr_json_double(&json, "between_predicted_s", run->between_predicted_s);
     tr_json_double(&json, "peak_flop_s", run->ran.peak_flop_s);

@@ -200,7 +200,9 @@ void story_prediction(const struct story *s, int number, struct tr_text *out)
     story_put(
         out, "p", NULL,
         "A step is written down as a list of operations before it runs. Each is priced by the rates above, which were "
-        "fitted to small programs of other shapes; of this run itself the prediction knows nothing.");
+        "fitted to small programs of other shapes%s.",
+        s->run.learned_from ? " and to runs; this run is one of them, so what stands here was not said before it"
+                            : "; of this run itself the prediction knows nothing");
     tr_page_tiles(out);
     snprintf(value, sizeof value, "a step, ± %.0f %% (80 %% interval)", 100 * s->run.error);
     tr_page_tile(out, value, tr_print_time(a, s->run.predicted_s));

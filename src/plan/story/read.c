@@ -54,27 +54,16 @@ static enum tr_status read_prediction(struct story *s, struct tr_err *err)
     return status;
 }
 
-static bool knows_run(const struct story *s, const struct tr_catalog *profile)
-{
-    struct tr_kernel_rates rates;
-    struct tr_exchange_rates exchange;
-    struct tr_err ignored;
-    if (s->ran.ranks > 1)
-        return tr_exchange_find(profile, s->ran.transport, s->ran.ranks, &exchange, &ignored) == TR_OK &&
-               tr_refined_knows(&exchange.refined, s->ran.attempt);
-    return tr_kernel_rates_find(profile, s->ran.threads, &rates, &ignored) == TR_OK && tr_refined_knows(&rates.refined, s->ran.attempt);
-}
-
 static enum tr_status read_learned(struct story *s, struct tr_err *err)
 {
     const struct tr_catalog *refined = s->request->refined;
     if (!s->predicted)
         return tr_fail(err, TR_BAD_INPUT, "%s: what a profile has learned is held against what it was, and there is no profile from before",
                        s->request->refined_path);
-    if (!knows_run(s, refined))
-        return tr_fail(err, TR_BAD_INPUT, "%s: has not learned from %s: `trine calibrate --from` does that", s->request->refined_path,
-                       s->request->run_folder);
     enum tr_status status = tr_run_explain(s->request->run_folder, refined, &s->after, err);
+    if (status == TR_OK && !s->after.learned_from)
+        status = tr_fail(err, TR_BAD_INPUT, "%s: has not learned from %s: `trine calibrate --from` does that", s->request->refined_path,
+                         s->request->run_folder);
     s->learned = status == TR_OK;
     return status;
 }

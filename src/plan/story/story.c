@@ -72,8 +72,8 @@ static void put_headline(const struct story *s, struct tr_text *out)
     double before, after;
     struct tr_text line = {0};
     if (s->predicted)
-        tr_text_printf(&line, "%s a step was predicted. It took %s.", tr_print_time(a, s->run.predicted_s),
-                       tr_print_time(b, s->run.measured_s));
+        tr_text_printf(&line, "%s a step %s. It took %s.", tr_print_time(a, s->run.predicted_s),
+                       s->run.learned_from ? "is what was learned" : "was predicted", tr_print_time(b, s->run.measured_s));
     else if (story_bits(s, &before, &after))
         tr_text_printf(&line, "From %.2f to %.2f bits per byte in %s.", before, after,
                        tr_print_span(a, s->ran.steps_s));

@@ -271,6 +271,22 @@ static void what_a_profile_learned_of_the_run_is_a_chapter(void **state)
     tr_catalog_free(refined);
 }
 
+static void a_profile_that_knows_the_run_did_not_predict_it(void **state)
+{
+    (void)state;
+    struct tr_catalog *refined = refined_profile();
+    struct tr_text page = {0};
+    assert_int_equal(tell(profile, 0, &page), TR_OK);
+    tr_assert_says(tr_text_str(&page), "of this run itself the prediction knows nothing");
+    assert_int_equal(tell(refined, 0, &page), TR_OK);
+    check_page(tr_text_str(&page));
+    tr_assert_says(tr_text_str(&page), "a step is what was learned. It took ");
+    tr_assert_says(tr_text_str(&page), "this run is one of them, so what stands here was not said before it");
+    assert_null(strstr(tr_text_str(&page), "knows nothing"));
+    tr_text_free(&page);
+    tr_catalog_free(refined);
+}
+
 static void what_a_model_writes_cannot_break_the_page(void **state)
 {
     struct tr_text page = {0};
@@ -374,6 +390,7 @@ int main(void)
         cmocka_unit_test(without_a_profile_or_plans_what_they_say_is_left_out),
         cmocka_unit_test(a_run_on_ranks_shows_all_of_them),
         cmocka_unit_test(what_a_profile_learned_of_the_run_is_a_chapter),
+        cmocka_unit_test(a_profile_that_knows_the_run_did_not_predict_it),
         cmocka_unit_test(what_a_model_writes_cannot_break_the_page),
         cmocka_unit_test(a_step_that_waited_does_not_flatten_the_others),
         cmocka_unit_test(a_plan_that_is_cut_short_or_another_s_is_refused),
