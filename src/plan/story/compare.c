@@ -101,8 +101,6 @@ static void put_causes(const struct story *s, const struct item *item, int items
     tr_page_end_table(out);
 }
 
-static const char *print_time(char buf[32], double value) { return tr_print_time(buf, value); }
-
 /* What each rank did in a step: a wait of one is the work of another. */
 static void put_ranks(const struct story *s, struct tr_text *out)
 {
@@ -126,19 +124,23 @@ static void put_ranks(const struct story *s, struct tr_text *out)
                                                  .part_count = PARTS,
                                                  .rows = rows,
                                                  .row_count = count,
-                                                 .print = print_time});
+                                                 .print = tr_print_time});
 }
 
 static void say_equal(const struct story *s, struct tr_text *out)
 {
-    char a[NUMBER], b[NUMBER];
+    char a[NUMBER], b[NUMBER], of[NOTE_BYTES];
+    if (story_is_whole(s))
+        snprintf(of, sizeof of, "all %lld steps", (long long)s->ran.steps);
+    else
+        snprintf(of, sizeof of, "the %lld steps that the newest attempt had computed when it saved last", (long long)s->ran.steps);
     story_put(
         out, "p", NULL,
         "Calls, arithmetic and bytes are not estimates: planned and counted they are equal for every operation, or "
         "there would be no comparison. Memory was planned to be %s; the process had %s at its peak, with text, "
-        "libraries and copies. Time is the one estimate. What is called measured is the mean of all %lld steps, the "
+        "libraries and copies. Time is the one estimate. What is called measured is the mean of %s, the "
         "first one, which is colder, included.",
-        tr_print_bytes(a, s->run.planned_bytes), tr_print_bytes(b, s->ran.peak_bytes), (long long)s->ran.steps);
+        tr_print_bytes(a, s->run.planned_bytes), tr_print_bytes(b, s->ran.peak_bytes), of);
     if (s->ran.ranks > 1)
         story_put(
             out, "p", NULL,

@@ -89,9 +89,9 @@ void story_machine(const struct story *s, int number, struct tr_text *out)
     }
     story_put(
         out, "p", NULL,
-        "%s with %d cores, %s. Before anything was predicted it was measured (%s, %s): %d thread%s, whose bursts came "
+        "%s with %d core%s, %s. Before anything was predicted it was measured (%s, %s): %d thread%s, whose bursts came "
         "within %s of one another.",
-        s->rates.processor, s->rates.cores, s->rates.isa,
+        s->rates.processor, s->rates.cores, s->rates.cores == 1 ? "" : "s", s->rates.isa,
         s->chip.memory_bytes.source ? s->chip.memory_bytes.source->title : "trine calibrate", s->chip.memory_bytes.date,
         s->rates.threads, s->rates.threads == 1 ? "" : "s", percent(a, m->noise));
     if (tr_refined_runs(&s->rates.refined) > 0)
@@ -165,8 +165,6 @@ static int group_of(const struct tr_run_row *row)
     }
 }
 
-static const char *print_time(char buf[32], double value) { return tr_print_time(buf, value); }
-
 /* The same step twice: what it was to take, and what it took. */
 void story_step(const struct story *s, struct tr_text *out)
 {
@@ -187,7 +185,7 @@ void story_step(const struct story *s, struct tr_text *out)
                                              .part_count = s->ran.ranks > 1 ? GROUPS : WAITING,
                                              .rows = rows,
                                              .row_count = 2,
-                                             .print = print_time});
+                                             .print = tr_print_time});
 }
 
 void story_prediction(const struct story *s, int number, struct tr_text *out)
@@ -205,9 +203,9 @@ void story_prediction(const struct story *s, int number, struct tr_text *out)
                             : "; of this run itself the prediction knows nothing");
     tr_page_tiles(out);
     snprintf(value, sizeof value, "a step, ± %.0f %% (80 %% interval)", 100 * s->run.error);
-    tr_page_tile(out, value, tr_print_time(a, s->run.predicted_s));
+    tr_page_tile(out, story_has_interval(s) ? value : "a step, but for moving bytes", tr_print_time(a, s->run.predicted_s));
     tr_page_tile(out, "all steps", tr_print_span(a, (double)story_steps(s) * s->run.predicted_s));
-    if (s->ran.predicted.run_s > 0)
+    if (s->ran.predicted.run_s > 0 && story_is_whole(s))
         tr_page_tile(out, "with evaluations and checkpoints", tr_print_span(a, s->ran.predicted.run_s));
     tr_page_tile(out, "operations a step", tr_print_quantity(a, TR_UNIT_COUNT, calls));
     tr_page_tile(out, "arithmetic a step", tr_print_quantity(a, TR_UNIT_FLOP, flop));
@@ -328,12 +326,12 @@ static void say_machine_now(const struct story *s, struct tr_text *line)
     tr_text_printf(line, "; of a machine like that %s a step would be predicted.", tr_print_time(now, run->now_s));
 }
 
-/* Of an attempt that came to its end. */
+/* Of a run that came to its end in one attempt. */
 static void say_end(const struct story *s, struct tr_text *line)
 {
     char said[NUMBER], took[NUMBER];
     const struct tr_train_predicted *p = &s->ran.predicted;
-    if (!(p->run_s > 0) || !(s->ran.wall_s > 0) || (double)story_steps(s) < s->files.steps_planned)
+    if (!(p->run_s > 0) || !(s->ran.wall_s > 0) || !story_is_whole(s) || (double)story_steps(s) < s->files.steps_planned)
         return;
     tr_text_printf(line, " Before it began it was said to end after %s, evaluations and checkpoints included; it ended after %s, %.1f %% %s.",
                    tr_print_span(said, p->run_s), tr_print_span(took, s->ran.wall_s), 100 * fabs(s->ran.wall_s / p->run_s - 1),
@@ -367,8 +365,8 @@ void story_run(const struct story *s, int number, struct tr_text *out)
     tr_page_tiles(out);
     snprintf(a, sizeof a, "%lld of %.0f", (long long)story_steps(s), s->files.steps_planned);
     tr_page_tile(out, "steps", a);
-    tr_page_tile(out, "in steps", tr_print_span(a, s->ran.steps_s));
-    if (s->ran.wall_s > 0)
+    tr_page_tile(out, "in steps", tr_print_span(a, story_steps_s(s)));
+    if (s->ran.wall_s > 0 && story_is_whole(s))
         tr_page_tile(out, "from the first step to the last save", tr_print_span(a, s->ran.wall_s));
     tr_page_tile(out, "tokens a second", tr_print_quantity(a, TR_UNIT_COUNT, story_tokens_s(s)));
     if (mfu > 0)

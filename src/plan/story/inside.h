@@ -21,6 +21,7 @@ struct story {
     struct tr_run_config config;
     struct tr_run_profile ran;
     double parameters, flop_per_token;
+    double attempt_steps; /* that the run keeps of its newest attempt, the one that profile.json is of */
     struct tr_hash hash; /* hex "": the run has no checkpoint yet */
 
     bool predicted; /* there is a profile, and with it: */
@@ -60,6 +61,12 @@ void story_end(const struct story *story, struct tr_text *out);
 
 /* Steps of the run that are done. */
 int64_t story_steps(const struct story *story);
+/* What they took, of all attempts; where the log does not say, what those of the newest did. */
+double story_steps_s(const struct story *story);
+/* Whether profile.json is of all of them: not where the run was resumed, or killed after its last save. */
+bool story_is_whole(const struct story *story);
+/* Whether the prediction's error is one of the whole step: not of ranks without a record of what moving bytes takes them. */
+bool story_has_interval(const struct story *story);
 /* Tokens a second in steps, of its newest attempt. */
 double story_tokens_s(const struct story *story);
 /* Bits per byte of text that it had not seen, before and after; false: that was not measured twice. */

@@ -69,7 +69,7 @@ static void put_sizes(const struct story *s, struct tr_text *out)
     char takes[NUMBER], alone[NUMBER];
     double rate = story_rate(s), tokens = s->files.tokens;
     tr_page_table(out, NULL, names, 6, 1);
-    tr_print_span(takes, s->ran.steps_s);
+    tr_print_span(takes, story_steps_s(s));
     put_size(out, &(struct size){s->predicted ? s->run.model : story_name(s->request->run_folder), takes, takes,
                                  s->parameters, tokens, s->flop_per_token * tokens});
     for (int i = 0; i < s->plan_count; i++) {

@@ -14,6 +14,9 @@ static enum tr_status read_run(struct story *s, const char *folder, struct tr_er
     if (status == TR_OK)
         status = tr_doc_double(tr_doc_root(s->files.profile), "flop_per_token", TR_REQUIRED, 0, 1e30,
                                &s->flop_per_token, err);
+    s->attempt_steps = (double)s->ran.steps;
+    if (status == TR_OK)
+        status = tr_doc_double(tr_doc_root(s->files.profile), "steps", TR_OPTIONAL, 0, 1e18, &s->attempt_steps, err);
     if (status == TR_OK)
         status = tr_path_join(path, folder, "config.yaml", err);
     if (status == TR_OK)

@@ -41,6 +41,18 @@ void story_chapter(struct tr_text *out, int number, const char *title)
 
 int64_t story_steps(const struct story *s) { return (int64_t)s->files.step[s->files.step_count - 1]; }
 
+double story_steps_s(const struct story *s)
+{
+    double sum_s = 0;
+    for (int64_t i = 0; i < s->files.step_count; i++)
+        sum_s += s->files.value[TR_CURVE_STEP_S][i];
+    return isfinite(sum_s) && sum_s > 0 ? sum_s : s->ran.steps_s;
+}
+
+bool story_has_interval(const struct story *s) { return s->ran.ranks == 1 || s->run.exchanges; }
+
+bool story_is_whole(const struct story *s) { return s->attempt_steps >= (double)story_steps(s); }
+
 double story_tokens_s(const struct story *s)
 {
     return s->files.tokens / (double)story_steps(s) * (double)s->ran.steps / s->ran.steps_s;
@@ -76,9 +88,9 @@ static void put_headline(const struct story *s, struct tr_text *out)
                        s->run.learned_from ? "is what was learned" : "was predicted", tr_print_time(b, s->run.measured_s));
     else if (story_bits(s, &before, &after))
         tr_text_printf(&line, "From %.2f to %.2f bits per byte in %s.", before, after,
-                       tr_print_span(a, s->ran.steps_s));
+                       tr_print_span(a, story_steps_s(s)));
     else
-        tr_text_printf(&line, "%lld steps in %s.", (long long)story_steps(s), tr_print_span(a, s->ran.steps_s));
+        tr_text_printf(&line, "%lld steps in %s.", (long long)story_steps(s), tr_print_span(a, story_steps_s(s)));
     story_put(out, "h1", NULL, "%s", tr_text_str(&line));
     tr_text_free(&line);
 }
@@ -86,9 +98,12 @@ static void put_headline(const struct story *s, struct tr_text *out)
 static void say_prediction(const struct story *s, struct tr_text *line)
 {
     double off = s->run.measured_s / s->run.predicted_s - 1;
-    tr_text_printf(line, "That is %.1f %% %s than predicted, %s the ± %.0f %% that four of five runs should keep to. ",
-                   100 * fabs(off), off < 0 ? "faster" : "slower", fabs(off) <= s->run.error ? "inside" : "outside",
-                   100 * s->run.error);
+    tr_text_printf(line, "That is %.1f %% %s than predicted, ", 100 * fabs(off), off < 0 ? "faster" : "slower");
+    if (story_has_interval(s))
+        tr_text_printf(line, "%s the ± %.0f %% that four of five runs should keep to. ", fabs(off) <= s->run.error ? "inside" : "outside",
+                       100 * s->run.error);
+    else
+        tr_text_append(line, "which moving bytes between ranks is no part of. ");
 }
 
 static void say_plans(const struct story *s, struct tr_text *line)
@@ -119,7 +134,7 @@ static void put_deck(const struct story *s, struct tr_text *out)
     tr_text_printf(&line, "A model of %s parameters read %s tokens of %s in %s",
                    tr_print_quantity(a, TR_UNIT_COUNT, s->parameters),
                    tr_print_quantity(b, TR_UNIT_COUNT, s->files.tokens), story_name(s->config.data),
-                   tr_print_span(c, s->ran.steps_s));
+                   tr_print_span(c, story_steps_s(s)));
     if (story_bits(s, &before, &after))
         tr_text_printf(&line, " and went from %.2f to %.2f bits per byte of text that it had not seen", before, after);
     tr_text_append(&line, ". ");

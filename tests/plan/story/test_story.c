@@ -212,6 +212,8 @@ static void a_run_on_ranks_shows_all_of_them(void **state)
     tr_assert_says(tr_text_str(&page), "waiting for other ranks");
     tr_assert_says(tr_text_str(&page), "It ran on 2\u00a0ranks.");
     tr_assert_says(tr_text_str(&page), "bytes on their way are not priced");
+    tr_assert_says(tr_text_str(&page), "which moving bytes between ranks is no part of");
+    assert_null(strstr(tr_text_str(&page), "80 % interval)"));
     tr_assert_says(strstr(tr_text_str(&page), "A step of each rank"), ">rank 1<");
     assert_null(strstr(tr_text_str(&page), ">rank 2<"));
 
@@ -285,6 +287,50 @@ static void a_profile_that_knows_the_run_did_not_predict_it(void **state)
     assert_null(strstr(tr_text_str(&page), "knows nothing"));
     tr_text_free(&page);
     tr_catalog_free(refined);
+}
+
+/* A file with the first `was` become `is`; returns it as it was, to be put back. */
+static struct tr_bytes change(const char *path, const char *was, const char *is)
+{
+    struct tr_bytes file = tr_scratch_read(tr_scratch(path));
+    struct tr_text text = {0};
+    const char *at = strstr(file.at, was);
+    assert_non_null(at);
+    tr_text_append_bytes(&text, file.at, (size_t)(at - file.at));
+    tr_text_printf(&text, "%s%s", is, at + strlen(was));
+    tr_scratch_put_text(path, tr_text_str(&text));
+    tr_text_free(&text);
+    return file;
+}
+
+/* profile.json is of its newest attempt: of 12 steps that took 18 s it kept 5. */
+static void a_run_of_several_attempts_took_what_all_of_them_took(void **state)
+{
+    (void)state;
+    struct tr_bytes metrics = tr_scratch_read(tr_scratch("run/metrics.jsonl")),
+                    ran = change("run/profile.json", "\"wall_s\":", "\"predicted\": {\"step_s\": 1, \"error_80\": 0.1, \"run_s\": 7}, \"wall_s\":");
+    struct tr_text page = {0}, text = {0};
+    for (int i = 1; i <= 12; i++)
+        tr_text_printf(&text, "{\"kind\":\"step\",\"step\":%d,\"steps\":12,\"tokens\":%d,\"loss\":1,\"step_s\":1.5}\n", i, 128 * i);
+    tr_scratch_put_text("run/metrics.jsonl", tr_text_str(&text));
+    assert_int_equal(tell(profile, 0, &page), TR_OK);
+    tr_assert_says(tr_text_str(&page), "the mean of all 12\u00a0steps");
+    tr_assert_says(tr_text_str(&page), "from the first step to the last save");
+    tr_assert_says(tr_text_str(&page), "with evaluations and checkpoints");
+    struct tr_bytes whole = change("run/profile.json", "\"steps\": 12,", "\"steps\": 5,");
+    assert_int_equal(tell(profile, 0, &page), TR_OK);
+    check_page(tr_text_str(&page));
+    tr_assert_says(tr_text_str(&page), "text.txt in 18\u00a0s");
+    tr_assert_says(tr_text_str(&page), "the 12\u00a0steps that the newest attempt had computed when it saved last");
+    assert_null(strstr(tr_text_str(&page), "from the first step to the last save"));
+    assert_null(strstr(tr_text_str(&page), "with evaluations and checkpoints"));
+    tr_scratch_put("run/profile.json", ran.at, ran.len);
+    tr_scratch_put("run/metrics.jsonl", metrics.at, metrics.len);
+    tr_bytes_free(&whole);
+    tr_bytes_free(&ran);
+    tr_bytes_free(&metrics);
+    tr_text_free(&text);
+    tr_text_free(&page);
 }
 
 static void what_a_model_writes_cannot_break_the_page(void **state)
@@ -391,6 +437,7 @@ int main(void)
         cmocka_unit_test(a_run_on_ranks_shows_all_of_them),
         cmocka_unit_test(what_a_profile_learned_of_the_run_is_a_chapter),
         cmocka_unit_test(a_profile_that_knows_the_run_did_not_predict_it),
+        cmocka_unit_test(a_run_of_several_attempts_took_what_all_of_them_took),
         cmocka_unit_test(what_a_model_writes_cannot_break_the_page),
         cmocka_unit_test(a_step_that_waited_does_not_flatten_the_others),
         cmocka_unit_test(a_plan_that_is_cut_short_or_another_s_is_refused),
