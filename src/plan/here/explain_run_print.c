@@ -1,6 +1,7 @@
 #include "base/json.h"
 #include "base/quantity.h"
 #include "base/table.h"
+#include "plan/here/choose.h"
 #include "plan/here/explain_run.h"
 
 #include <math.h>
@@ -286,17 +287,15 @@ static void print_shared(const struct tr_run_explained *run, struct tr_text *out
 static void print_ran_by(const struct tr_run_explained *run, struct tr_text *out)
 {
     const struct tr_run_profile *ran = &run->ran;
+    char layout[TR_LAYOUT_WORDS_BYTES];
     if (ran->ranks == 1) {
-        tr_text_printf(out, "%s, %lld steps by %d threads, %s; the first step, which is colder, is in all figures\n", run->model,
-                       (long long)ran->steps, ran->threads, tr_isa_name(ran->isa));
+        tr_text_printf(out, "%s, %lld steps by %d thread%s, %s; the first step, which is colder, is in all figures\n", run->model,
+                       (long long)ran->steps, ran->threads, ran->threads == 1 ? "" : "s", tr_isa_name(ran->isa));
         return;
     }
-    tr_text_printf(out, "%s, %lld steps by %d ranks (", run->model, (long long)ran->steps, ran->ranks);
-    for (int group = 0; group < TR_GROUP_COUNT; group++)
-        if (tr_degrees_of(&ran->layout, (enum tr_group)group) > 1)
-            tr_text_printf(out, "%s=%d ", tr_group_name((enum tr_group)group), tr_degrees_of(&ran->layout, (enum tr_group)group));
-    tr_text_printf(out, "zero=%d) of %d thread%s, %s; operations are rank 0's, the first step, which is colder, is in all figures\n",
-                   ran->layout.zero, ran->threads, ran->threads == 1 ? "" : "s", tr_isa_name(ran->isa));
+    tr_text_printf(out, "%s, %lld steps by %d ranks (%s) of %d thread%s, %s; operations are rank 0's, the first step, which is colder, is in all figures\n",
+                   run->model, (long long)ran->steps, ran->ranks, tr_degrees_words(&ran->layout, layout), ran->threads, ran->threads == 1 ? "" : "s",
+                   tr_isa_name(ran->isa));
 }
 
 /* Without a record of exchanges the profile's interval is that of one rank: what moving bytes takes is not in the prediction. */

@@ -205,8 +205,9 @@ void tr_here_plan_text(const struct tr_here_plan *plan, const char *profile, str
                    plan->refined);
     tr_text_printf(out, "%s tokens in %s steps of %lld sequences of %lld tokens, ", tr_print_count(first, plan->tokens),
                    tr_print_count(second, plan->steps), (long long)plan->batch, (long long)plan->seq_len);
-    tr_text_printf(out, "%lld at a time%s; trine train, %s, %d threads\n", (long long)plan->micro_batch,
-                   plan->recompute == TR_RECOMPUTE_FULL ? ", layers computed again" : "", plan->dtype == TR_BF16 ? "bf16" : "fp32", plan->threads);
+    tr_text_printf(out, "%lld at a time%s; trine train, %s, %d thread%s\n", (long long)plan->micro_batch,
+                   plan->recompute == TR_RECOMPUTE_FULL ? ", layers computed again" : "", plan->dtype == TR_BF16 ? "bf16" : "fp32", plan->threads,
+                   plan->threads == 1 ? "" : "s");
     if (plan->why[0])
         tr_text_printf(out, "\nno: %s\n", plan->why);
     tr_text_printf(out, "\nstep %s +- %.0f %%, %s tokens/s (80 %% interval)\n\n", tr_print_time(first, plan->time.step_s),

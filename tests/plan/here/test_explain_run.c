@@ -242,7 +242,7 @@ static void a_run_on_ranks_is_printed_in_words_and_json(void **state)
     struct tr_text text = {0};
     explain_shared(layouts[2]);
     tr_run_explain_text(&run, &text);
-    tr_assert_says(tr_text_str(&text), "3 steps by 4 ranks (dp=2 pp=2 zero=2) of 1 thread");
+    tr_assert_says(tr_text_str(&text), "3 steps by 4 ranks (dp=2,pp=2,zero=2) of 1 thread, ");
     tr_assert_says(tr_text_str(&text), "held up by collectives");
     tr_assert_says(tr_text_str(&text), "reduce_scatter, ");
     tr_assert_says(tr_text_str(&text), "rank 0 waits ");
@@ -436,7 +436,7 @@ static void it_prints_words_and_json(void **state)
     struct tr_text text = {0};
     explain(1e9, 1e10);
     tr_run_explain_text(&run, &text);
-    tr_assert_says(tr_text_str(&text), "12 steps by 1 threads");
+    tr_assert_says(tr_text_str(&text), "12 steps by 1 thread, ");
     tr_assert_says(tr_text_str(&text), "stage of a step");
     tr_text_clear(&text);
     tr_run_explain_json(&run, &text);
