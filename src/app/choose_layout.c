@@ -68,7 +68,7 @@ static enum tr_status check_profile(const struct tr_app_prediction *prediction, 
         return status;
     tr_calibrate_foreign(&rates, cores, tr_app_program(), &foreign);
     if (foreign.len)
-        status = tr_fail(err, TR_BAD_INPUT, "--layout auto: %s is not of this machine%s", prediction->path, tr_text_str(&foreign));
+        status = tr_fail(err, TR_BAD_INPUT, "--layout auto: %s is of another machine or trine%s", prediction->path, tr_text_str(&foreign));
     tr_text_free(&foreign);
     return status;
 }

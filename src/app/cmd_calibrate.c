@@ -112,7 +112,7 @@ static enum tr_status write_profile(const struct calibrate_args *args, const str
     tr_text_free(&yaml);
     if (status != TR_OK)
         return status;
-    tr_text_printf(&text, "%s: %s, %d cores, %s\n", args->out, r->processor, r->cores, r->isa);
+    tr_text_printf(&text, "%s: %s, %d core%s, %s\n", args->out, r->processor, r->cores, r->cores == 1 ? "" : "s", r->isa);
     for (int i = 0; i < tr_profile_count(profile); i++)
         print_rates(tr_profile_rates(profile, i), &text);
     note_wide(profile);

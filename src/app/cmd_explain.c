@@ -167,6 +167,8 @@ static enum tr_status explain_run(const struct explain_args *args, struct tr_err
     struct tr_app_prediction prediction = {0};
     if (args->number)
         return tr_fail(err, TR_BAD_INPUT, "explain: '%s' is a run folder; a NUMBER is of a plan", args->path);
+    if (args->catalog)
+        return tr_fail(err, TR_BAD_INPUT, "explain: '%s' is a run folder; --catalog is of a plan", args->path);
     enum tr_status status = tr_app_predict_open(&prediction, args->profile, err);
     if (status == TR_OK && !prediction.path && !args->trace)
         status = tr_fail(err, TR_BAD_INPUT, "explain: a run is held against what `trine calibrate` measured of this machine, and "
@@ -184,6 +186,8 @@ static enum tr_status explain_plan(const struct explain_args *args, struct tr_er
     struct tr_plan *plan = NULL;
     if (args->trace)
         return tr_fail(err, TR_BAD_INPUT, "explain: --trace is of a run folder, and '%s' is none; of a plan, `trine plan --trace`", args->path);
+    if (args->profile)
+        return tr_fail(err, TR_BAD_INPUT, "explain: --profile is of a run folder, and '%s' is none", args->path);
     enum tr_status status = tr_plan_file_read(args->path, &file, err);
     if (status == TR_OK)
         status = tr_plan_catalog(args->catalog, &catalog, err);

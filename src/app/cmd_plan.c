@@ -207,7 +207,7 @@ static enum tr_status answer(const struct plan_args *args, const struct tr_plan 
 static bool is_profile(const char *system)
 {
     const char *end = strrchr(system, '.');
-    return end && strcmp(end, ".yaml") == 0;
+    return end && (strcmp(end, ".yaml") == 0 || strcmp(end, ".yml") == 0);
 }
 
 /* What there is on such a machine instead of an option. */

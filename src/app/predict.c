@@ -28,7 +28,7 @@ void tr_app_note_foreign(const struct tr_app_prediction *prediction, int threads
     if (tr_kernel_rates_for(prediction->catalog, threads, &rates, &ignored) == TR_OK)
         tr_calibrate_foreign(&rates, tr_cores_usable(), tr_app_program(), &why);
     if (why.len)
-        fprintf(stderr, "note: %s is not of this machine%s\n", prediction->path, tr_text_str(&why));
+        fprintf(stderr, "note: %s is of another machine or trine%s\n", prediction->path, tr_text_str(&why));
     tr_text_free(&why);
 }
 
@@ -138,7 +138,7 @@ void tr_app_predict(void *context, const struct tr_train_ahead *ahead, struct tr
     tr_kernel_set_apart(&rates, ahead->fit.hand_s);
     tr_calibrate_foreign(&rates, ahead->cores, tr_app_program(), &foreign);
     if (foreign.len)
-        tr_text_printf(say, "no prediction: %s is not of this machine%s", to->path, tr_text_str(&foreign));
+        tr_text_printf(say, "no prediction: %s is of another machine or trine%s", to->path, tr_text_str(&foreign));
     else if (tr_degrees_ranks(&ahead->program->step.place.degrees) > 1)
         predict_ranks(to, &rates, ahead, say);
     else

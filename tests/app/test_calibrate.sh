@@ -48,6 +48,9 @@ expect 0 '"feasible": true' $plan $here --json
 [ -n "$said" ] && [ "$said" = "$(number time_s)" ] || fault "train predicts $said a step, plan $(number time_s)"
 # shellcheck disable=SC2086
 expect 0 "tokens in 3 steps of 8 sequences of 16 tokens" $plan $here
+cp near.yaml near.yml
+# shellcheck disable=SC2086
+expect 0 "tokens in 3 steps of 8 sequences of 16 tokens" $plan $here --system near.yml
 # shellcheck disable=SC2086
 expect 1 "more than the deadline" $plan $here --deadline 1us
 # shellcheck disable=SC2086
@@ -91,6 +94,8 @@ expect 2 "mpirun -n 2 trine calibrate --ranks" "$TRINE_BIN" calibrate --ranks
 expect 0 "calls, FLOPs and bytes of all operations are those of the step program" "$TRINE_BIN" explain run
 expect 0 '"predicted_now_s": ' "$TRINE_BIN" explain run --json
 expect 2 "a NUMBER is of a plan" "$TRINE_BIN" explain run step
+expect 2 "--catalog is of a plan" "$TRINE_BIN" explain run --catalog profile.yaml
+expect 2 "--profile is of a run folder, and 'no-run' is none" "$TRINE_BIN" explain no-run --profile profile.yaml
 # shellcheck disable=SC2086
 expect 0 "hash" $any --model.name=tiny-gpt2 --layout.lanes=2 --layout dp=2 -t 1 --trace-steps 2 -o ranks
 expect 0 "and bytes that ranks sent, are those of the step programs" "$TRINE_BIN" explain ranks
@@ -148,23 +153,23 @@ expect 2 "metrics.jsonl: no such file" "$TRINE_BIN" report . plan.yaml
 [ ! -e run/story.html ] && [ ! -e story.html ] || fault "a page was written of files that are not whole"
 
 sed 's/processor: .*/processor: "Another One"/' profile.yaml >other.yaml
-expect 0 "note: other.yaml is not of this machine" "$TRINE_BIN" report run --profile other.yaml
-expect 0 "note: other.yaml is not of this machine" "$TRINE_BIN" explain run --profile other.yaml
+expect 0 "note: other.yaml is of another machine or trine" "$TRINE_BIN" report run --profile other.yaml
+expect 0 "note: other.yaml is of another machine or trine" "$TRINE_BIN" explain run --profile other.yaml
 # shellcheck disable=SC2086
-expect 0 "note: other.yaml is not of this machine; the processor is" "$TRINE_BIN" plan --model tiny-gpt2 --system other.yaml $here
+expect 0 "note: other.yaml is of another machine or trine; the processor is" "$TRINE_BIN" plan --model tiny-gpt2 --system other.yaml $here
 # shellcheck disable=SC2086
-expect 0 "no prediction: other.yaml is not of this machine; the processor is" $train -o run3 --profile other.yaml
+expect 0 "no prediction: other.yaml is of another machine or trine; the processor is" $train -o run3 --profile other.yaml
 sed 's/program: .*/program: "0.1.0, kernels 00000000"/' profile.yaml >older.yaml
 # shellcheck disable=SC2086
 expect 0 "the profile is of 0.1.0, kernels 00000000" $train -o run6 --profile older.yaml
 expect 1 "likely a profile of another machine" "$TRINE_BIN" calibrate --check older.yaml
 expect 2 "one profile with --check" "$TRINE_BIN" calibrate --check other.yaml older.yaml
 expect 1 "the profile's was Another One" "$TRINE_BIN" calibrate --check other.yaml
+sed 's/^    cores: .*/    cores: 777/; s/^    threads: .*/    threads: 777/' profile.yaml >larger.yaml
+expect 1 "the profile's machine had 777" "$TRINE_BIN" calibrate --check larger.yaml
 # shellcheck disable=SC2086
 expect 2 "none.yaml" $train -o run4 --profile none.yaml
 echo "kernels: {x: {chip: y, threads: two}}" >bad.yaml
 expect 2 "bad.yaml:1:" "$TRINE_BIN" calibrate --check bad.yaml
 expect 3 "/nowhere/p.yaml" "$TRINE_BIN" calibrate -o /nowhere/p.yaml
 done_all
-sed 's/^    cores: .*/    cores: 777/; s/^    threads: .*/    threads: 777/' profile.yaml >larger.yaml
-expect 1 "the profile's machine had 777" "$TRINE_BIN" calibrate --check larger.yaml

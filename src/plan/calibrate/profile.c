@@ -200,10 +200,10 @@ void tr_profile_yaml(const struct tr_profile *p, struct tr_text *out)
                         "sources:\n  calibration: {title: \"trine calibrate, version %s\", date: %s, grade: measured}\n"
                         "chips:\n  %s:\n    name: \"", p->program, p->date, p->chip);
     tr_text_append_json(out, p->processor, strlen(p->processor));
-    tr_text_printf(out, ", %d cores\"\n    vendor: \"this machine\"\n    year: %d\n    note: \"the year is that of the "
+    tr_text_printf(out, ", %d core%s\"\n    vendor: \"this machine\"\n    year: %d\n    note: \"the year is that of the "
                         "measurement\"\n    source: calibration\n    cores: %d\n    memory: %lldB\n    memory_bandwidth: %.4gB/s\n"
                         "    dense: {fp32: %.4gFLOP/s, bf16: %.4gFLOP/s}\nkernels:\n",
-                   p->rates[0].cores, p->year, p->rates[0].cores, (long long)p->memory_bytes, m->read_byte_s[TR_READ_MEMORY],
+                   p->rates[0].cores, p->rates[0].cores == 1 ? "" : "s", p->year, p->rates[0].cores, (long long)p->memory_bytes, m->read_byte_s[TR_READ_MEMORY],
                    m->peak_flop_s[0], m->peak_flop_s[1]);
     for (int i = 0; i < p->count; i++)
         tr_kernel_rates_yaml(&p->rates[i], out);
@@ -224,7 +224,7 @@ void tr_calibrate_foreign(const struct tr_kernel_rates *rates, int cores, const 
     if (strcmp(processor, rates->processor) != 0)
         tr_text_printf(why, "; the processor is %s, the profile's was %s", processor, rates->processor);
     if (cores != rates->cores)
-        tr_text_printf(why, "; %d cores can be used, the profile's machine had %d", cores, rates->cores);
+        tr_text_printf(why, "; %d core%s can be used, the profile's machine had %d", cores, cores == 1 ? "" : "s", rates->cores);
     if (tr_isa_choose(&isa, &ignored) == TR_OK && strcmp(tr_isa_name(isa), rates->isa) != 0)
         tr_text_printf(why, "; the kernels are those of %s, the profile's were of %s", tr_isa_name(isa), rates->isa);
     if (strcmp(program, rates->program) != 0)
@@ -270,8 +270,8 @@ const char *tr_calibrate_compare(const struct tr_kernel_machine *was, const stru
            : apart ? "the host has put the cores of this virtual machine apart, which it may undo in a minute: calibrate again, and what is seen apart gets prices "
                      "of its own"
                    : "something slowed this machine down while it was calibrated: calibrate again";
-
 }
+
 static enum tr_status look_again(int threads, struct tr_kernel_machine *now, struct tr_err *err)
 {
     enum tr_isa isa;
