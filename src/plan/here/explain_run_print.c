@@ -24,7 +24,7 @@ static const char *part_behind(const struct tr_run_explained *run, bool slower, 
 
 void tr_run_why(const struct tr_run_explained *run, const struct tr_run_row *row, char why[TR_RUN_WHY_BYTES])
 {
-    double off = row->measured_s - row->predicted_s, machine = row->now_s - row->predicted_s, factor;
+    double off = row->measured_s - row->predicted_s, machine = row->now_s - row->predicted_s, crowded = tr_run_profile_crowded(&run->ran), factor;
     if (!isfinite(row->error))
         snprintf(why, TR_RUN_WHY_BYTES, "not calibrated: priced by its bytes, as a join");
     else if (fabs(off) <= row->error * row->predicted_s)
@@ -36,7 +36,9 @@ void tr_run_why(const struct tr_run_explained *run, const struct tr_run_row *row
         else
             snprintf(why, TR_RUN_WHY_BYTES, "%s had %.0f %% of the calibrated rate: %+.0f %%", part, 100 * factor,
                  100 * machine / row->predicted_s);
-    } else if (row->start > .3)
+    } else if (off > 0 && crowded * row->measured_s > .5 * off)
+        snprintf(why, TR_RUN_WHY_BYTES, "other programs wanted the cores in %.0f %% of its time, and it had fewer threads", 100 * crowded);
+    else if (row->start > .3)
         snprintf(why, TR_RUN_WHY_BYTES, "small calls: %.0f %% of what was predicted is threads that begin and wait", 100 * row->start);
     else
         snprintf(why, TR_RUN_WHY_BYTES, "not explained by peak, memory or starts (+- %.0f %% expected)", 100 * row->error);

@@ -83,7 +83,7 @@ void story_machine(const struct story *s, int number, struct tr_text *out)
     if (!s->predicted) {
         tr_text_append(out,
                        "<p>It was not calibrated, so nothing was predicted of this run: <code>trine calibrate</code> "
-                       "measures it in a minute or two, and <code>trine report RUN --profile profile.yaml</code> then "
+                       "measures it in two or three minutes, and <code>trine report RUN --profile profile.yaml</code> then "
                        "holds the run against that.</p>\n</section>\n");
         return;
     }
@@ -342,6 +342,7 @@ static void say_steps(const struct story *s, struct tr_text *out)
 {
     const double *step_s = s->files.value[TR_CURVE_STEP_S];
     const int64_t count = s->files.step_count;
+    const double crowded = tr_run_profile_crowded(&s->ran);
     char a[NUMBER], b[NUMBER], c[NUMBER];
     struct tr_text line = {0};
     if (isfinite(quantile(step_s, count, 0)))
@@ -349,6 +350,8 @@ static void say_steps(const struct story *s, struct tr_text *out)
                        tr_print_time(a, quantile(step_s, count, .1)), tr_print_time(b, quantile(step_s, count, .25)),
                        tr_print_time(c, quantile(step_s, count, .75)));
     say_outliers(s, &line);
+    if (crowded > 0)
+        tr_text_printf(&line, " Other programs wanted the cores in %.3g %% of the time, and it had fewer threads then.", 100 * crowded);
     if (s->predicted)
         say_machine_now(s, &line);
     say_end(s, &line);

@@ -286,6 +286,14 @@ static void a_slower_machine_explains_longer_times(void **state)
     row.start = .5;
     tr_run_why(&run, &row, why);
     tr_assert_says(why, "small calls: 50 %");
+    row.measured_s = 10; /* nine times more than predicted, in a run that was crowded for most of its time */
+    run.ran.crowded_s = .8 * run.ran.steps_s;
+    tr_run_why(&run, &row, why);
+    tr_assert_says(why, "other programs wanted the cores in 80 % of its time");
+    row.measured_s = .5;
+    tr_run_why(&run, &row, why);
+    tr_assert_says(why, "small calls: 50 %");
+    run.ran.crowded_s = 0;
     row.error = NAN;
     tr_run_why(&run, &row, why);
     tr_assert_says(why, "not calibrated");

@@ -333,6 +333,18 @@ static void a_run_of_several_attempts_took_what_all_of_them_took(void **state)
     tr_text_free(&page);
 }
 
+static void a_run_beside_other_programs_says_so(void **state)
+{
+    (void)state;
+    struct tr_text page = {0};
+    struct tr_bytes ran = change("run/profile.json", "\"crowded_s\":", "\"crowded_s\": 1e-9, \"was\":");
+    assert_int_equal(tell(profile, 0, &page), TR_OK);
+    tr_assert_says(tr_text_str(&page), "Other programs wanted the cores in ");
+    tr_scratch_put("run/profile.json", ran.at, ran.len);
+    tr_bytes_free(&ran);
+    tr_text_free(&page);
+}
+
 static void what_a_model_writes_cannot_break_the_page(void **state)
 {
     struct tr_text page = {0};
@@ -438,6 +450,7 @@ int main(void)
         cmocka_unit_test(what_a_profile_learned_of_the_run_is_a_chapter),
         cmocka_unit_test(a_profile_that_knows_the_run_did_not_predict_it),
         cmocka_unit_test(a_run_of_several_attempts_took_what_all_of_them_took),
+        cmocka_unit_test(a_run_beside_other_programs_says_so),
         cmocka_unit_test(what_a_model_writes_cannot_break_the_page),
         cmocka_unit_test(a_step_that_waited_does_not_flatten_the_others),
         cmocka_unit_test(a_plan_that_is_cut_short_or_another_s_is_refused),
