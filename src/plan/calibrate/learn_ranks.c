@@ -266,11 +266,8 @@ enum tr_status tr_ranks_said(const char *run_folder, const struct tr_run_profile
     enum tr_status status = tr_run_programs_of(run_folder, &ran->layout, machine, &programs, err);
     if (status == TR_OK)
         status = tr_here_together(rates, exchange, &programs, NULL, NULL, time, err);
-    double slowest_s = 0;
-    for (int rank = 0; rank < programs.ranks && status == TR_OK; rank++)
-        slowest_s = fmax(slowest_s, time[rank].step_s);
+    *step_s = status == TR_OK ? tr_ranks_step_s(time, programs.ranks) : 0;
     tr_run_programs_free(&programs);
-    *step_s = slowest_s;
     return status;
 }
 

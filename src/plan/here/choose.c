@@ -2,7 +2,6 @@
 
 #include "base/num.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,8 +45,7 @@ static enum tr_status price(const struct tr_kernel_rates *rates, const struct tr
     *out = (struct tr_ranks_price){.error = exchange ? tr_exchange_step_error(exchange, rates->step_error) : rates->step_error};
     tr_refined_words(exchange ? &exchange->refined : &rates->refined, out->refined);
     enum tr_status status = tr_here_together(rates, exchange, programs, NULL, NULL, time, err);
-    for (int rank = 0; rank < programs->ranks && status == TR_OK; rank++)
-        out->step_s = fmax(out->step_s, time[rank].step_s);
+    out->step_s = status == TR_OK ? tr_ranks_step_s(time, programs->ranks) : 0;
     free(time);
     return status == TR_OK ? tr_here_passes(rates, exchange, programs, passes, &out->passes_s, err) : status;
 }

@@ -213,12 +213,10 @@ static void compare_colls(struct tr_run_explained *run, const struct tr_rank_tim
 /* A step is over when the last rank has done it, as `trine train` predicts it; rank 0 may have less to do. */
 static void wait_for_last(struct tr_run_explained *run, const struct tr_rank_time *time, int ranks)
 {
-    double last_s = time[0].step_s;
-    for (int rank = 1; rank < ranks; rank++)
-        last_s = fmax(last_s, time[rank].step_s);
-    run->between_predicted_s += last_s - time[0].step_s;
-    run->predicted_s += last_s - time[0].step_s;
-    run->now_s += last_s - time[0].step_s;
+    double more_s = tr_ranks_step_s(time, ranks) - time[0].step_s;
+    run->between_predicted_s += more_s;
+    run->predicted_s += more_s;
+    run->now_s += more_s;
 }
 
 static void compare_ranks(struct tr_run_explained *run, const struct tr_rank_time *time)

@@ -220,8 +220,8 @@ static enum tr_status predict(struct merger *m, const struct tr_kernel_rates *ra
     enum tr_status status = o.of && time ? tr_here_together(rates, exchange, &m->traces.programs, see, &o, time, err) : TR_FAILED;
     if (!o.of || !time || o.failed)
         status = tr_fail(err, TR_FAILED, "out of memory for a predicted step of %d ranks", m->traces.head.ranks);
-    for (int rank = 0; status == TR_OK && rank < m->traces.head.ranks; rank++)
-        m->out->predicted_s = fmax(m->out->predicted_s, time[rank].step_s);
+    if (status == TR_OK)
+        m->out->predicted_s = tr_ranks_step_s(time, m->traces.head.ranks);
     for (int rank = 0; status == TR_OK && rank < m->traces.head.ranks; rank++) {
         put_predicted(m, &o, rank);
         status = flush(m, err);

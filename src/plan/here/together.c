@@ -81,6 +81,14 @@ void tr_run_programs_free(struct tr_run_programs *programs)
 
 bool tr_ranks_take_turns(const struct tr_kernel_rates *rates, int ranks) { return (int64_t)ranks * rates->threads > rates->cores; }
 
+double tr_ranks_step_s(const struct tr_rank_time *time, int ranks)
+{
+    double last_s = 0;
+    for (int rank = 0; rank < ranks; rank++)
+        last_s = fmax(last_s, time[rank].step_s);
+    return last_s;
+}
+
 /* ---- where ranks meet -------------------------------------------------------------------------------------------- */
 
 /* A call of a group: the calls of a group have one order, which is that of all members. */
@@ -341,9 +349,7 @@ static void walk_all(struct together *t)
 /* Where all that is done needs the cores for longer than the step takes, it takes so much longer. */
 static void share_cores(const struct together *t)
 {
-    double longest_s = 0, least_s = t->core_s / t->rates->cores;
-    for (int rank = 0; rank < t->ranks; rank++)
-        longest_s = fmax(longest_s, t->out[rank].step_s);
+    double longest_s = tr_ranks_step_s(t->out, t->ranks), least_s = t->core_s / t->rates->cores;
     for (int rank = 0; rank < t->ranks && least_s > longest_s; rank++) {
         struct tr_rank_time *out = &t->out[rank];
         double times = least_s / longest_s;
@@ -433,9 +439,7 @@ static enum tr_status walk_passes(const struct together *like, const struct tr_r
     if (!t.failed)
         walk_all(&t);
     enum tr_status status = finish(&t, err);
-    *time_s = 0;
-    for (int rank = 0; rank < t.ranks && status == TR_OK; rank++)
-        *time_s = fmax(*time_s, time[rank].step_s);
+    *time_s = status == TR_OK ? tr_ranks_step_s(time, t.ranks) : 0;
     return status;
 }
 

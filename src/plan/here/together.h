@@ -55,6 +55,9 @@ struct tr_rank_time {
     double turns; /* all of it is so many times as long as it would be with cores for all */
 };
 
+/* A step of all of them is over when the last one has done it. */
+double tr_ranks_step_s(const struct tr_rank_time *time, int ranks);
+
 /* Whether so many ranks of so many threads take turns on the cores, so that how long an operation takes is not its own. */
 bool tr_ranks_take_turns(const struct tr_kernel_rates *rates, int ranks);
 
