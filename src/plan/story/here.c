@@ -269,7 +269,7 @@ static void put_step_times(const struct story *s, struct tr_text *out)
     struct tr_band band = {.name = name};
     if (s->predicted) {
         double middle = 1e3 * s->run.predicted_s;
-        band.low = middle * (1 - s->run.error), band.middle = middle, band.high = middle * (1 + s->run.error);
+        band.low = middle * fmax(0, 1 - s->run.error), band.middle = middle, band.high = middle * (1 + s->run.error);
         snprintf(name, sizeof name, "predicted %s ± %.0f %%", tr_print_time(time, s->run.predicted_s),
                  100 * s->run.error);
     }

@@ -345,6 +345,25 @@ static void a_run_beside_other_programs_says_so(void **state)
     tr_text_free(&page);
 }
 
+/* A machine that was calibrated beside other programs may err by more than all. */
+static void no_step_is_drawn_to_take_less_than_nothing(void **state)
+{
+    (void)state;
+    struct tr_text page = {0};
+    struct tr_catalog *wide;
+    struct tr_bytes was = change("profile.yaml", "step_error: 0.1\n", "step_error: 2.5\n");
+    assert_int_equal(tr_catalog_open_empty(&wide, &err), TR_OK);
+    assert_int_equal(tr_catalog_add(wide, tr_scratch("profile.yaml"), &err), TR_OK);
+    assert_int_equal(tell(wide, 0, &page), TR_OK);
+    const char *figure = strstr(tr_text_str(&page), "What each step took");
+    tr_assert_says(figure, "± 250");
+    assert_null(strstr(figure, "text-anchor=\"end\">-"));
+    tr_scratch_put("profile.yaml", was.at, was.len);
+    tr_bytes_free(&was);
+    tr_catalog_free(wide);
+    tr_text_free(&page);
+}
+
 static void what_a_model_writes_cannot_break_the_page(void **state)
 {
     struct tr_text page = {0};
@@ -451,6 +470,7 @@ int main(void)
         cmocka_unit_test(a_profile_that_knows_the_run_did_not_predict_it),
         cmocka_unit_test(a_run_of_several_attempts_took_what_all_of_them_took),
         cmocka_unit_test(a_run_beside_other_programs_says_so),
+        cmocka_unit_test(no_step_is_drawn_to_take_less_than_nothing),
         cmocka_unit_test(what_a_model_writes_cannot_break_the_page),
         cmocka_unit_test(a_step_that_waited_does_not_flatten_the_others),
         cmocka_unit_test(a_plan_that_is_cut_short_or_another_s_is_refused),
