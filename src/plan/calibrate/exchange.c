@@ -171,6 +171,7 @@ enum { AT_ONCE = sizeof at_once / sizeof *at_once };
 
 /* What all visits have seen so far: how many times as long a step took when all ranks computed, and this rank's kinds of operations. */
 struct together {
+    int threads; /* of a rank: its share of the cores */
     double times[AT_ONCE][VISITS * PAIRS_MAX];
     double alone_s[TR_OP_KIND_COUNT], all_s[TR_OP_KIND_COUNT];
     int pairs; /* of each program */
@@ -211,14 +212,13 @@ static enum tr_status time_pairs(struct exchanging *x, struct tr_trial *trial, i
     return status;
 }
 
-/* One thread a rank. */
 static enum tr_status visit_program(struct exchanging *x, int which, int pairs, struct together *t, struct tr_err *err)
 {
     struct tr_trial trial;
     enum tr_isa isa;
     enum tr_status status = tr_isa_choose(&isa, err);
     if (status == TR_OK)
-        status = tr_trial_open(&trial, &at_once[which].shape, at_once[which].dtype, (struct tr_machine){tr_kernel_set(isa), 1}, err);
+        status = tr_trial_open(&trial, &at_once[which].shape, at_once[which].dtype, (struct tr_machine){tr_kernel_set(isa), t->threads}, err);
     if (status != TR_OK)
         return status;
     status = time_pairs(x, &trial, pairs, t->times[which] + t->pairs, t, err);
@@ -283,7 +283,7 @@ static enum tr_status measure_all(struct exchanging *x, int cores, struct tr_exc
 {
     const double scale = x->options->scale;
     const int runs = scale < 1 ? 3 : RUNS_MAX, pairs = scale < .2 ? 1 : scale < 1 ? 2 : PAIRS_MAX;
-    struct together together = {.pairs = 0};
+    struct together together = {.threads = (int)tr_max_i64(1, cores / tr_comm_count(x->world))};
     enum tr_status status = part_done(x, measure_beside(x, runs, &out->beside_s, err), err);
     for (int visit = 0; visit < VISITS && status == TR_OK; visit++) {
         status = visit_work(x, pairs, &together, err);
