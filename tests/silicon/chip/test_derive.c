@@ -122,7 +122,7 @@ static void verdict_is(const char *chip_name, enum tr_export_rule rule, const ch
 static void letters_tariffs_and_exceptions_are_told_apart(void **state)
 {
     (void)state;
-    verdict_is("h20", TR_EXPORT_H20, "licence", "memory 4000 GB/s");
+    verdict_is("h20", TR_EXPORT_H20, "licence", "memory 4000 GB/s and links 1028 GB/s, H20: 4000 and 1028");
     verdict_is("h20", TR_EXPORT_2023, "not 3A090", "TPP 2368, density 2.91");
     verdict_is("l4", TR_EXPORT_H20, "not affected", "below 3A090");
     verdict_is("h200", TR_EXPORT_TARIFF, "tariff band 1", "4800");
