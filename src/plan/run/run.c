@@ -35,6 +35,35 @@ enum tr_status tr_plan_catalog(const char *path, struct tr_catalog **out, struct
     return status;
 }
 
+/* A chip is no system: the first of those that carry it are named. */
+static enum tr_status say_systems_of(const struct tr_catalog *catalog, const char *name, const struct tr_entry *chip,
+                                     struct tr_err *err)
+{
+    enum { NAMED = 4, ROOM = 320 };
+    char ids[ROOM] = "";
+    int found = 0;
+    for (int i = 0; i < tr_catalog_count(catalog, TR_SECTION_SYSTEMS); i++) {
+        struct tr_system system;
+        enum tr_status status = tr_system_read(tr_catalog_entry(catalog, TR_SECTION_SYSTEMS, i), &system, err);
+        if (status != TR_OK)
+            return status;
+        if (system.chip.entry == chip && found++ < NAMED)
+            snprintf(ids + strlen(ids), ROOM - strlen(ids), "%s%.60s", ids[0] ? ", " : "", system.id);
+    }
+    if (!found)
+        return tr_fail(err, TR_BAD_INPUT, "unknown system \"%.60s\": it is a chip, and no system of the catalog carries it", name);
+    return tr_fail(err, TR_BAD_INPUT, "unknown system \"%.60s\": it is a chip; %s%s carr%s it (`trine show systems`)", name, ids,
+                   found > NAMED ? " and others" : "", found > 1 ? "y" : "ies");
+}
+
+static enum tr_status find_system(const struct tr_catalog *catalog, const char *name, struct tr_system *out, struct tr_err *err)
+{
+    const struct tr_entry *chip = tr_catalog_look(catalog, TR_SECTION_CHIPS, name);
+    if (chip && !tr_catalog_look(catalog, TR_SECTION_SYSTEMS, name))
+        return say_systems_of(catalog, name, chip, err);
+    return tr_system_find(catalog, name, out, err);
+}
+
 /* ---- what was asked for, and what is chosen where nothing was ---------------------------------------------------- */
 
 struct tr_plan_request tr_plan_request_usual(void)
@@ -312,7 +341,7 @@ static enum tr_status make(struct tr_plan *p, struct tr_err *err)
     if (status == TR_OK)
         status = tr_shape_find(p->catalog, p->request.model, &p->model, err);
     if (status == TR_OK)
-        status = tr_system_find(p->catalog, p->request.system, &p->system, err);
+        status = find_system(p->catalog, p->request.system, &p->system, err);
     if (status != TR_OK)
         return status;
     status = choose_tokens(p, err);

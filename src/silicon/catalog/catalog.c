@@ -116,6 +116,16 @@ static const char *nearest_id(const struct tr_entry *const *entries, int count, 
     return nearest < 0 ? NULL : ids[nearest];
 }
 
+/* ": plain, fsdp ..." of a section that one can read in a line. */
+static const char *all_ids(const struct tr_entry *const *entries, int count, char out[640])
+{
+    enum { A_LINE = 20 };
+    out[0] = 0;
+    for (int i = 0; i < count && count <= A_LINE; i++)
+        snprintf(out + strlen(out), 640 - strlen(out), "%s%.28s", i ? ", " : ": ", entries[i]->id);
+    return out;
+}
+
 enum tr_status tr_catalog_find(const struct tr_catalog *catalog, enum tr_section section, const char *name,
                                const struct tr_entry **out, struct tr_err *err)
 {
@@ -125,12 +135,14 @@ enum tr_status tr_catalog_find(const struct tr_catalog *catalog, enum tr_section
         return TR_OK;
     }
     int count = tr_catalog_count(catalog, section);
-    const char *nearest = nearest_id(catalog->live + catalog->live_start[section], count, name);
+    const struct tr_entry *const *entries = catalog->live + catalog->live_start[section];
+    const char *nearest = nearest_id(entries, count, name);
+    char ids[640];
     if (nearest)
         return tr_fail(err, TR_BAD_INPUT, "unknown %s \"%.60s\"; did you mean %s?", entry_words[section], name,
                        nearest);
-    return tr_fail(err, TR_BAD_INPUT, "unknown %s \"%.60s\": none of the catalog's %d %s has a name like it",
-                   entry_words[section], name, count, section_names[section]);
+    return tr_fail(err, TR_BAD_INPUT, "unknown %s \"%.60s\": none of the catalog's %d %s has a name like it%s",
+                   entry_words[section], name, count, section_names[section], all_ids(entries, count, ids));
 }
 
 int tr_catalog_count(const struct tr_catalog *catalog, enum tr_section section)

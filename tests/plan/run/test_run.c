@@ -148,6 +148,8 @@ static void bad_requests_say_what_would_be_right(void **state)
     r = gpt3();
     snprintf(r.system, sizeof r.system, "dgx-h10");
     refused(&r, "did you mean dgx-h100?");
+    snprintf(r.system, sizeof r.system, "h100");
+    refused(&r, "unknown system \"h100\": it is a chip; dgx-h100, ");
     r = gpt3();
     snprintf(r.stack, sizeof r.stack, "megatron-cor");
     refused(&r, "did you mean megatron-core?");

@@ -149,6 +149,8 @@ static void unknown_names_give_the_nearest(void **state)
     assert_non_null(strstr(err.text, "unknown chip \"mi300\"; did you mean mi300x?"));
     assert_int_equal(tr_catalog_find(catalog, TR_SECTION_SYSTEMS, "zzzzzzzzzz", &entry, &err), TR_BAD_INPUT);
     assert_non_null(strstr(err.text, "none of the catalog's"));
+    assert_int_equal(tr_catalog_find(catalog, TR_SECTION_STACKS, "zzzzzzzzzz", &entry, &err), TR_BAD_INPUT);
+    assert_non_null(strstr(err.text, "stacks has a name like it: plain, megatron-2021, ")); /* few enough to name all */
     tr_catalog_free(catalog);
 }
 
