@@ -28,9 +28,10 @@ static const struct tr_option options[] = {
 
 static const struct tr_positional positionals[] = {
     {.name = "WHAT", .help = "a run folder, a checkpoint, a .gguf file, a preset, a config.json or a folder that holds one; or "
-                             "chips, networks, systems, models, prices, sites, failures, sources, chip, network, system, model, site",
+                             "chips, networks, systems, models, stacks, prices, sites, failures, sources, chip, network, system, model, stack, "
+                             "site",
      AT(what)},
-    {.name = "NAME", .help = "which chip, network, system, model or site; or whose prices", AT(name), .optional = true},
+    {.name = "NAME", .help = "which chip, network, system, model, stack or site; or whose prices", AT(name), .optional = true},
 };
 
 static const struct tr_command command = {
@@ -53,6 +54,7 @@ static const struct tr_command command = {
                 "trine show chips\n"
                 "trine show chip h100\n"
                 "trine show model deepseek-v3\n"
+                "trine show stack megatron-core\n"
                 "trine show system my-cluster --catalog my-cluster.yaml\n",
 };
 
@@ -71,8 +73,8 @@ static enum tr_status show_other(const struct show_args *args, struct tr_text *t
 {
     struct tr_show_options how = {.seq_len = args->seq_len, .batch = args->batch, .all = args->all, .json = args->json};
     if (args->name)
-        return tr_fail(err, TR_BAD_INPUT, "\"%.60s\" is one name too many: only chip, network, system, model, site and prices "
-                       "take a second one", args->name);
+        return tr_fail(err, TR_BAD_INPUT, "\"%.60s\" is one name too many: only chip, network, system, model, stack, site and "
+                       "prices take a second one", args->name);
     return tr_show(args->what, &how, text, err);
 }
 

@@ -68,6 +68,8 @@ enum tr_status tr_show_sites(struct tr_showing *s);
 enum tr_status tr_show_site(struct tr_showing *s);
 enum tr_status tr_show_failures(struct tr_showing *s);
 enum tr_status tr_show_sources(struct tr_showing *s);
+enum tr_status tr_show_stacks(struct tr_showing *s);
+enum tr_status tr_show_stack(struct tr_showing *s);
 enum tr_status tr_show_models(struct tr_showing *s);
 enum tr_status tr_show_model_shape(struct tr_showing *s);
 

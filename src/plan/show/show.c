@@ -16,7 +16,8 @@ static const struct {
     {"prices", false, true, tr_show_prices},      {"sites", false, false, tr_show_sites},
     {"site", true, true, tr_show_site},           {"failures", false, false, tr_show_failures},
     {"sources", false, false, tr_show_sources},   {"models", false, false, tr_show_models},
-    {"model", true, true, tr_show_model_shape},
+    {"model", true, true, tr_show_model_shape},   {"stacks", false, false, tr_show_stacks},
+    {"stack", true, true, tr_show_stack},
 };
 enum { WORDS = sizeof words / sizeof *words };
 

@@ -4,8 +4,9 @@
  *     tr_show_catalog(catalog, "chip", "h100", &options, &text, err)       every number with grade, date and source; ridge
  *                                                                          points, dollars per PFLOP-hour, export rules
  *
- * Words: chips, networks, systems, models, prices, sites, failures, sources; chip NAME, network NAME, system NAME, site
- * NAME, model NAME (also a preset or a config.json); and prices NAME are those of a chip, a system or a provider. JSON has base units, and each number its unit by name.
+ * Words: chips, networks, systems, models, stacks, prices, sites, failures, sources; chip NAME, network NAME, system NAME, site
+ * NAME, stack NAME, model NAME (also a preset or a config.json); and prices NAME are those of a chip, a system or a provider. JSON
+ * has base units, and each number its unit by name.
  *
  * The price that stands beside a chip is the median of all offers on demand, those up to `date`. */
 #ifndef TR_PLAN_SHOW_SHOW_H

@@ -118,6 +118,12 @@ static const struct tr_field fields[] = {
     {.path = "kept", .kind = TR_FIELD_GROUP, .help = "what the forward pass keeps"},
 };
 
+const struct tr_field *tr_stack_fields(int *count)
+{
+    *count = (int)(sizeof fields / sizeof *fields);
+    return fields;
+}
+
 /* One row of passes or kept, as a file has it. */
 struct row {
     int part, over;

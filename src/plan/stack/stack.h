@@ -171,6 +171,10 @@ struct tr_stack_param {
 const struct tr_stack_param *tr_stack_params(int *count);
 
 /* Reads the stack of that name; unknown: TR_BAD_INPUT, naming the nearest. Strings live as long as the catalog. */
+/* The keys of a stack's entry, for tables: offsets in struct tr_stack. */
+struct tr_field;
+const struct tr_field *tr_stack_fields(int *count);
+
 TR_MUST_CHECK enum tr_status tr_stack_find(const struct tr_catalog *catalog, const char *name, struct tr_stack *out,
                                            struct tr_err *err);
 
