@@ -9,11 +9,6 @@ static const double network_share = .9, network_step_s = 4e-6, network_latency_s
 /* Of a torus: chips along a side that a small group fills, a hop, and the start of a collective. */
 static const double torus_side = 4, hop_s = 1e-6, torus_start_s = 5e-6;
 
-static const struct tr_tier *network_of(const struct tr_system *system)
-{
-    return &system->tier[system->tier_count - 1];
-}
-
 static double log2_of(double x) { return tr_log(x) / tr_log(2); }
 
 double tr_network_latency_s(const struct tr_tier *network)
@@ -30,12 +25,36 @@ static double domain_chips(const struct tr_system *system)
     return (double)(domain ? domain : system->chips_per_node);
 }
 
-/* Of the domain's cards, for one group. */
-static double cards_bytes_s(const struct tr_system *system, int64_t sharing)
+/* What joins a group beyond the first tier. */
+struct between {
+    const struct tr_tier *tier;
+    double cards;         /* bytes/s of a domain's cards, for this group */
+    double nodes_below;   /* of the group's, in a domain of the tier below */
+    double oversubscribed; /* so many times less leaves that domain */
+};
+
+/* The narrowest tier that holds whole groups, wherever they stand. PCIe between pairs of cards nobody has measured: they talk at
+ * the network's rate. */
+static int tier_between(const struct tr_system *system, const struct tr_group *group)
 {
-    const struct tr_tier *network = network_of(system);
-    return network_share * network->bytes_s.value * domain_chips(system) /
-           tr_fact_or(&network->oversubscription, 1) / (double)sharing;
+    int64_t block = group->ranks * group->stride;
+    for (int i = 1; i < system->tier_count - 1 && block > 0; i++) {
+        int64_t domain = system->tier[i].domain_chips;
+        if (system->tier[i].kind != TR_LINK_PCIE && (domain == 0 || group->job <= domain || domain % block == 0))
+            return i;
+    }
+    return system->tier_count - 1;
+}
+
+static struct between between_of(const struct tr_system *system, const struct tr_group *group)
+{
+    int i = tier_between(system, group);
+    const struct tr_tier *tier = &system->tier[i], *below = i > 1 ? &system->tier[i - 1] : NULL;
+    struct between b = {.tier = tier, .nodes_below = 1, .oversubscribed = tr_fact_or(&tier->oversubscription, 1)};
+    b.cards = network_share * tier->bytes_s.value * domain_chips(system) / (double)group->sharing;
+    if (below && group->stride > 0 && below->domain_chips >= group->stride * group->local)
+        b.nodes_below = floor((double)below->domain_chips / (double)(group->stride * group->local));
+    return b;
 }
 
 /* In a torus: rings along as many of its dimensions as the group reaches, all at once. */
@@ -71,22 +90,25 @@ static struct tr_cost inside_price(const struct tr_system *system, const struct 
 /* Two and three nodes could sum along trees with less on the wire than rings have. The library does so where switches reduce
  * inside of nodes, and with Amazon's plugin; else what it reckons of trees, 0.92 / 2 of the wire's rate, is below rings:
  * nodes of 8 A100 with HDR InfiniBand reach the rate of their cards among two as among more. */
-static bool trees_between(const struct tr_system *system)
+static bool trees_between(const struct tr_system *system, const struct tr_tier *network)
 {
-    return system->tier[0].in_network || network_of(system)->kind == TR_LINK_EFA;
+    return system->tier[0].in_network || network->kind == TR_LINK_EFA;
 }
 
 /* Between nodes: the fastest of what the library has. */
 static double between_s(const struct tr_system *system, enum tr_collective op, const struct tr_group *group, double bytes)
 {
-    double nodes = (double)(group->ranks / group->local), ranks = (double)group->ranks;
-    double step = tr_network_step_s(network_of(system));
-    double cards = cards_bytes_s(system, group->sharing), wire = tr_collective_wire_bytes(op, group->ranks, bytes);
-    if (op == TR_COLLECTIVE_ALL_TO_ALL)
-        return bytes * (double)group->local * (ranks - (double)group->local) / ranks / cards + step * log2_of(2 * nodes);
+    const struct between b = between_of(system, group);
+    double nodes = (double)(group->ranks / group->local), step = tr_network_step_s(b.tier);
+    double wire = tr_collective_wire_bytes(op, group->ranks, bytes);
+    if (op == TR_COLLECTIVE_ALL_TO_ALL) {
+        double of_a_node = bytes * (double)group->local, outside = 1 - 1 / nodes, above = fmax(0, 1 - b.nodes_below / nodes);
+        return of_a_node * fmax(outside, above * b.oversubscribed) / b.cards + step * log2_of(2 * nodes);
+    }
+    double cards = b.cards / fmax(1, b.oversubscribed / fmin(nodes, b.nodes_below));
     if (op == TR_COLLECTIVE_ALL_GATHER || op == TR_COLLECTIVE_REDUCE_SCATTER)
         return wire / cards + step * (nodes - 1);
-    double through = nodes >= 4 || !trees_between(system) ? 2 : nodes < 3 ? 1 : 1.5;
+    double through = nodes >= 4 || !trees_between(system, b.tier) ? 2 : nodes < 3 ? 1 : 1.5;
     return fmin(wire / cards + 2 * step * (nodes - 1), through * bytes / cards + 2 * step * ceil(log2_of(nodes) - 1e-9));
 }
 
@@ -108,18 +130,18 @@ struct tr_cost tr_collective_price(const struct tr_system *system, const struct 
     return cost;
 }
 
-struct tr_cost tr_send_price(const struct tr_system *system, const struct tr_rates *rates, bool across, int64_t sharing,
+struct tr_cost tr_send_price(const struct tr_system *system, const struct tr_rates *rates, const struct tr_group *group,
                              double bytes)
 {
-    TR_ASSERT(sharing >= 1 && bytes >= 0);
+    TR_ASSERT(group->sharing >= 1 && bytes >= 0);
     struct tr_cost cost = {.error = network_error, .grade = TR_GRADE_ASSUMED, .bytes = bytes, .bound = TR_BOUND_LINK};
-    if (!across) { /* as an all-to-all of two, of which half stays */
+    if (group->local == group->ranks) { /* as an all-to-all of two, of which half stays */
         cost = tr_cost_collective(rates, TR_COLLECTIVE_ALL_TO_ALL, 2, 2 * bytes, system->tier[0].bytes_s.value);
         cost.grade = cost.grade > TR_GRADE_TRANSFERRED ? cost.grade : TR_GRADE_TRANSFERRED;
         return cost;
     }
-    const struct tr_tier *network = network_of(system);
-    double card = tr_fact_or(&network->nic_bytes_s, network->bytes_s.value);
-    cost.time_s = tr_network_step_s(network) + bytes / fmin(network_share * card, cards_bytes_s(system, sharing));
+    const struct between b = between_of(system, group);
+    double card = network_share * tr_fact_or(&b.tier->nic_bytes_s, b.tier->bytes_s.value);
+    cost.time_s = tr_network_step_s(b.tier) + bytes / fmin(card, b.cards / b.oversubscribed);
     return cost;
 }

@@ -12,7 +12,9 @@
  *     all-gather, reduce-scatter      (n - 1) / n S; N - 1 steps
  *     all-to-all    what goes to other nodes, of all ranks of the node
  *
- * over the bandwidth of the cards of a domain of the first tier (a node, a rack) / oversubscription / sharing. A torus is
+ * over the bandwidth of the cards of a domain of the first tier (a node, a rack) / oversubscription / sharing, of the
+ * narrowest tier that joins all ranks of a group, wherever it stands. Where a domain of the tier below holds several nodes of
+ * the group, rings leave it once for all of them: of the oversubscription what is left after that. A torus is
  * a domain whose rings run along as many dimensions as the group reaches. Sources: the algorithms of NCCL as in SimAI's closed
  * form (X. Wang et al., "SimAI", NSDI 2025); sharing as in SimuMax.
  *
@@ -28,14 +30,16 @@ struct tr_group {
     int64_t ranks;
     int64_t local;   /* of them in one domain of the first tier; divides ranks */
     int64_t sharing; /* groups that use the cards of a domain of the first tier at the same time, at least 1 */
+    int64_t stride;  /* chips from a rank to the next, which says how far the group reaches; 0: over the widest tier */
+    int64_t job;     /* chips of the whole job, which begins where domains begin */
 };
 
 /* `bytes` as of tr_cost_collective. */
 struct tr_cost tr_collective_price(const struct tr_system *system, const struct tr_rates *rates, enum tr_collective op,
                                    const struct tr_group *group, double bytes);
 
-/* One message from a chip to another of its domain, or (across) of another node, over one card shared by `sharing`. */
-struct tr_cost tr_send_price(const struct tr_system *system, const struct tr_rates *rates, bool across, int64_t sharing,
+/* One message from a rank of the group to the next: over links when they have one domain, else over one card. */
+struct tr_cost tr_send_price(const struct tr_system *system, const struct tr_rates *rates, const struct tr_group *group,
                              double bytes);
 
 /* One step between nodes: the network's own latency (3 us where the catalog does not say it), and what a step of a

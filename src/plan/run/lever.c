@@ -48,6 +48,21 @@ static void shorten_latencies(struct tr_rates *rates, double factor)
 
 static void multiply(struct tr_fact *fact, double factor) { fact->value *= factor; }
 
+/* All tiers beyond the first: groups talk over the narrowest that joins them. */
+static void pull_networks(struct tr_system *system, enum tr_lever lever, double factor)
+{
+    for (int i = 1; i < system->tier_count; i++) {
+        struct tr_tier *network = &system->tier[i];
+        if (lever == TR_LEVER_NETWORK) {
+            multiply(&network->bytes_s, factor);
+            multiply(&network->nic_bytes_s, factor);
+            continue;
+        }
+        double now = tr_network_step_s(network), latency = tr_network_latency_s(network);
+        network->latency_s = (struct tr_fact){.value = now / factor - (now - latency), .grade = TR_GRADE_ASSUMED};
+    }
+}
+
 static void pull_host(struct tr_stack *stack, double factor)
 {
     multiply(&stack->host_kernel_s, 1 / factor);
@@ -77,7 +92,7 @@ void tr_lever_pull(struct tr_lever_site *at, enum tr_lever lever, double factor)
 {
     struct tr_rates *rates = &at->site.rates;
     pull_attention(&at->site, lever, factor);
-    struct tr_tier *links = &at->system.tier[0], *network = &at->system.tier[at->system.tier_count - 1];
+    struct tr_tier *links = &at->system.tier[0];
     switch (lever) {
     case TR_LEVER_MATRIX:
         for (int i = 0; i < TR_RATE_COUNT; i++)
@@ -94,14 +109,9 @@ void tr_lever_pull(struct tr_lever_site *at, enum tr_lever lever, double factor)
         multiply(&links->bytes_s, factor);
         return;
     case TR_LEVER_NETWORK:
-        multiply(&network->bytes_s, factor);
-        multiply(&network->nic_bytes_s, factor);
+    case TR_LEVER_NETWORK_LATENCY:
+        pull_networks(&at->system, lever, factor);
         return;
-    case TR_LEVER_NETWORK_LATENCY: {
-        double now = tr_network_step_s(network), latency = tr_network_latency_s(network);
-        network->latency_s = (struct tr_fact){.value = now / factor - (now - latency), .grade = TR_GRADE_ASSUMED};
-        return;
-    }
     case TR_LEVER_LATENCY:
         shorten_latencies(rates, factor);
         return;

@@ -72,15 +72,18 @@ int64_t tr_mesh_ranks(const struct tr_layout *layout, enum tr_mesh mesh) { retur
 
 /* Of the ranks of a group, so many share a domain of the first tier: neighbours at distance `stride`. A domain is used by
  * all groups that have ranks in it at once, each with its part of the cards. */
-static struct tr_group span_of(const struct tr_site *site, const struct ranks *ranks)
+static struct tr_group span_of(const struct tr_site *site, const struct tr_layout *layout, const struct ranks *ranks)
 {
     const struct tr_tier *first = &site->system->tier[0];
     int64_t domain = first->domain_chips ? first->domain_chips : INT64_MAX;
     int64_t local = ranks->stride >= domain ? 1 : tr_min_i64(ranks->count, domain / ranks->stride);
     while (ranks->count % local)
         local--;
-    return (struct tr_group){
-        .ranks = ranks->count, .local = local, .sharing = domain == INT64_MAX ? 1 : domain / local};
+    return (struct tr_group){.ranks = ranks->count,
+                             .local = local,
+                             .sharing = domain == INT64_MAX ? 1 : domain / local,
+                             .stride = ranks->stride,
+                             .job = tr_layout_chips(layout)};
 }
 
 static struct tr_cost on_stack(struct tr_cost cost, double share)
@@ -95,7 +98,7 @@ struct tr_cost tr_mesh_collective(const struct tr_site *site, const struct tr_la
     struct ranks ranks = ranks_of(layout, mesh);
     if (ranks.count == 1 || bytes <= 0)
         return (struct tr_cost){.grade = TR_GRADE_MEASURED};
-    struct tr_group group = span_of(site, &ranks);
+    struct tr_group group = span_of(site, layout, &ranks);
     struct tr_cost cost = tr_collective_price(site->system, &site->rates, op, &group, bytes);
     return on_stack(cost, group.local == group.ranks ? site->stack->link_share.value : site->stack->net_share.value);
 }
@@ -106,9 +109,10 @@ struct tr_cost tr_mesh_send(const struct tr_site *site, const struct tr_layout *
     struct ranks ranks = ranks_of(layout, mesh);
     if (ranks.count == 1 || bytes <= 0)
         return (struct tr_cost){.grade = TR_GRADE_MEASURED};
-    struct tr_group group = span_of(site, &ranks);
+    struct tr_group group = span_of(site, layout, &ranks);
     bool across = group.local < group.ranks;
-    struct tr_cost one = tr_send_price(site->system, &site->rates, across, 1, bytes / sends);
+    group.sharing = 1; /* a card of its own */
+    struct tr_cost one = tr_send_price(site->system, &site->rates, &group, bytes / sends);
     return on_stack(tr_cost_times(one, sends), across ? site->stack->net_share.value : site->stack->link_share.value);
 }
 

@@ -57,6 +57,43 @@ static void two_nodes_without_a_plugin_or_reducing_switches_sum_in_rings(void **
     assert_true(bus_gb_s(&h100, 2, gib16) > 1.05 * bus_gb_s(&h100, 4, gib16));
 }
 
+static double all_to_all_s(const struct place *p, struct tr_group group)
+{
+    return tr_collective_price(&p->system, &p->rates, TR_COLLECTIVE_ALL_TO_ALL, &group, 1e9).time_s;
+}
+
+/* Pods of 3,072 chips of full bisection, and a seventh of it between them: who stays in a pod sees nothing of that, and rings
+ * leave it once for all of a pod's nodes. */
+static void a_group_talks_over_the_narrowest_tier_that_holds_it(void **state)
+{
+    struct place pods = place_of("meta-llama3"), one = place_of("meta-llama3");
+    struct tr_group inside = {.ranks = 16, .local = 1, .sharing = 8, .stride = 8, .job = 24576};
+    struct tr_group ring = {.ranks = 3072, .local = 1, .sharing = 8, .stride = 8, .job = 24576};
+    struct tr_group few = {.ranks = 8, .local = 1, .sharing = 8, .stride = 3072, .job = 24576}, job = few;
+    (void)state;
+    one.system.tier[2].oversubscription.value = 1;
+    assert_true(all_to_all_s(&pods, inside) == all_to_all_s(&one, inside));
+    assert_true(all_to_all_s(&pods, ring) > 6 * all_to_all_s(&one, ring));
+    struct tr_cost (*price)(const struct tr_system *, const struct tr_rates *, enum tr_collective, const struct tr_group *,
+                            double) = tr_collective_price;
+    assert_true(price(&pods.system, &pods.rates, TR_COLLECTIVE_ALL_GATHER, &ring, 1e9).time_s ==
+                price(&one.system, &one.rates, TR_COLLECTIVE_ALL_GATHER, &ring, 1e9).time_s);
+    assert_true(price(&pods.system, &pods.rates, TR_COLLECTIVE_ALL_GATHER, &few, 1e9).time_s >
+                6 * price(&one.system, &one.rates, TR_COLLECTIVE_ALL_GATHER, &few, 1e9).time_s);
+    job.stride = 100, job.job = 1000; /* no part of a pod, but all of it is there */
+    assert_true(all_to_all_s(&pods, job) == all_to_all_s(&one, job));
+}
+
+/* 64 chips of an UltraServer have rings of their own beside the network. */
+static void a_tier_between_links_and_network_is_used(void **state)
+{
+    struct place p = place_of("aws-trn2-ultra");
+    struct tr_group near = {.ranks = 4, .local = 1, .sharing = 16, .stride = 16, .job = 128}, far = near;
+    (void)state;
+    far.stride = 32;
+    assert_true(all_to_all_s(&p, far) > 4 * all_to_all_s(&p, near));
+}
+
 static void groups_that_share_cards_get_their_part(void **state)
 {
     struct place p = place_of("dgx-h100");
@@ -94,8 +131,9 @@ static void more_nodes_never_cost_less_and_a_send_over_a_card_more_than_over_lin
                 before = now;
             }
         }
-    assert_true(tr_send_price(&p.system, &p.rates, true, 1, 1e8).time_s >
-                2 * tr_send_price(&p.system, &p.rates, false, 1, 1e8).time_s);
+    struct tr_group across = {.ranks = 2, .local = 1, .sharing = 1}, inside = {.ranks = 2, .local = 2, .sharing = 1};
+    assert_true(tr_send_price(&p.system, &p.rates, &across, 1e8).time_s >
+                2 * tr_send_price(&p.system, &p.rates, &inside, 1e8).time_s);
 }
 
 static void four_cards_behind_one_switch_have_the_rate_of_a_pair(void **state)
@@ -117,6 +155,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(large_all_reduces_across_nodes_reach_about_what_was_published),
         cmocka_unit_test(two_nodes_without_a_plugin_or_reducing_switches_sum_in_rings),
+        cmocka_unit_test(a_group_talks_over_the_narrowest_tier_that_holds_it),
+        cmocka_unit_test(a_tier_between_links_and_network_is_used),
         cmocka_unit_test(groups_that_share_cards_get_their_part),
         cmocka_unit_test(a_group_in_one_node_is_priced_by_its_links_and_one_rank_is_free),
         cmocka_unit_test(four_cards_behind_one_switch_have_the_rate_of_a_pair),
