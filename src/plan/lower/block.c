@@ -227,7 +227,7 @@ void tr_block_make(struct tr_block *b, const struct tr_model_shape *model, enum 
 static const char *const kind_names[TR_BLOCK_KIND_COUNT] = {"embedding", "dense layer", "expert layer",
                                                             "attention layer", "feed-forward layer", "experts",
                                                             "state-space layer", "join", "head"};
-static const char *const mesh_names[TR_MESH_COUNT] = {"tp", "cp", "ep", "dp", "expert-dp", "replica", "pp"};
+static const char *const mesh_names[TR_MESH_COUNT] = {"tp", "cp", "ep", "etp", "dp", "expert-dp", "replica", "pp"};
 
 const char *tr_block_kind_name(enum tr_block_kind kind)
 {

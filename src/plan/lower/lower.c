@@ -270,8 +270,8 @@ static void moe(struct writer *w)
     }
     for (int phase = TR_STEP_FORWARD; phase <= TR_STEP_INPUT && b->etp > 1; phase++) {
         double whole = 2.0 * (double)b->routed * (double)b->expert_width;
-        message(w, phase, TR_PART_MOE, "gather experts' tokens", TR_COLLECTIVE_ALL_GATHER, TR_MESH_TP, whole);
-        message(w, phase, TR_PART_MOE, "scatter experts' tokens", TR_COLLECTIVE_REDUCE_SCATTER, TR_MESH_TP, whole)->outside = true;
+        message(w, phase, TR_PART_MOE, "gather experts' tokens", TR_COLLECTIVE_ALL_GATHER, TR_MESH_ETP, whole);
+        message(w, phase, TR_PART_MOE, "scatter experts' tokens", TR_COLLECTIVE_REDUCE_SCATTER, TR_MESH_ETP, whole)->outside = true;
     }
     if (b->shared_ffn) {
         product(w, (struct product){.name = "shared up",

@@ -58,7 +58,7 @@ enum tr_step_kind { TR_STEP_GEMM, TR_STEP_ATTENTION, TR_STEP_PASS, TR_STEP_COLLE
 enum tr_step_phase { TR_STEP_FORWARD, TR_STEP_INPUT, TR_STEP_WEIGHT, TR_STEP_PHASE_COUNT };
 /* The axis of the mesh of ranks that a message goes along: how far it reaches, and who shares the network card. */
 enum tr_mesh {
-    TR_MESH_TP, TR_MESH_CP, TR_MESH_EP,
+    TR_MESH_TP, TR_MESH_CP, TR_MESH_EP, TR_MESH_ETP,
     TR_MESH_DP,        /* that share one copy of weights or sum gradients: dp * cp, or `shard` of them */
     TR_MESH_EXPERT_DP, /* that hold the same experts */
     TR_MESH_REPLICA,   /* hybrid sharding: the same piece in each group of `shard` */

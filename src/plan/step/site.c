@@ -55,6 +55,8 @@ static struct ranks ranks_of(const struct tr_layout *l, enum tr_mesh mesh)
         return (struct ranks){l->cp, tp};
     case TR_MESH_EP:
         return (struct ranks){l->ep, l->etp};
+    case TR_MESH_ETP:
+        return (struct ranks){l->etp, 1};
     case TR_MESH_DP:
         return (struct ranks){shard, tp};
     case TR_MESH_REPLICA:

@@ -366,6 +366,19 @@ static void a_stack_computes_again_only_parts_that_have_an_inside(void **state)
     tr_catalog_free(own);
 }
 
+/* Ranks that cut an expert exchange its tokens among themselves, however many ranks of tp there are. */
+static void experts_that_are_cut_exchange_tokens_among_their_ranks(void **state)
+{
+    struct tr_task task = task_of(&experts);
+    struct tr_layout l = layout_of(1, 1, 8);
+    (void)state;
+    assert_true(price(&task, &l).term_s[TR_TERM_TP] == 0);
+    l.etp = 2;
+    double two = price(&task, &l).term_s[TR_TERM_TP];
+    l.etp = 8;
+    assert_true(two > 0 && price(&task, &l).term_s[TR_TERM_TP] > 3 * two);
+}
+
 /* Physics that no change of the model may turn round. */
 static void better_hardware_is_never_slower(void **state)
 {
