@@ -61,6 +61,7 @@ static void add_block(struct tr_stage *stage, const struct tr_block_price *price
     stage->weights.whole += count * price->weights.whole;
     stage->weights.expert += count * price->weights.expert;
     stage->largest = fmax(stage->largest, price->weights.cut + price->weights.whole);
+    stage->largest_all = fmax(stage->largest_all, price->weights.cut + price->weights.whole + price->weights.expert);
     stage->matrix = fmax(stage->matrix, price->weights.largest);
     stage->kept += kept;
     stage->transient = fmax(stage->transient, transient);
@@ -144,7 +145,8 @@ static double once_s(enum tr_pipeline pipeline, double both_s, double weight_s, 
 
 static bool as_large(const struct tr_load *a, const struct tr_load *b)
 {
-    return a->dense >= b->dense && a->expert >= b->expert && a->largest >= b->largest && a->matrix >= b->matrix && a->kept >= b->kept &&
+    return a->dense >= b->dense && a->expert >= b->expert && a->largest >= b->largest &&
+           a->largest_all >= b->largest_all && a->matrix >= b->matrix && a->kept >= b->kept &&
            a->transient >= b->transient && a->logits >= b->logits;
 }
 
@@ -154,6 +156,7 @@ struct tr_load tr_load_of(const struct tr_stage *stage, int32_t index)
                             .dense = stage->weights.cut + stage->weights.whole,
                             .expert = stage->weights.expert,
                             .largest = stage->largest,
+                            .largest_all = stage->largest_all,
                             .matrix = stage->matrix,
                             .kept = stage->kept,
                             .transient = stage->transient,

@@ -45,7 +45,7 @@ struct tr_stage {
     double weight_s;              /* of backward_s: gradients of weights, which zero-bubble schedules move */
     double error_s, layers;
     struct tr_block_weights weights;
-    double largest;   /* weights of its largest block: what FSDP gathers at a time */
+    double largest, largest_all; /* weights of its largest block, what FSDP gathers at a time: without experts, with them */
     double matrix;    /* elements of its largest matrix */
     double kept;      /* bytes that a microbatch in flight keeps */
     double transient; /* bytes of the block that is computed again */
@@ -62,7 +62,7 @@ void tr_stage_terms(double term_s[TR_TERM_COUNT], const struct tr_blocks *blocks
 struct tr_load {
     int32_t index;
     double dense, expert; /* weights */
-    double largest, matrix, kept, transient, logits;
+    double largest, largest_all, matrix, kept, transient, logits;
 };
 
 struct tr_load tr_load_of(const struct tr_stage *stage, int32_t index);
@@ -142,7 +142,7 @@ double tr_straggle_share(const struct tr_site *site, int64_t chips);
 /* Bytes a weight by what holds it, and bytes that do not follow from the stage. */
 struct tr_held {
     double weight, weight_expert, gradient, gradient_expert, optimizer, optimizer_expert;
-    double largest; /* a weight of the largest block */
+    double largest, largest_all; /* a weight of the largest block: the one or the other */
     double alone;   /* a gradient of the largest matrix */
     double buffers, context, loosened; /* loosened: 1 + fragmentation, of weights and activations */
 };
@@ -156,7 +156,8 @@ static inline double tr_held_bytes(const struct tr_held *h, const struct tr_load
     double dense = h->weight + h->gradient + h->optimizer;
     double expert = h->weight_expert + h->gradient_expert + h->optimizer_expert;
     double loose = load->dense * dense + load->expert * expert + load->transient + load->logits;
-    return h->loosened * loose + h->largest * load->largest + h->alone * load->matrix + h->buffers + h->context;
+    double gathered = h->largest * load->largest + h->largest_all * load->largest_all;
+    return h->loosened * loose + gathered + h->alone * load->matrix + h->buffers + h->context;
 }
 static inline double tr_waiting_bytes(const struct tr_held *h, const struct tr_load *load, double in_flight)
 {

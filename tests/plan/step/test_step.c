@@ -405,6 +405,22 @@ static void better_hardware_is_never_slower(void **state)
     }
 }
 
+/* Weights of experts that are shared out are gathered like all others: those of two layers stand there whole. */
+static void shared_out_experts_are_gathered_too(void **state)
+{
+    struct tr_task task = task_of(&experts);
+    struct tr_layout l = layout_of(1, 1, 8);
+    (void)state;
+    l.zero = 2;
+    double before = price(&task, &l).memory[TR_MEM_BUFFERS];
+    l.zero = 3;
+    double layer = tr_shape_params(&experts).expert / experts.layers;
+    double attention = 4. * 2048 * 2048, embedding = 51200. * 2048;
+    assert_near(price(&task, &l).memory[TR_MEM_BUFFERS] - before, 2 * 2 * (layer + attention), .01);
+    l.ep = 8; /* each rank has experts of its own, and nobody to gather them from */
+    assert_near(price(&task, &l).memory[TR_MEM_BUFFERS] - before, 2 * 2 * embedding + stack.comm_bytes.value, .01);
+}
+
 static void recomputing_trades_time_for_memory(void **state)
 {
     struct tr_task task = task_of(&dense);
@@ -482,7 +498,9 @@ int main(void)
         cmocka_unit_test(selective_recompute_is_what_the_stack_says),
         cmocka_unit_test(selective_recompute_does_no_pass_again_whose_result_is_kept),
         cmocka_unit_test(a_stack_computes_again_only_parts_that_have_an_inside),
+        cmocka_unit_test(experts_that_are_cut_exchange_tokens_among_their_ranks),
         cmocka_unit_test(better_hardware_is_never_slower),
+        cmocka_unit_test(shared_out_experts_are_gathered_too),
         cmocka_unit_test(recomputing_trades_time_for_memory),
         cmocka_unit_test(a_format_that_the_chip_lacks_is_refused),
     };
