@@ -69,6 +69,28 @@ static double sum(const double term_s[TR_TERM_COUNT])
     return s;
 }
 
+/* The worst of what makes 1 % of the step or more, as an explanation has it (plan/explain/explain.h). */
+static enum tr_grade grade_of(const struct tr_blocks *blocks, const struct tr_split_class *class, const struct tr_site *site,
+                              enum tr_grade sends, const struct tr_step *step)
+{
+    const struct {
+        enum tr_term term;
+        enum tr_grade grade;
+    } once[] = {{TR_TERM_PP, sends},
+                {TR_TERM_DP, TR_GRADE_ASSUMED},
+                {TR_TERM_HOST, site->stack->host_step_s.grade},
+                {TR_TERM_UPDATE, site->stack->update_bytes.grade},
+                {TR_TERM_STRAGGLE, site->stack->straggle.grade}};
+    enum tr_grade worst = TR_GRADE_MEASURED;
+    for (int k = 0; k < blocks->kinds.count; k++)
+        if (class->count[k] && blocks->layer[k].grade > worst)
+            worst = blocks->layer[k].grade;
+    for (size_t i = 0; i < sizeof once / sizeof *once; i++)
+        if (step->term_s[once[i].term] >= .01 * step->time_s && once[i].grade > worst)
+            worst = once[i].grade;
+    return worst;
+}
+
 static void compose_time(const struct tr_blocks *blocks, const struct tr_split *split, const struct tr_stages *stages,
                          const struct tr_site *site, const struct tr_task *task, const struct tr_layout *layout,
                          struct tr_step *out)
@@ -76,19 +98,20 @@ static void compose_time(const struct tr_blocks *blocks, const struct tr_split *
     const struct tr_stack *stack = site->stack;
     int64_t m = tr_layout_micro_count(layout, &task->batch);
     struct tr_ends ends;
-    double send_s = tr_mesh_send(site, layout, TR_MESH_PP, blocks->send_bytes, 1).time_s;
+    const struct tr_cost send = tr_mesh_send(site, layout, TR_MESH_PP, blocks->send_bytes, 1);
     tr_stage_terms(out->term_s, blocks, split, stages->slowest_class);
     for (int i = 0; i < TR_TERM_COUNT; i++)
         out->term_s[i] *= (double)m;
     tr_ends_make(&ends, site, task, layout, &stages->slowest);
     out->term_s[TR_TERM_BUBBLE] = tr_bubble_s(stages, split, layout->pipeline, m);
-    out->term_s[TR_TERM_PP] = tr_sends_s(stack, split, send_s, (double)m);
+    out->term_s[TR_TERM_PP] = tr_sends_s(stack, split, send.time_s, (double)m);
     out->term_s[TR_TERM_DP] = tr_replicas_s(stack, task, split, layout->zero, &ends, &stages->slowest, (double)m);
     out->term_s[TR_TERM_UPDATE] = ends.update_s;
     out->term_s[TR_TERM_HOST] += stack->host_step_s.value;
     out->term_s[TR_TERM_STRAGGLE] = sum(out->term_s) * tr_straggle_share(site, tr_layout_chips(layout));
     out->time_s = sum(out->term_s);
     out->slowest_stage = stages->slowest_class->first;
+    out->grade = grade_of(blocks, stages->slowest_class, site, send.grade, out);
     double operations = (double)m * stages->slowest.error_s / out->time_s, software = stack->error.value;
     out->error = fmax(operations, software);
 }
@@ -109,7 +132,6 @@ void tr_step_compose(const struct tr_blocks *blocks, const struct tr_site *site,
     double peak = site->system->chip.rate_flop_s[tr_format_info(site->format)->rate].value;
     out->mfu = out->model_flop / (out->time_s * peak * (double)tr_layout_chips(layout));
     out->tokens_s = (double)(task->batch.global_batch * task->batch.seq_len) / out->time_s;
-    out->grade = blocks->layer[0].grade;
     tr_step_memory(&stages, site, task, layout, out);
 }
 

@@ -104,6 +104,24 @@ static void what_is_left_over_is_never_negative(void **state)
     }
 }
 
+/* The plan's one word for its evidence is no better than what the step is made of. */
+static void a_plan_s_grade_is_no_better_than_that_of_its_step(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < CASES; i++) {
+        struct tr_plan *plan = plan_of(i);
+        struct tr_explain e = explain_of(plan);
+        const struct tr_number *step;
+        struct tr_err err = {""};
+        assert_int_equal(tr_explain_find(&e, "step", &step, &err), TR_OK);
+        if (plan->step.grade < step->grade)
+            fail_msg("%s %s: %s, and its step is %s", cases[i].model, cases[i].layout, tr_grade_name(plan->step.grade),
+                     tr_grade_name(step->grade));
+        tr_explain_free(&e);
+        tr_plan_free(plan);
+    }
+}
+
 static void every_number_has_words_and_evidence(void **state)
 {
     (void)state;
@@ -201,6 +219,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_number_is_the_sum_of_those_below_it),
         cmocka_unit_test(what_is_left_over_is_never_negative),
+        cmocka_unit_test(a_plan_s_grade_is_no_better_than_that_of_its_step),
         cmocka_unit_test(every_number_has_words_and_evidence),
         cmocka_unit_test(numbers_are_found_by_name_and_by_the_way_to_them),
         cmocka_unit_test(the_tree_is_json),
