@@ -96,16 +96,18 @@ static void op_inputs(const struct parts *s, const struct tr_step_op *op, double
     else if (op->kind == TR_STEP_ATTENTION)
         snprintf(out, TR_NUMBER_WORDS_BYTES, "%.0f x %s, bound by %s", count, time, tr_bound_name(cost->bound));
     else
-        snprintf(out, TR_NUMBER_WORDS_BYTES, "%.0f x %s: %s of %s among %lld of %s%s", count, time,
+        snprintf(out, TR_NUMBER_WORDS_BYTES, "%.0f x %s: %s of %s among %lld of %s%s%s", count, time,
                  op->kind == TR_STEP_SEND ? "send" : tr_collective_name(op->collective), bytes,
-                 (long long)tr_mesh_ranks(&s->p->layout, op->mesh), tr_mesh_name(op->mesh), share);
+                 (long long)tr_mesh_ranks(&s->p->layout, op->mesh), tr_mesh_name(op->mesh),
+                 op->copies ? ", a token to a node once" : "", share);
 }
 
-static void add_op(struct parts *s, const struct tr_block *block, const struct tr_step_op *op, double count, bool again)
+static void add_op(struct parts *s, const struct tr_block *block, const struct tr_step_op *op, double room, double count,
+                   bool again)
 {
     char inputs[TR_NUMBER_WORDS_BYTES];
     struct tr_cost cost = tr_step_op_cost(&s->p->site, block, &s->p->layout, op);
-    double hidden = tr_step_op_hidden(s->p->site.stack, &s->p->layout, op);
+    double hidden = tr_step_op_hidden(&s->p->site, &s->p->layout, op, room);
     if (count <= 0)
         return;
     int at = tr_number_add(s->e, s->term[tr_step_op_term(op)], TR_UNIT_TIME, count * cost.time_s * (1 - hidden),
@@ -116,7 +118,7 @@ static void add_op(struct parts *s, const struct tr_block *block, const struct t
 }
 
 /* All operations of `count` layers of a kind, `again` of them computed twice. */
-static void add_block(struct parts *s, struct tr_block *block, double count, double again)
+static void add_block(struct parts *s, struct tr_block *block, const struct tr_block_price *price, double count, double again)
 {
     struct tr_lowered ops;
     block->frozen = s->p->task.lora_rank > 0;
@@ -125,11 +127,11 @@ static void add_block(struct parts *s, struct tr_block *block, double count, dou
         const struct tr_step_op *op = &ops.op[i];
         if (op->under_core) /* the ring: what is seen of it follows at the end */
             continue;
-        add_op(s, block, op, s->micro_count * count, false);
+        add_op(s, block, op, price->room, s->micro_count * count, false);
         if (op->phase != TR_STEP_FORWARD)
             continue;
         bool inside = s->split.rerun == TR_RERUN_SELECTIVE && tr_step_op_again(s->p->site.stack, op);
-        add_op(s, block, op, s->micro_count * (inside ? count : again), true);
+        add_op(s, block, op, price->room, s->micro_count * (inside ? count : again), true);
     }
 }
 
@@ -142,18 +144,18 @@ static void add_blocks(struct parts *s)
         tr_block_make(&block, &p->model, s->blocks.kinds.kind[k], s->blocks.kinds.window[k], &p->layout,
                       &p->task.batch);
         if (class->count[k])
-            add_block(s, &block, class->count[k], s->split.rerun == TR_RERUN_FULL ? class->again[k] : 0);
+            add_block(s, &block, &s->blocks.layer[k], class->count[k], s->split.rerun == TR_RERUN_FULL ? class->again[k] : 0);
     }
     /* The ends of the model are never computed again. */
     enum tr_rerun rerun = s->split.rerun;
     s->split.rerun = TR_RERUN_NONE;
     if (class->embed) {
         tr_block_make(&block, &p->model, TR_BLOCK_EMBED, 0, &p->layout, &p->task.batch);
-        add_block(s, &block, 1, 0);
+        add_block(s, &block, &s->blocks.embed, 1, 0);
     }
     if (class->head) {
         tr_block_make(&block, &p->model, TR_BLOCK_HEAD, 0, &p->layout, &p->task.batch);
-        add_block(s, &block, 1, 0);
+        add_block(s, &block, &s->blocks.head, 1, 0);
     }
     s->split.rerun = rerun;
 }

@@ -265,8 +265,10 @@ static void moe(struct writer *w)
                                 .imbalanced = true,
                                 .outside = true});
     for (int phase = TR_STEP_FORWARD; phase <= TR_STEP_INPUT && b->ep > 1; phase++) {
-        message(w, phase, TR_PART_MOE, "dispatch", TR_COLLECTIVE_ALL_TO_ALL, TR_MESH_EP, sent);
-        message(w, phase, TR_PART_MOE, "combine", TR_COLLECTIVE_ALL_TO_ALL, TR_MESH_EP, sent)->outside = true;
+        const int64_t copies = w->stack->dispatch_once ? b->top_k : 0;
+        message(w, phase, TR_PART_MOE, "dispatch", TR_COLLECTIVE_ALL_TO_ALL, TR_MESH_EP, sent)->copies = copies;
+        struct tr_step_op *combine = message(w, phase, TR_PART_MOE, "combine", TR_COLLECTIVE_ALL_TO_ALL, TR_MESH_EP, sent);
+        combine->copies = copies, combine->outside = true;
     }
     for (int phase = TR_STEP_FORWARD; phase <= TR_STEP_INPUT && b->etp > 1; phase++) {
         double whole = 2.0 * (double)b->routed * (double)b->expert_width;

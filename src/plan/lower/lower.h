@@ -81,6 +81,7 @@ struct tr_step_op {
     double bytes;       /* PASS: read and written; COLLECTIVE: of the whole, as tr_cost_collective; SEND: sent */
     enum tr_collective collective;
     enum tr_mesh mesh;
+    int64_t copies;     /* COLLECTIVE: so many of the bytes are one token's, which goes to a node once; 0: all go where they go */
     int32_t kernels;    /* launches */
 };
 

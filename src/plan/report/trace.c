@@ -4,9 +4,11 @@
 #include "plan/step/walk.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 struct tracer {
     const struct tr_plan *p;
+    const struct tr_blocks *blocks;
     struct tr_json json;
 };
 
@@ -74,13 +76,13 @@ static void put_passes(struct tracer *t, const struct tr_walk *walk)
 
 /* One layer's operations of a phase, one after the other. Messages that run under attention are left
  * out: they are not a line of their own. */
-static void put_block(struct tracer *t, int32_t stage, enum tr_block_kind kind, int64_t window, bool backward,
-                      double at_s)
+static void put_block(struct tracer *t, int32_t stage, int which, bool backward, double at_s)
 {
     const struct tr_plan *p = t->p;
+    const enum tr_block_kind kind = t->blocks->kinds.kind[which];
     struct tr_block block;
     struct tr_lowered ops;
-    tr_block_make(&block, &p->model, kind, window, &p->layout, &p->task.batch);
+    tr_block_make(&block, &p->model, kind, t->blocks->kinds.window[which], &p->layout, &p->task.batch);
     block.frozen = p->task.lora_rank > 0;
     tr_lower(&block, p->site.stack, p->site.format, &ops);
     for (int i = 0; i < ops.count; i++) {
@@ -88,7 +90,8 @@ static void put_block(struct tracer *t, int32_t stage, enum tr_block_kind kind, 
         if (op->under_core || (op->phase != TR_STEP_FORWARD) != backward)
             continue;
         struct tr_cost cost = tr_step_op_cost(&p->site, &block, &p->layout, op);
-        double seen_s = cost.time_s * (1 - tr_step_op_hidden(p->site.stack, &p->layout, op));
+        double hidden = tr_step_op_hidden(&p->site, &p->layout, op, t->blocks->layer[which].room);
+        double seen_s = cost.time_s * (1 - hidden);
         if (seen_s <= 0)
             continue;
         open_event(t, op->name, stage, OPERATIONS, at_s, at_s + seen_s);
@@ -107,9 +110,7 @@ static void put_block(struct tracer *t, int32_t stage, enum tr_block_kind kind, 
 static void put_operations(struct tracer *t, const struct tr_walk *walk)
 {
     const struct tr_plan *p = t->p;
-    struct tr_layer_kinds kinds;
     int32_t done_forward = -1, done_backward = -1;
-    tr_layer_kinds_make(&kinds, &p->model);
     for (int64_t i = 0; i < walk->count; i++) {
         const struct tr_walk_event *event = &walk->event[i];
         bool backward = event->kind != TR_WALK_FORWARD;
@@ -119,8 +120,8 @@ static void put_operations(struct tracer *t, const struct tr_walk *walk)
         *done = event->stage;
         int32_t chunk = event->chunk * p->layout.pp + event->stage;
         int32_t first = tr_layout_chunk_first(&p->layout, p->model.layers, chunk);
-        int kind = kinds.of[first < p->model.layers ? first : p->model.layers - 1];
-        put_block(t, event->stage, kinds.kind[kind], kinds.window[kind], backward, event->begin_s);
+        int which = t->blocks->kinds.of[first < p->model.layers ? first : p->model.layers - 1];
+        put_block(t, event->stage, which, backward, event->begin_s);
     }
 }
 
@@ -152,11 +153,17 @@ static void put_once(struct tracer *t, double begin_s)
 enum tr_status tr_plan_trace(const struct tr_plan *plan, struct tr_text *out, struct tr_err *err)
 {
     struct tr_walk walk = {0};
+    struct tr_blocks *blocks = malloc(sizeof *blocks);
     char layout[TR_LAYOUT_TEXT_BYTES];
+    if (!blocks)
+        return tr_fail(err, TR_FAILED, "out of memory for a trace");
     enum tr_status status = tr_walk_make(&walk, &plan->site, &plan->task, &plan->layout, err);
-    if (status != TR_OK)
+    if (status != TR_OK) {
+        free(blocks);
         return status;
-    struct tracer t = {.p = plan, .json = tr_json_start(out, TR_JSON_LINE)};
+    }
+    tr_blocks_make(blocks, &plan->site, &plan->task, &plan->layout);
+    struct tracer t = {.p = plan, .blocks = blocks, .json = tr_json_start(out, TR_JSON_LINE)};
     tr_json_object(&t.json, NULL);
     tr_json_string(&t.json, "displayTimeUnit", "ms");
     tr_json_object(&t.json, "otherData");
@@ -176,5 +183,6 @@ enum tr_status tr_plan_trace(const struct tr_plan *plan, struct tr_text *out, st
     tr_json_end(&t.json);
     tr_text_char(out, '\n');
     tr_walk_free(&walk);
+    free(blocks);
     return tr_text_failed(out, err) ? TR_FAILED : TR_OK;
 }

@@ -108,6 +108,8 @@ static const struct tr_field fields[] = {
     FACT("bytes.fragmentation", fragmentation, TR_UNIT_RATIO, 1, "of what is allocated, never used"),
     {.path = "release", .kind = TR_FIELD_FLAG, .offset = AT(release),
      .help = "a later release of what it is like: the fit keeps it near that"},
+    {.path = "dispatch_once", .kind = TR_FIELD_FLAG, .offset = AT(dispatch_once),
+     .help = "a token goes to a node once, however many experts it has there"},
     {.path = "graphs", .kind = TR_FIELD_FLAG, .offset = AT(graphs),
      .help = "layers of experts are in CUDA graphs in scale-up domains of more than a node"},
     {.path = "attention8", .kind = TR_FIELD_FLAG, .offset = AT(attention8),

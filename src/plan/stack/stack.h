@@ -120,6 +120,7 @@ struct tr_stack {
     struct tr_fact host_experts_s;  /* what it does beside launches in the forward pass of a layer of experts, to know and tell which
                                        tokens go where; twice that backward, nothing where CUDA graphs hold the layer (struct
                                        tr_layout, graphs) */
+    bool dispatch_once;             /* a token goes to a node once, however many experts it has there (DeepEP, HybridEP) */
     bool graphs;                    /* they do in scale-up domains of more than a node, whatever a run says */
     struct tr_fact host_step_s;     /* once a step: data, logging, the optimiser's Python */
     struct tr_fact launch_share;    /* of a kernel's start-to-end latency that is seen when kernels queue on the device */
@@ -170,11 +171,11 @@ struct tr_stack_param {
 };
 const struct tr_stack_param *tr_stack_params(int *count);
 
-/* Reads the stack of that name; unknown: TR_BAD_INPUT, naming the nearest. Strings live as long as the catalog. */
 /* The keys of a stack's entry, for tables: offsets in struct tr_stack. */
 struct tr_field;
 const struct tr_field *tr_stack_fields(int *count);
 
+/* Reads the stack of that name; unknown: TR_BAD_INPUT, naming the nearest. Strings live as long as the catalog. */
 TR_MUST_CHECK enum tr_status tr_stack_find(const struct tr_catalog *catalog, const char *name, struct tr_stack *out,
                                            struct tr_err *err);
 

@@ -19,26 +19,39 @@ enum tr_term tr_step_op_term(const struct tr_step_op *op)
     return op->mesh == TR_MESH_CP ? TR_TERM_CP : op->mesh == TR_MESH_EP ? TR_TERM_EP : TR_TERM_TP;
 }
 
-double tr_step_op_hidden(const struct tr_stack *stack, const struct tr_layout *layout, const struct tr_step_op *op)
+static double hidden_by_stack(const struct tr_stack *stack, const struct tr_layout *layout, const struct tr_step_op *op)
 {
     if (!is_message(op) || (op->mesh == TR_MESH_EP && layout->bare_exchange))
         return 0;
-    return op->mesh == TR_MESH_EP ? stack->ep_hidden.value : op->mesh == TR_MESH_TP ? stack->tp_hidden.value : 0;
+    bool tensor = op->mesh == TR_MESH_TP || op->mesh == TR_MESH_ETP;
+    return op->mesh == TR_MESH_EP ? stack->ep_hidden.value : tensor ? stack->tp_hidden.value : 0;
 }
+
+double tr_step_op_hidden(const struct tr_site *site, const struct tr_layout *layout, const struct tr_step_op *op, double room)
+{
+    double hidden = hidden_by_stack(site->stack, layout, op);
+    return hidden > 0 && room < 1 && tr_mesh_is_across(site, layout, op->mesh) ? room * hidden : hidden;
+}
+
+/* Of one pass beside its terms: the host's time, and what the stack hides of its messages between nodes. */
+struct beside {
+    double host_s, hidden_s[TR_TERM_COUNT], hidden_error_s;
+};
 
 static void price_phase(const struct tr_site *site, const struct tr_block *block, const struct tr_layout *layout,
                         const struct tr_lowered *ops, enum tr_step_phase phase, bool again,
-                        double term_s[TR_TERM_COUNT], double *host_s, struct tr_block_price *out)
+                        double term_s[TR_TERM_COUNT], struct beside *beside, struct tr_block_price *out)
 {
     double attention_s = 0, ring_s = 0, error_s = 0;
     double kernels = 0, messages = 0;
+    *beside = (struct beside){0};
     memset(term_s, 0, TR_TERM_COUNT * sizeof *term_s);
     for (int i = 0; i < ops->count; i++) {
         const struct tr_step_op *op = &ops->op[i];
         if (op->phase != phase || (again && !tr_step_op_again(site->stack, op)))
             continue;
         struct tr_cost cost = tr_step_op_cost(site, block, layout, op);
-        double seen_s = cost.time_s * (1 - tr_step_op_hidden(site->stack, layout, op));
+        double hidden_s = cost.time_s * hidden_by_stack(site->stack, layout, op), seen_s = cost.time_s - hidden_s;
         /* The hosts of all ranks must have come to a message: the slowest of more is later. */
         if (is_message(op))
             messages += op->kernels * tr_log((double)tr_mesh_ranks(layout, op->mesh)) / tr_log(2);
@@ -52,13 +65,17 @@ static void price_phase(const struct tr_site *site, const struct tr_block *block
             attention_s += cost.time_s;
         term_s[tr_step_op_term(op)] += seen_s;
         error_s += seen_s * cost.error;
+        if (hidden_s > 0 && tr_mesh_is_across(site, layout, op->mesh)) {
+            beside->hidden_s[tr_step_op_term(op)] += hidden_s;
+            beside->hidden_error_s += hidden_s * cost.error;
+        }
         if (cost.grade > out->grade)
             out->grade = cost.grade;
     }
     /* The ring's last messages end with attention at best; the first part of attention has nothing to wait for. */
     double window_s = attention_s * (layout->cp - 1) / layout->cp;
     term_s[TR_TERM_CP] += fmax(0, ring_s - window_s) + site->stack->compute_slow.value * fmin(ring_s, window_s);
-    *host_s = kernels * site->stack->host_kernel_s.value + messages * site->stack->host_message_s.value;
+    beside->host_s = kernels * site->stack->host_kernel_s.value + messages * site->stack->host_message_s.value;
     if (!again)
         out->error_s[phase] = error_s;
 }
@@ -81,23 +98,49 @@ static double host_wait_s(double host_s, double device_s)
     return sqrt(sqrt(h * h + d * d)) - device_s;
 }
 
+static double compute_s(const double term_s[TR_TERM_COUNT])
+{
+    return term_s[TR_TERM_GEMM] + term_s[TR_TERM_ATTENTION] + term_s[TR_TERM_PASS];
+}
+
+/* Messages hide under the compute of one microbatch forward and backward, be it their own or that of another one that passes
+ * it: what the stack hides is at most as long as that, and the rest is seen. Of links inside of a domain shares were fitted to
+ * runs, whose messages had room. */
+static void see_what_has_no_room(struct tr_block_price *out, const struct beside beside[TR_STEP_PHASE_COUNT + 1])
+{
+    double *const term_s[] = {out->forward_s, out->input_s, out->weight_s, out->again_s};
+    double hidden_s = 0, room_s = 0;
+    for (int i = 0; i < TR_STEP_PHASE_COUNT; i++)
+        hidden_s += sum(beside[i].hidden_s), room_s += compute_s(term_s[i]);
+    out->room = hidden_s > room_s ? room_s / hidden_s : 1;
+    for (int i = 0; i <= TR_STEP_PHASE_COUNT && out->room < 1; i++) {
+        for (int k = 0; k < TR_TERM_COUNT; k++)
+            term_s[i][k] += (1 - out->room) * beside[i].hidden_s[k];
+        if (i < TR_STEP_PHASE_COUNT)
+            out->error_s[i] += (1 - out->room) * beside[i].hidden_error_s;
+    }
+}
+
 static void price_block(struct tr_block_price *out, const struct tr_site *site, const struct tr_block *block,
                         const struct tr_layout *layout)
 {
+    enum { AGAIN = TR_STEP_PHASE_COUNT };
     struct tr_lowered ops;
-    double forward_host_s, input_host_s, weight_host_s, again_host_s;
+    struct beside beside[TR_STEP_PHASE_COUNT + 1];
     *out = (struct tr_block_price){.grade = TR_GRADE_MEASURED};
     tr_lower(block, site->stack, site->format, &ops);
-    price_phase(site, block, layout, &ops, TR_STEP_FORWARD, false, out->forward_s, &forward_host_s, out);
-    price_phase(site, block, layout, &ops, TR_STEP_INPUT, false, out->input_s, &input_host_s, out);
-    price_phase(site, block, layout, &ops, TR_STEP_WEIGHT, false, out->weight_s, &weight_host_s, out);
-    price_phase(site, block, layout, &ops, TR_STEP_FORWARD, true, out->again_s, &again_host_s, out);
+    price_phase(site, block, layout, &ops, TR_STEP_FORWARD, false, out->forward_s, &beside[TR_STEP_FORWARD], out);
+    price_phase(site, block, layout, &ops, TR_STEP_INPUT, false, out->input_s, &beside[TR_STEP_INPUT], out);
+    price_phase(site, block, layout, &ops, TR_STEP_WEIGHT, false, out->weight_s, &beside[TR_STEP_WEIGHT], out);
+    price_phase(site, block, layout, &ops, TR_STEP_FORWARD, true, out->again_s, &beside[AGAIN], out);
+    see_what_has_no_room(out, beside);
     out->weight_pass_s = sum(out->weight_s);
     bool experts = block->kind == TR_BLOCK_MOE || block->kind == TR_BLOCK_EXPERTS;
     double experts_s = experts && !layout->graphs && !site->graphs ? site->stack->host_experts_s.value : 0;
-    out->forward_s[TR_TERM_HOST] = host_wait_s(forward_host_s + experts_s, sum(out->forward_s));
-    out->input_s[TR_TERM_HOST] = host_wait_s(input_host_s + weight_host_s + 2 * experts_s, sum(out->input_s) + out->weight_pass_s);
-    out->again_s[TR_TERM_HOST] = host_wait_s(again_host_s, sum(out->again_s));
+    out->forward_s[TR_TERM_HOST] = host_wait_s(beside[TR_STEP_FORWARD].host_s + experts_s, sum(out->forward_s));
+    out->input_s[TR_TERM_HOST] = host_wait_s(beside[TR_STEP_INPUT].host_s + beside[TR_STEP_WEIGHT].host_s + 2 * experts_s,
+                                             sum(out->input_s) + out->weight_pass_s);
+    out->again_s[TR_TERM_HOST] = host_wait_s(beside[AGAIN].host_s, sum(out->again_s));
     out->forward_pass_s = sum(out->forward_s);
     out->backward_pass_s = sum(out->input_s) + out->weight_pass_s;
     out->again_pass_s = sum(out->again_s);
@@ -184,7 +227,7 @@ void tr_blocks_make(struct tr_blocks *blocks, const struct tr_site *site, const 
     price_block(&blocks->embed, site, &block, layout);
     block.kind = TR_BLOCK_HEAD;
     price_block(&blocks->head, site, &block, layout);
-    blocks->further = (struct tr_block_price){.grade = TR_GRADE_MEASURED};
+    blocks->further = (struct tr_block_price){.grade = TR_GRADE_MEASURED, .room = 1};
     if (task->mtp) {
         block.kind = TR_BLOCK_JOIN;
         price_further(blocks, site, &block, layout, task->model->layers);

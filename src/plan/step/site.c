@@ -1,4 +1,5 @@
 /* A site: what an operation or a message costs there. */
+#include "base/fmath.h"
 #include "base/num.h"
 #include "cloud/collective/collective.h"
 #include "plan/step/step.h"
@@ -105,6 +106,24 @@ struct tr_cost tr_mesh_collective(const struct tr_site *site, const struct tr_la
     return on_stack(cost, group.local == group.ranks ? site->stack->link_share.value : site->stack->net_share.value);
 }
 
+/* Of `copies` pairs of a token with experts that are spread over the group's nodes, those with one node cross the network as one,
+ * and go on to its chips over its links: so many distinct nodes as `copies` draws of one of them have. */
+static struct tr_cost dispatch_cost(const struct tr_site *site, const struct tr_layout *layout, const struct tr_step_op *op)
+{
+    struct ranks ranks = ranks_of(layout, op->mesh);
+    struct tr_group group = span_of(site, layout, &ranks), node = group;
+    if (group.local == group.ranks)
+        return tr_mesh_collective(site, layout, op->mesh, op->collective, op->bytes);
+    double nodes = (double)(group.ranks / group.local), copies = (double)op->copies;
+    double share = nodes * (1 - tr_pow(1 - 1 / nodes, copies)) / copies;
+    struct tr_cost cost = tr_collective_price(site->system, &site->rates, op->collective, &group, op->bytes * share);
+    node.ranks = node.local;
+    double inside_s = tr_collective_price(site->system, &site->rates, op->collective, &node, op->bytes).time_s;
+    cost = on_stack(cost, site->stack->net_share.value);
+    cost.time_s = fmax(cost.time_s, inside_s / site->stack->link_share.value);
+    return cost;
+}
+
 struct tr_cost tr_mesh_send(const struct tr_site *site, const struct tr_layout *layout, enum tr_mesh mesh, double bytes,
                             int32_t sends)
 {
@@ -116,6 +135,13 @@ struct tr_cost tr_mesh_send(const struct tr_site *site, const struct tr_layout *
     group.sharing = 1; /* a card of its own */
     struct tr_cost one = tr_send_price(site->system, &site->rates, &group, bytes / sends);
     return on_stack(tr_cost_times(one, sends), across ? site->stack->net_share.value : site->stack->link_share.value);
+}
+
+bool tr_mesh_is_across(const struct tr_site *site, const struct tr_layout *layout, enum tr_mesh mesh)
+{
+    struct ranks ranks = ranks_of(layout, mesh);
+    struct tr_group group = span_of(site, layout, &ranks);
+    return group.local < group.ranks;
 }
 
 /* ---- operations -------------------------------------------------------------------------------------------------- */
@@ -208,6 +234,8 @@ struct tr_cost tr_step_op_cost(const struct tr_site *site, const struct tr_block
                                op->kernels * site->rates.gemm[TR_FIT_BF16].launch_s),
                         stack->memory_share.value);
     case TR_STEP_COLLECTIVE:
+        if (op->copies && !layout->bare_exchange)
+            return dispatch_cost(site, layout, op);
         return tr_mesh_collective(site, layout, op->mesh, op->collective, op->bytes);
     case TR_STEP_SEND:
         return tr_mesh_send(site, layout, op->mesh, op->bytes, op->kernels);

@@ -9,8 +9,9 @@
  *
  * How a step is put together (compose.c):
  *
- *   block     each kind of layer is lowered and each operation priced once (block.c); a pass takes the longer of what
- *             the device does and what the host needs to launch it
+ *   block     each kind of layer is lowered and each operation priced once (block.c); of messages of tp and ep a share is
+ *             hidden, between nodes at most as long as a microbatch's compute; a pass takes the longer of what the device does
+ *             and what the host needs to launch it
  *   stage     sums of blocks: forward F, backward B (with what is recomputed), weight part W of B
  *   pipeline  GPIPE, 1F1B       m (F + B) of the slowest stage + F + B of the others, once
  *             INTERLEAVED       the others' once / vpp
@@ -92,6 +93,8 @@ struct tr_block_price {
     double again_s[TR_TERM_COUNT];                     /* of forward: what selective recompute does again */
     double forward_pass_s, backward_pass_s, weight_pass_s, again_pass_s; /* their sums; backward: input and weight */
     double error_s[TR_STEP_PHASE_COUNT];               /* half widths: of one model of one chip, so they add */
+    double room;                                       /* of messages between nodes that the stack hides, the share for which there is
+                                                          compute */
     struct tr_block_weights weights;
     struct tr_block_kept kept;
     enum tr_grade grade;
@@ -149,9 +152,13 @@ TR_MUST_CHECK enum tr_status tr_step_price(const struct tr_site *site, const str
 struct tr_cost tr_step_op_cost(const struct tr_site *site, const struct tr_block *block,
                                const struct tr_layout *layout, const struct tr_step_op *op);
 
-/* Which term it counts to, and what share of its time the stack hides under other work (0: all of it is seen). */
+/* Which term it counts to, and what share of its time is hidden under other work (0: all of it is seen): what the stack hides, as
+ * far as its block has room for it. */
 enum tr_term tr_step_op_term(const struct tr_step_op *op);
-double tr_step_op_hidden(const struct tr_stack *stack, const struct tr_layout *layout, const struct tr_step_op *op);
+double tr_step_op_hidden(const struct tr_site *site, const struct tr_layout *layout, const struct tr_step_op *op, double room);
+
+/* Whether ranks along the axis talk over the network. */
+bool tr_mesh_is_across(const struct tr_site *site, const struct tr_layout *layout, enum tr_mesh mesh);
 
 /* Ranks along an axis of the mesh. */
 int64_t tr_mesh_ranks(const struct tr_layout *layout, enum tr_mesh mesh);

@@ -28,6 +28,8 @@ static const struct {
     {"llama3-8b", "dgx-h100", "megatron-core", "bf16", "cp=4,context=all-to-all,mb=1,recompute=selective", 64},
     {"mixtral-8x7b", "dgx-h100", "megatron-core", "bf16", "tp=2,ep=8,pp=4,mb=1,zero=1,sp", 256},
     {"deepseek-v3", "dgx-h100", "megatron-core", "fp8", "ep=32,pp=16,mb=1,zero=1", 2048},
+    {"deepseek-v3", "gcp-a3-high", "megatron-bridge-26.06", "bf16", "ep=64,pp=8,mb=1,zero=1,recompute=full", 1024},
+    {"mixtral-8x7b", "dgx-h100", "fsdp", "bf16", "etp=2,ep=2,zero=3,mb=1", 64},
     {"gpt-oss-120b", "dgx-b200", "megatron-core", "bf16", "ep=16,pp=4,mb=1,zero=1", 256},
     {"llama3-8b", "tpu-v5p-pod", "xla", "bf16", "zero=3,mb=1,recompute=full", 128},
 };

@@ -310,6 +310,7 @@ static void all_levers_together_are_all_that_takes_time(void **state)
         {"mixtral-8x7b", "dgx-h100", "megatron-core", "tp=2,ep=8,pp=4,mb=1,zero=1,sp", 256},
         {"llama3-8b", "dgx-h100", "megatron-core", "tp=2,cp=4,mb=1,zero=1,sp", 64},
         {"llama3-8b", "tpu-v5p-pod", "xla", "zero=3,mb=1,recompute=full", 128},
+        {"deepseek-v3", "meta-llama3", "megatron-bridge-26.06", "ep=64,pp=8,mb=1,zero=1,recompute=full", 1024},
     };
     const double factor = 1.25;
     (void)state;

@@ -298,6 +298,49 @@ static void biases_of_experts_and_bare_exchanges_take_time(void **state)
     stack.ep_hidden = was;
 }
 
+/* What hides under compute ends with it: a network ten times slower is seen, whatever share of messages the stack hides. */
+static void messages_hide_under_no_more_compute_than_there_is(void **state)
+{
+    struct tr_task task = task_of(&experts);
+    struct tr_layout l = layout_of(1, 1, 64);
+    const struct tr_fact was = stack.ep_hidden, network = system_of.tier[1].bytes_s;
+    (void)state;
+    l.ep = 64;
+    stack.ep_hidden.value = 0;
+    system_of.tier[1].bytes_s.value = network.value / 10;
+    const struct tr_step seen = price(&task, &l);
+    double compute_s = seen.term_s[TR_TERM_GEMM] + seen.term_s[TR_TERM_ATTENTION] + seen.term_s[TR_TERM_PASS];
+    assert_true(seen.term_s[TR_TERM_EP] > 2 * compute_s);
+    stack.ep_hidden.value = 1;
+    const struct tr_step hidden = price(&task, &l);
+    assert_true(hidden.term_s[TR_TERM_EP] < seen.term_s[TR_TERM_EP]);
+    assert_true(hidden.term_s[TR_TERM_EP] >= seen.term_s[TR_TERM_EP] - compute_s);
+    system_of.tier[1].bytes_s = network;
+    stack.ep_hidden = was;
+}
+
+/* Eight experts of 64 on eight nodes: 5.25 of these are distinct. Inside of one node nothing changes. */
+static void a_token_goes_to_a_node_once_where_the_stack_has_it_so(void **state)
+{
+    struct tr_model_shape model = experts;
+    struct tr_task task = task_of(&model);
+    struct tr_layout l = layout_of(1, 1, 64);
+    const struct tr_fact was = stack.ep_hidden;
+    (void)state;
+    model.top_k = 8;
+    stack.ep_hidden.value = 0;
+    for (l.ep = 64; l.ep >= 8; l.ep /= 8) {
+        double each = price(&task, &l).term_s[TR_TERM_EP];
+        stack.dispatch_once = true;
+        double once = price(&task, &l).term_s[TR_TERM_EP];
+        assert_near(once / each, l.ep == 64 ? 5.251 / 8 : 1, .02);
+        l.bare_exchange = true; /* by the library's all-to-all */
+        assert_true(price(&task, &l).term_s[TR_TERM_EP] == each);
+        l.bare_exchange = stack.dispatch_once = false;
+    }
+    stack.ep_hidden = was;
+}
+
 /* XLA's keeps no result of the feed-forward's first product: more time than Megatron's, less memory, and less of both changes
  * than by computing all again. */
 static void selective_recompute_is_what_the_stack_says(void **state)
@@ -495,6 +538,8 @@ int main(void)
         cmocka_unit_test(a_layer_of_experts_waits_for_its_host),
         cmocka_unit_test(attention_is_in_8_bits_where_stack_format_and_chip_have_it_so),
         cmocka_unit_test(biases_of_experts_and_bare_exchanges_take_time),
+        cmocka_unit_test(messages_hide_under_no_more_compute_than_there_is),
+        cmocka_unit_test(a_token_goes_to_a_node_once_where_the_stack_has_it_so),
         cmocka_unit_test(selective_recompute_is_what_the_stack_says),
         cmocka_unit_test(selective_recompute_does_no_pass_again_whose_result_is_kept),
         cmocka_unit_test(a_stack_computes_again_only_parts_that_have_an_inside),
