@@ -78,7 +78,7 @@ fit-stacks: ## fit what software makes of chips to the training runs in TABLES=D
 validate: build ## hold predictions against the tables in TABLES=DIR: writes docs/validation/
 	@scripts/validate.sh "$(TABLES)"
 
-published: build ## predict the runs of tests/validate/published.csv: writes docs/published.md and the table in README.md
+published: build ## predict the runs of tests/validate/published.csv: writes docs/published.md, and what README.md and docs/plan.md show
 	@scripts/published.sh build/trine
 
 install: build ## install the program, its completion and its pages under PREFIX=/usr/local (DESTDIR for packagers)

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Writes docs/published.md, and its first columns into README.md: scripts/published.sh TRINE
+# Writes docs/published.md, its first columns into README.md, and the plan that README.md and docs/plan.md show:
+# scripts/published.sh TRINE
 set -eu
 
 trine=$1
@@ -38,13 +39,26 @@ END
 } >"$page.tmp"
 mv "$page.tmp" "$page"
 
-awk -v page="$page" '
-    /^<!-- made by make published -->$/ {
-        print; inside = 1
-        while ((getline line <page) > 0)
-            if (line ~ /^\|/) { split(line, cell, "|"); print "|" cell[2] "|" cell[3] "|" cell[4] "|" cell[5] "|" cell[6] "|" }
-        next
-    }
-    /^<!-- end -->$/ { inside = 0 }
-    !inside' README.md >README.md.tmp
-mv README.md.tmp README.md
+# What stands in PAGE between the line "<!-- NAME, made by make published -->" and the next "<!-- end -->": put PAGE NAME <LINES
+put() {
+    cat >"$1.lines"
+    awk -v lines="$1.lines" -v begin="<!-- $2, made by make published -->" '
+        $0 == begin { print; inside = 1; while ((getline line <lines) > 0) print line }
+        /^<!-- end -->$/ { inside = 0 }
+        !inside' "$1" >"$1.tmp"
+    rm "$1.lines"
+    mv "$1.tmp" "$1"
+}
+
+awk '/^\|/ { split($0, cell, "|"); print "|" cell[2] "|" cell[3] "|" cell[4] "|" cell[5] "|" cell[6] "|" }' "$page" | put README.md 'known runs'
+
+# A plan: all of it, and its first lines.
+plan=build/plan.txt
+mkdir -p build
+"$trine" plan --model gpt3-175b --system dgx-h100 --chips 1024 --tokens 300B >"$plan"
+{ echo; sed 's/^./    &/' "$plan"; echo; } | put docs/plan.md 'the plan'
+{ echo; awk 'NF == 0 { head = 1 }
+    !head || /^step / || /^takes/ || /^energy/ || /^on_demand/ || /^limited by/ {
+        if (head && NR > last + 1) print "    ..."
+        print "    " $0; last = NR
+    }' "$plan"; echo; } | put README.md 'a plan'
