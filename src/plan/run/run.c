@@ -51,7 +51,8 @@ static enum tr_status say_systems_of(const struct tr_catalog *catalog, const cha
             snprintf(ids + strlen(ids), ROOM - strlen(ids), "%s%.60s", ids[0] ? ", " : "", system.id);
     }
     if (!found)
-        return tr_fail(err, TR_BAD_INPUT, "unknown system \"%.60s\": it is a chip, and no system of the catalog carries it", name);
+        return tr_fail(err, TR_BAD_INPUT, "unknown system \"%.60s\": it is a chip, and no system of the catalog carries it; docs/catalog.md says how to "
+                       "describe one", name);
     return tr_fail(err, TR_BAD_INPUT, "unknown system \"%.60s\": it is a chip; %s%s carr%s it (`trine show systems`)", name, ids,
                    found > NAMED ? " and others" : "", found > 1 ? "y" : "ies");
 }

@@ -42,6 +42,7 @@ static void classes_under_the_export_rules_are_those_of_published_arithmetic(voi
         {"v100-sxm2-16", 2000, 2.45, "free", "not 3A090", "not affected"},
         {"v100-sxm2-32", 2000, 2.45, "free", "not 3A090", "not affected"},
         {"a100-pcie-40", 4992, 6.04, "controlled", "3A090.a", "case by case"},
+        {"v100-pcie", 1792, 2.20, "free", "not 3A090", "not affected"},
         {"a100-sxm-40", 4992, 6.04, "controlled", "3A090.a", "case by case"},
         {"a100-sxm-80", 4992, 6.04, "controlled", "3A090.a", "case by case"},
         {"a100-pcie-80", 4992, 6.04, "controlled", "3A090.a", "case by case"},
