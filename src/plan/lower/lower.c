@@ -270,6 +270,10 @@ static void moe(struct writer *w)
         struct tr_step_op *combine = message(w, phase, TR_PART_MOE, "combine", TR_COLLECTIVE_ALL_TO_ALL, TR_MESH_EP, sent);
         combine->copies = copies, combine->outside = true;
     }
+    /* Without sequence parallel each rank of tp has had its share of the tokens computed, and all need all. */
+    for (int phase = TR_STEP_FORWARD; phase <= TR_STEP_INPUT && b->tp > 1 && !b->sp; phase++)
+        message(w, phase, TR_PART_MOE, "gather tokens", TR_COLLECTIVE_ALL_GATHER, TR_MESH_TP,
+                2.0 * (double)b->tokens * (double)b->width)->outside = true;
     for (int phase = TR_STEP_FORWARD; phase <= TR_STEP_INPUT && b->etp > 1; phase++) {
         double whole = 2.0 * (double)b->routed * (double)b->expert_width;
         message(w, phase, TR_PART_MOE, "gather experts' tokens", TR_COLLECTIVE_ALL_GATHER, TR_MESH_ETP, whole);

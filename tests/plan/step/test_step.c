@@ -448,6 +448,30 @@ static void better_hardware_is_never_slower(void **state)
     }
 }
 
+/* With it tokens stay cut, and each rank sends its own to the experts. */
+static void without_sequence_parallel_experts_tokens_are_gathered_over_tp(void **state)
+{
+    struct tr_task task = task_of(&experts);
+    struct tr_layout l = layout_of(4, 1, 2);
+    struct tr_block block;
+    struct tr_lowered ops;
+    (void)state;
+    for (int sp = 0; sp < 2; sp++) {
+        int gathers = 0;
+        l.sp = sp;
+        tr_block_make(&block, &experts, TR_BLOCK_MOE, 0, &l, &task.batch);
+        tr_lower(&block, &stack, TR_FORMAT_BF16, &ops);
+        for (int k = 0; k < ops.count; k++) {
+            const struct tr_step_op *op = &ops.op[k];
+            if (op->part != TR_PART_MOE || op->mesh != TR_MESH_TP || op->kind != TR_STEP_COLLECTIVE)
+                continue;
+            assert_near(op->bytes, 2 * (double)block.tokens * (double)block.width, 1e-12);
+            gathers += op->collective == TR_COLLECTIVE_ALL_GATHER;
+        }
+        assert_int_equal(gathers, sp ? 0 : 2);
+    }
+}
+
 /* Weights of experts that are shared out are gathered like all others: those of two layers stand there whole. */
 static void shared_out_experts_are_gathered_too(void **state)
 {
@@ -545,6 +569,7 @@ int main(void)
         cmocka_unit_test(a_stack_computes_again_only_parts_that_have_an_inside),
         cmocka_unit_test(experts_that_are_cut_exchange_tokens_among_their_ranks),
         cmocka_unit_test(better_hardware_is_never_slower),
+        cmocka_unit_test(without_sequence_parallel_experts_tokens_are_gathered_over_tp),
         cmocka_unit_test(shared_out_experts_are_gathered_too),
         cmocka_unit_test(recomputing_trades_time_for_memory),
         cmocka_unit_test(a_format_that_the_chip_lacks_is_refused),
