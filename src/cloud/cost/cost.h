@@ -59,7 +59,7 @@ struct tr_price_query {
     const char *date;     /* "2026", "2026-05", "2026-05-20": as it was then; NULL or "": the newest */
 };
 
-/* Of one chip. Several offers: the median one, and the range of all. */
+/* Of one chip. Several offers: their median (of two in the middle the mean, and the dearer one's name), and the range of all. */
 struct tr_price {
     struct tr_fact usd_h; /* not known: nobody offers it, or not at that date */
     double low, high;

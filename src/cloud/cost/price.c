@@ -127,8 +127,12 @@ static int by_price(const void *a, const void *b)
 static void choose(struct candidates *list, const struct tr_entry *chip, bool transferred, struct tr_price *price)
 {
     qsort(list->of, (size_t)list->count, sizeof *list->of, by_price);
-    const struct candidate *middle = &list->of[(list->count - 1) / 2];
+    /* Of two in the middle their mean, by the name of the dearer one. */
+    const struct candidate *below = &list->of[(list->count - 1) / 2], *middle = &list->of[list->count / 2];
     price->usd_h = middle->usd_h;
+    price->usd_h.value = (below->usd_h.value + middle->usd_h.value) / 2;
+    if (below->usd_h.grade > price->usd_h.grade)
+        price->usd_h.grade = below->usd_h.grade;
     price->provider = middle->provider;
     price->low = list->of[0].usd_h.value;
     price->high = list->of[list->count - 1].usd_h.value;

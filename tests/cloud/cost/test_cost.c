@@ -103,6 +103,19 @@ static void a_system_of_nobody_is_priced_by_the_median_of_all_who_offer_its_chip
     tr_catalog_free(catalog);
 }
 
+static void of_two_offers_the_price_is_their_mean(void **state)
+{
+    (void)state;
+    struct tr_catalog *catalog =
+        open_with("chips:\n  x1: {like: h100-sxm, name: X1}\nsystems:\n  lab: {like: dgx-h100, name: Lab, chip: x1}\n"
+                  "prices:\n  a: {provider: a, chip: x1, chips: 1, on_demand: $2/h}\n"
+                  "  b: {provider: b, chip: x1, chips: 8, on_demand: $32/h}\n");
+    struct tr_price price = price_of(catalog, "lab", TR_COMMITMENT_ON_DEMAND, NULL, NULL);
+    near(price.usd_h.value, 3, 1e-12);
+    assert_true(price.offers == 2 && price.low == 2 && price.high == 4 && strcmp(price.provider, "b") == 0);
+    tr_catalog_free(catalog);
+}
+
 static void a_chip_that_nobody_offers_has_the_price_of_the_one_it_is_like_and_says_so(void **state)
 {
     (void)state;
@@ -305,6 +318,7 @@ int main(void)
         cmocka_unit_test(every_price_site_and_failure_that_the_program_brings_is_right),
         cmocka_unit_test(the_newest_offer_up_to_the_date_counts),
         cmocka_unit_test(a_system_of_nobody_is_priced_by_the_median_of_all_who_offer_its_chip),
+        cmocka_unit_test(of_two_offers_the_price_is_their_mean),
         cmocka_unit_test(a_chip_that_nobody_offers_has_the_price_of_the_one_it_is_like_and_says_so),
         cmocka_unit_test(a_user_s_own_offer_goes_before_all_others),
         cmocka_unit_test(bad_entries_and_unknown_names_get_a_sentence),
