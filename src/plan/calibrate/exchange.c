@@ -263,10 +263,10 @@ static void sum_up(struct together *t, double turns, struct tr_exchange_rates *o
             visit[i * VISITS + v] = tr_median(t->times[i] + v * each, each) / turns;
         sum += tr_median(t->times[i], t->pairs) / turns;
     }
-    out->shared = fmax(1, sum / AT_ONCE);
+    out->shared = fmin(fmax(1, sum / AT_ONCE), TR_EXCHANGE_TIMES_MAX);
     out->spread = 0;
     for (int i = 0; i < AT_ONCE * VISITS; i++)
-        out->spread = fmax(out->spread, fabs(visit[i] / out->shared - 1));
+        out->spread = fmin(fmax(out->spread, fabs(visit[i] / out->shared - 1)), TR_EXCHANGE_TIMES_MAX);
     if (turns == 1)
         tr_calibrate_work_times(t->alone_s, t->all_s, out->work_times);
 }

@@ -134,10 +134,10 @@ static void make_fields(struct fields *f)
                                                   .required = true, .help = "threads of one process, or mpi"};
     f->field[FIELD_RANKS] = (struct tr_field){.path = "ranks", .kind = TR_FIELD_FACT, .unit = TR_UNIT_COUNT, .min = 2, .max = 65536,
                                               .offset = offsetof(struct target, ranks), .required = true, .help = "that exchanged bytes"};
-    f->field[FIELD_SHARED] = (struct tr_field){.path = "shared", .kind = TR_FIELD_FACT, .unit = TR_UNIT_COUNT, .min = 1, .max = 100,
+    f->field[FIELD_SHARED] = (struct tr_field){.path = "shared", .kind = TR_FIELD_FACT, .unit = TR_UNIT_COUNT, .min = 1, .max = TR_EXCHANGE_TIMES_MAX,
                                                .offset = offsetof(struct target, shared),
                                                .help = "times as long as alone work takes while the other ranks work too"};
-    f->field[FIELD_SPREAD] = (struct tr_field){.path = "spread", .kind = TR_FIELD_FACT, .unit = TR_UNIT_RATIO, .min = 0, .max = 100,
+    f->field[FIELD_SPREAD] = (struct tr_field){.path = "spread", .kind = TR_FIELD_FACT, .unit = TR_UNIT_RATIO, .min = 0, .max = TR_EXCHANGE_TIMES_MAX,
                                                .offset = offsetof(struct target, spread),
                                                .help = "how far that was from it in single visits to single programs"};
     f->field[FIELD_BESIDE] = (struct tr_field){.path = "beside", .kind = TR_FIELD_FACT, .unit = TR_UNIT_TIME, .min = 0, .max = 1,

@@ -29,7 +29,7 @@
 #include "silicon/cost/refined.h"
 #include "silicon/op/op.h"
 
-enum { TR_EXCHANGE_SIZES = 4, TR_TRANSPORT_BYTES = 16 };
+enum { TR_EXCHANGE_SIZES = 4, TR_TRANSPORT_BYTES = 16, TR_EXCHANGE_TIMES_MAX = 100 /* of `shared` and its spread in a file */ };
 extern const int64_t tr_exchange_bytes[TR_EXCHANGE_SIZES]; /* sent by each rank */
 
 struct tr_exchange_rates {
