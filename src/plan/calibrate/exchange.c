@@ -160,7 +160,9 @@ static enum tr_status part_done(struct exchanging *x, enum tr_status status, str
 
 /* Steps by themselves and together, in turn, in so many visits that lie some seconds apart: a machine that is slower for a while is so for
  * both, and one that is shared has different neighbours each time. */
-enum { VISITS = 3, PAIRS_MAX = 4 };
+enum { VISITS_MAX = 3, PAIRS_MAX = 4 };
+static int visits_of(double scale) { return scale < .2 ? 1 : VISITS_MAX; }
+static int pairs_of(double scale) { return scale < .2 ? 1 : scale < 1 ? 2 : PAIRS_MAX; }
 
 /* Two programs in which kernels of all kinds take their part. */
 static const struct at_once {
@@ -172,9 +174,9 @@ enum { AT_ONCE = sizeof at_once / sizeof *at_once };
 /* What all visits have seen so far: how many times as long a step took when all ranks computed, and this rank's kinds of operations. */
 struct together {
     int threads; /* of a rank: its share of the cores */
-    double times[AT_ONCE][VISITS * PAIRS_MAX];
+    double times[AT_ONCE][VISITS_MAX * PAIRS_MAX];
     double alone_s[TR_OP_KIND_COUNT], all_s[TR_OP_KIND_COUNT];
-    int pairs; /* of each program */
+    int visits, pairs; /* of each program; pairs of all visits */
 };
 
 /* A step that all ranks begin together and end with the last of them; `here`: this rank computes. Adds to op_s. */
@@ -231,6 +233,7 @@ static enum tr_status visit_work(struct exchanging *x, int pairs, struct togethe
     enum tr_status status = TR_OK;
     for (int i = 0; i < AT_ONCE && status == TR_OK; i++)
         status = part_done(x, visit_program(x, i, pairs, t, err), err);
+    t->visits++;
     t->pairs += pairs;
     return status;
 }
@@ -256,17 +259,18 @@ void tr_calibrate_work_times(const double alone_s[TR_OP_KIND_COUNT], const doubl
  * is its own. */
 static void sum_up(struct together *t, double turns, struct tr_exchange_rates *out)
 {
-    const int each = t->pairs / VISITS;
-    double sum = 0, visit[AT_ONCE * VISITS];
+    const int each = t->pairs / t->visits;
+    double sum = 0, visit[AT_ONCE][VISITS_MAX];
     for (int i = 0; i < AT_ONCE; i++) {
-        for (int v = 0; v < VISITS; v++)
-            visit[i * VISITS + v] = tr_median(t->times[i] + v * each, each) / turns;
+        for (int v = 0; v < t->visits; v++)
+            visit[i][v] = tr_median(t->times[i] + v * each, each) / turns;
         sum += tr_median(t->times[i], t->pairs) / turns;
     }
     out->shared = fmin(fmax(1, sum / AT_ONCE), TR_EXCHANGE_TIMES_MAX);
     out->spread = 0;
-    for (int i = 0; i < AT_ONCE * VISITS; i++)
-        out->spread = fmin(fmax(out->spread, fabs(visit[i] / out->shared - 1)), TR_EXCHANGE_TIMES_MAX);
+    for (int i = 0; i < AT_ONCE; i++)
+        for (int v = 0; v < t->visits; v++)
+            out->spread = fmin(fmax(out->spread, fabs(visit[i][v] / out->shared - 1)), TR_EXCHANGE_TIMES_MAX);
     if (turns == 1)
         tr_calibrate_work_times(t->alone_s, t->all_s, out->work_times);
 }
@@ -282,12 +286,12 @@ static enum tr_status measure_kind(struct exchanging *x, enum tr_coll_kind kind,
 static enum tr_status measure_all(struct exchanging *x, int cores, struct tr_exchange_rates *out, struct tr_err *err)
 {
     const double scale = x->options->scale;
-    const int runs = scale < 1 ? 3 : RUNS_MAX, pairs = scale < .2 ? 1 : scale < 1 ? 2 : PAIRS_MAX;
+    const int runs = scale < 1 ? 3 : RUNS_MAX, visits = visits_of(scale);
     struct together together = {.threads = (int)tr_max_i64(1, cores / tr_comm_count(x->world))};
     enum tr_status status = part_done(x, measure_beside(x, runs, &out->beside_s, err), err);
-    for (int visit = 0; visit < VISITS && status == TR_OK; visit++) {
-        status = visit_work(x, pairs, &together, err);
-        for (int kind = visit; kind < TR_COLL_KIND_COUNT && status == TR_OK; kind += VISITS)
+    for (int visit = 0; visit < visits && status == TR_OK; visit++) {
+        status = visit_work(x, pairs_of(scale), &together, err);
+        for (int kind = visit; kind < TR_COLL_KIND_COUNT && status == TR_OK; kind += visits)
             if (tr_exchange_measures((enum tr_coll_kind)kind))
                 status = measure_kind(x, (enum tr_coll_kind)kind, runs, out, err);
     }
@@ -296,9 +300,9 @@ static enum tr_status measure_all(struct exchanging *x, int cores, struct tr_exc
     return status;
 }
 
-int tr_calibrate_exchange_parts(void)
+int tr_calibrate_exchange_parts(double scale)
 {
-    int parts = VISITS * AT_ONCE + 1;
+    int parts = visits_of(scale) * AT_ONCE + 1;
     for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
         parts += tr_exchange_measures((enum tr_coll_kind)kind);
     return parts;

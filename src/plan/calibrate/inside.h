@@ -114,7 +114,7 @@ void tr_calibrate_work_times(const double alone_s[TR_OP_KIND_COUNT], const doubl
 /* So many ranks as threads of this process: out->ranks and its times. The bar advances by one a part. */
 TR_MUST_CHECK enum tr_status tr_calibrate_threads(int ranks, const struct tr_calibrate_options *options, struct tr_progress *bar,
                                                   struct tr_exchange_rates *out, struct tr_err *err);
-int tr_calibrate_exchange_parts(void);
+int tr_calibrate_exchange_parts(double scale);
 
 /* TR_FAILED, with the signal's name, once somebody has asked to stop. */
 TR_MUST_CHECK enum tr_status tr_calibrate_goes_on(const struct tr_calibrate_options *options, struct tr_err *err);

@@ -155,7 +155,7 @@ static enum tr_status measure(const struct tr_calibrate_options *options, struct
     if (status != TR_OK)
         return status;
     tr_progress_start(&bar, options->log, "calibrate", "part",
-                      tr_calibrate_visit_count(options->scale) + (cores > 1 ? TR_PROFILE_EXCHANGES_MAX * tr_calibrate_exchange_parts() : 0));
+                      tr_calibrate_visit_count(options->scale) + (cores > 1 ? TR_PROFILE_EXCHANGES_MAX * tr_calibrate_exchange_parts(options->scale) : 0));
     status = begin_all_threads(isa, cores, p, err);
     if (status == TR_OK)
         status = calibrate_kernels(options, isa, p, &bar, err);
