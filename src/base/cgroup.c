@@ -11,7 +11,7 @@
 enum { LIST_BYTES = 8192, NUMBER_BYTES = 128 };
 static const char mount[] = "/sys/fs/cgroup";
 
-bool tr_kernel_read(const char *root, const char *path, char *text, size_t bytes)
+bool tr_proc_read(const char *root, const char *path, char *text, size_t bytes)
 {
     char full[TR_PATH_BYTES];
     size_t len = 0;
@@ -34,7 +34,7 @@ bool tr_cgroup_read(const struct tr_cgroup *group, const char *name, char *text,
     char path[TR_PATH_BYTES];
     text[0] = 0;
     return snprintf(path, sizeof path, "%s%s/%s", group->tree, group->path, name) < (int)sizeof path &&
-           tr_kernel_read(group->root, path, text, bytes);
+           tr_proc_read(group->root, path, text, bytes);
 }
 
 /* Whether `name` is one of "cpu,cpuacct". */
@@ -77,7 +77,7 @@ void tr_cgroup_walk(const char *root, const char *controller, void (*visit)(cons
 {
     char list[LIST_BYTES], own_tree[sizeof mount + 32], *next;
     snprintf(own_tree, sizeof own_tree, "%s/%s", mount, controller);
-    tr_kernel_read(root, "/proc/self/cgroup", list, sizeof list);
+    tr_proc_read(root, "/proc/self/cgroup", list, sizeof list);
     for (char *line = list; line && *line; line = next) {
         size_t path_at;
         next = strchr(line, '\n');

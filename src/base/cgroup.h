@@ -23,7 +23,7 @@ void tr_cgroup_walk(const char *root, const char *controller, void (*visit)(cons
 bool tr_cgroup_read(const struct tr_cgroup *group, const char *name, char *text, size_t bytes);
 
 /* The same of any small file of the kernel, such as "/proc/meminfo". */
-bool tr_kernel_read(const char *root, const char *path, char *text, size_t bytes);
+bool tr_proc_read(const char *root, const char *path, char *text, size_t bytes);
 
 /* How many cores' time the groups leave us (cpu.max; cpu.cfs_quota_us over cpu.cfs_period_us); INFINITY where they limit nothing. */
 double tr_cgroup_cores(const char *root);

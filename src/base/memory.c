@@ -38,7 +38,7 @@ static void read_machine(const char *root, struct tr_memory *out)
 {
     char text[TEXT_BYTES];
     int64_t pages = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
-    bool there = tr_kernel_read(root, "/proc/meminfo", text, sizeof text);
+    bool there = tr_proc_read(root, "/proc/meminfo", text, sizeof text);
     int64_t total = there ? of_kib(field(text, "MemTotal:", pages / 1024)) : pages;
     int64_t available = there ? of_kib(field(text, "MemAvailable:", total / 1024)) : total;
     *out = (struct tr_memory){.free_bytes = available < total ? available : total, .total_bytes = total, .usable_bytes = total};

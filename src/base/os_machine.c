@@ -140,7 +140,7 @@ double tr_thread_waited_s(void)
 {
     char text[128];
     long long waited_ns;
-    tr_kernel_read("", "/proc/thread-self/schedstat", text, sizeof text); /* "on a core, waited for one, times": nanoseconds twice */
+    tr_proc_read("", "/proc/thread-self/schedstat", text, sizeof text); /* "on a core, waited for one, times": nanoseconds twice */
     return sscanf(text, "%*d %lld", &waited_ns) == 1 ? 1e-9 * (double)waited_ns : 0;
 }
 
@@ -148,7 +148,7 @@ void tr_processor_name(char *name, size_t bytes)
 {
     static const char key[] = "model name";
     char text[4096];
-    tr_kernel_read("", "/proc/cpuinfo", text, sizeof text);
+    tr_proc_read("", "/proc/cpuinfo", text, sizeof text);
     const char *line = strstr(text, key);
     line = line ? strchr(line, ':') : NULL;
     if (line)
