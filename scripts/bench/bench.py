@@ -9,7 +9,7 @@ WORK/bench.html. BENCH_ROUNDS=3 pairs of runs; BENCH_SKIP=kernels,train,small,ge
 GEMM_PYTHON=python of another environment adds its libraries to the products; LLMC=folder is a checkout of llm.c, which
 no package index has. A row has the median over the rounds, the lowest and highest, and the ratio of medians. A peer that
 is not there or does not run has no rows, and the page says so. BENCH_PAGE=FILE gets the Markdown page too. Stopped, it
-goes on where it was: what is measured stands in WORK/visits.jsonl until all parts are."""
+goes on where it was: what is measured stands in WORK/visits.jsonl until all that was asked for is on the page."""
 import hashlib
 import json
 import os
@@ -637,5 +637,4 @@ for part, work in PARTS.items():
         work()
         write_pages()  # what is there, also when a later part takes too long
 print(write_pages())
-if not SKIP:
-    visits.done()
+visits.done()

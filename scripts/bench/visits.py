@@ -16,10 +16,9 @@ class Visits:
         head, *kept = self.lines() or [None]
         if head != {"subject": subject}:
             kept = []
+        self.subject, self.used = subject, set()
         self.kept = {line["name"]: line for line in kept}
-        with open(path + ".tmp", "w") as f:
-            f.writelines(json.dumps(line) + "\n" for line in [{"subject": subject}, *kept])
-        os.rename(path + ".tmp", path)
+        self.write()
 
     def lines(self):
         """Up to the first that was not written to its end."""
@@ -32,9 +31,15 @@ class Visits:
             pass
         return found
 
+    def write(self):
+        with open(self.path + ".tmp", "w") as f:
+            f.writelines(json.dumps(line) + "\n" for line in [{"subject": self.subject}, *self.kept.values()])
+        os.rename(self.path + ".tmp", self.path)
+
     def once(self, name, work):
         """What work() returns, now or before the bench was stopped. What came to nothing (None) is tried again."""
         line = self.kept.get(name) or self.make(name, work)
+        self.used.add(name)
         page.commands += [command for command in line["commands"] if command not in page.commands]
         page.failures.update({what: command for what, command in line["failures"].items() if what not in page.failures})
         page.versions.update(line["versions"])
@@ -61,4 +66,6 @@ class Visits:
         return line
 
     def done(self):
-        os.remove(self.path)
+        """All that was asked for is on the page: next time it is measured anew."""
+        self.kept = {name: line for name, line in self.kept.items() if name not in self.used}
+        self.write()
