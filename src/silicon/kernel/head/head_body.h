@@ -170,7 +170,7 @@ static void do_rows(const struct tr_call *call, const struct buffers *b, int64_t
 
 /* ---- the products of a tile -------------------------------------------------------------------------------------- */
 
-static void run_gemm(const struct tr_call *call, const struct buffers *b, struct tr_gemm *g)
+static void tile_product(const struct tr_call *call, const struct buffers *b, struct tr_gemm *g)
 {
     TR_ASSERT(call->op->weight == call->op->act);
     g->segments = 1;
@@ -205,7 +205,7 @@ static void make_logits(const struct tr_call *call, const struct buffers *b, int
     g.c_stride[0] = b->z_stride;
     g.count_a = true;
     g.count_b = first_token == 0;
-    run_gemm(call, b, &g);
+    tile_product(call, b, &g);
 }
 
 /* dx = dz w: a chain for each vocabulary part. */
@@ -224,7 +224,7 @@ static void make_dx(const struct tr_call *call, const struct buffers *b, int64_t
     g.b[0] = (struct tr_gemm_view){call->operand[TR_HEAD_W], width};
     g.c[0] = row_of(call, TR_HEAD_DX, first_token);
     g.c_stride[0] = width;
-    run_gemm(call, b, &g);
+    tile_product(call, b, &g);
 }
 
 /* dw += dz^T x, block after block. */
@@ -238,7 +238,7 @@ static void add_dw(const struct tr_call *call, const struct buffers *b, int64_t 
     g.b[0] = (struct tr_gemm_view){row_of(call, TR_HEAD_X, first_token), width};
     g.c[0] = call->operand[TR_HEAD_DW];
     g.c_stride[0] = width;
-    run_gemm(call, b, &g);
+    tile_product(call, b, &g);
 }
 
 /* The blocks from number `first` on that make one tile; copied with tokens counted from the tile's first. */

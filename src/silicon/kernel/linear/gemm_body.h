@@ -181,8 +181,8 @@ static inline void want_finish(struct tile *tile)
 
 /* The chain of one panel into one tile; `next`, NULL at the end, is the tile after it. A tile that is whole after it and
  * goes to bf16 never lies in the workspace; one that has all its columns is finished in the registers. */
-static void chain_tile(struct worker *w, const struct k_panel *panel, struct panel_at rows, struct panel_at columns,
-                       const float *a, const float *b, const struct panel_at next[2])
+static void chain_into_tile(struct worker *w, const struct k_panel *panel, struct panel_at rows, struct panel_at columns,
+                            const float *a, const float *b, const struct panel_at next[2])
 {
     const struct tr_gemm *g = w->g;
     const struct tr_gemm_run *run = panel->piece[panel->pieces - 1].run;
@@ -221,8 +221,8 @@ static void chain_tile(struct worker *w, const struct k_panel *panel, struct pan
 
 /* The blocks of one panel into one tile, one after the other. C is asked for in the first of them, that of the next tile
  * in the last. */
-static void add_block_tile(struct worker *w, const struct k_panel *panel, struct panel_at rows, struct panel_at columns,
-                           const float *a, const float *b, const struct panel_at next[2])
+static void blocks_into_tile(struct worker *w, const struct k_panel *panel, struct panel_at rows, struct panel_at columns,
+                             const float *a, const float *b, const struct panel_at next[2])
 {
     const struct tr_gemm *g = w->g;
     const int64_t bytes = g->count_c ? rows.count * columns.count * tr_dtype_bytes(g->c_type) : 0;
@@ -350,9 +350,9 @@ static void multiply(struct worker *w, const struct k_panel *panel, struct tr_ra
         if (last && more)
             next[1] = axis_panel(&w->n, column + 1);
         if (w->g->join == TR_GEMM_TREE)
-            chain_tile(w, panel, at, columns, a, b, last && !more ? NULL : next);
+            chain_into_tile(w, panel, at, columns, a, b, last && !more ? NULL : next);
         else
-            add_block_tile(w, panel, at, columns, a, b, last && !more ? NULL : next);
+            blocks_into_tile(w, panel, at, columns, a, b, last && !more ? NULL : next);
     }
 }
 

@@ -192,8 +192,8 @@ static inline void put_word(float *dst, int64_t step, float word, bool widened)
 
 /* dst[word * step + i] = row i: TR_VLEN rows at a time, the highest first, and words ascending, because whole vectors are
  * written. Rows that are not there repeat the last one: nobody reads those lanes' results. */
-static void pack_rows(float *dst, int64_t step, struct tr_gemm_view view, enum tr_dtype type, int64_t row0,
-                      int64_t rows, int64_t k0, int64_t k)
+static void pack_turned(float *dst, int64_t step, struct tr_gemm_view view, enum tr_dtype type, int64_t row0,
+                        int64_t rows, int64_t k0, int64_t k)
 {
     const bool widened = is_widened(type);
     const int64_t words = type == TR_F32 ? k : (k + 1) / 2, whole = rows < 3 ? 0 : (type == TR_F32 ? k : k / 2) / 8 * 8;
@@ -256,7 +256,7 @@ static void pack_piece(const struct tr_gemm *g, enum tr_gemm_axis own, float *ds
     const struct tr_gemm_view view = view_of(g, own, at.segment, piece);
     const int64_t step = own == TR_GEMM_M ? MR : NR, step_k = g->type == TR_BF16 ? 2 : 1;
     if (!is_k_slow(g, own)) {
-        pack_rows(dst, step, view, g->type, at.offset, at.count, piece->k0, piece->k);
+        pack_turned(dst, step, view, g->type, at.offset, at.count, piece->k0, piece->k);
         return;
     }
     for (int64_t k = 0; k < piece->k; k += step_k) {

@@ -63,7 +63,7 @@ struct tile {
 };
 
 /* One step of a chain: a word of A, as it stands in every lane, and a vector of words of B. */
-static inline tr_v chain_step(tr_v a, tr_v b, tr_v acc)
+static inline tr_v word_step(tr_v a, tr_v b, tr_v acc)
 {
 #if TR_SIMD_DP
     return v_dp(a, b, acc);
@@ -116,8 +116,8 @@ static inline __attribute__((always_inline)) void few_rows_of(const struct tile 
             }
             for (int r = 0; r < mr && !widened; r++) {
                 tr_v x = v_set1(a[r]);
-                acc[r][0] = chain_step(x, b0, acc[r][0]);
-                acc[r][1] = chain_step(x, b1, acc[r][1]);
+                acc[r][0] = word_step(x, b0, acc[r][0]);
+                acc[r][1] = word_step(x, b1, acc[r][1]);
             }
         }
     }
@@ -199,9 +199,9 @@ TR_V_INLINE void chain_of(const struct tile *t, int64_t k, int64_t end, tr_v acc
 #pragma GCC unroll 16
         for (int i = 0; i < mr; i++) {
             tr_v x = v_set1(a[i]);
-            acc[i][0] = chain_step(x, b0, acc[i][0]);
+            acc[i][0] = word_step(x, b0, acc[i][0]);
             if (nv == 2)
-                acc[i][1] = chain_step(x, b1, acc[i][1]);
+                acc[i][1] = word_step(x, b1, acc[i][1]);
         }
     }
 }
