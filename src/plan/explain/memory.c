@@ -114,12 +114,11 @@ static void add_buffers(struct parts *s)
     const struct tr_stack *stack = s->p->site.stack;
     int term = s->term[TR_MEM_BUFFERS];
     char weights[TR_QUANTITY_BYTES];
-    if (s->held.largest + s->held.largest_all > 0) {
-        double all = s->held.largest_all > 0 ? s->load.largest_all : s->load.largest;
-        int at = tr_number_add(s->e, term, TR_UNIT_BYTES, (s->held.largest + s->held.largest_all) * all, "gathered layers");
+    if (s->held.gathered > 0) {
+        int at = tr_number_add(s->e, term, TR_UNIT_BYTES, tr_gathered_bytes(&s->held, &s->load), "gathered layers");
         tr_number_words(s->e, at, "2 layers x 2 bytes x weights of the largest", TR_GRADE_STATED,
                         "zero 3: the layer that computes and the next one", "%s weights",
-                        tr_print_quantity(weights, TR_UNIT_COUNT, all));
+                        tr_print_quantity(weights, TR_UNIT_COUNT, s->load.largest[s->held.gathers]));
     }
     if (s->held.alone > 0) {
         int one = tr_number_add(s->e, term, TR_UNIT_BYTES, s->held.alone * s->load.matrix, "the gradient computed last");

@@ -9,7 +9,6 @@ void tr_held_make(struct tr_held *held, const struct tr_site *site, const struct
     double mine = 1. / tr_layout_shard(layout), mine_expert = layout->zero ? 1. / tr_layout_expert_dp(layout) : 1;
     /* A pipeline's gradients are summed over replicas once a step (tr_replicas_s): until then they are whole. */
     bool shared = layout->zero == 3 || (layout->zero == 2 && layout->pp == 1);
-    double gathered = layout->zero == 3 ? 2 * 2 : 0; /* the layer that computes and the next one, in 16 bits */
     *held = (struct tr_held){
         .weight = 2 * (layout->zero == 3 ? mine : 1),
         .weight_expert = 2 * (layout->zero == 3 ? mine_expert : 1),
@@ -18,8 +17,8 @@ void tr_held_make(struct tr_held *held, const struct tr_site *site, const struct
         .optimizer = trained * stack->master_bytes.value * mine,
         .optimizer_expert = trained * stack->master_bytes.value * mine_expert,
         .alone = trained * stack->alone_bytes.value,
-        .largest = tr_layout_expert_dp(layout) > 1 ? 0 : gathered,
-        .largest_all = tr_layout_expert_dp(layout) > 1 ? gathered : 0,
+        .gathered = layout->zero == 3 ? 2 * 2 : 0, /* the layer that computes and the next one, in 16 bits */
+        .gathers = tr_layout_expert_dp(layout) > 1 ? TR_GATHER_ALL : TR_GATHER_DENSE,
         .buffers = tr_layout_groups(layout) * stack->comm_bytes.value,
         .context = stack->context_bytes.value,
         .loosened = 1 + stack->fragmentation.value};
@@ -35,8 +34,7 @@ void tr_held_terms(double memory[TR_MEM_COUNT], const struct tr_held *held, cons
     double loose = 0;
     for (int i = 0; i < TR_MEM_BUFFERS; i++)
         loose += memory[i];
-    memory[TR_MEM_BUFFERS] = held->largest * load->largest + held->largest_all * load->largest_all +
-                             held->alone * load->matrix + held->buffers;
+    memory[TR_MEM_BUFFERS] = tr_gathered_bytes(held, load) + held->alone * load->matrix + held->buffers;
     memory[TR_MEM_CONTEXT] = held->context;
     memory[TR_MEM_FRAGMENTATION] = (held->loosened - 1) * loose;
 }

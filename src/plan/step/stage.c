@@ -60,8 +60,9 @@ static void add_block(struct tr_stage *stage, const struct tr_block_price *price
     stage->weights.cut += count * price->weights.cut;
     stage->weights.whole += count * price->weights.whole;
     stage->weights.expert += count * price->weights.expert;
-    stage->largest = fmax(stage->largest, price->weights.cut + price->weights.whole);
-    stage->largest_all = fmax(stage->largest_all, price->weights.cut + price->weights.whole + price->weights.expert);
+    double dense = price->weights.cut + price->weights.whole;
+    stage->largest[TR_GATHER_DENSE] = fmax(stage->largest[TR_GATHER_DENSE], dense);
+    stage->largest[TR_GATHER_ALL] = fmax(stage->largest[TR_GATHER_ALL], dense + price->weights.expert);
     stage->matrix = fmax(stage->matrix, price->weights.largest);
     stage->kept += kept;
     stage->transient = fmax(stage->transient, transient);
@@ -145,8 +146,8 @@ static double once_s(enum tr_pipeline pipeline, double both_s, double weight_s, 
 
 static bool as_large(const struct tr_load *a, const struct tr_load *b)
 {
-    return a->dense >= b->dense && a->expert >= b->expert && a->largest >= b->largest &&
-           a->largest_all >= b->largest_all && a->matrix >= b->matrix && a->kept >= b->kept &&
+    return a->dense >= b->dense && a->expert >= b->expert && a->largest[TR_GATHER_DENSE] >= b->largest[TR_GATHER_DENSE] &&
+           a->largest[TR_GATHER_ALL] >= b->largest[TR_GATHER_ALL] && a->matrix >= b->matrix && a->kept >= b->kept &&
            a->transient >= b->transient && a->logits >= b->logits;
 }
 
@@ -155,8 +156,7 @@ struct tr_load tr_load_of(const struct tr_stage *stage, int32_t index)
     return (struct tr_load){.index = index,
                             .dense = stage->weights.cut + stage->weights.whole,
                             .expert = stage->weights.expert,
-                            .largest = stage->largest,
-                            .largest_all = stage->largest_all,
+                            .largest = {stage->largest[TR_GATHER_DENSE], stage->largest[TR_GATHER_ALL]},
                             .matrix = stage->matrix,
                             .kept = stage->kept,
                             .transient = stage->transient,

@@ -39,13 +39,16 @@ void tr_split_make(struct tr_split *split, struct tr_split_class *of, const stru
 
 /* ---- stages ------------------------------------------------------------------------------------------------------ */
 
+/* What FSDP gathers of a block at a time: its weights without experts, where each chip keeps its own, or with them. */
+enum { TR_GATHER_DENSE, TR_GATHER_ALL, TR_GATHERS };
+
 /* One stage, one microbatch. */
 struct tr_stage {
     double forward_s, backward_s; /* backward_s: with what is computed again */
     double weight_s;              /* of backward_s: gradients of weights, which zero-bubble schedules move */
     double error_s, layers;
     struct tr_block_weights weights;
-    double largest, largest_all; /* weights of its largest block, what FSDP gathers at a time: without experts, with them */
+    double largest[TR_GATHERS]; /* weights of its largest block */
     double matrix;    /* elements of its largest matrix */
     double kept;      /* bytes that a microbatch in flight keeps */
     double transient; /* bytes of the block that is computed again */
@@ -62,7 +65,7 @@ void tr_stage_terms(double term_s[TR_TERM_COUNT], const struct tr_blocks *blocks
 struct tr_load {
     int32_t index;
     double dense, expert; /* weights */
-    double largest, largest_all, matrix, kept, transient, logits;
+    double largest[TR_GATHERS], matrix, kept, transient, logits;
 };
 
 struct tr_load tr_load_of(const struct tr_stage *stage, int32_t index);
@@ -142,13 +145,18 @@ double tr_straggle_share(const struct tr_site *site, int64_t chips);
 /* Bytes a weight by what holds it, and bytes that do not follow from the stage. */
 struct tr_held {
     double weight, weight_expert, gradient, gradient_expert, optimizer, optimizer_expert;
-    double largest, largest_all; /* a weight of the largest block: the one or the other */
-    double alone;   /* a gradient of the largest matrix */
+    double gathered; /* a weight of the largest block, */
+    int gathers;     /* of TR_GATHERS */
+    double alone;    /* a gradient of the largest matrix */
     double buffers, context, loosened; /* loosened: 1 + fragmentation, of weights and activations */
 };
 void tr_held_make(struct tr_held *held, const struct tr_site *site, const struct tr_task *task,
                   const struct tr_layout *layout);
 
+static inline double tr_gathered_bytes(const struct tr_held *h, const struct tr_load *load)
+{
+    return h->gathered * load->largest[h->gathers];
+}
 /* Of a stage: all but the activations that wait; with those of `in_flight` microbatches (a product apart, so that the
  * search adds it to the first by schedule). */
 static inline double tr_held_bytes(const struct tr_held *h, const struct tr_load *load)
@@ -156,8 +164,7 @@ static inline double tr_held_bytes(const struct tr_held *h, const struct tr_load
     double dense = h->weight + h->gradient + h->optimizer;
     double expert = h->weight_expert + h->gradient_expert + h->optimizer_expert;
     double loose = load->dense * dense + load->expert * expert + load->transient + load->logits;
-    double gathered = h->largest * load->largest + h->largest_all * load->largest_all;
-    return h->loosened * loose + gathered + h->alone * load->matrix + h->buffers + h->context;
+    return h->loosened * loose + tr_gathered_bytes(h, load) + h->alone * load->matrix + h->buffers + h->context;
 }
 static inline double tr_waiting_bytes(const struct tr_held *h, const struct tr_load *load, double in_flight)
 {
