@@ -50,12 +50,21 @@ static int64_t read_bytes_of(const struct tr_cgroup *group, const char *name)
     return tr_cgroup_read(group, name, text, sizeof text) ? read_number(text) : UNLIMITED;
 }
 
+/* Beyond memory.high the kernel takes memory back as fast as it is asked for, until nothing else goes on: no less a limit. */
+static int64_t limit_of(const struct tr_cgroup *group)
+{
+    if (group->version == 1)
+        return read_bytes_of(group, "memory.limit_in_bytes");
+    const int64_t most = read_bytes_of(group, "memory.max"), high = read_bytes_of(group, "memory.high");
+    return most == UNLIMITED || (high != UNLIMITED && high < most) ? high : most;
+}
+
 static void look_at_group(const struct tr_cgroup *group, void *to)
 {
     const bool second = group->version == 2;
     struct tr_memory *out = to;
     char text[TEXT_BYTES];
-    int64_t limit = read_bytes_of(group, second ? "memory.max" : "memory.limit_in_bytes");
+    const int64_t limit = limit_of(group);
     if (limit == UNLIMITED)
         return;
     int64_t used = tr_max_i64(0, read_bytes_of(group, second ? "memory.current" : "memory.usage_in_bytes"));

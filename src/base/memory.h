@@ -1,9 +1,9 @@
 /* How much memory this process can have: what the machine has free, or what a control group allows it, whichever is less.
  *
  * Read as Linux says it, below /proc and /sys/fs/cgroup: MemAvailable of the machine, which counts what the kernel would drop; of each
- * control group that the process is in, version 2 (memory.max, memory.current) and 1 (memory.limit_in_bytes, memory.usage_in_bytes), what
- * is left of the limit, where files that nobody has used for a while (inactive_file) count as free. Where something is not there, it
- * limits nothing. No memory is allocated. */
+ * control group that the process is in, version 2 (the lower of memory.max and memory.high, memory.current) and 1
+ * (memory.limit_in_bytes, memory.usage_in_bytes), what is left of the limit, where files that nobody has used for a while
+ * (inactive_file) count as free. Where something is not there, it limits nothing. No memory is allocated. */
 #ifndef TR_BASE_MEMORY_H
 #define TR_BASE_MEMORY_H
 

@@ -102,6 +102,26 @@ static void a_group_of_version_2_leaves_what_is_left_of_its_limit(void **state)
     assert_true(m.free_bytes == 512 * MIB && m.total_bytes == 3584 * MIB);
 }
 
+static void beyond_memory_high_nothing_is_free(void **state)
+{
+    (void)state;
+    begin(info, "0::/job\n");
+    put("job/memory.max", "max\n");
+    put("job/memory.high", "4294967296\n");
+    put("job/memory.current", "1073741824\n");
+    struct tr_memory m = look();
+    assert_true(m.of_group && m.free_bytes == 3 * GIB && m.usable_bytes == 4 * GIB);
+    put("job/memory.max", "2147483648\n");
+    m = look();
+    assert_true(m.free_bytes == GIB && m.usable_bytes == 2 * GIB);
+    put("job/memory.high", "max\n");
+    m = look();
+    assert_true(m.free_bytes == GIB && m.usable_bytes == 2 * GIB);
+    put("job/memory.high", "1073741824\n");
+    m = look();
+    assert_true(m.of_group && m.free_bytes == 0 && m.usable_bytes == GIB);
+}
+
 static void a_group_of_version_1_does_too(void **state)
 {
     (void)state;
@@ -176,6 +196,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_kernel_would_drop_is_free_and_what_others_have_is_not),
         cmocka_unit_test(a_group_of_version_2_leaves_what_is_left_of_its_limit),
+        cmocka_unit_test(beyond_memory_high_nothing_is_free),
         cmocka_unit_test(a_group_of_version_1_does_too),
         cmocka_unit_test(the_words_name_what_limits),
         cmocka_unit_test(what_is_not_there_or_no_number_limits_nothing),
