@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PROMPT_MAX = 1 << 20, CHAT_AROUND = 256 }; /* bytes; tokens that a template puts around a prompt, at most */
+enum { PROMPT_MAX = 1 << 20 }; /* bytes */
 
 struct generate_args {
     const char *path, *prompt, *prompt_file, *tokenizer, *adapter, *system, *chat_template, *prompt_cache;
@@ -95,6 +95,7 @@ static const struct tr_command command = {
 struct talk {
     const struct generate_args *args;
     struct tr_string prompt;
+    struct tr_ids ids; /* of it */
     struct tr_generator generator;
     struct tr_token *token;
     struct tr_manner manner;
@@ -144,8 +145,19 @@ static enum tr_status set_stops(struct talk *talk, struct tr_err *err)
     return status;
 }
 
-static enum tr_status open_model(struct talk *talk, const struct generate_args *args, int64_t prompt_count,
-                                 struct tr_err *err)
+static enum tr_status encode_prompt(struct talk *talk, const struct generate_args *args, struct tr_err *err)
+{
+    struct tr_message messages[2] = {0};
+    int64_t count = 0;
+    if (!talk->chat)
+        return tr_prompt_text(talk->token, talk->prompt.at, talk->prompt.bytes, &talk->ids, err);
+    if (args->system)
+        messages[count++] = (struct tr_message){TR_ROLE_SYSTEM, {args->system, (int64_t)strlen(args->system)}};
+    messages[count++] = (struct tr_message){TR_ROLE_USER, talk->prompt};
+    return tr_prompt_chat(talk->token, talk->chat, messages, count, &talk->ids, err);
+}
+
+static enum tr_status open_model(struct talk *talk, const struct generate_args *args, struct tr_err *err)
 {
     struct tr_origin origin;
     struct tr_machine machine = {.threads = args->threads > 0 ? (int)args->threads : tr_cores_usable()};
@@ -161,6 +173,8 @@ static enum tr_status open_model(struct talk *talk, const struct generate_args *
         status = find_manner(talk, args, &origin, err);
     if (status == TR_OK)
         status = check_text(talk, args, &origin, err);
+    if (status == TR_OK)
+        status = encode_prompt(talk, args, err);
     if (status != TR_OK)
         return status;
     machine.kernels = tr_kernel_set(isa);
@@ -170,7 +184,7 @@ static enum tr_status open_model(struct talk *talk, const struct generate_args *
         return status;
     if (form == TR_FORM_ROWS)
         form = TR_FORM_PANELS;
-    int64_t capacity = tr_min_i64(origin.model.positions, prompt_count + args->tokens);
+    int64_t capacity = tr_min_i64(origin.model.positions, talk->ids.count + args->tokens);
     status = tr_generator_open(&talk->generator, &origin.model, origin.dtype, form, &origin.widths, capacity,
                                machine, NULL, err);
     if (status != TR_OK)
@@ -191,6 +205,7 @@ static void close_model(struct talk *talk)
     tr_generator_close(&talk->generator);
     tr_token_free(talk->token);
     tr_manner_free(&talk->manner);
+    tr_ids_free(&talk->ids);
     tr_text_free(&talk->text);
 }
 
@@ -221,18 +236,13 @@ static void say_cache_unused(const struct talk *talk)
                 (long long)g->prompt_tokens, (long long)g->capacity);
 }
 
-static enum tr_status read_prompt(struct talk *talk, const struct generate_args *args, struct tr_err *err)
+static enum tr_status read_prompt(struct talk *talk, struct tr_err *err)
 {
-    struct tr_message messages[2] = {0};
-    int64_t count = 0;
-    if (!talk->chat) {
-        enum tr_status status = tr_generator_read_text(&talk->generator, talk->prompt.at, talk->prompt.bytes, err);
-        return status == TR_OK ? put(talk, talk->prompt.at, (size_t)talk->prompt.bytes, err) : status;
-    }
-    if (args->system)
-        messages[count++] = (struct tr_message){TR_ROLE_SYSTEM, {args->system, (int64_t)strlen(args->system)}};
-    messages[count++] = (struct tr_message){TR_ROLE_USER, talk->prompt};
-    return tr_generator_read_chat(&talk->generator, talk->chat, messages, count, err);
+    const double begin_s = tr_clock_s();
+    enum tr_status status = tr_generator_read_prompt(&talk->generator, talk->ids.at, talk->ids.count, err);
+    talk->read_s = tr_clock_s() - begin_s;
+    talk->prompt_kept = talk->generator.length;
+    return status == TR_OK && !talk->chat ? put(talk, talk->prompt.at, (size_t)talk->prompt.bytes, err) : status;
 }
 
 /* What memory would allow: the rate at which the same threads read the weights, over what a token reads. */
@@ -294,15 +304,11 @@ static enum tr_status write_text(struct talk *talk, struct tr_err *err)
 static enum tr_status generate(const struct generate_args *args, const char *prompt, int64_t bytes, struct tr_err *err)
 {
     struct talk talk = {.args = args, .prompt = {prompt, bytes}};
-    int64_t around = args->chat ? CHAT_AROUND + (args->system ? (int64_t)strlen(args->system) : 0) : TR_TOKEN_AROUND_MAX;
-    enum tr_status status = open_model(&talk, args, bytes + 1 + around, err);
-    double begin_s = tr_clock_s();
+    enum tr_status status = open_model(&talk, args, err);
     if (status == TR_OK)
-        status = read_prompt(&talk, args, err);
-    talk.read_s = tr_clock_s() - begin_s;
+        status = read_prompt(&talk, err);
     if (status == TR_OK)
         say_cache_unused(&talk);
-    talk.prompt_kept = talk.generator.length;
     if (status == TR_OK)
         status = write_text(&talk, err);
     if (status == TR_OK)

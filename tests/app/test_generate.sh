@@ -34,6 +34,13 @@ grep -q '"prompt_tokens":200,"prompt_tokens_kept":[1-6][0-9],' json || fault "sa
 grep -q "long.cache: neither read nor written, as the prompt is 200 tokens and the context 64" said || fault "said: $(cat said)"
 [ ! -e long.cache ] || fault "a prompt that is too long has made a cache"
 if grep -q memory_share json; then fault "a share of memory beside tokens that were read again: $(cat json)"; fi
+# In normal form C one character of four bytes is three of four: more tokens than the prompt has bytes, all of which fit.
+"$trine" tokenize train book.txt --vocab 280 --pre qwen2 -q -o nfc.json >/dev/null || fault "tokenize train ended with $?"
+"$trine" train book.txt -d 1 -t 1 -s 1 --data.tokenizer=nfc.json --data.seq_len=512 --train.batch=1 --eval.every=0 \
+    --sample.tokens=0 -q -o normal || fault "a run with a tokenizer ended with $?"
+printf '\360\235\205\240%.0s' 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 >note.txt
+"$trine" generate normal --prompt-file note.txt -n 1 --json -q >json || fault "a prompt that grows ended with $?"
+grep -q '"prompt_tokens":240,"prompt_tokens_kept":240,' json || fault "said: $(cat json)"
 "$trine" generate run -p x -n 3 --weights int4 >/dev/null 2>said || fault "int4 ended with $?"
 grep -q "weights in int4: rounding changes them by [0-9.]* % (root mean square)" said || fault "said: $(cat said)"
 "$trine" eval run --weights int8 -q >eval || fault "trine eval --weights int8 ended with $?"

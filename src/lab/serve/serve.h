@@ -28,7 +28,7 @@ struct tr_generator {
     int32_t *history;             /* [capacity] the tokens in the cache */
     struct tr_candidate *scratch; /* [vocab] */
     const float *logits;          /* [vocab] after the last token read, until the next; NULL before the first */
-    const struct tr_token *token; /* how it reads and writes text; NULL: bytes. Set by the caller; not owned */
+    const struct tr_token *token; /* how it writes text; NULL: bytes. Set by the caller; not owned */
     struct tr_stops stops;        /* tokens that end a text beside the tokenizer's end token; set by the caller */
     uint64_t drawn;               /* tokens drawn so far: the index of the next draw */
     const char *prompt_cache;     /* file of tr_generator_read_prompt; NULL: none. Set by the caller; not owned */
@@ -71,22 +71,24 @@ int64_t tr_generator_token_bytes(const struct tr_generator *generator, int64_t l
 /* Draws the next token from the logits; does not read it. */
 int32_t tr_generator_draw(struct tr_generator *generator, const struct tr_sampling *sampling);
 
-/* ---- text: by generator->token, or bytes (lab/data/data.h) where that is NULL ------------------------------------ */
+/* ---- text: by a tokenizer, or bytes (lab/data/data.h) where that is NULL ----------------------------------------- */
 
-/* Reads a prompt as tokens, by tr_generator_read_prompt; an empty one is what the tokenizer puts before a text, else a new line. */
-TR_MUST_CHECK enum tr_status tr_generator_read_text(struct tr_generator *generator, const char *text, int64_t bytes,
-                                                    struct tr_err *err);
+/* The tokens of a prompt, at least one, into *ids, which is empty; apart from reading them, because a generator's capacity
+ * follows from their number. An empty text is what the tokenizer puts before a text, else a new line. TR_BAD_INPUT: the
+ * vocabulary has none of its bytes. */
+TR_MUST_CHECK enum tr_status tr_prompt_text(const struct tr_token *token, const char *text, int64_t bytes, struct tr_ids *ids,
+                                            struct tr_err *err);
 
-/* Reads messages as the template says them, up to where the assistant's reply begins. By generator->token. */
-TR_MUST_CHECK enum tr_status tr_generator_read_chat(struct tr_generator *generator, const struct tr_chat *chat,
-                                                    const struct tr_message *messages, int64_t count,
-                                                    struct tr_err *err);
+/* Messages as the template says them, up to where the assistant's reply begins. */
+TR_MUST_CHECK enum tr_status tr_prompt_chat(const struct tr_token *token, const struct tr_chat *chat,
+                                            const struct tr_message *messages, int64_t count, struct tr_ids *ids,
+                                            struct tr_err *err);
 
 /* Takes a piece of text, whole characters, perhaps none. Any status but TR_OK ends the text; TR_NO is not a failure. */
 typedef enum tr_status tr_text_sink(void *context, const char *piece, size_t bytes, struct tr_err *err);
 
-/* Draws and reads up to `tokens` tokens and hands them to the sink as text; ends early at the end-of-text token and at
- * each of generator->stops. */
+/* Draws up to `tokens` tokens, hands them to the sink as text, and reads all but the last; ends early at the end-of-text token
+ * and at each of generator->stops. By generator->token. */
 TR_MUST_CHECK enum tr_status tr_generator_write_text(struct tr_generator *generator, const struct tr_sampling *sampling,
                                                      int64_t tokens, tr_text_sink *sink, void *context,
                                                      struct tr_err *err);

@@ -2,71 +2,52 @@
 #include "lab/data/data.h"
 #include "lab/serve/serve.h"
 
-#include <stdlib.h>
-
-static enum tr_status no_token(struct tr_err *err)
+static enum tr_status encode(const struct tr_token *token, const char *text, int64_t bytes, int flags, struct tr_ids *ids,
+                             struct tr_err *err)
 {
+    struct tr_encoder *encoder;
+    enum tr_status status = tr_encoder_make(token, &encoder, err);
+    if (status != TR_OK)
+        return status;
+    status = tr_encode(encoder, text, (size_t)bytes, flags, ids, err);
+    tr_encoder_free(encoder);
+    return status;
+}
+
+static enum tr_status refuse_none(const struct tr_ids *ids, struct tr_err *err)
+{
+    if (ids->count > 0)
+        return TR_OK;
     return tr_fail(err, TR_BAD_INPUT, "the prompt is no token: the vocabulary has none of its bytes");
 }
 
-static enum tr_status read_tokens(struct tr_generator *generator, const char *text, int64_t bytes, struct tr_err *err)
+static enum tr_status add_bytes(const char *text, int64_t bytes, struct tr_ids *ids, struct tr_err *err)
 {
-    struct tr_encoder *encoder;
-    struct tr_ids ids = {0};
-    enum tr_status status = tr_encoder_make(generator->token, &encoder, err);
-    if (status != TR_OK)
-        return status;
-    status = tr_encode(encoder, text, (size_t)bytes, TR_ENCODE_BEFORE, &ids, err);
-    if (status == TR_OK && ids.count == 0)
-        status = tr_encode(encoder, "\n", 1, 0, &ids, err);
-    if (status == TR_OK && ids.count == 0)
-        status = no_token(err);
-    if (status == TR_OK)
-        status = tr_generator_read_prompt(generator, ids.at, ids.count, err);
-    tr_ids_free(&ids);
-    tr_encoder_free(encoder);
+    enum tr_status status = TR_OK;
+    for (int64_t i = 0; i < bytes && status == TR_OK; i++)
+        status = tr_ids_add(ids, (uint8_t)text[i], err);
     return status;
 }
 
-static enum tr_status read_bytes(struct tr_generator *generator, const char *text, int64_t bytes, struct tr_err *err)
+enum tr_status tr_prompt_text(const struct tr_token *token, const char *text, int64_t bytes, struct tr_ids *ids, struct tr_err *err)
 {
-    int32_t *tokens = calloc((size_t)bytes, sizeof *tokens);
-    if (!tokens)
-        return tr_fail(err, TR_FAILED, "out of memory for a prompt of %lld bytes", (long long)bytes);
-    for (int64_t i = 0; i < bytes; i++)
-        tokens[i] = (uint8_t)text[i];
-    enum tr_status status = tr_generator_read_prompt(generator, tokens, bytes, err);
-    free(tokens);
-    return status;
+    if (!token)
+        return bytes == 0 ? add_bytes("\n", 1, ids, err) : add_bytes(text, bytes, ids, err);
+    enum tr_status status = encode(token, text, bytes, TR_ENCODE_BEFORE, ids, err);
+    if (status == TR_OK && ids->count == 0)
+        status = encode(token, "\n", 1, 0, ids, err);
+    return status == TR_OK ? refuse_none(ids, err) : status;
 }
 
-enum tr_status tr_generator_read_text(struct tr_generator *generator, const char *text, int64_t bytes,
-                                      struct tr_err *err)
+enum tr_status tr_prompt_chat(const struct tr_token *token, const struct tr_chat *chat, const struct tr_message *messages,
+                              int64_t count, struct tr_ids *ids, struct tr_err *err)
 {
-    if (generator->token)
-        return read_tokens(generator, text, bytes, err);
-    return bytes == 0 ? read_bytes(generator, "\n", 1, err) : read_bytes(generator, text, bytes, err);
-}
-
-enum tr_status tr_generator_read_chat(struct tr_generator *generator, const struct tr_chat *chat,
-                                      const struct tr_message *messages, int64_t count, struct tr_err *err)
-{
-    struct tr_encoder *encoder = NULL;
-    struct tr_ids ids = {0};
     struct tr_chat_text text = {0};
     enum tr_status status = tr_chat_render(chat, messages, count, true, &text, err);
     if (status == TR_OK)
-        status = tr_encoder_make(generator->token, &encoder, err);
-    if (status == TR_OK)
-        status = tr_encode(encoder, tr_text_str(&text.text), text.text.len, 0, &ids, err);
-    if (status == TR_OK && ids.count == 0)
-        status = no_token(err);
-    if (status == TR_OK)
-        status = tr_generator_read_prompt(generator, ids.at, ids.count, err);
-    tr_ids_free(&ids);
-    tr_encoder_free(encoder);
+        status = encode(token, tr_text_str(&text.text), (int64_t)text.text.len, 0, ids, err);
     tr_chat_text_free(&text);
-    return status;
+    return status == TR_OK ? refuse_none(ids, err) : status;
 }
 
 /* Without a tokenizer every id from the end of a text on ends it: bytes have no other. */

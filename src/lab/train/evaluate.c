@@ -87,9 +87,12 @@ static enum tr_status write_sample(struct tr_run *run, struct tr_generator *gene
     tr_text_append(&run->sample, c->sample_prompt);
     if (run->chat)
         tr_text_append(&run->sample, "\n");
-    enum tr_status status =
-        run->chat ? tr_generator_read_chat(generator, run->chat, &question, 1, err)
-                  : tr_generator_read_text(generator, c->sample_prompt, (int64_t)strlen(c->sample_prompt), err);
+    struct tr_ids ids = {0};
+    enum tr_status status = run->chat ? tr_prompt_chat(run->token, run->chat, &question, 1, &ids, err)
+                                      : tr_prompt_text(run->token, question.content.at, question.content.bytes, &ids, err);
+    if (status == TR_OK)
+        status = tr_generator_read_prompt(generator, ids.at, ids.count, err);
+    tr_ids_free(&ids);
     if (status == TR_OK)
         status = tr_generator_write_text(generator, &sampling, c->sample_tokens, add_piece, run, err);
     return status;

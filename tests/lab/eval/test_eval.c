@@ -347,7 +347,10 @@ static const char *bold_text(const struct tr_model_config *model)
     for (char letter = 'a'; letter <= 'z'; letter++) {
         tr_text_append_bytes(&text, words.at + 40 * (letter - 'a'), 40);
         tr_generator_reset(&g);
-        assert_int_equal(tr_generator_read_text(&g, tr_text_str(&text) + text.len - 20, 20, &err), TR_OK);
+        struct tr_ids ids = {0};
+        assert_int_equal(tr_prompt_text(NULL, tr_text_str(&text) + text.len - 20, 20, &ids, &err), TR_OK);
+        assert_int_equal(tr_generator_read_prompt(&g, ids.at, ids.count, &err), TR_OK);
+        tr_ids_free(&ids);
         assert_int_equal(tr_generator_write_text(&g, &greedy, 40, add_to_text, &text, &err), TR_OK);
     }
     tr_scratch_put("bold.txt", tr_text_str(&text), text.len);

@@ -252,8 +252,12 @@ static void text_is_what_the_drawn_tokens_spell_and_the_sink_can_end_it(void **s
     struct tr_err err = {{0}};
     open_generator(&by_token, &model, 64, 1);
     open_generator(&by_text, &model, 64, 1);
-    assert_int_equal(tr_generator_read_text(&by_text, "\"!\"", 3, &err), TR_OK);
+    struct tr_ids ids = {0};
+    assert_int_equal(tr_prompt_text(NULL, "\"!\"", 3, &ids, &err), TR_OK);
+    assert_int_equal(ids.count, 3);
+    expect_read(&by_text, ids.at, ids.count);
     expect_read(&by_token, (const int32_t[]){'"', '!', '"'}, 3);
+    tr_ids_free(&ids);
     struct sink sink = {.stop_at = -1};
     assert_int_equal(tr_generator_write_text(&by_text, &s, 30, collect, &sink, &err), TR_OK);
     assert_int_equal(sink.bytes, 30); /* ids below 61: each is a character of one byte */
@@ -331,21 +335,18 @@ static void wrong_settings_are_refused_with_a_sentence(void **state)
 static void a_conversation_of_which_no_byte_is_in_the_vocabulary_is_refused(void **state)
 {
     (void)state;
-    struct tr_model_config model = fixture_gpt2();
     const struct tr_string letter = {"Q", 1};
     const struct tr_token_spec spec = {.source = "Q", .vocab = &letter, .vocab_count = 1};
     const struct tr_message question = {TR_ROLE_USER, {"why", 3}};
     const struct tr_chat *chat;
     struct tr_token *token;
-    struct tr_generator g;
+    struct tr_ids ids = {0};
     struct tr_err err = {{0}};
     assert_int_equal(tr_token_make(&spec, &token, &err), TR_OK);
     assert_int_equal(tr_chat_choose("zephyr", "", 0, "Q", &chat, &err), TR_OK);
-    open_generator(&g, &model, 64, 1);
-    g.token = token;
-    assert_int_equal(tr_generator_read_chat(&g, chat, &question, 1, &err), TR_BAD_INPUT);
+    assert_int_equal(tr_prompt_chat(token, chat, &question, 1, &ids, &err), TR_BAD_INPUT);
     tr_assert_says(err.text, "the vocabulary has none of its bytes");
-    tr_generator_close(&g);
+    tr_ids_free(&ids);
     tr_token_free(token);
 }
 
