@@ -101,7 +101,7 @@ struct talk {
     struct tr_manner manner;
     const struct tr_chat *chat; /* NULL: text */
     struct tr_text text;        /* with --json: what is not printed at once */
-    int64_t prompt_kept, tokens; /* of the prompt, after reading it; written */
+    int64_t prompt_kept, tokens; /* of the prompt, after reading it; drawn */
     double read_s, write_s;
 };
 
@@ -254,14 +254,22 @@ static double allowed_tok_s(const struct talk *talk, double *read_rate)
     return *read_rate / (double)tr_generator_token_bytes(g, talk->prompt_kept + talk->tokens / 2);
 }
 
+/* Of the tokens after the first, which is drawn from what the prompt has computed. */
+static void put_rate(const struct talk *talk, struct tr_json *json)
+{
+    double read_rate, allowed = allowed_tok_s(talk, &read_rate), rate = (double)(talk->tokens - 1) / talk->write_s;
+    tr_json_double(json, "tok_s", rate);
+    tr_json_double(json, "memory_read_byte_s", read_rate);
+    /* Where the oldest tokens were given up on the way, some were read again, many at a time. */
+    if (talk->prompt_kept + talk->tokens <= talk->generator.capacity)
+        tr_json_double(json, "memory_share", rate / allowed);
+}
+
 static enum tr_status print_json(struct talk *talk, struct tr_err *err)
 {
     const struct tr_generator *g = &talk->generator;
     char arithmetic[TR_ARITHMETIC_BYTES];
     struct tr_text out = {0};
-    double read_rate, write_rate = (double)talk->tokens / talk->write_s, allowed = allowed_tok_s(talk, &read_rate);
-    /* Where the oldest tokens were given up on the way, some were read again, many at a time. */
-    const bool all_kept = talk->prompt_kept + talk->tokens <= g->capacity;
     if (tr_text_failed(&talk->text, err))
         return TR_FAILED;
     struct tr_json json = tr_json_start(&out, TR_JSON_LINE);
@@ -279,12 +287,8 @@ static enum tr_status print_json(struct talk *talk, struct tr_err *err)
     if (!g->prompt_cache) /* else the time is that of a file too */
         tr_json_double(&json, "prompt_tok_s", (double)talk->prompt_kept / talk->read_s);
     tr_json_int(&json, "tokens", talk->tokens);
-    if (talk->tokens > 0) {
-        tr_json_double(&json, "tok_s", write_rate);
-        tr_json_double(&json, "memory_read_byte_s", read_rate);
-        if (all_kept)
-            tr_json_double(&json, "memory_share", write_rate / allowed);
-    }
+    if (talk->tokens > 1)
+        put_rate(talk, &json);
     tr_json_end(&json);
     tr_text_char(&out, '\n');
     return tr_app_print(&out, err);

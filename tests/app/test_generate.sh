@@ -26,6 +26,9 @@ for key in '"weights":"int8"' '"weights_error":0.0' '"prompt_tokens":18' '"promp
     '"text":"over the night the'; do
     grep -q "$key" json || fault "no $key in $(cat json)"
 done
+# One token is drawn from what the prompt has computed: it has no rate.
+say -n 1 --json >json || fault "one token ended with $?"
+grep -q '"tokens":1}' json || fault "said: $(cat json)"
 # More tokens than positions, of a prompt that is too long itself: what was given up is said, and no share of memory.
 long=$(head -c 200 book.txt | tr '\n' ' ')
 "$trine" generate run -p "$long" -n 100 --json -q >json || fault "a long prompt ended with $?"
