@@ -1,28 +1,9 @@
-#include "base/memory.h"
 #include "base/num.h"
-#include "base/quantity.h"
 #include "lab/eval/eval.h"
 
 #include <string.h>
 
 enum { TOKENS_AT_ONCE = 4096, LOGITS_AT_ONCE = 1024 };
-
-/* The process itself, libraries, thread stacks. */
-#define OVERHEAD_BYTES ((int64_t)32 << 20)
-
-static enum tr_status check_memory(const struct tr_evaluator *e, int64_t data_bytes, struct tr_err *err)
-{
-    char need_text[TR_QUANTITY_BYTES], have_text[TR_MEMORY_WORDS_BYTES];
-    struct tr_memory memory;
-    int64_t need = tr_program_memory_bytes(&e->program);
-    tr_memory_read("", &memory);
-    if (!tr_add_i64(need, data_bytes, &need) || !tr_add_i64(need, OVERHEAD_BYTES, &need))
-        need = INT64_MAX;
-    if (need <= memory.free_bytes)
-        return TR_OK;
-    return tr_fail(err, TR_BAD_INPUT, "evaluating %s needs %s of memory, %s: try shorter or fewer sequences at "
-                   "a time", e->model.name, tr_print_bytes(need_text, need), tr_memory_words(&memory, have_text));
-}
 
 enum tr_status tr_evaluator_open(struct tr_evaluator *e, const struct tr_model_config *model,
                                  enum tr_dtype dtype, enum tr_weight_form form, const struct tr_widths *widths,
@@ -42,7 +23,7 @@ enum tr_status tr_evaluator_open(struct tr_evaluator *e, const struct tr_model_c
     enum tr_status status = tr_program_eval(&e->program, model, dtype, form, widths, seqs, seq_len, apart, machine, err);
     if (status != TR_OK)
         return status;
-    status = check_memory(e, data_bytes, err);
+    status = tr_program_check_memory(&e->program, data_bytes, "evaluating", "try shorter or fewer sequences at a time", err);
     if (status == TR_OK)
         status = tr_exec_open(&e->exec, &e->program, machine, NULL, err);
     if (status == TR_OK)

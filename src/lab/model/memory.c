@@ -6,7 +6,9 @@
  * In front of them lies what outlives the turn that writes it: activations of microbatches in flight, one beside the other, and
  * messages that are on their way. Where one microbatch is in flight at a time its activations are like all others: the backward
  * section follows the forward one. */
+#include "base/memory.h"
 #include "base/num.h"
+#include "base/quantity.h"
 #include "lab/model/build.h"
 
 #include <stdlib.h>
@@ -218,6 +220,24 @@ int64_t tr_program_memory_bytes(const struct tr_program *p)
     for (int r = 0; r < TR_REGION_COUNT; r++)
         sum += p->region_bytes[r];
     return sum;
+}
+
+/* The process itself, libraries, thread stacks. */
+#define OVERHEAD_BYTES ((int64_t)32 << 20)
+
+enum tr_status tr_program_check_memory(const struct tr_program *p, int64_t beside_bytes, const char *doing, const char *remedy,
+                                       struct tr_err *err)
+{
+    char need_text[TR_QUANTITY_BYTES], have_text[TR_MEMORY_WORDS_BYTES];
+    struct tr_memory memory;
+    int64_t need = tr_program_memory_bytes(p);
+    tr_memory_read("", &memory);
+    if (!tr_add_i64(need, beside_bytes, &need) || !tr_add_i64(need, OVERHEAD_BYTES, &need))
+        need = INT64_MAX;
+    if (need <= memory.free_bytes)
+        return TR_OK;
+    return tr_fail(err, TR_BAD_INPUT, "%s %s needs %s of memory, %s: %s", doing, p->model.name, tr_print_bytes(need_text, need),
+                   tr_memory_words(&memory, have_text), remedy);
 }
 
 /* The op at which most of WORK is alive. */

@@ -25,6 +25,8 @@ enum tr_status tr_generator_open(struct tr_generator *generator, const struct tr
     *generator = g; /* the exec keeps the address of its program */
     if (g.history == NULL || g.scratch == NULL || g.kept_logits == NULL)
         status = tr_fail(err, TR_FAILED, "out of memory for a text of %lld tokens", (long long)capacity);
+    if (status == TR_OK && !weights)
+        status = tr_program_check_memory(&generator->program, 0, "writing with", "try a shorter text, or a smaller model", err);
     if (status == TR_OK)
         status = tr_exec_open(&generator->exec, &generator->program, machine, weights, err);
     if (status == TR_OK && generator->exec.crowd == NULL)

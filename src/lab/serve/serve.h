@@ -39,8 +39,8 @@ struct tr_generator {
 
 /* Opens a generator for texts of up to `capacity` tokens. `weights` (NULL: none) is an exec of the same config whose
  * weights are used as they are, for samples during training; without it the generator has its own, which the caller
- * fills through tr_exec_weight(&generator->exec, index) and tr_exec_weights_written, once if `form` is not TR_FORM_ROWS.
- * Close with tr_generator_close. */
+ * fills through tr_exec_weight(&generator->exec, index) and tr_exec_weights_written, once if `form` is not TR_FORM_ROWS; more
+ * than the memory that is free is refused then. Close with tr_generator_close. */
 TR_MUST_CHECK enum tr_status tr_generator_open(struct tr_generator *generator, const struct tr_model_config *model,
                                                enum tr_dtype dtype, enum tr_weight_form form,
                                                const struct tr_widths *widths, int64_t capacity,

@@ -208,6 +208,23 @@ static void a_token_outside_the_vocabulary_is_refused(void **state)
     tr_generator_close(&g);
 }
 
+static void a_text_that_needs_more_memory_than_there_is_is_refused(void **state)
+{
+    (void)state;
+    struct tr_model_config model = fixture_llama();
+    const struct tr_widths one = {1, 1, 1, 1};
+    struct tr_generator g;
+    struct tr_err err;
+    model.heads = model.kv_heads = 64;
+    model.head_dim = 256;
+    model.layers = 64;
+    model.positions = TR_POSITIONS_MAX; /* keys and values of some TiB */
+    assert_int_equal(tr_generator_open(&g, &model, TR_F32, TR_FORM_PANELS, &one, model.positions,
+                                       fixture_machine(fixture_best_isa(), 1), NULL, &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, "writing with llama-test needs ");
+    tr_assert_says(err.text, "are free: try a shorter text, or a smaller model");
+}
+
 static void weights_that_are_no_numbers_are_refused(void **state)
 {
     (void)state;
@@ -383,6 +400,7 @@ int main(void)
         cmocka_unit_test(a_full_context_goes_on_from_its_newest_half),
         cmocka_unit_test(of_a_long_prompt_what_would_be_given_up_is_not_read),
         cmocka_unit_test(a_token_outside_the_vocabulary_is_refused),
+        cmocka_unit_test(a_text_that_needs_more_memory_than_there_is_is_refused),
         cmocka_unit_test(weights_that_are_no_numbers_are_refused),
         cmocka_unit_test(text_is_what_the_drawn_tokens_spell_and_the_sink_can_end_it),
         cmocka_unit_test(sampling_keeps_to_top_k_and_top_p_and_follows_the_probabilities),
