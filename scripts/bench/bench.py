@@ -193,7 +193,8 @@ class Products:
         return [visit[shape] for visit in self.ours]
 
     def share(self, shape):
-        return median(self.rates(shape)) / self.peak
+        """Of the peak that the same visit measured: from one visit to the next the machine may be another."""
+        return median([visit[shape] / visit["peak"] for visit in self.ours])
 
     def shapes(self):
         return [name for name in self.ours[0] if name not in (ALL, "peak")] if self.ours else []
@@ -212,9 +213,10 @@ class Products:
         if "torch" in peers:
             mkl_share[self.dtype] = median(peers["torch"]) / self.peak  # at the most rows, in the end
         weakest = min(self.shapes(), key=self.share)
-        return [[work, name, spread(rates, 0), f"{median(rates) / self.peak:.1%} of {self.peak:,.0f}",
-                 f"{weakest}, {self.share(weakest):.1%}" if rates is ours else ""]
-                for name, rates in {f"trine, {self.isa}": ours, **peers}.items()]
+        mine = [work, f"trine, {self.isa}", spread(ours, 0), f"{self.share(ALL):.1%} of {self.peak:,.0f}",
+                f"{weakest}, {self.share(weakest):.1%}"]
+        return [mine] + [[work, name, spread(rates, 0), f"{median(rates) / self.peak:.1%} of {self.peak:,.0f}", ""]
+                         for name, rates in peers.items()]
 
     def cell(self, shape):
         faster = self.faster(shape)
@@ -228,7 +230,8 @@ def products(isas):
           [line for one in measured for line in one.lines()],
           "Five shapes, forward and both gradients, each as often as the model has it. Libraries as "
           "scripts/bench/library_gemm.py says: torch_packed and zentorch get weights that were packed before, trine packs them "
-          "each time. The peak is measured by bench_linear at its start. PyTorch's packages multiply fp32 with MKL, which may "
+          "each time. Each visit of bench_linear measures the peak at its start: trine's shares are medians of those of visits, "
+          "libraries' of the median peak. PyTorch's packages multiply fp32 with MKL, which may "
           "take slower instructions on processors that are not Intel's: openblas, numpy and zentorch show what libraries reach "
           "here, and fp32 training with PyTorch has to be read with that in mind.")
     if not measured:
@@ -323,8 +326,17 @@ def trine_step(shape, words, steps, dtype):
         return None
     with open(f"{WORK}/run/metrics.jsonl") as f:
         lines = [line for line in map(json.loads, f) if line["kind"] == "step"][1:]  # the first warms up, as with the peers
-    return {"tok_s": median([line["tok_s"] for line in lines]), "mfu": median([line["mfu"] for line in lines]),
+    return {"tok_s": median([line["tok_s"] for line in lines]), "mfu": median([line["mfu"] for line in lines]) * mfu_factor(),
             "memory_gib": result["memory_peak_bytes"] / 2**30}
+
+
+def mfu_factor():
+    """What the last run's MFU is to be multiplied by: of the peaks that it measured before its first step and, where it took ten
+    seconds, after its last, the higher one counts, for another program can only have made the other lower."""
+    with open(f"{WORK}/run/profile.json") as f:
+        profile = json.load(f)
+    first, last = profile["peak_flop_s"], profile.get("looks", {}).get("last", {}).get("peak_flop_s", 0)
+    return first / max(first, last)
 
 
 def torch_step(shape, steps, dtype, mode, env):
@@ -393,7 +405,8 @@ def training(part):
                          "" if name == "trine" else ratio(ours, rates)])
     table(f"Training: {title}", ["work", "program", "tokens a second", "MFU", "memory", "trine is faster by"], rows,
           "PyTorch as its users write it (scripts/bench/torch_step.py), bf16 by autocast, with an allocator that keeps "
-          "its memory. Of each visit the median of the steps after the first.")
+          "its memory. Of each visit the median of the steps after the first. MFU is of the peak that the same run measured, "
+          "before its first step or after its last, whichever is higher.")
 
 
 # ---- generation -----------------------------------------------------------------------------------------------------
