@@ -165,10 +165,12 @@ static struct tr_opcase product(enum tr_op_kind kind, int64_t m, int64_t n, int6
     }
 }
 
-/* Larger than every block of a blocked kernel, one axis or two at a time; with partial sums of several parts too. */
+/* Larger than every block of a blocked kernel, one axis or two at a time; with partial sums of several parts too. From 1,101
+ * rows on threads share what is packed. */
 static void list_linear_blocks(struct list *list, enum tr_op_kind kind)
 {
-    static const int64_t size[][3] = {{250, 35, 9}, {110, 1060, 14}, {3, 2100, 20}, {110, 40, 1700}, {12, 40, 3300}};
+    static const int64_t size[][3] = {{250, 35, 9},   {110, 1060, 14}, {3, 2100, 20},  {110, 40, 1700},
+                                      {12, 40, 3300}, {1101, 1060, 3}, {1101, 16, 780}};
     for (size_t i = 0; i < COUNT_OF(size); i++) {
         struct tr_opcase test = product(kind, size[i][0], size[i][1], size[i][2]);
         add(list, test);
@@ -349,7 +351,7 @@ static void list_attention(struct list *list, enum tr_op_kind kind)
 {
     static const int64_t seq_len[] = {1, 2, 5, 31, 63, 64, 65, 130};
     static const int shape[][3] = {{1, 1, 64}, {2, 1, 16}, {4, 2, 4}, {3, 3, 2}, {9, 3, 8}};
-    static const int dims[] = {2, 3, 4, 16, 33, 64, 80, 128};
+    static const int dims[] = {2, 3, 4, 16, 33, 40, 64, 80, 96, 128, 256};
     for (size_t i = 0; i < COUNT_OF(seq_len); i++)
         for (size_t j = 0; j < COUNT_OF(shape); j++)
             if (seq_len[i] <= 65 || j < 3)
