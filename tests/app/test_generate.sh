@@ -51,6 +51,18 @@ grep -q "^weights     int8: rounding changes them by" eval || fault "said: $(cat
 "$trine" eval run --weights int8 -t 1 --batch 1 -q >second || fault "one thread ended with $?"
 cmp -s eval second || fault "threads or batch change the loss with --weights int8"
 
+# A run on bytes of a model whose vocabulary has room for more: what knows the run knows that it reads bytes.
+cat >roomy.json <<'END'
+{"model_type": "gpt2", "n_layer": 1, "n_embd": 32, "n_head": 2, "vocab_size": 300, "n_positions": 64, "n_ctx": 64,
+ "activation_function": "gelu_new"}
+END
+"$trine" train book.txt --model roomy.json -t 1 -s 5 --data.seq_len=64 --train.batch=8 --eval.every=0 --sample.tokens=0 -q -o roomy ||
+    fault "a run of a model with more tokens than bytes ended with $?"
+expect 0 "over the" "$trine" generate roomy -p "over the" -n 3 -q
+expect 0 "loss" "$trine" eval roomy -q
+expect 0 "hash" "$trine" train book.txt --init roomy -s 1 --data.seq_len=64 --train.batch=8 --eval.every=0 --sample.tokens=0 -q -o further
+expect 0 "Hugging Face folder" "$trine" export roomy roomy-hf
+expect 0 "over the" "$trine" generate roomy-hf -p "over the" -n 3 -q
 expect 2 "fp8" "$trine" generate run --weights fp8
 printf 'ab\377' >bytes.txt
 expect 2 "--prompt: offset 2: the byte 0xff begins no character of UTF-8" "$trine" generate run -p "$(cat bytes.txt)"

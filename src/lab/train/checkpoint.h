@@ -49,6 +49,7 @@ struct tr_train_state {
     struct tr_spike_window seen; /* with spike.action other than take */
     char arithmetic[TR_ARITHMETIC_BYTES];
     char data_sha256[TR_SHA256_HEX_BYTES];
+    bool reads_bytes;        /* its text has no tokenizer, however large its vocabulary is */
     struct tr_run_config config;
 };
 

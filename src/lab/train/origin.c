@@ -22,6 +22,7 @@ static enum tr_status from_checkpoint(struct tr_origin *origin, struct tr_err *e
         origin->widths = tr_run_step_config(&state->config).widths;
         strcpy(origin->data, state->config.data);
         strcpy(origin->data_sha256, state->data_sha256);
+        origin->reads_bytes = state->reads_bytes || origin->model.vocab == TR_BYTE_VOCAB;
         origin->encoding = state->config.encoding;
         origin->seq_len = state->config.seq_len;
         origin->apart = state->config.documents == TR_DOCUMENTS_APART;
@@ -39,6 +40,7 @@ static enum tr_status from_files(struct tr_origin *origin, struct tr_err *err)
     if (status != TR_OK)
         return status;
     origin->model = import.model;
+    origin->reads_bytes = import.model.vocab == TR_BYTE_VOCAB;
     origin->dtype = TR_F32;
     origin->widths = (struct tr_widths){1, 1, 1, 1};
     if (import.has_token)
@@ -239,7 +241,7 @@ enum tr_status tr_origin_token(const struct tr_origin *origin, const char *given
     const char *path = given ? given : origin->tokenizer;
     struct tr_token *token = NULL;
     *out = NULL;
-    if (path[0] == 0 && origin->model.vocab == TR_BYTE_VOCAB)
+    if (path[0] == 0 && origin->reads_bytes)
         return TR_OK;
     if (path[0] == 0)
         return tr_fail(err, TR_BAD_INPUT, "%s: has a vocabulary of %lld tokens, and there is no tokenizer.json beside it: "

@@ -20,6 +20,7 @@ struct tr_origin {
     bool is_checkpoint;
     int64_t step;                  /* of a checkpoint; else 0 */
     struct tr_model_config model;
+    bool reads_bytes;              /* where it has no tokenizer: the run says so, or a vocabulary of TR_BYTE_VOCAB */
     enum tr_dtype dtype;           /* of the run's arithmetic; TR_F32 for what is no checkpoint */
     struct tr_widths widths;       /* those of the run; 1 for what is no checkpoint */
     char adapter[TR_PATH_BYTES];   /* folder of adapters on top (tr_origin_adapt); "": none */

@@ -67,6 +67,7 @@ static enum tr_status adopt(struct tr_run *run, const char *checkpoint, struct t
         status = check_belongs(run, checkpoint, state, err);
     if (status == TR_OK) {
         state->config = run->config;
+        state->reads_bytes = run->state.reads_bytes; /* one of before does not say */
         run->state = *state;
         run->resumed_at = state->step;
     }
@@ -152,7 +153,7 @@ static enum tr_status choose_start(struct tr_run *run, char checkpoint[TR_PATH_B
 {
     run->state = (struct tr_train_state){.loss = NAN, .first_val_loss = NAN, .first_val_bpb = NAN, .val_loss = NAN,
                                          .val_bpb = NAN, .best_val_loss = NAN, .eval_step = -1,
-                                         .best_step = -1, .anchor_best_step = -1};
+                                         .best_step = -1, .anchor_best_step = -1, .reads_bytes = !run->token};
     struct tr_step_config step = tr_run_step_config(&run->config);
     tr_arithmetic_id(run->state.arithmetic, step.dtype, &step.widths);
     memcpy(run->state.data_sha256, run->data.sha256, sizeof run->state.data_sha256);

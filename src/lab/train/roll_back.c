@@ -45,6 +45,7 @@ static enum tr_status take_state(struct tr_run *run, const char *anchor, struct 
         status = tr_run_read_state(run, anchor, err);
     if (status == TR_OK) {
         state->config = run->config;
+        state->reads_bytes = run->state.reads_bytes;
         state->passed_over = next - state->step;
         state->roll_backs = roll_backs;
         run->state = *state;

@@ -23,7 +23,7 @@ static enum tr_status init_model(const struct tr_run_config *config, int64_t voc
     if (origin.model.lora.rank > 0)
         return tr_fail(err, TR_BAD_INPUT, "model.init %s: has adapters already: merge them first (trine export)",
                        config->init);
-    if (vocab == TR_BYTE_VOCAB && origin.model.vocab != TR_BYTE_VOCAB)
+    if (vocab == TR_BYTE_VOCAB && !origin.reads_bytes)
         return tr_fail(err, TR_BAD_INPUT, "model.init %s: has a vocabulary of %lld tokens, and there is no tokenizer.json "
                        "beside it: name it with data.tokenizer", config->init, (long long)origin.model.vocab);
     *model = origin.model;

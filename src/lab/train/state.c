@@ -24,6 +24,7 @@ void tr_state_text(const struct tr_train_state *state, struct tr_text *out)
     tr_json_int(&json, "tokens", state->tokens);
     tr_json_string(&json, "arithmetic", state->arithmetic);
     tr_json_string(&json, "data_sha256", state->data_sha256);
+    tr_json_bool(&json, "reads_bytes", state->reads_bytes);
     tr_json_int(&json, "skipped", state->skipped);
     tr_json_int(&json, "skipped_in_row", state->skipped_in_row);
     tr_json_double(&json, "loss", state->loss);
@@ -132,6 +133,8 @@ static enum tr_status read_root(const struct tr_node *root, struct tr_train_stat
         status = read_text(root, "arithmetic", state->arithmetic, sizeof state->arithmetic, err);
     if (status == TR_OK)
         status = read_text(root, "data_sha256", state->data_sha256, sizeof state->data_sha256, err);
+    if (status == TR_OK)
+        status = tr_doc_bool(root, "reads_bytes", TR_OPTIONAL, &state->reads_bytes, err);
     if (status == TR_OK)
         status = tr_doc_object(root, "config", TR_REQUIRED, &config, err);
     if (status == TR_OK)
