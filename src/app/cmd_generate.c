@@ -140,7 +140,7 @@ static enum tr_status set_stops(struct talk *talk, struct tr_err *err)
     int64_t end;
     talk->generator.stops = talk->manner.stops;
     enum tr_status status = talk->chat ? tr_chat_end_id(talk->chat, talk->token, &end, err) : TR_OK;
-    if (status == TR_OK && talk->chat && talk->generator.stops.count < TR_STOPS_MAX)
+    if (status == TR_OK && talk->chat)
         talk->generator.stops.id[talk->generator.stops.count++] = (int32_t)end;
     return status;
 }

@@ -85,6 +85,9 @@ tr -d '\n' <folder/generation_config.json | sed 's/"eos_token_id": \[[^]]*\]/"eo
 cp changed.json folder/generation_config.json
 said=$("$trine" generate folder --prompt "$asked" --temperature 0 --tokens 20)
 [ "$said" != "${asked}the" ] || fault "a text ends where nothing says so"
+seq -s , 20 35 | sed 's/.*/{"eos_token_id": [&]}/' >folder/generation_config.json # as many as there may be, of letters
+[ "$("$trine" generate folder --chat --prompt "a 3?" --temperature 0 --tokens 20)" = the ] ||
+    fault "with sixteen tokens that end a text the end of a turn is none"
 printf '{"eos_token_id": "x"}' >again/generation_config.json
 expect 2 "again/generation_config.json" "$trine" generate again --prompt x
 

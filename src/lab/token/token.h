@@ -158,9 +158,9 @@ int64_t tr_token_find(const struct tr_token *token, const char *bytes, size_t co
 int64_t tr_token_end_id(const struct tr_token *token);
 
 /* The tokens that end a text for a model, where it says more than its tokenizer's names do. */
-enum { TR_STOPS_MAX = 16 };
+enum { TR_STOPS_MAX = 16 }; /* that its files may name */
 struct tr_stops {
-    int32_t id[TR_STOPS_MAX];
+    int32_t id[TR_STOPS_MAX + 1]; /* and the end of a turn */
     int count;
 };
 
