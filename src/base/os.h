@@ -117,6 +117,8 @@ struct tr_lock {
 TR_MUST_CHECK enum tr_status tr_lock_take(struct tr_lock *lock, const char *path, struct tr_err *err);
 void tr_lock_drop(struct tr_lock *lock); /* the file stays; right on a zeroed struct */
 
+int64_t tr_disk_free_bytes(const char *folder); /* that this user may fill; INT64_MAX where the system does not say */
+
 /* --- clocks --- */
 
 double tr_clock_s(void);                             /* monotonic, seconds since some start, for differences */
@@ -128,6 +130,8 @@ const char *tr_date(double wall_s, char buf[TR_DATE_BYTES]); /* "2026-11-22T22:4
 
 /* pthread_create; the thread's mask blocks all signals, which are for those that were there before. Returns an errno. */
 int tr_thread_start(pthread_t *thread, void *(*run)(void *context), void *context);
+
+void tr_thread_pin(int core); /* this thread stays on that core until it ends; where the system does not want that, nothing changes */
 
 const char *tr_signal_name(int number); /* "SIGINT"; "a signal" for those that trine does not handle */
 
@@ -147,6 +151,7 @@ struct tr_core_set {
     uint64_t bit[TR_CORES_MAX / 64];
 };
 void tr_cores_allowed(struct tr_core_set *set);
+bool tr_core_in(const struct tr_core_set *set, int core);
 double tr_cores_quota(void);
 /* How many are for process `index` of `count` on one machine: a core is shared equally by all that may run on it. At least 1.
  * *all: how many cores any of them may run on. */

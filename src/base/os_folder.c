@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 bool tr_folder_exists(const char *path)
@@ -27,6 +28,15 @@ enum tr_status tr_path_join(char buf[TR_PATH_BYTES], const char *a, const char *
         return tr_fail(err, TR_BAD_INPUT, "%.200s...: a path of more than %d bytes", a, TR_PATH_BYTES - 1);
     memcpy(buf, joined, (size_t)wanted + 1);
     return TR_OK;
+}
+
+int64_t tr_disk_free_bytes(const char *folder)
+{
+    struct statvfs disk;
+    if (statvfs(folder, &disk) != 0 || disk.f_frsize == 0)
+        return INT64_MAX;
+    unsigned long long most = INT64_MAX / disk.f_frsize;
+    return (int64_t)((disk.f_bavail < most ? disk.f_bavail : most) * disk.f_frsize);
 }
 
 static int make_one(const char *path)

@@ -97,6 +97,18 @@ void tr_cores_allowed(struct tr_core_set *set)
     (void)sched_getaffinity(0, sizeof *set, (cpu_set_t *)(void *)set->bit); /* fails on a larger machine: then none is seen */
 }
 
+bool tr_core_in(const struct tr_core_set *set, int core)
+{
+    return set->bit[core / 64] >> core % 64 & 1;
+}
+
+void tr_thread_pin(int core)
+{
+    struct tr_core_set one = {{0}};
+    one.bit[core / 64] = UINT64_C(1) << core % 64;
+    (void)sched_setaffinity(0, sizeof one, (const cpu_set_t *)(const void *)one.bit); /* 0: this thread */
+}
+
 int tr_cores_share(const struct tr_core_set *sets, int count, int index, double quota, int *all)
 {
     double share = 0;

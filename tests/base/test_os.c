@@ -366,6 +366,42 @@ static void processes_share_the_cores_that_they_may_run_on(void **state)
     assert_true(share >= 1 && share <= tr_cores_usable() && all <= sysconf(_SC_NPROCESSORS_CONF));
 }
 
+/* *core: where to stay, then how many cores are left. */
+static void *stay(void *core)
+{
+    struct tr_core_set set;
+    int *count = core, kept = *count;
+    tr_thread_pin(kept);
+    tr_cores_allowed(&set);
+    *count = 0;
+    for (int i = 0; i < TR_CORES_MAX; i++)
+        *count += tr_core_in(&set, i) ? i == kept ? 1 : TR_CORES_MAX : 0;
+    return NULL;
+}
+
+static void a_thread_stays_where_it_was_pinned_and_the_others_do_not(void **state)
+{
+    (void)state;
+    struct tr_core_set before, after;
+    pthread_t thread;
+    int core = TR_CORES_MAX - 1;
+    tr_cores_allowed(&before);
+    while (core > 0 && !tr_core_in(&before, core))
+        core--;
+    assert_int_equal(tr_thread_start(&thread, stay, &core), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(core, 1);
+    tr_cores_allowed(&after);
+    assert_memory_equal(&before, &after, sizeof before);
+}
+
+static void a_disk_has_so_much_left_or_nobody_knows(void **state)
+{
+    (void)state;
+    assert_true(tr_disk_free_bytes(".") > 0 && tr_disk_free_bytes(".") < INT64_MAX);
+    assert_true(tr_disk_free_bytes("no such folder") == INT64_MAX);
+}
+
 static void sha256_gives_the_published_digests(void **state)
 {
     (void)state;
@@ -406,6 +442,8 @@ int main(void)
         cmocka_unit_test(dates_are_iso_and_utc),
         cmocka_unit_test(the_machine_has_cores_and_memory_and_we_use_some),
         cmocka_unit_test(processes_share_the_cores_that_they_may_run_on),
+        cmocka_unit_test(a_thread_stays_where_it_was_pinned_and_the_others_do_not),
+        cmocka_unit_test(a_disk_has_so_much_left_or_nobody_knows),
         cmocka_unit_test(sha256_gives_the_published_digests),
     };
     return cmocka_run_group_tests(tests, make_root, remove_root);

@@ -177,16 +177,18 @@ double tr_chip_look_read_byte_s(enum tr_isa isa, const void *memory, int64_t byt
 
 /* ---- from core to core ------------------------------------------------------------------------------------------- */
 
-enum { HANDS = 500, NOBODY = -1, LINE_BYTES = 128 };
-#define ONE_CORE_S 1e-6  /* so long a hand-over takes where both threads have one core, as they may at first ... */
-#define PATIENT_S .05    /* ... which is waited for to end for so long */
+enum { HANDS = 500, NOBODY = -1, LINE_BYTES = 128, PAIRS_MAX = 7 };
+#define SHARED_CORE_S 1e-6 /* so long a hand-over takes while another program has one of the two cores ... */
+#define PATIENT_S .05      /* ... which is waited for to end for so long */
 
 struct hands {
     _Alignas(LINE_BYTES) atomic_int turn; /* alone in its line */
     _Alignas(LINE_BYTES) double end_s;    /* when both threads give up */
+    int core[2];
+    double best_s; /* INFINITY: no burst was whole */
 };
 
-/* Where both threads have one core, the other one has to get it. False: it is over. */
+/* Where another program has the other core, that thread has to get it. False: it is over. */
 static bool wait_for_turn(const struct hands *h, int me)
 {
     enum { PATIENCE = 1 << 14 };
@@ -212,34 +214,67 @@ static bool hand_over(struct hands *h, int me)
 
 static void *be_the_other(void *hands)
 {
-    while (hand_over(hands, 1))
+    struct hands *h = hands;
+    tr_thread_pin(h->core[1]);
+    while (hand_over(h, 1))
         ;
     return NULL;
 }
 
-/* The best of the bursts; INFINITY: none was whole. */
-static double best_hand_s(struct hands *h)
+static void *time_hands(void *hands)
 {
-    double best_s = INFINITY, begin_s = tr_clock_s();
-    for (int i = 0; (i < BURSTS || best_s > ONE_CORE_S) && begin_s < h->end_s; i++) {
+    struct hands *h = hands;
+    tr_thread_pin(h->core[0]);
+    double begin_s = tr_clock_s();
+    for (int i = 0; (i < BURSTS || h->best_s > SHARED_CORE_S) && begin_s < h->end_s; i++) {
         bool whole = hand_over(h, 0);
         double now_s = tr_clock_s();
-        best_s = whole ? fmin(best_s, (now_s - begin_s) / (2 * HANDS)) : best_s;
+        h->best_s = whole ? fmin(h->best_s, (now_s - begin_s) / (2 * HANDS)) : h->best_s;
         begin_s = now_s;
     }
-    return best_s;
+    (void)wait_for_turn(h, 0);
+    atomic_store(&h->turn, NOBODY);
+    return NULL;
 }
 
-/* A thread of its own, which ends: one of OpenMP's would stay, and where they are more than the cores they all wait asleep. */
+/* Threads of their own, which end: those of OpenMP would stay where they were pinned. */
+static double pair_hand_s(int one, int other)
+{
+    struct hands hands = {.end_s = tr_clock_s() + PATIENT_S, .core = {one, other}, .best_s = INFINITY};
+    pthread_t timing, answering;
+    if (tr_thread_start(&answering, be_the_other, &hands) != 0)
+        return INFINITY;
+    if (tr_thread_start(&timing, time_hands, &hands) == 0)
+        pthread_join(timing, NULL);
+    else
+        atomic_store(&hands.turn, NOBODY);
+    pthread_join(answering, NULL);
+    return hands.best_s;
+}
+
+/* Up to `most` of the cores that may be used, spread evenly over them; returns how many. */
+static int spread_cores(int *core, int most)
+{
+    struct tr_core_set set;
+    int usable = 0, seen = 0, count = 0;
+    tr_cores_allowed(&set);
+    for (int i = 0; i < TR_CORES_MAX; i++)
+        usable += tr_core_in(&set, i);
+    most = usable < most ? usable : most;
+    for (int i = 0; i < TR_CORES_MAX && count < most; i++)
+        if (tr_core_in(&set, i) && seen++ == count * (usable - 1) / (most > 1 ? most - 1 : 1))
+            core[count++] = i;
+    return count;
+}
+
 double tr_chip_measure_hand_s(void)
 {
-    struct hands hands = {.end_s = tr_clock_s() + PATIENT_S};
-    pthread_t other;
-    if (tr_cores_usable() < 2 || pthread_create(&other, NULL, be_the_other, &hands) != 0)
-        return 0.0;
-    const double best_s = best_hand_s(&hands);
-    (void)wait_for_turn(&hands, 0);
-    atomic_store(&hands.turn, NOBODY);
-    pthread_join(other, NULL);
-    return best_s < ONE_CORE_S ? best_s : 0.0;
+    int core[1 + PAIRS_MAX], count = tr_cores_usable() > 1 ? spread_cores(core, 1 + PAIRS_MAX) : 0, whole = 0;
+    double sum_s = 0;
+    for (int i = 1; i < count; i++) {
+        double hand_s = pair_hand_s(core[0], core[i]);
+        if (hand_s < SHARED_CORE_S)
+            sum_s += hand_s, whole++;
+    }
+    return whole ? sum_s / whole : 0.0;
 }

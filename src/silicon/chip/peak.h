@@ -17,9 +17,10 @@
  * the machine is what it was.
  *
  * tr_chip_measure_hand_s is what it takes two threads to hand a line of their caches to one another, one way, the best of a few bursts, in a millisecond or
- * two: some 50 ns where two cores have a cache together, several times as much where not. A host that moves a virtual machine's
- * processors about changes it from one minute to the next, and with it all that threads read of what another one wrote. 0: there is one core, or other
- * programs left the two threads only one of them for 50 ms.
+ * two a pair of cores: some 50 ns where two cores have a cache together, several times as much where not. The mean of up to seven pairs, the first core that may
+ * be used with others spread over all, so that on a machine with several last caches it is always of the same cores, wherever the system would have put two
+ * threads. A host that moves a virtual machine's processors about changes it from one minute to the next, and with it all that threads read of what another
+ * one wrote. 0: there is one core, or other programs left no pair of cores to the two threads for 50 ms.
  */
 #ifndef TR_SILICON_CHIP_PEAK_H
 #define TR_SILICON_CHIP_PEAK_H
