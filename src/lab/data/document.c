@@ -1,5 +1,7 @@
 #include "lab/data/document.h"
 
+#include "base/arena.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +33,7 @@ enum tr_status tr_document_start(struct tr_document *document, const struct tr_s
         char *buffer = realloc(document->buffer, (size_t)file->bytes);
         if (!buffer)
             return tr_fail(err, TR_FAILED, "%s: out of memory for its %lld bytes", file->path, (long long)file->bytes);
+        tr_memory_wish_huge(buffer, file->bytes);
         document->buffer = buffer;
         document->room = file->bytes;
     }

@@ -3,6 +3,8 @@
 #include "lab/token/unicode.h"
 #include "lab/token/vocab.h"
 
+#include "base/arena.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,6 +45,7 @@ static enum tr_status grow(struct tr_ids *ids, int64_t count, struct tr_err *err
     int32_t *at = realloc(ids->at, (size_t)room * sizeof *at);
     if (!at)
         return tr_fail(err, TR_FAILED, "out of memory for %lld tokens", (long long)room);
+    tr_memory_wish_huge(at, room * (int64_t)sizeof *at);
     ids->at = at;
     ids->room = room;
     return TR_OK;
