@@ -300,6 +300,15 @@ static enum tr_status measure_all(struct exchanging *x, int cores, struct tr_exc
     return status;
 }
 
+int tr_calibrate_rank_counts(int cores, int ranks[TR_PROFILE_EXCHANGES_MAX])
+{
+    int most = 4;
+    while (2 * most <= cores && 2 * most <= TR_RANKS_THREADS_MAX)
+        most *= 2;
+    ranks[0] = 2, ranks[1] = 4, ranks[2] = most;
+    return cores < 2 ? 0 : most > 4 ? 3 : 2;
+}
+
 int tr_calibrate_exchange_parts(double scale)
 {
     int parts = visits_of(scale) * AT_ONCE + 1;

@@ -9,7 +9,7 @@
 #include "silicon/kernel/kernel.h"
 
 enum { TR_CALIBRATE_ROUNDS = 4 }; /* times that each program is visited, all others in between */
-enum { TR_PROFILE_NAME_BYTES = TR_PROCESSOR_NAME_BYTES, TR_PROFILE_EXCHANGES_MAX = 2 };
+enum { TR_PROFILE_NAME_BYTES = TR_PROCESSOR_NAME_BYTES, TR_PROFILE_EXCHANGES_MAX = 3 };
 
 struct tr_profile {
     struct tr_kernel_rates rates[TR_PROFILE_THREADS_MAX];
@@ -115,6 +115,10 @@ void tr_calibrate_work_times(const double alone_s[TR_OP_KIND_COUNT], const doubl
 TR_MUST_CHECK enum tr_status tr_calibrate_threads(int ranks, const struct tr_calibrate_options *options, struct tr_progress *bar,
                                                   struct tr_exchange_rates *out, struct tr_err *err);
 int tr_calibrate_exchange_parts(double scale);
+
+/* How many ranks are measured as threads on a machine of so many cores: two, four, and on more than seven cores the largest power of
+ * two of which each has one. Returns how many numbers that are; of one core there is none. */
+int tr_calibrate_rank_counts(int cores, int ranks[TR_PROFILE_EXCHANGES_MAX]);
 
 /* TR_FAILED, with the signal's name, once somebody has asked to stop. */
 TR_MUST_CHECK enum tr_status tr_calibrate_goes_on(const struct tr_calibrate_options *options, struct tr_err *err);

@@ -2,6 +2,7 @@
 #include "plan/calibrate/inside.h"
 
 #include "base/arena.h"
+#include "base/num.h"
 #include "base/os.h"
 #include "silicon/chip/peak.h"
 
@@ -11,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BURSTS = 3, DISK_BYTES = 256 << 20, SMALL_BYTES = 4096 };
+enum { BURSTS = 3, DISK_BYTES = 256 << 20, LEAST_BYTES = 1 << 20, SMALL_BYTES = 4096 };
 
 void tr_calibrate_burst(double flop_s, struct tr_kernel_machine *m)
 {
@@ -57,15 +58,16 @@ enum tr_status tr_calibrate_disk(const char *folder, double *byte_s, double *syn
 {
     char path[TR_PATH_BYTES];
     double large_s, small_s[BURSTS], least_s = INFINITY;
+    const int64_t large = tr_max_i64(LEAST_BYTES, tr_min_i64(DISK_BYTES, tr_disk_free_bytes(folder) / 4)); /* a small disk is not filled */
     enum tr_status status = tr_path_join(path, folder, ".trine-calibrate", err);
     if (status != TR_OK)
         return status;
-    char *data = malloc(DISK_BYTES);
+    char *data = malloc((size_t)large);
     if (!data)
-        return tr_fail(err, TR_FAILED, "out of memory for %d bytes", DISK_BYTES);
-    for (int64_t i = 0; i < DISK_BYTES; i++) /* nothing that a disk could write shorter */
+        return tr_fail(err, TR_FAILED, "out of memory for %lld bytes", (long long)large);
+    for (int64_t i = 0; i < large; i++) /* nothing that a disk could write shorter */
         data[i] = (char)(i * 2654435761u >> 13);
-    status = time_file(path, data, DISK_BYTES, &large_s, err);
+    status = time_file(path, data, (size_t)large, &large_s, err);
     for (int i = 0; i < BURSTS && status == TR_OK; i++) {
         status = time_file(path, data, SMALL_BYTES, &small_s[i], err);
         least_s = status == TR_OK ? fmin(least_s, small_s[i]) : least_s;
@@ -74,7 +76,7 @@ enum tr_status tr_calibrate_disk(const char *folder, double *byte_s, double *syn
     unlink(path);
     if (status != TR_OK)
         return status;
-    *byte_s = DISK_BYTES / large_s;
+    *byte_s = (double)large / large_s;
     *sync_s = least_s;
     return TR_OK;
 }

@@ -105,17 +105,17 @@ enum tr_status tr_calibrate_goes_on(const struct tr_calibrate_options *options, 
     return signal ? tr_fail(err, TR_FAILED, "interrupted by %s: nothing was written", tr_signal_name(signal)) : TR_OK;
 }
 
-/* Ranks as threads: two, and as many again, which have to take turns on two cores. */
 static enum tr_status calibrate_exchanges(const struct tr_calibrate_options *options, struct tr_profile *p, struct tr_progress *bar,
                                           struct tr_err *err)
 {
+    int ranks[TR_PROFILE_EXCHANGES_MAX], count = tr_calibrate_rank_counts(p->rates[0].cores, ranks);
     enum tr_status status = TR_OK;
-    for (int ranks = 2; status == TR_OK && p->exchanges < TR_PROFILE_EXCHANGES_MAX; ranks *= 2) {
-        struct tr_exchange_rates *exchange = &p->exchange[p->exchanges];
-        snprintf(p->exchange_id[p->exchanges], sizeof p->exchange_id[0], "%.100s-threads-%d", p->chip, ranks);
-        *exchange = (struct tr_exchange_rates){.id = p->exchange_id[p->exchanges], .chip = p->chip, .transport = "threads"};
-        status = tr_calibrate_threads(ranks, options, bar, exchange, err);
-        if (ranks > p->rates[0].cores && p->exchanges > 0) /* those that have a core are in each other's way as before */
+    for (int i = 0; i < count && status == TR_OK; i++) {
+        struct tr_exchange_rates *exchange = &p->exchange[i];
+        snprintf(p->exchange_id[i], sizeof p->exchange_id[0], "%.100s-threads-%d", p->chip, ranks[i]);
+        *exchange = (struct tr_exchange_rates){.id = p->exchange_id[i], .chip = p->chip, .transport = "threads"};
+        status = tr_calibrate_threads(ranks[i], options, bar, exchange, err);
+        if (ranks[i] > p->rates[0].cores && i > 0) /* those that have a core are in each other's way as before */
             memcpy(exchange->work_times, exchange[-1].work_times, sizeof exchange->work_times);
         p->exchanges += status == TR_OK;
     }
@@ -144,7 +144,7 @@ static enum tr_status begin_all_threads(enum tr_isa isa, int cores, struct tr_pr
 static enum tr_status measure(const struct tr_calibrate_options *options, struct tr_profile *p, struct tr_err *err)
 {
     enum tr_isa isa;
-    int cores = tr_cores_usable();
+    int cores = tr_cores_usable(), ranks[TR_PROFILE_EXCHANGES_MAX], exchanges = tr_calibrate_rank_counts(cores, ranks);
     struct tr_progress bar;
     enum tr_status status = tr_isa_choose(&isa, err);
     if (status != TR_OK)
@@ -155,11 +155,11 @@ static enum tr_status measure(const struct tr_calibrate_options *options, struct
     if (status != TR_OK)
         return status;
     tr_progress_start(&bar, options->log, "calibrate", "part",
-                      tr_calibrate_visit_count(options->scale) + (cores > 1 ? TR_PROFILE_EXCHANGES_MAX * tr_calibrate_exchange_parts(options->scale) : 0));
+                      tr_calibrate_visit_count(options->scale) + exchanges * tr_calibrate_exchange_parts(options->scale));
     status = begin_all_threads(isa, cores, p, err);
     if (status == TR_OK)
         status = calibrate_kernels(options, isa, p, &bar, err);
-    if (status == TR_OK && cores > 1)
+    if (status == TR_OK)
         status = calibrate_exchanges(options, p, &bar, err);
     if (status == TR_OK)
         status = end_threads(isa, p, err);

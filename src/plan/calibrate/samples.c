@@ -285,6 +285,15 @@ static enum tr_status visit(const struct tr_calibrate_options *options, const st
     return status;
 }
 
+/* Beside other programs all this takes several times as long and is of both: said while it can still be stopped. */
+static void note_company(const struct samples *seen, struct tr_progress *bar)
+{
+    double waiting = seen->waited_s / seen->wall_s;
+    if (waiting > TR_MUCH_WAITING)
+        tr_progress_note(bar, "note: other programs want these cores, and threads wait %.2f s a second for one: measuring takes longer, and will be of a machine "
+                              "that is shared; interrupted, it writes nothing", waiting);
+}
+
 static enum tr_status visit_all(const struct tr_calibrate_options *options, struct tr_machine machine, struct tr_progress *bar,
                                 struct samples *to, int ways, struct tr_err *err)
 {
@@ -297,6 +306,8 @@ static enum tr_status visit_all(const struct tr_calibrate_options *options, stru
             to[way].next = 0;
         status = visit(options, shape_of(options->scale, number / TR_KERNEL_TYPES), types[number % TR_KERNEL_TYPES], machine, number, to, ways, err);
         tr_progress_update(bar, i + 1, "round %d of %d", i / programs + 1, TR_CALIBRATE_ROUNDS);
+        if (i + 1 == programs)
+            note_company(&to[0], bar);
         if (status == TR_OK)
             status = tr_calibrate_goes_on(options, err);
     }

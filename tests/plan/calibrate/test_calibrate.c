@@ -206,6 +206,23 @@ static void who_interrupts_the_exchanges_is_heard(void **state)
     assert_true(tr_clock_s() - begin_s < 10); /* not after all of it, nor after what ranks wait for each other at most */
 }
 
+static void ranks_are_measured_up_to_one_a_core(void **state)
+{
+    (void)state;
+    int ranks[TR_PROFILE_EXCHANGES_MAX];
+    assert_int_equal(tr_calibrate_rank_counts(1, ranks), 0);
+    for (int cores = 2; cores < 8; cores++)
+        assert_int_equal(tr_calibrate_rank_counts(cores, ranks), 2);
+    assert_int_equal(ranks[0], 2);
+    assert_int_equal(ranks[1], 4);
+    assert_int_equal(tr_calibrate_rank_counts(8, ranks), 3);
+    assert_int_equal(ranks[2], 8);
+    assert_int_equal(tr_calibrate_rank_counts(48, ranks), 3);
+    assert_int_equal(ranks[2], 32);
+    assert_int_equal(tr_calibrate_rank_counts(4096, ranks), 3);
+    assert_int_equal(ranks[2], TR_RANKS_THREADS_MAX);
+}
+
 static void a_visit_beside_other_programs_is_made_again_but_not_for_ever(void **state)
 {
     (void)state;
@@ -364,6 +381,7 @@ int main(void)
         cmocka_unit_test(a_chip_s_id_is_one_that_a_catalog_takes),
         cmocka_unit_test(a_folder_whose_files_would_have_no_name_is_refused),
         cmocka_unit_test(who_interrupts_the_exchanges_is_heard),
+        cmocka_unit_test(ranks_are_measured_up_to_one_a_core),
         cmocka_unit_test(a_visit_beside_other_programs_is_made_again_but_not_for_ever),
         cmocka_unit_test(rounds_with_cores_apart_have_prices_of_their_own),
         cmocka_unit_test(few_rounds_with_cores_apart_say_little_of_other_programs),
