@@ -8,9 +8,13 @@
  *
  * The runs are drawn once by a generator with a fixed seed: both families, fp32 and bf16, widths 128 to 2048, 1 to 6 layers,
  * sequences of 64 to 4096 tokens, batches, microbatches, recomputation, vocabularies up to 50,257, steps of at most about 1.5 s. None
- * of them is a program of the calibration. A row a run: what it is, predicted, measured, the error, the interval of 80 %, what a line of a cache took from core to core before (and whether that
- * was otherwise afterwards: predicted is for what it was before), and whether other programs took the cores in a visit; then the mean of the errors'
- * sizes, the median, and how many measured times lie in the interval. Measured is the middle one of three visits' medians of steps.
+ * of them is a program of the calibration.
+ *
+ * As in a calibration the runs take turns, in three rounds over the whole time, so that what a machine does for a minute is in one visit to each of them at
+ * most. At every visit a run is predicted, for what a line of a cache takes from core to core then, and afterwards its steps are timed (their median); it
+ * is off by what it is in the middle one of its visits. A row a run, of that visit: what it is, predicted, measured, the error, the interval of 80 %, how far off
+ * all visits were, what a line took (and whether that was otherwise afterwards), and whether other programs took the cores; then the mean of the
+ * errors' sizes, the median, and how many measured times lie in the interval.
  * On ranks each layout takes its turn; a rank has its share of the cores, at least one thread; what lanes, heads or layers of a run
  * cannot be shared so is passed over. With TRINE_BY_KIND in the environment, the kinds of operations of each run too (seconds a step, by the last visit).
  *
@@ -20,6 +24,7 @@
 #include "base/crowd.h"
 #include "base/num.h"
 #include "base/os.h"
+#include "base/progress.h"
 #include "lab/model/exec.h"
 #include "plan/calibrate/inside.h"
 #include "plan/here/choose.h"
@@ -227,50 +232,94 @@ static void print_kinds(const struct tr_catalog *catalog, double hand_s, const s
     }
 }
 
-/* How far off predictions were, and whether in their intervals. */
-struct score {
-    double size[RUNS_MAX];
-    int count, inside;
+/* One visit: what a step would take, and what it took. */
+struct visit {
+    double said_s, error, is_s, hand_s, waiting;
+    bool moved; /* the cores, meanwhile */
+};
+
+/* A run in its layout, and how far off predictions of it were. */
+struct seat {
+    struct run run;
+    struct sitting sitting;
+    char where[32]; /* the layout, or how many threads */
+    struct visit visit[VISITS];
 };
 
 /* Whether what a line takes from core to core has stayed the same. */
 static bool is_as_far(double before_s, double after_s) { return after_s <= 1.5 * before_s && before_s <= 1.5 * after_s; }
 
-/* A row of the table; `where`: the layout, or how many threads. */
-static void keep_score(struct score *score, const struct tr_catalog *catalog, const char *where, const struct run *run, struct sitting *s)
+static double off(const struct visit *v) { return v->said_s / v->is_s - 1; }
+
+static void predict_and_visit(const struct tr_catalog *catalog, struct sitting *s, struct visit *v)
 {
     struct tr_ranks_price price;
     struct tr_err err;
-    char text[160];
-    double took_s[VISITS], hand_s = tr_chip_measure_hand_s();
-    if (tr_here_price_ranks(catalog, "threads", hand_s, &s->programs, 0, &price, &err) != TR_OK) {
+    *v = (struct visit){.hand_s = tr_chip_measure_hand_s()};
+    if (tr_here_price_ranks(catalog, "threads", v->hand_s, &s->programs, 0, &price, &err) != TR_OK) {
         fprintf(stderr, "%s\n", err.text);
         exit(2);
     }
-    for (int i = 0; i < VISITS; i++)
-        took_s[i] = visit(s);
-    bool moved = !is_as_far(hand_s, tr_chip_measure_hand_s());
-    double is_s = tr_median(took_s, VISITS), off = price.step_s / is_s - 1;
-    bool alone = s->programs.ranks * s->programs.threads <= tr_cores_usable();
-    printf("| %s | %s | %.4f s | %.4f s | %+.1f %% | %.1f %% | %.0f ns%s%s |\n", where, words(run, text), price.step_s, is_s, 100 * off, 100 * price.error, 1e9 * hand_s,
-           moved ? ", then not" : "", alone && s->waiting > MUCH_WAITING ? ", others at work" : "");
-    if (getenv("TRINE_BY_KIND"))
-        print_kinds(catalog, hand_s, s);
-    fflush(stdout);
-    score->inside += fabs(is_s / price.step_s - 1) <= price.error;
-    score->size[score->count++] = fabs(off);
+    s->waiting = 0;
+    v->is_s = visit(s);
+    v->said_s = price.step_s;
+    v->error = price.error;
+    v->moved = !is_as_far(v->hand_s, tr_chip_measure_hand_s());
+    v->waiting = s->programs.ranks * s->programs.threads <= tr_cores_usable() ? s->waiting : 0;
 }
 
-static void sum_up(struct score *s)
+static int by_off(const void *a, const void *b)
 {
-    double sum = 0;
-    for (int i = 0; i < s->count; i++)
-        sum += s->size[i];
-    if (s->count > 0) {
-        double middle = tr_median(s->size, s->count);
-        printf("\n%d runs: mean %.2f %%, median %.2f %%, worst %.1f %%; %d within their interval of 80 %%\n", s->count, 100 * sum / s->count,
-               100 * middle, 100 * s->size[s->count - 1], s->inside);
+    double x = off(a), y = off(b);
+    return (x > y) - (x < y);
+}
+
+/* A row of the table; returns how far off it is, and whether that is within the interval. */
+static double print_row(const struct tr_catalog *catalog, struct seat *seat, bool *inside)
+{
+    char text[160];
+    const double last_hand_s = seat->visit[VISITS - 1].hand_s;
+    qsort(seat->visit, VISITS, sizeof *seat->visit, by_off);
+    const struct visit *v = &seat->visit[VISITS / 2];
+    printf("| %s | %s | %.4f s | %.4f s | %+.1f %% | %.1f %% | %+.1f to %+.1f %% | %.0f ns%s%s |\n", seat->where, words(&seat->run, text), v->said_s, v->is_s, 100 * off(v), 100 * v->error,
+           100 * off(&seat->visit[0]), 100 * off(&seat->visit[VISITS - 1]), 1e9 * v->hand_s, v->moved ? ", then not" : "", v->waiting > MUCH_WAITING ? ", others at work" : "");
+    if (getenv("TRINE_BY_KIND"))
+        print_kinds(catalog, last_hand_s, &seat->sitting);
+    *inside = fabs(v->is_s / v->said_s - 1) <= v->error;
+    return off(v);
+}
+
+static void print_rows(const struct tr_catalog *catalog, const char *where, struct seat *seat, int count)
+{
+    double size[RUNS_MAX], sum = 0, bias = 0;
+    int inside = 0;
+    printf("| %s | run | predicted | took | off | interval | visits | hand |\n|---|---|---|---|---|---|---|---|\n", where);
+    for (int i = 0; i < count; i++) {
+        bool is_inside;
+        double is_off = print_row(catalog, &seat[i], &is_inside);
+        inside += is_inside;
+        bias += is_off;
+        sum += size[i] = fabs(is_off);
     }
+    double middle = tr_median(size, count);
+    printf("\n%d runs: mean %.2f %%, median %.2f %%, worst %.1f %%, bias %+.2f %%; %d within their interval of 80 %%\n", count, 100 * sum / count, 100 * middle,
+           100 * size[count - 1], 100 * bias / count, inside);
+}
+
+/* All of them in rounds, then the table; what they hold is freed. */
+static void score_all(const struct tr_catalog *catalog, const char *where, struct seat *seat, int count)
+{
+    struct tr_progress bar;
+    tr_progress_start(&bar, stderr, "bench_predict", "visit", VISITS * (int64_t)count);
+    for (int i = 0; i < VISITS * count; i++) {
+        predict_and_visit(catalog, &seat[i % count].sitting, &seat[i % count].visit[i / count]);
+        tr_progress_update(&bar, i + 1, "%s", seat[i % count].where);
+    }
+    tr_progress_end(&bar);
+    if (count > 0)
+        print_rows(catalog, where, seat, count);
+    for (int i = 0; i < count; i++)
+        tr_run_programs_free(&seat[i].sitting.programs);
 }
 
 /* ---- one rank ---------------------------------------------------------------------------------------------------- */
@@ -278,22 +327,17 @@ static void sum_up(struct score *s)
 static void score_one_rank(const struct tr_catalog *catalog, enum tr_isa isa, int first, int wanted)
 {
     static const struct tr_degrees alone = {.zero = 0};
-    struct score score = {.count = 0};
-    printf("| threads | run | predicted | took | off | interval | hand |\n|---|---|---|---|---|---|---|\n");
-    for (int number = 0; number < first + wanted && score.count < RUNS_MAX;) {
-        struct run run;
-        struct sitting s;
-        char where[16];
-        if (!draw_run(&run) || number++ < first)
+    static struct seat seat[RUNS_MAX];
+    int count = 0;
+    for (int number = 0; number < first + wanted && count < RUNS_MAX;) {
+        struct seat *s = &seat[count];
+        if (!draw_run(&s->run) || number++ < first)
             continue;
         int threads = number % 3 == 0 ? 1 : tr_cores_usable();
-        snprintf(where, sizeof where, "%d", threads);
-        if (sit_down(&s, &run, &alone, isa, threads)) {
-            keep_score(&score, catalog, where, &run, &s);
-            tr_run_programs_free(&s.programs);
-        }
+        snprintf(s->where, sizeof s->where, "%d", threads);
+        count += sit_down(&s->sitting, &s->run, &alone, isa, threads);
     }
-    sum_up(&score);
+    score_all(catalog, "threads", seat, count);
 }
 
 /* ---- on ranks ---------------------------------------------------------------------------------------------------- */
@@ -333,24 +377,21 @@ static bool share(const struct layout *layout, struct run *run)
 
 static void score_on_ranks(const struct tr_catalog *catalog, enum tr_isa isa, int first, int wanted)
 {
-    struct score score = {.count = 0};
-    printf("| layout | run | predicted | took | off | interval | hand |\n|---|---|---|---|---|---|---|\n");
-    for (int number = 0; number < first + wanted && score.count < RUNS_MAX;) {
+    static struct seat seat[RUNS_MAX];
+    int count = 0;
+    for (int number = 0; number < first + wanted && count < RUNS_MAX;) {
         const struct layout *layout = &layouts[number % LAYOUTS];
         int threads = (int)tr_max_i64(1, tr_cores_usable() / tr_degrees_ranks(&layout->degrees));
-        struct run run;
-        struct sitting s;
-        if (!draw_run(&run) || !share(layout, &run))
+        struct seat *s = &seat[count];
+        if (!draw_run(&s->run) || !share(layout, &s->run))
             continue;
+        snprintf(s->where, sizeof s->where, "%s", layout->words);
         if (number < first)
             number++;
-        else if (sit_down(&s, &run, &layout->degrees, isa, threads)) {
-            keep_score(&score, catalog, layout->words, &run, &s);
-            tr_run_programs_free(&s.programs);
-            number++;
-        }
+        else if (sit_down(&s->sitting, &s->run, &layout->degrees, isa, threads))
+            count++, number++;
     }
-    sum_up(&score);
+    score_all(catalog, "layout", seat, count);
 }
 
 /* ---- the choice -------------------------------------------------------------------------------------------------- */
