@@ -67,7 +67,7 @@ bool tr_stack_kept_again(const struct tr_stack *stack, const struct tr_stack_kep
     FACT("share.compute", compute_share, TR_UNIT_RATIO, 1.45, "of the rate of short benchmarks, in products"),         \
     FACT("share.mxfp8", mxfp8_share, TR_UNIT_RATIO, 1.35, "of that again, in products of MXFP8"),                       \
     FACT("share.fp4", fp4_share, TR_UNIT_RATIO, 1.6, "of that again, in products of 4 bits"),                          \
-    FACT("share.attention", attention_share, TR_UNIT_RATIO, 2, "of the rate of short benchmarks, in attention"),     \
+    FACT("share.attention", attention_share, TR_UNIT_RATIO, 1.35, "of the rate of short benchmarks, in attention"),   \
     FACT("share.memory", memory_share, TR_UNIT_RATIO, 1.5, "of the rate of short benchmarks, in passes"),                \
     FACT("share.link", link_share, TR_UNIT_RATIO, 1.15, "of the rate of benchmarks, of messages in a scale-up domain"), \
     FACT("share.net", net_share, TR_UNIT_RATIO, 1.15, "of the rate of benchmarks, of messages between nodes"),          \

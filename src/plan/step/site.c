@@ -160,7 +160,8 @@ static struct tr_cost attention_cost(const struct tr_site *site, const struct tr
                              .head_dim = b->dim_qk,
                              .value_dim = b->dim_v,
                              .window = b->window,
-                             .causal = true};
+                             .causal = true,
+                             .alone = true}; /* rotating is a pass of the stack's, and there is no cache */
     if (split)
         a.kv_heads = tr_max_i64(1, b->kv_heads / l->cp);
     struct tr_cost (*price)(const struct tr_rates *, const struct tr_attention *) =

@@ -63,6 +63,8 @@ struct tr_attention {
     int64_t value_dim;        /* of a value; 0: head_dim */
     int64_t window;           /* a query sees the last `window` keys; 0: all */
     bool causal;
+    bool alone;               /* the kernel alone, as training launches it; else with the pass before it that prepares its operands:
+                                 queries and keys rotated, keys and values written to a cache */
 };
 
 /* Which of struct tr_rates.attention its parameters are. */

@@ -168,6 +168,25 @@ static void masks_windows_and_few_key_heads_save_time_and_backward_costs_more(vo
     assert_true(tr_cost_attention_unfused(&rates, &usual, 12, 5).time_s > 2 * time_s);
 }
 
+/* What is prepared before it grows with the tokens, it with their square. */
+static void attention_alone_is_what_long_contexts_take(void **state)
+{
+    struct tr_rates rates = rates_of("h100");
+    struct tr_attention a = usual;
+    double share_before = 1;
+    (void)state;
+    a.batch = 1;
+    for (a.keys = 2048; a.keys <= 1 << 20; a.keys *= 8) {
+        a.queries = a.keys, a.alone = false;
+        double with_s = tr_cost_attention(&rates, &a).time_s;
+        a.alone = true;
+        double alone_s = tr_cost_attention(&rates, &a).time_s, share = 1 - alone_s / with_s;
+        assert_true(share > 0 && share < share_before / 3);
+        share_before = share;
+    }
+    assert_true(share_before < .001);
+}
+
 static void collectives_send_what_their_algorithm_must_and_no_faster_than_the_link(void **state)
 {
     struct tr_rates rates = rates_of("h100");
@@ -252,6 +271,7 @@ int main(void)
         cmocka_unit_test(a_batch_costs_less_than_its_products_one_by_one),
         cmocka_unit_test(a_format_without_units_costs_infinity),
         cmocka_unit_test(attention_counts_the_pairs_that_are_not_masked),
+        cmocka_unit_test(attention_alone_is_what_long_contexts_take),
         cmocka_unit_test(masks_windows_and_few_key_heads_save_time_and_backward_costs_more),
         cmocka_unit_test(collectives_send_what_their_algorithm_must_and_no_faster_than_the_link),
         cmocka_unit_test(sums_add_times_and_keep_the_worse_grade),
