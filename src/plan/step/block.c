@@ -19,17 +19,21 @@ enum tr_term tr_step_op_term(const struct tr_step_op *op)
     return op->mesh == TR_MESH_CP ? TR_TERM_CP : op->mesh == TR_MESH_EP ? TR_TERM_EP : TR_TERM_TP;
 }
 
-static double hidden_by_stack(const struct tr_stack *stack, const struct tr_layout *layout, const struct tr_step_op *op)
+/* Tensor parallel messages go under products as stores to a neighbour's memory (Transformer Engine's userbuffers, PyTorch's
+ * symmetric memory), which links have and networks have not. */
+static double hidden_by_stack(const struct tr_site *site, const struct tr_layout *layout, const struct tr_step_op *op)
 {
     if (!is_message(op) || (op->mesh == TR_MESH_EP && layout->bare_exchange))
         return 0;
+    if (op->mesh == TR_MESH_EP)
+        return site->stack->ep_hidden.value;
     bool tensor = op->mesh == TR_MESH_TP || op->mesh == TR_MESH_ETP;
-    return op->mesh == TR_MESH_EP ? stack->ep_hidden.value : tensor ? stack->tp_hidden.value : 0;
+    return tensor && !tr_mesh_is_across(site, layout, op->mesh) ? site->stack->tp_hidden.value : 0;
 }
 
 double tr_step_op_hidden(const struct tr_site *site, const struct tr_layout *layout, const struct tr_step_op *op, double room)
 {
-    double hidden = hidden_by_stack(site->stack, layout, op);
+    double hidden = hidden_by_stack(site, layout, op);
     return hidden > 0 && room < 1 && tr_mesh_is_across(site, layout, op->mesh) ? room * hidden : hidden;
 }
 
@@ -51,7 +55,7 @@ static void price_phase(const struct tr_site *site, const struct tr_block *block
         if (op->phase != phase || (again && !tr_step_op_again(site->stack, op)))
             continue;
         struct tr_cost cost = tr_step_op_cost(site, block, layout, op);
-        double hidden_s = cost.time_s * hidden_by_stack(site->stack, layout, op), seen_s = cost.time_s - hidden_s;
+        double hidden_s = cost.time_s * hidden_by_stack(site, layout, op), seen_s = cost.time_s - hidden_s;
         /* The hosts of all ranks must have come to a message: the slowest of more is later. */
         if (is_message(op))
             messages += op->kernels * tr_log((double)tr_mesh_ranks(layout, op->mesh)) / tr_log(2);

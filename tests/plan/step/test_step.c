@@ -319,6 +319,24 @@ static void messages_hide_under_no_more_compute_than_there_is(void **state)
     stack.ep_hidden = was;
 }
 
+/* The share that hides over links was seen over links: beyond them all of a tensor parallel message is. */
+static void tensor_parallel_messages_hide_over_links_only(void **state)
+{
+    struct tr_model_shape wide = dense;
+    struct tr_task task = task_of(&wide);
+    const struct tr_fact was = stack.tp_hidden;
+    (void)state;
+    wide.width = 8192, wide.heads = wide.kv_heads = 64, wide.ffn = 4 * wide.width; /* products that have room for all of it */
+    for (int32_t tp = 8; tp <= 16; tp *= 2) {
+        struct tr_layout l = layout_of(tp, 1, 1);
+        stack.tp_hidden.value = 0;
+        double seen = price(&task, &l).term_s[TR_TERM_TP];
+        stack.tp_hidden.value = .8;
+        assert_near(price(&task, &l).term_s[TR_TERM_TP], seen * (tp == 8 ? .2 : 1), .02); /* the embedding's have no products */
+    }
+    stack.tp_hidden = was;
+}
+
 /* Eight experts of 64 on eight nodes: 5.25 of these are distinct. Inside of one node nothing changes. */
 static void a_token_goes_to_a_node_once_where_the_stack_has_it_so(void **state)
 {
@@ -563,6 +581,7 @@ int main(void)
         cmocka_unit_test(attention_is_in_8_bits_where_stack_format_and_chip_have_it_so),
         cmocka_unit_test(biases_of_experts_and_bare_exchanges_take_time),
         cmocka_unit_test(messages_hide_under_no_more_compute_than_there_is),
+        cmocka_unit_test(tensor_parallel_messages_hide_over_links_only),
         cmocka_unit_test(a_token_goes_to_a_node_once_where_the_stack_has_it_so),
         cmocka_unit_test(selective_recompute_is_what_the_stack_says),
         cmocka_unit_test(selective_recompute_does_no_pass_again_whose_result_is_kept),
