@@ -33,14 +33,20 @@ static double hidden_by_stack(const struct tr_site *site, const struct tr_layout
 
 double tr_step_op_hidden(const struct tr_site *site, const struct tr_layout *layout, const struct tr_step_op *op, double room)
 {
-    double hidden = hidden_by_stack(site, layout, op);
-    return hidden > 0 && room < 1 && tr_mesh_is_across(site, layout, op->mesh) ? room * hidden : hidden;
+    return room * hidden_by_stack(site, layout, op);
 }
 
-/* Of one pass beside its terms: the host's time, and what the stack hides of its messages between nodes. */
+/* Of one pass beside its terms: the host's time, what the stack hides of its messages, and how much compute that goes under. */
 struct beside {
-    double host_s, hidden_s[TR_TERM_COUNT], hidden_error_s;
+    double host_s, hidden_s[TR_TERM_COUNT], hidden_error_s, under_s;
 };
+
+/* A message over links moves under compute no longer than the links take: what a stack loses of their rate is waiting for other
+ * ranks, which ends with the message that all have come to. */
+static double under_s(const struct tr_site *site, const struct tr_layout *layout, const struct tr_step_op *op, double hidden_s)
+{
+    return tr_mesh_is_across(site, layout, op->mesh) ? hidden_s : hidden_s * fmin(1, site->stack->link_share.value);
+}
 
 static void price_phase(const struct tr_site *site, const struct tr_block *block, const struct tr_layout *layout,
                         const struct tr_lowered *ops, enum tr_step_phase phase, bool again,
@@ -69,9 +75,10 @@ static void price_phase(const struct tr_site *site, const struct tr_block *block
             attention_s += cost.time_s;
         term_s[tr_step_op_term(op)] += seen_s;
         error_s += seen_s * cost.error;
-        if (hidden_s > 0 && tr_mesh_is_across(site, layout, op->mesh)) {
+        if (hidden_s > 0) {
             beside->hidden_s[tr_step_op_term(op)] += hidden_s;
             beside->hidden_error_s += hidden_s * cost.error;
+            beside->under_s += under_s(site, layout, op, hidden_s);
         }
         if (cost.grade > out->grade)
             out->grade = cost.grade;
@@ -108,14 +115,13 @@ static double compute_s(const double term_s[TR_TERM_COUNT])
 }
 
 /* Messages hide under the compute of one microbatch forward and backward, be it their own or that of another one that passes
- * it: what the stack hides is at most as long as that, and the rest is seen. Of links inside of a domain shares were fitted to
- * runs, whose messages had room. */
+ * it: what the stack hides is at most as long as that, and the rest is seen. */
 static void see_what_has_no_room(struct tr_block_price *out, const struct beside beside[TR_STEP_PHASE_COUNT + 1])
 {
     double *const term_s[] = {out->forward_s, out->input_s, out->weight_s, out->again_s};
     double hidden_s = 0, room_s = 0;
     for (int i = 0; i < TR_STEP_PHASE_COUNT; i++)
-        hidden_s += sum(beside[i].hidden_s), room_s += compute_s(term_s[i]);
+        hidden_s += beside[i].under_s, room_s += compute_s(term_s[i]);
     out->room = hidden_s > room_s ? room_s / hidden_s : 1;
     for (int i = 0; i <= TR_STEP_PHASE_COUNT && out->room < 1; i++) {
         for (int k = 0; k < TR_TERM_COUNT; k++)

@@ -9,8 +9,8 @@
  *
  * How a step is put together (compose.c):
  *
- *   block     each kind of layer is lowered and each operation priced once (block.c); of messages of tp and ep a share is
- *             hidden, between nodes at most as long as a microbatch's compute; a pass takes the longer of what the device does
+ *   block     each kind of layer is lowered and each operation priced once (block.c); of messages of tp (over links) and ep a
+ *             share is hidden, at most as long as a microbatch's compute; a pass takes the longer of what the device does
  *             and what the host needs to launch it
  *   stage     sums of blocks: forward F, backward B (with what is recomputed), weight part W of B
  *   pipeline  GPIPE, 1F1B       m (F + B) of the slowest stage + F + B of the others, once
@@ -93,8 +93,7 @@ struct tr_block_price {
     double again_s[TR_TERM_COUNT];                     /* of forward: what selective recompute does again */
     double forward_pass_s, backward_pass_s, weight_pass_s, again_pass_s; /* their sums; backward: input and weight */
     double error_s[TR_STEP_PHASE_COUNT];               /* half widths: of one model of one chip, so they add */
-    double room;                                       /* of messages between nodes that the stack hides, the share for which there is
-                                                          compute */
+    double room;                                       /* of messages that the stack hides, the share for which there is compute */
     struct tr_block_weights weights;
     struct tr_block_kept kept;
     enum tr_grade grade;

@@ -319,6 +319,29 @@ static void messages_hide_under_no_more_compute_than_there_is(void **state)
     stack.ep_hidden = was;
 }
 
+/* The same inside of a domain: links that are 30 times slower hide no more than all compute. */
+static void messages_over_links_hide_under_no_more_compute_either(void **state)
+{
+    struct tr_task tasks[] = {task_of(&dense), task_of(&experts)};
+    const struct tr_fact was[] = {stack.tp_hidden, stack.ep_hidden, stack.link_share, system_of.tier[0].bytes_s};
+    (void)state;
+    stack.link_share.value = 1;
+    system_of.tier[0].bytes_s.value /= 30;
+    for (int i = 0; i < 2; i++) {
+        enum tr_term term = i ? TR_TERM_EP : TR_TERM_TP;
+        struct tr_layout l = i ? layout_of(1, 1, 8) : layout_of(8, 1, 1);
+        l.ep = i ? 8 : 1;
+        stack.tp_hidden.value = stack.ep_hidden.value = 0;
+        const struct tr_step seen = price(&tasks[i], &l);
+        double compute_s = seen.term_s[TR_TERM_GEMM] + seen.term_s[TR_TERM_ATTENTION] + seen.term_s[TR_TERM_PASS];
+        stack.tp_hidden.value = stack.ep_hidden.value = 1;
+        const struct tr_step hidden = price(&tasks[i], &l);
+        assert_true(seen.term_s[term] > 2 * compute_s && hidden.term_s[term] < seen.term_s[term]);
+        assert_true(hidden.term_s[term] >= seen.term_s[term] - compute_s);
+    }
+    stack.tp_hidden = was[0], stack.ep_hidden = was[1], stack.link_share = was[2], system_of.tier[0].bytes_s = was[3];
+}
+
 /* The share that hides over links was seen over links: beyond them all of a tensor parallel message is. */
 static void tensor_parallel_messages_hide_over_links_only(void **state)
 {
@@ -581,6 +604,7 @@ int main(void)
         cmocka_unit_test(attention_is_in_8_bits_where_stack_format_and_chip_have_it_so),
         cmocka_unit_test(biases_of_experts_and_bare_exchanges_take_time),
         cmocka_unit_test(messages_hide_under_no_more_compute_than_there_is),
+        cmocka_unit_test(messages_over_links_hide_under_no_more_compute_either),
         cmocka_unit_test(tensor_parallel_messages_hide_over_links_only),
         cmocka_unit_test(a_token_goes_to_a_node_once_where_the_stack_has_it_so),
         cmocka_unit_test(selective_recompute_is_what_the_stack_says),
