@@ -217,6 +217,7 @@ void tr_block_make(struct tr_block *b, const struct tr_model_shape *model, enum 
     b->experts = model->experts;
     b->local_experts = model->experts / l->ep;
     b->top_k = model->top_k;
+    b->expert_groups = model->expert_groups, b->top_groups = model->top_groups;
     b->expert_ffn = model->expert_ffn / l->etp;
     b->shared_ffn = model->shared_ffn / l->tp;
     /* Experts see the pieces of tokens that the tp ranks have; without sequence parallel each rank takes its share. */

@@ -42,6 +42,7 @@ struct tr_block {
     int64_t q_rank, kv_rank, rope_dim; /* MLA: heads share a latent; 0: none */
     int64_t ffn;                  /* dense: of this rank */
     int64_t experts, local_experts, top_k, expert_ffn, shared_ffn; /* expert_ffn / etp, shared_ffn / tp */
+    int64_t expert_groups, top_groups; /* a token's experts stand in top_groups of so many; 0: anywhere */
     int64_t expert_width;         /* of tokens as experts get them: width, or latent */
     int64_t ssm_heads, ssm_head_dim, ssm_groups, ssm_state, ssm_conv; /* heads and groups of this rank */
     int64_t routed;               /* (token, expert) pairs that this rank's experts compute when balanced */

@@ -32,6 +32,7 @@ static enum tr_status check_sizes(const struct tr_model_shape *s, const char *wh
         {"vocab", s->vocab, 1, TR_VOCAB_MAX},           {"positions", s->positions, 1, TR_POSITIONS_MAX << 4},
         {"ffn", s->ffn, 0, TR_FFN_MAX},                 {"experts", s->experts, 0, EXPERTS_MAX},
         {"top_k", s->top_k, 0, EXPERTS_MAX},            {"expert_ffn", s->expert_ffn, 0, TR_FFN_MAX},
+        {"expert_groups", s->expert_groups, 0, s->experts}, {"top_groups", s->top_groups, 0, s->expert_groups},
         {"shared_ffn", s->shared_ffn, 0, TR_FFN_MAX},   {"dense_layers", s->dense_layers, 0, s->layers},
         {"moe_every", s->moe_every, 0, TR_LAYERS_MAX},  {"window", s->window, 0, TR_POSITIONS_MAX << 4},
         {"window_every", s->window_every, 0, TR_LAYERS_MAX}, {"q_rank", s->q_rank, 0, RANK_MAX},
@@ -71,11 +72,30 @@ static enum tr_status check_pattern(const struct tr_model_shape *s, const char *
     return TR_OK;
 }
 
+/* Groups are equal, and those of a token hold as many experts as it has. */
+static enum tr_status check_groups(const struct tr_model_shape *s, const char *where, struct tr_err *err)
+{
+    if (!s->expert_groups && !s->top_groups)
+        return TR_OK;
+    if (!s->top_groups)
+        return wrong(err, where, "expert_groups and top_groups go together");
+    if (s->experts % s->expert_groups)
+        return tr_fail(err, TR_BAD_INPUT, "%s: expert_groups %lld does not divide the %lld experts", where,
+                       (long long)s->expert_groups, (long long)s->experts);
+    int64_t within = s->top_groups * (s->experts / s->expert_groups);
+    if (within < s->top_k)
+        return tr_fail(err, TR_BAD_INPUT, "%s: top_groups %lld hold %lld experts, fewer than top_k %lld", where,
+                       (long long)s->top_groups, (long long)within, (long long)s->top_k);
+    return TR_OK;
+}
+
 enum tr_status tr_shape_check(const struct tr_model_shape *s, const char *where, struct tr_err *err)
 {
     enum tr_status status = check_sizes(s, where, err);
     if (status == TR_OK)
         status = check_pattern(s, where, err);
+    if (status == TR_OK)
+        status = check_groups(s, where, err);
     if (status != TR_OK)
         return status;
     if (s->heads % s->kv_heads != 0)
@@ -142,6 +162,8 @@ static const struct tr_field fields[] = {
     SIZE("rope_dim", shape.rope_dim, 1 << 14, "latent attention: part of head_dim with positions"),
     SIZE("experts", shape.experts, EXPERTS_MAX, "routed ones of a layer"),
     SIZE("top_k", shape.top_k, EXPERTS_MAX, "experts of a token"),
+    SIZE("expert_groups", shape.expert_groups, EXPERTS_MAX, "groups that experts stand in"),
+    SIZE("top_groups", shape.top_groups, EXPERTS_MAX, "of which a token's experts are in so many at most"),
     SIZE("expert_ffn", shape.expert_ffn, TR_FFN_MAX, "inside one expert"),
     SIZE("shared_ffn", shape.shared_ffn, TR_FFN_MAX, "inside the shared experts, together"),
     SIZE("dense_layers", dense_layers, TR_LAYERS_MAX, "first layers without experts"),

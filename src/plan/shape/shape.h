@@ -31,6 +31,8 @@ struct tr_model_shape {
     int64_t vocab, positions;
 
     int64_t experts, top_k; /* routed; 0: dense */
+    int64_t expert_groups, top_groups; /* experts stand in so many groups, of which a token's are in so many at most, so that it goes
+                                          to few nodes (DeepSeek-V2, V3); 0: anywhere */
     int64_t expert_ffn;     /* width inside one routed expert */
     int64_t shared_ffn;     /* width inside the shared experts of a layer, together */
     int32_t dense_layers;   /* so many of the first layers have no experts */

@@ -21,7 +21,7 @@ enum { NAMES_MAX = 8, KEY_BYTES = 64, SEQUENCE_MAX = TR_POSITIONS_MAX * 16 };
 /* As the file has it; 0: it does not say. */
 struct raw {
     int64_t layers, width, heads, kv_heads, head_dim, ffn, ffn_ratio, vocab, positions;
-    int64_t experts, top_k, expert_ffn, shared_ffn, shared_count, dense_layers, moe_every, moe_step;
+    int64_t experts, top_k, groups, top_groups, expert_ffn, shared_ffn, shared_count, dense_layers, moe_every, moe_step;
     int64_t q_rank, kv_rank, nope_dim, rope_dim, value_dim;
     int64_t window, window_every;
     int64_t latent, mtp, ssm_heads, ssm_head_dim, ssm_groups, ssm_state, ssm_conv;
@@ -243,6 +243,8 @@ static const struct key keys[] = {
     {AT(top_k), 1 << 16, false,
      {"num_experts_per_tok", "num_experts_per_token", "experts_per_token", "num_selected_experts", "moe_k", "moe_topk",
       "ffn_config.moe_top_k"}},
+    {AT(groups), 1 << 16, false, {"n_group"}},
+    {AT(top_groups), 1 << 16, false, {"topk_group"}},
     {AT(expert_ffn), TR_FFN_MAX, false, {"moe_intermediate_size"}},
     {AT(shared_ffn), TR_FFN_MAX, false,
      {"shared_expert_intermediate_size", "moe_shared_expert_intermediate_size"}},
@@ -340,6 +342,18 @@ static void read_expert_layers(struct reader *r, struct raw *raw)
         r->status = tr_doc_array(r->object, "mlp_only_layers", TR_OPTIONAL, 0, TR_LAYERS_MAX, &dense, r->err);
     if (dense && dense->count)
         read_dense_list(r, dense, raw);
+}
+
+/* One group, or all of them, is no limit; "greedy" takes experts wherever they stand, and the files that say so have groups too. */
+static void set_groups(struct reader *r, const struct raw *raw, struct tr_model_shape *s)
+{
+    const char *method = "";
+    if (r->status == TR_OK)
+        r->status = tr_doc_string(r->object, "topk_method", TR_OPTIONAL, &method, r->err);
+    if (!s->experts || raw->top_groups == 0 || raw->top_groups >= raw->groups || strcmp(method, "greedy") == 0)
+        return;
+    s->expert_groups = raw->groups;
+    s->top_groups = raw->top_groups;
 }
 
 static void set_experts(const struct raw *raw, struct tr_model_shape *s)
@@ -566,6 +580,7 @@ static void read_shape(struct reader *r, const struct kin *kin, struct tr_model_
     read_hybrid(r, &raw, s);
     set_attention(r, &raw, s);
     set_experts(&raw, s);
+    set_groups(r, &raw, s);
     set_window(r, kin, &raw, s);
 }
 

@@ -55,7 +55,8 @@ static void write_json(struct tr_json *json, const struct tr_model_shape *m, con
     } sizes[] = {
         {"layers", m->layers}, {"width", m->width}, {"heads", m->heads}, {"kv_heads", m->kv_heads},
         {"head_dim", m->head_dim}, {"value_dim", m->value_dim}, {"ffn", m->ffn}, {"vocab", m->vocab},
-        {"positions", m->positions}, {"experts", m->experts}, {"top_k", m->top_k}, {"expert_ffn", m->expert_ffn},
+        {"positions", m->positions}, {"experts", m->experts}, {"top_k", m->top_k}, {"expert_groups", m->expert_groups},
+        {"top_groups", m->top_groups}, {"expert_ffn", m->expert_ffn},
         {"shared_ffn", m->shared_ffn}, {"dense_layers", m->dense_layers}, {"kv_rank", m->kv_rank},
         {"q_rank", m->q_rank}, {"window", m->window}, {"window_every", m->window_every},
     };
@@ -119,6 +120,8 @@ static void write_features(const struct tr_model_shape *m, struct tr_text *out)
         tr_text_printf(out, "experts     %lld of %lld, each %lld wide, in %d of %d layers; shared %lld\n", (long long)m->top_k,
                        (long long)m->experts, (long long)m->expert_ffn, tr_shape_moe_layers(m), m->layers,
                        (long long)m->shared_ffn);
+    if (m->expert_groups)
+        tr_text_printf(out, "            a token's in %lld of %lld groups\n", (long long)m->top_groups, (long long)m->expert_groups);
 }
 
 static void write_work(const struct tr_model_shape *m, struct tr_text *out)

@@ -106,16 +106,31 @@ struct tr_cost tr_mesh_collective(const struct tr_site *site, const struct tr_la
     return on_stack(cost, group.local == group.ranks ? site->stack->link_share.value : site->stack->net_share.value);
 }
 
-/* Of `copies` pairs of a token with experts that are spread over the group's nodes, those with one node cross the network as one,
- * and go on to its chips over its links: so many distinct nodes as `copies` draws of one of them have. */
-static struct tr_cost dispatch_cost(const struct tr_site *site, const struct tr_layout *layout, const struct tr_step_op *op)
+/* How many of `all` are met by so many draws, each of one of them. */
+static double met(double all, double draws) { return all * (1 - tr_pow(1 - 1 / all, draws)); }
+
+/* Of so many nodes those that hold experts of one token, in the mean. Where its experts stand in a few of the groups that all are
+ * dealt into, these groups' nodes; of several groups a node, those that hold a group with one of its experts. */
+static double nodes_of_token(const struct tr_block *b, double nodes)
+{
+    double draws = (double)b->top_k, groups = (double)b->expert_groups, few = (double)b->top_groups;
+    if (groups == 0 || few >= groups)
+        return met(nodes, draws);
+    if (nodes >= groups)
+        return met(nodes * few / groups, draws);
+    return nodes * (1 - tr_pow(1 - met(few, draws) / groups, groups / nodes));
+}
+
+/* Of the pairs of a token with its experts, which are spread over the group's nodes, those with one node cross the network as one,
+ * and go on to its chips over its links. */
+static struct tr_cost dispatch_cost(const struct tr_site *site, const struct tr_block *block, const struct tr_layout *layout,
+                                    const struct tr_step_op *op)
 {
     struct ranks ranks = ranks_of(layout, op->mesh);
     struct tr_group group = span_of(site, layout, &ranks), node = group;
     if (group.local == group.ranks)
         return tr_mesh_collective(site, layout, op->mesh, op->collective, op->bytes);
-    double nodes = (double)(group.ranks / group.local), copies = (double)op->copies;
-    double share = nodes * (1 - tr_pow(1 - 1 / nodes, copies)) / copies;
+    double share = nodes_of_token(block, (double)(group.ranks / group.local)) / (double)op->copies;
     struct tr_cost cost = tr_collective_price(site->system, &site->rates, op->collective, &group, op->bytes * share);
     node.ranks = node.local;
     double inside_s = tr_collective_price(site->system, &site->rates, op->collective, &node, op->bytes).time_s;
@@ -236,7 +251,7 @@ struct tr_cost tr_step_op_cost(const struct tr_site *site, const struct tr_block
                         stack->memory_share.value);
     case TR_STEP_COLLECTIVE:
         if (op->copies && !layout->bare_exchange)
-            return dispatch_cost(site, layout, op);
+            return dispatch_cost(site, block, layout, op);
         return tr_mesh_collective(site, layout, op->mesh, op->collective, op->bytes);
     case TR_STEP_SEND:
         return tr_mesh_send(site, layout, op->mesh, op->bytes, op->kernels);

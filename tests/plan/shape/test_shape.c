@@ -373,7 +373,7 @@ static void config_json_and_catalog_say_the_same(void **state)
              (long long)theirs.field)
         SAME(layers); SAME(width); SAME(heads); SAME(kv_heads); SAME(head_dim); SAME(value_dim); SAME(q_rank);
         SAME(kv_rank); SAME(rope_dim); SAME(ffn); SAME(vocab); SAME(positions); SAME(experts); SAME(top_k);
-        SAME(expert_ffn); SAME(shared_ffn); SAME(dense_layers); SAME(moe_every); SAME(window); SAME(window_every); SAME(latent);
+        SAME(expert_groups); SAME(top_groups); SAME(expert_ffn); SAME(shared_ffn); SAME(dense_layers); SAME(moe_every); SAME(window); SAME(window_every); SAME(latent);
         if (ours.ssm_heads == 0) /* Super was trained with one more than its file says */
             SAME(mtp);
         SAME(ssm_heads); SAME(ssm_head_dim); SAME(ssm_groups); SAME(ssm_state); SAME(ssm_conv);
@@ -445,6 +445,10 @@ static void what_is_wrong_with_a_config_json_is_said(void **state)
          "heads 4 is no multiple of kv_heads 3"},
         {"{" SIZES "\"hidden_size\": 32, \"num_attention_heads\": 4, \"num_local_experts\": 8}",
          "top_k is 0; expected 1 to 8"},
+        {"{" SIZES "\"hidden_size\": 32, \"num_attention_heads\": 4, \"num_experts\": 8, \"num_experts_per_tok\": 2, \"n_group\": 3,"
+         " \"topk_group\": 2}", "expert_groups 3 does not divide the 8 experts"},
+        {"{" SIZES "\"hidden_size\": 32, \"num_attention_heads\": 4, \"num_experts\": 8, \"num_experts_per_tok\": 3, \"n_group\": 4,"
+         " \"topk_group\": 1}", "top_groups 1 hold 2 experts, fewer than top_k 3"},
         {"{" SIZES "\"hidden_size\": 32, \"num_attention_heads\": 4, \"num_experts\": 2, \"num_experts_per_tok\": 1,"
          " \"moe_layer_freq\": [1, 0, 1, 1]}", "moe_layer_freq[1]: a layer without experts after one with them"},
         {"{" SIZES "\"hidden_size\": 32, \"num_attention_heads\": 4, \"num_experts\": 2, \"num_experts_per_tok\": 1,"
@@ -506,6 +510,8 @@ static void what_is_wrong_with_a_model_of_the_catalog_is_said(void **state)
         {"name: x, layers: 2, width: 64, heads: 4, ffn: 128, vocab: 100, positions: 64, witdh: 3", "witdh"},
         {"name: x, layers: 2, width: 64, heads: 4, vocab: 100, positions: 64", "ffn is missing"},
         {"name: x, layers: 2, width: 64, heads: 4, ffn: 128, vocab: 100, positions: 64, experts: 4", "top_k is 0"},
+        {"name: x, layers: 2, width: 64, heads: 4, vocab: 100, positions: 64, experts: 4, top_k: 1, expert_ffn: 64, expert_groups: 2",
+         "expert_groups and top_groups go together"},
         {"name: x, layers: 2, width: 64, heads: 4, kv_heads: 3, ffn: 128, vocab: 100, positions: 64", "no multiple"},
         {"name: x, layers: 2, width: 64, heads: 4, ffn: 128, vocab: 100, positions: 64, top_k: 2", "without experts"},
         {"name: x, layers: 2, width: 64, heads: 4, ffn: 128, vocab: 100, positions: 64, q_rank: 2", "kv_rank"},

@@ -382,6 +382,33 @@ static void a_token_goes_to_a_node_once_where_the_stack_has_it_so(void **state)
     stack.ep_hidden = was;
 }
 
+/* Eight experts of a token in four of eight groups: on as many nodes 3.6 of them have one, on 16 the groups are cut in two, on four
+ * a node holds two. */
+static void routing_by_groups_goes_to_fewer_nodes(void **state)
+{
+    static const struct {
+        int32_t ep;
+        double nodes, anywhere;
+    } cases[] = {{8, 1, 1}, {32, 2.790, 3.600}, {64, 3.600, 5.251}, {128, 5.251, 6.454}};
+    struct tr_model_shape model = experts;
+    struct tr_task task = task_of(&model);
+    struct tr_layout l = layout_of(1, 1, 128);
+    const struct tr_fact was = stack.ep_hidden;
+    (void)state;
+    task.batch.global_batch = 128;
+    model.experts = 128, model.top_k = 8;
+    stack.ep_hidden.value = 0, stack.dispatch_once = true;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        l.ep = cases[i].ep;
+        model.expert_groups = model.top_groups = 0;
+        double anywhere = price(&task, &l).term_s[TR_TERM_EP];
+        model.expert_groups = 8, model.top_groups = 4;
+        assert_near(price(&task, &l).term_s[TR_TERM_EP] / anywhere, cases[i].nodes / cases[i].anywhere, .02);
+    }
+    stack.dispatch_once = false;
+    stack.ep_hidden = was;
+}
+
 /* XLA's keeps no result of the feed-forward's first product: more time than Megatron's, less memory, and less of both changes
  * than by computing all again. */
 static void selective_recompute_is_what_the_stack_says(void **state)
@@ -607,6 +634,7 @@ int main(void)
         cmocka_unit_test(messages_over_links_hide_under_no_more_compute_either),
         cmocka_unit_test(tensor_parallel_messages_hide_over_links_only),
         cmocka_unit_test(a_token_goes_to_a_node_once_where_the_stack_has_it_so),
+        cmocka_unit_test(routing_by_groups_goes_to_fewer_nodes),
         cmocka_unit_test(selective_recompute_is_what_the_stack_says),
         cmocka_unit_test(selective_recompute_does_no_pass_again_whose_result_is_kept),
         cmocka_unit_test(a_stack_computes_again_only_parts_that_have_an_inside),
