@@ -146,11 +146,26 @@ static bool is_wider(const struct tr_tier *a, const struct tr_tier *b)
     return b->domain_chips && (!a->domain_chips || a->domain_chips > b->domain_chips);
 }
 
+static bool is_network(const struct tr_tier *tier)
+{
+    return tier->network[0] || tr_known(&tier->nics) || (tier->domain_chips == 0 && tier->kind >= TR_LINK_INFINIBAND);
+}
+
+/* Before a network comes what it joins. */
+static void add_chip_alone(struct tr_system *system)
+{
+    struct tr_tier alone = system->tier[0];
+    alone.name = "chip", alone.domain_chips = 1, alone.in_network = false;
+    memmove(&system->tier[1], &system->tier[0], (size_t)system->tier_count * sizeof alone);
+    system->tier[0] = alone;
+    system->tier_count++;
+}
+
 static enum tr_status read_tiers(const struct tr_entry *entry, struct tr_system *system, struct tr_err *err)
 {
-    const char *keys[TR_TIERS_MAX];
+    const char *keys[TR_TIERS_MAX - 1];
     int count;
-    enum tr_status status = tr_entry_keys(entry, "tiers", keys, TR_TIERS_MAX, &count, err);
+    enum tr_status status = tr_entry_keys(entry, "tiers", keys, TR_TIERS_MAX - 1, &count, err);
     if (status != TR_OK)
         return status;
     if (count == 0)
@@ -170,6 +185,8 @@ static enum tr_status read_tiers(const struct tr_entry *entry, struct tr_system 
         if (!is_wider(&system->tier[i], &system->tier[i - 1]))
             return tr_entry_fail(entry, err, "tiers.%s and tiers.%s join the same number of chips",
                                  system->tier[i - 1].name, system->tier[i].name);
+    if (is_network(&system->tier[0]))
+        add_chip_alone(system);
     return TR_OK;
 }
 

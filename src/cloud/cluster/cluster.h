@@ -6,7 +6,8 @@
  *     system.tier[1]       InfiniBand NDR: 50 GB/s per direction and chip, any number of chips
  *
  * Tiers go from the chip outwards, by growing domain; chips whose common domain is the smallest talk over that tier. A
- * tier that holds a whole node and more (NVL72, a TPU pod) is one tier like any other.
+ * tier that holds a whole node and more (NVL72, a TPU pod) is one tier like any other. Chips that only a network joins are
+ * domains of one: the first tier is theirs, and nothing moves over it.
  *
  * A struct tr_system is plain numbers: copy it and change what another machine has different. All rates are of one
  * direction and per chip, in bytes/s, before oversubscription. */
@@ -15,7 +16,7 @@
 
 #include "silicon/chip/chip.h"
 
-enum { TR_TIERS_MAX = 6, TR_TORUS_DIMENSIONS_MAX = 4 };
+enum { TR_TIERS_MAX = 7, TR_TORUS_DIMENSIONS_MAX = 4 };
 
 struct tr_tier {
     const char *name;       /* the key in the file: "nvlink", "network" */
@@ -75,6 +76,9 @@ TR_MUST_CHECK enum tr_status tr_network_read(const struct tr_entry *entry, struc
 const struct tr_field *tr_system_fields(int *count);
 const struct tr_field *tr_tier_fields(int *count);
 const struct tr_field *tr_network_fields(int *count);
+
+/* Whether chips have links to one another. */
+static inline bool tr_system_has_links(const struct tr_system *system) { return system->tier[0].domain_chips != 1; }
 
 /* The tier over which `chips` neighbouring chips talk: the first whose domain holds them. */
 int tr_system_tier_of(const struct tr_system *system, int64_t chips);

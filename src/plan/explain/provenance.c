@@ -69,7 +69,7 @@ static void say_system(struct list *list, const struct tr_plan *p)
 {
     char name[TR_NUMBER_NAME_BYTES];
     list->of = p->system.name;
-    for (int i = 0; i < p->system.tier_count; i++) {
+    for (int i = !tr_system_has_links(&p->system); i < p->system.tier_count; i++) {
         const struct tr_tier *tier = &p->system.tier[i];
         snprintf(name, sizeof name, "%s: bandwidth of a chip", tier->name);
         say(list, name, TR_UNIT_BYTES_S, &tier->bytes_s);

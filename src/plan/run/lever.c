@@ -19,6 +19,8 @@ const char *tr_lever_name(enum tr_lever lever)
 
 bool tr_lever_there(enum tr_lever lever, const struct tr_system *system)
 {
+    if (lever == TR_LEVER_LINK)
+        return tr_system_has_links(system);
     return system->tier_count > 1 || (lever != TR_LEVER_NETWORK && lever != TR_LEVER_NETWORK_LATENCY);
 }
 

@@ -52,7 +52,7 @@ TR_MUST_CHECK enum tr_status tr_lever_choose(enum tr_lever lever, const struct t
                                              const struct tr_layout *layouts, int count, double *change,
                                              struct tr_err *err);
 
-/* Whether the system has it: one of a single tier has no network. */
+/* Whether the system has it: one of a single tier has no network, one of chips without links no links. */
 bool tr_lever_there(enum tr_lever lever, const struct tr_system *system);
 /* What the lever is now, in the unit of *unit; NAN where that is many numbers. */
 double tr_lever_value(enum tr_lever lever, const struct tr_site *site, enum tr_unit *unit);

@@ -83,6 +83,9 @@ static enum tr_status price_of(const struct tr_showing *s, const struct tr_syste
     return tr_price_find(s->catalog, system, &query, out, s->err);
 }
 
+/* The first over which anything moves. */
+static int first_tier(const struct tr_system *system) { return tr_system_has_links(system) ? 0 : 1; }
+
 static void write_tier(const struct tr_tier *tier, struct tr_text *out)
 {
     char value[TR_QUANTITY_BYTES];
@@ -107,8 +110,8 @@ static enum tr_status write_system_row(struct tr_showing *s, struct tr_table *ta
     enum tr_status status = price_of(s, system, TR_COMMITMENT_ON_DEMAND, &price);
     if (status != TR_OK)
         return status;
-    for (int i = 0; i < system->tier_count; i++) {
-        tr_text_append(&tiers, i ? ", " : "");
+    for (int i = first_tier(system); i < system->tier_count; i++) {
+        tr_text_append(&tiers, tiers.len ? ", " : "");
         write_tier(&system->tier[i], &tiers);
     }
     tr_table_cell(table, "%s", system->id);
@@ -165,7 +168,7 @@ static enum tr_status write_system_json(struct tr_showing *s, const struct tr_sy
     }
     tr_json_end(json);
     tr_json_array(json, "tiers");
-    for (int i = 0; i < system->tier_count; i++)
+    for (int i = first_tier(system); i < system->tier_count; i++)
         write_tier_json(json, &system->tier[i]);
     tr_json_end(json);
     tr_json_end(json);
@@ -195,7 +198,7 @@ static void write_tiers(const struct tr_system *system, struct tr_source_list *s
 {
     int count;
     const struct tr_field *fields = tr_tier_fields(&count);
-    for (int i = 0; i < system->tier_count; i++) {
+    for (int i = first_tier(system); i < system->tier_count; i++) {
         const struct tr_tier *tier = &system->tier[i];
         tr_text_printf(out, "\ntier %s: ", tier->name);
         write_tier(tier, out);

@@ -46,6 +46,27 @@ static void tiers_go_from_the_chip_outwards(void **state)
     tr_catalog_free(catalog);
 }
 
+/* A superchip a node, and a user's servers of which nobody says what is inside. */
+static void chips_that_a_network_joins_are_domains_of_one(void **state)
+{
+    static const char yaml[] = "systems:\n  cluster:\n    name: x\n    chip: h100\n    chips_per_node: 4\n    tiers:\n"
+                               "      ethernet: {kind: ethernet, topology: fat-tree, bandwidth: 5GB/s}\n";
+    static const char *const names[] = {"gh200-1", "cluster"};
+    (void)state;
+    struct tr_err err = {""};
+    struct tr_catalog *catalog = open_catalog();
+    if (tr_catalog_add_text(catalog, "own.yaml", yaml, sizeof yaml - 1, &err))
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct tr_system system;
+        assert_int_equal(tr_system_find(catalog, names[i], &system, &err), TR_OK);
+        assert_false(tr_system_has_links(&system));
+        assert_true(system.tier_count == 2 && system.tier[0].domain_chips == 1 && system.tier[1].domain_chips == 0);
+        assert_int_equal(tr_system_tier_of(&system, 2), 1);
+    }
+    tr_catalog_free(catalog);
+}
+
 static void check_facts(const struct tr_field *fields, int count, const void *of, const char *id)
 {
     for (int i = 0; i < count; i++) {
@@ -151,6 +172,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_chip_network_and_system_that_the_program_brings_is_right),
         cmocka_unit_test(tiers_go_from_the_chip_outwards),
+        cmocka_unit_test(chips_that_a_network_joins_are_domains_of_one),
         cmocka_unit_test(every_number_of_the_program_s_networks_and_systems_says_where_it_is_from),
         cmocka_unit_test(chips_of_published_runs_are_found_by_the_names_that_the_tables_use),
         cmocka_unit_test(no_system_s_links_are_faster_than_its_chip_s),

@@ -373,6 +373,11 @@ static void a_system_without_a_network_has_no_lever_there(void **state)
     assert_true(there || p->lever[TR_LEVER_NETWORK].change == 0);
     assert_true(p->lever[TR_LEVER_MATRIX].change < 0);
     tr_plan_free(p);
+    r = request_of("llama3-8b", "gh200-1", 64, "zero=1,mb=1,recompute=full"); /* a network, and no links */
+    p = make(&r, TR_OK);
+    assert_false(tr_lever_there(TR_LEVER_LINK, &p->system));
+    assert_true(p->lever[TR_LEVER_LINK].change == 0 && p->lever[TR_LEVER_NETWORK].slope <= 0);
+    tr_plan_free(p);
 }
 
 /* Besiroglu et al. 2024: a model of 70 B on 1.4 T tokens, which Chinchilla was, by hand. */
