@@ -17,7 +17,7 @@ struct plan_args {
     int64_t tokens, seq_len, reserve;
     int pay;
     double target_loss, deadline_s, budget_usd;
-    bool background, json;
+    bool background, no_mtp, json;
 };
 
 #define AT(field) .offset = offsetof(struct plan_args, field)
@@ -32,6 +32,8 @@ static const struct tr_option options[] = {
      .help = "in place of tokens: as many as that loss takes by the scaling law", .section = "What is trained"},
     {.name = "law", .kind = TR_OPTION_STRING, AT(law), .value = "NAME",
      .help = "the scaling law: besiroglu-2024 (the default), hoffmann-2022, or the catalog's", .section = "What is trained"},
+    {.name = "no-mtp", .kind = TR_OPTION_FLAG, AT(no_mtp),
+     .help = "without the modules for further tokens (MTP) that the model's config has", .section = "What is trained"},
     {.name = "seq-len", .kind = TR_OPTION_COUNT, AT(seq_len), .fallback = "0", .min = 0, .max = 1 << 26, .value = "N",
      .help = "tokens of a sequence; 0: the model's positions, at most 8192", .section = "What is trained"},
     {.name = "global-batch", .kind = TR_OPTION_STRING, AT(global_batch), .fallback = "0", .value = "N",
@@ -151,6 +153,7 @@ static enum tr_status make_request(const struct plan_args *args, struct tr_plan_
     r->deadline_s = args->deadline_s;
     r->budget_usd = args->budget_usd;
     r->background = args->background;
+    r->no_mtp = args->no_mtp;
     r->reserve_bytes = args->reserve;
     if (!args->tokens && args->target_loss == 0)
         return tr_fail(err, TR_BAD_INPUT, "how long to train: --tokens 300B, or --target-loss 2.1");

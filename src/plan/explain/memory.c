@@ -12,6 +12,7 @@ struct parts {
     const struct tr_plan *p;
     int term[TR_MEM_COUNT];
     double in_flight;
+    const char *whose; /* before the names of blocks */
     struct tr_blocks blocks;
     struct tr_split split;
     struct tr_split_class classes[TR_LAYERS_MAX];
@@ -43,11 +44,11 @@ static void add_weights(struct parts *s, enum tr_mem mem, double dense_bytes, do
     }
 }
 
-/* Whether the block keeps it, and how many layers of the kind do. */
+/* Whether the block keeps it, and how many layers of the kind do. Of modules for further tokens nothing is computed again. */
 static double keepers(const struct parts *s, const struct tr_block *block, const struct tr_stack_kept *kept,
                       double count, double again)
 {
-    bool layer = block->kind != TR_BLOCK_EMBED && block->kind != TR_BLOCK_HEAD;
+    bool layer = block->kind != TR_BLOCK_EMBED && block->kind != TR_BLOCK_HEAD && !s->whose[0];
     if (!tr_block_has_part(block->kind, kept->part) || !tr_block_when(block, s->p->site.stack, s->p->site.format, kept->when))
         return 0;
     if (layer && s->split.rerun == TR_RERUN_SELECTIVE && tr_stack_kept_again(s->p->site.stack, kept))
@@ -67,9 +68,9 @@ static void add_kept(struct parts *s, int parent, const struct tr_block *block, 
         if (value <= 0)
             continue;
         int at =
-            tr_number_add(s->e, parent, TR_UNIT_BYTES, value, "%s: %s", tr_block_kind_name(block->kind), kept->name);
+            tr_number_add(s->e, parent, TR_UNIT_BYTES, value, "%s%s: %s", s->whose, tr_block_kind_name(block->kind), kept->name);
         tr_number_words(s->e, at, "microbatches in flight x blocks x elements x bytes", kept->bytes.grade,
-                        tr_fact_source(&kept->bytes), "%.4g x %.0f x %s (%s) x %g bytes", in_flight, layers,
+                        tr_fact_source(&kept->bytes), "%.4g x %.4g x %s (%s) x %g bytes", in_flight, layers,
                         tr_print_quantity(elements, TR_UNIT_COUNT, of), tr_extent_name(kept->over), kept->bytes.value);
     }
     if (again <= 0 || s->split.rerun != TR_RERUN_FULL)
@@ -80,6 +81,25 @@ static void add_kept(struct parts *s, int parent, const struct tr_block *block, 
     tr_number_words(s->e, at, "microbatches in flight x layers x the input of one", TR_GRADE_STATED,
                     "plan/lower/block.c", "%.4g x %.0f x %s", in_flight, again,
                     tr_print_quantity(bytes, TR_UNIT_BYTES, full));
+}
+
+/* A stage's share of the modules for further tokens. */
+static void add_further(struct parts *s)
+{
+    const struct tr_plan *p = s->p;
+    int kind[TR_LAYER_KINDS_MAX], count = tr_further_kinds(&s->blocks.kinds, p->model.layers, kind);
+    struct tr_block block;
+    if (s->split.further <= 0)
+        return;
+    s->whose = "further token's ";
+    for (int i = 0; i < count; i++) {
+        int k = kind[i];
+        tr_block_make(&block, &p->model, s->blocks.kinds.kind[k], s->blocks.kinds.window[k], &p->layout, &p->task.batch);
+        add_kept(s, s->term[TR_MEM_ACTIVATIONS], &block, s->split.further, 0, s->in_flight);
+    }
+    tr_block_make(&block, &p->model, TR_BLOCK_HEAD, 0, &p->layout, &p->task.batch);
+    add_kept(s, s->term[TR_MEM_ACTIVATIONS], &block, s->split.further, 0, s->in_flight);
+    s->whose = "";
 }
 
 static void add_activations(struct parts *s)
@@ -98,6 +118,7 @@ static void add_activations(struct parts *s)
         tr_block_make(&block, &p->model, TR_BLOCK_EMBED, 0, &p->layout, &p->task.batch);
         add_kept(s, term, &block, 1, 0, s->in_flight);
     }
+    add_further(s);
     if (s->load.transient > 0) {
         int at = tr_number_add(s->e, term, TR_UNIT_BYTES, s->load.transient, "the block that is computed again");
         tr_number_words(s->e, at, "what a block keeps without recomputation, less what it keeps with it",
@@ -159,7 +180,7 @@ void tr_explain_memory(struct tr_explain *e)
         return;
     }
     const struct tr_plan *p = e->plan;
-    s->e = e, s->p = p;
+    s->e = e, s->p = p, s->whose = "";
     tr_blocks_make(&s->blocks, &p->site, &p->task, &p->layout);
     tr_split_make(&s->split, s->classes, &p->model, &s->blocks.kinds, &p->layout, p->task.mtp);
     tr_stages_make(&s->stages, s->loads, &s->blocks, &s->split);

@@ -14,6 +14,7 @@ struct parts {
     const struct tr_plan *p;
     int term[TR_TERM_COUNT]; /* indices of the numbers */
     double micro_count;
+    const char *whose; /* before the names of blocks */
     struct tr_blocks blocks;
     struct tr_split split;
     struct tr_split_class classes[TR_LAYERS_MAX];
@@ -88,15 +89,15 @@ static void op_inputs(const struct parts *s, const struct tr_step_op *op, double
     if (hidden > 0)
         snprintf(share, sizeof share, ", %.0f %% of it hidden", 100 * hidden);
     if (op->kind == TR_STEP_GEMM)
-        snprintf(out, TR_NUMBER_WORDS_BYTES, "%.0f x %s: %lld x [%lld, %lld] x [%lld, %lld] %s, bound by %s", count,
+        snprintf(out, TR_NUMBER_WORDS_BYTES, "%.6g x %s: %lld x [%lld, %lld] x [%lld, %lld] %s, bound by %s", count,
                  time, (long long)op->groups, (long long)op->m, (long long)op->k, (long long)op->k, (long long)op->n,
                  format, tr_bound_name(cost->bound));
     else if (op->kind == TR_STEP_PASS)
-        snprintf(out, TR_NUMBER_WORDS_BYTES, "%.0f x %s: %s in %d kernels", count, time, bytes, op->kernels);
+        snprintf(out, TR_NUMBER_WORDS_BYTES, "%.6g x %s: %s in %d kernels", count, time, bytes, op->kernels);
     else if (op->kind == TR_STEP_ATTENTION)
-        snprintf(out, TR_NUMBER_WORDS_BYTES, "%.0f x %s, bound by %s", count, time, tr_bound_name(cost->bound));
+        snprintf(out, TR_NUMBER_WORDS_BYTES, "%.6g x %s, bound by %s", count, time, tr_bound_name(cost->bound));
     else
-        snprintf(out, TR_NUMBER_WORDS_BYTES, "%.0f x %s: %s of %s among %lld of %s%s%s", count, time,
+        snprintf(out, TR_NUMBER_WORDS_BYTES, "%.6g x %s: %s of %s among %lld of %s%s%s", count, time,
                  op->kind == TR_STEP_SEND ? "send" : tr_collective_name(op->collective), bytes,
                  (long long)tr_mesh_ranks(&s->p->layout, op->mesh), tr_mesh_name(op->mesh),
                  op->copies ? ", a token to a node once" : "", share);
@@ -111,14 +112,15 @@ static void add_op(struct parts *s, const struct tr_block *block, const struct t
     if (count <= 0)
         return;
     int at = tr_number_add(s->e, s->term[tr_step_op_term(op)], TR_UNIT_TIME, count * cost.time_s * (1 - hidden),
-                           "%s: %s, %s", tr_block_kind_name(block->kind), op->name, phase_name(op, again));
+                           "%s%s: %s, %s", s->whose, tr_block_kind_name(block->kind), op->name, phase_name(op, again));
     op_inputs(s, op, count, &cost, hidden, inputs);
     tr_number_words(s->e, at, hidden > 0 ? "times x seconds x what is not hidden" : "times x seconds", cost.grade,
                     op_source(s, op), "%s", inputs);
 }
 
-/* All operations of `count` layers of a kind, `again` of them computed twice. */
-static void add_block(struct parts *s, struct tr_block *block, const struct tr_block_price *price, double count, double again)
+/* All operations of `count` blocks of a kind; `full` of them are computed twice, or of `selective` what the stack calls so. */
+static void add_block(struct parts *s, struct tr_block *block, const struct tr_block_price *price, double count, double full,
+                      double selective)
 {
     struct tr_lowered ops;
     block->frozen = s->p->task.lora_rank > 0;
@@ -130,8 +132,8 @@ static void add_block(struct parts *s, struct tr_block *block, const struct tr_b
         add_op(s, block, op, price->room, s->micro_count * count, false);
         if (op->phase != TR_STEP_FORWARD)
             continue;
-        bool inside = s->split.rerun == TR_RERUN_SELECTIVE && tr_step_op_again(s->p->site.stack, op);
-        add_op(s, block, op, price->room, s->micro_count * (inside ? count : again), true);
+        double again = full + (tr_step_op_again(s->p->site.stack, op) ? selective : 0);
+        add_op(s, block, op, price->room, s->micro_count * again, true);
     }
 }
 
@@ -140,24 +142,43 @@ static void add_blocks(struct parts *s)
     const struct tr_plan *p = s->p;
     const struct tr_split_class *class = s->stages.slowest_class;
     struct tr_block block;
+    const enum tr_rerun rerun = s->split.rerun;
     for (int k = 0; k < s->blocks.kinds.count; k++) {
         tr_block_make(&block, &p->model, s->blocks.kinds.kind[k], s->blocks.kinds.window[k], &p->layout,
                       &p->task.batch);
         if (class->count[k])
-            add_block(s, &block, &s->blocks.layer[k], class->count[k], s->split.rerun == TR_RERUN_FULL ? class->again[k] : 0);
+            add_block(s, &block, &s->blocks.layer[k], class->count[k], rerun == TR_RERUN_FULL ? class->again[k] : 0,
+                      rerun == TR_RERUN_SELECTIVE ? class->count[k] : 0);
     }
     /* The ends of the model are never computed again. */
-    enum tr_rerun rerun = s->split.rerun;
-    s->split.rerun = TR_RERUN_NONE;
     if (class->embed) {
         tr_block_make(&block, &p->model, TR_BLOCK_EMBED, 0, &p->layout, &p->task.batch);
-        add_block(s, &block, &s->blocks.embed, 1, 0);
+        add_block(s, &block, &s->blocks.embed, 1, 0, 0);
     }
     if (class->head) {
         tr_block_make(&block, &p->model, TR_BLOCK_HEAD, 0, &p->layout, &p->task.batch);
-        add_block(s, &block, &s->blocks.head, 1, 0);
+        add_block(s, &block, &s->blocks.head, 1, 0, 0);
     }
-    s->split.rerun = rerun;
+}
+
+/* A stage's share of the modules for further tokens; nothing of them is computed again. */
+static void add_further(struct parts *s)
+{
+    const struct tr_plan *p = s->p;
+    struct tr_block block;
+    int kind[TR_LAYER_KINDS_MAX], count = tr_further_kinds(&s->blocks.kinds, p->model.layers, kind);
+    if (s->split.further <= 0)
+        return;
+    s->whose = "further token's ";
+    tr_block_make(&block, &p->model, TR_BLOCK_JOIN, 0, &p->layout, &p->task.batch);
+    add_block(s, &block, &s->blocks.further, s->split.further, 0, 0);
+    for (int i = 0; i < count; i++) {
+        int k = kind[i];
+        tr_block_make(&block, &p->model, s->blocks.kinds.kind[k], s->blocks.kinds.window[k], &p->layout, &p->task.batch);
+        add_block(s, &block, &s->blocks.layer[k], s->split.further, 0, 0);
+    }
+    tr_block_make(&block, &p->model, TR_BLOCK_HEAD, 0, &p->layout, &p->task.batch);
+    add_block(s, &block, &s->blocks.head, s->split.further, 0, 0);
 }
 
 static void add_ring(struct parts *s)
@@ -314,7 +335,7 @@ void tr_explain_step(struct tr_explain *e)
         e->failed = true;
         return;
     }
-    s->e = e, s->p = e->plan;
+    s->e = e, s->p = e->plan, s->whose = "";
     s->micro_count = (double)tr_layout_micro_count(&s->p->layout, &s->p->task.batch);
     if (tr_rates_facts(&s->p->system.chip, s->facts, &ignored) != TR_OK)
         memset(s->facts, 0, sizeof s->facts);
@@ -323,6 +344,7 @@ void tr_explain_step(struct tr_explain *e)
     tr_stages_make(&s->stages, s->loads, &s->blocks, &s->split);
     add_terms(s);
     add_blocks(s);
+    add_further(s);
     add_ring(s);
     add_host(s);
     add_bubble(s);

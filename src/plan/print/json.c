@@ -38,6 +38,17 @@ static void put_request(struct tr_json *json, const struct tr_plan *p)
     tr_json_string(json, "layout", tr_layout_print(&p->layout, layout));
 }
 
+static void put_further(struct tr_json *json, const struct tr_plan *p)
+{
+    tr_json_object(json, "mtp");
+    tr_json_int(json, "modules", p->task.mtp);
+    tr_json_double(json, "parameters", p->further.params);
+    tr_json_double(json, "model_flop", p->further.flop);
+    tr_json_double(json, "time_s", p->further.time_s);
+    tr_json_double(json, "memory_bytes", p->further.memory_bytes);
+    tr_json_end(json);
+}
+
 static void put_step(struct tr_json *json, const struct tr_plan *p)
 {
     char key[64];
@@ -200,6 +211,8 @@ void tr_plan_json(const struct tr_plan *p, struct tr_text *out)
     tr_json_bool(&json, "feasible", p->why[0] == 0);
     tr_json_string(&json, "why", p->why[0] ? p->why : NULL);
     put_request(&json, p);
+    if (p->task.mtp)
+        put_further(&json, p);
     put_step(&json, p);
     put_memory(&json, p);
     put_run(&json, p);

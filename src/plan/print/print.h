@@ -23,6 +23,8 @@ const char *tr_plan_energy(char buf[TR_QUANTITY_BYTES], double joules);
 /* "8.2 %". Returns buf. */
 const char *tr_plan_percent(char buf[TR_QUANTITY_BYTES], double fraction);
 
+/* A line about modules for further tokens, without a newline; nothing when there are none. */
+void tr_plan_further(const struct tr_plan *plan, struct tr_text *out);
 /* Lines about the target loss; nothing when there is none. */
 void tr_plan_target(const struct tr_plan *plan, struct tr_text *out);
 

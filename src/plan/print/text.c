@@ -51,6 +51,19 @@ void tr_plan_subtitle(const struct tr_plan *p, struct tr_text *out)
                    (long long)p->request.seq_len, p->stack.name, tr_format_info(p->site.format)->name);
 }
 
+void tr_plan_further(const struct tr_plan *p, struct tr_text *out)
+{
+    char params[NUMBER], flop[NUMBER], time[NUMBER], bytes[NUMBER];
+    int32_t count = p->task.mtp;
+    if (count == 0)
+        return;
+    tr_text_printf(out, "with %d module%s for further tokens (MTP): %s parameters, %s of the FLOPs, %s of the time, %s of the memory",
+                   count, count == 1 ? "" : "s", tr_print_quantity(params, TR_UNIT_COUNT, p->further.params),
+                   tr_plan_percent(flop, p->further.flop / p->step.model_flop),
+                   tr_plan_percent(time, p->further.time_s / p->step.time_s),
+                   tr_print_quantity(bytes, TR_UNIT_BYTES, p->further.memory_bytes));
+}
+
 /* What the tokens follow from, and what would be cheapest; how the batch stands to the one above which more of it is wasted. */
 void tr_plan_target(const struct tr_plan *p, struct tr_text *out)
 {
@@ -322,6 +335,8 @@ void tr_plan_text(const struct tr_plan *p, struct tr_text *out)
     tr_text_char(out, '\n');
     tr_plan_subtitle(p, out);
     tr_text_char(out, '\n');
+    tr_plan_further(p, out);
+    tr_text_append(out, p->task.mtp ? "\n" : "");
     tr_plan_target(p, out);
     tr_text_printf(out, "layout %s\n", tr_layout_print(&p->layout, layout));
     if (p->search.done && p->fits) {

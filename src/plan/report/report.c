@@ -387,6 +387,8 @@ static void put_top(const struct page *g)
     tr_text_append_html(g->out, tr_layout_print(&p->layout, layout));
     tr_text_append(g->out, "</code>.</p>\n");
     tr_text_clear(&line);
+    tr_plan_further(p, &line);
+    tr_text_append(&line, line.len > 0 ? "\n" : "");
     tr_plan_target(p, &line);
     if (line.len > 0) {
         tr_text_append(g->out, "<p class=\"sub\" style=\"white-space:pre-line\">");

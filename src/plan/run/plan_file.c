@@ -33,6 +33,7 @@ static const struct key {
     {"stack", TEXT, AT(stack), TR_OPTIONAL, 0, 0},
     {"reserve_bytes", WHOLE, AT(reserve_bytes), TR_OPTIONAL, 1e15, 0},
     {"background_saves", FLAG, AT(background), TR_OPTIONAL, 0, 0},
+    {"no_mtp", FLAG, AT(no_mtp), TR_OPTIONAL, 0, 0},
     {"pay", PAID, AT(commitment), TR_OPTIONAL, 0, 0},
     {"prices_of", TEXT, AT(date), TR_OPTIONAL, 0, 0},
     {"deadline_s", NUMBER, AT(deadline_s), TR_OPTIONAL, 1e12, 0},

@@ -184,6 +184,22 @@ static enum tr_status make_layout(struct tr_plan *p, struct tr_err *err)
     return status == TR_OK ? tr_step_price(&p->site, &p->task, &p->layout, &p->step, err) : status;
 }
 
+static enum tr_status price_further(struct tr_plan *p, struct tr_err *err)
+{
+    struct tr_task without = p->task;
+    struct tr_step step;
+    without.mtp = 0;
+    if (p->task.mtp == 0)
+        return TR_OK;
+    enum tr_status status = tr_step_price(&p->site, &without, &p->layout, &step, err);
+    if (status == TR_OK) {
+        p->further.flop = p->step.model_flop - step.model_flop;
+        p->further.time_s = p->step.time_s - step.time_s;
+        p->further.memory_bytes = p->step.memory_bytes - step.memory_bytes;
+    }
+    return status;
+}
+
 /* ---- does it fit? ------------------------------------------------------------------------------------------------ */
 
 /* The two errors have nothing to do with each other. */
@@ -261,7 +277,7 @@ static enum tr_status find_offers(struct tr_plan *p, struct tr_err *err)
     }
     tr_plan_set_batch(p, p->request.global_batch);
     /* Weights in 16 bits and the optimiser's state: gradients are not saved. */
-    p->state_bytes = tr_shape_params(&p->model).total * (2 + p->stack.master_bytes.value);
+    p->state_bytes = (tr_shape_params(&p->model).total + p->further.params) * (2 + p->stack.master_bytes.value);
     return status;
 }
 
@@ -350,7 +366,10 @@ static enum tr_status make(struct tr_plan *p, struct tr_err *err)
         return status;
     choose_batch(&p->request, &p->model);
     choose_software(&p->request, &p->system.chip);
-    p->task = (struct tr_task){.model = &p->model, .batch = {p->request.seq_len, p->request.global_batch}};
+    p->task = (struct tr_task){.model = &p->model,
+                               .batch = {p->request.seq_len, p->request.global_batch},
+                               .mtp = p->request.no_mtp ? 0 : p->model.mtp};
+    p->further.params = p->request.no_mtp ? 0 : tr_shape_mtp_params(&p->model);
     p->capacity_bytes = tr_plan_capacity(&p->system.chip) - (double)p->request.reserve_bytes;
     if (p->request.reserve_bytes > 0 && p->request.reserve_bytes < 1 << 20)
         return tr_fail(err, TR_BAD_INPUT, "a reserve of %lld bytes: is a unit missing, as in 8GiB?",
@@ -365,6 +384,8 @@ static enum tr_status make(struct tr_plan *p, struct tr_err *err)
         status = check_wishes(p, err);
     if (status == TR_OK)
         status = make_layout(p, err);
+    if (status == TR_OK)
+        status = price_further(p, err);
     if (status != TR_OK)
         return status;
     tr_layout_print(&p->layout, p->request.layout);

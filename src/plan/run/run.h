@@ -49,6 +49,7 @@ struct tr_plan_request {
     double deadline_s, budget_usd;   /* 0: none */
     int64_t reserve_bytes;           /* of a chip's memory, kept free */
     bool background;                 /* checkpoints are written while the job goes on */
+    bool no_mtp;                     /* the model's modules for further tokens are left off */
 };
 struct tr_plan_request tr_plan_request_usual(void);
 
@@ -91,6 +92,13 @@ struct tr_plan_search {
     int limit_count;
 };
 
+/* What the model's modules for further tokens (MTP) are and take, the layout as it is; all zero without them. */
+struct tr_plan_further {
+    double params;
+    double flop, time_s; /* of step.model_flop and step.time_s */
+    double memory_bytes; /* of step.memory_bytes */
+};
+
 struct tr_plan {
     struct tr_plan_request request; /* as chosen: nothing is left open */
     const struct tr_catalog *catalog;
@@ -102,6 +110,7 @@ struct tr_plan {
     struct tr_layout layout;
 
     struct tr_step step;
+    struct tr_plan_further further;
     double capacity_bytes; /* of a chip, as the driver shows it, less the reserve */
     bool fits;
     char why[TR_PLAN_WHY_BYTES]; /* "": the answer is yes */

@@ -481,12 +481,10 @@ double tr_shape_flop_per_token(const struct tr_model_shape *s, int64_t seq_len)
     return 6 * tr_shape_params(s).matmul + 3 * (pair * keys + scan);
 }
 
-/* A module is a model of one layer, whose embedding is shared, after a product of two widths to one. */
-double tr_shape_mtp_flop_per_token(const struct tr_model_shape *s, int64_t seq_len)
+/* A module is a model of one layer, whose embedding and head are shared, after two norms and a product of two widths to one. */
+static struct tr_model_shape mtp_module(const struct tr_model_shape *s)
 {
     struct tr_model_shape one = *s;
-    if (s->mtp == 0)
-        return 0;
     one.window = one.window_every = one.dense_layers = 0;
     one.layers = 1;
     one.moe_every = s->experts ? 1 : 0;
@@ -494,8 +492,23 @@ double tr_shape_mtp_flop_per_token(const struct tr_model_shape *s, int64_t seq_l
         one.layers = 2;
         snprintf(one.pattern, sizeof one.pattern, "*%c", s->experts ? 'E' : '-');
     }
-    double join = 2 * (double)s->width * (double)s->width;
-    return s->mtp * (tr_shape_flop_per_token(&one, seq_len) + 6 * join);
+    return one;
+}
+
+static double mtp_join(const struct tr_model_shape *s) { return 2 * (double)s->width * (double)s->width; }
+
+double tr_shape_mtp_flop_per_token(const struct tr_model_shape *s, int64_t seq_len)
+{
+    struct tr_model_shape one = mtp_module(s);
+    return s->mtp ? s->mtp * (tr_shape_flop_per_token(&one, seq_len) + 6 * mtp_join(s)) : 0;
+}
+
+double tr_shape_mtp_params(const struct tr_model_shape *s)
+{
+    struct tr_model_shape one = mtp_module(s);
+    double width = (double)s->width, shared = (double)s->vocab * width * (s->tied ? 1 : 2);
+    one.learned = one.embed_norm = false;
+    return s->mtp ? s->mtp * (tr_shape_params(&one).total - shared + mtp_join(s) + 2 * width * (s->biased ? 2 : 1)) : 0;
 }
 
 double tr_shape_kv_elements(const struct tr_model_shape *s)

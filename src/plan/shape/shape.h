@@ -119,8 +119,9 @@ struct tr_shape_layer tr_shape_layer(const struct tr_model_shape *shape, int32_t
  * 7 a state-space layer's state (as Megatron counts its scan); recompute is not counted. A forward pass is a third. */
 double tr_shape_flop_per_token(const struct tr_model_shape *shape, int64_t seq_len);
 
-/* The same of the model's mtp modules, together: in addition. */
+/* The same of the model's mtp modules, together: in addition. Their embedding and head are the model's. */
 double tr_shape_mtp_flop_per_token(const struct tr_model_shape *shape, int64_t seq_len);
+double tr_shape_mtp_params(const struct tr_model_shape *shape);
 
 /* Elements that one token keeps in the key-value cache, over all layers. State-space layers keep none. */
 double tr_shape_kv_elements(const struct tr_model_shape *shape);

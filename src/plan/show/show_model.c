@@ -71,6 +71,8 @@ static void write_json(struct tr_json *json, const struct tr_model_shape *m, con
     tr_json_double(json, "parameters_active", params.active);
     tr_json_double(json, "parameters_matmul", params.matmul);
     tr_json_double(json, "parameters_experts", params.expert);
+    tr_json_int(json, "mtp", m->mtp);
+    tr_json_double(json, "parameters_mtp", tr_shape_mtp_params(m));
     tr_json_double(json, "kv_elements_token", tr_shape_kv_elements(m));
     tr_json_double(json, "train_flop_token", tr_shape_flop_per_token(m, m->positions));
     tr_json_string(json, "source", source ? source->id : NULL);
@@ -133,6 +135,9 @@ static void write_work(const struct tr_model_shape *m, struct tr_text *out)
     if (m->experts)
         tr_text_printf(out, ", %s active", tr_print_count(count, (int64_t)params.active));
     tr_text_printf(out, "; %s multiply each token\n", tr_print_count(count, (int64_t)params.matmul));
+    if (m->mtp)
+        tr_text_printf(out, "            %s more in %d module%s for further tokens (MTP), which training has beside them\n",
+                       tr_print_count(count, (int64_t)tr_shape_mtp_params(m)), m->mtp, m->mtp == 1 ? "" : "s");
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
         if (lengths[i] <= m->positions)
             tr_text_printf(out, "training    %s a token in sequences of %lld\n",

@@ -203,19 +203,29 @@ static void add_price(struct tr_block_price *sum, const struct tr_block_price *o
     sum->grade = one->grade > sum->grade ? one->grade : sum->grade;
 }
 
-/* A module for a further token: two widths are joined, then as the last layer (in hybrids one of attention, and one of
- * experts or feed-forward), then the head, which is the model's own. */
+int tr_further_kinds(const struct tr_layer_kinds *kinds, int32_t layers, int out[TR_LAYER_KINDS_MAX])
+{
+    int last = kinds->of[layers - 1], count = 0;
+    bool experts = false;
+    for (int k = 0; k < kinds->count; k++)
+        experts = experts || kinds->kind[k] == TR_BLOCK_EXPERTS;
+    for (int k = 0; k < kinds->count; k++) {
+        enum tr_block_kind kind = kinds->kind[k];
+        bool whole = k == last && (kind == TR_BLOCK_DENSE || kind == TR_BLOCK_MOE);
+        if (whole || kind == TR_BLOCK_ATTENTION || kind == TR_BLOCK_EXPERTS || (kind == TR_BLOCK_FFN && !experts))
+            out[count++] = k;
+    }
+    return count;
+}
+
+/* A module for a further token: two widths are joined, then layers, then the head, which is the model's own. */
 static void price_further(struct tr_blocks *blocks, const struct tr_site *site, const struct tr_block *join,
                           const struct tr_layout *layout, int32_t layers)
 {
-    const struct tr_layer_kinds *kinds = &blocks->kinds;
-    int last = kinds->of[layers - 1];
+    int kind[TR_LAYER_KINDS_MAX], count = tr_further_kinds(&blocks->kinds, layers, kind);
     price_block(&blocks->further, site, join, layout);
-    if (kinds->kind[last] == TR_BLOCK_DENSE || kinds->kind[last] == TR_BLOCK_MOE)
-        add_price(&blocks->further, &blocks->layer[last]);
-    for (int k = 0; k < kinds->count; k++)
-        if (kinds->kind[k] == TR_BLOCK_ATTENTION || kinds->kind[k] == TR_BLOCK_EXPERTS || kinds->kind[k] == TR_BLOCK_FFN)
-            add_price(&blocks->further, &blocks->layer[k]);
+    for (int i = 0; i < count; i++)
+        add_price(&blocks->further, &blocks->layer[kind[i]]);
     add_price(&blocks->further, &blocks->head);
     blocks->further.weights.cut -= blocks->head.weights.cut;
     blocks->further.weights.whole -= blocks->head.weights.whole;

@@ -136,6 +136,10 @@ struct tr_step {
 TR_MUST_CHECK enum tr_status tr_site_make(struct tr_site *site, const struct tr_system *system,
                                           const struct tr_stack *stack, enum tr_format format, struct tr_err *err);
 
+/* The kinds of layers, by index, that a module for a further token has between its join and the head: the last layer's, in hybrids
+ * one of attention and one of experts or feed-forward. Returns how many. */
+int tr_further_kinds(const struct tr_layer_kinds *kinds, int32_t layers, int out[TR_LAYER_KINDS_MAX]);
+
 void tr_blocks_make(struct tr_blocks *blocks, const struct tr_site *site, const struct tr_task *task,
                     const struct tr_layout *layout);
 

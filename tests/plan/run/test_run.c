@@ -464,6 +464,26 @@ static void a_reserve_is_kept_free(void **state)
     refused(&r, "is all the memory that h100-sxm has");
 }
 
+/* DeepSeek-V3 was trained with a module of 11.5 B parameters beside its own. */
+static void modules_for_further_tokens_are_in_a_plan_unless_they_are_left_off(void **state)
+{
+    (void)state;
+    struct tr_plan_request r = request_of("deepseek-v3", "dgx-h100", 2048, "ep=64,pp=16,mb=1,zero=1,recompute=full");
+    struct tr_plan *with = make(&r, TR_OK);
+    r.no_mtp = true;
+    struct tr_plan *without = make(&r, TR_OK);
+    assert_int_equal(with->task.mtp, 1);
+    assert_near(with->further.params, 11.5e9, .01);
+    assert_near(with->state_bytes - without->state_bytes, with->further.params * (2 + with->stack.master_bytes.value), 1e-9);
+    assert_near(with->step.model_flop - without->step.model_flop, with->further.flop, 1e-9);
+    assert_near(with->step.time_s - without->step.time_s, with->further.time_s, 1e-9);
+    assert_near(with->step.memory_bytes - without->step.memory_bytes, with->further.memory_bytes, 1e-9);
+    assert_true(with->further.time_s > 0 && with->further.memory_bytes > 0);
+    assert_true(without->task.mtp == 0 && without->further.params == 0 && without->further.time_s == 0);
+    tr_plan_free(with);
+    tr_plan_free(without);
+}
+
 static void memory_comes_with_its_error(void **state)
 {
     (void)state;
@@ -493,6 +513,7 @@ int main(void)
         cmocka_unit_test(tokens_follow_from_a_loss),
         cmocka_unit_test(a_range_of_batches_is_searched_and_the_best_is_taken),
         cmocka_unit_test(a_reserve_is_kept_free),
+        cmocka_unit_test(modules_for_further_tokens_are_in_a_plan_unless_they_are_left_off),
         cmocka_unit_test(memory_comes_with_its_error),
         cmocka_unit_test(a_system_without_a_network_has_no_lever_there),
     };

@@ -308,7 +308,10 @@ static void work_is_what_others_count(void **state)
             fail_msg("%s with its modules for further tokens: %.2f GFLOP", further[i].name, flop / 1e9);
     }
     struct tr_model_shape none = find("llama3-8b");
-    assert_true(tr_shape_mtp_flop_per_token(&none, 8192) == 0);
+    assert_true(tr_shape_mtp_flop_per_token(&none, 8192) == 0 && tr_shape_mtp_params(&none) == 0);
+    /* "11.5B unique parameters, excluding the shared 0.9B Embedding and 0.9B output Head": README_WEIGHTS.md of DeepSeek-V3 */
+    struct tr_model_shape v3 = find("deepseek-v3");
+    assert_true(fabs(tr_shape_mtp_params(&v3) / 11.5e9 - 1) < .01);
 }
 
 static void the_trainers_presets_are_the_same_to_the_planner(void **state)

@@ -190,6 +190,7 @@ static void modules_for_further_tokens_are_layers_and_the_head_again(void **stat
     assert_near(step.memory[TR_MEM_WEIGHTS], 2 * tr_shape_params(&hybrid).total, 1e-3);
     assert_near(more.model_flop / step.model_flop - 1,
                 tr_shape_mtp_flop_per_token(&hybrid, 2048) / tr_shape_flop_per_token(&hybrid, 2048), 1e-12);
+    assert_near(more.memory[TR_MEM_WEIGHTS] - step.memory[TR_MEM_WEIGHTS], 2 * tr_shape_mtp_params(&hybrid), 1e-3);
     assert_true(more.term_s[TR_TERM_GEMM] > 1.5 * step.term_s[TR_TERM_GEMM]);
     assert_true(more.term_s[TR_TERM_GEMM] < 2.5 * step.term_s[TR_TERM_GEMM]);
     assert_true(more.memory[TR_MEM_LOGITS] == step.memory[TR_MEM_LOGITS]);
