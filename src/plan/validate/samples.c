@@ -1,5 +1,7 @@
 #include "plan/validate/runs.h"
 
+#include "cloud/collective/collective.h"
+
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -15,7 +17,7 @@ static const struct tr_table_format formats[TR_MEASURED_KINDS] = {
                                "causal attention over whole sequences, forward"},
     [TR_MEASURED_COLLECTIVE] = {"op_collective",
                                 {"system", "library", "op", "dtype", "n_gpus", "message_elements", "latency_us"},
-                                "collectives among the chips of one node"},
+                                "collectives among chips"},
     [TR_MEASURED_TRAIN] = {"train_runs",
                            {"chip", "framework", "precision", "model", "n_layers", "d_model", "n_chips", "seq_len",
                             "global_batch_seqs", "tp", "pp", "step_time_s"},
@@ -62,6 +64,26 @@ static bool read_time(const struct table *t, int column, struct tr_sample *sampl
     return end != text && !*end && value > 0 && value <= 1e15;
 }
 
+/* Chips that links join. */
+static int64_t domain_of(const struct tr_system *system)
+{
+    int64_t chips = system->tier[0].domain_chips;
+    return chips ? chips : INT64_MAX;
+}
+
+static enum tr_status find_system(const struct tr_catalog *catalog, const struct tr_chip *chip, struct tr_system *out,
+                                  struct tr_err *err)
+{
+    enum tr_status status = tr_system_around(catalog, chip, 0, out, err);
+    for (int i = 0; i < tr_catalog_count(catalog, TR_SECTION_SYSTEMS) && status == TR_OK; i++) {
+        struct tr_system system;
+        status = tr_system_read(tr_catalog_entry(catalog, TR_SECTION_SYSTEMS, i), &system, err);
+        if (status == TR_OK && system.chip.entry == chip->entry && domain_of(&system) > domain_of(out))
+            *out = system;
+    }
+    return status;
+}
+
 static enum tr_status find_chip(struct table *t, int column, int *index)
 {
     struct tr_samples *s = t->samples;
@@ -80,7 +102,8 @@ static enum tr_status find_chip(struct table *t, int column, int *index)
         memcpy(chip->reason, why.text, bytes);
         return TR_OK;
     }
-    return tr_rates_make(&chip->chip, &chip->rates, t->err);
+    enum tr_status status = find_system(t->catalog, &chip->chip, &chip->system, t->err);
+    return status == TR_OK ? tr_rates_make(&chip->chip, &chip->rates, t->err) : status;
 }
 
 static uint64_t mix(uint64_t hash, int64_t value)
@@ -174,6 +197,11 @@ static enum tr_collective collective_of(const char *library, const char *op)
     return TR_COLLECTIVE_COUNT;
 }
 
+static bool is_across(const struct tr_sample_chip *chip, const struct tr_collective_sample *c)
+{
+    return c->ranks > domain_of(&chip->system);
+}
+
 static void read_collective(struct table *t, struct tr_sample *s)
 {
     struct tr_collective_sample *c = &s->of.collective;
@@ -195,6 +223,8 @@ static void read_collective(struct table *t, struct tr_sample *s)
         s->reason = "a collective of one rank";
     else if (chip->known && chip->rates.link_bytes_s <= 0)
         s->reason = "a chip without links to others";
+    else if (chip->known && is_across(chip, c) && c->op % TR_COLLECTIVE_OLD > TR_COLLECTIVE_ALL_TO_ALL)
+        s->reason = "an engine's kernel, which works within a domain of links, among more chips than one joins";
     else
         c->bytes = (double)elements * tr_format_info(format)->x_bytes;
 }
@@ -329,6 +359,17 @@ void tr_samples_free(struct tr_samples *samples)
     *samples = (struct tr_samples){0};
 }
 
+/* Whole domains, and nobody else on their network. */
+static struct tr_cost across_cost(const struct tr_system *system, const struct tr_rates *rates,
+                                  const struct tr_collective_sample *c)
+{
+    int64_t local = domain_of(system);
+    while (c->ranks % local)
+        local--;
+    struct tr_group group = {.ranks = c->ranks, .local = local, .sharing = 1, .stride = 1, .job = c->ranks};
+    return tr_collective_price(system, rates, c->op % TR_COLLECTIVE_OLD, &group, c->bytes);
+}
+
 struct tr_cost tr_sample_cost(const struct tr_samples *samples, const struct tr_sample *sample,
                               const struct tr_rates *rates)
 {
@@ -340,5 +381,8 @@ struct tr_cost tr_sample_cost(const struct tr_samples *samples, const struct tr_
         return tr_cost_attention(rates, &sample->of.attention);
     const struct tr_collective_sample *c = &sample->of.collective;
     TR_ASSERT(samples->kind == TR_MEASURED_COLLECTIVE);
+    const struct tr_sample_chip *chip = &samples->chip[sample->chip];
+    if (is_across(chip, c))
+        return across_cost(&chip->system, rates, c);
     return tr_cost_collective_of(rates, c->op, c->narrow, c->ranks, c->bytes, rates->link_bytes_s);
 }

@@ -115,6 +115,7 @@ struct tr_sample_chip {
     bool known;
     struct tr_chip chip;   /* when known */
     struct tr_rates rates;
+    struct tr_system system; /* of those that carry it the one whose links join most; the first of these */
     char reason[256];      /* else */
 };
 

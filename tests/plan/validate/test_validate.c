@@ -438,6 +438,32 @@ static void an_engines_all_reduce_is_that_of_its_release(void **state)
     tr_samples_free(&samples);
 }
 
+/* Two nodes of 8 H100 take what their network takes; an engine's kernel does not go there. 72 GB200 are one domain, as are 8 L40S, which
+ * also come in fours. */
+static void collectives_among_more_chips_than_links_join_go_over_the_network(void **state)
+{
+    struct tr_samples samples = {0};
+    struct tr_score score = {0};
+    (void)state;
+    score_of("system,library,op,dtype,n_gpus,message_elements,latency_us\n"
+             "h100_sxm,NCCL 2.27.3,all_gather,half,8,134217728,1000\n"
+             "h100_sxm,NCCL 2.27.3,all_gather,half,16,134217728,1000\n"
+             "h100_sxm,TRTLLM 1.3.0,all_reduce,half,16,4096,20\n"
+             "gb200,NCCL 2.29.2,all_gather,half,72,134217728,1000\n"
+             "l40s,NCCL 2.29.2,all_gather,half,8,134217728,1000\n"
+             "h100_sxm,NCCL undefined,alltoall,half,48,134217728,1000\n", &samples, &score);
+    assert_int_equal(score.all.covered, 5);
+    assert_non_null(strstr(score.row[2].reason, "more chips than one joins"));
+    /* 256 MiB, 15 of 16 parts, through eight cards of 50 GB/s of which nine tenths are reached */
+    double cards_s = 256. * 1048576 * 15 / 16 / (.9 * 8 * 50e9);
+    assert_true(score.row[1].cost.time_s > cards_s && score.row[1].cost.time_s < 1.1 * cards_s + 50e-6);
+    assert_int_equal(score.row[1].cost.grade, TR_GRADE_ASSUMED);
+    for (int i = 0; i < 6; i++)
+        assert_true(i == 2 || (score.row[i].cost.grade == TR_GRADE_ASSUMED) == (i == 1 || i == 5));
+    tr_score_free(&score);
+    tr_samples_free(&samples);
+}
+
 static void a_run_with_a_cell_that_is_no_number_is_lost_alone(void **state)
 {
     struct tr_samples samples = {0};
@@ -592,6 +618,7 @@ int main(void)
         cmocka_unit_test(runs_that_are_there_again_are_the_floor_of_their_source),
         cmocka_unit_test(a_row_with_a_cell_that_is_no_number_is_lost_alone),
         cmocka_unit_test(an_engines_all_reduce_is_that_of_its_release),
+        cmocka_unit_test(collectives_among_more_chips_than_links_join_go_over_the_network),
         cmocka_unit_test(a_run_with_a_cell_that_is_no_number_is_lost_alone),
         cmocka_unit_test(numbers_that_no_run_can_have_are_refused),
         cmocka_unit_test(a_batch_is_rounded_down_to_its_replicas_where_the_layout_is_said),
