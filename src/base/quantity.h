@@ -7,7 +7,7 @@
  *     TR_UNIT_COUNT      1          124M 1.5B 300B 10k 2T                        yes
  *     TR_UNIT_FLOP       flop       3.1e23FLOP 5PFLOP                            no
  *     TR_UNIT_FLOP_S     flop/s     989TFLOP/s 312TFLOPS 1.2EFLOP/s 624TOP/s     no
- *     TR_UNIT_USD        $          $2.50 1.2M$ 300kUSD                          yes
+ *     TR_UNIT_USD        $          $2.50 1.2M$ 300kUSD 2M                       yes
  *     TR_UNIT_USD_H      $/h        $2.50/h 2.5USD/h                             no
  *     TR_UNIT_POWER      W          700W 1.2kW 30MW                              no
  *     TR_UNIT_ENERGY     J          3.6MJ 1.2kWh 5GWh                            no

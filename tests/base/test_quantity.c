@@ -58,6 +58,7 @@ static void values_are_read_into_base_units(void **state)
     assert_true(read("1.2M$", TR_UNIT_USD) == 1.2e6);
     assert_true(read("$1.2M", TR_UNIT_USD) == 1.2e6);
     assert_true(read("300kUSD", TR_UNIT_USD) == 300e3);
+    assert_true(read("1M", TR_UNIT_USD) == 1e6 && read("2.5 k", TR_UNIT_USD) == 2500 && read("1B", TR_UNIT_USD) == 1e9);
     assert_true(read("$2.50/h", TR_UNIT_USD_H) == 2.5);
     assert_true(read("2.5USD/h", TR_UNIT_USD_H) == 2.5);
     assert_true(read("700W", TR_UNIT_POWER) == 700);
@@ -120,6 +121,7 @@ static void wrong_values_are_refused_with_what_would_be_right(void **state)
         {"$", TR_UNIT_USD, "expected an amount"},
         {"$5$", TR_UNIT_USD, "expected an amount"},
         {"$5USD", TR_UNIT_USD, "expected an amount"},
+        {"1m", TR_UNIT_USD, "expected an amount such as $2.50, 1.2M$ or 300k"},
         {"5/h", TR_UNIT_USD_H, "expected a price"},
         {"1000000000000000000000000000000000000000000000000000001", TR_UNIT_COUNT, "expected a count"},
     };
