@@ -54,7 +54,8 @@ expect 2 'did you mean france?' $plan --layout $layout --region frnace
 expect 2 '--pay' $plan --layout $layout --pay later
 
 # Layouts that do not divide: what, and what would.
-expect 2 'dp 1024 does not divide the 1536 sequences of the global batch; 768 or 1536 would' $plan --layout mb=1
+expect 2 'none divides the global batch of 1536 sequences; 992 or 1008 chips would do, or 1535 or 1540 sequences' $trine plan --model gpt3-175b --system dgx-h100 --chips 1000 --tokens 300B
+expect 2 '1024 chips are 1024 replicas of 1, which do not divide the 1536 sequences of the global batch; 768 or 1536 chips would, or 1024 sequences' $plan --layout mb=1
 expect 2 '1008 or 1056 chips would' $plan --layout tp=3,pp=16
 expect 2 'tp 64 does not divide the 96 heads; 48 or 96 would' $plan --layout tp=64
 expect 2 'ep 8: gpt3-175b has no experts' $plan --layout ep=8,tp=8,pp=16

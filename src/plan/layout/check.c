@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The divisors of `count` nearest to `wanted`, below and above: "8 or 16". */
-static const char *near_divisors(int64_t count, int64_t wanted, char buf[64])
+/* The divisors of `count` nearest to `wanted`, below and above, each `times` times: "8 or 16". */
+static const char *near_divisors(int64_t count, int64_t wanted, int64_t times, char buf[64])
 {
     int64_t below = 0, above = 0;
     for (int64_t d = 1; d <= count; d++) {
@@ -19,9 +19,9 @@ static const char *near_divisors(int64_t count, int64_t wanted, char buf[64])
             above = d;
     }
     if (above)
-        snprintf(buf, 64, "%lld or %lld", (long long)below, (long long)above);
+        snprintf(buf, 64, "%lld or %lld", (long long)(below * times), (long long)(above * times));
     else
-        snprintf(buf, 64, "%lld", (long long)below);
+        snprintf(buf, 64, "%lld", (long long)(below * times));
     return buf;
 }
 
@@ -31,7 +31,7 @@ static enum tr_status divides(const char *key, int64_t part, int64_t count, cons
     if (count % part == 0)
         return TR_OK;
     return tr_fail(err, TR_BAD_INPUT, "%s %lld does not divide the %lld %s; %s would", key, (long long)part,
-                   (long long)count, what, near_divisors(count, part, buf));
+                   (long long)count, what, near_divisors(count, part, 1, buf));
 }
 
 static enum tr_status positive(const char *key, int64_t value, struct tr_err *err)
@@ -123,6 +123,20 @@ static enum tr_status check_pipeline(const struct tr_layout *l, const struct tr_
             return tr_fail(err, TR_BAD_INPUT, "first_layers %d and last_layers %d leave nothing of %d layers for chunk %d",
                            l->first_layers, l->last_layers, (int)model->layers, (int)c);
     return TR_OK;
+}
+
+enum tr_status tr_layout_fit_batch(const struct tr_layout *l, const struct tr_batch *batch, struct tr_err *err)
+{
+    char buf[64];
+    int64_t chips = tr_layout_chips(l), at_once = (int64_t)l->dp * l->micro_batch;
+    if (l->micro_batch < 1 || batch->global_batch % l->micro_batch || batch->global_batch % at_once == 0)
+        return TR_OK;
+    int64_t whole = batch->global_batch / at_once * at_once;
+    return tr_fail(err, TR_BAD_INPUT,
+                   "%lld chips are %d replicas of %lld, which do not divide the %lld sequences of the global batch; %s chips would, "
+                   "or %lld sequences", (long long)chips, l->dp, (long long)(chips / l->dp), (long long)batch->global_batch,
+                   near_divisors(batch->global_batch / l->micro_batch, l->dp, chips / l->dp, buf),
+                   (long long)(whole ? whole : at_once));
 }
 
 enum tr_status tr_layout_check(const struct tr_layout *l, const struct tr_model_shape *model, const struct tr_batch *batch,

@@ -115,6 +115,9 @@ TR_MUST_CHECK enum tr_status tr_layout_parse_open(const char *text, struct tr_la
                                                   struct tr_err *err);
 /* dp = chips / (tp cp pp). TR_BAD_INPUT: it does not divide, or dp is said and is another. */
 TR_MUST_CHECK enum tr_status tr_layout_fit_chips(struct tr_layout *layout, int64_t chips, struct tr_err *err);
+/* Where dp follows from the chips: TR_BAD_INPUT when so many replicas do not divide the batch, with the chips, and the batch, that
+ * would do. All other rules are those of tr_layout_check. */
+TR_MUST_CHECK enum tr_status tr_layout_fit_batch(const struct tr_layout *layout, const struct tr_batch *batch, struct tr_err *err);
 
 /* "tp8 pp16 vpp6 dp8 mb1 sp zero1 recompute=full"; only what is not 1 or off. What is printed reads
  * back as the same. Returns buf. */

@@ -179,6 +179,8 @@ static enum tr_status make_layout(struct tr_plan *p, struct tr_err *err)
                        "the layout \"%s\"",
                        p->request.layout);
     status = tr_layout_fit_chips(&p->layout, p->request.chips, err);
+    if (status == TR_OK && !(said & 1u << TR_LAYOUT_DP))
+        status = tr_layout_fit_batch(&p->layout, &p->task.batch, err);
     if (status == TR_OK)
         status = tr_layout_check(&p->layout, &p->model, &p->task.batch, err);
     return status == TR_OK ? tr_step_price(&p->site, &p->task, &p->layout, &p->step, err) : status;

@@ -129,11 +129,13 @@ static void choose_counts(struct tr_search *out)
     }
 }
 
-/* Why nothing is legal: what the list of rules says of the layout that the fixed parts make, or of the batch. */
-static enum tr_status none_legal(const struct tr_space_walk *w)
+enum { WHY_BYTES = 320 };
+
+/* What the list of rules says of the layout that the fixed parts make, or of the batch. */
+static void say_rule(const struct tr_space_walk *w, int64_t chips, char why[WHY_BYTES])
 {
     const struct tr_space *s = w->space;
-    int64_t chips = s->chips[s->chips_count - 1], parts;
+    const struct tr_batch *batch = &w->task->batch;
     struct tr_layout l = tr_layout_single();
     const struct tr_span *range[] = {&s->tp, &s->cp, &s->pp, &s->vpp, &s->ep, &s->etp};
     int32_t *at[] = {&l.tp, &l.cp, &l.pp, &l.vpp, &l.ep, &l.etp};
@@ -143,19 +145,45 @@ static enum tr_status none_legal(const struct tr_space_walk *w)
     l.first_layers = s->first_layers, l.last_layers = s->last_layers;
     if (l.vpp > 1)
         l.pipeline = TR_PIPELINE_INTERLEAVED;
-    parts = (int64_t)l.tp * l.cp * l.pp;
-    if (chips % parts)
-        return tr_fail(w->err, TR_NO, "no layout is legal: tp %d x cp %d x pp %d does not divide %lld chips", l.tp,
-                       l.cp, l.pp, (long long)chips);
-    if (s->dp.min > chips / parts)
-        return tr_fail(w->err, TR_NO, "no layout is legal: tp %d x cp %d x pp %d x dp %lld is more than %lld chips",
-                       l.tp, l.cp, l.pp, (long long)s->dp.min, (long long)chips);
+    int64_t parts = (int64_t)l.tp * l.cp * l.pp;
     l.dp = (int32_t)(chips / parts);
-    struct tr_err why;
-    if (tr_layout_check(&l, w->task->model, &w->task->batch, &why) != TR_OK)
-        return tr_fail(w->err, TR_NO, "no layout of %lld chips is legal; of the simplest: %s", (long long)chips,
-                       why.text);
-    return tr_fail(w->err, TR_NO, "no layout of %lld chips is within the limits that were given", (long long)chips);
+    struct tr_batch divisible = {.seq_len = batch->seq_len, .global_batch = l.dp * l.micro_batch * l.pp};
+    struct tr_err rule;
+    if (chips % parts)
+        snprintf(why, WHY_BYTES, "tp %d x cp %d x pp %d does not divide %lld chips", l.tp, l.cp, l.pp, (long long)chips);
+    else if (s->dp.min > chips / parts)
+        snprintf(why, WHY_BYTES, "tp %d x cp %d x pp %d x dp %lld is more than %lld chips", l.tp, l.cp, l.pp,
+                 (long long)s->dp.min, (long long)chips);
+    else if (tr_layout_check(&l, w->task->model, &divisible, &rule) != TR_OK)
+        snprintf(why, WHY_BYTES, "of the simplest, %.250s", rule.text);
+    else if (tr_layout_check(&l, w->task->model, batch, &rule) != TR_OK)
+        snprintf(why, WHY_BYTES, "none divides the global batch of %lld sequences", (long long)batch->global_batch);
+    else
+        snprintf(why, WHY_BYTES, "none is within the limits that were given");
+}
+
+/* "; 992 or 1024 chips would do, or 1535 or 1540 sequences"; "": nothing that is near. */
+static void say_nearest(const struct tr_space_walk *w, char out[WHY_BYTES])
+{
+    char chips[TR_NEAREST_BYTES], batches[TR_NEAREST_BYTES];
+    out[0] = 0;
+    if (w->space->brief)
+        return;
+    tr_space_nearest(w->site, w->task, w->space, chips, batches);
+    if (chips[0])
+        snprintf(out, WHY_BYTES, "; %s chips would do%s%s%s", chips, batches[0] ? ", or " : "", batches,
+                 batches[0] ? " sequences" : "");
+    else if (batches[0])
+        snprintf(out, WHY_BYTES, "; %s sequences would do", batches);
+}
+
+static enum tr_status none_legal(const struct tr_space_walk *w)
+{
+    char why[WHY_BYTES], nearest[WHY_BYTES];
+    int64_t chips = w->space->chips[w->space->chips_count - 1];
+    say_rule(w, chips, why);
+    say_nearest(w, nearest);
+    return tr_fail(w->err, TR_NO, "no layout of %lld chips is legal: %s%s", (long long)chips, why, nearest);
 }
 
 /* "; 64 chips are the fewest that fit" */

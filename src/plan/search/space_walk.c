@@ -261,15 +261,21 @@ static enum tr_status walk_context(struct tr_space_walk *w)
     return status;
 }
 
+int64_t tr_space_most_tp(const struct tr_site *site, const struct tr_task *task, const struct tr_space *space)
+{
+    int64_t domain = site->system->tier[0].domain_chips, most = space->tp.max;
+    if (!most)
+        most = domain ? domain : site->system->chips_per_node;
+    return tr_min_i64(most, task->model->heads);
+}
+
 static enum tr_status walk_meshes(struct tr_space_walk *w)
 {
     const struct tr_task *task = w->task;
     struct tr_layout *l = &w->layout;
-    int64_t domain = w->site->system->tier[0].domain_chips, most_tp = w->space->tp.max;
-    if (!most_tp)
-        most_tp = domain ? domain : w->site->system->chips_per_node;
+    int64_t most_tp = tr_space_most_tp(w->site, task, w->space);
     enum tr_status status = TR_OK;
-    for (l->tp = 1; l->tp <= tr_min_i64(most_tp, task->model->heads) && status == TR_OK; l->tp++) {
+    for (l->tp = 1; l->tp <= most_tp && status == TR_OK; l->tp++) {
         if (task->model->heads % l->tp || !tr_span_has(w->space->tp, l->tp) || !tr_space_some_chips_divide_by(w, l->tp))
             continue;
         int64_t most_cp = tr_min_i64(task->batch.seq_len, w->space->chips[w->space->chips_count - 1]);

@@ -83,6 +83,15 @@ static inline bool tr_span_has(struct tr_span range, int64_t value)
 /* Whether a choice is among those of a mask; of an empty one all are. */
 static inline bool tr_mask_has(uint32_t mask, int value) { return mask == 0 || mask >> value & 1; }
 
+/* Ranks of tensor parallel, at most: as the space says, else the first tier's domain. */
+int64_t tr_space_most_tp(const struct tr_site *site, const struct tr_task *task, const struct tr_space *space);
+
+/* nearest.c: of a space in which nothing is legal, the nearest numbers of chips (whole nodes, below and above the last that was
+ * asked for) and sequences of a batch with which something is, each with all else as it is: "992 or 1024"; "": none near. */
+enum { TR_NEAREST_BYTES = 64 };
+void tr_space_nearest(const struct tr_site *site, const struct tr_task *task, const struct tr_space *space,
+                      char chips[TR_NEAREST_BYTES], char batches[TR_NEAREST_BYTES]);
+
 /* Of the numbers of chips that are asked for. */
 bool tr_space_some_chips_divide_by(const struct tr_space_walk *walk, int64_t parts);
 

@@ -167,6 +167,9 @@ static void bad_requests_say_what_would_be_right(void **state)
     refused(&r, "1000 chips do not divide into replicas of tp 8 x cp 1 x pp 16 = 128 chips; 896 or 1024 chips would");
     r = gpt3();
     r.global_batch = 100;
+    refused(&r, "1024 chips are 8 replicas of 128, which do not divide the 100 sequences of the global batch; 640 or 1280 chips would, or "
+                "96 sequences");
+    snprintf(r.layout, sizeof r.layout, "tp=8,pp=16,dp=8,mb=1");
     refused(&r, "dp 8 does not divide the 100 sequences of the global batch; 5 or 10 would");
     r = gpt3();
     snprintf(r.system, sizeof r.system, "dgx-1-v100");
