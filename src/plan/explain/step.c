@@ -240,14 +240,13 @@ static void add_sends(struct parts *s)
     if (l->pp == 1)
         return;
     struct tr_cost one = tr_mesh_send(&s->p->site, l, TR_MESH_PP, s->blocks.send_bytes, 1);
+    double seen_s = tr_send_seen_s(stack, &s->split, &s->stages.slowest, one.time_s);
     int term = s->term[TR_TERM_PP];
-    int at =
-        tr_number_add(s->e, term, TR_UNIT_TIME,
-                      2 * one.time_s * s->micro_count * l->vpp * (1 - stack->p2p_hidden.value), "of each microbatch");
+    int at = tr_number_add(s->e, term, TR_UNIT_TIME, 2 * seen_s * s->micro_count * l->vpp, "of each microbatch");
     tr_number_words(s->e, at, "2 x microbatches x vpp x time of a send x what is not hidden", one.grade,
                     tr_fact_source(&stack->p2p_hidden), "%.0f microbatches, vpp %d, %s for %s, %.0f %% hidden",
                     s->micro_count, l->vpp, tr_print_time(time, one.time_s),
-                    tr_print_quantity(bytes, TR_UNIT_BYTES, s->blocks.send_bytes), 100 * stack->p2p_hidden.value);
+                    tr_print_quantity(bytes, TR_UNIT_BYTES, s->blocks.send_bytes), 100 * (1 - seen_s / one.time_s));
     at = tr_number_add(s->e, term, TR_UNIT_TIME, 2 * one.time_s * (l->pp - 1), "through the other stages, once");
     tr_number_words(s->e, at, "2 x (pp - 1) x time of a send", one.grade, fitted_source(s, "collective.all_to_all."),
                     "pp %d", l->pp);

@@ -52,7 +52,7 @@ static enum tr_status price_variants(struct tr_space_walk *w, const struct tr_sp
     int64_t m = tr_layout_micro_count(&w->layout, &w->task->batch);
     double send_s = tr_mesh_send(w->site, &w->layout, TR_MESH_PP, w->blocks.send_bytes, 1).time_s;
     double all_s = (double)m * (stages->slowest.forward_s + stages->slowest.backward_s) + stack->host_step_s.value +
-                   tr_sends_s(stack, split, send_s, (double)m);
+                   tr_sends_s(stack, split, &stages->slowest, send_s, (double)m);
     double schedule_s[TR_SPACE_SCHEDULES_MAX];
     for (int s = 0; s < pipe->schedules; s++) {
         struct tr_layout l = w->layout;

@@ -104,7 +104,7 @@ static void compose_time(const struct tr_blocks *blocks, const struct tr_split *
         out->term_s[i] *= (double)m;
     tr_ends_make(&ends, site, task, layout, &stages->slowest);
     out->term_s[TR_TERM_BUBBLE] = tr_bubble_s(stages, split, layout->pipeline, m);
-    out->term_s[TR_TERM_PP] = tr_sends_s(stack, split, send.time_s, (double)m);
+    out->term_s[TR_TERM_PP] = tr_sends_s(stack, split, &stages->slowest, send.time_s, (double)m);
     out->term_s[TR_TERM_DP] = tr_replicas_s(stack, task, split, layout->zero, &ends, &stages->slowest, (double)m);
     out->term_s[TR_TERM_UPDATE] = ends.update_s;
     out->term_s[TR_TERM_HOST] += stack->host_step_s.value;

@@ -130,11 +130,19 @@ static inline double tr_bubble_s(const struct tr_stages *stages, const struct tr
     return s;
 }
 
-/* one_s: of one message to the next stage. */
-static inline double tr_sends_s(const struct tr_stack *stack, const struct tr_split *split, double one_s,
-                                double micro_count)
+/* What is seen of a message to the next stage that takes one_s: the share that the stack hides goes under the next pass of a chunk,
+ * and is at most as long. */
+static inline double tr_send_seen_s(const struct tr_stack *stack, const struct tr_split *split, const struct tr_stage *slowest,
+                                    double one_s)
 {
-    return 2 * one_s * (micro_count * split->vpp * (1 - stack->p2p_hidden.value) + (split->pp - 1));
+    double pass_s = (slowest->forward_s + slowest->backward_s) / (2 * split->vpp);
+    return one_s - fmin(stack->p2p_hidden.value * one_s, pass_s);
+}
+
+static inline double tr_sends_s(const struct tr_stack *stack, const struct tr_split *split, const struct tr_stage *slowest,
+                                double one_s, double micro_count)
+{
+    return 2 * (micro_count * split->vpp * tr_send_seen_s(stack, split, slowest, one_s) + (split->pp - 1) * one_s);
 }
 
 /* Of a step's other time: how much later the slowest node is. */

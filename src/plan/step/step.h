@@ -16,7 +16,8 @@
  *   pipeline  GPIPE, 1F1B       m (F + B) of the slowest stage + F + B of the others, once
  *             INTERLEAVED       the others' once / vpp
  *             ZERO_BUBBLE       the others' F + B - 2 W once (1p), F + B - 3 W (2p), not below 0
- *   sends     two a microbatch and chunk on the slowest stage, and the way through the others, once
+ *   sends     two a microbatch and chunk on the slowest stage, less what is hidden under a chunk's pass; and the way through the
+ *             others, once
  *   ends      gradients summed over dp, the update, weights gathered: under compute as far as the stack hides them
  *   rest      host once a step, stragglers
  *

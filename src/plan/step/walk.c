@@ -127,13 +127,20 @@ static void run(struct walker *w)
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
-static void make_lines(struct walker *w, const struct tr_blocks *blocks, const struct tr_task *task, struct turn *turns)
+static void make_lines(struct walker *w, const struct tr_site *site, const struct tr_blocks *blocks, const struct tr_task *task,
+                       struct turn *turns)
 {
     const struct tr_layout *l = w->layout;
     bool split = l->pipeline == TR_PIPELINE_ZERO_BUBBLE || l->pipeline == TR_PIPELINE_ZERO_BUBBLE_2P;
     struct tr_split layers;
     struct tr_split_class classes[TR_LAYERS_MAX];
+    struct tr_load loads[TR_LAYERS_MAX];
+    struct tr_stages stages;
     tr_split_make(&layers, classes, task->model, &blocks->kinds, l, task->mtp);
+    tr_stages_make(&stages, loads, blocks, &layers);
+    if (l->pp > 1)
+        w->send_s = tr_send_seen_s(site->stack, &layers, &stages.slowest,
+                                   tr_mesh_send(site, l, TR_MESH_PP, blocks->send_bytes, 1).time_s);
     for (int c = 0; c < layers.classes; c++) {
         struct tr_stage stage;
         tr_stage_make(&stage, blocks, &layers, &classes[c]);
@@ -171,10 +178,7 @@ enum tr_status tr_walk_make(struct tr_walk *out, const struct tr_site *site, con
         for (int64_t i = 0; i < 2 * chunks * m; i++)
             w.done[0][i] = -1;
         tr_blocks_make(blocks, site, task, layout);
-        w.send_s = layout->pp > 1 ? tr_mesh_send(site, layout, TR_MESH_PP, blocks->send_bytes, 1).time_s *
-                                        (1 - site->stack->p2p_hidden.value)
-                                  : 0;
-        make_lines(&w, blocks, task, turns);
+        make_lines(&w, site, blocks, task, turns);
         run(&w);
         for (int32_t i = 0; i < layout->pp; i++) {
             memmove(walk.event + walk.count, walk.event + i * w.per_stage, (size_t)w.filled[i] * sizeof *walk.event);

@@ -343,6 +343,28 @@ static void messages_over_links_hide_under_no_more_compute_either(void **state)
     stack.tp_hidden = was[0], stack.ep_hidden = was[1], stack.link_share = was[2], system_of.tier[0].bytes_s = was[3];
 }
 
+/* Sends between stages too: over a network a thousand times slower the rest of each is seen. */
+static void sends_hide_under_no_more_than_the_pass_of_a_chunk(void **state)
+{
+    struct tr_task task = task_of(&dense);
+    struct tr_layout l = layout_of(8, 4, 1);
+    const struct tr_fact was = stack.p2p_hidden, network = system_of.tier[1].bytes_s, card = system_of.tier[1].nic_bytes_s;
+    (void)state;
+    system_of.tier[1].bytes_s.value /= 1e3, system_of.tier[1].nic_bytes_s.value /= 1e3;
+    stack.p2p_hidden.value = 0;
+    const struct tr_step seen = price(&task, &l);
+    double pass_s = 0;
+    for (int i = TR_TERM_GEMM; i <= TR_TERM_HOST; i++)
+        pass_s += seen.term_s[i];
+    pass_s -= stack.host_step_s.value;
+    stack.p2p_hidden.value = 1;
+    const struct tr_step hidden = price(&task, &l);
+    assert_true(seen.term_s[TR_TERM_PP] > 2 * pass_s);
+    assert_near(hidden.term_s[TR_TERM_PP], seen.term_s[TR_TERM_PP] - pass_s, 1e-9);
+    system_of.tier[1].bytes_s = network, system_of.tier[1].nic_bytes_s = card;
+    stack.p2p_hidden = was;
+}
+
 /* The share that hides over links was seen over links: beyond them all of a tensor parallel message is. */
 static void tensor_parallel_messages_hide_over_links_only(void **state)
 {
@@ -633,6 +655,7 @@ int main(void)
         cmocka_unit_test(biases_of_experts_and_bare_exchanges_take_time),
         cmocka_unit_test(messages_hide_under_no_more_compute_than_there_is),
         cmocka_unit_test(messages_over_links_hide_under_no_more_compute_either),
+        cmocka_unit_test(sends_hide_under_no_more_than_the_pass_of_a_chunk),
         cmocka_unit_test(tensor_parallel_messages_hide_over_links_only),
         cmocka_unit_test(a_token_goes_to_a_node_once_where_the_stack_has_it_so),
         cmocka_unit_test(routing_by_groups_goes_to_fewer_nodes),
