@@ -5,9 +5,10 @@
  *     effect.change       -0.031: 10 % more of it take 3.1 % off the step
  *     effect.slope        d log(time) / d log(lever), at the point
  *
- * "Better" is more of a rate and less of a latency. All levers together are everything that takes time: pulled at once
- * by a factor they divide the step by it (a test holds it to 0.5 %), so no cause of time is without a lever, but for the hops of
- * a torus and the time over which a power limit averages. */
+ * "Better" is more of a rate and less of a latency. It makes an operation slower in one case, by up to a quarter of a percent of
+ * a product: where of the kernels among which a library guesses (silicon/cost/gemm.c) only slower ones become faster. All levers
+ * together are everything that takes time: pulled at once by a factor they divide the step by it (a test holds it to 0.5 %), so no
+ * cause of time is without a lever, but for the hops of a torus and the time over which a power limit averages. */
 #ifndef TR_PLAN_RUN_LEVER_H
 #define TR_PLAN_RUN_LEVER_H
 
