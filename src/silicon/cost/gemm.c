@@ -4,11 +4,12 @@
  * of them, one after the other. A tile costs a fixed time (fill, epilogue), its main loop and the store of its result;
  * the main loop runs at the pace of the slowest of matrix units, operands from the shared cache, and the latency of a
  * step. Meanwhile the chip as a whole reads and writes memory. The library takes the fastest of its tiles and splits, so
- * the price is the least over a list of both; but it guesses which that is, and so what it takes is a mean of those that
- * are within `guess` of the fastest, the faster the more. What overlaps is not hidden entirely: of two parts that run side
+ * the price is the least over a list of both; but it guesses which that is: of the unused part of a last wave it does not see
+ * a share, `blind`, and so prefers tiles that are too large, and what it takes is a mean of those that are then within `guess`
+ * of the fastest, the faster the more. What overlaps is not hidden entirely: of two parts that run side
  * by side the longer counts, and a share of the shorter: `exposed` for operands beside products, `epilogue` for the store
  * of a tile beside the main loop of the next, `exposed_memory` for memory beside all that. One row of x is no product of
- * tiles but of a vector: a kernel that reads w once, without joining parts.
+ * tiles but of a vector: a kernel that reads w once, without joining parts, behind the latency of a row.
  *
  * Sources of the form: tile and wave quantisation as in NVIDIA's "Matrix Multiplication Background User's Guide"; split-K
  * as in CUTLASS; the numbers are fitted (rates.h). */
@@ -41,21 +42,23 @@ struct gemm {
 };
 
 struct choice {
+    double seen_s; /* by the library, when it chooses */
     double time_s, arithmetic_s, memory_s;
 };
 
 struct choices {
     struct choice best;
-    double time_s[CHOICES_MAX]; /* of all that were the best or nearly so when they were tried */
+    double seen_s[CHOICES_MAX], time_s[CHOICES_MAX]; /* of all that were the best or nearly so when they were tried */
     int count;
 };
 
 static void note_choice(const struct gemm *g, struct choices *of, struct choice choice)
 {
-    if (choice.time_s > of->best.time_s * (1 + g->fit->guess))
+    if (choice.seen_s > of->best.seen_s * (1 + g->fit->guess))
         return;
+    of->seen_s[of->count] = choice.seen_s;
     of->time_s[of->count++] = choice.time_s;
-    if (choice.time_s < of->best.time_s)
+    if (choice.seen_s < of->best.seen_s)
         of->best = choice;
 }
 
@@ -90,28 +93,30 @@ static void try_splits(const struct gemm *g, int tile, struct choices *to)
         double wave = parts / cores, waves = ceil(wave);
         if (wave > 1)
             waves -= fit->tail * (waves - wave);
-        double loop = ceil(g->k / (32 * s)) * 32 * each;
-        double arithmetic = waves * (fit->tile_s + tr_beside(loop, store, fit->epilogue));
+        double loop = ceil(g->k / (32 * s)) * 32 * each, part = fit->tile_s + tr_beside(loop, store, fit->epilogue);
+        double arithmetic = waves * part, seen = (waves - fit->blind * (waves - wave)) * part;
         double join = i == 0 ? 0 : fit->split_s + g->m * g->n * g->batch * 4 * s / (fit->split_b_clk * clock * cores);
         double reach =
             fmin(fit->memory_share * g->rates->memory_bytes_s, fmin(parts, 2 * cores) * fit->core_b_clk * clock);
         double memory = g->bytes / reach, time = tr_beside(arithmetic, memory, fit->exposed_memory) + join;
-        note_choice(g, to, (struct choice){time, arithmetic, memory});
+        note_choice(g, to, (struct choice){tr_beside(seen, memory, fit->exposed_memory) + join, time, arithmetic, memory});
     }
 }
 
-/* One row: the latency of a row of w, short where one read of each thread covers it, beside memory. */
+/* One row: w from memory, and the latency of a row of it, short where few reads of each thread cover it: 256 threads read 2048
+ * numbers of two bytes at a time. Latency is not hidden: all rows are begun at once, and end together. */
 static void try_vector(const struct gemm *g, struct choices *to)
 {
-    const double covered = 256;
+    const double covered = 2048;
     double latency = g->fit->vector_s * g->k / (g->k + covered);
     double memory = g->bytes / (g->fit->memory_share * g->rates->memory_bytes_s);
-    note_choice(g, to, (struct choice){tr_beside(latency, memory, g->fit->exposed_memory), latency, memory});
+    double time = latency + memory;
+    note_choice(g, to, (struct choice){time, time, latency, memory});
 }
 
 static struct choice taken(const struct gemm *g)
 {
-    struct choices all = {.best.time_s = INFINITY};
+    struct choices all = {.best.seen_s = INFINITY};
     bool wide = g->rates->flop_s[TR_RATE_FP8] > 0;
     if (g->m == 1 && g->batch == 1)
         try_vector(g, &all);
@@ -124,7 +129,7 @@ static struct choice taken(const struct gemm *g)
     }
     double sum = 0, weights = 0;
     for (int i = 0; i < all.count; i++) {
-        double near = 1 - (all.time_s[i] / all.best.time_s - 1) / g->fit->guess, weight = fmax(0, near) * near;
+        double near = 1 - (all.seen_s[i] / all.best.seen_s - 1) / g->fit->guess, weight = fmax(0, near) * near;
         weights += weight;
         sum += weight * all.time_s[i];
     }

@@ -60,6 +60,7 @@ enum tr_format tr_format_find(const char *name)
     GEMM(word, fit, "epilogue", TR_UNIT_RATIO, epilogue, .5, .001, 1, "share seen of stores beside main loops"),       \
     GEMM(word, fit, "exposed_memory", TR_UNIT_RATIO, exposed_memory, .2, .001, 1, "share seen of memory or cores"),    \
     GEMM(word, fit, "guess", TR_UNIT_RATIO, guess, .3, .001, 1, "distance from the fastest kernel to the one taken"),  \
+    GEMM(word, fit, "blind", TR_UNIT_RATIO, blind, .02, .001, 1, "share of the unused part of the last wave that the library does not see"),  \
     GEMM(word, fit, "vector", TR_UNIT_TIME, vector_s, 2e-6, .01e-6, 20e-6, "latency of a kernel for one row"),         \
     GEMM(word, fit, "tail", TR_UNIT_RATIO, tail, .7, .001, 1, "share of the unused last wave that is recovered"),      \
     GEMM(word, fit, "memory", TR_UNIT_RATIO, memory_share, .8, .2, 1.1, "share of the memory's bandwidth"),            \

@@ -63,6 +63,7 @@ struct tr_gemm_rates {
     double epilogue;       /* the same of a tile's main loop and the store of the one before */
     double exposed_memory; /* and of cores and memory */
     double guess;          /* how far from the fastest kernel the library's choice may be */
+    double blind;          /* share of the unused part of the last wave that the library's choice does not see */
     double vector_s;       /* latency of a kernel for one row of x */
     double tail;           /* how much of the unused part of the last wave is recovered */
     double memory_share;   /* of the memory's bandwidth */

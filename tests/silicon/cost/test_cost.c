@@ -97,6 +97,35 @@ static void large_products_are_bound_by_arithmetic_thin_by_memory_tiny_by_launch
     assert_int_equal(tr_cost_gemm(&rates, TR_FORMAT_BF16, 1, 64, 64, 1).bound, TR_BOUND_LAUNCH);
 }
 
+static void a_library_that_does_not_see_its_last_wave_is_never_faster_and_at_times_slower(void **state)
+{
+    struct tr_rates seeing = rates_of("a100"), blind = seeing;
+    double most = 0;
+    (void)state;
+    seeing.gemm[TR_FIT_BF16].guess = blind.gemm[TR_FIT_BF16].guess = .001;
+    seeing.gemm[TR_FIT_BF16].blind = 0;
+    blind.gemm[TR_FIT_BF16].blind = 1;
+    for (int64_t m = 2; m <= 4096; m *= 2)
+        for (int64_t n = 64; n <= 8192; n += 448) {
+            double times = tr_cost_gemm(&blind, TR_FORMAT_BF16, m, n, 2048, 1).time_s / tr_cost_gemm(&seeing, TR_FORMAT_BF16, m, n, 2048, 1).time_s;
+            assert_true(times > .998);
+            most = fmax(most, times);
+        }
+    assert_true(most > 1.1);
+}
+
+static void a_row_takes_its_bytes_and_at_most_the_wait_for_its_numbers(void **state)
+{
+    struct tr_rates rates = rates_of("a100");
+    struct tr_gemm_rates *fit = &rates.gemm[TR_FIT_BF16];
+    (void)state;
+    fit->guess = .001; /* the fastest kernel alone */
+    double once = tr_cost_gemm(&rates, TR_FORMAT_BF16, 1, 8192, 2048, 1).time_s, more = tr_cost_gemm(&rates, TR_FORMAT_BF16, 1, 16384, 2048, 1).time_s;
+    double stream_s = 8192. * 2048 * 2 / (fit->memory_share * rates.memory_bytes_s);
+    assert_true(fabs((more - once) / stream_s - 1) < .05); /* twice the rows: their bytes more, and no latency */
+    assert_true(once > fit->launch_s + stream_s && once < 1.01 * (fit->launch_s + stream_s + fit->vector_s / 2));
+}
+
 static void a_batch_costs_less_than_its_products_one_by_one(void **state)
 {
     struct tr_rates rates = rates_of("b200");
@@ -268,6 +297,8 @@ int main(void)
         cmocka_unit_test(every_chip_of_the_catalog_has_a_price),
         cmocka_unit_test(no_product_is_faster_than_peak_and_memory_allow),
         cmocka_unit_test(large_products_are_bound_by_arithmetic_thin_by_memory_tiny_by_launch),
+        cmocka_unit_test(a_library_that_does_not_see_its_last_wave_is_never_faster_and_at_times_slower),
+        cmocka_unit_test(a_row_takes_its_bytes_and_at_most_the_wait_for_its_numbers),
         cmocka_unit_test(a_batch_costs_less_than_its_products_one_by_one),
         cmocka_unit_test(a_format_without_units_costs_infinity),
         cmocka_unit_test(attention_counts_the_pairs_that_are_not_masked),
