@@ -186,8 +186,8 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Mean error on parts that the fit did not see; *error80: the half width that covers 80 % of them. */
-static double cross_validate(const struct problem *whole, int sweeps, double *error80)
+/* Mean error on parts that the fit did not see; *error80: the half width that covers 80 % of them; found: what was fitted to the others. */
+static double cross_validate(const struct problem *whole, int sweeps, double *error80, struct tr_rates found[FOLDS])
 {
     double *errors = malloc((size_t)whole->rows * sizeof *errors), sum = 0;
     int64_t count = 0;
@@ -196,6 +196,7 @@ static double cross_validate(const struct problem *whole, int sweeps, double *er
         struct problem part = *whole;
         part.skip_fold = fold;
         fit(&part, sweeps / 2);
+        found[fold] = part.rates;
         for (int64_t i = 0; i < part.rows; i++)
             if (fold_of(part.row[i]) == fold) {
                 /* Relative to what is predicted, as an interval is given. */
@@ -208,6 +209,24 @@ static double cross_validate(const struct problem *whole, int sweeps, double *er
     *error80 = errors[count * 4 / 5];
     free(errors);
     return sum / (double)count;
+}
+
+/* To all rows; on from the best of this and of what was fitted to parts of them, each of which may have found a better valley. */
+static double fit_whole(struct problem *p, int sweeps, const struct tr_rates found[FOLDS])
+{
+    fit(p, sweeps);
+    struct tr_rates best = p->rates;
+    double least = loss(p), own = least;
+    for (int fold = 0; fold < FOLDS; fold++) {
+        p->rates = found[fold];
+        double now = loss(p);
+        if (now < least)
+            least = now, best = found[fold];
+    }
+    p->rates = best;
+    if (least < own)
+        search(p, sweeps / 2);
+    return loss(p);
 }
 
 static int64_t count_groups(const struct problem *p)
@@ -253,11 +272,10 @@ static void print_group(struct problem *p, const char *prefix, int sweeps, struc
     collect(p, prefix);
     for (int i = 0; i < p->param_count; i++) /* not from the last fit: the output depends on the tables alone */
         *value_of(&p->rates, p->param[i]) = p->param[i]->fallback;
-    struct tr_rates start = p->rates;
-    outside = cross_validate(p, sweeps, &error80);
+    struct tr_rates start = p->rates, found[FOLDS];
+    outside = cross_validate(p, sweeps, &error80, found);
     p->rates = start;
-    fit(p, sweeps);
-    double inside = loss(p);
+    double inside = fit_whole(p, sweeps, found);
     fprintf(stderr, "%s %s%lld rows: %.1f %% in sample, %.1f %% by group, 80 %% within %.1f %%\n", p->row[0]->what,
             prefix, (long long)p->rows, 100 * inside, 100 * outside, 100 * error80);
     const char *word = strchr(prefix, '.') + 1;
