@@ -345,8 +345,9 @@ static enum tr_status run(void *parsed, const struct tr_given *given, struct tr_
         return tr_fail(err, TR_BAD_INPUT, "calibrate: '%s': run folders go with --from, and one profile with --check", given->rest[args->check]);
     if (args->from + args->check + args->ranks > 1)
         return tr_fail(err, TR_BAD_INPUT, "calibrate: --from, --check and --ranks are three things to do with a profile that is there: give one");
-    if ((args->from || args->check) && (args->force || args->scale < 1 || args->scale > 1))
-        return tr_fail(err, TR_BAD_INPUT, "calibrate: --%s is of measuring anew, and --%s is not", args->force ? "force" : "scale", args->from ? "from" : "check");
+    const char *instead = args->from ? "from" : args->check ? "check" : args->ranks ? "ranks" : NULL;
+    if (instead && (args->force || (!args->ranks && (args->scale < 1 || args->scale > 1))))
+        return tr_fail(err, TR_BAD_INPUT, "calibrate: --%s is of measuring anew, and --%s is not", args->force ? "force" : "scale", instead);
     if (args->from)
         return learn(args, given, err);
     return args->check ? check(args, given, err) : args->ranks ? calibrate_ranks(args, err) : calibrate(args, err);
