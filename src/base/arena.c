@@ -152,15 +152,6 @@ enum tr_status tr_slab_map(int64_t bytes, struct tr_slab *slab, struct tr_err *e
     return TR_OK;
 }
 
-/* From the page that malloc's own header is in to the end of the last one: a mapping of its own is marked as a whole, so that realloc can
- * still move it without a copy. */
-void tr_memory_wish_huge(void *at, int64_t bytes)
-{
-    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)at - (uintptr_t)at % page, end = (uintptr_t)at + (uintptr_t)bytes;
-    if (bytes >= 2 * HUGE_PAGE_BYTES)
-        madvise((void *)begin, (end - begin + page - 1) / page * page, MADV_HUGEPAGE);
-}
-
 void tr_slab_touch(struct tr_slab *slab)
 {
     int64_t page = sysconf(_SC_PAGESIZE);
@@ -174,4 +165,13 @@ void tr_slab_unmap(struct tr_slab *slab)
     if (slab->at)
         munmap(slab->at, (size_t)slab->mapped_bytes);
     *slab = (struct tr_slab){0};
+}
+
+/* From the page that malloc's own header is in to the end of the last one: a mapping of its own is marked as a whole, so that realloc can
+ * still move it without a copy. */
+void tr_memory_wish_huge(void *at, int64_t bytes)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)at - (uintptr_t)at % page, end = (uintptr_t)at + (uintptr_t)bytes;
+    if (bytes >= 2 * HUGE_PAGE_BYTES)
+        madvise((void *)begin, (end - begin + page - 1) / page * page, MADV_HUGEPAGE);
 }

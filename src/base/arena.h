@@ -68,11 +68,11 @@ TR_MUST_CHECK enum tr_status tr_slab_map(int64_t bytes, struct tr_slab *slab, st
 /* Writes one byte to every page, so that later use never waits for the kernel. */
 void tr_slab_touch(struct tr_slab *slab);
 
-/* The same for what malloc or realloc gave, before it is touched: where it is some megabytes, the system may give it huge pages, and one
- * first touch in 512 is left. Only a wish; nothing else changes. */
-void tr_memory_wish_huge(void *at, int64_t bytes);
-
 /* Also right on a zeroed struct. */
 void tr_slab_unmap(struct tr_slab *slab);
+
+/* For what malloc or realloc gave, before it is touched: where it is some megabytes, the system may give it huge pages, as a slab has
+ * them, and one first touch in 512 is left. Only a wish; nothing else changes. */
+void tr_memory_wish_huge(void *at, int64_t bytes);
 
 #endif
