@@ -37,7 +37,6 @@
 #include <string.h>
 
 enum { RUNS_MAX = 200, STEPS_MIN = 2, STEPS_MAX = 64, VISITS = 3, PAIRS = 7 };
-#define MUCH_WAITING .1 /* seconds a second without a core */
 #define VISIT_S .2 /* at least, unless that takes too many steps */
 
 struct run {
@@ -282,7 +281,7 @@ static double print_row(const struct tr_catalog *catalog, struct seat *seat, boo
     qsort(seat->visit, VISITS, sizeof *seat->visit, by_off);
     const struct visit *v = &seat->visit[VISITS / 2];
     printf("| %s | %s | %.4f s | %.4f s | %+.1f %% | %.1f %% | %+.1f to %+.1f %% | %.0f ns%s%s |\n", seat->where, words(&seat->run, text), v->said_s, v->is_s, 100 * off(v), 100 * v->error,
-           100 * off(&seat->visit[0]), 100 * off(&seat->visit[VISITS - 1]), 1e9 * v->hand_s, v->moved ? ", then not" : "", v->waiting > MUCH_WAITING ? ", others at work" : "");
+           100 * off(&seat->visit[0]), 100 * off(&seat->visit[VISITS - 1]), 1e9 * v->hand_s, v->moved ? ", then not" : "", v->waiting > TR_MUCH_WAITING ? ", others at work" : "");
     if (getenv("TRINE_BY_KIND"))
         print_kinds(catalog, last_hand_s, &seat->sitting);
     *inside = fabs(v->is_s / v->said_s - 1) <= v->error;
