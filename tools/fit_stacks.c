@@ -8,9 +8,11 @@
  *
  * For each stack that has runs: the parameters (plan/stack/stack.h, tr_stack_params) that give the least error. A source of
  * runs counts by the square root of its rows, so that one long table does not decide alone, and a row by |log(predicted /
- * measured)|. Parameters that no run depends on stay as the stack's entry says; a stack begins where the one that it is like
- * ended. Releases stay near to that, and hardly change but in what a kernel or an exchange of experts reaches
- * (is_of_kernels): twenty numbers from 50 runs of eight models say nothing of a ninth.
+ * measured)|. To that comes what is lost by taking the layout predicted fastest, where runs differ in nothing else
+ * (choices_lost): a plan is asked which layout before it is asked how long. Parameters that no run depends on stay as the
+ * stack's entry says; a stack begins where the one that it is like ended. Releases stay near to that, and hardly change but in
+ * what a kernel or an exchange of experts reaches (is_of_kernels): twenty numbers from 50 runs of eight models say nothing of a
+ * ninth.
  *
  * How wrong that is on runs that were not fitted to: whole groups (source, model, chip) are dealt into FOLDS parts, each
  * predicted by a fit to the others, which begins where the fit to the same parts of the stack that it is like ended. How the
@@ -27,7 +29,7 @@
 #include <string.h>
 
 /* FEW: runs of a source; MANY: of a stack. */
-enum { FOLDS = 5, DEALS = 4, STARTS = 4, STARTS_MAX = 6, FEW = 9, MANY = 200, ROWS_MAX = 1 << 16, PARAMS_MAX = 32 };
+enum { FOLDS = 5, DEALS = 4, STARTS = 4, STARTS_MAX = 6, FEW = 9, MANY = 200, CHOICE_MIN = 3, ROWS_MAX = 1 << 16, PARAMS_MAX = 32 };
 
 struct row {
     const struct tr_sample *sample;
@@ -37,11 +39,23 @@ struct row {
     const char *chip;
     double weight;
     uint64_t group; /* as it was dealt last */
+    int64_t choice; /* of p->choice; -1: too few layouts */
+    double predicted_s; /* by the last error_of; 0: has no price, or is held out */
+};
+
+/* Runs that differ in nothing but their layouts. */
+struct choice {
+    uint64_t group;
+    int64_t runs;
+    double best_s;                /* measured */
+    double least_s, weight, lost; /* least_s: predicted; lost: weighted sum of measured / best_s - 1 */
 };
 
 struct problem {
     struct row *row;
     int64_t rows;
+    struct choice *choice;
+    int64_t choices;
     struct tr_run_site *site;
     int sites;
     struct tr_stack stack, start; /* start: as the catalog says without fits */
@@ -123,20 +137,63 @@ static double distance(struct problem *p)
     return sum;
 }
 
+/* The choice that a row takes part in: not where it has no price, or is held out. */
+static struct choice *choice_of(struct problem *p, const struct row *row)
+{
+    return row->choice >= 0 && row->predicted_s > 0 ? &p->choice[row->choice] : NULL;
+}
+
+/* Mean over the choices of how much longer than the fastest the layout took that was predicted fastest by the last error_of: of
+ * all layouts, each with a weight that falls with its distance from that, as which of near ones comes first is luck. */
+static double choices_lost(struct problem *p)
+{
+    const double near = .01;
+    double sum = 0;
+    int64_t seen = 0;
+    struct choice *choice;
+    for (int64_t k = 0; k < p->choices; k++)
+        p->choice[k].least_s = INFINITY, p->choice[k].weight = p->choice[k].lost = 0;
+    for (int64_t i = 0; i < p->rows; i++)
+        if ((choice = choice_of(p, &p->row[i])) != NULL)
+            choice->least_s = fmin(choice->least_s, p->row[i].predicted_s);
+    for (int64_t i = 0; i < p->rows; i++) {
+        const struct row *row = &p->row[i];
+        if (!(choice = choice_of(p, row)))
+            continue;
+        double weight = tr_exp((1 - row->predicted_s / choice->least_s) / near);
+        choice->weight += weight;
+        choice->lost += weight * (row->sample->time_s / choice->best_s - 1);
+    }
+    for (int64_t k = 0; k < p->choices; k++)
+        if (p->choice[k].weight > 0)
+            sum += p->choice[k].lost / p->choice[k].weight, seen++;
+    return seen ? sum / (double)seen : 0;
+}
+
+/* Weighted mean of |log(predicted / measured)|; -1: no run has a price. */
+static double error_of(struct problem *p)
+{
+    double sum = 0, weights = 0;
+    spread(p);
+    for (int64_t i = 0; i < p->rows; i++) {
+        struct row *row = &p->row[i];
+        row->predicted_s = 0;
+        if (fold_of(row) == p->skip_fold || !price(row, &row->predicted_s))
+            continue;
+        sum += row->weight * fabs(tr_log(row->predicted_s / row->sample->time_s));
+        weights += row->weight;
+    }
+    return weights > 0 ? sum / weights : -1;
+}
+
 static double loss(struct problem *p)
 {
     /* Chosen by the error on groups held out, of .02, .1, .3 and .4; between .1 and .3 by that in sample. */
     const double prior = p->start.release ? .1 : .02;
-    double sum = 0, weights = 0, time_s;
-    spread(p);
-    for (int64_t i = 0; i < p->rows; i++) {
-        const struct row *row = &p->row[i];
-        if (fold_of(row) == p->skip_fold || !price(row, &time_s))
-            continue;
-        sum += row->weight * fabs(tr_log(time_s / row->sample->time_s));
-        weights += row->weight;
-    }
-    return weights > 0 ? sum / weights + prior * distance(p) / (double)(p->rows + 1) : 0;
+    /* Of 0, .1, .2, .3 and 1: most of what there is to be had, at no more error on groups held out. */
+    const double choice = .1;
+    double error = error_of(p);
+    return error < 0 ? 0 : error + choice * choices_lost(p) + prior * distance(p) / (double)(p->rows + 1);
 }
 
 static bool move(struct problem *p, int which, double by)
@@ -271,6 +328,27 @@ static void weigh(struct problem *p)
                     one_node(&p->row[i]) == one_node(&p->row[j]);
         p->row[i].weight = 1 / sqrt(fmax((double)same, FEW));
     }
+}
+
+/* The runs among which a layout is chosen, as tr_score_regret counts them. */
+static void find_choices(struct problem *p)
+{
+    p->choice = calloc((size_t)p->rows + 1, sizeof *p->choice);
+    TR_ASSERT(p->choice);
+    for (int64_t i = 0; i < p->rows; i++) {
+        struct row *row = &p->row[i];
+        int64_t k;
+        for (k = 0; k < p->choices && p->choice[k].group != row->sample->group; k++)
+            ;
+        if (k == p->choices)
+            p->choice[p->choices++] = (struct choice){.group = row->sample->group, .best_s = INFINITY};
+        p->choice[k].runs++;
+        p->choice[k].best_s = fmin(p->choice[k].best_s, row->sample->time_s);
+        row->choice = k;
+    }
+    for (int64_t i = 0; i < p->rows; i++)
+        if (p->choice[p->row[i].choice].runs < CHOICE_MIN)
+            p->row[i].choice = -1;
 }
 
 static const char *id_of(const struct tr_samples *table, const struct tr_sample *sample)
@@ -539,11 +617,12 @@ static void fit_stack(const struct tr_samples *samples, int tables, const struct
     begin(&p, entry, fitted, fitted_count, 0, -1);
     for (int t = 0; t < tables; t++)
         gather(&p, &samples[t], without, entry->id);
+    find_choices(&p);
     if (p.rows >= 3) {
         find_used(&p);
-        double before = loss(&p);
+        double before = error_of(&p);
         search(&p, sweeps);
-        double after = loss(&p);
+        double after = error_of(&p);
         struct held held = hold_out(&p, now->fold, sweeps * 2 / 3);
         fprintf(stderr, "%s: %lld runs, error %.3f -> %.3f in sample, %.3f on groups held out\n", entry->id,
                 (long long)p.rows, before, after, held.mean);
@@ -558,6 +637,7 @@ static void fit_stack(const struct tr_samples *samples, int tables, const struct
     }
     now->entry = entry, now->stack = p.stack;
     free(p.row);
+    free(p.choice);
     for (int i = 0; i < p.sites; i++)
         free(p.site[i].site.products);
     free(p.site);
