@@ -28,7 +28,8 @@ page=docs/validation/runs.md
 {
     echo '# Predictions of training runs against published ones'
     echo
-    echo 'Written by `make validate TABLES=DIR` from the runs that the stacks were fitted to (`catalog/stacks/fits.yaml` has the error on'
+    echo 'Written by `make validate TABLES=DIR` from the runs that the stacks were fitted to, and those that no fit has seen: the runs of'
+    echo 'docs/published.md with their kin, and rows of which a part is assumed or the layout open (`catalog/stacks/fits.yaml` has the error on'
     echo 'groups held out beside each stack). The floor of each source stands below the table: runs that it prints again, with the same chips,'
     echo 'software, model, batch and layout, differ by so much, and nothing that is predicted from what rows say can know by how much.'
     echo
