@@ -55,9 +55,10 @@ def say(text):
 
 def shown(word):
     """A word of a command as a reader elsewhere would give it."""
-    for name in ("GEMM_PYTHON", "LLMC"):
-        if word == os.environ.get(name):
-            return "$" + name
+    for name in ("PEERS_VENV", "GEMM_PYTHON", "LLMC"):
+        value = os.environ.get(name)
+        if value and (word + "/").startswith(value + "/"):
+            return "$" + name + word[len(value):]
     return os.path.relpath(word) if os.path.isabs(word) and os.path.exists(word) else word
 
 
@@ -187,14 +188,22 @@ class Products:
         libraries = found.get("libraries", [])
         self.peers = {name: [visit[name] for visit in libraries if name in visit]
                       for name in dict.fromkeys(name for visit in libraries for name in visit)}
-        self.peak = median([visit["peak"] for visit in self.ours])
+        self.peaks = [visit["peak"] for visit in self.ours]
+
+    @property
+    def peak(self):
+        return median(self.peaks)
+
+    def raise_peaks(self, least):
+        """A peak that was measured while something else had a core is none."""
+        self.peaks = [max(peak, least) for peak in self.peaks]
 
     def rates(self, shape):
         return [visit[shape] for visit in self.ours]
 
     def share(self, shape):
         """Of the peak that the same visit measured: from one visit to the next the machine may be another."""
-        return median([visit[shape] / visit["peak"] for visit in self.ours])
+        return median([rate / peak for rate, peak in zip(self.rates(shape), self.peaks)])
 
     def shapes(self):
         return [name for name in self.ours[0] if name not in (ALL, "peak")] if self.ours else []
@@ -226,12 +235,17 @@ class Products:
 def products(isas):
     measured = [Products(rows, isa, dtype) for dtype, isa in isas.items() for rows in GEMM_ROWS]
     measured = [one for one in measured if one.ours]
+    for dtype in isas:
+        alike = [one for one in measured if one.dtype == dtype]
+        usual = median([peak for one in alike for peak in one.peaks])
+        for one in alike:
+            one.raise_peaks(usual)
     table("Matrix products", ["work", "program", "GFLOP/s", "share of peak", "weakest shape, share of peak"],
           [line for one in measured for line in one.lines()],
           "Five shapes, forward and both gradients, each as often as the model has it. Libraries as "
           "scripts/bench/library_gemm.py says: torch_packed and zentorch get weights that were packed before, trine packs them "
-          "each time. Each visit of bench_linear measures the peak at its start: trine's shares are medians of those of visits, "
-          "libraries' of the median peak. PyTorch's packages multiply fp32 with MKL, which may "
+          "each time. Each visit of bench_linear measures the peak at its start, and one below the median of all visits of the type "
+          "counts as that: trine's shares are medians of those of visits, libraries' of the median peak. PyTorch's packages multiply fp32 with MKL, which may "
           "take slower instructions on processors that are not Intel's: openblas, numpy and zentorch show what libraries reach "
           "here, and fp32 training with PyTorch has to be read with that in mind.")
     if not measured:

@@ -36,12 +36,15 @@ def bar(row, head):
 
 
 def machine(threads):
-    model = "unknown processor"
+    """The processor by name, and by numbers too: clouds call several generations by one name."""
+    facts = {}
     with open("/proc/cpuinfo") as f:
         for line in f:
-            if line.startswith("model name"):
-                model = line.split(":", 1)[1].strip()
-                break
+            key, colon, value = line.partition(":")
+            if colon:
+                facts.setdefault(key.strip(), value.strip())
+    numbers = ", ".join(f"{word} {facts[key]}" for key, word in (("cpu family", "family"), ("model", "model")) if key in facts)
+    model = facts.get("model name", "unknown processor") + (f" ({numbers})" if numbers else "")
     return f"{model}, {threads} cores used, {platform.system()} {platform.release()}"
 
 
