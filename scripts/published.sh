@@ -29,11 +29,11 @@ What is behind the misses, as far as is known:
 - BLOOM: the published hours hold a ramp of the batch from 192 sequences and whatever else stopped the job; the step alone (GPT-176B, the
   same machine) is right within 5 %.
 - OPT: nothing is known here of metaseq but that its kernels are those of Megatron-LM and that fairscale gathers weights under compute
-  (which the stack `metaseq` says since its ratio was seen: without it 1.21 by the fits of 27 November 2026);
+  (which the stack `metaseq` says since its ratio was seen: without it 1.14);
   it is predicted with the largest microbatch that is fast, which may not be the one that it had.
 - Llama 1 and 2: their layouts were never published; these are the planner's own, and the best of all is what few runs have.
 - DeepSeek-V3: that the exchange of experts is hidden is its authors' word, and taken as that (stack `hai-llm`). Without it the same
-  prediction is 1.59 times the published hours: the word, not the prediction, is what is right here. Its schedule (two microbatches that
+  prediction is 1.58 times the published hours: the word, not the prediction, is what is right here. Its schedule (two microbatches that
   pass each other) is priced as 1F1B, and what it computes again as whole layers.
 END
 } >"$page.tmp"
