@@ -22,9 +22,15 @@ static const char *part_behind(const struct tr_run_explained *run, bool slower, 
     return is_memory ? "memory" : "the cores";
 }
 
+bool tr_run_looks_tell(const struct tr_run_explained *run)
+{
+    return fabs(run->measured_s - run->now_s) <= fabs(run->measured_s - run->predicted_s);
+}
+
 void tr_run_why(const struct tr_run_explained *run, const struct tr_run_row *row, char why[TR_RUN_WHY_BYTES])
 {
-    double off = row->measured_s - row->predicted_s, machine = row->now_s - row->predicted_s, crowded = tr_run_profile_crowded(&run->ran), factor;
+    double off = row->measured_s - row->predicted_s, crowded = tr_run_profile_crowded(&run->ran), factor;
+    double machine = tr_run_looks_tell(run) ? row->now_s - row->predicted_s : row->moved_s;
     if (!isfinite(row->error))
         snprintf(why, TR_RUN_WHY_BYTES, "not calibrated: priced by its bytes, as a join");
     else if (fabs(off) <= row->error * row->predicted_s)
@@ -376,7 +382,8 @@ void tr_run_explain_text(const struct tr_run_explained *run, struct tr_text *out
     print_reading(run, out);
     print_hand(run, out);
     if (fabs(run->now_s / run->predicted_s - 1) > .005)
-        tr_text_printf(out, "  for a machine like that %s would be predicted: the run is %+.1f %% off it\n",
+        tr_text_printf(out, tr_run_looks_tell(run) ? "  for a machine like that %s would be predicted: the run is %+.1f %% off it\n"
+                                                   : "  for a machine like that %s would be predicted: the run is %+.1f %% off it, so that was of moments\n",
                        tr_print_time(now, run->now_s), percent(run->measured_s, run->now_s));
     if (crowded > 0)
         tr_text_printf(out, "  crowd    %.3g %% of the time of its steps it had fewer than %d threads, as other programs wanted the cores\n", 100 * crowded,
@@ -470,6 +477,7 @@ void tr_run_explain_json(const struct tr_run_explained *run, struct tr_text *out
     tr_json_double(&json, "measured_s", run->measured_s);
     tr_json_double(&json, "predicted_s", run->predicted_s);
     tr_json_double(&json, "predicted_now_s", run->now_s);
+    tr_json_bool(&json, "looks_tell", tr_run_looks_tell(run));
     tr_json_double(&json, "error", run->error);
     tr_json_int(&json, "profile_runs", run->profile_runs);
     tr_json_bool(&json, "profile_has_this_run", run->learned_from);

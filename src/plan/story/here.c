@@ -323,7 +323,8 @@ static void say_machine_now(const struct story *s, struct tr_text *line)
         say_share(run->read_memory ? "and memory" : "and caches", looks->first_read_byte_s, looks->last.read_byte_s, run->memory_then_byte_s, line);
     if (run->apart_share > 0)
         tr_text_printf(line, "; in %.0f %% of its time two cores were apart, with no cache in common", 100 * run->apart_share);
-    tr_text_printf(line, "; of a machine like that %s a step would be predicted.", tr_print_time(now, run->now_s));
+    tr_text_printf(line, "; of a machine like that %s a step would be predicted%s.", tr_print_time(now, run->now_s),
+                   tr_run_looks_tell(run) ? "" : ", further off: that was of moments");
 }
 
 /* Of a run that came to its end in one attempt. */

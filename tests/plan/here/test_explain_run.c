@@ -267,6 +267,8 @@ static void a_slower_machine_explains_longer_times(void **state)
     struct tr_run_row row = run.row[0];
     char why[TR_RUN_WHY_BYTES];
     row.predicted_s = 1, row.now_s = 2, row.error = .1, row.start = 0;
+    run.measured_s = run.now_s; /* the run was as slow as the machine that was seen */
+    assert_true(tr_run_looks_tell(&run));
     row.measured_s = 1.05;
     tr_run_why(&run, &row, why);
     tr_assert_says(why, "within +- 10 %");
@@ -276,6 +278,15 @@ static void a_slower_machine_explains_longer_times(void **state)
     run.read_memory = true, run.memory_then_byte_s = 1e10, run.memory_now_byte_s = 5e10; /* further off, but in the other direction */
     tr_run_why(&run, &row, why);
     tr_assert_says(why, "the cores had 50 % of the calibrated rate: +100 %");
+    run.measured_s = run.predicted_s; /* it was not: that was of moments, and explains nothing */
+    assert_false(tr_run_looks_tell(&run));
+    tr_run_why(&run, &row, why);
+    tr_assert_says(why, "not explained");
+    struct tr_text text = {0};
+    tr_run_explain_text(&run, &text);
+    tr_assert_says(tr_text_str(&text), "so that was of moments");
+    tr_text_free(&text);
+    run.measured_s = run.now_s;
     row.measured_s = .5;
     tr_run_why(&run, &row, why);
     tr_assert_says(why, "not explained");
