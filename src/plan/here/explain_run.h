@@ -83,8 +83,9 @@ struct tr_run_explained {
 TR_MUST_CHECK enum tr_status tr_run_explain(const char *run_folder, const struct tr_catalog *profile,
                                             struct tr_run_explained *out, struct tr_err *err);
 
-/* Whether what was seen of the machine when the run began and ended tells of the run: reckoned by it (now_s) its step is no further from
- * what it took. Looks are of moments, and what a neighbour took in one of them it may have left the run all the time between. */
+/* Whether what was seen of the machine when the run began and ended tells of the run: reckoned by it (now_s) its step is within its interval,
+ * or no further off than the prediction. Looks are of moments, and what a neighbour took in one of them it may have left the run all the
+ * time between. */
 bool tr_run_looks_tell(const struct tr_run_explained *run);
 
 /* Why a row differs, as far as numbers say: always a sentence. */

@@ -24,7 +24,8 @@ static const char *part_behind(const struct tr_run_explained *run, bool slower, 
 
 bool tr_run_looks_tell(const struct tr_run_explained *run)
 {
-    return fabs(run->measured_s - run->now_s) <= fabs(run->measured_s - run->predicted_s);
+    double off_s = fabs(run->measured_s - run->now_s);
+    return off_s <= fabs(run->measured_s - run->predicted_s) || off_s <= run->error * run->now_s;
 }
 
 void tr_run_why(const struct tr_run_explained *run, const struct tr_run_row *row, char why[TR_RUN_WHY_BYTES])
