@@ -39,7 +39,7 @@ struct row {
     const char *chip;
     double weight;
     uint64_t group; /* as it was dealt last */
-    int64_t choice; /* of p->choice; -1: too few layouts */
+    int64_t choice; /* of p->choice; -1: too few runs */
     double predicted_s; /* by the last error_of; 0: has no price, or is held out */
 };
 
@@ -190,7 +190,7 @@ static double loss(struct problem *p)
 {
     /* Chosen by the error on groups held out, of .02, .1, .3 and .4; between .1 and .3 by that in sample. */
     const double prior = p->start.release ? .1 : .02;
-    /* Of 0, .1, .2, .3 and 1: most of what there is to be had, at no more error on groups held out. */
+    /* Of 0, .1, .3 (.2 and 1 for Megatron's of 2021 alone): most of what there is to be had, at no more error on groups held out. */
     const double choice = .1;
     double error = error_of(p);
     return error < 0 ? 0 : error + choice * choices_lost(p) + prior * distance(p) / (double)(p->rows + 1);
@@ -330,7 +330,8 @@ static void weigh(struct problem *p)
     }
 }
 
-/* The runs among which a layout is chosen, as tr_score_regret counts them. */
+/* The runs among which a layout is chosen, by the groups of tr_score_regret; that takes the mean of a layout's runs, here each stands for
+ * itself. */
 static void find_choices(struct problem *p)
 {
     p->choice = calloc((size_t)p->rows + 1, sizeof *p->choice);

@@ -56,7 +56,7 @@ def say(text):
 def shown(word):
     """A word of a command as a reader elsewhere would give it."""
     for name in ("PEERS_VENV", "GEMM_PYTHON", "LLMC"):
-        value = os.environ.get(name)
+        value = os.environ.get(name, "").rstrip("/")
         if value and (word + "/").startswith(value + "/"):
             return "$" + name + word[len(value):]
     return os.path.relpath(word) if os.path.isabs(word) and os.path.exists(word) else word
