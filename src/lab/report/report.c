@@ -266,6 +266,18 @@ static void write_left(struct tr_text *out, const struct op_sum *sums, int count
                    100.0 * least_total_s / total_s);
 }
 
+/* Names stay those of `sums`, which have their order by now. Returns how many points there are. */
+static int find_points(const struct op_sum *sums, int count, double total_s, struct tr_roof_point points[TR_ROOF_POINTS])
+{
+    int found = 0;
+    for (int i = 0; i < count && found < TR_ROOF_POINTS; i++) {
+        const struct op_sum *s = &sums[i];
+        if (s->flop > 0.0 && s->bytes > 0.0 && s->time_s > 0.0)
+            points[found++] = (struct tr_roof_point){s->name, s->flop / s->bytes, s->flop / s->time_s, s->time_s / total_s};
+    }
+    return found;
+}
+
 static void write_roofline(struct tr_text *out, const struct tr_run_files *f)
 {
     const struct tr_node *profile = profile_root(f);
@@ -278,16 +290,11 @@ static void write_roofline(struct tr_text *out, const struct tr_run_files *f)
     double total_s;
     if (ops == NULL || ops->kind != TR_NODE_ARRAY || !(peak_flop_s > 0.0) || !(read_byte_s > 0.0))
         return;
-    int count = sum_ops(profile, ops, sums, &total_s), point_count = 0;
+    int count = sum_ops(profile, ops, sums, &total_s);
     if (count == 0 || !(total_s > 0.0))
         return;
-    for (int i = 0; i < count; i++) {
-        const double least = least_s(&sums[i], read_byte_s);
-        sums[i].left_s = fmax(sums[i].time_s - least, 0.0);
-        if (point_count < TR_ROOF_POINTS && sums[i].flop > 0.0 && sums[i].bytes > 0.0 && sums[i].time_s > 0.0)
-            points[point_count++] = (struct tr_roof_point){sums[i].name, sums[i].flop / sums[i].bytes,
-                                                           sums[i].flop / sums[i].time_s, sums[i].time_s / total_s};
-    }
+    for (int i = 0; i < count; i++)
+        sums[i].left_s = fmax(sums[i].time_s - least_s(&sums[i], read_byte_s), 0.0);
     qsort(sums, (size_t)count, sizeof *sums, most_left_first);
     tr_print_flop_s(peak, peak_flop_s);
     if (lower_flop_s > 0.0)
@@ -299,7 +306,7 @@ static void write_roofline(struct tr_text *out, const struct tr_run_files *f)
                                          .y_label = "FLOP/s; the larger a dot, the more time", .slope = read_byte_s,
                                          .flat = peak_flop_s, .lower_flat = lower_flop_s > 0.0 ? lower_flop_s : 0.0,
                                          .slope_label = read, .flat_label = peak, .lower_label = lower, .points = points,
-                                         .count = point_count});
+                                         .count = find_points(sums, count, total_s, points)});
     write_left(out, sums, count, total_s, read_byte_s);
     tr_text_printf(out, "</div>\n<p class=\"sub\">Both limits were measured by this run: fused multiply-adds in registers, %s%s%s, "
                         "and reading its largest region of memory (%s), %s. Bytes are those of the operands, each once; what "

@@ -129,6 +129,8 @@ static void products_of_muon_are_held_against_the_peak_of_fp32(void **state)
                                     "<td class=\"n\">50 GFLOP/s</td><td class=\"n\">50 %</td>"));
     const char *roof = strstr(html.at, "<h2>Roofline</h2>");
     assert_non_null(roof);
+    assert_non_null(strstr(roof, "<title>linear: 1.5e+11 at ")); /* dots have their own names, though fp32 has more left */
+    assert_non_null(strstr(roof, "<title>linear, f32: 5e+10 at "));
     assert_non_null(strstr(roof, "fp32: 100 GFLOP/s</text>"));
     assert_non_null(strstr(roof, "<td>linear, f32</td><td>arithmetic</td><td class=\"n\">50 GFLOP/s</td><td class=\"n\">50 %</td>"
                                  "<td class=\"n\">100 ms</td>"));
