@@ -186,7 +186,7 @@ static enum tr_status none_legal(const struct tr_space_walk *w)
     return tr_fail(w->err, TR_NO, "no layout of %lld chips is legal: %s%s", (long long)chips, why, nearest);
 }
 
-/* "; 64 chips are the fewest that fit" */
+/* "; 64 chips are the fewest that fit, in whole nodes" */
 static enum tr_status say_fewest(const struct tr_space_walk *w, int64_t above, char fewest[96])
 {
     int64_t chips = 0;
@@ -194,7 +194,8 @@ static enum tr_status say_fewest(const struct tr_space_walk *w, int64_t above, c
     struct tr_err why;
     enum tr_status status = tr_search_fewest(w->site, w->task, w->space, above, &chips, &exact, &why);
     if (status == TR_OK)
-        snprintf(fewest, 96, exact ? "; %lld chips are the fewest that fit" : "; %lld chips would do",
+        snprintf(fewest, 96, !exact ? "; %lld chips would do" : w->site->system->chips_per_node > 1 ? "; %lld chips are the fewest that fit, in whole nodes"
+                                                                                                    : "; %lld chips are the fewest that fit",
                  (long long)chips);
     else if (status == TR_NO)
         snprintf(fewest, 96, "; no number of chips fits");

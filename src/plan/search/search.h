@@ -6,7 +6,7 @@
  *     struct tr_search search;
  *     enum tr_status status = tr_search(&site, &task, &space, &search, err);
  *     TR_OK   search.best->top[0].layout, .step                   the fastest that fits
- *     TR_NO   err: "gpt3-175b needs 93 GiB a chip on 32 chips ..., has 80 GiB; 64 chips are the fewest that fit"
+ *     TR_NO   err: "gpt3-175b needs 93 GiB a chip on 32 chips ..., has 80 GiB; 64 chips are the fewest that fit, in whole nodes"
  *     tr_search_free(&search);
  *
  * The space, of each number of chips:
