@@ -303,23 +303,28 @@ static void price_run(struct tr_plan *p)
         p->offer[i].cost = tr_plan_job(p, i, p->request.chips, p->step.time_s);
 }
 
+/* All that are missed, so that nobody meets one of them to be told of the other. */
 static void say_wishes(struct tr_plan *p)
 {
     char is[TR_QUANTITY_BYTES], wished[TR_QUANTITY_BYTES];
     const struct tr_job_cost *cost = tr_plan_cost(p);
     if (p->why[0])
         return;
-    if (!(cost->goodput > 0))
+    if (!(cost->goodput > 0)) {
         snprintf(p->why, sizeof p->why,
                  "a job of %lld chips fails too often to come forward: every %s, and to recover takes %s",
                  (long long)p->request.chips, tr_print_time(is, cost->mtbf_s), tr_print_time(wished, cost->recover_s));
-    else if (p->request.deadline_s > 0 && cost->wall_s > p->request.deadline_s)
+        return;
+    }
+    if (p->request.deadline_s > 0 && cost->wall_s > p->request.deadline_s)
         snprintf(p->why, sizeof p->why, "takes %s, more than the deadline of %s", tr_print_time(is, cost->wall_s),
                  tr_print_time(wished, p->request.deadline_s));
-    else if (p->request.budget_usd > 0 && cost->usd > p->request.budget_usd)
-        snprintf(p->why, sizeof p->why, "costs %s, more than the budget of %s",
+    if (p->request.budget_usd > 0 && cost->usd > p->request.budget_usd) {
+        size_t said = strlen(p->why);
+        snprintf(p->why + said, sizeof p->why - said, "%scosts %s, more than the budget of %s", said ? "; " : "",
                  tr_print_quantity(is, TR_UNIT_USD, cost->usd),
                  tr_print_quantity(wished, TR_UNIT_USD, p->request.budget_usd));
+    }
 }
 
 static enum tr_status check_wishes(const struct tr_plan *p, struct tr_err *err)
