@@ -36,8 +36,12 @@ END
 # status WORD STATUS TEXT: how three ranks end of which the second does not behave
 ends()
 {
-    job 3 timeout=2 hosts="$4" "$1"
-    status=$?
+    # Where nobody is heard at all, mpirun may have ended the job before it passed on the last words of the rank: seen once, under load.
+    for try in 1 2 3; do
+        job 3 timeout=2 hosts="$4" "$1"
+        status=$?
+        [ "$5" -gt 0 ] && [ "$try" -lt 3 ] && ! grep -q 'coll_ranks: ' "$work/said" || break
+    done
     [ "$status" = "$2" ] || fault "$1: status $status, not $2"
     grep -qF "$3" "$work/said" || fault "$1: does not say '$3': $(cat "$work/said")"
     [ "$(grep -c 'coll_ranks: ' "$work/said")" -le "$5" ] || fault "$1: more than $5 speak: $(cat "$work/said")"
