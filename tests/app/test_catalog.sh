@@ -13,7 +13,7 @@ awk '/^```yaml/ { on = 1; next } /^```/ { on = 0 } on' "$page" >mine.yaml
 expect 0 "4 TB/s  measured  2026-03" "$TRINE_BIN" show chip x1 --catalog mine.yaml
 expect 0 "for h100-sxm, which it is like" "$TRINE_BIN" show chip x1 --catalog mine.yaml
 expect 0 "roce-400 25 GB/s (2:1), fat-tree" "$TRINE_BIN" show system lab --catalog mine.yaml
-expect 0 '$1.40 a chip and hour, me 2026-03' "$TRINE_BIN" show system lab --catalog mine.yaml
+expect 0 '$1.40 a chip and hour, one offer, 2026-03: me' "$TRINE_BIN" show system lab --catalog mine.yaml
 expect 0 "1.3  assumed" "$TRINE_BIN" show site me --catalog mine.yaml
 mkdir folder && cp mine.yaml folder/a.yaml
 expect 0 "Our lab" "$TRINE_BIN" show system lab --catalog folder

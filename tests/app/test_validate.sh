@@ -18,10 +18,13 @@ grep -q '^4,x9,bfloat16,"mine, v1",230,,,,,,' rows.csv || fault "a row that is n
 # A chip of one's own.
 cat >x9.yaml <<END
 chips:
-  x9: {like: h100-sxm, name: X9, memory_bandwidth: 5TB/s}
+  x9: {like: h100-sxm, name: X9, memory_bandwidth: {value: 5TB/s, grade: stated}}
 END
 expect 0 "not covered: 1 rows" $trine validate mine.csv --catalog x9.yaml --csv own.csv
 grep -q '^4,x9.*,transferred,$' own.csv || fault "a chip that is like another is not graded transferred"
+sed -i 's/{value: 5TB.s, grade: stated}/5TB\/s/' x9.yaml
+expect 0 "not covered: 1 rows" $trine validate mine.csv --catalog x9.yaml --csv own.csv
+grep -q '^4,x9.*,assumed,$' own.csv || fault "a number that nobody vouches for is not seen in what is made of it"
 
 # Bad input, and nothing half written.
 printf 'a,b\n1,2\n' >none.csv

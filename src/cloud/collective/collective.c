@@ -71,6 +71,14 @@ static struct tr_cost torus_price(const struct tr_tier *torus, enum tr_collectiv
                             .bound = TR_BOUND_LINK, .grade = TR_GRADE_ASSUMED, .bytes = wire};
 }
 
+static struct tr_cost on_links(const struct tr_tier *links, const struct tr_rates *rates, enum tr_collective op, int64_t ranks,
+                               double bytes)
+{
+    struct tr_cost cost = tr_cost_collective(rates, op, ranks, bytes, links->bytes_s.value);
+    cost.grade = tr_grade_worse(cost.grade, links->bytes_s.grade);
+    return cost;
+}
+
 /* Within a domain of links of the chips' own. */
 static struct tr_cost inside_price(const struct tr_system *system, const struct tr_rates *rates, enum tr_collective op,
                                    int64_t ranks, double bytes)
@@ -81,10 +89,9 @@ static struct tr_cost inside_price(const struct tr_system *system, const struct 
     /* Four cards and fewer stand behind one switch, where any two have the rate of a pair. Machines that were measured have
      * eight on two sockets. */
     if (links->kind == TR_LINK_PCIE && system->chips_per_node <= 4 && ranks > 2)
-        return tr_cost_collective(rates, op, 2,
-                                  bytes * tr_collective_wire_bytes(op, ranks, 1) / tr_collective_wire_bytes(op, 2, 1),
-                                  links->bytes_s.value);
-    return tr_cost_collective(rates, op, ranks, bytes, links->bytes_s.value);
+        return on_links(links, rates, op, 2,
+                        bytes * tr_collective_wire_bytes(op, ranks, 1) / tr_collective_wire_bytes(op, 2, 1));
+    return on_links(links, rates, op, ranks, bytes);
 }
 
 /* Two and three nodes could sum along trees with less on the wire than rings have. The library does so where switches reduce
@@ -136,8 +143,8 @@ struct tr_cost tr_send_price(const struct tr_system *system, const struct tr_rat
     TR_ASSERT(group->sharing >= 1 && bytes >= 0);
     struct tr_cost cost = {.error = network_error, .grade = TR_GRADE_ASSUMED, .bytes = bytes, .bound = TR_BOUND_LINK};
     if (group->local == group->ranks) { /* as an all-to-all of two, of which half stays */
-        cost = tr_cost_collective(rates, TR_COLLECTIVE_ALL_TO_ALL, 2, 2 * bytes, system->tier[0].bytes_s.value);
-        cost.grade = cost.grade > TR_GRADE_TRANSFERRED ? cost.grade : TR_GRADE_TRANSFERRED;
+        cost = on_links(&system->tier[0], rates, TR_COLLECTIVE_ALL_TO_ALL, 2, 2 * bytes);
+        cost.grade = tr_grade_worse(cost.grade, TR_GRADE_TRANSFERRED);
         return cost;
     }
     const struct between b = between_of(system, group);

@@ -59,11 +59,21 @@ struct tr_price_query {
     const char *date;     /* "2026", "2026-05", "2026-05-20": as it was then; NULL or "": the newest */
 };
 
-/* Of one chip. Several offers: their median (of two in the middle the mean, and the dearer one's name), and the range of all. */
+/* Of each provider and instance the newest offer. */
+struct tr_offered {
+    const char *provider, *instance; /* instance: "" when it is sold by the chip */
+    struct tr_fact usd_h;
+};
+
+/* Of one chip. Several offers: their median (of two in the middle the mean, and the dearer one's name, source and date), and the
+ * range of all; its grade is the worst of theirs. */
+enum { TR_PRICE_OFFERS_MAX = 128 }; /* more are left out */
 struct tr_price {
     struct tr_fact usd_h; /* not known: nobody offers it, or not at that date */
     double low, high;
     int offers;
+    int middle;           /* of them, whose name and source the price has */
+    struct tr_offered offer[TR_PRICE_OFFERS_MAX]; /* the cheapest first */
     const struct tr_entry *chip; /* the one that is offered: the system's, or what that is like; NULL when not known */
     const char *provider; /* whose offer usd_h is; "" when not known */
     enum tr_commitment commitment;
@@ -76,6 +86,10 @@ struct tr_price {
 TR_MUST_CHECK enum tr_status tr_price_find(const struct tr_catalog *catalog, const struct tr_system *system,
                                            const struct tr_price_query *query, struct tr_price *out,
                                            struct tr_err *err);
+
+/* "median of 13 offers, 2025-03 to 2026-08, $2.15 to $15.98; in the middle lambda". Asserts that the price is known. Returns buf. */
+enum { TR_PRICE_WORDS_BYTES = 192 };
+const char *tr_price_words(const struct tr_price *price, char buf[TR_PRICE_WORDS_BYTES]);
 
 /* --- where machines stand: section `sites` --- */
 
@@ -97,6 +111,11 @@ TR_MUST_CHECK enum tr_status tr_place_find(const struct tr_catalog *catalog, con
  * operator, else of the site `anywhere`. */
 TR_MUST_CHECK enum tr_status tr_place_for(const struct tr_catalog *catalog, const struct tr_system *system,
                                          const char *region, struct tr_place *out, struct tr_err *err);
+
+/* Of a node, to where checkpoints go: the system's, else the place's. Not known: nobody says it. */
+const struct tr_fact *tr_place_storage(const struct tr_place *place, const struct tr_system *system);
+/* Rated power of a node: the system's, else its chips' times `server` of the place. place: NULL is fine. */
+struct tr_fact tr_place_node_power(const struct tr_place *place, const struct tr_system *system);
 
 /* --- failures: section `failures`, a record each --- */
 
@@ -164,9 +183,9 @@ struct tr_job_cost {
     double power_w;    /* of the run, building included; NAN: not known */
     double energy_j;
     double carbon_g;
-    enum tr_grade usd_grade, energy_grade, time_grade; /* the worst of the numbers that they are made of */
 };
 
+double tr_job_nodes(const struct tr_system *system, int64_t chips); /* whole ones: one that is used in part is the job's in full */
 struct tr_job_cost tr_job_cost(const struct tr_job *job);
 
 /* The keys of the entries, for tables and docs: of an offer, of a site (offsets in struct tr_place), of failures. */

@@ -1,6 +1,7 @@
 #include "cloud/cost/cost.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,18 +73,6 @@ enum tr_status tr_offer_read(const struct tr_entry *entry, struct tr_offer *out,
 
 /* --- which offers answer a query --- */
 
-enum { OFFERS_MAX = 512 }; /* of one chip at a time */
-
-struct candidate {
-    const char *provider, *instance;
-    struct tr_fact usd_h;
-};
-
-struct candidates {
-    struct candidate of[OFFERS_MAX];
-    int count;
-};
-
 /* Dates are compared as far as the asked one goes: all of May counts as "2026-05". */
 static bool is_too_new(const char *date, const char *asked)
 {
@@ -91,16 +80,16 @@ static bool is_too_new(const char *date, const char *asked)
 }
 
 /* Of one provider and instance the newest counts; of the same day what comes later (a user's own file). */
-static void add_candidate(struct candidates *list, const struct tr_offer *offer, const struct tr_fact *usd_h)
+static void add_offered(struct tr_price *price, const struct tr_offer *offer, const struct tr_fact *usd_h)
 {
     int at = 0;
-    while (at < list->count && !(tr_names_equal(list->of[at].provider, offer->provider) &&
-                                 tr_names_equal(list->of[at].instance, offer->instance)))
+    while (at < price->offers && !(tr_names_equal(price->offer[at].provider, offer->provider) &&
+                                   tr_names_equal(price->offer[at].instance, offer->instance)))
         at++;
-    if (at == OFFERS_MAX || (at < list->count && strcmp(list->of[at].usd_h.date, usd_h->date) > 0))
+    if (at == TR_PRICE_OFFERS_MAX || (at < price->offers && strcmp(price->offer[at].usd_h.date, usd_h->date) > 0))
         return;
-    list->of[at] = (struct candidate){offer->provider, offer->instance, *usd_h};
-    list->count += at == list->count;
+    price->offer[at] = (struct tr_offered){offer->provider, offer->instance, *usd_h};
+    price->offers += at == price->offers;
 }
 
 /* How an offer may belong to a system, best first. */
@@ -120,33 +109,62 @@ static bool matches(const struct tr_offer *offer, const struct tr_system *system
 
 static int by_price(const void *a, const void *b)
 {
-    double x = ((const struct candidate *)a)->usd_h.value, y = ((const struct candidate *)b)->usd_h.value;
+    double x = ((const struct tr_offered *)a)->usd_h.value, y = ((const struct tr_offered *)b)->usd_h.value;
     return (x > y) - (x < y);
 }
 
-static void choose(struct candidates *list, const struct tr_entry *chip, bool transferred, struct tr_price *price)
+static void choose(struct tr_price *price, const struct tr_entry *chip, bool transferred)
 {
-    qsort(list->of, (size_t)list->count, sizeof *list->of, by_price);
+    struct tr_offered *offer = price->offer;
+    qsort(offer, (size_t)price->offers, sizeof *offer, by_price);
     /* Of two in the middle their mean, by the name of the dearer one. */
-    const struct candidate *below = &list->of[(list->count - 1) / 2], *middle = &list->of[list->count / 2];
-    price->usd_h = middle->usd_h;
-    price->usd_h.value = (below->usd_h.value + middle->usd_h.value) / 2;
-    if (below->usd_h.grade > price->usd_h.grade)
-        price->usd_h.grade = below->usd_h.grade;
-    price->provider = middle->provider;
-    price->low = list->of[0].usd_h.value;
-    price->high = list->of[list->count - 1].usd_h.value;
-    price->offers = list->count;
+    price->middle = price->offers / 2;
+    price->usd_h = offer[price->middle].usd_h;
+    price->usd_h.value = (offer[(price->offers - 1) / 2].usd_h.value + price->usd_h.value) / 2;
+    for (int i = 0; i < price->offers; i++) {
+        if (transferred)
+            offer[i].usd_h.grade = tr_grade_worse(offer[i].usd_h.grade, TR_GRADE_TRANSFERRED);
+        price->usd_h.grade = tr_grade_worse(price->usd_h.grade, offer[i].usd_h.grade);
+    }
+    price->provider = offer[price->middle].provider;
+    price->low = offer[0].usd_h.value;
+    price->high = offer[price->offers - 1].usd_h.value;
     price->chip = chip;
-    if (transferred && price->usd_h.grade < TR_GRADE_TRANSFERRED)
-        price->usd_h.grade = TR_GRADE_TRANSFERRED;
+}
+
+static void find_dates(const struct tr_price *price, const char **oldest, const char **newest)
+{
+    *oldest = *newest = price->offer[0].usd_h.date;
+    for (int i = 1; i < price->offers; i++) {
+        const char *date = price->offer[i].usd_h.date;
+        *oldest = strcmp(date, *oldest) < 0 ? date : *oldest;
+        *newest = strcmp(date, *newest) > 0 ? date : *newest;
+    }
+}
+
+const char *tr_price_words(const struct tr_price *price, char buf[TR_PRICE_WORDS_BYTES])
+{
+    const char *oldest, *newest;
+    const struct tr_offered *middle = &price->offer[price->middle];
+    TR_ASSERT(price->offers > 0);
+    find_dates(price, &oldest, &newest);
+    bool one_month = strncmp(oldest, newest, 7) == 0;
+    if (price->offers == 1)
+        snprintf(buf, TR_PRICE_WORDS_BYTES, "one offer, %s: %.32s%s%.32s", newest, middle->provider,
+                 middle->instance[0] ? " " : "", middle->instance);
+    else
+        snprintf(buf, TR_PRICE_WORDS_BYTES, "median of %d offers, %.7s%s%.7s, $%.2f to $%.2f; in the middle %.32s%s%.32s",
+                 price->offers, oldest, one_month ? "" : " to ", one_month ? "" : newest, price->low, price->high,
+                 middle->provider, middle->instance[0] ? " " : "", middle->instance);
+    return buf;
 }
 
 /* Whether anybody of that name sells anything; nearest: the one that is spelled almost so. */
 static enum tr_status check_provider(const struct tr_offer *offers, int count, const char *provider,
                                      struct tr_err *err)
 {
-    const char *names[OFFERS_MAX];
+    enum { NAMES_MAX = 512 };
+    const char *names[NAMES_MAX];
     int used = 0;
     for (int i = 0; i < count; i++) {
         if (tr_names_equal(offers[i].provider, provider))
@@ -154,7 +172,7 @@ static enum tr_status check_provider(const struct tr_offer *offers, int count, c
         bool there = false;
         for (int j = 0; j < used && !there; j++)
             there = strcmp(names[j], offers[i].provider) == 0;
-        if (!there && used < OFFERS_MAX)
+        if (!there && used < NAMES_MAX)
             names[used++] = offers[i].provider;
     }
     int nearest = tr_nearest(provider, names, used);
@@ -170,15 +188,14 @@ static void search(const struct tr_offer *offers, int count, const struct tr_sys
     const char *provider = query->provider && query->provider[0] ? query->provider : NULL;
     for (const struct tr_entry *chip = system->chip.entry; chip; chip = chip->base)
         for (enum match how = MATCH_SYSTEM; how < MATCHES; how++) {
-            struct candidates list = {.count = 0};
             for (int i = 0; i < count; i++) {
                 const struct tr_fact *usd_h = &offers[i].usd_h[query->commitment];
                 if (tr_known(usd_h) && !is_too_new(usd_h->date, query->date) &&
                     matches(&offers[i], system, chip, provider, how))
-                    add_candidate(&list, &offers[i], usd_h);
+                    add_offered(price, &offers[i], usd_h);
             }
-            if (list.count) {
-                choose(&list, chip, chip != system->chip.entry, price);
+            if (price->offers) {
+                choose(price, chip, chip != system->chip.entry);
                 return;
             }
         }

@@ -62,44 +62,28 @@ double tr_goodput(double interval_s, double save_s, double recover_s, double mtb
 
 /* --- a run --- */
 
-static void worse(enum tr_grade *grade, const struct tr_fact *fact)
+double tr_job_nodes(const struct tr_system *system, int64_t chips)
 {
-    if (fact->grade > *grade)
-        *grade = fact->grade;
-}
-
-static double nodes_of(const struct tr_job *job)
-{
-    return ceil((double)job->chips / (double)job->system->chips_per_node);
+    return ceil((double)chips / (double)system->chips_per_node);
 }
 
 static void time_checkpoints(const struct tr_job *job, struct tr_job_cost *cost)
 {
-    const struct tr_fact *storage = &job->system->storage_bytes_s, *host = &job->system->chip.host_bytes_s;
-    if (!tr_known(storage) && job->site)
-        storage = &job->site->storage_bytes_s;
-    if (job->state_bytes > 0 && tr_known(storage)) {
-        cost->write_s = job->state_bytes / (storage->value * nodes_of(job));
-        worse(&cost->time_grade, storage);
-    }
+    const struct tr_fact *storage = tr_place_storage(job->site, job->system), *host = &job->system->chip.host_bytes_s;
+    if (job->state_bytes > 0 && tr_known(storage))
+        cost->write_s = job->state_bytes / (storage->value * tr_job_nodes(job->system, job->chips));
     cost->save_s = cost->write_s;
-    if (job->background && tr_known(host)) {
+    if (job->background && tr_known(host))
         cost->save_s = job->state_bytes / (double)job->chips / host->value;
-        worse(&cost->time_grade, host);
-    }
 }
 
 static void time_failures(const struct tr_job *job, struct tr_job_cost *cost)
 {
     const struct tr_failures *failures = job->failures;
     cost->mtbf_s = failures ? tr_failures_mtbf(failures, job->chips) : INFINITY;
-    if (!isfinite(cost->mtbf_s))
-        return;
-    worse(&cost->time_grade, &failures->chip_life_s);
-    worse(&cost->time_grade, &failures->group_life_s);
-    worse(&cost->time_grade, &failures->recover_s);
     /* The checkpoint is read as fast as it is written; and one that is on its way to storage is lost. */
-    cost->recover_s = tr_fact_or(&failures->recover_s, 0) + cost->write_s * (job->background ? 2 : 1);
+    if (isfinite(cost->mtbf_s))
+        cost->recover_s = tr_fact_or(&failures->recover_s, 0) + cost->write_s * (job->background ? 2 : 1);
 }
 
 static void choose_interval(const struct tr_job *job, struct tr_job_cost *cost)
@@ -112,26 +96,14 @@ static void choose_interval(const struct tr_job *job, struct tr_job_cost *cost)
     cost->goodput = tr_goodput(cost->interval_s, cost->save_s, cost->recover_s, cost->mtbf_s);
 }
 
-static double power_of(const struct tr_job *job, struct tr_job_cost *cost)
+static double power_of(const struct tr_job *job)
 {
-    const struct tr_system *system = job->system;
     const struct tr_place *site = job->site;
-    double node = NAN;
-    if (tr_known(&system->power_w)) {
-        node = system->power_w.value;
-        worse(&cost->energy_grade, &system->power_w);
-    } else if (site && tr_known(&system->chip.tdp_w) && tr_known(&site->server)) {
-        node = system->chip.tdp_w.value * site->server.value * (double)system->chips_per_node;
-        worse(&cost->energy_grade, &system->chip.tdp_w);
-        worse(&cost->energy_grade, &site->server);
-    }
-    if (!site || !tr_known(&site->pue))
+    const struct tr_fact node = tr_place_node_power(site, job->system);
+    if (!site || !tr_known(&site->pue) || !tr_known(&node))
         return NAN;
-    worse(&cost->energy_grade, &site->load);
-    worse(&cost->energy_grade, &site->overhead);
-    worse(&cost->energy_grade, &site->pue);
-    /* A node that a run uses in part is its own in full. */
-    return node * nodes_of(job) * tr_fact_or(&site->load, 1) * tr_fact_or(&site->overhead, 1) * site->pue.value;
+    return node.value * tr_job_nodes(job->system, job->chips) * tr_fact_or(&site->load, 1) * tr_fact_or(&site->overhead, 1) *
+           site->pue.value;
 }
 
 struct tr_job_cost tr_job_cost(const struct tr_job *job)
@@ -144,12 +116,9 @@ struct tr_job_cost tr_job_cost(const struct tr_job *job)
     cost.wall_s = cost.goodput > 0 ? job->busy_s / cost.goodput : INFINITY;
     cost.failures = isfinite(cost.mtbf_s) ? cost.wall_s / cost.mtbf_s : 0;
     cost.chip_hours = cost.wall_s / 3600 * (double)job->chips;
-    if (job->price && tr_known(&job->price->usd_h)) {
+    if (job->price && tr_known(&job->price->usd_h))
         cost.usd = cost.chip_hours * job->price->usd_h.value;
-        cost.usd_grade = cost.time_grade;
-        worse(&cost.usd_grade, &job->price->usd_h);
-    }
-    cost.power_w = power_of(job, &cost);
+    cost.power_w = power_of(job);
     cost.energy_j = cost.power_w * cost.wall_s;
     if (job->site && tr_known(&job->site->carbon_g_kwh))
         cost.carbon_g = cost.energy_j / 3.6e6 * job->site->carbon_g_kwh.value;

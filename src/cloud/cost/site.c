@@ -85,6 +85,22 @@ enum tr_status tr_place_for(const struct tr_catalog *catalog, const struct tr_sy
     return status;
 }
 
+const struct tr_fact *tr_place_storage(const struct tr_place *place, const struct tr_system *system)
+{
+    return place && !tr_known(&system->storage_bytes_s) ? &place->storage_bytes_s : &system->storage_bytes_s;
+}
+
+struct tr_fact tr_place_node_power(const struct tr_place *place, const struct tr_system *system)
+{
+    struct tr_fact power = system->power_w;
+    if (tr_known(&power) || !place || !tr_known(&system->chip.tdp_w) || !tr_known(&place->server))
+        return power;
+    power = system->chip.tdp_w;
+    power.value *= place->server.value * (double)system->chips_per_node;
+    power.grade = tr_grade_worse(power.grade, place->server.grade);
+    return power;
+}
+
 /* --- failures --- */
 
 struct reading {
@@ -131,6 +147,7 @@ static enum tr_status read_failures(const struct tr_entry *entry, struct reading
     if (!tr_known(life) && tr_known(&r.span_s) && tr_known(&r.interruptions) && r.chips) {
         *life = r.interruptions;
         life->value = (double)r.chips * r.span_s.value / r.interruptions.value;
+        life->grade = tr_grade_worse(life->grade, r.span_s.grade);
     }
     if (!tr_known(life) && !tr_known(&r.failures.group_life_s))
         return tr_entry_fail(entry, err,
@@ -153,14 +170,25 @@ enum tr_status tr_failures_find(const struct tr_catalog *catalog, const char *na
     return status;
 }
 
+enum { SUITS_ITSELF = 4 };
+
 /* How well a record suits a system: 0 not at all. */
 static int suits(const struct reading *r, const struct tr_system *system)
 {
     if (r->system_entry)
-        return r->system_entry == system->entry ? 4 : 0;
+        return r->system_entry == system->entry ? SUITS_ITSELF : 0;
     if (r->operator_id)
         return tr_names_equal(r->operator_id, system->operator_id) ? 3 : 0;
     return r->failures.chip && r->failures.chip == system->chip.entry ? 2 : 0;
+}
+
+/* Of what was counted elsewhere: here it is at best alike. */
+static void transfer(struct tr_failures *failures)
+{
+    struct tr_fact *const facts[] = {&failures->chip_life_s, &failures->group_life_s, &failures->recover_s};
+    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
+        if (tr_known(facts[i]))
+            facts[i]->grade = tr_grade_worse(facts[i]->grade, TR_GRADE_TRANSFERRED);
 }
 
 /* The best record, broken or taken away; a later one before an earlier one that suits as well. */
@@ -179,10 +207,11 @@ static enum tr_status best_record(const struct tr_catalog *catalog, const struct
             *out = r.failures;
         }
     }
-    if (best)
-        return TR_OK;
     const struct tr_entry *entry = tr_catalog_look(catalog, TR_SECTION_FAILURES, spot ? "default-spot" : "default");
-    return entry ? tr_failures_find(catalog, entry->id, out, err) : TR_OK;
+    enum tr_status status = !best && entry ? tr_failures_find(catalog, entry->id, out, err) : TR_OK;
+    if (best < SUITS_ITSELF)
+        transfer(out);
+    return status;
 }
 
 enum tr_status tr_failures_for(const struct tr_catalog *catalog, const struct tr_system *system,

@@ -24,7 +24,7 @@ int tr_number_add(struct tr_explain *e, int parent, enum tr_unit unit, double va
         }
     }
     struct tr_number *n = &e->at[e->count];
-    *n = (struct tr_number){.parent = parent, .sums = true, .unit = unit, .value = value, .source = ""};
+    *n = (struct tr_number){.parent = parent, .sums = true, .unit = unit, .counts = "", .value = value, .source = ""};
     n->depth = parent < 0 ? 0 : e->at[parent].depth + 1;
     if (parent >= 0)
         e->at[parent].made_of = true;
@@ -40,7 +40,7 @@ void tr_number_words(struct tr_explain *e, int index, const char *formula, enum 
 {
     struct tr_number *n = &e->at[index];
     snprintf(n->formula, sizeof n->formula, "%s", formula);
-    n->grade = grade;
+    n->grade = tr_grade_worse(n->grade, grade);
     n->source = source ? source : "";
     va_list args;
     va_start(args, inputs);
@@ -59,17 +59,53 @@ double tr_number_rest(const struct tr_explain *e, int parent)
 
 const char *tr_fact_source(const struct tr_fact *fact) { return fact->source ? fact->source->title : "computed"; }
 
-/* A sum is worth what its parts are, small ones left out. */
-static void grade_sums(struct tr_explain *e)
+void tr_number_by(struct tr_explain *e, int index, enum tr_grade grade)
+{
+    e->at[index].grade = tr_grade_worse(e->at[index].grade, grade);
+}
+
+/* What is 0 takes no part, nor does what is not known, which makes what it belongs to not known too. */
+void tr_number_grade(struct tr_explain *e)
 {
     for (int i = e->count - 1; i >= 0; i--) {
         struct tr_number *n = &e->at[i];
-        if (n->parent < 0)
-            continue;
-        struct tr_number *up = &e->at[n->parent];
-        if (up->sums && fabs(n->value) >= .01 * fabs(up->value) && n->grade > up->grade)
-            up->grade = n->grade;
+        if (n->value == 0 || isnan(n->value))
+            n->grade = TR_GRADE_NONE;
+        if (n->parent >= 0)
+            tr_number_by(e, n->parent, n->grade);
     }
+}
+
+void tr_number_see(struct tr_explain *e, int parent, int index)
+{
+    const struct tr_number of = e->at[index];
+    int at = tr_number_add(e, parent, of.unit, of.value, "%s", of.name);
+    e->at[at].counts = of.counts;
+    tr_number_words(e, at, "see there", of.grade, of.source, "%s", "");
+}
+
+int tr_number_ratio(struct tr_explain *e, enum tr_unit unit, const char *counts, double value, const char *name,
+                    const char *formula, const char *source)
+{
+    int at = tr_number_factor(e, -1, unit, counts, value, name, formula, TR_GRADE_NONE, source);
+    e->at[at].sums = false;
+    return at;
+}
+
+int tr_number_factor(struct tr_explain *e, int parent, enum tr_unit unit, const char *counts, double value, const char *name,
+                     const char *formula, enum tr_grade grade, const char *source)
+{
+    int at = tr_number_add(e, parent, unit, value, "%s", name);
+    tr_number_words(e, at, formula, grade, source, "%s", "");
+    e->at[at].counts = counts;
+    return at;
+}
+
+void tr_number_fact(struct tr_explain *e, int parent, enum tr_unit unit, const char *name, const char *formula,
+                    const struct tr_fact *fact)
+{
+    if (tr_known(fact))
+        tr_number_factor(e, parent, unit, "", fact->value, name, formula, fact->grade, tr_fact_source(fact));
 }
 
 enum tr_status tr_explain_make(const struct tr_plan *plan, struct tr_explain *out, struct tr_err *err)
@@ -79,12 +115,13 @@ enum tr_status tr_explain_make(const struct tr_plan *plan, struct tr_explain *ou
         return tr_fail(err, TR_FAILED, "out of memory for an explanation");
     tr_explain_step(&e);
     tr_explain_memory(&e);
+    tr_number_grade(&e); /* the run is made of both */
     tr_explain_run(&e);
     if (e.failed) {
         tr_explain_free(&e);
         return tr_fail(err, TR_FAILED, "out of memory for an explanation, or more than %d numbers", TR_NUMBERS_MAX);
     }
-    grade_sums(&e);
+    tr_number_grade(&e);
     *out = e;
     return TR_OK;
 }
@@ -186,7 +223,8 @@ static void put_words(const struct tr_number *n, struct tr_text *out)
         tr_text_printf(out, "  with %s\n", n->inputs);
     if (n->source[0])
         tr_text_printf(out, "  from %s\n", n->source);
-    tr_text_printf(out, "  evidence: %s\n", tr_grade_name(n->grade));
+    if (n->grade != TR_GRADE_NONE)
+        tr_text_printf(out, "  evidence: %s\n", tr_grade_name(n->grade));
 }
 
 static void put_table(const struct tr_explain *e, int parent, struct tr_text *out)
@@ -220,7 +258,7 @@ void tr_explain_text(const struct tr_explain *e, const struct tr_number *n, stru
 {
     char value[TR_QUANTITY_BYTES], error[TR_QUANTITY_BYTES];
     if (n) {
-        bool timed = n->unit == TR_UNIT_TIME && n->depth == 0 && strcmp(n->name, "checkpoint interval") != 0;
+        bool timed = n->depth == 0 && (strcmp(n->name, "step") == 0 || strcmp(n->name, "time") == 0);
         tr_text_printf(out, "%s: %s", n->name, tr_number_print(value, n));
         bool all_memory = n->unit == TR_UNIT_BYTES && n->depth == 0 && strcmp(n->name, "memory") == 0;
         if (timed || all_memory)
@@ -234,14 +272,14 @@ void tr_explain_text(const struct tr_explain *e, const struct tr_number *n, stru
     put_table(e, n ? (int)(n - e->at) : -1, out);
 }
 
-static const char *base_unit(enum tr_unit unit)
+static const char *base_unit(const struct tr_number *n)
 {
     static const char *const names[TR_UNIT_COUNT_OF] = {
         [TR_UNIT_BYTES] = "byte", [TR_UNIT_BYTES_S] = "byte/s", [TR_UNIT_TIME] = "s",  [TR_UNIT_COUNT] = "1",
         [TR_UNIT_FLOP] = "FLOP",  [TR_UNIT_FLOP_S] = "FLOP/s",  [TR_UNIT_USD] = "USD", [TR_UNIT_USD_H] = "USD/h",
         [TR_UNIT_POWER] = "W",    [TR_UNIT_ENERGY] = "J",       [TR_UNIT_HZ] = "Hz",   [TR_UNIT_RATIO] = "1",
         [TR_UNIT_AREA] = "mm2",   [TR_UNIT_CARBON] = "g CO2e"};
-    return names[unit];
+    return n->unit == TR_UNIT_COUNT && n->counts[0] ? n->counts : names[n->unit];
 }
 
 static void put_json(const struct tr_explain *e, int index, struct tr_json *json)
@@ -250,13 +288,14 @@ static void put_json(const struct tr_explain *e, int index, struct tr_json *json
     tr_json_object(json, NULL);
     tr_json_string(json, "name", n->name);
     tr_json_double(json, "value", n->value);
-    tr_json_string(json, "unit", base_unit(n->unit));
+    tr_json_string(json, "unit", base_unit(n));
     tr_json_string(json, "formula", n->formula);
     if (n->inputs[0])
         tr_json_string(json, "inputs", n->inputs);
     if (n->source[0])
         tr_json_string(json, "source", n->source);
-    tr_json_string(json, "grade", tr_grade_name(n->grade));
+    if (n->grade != TR_GRADE_NONE)
+        tr_json_string(json, "grade", tr_grade_name(n->grade));
     if (n->made_of) {
         tr_json_array(json, n->sums ? "terms" : "factors");
         for (int i = index + 1; i < e->count; i++)

@@ -9,14 +9,14 @@
  *     tr_explain_free(&explain);
  *
  * Where something is no sum (a rate, a count of failures) it says so: `sums` is false, and what stands below are its
- * factors. Terms below 0 are what is hidden or saved. A test holds every sum to 1e-9. */
+ * factors. Terms below 0 are what is hidden or saved. A test holds every sum to 1e-9, and every grade to those below. */
 #ifndef TR_PLAN_EXPLAIN_EXPLAIN_H
 #define TR_PLAN_EXPLAIN_EXPLAIN_H
 
 #include "base/json.h"
 #include "plan/run/run.h"
 
-enum { TR_NUMBER_NAME_BYTES = 96, TR_NUMBER_WORDS_BYTES = 224, TR_NUMBERS_MAX = 16384 };
+enum { TR_NUMBER_NAME_BYTES = 96, TR_NUMBER_WORDS_BYTES = 256, TR_NUMBERS_MAX = 16384 };
 
 struct tr_number {
     int parent; /* index; -1: at the top */
@@ -24,8 +24,9 @@ struct tr_number {
     bool sums;  /* the numbers below add up to it */
     bool made_of; /* there are numbers below */
     enum tr_unit unit; /* TR_UNIT_RATIO is printed as percent, TR_UNIT_ENERGY as Wh; TR_UNIT_CARBON is grams here */
+    const char *counts; /* of TR_UNIT_COUNT: what is counted, "chip-hour"; "": a bare number */
     double value;
-    enum tr_grade grade; /* of a sum: the worst of what makes 1 % of it or more */
+    enum tr_grade grade; /* the worst of its inputs and of all numbers below it; TR_GRADE_NONE: it is 0, or not known */
     char name[TR_NUMBER_NAME_BYTES];
     char formula[TR_NUMBER_WORDS_BYTES];
     char inputs[TR_NUMBER_WORDS_BYTES]; /* "" when the numbers below are the inputs */
@@ -39,8 +40,7 @@ struct tr_explain {
     bool failed; /* out of memory, or more than TR_NUMBERS_MAX */
 };
 
-/* Numbers at the top: step, memory, mfu, tokens a second, time, chip-hours, dollars, energy, carbon, failures, checkpoint
- * interval. TR_FAILED: out of memory. The plan must live as long. */
+/* Numbers at the top: step, memory, and what of the run a plan prints (run.c). TR_FAILED: out of memory. The plan must live as long. */
 TR_MUST_CHECK enum tr_status tr_explain_make(const struct tr_plan *plan, struct tr_explain *out, struct tr_err *err);
 void tr_explain_free(struct tr_explain *explain); /* right on a zeroed struct */
 

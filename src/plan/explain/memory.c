@@ -4,6 +4,7 @@
 
 #include "base/quantity.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,25 +24,50 @@ struct parts {
     const struct tr_split_class *class;
 };
 
-/* Bytes a weight x weights, of dense ones and of experts apart. */
-static void add_weights(struct parts *s, enum tr_mem mem, double dense_bytes, double expert_bytes, const char *formula,
-                        const struct tr_fact *fact)
+/* What there is of each weight: itself, its gradient, what the optimiser keeps. */
+enum { BY_WEIGHT = TR_MEM_OPTIMIZER + 1 };
+struct by_weight {
+    const char *formula, *source;
+    enum tr_grade grade;
+    double dense_bytes, expert_bytes;
+};
+
+static struct by_weight by_weight(const struct parts *s, int mem)
 {
+    const struct tr_stack *stack = s->p->site.stack;
+    const struct tr_held *held = &s->held;
+    if (mem == TR_MEM_WEIGHTS)
+        return (struct by_weight){"weights x 2 bytes, a share of them with zero 3", "16 bits each (plan/step/memory.c)",
+                                  TR_GRADE_STATED, held->weight, held->weight_expert};
+    if (mem == TR_MEM_GRADIENTS)
+        return (struct by_weight){"weights x bytes.gradient of the stack, a share of them with zero 2 and 3",
+                                  tr_fact_source(&stack->grad_bytes), stack->grad_bytes.grade, held->gradient,
+                                  held->gradient_expert};
+    return (struct by_weight){"weights x bytes.optimizer of the stack, a share of them with zero 1 to 3",
+                              tr_fact_source(&stack->master_bytes), stack->master_bytes.grade, held->optimizer,
+                              held->optimizer_expert};
+}
+
+/* Dense ones and those of experts apart: ZeRO shares them out among different ranks. */
+static void add_weights(struct parts *s, int mem)
+{
+    const struct by_weight w = by_weight(s, mem);
     const struct {
         const char *name;
         double count, bytes;
-    } of[] = {{"dense weights", s->load.dense, dense_bytes}, {"weights of experts", s->load.expert, expert_bytes}};
-    char count[TR_QUANTITY_BYTES];
+    } of[] = {{"dense weights", s->load.dense, w.dense_bytes}, {"weights of experts", s->load.expert, w.expert_bytes}};
+    char count[TR_QUANTITY_BYTES], inputs[TR_NUMBER_WORDS_BYTES] = "";
     for (int i = 0; i < 2; i++) {
         if (of[i].count <= 0)
             continue;
-        int at = tr_number_add(s->e, s->term[mem], TR_UNIT_BYTES, of[i].count * of[i].bytes, "%s: %s", tr_mem_name(mem),
-                               of[i].name);
-        tr_number_words(s->e, at, formula, fact ? fact->grade : TR_GRADE_STATED,
-                        fact ? tr_fact_source(fact) : "16 bits each",
-                        "%s weights on a chip of the stage x %.4g bytes, zero %d",
+        int at = tr_number_add(s->e, s->term[mem], TR_UNIT_BYTES, of[i].count * of[i].bytes, "%s: %s",
+                               tr_mem_name((enum tr_mem)mem), of[i].name);
+        tr_number_words(s->e, at, w.formula, w.grade, w.source, "%s weights on a chip of the stage x %.4g bytes, zero %d",
                         tr_print_quantity(count, TR_UNIT_COUNT, of[i].count), of[i].bytes, s->p->layout.zero);
+        size_t used = strlen(inputs);
+        snprintf(inputs + used, sizeof inputs - used, "%s%s %s x %.4g bytes", used ? " + " : "", count, of[i].name, of[i].bytes);
     }
+    tr_number_words(s->e, s->term[mem], w.formula, TR_GRADE_NONE, w.source, "%s", inputs);
 }
 
 /* Whether the block keeps it, and how many layers of the kind do. Of modules for further tokens nothing is computed again. */
@@ -151,11 +177,35 @@ static void add_buffers(struct parts *s)
     tr_number_words(s->e, at, "communicators x bytes.communicator", stack->comm_bytes.grade,
                     tr_fact_source(&stack->comm_bytes), "%.0f communicators",
                     s->held.buffers / stack->comm_bytes.value);
+}
+
+static const char *kept_source(const struct tr_stack *stack)
+{
+    return stack->kept_count ? tr_fact_source(&stack->kept[0].bytes) : "";
+}
+
+/* Of the terms themselves; what is below them has words of its own, and a share of them is worth what they are. */
+static void word_terms(struct parts *s)
+{
+    const struct tr_stack *stack = s->p->site.stack;
+    char bytes[TR_QUANTITY_BYTES];
+    tr_number_words(s->e, s->term[TR_MEM_ACTIVATIONS],
+                    "microbatches in flight x what the stage's blocks keep of one, + the block that is computed again",
+                    TR_GRADE_NONE, kept_source(stack), "%.4g in flight x %s a microbatch", s->in_flight,
+                    tr_print_quantity(bytes, TR_UNIT_BYTES, s->load.kept));
+    tr_number_words(s->e, s->term[TR_MEM_LOGITS], "what the head keeps of one microbatch", TR_GRADE_NONE, kept_source(stack),
+                    "the stage has %s", s->class->head ? "the head" : "no head");
+    tr_number_words(s->e, s->term[TR_MEM_BUFFERS], "gathered layers + the gradient computed last + buffers of communicators",
+                    TR_GRADE_NONE, tr_fact_source(&stack->comm_bytes), "zero %d", s->p->layout.zero);
     tr_number_words(s->e, s->term[TR_MEM_CONTEXT], "bytes.context of the stack", stack->context_bytes.grade,
                     tr_fact_source(&stack->context_bytes), "the device's context and libraries");
-    tr_number_words(s->e, s->term[TR_MEM_FRAGMENTATION], "share of weights, gradients, optimiser, activations, logits",
+    tr_number_words(s->e, s->term[TR_MEM_FRAGMENTATION],
+                    "bytes.fragmentation of the stack x (weights + gradients + optimiser + activations + logits)",
                     stack->fragmentation.grade, tr_fact_source(&stack->fragmentation), "%.3g %%",
                     100 * stack->fragmentation.value);
+    tr_number_grade(s->e);
+    for (int i = 0; i < TR_MEM_BUFFERS; i++)
+        tr_number_by(s->e, s->term[TR_MEM_FRAGMENTATION], s->e->at[s->term[i]].grade);
 }
 
 static void find_heaviest(struct parts *s)
@@ -170,6 +220,21 @@ static void find_heaviest(struct parts *s)
     TR_ASSERT(s->class);
     s->in_flight =
         tr_layout_in_flight(&s->p->layout, tr_layout_micro_count(&s->p->layout, &s->p->task.batch), heaviest);
+}
+
+static void add_capacity(struct parts *s)
+{
+    const struct tr_plan *p = s->p;
+    const struct tr_chip *chip = &p->system.chip;
+    bool seen = tr_known(&chip->memory_visible_bytes);
+    int at = tr_number_ratio(s->e, TR_UNIT_BYTES, "", p->capacity_bytes, "memory that a chip has", "of the chip - the reserve", "");
+    tr_number_fact(s->e, at, TR_UNIT_BYTES, "memory of a chip", seen ? "as programs see it" : "of the data sheet",
+                   seen ? &chip->memory_visible_bytes : &chip->memory_bytes);
+    tr_number_factor(s->e, at, TR_UNIT_BYTES, "", (double)p->request.reserve_bytes, "reserve", "kept free", TR_GRADE_STATED, "asked for");
+    at = tr_number_ratio(s->e, TR_UNIT_RATIO, "", p->step.memory_error, "error of the memory",
+                         "half the width of the interval that four of five runs are in", "");
+    tr_number_fact(s->e, at, TR_UNIT_RATIO, "memory_error of the stack", "of runs that print what they took",
+                   &p->site.stack->memory_error);
 }
 
 void tr_explain_memory(struct tr_explain *e)
@@ -191,13 +256,11 @@ void tr_explain_memory(struct tr_explain *e)
                     "stage %d of %d", p->step.heaviest_stage, p->layout.pp);
     for (int i = 0; i < TR_MEM_COUNT; i++)
         s->term[i] = tr_number_add(e, memory, TR_UNIT_BYTES, p->step.memory[i], "%s", tr_mem_name((enum tr_mem)i));
-    add_weights(s, TR_MEM_WEIGHTS, s->held.weight, s->held.weight_expert,
-                "weights x bytes, a share of them with zero 3", NULL);
-    add_weights(s, TR_MEM_GRADIENTS, s->held.gradient, s->held.gradient_expert,
-                "weights x bytes.gradient, a share of them with zero 2 and 3", &p->site.stack->grad_bytes);
-    add_weights(s, TR_MEM_OPTIMIZER, s->held.optimizer, s->held.optimizer_expert,
-                "weights x bytes.optimizer, a share of them with zero 1 to 3", &p->site.stack->master_bytes);
+    for (int i = 0; i < BY_WEIGHT; i++)
+        add_weights(s, i);
     add_activations(s);
     add_buffers(s);
+    word_terms(s);
+    add_capacity(s);
     free(s);
 }

@@ -120,11 +120,23 @@ static void say_law(struct list *list, const struct tr_plan *p)
     say(list, "error of a loss, nats", TR_UNIT_RATIO, &law->error);
 }
 
+/* Each offer that the price is the median of. */
+static void say_price(struct list *list, enum tr_commitment commitment, const struct tr_price *price)
+{
+    char name[TR_NUMBER_NAME_BYTES];
+    list->of = "price of a chip-hour";
+    for (int i = 0; i < price->offers; i++) {
+        const struct tr_offered *offer = &price->offer[i];
+        snprintf(name, sizeof name, "%s: %.30s %.30s%s", tr_commitment_name(commitment), offer->provider, offer->instance,
+                 i == price->middle ? " (the middle one)" : "");
+        say(list, name, TR_UNIT_USD_H, &offer->usd_h);
+    }
+}
+
 static void say_money(struct list *list, const struct tr_plan *p)
 {
-    list->of = "price of a chip";
     for (int i = 0; i < TR_COMMITMENT_COUNT; i++)
-        say(list, tr_commitment_name((enum tr_commitment)i), TR_UNIT_USD_H, &p->offer[i].price.usd_h);
+        say_price(list, (enum tr_commitment)i, &p->offer[i].price);
     list->of = p->place.name;
     say(list, "PUE", TR_UNIT_RATIO, &p->place.pue);
     say(list, "carbon of the grid", TR_UNIT_CARBON, &p->place.carbon_g_kwh);

@@ -1,83 +1,21 @@
-/* The run: time and what is paid for it by terms of the step, and what is no sum. */
+/* The run: what is no sum, rates and counts and what failing and saving take. Its time and what that costs: money.c. */
 #include "plan/explain/inside.h"
 
 #include "base/quantity.h"
 
 #include <math.h>
+#include <stdio.h>
 
-/* Wall-clock time, or what is a multiple of it, as terms of the step, checkpoints and failures. */
-static void add_by_term(struct tr_explain *e, int parent, double scale)
-{
-    const struct tr_plan *p = e->plan;
-    const struct tr_job_cost *cost = tr_plan_cost(p);
-    char step[TR_QUANTITY_BYTES], save[TR_QUANTITY_BYTES], each[TR_QUANTITY_BYTES];
-    enum tr_unit unit = e->at[parent].unit;
-    for (int i = 0; i < TR_TERM_COUNT; i++) {
-        if (p->step.term_s[i] <= 0)
-            continue;
-        int at = tr_number_add(e, parent, unit, scale * p->steps * p->step.term_s[i], "%s of all steps",
-                               tr_term_name((enum tr_term)i));
-        tr_number_words(e, at, "steps x the term of one step", p->step.grade, "", "%.0f x %s", p->steps,
-                        tr_print_time(step, p->step.term_s[i]));
-    }
-    if (isfinite(cost->interval_s)) {
-        int at = tr_number_add(e, parent, unit, scale * p->busy_s / cost->interval_s * cost->save_s, "checkpoints");
-        tr_number_words(e, at, "time in steps / interval x time to save", cost->time_grade,
-                        tr_fact_source(&p->place.storage_bytes_s), "%.0f x %s, one each %s",
-                        p->busy_s / cost->interval_s, tr_print_time(save, cost->save_s),
-                        tr_print_time(each, cost->interval_s));
-    }
-    double rest = tr_number_rest(e, parent);
-    int at = tr_number_add(e, parent, unit, rest, "failures: lost and done again");
-    tr_number_words(e, at, "what is left of time in steps / goodput", cost->time_grade,
-                    tr_fact_source(&tr_plan_failures(p)->chip_life_s), "%.3g failures, %s to recover", cost->failures,
-                    tr_print_time(step, cost->recover_s));
-}
+/* ---- the step once more ------------------------------------------------------------------------------------------ */
 
-static void add_times(struct tr_explain *e)
-{
-    const struct tr_plan *p = e->plan;
-    const struct tr_job_cost *cost = tr_plan_cost(p);
-    const struct tr_fact *price = &p->offer[p->request.commitment].price.usd_h;
-    char power[TR_QUANTITY_BYTES];
-    const struct {
-        const char *name, *formula;
-        enum tr_unit unit;
-        double value;
-        enum tr_grade grade;
-    } of[] = {
-        {"time", "steps x time of a step / goodput", TR_UNIT_TIME, cost->wall_s, cost->time_grade},
-        {"chip-hours", "time x chips", TR_UNIT_COUNT, cost->chip_hours, cost->time_grade},
-        {"dollars", "chip-hours x price", TR_UNIT_USD, cost->usd, cost->usd_grade},
-        {"energy", "time x power of nodes x load x overhead x PUE", TR_UNIT_ENERGY, cost->energy_j, cost->energy_grade},
-        {"carbon", "energy x carbon of the grid", TR_UNIT_CARBON, cost->carbon_g, cost->energy_grade},
-    };
-    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
-        int at = tr_number_add(e, -1, of[i].unit, of[i].value, "%s", of[i].name);
-        if (i == 2)
-            tr_number_words(e, at, of[i].formula, of[i].grade, tr_known(price) ? tr_fact_source(price) : "",
-                            "$%.2f a chip-hour (%s)", price->value,
-                            tr_commitment_name((enum tr_commitment)p->request.commitment));
-        else if (i == 3)
-            tr_number_words(e, at, of[i].formula, of[i].grade, tr_fact_source(&p->place.pue),
-                            "%s, PUE %.2f, load %.0f %%", tr_print_quantity(power, TR_UNIT_POWER, cost->power_w),
-                            p->place.pue.value, 100 * p->place.load.value);
-        else if (i == 4)
-            tr_number_words(e, at, of[i].formula, of[i].grade, tr_fact_source(&p->place.carbon_g_kwh),
-                            "%.0f g/kWh (%s)", p->place.carbon_g_kwh.value, p->place.name);
-        else
-            tr_number_words(e, at, of[i].formula, of[i].grade, "", "%.0f steps, goodput %.2f %%", p->steps,
-                            100 * cost->goodput);
-        if (isfinite(of[i].value) && cost->wall_s > 0)
-            add_by_term(e, at, of[i].value / cost->wall_s);
-    }
-}
+static const char model_source[] = "config of the model (trine show model)";
 
 /* 100 % less what each term takes of it. */
-static void add_mfu(struct tr_explain *e)
+static void add_mfu(struct tr_explain *e, const struct tr_run_numbers *run)
 {
     const struct tr_plan *p = e->plan;
     const struct tr_fact *peak = &p->system.chip.rate_flop_s[tr_format_info(p->site.format)->rate];
+    const enum tr_grade grade = e->at[run->step].grade;
     double chips = (double)tr_layout_chips(&p->layout), ideal_s = p->step.model_flop / (peak->value * chips);
     double compute_s = p->step.term_s[TR_TERM_GEMM] + p->step.term_s[TR_TERM_ATTENTION];
     char flop[TR_QUANTITY_BYTES], rate[TR_QUANTITY_BYTES];
@@ -89,89 +27,175 @@ static void add_mfu(struct tr_explain *e)
     tr_number_words(e, at, "1", peak->grade, tr_fact_source(peak), "%s", "");
     at = tr_number_add(e, mfu, TR_UNIT_RATIO, -(compute_s - ideal_s) / p->step.time_s,
                        "products and attention below the peak");
-    tr_number_words(e, at, "-(their time - model FLOPs / peak) / time of the step", p->step.grade, "",
+    tr_number_words(e, at, "-(their time - model FLOPs / peak) / time of the step", tr_grade_worse(grade, peak->grade), "",
                     "what is recomputed, and work that stages do not share evenly, counts here");
     for (int i = TR_TERM_PASS; i < TR_TERM_COUNT; i++) {
         if (p->step.term_s[i] <= 0)
             continue;
         at = tr_number_add(e, mfu, TR_UNIT_RATIO, -p->step.term_s[i] / p->step.time_s, "lost to %s",
                            tr_term_name((enum tr_term)i));
-        tr_number_words(e, at, "-term / time of the step", p->step.grade, "", "%s", "");
+        tr_number_words(e, at, "-term / time of the step", grade, "", "%s", "");
     }
 }
 
-/* A quotient: what stands below are its factors. */
-static int add_ratio(struct tr_explain *e, enum tr_unit unit, double value, const char *name, const char *formula,
-                     enum tr_grade grade)
+static void add_flop(struct tr_explain *e)
 {
-    int at = tr_number_add(e, -1, unit, value, "%s", name);
-    tr_number_words(e, at, formula, grade, "", "%s", "");
-    e->at[at].sums = false;
-    return at;
-}
-
-static void add_factor(struct tr_explain *e, int parent, enum tr_unit unit, double value, const char *name,
-                       const char *formula, enum tr_grade grade, const char *source)
-{
-    int at = tr_number_add(e, parent, unit, value, "%s", name);
-    tr_number_words(e, at, formula, grade, source, "%s", "");
+    const struct tr_plan *p = e->plan;
+    double tokens = (double)p->task.batch.seq_len * (double)p->task.batch.global_batch;
+    int at = tr_number_ratio(e, TR_UNIT_FLOP, "", p->step.model_flop, "model FLOPs of a step", "FLOPs of a token x tokens", "");
+    tr_number_factor(e, at, TR_UNIT_FLOP, "", p->step.model_flop / tokens, "FLOPs of a token",
+                     "6 x parameters in its products + 3 x causal attention and scans; nothing computed again", TR_GRADE_STATED,
+                     model_source);
+    tr_number_factor(e, at, TR_UNIT_COUNT, "token", tokens, "tokens of a step", "sequences x their length", TR_GRADE_STATED,
+                     "asked for");
 }
 
 /* Said, or by the law what the loss takes. */
-static void add_tokens(struct tr_explain *e)
+static int add_tokens(struct tr_explain *e)
 {
     const struct tr_plan *p = e->plan;
     const struct tr_law *law = &p->law;
+    const struct tr_fact *const of[] = {&law->e, &law->a, &law->alpha, &law->b, &law->beta};
     const double loss = p->request.target_loss, params = tr_shape_params(&p->model).active;
+    int at = tr_number_ratio(e, TR_UNIT_COUNT, "token", p->request.tokens, "tokens", "", "");
     if (loss == 0) {
-        add_ratio(e, TR_UNIT_COUNT, p->request.tokens, "tokens", "asked for", TR_GRADE_STATED);
-        return;
+        tr_number_words(e, at, "asked for", TR_GRADE_STATED, "asked for", "%s", "");
+        return at;
     }
-    const char *formula = "(B / (loss - E - A / parameters^alpha))^(1 / beta)";
-    int at = add_ratio(e, TR_UNIT_COUNT, p->request.tokens, "tokens", formula, law->b.grade);
-    tr_number_words(e, at, formula, law->b.grade, tr_fact_source(&law->b), "by %s", law->name);
-    add_factor(e, at, TR_UNIT_COUNT, loss, "loss", "in nats a token", TR_GRADE_STATED, "asked for");
-    add_factor(e, at, TR_UNIT_COUNT, params, "parameters", "those that a token uses", TR_GRADE_STATED, "the layers of the model");
-    add_factor(e, at, TR_UNIT_COUNT, tr_law_floor(law, params), "loss with endless data", "E + A / parameters^alpha",
-               law->e.grade, tr_fact_source(&law->e));
-    add_factor(e, at, TR_UNIT_COUNT, p->tokens_low, "fewest tokens", "where the law's loss is too high by its error (80 %)",
-               law->error.grade, tr_fact_source(&law->error));
+    tr_number_words(e, at, "(B / (loss - E - A / parameters^alpha))^(1 / beta)", law->b.grade, tr_fact_source(&law->b), "by %s",
+                    law->name);
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++)
+        tr_number_by(e, at, of[i]->grade);
+    tr_number_factor(e, at, TR_UNIT_COUNT, "nat", loss, "loss", "in nats a token", TR_GRADE_STATED, "asked for");
+    tr_number_factor(e, at, TR_UNIT_COUNT, "parameter", params, "parameters of a token", "those that a token uses", TR_GRADE_STATED,
+                     model_source);
+    tr_number_factor(e, at, TR_UNIT_COUNT, "nat", tr_law_floor(law, params), "loss with endless data", "E + A / parameters^alpha",
+                     law->e.grade, tr_fact_source(&law->e));
+    tr_number_factor(e, at, TR_UNIT_COUNT, "token", p->tokens_low, "fewest tokens",
+                     "where the law's loss is too high by its error (80 %)", law->error.grade, tr_fact_source(&law->error));
     if (isfinite(p->tokens_high))
-        add_factor(e, at, TR_UNIT_COUNT, p->tokens_high, "most tokens", "where it is too low by its error (80 %)",
-                   law->error.grade, tr_fact_source(&law->error));
+        tr_number_factor(e, at, TR_UNIT_COUNT, "token", p->tokens_high, "most tokens",
+                         "where it is too low by its error (80 %)", law->error.grade, tr_fact_source(&law->error));
+    return at;
 }
 
-static void add_ratios(struct tr_explain *e)
+static void add_counts(struct tr_explain *e, struct tr_run_numbers *run)
+{
+    const struct tr_plan *p = e->plan;
+    int at = tr_number_ratio(e, TR_UNIT_COUNT, "parameter", tr_shape_params(&p->model).total, "parameters", "", "");
+    tr_number_words(e, at, "all distinct ones; a tied head counts once", TR_GRADE_STATED, model_source, "%s", p->model.name);
+    add_flop(e);
+    int tokens = add_tokens(e);
+    tr_number_grade(e);
+    run->steps = tr_number_ratio(e, TR_UNIT_COUNT, "step", p->steps, "steps", "tokens / tokens of a step, rounded up", "");
+    tr_number_see(e, run->steps, tokens);
+    tr_number_factor(e, run->steps, TR_UNIT_COUNT, "token",
+                     (double)p->task.batch.seq_len * (double)p->task.batch.global_batch, "tokens of a step",
+                     "sequences x their length", TR_GRADE_STATED, "asked for");
+    at = tr_number_ratio(e, TR_UNIT_COUNT, "token/s", p->step.tokens_s, "tokens a second", "tokens of a step / time of a step", "");
+    tr_number_factor(e, at, TR_UNIT_COUNT, "token", (double)p->task.batch.seq_len * (double)p->task.batch.global_batch,
+                     "tokens of a step", "sequences x their length", TR_GRADE_STATED, "asked for");
+    tr_number_see(e, at, run->step);
+}
+
+/* ---- saving and failing ------------------------------------------------------------------------------------------ */
+
+static void add_saving(struct tr_explain *e, struct tr_run_numbers *run)
 {
     const struct tr_plan *p = e->plan;
     const struct tr_job_cost *cost = tr_plan_cost(p);
-    double tokens = (double)p->task.batch.seq_len * (double)p->task.batch.global_batch;
-    add_tokens(e);
-    int at = add_ratio(e, TR_UNIT_COUNT, p->step.tokens_s, "tokens a second", "tokens of a step / time of a step",
-                       p->step.grade);
-    add_factor(e, at, TR_UNIT_COUNT, tokens, "tokens of a step", "sequences x their length", TR_GRADE_STATED,
-               "asked for");
-    add_factor(e, at, TR_UNIT_TIME, p->step.time_s, "time of a step", "see: step", p->step.grade, "");
-    at = add_ratio(e, TR_UNIT_COUNT, cost->failures, "failures", "time / mean time between failures", cost->time_grade);
-    add_factor(e, at, TR_UNIT_TIME, cost->wall_s, "time of the run", "see: time", cost->time_grade, "");
-    add_factor(e, at, TR_UNIT_TIME, cost->mtbf_s, "mean time between failures", "life of one chip's job / chips",
-               tr_plan_failures(p)->chip_life_s.grade, tr_fact_source(&tr_plan_failures(p)->chip_life_s));
-    at = add_ratio(e, TR_UNIT_TIME, cost->interval_s, "checkpoint interval",
-                   "where saving and failing cost least: Daly 2006, "
-                   "equation 20, minimised",
-                   cost->time_grade);
-    add_factor(e, at, TR_UNIT_TIME, cost->save_s, "time to save", "bytes of a checkpoint / storage of all nodes",
-               cost->time_grade, tr_fact_source(&p->place.storage_bytes_s));
-    add_factor(e, at, TR_UNIT_BYTES, p->state_bytes, "bytes of a checkpoint", "parameters x (2 + bytes.optimizer)",
-               p->stack.master_bytes.grade, tr_fact_source(&p->stack.master_bytes));
-    add_factor(e, at, TR_UNIT_TIME, cost->mtbf_s, "mean time between failures, again", "see: failures",
-               tr_plan_failures(p)->chip_life_s.grade, tr_fact_source(&tr_plan_failures(p)->chip_life_s));
-    add_factor(e, at, TR_UNIT_TIME, cost->young_s, "by Young 1974", "sqrt(2 save mtbf)", cost->time_grade, "");
+    const struct tr_fact *storage = tr_place_storage(&p->place, &p->system), *host = &p->system.chip.host_bytes_s;
+    run->state = tr_number_ratio(e, TR_UNIT_BYTES, "", p->state_bytes, "bytes of a checkpoint", "parameters x (2 + bytes.optimizer)", "");
+    tr_number_factor(e, run->state, TR_UNIT_COUNT, "parameter", tr_shape_params(&p->model).total + p->further.params,
+                     "parameters that are saved", "of the model, and of modules for further tokens", TR_GRADE_STATED, model_source);
+    tr_number_fact(e, run->state, TR_UNIT_BYTES, "bytes.optimizer", "of a parameter", &p->stack.master_bytes);
+    tr_number_grade(e);
+    bool copied = p->request.background && tr_known(host);
+    run->save = tr_number_ratio(e, TR_UNIT_TIME, "", cost->save_s, "time to save",
+                                copied ? "bytes of a checkpoint / (chips x bandwidth to a host): the copy, written in the background"
+                                       : "bytes of a checkpoint / (nodes x storage of a node)", "");
+    tr_number_see(e, run->save, run->state);
+    if (copied)
+        tr_number_fact(e, run->save, TR_UNIT_BYTES_S, "bandwidth to a host", "of a chip", host);
+    else
+        tr_number_fact(e, run->save, TR_UNIT_BYTES_S, "storage of a node", "to where checkpoints go", storage);
+    if (!copied)
+        tr_number_factor(e, run->save, TR_UNIT_COUNT, "node", tr_job_nodes(&p->system, p->request.chips), "nodes",
+                         "chips / chips of a node, rounded up", TR_GRADE_STATED, "asked for");
+}
+
+static void add_failing(struct tr_explain *e, struct tr_run_numbers *run)
+{
+    const struct tr_plan *p = e->plan;
+    const struct tr_job_cost *cost = tr_plan_cost(p);
+    const struct tr_failures *failures = tr_plan_failures(p);
+    const struct tr_fact *storage = tr_place_storage(&p->place, &p->system);
+    run->mtbf = tr_number_ratio(e, TR_UNIT_TIME, "", isfinite(cost->mtbf_s) ? cost->mtbf_s : NAN, "mean time between failures",
+                                "1 / (chips / life of a job of one chip + 1 / life of a group)", "");
+    tr_number_fact(e, run->mtbf, TR_UNIT_TIME, "life of a job of one chip", failures->name, &failures->chip_life_s);
+    tr_number_fact(e, run->mtbf, TR_UNIT_TIME, "life of a group", "on spot, of a job of any size", &failures->group_life_s);
+    tr_number_factor(e, run->mtbf, TR_UNIT_COUNT, "chip", (double)p->request.chips, "chips", "asked for", TR_GRADE_STATED, "asked for");
+    run->recover = tr_number_ratio(e, TR_UNIT_TIME, "", cost->recover_s, "time to recover",
+                                   p->request.background ? "to start again + twice the time to write a checkpoint"
+                                                         : "to start again + the time to read a checkpoint", "");
+    tr_number_fact(e, run->recover, TR_UNIT_TIME, "time to start again", failures->name, &failures->recover_s);
+    tr_number_factor(e, run->recover, TR_UNIT_TIME, "", cost->write_s, "time to write or read a checkpoint",
+                     "bytes of a checkpoint / (nodes x storage of a node)",
+                     tr_grade_worse(storage->grade, e->at[run->state].grade), tr_fact_source(storage));
+}
+
+static void add_interval(struct tr_explain *e, struct tr_run_numbers *run)
+{
+    static const char daly[] = "J. Daly 2006, Future Generation Computer Systems 22";
+    const struct tr_job_cost *cost = tr_plan_cost(e->plan);
+    const double interval_s = isfinite(cost->interval_s) ? cost->interval_s : NAN;
+    run->interval = tr_number_ratio(e, TR_UNIT_TIME, "", interval_s, "checkpoint interval",
+                                    "where saving and failing cost least: Daly 2006, equation 20, minimised", daly);
+    tr_number_see(e, run->interval, run->save);
+    tr_number_see(e, run->interval, run->mtbf);
+    tr_number_factor(e, run->interval, TR_UNIT_TIME, "", isfinite(cost->young_s) ? cost->young_s : NAN, "by Young 1974, to compare",
+                     "sqrt(2 x time to save x mean time between failures)",
+                     tr_grade_worse(e->at[run->save].grade, e->at[run->mtbf].grade), "J. Young 1974, CACM 17");
+    tr_number_grade(e);
+    run->goodput = tr_number_ratio(e, TR_UNIT_RATIO, "", cost->goodput, "goodput",
+                                   "interval / (mtbf e^(recover / mtbf) (e^((interval + save) / mtbf) - 1)): the share of steps in the time", daly);
+    const int of[] = {run->interval, run->save, run->recover, run->mtbf};
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++)
+        tr_number_see(e, run->goodput, of[i]);
+}
+
+/* ---- what would help --------------------------------------------------------------------------------------------- */
+
+static void add_levers(struct tr_explain *e, const struct tr_run_numbers *run)
+{
+    const struct tr_plan *p = e->plan;
+    int at = tr_number_ratio(e, TR_UNIT_RATIO, "", p->lever[p->limit].change, "what would help",
+                             "the step's time with one thing 10 % better, priced again / as it is, - 1: what gives most of those below", "");
+    tr_number_by(e, at, e->at[run->step].grade);
+    for (int i = 0; i < TR_LEVER_COUNT; i++) {
+        char now[TR_QUANTITY_BYTES] = "many numbers", time[TR_QUANTITY_BYTES];
+        enum tr_unit unit;
+        double value = tr_lever_value((enum tr_lever)i, &p->site, &unit);
+        if (!tr_lever_there((enum tr_lever)i, &p->system))
+            continue;
+        if (!isnan(value))
+            tr_print_quantity(now, unit, value);
+        int one = tr_number_add(e, at, TR_UNIT_RATIO, p->lever[i].change, "10 %% better: %s", tr_lever_name((enum tr_lever)i));
+        tr_number_words(e, one, "the step's time with it / as it is, - 1", e->at[run->step].grade, "", "now %s; the step would take %s", now,
+                        tr_print_time(time, p->step.time_s * (1 + p->lever[i].change)));
+    }
 }
 
 void tr_explain_run(struct tr_explain *e)
 {
-    add_mfu(e);
-    add_times(e);
-    add_ratios(e);
+    struct tr_run_numbers run = {.step = 0};
+    add_counts(e, &run);
+    add_mfu(e, &run);
+    add_saving(e, &run);
+    add_failing(e, &run);
+    tr_number_grade(e);
+    add_interval(e, &run);
+    tr_number_grade(e);
+    tr_explain_money(e, &run);
+    add_levers(e, &run);
 }

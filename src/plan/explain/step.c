@@ -108,14 +108,15 @@ static void add_op(struct parts *s, const struct tr_block *block, const struct t
 {
     char inputs[TR_NUMBER_WORDS_BYTES];
     struct tr_cost cost = tr_step_op_cost(&s->p->site, block, &s->p->layout, op);
-    double hidden = tr_step_op_hidden(&s->p->site, &s->p->layout, op, room);
+    const struct tr_fact *by_stack = tr_step_op_hidden(&s->p->site, &s->p->layout, op);
+    double hidden = room * by_stack->value;
     if (count <= 0)
         return;
     int at = tr_number_add(s->e, s->term[tr_step_op_term(op)], TR_UNIT_TIME, count * cost.time_s * (1 - hidden),
                            "%s%s: %s, %s", s->whose, tr_block_kind_name(block->kind), op->name, phase_name(op, again));
     op_inputs(s, op, count, &cost, hidden, inputs);
-    tr_number_words(s->e, at, hidden > 0 ? "times x seconds x what is not hidden" : "times x seconds", cost.grade,
-                    op_source(s, op), "%s", inputs);
+    tr_number_words(s->e, at, hidden > 0 ? "times x seconds x what is not hidden" : "times x seconds",
+                    tr_grade_worse(cost.grade, by_stack->grade), op_source(s, op), "%s", inputs);
 }
 
 /* All operations of `count` blocks of a kind; `full` of them are computed twice, or of `selective` what the stack calls so. */
@@ -187,7 +188,7 @@ static void add_ring(struct parts *s)
     if (s->p->layout.cp == 1 || s->p->layout.context != TR_CONTEXT_RING)
         return;
     int at = tr_number_add(s->e, s->term[TR_TERM_CP], TR_UNIT_TIME, rest, "ring of keys and values");
-    tr_number_words(s->e, at, "what attention does not hide of it, and what it slows attention", TR_GRADE_TRANSFERRED,
+    tr_number_words(s->e, at, "what attention does not hide of it, and what it slows attention", s->blocks.grade,
                     fitted_source(s, "collective.all_to_all."), "cp %d", s->p->layout.cp);
 }
 
@@ -207,6 +208,7 @@ static void add_host(struct parts *s)
                     tr_fact_source(&stack->host_kernel_s), "%s a kernel, %s a message x log2 of its ranks, %s a layer of experts",
                     tr_print_time(kernel, stack->host_kernel_s.value),
                     tr_print_time(message, stack->host_message_s.value), tr_print_time(experts, stack->host_experts_s.value));
+    tr_number_by(s->e, at, s->blocks.grade); /* of the device's time, and of the stack's other two */
 }
 
 static void add_bubble(struct parts *s)
@@ -220,7 +222,7 @@ static void add_bubble(struct parts *s)
         return;
     int term = s->term[TR_TERM_BUBBLE];
     int at = tr_number_add(s->e, term, TR_UNIT_TIME, s->stages.others_s[l->pipeline], "fill and drain");
-    tr_number_words(s->e, at, formulas[l->pipeline], s->p->step.grade, "plan/step/step.h",
+    tr_number_words(s->e, at, formulas[l->pipeline], s->blocks.grade, "plan/step/step.h",
                     "%d other stages, vpp %d; the slowest stage has F %s, B %s", l->pp - 1, l->vpp,
                     tr_print_time(forward, s->stages.slowest.forward_s),
                     tr_print_time(backward, s->stages.slowest.backward_s));
@@ -228,7 +230,7 @@ static void add_bubble(struct parts *s)
     if (rest <= 0)
         return;
     at = tr_number_add(s->e, term, TR_UNIT_TIME, rest, "a last group of microbatches that does not fill the chunks");
-    tr_number_words(s->e, at, "(vpp - 1) (pp - m mod pp) (F + B) / vpp", s->p->step.grade, "plan/step/step.h",
+    tr_number_words(s->e, at, "(vpp - 1) (pp - m mod pp) (F + B) / vpp", s->blocks.grade, "plan/step/step.h",
                     "m %.0f, pp %d, vpp %d", s->micro_count, l->pp, l->vpp);
 }
 
@@ -247,6 +249,7 @@ static void add_sends(struct parts *s)
                     tr_fact_source(&stack->p2p_hidden), "%.0f microbatches, vpp %d, %s for %s, %.0f %% hidden",
                     s->micro_count, l->vpp, tr_print_time(time, one.time_s),
                     tr_print_quantity(bytes, TR_UNIT_BYTES, s->blocks.send_bytes), 100 * (1 - seen_s / one.time_s));
+    tr_number_by(s->e, at, stack->p2p_hidden.grade);
     at = tr_number_add(s->e, term, TR_UNIT_TIME, 2 * one.time_s * (l->pp - 1), "through the other stages, once");
     tr_number_words(s->e, at, "2 x (pp - 1) x time of a send", one.grade, fitted_source(s, "collective.all_to_all."),
                     "pp %d", l->pp);
@@ -272,17 +275,17 @@ static void add_replicas(struct parts *s)
     tr_number_words(s->e, at,
                     p->layout.zero ? "times x reduce-scatter of the stage's gradients"
                                    : "times x all-reduce of the stage's gradients",
-                    TR_GRADE_ASSUMED, "cloud/collective/README.md", "%.0f x, %s weights x %g bytes among %lld", times,
+                    ends.gradients_grade, "cloud/collective/README.md", "%.0f x, %s weights x %g bytes among %lld", times,
                     weights, stack->reduce_bytes.value, (long long)tr_mesh_ranks(&p->layout, TR_MESH_DP));
     if (gathers > 0) {
         at = tr_number_add(s->e, term, TR_UNIT_TIME, gathers * ends.gather_s, "weights gathered");
-        tr_number_words(s->e, at, "times x all-gather of the stage's weights", TR_GRADE_ASSUMED,
+        tr_number_words(s->e, at, "times x all-gather of the stage's weights", ends.gather_grade,
                         "cloud/collective/README.md", "%.0f x, %s weights x 2 bytes among %lld", gathers, weights,
                         (long long)tr_mesh_ranks(&p->layout, TR_MESH_DP));
     }
     at = tr_number_add(s->e, term, TR_UNIT_TIME, tr_number_rest(s->e, term), "hidden under compute");
     tr_number_words(
-        s->e, at, "what fits under the passes, less what it slows them", stack->dp_hidden.grade,
+        s->e, at, "what fits under the passes, less what it slows them", tr_grade_worse(ends.hidden_grade, s->blocks.grade),
         tr_fact_source(&stack->dp_hidden),
         "up to %.0f %% of the backward pass, %.0f %% of the forward pass; compute is %.0f %% slower meanwhile",
         100 * stack->dp_hidden.value, 100 * stack->gather_hidden.value, 100 * stack->compute_slow.value);
@@ -293,12 +296,19 @@ static void word_ends(struct parts *s)
     const struct tr_plan *p = s->p;
     const struct tr_stack *stack = p->site.stack;
     char rate[TR_QUANTITY_BYTES];
-    tr_number_words(s->e, s->term[TR_TERM_UPDATE], "weights of a rank x bytes.update / memory bandwidth reached",
-                    stack->update_bytes.grade, tr_fact_source(&stack->update_bytes), "%g bytes a weight, %s",
-                    stack->update_bytes.value, tr_print_quantity(rate, TR_UNIT_BYTES_S, p->site.rates.memory_bytes_s));
-    tr_number_words(s->e, s->term[TR_TERM_STRAGGLE], "share of all other terms", stack->straggle.grade,
+    struct tr_ends ends;
+    int update = s->term[TR_TERM_UPDATE], straggle = s->term[TR_TERM_STRAGGLE];
+    tr_ends_make(&ends, &p->site, &p->task, &p->layout, &s->stages.slowest);
+    tr_number_words(s->e, update, "4 launches + weights of a rank x bytes.update / memory bandwidth reached", ends.update_grade,
+                    tr_fact_source(&stack->update_bytes), "%g bytes a weight, %.3g of the rate of single kernels on %s",
+                    stack->update_bytes.value, stack->memory_share.value,
+                    tr_print_quantity(rate, TR_UNIT_BYTES_S, p->site.rates.memory_bytes_s));
+    tr_number_words(s->e, straggle, "share of all other terms", stack->straggle.grade,
                     tr_fact_source(&stack->straggle), "%.2f %%: straggle %.4g x L / (L + 1), L = log2(nodes)",
                     100 * tr_straggle_share(&p->site, tr_layout_chips(&p->layout)), stack->straggle.value);
+    tr_number_grade(s->e);
+    for (int i = 0; i < TR_TERM_STRAGGLE; i++)
+        tr_number_by(s->e, straggle, s->e->at[s->term[i]].grade);
 }
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
@@ -318,12 +328,25 @@ static void add_terms(struct parts *s)
                                                         [TR_TERM_UPDATE] = "the optimiser",
                                                         [TR_TERM_STRAGGLE] = "the slowest of many nodes"};
     int step = tr_number_add(s->e, -1, TR_UNIT_TIME, s->p->step.time_s, "step");
-    tr_number_words(s->e, step, "sum of its terms, of the slowest stage", TR_GRADE_NONE, "", "stage %d of %d",
+    tr_number_words(s->e, step, "sum of its terms, of the slowest stage", s->blocks.grade, "", "stage %d of %d",
                     s->p->step.slowest_stage, s->p->layout.pp);
     for (int i = 0; i < TR_TERM_COUNT; i++) {
         s->term[i] = tr_number_add(s->e, step, TR_UNIT_TIME, s->p->step.term_s[i], "%s", tr_term_name((enum tr_term)i));
         tr_number_words(s->e, s->term[i], formulas[i], TR_GRADE_NONE, "", "%s", "");
     }
+}
+
+/* Half the width of the 80 % interval. */
+static void add_error(struct parts *s)
+{
+    const struct tr_step *step = &s->p->step;
+    const struct tr_fact *software = &s->p->site.stack->error;
+    int at = tr_number_ratio(s->e, TR_UNIT_RATIO, "", step->error, "error of the step",
+                             "the larger of those below: that of operations is in the software's, which was held against whole runs", "");
+    tr_number_fact(s->e, at, TR_UNIT_RATIO, "of the software on whole runs", "of four of five runs held out the truth was within",
+                   software);
+    tr_number_factor(s->e, at, TR_UNIT_RATIO, "", s->micro_count * s->stages.slowest.error_s / step->time_s, "of operations",
+                     "sum of the errors of the slowest stage's operations / the step", s->blocks.grade, "silicon/cost/README.md");
 }
 
 void tr_explain_step(struct tr_explain *e)
@@ -350,5 +373,6 @@ void tr_explain_step(struct tr_explain *e)
     add_sends(s);
     add_replicas(s);
     word_ends(s);
+    add_error(s);
     free(s);
 }

@@ -88,12 +88,14 @@ static void passes(struct writer *w, enum tr_part part)
         if (p->forward.value > 0) {
             struct tr_step_op *op = add(w, TR_STEP_PASS, TR_STEP_FORWARD, part, p->name);
             op->bytes = p->forward.value * elements;
+            op->bytes_grade = p->forward.grade;
             op->kernels = p->kernels;
             op->outside = !tr_extent_is_inside(part, p->over);
         }
         if (p->backward.value > 0) {
             struct tr_step_op *op = add(w, TR_STEP_PASS, TR_STEP_INPUT, part, p->name);
             op->bytes = p->backward.value * elements;
+            op->bytes_grade = p->backward.grade;
             op->kernels = p->backward_kernels;
         }
     }

@@ -80,6 +80,7 @@ struct tr_step_op {
     bool outside;       /* its result leaves the part, or is kept: selective recompute does without */
     bool under_core;    /* messages: runs while attention does (ring of context parallel) */
     double bytes;       /* PASS: read and written; COLLECTIVE: of the whole, as tr_cost_collective; SEND: sent */
+    enum tr_grade bytes_grade; /* PASS: of the stack's bytes an element */
     enum tr_collective collective;
     enum tr_mesh mesh;
     int64_t copies;     /* COLLECTIVE: so many of the bytes are one token's, which goes to a node once; 0: all go where they go */

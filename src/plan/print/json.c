@@ -104,6 +104,24 @@ static void put_cost(struct tr_json *json, const struct tr_job_cost *cost)
         tr_json_double(json, numbers[i].key, numbers[i].value);
 }
 
+/* What the price is the median of. */
+static void put_offers(struct tr_json *json, const struct tr_price *price)
+{
+    tr_json_array(json, "median_of");
+    for (int i = 0; i < price->offers; i++) {
+        const struct tr_fact *usd_h = &price->offer[i].usd_h;
+        tr_json_object(json, NULL);
+        tr_json_string(json, "provider", price->offer[i].provider);
+        tr_json_string(json, "instance", price->offer[i].instance);
+        tr_json_double(json, "usd_h", usd_h->value);
+        tr_json_string(json, "date", usd_h->date);
+        tr_json_string(json, "source", usd_h->source ? usd_h->source->title : "");
+        tr_json_string(json, "grade", tr_grade_name(usd_h->grade));
+        tr_json_end(json);
+    }
+    tr_json_end(json);
+}
+
 static void put_run(struct tr_json *json, const struct tr_plan *p)
 {
     tr_json_object(json, "run");
@@ -126,8 +144,8 @@ static void put_run(struct tr_json *json, const struct tr_plan *p)
         tr_json_double(json, "usd_h", offer->price.usd_h.value);
         tr_json_double(json, "low_usd_h", offer->price.low);
         tr_json_double(json, "high_usd_h", offer->price.high);
-        tr_json_string(json, "date", offer->price.usd_h.date);
         tr_json_string(json, "grade", tr_grade_name(offer->price.usd_h.grade));
+        put_offers(json, &offer->price);
         put_cost(json, &offer->cost);
         tr_json_end(json);
     }

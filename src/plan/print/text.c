@@ -206,6 +206,7 @@ static void put_prices(const struct tr_plan *p, struct tr_text *out)
     tr_table_column(&table, "paid", TR_LEFT);
     tr_table_column(&table, "$ a chip-hour", TR_RIGHT);
     tr_table_column(&table, "range", TR_RIGHT);
+    tr_table_column(&table, "offers", TR_RIGHT);
     tr_table_column(&table, "takes", TR_RIGHT);
     tr_table_column(&table, "dollars", TR_RIGHT);
     for (int i = 0; i < TR_COMMITMENT_COUNT; i++) {
@@ -215,6 +216,7 @@ static void put_prices(const struct tr_plan *p, struct tr_text *out)
         tr_table_cell(&table, "%s", tr_commitment_name((enum tr_commitment)i));
         tr_table_cell(&table, "%.2f", offer->price.usd_h.value);
         tr_table_cell(&table, "%.2f to %.2f", offer->price.low, offer->price.high);
+        tr_table_cell(&table, "%d", offer->price.offers);
         tr_table_cell(&table, "%s", tr_plan_days(a, offer->cost.wall_s));
         tr_table_cell(&table, "%s", tr_print_quantity(a, TR_UNIT_USD, offer->cost.usd));
     }

@@ -257,21 +257,20 @@ static void put_search(const struct page *g)
 
 static void put_prices(const struct page *g)
 {
-    static const char *const names[] = {"paid", "$ a chip-hour", "range", "as of", "takes", "dollars"};
+    static const char *const names[] = {"paid", "from", "$ a chip-hour", "takes", "dollars"};
     const struct tr_plan *p = g->p;
-    char text[80];
+    char text[TR_PRICE_WORDS_BYTES];
     tr_page_heading(g->out, "Prices",
                     "Offers differ by two and more; negotiated ones are lower. What spot loses to interruptions is in it.");
-    tr_page_table(g->out, NULL, names, 6, 1);
+    tr_page_table(g->out, NULL, names, 5, 2);
     for (int i = 0; i < TR_COMMITMENT_COUNT; i++) {
         const struct tr_plan_offer *offer = &p->offer[i];
         if (!tr_known(&offer->price.usd_h))
             continue;
         tr_text_append(g->out, "<tr>");
         tr_page_cell(g->out, false, tr_commitment_name((enum tr_commitment)i));
-        tr_text_printf(g->out, "<td class=\"n\">%.2f</td><td class=\"n\">%.2f to %.2f</td>", offer->price.usd_h.value,
-                       offer->price.low, offer->price.high);
-        tr_page_cell(g->out, true, offer->price.usd_h.date);
+        tr_page_cell(g->out, false, tr_price_words(&offer->price, text));
+        tr_text_printf(g->out, "<td class=\"n\">%.2f</td>", offer->price.usd_h.value);
         tr_page_cell(g->out, true, tr_plan_days(text, offer->cost.wall_s));
         tr_page_cell(g->out, true, tr_print_quantity(text, TR_UNIT_USD, offer->cost.usd));
         tr_text_append(g->out, "</tr>\n");

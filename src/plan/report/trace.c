@@ -90,7 +90,7 @@ static void put_block(struct tracer *t, int32_t stage, int which, bool backward,
         if (op->under_core || (op->phase != TR_STEP_FORWARD) != backward)
             continue;
         struct tr_cost cost = tr_step_op_cost(&p->site, &block, &p->layout, op);
-        double hidden = tr_step_op_hidden(&p->site, &p->layout, op, t->blocks->layer[which].room);
+        double hidden = t->blocks->layer[which].room * tr_step_op_hidden(&p->site, &p->layout, op)->value;
         double seen_s = cost.time_s * (1 - hidden);
         if (seen_s <= 0)
             continue;

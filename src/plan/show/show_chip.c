@@ -180,13 +180,10 @@ static void write_prices(const struct facts *f, struct tr_text *out)
 {
     for (int i = 0; i < TR_COMMITMENT_COUNT; i++) {
         const struct tr_price *p = &f->price[i];
+        char words[TR_PRICE_WORDS_BYTES];
         if (!tr_known(&p->usd_h))
             continue;
-        tr_text_printf(out, "%-12s$%.2f/h", tr_commitment_name((enum tr_commitment)i), p->usd_h.value);
-        if (p->offers > 1)
-            tr_text_printf(out, ", median of %d offers, $%.2f to $%.2f", p->offers, p->low, p->high);
-        else
-            tr_text_printf(out, ", %s %s", p->provider, p->usd_h.date);
+        tr_text_printf(out, "%-12s$%.2f/h, %s", tr_commitment_name((enum tr_commitment)i), p->usd_h.value, tr_price_words(p, words));
         if (p->chip != f->chip.entry)
             tr_text_printf(out, ", for %s, which it is like", p->chip->id);
         tr_text_char(out, '\n');

@@ -230,16 +230,14 @@ enum tr_status tr_show_system(struct tr_showing *s)
         tr_text_printf(s->out, "note        %s\n", system.note);
     for (int i = 0; i < TR_COMMITMENT_COUNT; i++) {
         struct tr_price price;
+        char words[TR_PRICE_WORDS_BYTES];
         status = price_of(s, &system, (enum tr_commitment)i, &price);
         if (status != TR_OK)
             return status;
         if (!tr_known(&price.usd_h))
             continue;
-        tr_text_printf(s->out, "%-12s$%.2f a chip and hour, ", tr_commitment_name((enum tr_commitment)i), price.usd_h.value);
-        if (price.offers > 1)
-            tr_text_printf(s->out, "median of %d offers, $%.2f to $%.2f\n", price.offers, price.low, price.high);
-        else
-            tr_text_printf(s->out, "%s %s\n", price.provider, price.usd_h.date);
+        tr_text_printf(s->out, "%-12s$%.2f a chip and hour, %s\n", tr_commitment_name((enum tr_commitment)i), price.usd_h.value,
+                       tr_price_words(&price, words));
     }
     tr_text_char(s->out, '\n');
     tr_facts_table(fields, count, &system, s->out);

@@ -21,19 +21,15 @@ enum tr_term tr_step_op_term(const struct tr_step_op *op)
 
 /* Tensor parallel messages go under products as stores to a neighbour's memory (Transformer Engine's userbuffers, PyTorch's
  * symmetric memory), which links have and networks have not. */
-static double hidden_by_stack(const struct tr_site *site, const struct tr_layout *layout, const struct tr_step_op *op)
+const struct tr_fact *tr_step_op_hidden(const struct tr_site *site, const struct tr_layout *layout, const struct tr_step_op *op)
 {
+    static const struct tr_fact nothing = {0};
     if (!is_message(op) || (op->mesh == TR_MESH_EP && layout->bare_exchange))
-        return 0;
+        return &nothing;
     if (op->mesh == TR_MESH_EP)
-        return site->stack->ep_hidden.value;
+        return &site->stack->ep_hidden;
     bool tensor = op->mesh == TR_MESH_TP || op->mesh == TR_MESH_ETP;
-    return tensor && !tr_mesh_is_across(site, layout, op->mesh) ? site->stack->tp_hidden.value : 0;
-}
-
-double tr_step_op_hidden(const struct tr_site *site, const struct tr_layout *layout, const struct tr_step_op *op, double room)
-{
-    return room * hidden_by_stack(site, layout, op);
+    return tensor && !tr_mesh_is_across(site, layout, op->mesh) ? &site->stack->tp_hidden : &nothing;
 }
 
 /* Of one pass beside its terms: the host's time, what the stack hides of its messages, and how much compute that goes under. */
@@ -61,7 +57,8 @@ static void price_phase(const struct tr_site *site, const struct tr_block *block
         if (op->phase != phase || (again && !tr_step_op_again(site->stack, op)))
             continue;
         struct tr_cost cost = tr_step_op_cost(site, block, layout, op);
-        double hidden_s = cost.time_s * hidden_by_stack(site, layout, op), seen_s = cost.time_s - hidden_s;
+        const struct tr_fact *hidden = tr_step_op_hidden(site, layout, op);
+        double hidden_s = cost.time_s * hidden->value, seen_s = cost.time_s - hidden_s;
         /* The hosts of all ranks must have come to a message: the slowest of more is later. */
         if (is_message(op))
             messages += op->kernels * tr_log((double)tr_mesh_ranks(layout, op->mesh)) / tr_log(2);
@@ -80,8 +77,7 @@ static void price_phase(const struct tr_site *site, const struct tr_block *block
             beside->hidden_error_s += hidden_s * cost.error;
             beside->under_s += under_s(site, layout, op, hidden_s);
         }
-        if (cost.grade > out->grade)
-            out->grade = cost.grade;
+        out->grade = tr_grade_worse(out->grade, tr_grade_worse(cost.grade, hidden->grade));
     }
     /* The ring's last messages end with attention at best; the first part of attention has nothing to wait for. */
     double window_s = attention_s * (layout->cp - 1) / layout->cp;
@@ -131,13 +127,19 @@ static void see_what_has_no_room(struct tr_block_price *out, const struct beside
     }
 }
 
+/* Of what the host's time in a block is made of. */
+static enum tr_grade host_grade(const struct tr_stack *stack)
+{
+    return tr_grade_worse(stack->host_kernel_s.grade, tr_grade_worse(stack->host_message_s.grade, stack->host_experts_s.grade));
+}
+
 static void price_block(struct tr_block_price *out, const struct tr_site *site, const struct tr_block *block,
                         const struct tr_layout *layout)
 {
     enum { AGAIN = TR_STEP_PHASE_COUNT };
     struct tr_lowered ops;
     struct beside beside[TR_STEP_PHASE_COUNT + 1];
-    *out = (struct tr_block_price){.grade = TR_GRADE_MEASURED};
+    *out = (struct tr_block_price){.grade = host_grade(site->stack)};
     tr_lower(block, site->stack, site->format, &ops);
     price_phase(site, block, layout, &ops, TR_STEP_FORWARD, false, out->forward_s, &beside[TR_STEP_FORWARD], out);
     price_phase(site, block, layout, &ops, TR_STEP_INPUT, false, out->input_s, &beside[TR_STEP_INPUT], out);
@@ -200,7 +202,7 @@ static void add_price(struct tr_block_price *sum, const struct tr_block_price *o
     sum->weights.cut += one->weights.cut, sum->weights.whole += one->weights.whole;
     sum->weights.expert += one->weights.expert;
     sum->kept.all += one->kept.all, sum->kept.selective += one->kept.selective, sum->kept.full += one->kept.full;
-    sum->grade = one->grade > sum->grade ? one->grade : sum->grade;
+    sum->grade = tr_grade_worse(sum->grade, one->grade);
 }
 
 int tr_further_kinds(const struct tr_layer_kinds *kinds, int32_t layers, int out[TR_LAYER_KINDS_MAX])
@@ -247,9 +249,12 @@ void tr_blocks_make(struct tr_blocks *blocks, const struct tr_site *site, const 
     price_block(&blocks->embed, site, &block, layout);
     block.kind = TR_BLOCK_HEAD;
     price_block(&blocks->head, site, &block, layout);
-    blocks->further = (struct tr_block_price){.grade = TR_GRADE_MEASURED, .room = 1};
+    blocks->further = (struct tr_block_price){.room = 1};
     if (task->mtp) {
         block.kind = TR_BLOCK_JOIN;
         price_further(blocks, site, &block, layout, task->model->layers);
     }
+    blocks->grade = tr_grade_worse(blocks->further.grade, tr_grade_worse(blocks->embed.grade, blocks->head.grade));
+    for (int k = 0; k < blocks->kinds.count; k++)
+        blocks->grade = tr_grade_worse(blocks->grade, blocks->layer[k].grade);
 }

@@ -6,48 +6,59 @@
 
 /* ---- weights and gradients between replicas ---------------------------------------------------------------------- */
 
-static double gradients_s(const struct tr_site *site, const struct tr_layout *layout, const struct tr_stage *stage)
+static struct tr_cost gradients_cost(const struct tr_site *site, const struct tr_layout *layout, const struct tr_stage *stage)
 {
-    double bytes = (stage->weights.cut + stage->weights.whole) * site->stack->reduce_bytes.value, s = 0;
+    const struct tr_fact *of = &site->stack->reduce_bytes;
+    double bytes = (stage->weights.cut + stage->weights.whole) * of->value;
     enum tr_collective sum_up = layout->zero ? TR_COLLECTIVE_REDUCE_SCATTER : TR_COLLECTIVE_ALL_REDUCE;
-    s += tr_mesh_collective(site, layout, TR_MESH_DP, sum_up, bytes).time_s;
+    struct tr_cost cost = tr_mesh_collective(site, layout, TR_MESH_DP, sum_up, bytes);
     if (layout->zero && layout->shard) /* hybrid: the pieces are summed over the groups */
-        s += tr_mesh_collective(site, layout, TR_MESH_REPLICA, TR_COLLECTIVE_ALL_REDUCE, bytes / layout->shard).time_s;
+        cost = tr_cost_add(cost, tr_mesh_collective(site, layout, TR_MESH_REPLICA, TR_COLLECTIVE_ALL_REDUCE, bytes / layout->shard));
     if (stage->weights.expert > 0)
-        s += tr_mesh_collective(site, layout, TR_MESH_EXPERT_DP, sum_up,
-                                stage->weights.expert * site->stack->reduce_bytes.value)
-                 .time_s;
-    return s;
+        cost = tr_cost_add(cost, tr_mesh_collective(site, layout, TR_MESH_EXPERT_DP, sum_up, stage->weights.expert * of->value));
+    cost.grade = tr_grade_worse(cost.grade, of->grade);
+    return cost;
 }
 
-static double gather_s(const struct tr_site *site, const struct tr_layout *layout, const struct tr_stage *stage)
+static struct tr_cost gather_cost(const struct tr_site *site, const struct tr_layout *layout, const struct tr_stage *stage)
 {
-    double s = tr_mesh_collective(site, layout, TR_MESH_DP, TR_COLLECTIVE_ALL_GATHER,
-                                  2 * (stage->weights.cut + stage->weights.whole))
-                   .time_s;
+    struct tr_cost cost = tr_mesh_collective(site, layout, TR_MESH_DP, TR_COLLECTIVE_ALL_GATHER,
+                                             2 * (stage->weights.cut + stage->weights.whole));
     if (stage->weights.expert > 0)
-        s += tr_mesh_collective(site, layout, TR_MESH_EXPERT_DP, TR_COLLECTIVE_ALL_GATHER, 2 * stage->weights.expert)
-                 .time_s;
-    return s;
+        cost = tr_cost_add(cost, tr_mesh_collective(site, layout, TR_MESH_EXPERT_DP, TR_COLLECTIVE_ALL_GATHER,
+                                                    2 * stage->weights.expert));
+    return cost;
 }
 
-static double update_s(const struct tr_site *site, const struct tr_task *task, const struct tr_layout *layout,
-                       const struct tr_stage *stage)
+static struct tr_cost update_cost(const struct tr_site *site, const struct tr_task *task, const struct tr_layout *layout,
+                                  const struct tr_stage *stage)
 {
+    const struct tr_stack *stack = site->stack;
     if (task->lora_rank)
-        return 0;
+        return (struct tr_cost){0};
     double params = (stage->weights.cut + stage->weights.whole) / tr_layout_shard(layout) +
                     stage->weights.expert / (layout->zero ? tr_layout_expert_dp(layout) : 1);
-    return tr_cost_pass(&site->rates, params * site->stack->update_bytes.value, 4).time_s /
-           site->stack->memory_share.value;
+    struct tr_cost cost = tr_cost_pass(&site->rates, params * stack->update_bytes.value, 4);
+    cost.time_s /= stack->memory_share.value;
+    cost.grade = tr_grade_worse(cost.grade, tr_grade_worse(stack->update_bytes.grade, stack->memory_share.grade));
+    return cost;
+}
+
+/* Of what of the messages hides under compute. */
+static enum tr_grade hidden_grade(const struct tr_stack *stack)
+{
+    return tr_grade_worse(stack->dp_hidden.grade, tr_grade_worse(stack->gather_hidden.grade, stack->compute_slow.grade));
 }
 
 void tr_ends_make(struct tr_ends *ends, const struct tr_site *site, const struct tr_task *task,
                   const struct tr_layout *layout, const struct tr_stage *slowest)
 {
-    ends->gradients_s = gradients_s(site, layout, slowest);
-    ends->gather_s = layout->zero ? gather_s(site, layout, slowest) : 0;
-    ends->update_s = update_s(site, task, layout, slowest);
+    struct tr_cost gradients = gradients_cost(site, layout, slowest), update = update_cost(site, task, layout, slowest);
+    struct tr_cost gather = layout->zero ? gather_cost(site, layout, slowest) : (struct tr_cost){0};
+    *ends = (struct tr_ends){.gradients_s = gradients.time_s, .gradients_grade = gradients.grade,
+                             .gather_s = gather.time_s, .gather_grade = gather.grade,
+                             .update_s = update.time_s, .update_grade = update.grade,
+                             .hidden_grade = hidden_grade(site->stack)};
 }
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
@@ -69,25 +80,23 @@ static double sum(const double term_s[TR_TERM_COUNT])
     return s;
 }
 
-/* The worst of what makes 1 % of the step or more, as an explanation has it (plan/explain/explain.h). */
-static enum tr_grade grade_of(const struct tr_blocks *blocks, const struct tr_split_class *class, const struct tr_site *site,
+/* The worst of all that there is of it, as an explanation has it (plan/explain/explain.h). */
+static enum tr_grade grade_of(const struct tr_blocks *blocks, const struct tr_stack *stack, const struct tr_ends *ends,
                               enum tr_grade sends, const struct tr_step *step)
 {
+    const enum tr_grade messages = tr_grade_worse(ends->gradients_grade, tr_grade_worse(ends->gather_grade, ends->hidden_grade));
     const struct {
         enum tr_term term;
         enum tr_grade grade;
-    } once[] = {{TR_TERM_PP, sends},
-                {TR_TERM_DP, TR_GRADE_ASSUMED},
-                {TR_TERM_HOST, site->stack->host_step_s.grade},
-                {TR_TERM_UPDATE, site->stack->update_bytes.grade},
-                {TR_TERM_STRAGGLE, site->stack->straggle.grade}};
-    enum tr_grade worst = TR_GRADE_MEASURED;
-    for (int k = 0; k < blocks->kinds.count; k++)
-        if (class->count[k] && blocks->layer[k].grade > worst)
-            worst = blocks->layer[k].grade;
+    } once[] = {{TR_TERM_PP, tr_grade_worse(sends, stack->p2p_hidden.grade)},
+                {TR_TERM_DP, messages},
+                {TR_TERM_HOST, stack->host_step_s.grade},
+                {TR_TERM_UPDATE, ends->update_grade},
+                {TR_TERM_STRAGGLE, stack->straggle.grade}};
+    enum tr_grade worst = blocks->grade;
     for (size_t i = 0; i < sizeof once / sizeof *once; i++)
-        if (step->term_s[once[i].term] >= .01 * step->time_s && once[i].grade > worst)
-            worst = once[i].grade;
+        if (step->term_s[once[i].term] > 0)
+            worst = tr_grade_worse(worst, once[i].grade);
     return worst;
 }
 
@@ -111,7 +120,7 @@ static void compose_time(const struct tr_blocks *blocks, const struct tr_split *
     out->term_s[TR_TERM_STRAGGLE] = sum(out->term_s) * tr_straggle_share(site, tr_layout_chips(layout));
     out->time_s = sum(out->term_s);
     out->slowest_stage = stages->slowest_class->first;
-    out->grade = grade_of(blocks, stages->slowest_class, site, send.grade, out);
+    out->grade = grade_of(blocks, stack, &ends, send.grade, out);
     double operations = (double)m * stages->slowest.error_s / out->time_s, software = stack->error.value;
     out->error = fmax(operations, software);
 }

@@ -89,9 +89,12 @@ static struct tr_group span_of(const struct tr_site *site, const struct tr_layou
                              .job = tr_layout_chips(layout)};
 }
 
-static struct tr_cost on_stack(struct tr_cost cost, double share)
+/* At a share of its rate, which is a number of the stack's and counts for what is known of the time too. */
+static struct tr_cost on_stack(struct tr_cost cost, const struct tr_fact *share)
 {
-    cost.time_s /= share;
+    if (tr_known(share))
+        cost.time_s /= share->value;
+    cost.grade = tr_grade_worse(cost.grade, share->grade);
     return cost;
 }
 
@@ -103,7 +106,7 @@ struct tr_cost tr_mesh_collective(const struct tr_site *site, const struct tr_la
         return (struct tr_cost){.grade = TR_GRADE_MEASURED};
     struct tr_group group = span_of(site, layout, &ranks);
     struct tr_cost cost = tr_collective_price(site->system, &site->rates, op, &group, bytes);
-    return on_stack(cost, group.local == group.ranks ? site->stack->link_share.value : site->stack->net_share.value);
+    return on_stack(cost, group.local == group.ranks ? &site->stack->link_share : &site->stack->net_share);
 }
 
 /* How many of `all` are met by so many draws, each of one of them. */
@@ -134,7 +137,7 @@ static struct tr_cost dispatch_cost(const struct tr_site *site, const struct tr_
     struct tr_cost cost = tr_collective_price(site->system, &site->rates, op->collective, &group, op->bytes * share);
     node.ranks = node.local;
     double inside_s = tr_collective_price(site->system, &site->rates, op->collective, &node, op->bytes).time_s;
-    cost = on_stack(cost, site->stack->net_share.value);
+    cost = on_stack(cost, &site->stack->net_share);
     cost.time_s = fmax(cost.time_s, inside_s / site->stack->link_share.value);
     return cost;
 }
@@ -149,7 +152,7 @@ struct tr_cost tr_mesh_send(const struct tr_site *site, const struct tr_layout *
     bool across = group.local < group.ranks;
     group.sharing = 1; /* a card of its own */
     struct tr_cost one = tr_send_price(site->system, &site->rates, &group, bytes / sends);
-    return on_stack(tr_cost_times(one, sends), across ? site->stack->net_share.value : site->stack->link_share.value);
+    return on_stack(tr_cost_times(one, sends), across ? &site->stack->net_share : &site->stack->link_share);
 }
 
 bool tr_mesh_is_across(const struct tr_site *site, const struct tr_layout *layout, enum tr_mesh mesh)
@@ -195,6 +198,7 @@ static struct tr_cost attention_cost(const struct tr_site *site, const struct tr
 static struct tr_cost queued(const struct tr_site *site, struct tr_cost cost, double launch_s)
 {
     cost.time_s -= (1 - site->stack->launch_share.value) * fmin(launch_s, .9 * cost.time_s);
+    cost.grade = tr_grade_worse(cost.grade, site->stack->launch_share.grade);
     return cost;
 }
 
@@ -213,11 +217,12 @@ static struct tr_cost product_cost(const struct tr_site *site, enum tr_format fo
     return p->cost;
 }
 
-static double narrow_share(const struct tr_stack *stack, enum tr_format format)
+/* What the stack makes of a format's rate beside that of all products. */
+static struct tr_cost on_narrow(const struct tr_stack *stack, enum tr_format format, struct tr_cost cost)
 {
     if (tr_format_info(format)->rate == TR_RATE_FP4)
-        return tr_fact_or(&stack->fp4_share, 1);
-    return format == TR_FORMAT_MXFP8 ? tr_fact_or(&stack->mxfp8_share, 1) : 1;
+        return on_stack(cost, &stack->fp4_share);
+    return format == TR_FORMAT_MXFP8 ? on_stack(cost, &stack->mxfp8_share) : cost;
 }
 
 static struct tr_cost gemm_cost(const struct tr_site *site, const struct tr_step_op *op)
@@ -226,11 +231,21 @@ static struct tr_cost gemm_cost(const struct tr_site *site, const struct tr_step
     enum tr_format format = op->wide ? site->wide : site->format;
     struct tr_cost cost = product_cost(site, format, op);
     cost = queued(site, cost, site->rates.gemm[tr_format_info(format)->fit].launch_s);
-    if (op->imbalanced)
+    if (op->imbalanced) {
         cost.time_s *= 1 + stack->imbalance.value;
+        cost.grade = tr_grade_worse(cost.grade, stack->imbalance.grade);
+    }
     if (op->scan)
-        cost.time_s /= stack->scan_share.value;
-    return on_stack(cost, stack->compute_share.value * narrow_share(stack, format));
+        cost = on_stack(cost, &stack->scan_share);
+    return on_narrow(stack, format, on_stack(cost, &stack->compute_share));
+}
+
+static struct tr_cost pass_cost(const struct tr_site *site, const struct tr_step_op *op)
+{
+    struct tr_cost cost = tr_cost_pass(&site->rates, op->bytes, op->kernels);
+    cost = queued(site, cost, op->kernels * site->rates.gemm[TR_FIT_BF16].launch_s);
+    cost.grade = tr_grade_worse(cost.grade, op->bytes_grade);
+    return on_stack(cost, &site->stack->memory_share);
 }
 
 struct tr_cost tr_step_op_cost(const struct tr_site *site, const struct tr_block *block, const struct tr_layout *layout,
@@ -244,11 +259,9 @@ struct tr_cost tr_step_op_cost(const struct tr_site *site, const struct tr_block
     case TR_STEP_ATTENTION:
         return on_stack(queued(site, attention_cost(site, block, layout, op->phase != TR_STEP_FORWARD),
                                op->kernels * site->rates.attention[narrow ? TR_FIT_ATTENTION_FP8 : TR_FIT_ATTENTION_WIDE].launch_s),
-                        stack->attention_share.value);
+                        &stack->attention_share);
     case TR_STEP_PASS:
-        return on_stack(queued(site, tr_cost_pass(&site->rates, op->bytes, op->kernels),
-                               op->kernels * site->rates.gemm[TR_FIT_BF16].launch_s),
-                        stack->memory_share.value);
+        return pass_cost(site, op);
     case TR_STEP_COLLECTIVE:
         if (op->copies && !layout->bare_exchange)
             return dispatch_cost(site, block, layout, op);

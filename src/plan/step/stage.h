@@ -89,6 +89,7 @@ void tr_stages_make(struct tr_stages *stages, struct tr_load *load, const struct
 /* Of the slowest stage's weights, alone and not hidden. Depends on zero only by its being 0 or not. */
 struct tr_ends {
     double gradients_s, gather_s, update_s;
+    enum tr_grade gradients_grade, gather_grade, update_grade, hidden_grade; /* hidden: of how much of the first two is not seen */
 };
 void tr_ends_make(struct tr_ends *ends, const struct tr_site *site, const struct tr_task *task,
                   const struct tr_layout *layout, const struct tr_stage *slowest);

@@ -117,6 +117,7 @@ struct tr_blocks {
     struct tr_block_price further; /* one module for a further token, without the weights of the head */
     struct tr_layer_kinds kinds;
     double send_bytes; /* from stage to stage, of one microbatch and rank */
+    enum tr_grade grade; /* the worst of all: which stage is the slowest, and so the step, depends on each */
 };
 
 struct tr_step {
@@ -156,10 +157,10 @@ TR_MUST_CHECK enum tr_status tr_step_price(const struct tr_site *site, const str
 struct tr_cost tr_step_op_cost(const struct tr_site *site, const struct tr_block *block,
                                const struct tr_layout *layout, const struct tr_step_op *op);
 
-/* Which term it counts to, and what share of its time is hidden under other work (0: all of it is seen): what the stack hides, as
- * far as its block has room for it. */
+/* Which term it counts to, and what share of its time the stack hides under other work, where its block has room for all of it (a
+ * fact that is not known, of value 0: all of it is seen). */
 enum tr_term tr_step_op_term(const struct tr_step_op *op);
-double tr_step_op_hidden(const struct tr_site *site, const struct tr_layout *layout, const struct tr_step_op *op, double room);
+const struct tr_fact *tr_step_op_hidden(const struct tr_site *site, const struct tr_layout *layout, const struct tr_step_op *op);
 
 /* Whether ranks along the axis talk over the network. */
 bool tr_mesh_is_across(const struct tr_site *site, const struct tr_layout *layout, enum tr_mesh mesh);

@@ -66,7 +66,7 @@ enum {
     TR_FACT_DATE_BYTES = 12
 };
 
-/* How much a number is worth, best first. */
+/* How much a number is worth, best first. What is made of several is worth what the least of them is. */
 enum tr_grade {
     TR_GRADE_NONE,         /* not known: the number is not there */
     TR_GRADE_MEASURED,     /* somebody ran it and wrote down what came out */
@@ -97,6 +97,8 @@ static inline double tr_fact_or(const struct tr_fact *fact, double otherwise)
 {
     return tr_known(fact) ? fact->value : otherwise;
 }
+
+static inline enum tr_grade tr_grade_worse(enum tr_grade a, enum tr_grade b) { return a > b ? a : b; }
 
 const char *tr_grade_name(enum tr_grade grade);       /* "measured" ... "unknown" */
 const char *tr_section_name(enum tr_section section); /* "chips" ... */

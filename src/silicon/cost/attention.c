@@ -92,7 +92,8 @@ struct tr_cost tr_cost_attention(const struct tr_rates *rates, const struct tr_a
     TR_ASSERT(a->batch >= 1 && a->queries >= 1 && a->keys >= a->queries && a->kv_heads >= 1 && a->head_dim >= 1);
     TR_ASSERT(a->heads % a->kv_heads == 0 && a->window >= 0);
     const struct tr_attention_rates *fit = &rates->attention[tr_attention_fit(a)];
-    struct tr_cost cost = {.time_s = INFINITY, .error = fit->error, .grade = fit->grade, .bytes = attention_bytes(a)};
+    struct tr_cost cost = {.time_s = INFINITY, .error = fit->error, .bytes = attention_bytes(a),
+                           .grade = tr_grade_worse(fit->grade, rates->flop_grade[tr_format_info(a->format)->rate])};
     cost.flop = 2 * walk_keys(a, block_keys, 0).pairs * ((double)a->head_dim + value_dim(a)) * (double)a->batch *
                 (double)a->heads;
     if (!tr_cost_can(rates, a->format))
@@ -113,8 +114,7 @@ struct tr_cost tr_cost_attention_backward(const struct tr_rates *rates, const st
 {
     struct tr_cost cost = tr_cost_times(tr_cost_attention(rates, attention), 5. / 2 * 73 / 63);
     cost.error *= 1.5;
-    if (cost.grade < TR_GRADE_TRANSFERRED)
-        cost.grade = TR_GRADE_TRANSFERRED;
+    cost.grade = tr_grade_worse(cost.grade, TR_GRADE_TRANSFERRED);
     return cost;
 }
 

@@ -25,7 +25,7 @@ struct tr_cost tr_cost_pass(const struct tr_rates *rates, double bytes, int64_t 
     double launch_s = fit->launch_s * (double)kernels, memory_s = bytes / (fit->memory_share * rates->memory_bytes_s);
     return (struct tr_cost){.time_s = launch_s + memory_s, .error = fit->error * 1.5, .bytes = bytes,
                             .bound = launch_s > memory_s ? TR_BOUND_LAUNCH : TR_BOUND_MEMORY,
-                            .grade = fit->grade > TR_GRADE_TRANSFERRED ? fit->grade : TR_GRADE_TRANSFERRED};
+                            .grade = tr_grade_worse(fit->grade, TR_GRADE_TRANSFERRED)};
 }
 
 struct tr_cost tr_cost_add(struct tr_cost a, struct tr_cost b)
@@ -34,7 +34,7 @@ struct tr_cost tr_cost_add(struct tr_cost a, struct tr_cost b)
     double error = time_s > 0 && isfinite(time_s) ? (a.error * a.time_s + b.error * b.time_s) / time_s
                                                   : fmax(a.error, b.error);
     return (struct tr_cost){time_s, error, a.time_s >= b.time_s ? a.bound : b.bound,
-                            a.grade > b.grade ? a.grade : b.grade, a.flop + b.flop, a.bytes + b.bytes};
+                            tr_grade_worse(a.grade, b.grade), a.flop + b.flop, a.bytes + b.bytes};
 }
 
 struct tr_cost tr_cost_times(struct tr_cost cost, double count)

@@ -147,7 +147,8 @@ struct tr_cost tr_cost_gemm_only(const struct tr_rates *rates, enum tr_format fo
     const struct tr_gemm_rates *fit = &rates->gemm[info->fit];
     struct gemm g = {rates, fit, info, (double)m, (double)n, (double)k, (double)batch, 0, 0};
     struct tr_cost cost = {
-        .time_s = INFINITY, .error = fit->error, .grade = fit->grade, .flop = 2 * g.m * g.n * g.k * g.batch};
+        .time_s = INFINITY, .error = fit->error, .grade = tr_grade_worse(fit->grade, rates->flop_grade[info->rate]),
+        .flop = 2 * g.m * g.n * g.k * g.batch};
     cost.bytes = (g.n * g.k * info->w_bytes + g.m * g.k * info->x_bytes + g.m * g.n * info->y_bytes) * g.batch;
     if (!tr_cost_can(rates, format))
         return cost;
@@ -161,8 +162,8 @@ struct tr_cost tr_cost_gemm_only(const struct tr_rates *rates, enum tr_format fo
     if (fit->launch_s > best.time_s)
         cost.bound = TR_BOUND_LAUNCH;
     /* No format of this kind was measured: bf16's shares on other units. */
-    if ((format == TR_FORMAT_FP32 || format == TR_FORMAT_TF32) && cost.grade < TR_GRADE_TRANSFERRED)
-        cost.grade = TR_GRADE_TRANSFERRED;
+    if (format == TR_FORMAT_FP32 || format == TR_FORMAT_TF32)
+        cost.grade = tr_grade_worse(cost.grade, TR_GRADE_TRANSFERRED);
     return cost;
 }
 

@@ -162,8 +162,8 @@ static void note_grade(struct tr_rates *rates, size_t offset, enum tr_grade grad
     for (int i = 0; i < TR_COLLECTIVE_COUNT; i++)
         if (offset >= offsetof(struct tr_rates, collective[i]) && offset < offsetof(struct tr_rates, collective[i + 1]))
             of = &rates->collective[i].grade;
-    if (of && grade > *of)
-        *of = grade;
+    if (of)
+        *of = tr_grade_worse(*of, grade);
 }
 
 /* Chips whose cores are few and huge (a TPU's two) or not counted in a data sheet are priced as so many cores of a
@@ -226,8 +226,7 @@ static void take_other_release(struct tr_fact *facts)
         if (other < 0 || !tr_known(&own[other]))
             continue;
         facts[i] = own[other];
-        if (facts[i].grade < TR_GRADE_TRANSFERRED)
-            facts[i].grade = TR_GRADE_TRANSFERRED;
+        facts[i].grade = tr_grade_worse(facts[i].grade, TR_GRADE_TRANSFERRED);
     }
 }
 
@@ -249,8 +248,10 @@ enum tr_status tr_rates_make(const struct tr_chip *chip, struct tr_rates *out, s
     enum tr_status status = tr_rates_facts(chip, facts, err);
     if (status != TR_OK)
         return status;
-    for (int i = 0; i < TR_RATE_COUNT; i++)
+    for (int i = 0; i < TR_RATE_COUNT; i++) {
         rates.flop_s[i] = tr_fact_or(&chip->rate_flop_s[i], 0);
+        rates.flop_grade[i] = tr_grade_worse(chip->rate_flop_s[i].grade, chip->memory_bytes_s.grade);
+    }
     rates.l2_bytes = tr_fact_or(&chip->l2_bytes, 32 << 20);
     rates.link_bytes_s = tr_fact_or(&chip->scaleup_bytes_s, tr_fact_or(&chip->host_bytes_s, 0));
     rates.exponents = tr_fact_or(&chip->exponentials, 16) / 16;

@@ -138,6 +138,7 @@ struct tr_rates {
     double cores, clock_hz;           /* cores: those of the data sheet, or as many of the usual size (rates.c) */
     double memory_bytes_s, l2_bytes;
     double flop_s[TR_RATE_COUNT];     /* dense peak; 0: not there */
+    enum tr_grade flop_grade[TR_RATE_COUNT]; /* of it and of the memory's bandwidth, whichever is the worse */
     struct tr_gemm_rates gemm[TR_FIT_FORMATS];
     struct tr_attention_rates attention[TR_FIT_ATTENTIONS];
     double link_bytes_s;              /* per direction, of the chip's own links; without them of its slot (PCIe); 0: none */

@@ -97,6 +97,13 @@ static void a_system_of_nobody_is_priced_by_the_median_of_all_who_offer_its_chip
     struct tr_price price = price_of(catalog, "dgx-h100", TR_COMMITMENT_ON_DEMAND, NULL, NULL);
     assert_true(price.offers >= 8 && price.low < price.usd_h.value && price.usd_h.value < price.high);
     assert_true(price.usd_h.source && price.provider[0]);
+    for (int i = 0; i < price.offers; i++) {
+        assert_true(price.offer[i].usd_h.source && price.offer[i].usd_h.date[0] && price.usd_h.grade >= price.offer[i].usd_h.grade);
+        assert_true(i == 0 || price.offer[i].usd_h.value >= price.offer[i - 1].usd_h.value);
+    }
+    assert_string_equal(price.provider, price.offer[price.middle].provider);
+    char words[TR_PRICE_WORDS_BYTES];
+    assert_non_null(strstr(tr_price_words(&price, words), price.provider));
     price = price_of(catalog, "dgx-h100", TR_COMMITMENT_ON_DEMAND, "azure", NULL);
     near(price.usd_h.value, 127.816 / 8, 1e-12);
     assert_int_equal(price.offers, 1);
@@ -293,7 +300,6 @@ static void dollars_energy_and_carbon_are_products_of_what_is_known(void **state
     near(cost.usd, 1020 * 24 * 6.88, 1e-12);
     near(cost.energy_j, 128 * 10.2e3 * .76 * 1.14 * 1.15 * 86400, 1e-12); /* whole nodes */
     near(cost.carbon_g, cost.energy_j / 3.6e6 * 369, 1e-12);
-    assert_int_equal(cost.energy_grade, TR_GRADE_ASSUMED);
     job.price = NULL;
     job.site = NULL;
     cost = tr_job_cost(&job);

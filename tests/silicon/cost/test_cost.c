@@ -149,7 +149,8 @@ static void a_chip_that_is_like_another_is_graded_transferred_and_one_like_none_
 {
     static const char yaml[] =
         "chips:\n"
-        "  mine: {like: h100-sxm, memory_bandwidth: 4.8TB/s}\n"
+        "  mine: {like: h100-sxm, memory_bandwidth: {value: 4.8TB/s, grade: stated}}\n"
+        "  guessed: {like: h100-sxm, memory_bandwidth: 4.8TB/s}\n"
         "  alone: {name: X, vendor: Y, year: 2026, dense: {bf16: 500TFLOP/s}, memory: 64GiB, memory_bandwidth: 3TB/s}\n";
     struct tr_err err = {""};
     (void)state;
@@ -161,6 +162,8 @@ static void a_chip_that_is_like_another_is_graded_transferred_and_one_like_none_
     assert_true(thin.time_s < tr_cost_gemm(&h100, TR_FORMAT_BF16, 1, 16384, 16384, 1).time_s);
     assert_true(thin.error > tr_cost_gemm(&h100, TR_FORMAT_BF16, 1, 16384, 16384, 1).error);
     assert_int_equal(tr_cost_gemm(&alone, TR_FORMAT_BF16, 64, 64, 64, 1).grade, TR_GRADE_ASSUMED);
+    struct tr_rates guessed = rates_of("guessed"); /* the chip's own numbers count too */
+    assert_int_equal(tr_cost_gemm(&guessed, TR_FORMAT_BF16, 64, 64, 64, 1).grade, TR_GRADE_ASSUMED);
 }
 
 static const struct tr_attention usual = {.format = TR_FORMAT_BF16, .kv_format = TR_FORMAT_BF16, .batch = 4,
