@@ -49,6 +49,27 @@ static void every_number_of_the_program_s_chips_says_where_it_is_from(void **sta
     tr_catalog_free(catalog);
 }
 
+/* Ada and Hopper and all after them have matrix units for 8 bits, no slower than those for 16. */
+static void nvidia_s_chips_of_2022_and_later_have_a_rate_in_fp8(void **state)
+{
+    int seen = 0;
+    (void)state;
+    struct tr_catalog *catalog = open_with(NULL, NULL);
+    for (int i = 0; i < tr_catalog_count(catalog, TR_SECTION_CHIPS); i++) {
+        struct tr_chip chip = chip_of(catalog, tr_catalog_entry(catalog, TR_SECTION_CHIPS, i)->id);
+        const struct tr_fact *fp8 = &chip.rate_flop_s[TR_RATE_FP8], *wide = &chip.rate_flop_s[TR_RATE_BF16];
+        if (strcmp(chip.vendor, "NVIDIA") != 0 || chip.year < 2022 || strncmp(chip.id, "a800", 4) == 0)
+            continue;
+        if (!tr_known(fp8) || !tr_known(wide) || fp8->value < 1.9 * wide->value || fp8->value > 4.4 * wide->value)
+            fail_msg("%s: fp8 %g, bf16 %g", chip.id, fp8->value, wide->value);
+        seen++;
+    }
+    assert_true(seen >= 20);
+    struct tr_chip card = chip_of(catalog, "rtx-4090");
+    assert_true(card.rate_flop_s[TR_RATE_FP8].value == 330.3e12); /* sums in fp32 */
+    tr_catalog_free(catalog);
+}
+
 static void ten_lines_describe_a_chip_by_what_it_is_like(void **state)
 {
     (void)state;
@@ -158,6 +179,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_number_of_the_program_s_chips_says_where_it_is_from),
+        cmocka_unit_test(nvidia_s_chips_of_2022_and_later_have_a_rate_in_fp8),
         cmocka_unit_test(ten_lines_describe_a_chip_by_what_it_is_like),
         cmocka_unit_test(a_later_layer_replaces_or_extends_an_entry_and_what_is_like_the_old_one_stays),
         cmocka_unit_test(a_number_without_a_source_is_assumed_and_its_source_is_the_file),
