@@ -6,6 +6,7 @@
 #include "base/os.h"
 #include "plan/explain/explain.h"
 #include "plan/here/explain_run.h"
+#include "plan/here/plan_here.h"
 #include "plan/here/timeline.h"
 #include "plan/run/plan_file.h"
 
@@ -60,31 +61,26 @@ static const struct tr_command command = {
 };
 
 /* Another program or catalog may price what was written down differently. */
-static void compare(const struct tr_plan *plan, const struct tr_plan_file *file)
+static void compare(double step_s, const struct tr_plan_file *file, const char *by)
 {
     char then[TR_QUANTITY_BYTES], now[TR_QUANTITY_BYTES];
-    if (file->step_s > 0 && fabs(plan->step.time_s / file->step_s - 1) > 1e-6)
-        fprintf(stderr, "note: the plan says %s a step, this program and catalog %s\n", tr_print_time(then, file->step_s),
-                tr_print_time(now, plan->step.time_s));
+    if (file->step_s > 0 && fabs(step_s / file->step_s - 1) > 1e-6)
+        fprintf(stderr, "note: the plan says %s a step, this program and %s %s\n", tr_print_time(then, file->step_s), by,
+                tr_print_time(now, step_s));
 }
 
-static enum tr_status answer(const struct explain_args *args, const struct tr_plan *plan, struct tr_err *err)
+static enum tr_status answer(const struct explain_args *args, const struct tr_explain *explain, struct tr_err *err)
 {
-    struct tr_explain explain = {0};
     const struct tr_number *number = NULL;
     struct tr_text text = {0};
-    enum tr_status status = tr_explain_make(plan, &explain, err);
-    if (status == TR_OK && args->number)
-        status = tr_explain_find(&explain, args->number, &number, err);
-    if (status == TR_OK) {
-        if (args->json)
-            tr_explain_json(&explain, number, &text);
-        else
-            tr_explain_text(&explain, number, &text);
-        status = tr_app_print(&text, err);
-    }
-    tr_explain_free(&explain);
-    return status;
+    enum tr_status status = args->number ? tr_explain_find(explain, args->number, &number, err) : TR_OK;
+    if (status != TR_OK)
+        return status;
+    if (args->json)
+        tr_explain_json(explain, number, &text);
+    else
+        tr_explain_text(explain, number, &text);
+    return tr_app_print(&text, err);
 }
 
 static enum tr_status print_run(const struct explain_args *args, const struct tr_app_prediction *prediction, struct tr_err *err)
@@ -179,27 +175,61 @@ static enum tr_status explain_run(const struct explain_args *args, struct tr_err
     return status;
 }
 
-static enum tr_status explain_plan(const struct explain_args *args, struct tr_err *err)
+/* On a system of the catalog. */
+static enum tr_status explain_there(const struct explain_args *args, const struct tr_plan_file *file, struct tr_err *err)
 {
     struct tr_catalog *catalog = NULL;
-    struct tr_plan_file file;
+    struct tr_explain explain = {0};
     struct tr_plan *plan = NULL;
+    enum tr_status status = tr_plan_catalog(args->catalog, &catalog, err);
+    if (status == TR_OK)
+        status = tr_plan_make(catalog, &file->request, &plan, err);
+    if (plan) { /* also one that does not fit has numbers */
+        compare(plan->step.time_s, file, "catalog");
+        status = tr_explain_make(plan, &explain, err);
+        if (status == TR_OK)
+            status = answer(args, &explain, err);
+    }
+    tr_explain_free(&explain);
+    tr_plan_free(plan);
+    tr_catalog_free(catalog);
+    return status;
+}
+
+/* On a machine that was calibrated: the plan names its profile. */
+static enum tr_status explain_here(const struct explain_args *args, const struct tr_plan_file *file, struct tr_err *err)
+{
+    struct tr_app_prediction profile = {.path = NULL};
+    struct tr_explain explain = {0};
+    struct tr_here_plan plan;
+    if (args->catalog)
+        return tr_fail(err, TR_BAD_INPUT, "explain: --catalog is for systems of the catalog, and '%s' is of the machine of %s", args->path,
+                       file->request.system);
+    enum tr_status status = tr_app_predict_open(&profile, file->request.system, err);
+    if (status == TR_OK)
+        status = tr_here_plan(profile.catalog, &file->request, &plan, err);
+    if (status == TR_OK || status == TR_NO) {
+        compare(plan.step_s, file, "profile");
+        status = tr_explain_make_here(&plan, &explain, err);
+        if (status == TR_OK)
+            status = answer(args, &explain, err);
+    }
+    tr_explain_free(&explain);
+    tr_app_predict_close(&profile);
+    return status;
+}
+
+static enum tr_status explain_plan(const struct explain_args *args, struct tr_err *err)
+{
+    struct tr_plan_file file;
     if (args->trace)
         return tr_fail(err, TR_BAD_INPUT, "explain: --trace is of a run folder, and '%s' is none; of a plan, `trine plan --trace`", args->path);
     if (args->profile)
         return tr_fail(err, TR_BAD_INPUT, "explain: --profile is of a run folder, and '%s' is none", args->path);
     enum tr_status status = tr_plan_file_read(args->path, &file, err);
-    if (status == TR_OK)
-        status = tr_plan_catalog(args->catalog, &catalog, err);
-    if (status == TR_OK)
-        status = tr_plan_make(catalog, &file.request, &plan, err);
-    if (plan) { /* also one that does not fit has numbers */
-        compare(plan, &file);
-        status = answer(args, plan, err);
-    }
-    tr_plan_free(plan);
-    tr_catalog_free(catalog);
-    return status;
+    if (status != TR_OK)
+        return status;
+    return tr_plan_is_profile(file.request.system) ? explain_here(args, &file, err) : explain_there(args, &file, err);
 }
 
 static enum tr_status run(void *parsed, const struct tr_given *given, struct tr_err *err)

@@ -84,10 +84,10 @@ static const struct tr_command command = {
         "dollars, kWh, carbon, failures, checkpoints; what limits it and what would help.\n"
         "Exit status 1: nothing fits, or a wish is missed; the line `no: ...` says why and what would do. What the numbers "
         "are made of, and how wrong they are: docs/plan.md.\n"
-        "With a file of `trine calibrate` as the system it is a run of `trine train` on that machine, on one rank: its step "
+        "With a file of `trine calibrate` as the system it is a run of `trine train` on that machine: its step "
         "program is priced by the rates of trine's own kernels, its memory is that of the run, and what is not given is what "
-        "`trine train` takes. It has --model, --tokens, --seq-len, --global-batch, --precision, --deadline and --json only: layouts of several ranks are "
-        "predicted by `trine train DATA --layout ... --dry-run`, and a plan cannot be written for `trine explain`, which takes the run.",
+        "`trine train` takes: one rank unless --layout says dp=2, or auto. It has --model, --tokens or --target-loss with --law, --seq-len, --global-batch, "
+        "--layout, --precision, --deadline, --out and --json.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .examples = "trine plan --model gpt3-175b --system dgx-h100 --chips 1024 --tokens 300B\n"
@@ -206,34 +206,24 @@ static enum tr_status answer(const struct plan_args *args, const struct tr_plan 
 
 /* ---- on a machine that was calibrated ---------------------------------------------------------------------------- */
 
-/* No system of a catalog is called like a file; a folder may be called like a system. */
-static bool is_profile(const char *system)
-{
-    const char *end = strrchr(system, '.');
-    return end && (strcmp(end, ".yaml") == 0 || strcmp(end, ".yml") == 0);
-}
-
 /* What there is on such a machine instead of an option. */
 static const char *instead_of(const char *option)
 {
     static const struct {
         const char *option, *instead;
-    } all[] = {{"layout", "`trine train DATA --layout dp=2 --dry-run` predicts one here, and --layout auto takes the fastest"},
-               {"target-loss", "give --tokens"},
-               {"out", "--json prints the plan, and `trine explain RUN` takes a run apart"},
-               {"report", "`trine report RUN --profile FILE` holds a run against what was predicted of it"},
+    } all[] = {{"report", "`trine report RUN --profile FILE` holds a run against what was predicted of it"},
                {"trace", "`trine explain RUN --trace OUT.json` draws the predicted step below that of a run"}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (strcmp(option, all[i].option) == 0)
             return all[i].instead;
-    return "there trine runs one rank, with its own kernels";
+    return "there trine trains with its own kernels, and nobody is paid";
 }
 
 /* What has no meaning there is not passed over in silence. */
 static enum tr_status check_given(const struct tr_given *given, struct tr_err *err)
 {
-    static const char *const taken[] = {"model", "tokens", "seq-len", "global-batch", "system", "chips", "precision", "deadline",
-                                        "json"};
+    static const char *const taken[] = {"model", "tokens", "target-loss", "law", "seq-len", "global-batch", "system", "chips", "layout",
+                                        "precision", "deadline", "out", "json"};
     for (int i = 0; i < command.option_count; i++) {
         bool known = !given->option[i];
         for (size_t k = 0; k < sizeof taken / sizeof *taken && !known; k++)
@@ -245,47 +235,50 @@ static enum tr_status check_given(const struct tr_given *given, struct tr_err *e
     return TR_OK;
 }
 
-static enum tr_status make_here_request(const struct plan_args *args, struct tr_here_request *r, struct tr_err *err)
+static bool is_given(const struct tr_given *given, const char *option)
 {
-    int64_t chips = 1, chips_max = 0, batch_max = 0;
-    *r = (struct tr_here_request){.model = args->model, .tokens = args->tokens, .seq_len = args->seq_len,
-                                  .deadline_s = args->deadline_s, .dtype = TR_F32};
-    enum tr_status status = read_range("global-batch", args->global_batch, &r->batch, &batch_max, err);
-    if (status == TR_OK && args->chips)
-        status = read_range("chips", args->chips, &chips, &chips_max, err);
-    if (status != TR_OK)
-        return status;
-    if (chips != 1 || chips_max || batch_max)
-        return tr_fail(err, TR_BAD_INPUT, "%s: a machine that was calibrated is 1 chip, and its global batch one number", args->system);
-    if (!args->tokens)
-        return tr_fail(err, TR_BAD_INPUT, "how long to train: --tokens 10M");
-    if (args->precision && strcmp(args->precision, "bf16") == 0)
-        r->dtype = TR_BF16;
-    else if (args->precision && strcmp(args->precision, "fp32") != 0)
-        return tr_fail(err, TR_BAD_INPUT, "--precision: \"%.40s\": trine trains in fp32 and bf16", args->precision);
-    return TR_OK;
+    for (int i = 0; i < command.option_count; i++)
+        if (strcmp(options[i].name, option) == 0)
+            return given->option[i];
+    return false;
+}
+
+static enum tr_status make_here_request(const struct plan_args *args, const struct tr_given *given, struct tr_plan_request *r,
+                                        struct tr_err *err)
+{
+    struct plan_args here = *args;
+    here.chips = args->chips ? args->chips : "1";
+    here.layout = is_given(given, "layout") ? args->layout : ""; /* as `trine train`: one rank unless said */
+    return make_request(&here, r, err);
 }
 
 static enum tr_status answer_here(const struct plan_args *args, const struct tr_app_prediction *profile,
                                   const struct tr_here_plan *made, struct tr_err *err)
 {
     struct tr_text text = {0};
+    enum tr_status status = TR_OK;
     tr_app_note_foreign(profile, made->threads);
+    if (args->out) { /* first, as of any plan */
+        tr_here_plan_file(made, &text);
+        status = write_file(args->out, &text, err);
+    }
+    if (status != TR_OK)
+        return status;
     if (args->json)
-        tr_here_plan_json(made, args->system, &text);
+        tr_here_plan_json(made, &text);
     else
-        tr_here_plan_text(made, args->system, &text);
+        tr_here_plan_text(made, &text);
     return tr_app_print(&text, err);
 }
 
 static enum tr_status plan_here(const struct plan_args *args, const struct tr_given *given, struct tr_err *err)
 {
     struct tr_app_prediction profile = {.path = NULL};
-    struct tr_here_request request;
+    struct tr_plan_request request;
     struct tr_here_plan made;
     enum tr_status status = check_given(given, err), printed = TR_OK;
     if (status == TR_OK)
-        status = make_here_request(args, &request, err);
+        status = make_here_request(args, given, &request, err);
     if (status == TR_OK)
         status = tr_app_predict_open(&profile, args->system, err);
     if (status == TR_OK)
@@ -318,7 +311,7 @@ static enum tr_status plan(const struct plan_args *args, struct tr_err *err)
 static enum tr_status run(void *parsed, const struct tr_given *given, struct tr_err *err)
 {
     const struct plan_args *args = parsed;
-    if (is_profile(args->system))
+    if (tr_plan_is_profile(args->system))
         return plan_here(args, given, err);
     if (!args->chips)
         return tr_fail(err, TR_BAD_INPUT, "--chips is missing: " CHIPS_HELP);

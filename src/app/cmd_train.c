@@ -7,6 +7,7 @@
 #include "base/os.h"
 #include "base/quantity.h"
 #include "lab/train/train.h"
+#include "plan/here/choose.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -310,7 +311,7 @@ static enum tr_status prepare(struct train_args *args, const struct tr_given *gi
     set_resume(args, how);
     bool is_auto = tr_app_layout_is_auto(args->layout);
     if (status == TR_OK && !is_auto)
-        status = tr_app_layout_read(args->layout, &how->layout, err);
+        status = tr_degrees_read(args->layout, &how->layout, err);
     if (status == TR_OK)
         status = read_config(args, given, config, err);
     if (status == TR_OK && !is_auto)

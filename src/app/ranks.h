@@ -30,9 +30,6 @@ TR_MUST_CHECK enum tr_status tr_app_ranks_alike(struct tr_app_ranks *ranks, enum
 /* How many cores all these ranks may use, together: of a host of theirs each may be bound to some. Collective. */
 TR_MUST_CHECK enum tr_status tr_app_ranks_cores(struct tr_app_ranks *ranks, int *cores, struct tr_err *err);
 
-/* The words of --layout, checked for what training can do; NULL: one rank. */
-TR_MUST_CHECK enum tr_status tr_app_layout_read(const char *words, struct tr_degrees *out, struct tr_err *err);
-
 /* That layout has as many ranks as are started; without words they share the data lanes. `lanes` tells what would be right. */
 TR_MUST_CHECK enum tr_status tr_app_ranks_layout(const struct tr_launched *launched, const char *words, int64_t lanes,
                                                  struct tr_degrees *layout, struct tr_err *err);

@@ -3,6 +3,8 @@
 #include "app/choose_layout.h"
 #include "app/ranks.h"
 
+#include "plan/here/choose.h"
+
 #include <stdlib.h>
 
 enum tr_status tr_app_run_check(const char *path, const struct tr_given *given, struct tr_app_run *run, struct tr_err *err)
@@ -30,7 +32,7 @@ enum tr_status tr_app_run_check_layout(const struct tr_app_run *run, const char 
     struct tr_step_config step = tr_run_step_config(&run->config);
     if (tr_app_layout_is_auto(words))
         return tr_app_layout_can_be_auto(profile, err);
-    enum tr_status status = tr_app_layout_read(words, &step.place.degrees, err);
+    enum tr_status status = tr_degrees_read(words, &step.place.degrees, err);
     if (status == TR_OK)
         status = tr_app_ranks_layout(starts, words, run->config.lanes, &step.place.degrees, err);
     return status == TR_OK ? tr_rank_check(&step, run->layers, err) : status;

@@ -56,7 +56,16 @@ expect 1 "more than the deadline" $plan $here --deadline 1us
 # shellcheck disable=SC2086
 expect 2 "--stack is for systems of the catalog" $plan $here --stack fsdp
 # shellcheck disable=SC2086
-expect 2 "this is a machine that was calibrated: \`trine train DATA --layout dp=2 --dry-run\` predicts one here" $plan $here --layout tp=2
+expect 2 "context=ring is planned (trine plan), not executed yet" $plan $here --layout cp=2,context=ring
+# shellcheck disable=SC2086
+expect 0 "tokens in 3 steps of 8 sequences of 16 tokens" $plan $here -o here.yaml
+expect 0 "step: " "$TRINE_BIN" explain here.yaml step
+if grep -q . stderr; then fault "a plan that was just written is priced differently: $(cat stderr)"; fi
+expect 0 '"name": "beside the program"' "$TRINE_BIN" explain here.yaml memory --json
+expect 2 "the plan has no number" "$TRINE_BIN" explain here.yaml dollars
+expect 2 "is of the machine of near.yaml" "$TRINE_BIN" explain here.yaml --catalog near.yaml
+# shellcheck disable=SC2086
+expect 0 "loss 25 takes " $plan --seq-len 16 --global-batch 8 --target-loss 25
 # shellcheck disable=SC2086
 expect 2 "is 1 chip" $plan $here --chips 2
 # shellcheck disable=SC2086
@@ -149,6 +158,7 @@ grep -q "<h3>llama3-8b</h3>" run/story.html || fault "the page has no plan"
 grep -q "$("$TRINE_BIN" hash run | cut -c1-64)" run/story.html || fault "the page has no hash"
 rm run/story.html
 expect 2 "none.yaml" "$TRINE_BIN" report run none.yaml --profile profile.yaml
+expect 2 "is the profile of a machine" "$TRINE_BIN" report run here.yaml --profile profile.yaml
 expect 2 "none.yaml" "$TRINE_BIN" report run plan.yaml --profile none.yaml
 sed '/^answer:/q' plan.yaml >cut.yaml
 expect 2 "cut.yaml: has no answer.step_s; it may have been cut short" "$TRINE_BIN" report run cut.yaml --profile profile.yaml

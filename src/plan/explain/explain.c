@@ -108,22 +108,36 @@ void tr_number_fact(struct tr_explain *e, int parent, enum tr_unit unit, const c
         tr_number_factor(e, parent, unit, "", fact->value, name, formula, fact->grade, tr_fact_source(fact));
 }
 
+enum tr_status tr_explain_begin(struct tr_explain *e, struct tr_err *err)
+{
+    enum { ROOM = 256 };
+    *e = (struct tr_explain){.at = calloc(ROOM, sizeof *e->at), .room = ROOM};
+    return e->at ? TR_OK : tr_fail(err, TR_FAILED, "out of memory for an explanation");
+}
+
+enum tr_status tr_explain_end(struct tr_explain *e, struct tr_explain *out, struct tr_err *err)
+{
+    if (e->failed) {
+        tr_explain_free(e);
+        return tr_fail(err, TR_FAILED, "out of memory for an explanation, or more than %d numbers", TR_NUMBERS_MAX);
+    }
+    tr_number_grade(e);
+    *out = *e;
+    return TR_OK;
+}
+
 enum tr_status tr_explain_make(const struct tr_plan *plan, struct tr_explain *out, struct tr_err *err)
 {
-    struct tr_explain e = {.plan = plan, .at = calloc(256, sizeof *e.at), .room = 256};
-    if (!e.at)
-        return tr_fail(err, TR_FAILED, "out of memory for an explanation");
+    struct tr_explain e;
+    enum tr_status status = tr_explain_begin(&e, err);
+    if (status != TR_OK)
+        return status;
+    e.plan = plan;
     tr_explain_step(&e);
     tr_explain_memory(&e);
     tr_number_grade(&e); /* the run is made of both */
     tr_explain_run(&e);
-    if (e.failed) {
-        tr_explain_free(&e);
-        return tr_fail(err, TR_FAILED, "out of memory for an explanation, or more than %d numbers", TR_NUMBERS_MAX);
-    }
-    tr_number_grade(&e);
-    *out = e;
-    return TR_OK;
+    return tr_explain_end(&e, out, err);
 }
 
 void tr_explain_free(struct tr_explain *explain)
@@ -258,11 +272,9 @@ void tr_explain_text(const struct tr_explain *e, const struct tr_number *n, stru
 {
     char value[TR_QUANTITY_BYTES], error[TR_QUANTITY_BYTES];
     if (n) {
-        bool timed = n->depth == 0 && (strcmp(n->name, "step") == 0 || strcmp(n->name, "time") == 0);
         tr_text_printf(out, "%s: %s", n->name, tr_number_print(value, n));
-        bool all_memory = n->unit == TR_UNIT_BYTES && n->depth == 0 && strcmp(n->name, "memory") == 0;
-        if (timed || all_memory)
-            tr_text_printf(out, " +- %s", tr_plan_percent(error, timed ? e->plan->step.error : e->plan->step.memory_error));
+        if (n->error > 0)
+            tr_text_printf(out, " +- %s", tr_plan_percent(error, n->error));
         tr_text_char(out, '\n');
         put_words(n, out);
         if (!n->made_of)
@@ -289,6 +301,8 @@ static void put_json(const struct tr_explain *e, int index, struct tr_json *json
     tr_json_string(json, "name", n->name);
     tr_json_double(json, "value", n->value);
     tr_json_string(json, "unit", base_unit(n));
+    if (n->error > 0)
+        tr_json_double(json, "error_80", n->error);
     tr_json_string(json, "formula", n->formula);
     if (n->inputs[0])
         tr_json_string(json, "inputs", n->inputs);

@@ -26,6 +26,7 @@ struct tr_number {
     enum tr_unit unit; /* TR_UNIT_RATIO is printed as percent, TR_UNIT_ENERGY as Wh; TR_UNIT_CARBON is grams here */
     const char *counts; /* of TR_UNIT_COUNT: what is counted, "chip-hour"; "": a bare number */
     double value;
+    double error; /* half width of its 80 % interval, relative; 0: not said */
     enum tr_grade grade; /* the worst of its inputs and of all numbers below it; TR_GRADE_NONE: it is 0, or not known */
     char name[TR_NUMBER_NAME_BYTES];
     char formula[TR_NUMBER_WORDS_BYTES];
@@ -34,7 +35,7 @@ struct tr_number {
 };
 
 struct tr_explain {
-    const struct tr_plan *plan;
+    const struct tr_plan *plan; /* NULL: of a machine that was calibrated */
     struct tr_number *at; /* a number stands before those below it */
     int count, room;
     bool failed; /* out of memory, or more than TR_NUMBERS_MAX */
@@ -42,6 +43,9 @@ struct tr_explain {
 
 /* Numbers at the top: step, memory, and what of the run a plan prints (run.c). TR_FAILED: out of memory. The plan must live as long. */
 TR_MUST_CHECK enum tr_status tr_explain_make(const struct tr_plan *plan, struct tr_explain *out, struct tr_err *err);
+/* The same of a plan for a machine that was calibrated: step, memory, and what of the run it prints (here.c). */
+struct tr_here_plan;
+TR_MUST_CHECK enum tr_status tr_explain_make_here(const struct tr_here_plan *plan, struct tr_explain *out, struct tr_err *err);
 void tr_explain_free(struct tr_explain *explain); /* right on a zeroed struct */
 
 /* By name, case and blanks and '-' apart; names that stand in several places are found nearest to the top; "memory/weights"

@@ -36,6 +36,10 @@ struct tr_run_numbers {
 /* Of a term of the step: terms stand right after it. */
 static inline int tr_number_term(const struct tr_run_numbers *run, int term) { return run->step + 1 + term; }
 
+/* An empty tree; and the same with all that has been added to it, grades final, or thrown away: TR_FAILED. */
+TR_MUST_CHECK enum tr_status tr_explain_begin(struct tr_explain *explain, struct tr_err *err);
+TR_MUST_CHECK enum tr_status tr_explain_end(struct tr_explain *explain, struct tr_explain *out, struct tr_err *err);
+
 /* Each fills in its part of the tree. */
 void tr_explain_step(struct tr_explain *explain);   /* step.c */
 void tr_explain_memory(struct tr_explain *explain); /* memory.c */

@@ -252,6 +252,7 @@ void tr_explain_memory(struct tr_explain *e)
     tr_held_make(&s->held, &p->site, &p->task, &p->layout);
     find_heaviest(s);
     int memory = tr_number_add(e, -1, TR_UNIT_BYTES, p->step.memory_bytes, "memory");
+    e->at[memory].error = p->step.memory_error;
     tr_number_words(e, memory, "sum of its terms, of the heaviest stage at its peak", TR_GRADE_NONE, "",
                     "stage %d of %d", p->step.heaviest_stage, p->layout.pp);
     for (int i = 0; i < TR_MEM_COUNT; i++)

@@ -54,6 +54,7 @@ static void add_time(struct tr_explain *e, struct tr_run_numbers *run)
     const struct tr_job_cost *cost = tr_plan_cost(p);
     struct by_time by = {.scale = 1};
     run->time = tr_number_add(e, -1, TR_UNIT_TIME, cost->wall_s, "time");
+    e->at[run->time].error = p->step.error;
     tr_number_words(e, run->time, "steps x time of a step / goodput", e->at[run->goodput].grade, "", "%.0f steps, goodput %.2f %%",
                     p->steps, 100 * cost->goodput);
     if (isfinite(cost->wall_s))

@@ -328,6 +328,7 @@ static void add_terms(struct parts *s)
                                                         [TR_TERM_UPDATE] = "the optimiser",
                                                         [TR_TERM_STRAGGLE] = "the slowest of many nodes"};
     int step = tr_number_add(s->e, -1, TR_UNIT_TIME, s->p->step.time_s, "step");
+    s->e->at[step].error = s->p->step.error;
     tr_number_words(s->e, step, "sum of its terms, of the slowest stage", s->blocks.grade, "", "stage %d of %d",
                     s->p->step.slowest_stage, s->p->layout.pp);
     for (int i = 0; i < TR_TERM_COUNT; i++) {

@@ -6,35 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- words ------------------------------------------------------------------------------------------------------- */
-
-static void add_word(char words[TR_LAYOUT_WORDS_BYTES], const char *name, int value)
-{
-    size_t length = strlen(words);
-    if (value > 0)
-        snprintf(words + length, TR_LAYOUT_WORDS_BYTES - length, "%s%s=%d", length ? "," : "", name, value);
-    else
-        snprintf(words + length, TR_LAYOUT_WORDS_BYTES - length, "%s%s", length ? "," : "", name);
-}
-
-const char *tr_degrees_words(const struct tr_degrees *degrees, char words[TR_LAYOUT_WORDS_BYTES])
-{
-    words[0] = 0;
-    for (int group = 0; group < TR_GROUP_COUNT; group++)
-        if (tr_degrees_of(degrees, (enum tr_group)group) > 1)
-            add_word(words, tr_group_name((enum tr_group)group), tr_degrees_of(degrees, (enum tr_group)group));
-    if (degrees->sequence)
-        add_word(words, "sp", 0);
-    if (degrees->chunks > 1)
-        add_word(words, "vpp", degrees->chunks);
-    if (degrees->zero > 0)
-        add_word(words, "zero", degrees->zero);
-    return words;
-}
-
-const char *tr_choice_words(const struct tr_choice *choice) { return choice->words[0] ? choice->words : "one rank"; }
-
 /* ---- prices ------------------------------------------------------------------------------------------------------ */
+
+/* One rank waits for nobody. */
+static void price_alone(const struct tr_kernel_rates *rates, const struct tr_program *program, struct tr_rank_time *out)
+{
+    struct tr_here_time time;
+    tr_here_step(rates, program, &time);
+    *out = (struct tr_rank_time){.step_s = time.step_s, .between_s = time.between_s, .turns = 1};
+    memcpy(out->op_s, time.op_s, sizeof out->op_s);
+}
 
 static enum tr_status price(const struct tr_kernel_rates *rates, const struct tr_exchange_rates *exchange,
                             const struct tr_run_programs *programs, int64_t passes, struct tr_ranks_price *out, struct tr_err *err)
@@ -44,8 +25,13 @@ static enum tr_status price(const struct tr_kernel_rates *rates, const struct tr
         return tr_fail(err, TR_FAILED, "out of memory for %d ranks", programs->ranks);
     *out = (struct tr_ranks_price){.error = exchange ? tr_exchange_step_error(exchange, rates->step_error) : rates->step_error};
     tr_refined_words(exchange ? &exchange->refined : &rates->refined, out->refined);
-    enum tr_status status = tr_here_together(rates, exchange, programs, NULL, NULL, time, err);
-    out->step_s = status == TR_OK ? tr_ranks_step_s(time, programs->ranks) : 0;
+    enum tr_status status = programs->ranks == 1 ? TR_OK : tr_here_together(rates, exchange, programs, NULL, NULL, time, err);
+    if (status == TR_OK && programs->ranks == 1)
+        price_alone(rates, programs->program, time);
+    for (int rank = 0; rank < programs->ranks && status == TR_OK; rank++)
+        if (rank == 0 || time[rank].step_s > out->slowest.step_s)
+            out->slowest = time[rank];
+    out->step_s = out->slowest.step_s;
     free(time);
     return status == TR_OK ? tr_here_passes(rates, exchange, programs, passes, &out->passes_s, err) : status;
 }
@@ -159,33 +145,44 @@ static void note_unfit(struct search *s, const struct unfit *new)
         s->unfit = *new;
 }
 
-/* The programs of a layout that fits, with what the trainer takes there where it is left to us. TR_NO: none does. */
+enum tr_status tr_here_fit(const struct tr_fit *fit, int64_t limit_bytes, struct tr_kernel_rates *rates, struct tr_run_config *config,
+                           struct tr_here_fitted *out, struct tr_err *err)
+{
+    *out = (struct tr_here_fitted){.rank = 0};
+    tr_fit_fill_pipe(fit, config);
+    if (rates) /* as the trainer does where it has a profile */
+        tr_fit_fastest(fit, config, limit_bytes, tr_here_price, rates);
+    for (int try = 1;; try++) {
+        struct tr_step_config step = tr_fit_step(fit, config, 0);
+        enum tr_status status = tr_run_programs_make(fit->model, &step, fit->machine, &out->programs, err);
+        if (status != TR_OK)
+            return status;
+        out->bytes = most_bytes(fit, config, &out->programs, &out->rank);
+        out->first_bytes = try == 1 ? out->bytes : out->first_bytes;
+        if (out->bytes <= limit_bytes)
+            return TR_OK;
+        if (try == TR_FIT_TRIES_MAX || !tr_fit_less(fit, config))
+            return TR_NO;
+        tr_run_programs_free(&out->programs);
+    }
+}
+
+/* The programs of a layout that fits. TR_NO: none does. */
 static enum tr_status fit_layout(struct search *s, const struct tr_choice *choice, const struct tr_fit *fit, struct tr_run_programs *out,
                                  struct tr_err *err)
 {
-    struct unfit unfit = {.fit = *fit, .choice = *choice};
+    struct tr_here_fitted fitted;
     struct tr_fit_limit limit;
     int ranks = (int)tr_degrees_ranks(&fit->layout);
     tr_fit_limit(s->request->memory_bytes, ranks, &limit);
     *s->config = *s->request->config;
-    tr_fit_fill_pipe(fit, s->config);
-    if (s->has_rates) /* as the trainer does where it has a profile */
-        tr_fit_fastest(fit, s->config, limit.bytes, tr_here_price, &s->rates.kernels);
-    for (int try = 1;; try++) {
-        struct tr_step_config step = tr_fit_step(fit, s->config, 0);
-        enum tr_status status = tr_run_programs_make(fit->model, &step, fit->machine, out, err);
-        if (status != TR_OK)
-            return status;
-        int64_t most = most_bytes(fit, s->config, out, &unfit.rank);
-        if (most <= limit.bytes)
-            return TR_OK;
-        tr_run_programs_free(out);
-        unfit.first_bytes = try == 1 ? most : unfit.first_bytes;
-        unfit.bytes = most < INT64_MAX / ranks ? ranks * most : INT64_MAX;
-        if (try == TR_FIT_TRIES_MAX || !tr_fit_less(fit, s->config))
-            break;
-    }
-    note_unfit(s, &unfit);
+    enum tr_status status = tr_here_fit(fit, limit.bytes, s->has_rates ? &s->rates.kernels : NULL, s->config, &fitted, err);
+    *out = fitted.programs;
+    if (status != TR_NO)
+        return status;
+    tr_run_programs_free(out);
+    note_unfit(s, &(struct unfit){.fit = *fit, .choice = *choice, .rank = fitted.rank, .first_bytes = fitted.first_bytes,
+                                  .bytes = fitted.bytes < INT64_MAX / ranks ? ranks * fitted.bytes : INT64_MAX});
     return TR_NO;
 }
 

@@ -36,8 +36,21 @@ struct tr_layouts_found {
     struct tr_err why_unpriced;
 };
 
+/* The programs of all ranks of a layout, with what the trainer takes where the user leaves it to us. */
+struct tr_here_fitted {
+    struct tr_run_programs programs; /* owned by the caller; the smallest ones where none fits */
+    int rank;                        /* that needs most */
+    int64_t first_bytes, bytes;      /* that rank: before anything was made smaller, and as it is */
+};
+
+/* Into `config`: the fastest microbatch that fits by `rates` (NULL: what stands there), smaller ones and layers computed again where that is
+ * too much for a rank. TR_NO: nothing fits. TR_BAD_INPUT: the layout cannot be. */
+TR_MUST_CHECK enum tr_status tr_here_fit(const struct tr_fit *fit, int64_t limit_bytes, struct tr_kernel_rates *rates,
+                                         struct tr_run_config *config, struct tr_here_fitted *out, struct tr_err *err);
+
 struct tr_ranks_price {
     double step_s, error; /* a step of all ranks; half width of its 80 % interval, relative */
+    struct tr_rank_time slowest; /* what that is made of */
     double passes_s;      /* passes of an evaluation */
     char refined[TR_REFINED_WORDS_BYTES]; /* by how many runs what ranks take was (tr_refined_words) */
 };
@@ -51,7 +64,8 @@ TR_MUST_CHECK enum tr_status tr_here_price_ranks(const struct tr_catalog *profil
 /* TR_BAD_INPUT: none can be, none fits, none can be priced, or more than TR_CHOOSE_RANKS_MAX ranks were started; the sentence says which. */
 TR_MUST_CHECK enum tr_status tr_here_choose(const struct tr_choose_request *request, struct tr_layouts_found *out, struct tr_err *err);
 
-/* The words of a layout. */
+/* The words of --layout, checked for what training can do; NULL: one rank. TR_BAD_INPUT with the option's name. */
+TR_MUST_CHECK enum tr_status tr_degrees_read(const char *words, struct tr_degrees *out, struct tr_err *err);
 const char *tr_degrees_words(const struct tr_degrees *degrees, char words[TR_LAYOUT_WORDS_BYTES]);
 const char *tr_choice_words(const struct tr_choice *choice); /* "one rank" where there are none */
 

@@ -3,9 +3,10 @@
 #include "base/json.h"
 #include "base/quantity.h"
 #include "base/table.h"
-#include "lab/train/fit.h"
+#include "plan/run/plan_file.h"
 #include "silicon/chip/chip.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,25 +14,92 @@
 /* The text's tokens are not known: a model with any vocabulary will do. */
 #define ANY_VOCAB 1
 
-/* ---- the program ------------------------------------------------------------------------------------------------- */
+/* ---- the question ------------------------------------------------------------------------------------------------ */
 
-static enum tr_status read_config(const struct tr_here_request *request, struct tr_run_config *config, struct tr_err *err)
+/* What is made of a request on the way to a plan. */
+struct making {
+    const struct tr_catalog *profile;
+    struct tr_here_plan *plan;    /* its request is filled in */
+    struct tr_run_config config;
+    struct tr_model_config model;
+    struct tr_kernel_rates all;   /* of all threads */
+    struct tr_kernel_rates rates; /* of a rank's */
+    struct tr_chip chip;
+    struct tr_fit fit;
+    bool is_auto;                 /* the layout is looked for */
+};
+
+static enum tr_status check_request(const struct tr_plan_request *r, struct tr_err *err)
 {
-    char tokens[32], seq_len[32], batch[32];
-    struct tr_override all[6] = {{"model.name", request->model},
-                                 {"data.path", "text"}, /* a run must name its text; nobody opens this one */
-                                 {"train.tokens", tokens},
-                                 {"train.dtype", request->dtype == TR_BF16 ? "bf16" : "f32"}};
-    int count = 4;
-    snprintf(tokens, sizeof tokens, "%lld", (long long)request->tokens);
-    snprintf(seq_len, sizeof seq_len, "%lld", (long long)request->seq_len);
-    snprintf(batch, sizeof batch, "%lld", (long long)request->batch);
-    if (request->seq_len > 0)
-        all[count++] = (struct tr_override){"data.seq_len", seq_len};
-    if (request->batch > 0)
-        all[count++] = (struct tr_override){"train.batch", batch};
-    return tr_run_config_read(config, NULL, all, count, err);
+    if (r->model[0] == 0)
+        return tr_fail(err, TR_BAD_INPUT, "no model given: a preset, or a config.json");
+    if (r->chips > 1 || r->chips_max || r->global_batch_max)
+        return tr_fail(err, TR_BAD_INPUT, "%s: a machine that was calibrated is 1 chip, and its global batch one number", r->system);
+    if (r->target_loss != 0 && r->tokens != 0)
+        return tr_fail(err, TR_BAD_INPUT, "the tokens are said, and a target loss from which they would follow: one of them");
+    if (r->target_loss == 0 && r->law[0])
+        return tr_fail(err, TR_BAD_INPUT, "the scaling law \"%s\" needs a target loss", r->law);
+    if (r->target_loss == 0 && r->tokens == 0)
+        return tr_fail(err, TR_BAD_INPUT, "how long to train: --tokens 10M, or --target-loss 3.5");
+    if (r->precision[0] && strcmp(r->precision, "bf16") != 0 && strcmp(r->precision, "fp32") != 0)
+        return tr_fail(err, TR_BAD_INPUT, "--precision: \"%.15s\": trine trains in fp32 and bf16", r->precision);
+    return TR_OK;
 }
+
+static const char *whole(char buf[32], double value)
+{
+    snprintf(buf, 32, "%.0f", value);
+    return buf;
+}
+
+/* A layout brings the widths that it needs. */
+static enum tr_status resolve(struct making *m, double tokens, struct tr_err *err)
+{
+    const struct tr_plan_request *r = &m->plan->request;
+    const struct tr_degrees *layout = &m->fit.layout;
+    char buf[6][32];
+    struct tr_override all[9] = {{"model.name", r->model},
+                                 {"data.path", "text"}, /* a run must name its text; nobody opens this one */
+                                 {"train.tokens", whole(buf[0], tokens)},
+                                 {"train.dtype", strcmp(r->precision, "bf16") == 0 ? "bf16" : "f32"},
+                                 {"layout.lanes", whole(buf[1], tr_degrees_of(layout, TR_GROUP_DATA))},
+                                 {"layout.context", whole(buf[2], tr_degrees_of(layout, TR_GROUP_CONTEXT))},
+                                 {"layout.tensor", whole(buf[3], tr_degrees_of(layout, TR_GROUP_TENSOR))}};
+    int count = 7;
+    if (r->seq_len > 0)
+        all[count++] = (struct tr_override){"data.seq_len", whole(buf[4], (double)r->seq_len)};
+    if (r->global_batch > 0)
+        all[count++] = (struct tr_override){"train.batch", whole(buf[5], (double)r->global_batch)};
+    enum tr_status status = tr_run_config_read(&m->config, NULL, all, count, err);
+    return status == TR_OK ? tr_run_config_resolve(&m->config, ANY_VOCAB, &m->model, err) : status;
+}
+
+/* Of a target loss they follow from the model. */
+static enum tr_status choose_tokens(struct making *m, struct tr_err *err)
+{
+    struct tr_plan_request *r = &m->plan->request;
+    struct tr_catalog *catalog = NULL;
+    struct tr_model_shape shape;
+    struct tr_law_answer answer;
+    if (r->target_loss == 0)
+        return resolve(m, r->tokens, err);
+    enum tr_status status = resolve(m, 1e9, err);
+    if (status == TR_OK)
+        status = tr_catalog_open(&catalog, err);
+    if (status == TR_OK) {
+        tr_shape_from_config(&m->model, &shape);
+        status = tr_law_ask(catalog, r->law, m->model.name, tr_shape_params(&shape).active, r->target_loss, &answer, err);
+    }
+    if (status == TR_OK) {
+        r->tokens = answer.tokens;
+        m->plan->tokens_low = answer.low, m->plan->tokens_high = answer.high;
+        snprintf(r->law, sizeof r->law, "%s", answer.law.id);
+    }
+    tr_catalog_free(catalog);
+    return status == TR_OK ? resolve(m, r->tokens, err) : status;
+}
+
+/* ---- the machine and the layout ---------------------------------------------------------------------------------- */
 
 static enum tr_status find_isa(const struct tr_kernel_rates *rates, enum tr_isa *isa, struct tr_err *err)
 {
@@ -44,132 +112,178 @@ static enum tr_status find_isa(const struct tr_kernel_rates *rates, enum tr_isa 
                    rates->isa);
 }
 
-static enum tr_status resolve(const struct tr_here_request *request, struct tr_run_config *config, struct tr_model_config *model, struct tr_err *err)
+static enum tr_status find_machine(struct making *m, struct tr_err *err)
 {
-    if (request->model[0] == 0)
-        return tr_fail(err, TR_BAD_INPUT, "no model given: a preset, or a config.json");
-    enum tr_status status = read_config(request, config, err);
-    return status == TR_OK ? tr_run_config_resolve(config, ANY_VOCAB, model, err) : status;
+    enum tr_isa isa = TR_ISA_REF;
+    enum tr_status status = tr_kernel_rates_find(m->profile, 0, &m->all, err);
+    if (status == TR_OK)
+        status = tr_chip_find(m->profile, m->all.chip, &m->chip, err);
+    if (status == TR_OK)
+        status = find_isa(&m->all, &isa, err);
+    if (status == TR_OK)
+        m->fit.machine = (struct tr_machine){tr_kernel_set(isa), m->all.threads};
+    return status;
 }
 
-/* What it needs before anything is made smaller; the program that fits, or else the smallest one. */
-struct fitted {
-    struct tr_program program;
-    int64_t first_bytes, bytes;
-};
-
-static enum tr_status fit_program(const struct tr_fit *fit, struct tr_kernel_rates *rates, int64_t limit_bytes, struct tr_run_config *config,
-                                  struct fitted *out, struct tr_err *err)
+/* The fastest of the layouts that a run of such widths can have. */
+static enum tr_status choose_layout(struct making *m, struct tr_err *err)
 {
-    tr_fit_fastest(fit, config, limit_bytes, tr_here_price, rates);
-    for (int try = 1;; try++) {
-        struct tr_step_config step = tr_fit_step(fit, config, 0);
-        enum tr_status status = tr_program_train(&out->program, fit->model, &step, fit->machine, err);
-        if (status != TR_OK)
-            return status;
-        out->bytes = tr_fit_bytes(fit, config, &out->program);
-        out->first_bytes = try == 1 ? out->bytes : out->first_bytes;
-        if (out->bytes <= limit_bytes || try == TR_FIT_TRIES_MAX || !tr_fit_less(fit, config))
-            return TR_OK;
-        tr_program_free(&out->program);
-    }
+    const struct tr_choose_request request = {.profile = m->profile, .fit = m->fit, .config = &m->config, .transport = "threads",
+                                              .cores = m->all.threads, .memory_bytes = (int64_t)m->chip.memory_bytes.value};
+    struct tr_layouts_found *found = calloc(1, sizeof *found);
+    if (!found)
+        return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *found);
+    enum tr_status status = tr_here_choose(&request, found, err);
+    if (status == TR_OK)
+        m->fit.layout = found->choice[0].layout;
+    else
+        tr_err_prefix(err, "--layout auto");
+    free(found);
+    return status;
+}
+
+/* So many ranks, each with its share of the threads; their words as they are written down. */
+static enum tr_status settle_layout(struct making *m, struct tr_err *err)
+{
+    char words[TR_LAYOUT_WORDS_BYTES];
+    struct tr_here_plan *plan = m->plan;
+    enum tr_status status = m->is_auto ? choose_layout(m, err) : TR_OK;
+    if (status != TR_OK)
+        return status;
+    plan->ranks = (int)tr_degrees_ranks(&m->fit.layout);
+    if (plan->ranks > m->all.threads)
+        return tr_fail(err, TR_BAD_INPUT, "--layout: %d ranks, and the profile is of %d thread%s", plan->ranks, m->all.threads,
+                       m->all.threads == 1 ? "" : "s");
+    tr_degrees_words(&m->fit.layout, words);
+    snprintf(plan->request.layout, sizeof plan->request.layout, "%s", words[0] ? words : "dp=1");
+    plan->threads = m->fit.machine.threads = m->all.threads / plan->ranks;
+    return tr_kernel_rates_for(m->profile, plan->threads, &m->rates, err);
 }
 
 /* ---- the plan ---------------------------------------------------------------------------------------------------- */
 
-static enum tr_status judge_memory(const struct tr_fit *fit, const struct tr_run_config *config, const struct fitted *fitted,
-                                   const struct tr_chip *chip, struct tr_here_plan *plan, struct tr_err *err)
+static enum tr_status judge_memory(const struct making *m, const struct tr_here_fitted *fitted, const struct tr_fit_limit *limit,
+                                   struct tr_err *err)
 {
-    char has[TR_QUANTITY_BYTES];
-    struct tr_fit_limit limit = {.bytes = (int64_t)chip->memory_bytes.value};
     struct tr_err why;
-    if (fitted->bytes <= limit.bytes)
+    if (fitted->bytes <= limit->bytes)
         return TR_OK;
-    snprintf(limit.words, sizeof limit.words, "the machine has %s", tr_print_bytes(has, limit.bytes));
-    enum tr_status status = tr_fit_refuse(fit, config, 0, fitted->first_bytes, &limit, &why);
+    enum tr_status status = tr_fit_refuse(&m->fit, &m->config, fitted->rank, fitted->first_bytes, limit, &why);
     if (status == TR_BAD_INPUT)
-        snprintf(plan->why, sizeof plan->why, "%s", why.text);
+        snprintf(m->plan->why, sizeof m->plan->why, "%s", why.text);
     else
         *err = why;
     return status == TR_BAD_INPUT ? TR_OK : status;
 }
 
-static void judge_time(const struct tr_here_request *request, struct tr_here_plan *plan)
+static void judge_time(struct tr_here_plan *plan)
 {
     char is[TR_QUANTITY_BYTES], may[TR_QUANTITY_BYTES];
-    if (plan->why[0] == 0 && request->deadline_s > 0 && plan->run_s > request->deadline_s)
+    const double deadline_s = plan->request.deadline_s;
+    if (plan->why[0] == 0 && deadline_s > 0 && plan->run_s > deadline_s)
         snprintf(plan->why, sizeof plan->why, "takes %s, more than the deadline of %s", tr_print_time(is, plan->run_s),
-                 tr_print_time(may, request->deadline_s));
+                 tr_print_time(may, deadline_s));
 }
 
-static void fill(const struct tr_kernel_rates *rates, const struct tr_chip *chip, const struct tr_run_config *config,
-                 const struct fitted *fitted, struct tr_here_plan *plan)
+static void fill_request(const struct tr_run_config *config, struct tr_plan_request *request)
 {
-    const struct tr_program *program = &fitted->program;
-    *plan = (struct tr_here_plan){.chip_id = chip->id, .chip = chip->name, .parameters = program->weights.element_count,
-                                  .threads = rates->threads, .dtype = (enum tr_dtype)config->dtype, .steps = config->steps,
-                                  .tokens = config->steps * config->batch * config->seq_len, .seq_len = config->seq_len,
-                                  .batch = config->batch, .micro_batch = config->micro_batch, .recompute = program->step.recompute,
-                                  .memory_bytes = tr_program_memory_bytes(program), .needed_bytes = fitted->bytes,
-                                  .machine_bytes = chip->memory_bytes.value};
+    request->chips = 1;
+    request->seq_len = config->seq_len, request->global_batch = config->batch;
+    snprintf(request->precision, sizeof request->precision, "%s", config->dtype == TR_BF16 ? "bf16" : "fp32");
+}
+
+static void fill(const struct making *m, const struct tr_here_fitted *fitted)
+{
+    struct tr_here_plan *plan = m->plan;
+    const struct tr_run_config *config = &m->config;
+    const struct tr_program *program = &fitted->programs.program[fitted->rank];
+    fill_request(config, &plan->request);
     snprintf(plan->model, sizeof plan->model, "%s", program->model.name);
-    plan->profile_runs = tr_refined_runs(&rates->refined);
-    tr_refined_words(&rates->refined, plan->refined);
-    tr_here_step(rates, program, &plan->time);
-    plan->run_s = (double)plan->steps * plan->time.step_s;
+    plan->chip_id = m->chip.id, plan->chip = m->chip.name;
+    plan->parameters = program->weights.element_count;
+    plan->dtype = (enum tr_dtype)config->dtype;
+    plan->steps = config->steps, plan->tokens = config->steps * config->batch * config->seq_len;
+    plan->seq_len = config->seq_len, plan->batch = config->batch, plan->micro_batch = config->micro_batch;
+    plan->recompute = program->step.recompute;
+    memcpy(plan->region_bytes, program->region_bytes, sizeof plan->region_bytes);
+    plan->memory_bytes = tr_program_memory_bytes(program), plan->needed_bytes = fitted->bytes;
+    plan->profile_runs = tr_refined_runs(&m->rates.refined);
 }
 
-static enum tr_status plan_model(struct tr_kernel_rates *rates, const struct tr_chip *chip, const struct tr_here_request *request,
-                                 const struct tr_fit *fit, struct tr_run_config *config, struct tr_here_plan *out, struct tr_err *err)
+static enum tr_status price(const struct making *m, const struct tr_run_programs *programs, struct tr_err *err)
 {
-    struct fitted fitted;
-    enum tr_status status = fit_program(fit, rates, (int64_t)chip->memory_bytes.value, config, &fitted, err);
+    struct tr_here_plan *plan = m->plan;
+    struct tr_ranks_price its;
+    enum tr_status status = tr_here_price_ranks(m->profile, "threads", 0, programs, 0, &its, err);
     if (status != TR_OK)
         return status;
-    fill(rates, chip, config, &fitted, out);
-    status = judge_memory(fit, config, &fitted, chip, out, err);
-    judge_time(request, out);
-    tr_program_free(&fitted.program);
-    return status == TR_OK && out->why[0] ? TR_NO : status;
+    plan->step_s = its.step_s, plan->error = its.error, plan->slowest = its.slowest;
+    memcpy(plan->refined, its.refined, sizeof plan->refined);
+    plan->run_s = (double)plan->steps * plan->step_s;
+    return TR_OK;
 }
 
-static enum tr_status plan_by(struct tr_kernel_rates *rates, const struct tr_chip *chip, const struct tr_here_request *request,
-                              struct tr_here_plan *out, struct tr_err *err)
+static enum tr_status plan_programs(struct making *m, struct tr_err *err)
 {
-    struct tr_model_config model;
-    enum tr_isa isa = TR_ISA_REF;
-    struct tr_run_config *config = calloc(1, sizeof *config);
-    if (!config)
-        return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *config);
-    enum tr_status status = find_isa(rates, &isa, err);
+    struct tr_here_fitted fitted;
+    struct tr_fit_limit limit = {.bytes = (int64_t)m->chip.memory_bytes.value / m->plan->ranks};
+    char has[TR_QUANTITY_BYTES];
+    snprintf(limit.words, sizeof limit.words, m->plan->ranks == 1 ? "the machine has %s" : "the machine has %s for each rank",
+             tr_print_bytes(has, limit.bytes));
+    m->plan->machine_bytes = (double)limit.bytes;
+    enum tr_status status = tr_here_fit(&m->fit, limit.bytes, &m->rates, &m->config, &fitted, err);
+    if (status != TR_OK && status != TR_NO)
+        return status;
+    fill(m, &fitted);
+    status = price(m, &fitted.programs, err);
     if (status == TR_OK)
-        status = resolve(request, config, &model, err);
-    const struct tr_fit fit = {.model = &model, .machine = {tr_kernel_set(isa), rates->threads}, .vocab = model.vocab,
-                               .auto_micro_batch = true, .auto_recompute = true};
-    if (status == TR_OK)
-        status = plan_model(rates, chip, request, &fit, config, out, err);
-    free(config);
-    return status;
+        status = judge_memory(m, &fitted, &limit, err);
+    tr_run_programs_free(&fitted.programs);
+    judge_time(m->plan);
+    return status == TR_OK && m->plan->why[0] ? TR_NO : status;
 }
 
-enum tr_status tr_here_plan(const struct tr_catalog *profile, const struct tr_here_request *request, struct tr_here_plan *out,
+static enum tr_status make(struct making *m, struct tr_err *err)
+{
+    const struct tr_plan_request *r = &m->plan->request;
+    m->is_auto = strcmp(r->layout, "auto") == 0;
+    enum tr_status status = check_request(r, err);
+    if (status == TR_OK)
+        status = tr_degrees_read(m->is_auto || !r->layout[0] ? NULL : r->layout, &m->fit.layout, err);
+    if (status == TR_OK)
+        status = find_machine(m, err);
+    if (status == TR_OK)
+        status = choose_tokens(m, err);
+    if (status != TR_OK)
+        return status;
+    m->fit.model = &m->model, m->fit.vocab = m->model.vocab;
+    m->fit.auto_micro_batch = m->fit.auto_recompute = true;
+    status = settle_layout(m, err);
+    return status == TR_OK ? plan_programs(m, err) : status;
+}
+
+enum tr_status tr_here_plan(const struct tr_catalog *profile, const struct tr_plan_request *request, struct tr_here_plan *out,
                             struct tr_err *err)
 {
-    struct tr_kernel_rates rates;
-    struct tr_chip chip;
-    enum tr_status status = tr_kernel_rates_find(profile, 0, &rates, err);
-    if (status == TR_OK)
-        status = tr_chip_find(profile, rates.chip, &chip, err);
-    return status == TR_OK ? plan_by(&rates, &chip, request, out, err) : status;
+    struct making *m = calloc(1, sizeof *m);
+    if (!m)
+        return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *m);
+    *out = (struct tr_here_plan){.request = *request};
+    m->profile = profile, m->plan = out;
+    enum tr_status status = make(m, err);
+    free(m);
+    return status;
 }
 
 /* ---- saying it --------------------------------------------------------------------------------------------------- */
 
-static double phase_s(const struct tr_here_plan *plan, int phase)
+double tr_here_phase_s(const struct tr_here_plan *plan, enum tr_phase phase)
 {
     double sum_s = 0;
     for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
-        sum_s += plan->time.op_s[phase][kind];
+        sum_s += plan->slowest.op_s[phase][kind];
+    for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++)
+        sum_s += plan->slowest.wait_s[phase][kind];
     return sum_s;
 }
 
@@ -184,61 +298,76 @@ static void put_row(struct tr_table *table, const char *name, double time_s, dou
 static void put_step(const struct tr_here_plan *plan, struct tr_text *out)
 {
     struct tr_table table = {0};
-    double step_s = plan->time.step_s;
+    double step_s = plan->step_s;
     tr_table_column(&table, "of a step", TR_LEFT);
     tr_table_column(&table, "time", TR_RIGHT);
     tr_table_column(&table, "share", TR_RIGHT);
     for (int phase = 0; phase < TR_PHASE_COUNT; phase++)
-        if (phase_s(plan, phase) > 0)
-            put_row(&table, tr_phase_name((enum tr_phase)phase), phase_s(plan, phase), step_s);
-    put_row(&table, "between operations", plan->time.between_s, step_s);
+        if (tr_here_phase_s(plan, (enum tr_phase)phase) > 0)
+            put_row(&table, tr_phase_name((enum tr_phase)phase), tr_here_phase_s(plan, (enum tr_phase)phase), step_s);
+    put_row(&table, "between operations", plan->slowest.between_s, step_s);
     tr_table_text(&table, out);
     tr_table_free(&table);
 }
 
-static double tokens_s(const struct tr_here_plan *plan) { return (double)(plan->batch * plan->seq_len) / plan->time.step_s; }
+static double tokens_s(const struct tr_here_plan *plan) { return (double)(plan->batch * plan->seq_len) / plan->step_s; }
 
-void tr_here_plan_text(const struct tr_here_plan *plan, const char *profile, struct tr_text *out)
+/* What the tokens follow from. */
+static void put_target(const struct tr_here_plan *plan, struct tr_text *out)
+{
+    char low[TR_QUANTITY_BYTES], high[TR_QUANTITY_BYTES], tokens[TR_QUANTITY_BYTES];
+    if (plan->request.target_loss == 0)
+        return;
+    tr_text_printf(out, "loss %g takes %s tokens, %s to %s (80 %% interval), by %s\n", plan->request.target_loss,
+                   tr_print_quantity(tokens, TR_UNIT_COUNT, plan->request.tokens), tr_print_quantity(low, TR_UNIT_COUNT, plan->tokens_low),
+                   isfinite(plan->tokens_high) ? tr_print_quantity(high, TR_UNIT_COUNT, plan->tokens_high) : "never", plan->request.law);
+}
+
+void tr_here_plan_text(const struct tr_here_plan *plan, struct tr_text *out)
 {
     char first[TR_QUANTITY_BYTES], second[TR_QUANTITY_BYTES];
-    tr_text_printf(out, "%s (%s parameters) on %s (%s%s)\n", plan->model, tr_print_count(first, plan->parameters), plan->chip, profile,
-                   plan->refined);
+    tr_text_printf(out, "%s (%s parameters) on %s (%s%s)\n", plan->model, tr_print_count(first, plan->parameters), plan->chip,
+                   plan->request.system, plan->refined);
+    put_target(plan, out);
     tr_text_printf(out, "%s tokens in %s steps of %lld sequences of %lld tokens, ", tr_print_count(first, plan->tokens),
                    tr_print_count(second, plan->steps), (long long)plan->batch, (long long)plan->seq_len);
-    tr_text_printf(out, "%lld at a time%s; trine train, %s, %d thread%s\n", (long long)plan->micro_batch,
-                   plan->recompute == TR_RECOMPUTE_FULL ? ", layers computed again" : "", plan->dtype == TR_BF16 ? "bf16" : "fp32", plan->threads,
-                   plan->threads == 1 ? "" : "s");
+    tr_text_printf(out, "%lld at a time%s; trine train, %s, ", (long long)plan->micro_batch,
+                   plan->recompute == TR_RECOMPUTE_FULL ? ", layers computed again" : "", plan->request.precision);
+    if (plan->ranks > 1)
+        tr_text_printf(out, "%d ranks (%s), each with ", plan->ranks, plan->request.layout);
+    tr_text_printf(out, "%d thread%s\n", plan->threads, plan->threads == 1 ? "" : "s");
     if (plan->why[0])
         tr_text_printf(out, "\nno: %s\n", plan->why);
-    tr_text_printf(out, "\nstep %s +- %.0f %%, %s tokens/s (80 %% interval)\n\n", tr_print_time(first, plan->time.step_s),
-                   100 * plan->time.error, tr_print_count(second, (int64_t)tokens_s(plan)));
+    tr_text_printf(out, "\nstep %s +- %.0f %%, %s tokens/s (80 %% interval)\n\n", tr_print_time(first, plan->step_s),
+                   100 * plan->error, tr_print_count(second, (int64_t)tokens_s(plan)));
     put_step(plan, out);
-    tr_text_printf(out, "\nmemory %s by the step program, ", tr_print_bytes(first, plan->memory_bytes));
+    tr_text_printf(out, "\nmemory%s %s by the step program, ", plan->ranks > 1 ? " of a rank" : "",
+                   tr_print_bytes(first, plan->memory_bytes));
     tr_text_printf(out, "%s with the process, of %s; the text comes on top\n", tr_print_bytes(first, plan->needed_bytes),
                    tr_print_bytes(second, (int64_t)plan->machine_bytes));
     tr_text_printf(out, "the run takes %s +- %.0f %% in steps; evaluation, samples and checkpoints come on top\n",
-                   tr_print_time(first, plan->run_s), 100 * plan->time.error);
+                   tr_print_time(first, plan->run_s), 100 * plan->error);
 }
 
 static void step_json(const struct tr_here_plan *plan, struct tr_json *json)
 {
     tr_json_object(json, "step");
-    tr_json_double(json, "time_s", plan->time.step_s);
-    tr_json_double(json, "error_80", plan->time.error);
+    tr_json_double(json, "time_s", plan->step_s);
+    tr_json_double(json, "error_80", plan->error);
     tr_json_double(json, "tokens_s", tokens_s(plan));
     tr_json_object(json, "terms");
     for (int phase = 0; phase < TR_PHASE_COUNT; phase++) {
         char key[64];
         snprintf(key, sizeof key, "%s_s", tr_phase_name((enum tr_phase)phase));
-        if (phase_s(plan, phase) > 0)
-            tr_json_double(json, key, phase_s(plan, phase));
+        if (tr_here_phase_s(plan, (enum tr_phase)phase) > 0)
+            tr_json_double(json, key, tr_here_phase_s(plan, (enum tr_phase)phase));
     }
-    tr_json_double(json, "between_s", plan->time.between_s);
+    tr_json_double(json, "between_s", plan->slowest.between_s);
     tr_json_end(json);
     tr_json_end(json);
 }
 
-void tr_here_plan_json(const struct tr_here_plan *plan, const char *profile, struct tr_text *out)
+void tr_here_plan_json(const struct tr_here_plan *plan, struct tr_text *out)
 {
     struct tr_json json = tr_json_start(out, TR_JSON_PRETTY);
     tr_json_object(&json, NULL);
@@ -246,12 +375,20 @@ void tr_here_plan_json(const struct tr_here_plan *plan, const char *profile, str
     tr_json_string(&json, "why", plan->why[0] ? plan->why : NULL);
     tr_json_string(&json, "model", plan->model);
     tr_json_int(&json, "parameters", plan->parameters);
-    tr_json_string(&json, "system", profile);
+    tr_json_string(&json, "system", plan->request.system);
     tr_json_string(&json, "chip", plan->chip_id);
+    tr_json_string(&json, "layout", plan->request.layout);
+    tr_json_int(&json, "ranks", plan->ranks);
     tr_json_int(&json, "threads", plan->threads);
     tr_json_int(&json, "profile_runs", plan->profile_runs);
-    tr_json_string(&json, "precision", plan->dtype == TR_BF16 ? "bf16" : "fp32");
+    tr_json_string(&json, "precision", plan->request.precision);
     tr_json_int(&json, "tokens", plan->tokens);
+    if (plan->request.target_loss > 0) {
+        tr_json_double(&json, "target_loss", plan->request.target_loss);
+        tr_json_string(&json, "law", plan->request.law);
+        tr_json_double(&json, "tokens_low", plan->tokens_low);
+        tr_json_double(&json, "tokens_high", plan->tokens_high);
+    }
     tr_json_int(&json, "seq_len", plan->seq_len);
     tr_json_int(&json, "global_batch", plan->batch);
     tr_json_int(&json, "micro_batch", plan->micro_batch);
@@ -269,4 +406,15 @@ void tr_here_plan_json(const struct tr_here_plan *plan, const char *profile, str
     tr_json_end(&json);
     tr_json_end(&json);
     tr_text_char(out, '\n');
+}
+
+void tr_here_plan_file(const struct tr_here_plan *plan, struct tr_text *out)
+{
+    tr_plan_file_begin(&plan->request, plan->why, out);
+    tr_plan_file_number(out, "step_s", plan->step_s);
+    tr_plan_file_number(out, "error_80", plan->error);
+    tr_plan_file_number(out, "tokens_s", tokens_s(plan));
+    tr_plan_file_number(out, "memory_bytes", (double)plan->needed_bytes);
+    tr_plan_file_number(out, "capacity_bytes", plan->machine_bytes);
+    tr_plan_file_number(out, "wall_s", plan->run_s);
 }

@@ -80,3 +80,29 @@ bool tr_law_cheapest(const struct tr_law *law, double loss, double *params, doub
 }
 
 double tr_critical_batch(double loss) { return 2e8 / tr_pow(loss, 1 / .21); }
+
+/* A mixture of experts counts as the dense model of its active parameters: it reaches no less. */
+enum tr_status tr_law_ask(const struct tr_catalog *catalog, const char *name, const char *model, double params, double loss,
+                          struct tr_law_answer *out, struct tr_err *err)
+{
+    const struct tr_law *law = &out->law;
+    double best, of;
+    enum tr_status status = tr_law_find(catalog, name, &out->law, err);
+    if (status != TR_OK)
+        return status;
+    out->tokens = tr_law_tokens(law, params, loss);
+    if (!(out->tokens <= TR_LAW_TOKENS_MAX) && tr_law_cheapest(law, loss, &best, &of))
+        return tr_fail(err, TR_BAD_INPUT,
+                       "a loss of %g is out of reach of %s, whose floor is %.3f by %s; %.2g parameters and %.2g tokens "
+                       "would reach it", loss, model, tr_law_floor(law, params), law->id, best, of);
+    if (!(out->tokens <= TR_LAW_TOKENS_MAX))
+        return tr_fail(err, TR_BAD_INPUT, "a loss of %g is out of reach of any model: by %s none is below %.3f", loss, law->id,
+                       law->e.value);
+    if (out->tokens < 1)
+        return tr_fail(err, TR_BAD_INPUT, "a loss of %g is reached before training: a target loss is in nats a token, "
+                       "such as 2.1", loss);
+    out->tokens = ceil(out->tokens);
+    out->low = tr_law_tokens(law, params, loss + law->error.value);
+    out->high = tr_law_tokens(law, params, loss - law->error.value);
+    return TR_OK;
+}

@@ -33,6 +33,16 @@ double tr_law_floor(const struct tr_law *law, double params);
 /* The parameters and tokens that reach the loss with the least 6 x parameters x tokens; false: the loss is not above e. */
 bool tr_law_cheapest(const struct tr_law *law, double loss, double *params, double *tokens);
 
+/* How many tokens bring a model there, and from where to where the law's own error makes of them (80 %; high may be INFINITY).
+ * TR_BAD_INPUT: no number of tokens does; the sentence says what would. */
+#define TR_LAW_TOKENS_MAX 1e18
+struct tr_law_answer {
+    struct tr_law law;
+    double tokens, low, high;
+};
+TR_MUST_CHECK enum tr_status tr_law_ask(const struct tr_catalog *catalog, const char *name, const char *model, double params,
+                                        double loss, struct tr_law_answer *out, struct tr_err *err);
+
 /* Tokens a step above which more of them bring less than in proportion, at that loss (Kaplan et al. 2020). Within a factor
  * of a few: the law is of other data than the loss may be of. */
 double tr_critical_batch(double loss);

@@ -51,7 +51,7 @@ static void put_text(struct tr_text *out, const char *key, const char *value)
     tr_text_append(out, "\"\n");
 }
 
-static void put_number(struct tr_text *out, const char *key, double value)
+void tr_plan_file_number(struct tr_text *out, const char *key, double value)
 {
     char buf[32];
     if (isfinite(value))
@@ -76,7 +76,7 @@ static void put_key(struct tr_text *out, const struct key *key, const struct tr_
     case NUMBER:
         memcpy(&number, at, sizeof number);
         if (number != 0)
-            put_number(out, key->name, number);
+            tr_plan_file_number(out, key->name, number);
         return;
     case PAID:
         put_text(out, key->name, tr_commitment_name((enum tr_commitment)request->commitment));
@@ -103,35 +103,40 @@ static void put_searched(struct tr_text *out, const struct tr_plan_search *searc
                        tr_print_shortest(search->limit[i].gain, gain), tr_layout_print(&search->limit[i].found.layout, layout));
 }
 
-void tr_plan_file_print(const struct tr_plan *p, struct tr_text *out)
+void tr_plan_file_begin(const struct tr_plan_request *asked, const char *why, struct tr_text *out)
 {
-    const struct tr_job_cost *cost = tr_plan_cost(p);
     tr_text_append(
         out,
         "# A plan of trine. `trine explain` takes it apart; `answer` is what was said when it was written.\nplan:\n");
-    struct tr_plan_request request = p->request;
+    struct tr_plan_request request = *asked;
     if (request.target_loss > 0)
         request.tokens = 0; /* they follow */
     for (int i = 0; i < KEYS; i++)
         put_key(out, &keys[i], &request);
     tr_text_append(out, "answer:\n");
-    tr_text_printf(out, "  feasible: %s\n", p->why[0] ? "false" : "true");
-    if (p->why[0])
-        put_text(out, "why", p->why);
-    put_number(out, "step_s", p->step.time_s);
-    put_number(out, "error_80", p->step.error);
-    put_number(out, "mfu", p->step.mfu);
-    put_number(out, "tokens_s", p->step.tokens_s);
-    put_number(out, "memory_bytes", p->step.memory_bytes);
-    put_number(out, "capacity_bytes", p->capacity_bytes);
-    put_number(out, "wall_s", cost->wall_s);
-    put_number(out, "chip_hours", cost->chip_hours);
-    put_number(out, "usd", cost->usd);
-    put_number(out, "energy_kwh", cost->energy_j / 3.6e6);
-    put_number(out, "carbon_g", cost->carbon_g);
-    put_number(out, "failures", cost->failures);
-    put_number(out, "checkpoint_interval_s", cost->interval_s);
-    put_number(out, "goodput", cost->goodput);
+    tr_text_printf(out, "  feasible: %s\n", why[0] ? "false" : "true");
+    if (why[0])
+        put_text(out, "why", why);
+}
+
+void tr_plan_file_print(const struct tr_plan *p, struct tr_text *out)
+{
+    const struct tr_job_cost *cost = tr_plan_cost(p);
+    tr_plan_file_begin(&p->request, p->why, out);
+    tr_plan_file_number(out, "step_s", p->step.time_s);
+    tr_plan_file_number(out, "error_80", p->step.error);
+    tr_plan_file_number(out, "mfu", p->step.mfu);
+    tr_plan_file_number(out, "tokens_s", p->step.tokens_s);
+    tr_plan_file_number(out, "memory_bytes", p->step.memory_bytes);
+    tr_plan_file_number(out, "capacity_bytes", p->capacity_bytes);
+    tr_plan_file_number(out, "wall_s", cost->wall_s);
+    tr_plan_file_number(out, "chip_hours", cost->chip_hours);
+    tr_plan_file_number(out, "usd", cost->usd);
+    tr_plan_file_number(out, "energy_kwh", cost->energy_j / 3.6e6);
+    tr_plan_file_number(out, "carbon_g", cost->carbon_g);
+    tr_plan_file_number(out, "failures", cost->failures);
+    tr_plan_file_number(out, "checkpoint_interval_s", cost->interval_s);
+    tr_plan_file_number(out, "goodput", cost->goodput);
     if (p->search.done)
         put_searched(out, &p->search);
 }

@@ -11,8 +11,8 @@
  *       limits: [{name: "memory", gain: 0.102, layout: "tp2 dp512 ..."}]  without it 10.2 % less time, with that layout
  *       ...
  *
- * Numbers are in base units. The file names no other file but the model, when that was a config.json; a catalog of the
- * user's own is given again by who reads the plan. */
+ * Numbers are in base units. The file names no other file but the model, when that was a config.json, and the profile of a machine
+ * (system: "profile.yaml"; plan/here); a catalog of the user's own is given again by who reads the plan. */
 #ifndef TR_PLAN_RUN_PLAN_FILE_H
 #define TR_PLAN_RUN_PLAN_FILE_H
 
@@ -36,6 +36,9 @@ struct tr_plan_file {
 };
 
 void tr_plan_file_print(const struct tr_plan *plan, struct tr_text *out);
+/* The question, and of the answer whether it is yes (why: ""); its numbers follow, one by one. */
+void tr_plan_file_begin(const struct tr_plan_request *request, const char *why, struct tr_text *out);
+void tr_plan_file_number(struct tr_text *out, const char *key, double value);
 
 /* TR_BAD_INPUT with path:line:col: a key that is not known (the nearest), a value out of range, a key that is missing. */
 TR_MUST_CHECK enum tr_status tr_plan_file_read(const char *path, struct tr_plan_file *out, struct tr_err *err);

@@ -57,9 +57,18 @@ static enum tr_status say_systems_of(const struct tr_catalog *catalog, const cha
                    found > NAMED ? " and others" : "", found > 1 ? "y" : "ies");
 }
 
+bool tr_plan_is_profile(const char *system)
+{
+    const char *end = strrchr(system, '.');
+    return end && (strcmp(end, ".yaml") == 0 || strcmp(end, ".yml") == 0);
+}
+
 static enum tr_status find_system(const struct tr_catalog *catalog, const char *name, struct tr_system *out, struct tr_err *err)
 {
     const struct tr_entry *chip = tr_catalog_look(catalog, TR_SECTION_CHIPS, name);
+    if (tr_plan_is_profile(name))
+        return tr_fail(err, TR_BAD_INPUT, "the system \"%.60s\" is the profile of a machine: `trine plan` and `trine explain` take it, and a report "
+                       "has what was predicted of its run there", name);
     if (chip && !tr_catalog_look(catalog, TR_SECTION_SYSTEMS, name))
         return say_systems_of(catalog, name, chip, err);
     return tr_system_find(catalog, name, out, err);
@@ -107,32 +116,19 @@ static void choose_batch(struct tr_plan_request *r, const struct tr_model_shape 
         r->global_batch = tr_max_i64(1, TR_USUAL_BATCH_TOKENS / r->seq_len);
 }
 
-/* Tokens from the loss. A mixture of experts counts as the dense model of its active parameters: it reaches no less. */
 static enum tr_status choose_tokens(struct tr_plan *p, struct tr_err *err)
 {
     struct tr_plan_request *r = &p->request;
+    struct tr_law_answer answer;
     if (r->target_loss == 0)
         return TR_OK;
-    enum tr_status status = tr_law_find(p->catalog, r->law, &p->law, err);
+    enum tr_status status = tr_law_ask(p->catalog, r->law, p->model.name, tr_shape_params(&p->model).active, r->target_loss, &answer, err);
     if (status != TR_OK)
         return status;
-    double params = tr_shape_params(&p->model).active, best, of;
-    double floor = tr_law_floor(&p->law, params);
-    r->tokens = tr_law_tokens(&p->law, params, r->target_loss);
-    if (!(r->tokens <= TR_PLAN_TOKENS_MAX) && tr_law_cheapest(&p->law, r->target_loss, &best, &of))
-        return tr_fail(err, TR_BAD_INPUT,
-                       "a loss of %g is out of reach of %s, whose floor is %.3f by %s; %.2g parameters and %.2g tokens "
-                       "would reach it", r->target_loss, p->model.name, floor, p->law.id, best, of);
-    if (!(r->tokens <= TR_PLAN_TOKENS_MAX))
-        return tr_fail(err, TR_BAD_INPUT, "a loss of %g is out of reach of any model: by %s none is below %.3f",
-                       r->target_loss, p->law.id, p->law.e.value);
-    if (r->tokens < 1)
-        return tr_fail(err, TR_BAD_INPUT, "a loss of %g is reached before training: a target loss is in nats a token, "
-                       "such as 2.1", r->target_loss);
+    p->law = answer.law;
+    p->tokens_low = answer.low, p->tokens_high = answer.high;
+    r->tokens = answer.tokens;
     snprintf(r->law, sizeof r->law, "%s", p->law.id);
-    r->tokens = ceil(r->tokens);
-    p->tokens_low = tr_law_tokens(&p->law, params, r->target_loss + p->law.error.value);
-    p->tokens_high = tr_law_tokens(&p->law, params, r->target_loss - p->law.error.value);
     return TR_OK;
 }
 

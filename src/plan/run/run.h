@@ -25,7 +25,7 @@
 
 enum { TR_PLAN_TEXT_BYTES = 256, TR_PLAN_WHY_BYTES = 512 };
 /* The largest that is asked for: no run of any kind has come near. */
-#define TR_PLAN_TOKENS_MAX 1e18
+#define TR_PLAN_TOKENS_MAX TR_LAW_TOKENS_MAX
 #define TR_PLAN_SEQ_MAX ((int64_t)1 << 26)
 #define TR_PLAN_BATCH_MAX ((int64_t)1 << 24)
 
@@ -129,6 +129,10 @@ struct tr_plan {
     int pool_count;
     double more_memory_s; /* the fastest step with 10 % more memory; NAN: not searched */
 };
+
+/* Whether the name of a system is that of a file that `trine calibrate` wrote, of which plan/here makes plans: no system of a catalog is
+ * called like a file, but a folder may be called like a system. */
+bool tr_plan_is_profile(const char *system);
 
 /* The program's catalog with a user's file or folder on top (NULL: none), of which each entry is read, whether a plan needs
  * it or not: TR_BAD_INPUT with path:line:col. */
