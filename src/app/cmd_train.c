@@ -194,6 +194,7 @@ static void write_json(const struct tr_train_result *result, const struct tr_tra
         tr_json_double(&json, "predicted_step_s", predicted->step_s);
         tr_json_double(&json, "predicted_error", predicted->error);
         tr_json_double(&json, "predicted_run_s", predicted->run_s);
+        tr_json_int(&json, "predicted_steps", predicted->steps);
     }
     if (result->ranks > 1) {
         tr_json_int(&json, "ranks", result->ranks);
@@ -236,14 +237,16 @@ static void write_json(const struct tr_train_result *result, const struct tr_tra
 static void write_met(const struct tr_train_result *result, const struct tr_train_predicted *predicted, struct tr_text *out)
 {
     const struct tr_run_config *c = &result->state.config;
-    char said[TR_QUANTITY_BYTES], was[TR_QUANTITY_BYTES];
+    char said[TR_QUANTITY_BYTES], was[TR_QUANTITY_BYTES], what[48] = "the run";
     if (predicted->step_s <= 0 || !(result->tok_s > 0))
         return;
     double step_s = (double)(c->batch * c->seq_len) / result->tok_s;
     tr_text_printf(out, "\npredicted   %s a step +- %.0f %%; it took %s, %+.1f %%", tr_print_time(said, predicted->step_s),
                    100 * predicted->error, tr_print_time(was, step_s), 100 * (step_s / predicted->step_s - 1));
+    if (predicted->steps < c->steps) /* resumed: neither the prediction nor the clock is of what went before */
+        snprintf(what, sizeof what, "the rest of %lld steps", (long long)predicted->steps);
     if (result->wall_s > 0 && result->state.step == c->steps)
-        tr_text_printf(out, "; the run %s, took %s, %+.1f %%", tr_print_span(said, predicted->run_s),
+        tr_text_printf(out, "; %s %s, took %s, %+.1f %%", what, tr_print_span(said, predicted->run_s),
                        tr_print_span(was, result->wall_s), 100 * (result->wall_s / predicted->run_s - 1));
 }
 

@@ -44,8 +44,12 @@ static void put(const struct tr_app_prediction *to, const struct tr_kernel_rates
     const struct tr_train_predicted *said = &to->said;
     char between[TR_BETWEEN_WORDS_BYTES];
     char step[TR_QUANTITY_BYTES], steps[TR_QUANTITY_BYTES], all[TR_QUANTITY_BYTES];
-    tr_text_printf(out, "predicted %s a step%s +- %.0f %%, the %lld steps in %s", tr_print_time(step, said->step_s), of, 100 * said->error,
-                   (long long)ahead->steps, tr_print_span(steps, (double)ahead->steps * said->step_s));
+    tr_text_printf(out, "predicted %s a step%s +- %.0f %%, the ", tr_print_time(step, said->step_s), of, 100 * said->error);
+    if (ahead->steps < ahead->config->steps) /* resumed */
+        tr_text_printf(out, "last %lld of %lld", (long long)ahead->steps, (long long)ahead->config->steps);
+    else
+        tr_text_printf(out, "%lld", (long long)ahead->steps);
+    tr_text_printf(out, " steps in %s", tr_print_span(steps, (double)ahead->steps * said->step_s));
     put_count(out, ", with ", ahead->evaluations, "evaluation");
     if (ahead->samples > 0)
         put_count(out, ", ", ahead->samples, "sample");
@@ -70,7 +74,7 @@ static void predict_alone(struct tr_app_prediction *to, const struct tr_kernel_r
     struct tr_here_time time;
     tr_here_step(rates, ahead->program, &time);
     to->said = (struct tr_train_predicted){
-        .step_s = time.step_s, .error = time.error,
+        .step_s = time.step_s, .error = time.error, .steps = ahead->steps,
         .run_s = tr_here_run_s(rates, ahead, time.step_s, tr_here_passes_alone(rates, ahead->program, ahead->eval_micros), sample_s(rates, ahead))};
     put(to, rates, ahead, "", tr_refined_words(&rates->refined, refined), out);
 }
@@ -103,7 +107,7 @@ static void predict_ranks(struct tr_app_prediction *to, const struct tr_kernel_r
         tr_text_printf(out, "no prediction: %s", why.text);
         return;
     }
-    to->said = (struct tr_train_predicted){.step_s = price.step_s, .error = price.error,
+    to->said = (struct tr_train_predicted){.step_s = price.step_s, .error = price.error, .steps = ahead->steps,
                                            .run_s = tr_here_run_s(rates, ahead, price.step_s, price.passes_s, sample_s(rates, ahead))};
     put(to, rates, ahead, " of all ranks", price.refined, out);
 }
