@@ -65,6 +65,9 @@ struct tr_offered {
     struct tr_fact usd_h;
 };
 
+enum { TR_OFFERED_NAME_BYTES = 64 };
+const char *tr_offered_name(const struct tr_offered *offer, char buf[TR_OFFERED_NAME_BYTES]); /* "aws p5.48xlarge", "lambda" */
+
 /* Of one chip. Several offers: their median (of two in the middle the mean, and the dearer one's name, source and date), and the
  * range of all; its grade is the worst of theirs. */
 enum { TR_PRICE_OFFERS_MAX = 128 }; /* more are left out */

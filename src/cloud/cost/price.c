@@ -142,20 +142,25 @@ static void find_dates(const struct tr_price *price, const char **oldest, const 
     }
 }
 
+const char *tr_offered_name(const struct tr_offered *offer, char buf[TR_OFFERED_NAME_BYTES])
+{
+    snprintf(buf, TR_OFFERED_NAME_BYTES, "%.30s%s%.30s", offer->provider, offer->instance[0] ? " " : "", offer->instance);
+    return buf;
+}
+
 const char *tr_price_words(const struct tr_price *price, char buf[TR_PRICE_WORDS_BYTES])
 {
     const char *oldest, *newest;
-    const struct tr_offered *middle = &price->offer[price->middle];
+    char middle[TR_OFFERED_NAME_BYTES];
     TR_ASSERT(price->offers > 0);
     find_dates(price, &oldest, &newest);
     bool one_month = strncmp(oldest, newest, 7) == 0;
+    tr_offered_name(&price->offer[price->middle], middle);
     if (price->offers == 1)
-        snprintf(buf, TR_PRICE_WORDS_BYTES, "one offer, %s: %.32s%s%.32s", newest, middle->provider,
-                 middle->instance[0] ? " " : "", middle->instance);
+        snprintf(buf, TR_PRICE_WORDS_BYTES, "one offer, %s: %s", newest, middle);
     else
-        snprintf(buf, TR_PRICE_WORDS_BYTES, "median of %d offers, %.7s%s%.7s, $%.2f to $%.2f; in the middle %.32s%s%.32s",
-                 price->offers, oldest, one_month ? "" : " to ", one_month ? "" : newest, price->low, price->high,
-                 middle->provider, middle->instance[0] ? " " : "", middle->instance);
+        snprintf(buf, TR_PRICE_WORDS_BYTES, "median of %d offers, %.7s%s%.7s, $%.2f to $%.2f; in the middle %s", price->offers, oldest,
+                 one_month ? "" : " to ", one_month ? "" : newest, price->low, price->high, middle);
     return buf;
 }
 

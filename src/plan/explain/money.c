@@ -75,23 +75,17 @@ static void add_time(struct tr_explain *e, struct tr_run_numbers *run)
 
 /* ---- dollars ----------------------------------------------------------------------------------------------------- */
 
-static const char *offer_name(const struct tr_offered *offer, char buf[TR_NUMBER_NAME_BYTES])
-{
-    snprintf(buf, TR_NUMBER_NAME_BYTES, "%s%s%s", offer->provider, offer->instance[0] ? " " : "", offer->instance);
-    return buf;
-}
-
 /* All offers, the cheapest first. */
 static int add_price(struct tr_explain *e, const struct tr_price *price, const char *name)
 {
-    char offer[TR_NUMBER_NAME_BYTES], words[TR_NUMBER_WORDS_BYTES];
+    char offer[TR_OFFERED_NAME_BYTES], words[TR_NUMBER_WORDS_BYTES];
     int at = tr_number_ratio(e, TR_UNIT_USD_H, "", price->usd_h.value, name, "", "");
     tr_number_words(e, at, "median of the newest offer of each seller and machine", price->usd_h.grade, tr_fact_source(&price->usd_h), "%s", tr_price_words(price, words));
     for (int i = 0; i < price->offers; i++) {
         const struct tr_fact *usd_h = &price->offer[i].usd_h;
-        int one = tr_number_add(e, at, TR_UNIT_USD_H, usd_h->value, "%s", offer_name(&price->offer[i], offer));
+        int one = tr_number_add(e, at, TR_UNIT_USD_H, usd_h->value, "%s", tr_offered_name(&price->offer[i], offer));
         tr_number_words(e, one, "price of the machine / its chips", usd_h->grade, tr_fact_source(usd_h), "of %s%s", usd_h->date,
-                        i == price->middle ? ", the middle one" : "");
+                        i == price->middle && price->offers > 1 ? ", the middle one" : "");
     }
     return at;
 }

@@ -123,13 +123,13 @@ static void say_law(struct list *list, const struct tr_plan *p)
 /* Each offer that the price is the median of. */
 static void say_price(struct list *list, enum tr_commitment commitment, const struct tr_price *price)
 {
-    char name[TR_NUMBER_NAME_BYTES];
+    char name[TR_NUMBER_NAME_BYTES], seller[TR_OFFERED_NAME_BYTES];
     list->of = "price of a chip-hour";
     for (int i = 0; i < price->offers; i++) {
-        const struct tr_offered *offer = &price->offer[i];
-        snprintf(name, sizeof name, "%s: %.30s %.30s%s", tr_commitment_name(commitment), offer->provider, offer->instance,
-                 i == price->middle ? " (the middle one)" : "");
-        say(list, name, TR_UNIT_USD_H, &offer->usd_h);
+        tr_offered_name(&price->offer[i], seller);
+        snprintf(name, sizeof name, "%s: %s%s", tr_commitment_name(commitment), seller,
+                 i == price->middle && price->offers > 1 ? " (the middle one)" : "");
+        say(list, name, TR_UNIT_USD_H, &price->offer[i].usd_h);
     }
 }
 
