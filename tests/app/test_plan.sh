@@ -91,6 +91,13 @@ expect 0 "matrix products" $trine explain plan.yaml step
 expect 0 "dense layer: up, forward" $trine explain plan.yaml "matrix products"
 expect 0 "failures: lost and done again" $trine explain plan.yaml dollars
 expect 0 '"terms": [' $trine explain plan.yaml memory/activations --json
+expect 0 "evidence: assumed" $trine explain plan.yaml failures # the step's time is in it
+expect 0 "weights x bytes.gradient of the stack" $trine explain plan.yaml memory/gradients
+expect 0 "the middle one" $trine explain plan.yaml price
+[ "$(grep -c '\$/h  stated' stdout)" -ge 8 ] || fault "a price does not cite its offers: $(cat stdout)"
+for number in power goodput "time to save" "what would help" "dollars spot" "error of the step"; do
+    expect 0 "evidence: " $trine explain plan.yaml "$number"
+done
 expect 2 'the plan has no number "dollers"; did you mean dollars?' $trine explain plan.yaml dollers
 expect 2 'absent.yaml' $trine explain absent.yaml
 expect 2 'WHAT' $trine explain
@@ -106,6 +113,8 @@ expect 0 'made of' $trine explain mine-plan.yaml memory --catalog mine.yaml
 
 # A page and a trace.
 expect 0 "limited by" $plan --layout $layout --report plan.html --trace trace.json
+[ "$(grep -c 'price of a chip-hour</td><td>on_demand: ' plan.html)" -ge 8 ] || fault "the page does not cite the offers of a price"
+expect 0 '"median_of": [' $plan --layout $layout --json
 grep -q '</main></body></html>' plan.html || fault "the page is not whole"
 grep -q '"traceEvents":' trace.json || fault "the trace has no events"
 expect 3 'no/such/plan.html' $plan --layout $layout --report no/such/plan.html

@@ -199,6 +199,15 @@ static void put_run(const struct tr_plan *p, struct tr_text *out)
     tr_table_free(&table);
 }
 
+/* What the headline's price is made of. */
+static void put_offers(const struct tr_plan *p, struct tr_text *out)
+{
+    char words[TR_PRICE_WORDS_BYTES];
+    const struct tr_price *price = &p->offer[p->request.commitment].price;
+    if (tr_known(&price->usd_h))
+        tr_text_printf(out, "%s: %s\n", tr_commitment_name((enum tr_commitment)p->request.commitment), tr_price_words(price, words));
+}
+
 static void put_prices(const struct tr_plan *p, struct tr_text *out)
 {
     char a[NUMBER];
@@ -223,6 +232,7 @@ static void put_prices(const struct tr_plan *p, struct tr_text *out)
     if (table.cell_count > 0) {
         tr_text_char(out, '\n');
         tr_table_text(&table, out);
+        put_offers(p, out);
     }
     tr_table_free(&table);
 }
