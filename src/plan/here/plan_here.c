@@ -101,13 +101,16 @@ static enum tr_status choose_tokens(struct making *m, struct tr_err *err)
 
 /* ---- the machine and the layout ---------------------------------------------------------------------------------- */
 
+/* Kernels are asked for the size of their workspaces, by code of their own instructions: where those of the profile do not run, the
+ * widest that do are asked, whose workspaces are almost the same. */
 static enum tr_status find_isa(const struct tr_kernel_rates *rates, enum tr_isa *isa, struct tr_err *err)
 {
-    for (int i = 0; i < TR_ISA_COUNT; i++)
-        if (strcmp(rates->isa, tr_isa_name((enum tr_isa)i)) == 0) {
+    for (int i = 0; i < TR_ISA_COUNT; i++) {
+        if (tr_isa_runs((enum tr_isa)i))
             *isa = (enum tr_isa)i;
+        if (strcmp(rates->isa, tr_isa_name((enum tr_isa)i)) == 0)
             return TR_OK;
-        }
+    }
     return tr_fail(err, TR_BAD_INPUT, "kernels of %s: \"%.40s\" is no instruction set that trine has kernels for", rates->id,
                    rates->isa);
 }

@@ -239,6 +239,35 @@ static void a_layout_of_several_ranks_is_priced_as_those_of_a_run(void **state)
     tr_assert_says(err.text, "not executed yet");
 }
 
+/* The profile may be of a processor with instructions that this one has not. */
+static void kernels_that_do_not_run_here_are_planned_all_the_same(void **state)
+{
+    (void)state;
+    for (int isa = 0; isa < TR_ISA_COUNT; isa++) {
+        struct tr_plan_request request = usual();
+        struct tr_text text = {0};
+        struct tr_catalog *catalog;
+        char is[32];
+        snprintf(is, sizeof is, "isa: %s", tr_isa_name((enum tr_isa)isa));
+        tr_catalog_free(tr_made_up_profile(1e9, 1e10));
+        struct tr_bytes file = tr_scratch_read(tr_scratch("profile.yaml"));
+        tr_text_append_bytes(&text, file.at, file.len);
+        char *all = strdup(tr_text_str(&text));
+        assert_non_null(strstr(all, "isa: ref"));
+        tr_text_clear(&text);
+        put_with(&text, all, (const char *const[]){"isa: ref", NULL}, (const char *const[]){is});
+        assert_int_equal(tr_catalog_open_empty(&catalog, &err), TR_OK);
+        if (tr_catalog_add_text(catalog, "profile.yaml", tr_text_str(&text), text.len, &err) != TR_OK ||
+            tr_here_plan(catalog, &request, &plan, &err) != TR_OK)
+            fail_msg("%s: %s", is, err.text);
+        assert_true(plan.memory_bytes > 0 && plan.step_s > 0);
+        tr_catalog_free(catalog);
+        tr_text_free(&text);
+        tr_bytes_free(&file);
+        free(all);
+    }
+}
+
 static void tokens_follow_from_a_target_loss(void **state)
 {
     (void)state;
@@ -332,6 +361,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_trained_is_refused),
         cmocka_unit_test(a_catalog_without_kernels_is_refused),
         cmocka_unit_test(a_layout_of_several_ranks_is_priced_as_those_of_a_run),
+        cmocka_unit_test(kernels_that_do_not_run_here_are_planned_all_the_same),
         cmocka_unit_test(tokens_follow_from_a_target_loss),
         cmocka_unit_test(a_plan_that_was_written_is_made_again_from_its_file),
         cmocka_unit_test(every_number_of_it_is_taken_apart),
