@@ -30,8 +30,10 @@ page=docs/validation/runs.md
     echo
     echo 'Written by `make validate TABLES=DIR` from the runs that the stacks were fitted to, and those that no fit has seen: the runs of'
     echo 'docs/published.md with their kin, and rows of which a part is assumed or the layout open (`catalog/stacks/fits.yaml` has the error on'
-    echo 'groups held out beside each stack). The floor of each source stands below the table: runs that it prints again, with the same chips,'
-    echo 'software, model, batch and layout, differ by so much, and nothing that is predicted from what rows say can know by how much.'
+    echo 'groups held out beside each stack). Regret is that of the layout predicted fastest, in groups of three layouts and more that a source'
+    echo 'measured of one run: how many groups, in how many of them it was within 1 % of the fastest, how much longer it took in the mean and at'
+    echo 'worst. The floor of each source stands below the table: runs that it prints again, with the same chips, software, model, batch and'
+    echo 'layout, differ by so much, and nothing that is predicted from what rows say can know by how much.'
     echo
     echo '```'
     build/release/trine validate "$dir/train_runs.csv" --csv "$rows/train_runs.csv"

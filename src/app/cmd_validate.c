@@ -32,7 +32,8 @@ static const struct tr_command command = {
     .description =
         "Prices every row of TABLE and says how wrong that is, by chip, number format or operation, and source: rows, "
         "share covered, mean, median and worst error, bias, and how many rows lie within the 80 % interval that the "
-        "prediction came with. A row that cannot be priced counts as not covered, with the reason.\n"
+        "prediction came with. Of training runs also regret: in groups of three layouts and more that were measured of one "
+        "run, how much longer the layout that is predicted fastest took than the fastest. A row that cannot be priced counts as not covered, with the reason.\n"
         "The formats (op_gemm, op_attention, op_collective, train_runs) are described in docs/formats/measurements.md.",
     .options = options,
     .option_count = sizeof options / sizeof *options,

@@ -58,18 +58,19 @@ static bool group_regret(const struct tr_score *score, int64_t first, double *re
     return layouts >= GROUP_LAYOUTS_MIN;
 }
 
-struct tr_regret tr_score_regret(const struct tr_score *score)
+struct tr_regret tr_score_regret(const struct tr_score *score, const int64_t *rows, int64_t count)
 {
-    struct tr_regret sum = {.worst_line = 0};
-    for (int64_t i = 0; i < score->samples->count; i++) {
+    struct tr_regret sum = {0};
+    for (int64_t i = 0; score->samples->kind == TR_MEASURED_TRAIN && i < count; i++) {
+        const struct tr_score_row *row = &score->row[rows[i]];
         double regret;
-        if (!in_group(score, i, score->row[i].sample->group) || !group_regret(score, i, &regret))
+        if (!in_group(score, rows[i], row->sample->group) || !group_regret(score, rows[i], &regret))
             continue;
         sum.groups++;
         sum.mean += regret;
         sum.within_1 += regret <= .01;
         if (regret > sum.worst)
-            sum.worst = regret, sum.worst_line = score->row[i].sample->line;
+            sum.worst = regret, sum.worst_line = row->sample->line;
     }
     if (sum.groups)
         sum.mean /= (double)sum.groups;

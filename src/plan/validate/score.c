@@ -67,6 +67,7 @@ static struct tr_score_line sum_up(const struct tr_score *score, const int64_t *
     if (line.covered == 0)
         return line;
     qsort(errors, (size_t)line.covered, sizeof *errors, tr_ascending);
+    line.regret = tr_score_regret(score, rows, count);
     line.median = (errors[(line.covered - 1) / 2] + errors[line.covered / 2]) / 2;
     line.mape /= (double)line.covered;
     line.bias /= (double)line.covered;
@@ -111,6 +112,8 @@ static enum tr_status make_lines(struct tr_score *score, struct tr_err *err)
     if (enough) {
         score->all = sum_up(score, rows, count - open, errors);
         score->open = sum_up(score, rows + count - open, open, errors);
+        score->all.chip = "all", score->all.what = score->all.source = score->open.source = "";
+        score->open.chip = "apart", score->open.what = "layout open";
         sort_rows(score, rows, spare, count);
     }
     for (int64_t i = 0, end; enough && i < count; i = end) {
@@ -131,8 +134,7 @@ static enum tr_status make_lines(struct tr_score *score, struct tr_err *err)
 
 enum tr_status tr_validate(const struct tr_samples *samples, struct tr_score *out, struct tr_err *err)
 {
-    struct tr_score score = {.samples = samples, .all = {.source = "", .chip = "", .what = ""},
-                             .open = {.source = "", .chip = "", .what = ""}};
+    struct tr_score score = {.samples = samples};
     score.row = calloc((size_t)samples->count + 1, sizeof *score.row);
     if (!score.row)
         return tr_fail(err, TR_FAILED, "out of memory for %lld predictions", (long long)samples->count);
@@ -155,16 +157,46 @@ void tr_score_free(struct tr_score *score)
 
 /* --- answers --- */
 
-static void text_line(struct tr_table *table, const struct tr_score_line *line)
+/* What a line says beside its rows and how many are covered: once, for all forms of the answer. */
+struct figure {
+    const char *title, *key; /* in the terminal; in JSON and CSV */
+    bool known, whole;       /* whole: counted, else a share */
+    double value;
+};
+enum { FIGURES_MAX = 9 };
+
+static int line_figures(const struct tr_score *score, const struct tr_score_line *line, struct figure figure[FIGURES_MAX])
 {
+    const struct tr_regret *regret = &line->regret;
+    bool covered = line->covered > 0, chosen = regret->groups > 0;
+    const struct figure all[FIGURES_MAX] = {
+        {"MAPE", "mape", covered, false, line->mape},
+        {"median", "median", covered, false, line->median},
+        {"worst", "worst", covered, false, line->worst},
+        {"bias", "bias", covered, false, line->bias},
+        {"in 80 %", "inside_80", covered, false, line->inside},
+        {"groups", "groups", true, true, (double)regret->groups},
+        {"within 1 %", "within_1_percent", chosen, true, (double)regret->within_1},
+        {"regret", "regret", chosen, false, regret->mean},
+        {"worst regret", "worst_regret", chosen, false, regret->worst},
+    };
+    memcpy(figure, all, sizeof all);
+    return score->samples->kind == TR_MEASURED_TRAIN ? FIGURES_MAX : 5; /* operations have no layouts to choose from */
+}
+
+static void text_line(struct tr_table *table, const struct tr_score *score, const struct tr_score_line *line)
+{
+    struct figure figure[FIGURES_MAX];
+    int count = line_figures(score, line, figure);
     tr_table_cell(table, "%lld", (long long)line->rows);
     tr_table_cell(table, "%.1f %%", line->rows ? 100 * (double)line->covered / (double)line->rows : 0);
-    const double share[] = {line->mape, line->median, line->worst, line->bias, line->inside};
-    for (size_t i = 0; i < sizeof share / sizeof *share; i++)
-        if (line->covered)
-            tr_table_cell(table, "%.1f %%", 100 * share[i]);
-        else
+    for (int i = 0; i < count; i++)
+        if (!figure[i].known)
             tr_table_cell(table, "-");
+        else if (figure[i].whole)
+            tr_table_cell(table, "%.0f", figure[i].value);
+        else
+            tr_table_cell(table, "%.1f %%", 100 * figure[i].value);
 }
 
 /* Each reason once, with how many rows have it. */
@@ -232,65 +264,69 @@ static void text_floors(const struct tr_score *score, struct tr_text *out)
     }
 }
 
-void tr_score_text(const struct tr_score *score, struct tr_text *out)
+static void text_regret(const struct tr_regret *regret, struct tr_text *out)
 {
-    static const char *const numbers[] = {"rows", "covered", "MAPE", "median", "worst", "bias", "in 80 %"};
+    if (regret->groups)
+        tr_text_printf(out, "regret of the layout predicted fastest: %lld groups of layouts, %lld within 1 %%, mean %.1f %%, "
+                            "worst %.1f %% (line %lld)\n",
+                       (long long)regret->groups, (long long)regret->within_1, 100 * regret->mean, 100 * regret->worst,
+                       (long long)regret->worst_line);
+}
+
+static void text_labelled(struct tr_table *table, const struct tr_score *score, const struct tr_score_line *line)
+{
+    tr_table_cell(table, "%s", line->chip);
+    tr_table_cell(table, "%s", line->what);
+    tr_table_cell(table, "%s", line->source);
+    text_line(table, score, line);
+}
+
+static void text_lines(const struct tr_score *score, struct tr_text *out)
+{
+    struct figure figure[FIGURES_MAX];
+    int count = line_figures(score, &score->all, figure);
     struct tr_table table = {0};
     tr_table_column(&table, "chip", TR_LEFT);
     tr_table_column(&table, "what", TR_LEFT);
     tr_table_column(&table, "source", TR_LEFT);
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        tr_table_column(&table, numbers[i], TR_RIGHT);
-    for (int64_t i = 0; i < score->line_count; i++) {
-        tr_table_cell(&table, "%s", score->line[i].chip);
-        tr_table_cell(&table, "%s", score->line[i].what);
-        tr_table_cell(&table, "%s", score->line[i].source);
-        text_line(&table, &score->line[i]);
-    }
+    tr_table_column(&table, "rows", TR_RIGHT);
+    tr_table_column(&table, "covered", TR_RIGHT);
+    for (int i = 0; i < count; i++)
+        tr_table_column(&table, figure[i].title, TR_RIGHT);
+    for (int64_t i = 0; i < score->line_count; i++)
+        text_labelled(&table, score, &score->line[i]);
     tr_table_rule(&table);
-    tr_table_cell(&table, "all");
-    tr_table_cell(&table, "%s", "");
-    tr_table_cell(&table, "%s", "");
-    text_line(&table, &score->all);
-    if (score->open.rows) {
-        tr_table_cell(&table, "apart");
-        tr_table_cell(&table, "layout open");
-        tr_table_cell(&table, "%s", "");
-        text_line(&table, &score->open);
-    }
+    text_labelled(&table, score, &score->all);
+    if (score->open.rows)
+        text_labelled(&table, score, &score->open);
     tr_table_text(&table, out);
     tr_table_free(&table);
-    struct tr_regret regret = {0};
-    if (score->samples->kind == TR_MEASURED_TRAIN)
-        regret = tr_score_regret(score);
-    if (regret.groups)
-        tr_text_printf(out, "regret of the layout predicted fastest: %lld groups of layouts, %lld within 1 %%, mean %.1f %%, "
-                            "worst %.1f %% (line %lld)\n",
-                       (long long)regret.groups, (long long)regret.within_1, 100 * regret.mean, 100 * regret.worst,
-                       (long long)regret.worst_line);
+}
+
+void tr_score_text(const struct tr_score *score, struct tr_text *out)
+{
+    text_lines(score, out);
+    text_regret(&score->all.regret, out);
     if (score->samples->kind == TR_MEASURED_TRAIN)
         text_floors(score, out);
     text_memory(score, out);
     text_reasons(score, out);
 }
 
-static void json_line(struct tr_json *json, const char *key, const struct tr_score_line *line, bool labels)
+static void json_line(struct tr_json *json, const char *key, const struct tr_score *score, const struct tr_score_line *line)
 {
+    struct figure figure[FIGURES_MAX];
+    int count = line_figures(score, line, figure);
     tr_json_object(json, key);
-    if (labels) {
+    if (!key) {
         tr_json_string(json, "chip", line->chip);
         tr_json_string(json, "what", line->what);
         tr_json_string(json, "source", line->source);
     }
     tr_json_int(json, "rows", line->rows);
     tr_json_int(json, "covered", line->covered);
-    const struct {
-        const char *key;
-        double value;
-    } number[] = {{"mape", line->mape}, {"median", line->median}, {"worst", line->worst}, {"bias", line->bias},
-                  {"inside_80", line->inside}};
-    for (size_t i = 0; i < sizeof number / sizeof *number; i++)
-        tr_json_double(json, number[i].key, line->covered ? number[i].value : NAN);
+    for (int i = 0; i < count; i++)
+        tr_json_double(json, figure[i].key, figure[i].known ? figure[i].value : NAN);
     tr_json_end(json);
 }
 
@@ -299,20 +335,12 @@ void tr_score_json(const struct tr_score *score, struct tr_text *out)
     struct tr_json json = tr_json_start(out, TR_JSON_PRETTY);
     tr_json_object(&json, NULL);
     tr_json_string(&json, "format", tr_table_format(score->samples->kind)->name);
-    json_line(&json, "all", &score->all, false);
-    if (score->samples->kind == TR_MEASURED_TRAIN) {
-        struct tr_regret regret = tr_score_regret(score);
-        json_line(&json, "layout_open", &score->open, false);
-        tr_json_object(&json, "regret");
-        tr_json_int(&json, "groups", regret.groups);
-        tr_json_int(&json, "within_1_percent", regret.within_1);
-        tr_json_double(&json, "mean", regret.mean);
-        tr_json_double(&json, "worst", regret.worst);
-        tr_json_end(&json);
-    }
+    json_line(&json, "all", score, &score->all);
+    if (score->samples->kind == TR_MEASURED_TRAIN)
+        json_line(&json, "layout_open", score, &score->open);
     tr_json_array(&json, "lines");
     for (int64_t i = 0; i < score->line_count; i++)
-        json_line(&json, NULL, &score->line[i], true);
+        json_line(&json, NULL, score, &score->line[i]);
     tr_json_end(&json);
     tr_json_array(&json, "not_covered");
     for (int64_t i = 0; i < score->samples->count; i++) {

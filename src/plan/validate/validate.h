@@ -143,11 +143,22 @@ struct tr_cost tr_sample_cost(const struct tr_samples *samples, const struct tr_
 
 /* --- the score --- */
 
+/* Regret: in each group of rows that differ in their layout only (training runs of one model, batch and system), how much
+ * longer the layout that is predicted fastest really took than the one that was. A layout that was measured several times
+ * took the mean of its rows, and is one choice. Groups of 3 layouts and more. */
+struct tr_regret {
+    int64_t groups;
+    double mean, worst; /* fractions */
+    int64_t within_1;   /* groups with at most 1 % */
+    int64_t worst_line; /* of the table: the first row of the worst group */
+};
+
 struct tr_score_line { /* of one source, chip and dtype or operation; or of all */
     const char *source, *chip, *what;
     int64_t rows, covered;
     double mape, median, worst, bias; /* of |predicted / measured - 1|, and of it with its sign; fractions */
     double inside;                    /* share of covered rows within the 80 % interval */
+    struct tr_regret regret;          /* in the groups that begin in these rows */
 };
 
 struct tr_score_row {
@@ -171,16 +182,8 @@ struct tr_score {
 TR_MUST_CHECK enum tr_status tr_validate(const struct tr_samples *samples, struct tr_score *out, struct tr_err *err);
 void tr_score_free(struct tr_score *score);
 
-/* Regret: in each group of rows that differ in their layout only (training runs of one model, batch and system), how much
- * longer the layout that is predicted fastest really took than the one that was. A layout that was measured several times
- * took the mean of its rows, and is one choice. Groups of 3 layouts and more. */
-struct tr_regret {
-    int64_t groups;
-    double mean, worst; /* fractions */
-    int64_t within_1;   /* groups with at most 1 % */
-    int64_t worst_line; /* of the table: the first row of the worst group */
-};
-struct tr_regret tr_score_regret(const struct tr_score *score);
+/* Of the groups that begin in these rows, which are indices into score->row. */
+struct tr_regret tr_score_regret(const struct tr_score *score, const int64_t *rows, int64_t count);
 
 /* The floor of any prediction from what rows say: training runs of a source that it prints several times with the same chips,
  * software, model, batch and layout, and how far each is from their median. */

@@ -546,7 +546,7 @@ static void a_layout_that_was_measured_again_is_one_choice(void **state)
             tr_text_printf(&table, row, choices == 3 ? rows[i].tp : 1, choices == 3 ? rows[i].pp : 1, rows[i].step_s);
         score_of(tr_text_str(&table), &samples, &score);
         assert_int_equal(score.all.covered, 4);
-        struct tr_regret regret = tr_score_regret(&score);
+        struct tr_regret regret = score.all.regret;
         assert_int_equal(regret.groups, choices == 3);
         if (choices == 3) {
             assert_true(score.row[0].step.time_s < score.row[2].step.time_s && score.row[0].step.time_s < score.row[3].step.time_s);
@@ -556,6 +556,44 @@ static void a_layout_that_was_measured_again_is_one_choice(void **state)
         tr_samples_free(&samples);
     }
     tr_text_free(&table);
+}
+
+/* Two sources, one with a group on each of two chips, one with two layouts only. On the A100 the layout predicted fastest took 1.5 times
+ * as long as the best; on the H100 it was the best. */
+static void regret_is_of_a_source_and_chip(void **state)
+{
+    static const struct {
+        const char *source, *chip;
+        int tp;
+        double step_s;
+    } rows[] = {{"A", "A100-SXM", 1, 1.5}, {"A", "A100-SXM", 2, 1.0}, {"A", "A100-SXM", 8, 2.0},
+                {"A", "H100-SXM", 1, 1.0}, {"A", "H100-SXM", 2, 1.1}, {"A", "H100-SXM", 8, 1.2},
+                {"B", "A100-SXM", 1, 2.0}, {"B", "A100-SXM", 8, 1.0}};
+    struct tr_text text = {0};
+    struct tr_samples samples = {0};
+    struct tr_score score = {0};
+    (void)state;
+    tr_text_append(&text, "source,chip,framework,precision,model,n_layers,d_model,n_heads,d_ff,vocab,n_chips,seq_len,global_batch_seqs,"
+                          "tp,pp,micro_batch,zero_stage_or_fsdp,recompute,step_time_s\n");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        tr_text_printf(&text, "%s,%s,Megatron-DeepSpeed,fp16,gpt,24,1024,16,4096,51200,8,1024,64,%d,1,4,0,full,%g\n", rows[i].source,
+                       rows[i].chip, rows[i].tp, rows[i].step_s);
+    score_of(tr_text_str(&text), &samples, &score);
+    assert_int_equal(score.line_count, 3); /* A100 of A, of B, H100 of A */
+    assert_true(score.line[0].regret.groups == 1 && fabs(score.line[0].regret.mean - .5) < 1e-12 && score.line[0].regret.within_1 == 0);
+    assert_int_equal(score.line[1].regret.groups, 0);
+    assert_true(score.line[2].regret.groups == 1 && score.line[2].regret.worst == 0 && score.line[2].regret.within_1 == 1);
+    assert_true(score.all.regret.groups == 2 && fabs(score.all.regret.mean - .25) < 1e-12 && score.all.regret.worst_line == 2);
+    tr_text_clear(&text);
+    tr_score_text(&score, &text);
+    assert_non_null(strstr(tr_text_str(&text), "1           0  50.0 %        50.0 %\n"));
+    assert_non_null(strstr(tr_text_str(&text), "0           -       -             -\n"));
+    tr_text_clear(&text);
+    tr_score_json(&score, &text);
+    assert_non_null(strstr(tr_text_str(&text), "\"groups\": 2,\n    \"within_1_percent\": 1,\n    \"regret\": 0.25"));
+    tr_text_free(&text);
+    tr_score_free(&score);
+    tr_samples_free(&samples);
 }
 
 static void a_score_is_the_arithmetic_of_its_rows(void **state)
@@ -623,6 +661,7 @@ int main(void)
         cmocka_unit_test(numbers_that_no_run_can_have_are_refused),
         cmocka_unit_test(a_batch_is_rounded_down_to_its_replicas_where_the_layout_is_said),
         cmocka_unit_test(a_layout_that_was_measured_again_is_one_choice),
+        cmocka_unit_test(regret_is_of_a_source_and_chip),
         cmocka_unit_test(a_score_is_the_arithmetic_of_its_rows),
         cmocka_unit_test(a_table_that_is_no_measurement_is_refused_with_its_place),
     };
