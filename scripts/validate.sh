@@ -1,12 +1,14 @@
 #!/bin/sh
 # Holds predictions against every table of measurements in a folder: scripts/validate.sh DIR
-# Writes docs/validation/operators.md and runs.md, and what each row was predicted as into build/validation/TABLE.csv.
+# Writes docs/validation/operators.md and runs.md; of training runs also runs.csv, which is the table of runs.md, and rows.csv, which has
+# each row (tests/app/test_validation.sh holds the three to each other). What a row's step and memory are made of, and each operation, goes
+# into build/validation/TABLE.csv.
 set -eu
 
 dir=${1:-}
 [ -d "$dir" ] || { echo "make validate TABLES=DIR: a folder with op_gemm.csv, op_attention.csv, op_collective.csv or train_runs.csv" >&2; exit 2; }
-page=docs/validation/operators.md rows=build/validation
-mkdir -p "${page%/*}" "$rows"
+docs=docs/validation rows=build/validation
+mkdir -p "$docs" "$rows"
 {
     echo '# Predictions of single operations against published measurements'
     echo
@@ -20,11 +22,10 @@ mkdir -p "${page%/*}" "$rows"
         build/release/trine validate "$dir/$table.csv" --csv "$rows/$table.csv"
         echo '```'
     done
-} >"$page.tmp"
-mv "$page.tmp" "$page"
+} >"$docs/operators.md.tmp"
+mv "$docs/operators.md.tmp" "$docs/operators.md"
 
 [ -f "$dir/train_runs.csv" ] || exit 0
-page=docs/validation/runs.md
 {
     echo '# Predictions of training runs against published ones'
     echo
@@ -33,10 +34,16 @@ page=docs/validation/runs.md
     echo 'groups held out beside each stack). Regret is that of the layout predicted fastest, in groups of three layouts and more that a source'
     echo 'measured of one run: how many groups, in how many of them it was within 1 % of the fastest, how much longer it took in the mean and at'
     echo 'worst. The floor of each source stands below the table: runs that it prints again, with the same chips, software, model, batch and'
-    echo 'layout, differ by so much, and nothing that is predicted from what rows say can know by how much.'
+    echo 'layout, differ by so much, and nothing that is predicted from what rows say can know by how much. The same table as CSV is'
+    echo '[runs.csv](runs.csv), what each row was predicted as [rows.csv](rows.csv) (columns: [measurements.md](../formats/measurements.md)).'
     echo
     echo '```'
-    build/release/trine validate "$dir/train_runs.csv" --csv "$rows/train_runs.csv"
+    build/release/trine validate "$dir/train_runs.csv" --csv "$rows/train_runs.csv" --summary "$docs/runs.csv.tmp"
     echo '```'
-} >"$page.tmp"
-mv "$page.tmp" "$page"
+} >"$docs/runs.md.tmp"
+# The first twelve cells, of which any may stand in quotes.
+cell='("([^"]|"")*"|[^,]*)'
+sed -E "s/^(($cell,){11}$cell).*/\1/" "$rows/train_runs.csv" >"$docs/rows.csv.tmp"
+for file in runs.md runs.csv rows.csv; do
+    mv "$docs/$file.tmp" "$docs/$file"
+done

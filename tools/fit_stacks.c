@@ -352,12 +352,6 @@ static void find_choices(struct problem *p)
             p->row[i].choice = -1;
 }
 
-static const char *id_of(const struct tr_samples *table, const struct tr_sample *sample)
-{
-    int column = tr_csv_column(&table->csv, "id");
-    return column < 0 ? "" : tr_csv_cell(&table->csv, sample - table->at, column);
-}
-
 static bool is_akin(const struct tr_sample *a, const struct tr_sample *b)
 {
     return a->of.run->where && b->of.run->where && strcmp(a->source, b->source) == 0 &&
@@ -367,9 +361,9 @@ static bool is_akin(const struct tr_sample *a, const struct tr_sample *b)
 
 static bool is_left_out(const struct tr_samples *samples, const struct tr_sample *sample, const struct tr_samples *without)
 {
-    const char *id = id_of(samples, sample);
+    const char *id = tr_sample_id(samples, sample);
     for (int64_t i = 0; i < without->count; i++)
-        if (is_akin(&without->at[i], sample) || (*id && strcmp(id_of(without, &without->at[i]), id) == 0))
+        if (is_akin(&without->at[i], sample) || (*id && strcmp(tr_sample_id(without, &without->at[i]), id) == 0))
             return true;
     return false;
 }

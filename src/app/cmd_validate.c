@@ -6,7 +6,7 @@
 #include "plan/validate/validate.h"
 
 struct validate_args {
-    const char *table, *csv, *catalog;
+    const char *table, *csv, *summary, *catalog;
     bool json, page;
 };
 
@@ -15,6 +15,8 @@ struct validate_args {
 static const struct tr_option options[] = {
     {.name = "csv", .kind = TR_OPTION_PATH, AT(csv), .value = "OUT",
      .help = "write every row there: measured, predicted, error, interval, what bounds it, why it is not covered"},
+    {.name = "summary", .kind = TR_OPTION_PATH, AT(summary), .value = "OUT",
+     .help = "write the table that is printed there as CSV: a source, chip and number format a line"},
     {.name = "catalog", .kind = TR_OPTION_PATH, AT(catalog), .value = "PATH",
      .help = "a file or folder of chips on top of the program's own"},
     {.name = "json", .kind = TR_OPTION_FLAG, AT(json), .help = "print one JSON object"},
@@ -41,22 +43,30 @@ static const struct tr_command command = {
     .positional_count = 1,
     .examples = "trine validate op_gemm.csv\n"
                 "trine validate train_runs.csv --json\n"
-                "trine validate mine.csv --catalog my-chip.yaml --csv rows.csv\n",
+                "trine validate mine.csv --catalog my-chip.yaml --csv rows.csv --summary lines.csv\n",
 };
+
+/* Into a file, where one is named. */
+static enum tr_status write_form(const char *path, void (*form)(const struct tr_score *, struct tr_text *),
+                                 const struct tr_score *score, struct tr_err *err)
+{
+    struct tr_text text = {0};
+    if (!path)
+        return TR_OK;
+    form(score, &text);
+    enum tr_status status = tr_text_failed(&text, err) ? TR_FAILED : tr_file_write(path, text.at, text.len, err);
+    tr_text_free(&text);
+    return status;
+}
 
 static enum tr_status answer(const struct validate_args *args, const struct tr_score *score, struct tr_err *err)
 {
     struct tr_text text = {0};
-    enum tr_status status = TR_OK;
-    if (args->csv) {
-        tr_score_csv(score, &text);
-        status = tr_text_failed(&text, err) ? TR_FAILED : tr_file_write(args->csv, text.at, text.len, err);
-        tr_text_clear(&text);
-    }
-    if (status != TR_OK) {
-        tr_text_free(&text);
+    enum tr_status status = write_form(args->csv, tr_score_csv, score, err);
+    if (status == TR_OK)
+        status = write_form(args->summary, tr_score_summary, score, err);
+    if (status != TR_OK)
         return status;
-    }
     if (args->json)
         tr_score_json(score, &text);
     else if (args->page)

@@ -12,8 +12,11 @@ END
 expect 0 'not covered: 1 rows: unknown chip "nobody' $trine validate mine.csv
 expect 0 '"covered": 1,' $trine validate mine.csv --json
 expect 0 "H100-SXM" $trine validate mine.csv --csv rows.csv
-grep -q '^2,H100-SXM,bfloat16,"mine, v1",230,' rows.csv || fault "the line of the row that is covered is not there"
-grep -q '^4,x9,bfloat16,"mine, v1",230,,,,,,' rows.csv || fault "a row that is not covered has a prediction"
+grep -q '^2,,H100-SXM,bfloat16,"mine, v1",230,' rows.csv || fault "the line of the row that is covered is not there"
+grep -q '^4,,x9,bfloat16,"mine, v1",230,,,,,,' rows.csv || fault "a row that is not covered has a prediction"
+expect 0 "H100-SXM" $trine validate mine.csv --summary lines.csv
+grep -q '^H100-SXM,bfloat16,"mine, v1",1,1,0[.]' lines.csv || fault "the summary does not have the line that is covered"
+grep -q '^x9,bfloat16,"mine, v1",1,0,,,,,$' lines.csv || fault "the summary has figures of what is not covered"
 
 # A chip of one's own.
 cat >x9.yaml <<END
@@ -21,10 +24,10 @@ chips:
   x9: {like: h100-sxm, name: X9, memory_bandwidth: {value: 5TB/s, grade: stated}}
 END
 expect 0 "not covered: 1 rows" $trine validate mine.csv --catalog x9.yaml --csv own.csv
-grep -q '^4,x9.*,transferred,$' own.csv || fault "a chip that is like another is not graded transferred"
+grep -q '^4,,x9.*,transferred,$' own.csv || fault "a chip that is like another is not graded transferred"
 sed -i 's/{value: 5TB.s, grade: stated}/5TB\/s/' x9.yaml
 expect 0 "not covered: 1 rows" $trine validate mine.csv --catalog x9.yaml --csv own.csv
-grep -q '^4,x9.*,assumed,$' own.csv || fault "a number that nobody vouches for is not seen in what is made of it"
+grep -q '^4,,x9.*,assumed,$' own.csv || fault "a number that nobody vouches for is not seen in what is made of it"
 
 # Bad input, and nothing half written.
 printf 'a,b\n1,2\n' >none.csv
@@ -35,4 +38,5 @@ expect 2 "TABLE" $trine validate
 printf 'chip,engine,dtype,m,n,k,latency_us\nH100,e,fp8,0,1,1,1\n' >zero.csv
 expect 0 'not covered: 1 rows: a size that is no whole number in its range' $trine validate zero.csv
 expect 3 "no/such/rows.csv" $trine validate mine.csv --csv no/such/rows.csv
+expect 3 "no/such/lines.csv" $trine validate mine.csv --summary no/such/lines.csv
 done_all

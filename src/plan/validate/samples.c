@@ -350,6 +350,12 @@ enum tr_status tr_samples_read(const char *path, const struct tr_catalog *catalo
     return status == TR_OK ? tr_samples_of(path, &csv, catalog, out, err) : status;
 }
 
+const char *tr_sample_id(const struct tr_samples *samples, const struct tr_sample *sample)
+{
+    int column = tr_csv_column(&samples->csv, "id");
+    return column < 0 ? "" : tr_csv_cell(&samples->csv, sample - samples->at, column);
+}
+
 void tr_samples_free(struct tr_samples *samples)
 {
     tr_csv_free(&samples->csv);

@@ -356,6 +356,32 @@ void tr_score_json(const struct tr_score *score, struct tr_text *out)
     tr_text_char(out, '\n');
 }
 
+void tr_score_summary(const struct tr_score *score, struct tr_text *out)
+{
+    struct figure figure[FIGURES_MAX];
+    int count = line_figures(score, &score->all, figure);
+    tr_text_append(out, "chip,what,source,rows,covered");
+    for (int i = 0; i < count; i++)
+        tr_text_printf(out, ",%s", figure[i].key);
+    tr_text_char(out, '\n');
+    for (int64_t i = 0; i < score->line_count; i++) {
+        const struct tr_score_line *line = &score->line[i];
+        tr_csv_append(out, line->chip);
+        tr_text_char(out, ',');
+        tr_csv_append(out, line->what);
+        tr_text_char(out, ',');
+        tr_csv_append(out, line->source);
+        tr_text_printf(out, ",%lld,%lld", (long long)line->rows, (long long)line->covered);
+        line_figures(score, line, figure);
+        for (int j = 0; j < count; j++) {
+            tr_text_char(out, ',');
+            if (figure[j].known)
+                tr_text_printf(out, "%.*f", figure[j].whole ? 0 : 4, figure[j].value);
+        }
+        tr_text_char(out, '\n');
+    }
+}
+
 /* Of a training run: its layout, what its time and its memory are made of. */
 static void csv_run_names(struct tr_text *out)
 {
@@ -387,14 +413,14 @@ static void csv_run(struct tr_text *out, const struct tr_score_row *row)
 void tr_score_csv(const struct tr_score *score, struct tr_text *out)
 {
     bool train = score->samples->kind == TR_MEASURED_TRAIN;
-    tr_text_append(out, "line,chip,what,source,measured_us,predicted_us,error,interval_80,bound,grade,reason");
+    tr_text_append(out, "line,id,chip,what,source,measured_us,predicted_us,error,interval_80,bound,grade,reason");
     if (train)
         csv_run_names(out);
     tr_text_char(out, '\n');
     for (int64_t i = 0; i < score->samples->count; i++) {
         const struct tr_score_row *row = &score->row[i];
-        const char *const label[] = {score->samples->chip[row->sample->chip].name, row->sample->what,
-                                     row->sample->source};
+        const char *const label[] = {tr_sample_id(score->samples, row->sample), score->samples->chip[row->sample->chip].name,
+                                     row->sample->what, row->sample->source};
         tr_text_printf(out, "%lld", (long long)row->sample->line);
         for (size_t j = 0; j < sizeof label / sizeof *label; j++) {
             tr_text_char(out, ',');
@@ -405,7 +431,7 @@ void tr_score_csv(const struct tr_score *score, struct tr_text *out)
             tr_text_append(out, ",,,,,");
         else
             tr_text_printf(out, "%.6g,%.4f,%.4f,%s,%s,", row->cost.time_s * 1e6, row->error, row->cost.error,
-                           tr_bound_name(row->cost.bound), tr_grade_name(row->cost.grade));
+                           train ? "" : tr_bound_name(row->cost.bound), tr_grade_name(row->cost.grade));
         if (row->reason)
             tr_csv_append(out, row->reason);
         if (train)

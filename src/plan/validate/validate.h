@@ -4,7 +4,7 @@
  *     tr_samples_read("op_gemm.csv", catalog, &samples, err)      any of the formats of docs/formats/measurements.md
  *     struct tr_score score;
  *     tr_validate(&samples, &score, err)
- *     tr_score_text(&score, &text), tr_score_json, tr_score_csv
+ *     tr_score_text(&score, &text), tr_score_json, tr_score_summary, tr_score_csv
  *     tr_score_free(&score); tr_samples_free(&samples);
  *
  * The format is known by the header: each format has columns that must be there (tr_table_formats), others are ignored.
@@ -135,6 +135,7 @@ TR_MUST_CHECK enum tr_status tr_samples_read(const char *path, const struct tr_c
 TR_MUST_CHECK enum tr_status tr_samples_of(const char *name, struct tr_csv *csv, const struct tr_catalog *catalog,
                                            struct tr_samples *out, struct tr_err *err);
 void tr_samples_free(struct tr_samples *samples); /* right on a zeroed struct */
+const char *tr_sample_id(const struct tr_samples *samples, const struct tr_sample *sample); /* as in the file; "": it has none */
 
 /* What the models say; rates: those of the sample's chip, or others in their place (the fit tries many). time_s is
  * INFINITY when the chip cannot do it. */
@@ -206,7 +207,8 @@ TR_MUST_CHECK enum tr_status tr_score_memory(const struct tr_score *score, bool 
 
 void tr_score_text(const struct tr_score *score, struct tr_text *out);
 void tr_score_json(const struct tr_score *score, struct tr_text *out);
-void tr_score_csv(const struct tr_score *score, struct tr_text *out); /* a line a row of the table */
+void tr_score_summary(const struct tr_score *score, struct tr_text *out); /* CSV: a line a score line, with what the text has of it */
+void tr_score_csv(const struct tr_score *score, struct tr_text *out);     /* a line a row of the table */
 
 /* Of training runs: a table of Markdown, a line a row. Rows with `chip_hours` and a `goodput` (the share of those hours that
  * is steps, and `goodput_why`) are predicted in chip-hours, all others in seconds a step. */

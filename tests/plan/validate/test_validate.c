@@ -319,7 +319,7 @@ static void a_row_that_cannot_be_priced_is_not_covered_and_says_why(void **state
     assert_non_null(strstr(tr_text_str(&text), "\"covered\": 1"));
     tr_text_clear(&text);
     tr_score_csv(&score, &text);
-    assert_non_null(strstr(tr_text_str(&text), "\n2,H100-SXM,bfloat16,E,230,"));
+    assert_non_null(strstr(tr_text_str(&text), "\n2,,H100-SXM,bfloat16,E,230,"));
     tr_text_free(&text);
     tr_score_free(&score);
     tr_samples_free(&samples);
@@ -591,6 +591,12 @@ static void regret_is_of_a_source_and_chip(void **state)
     tr_text_clear(&text);
     tr_score_json(&score, &text);
     assert_non_null(strstr(tr_text_str(&text), "\"groups\": 2,\n    \"within_1_percent\": 1,\n    \"regret\": 0.25"));
+    tr_text_clear(&text);
+    tr_score_summary(&score, &text);
+    assert_non_null(strstr(tr_text_str(&text), "chip,what,source,rows,covered,mape,median,worst,bias,inside_80,groups,within_1_percent,regret,"
+                                               "worst_regret\nA100-SXM,fp16,A,3,3,"));
+    assert_non_null(strstr(tr_text_str(&text), ",1,0,0.5000,0.5000\nA100-SXM,fp16,B,2,2,"));
+    assert_non_null(strstr(tr_text_str(&text), ",0,,,\nH100-SXM,fp16,A,3,3,"));
     tr_text_free(&text);
     tr_score_free(&score);
     tr_samples_free(&samples);
