@@ -75,7 +75,7 @@ fit-stacks: ## fit what software makes of chips to the training runs in TABLES=D
 	@scripts/build.sh release tool_fit_stacks
 	@scripts/fit_stacks.sh "$(TABLES)"
 
-validate: build ## hold predictions against the tables in TABLES=DIR: writes docs/validation/
+validate: build ## hold predictions against the tables in TABLES=DIR: writes docs/validation/, and what README.md shows of operations
 	@scripts/validate.sh "$(TABLES)"
 
 published: build ## predict the runs of tests/validate/published.csv: writes docs/published.md, and what README.md and docs/plan.md show

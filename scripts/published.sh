@@ -39,26 +39,16 @@ END
 } >"$page.tmp"
 mv "$page.tmp" "$page"
 
-# What stands in PAGE between the line "<!-- NAME, made by make published -->" and the next "<!-- end -->": put PAGE NAME <LINES
-put() {
-    cat >"$1.lines"
-    awk -v lines="$1.lines" -v begin="<!-- $2, made by make published -->" '
-        $0 == begin { print; inside = 1; while ((getline line <lines) > 0) print line }
-        /^<!-- end -->$/ { inside = 0 }
-        !inside' "$1" >"$1.tmp"
-    rm "$1.lines"
-    mv "$1.tmp" "$1"
-}
-
-awk '/^\|/ { split($0, cell, "|"); print "|" cell[2] "|" cell[3] "|" cell[4] "|" cell[5] "|" cell[6] "|" }' "$page" | put README.md 'known runs'
+. "$(dirname "$0")/put.sh"
+awk '/^\|/ { split($0, cell, "|"); print "|" cell[2] "|" cell[3] "|" cell[4] "|" cell[5] "|" cell[6] "|" }' "$page" | put README.md 'known runs, made by make published'
 
 # A plan: all of it, and its first lines.
 plan=build/plan.txt
 mkdir -p build
 "$trine" plan --model gpt3-175b --system dgx-h100 --chips 1024 --tokens 300B >"$plan"
-{ echo; sed 's/^./    &/' "$plan"; echo; } | put docs/plan.md 'the plan'
+{ echo; sed 's/^./    &/' "$plan"; echo; } | put docs/plan.md 'the plan, made by make published'
 { echo; awk 'NF == 0 { head = 1 }
     !head || /^step / || /^takes/ || /^energy/ || /^on_demand  / || /^limited by/ {
         if (head && NR > last + 1) print "    ..."
         print "    " $0; last = NR
-    }' "$plan"; echo; } | put README.md 'a plan'
+    }' "$plan"; echo; } | put README.md 'a plan, made by make published'

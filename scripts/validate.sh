@@ -1,6 +1,6 @@
 #!/bin/sh
 # Holds predictions against every table of measurements in a folder: scripts/validate.sh DIR
-# Writes docs/validation/operators.md and runs.md; of training runs also runs.csv, which is the table of runs.md, and rows.csv, which has
+# Writes docs/validation/operators.md, a table of which README.md shows, and runs.md; of training runs also runs.csv, which is the table of runs.md, and rows.csv, which has
 # each row (tests/app/test_validation.sh holds the three to each other). What a row's step and memory are made of, and each operation, goes
 # into build/validation/TABLE.csv.
 set -eu
@@ -9,12 +9,17 @@ dir=${1:-}
 [ -d "$dir" ] || { echo "make validate TABLES=DIR: a folder with op_gemm.csv, op_attention.csv, op_collective.csv or train_runs.csv" >&2; exit 2; }
 docs=docs/validation rows=build/validation
 mkdir -p "$docs" "$rows"
+. "${0%/*}/put.sh"
+scripts/operations.sh catalog/fits/measured.yaml >"$rows/operations.md"
+put README.md 'operations, made by make validate' <"$rows/operations.md"
 {
     echo '# Predictions of single operations against published measurements'
     echo
-    echo 'Written by `make validate TABLES=DIR` from the tables that the parameters were fitted to: in-sample figures. On groups'
-    echo 'held out they are worse by what `catalog/fits/measured.yaml` says beside each group. Chips of other tables that the'
-    echo 'catalog does not have count as not covered.'
+    echo 'Written by `make validate TABLES=DIR` from the tables that the parameters were fitted to: in-sample figures, but for the'
+    echo 'second of each pair in the first table, which is on groups held out (`catalog/fits/measured.yaml` has it by number format and'
+    echo 'operation). Chips of other tables that the catalog does not have count as not covered.'
+    echo
+    cat "$rows/operations.md"
     for table in op_gemm op_attention op_collective; do
         [ -f "$dir/$table.csv" ] || continue
         printf '\n## %s\n\n' "$table"

@@ -1,5 +1,6 @@
 #!/bin/sh
-# docs/validation: runs.md and runs.csv are one table, and what rows.csv has of each run adds up to it.
+# docs/validation: runs.md and runs.csv are one table, and what rows.csv has of each run adds up to it. What README.md and operators.md say of
+# operations is what the fits do.
 . "$TRINE_SOURCE_DIR/tests/app/lib.sh"
 docs=$TRINE_SOURCE_DIR/docs/validation
 
@@ -45,4 +46,9 @@ paste lines page | awk -F '\t' '
       for (i = 6; i <= 10; i++) wrong += !same($i, $(i + 12))
       if (wrong || !same($13, $25) || !same($14, $26)) print label ": runs.md has another line there" }' >wrong
 [ ! -s wrong ] || fault "$(cat wrong)"
+sh "$TRINE_SOURCE_DIR/scripts/operations.sh" "$TRINE_SOURCE_DIR/catalog/fits/measured.yaml" >operations
+[ "$(wc -l <operations)" -gt 10 ] || fault "scripts/operations.sh finds hardly a chip"
+sed -n '/^<!-- operations, made by make validate -->$/,/^<!-- end -->$/p' "$TRINE_SOURCE_DIR/README.md" | grep '^|' | diff operations - ||
+    fault "README.md has other errors of operations than catalog/fits/measured.yaml: make validate"
+sed '/^## /,$d' "$docs/operators.md" | grep '^|' | diff operations - || fault "docs/validation/operators.md has other errors: make validate"
 done_all
