@@ -17,7 +17,8 @@
  * How wrong that is on runs that were not fitted to: whole groups (source, model, chip) are dealt into FOLDS parts, each
  * predicted by a fit to the others, which begins where the fit to the same parts of the stack that it is like ended. How the
  * groups fall is luck, of which a stack of few groups has much, so they are dealt DEALS times; the half width that covers 80 % of
- * the errors of all dealings is the stack's `error`. --page: a Markdown table of them. */
+ * the errors of all dealings, each run with its weight, is the stack's `error`: that of the runs of one long table would be too narrow
+ * for the next program. --page: a Markdown table of them. */
 #include "base/fmath.h"
 #include "base/os.h"
 #include "base/text.h"
@@ -410,16 +411,34 @@ static void gather(struct problem *p, const struct tr_samples *samples, const st
     weigh(p);
 }
 
+/* |measured / predicted - 1| of a run, and what it counts. */
+struct miss {
+    double error, weight;
+};
+
 static int ascending(const void *a, const void *b)
 {
-    double x = *(const double *)a, y = *(const double *)b;
+    double x = ((const struct miss *)a)->error, y = ((const struct miss *)b)->error;
     return (x > y) - (x < y);
+}
+
+/* The error that four fifths of the weight lie within. 0 without misses. */
+static double within_80(struct miss *miss, int64_t count)
+{
+    double all = 0, within = 0;
+    qsort(miss, (size_t)count, sizeof *miss, ascending);
+    for (int64_t i = 0; i < count; i++)
+        all += miss[i].weight;
+    for (int64_t i = 0; i < count; i++)
+        if ((within += miss[i].weight) >= .8 * all)
+            return miss[i].error;
+    return 0;
 }
 
 struct held {
     double mape[DEALS], mean, error80; /* mape: of each dealing; the others of all */
-    double *error; /* |measured / predicted - 1| */
-    int64_t errors;
+    struct miss *miss;
+    int64_t misses;
 };
 
 /* Parts of a stack's groups: the fit without each, of each dealing. */
@@ -442,7 +461,7 @@ static double score_fold(struct problem *p, struct held *held)
         if (fold_of(&p->row[i]) != p->skip_fold || !price(&p->row[i], &time_s))
             continue;
         sum += fabs(time_s / p->row[i].sample->time_s - 1);
-        held->error[held->errors++] = fabs(p->row[i].sample->time_s / time_s - 1);
+        held->miss[held->misses++] = (struct miss){fabs(p->row[i].sample->time_s / time_s - 1), p->row[i].weight};
     }
     return sum;
 }
@@ -451,7 +470,7 @@ static double score_fold(struct problem *p, struct held *held)
  * are held out, and so would what a stack that this one is like was fitted to. */
 static void cross_validate(struct problem *p, struct tr_stack fold[FOLDS], int sweeps, int deal, struct held *held)
 {
-    const int64_t before = held->errors;
+    const int64_t before = held->misses;
     double sum = 0;
     deal_groups(p, (uint64_t)deal);
     for (p->skip_fold = 0; p->skip_fold < FOLDS; p->skip_fold++) {
@@ -461,16 +480,16 @@ static void cross_validate(struct problem *p, struct tr_stack fold[FOLDS], int s
         sum += score_fold(p, held);
     }
     p->skip_fold = -1;
-    held->mape[deal] = held->errors > before ? sum / (double)(held->errors - before) : 0;
+    held->mape[deal] = held->misses > before ? sum / (double)(held->misses - before) : 0;
 }
 
 /* Each dealing with the same numbers by chance, and the stack as it was at the end. */
 static struct held hold_out(struct problem *p, folds fold, int sweeps)
 {
-    struct held held = {.error = calloc((size_t)(DEALS * p->rows) + 1, sizeof *held.error)};
+    struct held held = {.miss = calloc((size_t)(DEALS * p->rows) + 1, sizeof *held.miss)};
     const struct tr_stack kept = p->stack, kept_start = p->start;
     const uint64_t random = p->random;
-    TR_ASSERT(held.error);
+    TR_ASSERT(held.miss);
     for (int deal = 0; deal < DEALS; deal++) {
         p->random = random;
         cross_validate(p, fold[deal], sweeps, deal, &held);
@@ -478,19 +497,18 @@ static struct held hold_out(struct problem *p, folds fold, int sweeps)
     }
     p->stack = kept, p->start = kept_start;
     spread(p);
-    qsort(held.error, (size_t)held.errors, sizeof *held.error, ascending);
-    held.error80 = held.errors ? held.error[held.errors * 4 / 5] : 0;
-    free(held.error);
-    held.error = NULL;
+    held.error80 = within_80(held.miss, held.misses);
+    free(held.miss);
+    held.miss = NULL;
     return held;
 }
 
 /* Memory is not fitted: how far it is off, so that 80 % of the rows that print it lie within. 0: too few do. */
 static double memory_error(struct problem *p)
 {
-    double *errors = calloc((size_t)p->rows + 1, sizeof *errors), error80 = 0;
+    struct miss *miss = calloc((size_t)p->rows + 1, sizeof *miss);
     int64_t rows = 0;
-    TR_ASSERT(errors);
+    TR_ASSERT(miss);
     choose(p);
     for (int64_t i = 0; i < p->rows; i++) {
         const struct row *row = &p->row[i];
@@ -499,12 +517,10 @@ static double memory_error(struct problem *p)
         if (row->run.memory_bytes <= 0 ||
             tr_step_price(&row->run.where->site, &row->run.task, &row->layout, &step, &why) != TR_OK)
             continue;
-        errors[rows++] = fabs(row->run.memory_bytes / tr_run_memory(&row->run, &step, &row->layout) - 1);
+        miss[rows++] = (struct miss){fabs(row->run.memory_bytes / tr_run_memory(&row->run, &step, &row->layout) - 1), row->weight};
     }
-    qsort(errors, (size_t)rows, sizeof *errors, ascending);
-    if (rows >= FEW)
-        error80 = errors[rows * 4 / 5];
-    free(errors);
+    const double error80 = rows >= FEW ? within_80(miss, rows) : 0;
+    free(miss);
     return error80;
 }
 
@@ -536,6 +552,38 @@ struct fitted {
     folds fold;
 };
 
+/* Whether no row before is on that chip (in that format). */
+static bool is_first_of(const struct problem *p, int64_t row, bool of_format)
+{
+    const struct tr_run_site *here = p->row[row].where;
+    for (int64_t i = 0; i < row; i++) {
+        const struct tr_run_site *other = p->row[i].where;
+        if (strcmp(other->system.chip.id, here->system.chip.id) == 0 && (!of_format || other->site.format == here->site.format))
+            return false;
+    }
+    return true;
+}
+
+/* Chips of the runs, and the formats on each. */
+static void print_runs(const struct problem *p, struct tr_text *out)
+{
+    const char *between = "    runs: {";
+    for (int64_t i = 0; i < p->rows; i++) {
+        const char *chip = p->row[i].where->system.chip.id, *comma = "";
+        if (!is_first_of(p, i, false))
+            continue;
+        tr_text_printf(out, "%s%s: [", between, chip);
+        for (int64_t k = i; k < p->rows; k++)
+            if (strcmp(p->row[k].where->system.chip.id, chip) == 0 && is_first_of(p, k, true)) {
+                tr_text_printf(out, "%s%s", comma, tr_format_info(p->row[k].where->site.format)->name);
+                comma = ", ";
+            }
+        tr_text_append(out, "]");
+        between = ", ";
+    }
+    tr_text_append(out, "}\n");
+}
+
 /* fold: of the fits without that part of that dealing; -1: of those to all. */
 static void begin(struct problem *p, const struct tr_entry *entry, const struct fitted *fitted, int count, int deal, int fold)
 {
@@ -560,8 +608,8 @@ static const char page_head[] =
     "# Whole runs on groups held out\n\n"
     "Written by `make fit-stacks`. What a software stack makes of a chip is fitted to published training runs; here each run is\n"
     "predicted by a fit that has not seen its group (source, model, chip). The groups of a stack are dealt into five parts, in four\n"
-    "ways. Mean error of the step time by dealing and of all four, and the half width within which 80 % of the measured times lie,\n"
-    "which is the stack's `error` in catalog/stacks/fits.yaml. Where the dealings differ by much, a stack has few groups.\n\n"
+    "ways. Mean error of the step time by dealing and of all four, and the half width within which 80 % of the measured times lie, where\n"
+    "a source counts by the square root of its runs as it does in the fit: the stack's `error` in catalog/stacks/fits.yaml. Where the dealings differ by much, a stack has few groups.\n\n"
     "| stack | runs | groups | 1 | 2 | 3 | 4 | mean error | 80 % within |\n|---|---|---|---|---|---|---|---|---|\n";
 
 static int64_t groups_of(const struct problem *p)
@@ -625,6 +673,7 @@ static void fit_stack(const struct tr_samples *samples, int tables, const struct
                        entry->id, (long long)p.rows, 100 * held.mean, date);
         print_values(&p, out);
         tr_text_printf(out, "    error: %.3g\n", held.error80);
+        print_runs(&p, out);
         print_page_row(&p, entry->id, &held, page);
         double memory = memory_error(&p);
         if (memory > 0)

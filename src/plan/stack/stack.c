@@ -89,6 +89,12 @@ static const struct tr_field fitted[] = {
     ERRORS
 };
 
+static const struct tr_field fit_fields[] = {
+    FITTED
+    ERRORS
+    {.path = "runs", .kind = TR_FIELD_GROUP, .help = "chips, and formats of products, of the runs that it was fitted to"},
+};
+
 static const struct tr_field fields[] = {
     {.path = "share.scan", .kind = TR_FIELD_FACT, .offset = AT(scan_share), .unit = TR_UNIT_RATIO, .min = 1e-3, .max = 1,
      .required = true, .help = "of the rate of products, in the chunks of state-space layers"},
@@ -279,6 +285,24 @@ static struct tr_fact *fitted_fact(struct tr_stack *stack, int index)
     return (struct tr_fact *)(void *)((char *)stack + fitted[index].offset);
 }
 
+static enum tr_status read_runs(const struct tr_entry *fit, struct tr_stack *stack, struct tr_err *err)
+{
+    const struct tr_node *node = tr_entry_node(fit, "runs", NULL);
+    if (node && node->kind != TR_NODE_OBJECT)
+        return tr_node_fail(node, err, "expected lists of formats by chip");
+    for (int64_t i = 0; node && i < node->count; i++) {
+        const struct tr_node *formats = &node->children[i];
+        const char *name;
+        enum tr_status status = formats->kind == TR_NODE_ARRAY ? TR_OK : tr_node_fail(formats, err, "expected a list of formats");
+        for (int64_t k = 0; status == TR_OK && k < formats->count; k++)
+            status = tr_node_string(&formats->children[k], &name, err);
+        if (status != TR_OK)
+            return status;
+    }
+    stack->runs = node;
+    return TR_OK;
+}
+
 /* Over the entry's own numbers go those that were fitted to runs of it; or to runs of what it is like, and then what it says
  * otherwise stays. */
 static enum tr_status read_fits(const struct tr_entry *entry, struct tr_stack *stack, struct tr_err *err)
@@ -289,10 +313,14 @@ static enum tr_status read_fits(const struct tr_entry *entry, struct tr_stack *s
     if (!fit)
         return TR_OK;
     struct tr_stack said = *stack;
-    enum tr_status status = tr_entry_read(fit, "", fitted, COUNT(fitted), stack, err);
+    enum tr_status status = tr_entry_read(fit, "", fit_fields, COUNT(fit_fields), stack, err);
+    if (status == TR_OK)
+        status = read_runs(fit, stack, err);
     for (int i = 0; i < (int)COUNT(fitted) && status == TR_OK; i++)
         if (says_below(entry, like, fitted[i].path))
             *fitted_fact(stack, i) = *fitted_fact(&said, i);
+    if (says_below(entry, like, "error"))
+        stack->runs = NULL; /* they say nothing of an error that they did not give */
     return status;
 }
 
@@ -377,6 +405,17 @@ const struct tr_entry *tr_stack_for(const struct tr_catalog *catalog, const char
             }
         }
     return best;
+}
+
+bool tr_stack_has_runs(const struct tr_stack *stack, const char *chip, const char *format)
+{
+    for (int64_t i = 0; stack->runs && i < stack->runs->count; i++) {
+        const struct tr_node *formats = &stack->runs->children[i];
+        for (int64_t k = 0; strcmp(formats->key, chip) == 0 && k < formats->count; k++)
+            if (strcmp(formats->children[k].string, format) == 0)
+                return true;
+    }
+    return false;
 }
 
 bool tr_stack_is_like(const struct tr_stack *stack, const char *name)

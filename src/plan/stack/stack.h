@@ -145,6 +145,7 @@ struct tr_stack {
     bool release;                   /* a later release of the stack that it is like */
     struct tr_fact memory_error;    /* half width of the 80 % interval of a rank's memory, relative */
     struct tr_fact error;           /* half width of the 80 % interval that the software adds, relative */
+    const struct tr_node *runs;     /* that it was fitted to: lists of formats by chip; NULL: none */
 
     /* Bytes */
     struct tr_fact grad_bytes;      /* of one gradient as it is kept */
@@ -187,6 +188,10 @@ TR_MUST_CHECK enum tr_status tr_stack_read_unfitted(const struct tr_entry *entry
 /* The stack that says it is this framework: the longest of all `frameworks` texts that begins `framework`.
  * When none does, the longest of those that begin a word in it; NULL: none of them either. In any case of letters. */
 const struct tr_entry *tr_stack_for(const struct tr_catalog *catalog, const char *framework);
+
+/* Whether runs on the chip of that id, in products of the format of that name, are among those that it was fitted to: `error` then
+ * has what the chip's operations err in it. */
+bool tr_stack_has_runs(const struct tr_stack *stack, const char *chip, const char *format);
 
 /* Whether it is the stack of that name, or like it. */
 bool tr_stack_is_like(const struct tr_stack *stack, const char *name);

@@ -122,7 +122,7 @@ static void compose_time(const struct tr_blocks *blocks, const struct tr_split *
     out->slowest_stage = stages->slowest_class->first;
     out->grade = grade_of(blocks, stack, &ends, send.grade, out);
     double operations = (double)m * stages->slowest.error_s / out->time_s, software = stack->error.value;
-    out->error = fmax(operations, software);
+    out->error = site->known ? software : fmax(operations, software);
 }
 
 void tr_step_compose(const struct tr_blocks *blocks, const struct tr_site *site, const struct tr_task *task,

@@ -35,6 +35,7 @@ enum tr_status tr_site_make(struct tr_site *site, const struct tr_system *system
     made.attention = made.rates;
     if (stack->attention == TR_ATTENTION_FLASH_2)
         older_attention(&made.attention, &system->chip);
+    made.known = tr_stack_has_runs(stack, system->chip.id, tr_format_info(format)->name);
     made.graphs = stack->graphs && system->tier[0].domain_chips > system->chips_per_node;
     *site = made;
     return TR_OK;

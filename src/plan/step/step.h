@@ -76,6 +76,7 @@ struct tr_site {
     enum tr_format wide; /* of what is always done in 16 bits: router, head, scores */
     enum tr_format core; /* of attention: the same, or the stack's 8 bits on this chip */
     bool graphs;         /* the stack's, on this chip */
+    bool known;          /* the stack was fitted to runs on this chip in this format: its error has that of operations in it */
     struct tr_products *products; /* NULL: each is priced when it is asked for */
 };
 

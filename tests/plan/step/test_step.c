@@ -637,12 +637,43 @@ static void a_stack_without_runs_has_the_fit_of_its_kin_but_for_what_it_says_its
     assert_true(own.compute_share.value == kin.compute_share.value && own.host_step_s.value == kin.host_step_s.value);
     assert_true(own.ep_hidden.value == 1 && kin.ep_hidden.value < 1);
     assert_true(own.error.value != kin.error.value && own.error.grade == TR_GRADE_ASSUMED);
+    assert_true(kin.runs && !own.runs); /* and its kin's runs are none of its own */
+}
+
+static void operations_add_to_the_error_where_the_stack_has_no_runs(void **state)
+{
+    static const struct {
+        const char *system;
+        enum tr_format format;
+        bool known;
+    } cases[] = {{"dgx-h100", TR_FORMAT_FP8, true}, {"dgx-h100", TR_FORMAT_FP16, false}, {"dgx-a100-80", TR_FORMAT_BF16, false}};
+    const struct tr_task task = task_of(&dense);
+    const struct tr_layout layout = layout_of(2, 4, 4);
+    double unknown_error = 0;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tr_system system;
+        struct tr_stack own;
+        struct tr_site there;
+        struct tr_step step;
+        struct tr_err err = {""};
+        if (tr_system_find(catalog, cases[i].system, &system, &err) || tr_stack_find(catalog, "megatron-core", &own, &err) ||
+            tr_site_make(&there, &system, &own, cases[i].format, &err))
+            fail_msg("%s", err.text);
+        assert_true(there.known == cases[i].known);
+        own.error.value = 1e-6; /* so that operations would be more */
+        assert_int_equal(tr_step_price(&there, &task, &layout, &step, &err), TR_OK);
+        assert_true((step.error == 1e-6) == there.known);
+        unknown_error = fmax(unknown_error, there.known ? 0 : step.error);
+    }
+    assert_true(unknown_error > .01 && unknown_error < 1);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stack_without_runs_has_the_fit_of_its_kin_but_for_what_it_says_itself),
+        cmocka_unit_test(operations_add_to_the_error_where_the_stack_has_no_runs),
         cmocka_unit_test(terms_of_time_and_of_memory_sum_to_it),
         cmocka_unit_test(all_layouts_do_the_work_of_the_model),
         cmocka_unit_test(tokens_are_gathered_in_the_format_of_the_products_that_read_them),
