@@ -55,6 +55,8 @@ expect 2 'did you mean france?' $plan --layout $layout --region frnace
 expect 2 '--pay' $plan --layout $layout --pay later
 
 # Layouts that do not divide: what, and what would.
+expect 2 'ep 5 does not divide the 8 experts; 4 or 8 would' $trine plan --model mixtral-8x7b --system dgx-h100 --chips 48 --tokens 1T --layout ep=5,mb=1
+expect 2 'no layout is legal: ep 5 does not divide the 8 experts' $trine plan --model mixtral-8x7b --system dgx-h100 --chips 48 --tokens 1T --layout auto,ep=5
 expect 2 'none divides the global batch of 1536 sequences; 992 or 1008 chips would do, or 1535 or 1540 sequences' $trine plan --model gpt3-175b --system dgx-h100 --chips 1000 --tokens 300B
 expect 2 '1024 chips are 1024 replicas of 1, which do not divide the 1536 sequences of the global batch; 768 or 1536 chips would, or 1024 sequences' $plan --layout mb=1
 expect 2 '1008 or 1056 chips would' $plan --layout tp=3,pp=16

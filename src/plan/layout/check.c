@@ -139,19 +139,43 @@ enum tr_status tr_layout_fit_batch(const struct tr_layout *l, const struct tr_ba
                    (long long)(whole ? whole : at_once));
 }
 
+static enum tr_status check_sequence(const struct tr_layout *l, int64_t seq_len, struct tr_err *err)
+{
+    int64_t tokens_cut = (int64_t)l->cp * (l->sp ? l->tp : 1) * (l->cp > 1 ? 2 : 1);
+    if (seq_len % tokens_cut == 0)
+        return TR_OK;
+    return tr_fail(err, TR_BAD_INPUT, "a sequence of %lld tokens does not divide into the %lld parts of cp %d%s", (long long)seq_len,
+                   (long long)tokens_cut, l->cp, l->sp ? " and sp" : "");
+}
+
+static int64_t common_divisor(int64_t a, int64_t b) { return b ? common_divisor(b, a % b) : a; }
+
+enum tr_status tr_layout_check_parts(const struct tr_layout *layout, const struct tr_model_shape *model, int64_t seq_len,
+                                     struct tr_err *err)
+{
+    struct tr_layout l = *layout;
+    l.dp = 1, l.shard = 0;
+    enum tr_status status = check_ranges(&l, err);
+    if (status != TR_OK)
+        return status;
+    int64_t experts = (int64_t)l.ep * l.etp;
+    l.dp = (int32_t)(experts / common_divisor(experts, (int64_t)l.cp * l.tp));
+    status = check_model(&l, model, err);
+    if (status == TR_OK)
+        status = check_sequence(&l, seq_len, err);
+    return status == TR_OK ? check_pipeline(&l, model, INT64_MAX, err) : status;
+}
+
 enum tr_status tr_layout_check(const struct tr_layout *l, const struct tr_model_shape *model, const struct tr_batch *batch,
                                struct tr_err *err)
 {
     enum tr_status status = check_ranges(l, err);
     if (status == TR_OK)
         status = check_model(l, model, err);
-    if (status != TR_OK)
-        return status;
-    int64_t tokens_cut = (int64_t)l->cp * (l->sp ? l->tp : 1) * (l->cp > 1 ? 2 : 1);
-    if (batch->seq_len % tokens_cut)
-        return tr_fail(err, TR_BAD_INPUT, "a sequence of %lld tokens does not divide into the %lld parts of cp %d%s",
-                       (long long)batch->seq_len, (long long)tokens_cut, l->cp, l->sp ? " and sp" : "");
-    status = divides("dp", l->dp, batch->global_batch, "sequences of the global batch", err);
+    if (status == TR_OK)
+        status = check_sequence(l, batch->seq_len, err);
+    if (status == TR_OK)
+        status = divides("dp", l->dp, batch->global_batch, "sequences of the global batch", err);
     if (status == TR_OK)
         status = divides("micro_batch", l->micro_batch, batch->global_batch / l->dp, "sequences of a replica", err);
     return status == TR_OK ? check_pipeline(l, model, tr_layout_micro_count(l, batch), err) : status;

@@ -86,6 +86,11 @@ struct tr_layout tr_layout_single(void);
 TR_MUST_CHECK enum tr_status tr_layout_check(const struct tr_layout *layout, const struct tr_model_shape *model,
                                              const struct tr_batch *batch, struct tr_err *err);
 
+/* The rules that hold on any number of chips and with any batch: replicas are as few as go with ep, and the batch is one that they
+ * divide (dp and shard are not read). What they refuse no number of chips makes right. */
+TR_MUST_CHECK enum tr_status tr_layout_check_parts(const struct tr_layout *layout, const struct tr_model_shape *model, int64_t seq_len,
+                                                   struct tr_err *err);
+
 /* Layers of chunk c (0 .. pp * vpp - 1). When first_layers or last_layers are given the others share what is left.
  * Otherwise as training cuts them (tr_pipe_chunk_layers of lab/model/pipe.h). The sum is `layers`. Asserts 0 <= c < pp * vpp. */
 int32_t tr_layout_chunk_layers(const struct tr_layout *layout, int32_t layers, int32_t chunk);

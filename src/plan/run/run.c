@@ -174,7 +174,9 @@ static enum tr_status make_layout(struct tr_plan *p, struct tr_err *err)
                        "several numbers of chips, or batches, are tried with open layouts only: say auto,... instead of "
                        "the layout \"%s\"",
                        p->request.layout);
-    status = tr_layout_fit_chips(&p->layout, p->request.chips, err);
+    status = tr_layout_check_parts(&p->layout, &p->model, p->task.batch.seq_len, err); /* what no number of chips makes right comes first */
+    if (status == TR_OK)
+        status = tr_layout_fit_chips(&p->layout, p->request.chips, err);
     if (status == TR_OK && !(said & 1u << TR_LAYOUT_DP))
         status = tr_layout_fit_batch(&p->layout, &p->task.batch, err);
     if (status == TR_OK)

@@ -131,11 +131,9 @@ static void choose_counts(struct tr_search *out)
 
 enum { WHY_BYTES = 320 };
 
-/* What the list of rules says of the layout that the fixed parts make, or of the batch. */
-static void say_rule(const struct tr_space_walk *w, int64_t chips, char why[WHY_BYTES])
+/* The layout of the fixed parts with the least of all else, dp apart. */
+static struct tr_layout least_layout(const struct tr_space *s)
 {
-    const struct tr_space *s = w->space;
-    const struct tr_batch *batch = &w->task->batch;
     struct tr_layout l = tr_layout_single();
     const struct tr_span *range[] = {&s->tp, &s->cp, &s->pp, &s->vpp, &s->ep, &s->etp};
     int32_t *at[] = {&l.tp, &l.cp, &l.pp, &l.vpp, &l.ep, &l.etp};
@@ -143,14 +141,33 @@ static void say_rule(const struct tr_space_walk *w, int64_t chips, char why[WHY_
         *at[i] = (int32_t)tr_min_i64(TR_CHIPS_MAX, tr_max_i64(1, range[i]->min));
     l.micro_batch = tr_max_i64(1, s->micro_batch.min);
     l.first_layers = s->first_layers, l.last_layers = s->last_layers;
+    l.sp = s->sp == TR_SP_ON;
+    if (s->contexts == 1u << TR_CONTEXT_ALL_TO_ALL)
+        l.context = TR_CONTEXT_ALL_TO_ALL;
+    if (s->pipelines == 1u << TR_PIPELINE_INTERLEAVED && !s->vpp.min)
+        l.vpp = 2;
     if (l.vpp > 1)
         l.pipeline = TR_PIPELINE_INTERLEAVED;
+    for (int i = 0; i < TR_PIPELINE_COUNT; i++)
+        if (s->pipelines == 1u << i)
+            l.pipeline = (enum tr_pipeline)i;
+    return l;
+}
+
+/* Of a layout whose parts are legal: what chips or batch do not go with. */
+static void say_rule(const struct tr_space_walk *w, struct tr_layout l, int64_t chips, char why[WHY_BYTES])
+{
+    const struct tr_space *s = w->space;
+    const struct tr_batch *batch = &w->task->batch;
     int64_t parts = (int64_t)l.tp * l.cp * l.pp;
+    struct tr_err rule;
     l.dp = (int32_t)(chips / parts);
     struct tr_batch divisible = {.seq_len = batch->seq_len, .global_batch = l.dp * l.micro_batch * l.pp};
-    struct tr_err rule;
     if (chips % parts)
         snprintf(why, WHY_BYTES, "tp %d x cp %d x pp %d does not divide %lld chips", l.tp, l.cp, l.pp, (long long)chips);
+    else if (batch->global_batch % l.micro_batch)
+        snprintf(why, WHY_BYTES, "mb %lld does not divide the global batch of %lld sequences", (long long)l.micro_batch,
+                 (long long)batch->global_batch);
     else if (s->dp.min > chips / parts)
         snprintf(why, WHY_BYTES, "tp %d x cp %d x pp %d x dp %lld is more than %lld chips", l.tp, l.cp, l.pp,
                  (long long)s->dp.min, (long long)chips);
@@ -181,7 +198,11 @@ static enum tr_status none_legal(const struct tr_space_walk *w)
 {
     char why[WHY_BYTES], nearest[WHY_BYTES];
     int64_t chips = w->space->chips[w->space->chips_count - 1];
-    say_rule(w, chips, why);
+    struct tr_layout least = least_layout(w->space);
+    struct tr_err rule;
+    if (tr_layout_check_parts(&least, w->task->model, w->task->batch.seq_len, &rule) != TR_OK)
+        return tr_fail(w->err, TR_NO, "no layout is legal: %.300s", rule.text);
+    say_rule(w, least, chips, why);
     say_nearest(w, nearest);
     return tr_fail(w->err, TR_NO, "no layout of %lld chips is legal: %s%s", (long long)chips, why, nearest);
 }

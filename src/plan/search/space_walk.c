@@ -208,21 +208,14 @@ static enum tr_status walk_pipes(struct tr_space_walk *w)
 
 /* ---- meshes ---------------------------------------------------------------------------------------------------------- */
 
-static int64_t common_divisor(int64_t a, int64_t b) { return b ? common_divisor(b, a % b) : a; }
-
-/* Whether the rules of layouts allow it as far as tp, sp, cp, context, ep, etp are concerned, with the least dp that goes
- * with them. */
+/* Whether the rules of layouts allow it as far as tp, sp, cp, context, ep, etp are concerned. */
 static bool mesh_is_legal(const struct tr_space_walk *w)
 {
     struct tr_layout l = w->layout;
-    struct tr_batch batch = {.seq_len = w->task->batch.seq_len};
     struct tr_err why;
     l.pp = l.vpp = 1, l.micro_batch = 1, l.pipeline = TR_PIPELINE_1F1B, l.rerun_layers = 0;
     l.first_layers = l.last_layers = 0;
-    int64_t experts = (int64_t)l.ep * l.etp;
-    l.dp = (int32_t)(experts / common_divisor(experts, (int64_t)l.cp * l.tp));
-    batch.global_batch = l.dp;
-    return tr_layout_check(&l, w->task->model, &batch, &why) == TR_OK;
+    return tr_layout_check_parts(&l, w->task->model, w->task->batch.seq_len, &why) == TR_OK;
 }
 
 static enum tr_status walk_experts(struct tr_space_walk *w)

@@ -384,8 +384,11 @@ static enum tr_status read_layout(const struct row *r, const struct printed *p)
     l->vpp = (int32_t)(l->pp > 1 ? tr_max_i64(1, vpp) : 1);
     run->chunks_open = l->pp > 1 && !vpp && !tr_stack_is_like(&run->where->stack, "megatron-2021");
     int64_t model_parallel = (int64_t)l->tp * l->pp * l->cp;
-    if (chips && chips % model_parallel)
-        because(run, "tp x pp x cp does not divide its chips");
+    struct tr_layout whole = *l;
+    struct tr_err why;
+    whole.dp = 0;
+    if (chips && tr_layout_fit_chips(&whole, chips, &why) != TR_OK)
+        because(run, why.text);
     l->dp = (int32_t)tr_max_i64(1, chips / model_parallel);
     /* More replicas than sequences: what cuts the sequences was left out. */
     run->cp_said = cp > 0;

@@ -165,6 +165,8 @@ static void bad_requests_say_what_would_be_right(void **state)
     r = gpt3();
     r.chips = 1000;
     refused(&r, "1000 chips do not divide into replicas of tp 8 x cp 1 x pp 16 = 128 chips; 896 or 1024 chips would");
+    r = request_of("mixtral-8x7b", "dgx-h100", 48, "ep=5,mb=1"); /* what no number of chips makes right comes first */
+    refused(&r, "ep 5 does not divide the 8 experts; 4 or 8 would");
     r = gpt3();
     r.global_batch = 100;
     refused(&r, "1024 chips are 8 replicas of 128, which do not divide the 100 sequences of the global batch; 640 or 1280 chips would, or "
@@ -219,7 +221,7 @@ static void words_of_an_open_layout_are_kept(void **state)
     assert_true(l->tp == 8 && l->sp && l->zero == 1 && l->pipeline == TR_PIPELINE_1F1B && l->rerun == TR_RERUN_FULL);
     tr_plan_free(p);
     r = request_of("gpt3-175b", "dgx-h100", 1024, "auto,tp=7");
-    refused(&r, "tp 7");
+    refused(&r, "no layout is legal: tp 7 does not divide the 96 heads; 6 or 8 would");
 }
 
 static void what_the_software_does_not_do_is_left_out_unless_it_is_asked_for(void **state)

@@ -447,13 +447,14 @@ static void a_space_with_nothing_legal_says_which_rule(void **state)
         struct tr_space space;
         int64_t chips;
         const char *words;
-    } cases[] = {{{.tp = {8, 8}}, 16, "legal: of the simplest, tp 8 does not divide the 12 heads; 6 or 12 would"},
-                 {{.tp = {3, 3}}, 16, "tp 3 x cp 1 x pp 1 does not divide 16 chips"},
+    } cases[] = {{{.tp = {8, 8}}, 16, "no layout is legal: tp 8 does not divide the 12 heads; 6 or 12 would"},
+                 {{.pp = {3, 3}}, 16, "tp 1 x cp 1 x pp 3 does not divide 16 chips"},
                  {{.tp = {4, 4}}, 18, "tp 4 x cp 1 x pp 1 does not divide 18 chips; 16 or 24 chips would do"},
                  {{.tp = {0}}, 11, "no layout of 11 chips is legal: none divides the global batch of 48 sequences; 8 or 16 chips would "
                                   "do, or 44 or 55 sequences"},
                  {{.pp = {1, 1}}, 7, "48 sequences; 6 or 8 chips would do, or 42 or 49 sequences"},
-                 {{.pp = {16, 16}}, 16, "more than the 10 layers of dense"},
+                 {{.pp = {16, 16}}, 16, "no layout is legal: pp 16 x vpp 1 is 16 chunks, more than the 10 layers of dense"},
+                 {{.ep = {2, 2}, .tp = {4, 4}}, 18, "no layout is legal: ep 2: dense has no experts"},
                  {{.dp = {5, 5}}, 16, "within the limits that were given"}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

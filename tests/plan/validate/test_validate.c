@@ -337,6 +337,19 @@ static void a_run_whose_layout_is_not_said_is_priced_at_the_best_and_summed_up_a
     tr_samples_free(&samples);
 }
 
+static void a_row_whose_chips_do_not_divide_says_which_would(void **state)
+{
+    struct tr_samples samples = {0};
+    struct tr_score score = {0};
+    (void)state;
+    score_of("chip,chip_mem_gb,framework,precision,model,n_layers,d_model,n_heads,d_ff,vocab,n_chips,seq_len,"
+             "global_batch_seqs,tp,pp,cp,micro_batch,zero_stage_or_fsdp,recompute,step_time_s\n"
+             "A100-SXM,80,PyTorch,bf16,gpt,24,1024,16,4096,51200,100,1024,64,8,4,1,2,,none,1.5\n", &samples, &score);
+    assert_string_equal(score.row[0].reason, "100 chips do not divide into replicas of tp 8 x cp 1 x pp 4 = 32 chips; 96 or 128 chips would");
+    tr_score_free(&score);
+    tr_samples_free(&samples);
+}
+
 /* Habits of the field stand in docs/formats/measurements.md; who needed one has the grade `assumed`. */
 static void what_a_run_does_not_say_is_guessed_and_graded_so(void **state)
 {
@@ -741,6 +754,7 @@ int main(void)
         cmocka_unit_test(a_run_is_read_as_its_row_says),
         cmocka_unit_test(a_run_that_was_run_fitted_somehow),
         cmocka_unit_test(a_run_whose_layout_is_not_said_is_priced_at_the_best_and_summed_up_apart),
+        cmocka_unit_test(a_row_whose_chips_do_not_divide_says_which_would),
         cmocka_unit_test(what_a_run_does_not_say_is_guessed_and_graded_so),
         cmocka_unit_test(a_row_that_cannot_be_priced_is_not_covered_and_says_why),
         cmocka_unit_test(a_page_has_steps_in_seconds_and_whole_runs_in_chip_hours_with_their_goodput),
