@@ -28,6 +28,15 @@ expect 2 '--chips: "many": expected a number such as 1024, or a range such as 25
 expect 2 '"256.."' $plan --chips 256..
 expect 2 'open layouts only' $plan --chips 256..1024 --layout $layout
 
+# What is said of an open layout shows in what is found, or is refused.
+expect 0 " recompute=full recompute-layers=3" $plan --layout auto,recompute-layers=3,pp=8,vpp=1
+expect 2 "recompute-layers=3 is of recompute=full, and recompute is selective" $plan --layout auto,recompute=selective,recompute-layers=3
+expect 0 "layout tp2 dp32 mb1 sp zero1" $trine plan --model llama3-8b --system dgx-h100 --chips 64 --tokens 1T --layout auto,sp
+expect 0 "shard8" $trine plan --model llama3-8b --system dgx-h100 --chips 64 --tokens 1T --layout auto,shard=8
+expect 2 'sp cuts tokens over the tp ranks, and tp is 1' $plan --layout auto,sp,tp=1
+expect 2 'shard 8 needs zero 1, 2 or 3' $plan --layout auto,shard=8,zero=0
+expect 2 '"pp=0": expected 1 or more' $plan --layout auto,pp=0
+
 # A target loss: its law is in the words, the page and the numbers of explain.
 loss="$trine plan --model llama3-8b --system dgx-h100 --chips 64 --target-loss 2.1 --layout tp=2,mb=1,zero=1,sp"
 expect 0 "with the law's error" $loss -o loss.yaml --report loss.html

@@ -86,8 +86,8 @@ static enum tr_status check_model(const struct tr_layout *l, const struct tr_mod
         status = divides("cp (all-to-all)", l->cp, model->heads / l->tp, "heads of a tp rank", err);
     if (status != TR_OK)
         return status;
-    if (l->ep > 1 && model->experts == 0)
-        return tr_fail(err, TR_BAD_INPUT, "ep %d: %s has no experts", l->ep, model->name);
+    if ((l->ep > 1 || l->etp > 1) && model->experts == 0)
+        return tr_fail(err, TR_BAD_INPUT, "%s %d: %s has no experts", l->ep > 1 ? "ep" : "etp", l->ep > 1 ? l->ep : l->etp, model->name);
     if (model->experts == 0)
         return TR_OK;
     status = divides("ep", l->ep, model->experts, "experts", err);

@@ -54,10 +54,13 @@ static enum tr_status unknown(const struct word *word, struct tr_err *err)
 static enum tr_status read_whole(const struct word *word, int64_t *out, struct tr_err *err)
 {
     size_t digits = strspn(word->value, "0123456789");
+    bool may_be_none = strcmp(word->key, keys[TR_LAYOUT_ZERO].name) == 0;
     if (digits == 0 || digits > 9 || word->value[digits])
         return tr_fail(err, TR_BAD_INPUT, "layout: \"%s\": expected a whole number, such as %s=8", word->text,
                        word->key);
     *out = strtol(word->value, NULL, 10);
+    if (*out == 0 && !may_be_none)
+        return tr_fail(err, TR_BAD_INPUT, "layout: \"%s\": expected 1 or more; what is not wanted is left out", word->text);
     return TR_OK;
 }
 
@@ -145,6 +148,22 @@ static enum tr_status read_word(struct word *word, uint32_t *seen, struct tr_lay
     return unknown(word, err);
 }
 
+/* What follows from what is said: chunks are interleaved, and a number of layers is of full recomputation. */
+static enum tr_status follow(struct tr_layout *layout, uint32_t *said, struct tr_err *err)
+{
+    const uint32_t rerun = 1u << TR_LAYOUT_RECOMPUTE;
+    if (!(*said & 1u << TR_LAYOUT_SCHEDULE) && layout->vpp > 1)
+        layout->pipeline = TR_PIPELINE_INTERLEAVED;
+    if (!layout->rerun_layers)
+        return TR_OK;
+    if (!(*said & rerun))
+        *said |= rerun, layout->rerun = TR_RERUN_FULL;
+    if (layout->rerun != TR_RERUN_FULL)
+        return tr_fail(err, TR_BAD_INPUT, "layout: recompute-layers=%d is of recompute=full, and recompute is %s; leave one of them out",
+                       layout->rerun_layers, tr_rerun_name(layout->rerun));
+    return TR_OK;
+}
+
 enum tr_status tr_layout_parse_open(const char *text, struct tr_layout *out, uint32_t *said, bool *open,
                                     struct tr_err *err)
 {
@@ -165,8 +184,9 @@ enum tr_status tr_layout_parse_open(const char *text, struct tr_layout *out, uin
         found = found || is_auto;
         at += length + strspn(at + length, ", ");
     }
-    if (!(seen & 1u << TR_LAYOUT_SCHEDULE) && layout.vpp > 1)
-        layout.pipeline = TR_PIPELINE_INTERLEAVED;
+    enum tr_status status = follow(&layout, &seen, err);
+    if (status != TR_OK)
+        return status;
     *out = layout;
     *said = seen;
     *open = found || !seen;

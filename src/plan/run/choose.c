@@ -45,6 +45,31 @@ static void leave_out(struct tr_space *space, const struct tr_stack *stack, uint
         space->sp = TR_SP_OFF;
 }
 
+/* What is said must show in the layout: sp needs ranks of tp, and so on. */
+static void leave_room(struct tr_space *space, const struct tr_layout *l)
+{
+    const uint32_t shared = 1u << 1 | 1u << 2 | 1u << 3;
+    const struct {
+        bool needed;
+        struct tr_span *span;
+    } of[] = {{l->sp, &space->tp}, {l->context != TR_CONTEXT_RING, &space->cp}, {l->pipeline != TR_PIPELINE_1F1B, &space->pp}};
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++)
+        if (of[i].needed && !of[i].span->max)
+            of[i].span->min = 2;
+    if (l->shard)
+        space->zeros = space->zeros ? space->zeros & shared : shared;
+}
+
+/* Words that contradict one another, whatever is chosen for the others. */
+static enum tr_status check_said(const struct tr_layout *l, uint32_t said, struct tr_err *err)
+{
+    if (l->sp && said & 1u << TR_LAYOUT_TP && l->tp == 1)
+        return tr_fail(err, TR_BAD_INPUT, "layout: sp cuts tokens over the tp ranks, and tp is 1");
+    if (l->shard && said & 1u << TR_LAYOUT_ZERO && l->zero == 0)
+        return tr_fail(err, TR_BAD_INPUT, "layout: shard %d needs zero 1, 2 or 3: with zero 0 nothing is shared out", l->shard);
+    return TR_OK;
+}
+
 static struct tr_space space_of(const struct tr_stack *stack, const struct tr_layout *l, uint32_t said)
 {
     struct tr_space space = {
@@ -65,6 +90,7 @@ static struct tr_space space_of(const struct tr_stack *stack, const struct tr_la
     if (said & 1u << TR_LAYOUT_SP)
         space.sp = TR_SP_ON;
     leave_out(&space, stack, said);
+    leave_room(&space, l);
     return space;
 }
 
@@ -246,7 +272,9 @@ enum tr_status tr_plan_choose(struct tr_plan *p, uint32_t said, struct tr_err *e
     space.reserve_bytes = (double)p->request.reserve_bytes;
     space.chips = counts;
     space.chips_count = tr_plan_doublings(p->request.chips, p->request.chips_max, counts);
-    enum tr_status status = search_batches(p, &space, &search, err);
+    enum tr_status status = check_said(&p->layout, said, err);
+    if (status == TR_OK)
+        status = search_batches(p, &space, &search, err);
     const struct tr_search_count *from = NULL;
     if (status == TR_OK || status == TR_NO) {
         from = &search.at[p->search.chosen % search.count];

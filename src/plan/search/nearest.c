@@ -35,6 +35,7 @@ static struct tr_layout simplest(const struct tr_space *s, int64_t tp, int64_t c
     l.context = (enum tr_context)lowest(s->contexts);
     l.pipeline = l.vpp > 1 ? TR_PIPELINE_INTERLEAVED : TR_PIPELINE_1F1B;
     l.first_layers = s->first_layers, l.last_layers = s->last_layers;
+    l.shard = s->shard, l.zero = s->shard > 0;
     return l;
 }
 

@@ -121,6 +121,8 @@ static void make_place(struct tr_space_walk *w, struct tr_space_place *place)
                                      .straggle = tr_straggle_share(w->site, tr_layout_chips(&w->layout)),
                                      .ends_of = {-1, -1, -1}};
     bool alone = replicas == 1 && (!w->task->model->experts || tr_layout_expert_dp(&w->layout) == 1);
+    if (alone && space->shard > 1)
+        return;
     if (alone) { /* what zero asks for is there already, whichever is allowed */
         uint32_t zeros = space->zeros;
         int32_t least = 0;

@@ -154,6 +154,9 @@ static void each_mistake_of_a_written_layout_is_said(void **state)
                  {"tp", "expected a whole number, such as tp=8"},
                  {"tp=-8", "expected a whole number"},
                  {"tp=99999999999", "expected a whole number"},
+                 {"tp=0", "\"tp=0\": expected 1 or more"},
+                 {"auto,first-layers=0", "expected 1 or more"},
+                 {"recompute=selective,recompute-layers=3", "recompute-layers=3 is of recompute=full, and recompute is selective"},
                  {"sp=1", "sp stands alone"},
                  {"recompute=some", "recompute is one of none, selective, full"},
                  {"schedule=2f2b", "schedule is one of gpipe, 1f1b, interleaved, zero-bubble, zero-bubble-2p"},
@@ -177,7 +180,11 @@ static void what_is_said_of_an_open_layout_is_known(void **state)
     bool open;
     (void)state;
     assert_int_equal(tr_layout_parse_open("auto,tp=8,sp", &l, &said, &open, &err), TR_OK);
-    assert_true(open && l.tp == 8 && l.sp && said == (1u << TR_LAYOUT_TP | 1u << TR_LAYOUT_SP));
+    assert_true(open && l.tp == 8 && l.sp && l.rerun == TR_RERUN_NONE && said == (1u << TR_LAYOUT_TP | 1u << TR_LAYOUT_SP));
+    assert_int_equal(tr_layout_parse_open("auto,recompute-layers=3", &l, &said, &open, &err), TR_OK); /* of full recomputation */
+    assert_true(open && l.rerun == TR_RERUN_FULL && l.rerun_layers == 3 && said & 1u << TR_LAYOUT_RECOMPUTE);
+    assert_int_equal(tr_layout_parse_open("auto,zero=0", &l, &said, &open, &err), TR_OK);
+    assert_true(l.zero == 0 && said == 1u << TR_LAYOUT_ZERO);
     assert_int_equal(tr_layout_parse_open(" ", &l, &said, &open, &err), TR_OK);
     assert_true(open && said == 0);
     assert_int_equal(tr_layout_parse_open("tp=8", &l, &said, &open, &err), TR_OK);

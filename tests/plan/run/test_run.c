@@ -220,6 +220,12 @@ static void words_of_an_open_layout_are_kept(void **state)
     const struct tr_layout *l = &p->layout;
     assert_true(l->tp == 8 && l->sp && l->zero == 1 && l->pipeline == TR_PIPELINE_1F1B && l->rerun == TR_RERUN_FULL);
     tr_plan_free(p);
+    r = request_of("gpt3-175b", "dgx-h100", 1024, "auto,recompute-layers=3,vpp=1,pp=8");
+    p = make(&r, TR_OK);
+    assert_true(p->layout.rerun == TR_RERUN_FULL && p->layout.rerun_layers == 3);
+    for (int i = 0; i < p->search.next_count; i++)
+        assert_true(p->search.next[i].layout.rerun == TR_RERUN_FULL && p->search.next[i].layout.rerun_layers == 3);
+    tr_plan_free(p);
     r = request_of("gpt3-175b", "dgx-h100", 1024, "auto,tp=7");
     refused(&r, "no layout is legal: tp 7 does not divide the 96 heads; 6 or 8 would");
 }
