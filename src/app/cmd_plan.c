@@ -26,18 +26,18 @@ struct plan_args {
 static const struct tr_option options[] = {
     {.name = "model", .kind = TR_OPTION_STRING, AT(model), .required = true, .value = "NAME",
      .help = "a model of the catalog, a preset, or a config.json", .section = "What is trained"},
-    {.name = "tokens", .kind = TR_OPTION_COUNT, AT(tokens), .fallback = "0", .min = 0, .max = 1e18, .value = "N",
+    {.name = "tokens", .kind = TR_OPTION_COUNT, AT(tokens), .min = 1, .max = TR_PLAN_TOKENS_MAX, .value = "N",
      .help = "tokens of the whole run, such as 300B", .section = "What is trained"},
-    {.name = "target-loss", .kind = TR_OPTION_DOUBLE, AT(target_loss), .fallback = "0", .min = 0, .max = 1e3, .value = "NATS",
+    {.name = "target-loss", .kind = TR_OPTION_DOUBLE, AT(target_loss), .min = TR_PLAN_LOSS_MIN, .max = TR_PLAN_LOSS_MAX, .value = "NATS",
      .help = "in place of tokens: as many as that loss takes by the scaling law", .section = "What is trained"},
     {.name = "law", .kind = TR_OPTION_STRING, AT(law), .value = "NAME",
      .help = "the scaling law: besiroglu-2024 (the default), hoffmann-2022, or the catalog's", .section = "What is trained"},
     {.name = "no-mtp", .kind = TR_OPTION_FLAG, AT(no_mtp),
      .help = "without the modules for further tokens (MTP) that the model's config has", .section = "What is trained"},
-    {.name = "seq-len", .kind = TR_OPTION_COUNT, AT(seq_len), .fallback = "0", .min = 0, .max = 1 << 26, .value = "N",
-     .help = "tokens of a sequence; 0: the model's positions, at most 8192", .section = "What is trained"},
-    {.name = "global-batch", .kind = TR_OPTION_STRING, AT(global_batch), .fallback = "0", .value = "N",
-     .help = "sequences a step; 256..4096: the best of 256, 512 ...; 0: 3 Mi tokens, as GPT-3 175B",
+    {.name = "seq-len", .kind = TR_OPTION_COUNT, AT(seq_len), .min = 1, .max = TR_PLAN_SEQ_MAX, .value = "N",
+     .help = "tokens of a sequence; unless said the model's positions, at most 8192", .section = "What is trained"},
+    {.name = "global-batch", .kind = TR_OPTION_STRING, AT(global_batch), .value = "N",
+     .help = "sequences a step; 256..4096: the best of 256, 512 ...; unless said 3 Mi tokens, as GPT-3 175B",
      .section = "What is trained"},
     {.name = "system", .kind = TR_OPTION_STRING, AT(system), .required = true, .value = "NAME",
      .help = "a system of the catalog, such as dgx-h100, or a file that `trine calibrate` wrote", .section = "Where"},
@@ -62,10 +62,10 @@ static const struct tr_option options[] = {
      .help = "how the chips are paid; spot ones are taken away", .section = "Wishes"},
     {.name = "prices-of", .kind = TR_OPTION_STRING, AT(date), .value = "DATE",
      .help = "prices as they were: 2025, 2025-06; the newest unless said", .section = "Wishes"},
-    {.name = "deadline", .kind = TR_OPTION_TIME, AT(deadline_s), .fallback = "0s", .min = 0, .max = 1e12,
-     .value = "TIME", .help = "the answer is no when the run takes longer", .section = "Wishes"},
-    {.name = "budget", .kind = TR_OPTION_QUANTITY, AT(budget_usd), .unit = TR_UNIT_USD, .fallback = "0", .min = 0,
-     .max = 1e15, .value = "USD", .help = "the answer is no when the run costs more", .section = "Wishes"},
+    {.name = "deadline", .kind = TR_OPTION_TIME, AT(deadline_s), .min = TR_PLAN_DEADLINE_MIN_S,
+     .max = TR_PLAN_DEADLINE_MAX_S, .value = "TIME", .help = "the answer is no when the run takes longer", .section = "Wishes"},
+    {.name = "budget", .kind = TR_OPTION_QUANTITY, AT(budget_usd), .unit = TR_UNIT_USD, .min = TR_PLAN_BUDGET_MIN_USD,
+     .max = TR_PLAN_BUDGET_MAX_USD, .value = "USD", .help = "the answer is no when the run costs more", .section = "Wishes"},
     {.name = "out", .letter = 'o', .kind = TR_OPTION_PATH, AT(out), .value = "FILE",
      .help = "write the plan there, for `trine explain`", .section = "Output"},
     {.name = "report", .kind = TR_OPTION_PATH, AT(report), .value = "FILE",
@@ -108,10 +108,12 @@ static enum tr_status take(const char *name, const char *text, char *to, size_t 
     return TR_OK;
 }
 
-/* "1024", "256..4096" */
+/* "1024", "256..4096"; NULL: nothing was said, and nothing changes */
 static enum tr_status read_range(const char *option, const char *text, int64_t *low, int64_t *high, struct tr_err *err)
 {
     char first[32];
+    if (!text)
+        return TR_OK;
     const char *dots = strstr(text, "..");
     size_t length = dots ? (size_t)(dots - text) : strlen(text);
     enum tr_status status = TR_BAD_INPUT;
@@ -120,9 +122,11 @@ static enum tr_status read_range(const char *option, const char *text, int64_t *
         status = tr_parse_whole(first, TR_UNIT_COUNT, low, err);
     if (status == TR_OK && dots)
         status = tr_parse_whole(dots + 2, TR_UNIT_COUNT, high, err);
-    if (status != TR_OK || (dots && *high < 1) || *low < 0)
+    if (status != TR_OK)
         return tr_fail(err, TR_BAD_INPUT, "--%s: \"%.40s\": expected a number such as 1024, or a range such as 256..4096",
                        option, text);
+    if (*low < 1 || (dots && *high < *low))
+        return tr_fail(err, TR_BAD_INPUT, "--%s: \"%.40s\": expected 1 or more, and in a range the smaller number first", option, text);
     return TR_OK;
 }
 

@@ -23,7 +23,7 @@ expect 0 "nothing else is as fast for as few dollars" $plan --layout auto,tp=8,s
 expect 0 '"front_of_time_and_memory": [' $plan --layout auto,tp=8,sp,zero=1 --json
 expect 1 "chips are the fewest that fit" $plan --layout auto,tp=8,sp,zero=1 --chips 8
 [ ! -s stderr ] || fault "an answer of no says something on standard error"
-expect 2 'no range' $plan --chips 1024..256
+expect 2 'in a range the smaller number first' $plan --chips 1024..256
 expect 2 '--chips: "many": expected a number such as 1024, or a range such as 256..4096' $plan --chips many
 expect 2 '"256.."' $plan --chips 256..
 expect 2 'open layouts only' $plan --chips 256..1024 --layout $layout
@@ -36,6 +36,14 @@ expect 0 "shard8" $trine plan --model llama3-8b --system dgx-h100 --chips 64 --t
 expect 2 'sp cuts tokens over the tp ranks, and tp is 1' $plan --layout auto,sp,tp=1
 expect 2 'shard 8 needs zero 1, 2 or 3' $plan --layout auto,shard=8,zero=0
 expect 2 '"pp=0": expected 1 or more' $plan --layout auto,pp=0
+
+# What must be above 0.
+for zero in "--tokens 0" "--tokens 1B --deadline 0s" "--tokens 1B --budget 0" "--target-loss 0" "--tokens 1B --seq-len 0"; do
+    expect 2 'expected a value from ' $trine plan --model gpt3-175b --system dgx-h100 --chips 1024 $zero
+done
+expect 2 '--global-batch: "0": expected 1 or more' $plan --global-batch 0
+expect 2 '--chips: "0": expected 1 or more' $plan --chips 0
+expect 2 '--chips: "0..64": expected 1 or more' $plan --chips 0..64
 
 # A target loss: its law is in the words, the page and the numbers of explain.
 loss="$trine plan --model llama3-8b --system dgx-h100 --chips 64 --target-loss 2.1 --layout tp=2,mb=1,zero=1,sp"

@@ -21,10 +21,10 @@ static const struct key {
 } keys[] = {
     {"model", TEXT, AT(model), TR_REQUIRED, 0, 0},
     {"tokens", NUMBER, AT(tokens), TR_OPTIONAL, TR_PLAN_TOKENS_MAX, 1},
-    {"target_loss", NUMBER, AT(target_loss), TR_OPTIONAL, 1e3, 0},
+    {"target_loss", NUMBER, AT(target_loss), TR_OPTIONAL, TR_PLAN_LOSS_MAX, TR_PLAN_LOSS_MIN},
     {"law", TEXT, AT(law), TR_OPTIONAL, 0, 0},
-    {"seq_len", WHOLE, AT(seq_len), TR_OPTIONAL, TR_PLAN_SEQ_MAX, 0},
-    {"global_batch", WHOLE, AT(global_batch), TR_OPTIONAL, TR_PLAN_BATCH_MAX, 0},
+    {"seq_len", WHOLE, AT(seq_len), TR_OPTIONAL, TR_PLAN_SEQ_MAX, 1},
+    {"global_batch", WHOLE, AT(global_batch), TR_OPTIONAL, TR_PLAN_BATCH_MAX, 1},
     {"system", TEXT, AT(system), TR_REQUIRED, 0, 0},
     {"chips", WHOLE, AT(chips), TR_REQUIRED, TR_CHIPS_MAX, 1},
     {"region", TEXT, AT(region), TR_OPTIONAL, 0, 0},
@@ -36,8 +36,8 @@ static const struct key {
     {"no_mtp", FLAG, AT(no_mtp), TR_OPTIONAL, 0, 0},
     {"pay", PAID, AT(commitment), TR_OPTIONAL, 0, 0},
     {"prices_of", TEXT, AT(date), TR_OPTIONAL, 0, 0},
-    {"deadline_s", NUMBER, AT(deadline_s), TR_OPTIONAL, 1e12, 0},
-    {"budget_usd", NUMBER, AT(budget_usd), TR_OPTIONAL, 1e15, 0},
+    {"deadline_s", NUMBER, AT(deadline_s), TR_OPTIONAL, TR_PLAN_DEADLINE_MAX_S, TR_PLAN_DEADLINE_MIN_S},
+    {"budget_usd", NUMBER, AT(budget_usd), TR_OPTIONAL, TR_PLAN_BUDGET_MAX_USD, TR_PLAN_BUDGET_MIN_USD},
 };
 
 enum { KEYS = sizeof keys / sizeof *keys };

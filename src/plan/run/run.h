@@ -24,8 +24,14 @@
 #include "plan/step/step.h"
 
 enum { TR_PLAN_TEXT_BYTES = 256, TR_PLAN_WHY_BYTES = 512 };
-/* The largest that is asked for: no run of any kind has come near. */
+/* The largest that is asked for: no run of any kind has come near. And the smallest that means anything. */
 #define TR_PLAN_TOKENS_MAX TR_LAW_TOKENS_MAX
+#define TR_PLAN_LOSS_MIN .01
+#define TR_PLAN_LOSS_MAX 1e3
+#define TR_PLAN_DEADLINE_MIN_S 1.
+#define TR_PLAN_DEADLINE_MAX_S 1e12
+#define TR_PLAN_BUDGET_MIN_USD .01
+#define TR_PLAN_BUDGET_MAX_USD 1e15
 #define TR_PLAN_SEQ_MAX ((int64_t)1 << 26)
 #define TR_PLAN_BATCH_MAX ((int64_t)1 << 24)
 
