@@ -73,6 +73,7 @@ const char *tr_offered_name(const struct tr_offered *offer, char buf[TR_OFFERED_
 enum { TR_PRICE_OFFERS_MAX = 128 }; /* more are left out */
 struct tr_price {
     struct tr_fact usd_h; /* not known: nobody offers it, or not at that date */
+    char since[TR_FACT_DATE_BYTES]; /* "": not known, and nobody offers it; else the date of the first offer, where that came later than was asked */
     double low, high;
     int offers;
     int middle;           /* of them, whose name and source the price has */

@@ -195,11 +195,15 @@ static void search(const struct tr_offer *offers, int count, const struct tr_sys
         for (enum match how = MATCH_SYSTEM; how < MATCHES; how++) {
             for (int i = 0; i < count; i++) {
                 const struct tr_fact *usd_h = &offers[i].usd_h[query->commitment];
-                if (tr_known(usd_h) && !is_too_new(usd_h->date, query->date) &&
-                    matches(&offers[i], system, chip, provider, how))
+                if (!tr_known(usd_h) || !matches(&offers[i], system, chip, provider, how))
+                    continue;
+                if (!is_too_new(usd_h->date, query->date))
                     add_offered(price, &offers[i], usd_h);
+                else if (!price->since[0] || strcmp(usd_h->date, price->since) < 0)
+                    memcpy(price->since, usd_h->date, sizeof price->since);
             }
             if (price->offers) {
+                price->since[0] = 0;
                 choose(price, chip, chip != system->chip.entry);
                 return;
             }

@@ -135,6 +135,10 @@ static void put_run(struct tr_json *json, const struct tr_plan *p)
     tr_json_double(json, "wall_low_s", low_s);
     tr_json_double(json, "wall_high_s", high_s);
     tr_json_end(json);
+    struct tr_text unpriced = {0};
+    tr_plan_unpriced(p, &unpriced);
+    tr_json_string(json, "unpriced", unpriced.len ? tr_text_str(&unpriced) : NULL);
+    tr_text_free(&unpriced);
     tr_json_object(json, "offers");
     for (int i = 0; i < TR_COMMITMENT_COUNT; i++) {
         const struct tr_plan_offer *offer = &p->offer[i];

@@ -235,6 +235,11 @@ static void put_prices(const struct tr_plan *p, struct tr_text *out)
         put_offers(p, out);
     }
     tr_table_free(&table);
+    if (!tr_known(&p->offer[p->request.commitment].price.usd_h)) {
+        tr_text_char(out, '\n');
+        tr_plan_unpriced(p, out);
+        tr_text_char(out, '\n');
+    }
 }
 
 static void put_levers(const struct tr_plan *p, struct tr_text *out)

@@ -147,6 +147,16 @@ static enum tr_status put_pipeline(const struct page *g)
     return tr_plan_draw_pipeline(g->p, SPANS_MAX, true, g->out, g->err);
 }
 
+/* A sentence of the plan's, where it has one. */
+static void put_sentence(const struct page *g, void (*print)(const struct tr_plan *, struct tr_text *))
+{
+    struct tr_text line = {0};
+    print(g->p, &line);
+    if (line.len > 0)
+        tr_page_text(g->out, "p", NULL, tr_text_str(&line));
+    tr_text_free(&line);
+}
+
 /* ---- what was searched ------------------------------------------------------------------------------------------- */
 
 static void put_front(const struct page *g)
@@ -276,6 +286,7 @@ static void put_prices(const struct page *g)
         tr_text_append(g->out, "</tr>\n");
     }
     tr_page_end_table(g->out);
+    put_sentence(g, tr_plan_unpriced);
 }
 
 /* ---- every number ------------------------------------------------------------------------------------------------ */

@@ -257,6 +257,20 @@ static void say_memory(struct tr_plan *p)
              tr_print_bytes(most_text, (int64_t)p->step.memory[most]));
 }
 
+/* ---- prices ------------------------------------------------------------------------------------------------------ */
+
+void tr_plan_unpriced(const struct tr_plan *p, struct tr_text *out)
+{
+    const struct tr_price *price = &p->offer[p->request.commitment].price;
+    const char *way = tr_commitment_name((enum tr_commitment)p->request.commitment);
+    if (tr_known(&price->usd_h))
+        return;
+    if (price->since[0])
+        tr_text_printf(out, "no price of %s %s is as old as %s: the first is of %s", p->system.id, way, p->request.date, price->since);
+    else
+        tr_text_printf(out, "nobody of the catalog offers %s %s", p->system.id, way);
+}
+
 /* ---- the run ----------------------------------------------------------------------------------------------------- */
 
 void tr_plan_set_batch(struct tr_plan *p, int64_t global_batch)
@@ -327,11 +341,13 @@ static void say_wishes(struct tr_plan *p)
 
 static enum tr_status check_wishes(const struct tr_plan *p, struct tr_err *err)
 {
-    if (p->request.budget_usd > 0 && !tr_known(&p->offer[p->request.commitment].price.usd_h))
-        return tr_fail(err, TR_BAD_INPUT, "a budget needs a price, and nobody of the catalog offers %s %s%s%s",
-                       p->system.id, tr_commitment_name((enum tr_commitment)p->request.commitment),
-                       p->request.date[0] ? " as of " : "", p->request.date);
-    return TR_OK;
+    struct tr_text why = {0};
+    tr_plan_unpriced(p, &why);
+    enum tr_status status = why.len == 0 || p->request.budget_usd == 0
+                                ? TR_OK
+                                : tr_fail(err, TR_BAD_INPUT, "a budget needs a price, and %s", tr_text_str(&why));
+    tr_text_free(&why);
+    return status;
 }
 
 /* ---- what would help --------------------------------------------------------------------------------------------- */

@@ -17,6 +17,7 @@
 #ifndef TR_PLAN_RUN_RUN_H
 #define TR_PLAN_RUN_RUN_H
 
+#include "base/text.h"
 #include "cloud/cost/cost.h"
 #include "plan/run/law.h"
 #include "plan/run/lever.h"
@@ -163,6 +164,10 @@ static inline const struct tr_job_cost *tr_plan_cost(const struct tr_plan *plan)
 /* The 80 % interval of its wall-clock time: the step's error, and of tokens that follow from a loss the law's. *high may be
  * INFINITY. */
 void tr_plan_wall_interval(const struct tr_plan *plan, double *low_s, double *high_s);
+
+/* A sentence, without a newline, where there is no price for the headline's way to pay, as of the date that was asked for; nothing
+ * otherwise. */
+void tr_plan_unpriced(const struct tr_plan *plan, struct tr_text *out);
 
 /* The chip's memory that programs can have. */
 double tr_plan_capacity(const struct tr_chip *chip);

@@ -86,7 +86,10 @@ static void the_newest_offer_up_to_the_date_counts(void **state)
     near(price_of(catalog, "aws-p5", TR_COMMITMENT_ON_DEMAND, NULL, NULL).usd_h.value, 55.04 / 8, 1e-12);
     near(price_of(catalog, "aws-p5", TR_COMMITMENT_ON_DEMAND, NULL, "2025-05").usd_h.value, 98.32 / 8, 1e-12);
     near(price_of(catalog, "aws-p5", TR_COMMITMENT_ON_DEMAND, NULL, "2025").usd_h.value, 55.04 / 8, 1e-12);
-    assert_int_equal(price_of(catalog, "aws-p5", TR_COMMITMENT_ON_DEMAND, NULL, "2023").usd_h.grade, TR_GRADE_NONE);
+    struct tr_price none = price_of(catalog, "aws-p5", TR_COMMITMENT_ON_DEMAND, NULL, "2023");
+    assert_int_equal(none.usd_h.grade, TR_GRADE_NONE);
+    assert_true(strcmp(none.since, "2023") > 0 && price_of(catalog, "aws-p5", TR_COMMITMENT_ON_DEMAND, NULL, none.since).usd_h.value > 0);
+    assert_int_equal(price_of(catalog, "aws-p5", TR_COMMITMENT_ON_DEMAND, NULL, "2025").since[0], 0);
     tr_catalog_free(catalog);
 }
 

@@ -177,7 +177,7 @@ static void bad_requests_say_what_would_be_right(void **state)
     snprintf(r.system, sizeof r.system, "dgx-1-v100");
     r.budget_usd = 1e9, r.commitment = TR_COMMITMENT_RESERVED_3Y;
     snprintf(r.date, sizeof r.date, "1990");
-    refused(&r, "a budget needs a price");
+    refused(&r, "a budget needs a price, and no price of dgx-1 reserved_3y is as old as 1990: the first is of ");
 }
 
 /* ---- search ------------------------------------------------------------------------------------------------------ */
