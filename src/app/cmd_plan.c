@@ -21,7 +21,7 @@ struct plan_args {
 };
 
 #define AT(field) .offset = offsetof(struct plan_args, field)
-#define CHIPS_HELP "how many; 256..4096: as many as are best, of 256, 512, 1024 ..."
+#define CHIPS_HELP "how many; 256..4096: the best of 256, 512, 1024 ... and of whole nodes near it"
 
 static const struct tr_option options[] = {
     {.name = "model", .kind = TR_OPTION_STRING, AT(model), .required = true, .value = "NAME",

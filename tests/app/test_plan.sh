@@ -37,6 +37,11 @@ expect 2 'sp cuts tokens over the tp ranks, and tp is 1' $plan --layout auto,sp,
 expect 2 'shard 8 needs zero 1, 2 or 3' $plan --layout auto,shard=8,zero=0
 expect 2 '"pp=0": expected 1 or more' $plan --layout auto,pp=0
 
+# Between the doublings, and beyond them.
+expect 0 " on 384 x NVIDIA H100" $plan --chips 256..1024 --deadline 20d
+expect 1 "more than the deadline of 5 d; 1536 chips would do: " $plan --deadline 5d
+expect 1 "; of the numbers of chips that were tried, 128 to 1024, none would do" $plan --budget 1k
+
 # What must be above 0.
 for zero in "--tokens 0" "--tokens 1B --deadline 0s" "--tokens 1B --budget 0" "--target-loss 0" "--tokens 1B --seq-len 0"; do
     expect 2 'expected a value from ' $trine plan --model gpt3-175b --system dgx-h100 --chips 1024 $zero

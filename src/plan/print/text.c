@@ -306,6 +306,8 @@ static void put_counts(const struct tr_plan *p, struct tr_text *out)
     tr_table_column(&table, "layout", TR_LEFT);
     for (int i = 0; i < p->search.count; i++) {
         const struct tr_plan_candidate *c = &p->search.at[i];
+        if (!tr_plan_shows(&p->search, i))
+            continue;
         tr_table_cell(&table, "%s%s", i == p->search.chosen ? ">" : " ", c->front ? "*" : "");
         tr_table_cell(&table, "%lld", (long long)c->chips);
         if (batches)

@@ -187,8 +187,8 @@ static int by_usd(const void *a, const void *b)
 static void put_money(const struct page *g)
 {
     const struct tr_plan_search *s = &g->p->search;
-    const struct tr_plan_candidate *of[TR_PLAN_COUNTS_MAX];
-    double x[TR_PLAN_COUNTS_MAX], y[TR_PLAN_COUNTS_MAX];
+    const struct tr_plan_candidate *of[TR_PLAN_CANDIDATES_MAX];
+    double x[TR_PLAN_CANDIDATES_MAX], y[TR_PLAN_CANDIDATES_MAX];
     int count = 0;
     for (int i = 0; i < s->count; i++)
         if (s->at[i].front && !isnan(s->at[i].usd))
@@ -215,6 +215,8 @@ static void put_counts(const struct page *g)
     tr_page_table(g->out, NULL, names, 9, 1);
     for (int i = 0; i < s->count; i++) {
         const struct tr_plan_candidate *c = &s->at[i];
+        if (!tr_plan_shows(s, i))
+            continue;
         tr_text_append(g->out, "<tr>");
         tr_page_cell(g->out, false,
                      c->found   ? tr_layout_print(&c->layout, layout)

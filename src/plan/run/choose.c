@@ -94,74 +94,7 @@ static struct tr_space space_of(const struct tr_stack *stack, const struct tr_la
     return space;
 }
 
-int tr_plan_doublings(int64_t first, int64_t last, int64_t out[TR_PLAN_COUNTS_MAX])
-{
-    int count = 0;
-    out[count++] = first;
-    for (int64_t value = first * 2; value < last; value *= 2)
-        out[count++] = value;
-    if (last > first)
-        out[count++] = last;
-    TR_ASSERT(count <= TR_PLAN_COUNTS_MAX);
-    return count;
-}
-
-/* ---- which of them ----------------------------------------------------------------------------------------------- */
-
-static bool keeps_wishes(const struct tr_plan_request *r, const struct tr_plan_candidate *c)
-{
-    return c->found && isfinite(c->wall_s) && !(r->deadline_s > 0 && c->wall_s > r->deadline_s) &&
-           !(r->budget_usd > 0 && c->usd > r->budget_usd);
-}
-
-static void make_candidate(const struct tr_plan *p, const struct tr_search_count *from, struct tr_plan_candidate *c)
-{
-    *c = (struct tr_plan_candidate){.chips = from->chips,
-                                    .global_batch = p->task.batch.global_batch,
-                                    .found = from->top_count > 0,
-                                    .legal = from->legal,
-                                    .too_big = from->too_big,
-                                    .dominated = from->dominated};
-    if (!from->legal)
-        return;
-    const struct tr_found *best = from->top_count > 0 ? &from->top[0] : &from->lightest;
-    c->layout = best->layout;
-    c->step = best->step;
-    struct tr_job_cost cost = tr_plan_job(p, p->request.commitment, c->chips, c->step.time_s);
-    c->wall_s = cost.wall_s, c->chip_hours = cost.chip_hours, c->usd = cost.usd;
-    c->kept = keeps_wishes(&p->request, c);
-}
-
-static double money(const struct tr_plan_candidate *c) { return isnan(c->usd) ? c->chip_hours : c->usd; }
-
-static bool dominates(const struct tr_plan_candidate *a, const struct tr_plan_candidate *b)
-{
-    return a->found && a->wall_s <= b->wall_s && money(a) <= money(b) && (a->wall_s < b->wall_s || money(a) < money(b));
-}
-
-static void mark_front(struct tr_plan_search *search)
-{
-    for (int i = 0; i < search->count; i++) {
-        struct tr_plan_candidate *c = &search->at[i];
-        c->front = c->found;
-        for (int k = 0; k < search->count && c->front; k++)
-            c->front = !dominates(&search->at[k], c);
-    }
-}
-
-/* With a deadline the cheapest that keeps it, else the fastest; those that keep no wish only when none does, and those that
- * do not fit only when nothing fits (then the one that needs least memory). */
-static bool better(const struct tr_plan_request *r, const struct tr_plan_candidate *a,
-                   const struct tr_plan_candidate *b)
-{
-    if (a->kept != b->kept)
-        return a->kept;
-    if (a->found != b->found)
-        return a->found;
-    if (!a->found)
-        return a->legal && (!b->legal || a->step.memory_bytes < b->step.memory_bytes);
-    return r->deadline_s > 0 && a->kept ? money(a) < money(b) : a->wall_s < b->wall_s;
-}
+/* ---- what is taken of it ----------------------------------------------------------------------------------------- */
 
 static void keep_neighbours(struct tr_plan_search *to, const struct tr_search_count *from)
 {
@@ -172,17 +105,12 @@ static void keep_neighbours(struct tr_plan_search *to, const struct tr_search_co
     memcpy(to->front, from->front, (size_t)to->front_count * sizeof *to->front);
 }
 
-/* What was found with the batch that the plan has now: candidates behind those that are there. */
-static void add_candidates(struct tr_plan *p, const struct tr_search *search)
+static const struct tr_search_count *count_of(const struct tr_search *search, int64_t chips)
 {
-    struct tr_plan_search *to = &p->search;
-    for (int i = 0; i < search->count; i++) {
-        struct tr_plan_candidate *c = &to->at[to->count];
-        make_candidate(p, &search->at[i], c);
-        if (better(&p->request, c, &to->at[to->chosen]))
-            to->chosen = to->count;
-        to->count++;
-    }
+    int i = 0;
+    while (search->at[i].chips != chips)
+        i++;
+    return &search->at[i];
 }
 
 /* `search`: of the chosen candidate's batch. */
@@ -191,7 +119,6 @@ static enum tr_status take(struct tr_plan *p, const struct tr_search_count *from
     const struct tr_plan_candidate *chosen = &p->search.at[p->search.chosen];
     if (!chosen->legal)
         return TR_BAD_INPUT; /* err says what divides nothing */
-    mark_front(&p->search);
     keep_neighbours(&p->search, from);
     p->layout = chosen->layout;
     p->step = chosen->step;
@@ -237,30 +164,18 @@ static enum tr_status search_again(struct tr_plan *p, struct tr_space space, str
     return status;
 }
 
-/* Each batch in turn; then once more the chosen one, whose neighbours are kept. Where none fits, the last search alone says
- * how many chips would do: that is a search of many counts. */
-static enum tr_status search_batches(struct tr_plan *p, const struct tr_space *space, struct tr_search *search,
-                                     struct tr_err *err)
+/* The chosen number of chips alone, in full; where nothing is legal, all that were asked for, so that the answer says what would be. */
+static enum tr_status search_chosen(struct tr_plan *p, struct tr_space *space, int64_t counts[TR_PLAN_COUNTS_MAX], struct tr_search *search,
+                                    struct tr_err *err)
 {
-    int64_t batches[TR_PLAN_BATCHES_MAX];
-    int count = tr_plan_doublings(p->request.global_batch, p->request.global_batch_max, batches);
-    enum tr_status status = TR_OK;
-    struct tr_space each = *space;
-    each.brief = space->brief || count > 1;
-    p->search.done = true;
-    for (int i = 0; i < count; i++) {
-        tr_search_free(search);
-        tr_plan_set_batch(p, batches[i]);
-        status = tr_search(&p->site, &p->task, &each, search, err);
-        if (status != TR_OK && status != TR_NO)
-            return status;
-        add_candidates(p, search);
-    }
-    int64_t best = p->search.at[p->search.chosen].global_batch;
-    if (best == batches[count - 1] && (status == TR_OK || count == 1))
-        return status;
-    tr_search_free(search);
-    tr_plan_set_batch(p, best);
+    const struct tr_plan_candidate *chosen = &p->search.at[p->search.chosen];
+    space->top = TR_PLAN_POOL_MAX;
+    space->chips = counts;
+    space->chips_count = tr_plan_doublings(p->request.chips, p->request.chips_max, counts);
+    if (chosen->legal)
+        counts[0] = chosen->chips, space->chips_count = 1;
+    if (p->search.count)
+        tr_plan_set_batch(p, chosen->global_batch);
     return tr_search(&p->site, &p->task, space, search, err);
 }
 
@@ -269,21 +184,29 @@ enum tr_status tr_plan_choose(struct tr_plan *p, uint32_t said, struct tr_err *e
     int64_t counts[TR_PLAN_COUNTS_MAX];
     struct tr_space space = space_of(&p->stack, &p->layout, said);
     struct tr_search search = {0};
+    bool several = p->request.chips_max || p->request.global_batch_max;
     space.reserve_bytes = (double)p->request.reserve_bytes;
-    space.chips = counts;
-    space.chips_count = tr_plan_doublings(p->request.chips, p->request.chips_max, counts);
+    p->search.done = true;
     enum tr_status status = check_said(&p->layout, said, err);
+    if (status == TR_OK && several)
+        status = tr_plan_try_counts(p, &space, err);
     if (status == TR_OK)
-        status = search_batches(p, &space, &search, err);
+        status = search_chosen(p, &space, counts, &search, err);
+    if ((status == TR_OK || status == TR_NO) && !several)
+        tr_plan_add_candidates(p, &search);
     const struct tr_search_count *from = NULL;
     if (status == TR_OK || status == TR_NO) {
-        from = &search.at[p->search.chosen % search.count];
+        from = count_of(&search, p->search.at[p->search.chosen].chips);
         status = take(p, from, status, err);
     }
-    if (status == TR_OK)
+    if (status == TR_OK && !p->why[0])
         status = keep_pool(p, from, err);
     if (status == TR_OK && !p->why[0])
         status = search_again(p, space, err);
+    if (status == TR_OK && !p->why[0] && !p->search.at[p->search.chosen].kept)
+        status = tr_plan_look_beyond(p, &space, err);
+    if (status == TR_OK)
+        tr_plan_mark_candidates(p);
     tr_search_free(&search);
     return status;
 }

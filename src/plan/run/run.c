@@ -3,6 +3,7 @@
 #include "base/num.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,10 +154,10 @@ static enum tr_status make_site(struct tr_plan *p, struct tr_err *err)
         status = tr_site_make(&p->site, &p->system, &p->stack, format, err);
     if (status != TR_OK)
         return status;
-    int64_t most = tr_system_max_chips(&p->system);
-    if (most && r->chips > most)
+    int64_t most = tr_system_max_chips(&p->system), asked = tr_max_i64(r->chips, r->chips_max);
+    if (most && asked > most)
         return tr_fail(err, TR_BAD_INPUT, "%s joins at most %lld chips, %lld were asked for", p->system.id,
-                       (long long)most, (long long)r->chips);
+                       (long long)most, (long long)asked);
     return TR_OK;
 }
 
@@ -315,28 +316,53 @@ static void price_run(struct tr_plan *p)
         p->offer[i].cost = tr_plan_job(p, i, p->request.chips, p->step.time_s);
 }
 
+static void add_why(struct tr_plan *p, const char *format, ...) TR_PRINTF(2, 3);
+
+static void add_why(struct tr_plan *p, const char *format, ...)
+{
+    size_t said = strlen(p->why);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(p->why + said, sizeof p->why - said, format, args);
+    va_end(args);
+}
+
+/* How many chips would keep the wishes, or come nearest. */
+static void say_instead(struct tr_plan *p)
+{
+    const struct tr_plan_candidate *c = &p->search.instead;
+    char days[TR_QUANTITY_BYTES], usd[TR_QUANTITY_BYTES];
+    if (!c->chips || p->search.instead_low == p->search.instead_high)
+        return;
+    if (!c->kept)
+        add_why(p, "; of the numbers of chips that were tried, %lld to %lld, none would do", (long long)p->search.instead_low,
+                (long long)p->search.instead_high);
+    if (c->chips == p->request.chips)
+        return;
+    add_why(p, c->kept ? "; %lld chips would do: %s" : ", and %lld come nearest: %s", (long long)c->chips, tr_print_time(days, c->wall_s));
+    if (!isnan(c->usd))
+        add_why(p, ", %s", tr_print_quantity(usd, TR_UNIT_USD, c->usd));
+}
+
 /* All that are missed, so that nobody meets one of them to be told of the other. */
 static void say_wishes(struct tr_plan *p)
 {
     char is[TR_QUANTITY_BYTES], wished[TR_QUANTITY_BYTES];
     const struct tr_job_cost *cost = tr_plan_cost(p);
+    bool goes_on = cost->goodput > 0;
     if (p->why[0])
         return;
-    if (!(cost->goodput > 0)) {
-        snprintf(p->why, sizeof p->why,
-                 "a job of %lld chips fails too often to come forward: every %s, and to recover takes %s",
-                 (long long)p->request.chips, tr_print_time(is, cost->mtbf_s), tr_print_time(wished, cost->recover_s));
-        return;
-    }
-    if (p->request.deadline_s > 0 && cost->wall_s > p->request.deadline_s)
-        snprintf(p->why, sizeof p->why, "takes %s, more than the deadline of %s", tr_print_time(is, cost->wall_s),
-                 tr_print_time(wished, p->request.deadline_s));
-    if (p->request.budget_usd > 0 && cost->usd > p->request.budget_usd) {
-        size_t said = strlen(p->why);
-        snprintf(p->why + said, sizeof p->why - said, "%scosts %s, more than the budget of %s", said ? "; " : "",
-                 tr_print_quantity(is, TR_UNIT_USD, cost->usd),
-                 tr_print_quantity(wished, TR_UNIT_USD, p->request.budget_usd));
-    }
+    if (!goes_on)
+        add_why(p, "a job of %lld chips fails too often to come forward: every %s, and to recover takes %s",
+                (long long)p->request.chips, tr_print_time(is, cost->mtbf_s), tr_print_time(wished, cost->recover_s));
+    if (goes_on && p->request.deadline_s > 0 && cost->wall_s > p->request.deadline_s)
+        add_why(p, "takes %s, more than the deadline of %s", tr_print_time(is, cost->wall_s),
+                tr_print_time(wished, p->request.deadline_s));
+    if (goes_on && p->request.budget_usd > 0 && cost->usd > p->request.budget_usd)
+        add_why(p, "%scosts %s, more than the budget of %s", p->why[0] ? "; " : "", tr_print_quantity(is, TR_UNIT_USD, cost->usd),
+                tr_print_quantity(wished, TR_UNIT_USD, p->request.budget_usd));
+    if (p->why[0])
+        say_instead(p);
 }
 
 static enum tr_status check_wishes(const struct tr_plan *p, struct tr_err *err)

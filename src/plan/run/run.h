@@ -45,7 +45,7 @@ struct tr_plan_request {
     char date[TR_FACT_DATE_BYTES];   /* of prices; "": the newest */
     char precision[16];              /* as tr_format_find; "": bf16, on chips without it fp16 */
     int64_t chips;                   /* at least 1 */
-    int64_t chips_max;               /* 0: chips alone; else chips, 2 chips, 4 chips ... and chips_max are tried */
+    int64_t chips_max;               /* 0: chips alone; else chips, 2 chips, 4 chips ... chips_max, and those near the best of them */
     double tokens;                   /* above 0; 0: what target_loss takes */
     double target_loss;              /* nats a token; 0: none. With tokens: both were said, which is refused */
     char law[TR_PLAN_TEXT_BYTES];    /* scaling law of target_loss; "": the catalog's default */
@@ -67,28 +67,32 @@ struct tr_plan_offer {
     struct tr_job_cost cost;
 };
 
-/* Of one number of chips that was searched: the fastest layout that fits, and what it costs. */
-enum { TR_PLAN_COUNTS_MAX = 32, TR_PLAN_BATCHES_MAX = 32, TR_PLAN_NEXT_MAX = 5, TR_PLAN_FRONT_MAX = 200, TR_PLAN_POOL_MAX = 256 };
+/* Of one number of chips that was searched: the layout to take, and what it costs. */
+enum {
+    TR_PLAN_COUNTS_MAX = 32, TR_PLAN_BATCHES_MAX = 32, TR_PLAN_NEARER_MAX = 256,
+    TR_PLAN_CANDIDATES_MAX = TR_PLAN_COUNTS_MAX * TR_PLAN_BATCHES_MAX + TR_PLAN_NEARER_MAX,
+    TR_PLAN_NEXT_MAX = 5, TR_PLAN_FRONT_MAX = 200, TR_PLAN_POOL_MAX = 256
+};
 /* A second search, with more memory, is for spaces of at most so many layouts. */
 #define TR_PLAN_SEARCH_AGAIN_MAX ((int64_t)20 * 1000 * 1000)
+/* Numbers of chips are tried ever nearer to the best until so many layouts were priced: less than a second. */
+#define TR_PLAN_NEARER_LAYOUTS ((int64_t)10 * 1000 * 1000)
 struct tr_plan_candidate {
     int64_t chips, global_batch;
     bool found;     /* something fits */
     bool kept;      /* and keeps the wishes */
     bool front;     /* no other number of chips is as fast for as few dollars (chip-hours, where there is no price) */
+    bool asked;     /* a number that was asked for, and not one that lies between such; tables have these, the chosen and the front */
     int64_t legal, too_big, dominated; /* layouts; dominated: another is as fast in as little memory */
     struct tr_layout layout;
     struct tr_step step;
     double wall_s, chip_hours, usd;
 };
 
-/* Chips, and batches, in turn: `first`, twice it ... and `last` (0: first alone). */
-int tr_plan_doublings(int64_t first, int64_t last, int64_t out[TR_PLAN_COUNTS_MAX]);
-
 /* What was searched; all zero when the layout was given. */
 struct tr_plan_search {
     bool done;
-    struct tr_plan_candidate at[TR_PLAN_COUNTS_MAX * TR_PLAN_BATCHES_MAX]; /* by batch, then chips */
+    struct tr_plan_candidate at[TR_PLAN_CANDIDATES_MAX]; /* by batch, then chips */
     int count;
     int chosen; /* index */
     struct tr_found next[TR_PLAN_NEXT_MAX]; /* on the chosen number of chips, the fastest first: next[0] is the plan */
@@ -97,7 +101,15 @@ struct tr_plan_search {
     int front_count, front_all;
     struct tr_limit limit[TR_LIMITS_MAX]; /* of the chosen number of chips: what the space costs, the tightest first */
     int limit_count;
+    struct tr_plan_candidate instead; /* when the wishes are missed: the best of more and of fewer chips; chips 0: not looked for */
+    int64_t instead_low, instead_high; /* between which was looked */
 };
+
+/* Whether tables show it. */
+static inline bool tr_plan_shows(const struct tr_plan_search *search, int i)
+{
+    return search->at[i].asked || search->at[i].front || i == search->chosen;
+}
 
 /* What the model's modules for further tokens (MTP) are and take, the layout as it is; all zero without them. */
 struct tr_plan_further {

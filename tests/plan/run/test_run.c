@@ -250,37 +250,94 @@ static void what_the_software_does_not_do_is_left_out_unless_it_is_asked_for(voi
     tr_plan_free(p);
 }
 
+static const struct tr_plan_candidate *candidate(const struct tr_plan *p, int64_t chips)
+{
+    int i = 0;
+    while (i < p->search.count && p->search.at[i].chips != chips)
+        i++;
+    assert_true(i < p->search.count);
+    return &p->search.at[i];
+}
+
+static int asked_for(const struct tr_plan *p)
+{
+    int count = 0;
+    for (int i = 0; i < p->search.count; i++)
+        count += p->search.at[i].asked;
+    return count;
+}
+
+static struct tr_plan_request range_of_gpt3(void)
+{
+    struct tr_plan_request r = request_of("gpt3-175b", "dgx-h100", 32, "auto,tp=8,sp,zero=1,vpp=1,recompute=none");
+    r.chips_max = 1024;
+    return r;
+}
+
 static void of_several_numbers_of_chips_the_wishes_choose(void **state)
 {
     (void)state;
-    struct tr_plan_request r = request_of("gpt3-175b", "dgx-h100", 32, "auto,tp=8,sp,zero=1,vpp=1,recompute=none");
-    r.chips_max = 1024;
+    struct tr_plan_request r = range_of_gpt3();
     struct tr_plan *p = make(&r, TR_OK);
-    assert_int_equal(p->search.count, 6);
+    assert_int_equal(asked_for(p), 6);
     assert_int_equal(p->request.chips, 1024); /* no wish: the fastest */
-    assert_false(p->search.at[0].found);      /* 32 chips are too few */
-    double days = p->search.at[3].wall_s, usd = p->search.at[3].usd;
-    assert_int_equal(p->search.at[3].chips, 256);
+    assert_false(candidate(p, 32)->found);    /* too few */
+    double days = candidate(p, 256)->wall_s, more_days = candidate(p, 512)->wall_s, usd = candidate(p, 256)->usd;
     tr_plan_free(p);
 
-    r.deadline_s = days * 1.001; /* the cheapest that keeps it: more chips cost more */
+    r.deadline_s = (days + more_days) / 2; /* the cheapest that keeps it lies between those that were asked for */
     p = make(&r, TR_OK);
-    assert_int_equal(p->request.chips, 256);
+    assert_true(p->request.chips > 256 && p->request.chips < 512 && tr_plan_cost(p)->wall_s <= r.deadline_s);
+    for (int i = 0; i < p->search.count; i++)
+        assert_true(!p->search.at[i].kept || p->search.at[i].usd >= tr_plan_cost(p)->usd * (1 - 1e-12));
+    for (int i = 1; i < p->search.count; i++)
+        assert_true(p->search.at[i].chips > p->search.at[i - 1].chips && p->search.at[i].chips % 8 == 0);
     tr_plan_free(p);
     r.deadline_s = 0, r.budget_usd = usd * 1.001; /* the fastest that keeps it */
     p = make(&r, TR_OK);
-    assert_int_equal(p->request.chips, 256);
-    tr_plan_free(p);
-    r.deadline_s = days * .999; /* both together cannot be */
-    p = make(&r, TR_NO);
-    assert_non_null(strstr(p->why, "more than the "));
+    assert_true(p->request.chips >= 256 && tr_plan_cost(p)->usd <= r.budget_usd);
     tr_plan_free(p);
 
+    r = request_of("gpt3-175b", "dgx-h100", 1001, "auto"); /* neither end divides; what lies between does */
+    r.chips_max = 1999;
+    p = make(&r, TR_OK);
+    assert_true(p->request.chips > 1001 && p->request.chips < 1999);
+    tr_plan_free(p);
+    r.reserve_bytes = (int64_t)79 << 30; /* and where what is legal does not fit, the lightest is told of */
+    p = make(&r, TR_NO);
+    assert_true(!p->fits && p->request.chips > 1001 && p->request.chips < 1999);
+    tr_plan_free(p);
+
+    r = request_of("llama3-8b", "meta-llama3", 16384, "auto");
+    r.chips_max = 32768;
+    refused(&r, "meta-llama3 joins at most 24576 chips, 32768 were asked for");
     r = request_of("gpt3-175b", "dgx-h100", 64, "tp=8,pp=8,mb=1");
     r.chips_max = 128;
     refused(&r, "several numbers of chips, or batches, are tried with open layouts only");
     r.chips_max = 32;
     refused(&r, "from 64 to 32 chips is no range");
+}
+
+static void where_a_wish_is_missed_the_number_of_chips_that_keeps_it_is_said(void **state)
+{
+    (void)state;
+    struct tr_plan_request r = range_of_gpt3();
+    r.chips = 128, r.chips_max = 0, r.deadline_s = 20 * 86400;
+    struct tr_plan *p = make(&r, TR_NO);
+    const char *instead = strstr(p->why, "more than the deadline of 20 d; ");
+    assert_non_null(instead);
+    assert_non_null(strstr(instead, " chips would do: "));
+    r.chips = atoll(instead + strlen("more than the deadline of 20 d; "));
+    assert_true(r.chips > 128);
+    tr_plan_free(p);
+    tr_plan_free(make(&r, TR_OK));
+
+    r.chips = 128, r.chips_max = 1024, r.budget_usd = 1000; /* both together cannot be */
+    p = make(&r, TR_NO);
+    assert_non_null(strstr(p->why, "of the numbers of chips that were tried, "));
+    assert_non_null(strstr(p->why, ", none would do"));
+    assert_true(p->request.chips >= 128 && p->request.chips <= 1024);
+    tr_plan_free(p);
 }
 
 static void where_nothing_fits_the_fewest_chips_that_do_are_said(void **state)
@@ -458,7 +515,7 @@ static void a_range_of_batches_is_searched_and_the_best_is_taken(void **state)
     struct tr_plan_request r = request_of("llama3-8b", "dgx-h100", 64, "auto,tp=1,cp=1");
     r.global_batch = 96, r.global_batch_max = 500, r.chips = 32, r.chips_max = 64;
     struct tr_plan *p = make(&r, TR_OK);
-    assert_int_equal(p->search.count, 2 * 4); /* 96, 192, 384, 500 sequences on 32 and 64 chips */
+    assert_int_equal(asked_for(p), 2 * 4); /* 96, 192, 384, 500 sequences on 32 and 64 chips */
     for (int i = 0; i < p->search.count; i++) {
         const struct tr_plan_candidate *c = &p->search.at[i];
         assert_true(!c->found || c->wall_s >= tr_plan_cost(p)->wall_s * (1 - 1e-12));
@@ -536,6 +593,7 @@ int main(void)
         cmocka_unit_test(words_of_an_open_layout_are_kept),
         cmocka_unit_test(what_the_software_does_not_do_is_left_out_unless_it_is_asked_for),
         cmocka_unit_test(of_several_numbers_of_chips_the_wishes_choose),
+        cmocka_unit_test(where_a_wish_is_missed_the_number_of_chips_that_keeps_it_is_said),
         cmocka_unit_test(where_nothing_fits_the_fewest_chips_that_do_are_said),
         cmocka_unit_test(all_levers_together_are_all_that_takes_time),
         cmocka_unit_test(a_lever_changes_its_own_terms_and_no_other),
