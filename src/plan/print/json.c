@@ -222,6 +222,7 @@ static void put_search(struct tr_json *json, const struct tr_plan *p)
     }
     tr_json_end(json);
     put_found(json, "fastest", p->search.next, p->search.next_count);
+    put_found(json, "surely_fits", &p->search.sure, p->search.sure.layout.dp > 0);
     put_found(json, "front_of_time_and_memory", p->search.front, p->search.front_count);
     tr_json_end(json);
 }

@@ -25,6 +25,8 @@ const char *tr_plan_percent(char buf[TR_QUANTITY_BYTES], double fraction);
 
 /* A line about modules for further tokens, without a newline; nothing when there are none. */
 void tr_plan_further(const struct tr_plan *plan, struct tr_text *out);
+/* A sentence, without a newline, where a layout was preferred to a faster one that may not fit; nothing otherwise. */
+void tr_plan_safer(const struct tr_plan *plan, struct tr_text *out);
 /* Lines about the target loss; nothing when there is none. */
 void tr_plan_target(const struct tr_plan *plan, struct tr_text *out);
 

@@ -126,6 +126,22 @@ static void put_step(const struct tr_plan *p, struct tr_text *out)
     tr_table_free(&table);
 }
 
+/* It fits, and may not: what would surely. */
+static void put_unsure(const struct tr_plan *p, struct tr_text *out)
+{
+    char layout[TR_LAYOUT_TEXT_BYTES], bytes[NUMBER];
+    const struct tr_found *sure = &p->search.sure;
+    tr_text_append(out, ": it may not fit; ");
+    if (!p->search.done)
+        tr_text_append(out, "--reserve keeps some free");
+    else if (!sure->layout.dp)
+        tr_text_append(out, "no layout surely fits");
+    else
+        tr_text_printf(out, "surely fits %s, with %s and %.1f %% more time", tr_layout_print(&sure->layout, layout),
+                       tr_print_quantity(bytes, TR_UNIT_BYTES, sure->step.memory_bytes),
+                       100 * (sure->step.time_s / p->step.time_s - 1));
+}
+
 static void put_memory(const struct tr_plan *p, struct tr_text *out)
 {
     char bytes[NUMBER], capacity[NUMBER];
@@ -149,9 +165,11 @@ static void put_memory(const struct tr_plan *p, struct tr_text *out)
     tr_table_text(&table, out);
     tr_table_free(&table);
     double least = p->step.memory_bytes * (1 - p->step.memory_error), most = p->step.memory_bytes * (1 + p->step.memory_error);
-    tr_text_printf(out, "from %s to %s (80 %% interval)%s\n", tr_print_quantity(bytes, TR_UNIT_BYTES, fmax(0, least)),
-                   tr_print_quantity(capacity, TR_UNIT_BYTES, most),
-                   p->fits && most > p->capacity_bytes ? ": it may not fit; --reserve keeps some free" : "");
+    tr_text_printf(out, "from %s to %s (80 %% interval)", tr_print_quantity(bytes, TR_UNIT_BYTES, fmax(0, least)),
+                   tr_print_quantity(capacity, TR_UNIT_BYTES, most));
+    if (p->fits && most > p->capacity_bytes)
+        put_unsure(p, out);
+    tr_text_char(out, '\n');
 }
 
 static void put_run(const struct tr_plan *p, struct tr_text *out)
@@ -269,14 +287,27 @@ static void put_levers(const struct tr_plan *p, struct tr_text *out)
     tr_table_free(&table);
 }
 
+/* The fastest is named, so that whoever trusts the estimate of its memory can have it. */
+void tr_plan_safer(const struct tr_plan *p, struct tr_text *out)
+{
+    char layout[TR_LAYOUT_TEXT_BYTES], bytes[NUMBER];
+    const struct tr_found *fastest = &p->search.next[0];
+    if (p->search.next_count && p->step.time_s > fastest->step.time_s)
+        tr_text_printf(out, "%s is %.2f %% faster, but %s may not fit: within %g %%, where times are alike, what surely fits is preferred",
+                       tr_layout_print(&fastest->layout, layout), 100 * (1 - fastest->step.time_s / p->step.time_s),
+                       tr_print_quantity(bytes, TR_UNIT_BYTES, fastest->step.memory_bytes), 100 * TR_PLAN_ALIKE);
+}
+
 static void put_searched(const struct tr_plan *p, struct tr_text *out)
 {
     const struct tr_plan_candidate *c = &p->search.at[p->search.chosen];
     char legal[NUMBER], big[NUMBER], dominated[NUMBER];
-    tr_text_printf(
-        out,
-        "the fastest of %s legal layouts: %s need more memory than there is, %s are no faster than a smaller one\n",
-        tr_print_count(legal, c->legal), tr_print_count(big, c->too_big), tr_print_count(dominated, c->dominated));
+    size_t before = out->len;
+    tr_plan_safer(p, out);
+    bool safer = out->len > before;
+    tr_text_printf(out, "%s%s %s legal layouts: %s need more memory than there is, %s are no faster than a smaller one\n",
+                   safer ? "\n" : "", safer ? "out of" : "the fastest of", tr_print_count(legal, c->legal),
+                   tr_print_count(big, c->too_big), tr_print_count(dominated, c->dominated));
 }
 
 /* "tightest limit: tp (8): without it 1.2 % less" */

@@ -103,6 +103,8 @@ static void keep_neighbours(struct tr_plan_search *to, const struct tr_search_co
     to->front_all = from->front_count;
     to->front_count = (int)tr_min_i64(from->front_count, TR_PLAN_FRONT_MAX);
     memcpy(to->front, from->front, (size_t)to->front_count * sizeof *to->front);
+    if (from->sure)
+        to->sure = *from->sure;
 }
 
 static const struct tr_search_count *count_of(const struct tr_search *search, int64_t chips)
@@ -130,14 +132,17 @@ static enum tr_status take(struct tr_plan *p, const struct tr_search_count *from
     return TR_OK;
 }
 
-/* The layouts among which levers look for a better one: the fastest of the chosen number of chips. */
-static enum tr_status keep_pool(struct tr_plan *p, const struct tr_search_count *from, struct tr_err *err)
+/* The layouts among which levers look for a better one: the fastest of the chosen number of chips that need no more memory than was
+ * allowed to the one that was taken, which is the first of them. */
+static enum tr_status keep_pool(struct tr_plan *p, const struct tr_search_count *from, double most_bytes, struct tr_err *err)
 {
     p->pool = calloc((size_t)from->top_count + 1, sizeof *p->pool);
     if (!p->pool)
         return tr_fail(err, TR_FAILED, "out of memory for a plan");
+    p->pool[p->pool_count++] = p->layout;
     for (int i = 0; i < from->top_count; i++)
-        p->pool[p->pool_count++] = from->top[i].layout;
+        if (from->top[i].step.memory_bytes <= most_bytes)
+            p->pool[p->pool_count++] = from->top[i].layout;
     return TR_OK;
 }
 
@@ -162,6 +167,17 @@ static enum tr_status search_again(struct tr_plan *p, struct tr_space space, str
     if (status == TR_OK || status == TR_NO)
         status = tr_search_limits(&p->site, &p->task, &limits, chosen->chips, p->search.limit, &p->search.limit_count, err);
     return status;
+}
+
+/* What would help, within the memory that was allowed to the layout that was taken. */
+static enum tr_status compare(struct tr_plan *p, struct tr_space space, const struct tr_search_count *from, struct tr_err *err)
+{
+    double most = tr_search_capacity(&p->site, &space);
+    if (p->step.time_s > from->top[0].step.time_s)
+        most = tr_search_sure_bytes(&p->site, &space);
+    space.memory_bytes = most + space.reserve_bytes;
+    enum tr_status status = keep_pool(p, from, most, err);
+    return status == TR_OK ? search_again(p, space, err) : status;
 }
 
 /* The chosen number of chips alone, in full; where nothing is legal, all that were asked for, so that the answer says what would be. */
@@ -200,9 +216,7 @@ enum tr_status tr_plan_choose(struct tr_plan *p, uint32_t said, struct tr_err *e
         status = take(p, from, status, err);
     }
     if (status == TR_OK && !p->why[0])
-        status = keep_pool(p, from, err);
-    if (status == TR_OK && !p->why[0])
-        status = search_again(p, space, err);
+        status = compare(p, space, from, err);
     if (status == TR_OK && !p->why[0] && !p->search.at[p->search.chosen].kept)
         status = tr_plan_look_beyond(p, &space, err);
     if (status == TR_OK)

@@ -38,6 +38,7 @@ static void set_layout(const struct tr_plan *p, const struct tr_found *found, st
     c->kept = c->found && miss(&p->request, c) <= 1;
 }
 
+/* Among layouts that are alike in time the one that surely fits; not at the price of a wish. */
 static void make_candidate(const struct tr_plan *p, const struct tr_search_count *from, struct tr_plan_candidate *c)
 {
     *c = (struct tr_plan_candidate){.chips = from->chips,
@@ -49,7 +50,10 @@ static void make_candidate(const struct tr_plan *p, const struct tr_search_count
     if (!from->legal)
         return;
     const struct tr_found *best = c->found ? &from->top[0] : &from->lightest;
-    set_layout(p, best, c);
+    if (from->sure && from->sure->step.time_s <= best->step.time_s * (1 + TR_PLAN_ALIKE))
+        set_layout(p, from->sure, c);
+    if (!c->kept)
+        set_layout(p, best, c);
 }
 
 static double money(const struct tr_plan_candidate *c) { return isnan(c->usd) ? c->chip_hours : c->usd; }

@@ -67,6 +67,9 @@ struct tr_plan_offer {
     struct tr_job_cost cost;
 };
 
+/* Layouts whose times differ by less than this share of a step are alike: the planner errs by more. */
+#define TR_PLAN_ALIKE .02
+
 /* Of one number of chips that was searched: the layout to take, and what it costs. */
 enum {
     TR_PLAN_COUNTS_MAX = 32, TR_PLAN_BATCHES_MAX = 32, TR_PLAN_NEARER_MAX = 256,
@@ -95,8 +98,9 @@ struct tr_plan_search {
     struct tr_plan_candidate at[TR_PLAN_CANDIDATES_MAX]; /* by batch, then chips */
     int count;
     int chosen; /* index */
-    struct tr_found next[TR_PLAN_NEXT_MAX]; /* on the chosen number of chips, the fastest first: next[0] is the plan */
+    struct tr_found next[TR_PLAN_NEXT_MAX]; /* on the chosen number of chips, the fastest first */
     int next_count;
+    struct tr_found sure; /* the same: the fastest that fits to the top of memory's interval; layout.dp 0: none does */
     struct tr_found front[TR_PLAN_FRONT_MAX]; /* the same: time against memory, the fastest first */
     int front_count, front_all;
     struct tr_limit limit[TR_LIMITS_MAX]; /* of the chosen number of chips: what the space costs, the tightest first */
@@ -144,7 +148,7 @@ struct tr_plan {
     struct tr_lever_effect lever[TR_LEVER_COUNT];
     int limit; /* enum tr_lever: what helps most */
     struct tr_plan_search search;
-    struct tr_layout *pool; /* owned: the fastest of the search, among which levers look again */
+    struct tr_layout *pool; /* owned: the fastest of the search that need no more memory than the plan may, for levers to look again */
     int pool_count;
     double more_memory_s; /* the fastest step with 10 % more memory; NAN: not searched */
 };

@@ -17,6 +17,11 @@ double tr_search_capacity(const struct tr_site *site, const struct tr_space *spa
     return all - space->reserve_bytes;
 }
 
+double tr_search_sure_bytes(const struct tr_site *site, const struct tr_space *space)
+{
+    return tr_search_capacity(site, space) / (1 + site->stack->memory_error.value);
+}
+
 static enum tr_status check_range(const char *name, struct tr_span range, struct tr_err *err)
 {
     if (range.min >= 0 && range.max >= 0 && (range.max == 0 || range.min <= range.max))
@@ -107,6 +112,9 @@ static enum tr_status report_count(const struct tr_space_walk *w, int i, struct 
         c->front[k] = c->front[c->front_count - 1 - k];
         c->front[c->front_count - 1 - k] = other;
     }
+    for (int k = 0; k < c->front_count && status == TR_OK && !c->sure; k++) /* of all in so little memory the front has the fastest */
+        if (c->front[k].step.memory_bytes <= tr_search_sure_bytes(w->site, w->space))
+            c->sure = &c->front[k];
     if (status == TR_OK)
         status = found_of(w, &keep->lightest, &c->lightest);
     return status == TR_OK ? found_of(w, &keep->unlimited, &c->unlimited) : status;

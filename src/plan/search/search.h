@@ -81,6 +81,7 @@ struct tr_search_count {
     int top_count;
     struct tr_found *front; /* that fit and are not dominated: memory falls, time grows */
     int front_count;
+    const struct tr_found *sure; /* the fastest whose memory fits to the top of its 80 % interval; NULL: none does */
     struct tr_found lightest; /* needs least memory, whether it fits or not; legal > 0 */
     struct tr_found unlimited; /* the fastest if memory were without limit; legal > 0 */
     bool dominated_count; /* fewer chips, or as many, are as fast: not on the front of time against chips */
@@ -124,7 +125,9 @@ TR_MUST_CHECK enum tr_status tr_search_limits(const struct tr_site *site, const 
                                               const struct tr_space *space, int64_t chips, struct tr_limit *out, int *count,
                                               struct tr_err *err);
 
-/* Bytes of a chip that programs may use. */
+/* Bytes of a chip that programs may use; and the most that a layout may be said to need, so that it fits to the top of
+ * memory's 80 % interval. */
 double tr_search_capacity(const struct tr_site *site, const struct tr_space *space);
+double tr_search_sure_bytes(const struct tr_site *site, const struct tr_space *space);
 
 #endif

@@ -167,7 +167,7 @@ static void put_limits(const struct story_plan *of, struct tr_text *out)
     story_put(out, "li", NULL, "It is %s.", tr_text_str(&line));
     tr_text_free(&line);
     if (of->file.layouts)
-        story_put(out, "li", NULL, "The fastest of %s legal layouts; %s need more memory than there is.",
+        story_put(out, "li", NULL, "Chosen out of %s legal layouts; %s need more memory than there is.",
                   tr_print_count(a, of->file.layouts), tr_print_count(b, of->file.too_big));
     for (int i = 0; i < of->file.limit_count && i < LIMITS_SHOWN; i++)
         story_put(out, "li", NULL, "Without the limit “%s” a step would take %.1f %% less, with %s.",

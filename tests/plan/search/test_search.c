@@ -265,12 +265,13 @@ static void what_is_reported_is_the_best_of_all_that_was_seen(void **state)
     struct tr_search found = search(&task, &space, TR_OK, &err);
     const struct tr_search_count *c = found.best;
     int64_t too_big = 0, front = 0;
-    double least = INFINITY, fastest_s = INFINITY;
+    double least = INFINITY, fastest_s = INFINITY, sure_s = INFINITY, sure_bytes = 22e9 / (1 + stack.memory_error.value);
     for (int64_t i = 0; i < v.count; i++) {
         const struct seen *a = &v.seen[i];
         bool dominated = false;
         least = fmin(least, a->bytes);
         fastest_s = fmin(fastest_s, a->time_s);
+        sure_s = a->bytes <= sure_bytes ? fmin(sure_s, a->time_s) : sure_s;
         too_big += a->bytes > 22e9;
         for (int64_t k = 0; k < v.count && a->bytes <= 22e9 && !dominated; k++)
             dominated = v.seen[k].bytes <= a->bytes && v.seen[k].time_s <= a->time_s &&
@@ -283,6 +284,8 @@ static void what_is_reported_is_the_best_of_all_that_was_seen(void **state)
     assert_int_equal(c->legal, c->too_big + c->dominated + c->front_count);
     assert_near(c->lightest.step.memory_bytes, least, 1e-9, &c->lightest.layout);
     assert_near(c->unlimited.step.time_s, fastest_s, 1e-9, &c->unlimited.layout);
+    assert_near(c->sure->step.time_s, sure_s, 1e-9, &c->sure->layout);
+    assert_true(c->sure->step.memory_bytes * (1 + c->sure->step.memory_error) <= 22e9);
     assert_int_equal(c->top_count, 50);
     for (int i = 0; i < 50; i++) {
         int64_t faster = 0;
