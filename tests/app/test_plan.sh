@@ -80,9 +80,15 @@ expect 2 'unknown precision "bf61"' $plan --layout $layout --precision bf61
 expect 2 'did you mean france?' $plan --layout $layout --region frnace
 expect 2 '--pay' $plan --layout $layout --pay later
 
+expect 2 'nobody trains in int8' $plan --precision int8
+expect 2 'the catalog calls that model llama3-8b' $trine plan --model meta-llama/Llama-3-8B --system dgx-h100 --chips 8 --tokens 1T
+
+expect 0 'longer than the 8192 positions of the model' $trine plan --model llama3-8b --system dgx-h100 --chips 8 --tokens 1T --seq-len 16384 --layout auto,tp=8
+
 # Prices of a year before all of them.
 expect 0 'no price of dgx-h100 on_demand is as old as 1999: the first is of 20' $plan --layout $layout --prices-of 1999
 expect 2 'a budget needs a price, and no price of dgx-h100 on_demand is as old as 1999' $plan --layout $layout --prices-of 1999 --budget 1M
+expect 2 '"2025-13" is no date' $plan --layout $layout --prices-of 2025-13
 
 # Layouts that do not divide: what, and what would.
 expect 2 'ep 5 does not divide the 8 experts; 4 or 8 would' $trine plan --model mixtral-8x7b --system dgx-h100 --chips 48 --tokens 1T --layout ep=5,mb=1

@@ -49,6 +49,8 @@ void tr_plan_subtitle(const struct tr_plan *p, struct tr_text *out)
                    tr_print_quantity(tokens, TR_UNIT_COUNT, p->request.tokens),
                    tr_print_quantity(steps, TR_UNIT_COUNT, p->steps), (long long)p->request.global_batch,
                    (long long)p->request.seq_len, p->stack.name, tr_format_info(p->site.format)->name);
+    if (p->model.positions > 0 && p->request.seq_len > p->model.positions)
+        tr_text_printf(out, "; longer than the %lld positions of the model", (long long)p->model.positions);
 }
 
 void tr_plan_further(const struct tr_plan *p, struct tr_text *out)

@@ -149,6 +149,9 @@ static enum tr_status make_site(struct tr_plan *p, struct tr_err *err)
     if (format == TR_FORMAT_COUNT)
         return tr_fail(err, TR_BAD_INPUT,
                        "unknown precision \"%s\"; bf16, fp16, fp8, fp8_block, mxfp8 and nvfp4 are known", r->precision);
+    if (format >= TR_FORMAT_INT8 && format <= TR_FORMAT_INT4_WO)
+        return tr_fail(err, TR_BAD_INPUT, "nobody trains in %s, a format of inference; bf16, fp16, fp8, fp8_block, mxfp8 and nvfp4 are of training",
+                       tr_format_info(format)->name);
     enum tr_status status = tr_stack_find(p->catalog, r->stack, &p->stack, err);
     if (status == TR_OK)
         status = tr_site_make(&p->site, &p->system, &p->stack, format, err);
@@ -418,12 +421,13 @@ static enum tr_status make(struct tr_plan *p, struct tr_err *err)
                                .mtp = p->request.no_mtp ? 0 : p->model.mtp};
     p->further.params = p->request.no_mtp ? 0 : tr_shape_mtp_params(&p->model);
     p->capacity_bytes = tr_plan_capacity(&p->system.chip) - (double)p->request.reserve_bytes;
+    char reserve[TR_QUANTITY_BYTES], has[TR_QUANTITY_BYTES];
     if (p->request.reserve_bytes > 0 && p->request.reserve_bytes < 1 << 20)
         return tr_fail(err, TR_BAD_INPUT, "a reserve of %lld bytes: is a unit missing, as in 8GiB?",
                        (long long)p->request.reserve_bytes);
     if (p->capacity_bytes <= 0)
-        return tr_fail(err, TR_BAD_INPUT, "a reserve of %lld bytes is all the memory that %s has",
-                       (long long)p->request.reserve_bytes, p->system.chip.id);
+        return tr_fail(err, TR_BAD_INPUT, "a reserve of %s leaves nothing of the %s that %s has", tr_print_bytes(reserve, p->request.reserve_bytes),
+                       tr_print_bytes(has, (int64_t)tr_plan_capacity(&p->system.chip)), p->system.chip.id);
     status = make_site(p, err);
     if (status == TR_OK)
         status = find_offers(p, err);

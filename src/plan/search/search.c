@@ -243,9 +243,9 @@ static enum tr_status none_fits(const struct tr_space_walk *w, const struct tr_s
     enum tr_status status = w->space->brief ? TR_OK : say_fewest(w, out->at[out->count - 1].chips, fewest);
     if (status != TR_OK)
         return status;
-    return tr_fail(w->err, TR_NO, "%s needs %s a chip on %lld chips of %s (%s), has %s%s%s", w->task->model->name,
+    return tr_fail(w->err, TR_NO, "%s needs %s a chip on %lld chip%s of %s (%s), has %s%s%s", w->task->model->name,
                    tr_print_bytes(needs, (int64_t)least->lightest.step.memory_bytes), (long long)least->chips,
-                   w->site->system->name, tr_layout_print(&least->lightest.layout, layout),
+                   least->chips == 1 ? "" : "s", w->site->system->name, tr_layout_print(&least->lightest.layout, layout),
                    tr_print_bytes(has, (int64_t)out->memory_bytes),
                    w->space->reserve_bytes > 0 ? " without the reserve" : "", fewest);
 }

@@ -2,6 +2,7 @@
 
 #include "base/doc.h"
 #include "base/num.h"
+#include "base/os.h"
 #include "lab/model/config.h"
 #include "silicon/catalog/catalog.h"
 
@@ -330,11 +331,21 @@ static enum tr_status unknown_model(const struct tr_catalog *catalog, const char
     return tr_fail(err, TR_BAD_INPUT, "unknown model \"%.60s\"; did you mean %s?", name, names[nearest]);
 }
 
+/* Models are often named with who made them: "meta-llama/Meta-Llama-3-8B". */
+static enum tr_status no_file(const struct tr_catalog *catalog, const char *path, struct tr_err *err)
+{
+    const char *slash = strrchr(path, '/');
+    const struct tr_entry *entry = slash ? tr_catalog_look(catalog, TR_SECTION_MODELS, slash + 1) : NULL;
+    return tr_fail(err, TR_BAD_INPUT, "%.200s: no such file%s%s", path, entry ? "; the catalog calls that model " : "", entry ? entry->id : "");
+}
+
 enum tr_status tr_shape_find(const struct tr_catalog *catalog, const char *name, struct tr_model_shape *out,
                              struct tr_err *err)
 {
-    if (is_path(name))
+    if (is_path(name) && tr_file_exists(name))
         return read_path(name, out, err);
+    if (is_path(name))
+        return no_file(catalog, name, err);
     const struct tr_entry *entry = tr_catalog_look(catalog, TR_SECTION_MODELS, name);
     if (entry)
         return tr_shape_read(entry, out, err);

@@ -210,6 +210,10 @@ bool tr_is_date(const char *text)
     bool good = len == 4 || len == 7 || len == 10;
     for (size_t i = 0; good && i < len; i++)
         good = form[i] == '-' ? text[i] == '-' : isdigit((unsigned char)text[i]);
+    if (good && len >= 7)
+        good = strncmp(text + 5, "01", 2) >= 0 && strncmp(text + 5, "12", 2) <= 0;
+    if (good && len == 10)
+        good = strcmp(text + 8, "01") >= 0 && strcmp(text + 8, "31") <= 0;
     return good;
 }
 

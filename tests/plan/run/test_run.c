@@ -575,7 +575,7 @@ static void a_reserve_is_kept_free(void **state)
     r.reserve_bytes = 80;
     refused(&r, "a reserve of 80 bytes: is a unit missing, as in 8GiB?");
     r.reserve_bytes = (int64_t)90 << 30;
-    refused(&r, "is all the memory that h100-sxm has");
+    refused(&r, "a reserve of 90 GiB leaves nothing of the 80 GiB that h100-sxm has");
 }
 
 /* DeepSeek-V3 was trained with a module of 11.5 B parameters beside its own. */
