@@ -1,5 +1,5 @@
 /* Any text as a value with every unit: refused with a sentence, or a number that prints, reads back and prints the same
- * again. */
+ * again; times of a minute and more are printed for people and do not read back. */
 #include "base/quantity.h"
 
 #include <math.h>
@@ -19,6 +19,8 @@ static void check_unit(const char *text, enum tr_unit unit)
     TR_ASSERT(isfinite(value) && value >= 0);
     char first[TR_QUANTITY_BYTES], again[TR_QUANTITY_BYTES];
     tr_print_quantity(first, unit, value);
+    if (unit == TR_UNIT_TIME && value > 59)
+        return;
     enum tr_status status = tr_parse_quantity(first, unit, &back, &err);
     if (status && value > 0.999e300) /* rounding to four digits may lead beyond the limit */
         return;

@@ -246,8 +246,8 @@ static void write_met(const struct tr_train_result *result, const struct tr_trai
     if (predicted->steps < c->steps) /* resumed: neither the prediction nor the clock is of what went before */
         snprintf(what, sizeof what, "the rest of %lld steps", (long long)predicted->steps);
     if (result->wall_s > 0 && result->state.step == c->steps)
-        tr_text_printf(out, "; %s %s, took %s, %+.1f %%", what, tr_print_span(said, predicted->run_s),
-                       tr_print_span(was, result->wall_s), 100 * (result->wall_s / predicted->run_s - 1));
+        tr_text_printf(out, "; %s %s, took %s, %+.1f %%", what, tr_print_time(said, predicted->run_s),
+                       tr_print_time(was, result->wall_s), 100 * (result->wall_s / predicted->run_s - 1));
 }
 
 static void write_collectives(const struct tr_train_result *result, struct tr_text *out)

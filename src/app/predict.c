@@ -49,12 +49,12 @@ static void put(const struct tr_app_prediction *to, const struct tr_kernel_rates
         tr_text_printf(out, "last %lld of %lld", (long long)ahead->steps, (long long)ahead->config->steps);
     else
         tr_text_printf(out, "%lld", (long long)ahead->steps);
-    tr_text_printf(out, " steps in %s", tr_print_span(steps, (double)ahead->steps * said->step_s));
+    tr_text_printf(out, " steps in %s", tr_print_time(steps, (double)ahead->steps * said->step_s));
     put_count(out, ", with ", ahead->evaluations, "evaluation");
     if (ahead->samples > 0)
         put_count(out, ", ", ahead->samples, "sample");
     put_count(out, " and ", ahead->saves, "checkpoint");
-    tr_text_printf(out, " in %s (%s%s%s)", tr_print_span(all, said->run_s), to->path, refined, tr_kernel_between_words(rates, between));
+    tr_text_printf(out, " in %s (%s%s%s)", tr_print_time(all, said->run_s), to->path, refined, tr_kernel_between_words(rates, between));
 }
 
 /* Of a sample, which one rank makes with the threads that it has. */

@@ -40,7 +40,7 @@ static const struct unit UNITS[TR_UNIT_COUNT_OF] = {
                           {"b/s", BINARY, 1, 8},
                           {"bit/s", BINARY, 1, 8},
                           {"bps", BINARY, 1, 8}}},
-    [TR_UNIT_TIME] = {"a time such as 30d, 2h, 15m, 90s or 250ms",
+    [TR_UNIT_TIME] = {"a time such as 30d, 2h, 15min, 90s or 250ms",
                       false,
                       false,
                       {{"d", NO_PREFIX, 86400, 1},
@@ -348,8 +348,7 @@ static const struct step BYTES_STEPS[] = {{0x1p60, "EiB"}, {0x1p50, "PiB"}, {0x1
                                           {0x1p20, "MiB"}, {0x1p10, "KiB"}, {1, "B"},        {0, NULL}};
 static const struct step BYTES_S_STEPS[] = DECIMAL_STEPS("B/s");
 static const struct step BITS_S_STEPS[] = DECIMAL_STEPS("b/s");
-static const struct step TIME_STEPS[] = {{86400, "d"}, {3600, "h"},  {60, "m"},    {1, "s"},
-                                         {1e-3, "ms"}, {1e-6, "us"}, {1e-9, "ns"}, {0, NULL}};
+static const struct step SECONDS_STEPS[] = {{1, "s"}, {1e-3, "ms"}, {1e-6, "us"}, {1e-9, "ns"}, {0, NULL}};
 static const struct step COUNT_STEPS[] = {{1e12, "T"}, {1e9, "B"}, {1e6, "M"}, {1e3, "k"}, {1, ""}, {0, NULL}};
 static const struct step FLOP_STEPS[] = DECIMAL_STEPS("FLOP");
 static const struct step FLOP_S_STEPS[] = DECIMAL_STEPS("FLOP/s");
@@ -363,27 +362,58 @@ static const struct step AREA_STEPS[] = {{1, "mm2"}, {0, NULL}};
 static const struct step CARBON_STEPS[] = {{1, "g/kWh"}, {0, NULL}};
 
 static const struct step *const STEPS[TR_UNIT_COUNT_OF] = {
-    [TR_UNIT_BYTES] = BYTES_STEPS,   [TR_UNIT_BYTES_S] = BYTES_S_STEPS, [TR_UNIT_TIME] = TIME_STEPS,
+    [TR_UNIT_BYTES] = BYTES_STEPS,   [TR_UNIT_BYTES_S] = BYTES_S_STEPS, [TR_UNIT_TIME] = SECONDS_STEPS,
     [TR_UNIT_COUNT] = COUNT_STEPS,   [TR_UNIT_FLOP] = FLOP_STEPS,       [TR_UNIT_FLOP_S] = FLOP_S_STEPS,
     [TR_UNIT_USD] = USD_STEPS,       [TR_UNIT_USD_H] = USD_H_STEPS,     [TR_UNIT_POWER] = POWER_STEPS,
     [TR_UNIT_ENERGY] = ENERGY_STEPS, [TR_UNIT_HZ] = HZ_STEPS,           [TR_UNIT_RATIO] = RATIO_STEPS,
     [TR_UNIT_AREA] = AREA_STEPS,     [TR_UNIT_CARBON] = CARBON_STEPS,
 };
 
+/* "2 h 05 min": a second part that is zero is left out, as zeros behind a point are. */
+static const char *print_parts(char buf[TR_QUANTITY_BYTES], const char *sign, long long large, const char *unit, double small, const char *smaller)
+{
+    char rest[DIGITS_BYTES] = "";
+    bool tenths = small != floor(small);
+    if (small > 0)
+        snprintf(rest, sizeof rest, " %0*.*f %s", tenths ? 4 : 2, tenths, small, smaller);
+    snprintf(buf, TR_QUANTITY_BYTES, "%s%lld %s%s", sign, large, unit, rest);
+    return buf;
+}
+
+const char *tr_print_time(char buf[TR_QUANTITY_BYTES], double seconds)
+{
+    const double size = fabs(seconds), day = 86400;
+    const char *sign = seconds < 0 ? "-" : "";
+    if (!isfinite(size))
+        return strcpy(buf, isnan(size) ? "unknown" : "never");
+    if (size < 59.995)
+        return print_steps(buf, seconds, SECONDS_STEPS);
+    if (size < 599.95) {
+        long long tenths = llround(10 * size);
+        return print_parts(buf, sign, tenths / 600, "min", (double)(tenths % 600) / 10, "s");
+    }
+    if (size < 3599.5) {
+        long long whole = llround(size);
+        return print_parts(buf, sign, whole / 60, "min", (double)(whole % 60), "s");
+    }
+    if (size < day - 30) {
+        long long minutes = llround(size / 60);
+        return print_parts(buf, sign, minutes / 60, "h", (double)(minutes % 60), "min");
+    }
+    const double days = size < 99.95 * day ? round(10 * size / day) / 10 : round(size / day);
+    snprintf(buf, TR_QUANTITY_BYTES, "%s%.*g day%s", sign, days < 1e6 ? 6 : 4, days, days > 1 ? "s" : "");
+    return buf;
+}
+
 const char *tr_print_quantity(char buf[TR_QUANTITY_BYTES], enum tr_unit unit, double value)
 {
     TR_ASSERT(unit >= 0 && unit < TR_UNIT_COUNT_OF);
-    return print_steps(buf, value, STEPS[unit]);
+    return unit == TR_UNIT_TIME ? tr_print_time(buf, value) : print_steps(buf, value, STEPS[unit]);
 }
 
 const char *tr_print_bytes(char buf[TR_QUANTITY_BYTES], int64_t bytes)
 {
     return print_steps(buf, (double)bytes, BYTES_STEPS);
-}
-
-const char *tr_print_time(char buf[TR_QUANTITY_BYTES], double seconds)
-{
-    return print_steps(buf, seconds, TIME_STEPS);
 }
 
 const char *tr_print_count(char buf[TR_QUANTITY_BYTES], int64_t count)
@@ -415,23 +445,5 @@ const char *tr_print_clock(char buf[TR_QUANTITY_BYTES], double seconds)
         snprintf(buf, TR_QUANTITY_BYTES, "%02lld:%02lld:%02lld", hours, minutes, whole % 60);
     else
         snprintf(buf, TR_QUANTITY_BYTES, "%02lld:%02lld", minutes, whole % 60);
-    return buf;
-}
-
-const char *tr_print_span(char buf[TR_QUANTITY_BYTES], double seconds)
-{
-    if (!(seconds >= 0 && seconds < 1e12)) {
-        strcpy(buf, "unknown");
-        return buf;
-    }
-    if (seconds < 59.95)
-        return tr_print_time(buf, seconds);
-    long long whole = (long long)(seconds + 0.5), minutes = (whole + 30) / 60, hours = (whole + 1800) / 3600;
-    if (whole < 3600)
-        snprintf(buf, TR_QUANTITY_BYTES, "%lld min %02lld s", whole / 60, whole % 60);
-    else if (minutes < 24 * 60)
-        snprintf(buf, TR_QUANTITY_BYTES, "%lld h %02lld min", minutes / 60, minutes % 60);
-    else
-        snprintf(buf, TR_QUANTITY_BYTES, "%lld day%s %lld h", hours / 24, hours / 24 == 1 ? "" : "s", hours % 24);
     return buf;
 }

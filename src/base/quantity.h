@@ -3,7 +3,7 @@
  *     unit               base       written as                                   bare number
  *     TR_UNIT_BYTES      byte       80GiB 4kB 1.5MB 512B 2TiB                    yes: bytes
  *     TR_UNIT_BYTES_S    byte/s     400Gb/s (bits!) 3.35TB/s 12GiB/s 100Mbit/s   no
- *     TR_UNIT_TIME       s          30d 2h 15m 90s 250ms 3us 40ns                no
+ *     TR_UNIT_TIME       s          30d 2h 15min 90s 250ms 3us 40ns              no
  *     TR_UNIT_COUNT      1          124M 1.5B 300B 10k 2T                        yes
  *     TR_UNIT_FLOP       flop       3.1e23FLOP 5PFLOP                            no
  *     TR_UNIT_FLOP_S     flop/s     989TFLOP/s 312TFLOPS 1.2EFLOP/s 624TOP/s     no
@@ -22,7 +22,8 @@
  * reader, exact: the count `1.5B` is 1500000000; `0.3B` of bytes is refused.
  *
  * Printing gives 3 to 4 significant digits and the largest prefix that keeps the number at 1 or above ("79.4 GiB",
- * "1.5 h", "124 M"). What is printed reads back, and prints the same again. Same bytes on every machine. */
+ * "1.5 TB/s", "124 M"). What is printed reads back, and prints the same again, but for times of a minute and more, which are
+ * said as people say them. Same bytes on every machine. */
 #ifndef TR_BASE_QUANTITY_H
 #define TR_BASE_QUANTITY_H
 
@@ -62,9 +63,8 @@ TR_MUST_CHECK enum tr_status tr_parse_whole(const char *text, enum tr_unit unit,
 /* Prints into buf and returns it. Negative values get a '-' (which parsing does not take); NaN prints as "nan". */
 const char *tr_print_quantity(char buf[TR_QUANTITY_BYTES], enum tr_unit unit, double value);
 
-/* The four most used, by name. Link rates are printed in bytes/s; networks are quoted in bits: tr_print_bits_s. */
+/* The most used, by name. Link rates are printed in bytes/s; networks are quoted in bits: tr_print_bits_s. */
 const char *tr_print_bytes(char buf[TR_QUANTITY_BYTES], int64_t bytes);   /* "79.4 GiB", "512 B" */
-const char *tr_print_time(char buf[TR_QUANTITY_BYTES], double seconds);   /* "1.5 h", "12.3 ms" */
 const char *tr_print_count(char buf[TR_QUANTITY_BYTES], int64_t count);   /* "124 M", "50.26 k", "768" */
 const char *tr_print_flop_s(char buf[TR_QUANTITY_BYTES], double flop_s);  /* "989 TFLOP/s" */
 const char *tr_print_bits_s(char buf[TR_QUANTITY_BYTES], double bytes_s); /* "400 Gb/s" */
@@ -72,7 +72,7 @@ const char *tr_print_bits_s(char buf[TR_QUANTITY_BYTES], double bytes_s); /* "40
 /* "2d 03:04:05", "03:04:05", "04:05": for clocks and ETAs, rounded to seconds. Not read back. */
 const char *tr_print_clock(char buf[TR_QUANTITY_BYTES], double seconds);
 
-/* "16.1 s", "1 min 58 s", "2 h 05 min", "3 days 4 h": how long something takes, to be read in a sentence. Not read back. */
-const char *tr_print_span(char buf[TR_QUANTITY_BYTES], double seconds);
+/* "12.3 ms", "16.14 s", "1 min 58.2 s", "21 min 58 s", "2 h 05 min", "12.3 days", "never" (infinite), "unknown" (NaN). */
+const char *tr_print_time(char buf[TR_QUANTITY_BYTES], double seconds);
 
 #endif

@@ -67,10 +67,10 @@ expect 0 "tokens" $trine explain loss.yaml
 expect 1 "no: needs " $plan --layout tp=8,mb=1,zero=1,sp
 expect 1 '"feasible": false,' $plan --layout tp=8,mb=1,zero=1,sp --json
 expect 1 "has 60 GiB without the reserve" $plan --layout tp=8,mb=1,zero=1,sp --reserve 20GiB
-expect 1 "more than the deadline of 1 d" $plan --layout $layout --deadline 24h
+expect 1 "more than the deadline of 1 day" $plan --layout $layout --deadline 24h
 expect 1 "more than the budget of 1 k\$" $plan --layout $layout --budget '$1000'
 expect 1 "more than the budget of 1 k\$" $plan --layout $layout --budget 1k
-expect 1 "more than the deadline of 1 d; costs " $plan --layout $layout --deadline 24h --budget 1k
+expect 1 "more than the deadline of 1 day; costs " $plan --layout $layout --deadline 24h --budget 1k
 
 # Names.
 expect 2 'did you mean gpt3-175b?' $trine plan --model gpt3-157b --system dgx-h100 --chips 8 --tokens 1B --layout mb=1

@@ -159,10 +159,6 @@ static void values_print_with_at_most_four_digits_and_the_right_prefix(void **st
     assert_string_equal(tr_print_count(buf, 50257), "50.26 k");
     assert_string_equal(tr_print_count(buf, 768), "768");
     assert_string_equal(tr_print_count(buf, 999999), "1 M");
-    assert_string_equal(tr_print_time(buf, 5400), "1.5 h");
-    assert_string_equal(tr_print_time(buf, 0.0123), "12.3 ms");
-    assert_string_equal(tr_print_time(buf, 59.9999), "1 m");
-    assert_string_equal(tr_print_time(buf, 0), "0 s");
     assert_string_equal(tr_print_flop_s(buf, 989e12), "989 TFLOP/s");
     assert_string_equal(tr_print_bits_s(buf, 50e9), "400 Gb/s");
     assert_string_equal(tr_print_quantity(buf, TR_UNIT_RATIO, 0.4512), "45.12 %");
@@ -173,13 +169,45 @@ static void values_print_with_at_most_four_digits_and_the_right_prefix(void **st
     assert_string_equal(tr_print_clock(buf, 3 * 3600 + 4 * 60 + 5), "03:04:05");
     assert_string_equal(tr_print_clock(buf, 2 * 86400 + 0.6), "2d 00:00:01");
     assert_string_equal(tr_print_clock(buf, INFINITY), "unknown");
-    assert_string_equal(tr_print_span(buf, 16.14), "16.14 s");
-    assert_string_equal(tr_print_span(buf, 59.96), "1 min 00 s");
-    assert_string_equal(tr_print_span(buf, 118.2), "1 min 58 s");
-    assert_string_equal(tr_print_span(buf, 2 * 3600 + 5 * 60 + 29), "2 h 05 min");
-    assert_string_equal(tr_print_span(buf, 86399), "1 day 0 h");
-    assert_string_equal(tr_print_span(buf, 3 * 86400 + 4 * 3600), "3 days 4 h");
-    assert_string_equal(tr_print_span(buf, NAN), "unknown");
+}
+
+static void times_are_said_in_the_units_that_people_use(void **state)
+{
+    (void)state;
+    static const struct {
+        double seconds;
+        const char *said;
+    } times[] = {
+        {0, "0 s"},
+        {0.0123, "12.3 ms"},
+        {-0.0123, "-12.3 ms"},
+        {16.14, "16.14 s"},
+        {59.994, "59.99 s"},
+        {59.9999, "1 min"},
+        {72.24, "1 min 12.2 s"},
+        {65, "1 min 05 s"},
+        {-439.44, "-7 min 19.4 s"},
+        {599.94, "9 min 59.9 s"},
+        {599.96, "10 min"},
+        {1318, "21 min 58 s"},
+        {3599.4, "59 min 59 s"},
+        {3599.6, "1 h"},
+        {2 * 3600 + 5 * 60 + 29, "2 h 05 min"},
+        {86369, "23 h 59 min"},
+        {86399, "1 day"},
+        {33.04 * 86400, "33 days"},
+        {3 * 86400 + 4 * 3600, "3.2 days"},
+        {99.94 * 86400, "99.9 days"},
+        {112.3 * 86400, "112 days"},
+        {1e300, "1.157e+295 days"},
+        {(double)INFINITY, "never"},
+        {(double)NAN, "unknown"},
+    };
+    char buf[TR_QUANTITY_BYTES];
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        assert_string_equal(tr_print_time(buf, times[i].seconds), times[i].said);
+        assert_string_equal(tr_print_quantity(buf, TR_UNIT_TIME, times[i].seconds), times[i].said);
+    }
 }
 
 static void what_is_printed_reads_back_close_and_prints_the_same_again(void **state)
@@ -194,6 +222,8 @@ static void what_is_printed_reads_back_close_and_prints_the_same_again(void **st
             if (i % 2)
                 value = pow(edges[i % 5], (double)(i % 7)) * (1 - pow(10, -6 * tr_rng_double(key, i)));
             char first[TR_QUANTITY_BYTES], again[TR_QUANTITY_BYTES];
+            if (unit == TR_UNIT_TIME) /* of a minute and more they are for people alone */
+                value = fmod(value, 59);
             tr_print_quantity(first, (enum tr_unit)unit, value);
             double back = read(first, (enum tr_unit)unit);
             tr_print_quantity(again, (enum tr_unit)unit, back);
@@ -223,6 +253,7 @@ int main(void)
         cmocka_unit_test(whole_values_are_exact),
         cmocka_unit_test(wrong_values_are_refused_with_what_would_be_right),
         cmocka_unit_test(values_print_with_at_most_four_digits_and_the_right_prefix),
+        cmocka_unit_test(times_are_said_in_the_units_that_people_use),
         cmocka_unit_test(what_is_printed_reads_back_close_and_prints_the_same_again),
         cmocka_unit_test(whole_bytes_below_four_digits_print_exactly),
     };

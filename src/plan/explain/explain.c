@@ -202,8 +202,6 @@ const char *tr_number_print(char buf[TR_QUANTITY_BYTES], const struct tr_number 
         snprintf(buf, TR_QUANTITY_BYTES, "%.4g t CO2e", n->value / 1e6);
     else if (n->unit == TR_UNIT_RATIO)
         snprintf(buf, TR_QUANTITY_BYTES, "%.2f %%", 100 * n->value);
-    else if (n->unit == TR_UNIT_TIME && fabs(n->value) >= 86400)
-        tr_plan_days(buf, n->value);
     else
         tr_print_quantity(buf, n->unit, n->value);
     return buf;

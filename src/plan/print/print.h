@@ -16,8 +16,6 @@ void tr_plan_title(const struct tr_plan *plan, struct tr_text *out);
 void tr_plan_subtitle(const struct tr_plan *plan, struct tr_text *out);
 /* "limited by matrix rate (989 TFLOP/s): +10 % there gives -7.9 %". */
 void tr_plan_limit(const struct tr_plan *plan, struct tr_text *out);
-/* Seconds as days ("12.3 days") from a day on, else as tr_print_time. Returns buf. */
-const char *tr_plan_days(char buf[TR_QUANTITY_BYTES], double seconds);
 /* "319.4 MWh". Returns buf. */
 const char *tr_plan_energy(char buf[TR_QUANTITY_BYTES], double joules);
 /* "8.2 %". Returns buf. */

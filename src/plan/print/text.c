@@ -8,17 +8,6 @@ enum { NUMBER = TR_QUANTITY_BYTES };
 
 /* ---- small pieces ------------------------------------------------------------------------------------------------ */
 
-const char *tr_plan_days(char buf[TR_QUANTITY_BYTES], double seconds)
-{
-    const double day = 86400;
-    if (!isfinite(seconds))
-        return "never";
-    if (seconds < day)
-        return tr_print_time(buf, seconds);
-    snprintf(buf, TR_QUANTITY_BYTES, "%.*f days", seconds < 100 * day ? 1 : 0, seconds / day);
-    return buf;
-}
-
 const char *tr_plan_percent(char buf[TR_QUANTITY_BYTES], double fraction)
 {
     snprintf(buf, TR_QUANTITY_BYTES, "%.*f %%", fabs(fraction) < .0995 ? 1 : 0, 100 * fraction);
@@ -186,17 +175,17 @@ static void put_run(const struct tr_plan *p, struct tr_text *out)
     tr_plan_wall_interval(p, &low_s, &high_s);
     tr_table_cell(&table, "takes");
     if (p->request.target_loss > 0)
-        tr_table_cell(&table, "%s, from %s to %s with the law's error", tr_plan_days(a, cost->wall_s),
-                      tr_plan_days(b, low_s), isfinite(high_s) ? tr_plan_days(c, high_s) : "never");
+        tr_table_cell(&table, "%s, from %s to %s with the law's error", tr_print_time(a, cost->wall_s),
+                      tr_print_time(b, low_s), tr_print_time(c, high_s));
     else
-        tr_table_cell(&table, "%s +- %s, %s of it in steps", tr_plan_days(a, cost->wall_s),
+        tr_table_cell(&table, "%s +- %s, %s of it in steps", tr_print_time(a, cost->wall_s),
                       tr_plan_percent(b, p->step.error), tr_plan_percent(c, cost->goodput));
     tr_table_cell(&table, "chip-hours");
     tr_table_cell(&table, "%s", tr_print_quantity(a, TR_UNIT_COUNT, cost->chip_hours));
     tr_table_cell(&table, "failures");
     if (cost->failures > 0)
         tr_table_cell(&table, "%.*f expected, one in %s (%s)", cost->failures < 9.95 ? 1 : 0, cost->failures,
-                      tr_plan_days(a, cost->mtbf_s), tr_plan_failures(p)->name);
+                      tr_print_time(a, cost->mtbf_s), tr_plan_failures(p)->name);
     else
         tr_table_cell(&table, "none known of");
     tr_table_cell(&table, "checkpoints");
@@ -246,7 +235,7 @@ static void put_prices(const struct tr_plan *p, struct tr_text *out)
         tr_table_cell(&table, "%.2f", offer->price.usd_h.value);
         tr_table_cell(&table, "%.2f to %.2f", offer->price.low, offer->price.high);
         tr_table_cell(&table, "%d", offer->price.offers);
-        tr_table_cell(&table, "%s", tr_plan_days(a, offer->cost.wall_s));
+        tr_table_cell(&table, "%s", tr_print_time(a, offer->cost.wall_s));
         tr_table_cell(&table, "%s", tr_print_quantity(a, TR_UNIT_USD, offer->cost.usd));
     }
     if (table.cell_count > 0) {
@@ -350,7 +339,7 @@ static void put_counts(const struct tr_plan *p, struct tr_text *out)
             tr_table_cell(&table, "%.1f %%", 100 * c->step.mfu);
         else
             tr_table_cell(&table, "%s", "");
-        tr_table_cell(&table, "%s", c->found ? tr_plan_days(days, c->wall_s) : "");
+        tr_table_cell(&table, "%s", c->found ? tr_print_time(days, c->wall_s) : "");
         tr_table_cell(&table, "%s", c->found && !isnan(c->usd) ? tr_print_quantity(usd, TR_UNIT_USD, c->usd) : "");
         tr_table_cell(&table, "%s",
                       c->found   ? tr_layout_print(&c->layout, layout)

@@ -43,8 +43,8 @@ static void put_tiles(const struct page *g)
         double low_s, high_s;
         char high[NUMBER], range[4 * NUMBER];
         tr_plan_wall_interval(p, &low_s, &high_s);
-        snprintf(range, sizeof range, "%s, %s to %s", tr_plan_days(a, cost->wall_s), tr_plan_days(b, low_s),
-                 isfinite(high_s) ? tr_plan_days(high, high_s) : "never");
+        snprintf(range, sizeof range, "%s, %s to %s", tr_print_time(a, cost->wall_s), tr_print_time(b, low_s),
+                 tr_print_time(high, high_s));
         tr_page_tile(out, "the run takes (80 % interval)", range);
         tr_page_tile(out, "chip-hours", tr_print_quantity(a, TR_UNIT_COUNT, cost->chip_hours));
         tr_page_tile(out, tr_commitment_name((enum tr_commitment)p->request.commitment),
@@ -228,7 +228,7 @@ static void put_counts(const struct page *g)
         tr_page_cell(g->out, true, tr_print_count(text, c->too_big));
         tr_page_cell(g->out, true, c->found ? tr_print_time(text, c->step.time_s) : "");
         tr_page_cell(g->out, true, c->found ? tr_plan_percent(text, c->step.mfu) : "");
-        tr_page_cell(g->out, true, c->found ? tr_plan_days(text, c->wall_s) : "");
+        tr_page_cell(g->out, true, c->found ? tr_print_time(text, c->wall_s) : "");
         tr_page_cell(g->out, true, c->found && !isnan(c->usd) ? tr_print_quantity(text, TR_UNIT_USD, c->usd) : "");
         tr_text_append(g->out, "</tr>\n");
     }
@@ -284,7 +284,7 @@ static void put_prices(const struct page *g)
         tr_page_cell(g->out, false, tr_commitment_name((enum tr_commitment)i));
         tr_page_cell(g->out, false, tr_price_words(&offer->price, text));
         tr_text_printf(g->out, "<td class=\"n\">%.2f</td>", offer->price.usd_h.value);
-        tr_page_cell(g->out, true, tr_plan_days(text, offer->cost.wall_s));
+        tr_page_cell(g->out, true, tr_print_time(text, offer->cost.wall_s));
         tr_page_cell(g->out, true, tr_print_quantity(text, TR_UNIT_USD, offer->cost.usd));
         tr_text_append(g->out, "</tr>\n");
     }

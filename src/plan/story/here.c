@@ -204,9 +204,9 @@ void story_prediction(const struct story *s, int number, struct tr_text *out)
     tr_page_tiles(out);
     snprintf(value, sizeof value, "a step, ± %.0f %% (80 %% interval)", 100 * s->run.error);
     tr_page_tile(out, story_has_interval(s) ? value : "a step, but for moving bytes", tr_print_time(a, s->run.predicted_s));
-    tr_page_tile(out, "all steps", tr_print_span(a, (double)story_steps(s) * s->run.predicted_s));
+    tr_page_tile(out, "all steps", tr_print_time(a, (double)story_steps(s) * s->run.predicted_s));
     if (s->ran.predicted.run_s > 0 && story_is_whole(s))
-        tr_page_tile(out, "with evaluations and checkpoints", tr_print_span(a, s->ran.predicted.run_s));
+        tr_page_tile(out, "with evaluations and checkpoints", tr_print_time(a, s->ran.predicted.run_s));
     tr_page_tile(out, "operations a step", tr_print_quantity(a, TR_UNIT_COUNT, calls));
     tr_page_tile(out, "arithmetic a step", tr_print_quantity(a, TR_UNIT_FLOP, flop));
     tr_page_tile(out, "memory", tr_print_bytes(b, s->run.planned_bytes));
@@ -335,7 +335,7 @@ static void say_end(const struct story *s, struct tr_text *line)
     if (!(p->run_s > 0) || !(s->ran.wall_s > 0) || !story_is_whole(s) || (double)story_steps(s) < s->files.steps_planned)
         return;
     tr_text_printf(line, " Before it began it was said to end after %s, evaluations and checkpoints included; it ended after %s, %.1f %% %s.",
-                   tr_print_span(said, p->run_s), tr_print_span(took, s->ran.wall_s), 100 * fabs(s->ran.wall_s / p->run_s - 1),
+                   tr_print_time(said, p->run_s), tr_print_time(took, s->ran.wall_s), 100 * fabs(s->ran.wall_s / p->run_s - 1),
                    s->ran.wall_s < p->run_s ? "sooner" : "later");
 }
 
@@ -369,9 +369,9 @@ void story_run(const struct story *s, int number, struct tr_text *out)
     tr_page_tiles(out);
     snprintf(a, sizeof a, "%lld of %.0f", (long long)story_steps(s), s->files.steps_planned);
     tr_page_tile(out, "steps", a);
-    tr_page_tile(out, "in steps", tr_print_span(a, story_steps_s(s)));
+    tr_page_tile(out, "in steps", tr_print_time(a, story_steps_s(s)));
     if (s->ran.wall_s > 0 && story_is_whole(s))
-        tr_page_tile(out, "from the first step to the last save", tr_print_span(a, s->ran.wall_s));
+        tr_page_tile(out, "from the first step to the last save", tr_print_time(a, s->ran.wall_s));
     tr_page_tile(out, "tokens a second", tr_print_quantity(a, TR_UNIT_COUNT, story_tokens_s(s)));
     if (mfu > 0)
         tr_page_tile(out, "of the peak as the model's own arithmetic (MFU), median", percent(a, mfu));

@@ -21,7 +21,7 @@ static const char *print_long(char buf[NUMBER], double seconds)
 {
     char count[NUMBER];
     if (!(seconds >= year_s))
-        return tr_plan_days(buf, seconds);
+        return tr_print_time(buf, seconds);
     snprintf(buf, NUMBER, "%.20s years", tr_print_quantity(count, TR_UNIT_COUNT, seconds / year_s));
     return buf;
 }
@@ -69,14 +69,14 @@ static void put_sizes(const struct story *s, struct tr_text *out)
     char takes[NUMBER], alone[NUMBER];
     double rate = story_rate(s), tokens = s->files.tokens;
     tr_page_table(out, NULL, names, 6, 1);
-    tr_print_span(takes, story_steps_s(s));
+    tr_print_time(takes, story_steps_s(s));
     put_size(out, &(struct size){s->predicted ? s->run.model : story_name(s->request->run_folder), takes, takes,
                                  s->parameters, tokens, s->flop_per_token * tokens});
     for (int i = 0; i < s->plan_count; i++) {
         const struct tr_plan *p = s->plan[i].plan;
         double flop = p->step.model_flop * p->steps;
         put_size(out,
-                 &(struct size){p->model.name, p->fits ? tr_plan_days(takes, tr_plan_cost(p)->wall_s) : "does not fit",
+                 &(struct size){p->model.name, p->fits ? tr_print_time(takes, tr_plan_cost(p)->wall_s) : "does not fit",
                                 rate > 0 ? print_long(alone, flop / rate) : "", tr_shape_params(&p->model).total,
                                 p->request.tokens, flop});
     }
@@ -118,8 +118,8 @@ static void put_figures(const struct tr_plan *p, struct tr_text *out)
     if (p->fits) {
         double low_s, high_s;
         tr_plan_wall_interval(p, &low_s, &high_s);
-        snprintf(value, sizeof value, "from %s to %s (80 %%)", tr_plan_days(a, low_s), tr_plan_days(b, high_s));
-        tr_page_tile(out, value, tr_plan_days(a, cost->wall_s));
+        snprintf(value, sizeof value, "from %s to %s (80 %%)", tr_print_time(a, low_s), tr_print_time(b, high_s));
+        tr_page_tile(out, value, tr_print_time(a, cost->wall_s));
         snprintf(value, sizeof value, "%s, at %.2f $ a chip-hour", commitment(a, p->request.commitment),
                  p->offer[p->request.commitment].price.usd_h.value);
         tr_page_tile(out, isnan(cost->usd) ? "price not known" : value,
@@ -192,7 +192,7 @@ static void put_prices(const struct tr_plan *p, struct tr_text *out)
         tr_page_cell(out, false, commitment(text, i));
         snprintf(text, sizeof text, "%.2f", offer->price.usd_h.value);
         tr_page_cell(out, true, text);
-        tr_page_cell(out, true, tr_plan_days(text, offer->cost.wall_s));
+        tr_page_cell(out, true, tr_print_time(text, offer->cost.wall_s));
         tr_page_cell(out, true, tr_print_quantity(text, TR_UNIT_USD, offer->cost.usd));
         tr_text_append(out, "</tr>\n");
     }
@@ -208,7 +208,7 @@ static void say_failures(const struct tr_plan *p, struct tr_text *out)
                   "%.*f failures are to be expected, one in %s (as %s); so a checkpoint each %s of computing, and %s "
                   "of the time is "
                   "in steps.",
-                  cost->failures < 9.95 ? 1 : 0, cost->failures, tr_plan_days(a, cost->mtbf_s),
+                  cost->failures < 9.95 ? 1 : 0, cost->failures, tr_print_time(a, cost->mtbf_s),
                   tr_plan_failures(p)->name, tr_print_time(b, cost->interval_s), tr_plan_percent(c, cost->goodput));
     story_put(out, "p", NULL, "Evidence for the step's time: %s.", tr_grade_name(p->step.grade));
 }

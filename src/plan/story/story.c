@@ -88,9 +88,9 @@ static void put_headline(const struct story *s, struct tr_text *out)
                        s->run.learned_from ? "is what was learned" : "was predicted", tr_print_time(b, s->run.measured_s));
     else if (story_bits(s, &before, &after))
         tr_text_printf(&line, "From %.2f to %.2f bits per byte in %s.", before, after,
-                       tr_print_span(a, story_steps_s(s)));
+                       tr_print_time(a, story_steps_s(s)));
     else
-        tr_text_printf(&line, "%lld steps in %s.", (long long)story_steps(s), tr_print_span(a, story_steps_s(s)));
+        tr_text_printf(&line, "%lld steps in %s.", (long long)story_steps(s), tr_print_time(a, story_steps_s(s)));
     story_put(out, "h1", NULL, "%s", tr_text_str(&line));
     tr_text_free(&line);
 }
@@ -115,7 +115,7 @@ static void say_plans(const struct story *s, struct tr_text *line)
         if (!p->fits)
             continue;
         tr_text_printf(line, "%s%s would take %s", said ? ", " : "The same planner says that ", p->model.name,
-                       tr_plan_days(a, tr_plan_cost(p)->wall_s));
+                       tr_print_time(a, tr_plan_cost(p)->wall_s));
         if (!isnan(tr_plan_cost(p)->usd))
             tr_text_printf(line, " and %s", tr_print_quantity(b, TR_UNIT_USD, tr_plan_cost(p)->usd));
         tr_text_printf(line, " on %lld chips", (long long)p->request.chips);
@@ -134,7 +134,7 @@ static void put_deck(const struct story *s, struct tr_text *out)
     tr_text_printf(&line, "A model of %s parameters read %s tokens of %s in %s",
                    tr_print_quantity(a, TR_UNIT_COUNT, s->parameters),
                    tr_print_quantity(b, TR_UNIT_COUNT, s->files.tokens), story_name(s->config.data),
-                   tr_print_span(c, story_steps_s(s)));
+                   tr_print_time(c, story_steps_s(s)));
     if (story_bits(s, &before, &after))
         tr_text_printf(&line, " and went from %.2f to %.2f bits per byte of text that it had not seen", before, after);
     tr_text_append(&line, ". ");
