@@ -253,6 +253,8 @@ static enum tr_status read_profile(const struct tr_node *root, struct tr_run_pro
     if (status == TR_OK)
         status = tr_doc_double(root, "steps_s", TR_REQUIRED, 0, TIME_MAX, &out->steps_s, err);
     if (status == TR_OK)
+        status = tr_doc_int(root, "resumed_at", TR_OPTIONAL, 0, COUNT_MAX, &out->resumed_at, err);
+    if (status == TR_OK)
         status = tr_doc_double(root, "peak_flop_s", TR_OPTIONAL, 0, INFINITY, &out->peak_flop_s, err);
     if (status == TR_OK)
         status = tr_doc_double(root, "read_byte_s", TR_OPTIONAL, 0, INFINITY, &out->read_byte_s, err);

@@ -2,6 +2,7 @@
  * end (tr_run_write_profile), and it is read back here. The first step, when pages and caches are cold, is in it.
  *
  *     steps, train_s             that the run keeps of this attempt; what they took, without the first
+ *     resumed_at                 the step whose checkpoint it went on from; 0: none
  *     steps_computed, steps_s    with those that were done again; what all of them took
  *     crowded_s                  of that, in operations that had fewer threads than "threads", as other programs wanted the cores
  *     first_step_s               of steps_s
@@ -53,6 +54,7 @@ struct tr_rank_sum {
 
 struct tr_run_profile {
     int64_t steps;      /* that were computed, with those that were done again; 0: none yet */
+    int64_t resumed_at; /* the step that they follow; 0: it began the run, or an older trine made it */
     double steps_s;     /* which took so long in all, data and scalars included; 0: not noted */
     double first_s;     /* of these, the first step; 0: not noted */
     double crowded_s;   /* of these, in operations that had fewer threads than `threads`, as other programs wanted the cores */

@@ -145,6 +145,7 @@ enum tr_status tr_run_write_profile(struct tr_run *run, struct tr_err *err)
     tr_json_object(&json, NULL);
     tr_json_int(&json, "steps", run->state.step - run->resumed_at);
     tr_json_double(&json, "train_s", run->attempt_s);
+    tr_json_int(&json, "resumed_at", run->resumed_at);
     tr_json_int(&json, "steps_computed", run->computed_steps);
     tr_json_double(&json, "steps_s", run->computed_s);
     tr_json_double(&json, "crowded_s", run->crowded_s);

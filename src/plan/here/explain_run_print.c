@@ -297,14 +297,15 @@ static void print_ran_by(const struct tr_run_explained *run, struct tr_text *out
 {
     const struct tr_run_profile *ran = &run->ran;
     char layout[TR_LAYOUT_WORDS_BYTES];
-    if (ran->ranks == 1) {
-        tr_text_printf(out, "%s, %lld steps by %d thread%s, %s; the first step, which is colder, is in all figures\n", run->model,
-                       (long long)ran->steps, ran->threads, ran->threads == 1 ? "" : "s", tr_isa_name(ran->isa));
-        return;
-    }
-    tr_text_printf(out, "%s, %lld steps by %d ranks (%s) of %d thread%s, %s; operations are rank 0's, the first step, which is colder, is in all figures\n",
-                   run->model, (long long)ran->steps, ran->ranks, tr_degrees_words(&ran->layout, layout), ran->threads, ran->threads == 1 ? "" : "s",
-                   tr_isa_name(ran->isa));
+    tr_text_printf(out, "%s, %lld steps", run->model, (long long)ran->steps);
+    if (ran->resumed_at > 0)
+        tr_text_printf(out, " of the newest attempt, which went on from step %lld,", (long long)ran->resumed_at);
+    if (ran->ranks > 1)
+        tr_text_printf(out, " by %d ranks (%s) of", ran->ranks, tr_degrees_words(&ran->layout, layout));
+    else
+        tr_text_append(out, " by");
+    tr_text_printf(out, " %d thread%s, %s; %sthe first step, which is colder, is in all figures\n", ran->threads, ran->threads == 1 ? "" : "s",
+                   tr_isa_name(ran->isa), ran->ranks > 1 ? "operations are rank 0's, " : "");
 }
 
 /* Without a record of exchanges the profile's interval is that of one rank: what moving bytes takes is not in the prediction. */

@@ -458,6 +458,11 @@ static void it_prints_words_and_json(void **state)
     explain(1e9, 1e10);
     tr_run_explain_text(&run, &text);
     tr_assert_says(tr_text_str(&text), "12 steps by 1 thread, ");
+    run.ran.resumed_at = 40;
+    tr_text_clear(&text);
+    tr_run_explain_text(&run, &text);
+    tr_assert_says(tr_text_str(&text), "12 steps of the newest attempt, which went on from step 40, by 1 thread, ");
+    run.ran.resumed_at = 0;
     tr_assert_says(tr_text_str(&text), "stage of a step");
     tr_text_clear(&text);
     tr_run_explain_json(&run, &text);
