@@ -57,7 +57,14 @@ TR_MUST_CHECK enum tr_status tr_calibrate_exchange(struct tr_comm *world, int co
  * (a second). TR_NO, and in *why what differs ("; ..."), and on a line of its own what that comes of and what to do. */
 TR_MUST_CHECK enum tr_status tr_calibrate_check(const struct tr_kernel_rates *rates, const char *program, struct tr_text *why,
                                                 struct tr_err *err);
-/* The first half alone, which takes no time; "" when they are. `cores`: that this process, or all ranks together, can use. */
+/* Whose rates could be wanted. */
+struct tr_whose {
+    const char *processor, *isa, *program; /* NULL: not known, as good as the profile's */
+    int cores;                             /* 0: the same */
+};
+/* What differs between them and those whose rates these are ("; ..."); "" when nothing does. */
+void tr_calibrate_differs(const struct tr_kernel_rates *rates, const struct tr_whose *whose, struct tr_text *why);
+/* The same of this machine and program, which takes no time. `cores`: that this process, or all ranks together, can use. */
 void tr_calibrate_foreign(const struct tr_kernel_rates *rates, int cores, const char *program, struct tr_text *why);
 
 #endif

@@ -215,20 +215,28 @@ void tr_profile_yaml(const struct tr_profile *p, struct tr_text *out)
 
 /* ---- is it still this machine? ----------------------------------------------------------------------------------- */
 
+static bool other(const char *is, const char *was) { return is && strcmp(is, was) != 0; }
+
+void tr_calibrate_differs(const struct tr_kernel_rates *rates, const struct tr_whose *whose, struct tr_text *why)
+{
+    if (other(whose->processor, rates->processor))
+        tr_text_printf(why, "; the processor is %s, the profile's was %s", whose->processor, rates->processor);
+    if (whose->cores && whose->cores != rates->cores)
+        tr_text_printf(why, "; %d core%s can be used, the profile's machine had %d", whose->cores, whose->cores == 1 ? "" : "s", rates->cores);
+    if (other(whose->isa, rates->isa))
+        tr_text_printf(why, "; the kernels are those of %s, the profile's were of %s", whose->isa, rates->isa);
+    if (other(whose->program, rates->program))
+        tr_text_printf(why, "; this is trine %s, the profile is of %s", whose->program, rates->program);
+}
+
 void tr_calibrate_foreign(const struct tr_kernel_rates *rates, int cores, const char *program, struct tr_text *why)
 {
     char processor[TR_PROFILE_NAME_BYTES];
     struct tr_err ignored;
     enum tr_isa isa;
     tr_processor_name(processor, sizeof processor);
-    if (strcmp(processor, rates->processor) != 0)
-        tr_text_printf(why, "; the processor is %s, the profile's was %s", processor, rates->processor);
-    if (cores != rates->cores)
-        tr_text_printf(why, "; %d core%s can be used, the profile's machine had %d", cores, cores == 1 ? "" : "s", rates->cores);
-    if (tr_isa_choose(&isa, &ignored) == TR_OK && strcmp(tr_isa_name(isa), rates->isa) != 0)
-        tr_text_printf(why, "; the kernels are those of %s, the profile's were of %s", tr_isa_name(isa), rates->isa);
-    if (strcmp(program, rates->program) != 0)
-        tr_text_printf(why, "; this is trine %s, the profile is of %s", program, rates->program);
+    const char *kernels = tr_isa_choose(&isa, &ignored) == TR_OK ? tr_isa_name(isa) : NULL;
+    tr_calibrate_differs(rates, &(struct tr_whose){processor, kernels, program, cores}, why);
 }
 
 /* Below 0: it is slower than it was, above 0: faster. */

@@ -32,11 +32,11 @@ static void put_reading(const struct story *s, struct tr_text *out)
     char label[TR_READ_LEVELS][NUMBER], note[TR_READ_LEVELS][NUMBER];
     int count = 0;
     for (int i = 0; i < TR_READ_LEVELS; i++) {
-        if (!(s->rates.machine.read_byte_s[i] > 0))
+        if (!(s->most.machine.read_byte_s[i] > 0))
             continue;
         tr_print_bytes(label[count], tr_read_bytes[i]);
-        tr_print_quantity(note[count], TR_UNIT_BYTES_S, s->rates.machine.read_byte_s[i]);
-        bars[count] = (struct tr_bar){label[count], s->rates.machine.read_byte_s[i], note[count]};
+        tr_print_quantity(note[count], TR_UNIT_BYTES_S, s->most.machine.read_byte_s[i]);
+        bars[count] = (struct tr_bar){label[count], s->most.machine.read_byte_s[i], note[count]};
         count++;
     }
     tr_chart_bars(out, "Reading, by how many bytes each thread goes through", bars, count);
@@ -46,7 +46,7 @@ static void put_reading(const struct story *s, struct tr_text *out)
 static double flop_rate(const struct story *s, enum tr_op_kind kind)
 {
     const struct tr_kernel_term *terms;
-    const struct tr_kernel_price *price = &s->rates.price[kind][is_bf16(s)];
+    const struct tr_kernel_price *price = &s->most.price[kind][is_bf16(s)];
     if (!price->known || tr_kernel_terms(kind, &terms) == 0 || terms[0].unit != TR_UNIT_FLOP_S ||
         !(price->unit_s[0] > 0))
         return 0;
@@ -57,7 +57,7 @@ static void put_kernels(const struct story *s, struct tr_text *out)
 {
     struct tr_bar bars[TR_OP_KIND_COUNT];
     char note[TR_OP_KIND_COUNT][NOTE_BYTES], rate[NUMBER];
-    double peak = s->rates.machine.peak_flop_s[is_bf16(s)];
+    double peak = s->most.machine.peak_flop_s[is_bf16(s)];
     int count = 0;
     for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++) {
         double flop_s = flop_rate(s, (enum tr_op_kind)kind);
@@ -75,25 +75,30 @@ static void put_kernels(const struct story *s, struct tr_text *out)
     tr_text_append(out, "</div>\n");
 }
 
-void story_machine(const struct story *s, int number, struct tr_text *out)
+/* A profile that is not of the run's machine describes the other one, and the page must not call that this. */
+static void put_whose(const struct story *s, struct tr_text *out)
 {
-    const struct tr_kernel_machine *m = &s->rates.machine;
-    char a[NUMBER], refined[TR_REFINED_WORDS_BYTES];
-    story_chapter(out, number, "This machine");
-    if (!s->predicted) {
-        tr_text_append(out,
-                       "<p>It was not calibrated, so nothing was predicted of this run: <code>trine calibrate</code> "
-                       "measures it in two or three minutes, and <code>trine report RUN --profile profile.yaml</code> then "
-                       "holds the run against that.</p>\n</section>\n");
-        return;
-    }
-    story_put(
-        out, "p", NULL,
-        "%s with %d core%s, %s. Before anything was predicted it was measured (%s, %s): %d thread%s, whose bursts came "
-        "within %s of one another.",
-        s->rates.processor, s->rates.cores, s->rates.cores == 1 ? "" : "s", s->rates.isa,
-        s->chip.memory_bytes.source ? s->chip.memory_bytes.source->title : "trine calibrate", s->chip.memory_bytes.date,
-        s->rates.threads, s->rates.threads == 1 ? "" : "s", percent(a, m->noise));
+    const struct tr_kernel_rates *most = &s->most;
+    char noise[NUMBER];
+    if (s->differs.len)
+        story_put(out, "p", "no", "The profile is of another machine or trine than the run%s. What is called predicted is what the run would have taken there.",
+                  tr_text_str(&s->differs));
+    story_put(out, "p", NULL,
+              "%s with %d core%s, %s. Before anything was predicted it was measured (%s, %s): %d thread%s, whose bursts came "
+              "within %s of one another.",
+              most->processor, most->cores, most->cores == 1 ? "" : "s", most->isa,
+              s->chip.memory_bytes.source ? s->chip.memory_bytes.source->title : "trine calibrate", s->chip.memory_bytes.date, most->threads,
+              most->threads == 1 ? "" : "s", percent(noise, most->machine.noise));
+}
+
+/* Of the prices that the run was predicted by, which are those of a rank's threads. */
+static void put_prices(const struct story *s, struct tr_text *out)
+{
+    char refined[TR_REFINED_WORDS_BYTES], between[TR_BETWEEN_WORDS_BYTES];
+    const int threads = s->rates.threads;
+    if (threads != s->most.threads)
+        story_put(out, "p", NULL, "A rank of this run had %d thread%s: it was predicted by what so many take%s, and what follows is of all.", threads,
+                  threads == 1 ? "" : "s", tr_kernel_between_words(&s->rates, between));
     if (tr_refined_runs(&s->rates.refined) > 0)
         story_put(out, "p", NULL, "Its prices were calibrated%s, and so were their errors.", tr_refined_words(&s->rates.refined, refined));
     else if (s->rates.step_error > POOR_FIT)
@@ -101,6 +106,22 @@ void story_machine(const struct story *s, int number, struct tr_text *out)
                   "Programs that the fit had not seen were off by %.0f %%: something else was at work here. Calibrated "
                   "when nothing is, this machine would be predicted better.",
                   100 * s->rates.step_error);
+}
+
+void story_machine(const struct story *s, int number, struct tr_text *out)
+{
+    const struct tr_kernel_machine *m = &s->most.machine;
+    char a[NUMBER];
+    story_chapter(out, number, s->differs.len ? "The machine of the profile" : "This machine");
+    if (!s->predicted) {
+        tr_text_append(out,
+                       "<p>It was not calibrated, so nothing was predicted of this run: <code>trine calibrate</code> "
+                       "measures it in two or three minutes, and <code>trine report RUN --profile profile.yaml</code> then "
+                       "holds the run against that.</p>\n</section>\n");
+        return;
+    }
+    put_whose(s, out);
+    put_prices(s, out);
     tr_page_tiles(out);
     tr_page_tile(out, "peak in fp32", tr_print_flop_s(a, m->peak_flop_s[0]));
     tr_page_tile(out, "peak in bf16", tr_print_flop_s(a, m->peak_flop_s[1]));
@@ -180,7 +201,8 @@ void story_step(const struct story *s, struct tr_text *out)
     measured_s[WAITING] = s->run.wait_measured_s;
     const struct tr_stack_row rows[] = {{"predicted", predicted_s, tr_print_time(predicted, s->run.predicted_s)},
                                         {"measured", measured_s, tr_print_time(measured, s->run.measured_s)}};
-    tr_chart_stacks(out, &(struct tr_stacks){.title = "One step, by what takes its time",
+    tr_chart_stacks(out, &(struct tr_stacks){.title = story_is_whole(s) ? "One step, by what takes its time"
+                                                                          : "One step of the newest attempt, by what takes its time",
                                              .names = group_names,
                                              .part_count = s->ran.ranks > 1 ? GROUPS : WAITING,
                                              .rows = rows,
@@ -351,6 +373,8 @@ static void say_steps(const struct story *s, struct tr_text *out)
                        tr_print_time(a, quantile(step_s, count, .1)), tr_print_time(b, quantile(step_s, count, .25)),
                        tr_print_time(c, quantile(step_s, count, .75)));
     say_outliers(s, &line);
+    if (!story_is_whole(s) && (crowded > 0 || s->predicted))
+        tr_text_append(&line, " What follows is of the newest attempt alone.");
     if (crowded > 0)
         tr_text_printf(&line, " Other programs wanted the cores in %.3g %% of the time, and it had fewer threads then.", 100 * crowded);
     if (s->predicted)
@@ -405,7 +429,7 @@ void story_learned(const struct story *s, int number, struct tr_text *out)
     put_step_tile("a step, as predicted before", &s->run, out);
     put_step_tile("a step, as predicted now", &s->after, out);
     if (s->run.warm_s > 0)
-        tr_page_tile(out, "a step, as it was, the first left out", tr_print_time(took, s->run.warm_s));
+        tr_page_tile(out, story_is_whole(s) ? "a step, as it was, the first left out" : "a step of the newest attempt, its first left out", tr_print_time(took, s->run.warm_s));
     tr_page_end_tiles(out);
     tr_text_append(out, "</section>\n");
 }

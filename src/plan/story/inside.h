@@ -25,7 +25,8 @@ struct story {
     struct tr_hash hash; /* hex "": the run has no checkpoint yet */
 
     bool predicted; /* there is a profile, and with it: */
-    struct tr_kernel_rates rates;
+    struct tr_kernel_rates rates, most; /* of as many threads as a rank of the run had; of the most that were measured, all cores */
+    struct tr_text differs; /* the run's machine or trine from the profile's ("; ..."); empty: nothing does, or the run did not note them */
     struct tr_chip chip;
     struct tr_run_explained run;
 
@@ -61,13 +62,13 @@ void story_end(const struct story *story, struct tr_text *out);
 
 /* Steps of the run that are done. */
 int64_t story_steps(const struct story *story);
-/* What they took, of all attempts; where the log does not say, what those of the newest did. */
+/* What they took, of all attempts; where the log does not say, as if all had been like those of the newest. */
 double story_steps_s(const struct story *story);
 /* Whether profile.json is of all of them: not where the run was resumed, or killed after its last save. */
 bool story_is_whole(const struct story *story);
 /* Whether the prediction's error is one of the whole step: not of ranks without a record of what moving bytes takes them. */
 bool story_has_interval(const struct story *story);
-/* Tokens a second in steps, of its newest attempt. */
+/* Tokens a second in steps, of all attempts. */
 double story_tokens_s(const struct story *story);
 /* Bits per byte of text that it had not seen, before and after; false: that was not measured twice. */
 bool story_bits(const struct story *story, double *before, double *after);

@@ -1,3 +1,4 @@
+#include "plan/calibrate/calibrate.h"
 #include "plan/story/inside.h"
 
 #include <math.h>
@@ -39,16 +40,29 @@ static enum tr_status read_hash(struct story *s, const char *folder, struct tr_e
     return status != TR_OK || !tr_folder_exists(path) ? status : tr_hash_path(path, &s->hash, err);
 }
 
+static const char *noted(const char *name) { return name[0] ? name : NULL; }
+
+static void see_differences(struct story *s)
+{
+    const struct tr_run_profile *ran = &s->ran;
+    const struct tr_whose whose = {noted(ran->processor), tr_isa_name(ran->isa), noted(ran->program), ran->cores};
+    if (whose.processor)
+        tr_calibrate_differs(&s->most, &whose, &s->differs);
+}
+
 static enum tr_status read_prediction(struct story *s, struct tr_err *err)
 {
     const struct tr_catalog *profile = s->request->profile;
     enum tr_status status = tr_kernel_rates_for(profile, s->ran.threads, &s->rates, err);
+    if (status == TR_OK)
+        status = tr_kernel_rates_find(profile, 0, &s->most, err);
     if (status == TR_OK)
         status = tr_chip_find(profile, s->rates.chip, &s->chip, err);
     if (status != TR_OK) {
         tr_err_prefix(err, "%s", s->request->profile_path);
         return status;
     }
+    see_differences(s);
     status = tr_run_explain(s->request->run_folder, profile, &s->run, err);
     if (status == TR_OK && !(s->run.predicted_s > 0))
         status = tr_fail(err, TR_BAD_INPUT, "%s: its kernels have no rates, so it predicts nothing",
@@ -113,6 +127,7 @@ enum tr_status story_read(const struct tr_story_request *request, struct story *
 void story_free(struct story *s)
 {
     tr_run_files_free(&s->files);
+    tr_text_free(&s->differs);
     for (int i = 0; i < s->plan_count; i++)
         tr_plan_free(s->plan[i].plan);
 }

@@ -46,17 +46,14 @@ double story_steps_s(const struct story *s)
     double sum_s = 0;
     for (int64_t i = 0; i < s->files.step_count; i++)
         sum_s += s->files.value[TR_CURVE_STEP_S][i];
-    return isfinite(sum_s) && sum_s > 0 ? sum_s : s->ran.steps_s;
+    return isfinite(sum_s) && sum_s > 0 ? sum_s : s->ran.steps_s / (double)s->ran.steps * (double)story_steps(s);
 }
 
 bool story_has_interval(const struct story *s) { return s->ran.ranks == 1 || s->run.exchanges; }
 
 bool story_is_whole(const struct story *s) { return s->attempt_steps >= (double)story_steps(s); }
 
-double story_tokens_s(const struct story *s)
-{
-    return s->files.tokens / (double)story_steps(s) * (double)s->ran.steps / s->ran.steps_s;
-}
+double story_tokens_s(const struct story *s) { return s->files.tokens / story_steps_s(s); }
 
 double story_rate(const struct story *s) { return s->flop_per_token > 0 ? s->flop_per_token * story_tokens_s(s) : NAN; }
 
@@ -84,8 +81,9 @@ static void put_headline(const struct story *s, struct tr_text *out)
     double before, after;
     struct tr_text line = {0};
     if (s->predicted)
-        tr_text_printf(&line, "%s a step %s. It took %s.", tr_print_time(a, s->run.predicted_s),
-                       s->run.learned_from ? "is what was learned" : "was predicted", tr_print_time(b, s->run.measured_s));
+        tr_text_printf(&line, "%s a step %s. %s took %s.", tr_print_time(a, s->run.predicted_s),
+                       s->run.learned_from ? "is what was learned" : "was predicted",
+                       story_is_whole(s) ? "It" : "In its newest attempt it", tr_print_time(b, s->run.measured_s));
     else if (story_bits(s, &before, &after))
         tr_text_printf(&line, "From %.2f to %.2f bits per byte in %s.", before, after,
                        tr_print_time(a, story_steps_s(s)));
@@ -149,7 +147,7 @@ void story_top(const struct story *s, struct tr_text *out)
     tr_text_append(out, "<header>\n");
     tr_text_printf(&line, "trine · %s", story_name(s->request->run_folder));
     if (s->predicted)
-        tr_text_printf(&line, " · %s · %s", s->chip.name, s->chip.memory_bytes.date);
+        tr_text_printf(&line, " · %s%s · %s", s->differs.len ? "profile of " : "", s->chip.name, s->chip.memory_bytes.date);
     tr_page_text(out, "p", "kick", tr_text_str(&line));
     tr_text_free(&line);
     put_headline(s, out);

@@ -24,6 +24,32 @@ static struct tr_catalog *profile;
 static struct tr_tiny_hash hash;
 static struct tr_text plan_text; /* of plan.yaml */
 
+/* A file with the first `was` become `is`; returns it as it was, to be put back. */
+static struct tr_bytes change(const char *path, const char *was, const char *is)
+{
+    struct tr_bytes file = tr_scratch_read(tr_scratch(path));
+    struct tr_text text = {0};
+    const char *at = strstr(file.at, was);
+    assert_non_null(at);
+    tr_text_append_bytes(&text, file.at, (size_t)(at - file.at));
+    tr_text_printf(&text, "%s%s", is, at + strlen(was));
+    tr_scratch_put_text(path, tr_text_str(&text));
+    tr_text_free(&text);
+    return file;
+}
+
+/* The run as one of the machine that the made-up profile is of. */
+static void make_at_home(void)
+{
+    static const char *const noted[][2] = {{"\"processor\": ", "\"processor\": \"p\", \"was_p\": "},
+                                           {"\"cores\": ", "\"cores\": 1, \"was_c\": "},
+                                           {"\"isa\": ", "\"isa\": \"ref\", \"was_i\": "}};
+    for (size_t i = 0; i < sizeof noted / sizeof *noted; i++) {
+        struct tr_bytes was = change("run/profile.json", noted[i][0], noted[i][1]);
+        tr_bytes_free(&was);
+    }
+}
+
 static void write_plan(void)
 {
     struct tr_plan_request r = tr_plan_request_usual();
@@ -45,6 +71,7 @@ static int set_up(void **state)
     struct tr_run_config config = tr_tiny_config("run", "train.micro_batch=2", "eval.every=4", "sample.tokens=8", NULL);
     hash = tr_tiny_train(&config);
     profile = tr_made_up_profile(1e9, 1e10);
+    make_at_home();
     write_plan();
     return failed;
 }
@@ -289,20 +316,6 @@ static void a_profile_that_knows_the_run_did_not_predict_it(void **state)
     tr_catalog_free(refined);
 }
 
-/* A file with the first `was` become `is`; returns it as it was, to be put back. */
-static struct tr_bytes change(const char *path, const char *was, const char *is)
-{
-    struct tr_bytes file = tr_scratch_read(tr_scratch(path));
-    struct tr_text text = {0};
-    const char *at = strstr(file.at, was);
-    assert_non_null(at);
-    tr_text_append_bytes(&text, file.at, (size_t)(at - file.at));
-    tr_text_printf(&text, "%s%s", is, at + strlen(was));
-    tr_scratch_put_text(path, tr_text_str(&text));
-    tr_text_free(&text);
-    return file;
-}
-
 /* profile.json is of its newest attempt: of 12 steps that took 18 s it kept 5. */
 static void a_run_of_several_attempts_took_what_all_of_them_took(void **state)
 {
@@ -316,11 +329,16 @@ static void a_run_of_several_attempts_took_what_all_of_them_took(void **state)
     assert_int_equal(tell(profile, 0, &page), TR_OK);
     tr_assert_says(tr_text_str(&page), "the mean of all 12\u00a0steps");
     tr_assert_says(tr_text_str(&page), "from the first step to the last save");
+    assert_null(strstr(tr_text_str(&page), "newest attempt"));
     tr_assert_says(tr_text_str(&page), "with evaluations and checkpoints");
     struct tr_bytes whole = change("run/profile.json", "\"steps\": 12,", "\"steps\": 5,");
     assert_int_equal(tell(profile, 0, &page), TR_OK);
     check_page(tr_text_str(&page));
     tr_assert_says(tr_text_str(&page), "text.txt in 18\u00a0s");
+    tr_assert_says(tr_text_str(&page), "In its newest attempt it took ");
+    tr_assert_says(tr_text_str(&page), "One step of the newest attempt, by what takes its time");
+    tr_assert_says(tr_text_str(&page), "What follows is of the newest attempt alone.");
+    tr_assert_says(tr_text_str(&page), "<b>85.33</b><span>tokens a second"); /* 128 a step of 1.5 s, like all tiles of that chapter */
     tr_assert_says(tr_text_str(&page), "the 12\u00a0steps that the newest attempt had computed when it saved last");
     assert_null(strstr(tr_text_str(&page), "from the first step to the last save"));
     assert_null(strstr(tr_text_str(&page), "with evaluations and checkpoints"));
@@ -329,6 +347,51 @@ static void a_run_of_several_attempts_took_what_all_of_them_took(void **state)
     tr_bytes_free(&whole);
     tr_bytes_free(&ran);
     tr_bytes_free(&metrics);
+    tr_text_free(&text);
+    tr_text_free(&page);
+}
+
+static void a_profile_of_another_machine_is_called_so(void **state)
+{
+    (void)state;
+    struct tr_text page = {0};
+    assert_int_equal(tell(profile, 0, &page), TR_OK);
+    tr_assert_says(tr_text_str(&page), "</i>This machine</h2>");
+    assert_null(strstr(tr_text_str(&page), "of another machine"));
+    struct tr_bytes ran = change("run/profile.json", "\"processor\": \"p\"", "\"processor\": \"q\"");
+    assert_int_equal(tell(profile, 0, &page), TR_OK);
+    check_page(tr_text_str(&page));
+    tr_assert_says(tr_text_str(&page), " · profile of Made up · ");
+    tr_assert_says(tr_text_str(&page), "</i>The machine of the profile</h2>");
+    tr_assert_says(tr_text_str(&page), "another machine or trine than the run; the processor is q, the profile&#39;s was p.");
+    tr_scratch_put("run/profile.json", ran.at, ran.len);
+    tr_bytes_free(&ran);
+    tr_text_free(&page);
+}
+
+/* What a machine can do is what all its threads can, however few a rank of the run had. */
+static void the_machine_is_described_by_all_its_threads(void **state)
+{
+    (void)state;
+    struct tr_kernel_rates rates;
+    struct tr_catalog *both, *alone = tr_made_up_profile(1e9, 1e10); /* without records of exchanges that other tests wrote behind it */
+    struct tr_text page = {0}, text = {0};
+    struct tr_bytes one = tr_scratch_read(tr_scratch("profile.yaml"));
+    assert_int_equal(tr_kernel_rates_find(profile, 1, &rates, &err), TR_OK);
+    rates.id = "made-up-2", rates.threads = 2, rates.machine.peak_flop_s[0] = 1.75e9;
+    tr_text_append_bytes(&text, one.at, one.len);
+    tr_kernel_rates_yaml(&rates, &text);
+    tr_scratch_put_text("two.yaml", tr_text_str(&text));
+    if (tr_catalog_open_empty(&both, &err) != TR_OK || tr_catalog_add(both, tr_scratch("two.yaml"), &err) != TR_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(tell(both, 0, &page), TR_OK);
+    tr_assert_says(tr_text_str(&page), "<b>1.75 GFLOP/s</b><span>peak in fp32");
+    tr_assert_says(tr_text_str(&page), "A rank of this run had 1\u00a0thread: it was predicted by what so many take, and what follows is of all.");
+    assert_int_equal(tell(profile, 0, &page), TR_OK);
+    assert_null(strstr(tr_text_str(&page), "A rank of this run had"));
+    tr_bytes_free(&one);
+    tr_catalog_free(both);
+    tr_catalog_free(alone);
     tr_text_free(&text);
     tr_text_free(&page);
 }
@@ -469,6 +532,8 @@ int main(void)
         cmocka_unit_test(what_a_profile_learned_of_the_run_is_a_chapter),
         cmocka_unit_test(a_profile_that_knows_the_run_did_not_predict_it),
         cmocka_unit_test(a_run_of_several_attempts_took_what_all_of_them_took),
+        cmocka_unit_test(a_profile_of_another_machine_is_called_so),
+        cmocka_unit_test(the_machine_is_described_by_all_its_threads),
         cmocka_unit_test(a_run_beside_other_programs_says_so),
         cmocka_unit_test(no_step_is_drawn_to_take_less_than_nothing),
         cmocka_unit_test(what_a_model_writes_cannot_break_the_page),
