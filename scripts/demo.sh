@@ -37,7 +37,8 @@ huge) depth=4 steps=850 ;;
 esac
 say() { printf '\n== %s ==\n\n' "$1"; }
 
-# A brief calibration. Where something else is at work it refuses, and the demo goes on without a prediction.
+# A brief calibration. Where something else is at work it says so, and intervals are as wide as that makes them; without a profile, as
+# where the disk is full, the demo goes on without a prediction.
 say "1. what this machine can do"
 profile=$run.profile.yaml refined=
 mkdir -p runs
@@ -51,10 +52,11 @@ if [ -n "$profile" ]; then
     say "3. predicted beside measured"
     "$trine" explain "$run" --profile "$profile"
     echo
-    # What the run took refines a copy; the page holds both against it. A run that is too far off is not learned from, which is said.
+    # What the run took refines a copy; the page holds both against it. A run that is too far off, or that other programs were in the way of, is
+    # not learned from: here and on the page it is said why.
     refined=$run.refined.yaml
     cp "$profile" "$refined"
-    "$trine" calibrate --from "$run" --out "$refined" || refined=
+    "$trine" calibrate --from "$run" --out "$refined" || :
 fi
 
 # What a plan says, to a reader in a hurry: the model, the layout, the step, what it takes, what it costs.

@@ -140,15 +140,6 @@ static void draw_band(struct tr_text *out, const struct tr_band *band, const str
                         "y1=\"%.1f\" y2=\"%.1f\"/>", top, y_at(f, band->low) - top, middle, middle);
 }
 
-/* Its name, over the curves: below it where there is room. */
-static void name_band(struct tr_text *out, const struct tr_band *band, const struct frame *f)
-{
-    double bottom = y_at(f, band->low);
-    tr_text_printf(out, "<text class=\"over\" x=\"8\" y=\"%.1f\">", HEIGHT - bottom > 24.0 ? bottom + 16.0 : y_at(f, band->high) - 6.0);
-    tr_text_append_html(out, band->name);
-    tr_text_append(out, "</text>");
-}
-
 /* The mean of a bucket of a long series; a bucket without a finite value is a gap. */
 static bool bucket_mean(const struct tr_series *s, int64_t begin, int64_t end, double *x, double *y)
 {
@@ -195,16 +186,25 @@ static void draw_points(struct tr_text *out, const struct tr_series *s, int colo
     }
 }
 
+static void draw_name(struct tr_text *out, const char *class, const char *name)
+{
+    tr_text_printf(out, "<span><i class=\"%s\"></i>", class);
+    tr_text_append_html(out, name);
+    tr_text_append(out, "</span>");
+}
+
+/* Of one curve alone its title is the name. A band is named here, as in its frame a curve may be anywhere. */
 static void draw_legend(struct tr_text *out, const struct tr_chart *chart)
 {
-    if (chart->series_count < 2)
+    if (chart->series_count < 2 && !has_band(chart))
         return;
     tr_text_append(out, "<div class=\"legend\">");
     for (int s = 0; s < chart->series_count; s++) {
-        tr_text_printf(out, "<span><i class=\"b%d\"></i>", s);
-        tr_text_append_html(out, chart->series[s].name);
-        tr_text_append(out, "</span>");
+        const char class[] = {'b', (char)('0' + s), 0};
+        draw_name(out, class, chart->series[s].name);
     }
+    if (has_band(chart))
+        draw_name(out, "band", chart->band->name);
     tr_text_append(out, "</div>");
 }
 
@@ -248,8 +248,6 @@ void tr_chart_lines(struct tr_text *out, const struct tr_chart *chart)
     for (int s = 0; s < chart->series_count; s++)
         if (chart->series[s].points)
             draw_points(out, &chart->series[s], s, &f);
-    if (has_band(chart))
-        name_band(out, chart->band, &f);
     tr_text_append(out, "</svg></div></figure>\n");
 }
 
@@ -281,7 +279,7 @@ void tr_chart_style(struct tr_text *out)
         ".pair i{height:7px;margin-bottom:1px;border-radius:1px}.pair .whisker{position:absolute;top:3px;height:1px;background:var(--ink)}"
         ".track .limit{position:absolute;top:-4px;height:23px;border-left:2px dashed var(--c5)}\n"
         ".legend{font-size:13px}.legend span{margin-right:16px;display:inline-block}.legend i{display:inline-block;width:12px;height:3px;"
-        "margin-right:6px;vertical-align:middle}\n");
+        "margin-right:6px;vertical-align:middle}.legend i.band{height:11px;background:var(--c0);border:1px dashed var(--c0)}\n");
     for (int c = 0; c < TR_CHART_COLORS; c++)
         tr_text_printf(out, ".line.c%d{stroke:var(--c%d)}.dot.c%d,.f%d{fill:var(--c%d)}i.b%d{background:var(--c%d)}\n", c, c,
                        c, c, c, c, c);

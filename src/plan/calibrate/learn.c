@@ -66,12 +66,8 @@ static enum tr_status check_machine(const char *run, const struct tr_run_profile
     return TR_OK;
 }
 
-static enum tr_status check_run(const char *run, const struct tr_run_profile *ran, const struct tr_kernel_rates *rates, const struct names *names,
-                                struct tr_err *err)
+static enum tr_status check_run(const char *run, const struct tr_run_profile *ran, const struct names *names, struct tr_err *err)
 {
-    enum tr_status status = check_machine(run, ran, rates, err);
-    if (status != TR_OK)
-        return status;
     if (tr_refined_knows(&names->now, ran->attempt))
         return tr_fail(err, TR_BAD_INPUT, "%s: the profile has learned from this run already (attempt %lld), or it is given twice", run,
                        (long long)ran->attempt);
@@ -81,17 +77,40 @@ static enum tr_status check_run(const char *run, const struct tr_run_profile *ra
     return TR_OK;
 }
 
+static void say_crowded(const struct tr_run_profile *ran, struct tr_text *why)
+{
+    const double crowded = tr_run_profile_crowded(ran);
+    if (crowded > TR_LEARN_CROWDED_MAX)
+        tr_text_printf(why, "%.3g %% of the time of its steps it had fewer than %d threads, as other programs wanted the cores", 100 * crowded,
+                       ran->threads);
+}
+
+static void say_times(const struct tr_run_explained *x, struct tr_text *why)
+{
+    const double ratio = x->warm_s / x->predicted_s;
+    if (x->warm_s <= 0)
+        tr_text_printf(why, "has computed %lld step%s, and the first one is cold: there is nothing to learn from", (long long)x->ran.steps,
+                       x->ran.steps == 1 ? "" : "s");
+    else if (!(ratio < TR_REFINE_RATIO_MAX) || !(ratio > 1 / TR_REFINE_RATIO_MAX))
+        tr_text_printf(why, "a step took %.3g times what was predicted: something else was at work, or it is no run of this machine; at most %g times "
+                       "is learned from", ratio, TR_REFINE_RATIO_MAX);
+}
+
+void tr_learn_why_not(const struct tr_run_explained *run, struct tr_text *why)
+{
+    say_crowded(&run->ran, why);
+    if (!why->len)
+        say_times(run, why);
+}
+
 /* Once it is explained. */
 static enum tr_status check_times(const char *run, const struct tr_run_explained *x, struct tr_err *err)
 {
-    double ratio = x->warm_s / x->predicted_s;
-    if (x->warm_s <= 0)
-        return tr_fail(err, TR_BAD_INPUT, "%s: has computed %lld step%s, and the first one is cold: there is nothing to learn from", run,
-                       (long long)x->ran.steps, x->ran.steps == 1 ? "" : "s");
-    if (!(ratio < TR_REFINE_RATIO_MAX) || !(ratio > 1 / TR_REFINE_RATIO_MAX))
-        return tr_fail(err, TR_BAD_INPUT, "%s: a step took %.3g times what was predicted: something else was at work, or it is no run of this "
-                       "machine; at most %g times is learned from", run, ratio, TR_REFINE_RATIO_MAX);
-    return TR_OK;
+    struct tr_text why = {0};
+    say_times(x, &why);
+    enum tr_status status = why.len ? tr_fail(err, TR_BAD_INPUT, "%s: %s", run, tr_text_str(&why)) : TR_OK;
+    tr_text_free(&why);
+    return status;
 }
 
 /* ---- what a run says ---------------------------------------------------------------------------------------------- */
@@ -171,7 +190,7 @@ static enum tr_status take_alone(struct learner *l, const char *run, struct tr_e
         tr_err_prefix(err, "%s", run);
         return status;
     }
-    if ((status = check_run(run, &x->ran, &e->was, &e->names, err)) != TR_OK || (status = tr_run_explain(run, l->catalog, x, err)) != TR_OK ||
+    if ((status = check_run(run, &x->ran, &e->names, err)) != TR_OK || (status = tr_run_explain(run, l->catalog, x, err)) != TR_OK ||
         (status = check_times(run, x, err)) != TR_OK)
         return status;
     see(x, &e->seen[e->runs++]);
@@ -237,7 +256,7 @@ static enum tr_status take_ranks(struct learner *l, const char *run, struct tr_e
         tr_err_prefix(err, "%s", run);
         return status;
     }
-    if ((status = check_run(run, &x->ran, &rates, &r->names, err)) != TR_OK || (status = tr_run_explain(run, l->catalog, x, err)) != TR_OK ||
+    if ((status = check_run(run, &x->ran, &r->names, err)) != TR_OK || (status = tr_run_explain(run, l->catalog, x, err)) != TR_OK ||
         (status = check_times(run, x, err)) != TR_OK ||
         (status = tr_ranks_see(run, x, &rates, &r->was, &r->seen[r->runs], &traced, err)) != TR_OK)
         return status;
@@ -255,16 +274,24 @@ static enum tr_status take_ranks(struct learner *l, const char *run, struct tr_e
 /* Whether other programs had a part in its times: then that is said. */
 static bool leave_out(struct learner *l, const char *run)
 {
-    const double crowded = tr_run_profile_crowded(&l->explained.ran);
-    if (crowded > TR_LEARN_CROWDED_MAX)
-        tr_text_printf(l->left_out, "%s: left out: %.3g %% of the time of its steps it had fewer than %d threads, as other programs wanted the cores\n",
-                       run, 100 * crowded, l->explained.ran.threads);
-    return crowded > TR_LEARN_CROWDED_MAX;
+    struct tr_text why = {0};
+    say_crowded(&l->explained.ran, &why);
+    bool left_out = why.len > 0;
+    if (left_out)
+        tr_text_printf(l->left_out, "%s: left out: %s\n", run, tr_text_str(&why));
+    tr_text_free(&why);
+    return left_out;
 }
 
+/* Whose machine it is comes first: all entries of a profile are of one. */
 static enum tr_status take_run(struct learner *l, const char *run, struct tr_err *err)
 {
+    struct tr_kernel_rates any;
     enum tr_status status = tr_run_profile_read(run, &l->explained.ran, err);
+    if (status == TR_OK)
+        status = tr_kernel_rates_find(l->catalog, 0, &any, err);
+    if (status == TR_OK)
+        status = check_machine(run, &l->explained.ran, &any, err);
     if (status != TR_OK || leave_out(l, run))
         return status;
     return l->explained.ran.ranks > 1 ? take_ranks(l, run, err) : take_alone(l, run, err);

@@ -13,6 +13,7 @@
 #define TR_PLAN_CALIBRATE_LEARN_H
 
 #include "base/text.h"
+#include "plan/here/explain_run.h"
 #include "silicon/cost/exchange.h"
 #include "silicon/cost/kernels.h"
 
@@ -33,6 +34,9 @@ enum { TR_LEARNED_MAX = 8 };
 /* The share of its time that a run may have had fewer threads than it wanted: with two threads of which one is missed, its steps
  * are slower by as much again at most, which is less than what steps of two runs differ by. */
 #define TR_LEARN_CROWDED_MAX .01
+
+/* Why nothing is learned from a run that was held against its prediction, after "as "; nothing where something could be. */
+void tr_learn_why_not(const struct tr_run_explained *run, struct tr_text *why);
 
 /* Refines the file: it is replaced as a whole, or left as it was. out[0..*entries) are the entries that changed, room for
  * TR_LEARNED_MAX; a line for each run that was left out is appended to `left_out`. TR_NO: all were. TR_BAD_INPUT, with the run's folder: no run or one that is cut short, of another machine, isa or version of trine, of

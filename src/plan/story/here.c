@@ -422,6 +422,11 @@ void story_learned(const struct story *s, int number, struct tr_text *out)
 {
     char took[NUMBER];
     story_chapter(out, number, "What was learned");
+    if (s->not_learned.len) {
+        story_put(out, "p", "no", "Nothing. The run was left out, and the profile is as it was: %s.", tr_text_str(&s->not_learned));
+        tr_text_append(out, "</section>\n");
+        return;
+    }
     story_put(out, "p", NULL,
               "What the run took then refined the profile: each kind of operation is now said to take between what it took when the machine was "
               "calibrated and what it took here. If the same run began now, this would be predicted:");

@@ -30,7 +30,8 @@ struct story {
     struct tr_chip chip;
     struct tr_run_explained run;
 
-    bool learned;                  /* there is the profile after it has learned from the run too: */
+    bool learned;                  /* there is the profile after it has learned from the run too, or has not: */
+    struct tr_text not_learned;    /* why; empty: it has, and there is */
     struct tr_run_explained after; /* the run by that */
 
     struct story_plan plan[TR_STORY_PLANS_MAX];

@@ -1,4 +1,5 @@
 #include "plan/calibrate/calibrate.h"
+#include "plan/calibrate/learn.h"
 #include "plan/story/inside.h"
 
 #include <math.h>
@@ -79,6 +80,8 @@ static enum tr_status read_learned(struct story *s, struct tr_err *err)
                        s->request->refined_path);
     enum tr_status status = tr_run_explain(s->request->run_folder, refined, &s->after, err);
     if (status == TR_OK && !s->after.learned_from)
+        tr_learn_why_not(&s->after, &s->not_learned);
+    if (status == TR_OK && !s->after.learned_from && !s->not_learned.len)
         status = tr_fail(err, TR_BAD_INPUT, "%s: has not learned from %s: `trine calibrate --from` does that", s->request->refined_path,
                          s->request->run_folder);
     s->learned = status == TR_OK;
@@ -128,6 +131,7 @@ void story_free(struct story *s)
 {
     tr_run_files_free(&s->files);
     tr_text_free(&s->differs);
+    tr_text_free(&s->not_learned);
     for (int i = 0; i < s->plan_count; i++)
         tr_plan_free(s->plan[i].plan);
 }

@@ -235,7 +235,9 @@ static const char css[] =
     "48px}header{padding-top:30px}h2{font-size:24px}section{padding-top:24px}"
     "article{padding:16px 14px 8px}.tiles,article .tiles{grid-template-columns:1fr 1fr}.tile b,article .tile "
     "b{font-size:19px}"
-    "blockquote{font-size:17px;padding-left:14px}}\n";
+    "blockquote{font-size:17px;padding-left:14px}}\n"
+    /* Where six are more than a row, two rows of three: the last must not stand alone. */
+    "@media(min-width:601px) and (max-width:1040px){section>.tiles:has(>:nth-child(5)){grid-template-columns:repeat(3,1fr)}}\n";
 
 static enum tr_status put_chapters(const struct story *s, struct tr_text *out, struct tr_err *err)
 {

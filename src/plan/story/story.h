@@ -6,7 +6,7 @@
  *
  * Without a profile the chapters of the machine, the prediction and the comparison are one sentence; without a sample or plans
  * theirs are left out. TR_BAD_INPUT: a run without metrics or profile.json, a file that is cut short or damaged (with the place), a
- * profile that is of no use for the run (plan/here/explain_run.h), a refined one that has not learned from it, a plan of another program or catalog. */
+ * profile that is of no use for the run (plan/here/explain_run.h), a refined one that has not learned from it though it could, a plan of another program or catalog. */
 #ifndef TR_PLAN_STORY_STORY_H
 #define TR_PLAN_STORY_STORY_H
 

@@ -265,6 +265,33 @@ static void refuse(const char *first, const char *second, const char *sentence)
     tr_assert_says(err.text, sentence);
 }
 
+static void edit(const char *name, const char *was, const char *is)
+{
+    struct tr_bytes file = tr_scratch_read(tr_scratch(name));
+    struct tr_text text = {0};
+    for (const char *at = file.at, *hit; at; at = hit ? hit + strlen(was) : NULL) {
+        hit = strstr(at, was);
+        tr_text_append_bytes(&text, at, hit ? (size_t)(hit - at) : strlen(at));
+        tr_text_append(&text, hit ? is : "");
+    }
+    tr_scratch_put_text(name, tr_text_str(&text));
+    tr_text_free(&text);
+    tr_bytes_free(&file);
+}
+
+static void put_value(const char *name, const char *key, const char *value)
+{
+    char was[256], is[256], start[64];
+    struct tr_bytes file = tr_scratch_read(tr_scratch(name));
+    snprintf(start, sizeof start, "\"%s\": ", key);
+    const char *at = strstr(file.at, start);
+    assert_non_null(at);
+    snprintf(was, sizeof was, "%.*s", (int)strcspn(at, ","), at);
+    snprintf(is, sizeof is, "%s%s", start, value);
+    tr_bytes_free(&file);
+    edit(name, was, is);
+}
+
 static void refuse_of(struct of of, const char *sentence)
 {
     put_run(0, 1, of);
@@ -284,6 +311,8 @@ static void runs_that_say_nothing_of_the_profile_are_refused(void **state)
     refuse_of(of, "its kernels were those of avx2, the profile's are of ref");
     of = same, of.program = "1";
     refuse_of(of, "it is of trine 1, the profile of 0");
+    of.crowded = .4; /* both: what it says of another machine is the reason */
+    refuse_of(of, "it is of trine 1, the profile of 0");
     of = same, of.threads = 3;
     refuse_of(of, "kernels were measured with 1 threads, not with 3");
     of = same, of.steps = 1;
@@ -293,6 +322,9 @@ static void runs_that_say_nothing_of_the_profile_are_refused(void **state)
     put_run(0, 1, same);
     refuse("a", "a", "the profile has learned from this run already");
     refuse("a", "none", "no such file");
+    refuse("a", "ranks", "only runs of its own machine can refine it");
+    put_value("ranks/profile.json", "processor", "\"p\"");
+    put_value("ranks/profile.json", "cores", "1");
     refuse("a", "ranks", "says nothing of 2 ranks that exchange bytes by threads");
     tr_scratch_put_text("a/profile.json", "{\"steps_computed\": 12, ");
     refuse("b", "a", "profile.json");
@@ -350,20 +382,6 @@ static void an_entry_that_was_edited_is_left_alone(void **state)
 /* ---- runs of ranks ------------------------------------------------------------------------------------------------ */
 
 /* `was` becomes `is` in a file of the scratch folder, wherever it stands. */
-static void edit(const char *name, const char *was, const char *is)
-{
-    struct tr_bytes file = tr_scratch_read(tr_scratch(name));
-    struct tr_text text = {0};
-    for (const char *at = file.at, *hit; at; at = hit ? hit + strlen(was) : NULL) {
-        hit = strstr(at, was);
-        tr_text_append_bytes(&text, at, hit ? (size_t)(hit - at) : strlen(at));
-        tr_text_append(&text, hit ? is : "");
-    }
-    tr_scratch_put_text(name, tr_text_str(&text));
-    tr_text_free(&text);
-    tr_bytes_free(&file);
-}
-
 /* A profile of a machine with so many cores and a record of two ranks, who are in each other's way so much. */
 static void profile_of_ranks(int cores, double shared)
 {
@@ -395,19 +413,6 @@ static double said_of_linear(void)
 }
 
 /* The first `"key": ...,` of a file. */
-static void put_value(const char *name, const char *key, const char *value)
-{
-    char was[256], is[256], start[64];
-    struct tr_bytes file = tr_scratch_read(tr_scratch(name));
-    snprintf(start, sizeof start, "\"%s\": ", key);
-    const char *at = strstr(file.at, start);
-    assert_non_null(at);
-    snprintf(was, sizeof was, "%.*s", (int)strcspn(at, ","), at);
-    snprintf(is, sizeof is, "%s%s", start, value);
-    tr_bytes_free(&file);
-    edit(name, was, is);
-}
-
 /* The run is said to be of the made-up machine with so many cores, and its steps to take 1.5 times what the profile says: on the machine
  * that it was of they took whatever they did. */
 static void ranks_on(int cores)

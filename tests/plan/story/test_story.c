@@ -276,6 +276,20 @@ static struct tr_catalog *refined_profile(void)
     return made;
 }
 
+/* The run's steps are said to have taken what is predicted; returns profile.json as it was. */
+static struct tr_bytes take_as_predicted(void)
+{
+    static struct tr_run_explained run;
+    char steps_s[96];
+    assert_int_equal(tr_run_explain(tr_scratch("run"), profile, &run, &err), TR_OK);
+    snprintf(steps_s, sizeof steps_s, "\"steps_s\": %.9g, \"was_s\": ", run.predicted_s * (double)run.ran.steps);
+    struct tr_bytes was = change("run/profile.json", "\"steps_s\": ", steps_s);
+    snprintf(steps_s, sizeof steps_s, "\"first_step_s\": %.9g, \"was_first_s\": ", run.predicted_s);
+    struct tr_bytes once = change("run/profile.json", "\"first_step_s\": ", steps_s);
+    tr_bytes_free(&once);
+    return was;
+}
+
 static void what_a_profile_learned_of_the_run_is_a_chapter(void **state)
 {
     (void)state;
@@ -290,8 +304,13 @@ static void what_a_profile_learned_of_the_run_is_a_chapter(void **state)
     tr_assert_says(tr_text_str(&page), "a step, as predicted now");
     tr_text_free(&page);
     request.refined = profile;
+    assert_int_equal(tr_story(&request, &page, &err), TR_OK); /* it is of made-up nanoseconds */
+    tr_assert_says(tr_text_str(&page), "times what was predicted: something else was at work");
+    struct tr_bytes far = take_as_predicted();
     assert_int_equal(tr_story(&request, &page, &err), TR_BAD_INPUT);
     tr_assert_says(err.text, "refined.yaml: has not learned from ");
+    tr_scratch_put("run/profile.json", far.at, far.len);
+    tr_bytes_free(&far);
     request.refined = refined;
     request.profile = NULL;
     assert_int_equal(tr_story(&request, &page, &err), TR_BAD_INPUT);
@@ -393,6 +412,25 @@ static void the_machine_is_described_by_all_its_threads(void **state)
     tr_catalog_free(both);
     tr_catalog_free(alone);
     tr_text_free(&text);
+    tr_text_free(&page);
+}
+
+/* Another program wanted the cores: then a copy that was to learn from the run is as the profile was. */
+static void that_nothing_was_learned_is_said(void **state)
+{
+    (void)state;
+    struct tr_text page = {0};
+    const struct tr_story_request request = {.run_folder = tr_scratch("run"), .profile = profile, .profile_path = "profile.yaml",
+                                             .refined = profile, .refined_path = "profile.yaml"};
+    struct tr_bytes ran = change("run/profile.json", "\"steps_s\": ", "\"steps_s\": 1, \"crowded_s\": 0.25, \"was_s\": ");
+    struct tr_bytes once = change("run/profile.json", "\n  \"crowded_s\": 0,", "");
+    assert_int_equal(tr_story(&request, &page, &err), TR_OK);
+    check_page(tr_text_str(&page));
+    tr_assert_says(tr_text_str(&page), "What was learned");
+    tr_assert_says(tr_text_str(&page), "Nothing. The run was left out, and the profile is as it was: 25\u00a0% of the time of its steps");
+    tr_scratch_put("run/profile.json", ran.at, ran.len);
+    tr_bytes_free(&once);
+    tr_bytes_free(&ran);
     tr_text_free(&page);
 }
 
@@ -534,6 +572,7 @@ int main(void)
         cmocka_unit_test(a_run_of_several_attempts_took_what_all_of_them_took),
         cmocka_unit_test(a_profile_of_another_machine_is_called_so),
         cmocka_unit_test(the_machine_is_described_by_all_its_threads),
+        cmocka_unit_test(that_nothing_was_learned_is_said),
         cmocka_unit_test(a_run_beside_other_programs_says_so),
         cmocka_unit_test(no_step_is_drawn_to_take_less_than_nothing),
         cmocka_unit_test(what_a_model_writes_cannot_break_the_page),
