@@ -37,8 +37,8 @@ huge) depth=4 steps=850 ;;
 esac
 say() { printf '\n== %s ==\n\n' "$1"; }
 
-# A brief calibration. Where something else is at work it says so, and intervals are as wide as that makes them; without a profile, as
-# where the disk is full, the demo goes on without a prediction.
+# A brief calibration. Where something else is at work it says so, and intervals are as wide as that makes them; where bursts of threads
+# differ too much it refuses, and the demo goes on without a prediction.
 say "1. what this machine can do"
 profile=$run.profile.yaml refined=
 mkdir -p runs

@@ -15,7 +15,7 @@
 
 struct train_args {
     const char *first; /* a config or data, the same as --config or --data */
-    const char *config, *data, *tokenizer, *chat_template, *model, *init, *depth, *steps, *seed, *out, *threads;
+    const char *config, *data, *tokenizer, *chat_template, *model, *init, *depth, *steps, *micro_batch, *seed, *out, *threads;
     const char *resume, *profile, *layout;
     int64_t memory_bytes, trace_steps;
     double timeout_s;
@@ -35,6 +35,7 @@ static const struct {
     {"model.init", offsetof(struct train_args, init)},
     {"model.name", offsetof(struct train_args, model)},     {"model.depth", offsetof(struct train_args, depth)},
     {"train.steps", offsetof(struct train_args, steps)},    {"train.seed", offsetof(struct train_args, seed)},
+    {"train.micro_batch", offsetof(struct train_args, micro_batch)},
     {"run.out", offsetof(struct train_args, out)},          {"run.threads", offsetof(struct train_args, threads)},
 };
 enum { SHORTCUT_COUNT = sizeof shortcuts / sizeof *shortcuts };
@@ -56,6 +57,8 @@ static const struct tr_option options[] = {
      .help = "start from this model: a Hugging Face folder, a .gguf file, a checkpoint or a run (model.init)"},
     {.name = "steps", .letter = 's', .kind = TR_OPTION_STRING, AT(steps), .value = "N",
      .help = "optimiser steps (train.steps)"},
+    {.name = "micro-batch", .kind = TR_OPTION_STRING, AT(micro_batch), .value = "N|auto",
+     .help = "sequences that a rank computes at a time; auto: by the profile the fastest that fits, else by a rule; changes no bit of the result (train.micro_batch)"},
     {.name = "seed", .kind = TR_OPTION_STRING, AT(seed), .value = "N",
      .help = "decides initial weights and data order (train.seed)"},
     {.name = "out", .letter = 'o', .kind = TR_OPTION_PATH, AT(out), .value = "FOLDER",
@@ -180,6 +183,16 @@ static void set_resume(const struct train_args *args, struct tr_train_options *o
 
 /* ---- the answer -------------------------------------------------------------------------------------------------- */
 
+/* What was left to choose, as it was chosen. */
+static void write_chosen(const struct tr_train_result *result, struct tr_json *json)
+{
+    char layout[TR_LAYOUT_WORDS_BYTES];
+    const struct tr_run_config *c = &result->state.config;
+    tr_json_string(json, "layout", result->ranks > 1 ? tr_degrees_words(&result->layout, layout) : "dp=1");
+    tr_json_int(json, "micro_batch", c->micro_batch);
+    tr_json_string(json, "recompute", tr_run_recompute_name(c));
+}
+
 /* Without `ran` only what is known before the first step. */
 static void write_json(const struct tr_train_result *result, const struct tr_train_predicted *predicted, bool ran, struct tr_text *out)
 {
@@ -187,6 +200,7 @@ static void write_json(const struct tr_train_result *result, const struct tr_tra
     struct tr_json json = tr_json_start(out, TR_JSON_LINE);
     tr_json_object(&json, NULL);
     tr_json_string(&json, "run", result->run_folder);
+    write_chosen(result, &json);
     tr_json_int(&json, "parameters", result->parameters);
     tr_json_double(&json, "peak_flop_s", result->peak_flop_s);
     tr_json_int(&json, "memory_planned_bytes", result->memory_planned_bytes);

@@ -47,7 +47,7 @@ plan="$TRINE_BIN plan --model tiny-gpt2 --system near.yaml"
 here="--tokens 384 --seq-len 16 --global-batch 8"
 number() { sed -n "s/.*\"$1\": *\([0-9.e+-]*\).*/\1/p" stdout | head -n 1; }
 # shellcheck disable=SC2086
-expect 0 '"predicted_step_s":' $any --model.name=tiny-gpt2 --train.micro_batch=8 --dry-run --json -o run5 --profile near.yaml
+expect 0 '"layout":"dp=1","micro_batch":8,"recompute":"elementwise"' $any --model.name=tiny-gpt2 --micro-batch 8 --dry-run --json -o run5 --profile near.yaml
 said=$(number predicted_step_s)
 # shellcheck disable=SC2086
 expect 0 '"feasible": true' $plan $here --json
@@ -87,8 +87,11 @@ grep -q "^predicted .* a step of all ranks +- .*, with 2 evaluations and 1 check
 grep -q "^predicted .* a step +- .*; it took .*; the run .*, took " stdout || fault "the end of ranks was not compared: $(cat stdout)"
 hash=$(sed -n 's/^hash *\([0-9a-f]*\).*/\1/p' stdout)
 # shellcheck disable=SC2086
-expect 0 "$hash" $train --layout.lanes=2 --layout auto -o chosen
+expect 0 "$hash" $train --layout.lanes=2 --layout auto --micro-batch auto -o chosen
 grep -q "^layout .* a step +- .*, as predicted; next " stderr || fault "no layout was chosen: $(cat stderr)"
+# shellcheck disable=SC2086
+expect 0 '"layout":"' $train --layout.lanes=2 --layout auto --dry-run --json -o chosen2
+grep -q '"layout":"[^"]*","micro_batch":[0-9]*,"recompute":"[a-z]*"' stdout || fault "what auto chose is not in the JSON: $(cat stdout)"
 mkdir none
 expect 2 "--layout auto: there is no profile of this machine to choose by" sh -c "cd none && '$TRINE_BIN' train ../book.txt --layout auto"
 cat >run.yaml <<END

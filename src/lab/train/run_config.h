@@ -127,6 +127,9 @@ const struct tr_run_key *tr_run_keys(int *count);
 
 void tr_run_config_default(struct tr_run_config *config);
 
+/* The value of train.recompute in words. */
+const char *tr_run_recompute_name(const struct tr_run_config *config);
+
 /* Defaults, then the file (NULL: none), then the overrides in order. TR_BAD_INPUT with path:line:col. */
 TR_MUST_CHECK enum tr_status tr_run_config_read(struct tr_run_config *config, const char *path,
                                                 const struct tr_override *overrides, int override_count,

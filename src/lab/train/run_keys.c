@@ -10,6 +10,8 @@
 #define TEXT(field) AT(field), .bytes = sizeof((struct tr_run_config *)0)->field
 
 static const char *const recompute_names[] = {"auto", "none", "elementwise", "full", NULL}; /* enum tr_recompute + 1 */
+const char *tr_run_recompute_name(const struct tr_run_config *config) { return recompute_names[config->recompute]; }
+
 static const char *const dtype_names[] = {"f32", "bf16", NULL};
 static const char *const documents_names[] = {"joined", "apart", NULL};
 static const char *const optimizer_names[] = {"adamw", "muon", NULL};

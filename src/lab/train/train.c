@@ -407,6 +407,7 @@ static void fill_result(struct tr_run *run, struct tr_train_result *result)
         fill_pipe(run, result);
     }
     result->ranks = tr_run_ranks(run);
+    result->layout = run->options->layout;
     result->layers = run->model.layers;
     if (run->has_program && run->world)
         fill_sent(run, result);

@@ -117,6 +117,7 @@ struct tr_train_result {
     char hash[TR_SHA256_HEX_BYTES];   /* when all steps are done; else "" */
     int64_t resumed_at;               /* step; 0: from the beginning */
     int32_t ranks;
+    struct tr_degrees layout;         /* of these ranks */
     int32_t layers;                   /* of the model */
     int64_t parameters, memory_planned_bytes, memory_peak_bytes; /* planned: of this rank; peak: of the process */
     int64_t sent_planned_bytes;       /* of this rank in a step's collectives */
