@@ -4,7 +4,8 @@
  *                                                      on one thread, the others on all cores
  *     bench_predict PROFILE.yaml FIRST COUNT ranks     on ranks, threads of this process, each run in the next layout
  *     bench_predict PROFILE.yaml FIRST COUNT choose    each run in every layout of up to a rank a core: is the one that is
- *                                                      chosen (plan/here/choose.h) the fastest?
+ *                                                      chosen (plan/here/choose.h) the fastest? Those that cannot be
+ *                                                      shared so are passed over: 0 41 has 16 rows
  *
  * The runs are drawn once by a generator with a fixed seed: both families, fp32 and bf16, widths 128 to 2048, 1 to 6 layers,
  * sequences of 64 to 4096 tokens, batches, microbatches, recomputation, vocabularies up to 50,257, steps of at most about 1.5 s. None
@@ -248,6 +249,7 @@ struct seat {
 /* Whether what a line takes from core to core has stayed the same. */
 static bool is_as_far(double before_s, double after_s) { return after_s <= 1.5 * before_s && before_s <= 1.5 * after_s; }
 
+/* Of what it took; trine explain has the other sign, how much longer it took than predicted. */
 static double off(const struct visit *v) { return v->said_s / v->is_s - 1; }
 
 static void predict_and_visit(const struct tr_catalog *catalog, struct sitting *s, struct visit *v)
@@ -292,7 +294,7 @@ static void print_rows(const struct tr_catalog *catalog, const char *where, stru
 {
     double size[RUNS_MAX], sum = 0, bias = 0;
     int inside = 0;
-    printf("| %s | run | predicted | took | off | interval | visits | hand |\n|---|---|---|---|---|---|---|---|\n", where);
+    printf("| %s | run | predicted | took | predicted / took - 1 | interval | visits | hand |\n|---|---|---|---|---|---|---|---|\n", where);
     for (int i = 0; i < count; i++) {
         bool is_inside;
         double is_off = print_row(catalog, &seat[i], &is_inside);

@@ -19,4 +19,21 @@ if command -v bash >/dev/null; then
     bash -n completion || fault "bash does not take the completion"
 fi
 "$TRINE_BIN" --version >/dev/full 2>said && fault "a full disk under standard output is not noticed"
+
+# What docs/predict.md says of its two whole tables is what their rows say.
+awk -F'|' '
+function size(x) { return x < 0 ? -x : x }
+$4 ~ /^ [0-9.]+ s $/ {
+    rows++
+    off = $4 / $5 - 1
+    sum += size(off)
+    shown = size(substr($6, 2) + 0)
+    worst = shown > worst ? shown : worst
+    within += size($5 / $4 - 1) * 100 <= substr($7, 2) + 0
+}
+/^## / && rows { say(); if (++tables == 2) exit }
+function say() { printf "%d: mean error %.1f %%, worst %.1f %%; %d within\n", rows, 100 * sum / rows, worst, within; rows = sum = worst = within = 0 }
+' "$TRINE_SOURCE_DIR/docs/predict.md" >rows
+sed -n 's/^\(All \)*44\( configurations\)*: \(mean error [0-9.]* %\), median [0-9.]* %, \(worst [0-9.]* %; [0-9]* within\).*/44: \3, \4/p' "$TRINE_SOURCE_DIR/docs/predict.md" >said
+[ "$(wc -l <said)" = 2 ] && cmp -s rows said || fault "docs/predict.md says $(cat said), its rows $(cat rows)"
 done_all
