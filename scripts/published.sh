@@ -9,7 +9,7 @@ page=docs/published.md
     echo '# Well-known runs: predicted beside published'
     echo
     echo 'Written by `make published` from `tests/validate/published.csv`, which quotes what the sources say of each run. No parameter was'
-    echo 'fitted on these: `make fit-stacks` leaves out every run of the same source, model and software (the kernels of the chips are'
+    echo 'fitted on these (one choice was made since a ratio was seen: OPT, below): `make fit-stacks` leaves out every run of the same source, model and software (the kernels of the chips are'
     echo 'fitted to single operations, `catalog/fits/measured.yaml`). What a source does not say is chosen as whoever ran it would have: the'
     echo 'fastest that fits the memory ([formats/measurements.md](formats/measurements.md)), so a step can be predicted from another'
     echo 'microbatch or recomputation than it had. Ratio: predicted over published.'
@@ -29,7 +29,7 @@ What is behind the misses, as far as is known:
 - BLOOM: the published hours hold a ramp of the batch from 192 sequences and whatever else stopped the job; the step alone (GPT-176B, the
   same machine) is right within 5 %.
 - OPT: nothing is known here of metaseq but that its kernels are those of Megatron-LM and that fairscale gathers weights under compute
-  (which the stack `metaseq` says since its ratio was seen: without it 1.14);
+  (which the stack `metaseq` says since its ratio was seen: without it 1.14, with it the 0.81 above);
   it is predicted with the largest microbatch that is fast, which may not be the one that it had.
 - Llama 1 and 2: their layouts were never published; these are the planner's own, and the best of all is what few runs have.
 - DeepSeek-V3: that the exchange of experts is hidden is its authors' word, and taken as that (stack `hai-llm`). Without it the same
