@@ -43,7 +43,7 @@ expect 0 "it may not fit; surely fits tp8 pp8 " $trine plan --model gpt3-175b --
 
 # Between the doublings, and beyond them.
 expect 0 " on 384 x NVIDIA H100" $plan --chips 256..1024 --deadline 20d
-expect 1 "more than the deadline of 5 d; 1536 chips would do: " $plan --deadline 5d
+expect 1 "more than the deadline of 5 days; 1536 chips would do: " $plan --deadline 5d
 expect 1 "; of the numbers of chips that were tried, 128 to 1024, none would do" $plan --budget 1k
 
 # What must be above 0.

@@ -254,7 +254,7 @@ static void getters_complain_with_place_key_and_value(void **state)
     COMPLAINS(tr_doc_enum(model, "kind", TR_REQUIRED, kinds, 2, &choice, &err),
               "t:7:9: model.kind: expected one of gpt2 or llama, got \"lama\"; did you mean \"llama\"?");
     COMPLAINS(tr_node_quantity(tr_doc_find(model, "memory"), TR_UNIT_TIME, 0, 1, &real, &err),
-              "t:8:11: model.memory: \"80GB\": expected a time such as 30d, 2h, 15m, 90s or 250ms");
+              "t:8:11: model.memory: \"80GB\": expected a time such as 30d, 2h, 15min, 90s or 250ms");
     COMPLAINS(tr_node_quantity(tr_doc_find(model, "memory"), TR_UNIT_BYTES, 0, 1e9, &real, &err),
               "t:8:11: model.memory: expected a value from 0 B to 953.7 MiB, got \"80GB\"");
     COMPLAINS(tr_node_int(&tr_doc_find(model, "dims")->children[1], 0, 9, &whole, &err),

@@ -324,10 +324,10 @@ static void where_a_wish_is_missed_the_number_of_chips_that_keeps_it_is_said(voi
     struct tr_plan_request r = range_of_gpt3();
     r.chips = 128, r.chips_max = 0, r.deadline_s = 20 * 86400;
     struct tr_plan *p = make(&r, TR_NO);
-    const char *instead = strstr(p->why, "more than the deadline of 20 d; ");
+    const char *instead = strstr(p->why, "more than the deadline of 20 days; ");
     assert_non_null(instead);
     assert_non_null(strstr(instead, " chips would do: "));
-    r.chips = atoll(instead + strlen("more than the deadline of 20 d; "));
+    r.chips = atoll(instead + strlen("more than the deadline of 20 days; "));
     assert_true(r.chips > 128);
     tr_plan_free(p);
     tr_plan_free(make(&r, TR_OK));
