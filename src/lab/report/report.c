@@ -66,6 +66,18 @@ static const struct tr_node *profile_root(const struct tr_run_files *f)
 
 /* ---- sections ---------------------------------------------------------------------------------------------------- */
 
+/* What a step took, and what was said of it before the run began. */
+static void write_step_tile(struct tr_text *out, const struct tr_run_files *f)
+{
+    char label[96], said[TR_QUANTITY_BYTES], took[TR_QUANTITY_BYTES];
+    const struct tr_node *profile = profile_root(f), *predicted = profile ? tr_doc_find(profile, "predicted") : NULL;
+    const double step_s = number_of(predicted, "step_s"), median_s = median(f->value[TR_CURVE_STEP_S], f->step_count);
+    if (!(step_s > 0.0) || !(median_s > 0.0))
+        return;
+    snprintf(label, sizeof label, "a step, median; %s ± %.0f %% was predicted", tr_print_time(said, step_s), 100.0 * number_of(predicted, "error_80"));
+    tr_page_tile(out, label, tr_print_time(took, median_s));
+}
+
 static void write_tiles(struct tr_text *out, const struct tr_run_files *f)
 {
     char value[64], quantity[TR_QUANTITY_BYTES];
@@ -85,6 +97,7 @@ static void write_tiles(struct tr_text *out, const struct tr_run_files *f)
                      tr_print_quantity(quantity, TR_UNIT_COUNT, median(f->value[TR_CURVE_TOK_S], f->step_count)));
         snprintf(value, sizeof value, "%.1f %%", 100.0 * median(f->value[TR_CURVE_MFU], f->step_count));
         tr_page_tile(out, "MFU, median", value);
+        write_step_tile(out, f);
     }
     const struct tr_node *profile = profile_root(f);
     if (profile != NULL) {

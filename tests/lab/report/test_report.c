@@ -54,7 +54,7 @@ static void a_run_becomes_one_page_without_anything_from_outside(void **state)
     put("config.yaml", "model: book-1m # a comment\n");
     put("profile.json",
         "{\"steps\":2,\"train_s\":0.2,\"flop_per_token\":6e6,\"peak_flop_s\":1e11,\"threads\":2,\"isa\":\"avx2\","
-        "\"arithmetic\":\"trine-1/f32 lanes=1\",\"parameters\":1000000,\"memory\":{\"planned_bytes\":3000,"
+        "\"predicted\":{\"step_s\":0.09,\"error_80\":0.12,\"run_s\":1},\"arithmetic\":\"trine-1/f32 lanes=1\",\"parameters\":1000000,\"memory\":{\"planned_bytes\":3000,"
         "\"peak_bytes\":9000,\"by_kind\":{\"weights\":1000,\"activations\":2000,\"constants\":0}},\"ops\":["
         "{\"phase\":\"forward\",\"op\":\"linear\",\"calls\":2,\"time_s\":0.1,\"flop\":1e9,\"bytes\":1000},"
         "{\"phase\":\"eval\",\"op\":\"linear\",\"calls\":2,\"time_s\":7.0,\"flop\":1e9,\"bytes\":1000},"
@@ -66,6 +66,7 @@ static void a_run_becomes_one_page_without_anything_from_outside(void **state)
     assert_non_null(strstr(html.at, "8.007 → 3.246"));
     assert_non_null(strstr(html.at, "And &lt;the&gt; LORD said"));
     assert_non_null(strstr(html.at, "book-1m"));
+    assert_non_null(strstr(html.at, "<b>100 ms</b><span>a step, median; 90 ms ± 12 % was predicted</span>"));
     assert_non_null(strstr(html.at, "steps skipped"));
     assert_non_null(strstr(html.at, "75.0 %")); /* adamw's share: evaluation does not count */
     assert_non_null(strstr(html.at, "10 GFLOP/s"));
