@@ -120,11 +120,15 @@ expect 0 "and bytes that ranks sent, are those of the step programs" "$TRINE_BIN
 expect 0 '"predicted_wait_s": ' "$TRINE_BIN" explain ranks --json
 expect 0 "in which ranks wait for each other" "$TRINE_BIN" explain ranks --trace ranks.json
 
+# What other programs did meanwhile, the tests beside this one, is not what is tested.
+alone() { sed 's/"crowded_s": [0-9.e-]*/"crowded_s": 0/' "$1/profile.json" >ran.json && mv ran.json "$1/profile.json"; }
+
 # Runs refine the profile: it says so, and so does what is predicted by it. Another machine's, or the same again, are refused.
 cp profile.yaml fresh.yaml
 for run in seen1 seen2; do
     # shellcheck disable=SC2086
     expect 0 "hash" $train -s 20 -o $run
+    alone $run
 done
 sed 's/"processor": .*/"processor": "Another One",/' seen2/profile.json >other.json && mv seen2/profile.json own.json && mv other.json seen2/profile.json
 expect 2 "cores of Another One, and the profile is of " "$TRINE_BIN" calibrate --from seen1 seen2
@@ -136,7 +140,7 @@ expect 2 "--force is of measuring anew, and --from is not" "$TRINE_BIN" calibrat
 expect 2 "--force is of measuring anew, and --ranks is not" "$TRINE_BIN" calibrate --ranks --force
 cp seen2/profile.json own.json
 sed 's/"crowded_s": .*/"crowded_s": 0.001,/; s/"steps_s": .*/"steps_s": 0.01,/; s/"first_step_s": .*/"first_step_s": 0.001,/' own.json >seen2/profile.json
-expect 1 "seen2: left out: 10 % of the time of its steps it had fewer than " "$TRINE_BIN" calibrate --from seen2
+expect 1 "seen2: left out: 10 % of the time of its steps other programs had cores that it wanted" "$TRINE_BIN" calibrate --from seen2
 grep -q "^profile.yaml: left as it was: no run is left to learn from" stdout || fault "it says: $(cat stdout)"
 mv own.json seen2/profile.json
 cmp -s profile.yaml fresh.yaml || fault "a run that was refused changed the profile"
@@ -150,6 +154,7 @@ expect 0 "(profile.yaml, refined by 2 runs to " $train -o seen3
 # Runs of ranks too; short steps beside other work may be too far off to be learned from, or the host may have moved the cores, which is said.
 # shellcheck disable=SC2086
 expect 0 "hash" $train -s 20 --layout.lanes=2 --layout dp=2 --trace-steps 4 -o both
+alone both
 if "$TRINE_BIN" calibrate --from both >stdout 2>stderr; then
     grep -q "^profile.yaml: 2 ranks by threads, refined by 1 run; a step +- " stdout || fault "nothing was learned of ranks: $(cat stdout)"
     expect 2 "both: the profile has learned from this run already" "$TRINE_BIN" calibrate --from both

@@ -4,7 +4,8 @@
  *     steps, train_s             that the run keeps of this attempt; what they took, without the first
  *     resumed_at                 the step whose checkpoint it went on from; 0: none
  *     steps_computed, steps_s    with those that were done again; what all of them took
- *     crowded_s                  of that, in operations that had fewer threads than "threads", as other programs wanted the cores
+ *     crowded_s                  of that, in which other programs had cores that the run wanted: its operations had fewer threads than
+ *                                "threads", or the thread that does the steps was ready and had no core
  *     first_step_s               of steps_s
  *     wall_s                     since the loop of steps began, all included
  *     predicted                  {step_s, error_80, run_s}: what was said before it began
@@ -47,7 +48,7 @@ struct tr_rank_sum {
     double work_s;  /* of that in operations, */
     double wait_s;  /* held up by collectives, */
     double stage_s; /* and of these by messages between stages */
-    double crowded_s; /* of work_s, with fewer threads than it wants (base/crowd.h) */
+    double crowded_s; /* of steps_s, as of a run */
     int64_t flop;   /* of its operations */
     int64_t sent_bytes, planned_bytes; /* as the transport counted them; as the step program has them */
 };
@@ -57,7 +58,7 @@ struct tr_run_profile {
     int64_t resumed_at; /* the step that they follow; 0: it began the run, or an older trine made it */
     double steps_s;     /* which took so long in all, data and scalars included; 0: not noted */
     double first_s;     /* of these, the first step; 0: not noted */
-    double crowded_s;   /* of these, in operations that had fewer threads than `threads`, as other programs wanted the cores */
+    double crowded_s;   /* of these, in which other programs had cores that it wanted */
     double wall_s;      /* since its loop began, all included; 0: not noted */
     struct tr_train_predicted predicted; /* of it, before it began */
     int64_t attempt;    /* when it began, microseconds since 1970; 0: not noted, an older trine made it */

@@ -87,7 +87,8 @@ struct tr_run {
     int64_t computed_steps;      /* of this attempt, with those that were left out or done again */
     int64_t sent_bytes;          /* by this rank, in these steps */
     double computed_s;           /* which took so long */
-    double crowded_s;            /* of that, in operations that had fewer threads than are wanted */
+    double crowded_s;            /* of that, in which other programs had cores that this rank wanted */
+    double step_crowded;         /* the same, as a share of the last step */
     double first_s;              /* the first of them, when threads and caches are cold */
     struct tr_op_time first[TR_PHASE_COUNT][TR_OP_KIND_COUNT]; /* what exec->time had after it */
     int64_t attempt;             /* when this one began: microseconds since 1970 */

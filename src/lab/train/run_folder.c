@@ -238,13 +238,19 @@ static const char *print_mfu(const struct tr_run *run, char buf[TR_QUANTITY_BYTE
     return buf;
 }
 
+/* The share of a step without a core that is worth a word. */
+#define CROWDED_SAID .05
+
 /* "  1 of 2 threads, as other programs want the cores", or nothing. */
 static const char *print_crowd(const struct tr_run *run, char *buf, size_t size)
 {
     const int threads = run->crowd.threads, wanted = run->machine.threads;
+    buf[0] = 0;
     if (threads < wanted)
         snprintf(buf, size, "  %d of %d threads, as other programs want the cores", threads, wanted);
-    return threads < wanted ? buf : "";
+    else if (run->step_crowded > CROWDED_SAID)
+        snprintf(buf, size, "  without a core %.0f%% of it, as other programs want the cores", 100 * run->step_crowded);
+    return buf;
 }
 
 static void log_step(struct tr_run *run, const struct tr_step_result *result, double lr)
@@ -307,6 +313,8 @@ enum tr_status tr_run_note_step(struct tr_run *run, const struct tr_step_result 
         tr_json_bool(&json, "skipped_now", true);
     if (run->crowd.threads < run->machine.threads)
         tr_json_int(&json, "threads", run->crowd.threads);
+    if (run->step_crowded > CROWDED_SAID)
+        tr_json_double(&json, "crowded", run->step_crowded);
     if (run->world) {
         tr_json_double(&json, "collectives_s", run->step_coll.busy_s);
         tr_json_double(&json, "exposed_s", run->step_coll.exposed_s);

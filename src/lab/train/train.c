@@ -122,6 +122,35 @@ static void note_collectives(struct tr_run *run, struct tr_coll_times before)
     run->coll.exposed_s += run->step_coll.exposed_s;
 }
 
+/* How long this rank has been short of a core until now. */
+struct shortage {
+    double fewer_s;  /* operations had fewer threads than are wanted */
+    double waited_s; /* the thread that does the step was ready and had no core */
+};
+
+static struct shortage shortage_of(const struct tr_run *run)
+{
+    return (struct shortage){run->exec.crowded_s, tr_thread_waited_s()};
+}
+
+/* What the thread may have waited for others of the run, which says nothing of other programs: for threads of ranks where the host has
+ * fewer cores than they are, for one that moves bytes beside its operations, for one that saves. */
+static double waited_for_own_s(const struct tr_run *run, double step_s)
+{
+    bool cores_for_all = (int64_t)run->machine.threads * run->host_ranks <= run->host_cores;
+    return cores_for_all && run->saver.phase == TR_SAVE_NONE ? run->step_coll.busy_s - run->step_coll.exposed_s : step_s;
+}
+
+/* Where there were fewer threads that time is short as a whole, what they waited in it too. */
+static void note_shortage(struct tr_run *run, struct shortage before, double step_s)
+{
+    struct shortage now = shortage_of(run);
+    double waited_s = now.waited_s - before.waited_s - waited_for_own_s(run, step_s);
+    double crowded_s = fmin(step_s, fmax(now.fewer_s - before.fewer_s, fmax(0, waited_s)));
+    run->crowded_s += crowded_s;
+    run->step_crowded = crowded_s / step_s;
+}
+
 /* TR_NO: instead of being done the step sent the run back. */
 static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
 {
@@ -135,7 +164,7 @@ static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
     struct tr_outcome o;
     int64_t sent_before = tr_run_sent_bytes(run);
     struct tr_coll_times coll_before = tr_exec_coll_times(&run->exec);
-    double crowded_before_s = run->exec.crowded_s;
+    struct shortage shortage_before = shortage_of(run);
     if (run->world)
         tr_comm_set_step(run->world, s->step + 1);
     status = tr_run_replay_step(run, lr, &o, err);
@@ -150,14 +179,15 @@ static enum tr_status one_step(struct tr_run *run, struct tr_err *err)
     tr_run_replay_rest(run);
     run->computed_steps++;
     run->sent_bytes += tr_run_sent_bytes(run) - sent_before;
-    run->crowded_s += run->exec.crowded_s - crowded_before_s;
     note_collectives(run, coll_before);
     s->step++;
     s->tokens += tr_run_step_tokens(run);
     s->loss = o.result.loss;
     s->skipped += !o.taken;
     s->skipped_in_row = o.taken ? 0 : s->skipped_in_row + 1;
-    note_time(run, tr_clock_s() - begin_s);
+    double step_s = tr_clock_s() - begin_s;
+    note_time(run, step_s);
+    note_shortage(run, shortage_before, step_s);
     tr_run_trace_end(run);
     status = tr_run_note_step(run, &o.result, lr, !o.taken, err);
     if (status == TR_OK)

@@ -13,7 +13,8 @@
  *     metrics.jsonl  one JSON object a line, flushed each step. "kind":
  *                      "step"  step, steps, tokens, loss, grad_norm, lr, step_s, tok_s, mfu, memory_bytes (peak of the
  *                              process), skipped, eta_s; "skipped_now": true when this step was left out; "threads": how many
- *                              there were in the end, when fewer than wanted (base/crowd.h); on several ranks
+ *                              there were in the end, when fewer than wanted (base/crowd.h); "crowded": the share of step_s
+ *                              in which other programs had cores that it wanted, when that is more than .05; on several ranks
  *                              collectives_s, exposed_s (what those of rank 0 took, and how much of it beside no other work)
  *                      "eval"  step, tokens, val_loss, val_bpb, windows, bytes, eval_s
  *                    After a resume or a roll-back the lines of steps that are done again are dropped first: steps ascend.

@@ -81,8 +81,7 @@ static void say_crowded(const struct tr_run_profile *ran, struct tr_text *why)
 {
     const double crowded = tr_run_profile_crowded(ran);
     if (crowded > TR_LEARN_CROWDED_MAX)
-        tr_text_printf(why, "%.3g %% of the time of its steps it had fewer than %d threads, as other programs wanted the cores", 100 * crowded,
-                       ran->threads);
+        tr_text_printf(why, "%.3g %% of the time of its steps other programs had cores that it wanted", 100 * crowded);
 }
 
 static void say_times(const struct tr_run_explained *x, struct tr_text *why)

@@ -31,8 +31,8 @@ struct tr_learned {
 
 enum { TR_LEARNED_MAX = 8 };
 
-/* The share of its time that a run may have had fewer threads than it wanted: with two threads of which one is missed, its steps
- * are slower by as much again at most, which is less than what steps of two runs differ by. */
+/* The share of its time in which other programs may have had cores that a run wanted: with two threads of which one is missed, its
+ * steps are slower by as much again at most, with one by as much, which is less than what steps of two runs differ by. */
 #define TR_LEARN_CROWDED_MAX .01
 
 /* Why nothing is learned from a run that was held against its prediction, after "as "; nothing where something could be. */

@@ -44,7 +44,7 @@ void tr_run_why(const struct tr_run_explained *run, const struct tr_run_row *row
             snprintf(why, TR_RUN_WHY_BYTES, "%s had %.0f %% of the calibrated rate: %+.0f %%", part, 100 * factor,
                  100 * machine / row->predicted_s);
     } else if (off > 0 && crowded * row->measured_s > .5 * off)
-        snprintf(why, TR_RUN_WHY_BYTES, "other programs wanted the cores in %.0f %% of its time, and it had fewer threads", 100 * crowded);
+        snprintf(why, TR_RUN_WHY_BYTES, "other programs had cores that it wanted in %.0f %% of its time", 100 * crowded);
     else if (row->start > .3)
         snprintf(why, TR_RUN_WHY_BYTES, "small calls: %.0f %% of what was predicted is threads that begin and wait", 100 * row->start);
     else
@@ -388,8 +388,7 @@ void tr_run_explain_text(const struct tr_run_explained *run, struct tr_text *out
                                                    : "  for a machine like that %s would be predicted: the run is %+.1f %% off it, so that was of moments\n",
                        tr_print_time(now, run->now_s), percent(run->measured_s, run->now_s));
     if (crowded > 0)
-        tr_text_printf(out, "  crowd    %.3g %% of the time of its steps it had fewer than %d threads, as other programs wanted the cores\n", 100 * crowded,
-                       run->ran.threads);
+        tr_text_printf(out, "  crowd    %.3g %% of the time of its steps other programs had cores that it wanted\n", 100 * crowded);
     tr_text_printf(out, "  calls, FLOPs and bytes of all operations%s are those of the step program%s\n",
                    run->ran.ranks > 1 ? ", and bytes that ranks sent," : "", run->ran.ranks > 1 ? "s" : "");
     tr_text_printf(out, "  memory   %s planned, %s of the process at its peak, with data, libraries and copies\n\n",

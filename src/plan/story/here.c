@@ -376,7 +376,7 @@ static void say_steps(const struct story *s, struct tr_text *out)
     if (!story_is_whole(s) && (crowded > 0 || s->predicted))
         tr_text_append(&line, " What follows is of the newest attempt alone.");
     if (crowded > 0)
-        tr_text_printf(&line, " Other programs wanted the cores in %.3g %% of the time, and it had fewer threads then.", 100 * crowded);
+        tr_text_printf(&line, " Other programs had cores that it wanted in %.3g %% of the time.", 100 * crowded);
     if (s->predicted)
         say_machine_now(s, &line);
     say_end(s, &line);

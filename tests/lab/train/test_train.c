@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* sched_setaffinity */
 /* lab/train/train: a run, its folder, and everything that may come between. The oracle is the hash. */
 #include "lab/train/run.h"
 #include "lab/train/train.h"
@@ -10,6 +11,8 @@
 #include "lib/tiny_run.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -199,8 +202,64 @@ static void threads_that_come_and_go_change_no_bit_and_are_noted(void **unused)
     assert_int_equal(tr_run_profile_read(tr_scratch("crowd"), &profile, &err), TR_OK);
     assert_true(profile.threads == 3 && profile.crowded_s > 0 && profile.crowded_s < profile.steps_s);
     assert_true(tr_run_profile_crowded(&profile) == profile.crowded_s / profile.steps_s);
-    assert_int_equal(tr_run_profile_read(tr_scratch("whole"), &profile, &err), TR_OK);
-    assert_true(profile.crowded_s == 0);
+}
+
+/* The first of those where it may be. */
+static void to_one_core(void)
+{
+    cpu_set_t allowed, one;
+    int core = 0;
+    assert_int_equal(sched_getaffinity(0, sizeof allowed, &allowed), 0);
+    while (!CPU_ISSET(core, &allowed))
+        core++;
+    CPU_ZERO(&one);
+    CPU_SET(core, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+}
+
+static atomic_bool others_end;
+
+static void *spin_on_one_core(void *unused)
+{
+    to_one_core();
+    while (!atomic_load(&others_end)) {
+    }
+    return unused;
+}
+
+static void *train_on_one_core(void *out)
+{
+    struct tr_run_config config = tr_tiny_config("beside", "run.threads=1", "train.steps=200", "train.batch=64", NULL);
+    struct tr_train_options options = tr_tiny_options();
+    enum tr_status *status = out;
+    to_one_core();
+    *status = train_with(&config, &options);
+    return NULL;
+}
+
+/* There are no fewer threads than one. */
+static void one_thread_that_has_no_core_notes_it(void **unused)
+{
+    (void)unused;
+    struct tr_run_profile profile;
+    enum { OTHERS = 3 };
+    pthread_t other[OTHERS], one;
+    enum tr_status status = TR_FAILED;
+    atomic_store(&others_end, false);
+    for (int i = 0; i < OTHERS; i++)
+        assert_int_equal(tr_thread_start(&other[i], spin_on_one_core, NULL), 0);
+    assert_int_equal(tr_thread_start(&one, train_on_one_core, &status), 0);
+    pthread_join(one, NULL);
+    atomic_store(&others_end, true);
+    for (int i = 0; i < OTHERS; i++)
+        pthread_join(other[i], NULL);
+    assert_int_equal(status, TR_OK);
+    assert_int_equal(tr_run_profile_read(tr_scratch("beside"), &profile, &err), TR_OK);
+    assert_true(profile.crowded_s <= profile.steps_s);
+    if (tr_thread_waited_s() > 0) { /* the system counts */
+        assert_true(tr_run_profile_crowded(&profile) > .2);
+        assert_true(count_of(tr_scratch("beside/metrics.jsonl"), "\"crowded\":") > 0);
+    }
 }
 
 static void another_seed_gives_another_hash(void **unused)
@@ -830,6 +889,7 @@ int main(void)
         cmocka_unit_test(the_saved_config_makes_the_same_run),
         cmocka_unit_test(evaluations_samples_and_saves_change_no_bit),
         cmocka_unit_test(threads_that_come_and_go_change_no_bit_and_are_noted),
+        cmocka_unit_test(one_thread_that_has_no_core_notes_it),
         cmocka_unit_test(what_lies_ahead_is_more_than_steps),
         cmocka_unit_test(another_seed_gives_another_hash),
         cmocka_unit_test(a_run_that_is_stopped_after_any_step_goes_on_to_the_same_hash),

@@ -115,6 +115,21 @@ static void new_runs(double slow)
         put_run(i, slow, same);
 }
 
+/* For so long other programs are said to have had cores that the ranks of the run wanted, each of them. */
+static void crowd_ranks(double time_s)
+{
+    static const char key[] = "\"crowded_s\": ";
+    struct tr_bytes file = tr_scratch_read(tr_scratch("ranks/profile.json"));
+    struct tr_text text = {0};
+    const char *at = file.at;
+    for (const char *hit; (hit = strstr(at, key)) != NULL; at = hit + strcspn(hit, ",\n"))
+        tr_text_printf(&text, "%.*s%s%.9g", (int)(hit - at), at, key, time_s);
+    tr_text_append(&text, at);
+    tr_scratch_put_text("ranks/profile.json", tr_text_str(&text));
+    tr_text_free(&text);
+    tr_bytes_free(&file);
+}
+
 static void make_run_of_ranks(void)
 {
     struct tr_run_config config = tr_tiny_config("ranks", "model.name=tiny-gpt2", "train.steps=4", "layout.lanes=2", "run.threads=1", NULL);
@@ -126,6 +141,7 @@ static void make_run_of_ranks(void)
     if (tr_train(&config, &options, &result, &err) != TR_OK)
         fail_msg("%s", err.text);
     tr_text_free(&result.last_sample);
+    crowd_ranks(0); /* whatever ran beside this test */
 }
 
 static int make_runs(void **state)
@@ -343,7 +359,7 @@ static void runs_that_other_programs_slowed_are_named_and_left_out(void **state)
         fail_msg("%s", err.text);
     assert_int_equal(learned.runs, 1);
     assert_true(learned.slowest < 1.2); /* b's 1.2, not a's 2 */
-    tr_assert_says(left_out, "/a: left out: 40 % of the time of its steps it had fewer than 1 threads, as other programs wanted the cores");
+    tr_assert_says(left_out, "/a: left out: 40 % of the time of its steps other programs had cores that it wanted");
     assert_null(strstr(left_out, "/b"));
     put_run(2, 2, crowded);
     change_nothing("a", "c", TR_NO);
@@ -469,18 +485,16 @@ static void one_slowed_rank_is_enough_to_leave_a_run_out(void **state)
 {
     (void)state;
     static const struct tr_run_profile one = {.steps_s = 10, .each_count = 2, .each = {{.steps_s = 9}, {.steps_s = 8, .crowded_s = 2}}};
-    char some[64];
     assert_true(tr_run_profile_crowded(&one) == .25);
     ranks_on(2);
     explain("ranks");
     assert_true(run.ran.each_count == 2 && tr_run_profile_crowded(&run.ran) == 0);
-    snprintf(some, sizeof some, "\"crowded_s\": %.9g", .5 * fmin(run.ran.steps_s, run.ran.each[1].steps_s));
-    edit("ranks/profile.json", "\"crowded_s\": 0", some);
+    crowd_ranks(.5 * fmin(run.ran.steps_s, run.ran.each[1].steps_s));
     explain("ranks");
     assert_true(run.ran.crowded_s > 0 && run.ran.each[1].crowded_s > 0);
     change_nothing("ranks", NULL, TR_NO);
     tr_assert_says(left_out, "ranks: left out: ");
-    edit("ranks/profile.json", some, "\"crowded_s\": 0");
+    crowd_ranks(0);
 }
 
 static void of_ranks_that_take_turns_whole_steps_are_learned_alone(void **state)

@@ -440,7 +440,7 @@ static void a_run_beside_other_programs_says_so(void **state)
     struct tr_text page = {0};
     struct tr_bytes ran = change("run/profile.json", "\"crowded_s\":", "\"crowded_s\": 1e-9, \"was\":");
     assert_int_equal(tell(profile, 0, &page), TR_OK);
-    tr_assert_says(tr_text_str(&page), "Other programs wanted the cores in ");
+    tr_assert_says(tr_text_str(&page), "Other programs had cores that it wanted in ");
     tr_scratch_put("run/profile.json", ran.at, ran.len);
     tr_bytes_free(&ran);
     tr_text_free(&page);
