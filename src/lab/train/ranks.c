@@ -67,9 +67,8 @@ int64_t tr_run_sent_bytes(const struct tr_run *run)
 
 double tr_run_bubble(const struct tr_run *run)
 {
-    static const enum tr_phase phases[] = {TR_PHASE_FORWARD, TR_PHASE_BACKWARD};
     double waited_s = 0;
-    for (size_t i = 0; i < sizeof phases / sizeof *phases; i++)
-        waited_s += run->exec.coll_time[phases[i]][TR_COLL_SEND].time_s + run->exec.coll_time[phases[i]][TR_COLL_RECV].time_s;
+    for (int phase = 0; tr_phase_is_of_step((enum tr_phase)phase); phase++)
+        waited_s += run->exec.coll_time[phase][TR_COLL_SEND].time_s + run->exec.coll_time[phase][TR_COLL_RECV].time_s;
     return run->computed_s > 0 ? waited_s / run->computed_s : 0;
 }
