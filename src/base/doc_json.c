@@ -122,6 +122,15 @@ static enum tr_status copy_value(struct tr_doc *doc, json_t *value, struct tr_no
     return TR_OK;
 }
 
+/* Whether jansson wanted more where the text ends. */
+static bool ends_early(const json_error_t *error)
+{
+    static const char end[] = "near end of file";
+    size_t length = strlen(error->text);
+    return json_error_code(error) == json_error_premature_end_of_input ||
+           (length >= strlen(end) && strcmp(error->text + length - strlen(end), end) == 0);
+}
+
 enum tr_status tr_doc_build_json(struct tr_doc *doc, const char *data, size_t bytes, struct tr_node *node,
                                  struct tr_err *err)
 {
@@ -136,7 +145,7 @@ enum tr_status tr_doc_build_json(struct tr_doc *doc, const char *data, size_t by
         at.column = error.column > 0 ? error.column : 0;
         if (json_error_code(&error) == json_error_out_of_memory)
             return tr_fail(err, TR_FAILED, "%s: out of memory", node->source);
-        return tr_node_fail(&at, err, "not valid JSON: %s", error.text);
+        return tr_node_fail(&at, err, "not valid JSON: %s", ends_early(&error) ? "it ends in the middle: the file is cut short" : error.text);
     }
     status = copy_value(doc, tree, node, err);
     json_decref(tree);

@@ -37,7 +37,7 @@ expect 0 "timeline.json: steps 2 to 3 of 4 ranks" "$trine" explain traced --trac
 expect 0 '"unpredicted": "there is no profile of this machine"' "$trine" explain traced --trace timeline.json --json
 expect 2 "run-dp=3/trace/rank-0.json: no such file; \`trine train --trace-steps N\` writes one of each rank" "$trine" explain run-dp=3 --trace not.json
 head -c 10000 traced/trace/rank-3.json >cut && mv cut traced/trace/rank-3.json
-expect 2 "rank-3.json" "$trine" explain traced --trace not.json
+expect 2 "not valid JSON: it ends in the middle: the file is cut short; " "$trine" explain traced --trace not.json
 [ ! -e not.json ] || fault "a refused timeline left a file"
 expect 2 "a trace at most 200000" train no --trace-steps 10k
 expect 2 "of a plan, \`trine plan --trace\`" "$trine" explain plan.yaml --trace not.json

@@ -64,6 +64,8 @@ static void bad_json_is_refused_with_its_place(void **state)
     check_refused(TR_DOC_JSON, "{\"a\": 1,\n \"a\": 2}", "duplicate");
     check_refused(TR_DOC_JSON, "[1,]", "not valid JSON");
     check_refused(TR_DOC_JSON, "{\"a\": 1} x", "not valid JSON");
+    check_refused(TR_DOC_JSON, "{\"a\": 1,\n \"b\"", "not valid JSON: it ends in the middle: the file is cut short");
+    check_refused(TR_DOC_JSON, "[1, \"a", "the file is cut short");
     check_refused(TR_DOC_JSON, "[NaN]", "not valid JSON");
     check_refused(TR_DOC_JSON, "[9223372036854775808]", "too big integer");
     check_refused(TR_DOC_JSON, "[1e999]", "real number overflow");

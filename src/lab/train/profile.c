@@ -303,6 +303,8 @@ enum tr_status tr_run_profile_read(const char *run_folder, struct tr_run_profile
         return tr_fail(err, TR_BAD_INPUT, "%s: no such file; `trine train` writes it when it saves, and at the end", path);
     if (status == TR_OK)
         status = tr_doc_read(path, TR_DOC_JSON, &doc, err);
+    if (status == TR_BAD_INPUT)
+        status = tr_fail(err, status, "%s; `trine train` writes another when it saves, and at the end", err->text);
     if (status == TR_OK)
         status = read_profile(tr_doc_root(doc), &profile, err);
     tr_doc_free(doc);

@@ -442,14 +442,27 @@ static enum tr_status read_events(const struct tr_node *root, int64_t expected, 
     return status;
 }
 
+/* The trainer makes the folder when it begins to trace, and the files when the last traced step is done. */
+static enum tr_status no_file(const char *path, struct tr_err *err)
+{
+    char folder[TR_PATH_BYTES];
+    snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') ? strrchr(path, '/') - path : 0), path);
+    if (tr_folder_exists(folder))
+        return tr_fail(err, TR_BAD_INPUT, "%s: no such file, and %s is there: the run ended before the steps to be traced were done; "
+                       "give the same command again, or fewer `--trace-steps`", path, folder);
+    return tr_fail(err, TR_BAD_INPUT, "%s: no such file; `trine train --trace-steps N` writes one of each rank", path);
+}
+
 enum tr_status tr_trace_read(const char *path, struct tr_trace *out, struct tr_err *err)
 {
     struct tr_doc *doc = NULL;
     struct tr_trace trace = {.event = NULL};
     int64_t events = 0;
     if (!tr_file_exists(path))
-        return tr_fail(err, TR_BAD_INPUT, "%s: no such file; `trine train --trace-steps N` writes one of each rank", path);
+        return no_file(path, err);
     enum tr_status status = tr_doc_read(path, TR_DOC_JSON, &doc, err);
+    if (status == TR_BAD_INPUT)
+        status = tr_fail(err, status, "%s; `trine train --trace-steps N` writes another", err->text);
     if (status == TR_OK)
         status = read_head(tr_doc_root(doc), &trace.head, &events, err);
     if (status == TR_OK && (trace.event = calloc((size_t)events + 1, sizeof *trace.event)) == NULL)

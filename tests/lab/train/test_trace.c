@@ -156,7 +156,7 @@ static void what_is_cut_or_edited_is_refused(void **state)
     trace_run(layouts[1], 1);
     struct tr_bytes whole = tr_scratch_read(tr_scratch("run/trace/rank-0.json"));
     whole.at[whole.len / 2] = 0;
-    refuse(whole.at, "rank.json");
+    refuse(whole.at, "the file is cut short; `trine train --trace-steps N` writes another");
     tr_bytes_free(&whole);
     whole = tr_scratch_read(tr_scratch("run/trace/rank-0.json"));
     refuse("{}", "otherData");
@@ -171,6 +171,10 @@ static void what_is_cut_or_edited_is_refused(void **state)
     tr_bytes_free(&whole);
     assert_int_equal(tr_trace_read(tr_scratch("absent.json"), &trace, &err), TR_BAD_INPUT);
     tr_assert_says(err.text, "no such file");
+    assert_int_equal(tr_folder_make(tr_scratch("trace"), &err), TR_OK); /* of a run that was killed */
+    assert_int_equal(tr_trace_read(tr_scratch("trace/rank-0.json"), &trace, &err), TR_BAD_INPUT);
+    tr_assert_says(err.text, "the run ended before the steps to be traced were done");
+    tr_assert_says(err.text, "give the same command again, or fewer `--trace-steps`");
 }
 
 static void more_than_a_trace_holds_is_refused_before_anything_is_written(void **state)
