@@ -6,6 +6,7 @@
 #include "base/os.h"
 #include "plan/explain/explain.h"
 #include "plan/here/explain_run.h"
+#include "plan/here/here.h"
 #include "plan/here/plan_here.h"
 #include "plan/here/timeline.h"
 #include "plan/run/plan_file.h"
@@ -83,7 +84,7 @@ static enum tr_status answer(const struct explain_args *args, const struct tr_ex
     return tr_app_print(&text, err);
 }
 
-static enum tr_status print_run(const struct explain_args *args, const struct tr_app_prediction *prediction, struct tr_err *err)
+static enum tr_status print_run(const struct explain_args *args, struct tr_app_prediction *prediction, struct tr_err *err)
 {
     struct tr_text text = {0};
     struct tr_run_explained *run = calloc(1, sizeof *run);
@@ -93,7 +94,7 @@ static enum tr_status print_run(const struct explain_args *args, const struct tr
     if (status == TR_OK) {
         tr_app_note_foreign(prediction, run->ran.threads);
         if (args->json)
-            tr_run_explain_json(run, &text);
+            tr_run_explain_json(run, tr_text_str(&prediction->foreign), &text);
         else
             tr_run_explain_text(run, &text);
         status = tr_app_print(&text, err);
@@ -121,7 +122,7 @@ static void write_timeline_text(const struct explain_args *args, const struct tr
                        line->busy, line->cores);
 }
 
-static void write_timeline_json(const struct explain_args *args, const struct tr_timeline *line, struct tr_text *out)
+static void write_timeline_json(const struct explain_args *args, const struct tr_timeline *line, const char *foreign, struct tr_text *out)
 {
     struct tr_json json = tr_json_start(out, TR_JSON_PRETTY);
     tr_json_object(&json, NULL);
@@ -136,13 +137,14 @@ static void write_timeline_json(const struct explain_args *args, const struct tr
         tr_json_double(&json, "predicted_s", line->predicted_s);
         tr_json_int(&json, "threads_on_host", line->busy);
         tr_json_int(&json, "cores", line->cores);
+        tr_here_foreign_json(&json, foreign);
     } else
         tr_json_string(&json, "unpredicted", line->unpredicted.text);
     tr_json_end(&json);
     tr_text_char(out, '\n');
 }
 
-static enum tr_status write_timeline(const struct explain_args *args, const struct tr_app_prediction *prediction, struct tr_err *err)
+static enum tr_status write_timeline(const struct explain_args *args, struct tr_app_prediction *prediction, struct tr_err *err)
 {
     struct tr_timeline line;
     struct tr_text text = {0};
@@ -152,7 +154,7 @@ static enum tr_status write_timeline(const struct explain_args *args, const stru
     if (prediction->path)
         tr_app_note_foreign(prediction, line.threads);
     if (args->json)
-        write_timeline_json(args, &line, &text);
+        write_timeline_json(args, &line, tr_text_str(&prediction->foreign), &text);
     else
         write_timeline_text(args, &line, &text);
     return tr_app_print(&text, err);

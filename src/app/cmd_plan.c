@@ -256,7 +256,7 @@ static enum tr_status make_here_request(const struct plan_args *args, const stru
     return make_request(&here, r, err);
 }
 
-static enum tr_status answer_here(const struct plan_args *args, const struct tr_app_prediction *profile,
+static enum tr_status answer_here(const struct plan_args *args, struct tr_app_prediction *profile,
                                   const struct tr_here_plan *made, struct tr_err *err)
 {
     struct tr_text text = {0};
@@ -269,7 +269,7 @@ static enum tr_status answer_here(const struct plan_args *args, const struct tr_
     if (status != TR_OK)
         return status;
     if (args->json)
-        tr_here_plan_json(made, &text);
+        tr_here_plan_json(made, tr_text_str(&profile->foreign), &text);
     else
         tr_here_plan_text(made, &text);
     return tr_app_print(&text, err);

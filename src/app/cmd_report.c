@@ -63,7 +63,7 @@ static const struct tr_command command = {
 };
 
 /* Says so when the profile is not of this machine; a run without a profile of its own has been refused before. */
-static void note_foreign(const struct report_args *args, const struct tr_app_prediction *prediction)
+static void note_foreign(const struct report_args *args, struct tr_app_prediction *prediction)
 {
     struct tr_run_profile ran;
     struct tr_err ignored;

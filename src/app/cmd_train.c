@@ -8,6 +8,7 @@
 #include "base/quantity.h"
 #include "lab/train/train.h"
 #include "plan/here/choose.h"
+#include "plan/here/here.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -194,8 +195,9 @@ static void write_chosen(const struct tr_train_result *result, struct tr_json *j
 }
 
 /* Without `ran` only what is known before the first step. */
-static void write_json(const struct tr_train_result *result, const struct tr_train_predicted *predicted, bool ran, struct tr_text *out)
+static void write_json(const struct tr_train_result *result, const struct tr_app_prediction *prediction, bool ran, struct tr_text *out)
 {
+    const struct tr_train_predicted *predicted = &prediction->said;
     const struct tr_train_state *s = &result->state;
     struct tr_json json = tr_json_start(out, TR_JSON_LINE);
     tr_json_object(&json, NULL);
@@ -209,7 +211,10 @@ static void write_json(const struct tr_train_result *result, const struct tr_tra
         tr_json_double(&json, "predicted_error", predicted->error);
         tr_json_double(&json, "predicted_run_s", predicted->run_s);
         tr_json_int(&json, "predicted_steps", predicted->steps);
-    }
+    } else if (prediction->path)
+        tr_json_string(&json, "unpredicted", prediction->unsaid.text);
+    if (prediction->path)
+        tr_here_foreign_json(&json, tr_text_str(&prediction->foreign));
     if (result->ranks > 1) {
         tr_json_int(&json, "ranks", result->ranks);
         tr_json_int(&json, "sent_planned_bytes", result->sent_planned_bytes);
@@ -307,15 +312,15 @@ static void write_text(const struct tr_train_result *result, const struct tr_tra
 }
 
 static enum tr_status answer(const struct train_args *args, const struct tr_train_result *result,
-                             const struct tr_train_predicted *predicted, struct tr_err *err)
+                             const struct tr_app_prediction *prediction, struct tr_err *err)
 {
     struct tr_text text = {0};
     if (args->json)
-        write_json(result, predicted, !args->dry_run, &text);
+        write_json(result, prediction, !args->dry_run, &text);
     else if (args->dry_run)
         tr_run_config_yaml(&result->state.config, &text);
     else
-        write_text(result, predicted, &text);
+        write_text(result, &prediction->said, &text);
     return tr_app_print(&text, err);
 }
 
@@ -363,7 +368,7 @@ static enum tr_status train(struct train_args *args, const struct tr_given *give
         status = tr_train(config, &how, result, err);
     tr_app_ranks_close(&ranks, status, err);
     if (status == TR_OK && ranks.leads)
-        status = answer(args, result, &predicted.said, err);
+        status = answer(args, result, &predicted, err);
     tr_app_predict_close(&predicted);
     return status;
 }

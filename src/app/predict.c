@@ -18,18 +18,30 @@ enum tr_status tr_app_predict_open(struct tr_app_prediction *to, const char *pat
     return status == TR_OK ? tr_catalog_add(to->catalog, to->path, err) : status;
 }
 
-void tr_app_predict_close(struct tr_app_prediction *prediction) { tr_catalog_free(prediction->catalog); }
+void tr_app_predict_close(struct tr_app_prediction *prediction)
+{
+    tr_catalog_free(prediction->catalog);
+    tr_text_free(&prediction->foreign);
+}
 
-void tr_app_note_foreign(const struct tr_app_prediction *prediction, int threads)
+/* Whether such rates are of another machine than this, whose ranks may use `cores` together. */
+static bool is_foreign(struct tr_app_prediction *to, const struct tr_kernel_rates *rates, int cores)
+{
+    struct tr_text why = {0};
+    tr_calibrate_foreign(rates, cores, tr_app_program(), &why);
+    tr_text_clear(&to->foreign);
+    if (why.len)
+        tr_text_printf(&to->foreign, "%s is of another machine or trine%s", to->path, tr_text_str(&why));
+    tr_text_free(&why);
+    return to->foreign.len > 0;
+}
+
+void tr_app_note_foreign(struct tr_app_prediction *prediction, int threads)
 {
     struct tr_kernel_rates rates;
-    struct tr_text why = {0};
     struct tr_err ignored;
-    if (tr_kernel_rates_for(prediction->catalog, threads, &rates, &ignored) == TR_OK)
-        tr_calibrate_foreign(&rates, tr_cores_usable(), tr_app_program(), &why);
-    if (why.len)
-        fprintf(stderr, "note: %s is of another machine or trine%s\n", prediction->path, tr_text_str(&why));
-    tr_text_free(&why);
+    if (tr_kernel_rates_for(prediction->catalog, threads, &rates, &ignored) == TR_OK && is_foreign(prediction, &rates, tr_cores_usable()))
+        fprintf(stderr, "note: %s\n", tr_text_str(&prediction->foreign));
 }
 
 static void put_count(struct tr_text *out, const char *before, int64_t count, const char *what)
@@ -102,11 +114,8 @@ static void predict_ranks(struct tr_app_prediction *to, const struct tr_kernel_r
                           struct tr_text *out)
 {
     struct tr_ranks_price price;
-    struct tr_err why;
-    if (price_ranks(to, ahead, &price, &why) != TR_OK) {
-        tr_text_printf(out, "no prediction: %s", why.text);
+    if (price_ranks(to, ahead, &price, &to->unsaid) != TR_OK)
         return;
-    }
     to->said = (struct tr_train_predicted){.step_s = price.step_s, .error = price.error, .steps = ahead->steps,
                                            .run_s = tr_here_run_s(rates, ahead, price.step_s, price.passes_s, sample_s(rates, ahead))};
     put(to, rates, ahead, " of all ranks", price.refined, out);
@@ -129,24 +138,27 @@ double tr_app_price(void *context, const struct tr_program *program, int threads
     return time.step_s;
 }
 
-void tr_app_predict(void *context, const struct tr_train_ahead *ahead, struct tr_train_predicted *out, struct tr_text *say)
+static void predict(struct tr_app_prediction *to, const struct tr_train_ahead *ahead, struct tr_text *say)
 {
-    struct tr_app_prediction *to = context;
     struct tr_kernel_rates rates;
-    struct tr_text foreign = {0};
-    struct tr_err why;
-    if (tr_kernel_rates_for(to->catalog, ahead->threads, &rates, &why) != TR_OK) {
-        tr_text_printf(say, "no prediction: %s: %s", to->path, why.text);
+    if (tr_kernel_rates_for(to->catalog, ahead->threads, &rates, &to->unsaid) != TR_OK) {
+        tr_err_prefix(&to->unsaid, "%s", to->path);
         return;
     }
     tr_kernel_set_apart(&rates, ahead->fit.hand_s);
-    tr_calibrate_foreign(&rates, ahead->cores, tr_app_program(), &foreign);
-    if (foreign.len)
-        tr_text_printf(say, "no prediction: %s is of another machine or trine%s", to->path, tr_text_str(&foreign));
+    if (is_foreign(to, &rates, ahead->cores))
+        (void)tr_fail(&to->unsaid, TR_BAD_INPUT, "%s", tr_text_str(&to->foreign));
     else if (tr_degrees_ranks(&ahead->program->step.place.degrees) > 1)
         predict_ranks(to, &rates, ahead, say);
     else
         predict_alone(to, &rates, ahead, say);
+}
+
+void tr_app_predict(void *context, const struct tr_train_ahead *ahead, struct tr_train_predicted *out, struct tr_text *say)
+{
+    struct tr_app_prediction *to = context;
+    predict(to, ahead, say);
+    if (to->unsaid.text[0])
+        tr_text_printf(say, "no prediction: %s", to->unsaid.text);
     *out = to->said;
-    tr_text_free(&foreign);
 }

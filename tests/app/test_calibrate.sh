@@ -182,6 +182,13 @@ expect 2 "metrics.jsonl: no such file" "$TRINE_BIN" report . plan.yaml
 sed 's/processor: .*/processor: "Another One"/' profile.yaml >other.yaml
 expect 0 "note: other.yaml is of another machine or trine" "$TRINE_BIN" report run --profile other.yaml
 expect 0 "note: other.yaml is of another machine or trine" "$TRINE_BIN" explain run --profile other.yaml
+expect 0 '"profile_is_of_this_machine": true' "$TRINE_BIN" explain run --json
+expect 0 '"profile_differs": "other.yaml is of another machine or trine; the processor is ' "$TRINE_BIN" explain run --profile other.yaml --json
+# shellcheck disable=SC2086
+expect 0 '"profile_is_of_this_machine": false' "$TRINE_BIN" plan --model tiny-gpt2 --system other.yaml $here --json
+# shellcheck disable=SC2086
+expect 0 '"unpredicted":"other.yaml is of another machine or trine; the processor is ' $train -o run3 --profile other.yaml --dry-run --json
+grep -q '"profile_is_of_this_machine":false' stdout || fault "the plan does not say whose profile it is: $(cat stdout)"
 # shellcheck disable=SC2086
 expect 0 "note: other.yaml is of another machine or trine; the processor is" "$TRINE_BIN" plan --model tiny-gpt2 --system other.yaml $here
 # shellcheck disable=SC2086

@@ -94,6 +94,7 @@ void tr_run_why(const struct tr_run_explained *run, const struct tr_run_row *row
 void tr_run_coll_why(const struct tr_run_explained *run, const struct tr_run_coll_row *row, char why[TR_RUN_WHY_BYTES]);
 
 void tr_run_explain_text(const struct tr_run_explained *run, struct tr_text *out);
-void tr_run_explain_json(const struct tr_run_explained *run, struct tr_text *out);
+/* `foreign`: as tr_here_foreign_json takes it. */
+void tr_run_explain_json(const struct tr_run_explained *run, const char *foreign, struct tr_text *out);
 
 #endif

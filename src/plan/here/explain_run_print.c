@@ -466,7 +466,7 @@ static void row_json(const struct tr_run_explained *run, const struct tr_run_row
     tr_json_end(json);
 }
 
-void tr_run_explain_json(const struct tr_run_explained *run, struct tr_text *out)
+void tr_run_explain_json(const struct tr_run_explained *run, const char *foreign, struct tr_text *out)
 {
     struct tr_json json = tr_json_start(out, TR_JSON_PRETTY);
     tr_json_object(&json, NULL);
@@ -482,6 +482,7 @@ void tr_run_explain_json(const struct tr_run_explained *run, struct tr_text *out
     tr_json_double(&json, "error", run->error);
     tr_json_int(&json, "profile_runs", run->profile_runs);
     tr_json_bool(&json, "profile_has_this_run", run->learned_from);
+    tr_here_foreign_json(&json, foreign);
     tr_json_double(&json, "between_measured_s", run->between_measured_s);
     tr_json_double(&json, "between_predicted_s", run->between_predicted_s);
     tr_json_double(&json, "peak_flop_s", run->ran.peak_flop_s);

@@ -1,5 +1,7 @@
 #include "plan/here/here.h"
 
+#include "base/json.h"
+
 double tr_here_state_bytes(const struct tr_program *program)
 {
     const int64_t *bytes = program->region_bytes;
@@ -65,6 +67,12 @@ double tr_here_run_s(const struct tr_kernel_rates *rates, const struct tr_train_
     double save_s = m->disk_byte_s > 0 ? (double)ahead->save_bytes / m->disk_byte_s + m->disk_sync_s : 0;
     return (double)ahead->steps * step_s + (double)ahead->evaluations * evaluation_s + (double)ahead->samples * sample_s +
            (double)ahead->saves * save_s;
+}
+
+void tr_here_foreign_json(struct tr_json *json, const char *foreign)
+{
+    tr_json_bool(json, "profile_is_of_this_machine", foreign[0] == 0);
+    tr_json_string(json, "profile_differs", foreign[0] ? foreign : NULL);
 }
 
 double tr_here_price(void *rates, const struct tr_program *program, int threads, double hand_s)

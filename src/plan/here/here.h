@@ -32,6 +32,11 @@ double tr_here_run_s(const struct tr_kernel_rates *rates, const struct tr_train_
 /* A training program's step. */
 void tr_here_step(const struct tr_kernel_rates *rates, const struct tr_program *program, struct tr_here_time *out);
 
+/* What an answer in JSON says of the profile that it is by: "profile_is_of_this_machine", and "profile_differs", a sentence, null when it is.
+ * `foreign`: that sentence, or "". */
+struct tr_json;
+void tr_here_foreign_json(struct tr_json *json, const char *foreign);
+
 /* Its seconds, as a tr_fit_price_fn; `rates` are struct tr_kernel_rates, of these threads and of cores as far apart as they are. */
 double tr_here_price(void *rates, const struct tr_program *program, int threads, double hand_s);
 

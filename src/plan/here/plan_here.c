@@ -370,7 +370,7 @@ static void step_json(const struct tr_here_plan *plan, struct tr_json *json)
     tr_json_end(json);
 }
 
-void tr_here_plan_json(const struct tr_here_plan *plan, struct tr_text *out)
+void tr_here_plan_json(const struct tr_here_plan *plan, const char *foreign, struct tr_text *out)
 {
     struct tr_json json = tr_json_start(out, TR_JSON_PRETTY);
     tr_json_object(&json, NULL);
@@ -382,6 +382,7 @@ void tr_here_plan_json(const struct tr_here_plan *plan, struct tr_text *out)
     tr_json_string(&json, "chip", plan->chip_id);
     tr_json_string(&json, "layout", plan->request.layout);
     tr_json_int(&json, "ranks", plan->ranks);
+    tr_here_foreign_json(&json, foreign);
     tr_json_int(&json, "threads", plan->threads);
     tr_json_int(&json, "profile_runs", plan->profile_runs);
     tr_json_string(&json, "precision", plan->request.precision);

@@ -45,8 +45,9 @@ struct tr_here_plan {
 TR_MUST_CHECK enum tr_status tr_here_plan(const struct tr_catalog *profile, const struct tr_plan_request *request,
                                           struct tr_here_plan *out, struct tr_err *err);
 
+/* `foreign`: as tr_here_foreign_json takes it. */
 void tr_here_plan_text(const struct tr_here_plan *plan, struct tr_text *out);
-void tr_here_plan_json(const struct tr_here_plan *plan, struct tr_text *out);
+void tr_here_plan_json(const struct tr_here_plan *plan, const char *foreign, struct tr_text *out);
 void tr_here_plan_file(const struct tr_here_plan *plan, struct tr_text *out); /* as plan/run/plan_file.h */
 
 /* Seconds of a phase of the slowest rank, its waits for others included. */

@@ -247,7 +247,7 @@ static void a_run_on_ranks_is_printed_in_words_and_json(void **state)
     tr_assert_says(tr_text_str(&text), "reduce_scatter, ");
     tr_assert_says(tr_text_str(&text), "rank 0 waits ");
     tr_text_clear(&text);
-    tr_run_explain_json(&run, &text);
+    tr_run_explain_json(&run, "", &text);
     tr_assert_says(tr_text_str(&text), "\"predicted_stage_wait_s\": ");
     tr_text_free(&text);
 }
@@ -466,7 +466,7 @@ static void it_prints_words_and_json(void **state)
     run.ran.resumed_at = 0;
     tr_assert_says(tr_text_str(&text), "stage of a step");
     tr_text_clear(&text);
-    tr_run_explain_json(&run, &text);
+    tr_run_explain_json(&run, "", &text);
     tr_assert_says(tr_text_str(&text), "\"why\": ");
     tr_text_free(&text);
 }

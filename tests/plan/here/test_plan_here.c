@@ -345,7 +345,7 @@ static void it_prints_words_and_json(void **state)
     tr_assert_says(tr_text_str(&text), "of 6 sequences of 32 tokens");
     tr_assert_says(tr_text_str(&text), "forward");
     tr_text_clear(&text);
-    tr_here_plan_json(&plan, &text);
+    tr_here_plan_json(&plan, "", &text);
     tr_assert_says(tr_text_str(&text), "\"feasible\": true");
     tr_assert_says(tr_text_str(&text), "\"backward_s\": ");
     tr_text_free(&text);
