@@ -211,6 +211,7 @@ static void write_json(const struct tr_train_result *result, const struct tr_app
         tr_json_double(&json, "predicted_error", predicted->error);
         tr_json_double(&json, "predicted_run_s", predicted->run_s);
         tr_json_int(&json, "predicted_steps", predicted->steps);
+        tr_json_double(&json, "predicted_run_error", predicted->error);
     } else if (prediction->path)
         tr_json_string(&json, "unpredicted", prediction->unsaid.text);
     if (prediction->path)
@@ -253,6 +254,11 @@ static void write_json(const struct tr_train_result *result, const struct tr_app
     tr_text_char(out, '\n');
 }
 
+static const char *place_of(double took_s, double said_s, double error)
+{
+    return fabs(took_s / said_s - 1) <= error ? "inside the interval" : "outside of the interval";
+}
+
 static void write_met(const struct tr_train_result *result, const struct tr_train_predicted *predicted, struct tr_text *out)
 {
     const struct tr_run_config *c = &result->state.config;
@@ -260,13 +266,15 @@ static void write_met(const struct tr_train_result *result, const struct tr_trai
     if (predicted->step_s <= 0 || !(result->tok_s > 0))
         return;
     double step_s = (double)(c->batch * c->seq_len) / result->tok_s;
-    tr_text_printf(out, "\npredicted   %s a step +- %.0f %%; it took %s, %+.1f %%", tr_print_time(said, predicted->step_s),
-                   100 * predicted->error, tr_print_time(was, step_s), 100 * (step_s / predicted->step_s - 1));
+    tr_text_printf(out, "\npredicted   %s a step +- %.0f %%; it took %s, %+.1f %%, %s", tr_print_time(said, predicted->step_s),
+                   100 * predicted->error, tr_print_time(was, step_s), 100 * (step_s / predicted->step_s - 1),
+                   place_of(step_s, predicted->step_s, predicted->error));
     if (predicted->steps < c->steps) /* resumed: neither the prediction nor the clock is of what went before */
         snprintf(what, sizeof what, "the rest of %lld steps", (long long)predicted->steps);
     if (result->wall_s > 0 && result->state.step == c->steps)
-        tr_text_printf(out, "; %s %s, took %s, %+.1f %%", what, tr_print_time(said, predicted->run_s),
-                       tr_print_time(was, result->wall_s), 100 * (result->wall_s / predicted->run_s - 1));
+        tr_text_printf(out, "; %s %s +- %.0f %%, took %s, %+.1f %%, %s", what, tr_print_time(said, predicted->run_s), 100 * predicted->error,
+                       tr_print_time(was, result->wall_s), 100 * (result->wall_s / predicted->run_s - 1),
+                       place_of(result->wall_s, predicted->run_s, predicted->error));
 }
 
 static void write_collectives(const struct tr_train_result *result, struct tr_text *out)

@@ -66,7 +66,8 @@ static void put(const struct tr_app_prediction *to, const struct tr_kernel_rates
     if (ahead->samples > 0)
         put_count(out, ", ", ahead->samples, "sample");
     put_count(out, " and ", ahead->saves, "checkpoint");
-    tr_text_printf(out, " in %s (%s%s%s)", tr_print_time(all, said->run_s), to->path, refined, tr_kernel_between_words(rates, between));
+    tr_text_printf(out, " in %s +- %.0f %% (%s%s%s)", tr_print_time(all, said->run_s), 100 * said->error, to->path, refined,
+                   tr_kernel_between_words(rates, between));
 }
 
 /* Of a sample, which one rank makes with the threads that it has. */

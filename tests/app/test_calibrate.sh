@@ -27,8 +27,8 @@ expect 2 "profile.yaml is there already" "$TRINE_BIN" calibrate -q
 # shellcheck disable=SC2086 # the command is words
 expect 0 "predicted   " $train -o run
 grep -q "^predicted .* a step +- .* (profile.yaml)" stderr || fault "nothing was predicted beforehand: $(cat stderr)"
-grep -q "^predicted .*, with 2 evaluations and 1 checkpoint in .* (profile.yaml)" stderr || fault "no end was predicted: $(cat stderr)"
-grep -q "^predicted .* a step +- .*; it took .*; the run .*, took " stdout || fault "nothing was compared: $(cat stdout)"
+grep -q "^predicted .*, with 2 evaluations and 1 checkpoint in .* +- .* (profile.yaml)" stderr || fault "no end was predicted: $(cat stderr)"
+grep -q "^predicted .* a step +- .*; it took .*side .*the interval; the run .* +- .*, took .*side .*the interval" stdout || fault "nothing was compared: $(cat stdout)"
 # Of a run that goes on neither the prediction nor what it is held against is of what went before, and both say so.
 cp -r run goes-on
 expect 0 "; the rest of 4 steps " "$TRINE_BIN" train book.txt -s 7 --data.seq_len=16 --train.batch=8 --eval.windows=2 --sample.tokens=0 -d 1 \
@@ -37,8 +37,8 @@ grep -q "^predicted .* a step +- .*, the last 4 of 7 steps in .*, with 1 evaluat
     fault "the rest was not predicted as such: $(cat stderr)"
 # shellcheck disable=SC2086
 expect 0 '"predicted_step_s":' $train -o run2 --json --sample.tokens=8
-grep -q "^predicted .*, with 2 evaluations, 1 sample and 1 checkpoint in .* (profile.yaml)" stderr || fault "no sample was predicted: $(cat stderr)"
-grep -q '"predicted_run_s":' stdout || fault "no end was predicted: $(cat stdout)"
+grep -q "^predicted .*, with 2 evaluations, 1 sample and 1 checkpoint in .* +- .* (profile.yaml)" stderr || fault "no sample was predicted: $(cat stderr)"
+grep -q '"predicted_run_s":.*"predicted_run_error":' stdout || fault "no end was predicted: $(cat stdout)"
 
 # The plan without a text is that of the run with one: the same program at the same rates.
 # A plan is for cores as near as when they were calibrated; a run for where they are when it begins.
@@ -83,8 +83,8 @@ expect 2 "--chips is missing: how many" "$TRINE_BIN" plan --model gpt2 --system 
 grep -q "^exchanges:" profile.yaml || fault "no exchanges in the profile"
 # shellcheck disable=SC2086
 expect 0 "predicted   " $train --layout.lanes=2 --layout dp=2 -o shared
-grep -q "^predicted .* a step of all ranks +- .*, with 2 evaluations and 1 checkpoint in .* (profile.yaml)" stderr || fault "no end was predicted of ranks: $(cat stderr)"
-grep -q "^predicted .* a step +- .*; it took .*; the run .*, took " stdout || fault "the end of ranks was not compared: $(cat stdout)"
+grep -q "^predicted .* a step of all ranks +- .*, with 2 evaluations and 1 checkpoint in .* +- .* (profile.yaml)" stderr || fault "no end was predicted of ranks: $(cat stderr)"
+grep -q "^predicted .* a step +- .*; it took .*side .*the interval; the run .* +- .*, took .*side .*the interval" stdout || fault "the end of ranks was not compared: $(cat stdout)"
 hash=$(sed -n 's/^hash *\([0-9a-f]*\).*/\1/p' stdout)
 # shellcheck disable=SC2086
 expect 0 "$hash" $train --layout.lanes=2 --layout auto --micro-batch auto -o chosen
