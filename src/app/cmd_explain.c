@@ -17,6 +17,7 @@
 
 struct explain_args {
     const char *path, *number, *catalog, *profile, *trace;
+    int64_t rank;
     bool json;
 };
 
@@ -27,6 +28,8 @@ static const struct tr_option options[] = {
      .help = "the file or folder that the plan was made with, on top of the program's own"},
     {.name = "profile", .kind = TR_OPTION_PATH, AT(profile), .value = "FILE",
      .help = "of a run: what `trine calibrate` wrote of this machine (usually profile.yaml here)"},
+    {.name = "rank", .kind = TR_OPTION_INT, AT(rank), .fallback = "-1", .value = "N", .min = -1, .max = TR_RANKS_MAX - 1,
+     .help = "of a run on several ranks: whose operations are compared; -1: of the stages of a pipeline the slowest, else rank 0"},
     {.name = "trace", .kind = TR_OPTION_PATH, AT(trace), .value = "OUT.json",
      .help = "of a run that was traced (`trine train --trace-steps`): one timeline of all its ranks, with the predicted steps below, for "
              "ui.perfetto.dev or chrome://tracing"},
@@ -48,7 +51,7 @@ static const struct tr_command command = {
         "Parts have parts, down to single operations and facts of the catalog; a way to one is written with '/'. Of a run on this "
         "machine: predicted beside measured for each kind of operation, each stage of a step and the whole of it, the largest "
         "differences first, and what they come of as far as numbers say. Calls, FLOPs and bytes must be equal. Of several ranks: operations and "
-        "collectives of rank 0, and all ranks side by side; collectives are predicted where the profile says what exchanging bytes takes; else their waits for other ranks alone.",
+        "collectives of one of them (--rank; of a pipeline that of the slowest stage), and all ranks side by side; collectives are predicted where the profile says what exchanging bytes takes; else their waits for other ranks alone.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .positionals = positionals,
@@ -90,7 +93,7 @@ static enum tr_status print_run(const struct explain_args *args, struct tr_app_p
     struct tr_run_explained *run = calloc(1, sizeof *run);
     if (!run)
         return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *run);
-    enum tr_status status = tr_run_explain(args->path, prediction->catalog, run, err);
+    enum tr_status status = tr_run_explain(args->path, prediction->catalog, (int)args->rank, run, err);
     if (status == TR_OK) {
         tr_app_note_foreign(prediction, run->ran.threads);
         if (args->json)
@@ -167,6 +170,8 @@ static enum tr_status explain_run(const struct explain_args *args, struct tr_err
         return tr_fail(err, TR_BAD_INPUT, "explain: '%s' is a run folder; a NUMBER is of a plan", args->path);
     if (args->catalog)
         return tr_fail(err, TR_BAD_INPUT, "explain: '%s' is a run folder; --catalog is of a plan", args->path);
+    if (args->trace && args->rank >= 0)
+        return tr_fail(err, TR_BAD_INPUT, "explain: --rank %lld is of the comparison, and --trace has all ranks", (long long)args->rank);
     enum tr_status status = tr_app_predict_open(&prediction, args->profile, err);
     if (status == TR_OK && !prediction.path && !args->trace)
         status = tr_fail(err, TR_BAD_INPUT, "explain: a run is held against what `trine calibrate` measured of this machine, and "
@@ -228,6 +233,8 @@ static enum tr_status explain_plan(const struct explain_args *args, struct tr_er
         return tr_fail(err, TR_BAD_INPUT, "explain: --trace is of a run folder, and '%s' is none; of a plan, `trine plan --trace`", args->path);
     if (args->profile)
         return tr_fail(err, TR_BAD_INPUT, "explain: --profile is of a run folder, and '%s' is none", args->path);
+    if (args->rank >= 0)
+        return tr_fail(err, TR_BAD_INPUT, "explain: --rank is of a run folder, and '%s' is none", args->path);
     enum tr_status status = tr_plan_file_read(args->path, &file, err);
     if (status != TR_OK)
         return status;

@@ -67,7 +67,7 @@ static void note_foreign(const struct report_args *args, struct tr_app_predictio
 {
     struct tr_run_profile ran;
     struct tr_err ignored;
-    if (prediction->path && tr_run_profile_read(args->path, &ran, &ignored) == TR_OK)
+    if (prediction->path && tr_run_profile_read(args->path, 0, &ran, &ignored) == TR_OK)
         tr_app_note_foreign(prediction, ran.threads);
 }
 

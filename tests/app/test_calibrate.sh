@@ -112,12 +112,16 @@ expect 2 "mpirun -n 2 trine calibrate --ranks" "$TRINE_BIN" calibrate --ranks
 expect 0 "calls, FLOPs and bytes of all operations are those of the step program" "$TRINE_BIN" explain run
 expect 0 '"predicted_now_s": ' "$TRINE_BIN" explain run --json
 expect 2 "a NUMBER is of a plan" "$TRINE_BIN" explain run step
+expect 2 "--rank is of a run folder, and 'no-run' is none" "$TRINE_BIN" explain no-run --rank 1
+expect 2 "--rank 0 is of the comparison, and --trace has all ranks" "$TRINE_BIN" explain run --rank 0 --trace all.json
+expect 2 "run/profile.json: rank 1: the run had 1 rank, counted from 0" "$TRINE_BIN" explain run --rank 1
 expect 2 "--catalog is of a plan" "$TRINE_BIN" explain run --catalog profile.yaml
 expect 2 "--profile is of a run folder, and 'no-run' is none" "$TRINE_BIN" explain no-run --profile profile.yaml
 # shellcheck disable=SC2086
 expect 0 "hash" $any --model.name=tiny-gpt2 --layout.lanes=2 --layout dp=2 -t 1 --trace-steps 2 -o ranks
 expect 0 "and bytes that ranks sent, are those of the step programs" "$TRINE_BIN" explain ranks
 expect 0 '"predicted_wait_s": ' "$TRINE_BIN" explain ranks --json
+expect 0 "collective, of rank 1" "$TRINE_BIN" explain ranks --rank 1
 expect 0 "in which ranks wait for each other" "$TRINE_BIN" explain ranks --trace ranks.json
 
 # What other programs did meanwhile, the tests beside this one, is not what is tested.

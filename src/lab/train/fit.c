@@ -9,9 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The process itself, libraries, thread stacks, the report. */
-#define OVERHEAD_BYTES ((int64_t)64 << 20)
-
 /* ---- what there is ----------------------------------------------------------------------------------------------- */
 
 static int64_t reserve_bytes(const struct tr_memory *memory) { return tr_min_i64((int64_t)256 << 20, memory->total_bytes / 32); }
@@ -81,7 +78,7 @@ int64_t tr_fit_bytes(const struct tr_fit *fit, const struct tr_run_config *confi
 {
     const int64_t parts[] = {tr_program_memory_bytes(program), sample_bytes(config, program), init_bytes(config, program),
                              replay_bytes(config, program), tr_run_save_bytes(config, program), tr_run_spread_bytes(program),
-                             fit->data_bytes, OVERHEAD_BYTES};
+                             fit->data_bytes, TR_FIT_PROCESS_BYTES};
     int64_t need = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (!tr_add_i64(need, parts[i], &need))

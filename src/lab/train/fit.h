@@ -40,6 +40,9 @@ void tr_fit_limit(int64_t memory_bytes, int host_ranks, struct tr_fit_limit *out
 
 struct tr_step_config tr_fit_step(const struct tr_fit *fit, const struct tr_run_config *config, int rank);
 
+/* The process itself, libraries, thread stacks, the report. */
+#define TR_FIT_PROCESS_BYTES ((int64_t)64 << 20)
+
 /* All that a rank takes: its program, copies for saves, samples and other ranks, the text, the process. */
 int64_t tr_fit_bytes(const struct tr_fit *fit, const struct tr_run_config *config, const struct tr_program *program);
 

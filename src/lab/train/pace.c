@@ -25,7 +25,7 @@ int tr_pace_straggler(const struct tr_pace *pace, int ranks, double *scratch, do
 static struct tr_rank_sum total(const struct tr_run *run)
 {
     struct tr_rank_sum sum = {.steps = run->computed_steps, .steps_s = run->steps_s, .crowded_s = run->crowded_s,
-                             .sent_bytes = run->sent_bytes};
+                             .sent_bytes = run->sent_bytes, .needed_bytes = run->need_bytes};
     for (int phase = 0; tr_phase_is_of_step((enum tr_phase)phase); phase++) {
         for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++) {
             sum.work_s += run->exec.time[phase][kind].time_s;

@@ -158,14 +158,25 @@ static enum tr_status read_rank(const struct tr_node *node, struct tr_rank_sum *
     if (status == TR_OK)
         status = tr_doc_int(node, "planned_bytes", TR_REQUIRED, 0, COUNT_MAX, &sum.planned_bytes, err);
     if (status == TR_OK)
+        status = tr_doc_int(node, "needed_bytes", TR_OPTIONAL, 0, COUNT_MAX, &sum.needed_bytes, err);
+    if (status == TR_OK)
         *out = sum;
+    return status;
+}
+
+static enum tr_status read_colls(const struct tr_node *root, struct tr_run_profile *out, struct tr_err *err)
+{
+    const struct tr_node *colls;
+    enum tr_status status = tr_doc_array(root, "collectives", TR_REQUIRED, 0, TR_PHASE_COUNT * TR_COLL_KIND_COUNT, &colls, err);
+    for (int64_t i = 0; status == TR_OK && i < colls->count; i++)
+        status = read_coll(&colls->children[i], out, err);
     return status;
 }
 
 /* Of several ranks. */
 static enum tr_status read_shared(const struct tr_node *root, struct tr_run_profile *out, struct tr_err *err)
 {
-    const struct tr_node *colls, *each = NULL;
+    const struct tr_node *each = NULL;
     enum tr_status status = tr_run_layout_read(root, &out->layout, err);
     if (status == TR_OK)
         status = tr_run_transport_read(root, out->transport, err);
@@ -175,9 +186,7 @@ static enum tr_status read_shared(const struct tr_node *root, struct tr_run_prof
     if (status == TR_OK)
         status = tr_doc_double(root, "collectives_s", TR_REQUIRED, 0, TIME_MAX, &out->collectives_s, err);
     if (status == TR_OK)
-        status = tr_doc_array(root, "collectives", TR_REQUIRED, 0, TR_PHASE_COUNT * TR_COLL_KIND_COUNT, &colls, err);
-    for (int64_t i = 0; status == TR_OK && i < colls->count; i++)
-        status = read_coll(&colls->children[i], out, err);
+        status = read_colls(root, out, err);
     if (status == TR_OK)
         status = tr_doc_array(root, "each_rank", TR_OPTIONAL, out->ranks, out->ranks, &each, err);
     for (; status == TR_OK && each && out->each_count < each->count && out->each_count < TR_PROFILE_RANKS_MAX; out->each_count++)
@@ -191,6 +200,8 @@ static enum tr_status read_memory(const struct tr_node *root, struct tr_run_prof
     enum tr_status status = tr_doc_object(root, "memory", TR_REQUIRED, &memory, err);
     if (status == TR_OK)
         status = tr_doc_int(memory, "planned_bytes", TR_REQUIRED, 0, COUNT_MAX, &out->planned_bytes, err);
+    if (status == TR_OK)
+        status = tr_doc_int(memory, "needed_bytes", TR_OPTIONAL, 0, COUNT_MAX, &out->needed_bytes, err);
     return status == TR_OK ? tr_doc_int(memory, "peak_bytes", TR_REQUIRED, 0, COUNT_MAX, &out->peak_bytes, err) : status;
 }
 
@@ -293,7 +304,57 @@ double tr_run_profile_crowded(const struct tr_run_profile *profile)
     return most;
 }
 
-enum tr_status tr_run_profile_read(const char *run_folder, struct tr_run_profile *out, struct tr_err *err)
+/* ---- another rank ------------------------------------------------------------------------------------------------ */
+
+static int slowest(const struct tr_run_profile *profile)
+{
+    int most = 0;
+    for (int i = 1; i < profile->each_count && tr_degrees_of(&profile->layout, TR_GROUP_PIPE) > 1; i++)
+        if (profile->each[i].work_s > profile->each[most].work_s)
+            most = i;
+    return most;
+}
+
+/* Its operations in place of those of rank 0. */
+static enum tr_status read_own(const struct tr_node *root, int rank, struct tr_run_profile *out, struct tr_err *err)
+{
+    const struct tr_node *each, *own;
+    enum tr_status status = tr_doc_array(root, "each_rank", TR_REQUIRED, out->ranks, out->ranks, &each, err);
+    if (status == TR_OK)
+        status = tr_doc_object(&each->children[rank], "own", TR_REQUIRED, &own, err);
+    memset(out->op, 0, sizeof out->op);
+    memset(out->first, 0, sizeof out->first);
+    memset(out->coll, 0, sizeof out->coll);
+    if (status == TR_OK)
+        status = tr_doc_double(own, "steps_s", TR_REQUIRED, 0, TIME_MAX, &out->steps_s, err);
+    if (status == TR_OK)
+        status = tr_doc_double(own, "first_step_s", TR_REQUIRED, 0, out->steps_s, &out->first_s, err);
+    if (status == TR_OK)
+        status = read_ops(own, out, err);
+    if (status == TR_OK)
+        status = read_colls(own, out, err);
+    out->rank = rank;
+    return status;
+}
+
+static bool has_own(const struct tr_node *root, int rank)
+{
+    const struct tr_node *each = tr_doc_find(root, "each_rank");
+    return each && each->kind == TR_NODE_ARRAY && rank < each->count && tr_doc_find(&each->children[rank], "own");
+}
+
+static enum tr_status take_rank(const struct tr_node *root, int rank, struct tr_run_profile *out, struct tr_err *err)
+{
+    if (rank == TR_RANK_SLOWEST) {
+        rank = slowest(out);
+        rank = has_own(root, rank) ? rank : 0; /* else an older trine made it */
+    }
+    if (rank < 0 || rank >= out->ranks)
+        return tr_node_fail(root, err, "rank %d: the run had %d rank%s, counted from 0", rank, out->ranks, out->ranks == 1 ? "" : "s");
+    return rank > 0 ? read_own(root, rank, out, err) : TR_OK;
+}
+
+enum tr_status tr_run_profile_read(const char *run_folder, int rank, struct tr_run_profile *out, struct tr_err *err)
 {
     char path[TR_PATH_BYTES];
     struct tr_doc *doc = NULL;
@@ -307,6 +368,8 @@ enum tr_status tr_run_profile_read(const char *run_folder, struct tr_run_profile
         status = tr_fail(err, status, "%s; `trine train` writes another when it saves, and at the end", err->text);
     if (status == TR_OK)
         status = read_profile(tr_doc_root(doc), &profile, err);
+    if (status == TR_OK)
+        status = take_rank(tr_doc_root(doc), rank, &profile, err);
     tr_doc_free(doc);
     if (status == TR_OK)
         *out = profile;

@@ -18,7 +18,7 @@
  *     looks                      at the machine, from then on (looks.h)
  *     attempt                    when that was, microseconds since 1970
  *     program, processor, cores  trine's version and its kernels; of the host
- *     memory                     {planned_bytes, peak_bytes, data_bytes, by_kind: {weight, ...}}
+ *     memory                     {planned_bytes, needed_bytes, peak_bytes, data_bytes, by_kind: {weight, ...}}
  *     ops                        [{phase, op, type, calls, time_s, flop, bytes, first_calls, first_time_s}, ...]; type: of the numbers
  *                                that it works on; first: in the first step
  *
@@ -28,7 +28,8 @@
  *     layout                     tr_run_layout_write
  *     collectives_s, exposed_s   what collectives of the steps took; of that, beside no other work
  *     collectives                [{phase, collective, calls, time_s, sent_bytes}, ...]; time_s: in which rank 0 did nothing else
- *     each_rank                  [struct tr_rank_sum, ...]: all of them, side by side
+ *     each_rank                  [struct tr_rank_sum, ...]: all of them, side by side; of the others than rank 0 also "own":
+ *                                {steps_s, first_step_s, ops, collectives}, as above but for the ops' types
  *     pipeline                   {stages, chunks, microbatches, in_flight, bubble_planned, bubble}, as in struct tr_train_result */
 #ifndef TR_LAB_TRAIN_PROFILE_H
 #define TR_LAB_TRAIN_PROFILE_H
@@ -51,6 +52,14 @@ struct tr_rank_sum {
     double crowded_s; /* of steps_s, as of a run */
     int64_t flop;   /* of its operations */
     int64_t sent_bytes, planned_bytes; /* as the transport counted them; as the step program has them */
+    int64_t needed_bytes; /* of memory: as much as it held against what there is (fit.h); 0: not noted */
+};
+
+/* The same kind by kind: of the steps, and of evaluations. */
+struct tr_rank_ops {
+    double steps_s, first_s; /* as in struct tr_run_profile */
+    struct tr_op_time op[TR_PHASE_COUNT][TR_OP_KIND_COUNT], first[TR_PHASE_COUNT][TR_OP_KIND_COUNT];
+    struct tr_op_time coll[TR_PHASE_COUNT][TR_COLL_KIND_COUNT];
 };
 
 struct tr_run_profile {
@@ -73,7 +82,9 @@ struct tr_run_profile {
     char transport[16]; /* of several ranks: "threads", "mpi" */
     struct tr_degrees layout; /* of these ranks */
     enum tr_isa isa;
-    int64_t planned_bytes, peak_bytes; /* memory of the program; of the process */
+    int64_t planned_bytes, peak_bytes; /* memory of rank 0's program; of the process */
+    int64_t needed_bytes;              /* that the ranks of that process held against what there is (fit.h); 0: not noted */
+    int rank;                          /* whose the following are, and steps_s, first_s */
     struct tr_op_time op[TR_PHASE_COUNT][TR_OP_KIND_COUNT]; /* sums over the steps, and over evaluations */
     struct tr_op_time first[TR_PHASE_COUNT][TR_OP_KIND_COUNT]; /* of these, in the first step: calls and time_s alone */
     struct tr_op_time coll[TR_PHASE_COUNT][TR_COLL_KIND_COUNT]; /* the same; bytes: sent */
@@ -94,7 +105,11 @@ double tr_run_profile_crowded(const struct tr_run_profile *profile);
 /* "transport" of an object; where it is not said, as before it was: "threads". */
 TR_MUST_CHECK enum tr_status tr_run_transport_read(const struct tr_node *object, char transport[16], struct tr_err *err);
 
-/* TR_BAD_INPUT: no such file, or one that is cut short, has wrong keys or numbers; with the place. */
-TR_MUST_CHECK enum tr_status tr_run_profile_read(const char *run_folder, struct tr_run_profile *out, struct tr_err *err);
+/* Of the stages of a pipeline the one whose operations take the longest; else rank 0. */
+enum { TR_RANK_SLOWEST = -1 };
+
+/* With the operations of `rank`. TR_BAD_INPUT: no such file, or one that is cut short, has wrong keys or numbers, with the place; no such
+ * rank, none whose operations are there. */
+TR_MUST_CHECK enum tr_status tr_run_profile_read(const char *run_folder, int rank, struct tr_run_profile *out, struct tr_err *err);
 
 #endif

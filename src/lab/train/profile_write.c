@@ -2,12 +2,24 @@
 #include "base/json.h"
 #include "lab/train/run.h"
 
+#include <string.h>
+
+/* What the ranks of this process held against what there is; the process itself, which each of them has in it, is one. */
+static int64_t process_needs(const struct tr_run *run)
+{
+    int64_t sum = run->need_bytes;
+    for (int i = 1; run->world && !run->options->world && i < tr_run_ranks(run) && run->sum_of[i].needed_bytes > 0; i++)
+        sum += run->sum_of[i].needed_bytes - TR_FIT_PROCESS_BYTES;
+    return sum;
+}
+
 static void profile_memory(const struct tr_run *run, struct tr_json *json)
 {
     int64_t bytes[TR_BUF_KIND_COUNT];
     tr_program_memory_by_kind(&run->program, bytes);
     tr_json_object(json, "memory");
     tr_json_int(json, "planned_bytes", tr_program_memory_bytes(&run->program));
+    tr_json_int(json, "needed_bytes", process_needs(run));
     tr_json_int(json, "peak_bytes", tr_memory_peak_bytes());
     tr_json_int(json, "data_bytes", run->data.byte_count);
     tr_json_object(json, "by_kind");
@@ -17,13 +29,12 @@ static void profile_memory(const struct tr_run *run, struct tr_json *json)
     tr_json_end(json);
 }
 
-/* Of this rank. */
-static void profile_collectives(const struct tr_run *run, struct tr_json *json)
+static void profile_collectives(const struct tr_rank_ops *own, struct tr_json *json)
 {
     tr_json_array(json, "collectives");
     for (int phase = 0; phase < TR_PHASE_COUNT; phase++)
         for (int kind = 0; kind < TR_COLL_KIND_COUNT; kind++) {
-            const struct tr_op_time *time = &run->exec.coll_time[phase][kind];
+            const struct tr_op_time *time = &own->coll[phase][kind];
             if (time->calls == 0 && time->time_s == 0) /* what is waited for in one phase may have been started in another */
                 continue;
             tr_json_object(json, NULL);
@@ -34,29 +45,6 @@ static void profile_collectives(const struct tr_run *run, struct tr_json *json)
             tr_json_int(json, "sent_bytes", time->bytes);
             tr_json_end(json);
         }
-    tr_json_end(json);
-}
-
-/* All ranks, side by side. */
-static void profile_each(const struct tr_run *run, struct tr_json *json)
-{
-    if (run->sum_of[0].steps == 0)
-        return;
-    tr_json_array(json, "each_rank");
-    for (int i = 0; i < tr_run_ranks(run); i++) {
-        const struct tr_rank_sum *sum = &run->sum_of[i];
-        tr_json_object(json, NULL);
-        tr_json_int(json, "steps", sum->steps);
-        tr_json_double(json, "steps_s", sum->steps_s);
-        tr_json_double(json, "work_s", sum->work_s);
-        tr_json_double(json, "wait_s", sum->wait_s);
-        tr_json_double(json, "stage_s", sum->stage_s);
-        tr_json_double(json, "crowded_s", sum->crowded_s);
-        tr_json_int(json, "flop", sum->flop);
-        tr_json_int(json, "sent_bytes", sum->sent_bytes);
-        tr_json_int(json, "planned_bytes", sum->planned_bytes);
-        tr_json_end(json);
-    }
     tr_json_end(json);
 }
 
@@ -84,26 +72,64 @@ static enum tr_dtype type_of_ops(const struct tr_program *p, enum tr_phase phase
     return p->step.dtype;
 }
 
-static void profile_ops(const struct tr_run *run, struct tr_json *json)
+/* `p`: whose types are said; NULL: they are not. */
+static void profile_ops(const struct tr_rank_ops *own, const struct tr_program *p, struct tr_json *json)
 {
     tr_json_array(json, "ops");
     for (int phase = 0; phase < TR_PHASE_COUNT; phase++)
         for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++) {
-            const struct tr_op_time *time = &run->exec.time[phase][kind];
+            const struct tr_op_time *time = &own->op[phase][kind];
             if (time->calls == 0)
                 continue;
             tr_json_object(json, NULL);
             tr_json_string(json, "phase", tr_phase_name(phase));
             tr_json_string(json, "op", tr_op_operands(kind)->name);
-            tr_json_string(json, "type", tr_dtype_name(type_of_ops(&run->program, phase, kind)));
+            if (p)
+                tr_json_string(json, "type", tr_dtype_name(type_of_ops(p, phase, kind)));
             tr_json_int(json, "calls", time->calls);
             tr_json_double(json, "time_s", time->time_s);
             tr_json_int(json, "flop", time->flop);
             tr_json_int(json, "bytes", time->bytes);
-            tr_json_int(json, "first_calls", run->first[phase][kind].calls);
-            tr_json_double(json, "first_time_s", run->first[phase][kind].time_s);
+            tr_json_int(json, "first_calls", own->first[phase][kind].calls);
+            tr_json_double(json, "first_time_s", own->first[phase][kind].time_s);
             tr_json_end(json);
         }
+    tr_json_end(json);
+}
+
+static void profile_own(const struct tr_rank_ops *own, struct tr_json *json)
+{
+    tr_json_object(json, "own");
+    tr_json_double(json, "steps_s", own->steps_s);
+    tr_json_double(json, "first_step_s", own->first_s);
+    profile_ops(own, NULL, json);
+    profile_collectives(own, json);
+    tr_json_end(json);
+}
+
+/* All ranks, side by side. */
+static void profile_each(const struct tr_run *run, struct tr_json *json)
+{
+    if (run->sum_of[0].steps == 0)
+        return;
+    tr_json_array(json, "each_rank");
+    for (int i = 0; i < tr_run_ranks(run); i++) {
+        const struct tr_rank_sum *sum = &run->sum_of[i];
+        tr_json_object(json, NULL);
+        tr_json_int(json, "steps", sum->steps);
+        tr_json_double(json, "steps_s", sum->steps_s);
+        tr_json_double(json, "work_s", sum->work_s);
+        tr_json_double(json, "wait_s", sum->wait_s);
+        tr_json_double(json, "stage_s", sum->stage_s);
+        tr_json_double(json, "crowded_s", sum->crowded_s);
+        tr_json_int(json, "flop", sum->flop);
+        tr_json_int(json, "sent_bytes", sum->sent_bytes);
+        tr_json_int(json, "planned_bytes", sum->planned_bytes);
+        tr_json_int(json, "needed_bytes", sum->needed_bytes);
+        if (i > 0 && tr_run_keeps_ops(run))
+            profile_own(&run->ops_of[i], json);
+        tr_json_end(json);
+    }
     tr_json_end(json);
 }
 
@@ -136,6 +162,17 @@ static void profile_machine(const struct tr_run *run, struct tr_json *json)
     tr_json_string(json, "arithmetic", run->state.arithmetic);
 }
 
+enum tr_status tr_run_collect_ops(struct tr_run *run, struct tr_err *err)
+{
+    struct tr_rank_ops *own = run->own_ops;
+    own->steps_s = run->computed_s;
+    own->first_s = run->first_s;
+    memcpy(own->op, run->exec.time, sizeof own->op);
+    memcpy(own->first, run->first, sizeof own->first);
+    memcpy(own->coll, run->exec.coll_time, sizeof own->coll);
+    return run->world && tr_run_keeps_ops(run) ? tr_run_tell_lead(run, own, run->ops_of, sizeof *own, err) : TR_OK;
+}
+
 enum tr_status tr_run_write_profile(struct tr_run *run, struct tr_err *err)
 {
     char path[TR_PATH_BYTES];
@@ -165,7 +202,7 @@ enum tr_status tr_run_write_profile(struct tr_run *run, struct tr_err *err)
     profile_machine(run, &json);
     profile_prediction(run, &json);
     profile_memory(run, &json);
-    profile_ops(run, &json);
+    profile_ops(run->own_ops, &run->program, &json);
     if (run->world) {
         tr_json_int(&json, "ranks", tr_run_ranks(run));
         tr_json_int(&json, "hosts", run->hosts);
@@ -173,7 +210,7 @@ enum tr_status tr_run_write_profile(struct tr_run *run, struct tr_err *err)
         tr_run_layout_write(&run->program.step.place.degrees, &json);
         tr_json_double(&json, "collectives_s", run->coll.busy_s);
         tr_json_double(&json, "exposed_s", run->coll.exposed_s);
-        profile_collectives(run, &json);
+        profile_collectives(run->own_ops, &json);
         profile_each(run, &json);
         profile_pipe(run, &json);
     }

@@ -11,6 +11,8 @@
 int tr_run_ranks(const struct tr_run *run) { return run->world ? tr_comm_count(run->world) : 1; }
 bool tr_run_leads(const struct tr_run *run) { return !run->world || tr_comm_index(run->world) == 0; }
 
+bool tr_run_keeps_ops(const struct tr_run *run) { return tr_run_ranks(run) <= TR_PROFILE_RANKS_MAX; }
+
 enum tr_status tr_run_ranks_begin(struct tr_run *run, struct tr_err *err)
 {
     int ranks = tr_run_ranks(run);
@@ -19,7 +21,10 @@ enum tr_status tr_run_ranks_begin(struct tr_run *run, struct tr_err *err)
     run->pace_order = run->pace_of ? tr_arena_array(&run->arena, ranks, sizeof *run->pace_order, err) : NULL;
     run->sum_of = run->pace_order ? tr_arena_array(&run->arena, ranks, sizeof *run->sum_of, err) : NULL;
     run->sum_now = run->sum_of ? tr_arena_array(&run->arena, ranks, sizeof *run->sum_now, err) : NULL;
-    return run->sum_now ? TR_OK : TR_FAILED;
+    run->own_ops = run->sum_now ? tr_arena_array(&run->arena, 1, sizeof *run->own_ops, err) : NULL;
+    int others = run->world && tr_run_leads(run) && tr_run_keeps_ops(run) ? ranks : 0;
+    run->ops_of = run->own_ops ? tr_arena_array(&run->arena, others, sizeof *run->ops_of, err) : NULL;
+    return run->ops_of ? TR_OK : TR_FAILED;
 }
 
 enum tr_status tr_run_tell(struct tr_run *run, void *data, int64_t bytes, struct tr_err *err)
@@ -27,11 +32,22 @@ enum tr_status tr_run_tell(struct tr_run *run, void *data, int64_t bytes, struct
     return run->world ? tr_broadcast(run->world, 0, data, bytes, err) : TR_OK;
 }
 
-enum tr_status tr_run_tell_each(struct tr_run *run, const void *mine, void *all, int64_t bytes, struct tr_err *err)
+/* Where equal parts of all ranks stand. */
+static const int64_t *parts_at(struct tr_run *run, int64_t bytes)
 {
     for (int i = 0; i <= tr_run_ranks(run); i++)
         run->rank_at[i] = i * bytes;
-    return tr_all_gather(run->world, mine, all, run->rank_at, err);
+    return run->rank_at;
+}
+
+enum tr_status tr_run_tell_each(struct tr_run *run, const void *mine, void *all, int64_t bytes, struct tr_err *err)
+{
+    return tr_all_gather(run->world, mine, all, parts_at(run, bytes), err);
+}
+
+enum tr_status tr_run_tell_lead(struct tr_run *run, const void *mine, void *all, int64_t bytes, struct tr_err *err)
+{
+    return tr_gather(run->world, 0, mine, all, parts_at(run, bytes), err);
 }
 
 enum tr_status tr_run_look_for_stop(struct tr_run *run, struct tr_err *err)

@@ -49,6 +49,7 @@ struct tr_run {
     struct tr_data data;
     struct tr_program program;
     bool has_program;
+    int64_t need_bytes;          /* that this rank holds against the memory that there is */
     struct tr_exec exec;
     struct tr_crowd crowd;       /* of exec */
     bool has_exec;
@@ -103,6 +104,8 @@ struct tr_run {
     int64_t paced_steps;
     struct tr_rank_sum *sum_of;  /* [ranks] of all steps until then */
     struct tr_rank_sum *sum_now; /* [ranks] scratch */
+    struct tr_rank_ops *own_ops; /* of this rank, when it saved last */
+    struct tr_rank_ops *ops_of;  /* [ranks] of all of them, on the lead, if they are kept */
     struct tr_pace *pace_of;     /* [ranks] scratch */
     double *pace_order;          /* [ranks] scratch */
     struct tr_text sample;       /* the last one */
@@ -136,12 +139,16 @@ void tr_run_say_plan(struct tr_run *run);
 int tr_run_ranks(const struct tr_run *run);
 /* Whether this rank is the one that keeps the run folder. */
 bool tr_run_leads(const struct tr_run *run);
+/* Whether the profile has the operations of each rank, not of rank 0 alone: there are not too many. */
+bool tr_run_keeps_ops(const struct tr_run *run);
 /* First of all: scratch. */
 TR_MUST_CHECK enum tr_status tr_run_ranks_begin(struct tr_run *run, struct tr_err *err);
 /* The lead's bytes to all. */
 TR_MUST_CHECK enum tr_status tr_run_tell(struct tr_run *run, void *data, int64_t bytes, struct tr_err *err);
 /* `bytes` of each rank to all of several, in the order of ranks. */
 TR_MUST_CHECK enum tr_status tr_run_tell_each(struct tr_run *run, const void *mine, void *all, int64_t bytes, struct tr_err *err);
+/* The same to the lead alone; elsewhere `all` is not used. */
+TR_MUST_CHECK enum tr_status tr_run_tell_lead(struct tr_run *run, const void *mine, void *all, int64_t bytes, struct tr_err *err);
 /* Agrees upon whether a signal has come to any rank: what tr_run_stopped says from then on. */
 TR_MUST_CHECK enum tr_status tr_run_look_for_stop(struct tr_run *run, struct tr_err *err);
 /* Counted in the groups of the step program since it was opened. */
@@ -229,6 +236,8 @@ double tr_run_mfu(const struct tr_run *run, double tokens, double seconds);
 
 /* --- profile_write.c --- */
 
+/* What all ranks have done until now, to the lead; then it writes. */
+TR_MUST_CHECK enum tr_status tr_run_collect_ops(struct tr_run *run, struct tr_err *err);
 TR_MUST_CHECK enum tr_status tr_run_write_profile(struct tr_run *run, struct tr_err *err);
 
 /* --- roll_back.c: spikes, and the way back --- */

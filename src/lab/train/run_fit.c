@@ -45,6 +45,7 @@ enum tr_status tr_run_fit(struct tr_run *run, struct tr_err *err)
         enum tr_status status = build(run, &fit, err);
         int64_t need = status == TR_OK ? tr_fit_bytes(&fit, &run->config, &run->program) : 0;
         fits = need <= limit.bytes;
+        run->need_bytes = need;
         if (status == TR_OK)
             status = tr_run_all(run, fits, &all_fit, err);
         if (status != TR_OK || all_fit)

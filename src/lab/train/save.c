@@ -87,9 +87,10 @@ static enum tr_status note_saved(struct tr_run *run, int64_t step, struct tr_err
     char path[TR_PATH_BYTES];
     struct tr_err report;
     run->saved_at = step;
-    if (!tr_run_leads(run))
-        return TR_OK;
-    enum tr_status status = tr_checkpoint_path(run->config.out, step, path, err);
+    enum tr_status status = tr_run_collect_ops(run, err);
+    if (status != TR_OK || !tr_run_leads(run))
+        return status;
+    status = tr_checkpoint_path(run->config.out, step, path, err);
     if (status == TR_OK)
         status = tr_run_note_event(run, "save", path, err);
     if (status == TR_OK)

@@ -189,7 +189,7 @@ static enum tr_status take_alone(struct learner *l, const char *run, struct tr_e
         tr_err_prefix(err, "%s", run);
         return status;
     }
-    if ((status = check_run(run, &x->ran, &e->names, err)) != TR_OK || (status = tr_run_explain(run, l->catalog, x, err)) != TR_OK ||
+    if ((status = check_run(run, &x->ran, &e->names, err)) != TR_OK || (status = tr_run_explain(run, l->catalog, 0, x, err)) != TR_OK ||
         (status = check_times(run, x, err)) != TR_OK)
         return status;
     see(x, &e->seen[e->runs++]);
@@ -255,7 +255,7 @@ static enum tr_status take_ranks(struct learner *l, const char *run, struct tr_e
         tr_err_prefix(err, "%s", run);
         return status;
     }
-    if ((status = check_run(run, &x->ran, &r->names, err)) != TR_OK || (status = tr_run_explain(run, l->catalog, x, err)) != TR_OK ||
+    if ((status = check_run(run, &x->ran, &r->names, err)) != TR_OK || (status = tr_run_explain(run, l->catalog, 0, x, err)) != TR_OK ||
         (status = check_times(run, x, err)) != TR_OK ||
         (status = tr_ranks_see(run, x, &rates, &r->was, &r->seen[r->runs], &traced, err)) != TR_OK)
         return status;
@@ -286,7 +286,7 @@ static bool leave_out(struct learner *l, const char *run)
 static enum tr_status take_run(struct learner *l, const char *run, struct tr_err *err)
 {
     struct tr_kernel_rates any;
-    enum tr_status status = tr_run_profile_read(run, &l->explained.ran, err);
+    enum tr_status status = tr_run_profile_read(run, 0, &l->explained.ran, err);
     if (status == TR_OK)
         status = tr_kernel_rates_find(l->catalog, 0, &any, err);
     if (status == TR_OK)

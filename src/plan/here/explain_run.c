@@ -43,10 +43,10 @@ static void add_coll(const struct tr_program *program, const struct tr_program_o
     p->bytes += tr_program_coll_bytes(coll, entry);
 }
 
-/* Of rank 0. */
-static void make_plan(const struct tr_kernel_rates *rates, const struct tr_run_programs *programs, struct plan *plan)
+/* Of the rank whose operations are shown. */
+static void make_plan(const struct tr_kernel_rates *rates, const struct tr_run_programs *programs, int rank, struct plan *plan)
 {
-    const struct tr_program *program = &programs->program[0];
+    const struct tr_program *program = &programs->program[rank];
     double state_bytes = tr_run_programs_state_bytes(programs);
     for (int32_t k = 0; k < program->schedule_count; k++) {
         const struct tr_schedule_entry *entry = &program->schedule[k];
@@ -210,10 +210,10 @@ static void compare_colls(struct tr_run_explained *run, const struct tr_rank_tim
     qsort(run->coll, (size_t)run->colls, sizeof *run->coll, colls_by_difference);
 }
 
-/* A step is over when the last rank has done it, as `trine train` predicts it; rank 0 may have less to do. */
+/* A step is over when the last rank has done it, as `trine train` predicts it; this one may have less to do. */
 static void wait_for_last(struct tr_run_explained *run, const struct tr_rank_time *time, int ranks)
 {
-    double more_s = tr_ranks_step_s(time, ranks) - time[0].step_s;
+    double more_s = tr_ranks_step_s(time, ranks) - time[run->ran.rank].step_s;
     run->between_predicted_s += more_s;
     run->predicted_s += more_s;
     run->now_s += more_s;
@@ -289,7 +289,7 @@ static void see_moves(struct tr_run_explained *run, const struct tr_kernel_rates
 static enum tr_status compare(struct tr_run_explained *run, const struct plan *plan, const struct plan *other, const struct tr_run_programs *programs,
                               const struct tr_rank_time *time, const struct tr_kernel_rates *rates, struct tr_err *err)
 {
-    const struct tr_program *p = &programs->program[0];
+    const struct tr_program *p = &programs->program[run->ran.rank];
     enum tr_status status = check_work(plan, &run->ran, p->step.apart, err);
     if (status == TR_OK)
         status = check_sent(programs, &run->ran, all_taken(plan, &run->ran), err);
@@ -306,7 +306,7 @@ static enum tr_status compare(struct tr_run_explained *run, const struct plan *p
     tr_refined_words(&rates->refined, run->refined);
     run->profile_runs = tr_refined_runs(&rates->refined);
     compare_ops(run, plan, other, rates->between_s);
-    compare_colls(run, time);
+    compare_colls(run, &time[run->ran.rank]);
     wait_for_last(run, time, programs->ranks);
     compare_ranks(run, time);
     return TR_OK;
@@ -330,8 +330,8 @@ static enum tr_status explain(struct tr_run_explained *run, const struct tr_run_
     if (exchange)
         tr_refined_words(&exchange->refined, run->refined_ranks);
     if (status == TR_OK) {
-        make_plan(rates, programs, &plan[0]);
-        make_plan(other, programs, &plan[1]);
+        make_plan(rates, programs, run->ran.rank, &plan[0]);
+        make_plan(other, programs, run->ran.rank, &plan[1]);
         status = compare(run, &plan[0], &plan[1], programs, time, rates, err);
     }
     free(plan);
@@ -357,7 +357,7 @@ static bool find_states(struct tr_run_explained *run, struct tr_kernel_rates *ra
     return apart;
 }
 
-enum tr_status tr_run_explain(const char *run_folder, const struct tr_catalog *profile, struct tr_run_explained *out,
+enum tr_status tr_run_explain(const char *run_folder, const struct tr_catalog *profile, int rank, struct tr_run_explained *out,
                               struct tr_err *err)
 {
     struct tr_kernel_rates rates, other;
@@ -367,7 +367,7 @@ enum tr_status tr_run_explain(const char *run_folder, const struct tr_catalog *p
     struct tr_run_explained *run = calloc(1, sizeof *run);
     if (!run)
         return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *run);
-    enum tr_status status = tr_run_profile_read(run_folder, &run->ran, err);
+    enum tr_status status = tr_run_profile_read(run_folder, rank, &run->ran, err);
     if (status == TR_OK)
         status = check_run(run_folder, &run->ran, err);
     if (status == TR_OK)

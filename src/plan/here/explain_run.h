@@ -6,7 +6,7 @@
  * calibrated is reckoned from what the run saw of it when it began, now and then, and when it ended (lab/train/looks.h): peak, reading
  * of as many bytes as the calibration read, how far its cores were apart; the rest stays unexplained, and is called so.
  *
- * Of a run on several ranks operations and collectives are rank 0's, and all ranks stand side by side in sums. Bytes that ranks sent
+ * Of a run on several ranks operations and collectives are those of one of them, and all ranks stand side by side in sums. Bytes that ranks sent
  * must be those of their step programs, and what the transport counted. What is predicted of collectives (together.h) are waits for other
  * ranks, and moving bytes where the profile has a record of that; else it is in the difference. Of several hosts each is taken to be like
  * the profile's, which says nothing of what lies between them. */
@@ -30,7 +30,7 @@ struct tr_run_row {
     double warm_s; /* as measured_s, by the calls after the first step; 0: there are none */
 };
 
-/* One kind of collective in one phase, of rank 0, a step. */
+/* One kind of collective in one phase, of the rank whose operations are shown, a step. */
 struct tr_run_coll_row {
     enum tr_phase phase;
     enum tr_coll_kind kind;
@@ -75,12 +75,12 @@ struct tr_run_explained {
     bool read_memory;                                /* so much was read that it came from memory; else from caches, which says nothing of memory */
     double moved, apart_share; /* shares of its time: that cores were not as when it began; that they were apart */
     double hand_then_s;                              /* a line of a cache from core to core, mostly; 0: not known */
-    int64_t planned_bytes;                           /* of memory, by the program made anew */
+    int64_t planned_bytes;                           /* of memory, by the program of that rank made anew */
 };
 
-/* TR_BAD_INPUT: no run, a run that has not computed a step, one of more than TR_HERE_RANKS_MAX ranks, a profile that belongs to another
+/* `rank`: whose operations are shown; TR_RANK_SLOWEST: of the slowest stage. TR_BAD_INPUT: no run, a run that has not computed a step, one of more than TR_HERE_RANKS_MAX ranks, a profile that belongs to another
  * run, no rates for so many threads. */
-TR_MUST_CHECK enum tr_status tr_run_explain(const char *run_folder, const struct tr_catalog *profile,
+TR_MUST_CHECK enum tr_status tr_run_explain(const char *run_folder, const struct tr_catalog *profile, int rank,
                                             struct tr_run_explained *out, struct tr_err *err);
 
 /* Whether what was seen of the machine when the run began and ended tells of the run: reckoned by it (now_s) its step is within its interval,
@@ -92,6 +92,10 @@ bool tr_run_looks_tell(const struct tr_run_explained *run);
 void tr_run_why(const struct tr_run_explained *run, const struct tr_run_row *row, char why[TR_RUN_WHY_BYTES]);
 
 void tr_run_coll_why(const struct tr_run_explained *run, const struct tr_run_coll_row *row, char why[TR_RUN_WHY_BYTES]);
+
+/* "28 MiB by the step program; 120 MiB were reckoned for the process, which had 93 MiB at its peak": what is like beside what is like. */
+enum { TR_RUN_MEMORY_WORDS_BYTES = 192 };
+const char *tr_run_memory_words(const struct tr_run_explained *run, char words[TR_RUN_MEMORY_WORDS_BYTES]);
 
 void tr_run_explain_text(const struct tr_run_explained *run, struct tr_text *out);
 /* `foreign`: as tr_here_foreign_json takes it. */

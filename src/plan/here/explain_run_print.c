@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 /* Rows that are less of the step than this are summed up as one. */
 #define SMALL_SHARE .003
@@ -51,14 +52,14 @@ void tr_run_why(const struct tr_run_explained *run, const struct tr_run_row *row
         snprintf(why, TR_RUN_WHY_BYTES, "not explained by peak, memory or starts (+- %.0f %% expected)", 100 * row->error);
 }
 
-/* How much longer than predicted the rank worked that was furthest behind, beside rank 0. */
+/* How much longer than predicted the rank worked that was furthest behind, beside the one that is shown. */
 static double late_s(const struct tr_run_explained *run, int *rank)
 {
     double most_s = 0;
     *rank = 0;
     for (int i = 0; i < run->ran.each_count; i++) {
-        const struct tr_run_rank_row *r = &run->rank[i], *first = &run->rank[0];
-        double behind_s = (r->work_s - r->predicted_work_s) - (first->work_s - first->predicted_work_s);
+        const struct tr_run_rank_row *r = &run->rank[i], *shown = &run->rank[run->ran.rank];
+        double behind_s = (r->work_s - r->predicted_work_s) - (shown->work_s - shown->predicted_work_s);
         if (behind_s > most_s) {
             most_s = behind_s;
             *rank = i;
@@ -71,8 +72,8 @@ static double late_s(const struct tr_run_explained *run, int *rank)
 static double slowest_other(const struct tr_run_explained *run)
 {
     double most = 1;
-    for (int i = 1; i < run->ran.each_count; i++)
-        if (run->rank[i].predicted_work_s > 0)
+    for (int i = 0; i < run->ran.each_count; i++)
+        if (i != run->ran.rank && run->rank[i].predicted_work_s > 0)
             most = fmax(most, run->rank[i].work_s / run->rank[i].predicted_work_s);
     return most;
 }
@@ -110,8 +111,8 @@ void tr_run_coll_why(const struct tr_run_explained *run, const struct tr_run_col
     else if (row->predicted_s * (times - 1) > .5 * more_s)
         snprintf(why, TR_RUN_WHY_BYTES, "what it waits for takes longer: other ranks work %.0f %% longer than predicted", 100 * (times - 1));
     else if (late > .5 * more_s)
-        snprintf(why, TR_RUN_WHY_BYTES, "rank %d works %s a step longer than predicted, beside rank 0, and is waited for", rank,
-                 tr_print_time(text, late));
+        snprintf(why, TR_RUN_WHY_BYTES, "rank %d works %s a step longer than predicted, beside rank %d, and is waited for", rank,
+                 tr_print_time(text, late), run->ran.rank);
     else if (row->bytes > 0)
         snprintf(why, TR_RUN_WHY_BYTES, run->exchanges ? "moving bytes took %s more than when calibrated, or steps of ranks vary (%s in all)"
                                                        : "no wait of the step programs explains %s: bytes on their way (not priced; %s if all of it were that)",
@@ -143,19 +144,29 @@ static void add_columns(struct tr_table *table, const char *first)
     tr_table_column(table, "off", TR_RIGHT);
 }
 
+struct phase_sums {
+    double measured_s[TR_PHASE_COUNT], predicted_s[TR_PHASE_COUNT];
+};
+
+static struct phase_sums sum_phases(const struct tr_run_explained *run)
+{
+    struct phase_sums sums = {.measured_s = {0}};
+    for (int i = 0; i < run->rows; i++) {
+        sums.measured_s[run->row[i].phase] += run->row[i].measured_s;
+        sums.predicted_s[run->row[i].phase] += run->row[i].predicted_s;
+    }
+    return sums;
+}
+
 static void print_phases(const struct tr_run_explained *run, struct tr_text *out)
 {
-    double measured_s[TR_PHASE_COUNT] = {0}, predicted_s[TR_PHASE_COUNT] = {0};
+    const struct phase_sums sums = sum_phases(run);
     struct tr_table table = {0};
-    for (int i = 0; i < run->rows; i++) {
-        measured_s[run->row[i].phase] += run->row[i].measured_s;
-        predicted_s[run->row[i].phase] += run->row[i].predicted_s;
-    }
     add_columns(&table, "stage of a step");
     for (int phase = 0; phase < TR_PHASE_COUNT; phase++)
-        if (predicted_s[phase] > 0) {
+        if (sums.predicted_s[phase] > 0) {
             tr_table_cell(&table, "%s", tr_phase_name((enum tr_phase)phase));
-            time_cells(&table, measured_s[phase], predicted_s[phase]);
+            time_cells(&table, sums.measured_s[phase], sums.predicted_s[phase]);
         }
     if (run->colls) {
         tr_table_cell(&table, "held up by collectives");
@@ -217,8 +228,9 @@ static void print_rows(const struct tr_run_explained *run, struct tr_text *out)
 static void print_colls(const struct tr_run_explained *run, struct tr_text *out)
 {
     struct tr_table table = {0};
-    char bytes[TR_QUANTITY_BYTES], why[TR_RUN_WHY_BYTES];
-    add_columns(&table, "collective, of rank 0");
+    char bytes[TR_QUANTITY_BYTES], why[TR_RUN_WHY_BYTES], first[40];
+    snprintf(first, sizeof first, "collective, of rank %d", run->ran.rank);
+    add_columns(&table, first);
     tr_table_column(&table, "calls", TR_RIGHT);
     tr_table_column(&table, "sent", TR_RIGHT);
     tr_table_column(&table, "why", TR_LEFT);
@@ -304,20 +316,26 @@ static void print_ran_by(const struct tr_run_explained *run, struct tr_text *out
         tr_text_printf(out, " by %d ranks (%s) of", ran->ranks, tr_degrees_words(&ran->layout, layout));
     else
         tr_text_append(out, " by");
-    tr_text_printf(out, " %d thread%s, %s; %sthe first step, which is colder, is in all figures\n", ran->threads, ran->threads == 1 ? "" : "s",
-                   tr_isa_name(ran->isa), ran->ranks > 1 ? "operations are rank 0's, " : "");
+    tr_text_printf(out, " %d thread%s, %s; ", ran->threads, ran->threads == 1 ? "" : "s", tr_isa_name(ran->isa));
+    if (ran->ranks > 1)
+        tr_text_printf(out, "operations are rank %d's%s, ", ran->rank, run->bubble_planned > 0 ? " (--rank N: those of another)" : "");
+    tr_text_append(out, "the first step, which is colder, is in all figures\n");
 }
 
 /* Without a record of exchanges the profile's interval is that of one rank: what moving bytes takes is not in the prediction. */
+static bool has_interval(const struct tr_run_explained *run) { return run->ran.ranks == 1 || run->exchanges; }
+
+static bool is_inside(const struct tr_run_explained *run) { return fabs(run->measured_s / run->predicted_s - 1) <= run->error; }
+
 static void print_whole(const struct tr_run_explained *run, struct tr_text *out)
 {
     char measured[TR_QUANTITY_BYTES], predicted[TR_QUANTITY_BYTES];
     double off = percent(run->measured_s, run->predicted_s);
     tr_print_time(measured, run->measured_s);
     tr_print_time(predicted, run->predicted_s);
-    if (run->ran.ranks == 1 || run->exchanges)
+    if (has_interval(run))
         tr_text_printf(out, "a step took %s, predicted %s +- %.0f %%: %+.1f %%, %s the interval\n", measured, predicted, 100 * run->error, off,
-                       fabs(off) <= 100 * run->error ? "inside" : "outside of");
+                       is_inside(run) ? "inside" : "outside of");
     else
         tr_text_printf(out, "a step took %s, predicted %s: %+.1f %%; predicted are operations (+- %.0f %%) and waits for other ranks, not what moving "
                        "bytes takes\n", measured, predicted, off, 100 * run->error);
@@ -368,9 +386,28 @@ static void print_hand(const struct tr_run_explained *run, struct tr_text *out)
     tr_text_char(out, '\n');
 }
 
+const char *tr_run_memory_words(const struct tr_run_explained *run, char words[TR_RUN_MEMORY_WORDS_BYTES])
+{
+    const struct tr_run_profile *ran = &run->ran;
+    char program[TR_QUANTITY_BYTES], needed[TR_QUANTITY_BYTES], peak[TR_QUANTITY_BYTES], of[32] = "", all[48] = "";
+    bool threads = ran->ranks > 1 && strcmp(ran->transport, "threads") == 0;
+    if (ran->ranks > 1)
+        snprintf(of, sizeof of, " of rank %d", ran->rank);
+    if (ran->ranks > 1)
+        snprintf(all, sizeof all, threads ? " of all %d ranks" : " of rank 0", ran->ranks);
+    tr_print_bytes(program, run->planned_bytes);
+    tr_print_bytes(peak, ran->peak_bytes);
+    if (ran->needed_bytes > 0)
+        snprintf(words, TR_RUN_MEMORY_WORDS_BYTES, "%s by the step program%s; %s were reckoned for the process%s, which had %s at its peak", program, of,
+                 tr_print_bytes(needed, ran->needed_bytes), all, peak);
+    else
+        snprintf(words, TR_RUN_MEMORY_WORDS_BYTES, "%s by the step program%s; the process%s had %s at its peak", program, of, all, peak);
+    return words;
+}
+
 void tr_run_explain_text(const struct tr_run_explained *run, struct tr_text *out)
 {
-    char measured[TR_QUANTITY_BYTES], predicted[TR_QUANTITY_BYTES], now[TR_QUANTITY_BYTES];
+    char memory[TR_RUN_MEMORY_WORDS_BYTES], now[TR_QUANTITY_BYTES];
     const double crowded = tr_run_profile_crowded(&run->ran);
     print_ran_by(run, out);
     print_whole(run, out);
@@ -391,8 +428,7 @@ void tr_run_explain_text(const struct tr_run_explained *run, struct tr_text *out
         tr_text_printf(out, "  crowd    %.3g %% of the time of its steps other programs had cores that it wanted\n", 100 * crowded);
     tr_text_printf(out, "  calls, FLOPs and bytes of all operations%s are those of the step program%s\n",
                    run->ran.ranks > 1 ? ", and bytes that ranks sent," : "", run->ran.ranks > 1 ? "s" : "");
-    tr_text_printf(out, "  memory   %s planned, %s of the process at its peak, with data, libraries and copies\n\n",
-                   tr_print_bytes(measured, run->planned_bytes), tr_print_bytes(predicted, run->ran.peak_bytes));
+    tr_text_printf(out, "  memory   %s\n\n", tr_run_memory_words(run, memory));
     print_phases(run, out);
     tr_text_char(out, '\n');
     print_rows(run, out);
@@ -433,6 +469,8 @@ static void shared_json(const struct tr_run_explained *run, struct tr_json *json
 {
     if (run->ran.ranks == 1)
         return;
+    tr_run_layout_write(&run->ran.layout, json);
+    tr_json_int(json, "rank", run->ran.rank);
     tr_json_double(json, "wait_measured_s", run->wait_measured_s);
     tr_json_double(json, "wait_predicted_s", run->wait_predicted_s);
     if (run->bubble_planned > 0)
@@ -444,6 +482,21 @@ static void shared_json(const struct tr_run_explained *run, struct tr_json *json
     tr_json_array(json, "each_rank");
     for (int i = 0; i < run->ran.each_count; i++)
         rank_json(&run->rank[i], i, json);
+    tr_json_end(json);
+}
+
+static void phases_json(const struct tr_run_explained *run, struct tr_json *json)
+{
+    const struct phase_sums sums = sum_phases(run);
+    tr_json_array(json, "phases");
+    for (int phase = 0; phase < TR_PHASE_COUNT; phase++)
+        if (sums.predicted_s[phase] > 0) {
+            tr_json_object(json, NULL);
+            tr_json_string(json, "phase", tr_phase_name((enum tr_phase)phase));
+            tr_json_double(json, "measured_s", sums.measured_s[phase]);
+            tr_json_double(json, "predicted_s", sums.predicted_s[phase]);
+            tr_json_end(json);
+        }
     tr_json_end(json);
 }
 
@@ -480,6 +533,8 @@ void tr_run_explain_json(const struct tr_run_explained *run, const char *foreign
     tr_json_double(&json, "predicted_now_s", run->now_s);
     tr_json_bool(&json, "looks_tell", tr_run_looks_tell(run));
     tr_json_double(&json, "error", run->error);
+    if (has_interval(run))
+        tr_json_bool(&json, "inside_interval", is_inside(run));
     tr_json_int(&json, "profile_runs", run->profile_runs);
     tr_json_bool(&json, "profile_has_this_run", run->learned_from);
     tr_here_foreign_json(&json, foreign);
@@ -499,7 +554,10 @@ void tr_run_explain_json(const struct tr_run_explained *run, const char *foreign
     tr_json_bool(&json, "apart", run->apart);
     tr_json_double(&json, "apart_share", run->apart_share);
     tr_json_int(&json, "memory_planned_bytes", run->planned_bytes);
+    if (run->ran.needed_bytes > 0)
+        tr_json_int(&json, "memory_needed_bytes", run->ran.needed_bytes);
     tr_json_int(&json, "memory_peak_bytes", run->ran.peak_bytes);
+    phases_json(run, &json);
     tr_json_array(&json, "operations");
     for (int i = 0; i < run->rows; i++)
         row_json(run, &run->row[i], &json);

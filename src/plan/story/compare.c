@@ -129,7 +129,7 @@ static void put_ranks(const struct story *s, struct tr_text *out)
 
 static void say_equal(const struct story *s, struct tr_text *out)
 {
-    char a[NUMBER], b[NUMBER], of[NOTE_BYTES];
+    char memory[TR_RUN_MEMORY_WORDS_BYTES], of[NOTE_BYTES];
     if (story_is_whole(s))
         snprintf(of, sizeof of, "all %lld steps", (long long)s->ran.steps);
     else
@@ -137,15 +137,14 @@ static void say_equal(const struct story *s, struct tr_text *out)
     story_put(
         out, "p", NULL,
         "Calls, arithmetic and bytes are not estimates: planned and counted they are equal for every operation, or "
-        "there would be no comparison. Memory was planned to be %s; the process had %s at its peak, with text, "
-        "libraries and copies. Time is the one estimate. What is called measured is the mean of %s, the "
+        "there would be no comparison. Memory: %s. Time is the one estimate. What is called measured is the mean of %s, the "
         "first one, which is colder, included.",
-        tr_print_bytes(a, s->run.planned_bytes), tr_print_bytes(b, s->ran.peak_bytes), of);
+        tr_run_memory_words(&s->run, memory), of);
     if (s->ran.ranks > 1)
         story_put(
             out, "p", NULL,
-            "It ran on %d ranks. Operations are those of rank 0; of a collective, what is predicted is how long it waits for others%s",
-            s->ran.ranks, s->run.exchanges ? ", and what moving its bytes took so many ranks when this machine was calibrated."
+            "It ran on %d ranks. Operations are those of rank %d; of a collective, what is predicted is how long it waits for others%s",
+            s->ran.ranks, s->run.ran.rank, s->run.exchanges ? ", and what moving its bytes took so many ranks when this machine was calibrated."
                                            : "; bytes on their way are not priced: the profile has no record of what they take.");
 }
 

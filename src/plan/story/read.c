@@ -10,7 +10,7 @@ static enum tr_status read_run(struct story *s, const char *folder, struct tr_er
     char path[TR_PATH_BYTES];
     enum tr_status status = tr_run_files_read(&s->files, folder, err);
     if (status == TR_OK)
-        status = tr_run_profile_read(folder, &s->ran, err);
+        status = tr_run_profile_read(folder, TR_RANK_SLOWEST, &s->ran, err);
     if (status == TR_OK)
         status = tr_doc_double(tr_doc_root(s->files.profile), "parameters", TR_REQUIRED, 1, 1e18, &s->parameters, err);
     if (status == TR_OK)
@@ -64,7 +64,7 @@ static enum tr_status read_prediction(struct story *s, struct tr_err *err)
         return status;
     }
     see_differences(s);
-    status = tr_run_explain(s->request->run_folder, profile, &s->run, err);
+    status = tr_run_explain(s->request->run_folder, profile, TR_RANK_SLOWEST, &s->run, err);
     if (status == TR_OK && !(s->run.predicted_s > 0))
         status = tr_fail(err, TR_BAD_INPUT, "%s: its kernels have no rates, so it predicts nothing",
                          s->request->profile_path);
@@ -78,7 +78,7 @@ static enum tr_status read_learned(struct story *s, struct tr_err *err)
     if (!s->predicted)
         return tr_fail(err, TR_BAD_INPUT, "%s: what a profile has learned is held against what it was, and there is no profile from before",
                        s->request->refined_path);
-    enum tr_status status = tr_run_explain(s->request->run_folder, refined, &s->after, err);
+    enum tr_status status = tr_run_explain(s->request->run_folder, refined, TR_RANK_SLOWEST, &s->after, err);
     if (status == TR_OK && !s->after.learned_from)
         tr_learn_why_not(&s->after, &s->not_learned);
     if (status == TR_OK && !s->after.learned_from && !s->not_learned.len)

@@ -199,7 +199,7 @@ static void threads_that_come_and_go_change_no_bit_and_are_noted(void **unused)
     assert_string_equal(result.hash, whole.hex);
     assert_int_equal(count_of(tr_scratch("crowd/metrics.jsonl"), "\"threads\":1,"), TR_TINY_STEPS / 3);
     assert_int_equal(count_of(tr_scratch("crowd/metrics.jsonl"), "\"threads\":"), 2 * TR_TINY_STEPS / 3);
-    assert_int_equal(tr_run_profile_read(tr_scratch("crowd"), &profile, &err), TR_OK);
+    assert_int_equal(tr_run_profile_read(tr_scratch("crowd"), 0, &profile, &err), TR_OK);
     assert_true(profile.threads == 3 && profile.crowded_s > 0 && profile.crowded_s < profile.steps_s);
     assert_true(tr_run_profile_crowded(&profile) == profile.crowded_s / profile.steps_s);
 }
@@ -254,7 +254,7 @@ static void one_thread_that_has_no_core_notes_it(void **unused)
     for (int i = 0; i < OTHERS; i++)
         pthread_join(other[i], NULL);
     assert_int_equal(status, TR_OK);
-    assert_int_equal(tr_run_profile_read(tr_scratch("beside"), &profile, &err), TR_OK);
+    assert_int_equal(tr_run_profile_read(tr_scratch("beside"), 0, &profile, &err), TR_OK);
     assert_true(profile.crowded_s <= profile.steps_s);
     if (tr_thread_waited_s() > 0) { /* the system counts */
         assert_true(tr_run_profile_crowded(&profile) > .2);

@@ -134,7 +134,7 @@ static const char *put_deep_model(bool llama)
 static void check_bubble(const char *run_folder)
 {
     static struct tr_run_profile ran;
-    if (tr_run_profile_read(run_folder, &ran, &err) != TR_OK)
+    if (tr_run_profile_read(run_folder, 0, &ran, &err) != TR_OK)
         fail_msg("%s", err.text);
     assert_true(result.bubble > 0 && result.bubble < 1 && result.bubble_planned > 0);
     assert_true(fabs(result.bubble / (ran.each[0].stage_s / ran.each[0].steps_s) - 1) < 1e-9);

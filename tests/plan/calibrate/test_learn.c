@@ -36,7 +36,7 @@ static struct tr_catalog *profile_now(void)
 static void explain(const char *name)
 {
     struct tr_catalog *catalog = profile_now();
-    if (tr_run_explain(tr_scratch(name), catalog, &run, &err) != TR_OK)
+    if (tr_run_explain(tr_scratch(name), catalog, 0, &run, &err) != TR_OK)
         fail_msg("%s", err.text);
     tr_catalog_free(catalog);
 }

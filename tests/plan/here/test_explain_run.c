@@ -22,7 +22,7 @@ static struct tr_run_explained run;
 static void explain(double peak_flop_s, double memory_byte_s)
 {
     struct tr_catalog *catalog = tr_made_up_profile(peak_flop_s, memory_byte_s);
-    if (tr_run_explain(tr_scratch("run"), catalog, &run, &err) != TR_OK)
+    if (tr_run_explain(tr_scratch("run"), catalog, 0, &run, &err) != TR_OK)
         fail_msg("%s", err.text);
     tr_catalog_free(catalog);
 }
@@ -82,7 +82,7 @@ static void a_run_in_bf16_is_explained(void **state)
     struct tr_run_config config = tr_tiny_config("bf16", "train.dtype=bf16", "train.steps=2", NULL);
     struct tr_catalog *catalog = tr_made_up_profile(1e9, 1e10);
     tr_tiny_train(&config);
-    if (tr_run_explain(tr_scratch("bf16"), catalog, &run, &err) != TR_OK)
+    if (tr_run_explain(tr_scratch("bf16"), catalog, 0, &run, &err) != TR_OK)
         fail_msg("%s", err.text);
     assert_true(run.ran.op[TR_PHASE_LOAD][TR_OP_CAST].calls > 0);
     tr_catalog_free(catalog);
@@ -107,7 +107,7 @@ static void explain_shared(struct tr_degrees layout)
     struct tr_catalog *catalog = tr_made_up_profile(1e9, 1e10);
     options.layout = layout;
     assert_int_equal(tr_folder_remove(tr_scratch("shared"), &err), TR_OK);
-    if (tr_train(&config, &options, &result, &err) != TR_OK || tr_run_explain(tr_scratch("shared"), catalog, &run, &err) != TR_OK)
+    if (tr_train(&config, &options, &result, &err) != TR_OK || tr_run_explain(tr_scratch("shared"), catalog, 0, &run, &err) != TR_OK)
         fail_msg("%s", err.text);
     tr_text_free(&result.last_sample);
     tr_catalog_free(catalog);
@@ -122,7 +122,7 @@ static void check_sums(void)
         measured_s += run.coll[i].measured_s, predicted_s += run.coll[i].predicted_s, waited_s += run.coll[i].measured_s;
     assert_true(fabs(measured_s / run.measured_s - 1) < 1e-9);
     assert_true(fabs(predicted_s / run.predicted_s - 1) < 1e-9);
-    assert_true(fabs(waited_s / run.rank[0].wait_s - 1) < 1e-9); /* all ranks side by side are of the same steps */
+    assert_true(fabs(waited_s / run.rank[run.ran.rank].wait_s - 1) < 1e-9); /* all ranks side by side are of the same steps */
     assert_true(run.between_measured_s >= 0);
 }
 
@@ -149,6 +149,59 @@ static void collectives_of_ranks_have_the_bytes_of_their_programs(void **state)
         assert_int_equal(run.bubble_planned > 0, layouts[l].ranks[TR_GROUP_PIPE] > 1);
         tr_run_programs_free(&programs);
     }
+}
+
+/* What is there in a phase of the step; NULL: nothing. */
+static const struct tr_run_row *row_of(enum tr_op_kind kind)
+{
+    for (int i = 0; i < run.rows; i++)
+        if (run.row[i].kind == kind && tr_phase_is_of_step(run.row[i].phase))
+            return &run.row[i];
+    return NULL;
+}
+
+static enum tr_status explain_rank(int rank)
+{
+    struct tr_catalog *catalog = tr_made_up_profile(1e9, 1e10);
+    enum tr_status status = tr_run_explain(tr_scratch("shared"), catalog, rank, &run, &err);
+    tr_catalog_free(catalog);
+    return status;
+}
+
+static void every_stage_is_held_against_its_own_program(void **state)
+{
+    (void)state;
+    static const struct tr_degrees stages = {.ranks = {[TR_GROUP_PIPE] = 2}};
+    explain_shared(stages);
+    assert_true(row_of(TR_OP_EMBED) && !row_of(TR_OP_HEAD));
+    assert_int_equal(explain_rank(1), TR_OK);
+    check_sums();
+    assert_true(!row_of(TR_OP_EMBED) && row_of(TR_OP_HEAD)->measured_s > 0 && row_of(TR_OP_HEAD)->predicted_s > 0);
+    double work_s = 0;
+    for (int i = 0; i < run.rows; i++)
+        work_s += run.row[i].measured_s;
+    assert_true(fabs(work_s / run.rank[1].work_s - 1) < 1e-9);
+    int slowest = run.rank[1].work_s > run.rank[0].work_s;
+    assert_int_equal(explain_rank(TR_RANK_SLOWEST), TR_OK);
+    assert_int_equal(run.ran.rank, slowest);
+    assert_int_equal(explain_rank(2), TR_BAD_INPUT);
+    tr_assert_says(err.text, "rank 2: the run had 2 ranks, counted from 0");
+}
+
+/* The process has all ranks that are threads of it, and what they need besides their programs. */
+static void memory_of_the_process_is_beside_what_was_reckoned_for_it(void **state)
+{
+    (void)state;
+    char words[TR_RUN_MEMORY_WORDS_BYTES];
+    explain_shared(layouts[0]);
+    assert_true(run.ran.needed_bytes >= 2 * run.planned_bytes + ((int64_t)64 << 20) && run.ran.needed_bytes < ((int64_t)128 << 20));
+    tr_assert_says(tr_run_memory_words(&run, words), " by the step program of rank 0; ");
+    tr_assert_says(words, " were reckoned for the process of all 3 ranks, which had ");
+    run.ran.needed_bytes = 0; /* an older profile */
+    tr_assert_says(tr_run_memory_words(&run, words), " by the step program of rank 0; the process of all 3 ranks had ");
+    explain(1e9, 1e10);
+    assert_true(run.ran.needed_bytes >= run.planned_bytes + ((int64_t)64 << 20));
+    tr_assert_says(tr_run_memory_words(&run, words), " by the step program; ");
 }
 
 static void a_wait_for_others_has_a_reason(void **state)
@@ -205,7 +258,7 @@ static void explain_shared_with(const char *key, int number)
     tr_text_append_bytes(&text, file.at, (size_t)(at - file.at));
     tr_text_printf(&text, "%s: %d%s", key, number, at + strcspn(at, ","));
     tr_scratch_put_text("shared/profile.json", tr_text_str(&text));
-    if (tr_run_explain(tr_scratch("shared"), exchanges, &run, &err) != TR_OK)
+    if (tr_run_explain(tr_scratch("shared"), exchanges, 0, &run, &err) != TR_OK)
         fail_msg("%s", err.text);
     tr_scratch_put("shared/profile.json", file.at, file.len);
     tr_text_free(&text);
@@ -249,6 +302,9 @@ static void a_run_on_ranks_is_printed_in_words_and_json(void **state)
     tr_text_clear(&text);
     tr_run_explain_json(&run, "", &text);
     tr_assert_says(tr_text_str(&text), "\"predicted_stage_wait_s\": ");
+    tr_assert_says(tr_text_str(&text), "\"pp\": 2");
+    tr_assert_says(tr_text_str(&text), "\"rank\": 0");
+    assert_null(strstr(tr_text_str(&text), "inside_interval")); /* without a record of exchanges a step of ranks has none */
     tr_text_free(&text);
 }
 
@@ -396,7 +452,7 @@ static void refuse(const char *profile, const char *sentence)
     struct tr_catalog *catalog = tr_made_up_profile(1e9, 1e10);
     snprintf(path, sizeof path, "%s/profile.json", folder);
     tr_scratch_put_text(path, profile);
-    assert_int_equal(tr_run_explain(tr_scratch(folder), catalog, &run, &err), TR_BAD_INPUT);
+    assert_int_equal(tr_run_explain(tr_scratch(folder), catalog, 0, &run, &err), TR_BAD_INPUT);
     tr_assert_says(err.text, sentence);
     tr_catalog_free(catalog);
 }
@@ -468,6 +524,8 @@ static void it_prints_words_and_json(void **state)
     tr_text_clear(&text);
     tr_run_explain_json(&run, "", &text);
     tr_assert_says(tr_text_str(&text), "\"why\": ");
+    tr_assert_says(tr_text_str(&text), "\"inside_interval\": ");
+    tr_assert_says(tr_text_str(&text), "\"phase\": \"forward\",\n      \"measured_s\": ");
     tr_text_free(&text);
 }
 
@@ -484,6 +542,8 @@ int main(void)
         cmocka_unit_test(files_of_another_run_are_refused),
         cmocka_unit_test(it_prints_words_and_json),
         cmocka_unit_test(collectives_of_ranks_have_the_bytes_of_their_programs),
+        cmocka_unit_test(every_stage_is_held_against_its_own_program),
+        cmocka_unit_test(memory_of_the_process_is_beside_what_was_reckoned_for_it),
         cmocka_unit_test(a_wait_for_others_has_a_reason),
         cmocka_unit_test(a_wait_for_what_began_in_another_phase_says_where_its_bytes_are),
         cmocka_unit_test(ranks_that_take_turns_have_no_slower_cores),

@@ -106,7 +106,7 @@ static double said_by_all(const struct tr_catalog *profile, const struct tr_degr
     static struct tr_run_explained run;
     struct tr_run_programs ran;
     struct tr_ranks_price before;
-    if (tr_run_explain(tr_scratch("run"), profile, &run, &err) != TR_OK ||
+    if (tr_run_explain(tr_scratch("run"), profile, 0, &run, &err) != TR_OK ||
         tr_run_timeline(tr_scratch("run"), profile, tr_scratch("timeline.json"), &line, &err) != TR_OK ||
         tr_run_programs_of(tr_scratch("run"), layout, (struct tr_machine){tr_kernel_set(run.ran.isa), 1}, &ran, &err) != TR_OK ||
         tr_here_price_ranks(profile, transport, run.ran.hand_s, &ran, 0, &before, &err) != TR_OK)

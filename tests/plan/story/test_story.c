@@ -188,7 +188,7 @@ static void its_numbers_are_those_of_the_files(void **state)
     (void)state;
     assert_non_null(run);
     assert_int_equal(tell(profile, 1, &page), TR_OK);
-    assert_int_equal(tr_run_explain(tr_scratch("run"), profile, run, &err), TR_OK);
+    assert_int_equal(tr_run_explain(tr_scratch("run"), profile, 0, run, &err), TR_OK);
     snprintf(line, sizeof line, "<h1>%s a step was predicted.", unbroken(tr_print_time(text, run->predicted_s)));
     tr_assert_says(tr_text_str(&page), line);
     snprintf(line, sizeof line, "It took %s.</h1>", unbroken(tr_print_time(text, run->measured_s)));
@@ -265,7 +265,7 @@ static struct tr_catalog *refined_profile(void)
     struct tr_text text = {0};
     const char *at = strstr(whole.at, "    threads: 1\n");
     assert_non_null(at);
-    assert_int_equal(tr_run_profile_read(tr_scratch("run"), &ran, &err), TR_OK);
+    assert_int_equal(tr_run_profile_read(tr_scratch("run"), 0, &ran, &err), TR_OK);
     tr_text_append_bytes(&text, whole.at, (size_t)(at - whole.at));
     tr_text_printf(&text, "    refined: 2026-11-27\n    refined_by: \"%lld\"\n%s", (long long)ran.attempt, at);
     tr_scratch_put_text("refined.yaml", tr_text_str(&text));
