@@ -23,7 +23,8 @@ struct calibrate_args {
 static const struct tr_option options[] = {
     {.name = "out", .letter = 'o', .kind = TR_OPTION_PATH, AT(out), .fallback = "profile.yaml", .value = "FILE",
      .help = "where the profile is written; its disk is the one that is measured"},
-    {.name = "force", .letter = 'f', .kind = TR_OPTION_FLAG, AT(force), .help = "replace a profile that is there"},
+    {.name = "force", .letter = 'f', .kind = TR_OPTION_FLAG, AT(force),
+     .help = "replace a profile that is there; with --ranks: what it says of so many processes"},
     {.name = "check", .kind = TR_OPTION_FLAG, AT(check),
      .help = "say whether the profile that is there still is that of this machine (a few seconds); write nothing"},
     {.name = "from", .kind = TR_OPTION_FLAG, AT(from), .help = "refine the profile that is there by what the RUNs took; nothing is measured"},
@@ -226,11 +227,22 @@ static enum tr_status learn(const struct calibrate_args *args, const struct tr_g
 
 /* ---- ranks that a launcher started ------------------------------------------------------------------------------- */
 
-/* The profile's chip, and that it has no such record yet. */
-static enum tr_status check_profile(const char *path, int ranks, int cores, struct tr_catalog *catalog, struct tr_kernel_rates *rates,
-                                    struct tr_err *err)
+/* What the profile says of so many processes as it stands in the file; false: nothing. */
+static bool find_record(const struct tr_catalog *catalog, int ranks, struct tr_text *out)
 {
     struct tr_exchange_rates there;
+    struct tr_err ignored;
+    if (tr_exchange_find(catalog, "mpi", ranks, &there, &ignored) != TR_OK || there.ranks != ranks)
+        return false;
+    tr_exchange_yaml(&there, out);
+    return true;
+}
+
+/* The profile's chip, and that it has no such record yet, or one that is to be replaced: *was. */
+static enum tr_status check_profile(const struct calibrate_args *args, int ranks, int cores, struct tr_catalog *catalog, struct tr_kernel_rates *rates,
+                                    struct tr_text *was, struct tr_err *err)
+{
+    const char *path = args->out;
     struct tr_text why = {0};
     enum tr_status status = tr_catalog_add(catalog, path, err);
     if (status == TR_OK)
@@ -241,9 +253,8 @@ static enum tr_status check_profile(const char *path, int ranks, int cores, stru
     if (why.len)
         status = tr_fail(err, TR_BAD_INPUT, "%s is of another machine or trine%s: calibrate it first", path, tr_text_str(&why));
     tr_text_free(&why);
-    if (status == TR_OK && tr_exchange_find(catalog, "mpi", ranks, &there, err) == TR_OK && there.ranks == ranks)
-        status = tr_fail(err, TR_BAD_INPUT, "%s: has a record of %d ranks of mpi already (%s): calibrate again, or take it out", path, ranks,
-                         there.id);
+    if (status == TR_OK && find_record(catalog, ranks, was) && !args->force)
+        status = tr_fail(err, TR_BAD_INPUT, "%s: has a record of %d ranks of mpi already: --force replaces it", path, ranks);
     return status;
 }
 
@@ -263,20 +274,34 @@ static enum tr_status check_text(const char *path, const struct tr_text *text, i
     return status;
 }
 
-static enum tr_status add_record(const char *path, const struct tr_exchange_rates *exchange, struct tr_err *err)
+/* The file without the record that is to be replaced; `text` ends a line. */
+static enum tr_status take_out(const char *path, const struct tr_bytes *file, const struct tr_text *record, struct tr_text *text, struct tr_err *err)
 {
-    struct tr_bytes was;
+    const char *at = record->len ? strstr(file->at, tr_text_str(record)) : file->at;
+    if (!at)
+        return tr_fail(err, TR_BAD_INPUT, "%s: the record of these ranks is not as `trine calibrate` writes it, so it is left alone: take it out", path);
+    tr_text_append_bytes(text, file->at, (size_t)(at - file->at));
+    tr_text_append(text, at + record->len);
+    if (text->len && text->at[text->len - 1] != '\n')
+        tr_text_char(text, '\n');
+    return TR_OK;
+}
+
+/* `was`: the record that it is in place of; empty: there was none. */
+static enum tr_status put_record(const char *path, const struct tr_text *was, const struct tr_exchange_rates *exchange, struct tr_err *err)
+{
+    struct tr_bytes file;
     struct tr_text text = {0};
-    enum tr_status status = tr_file_read(path, 64 << 20, &was, err);
+    enum tr_status status = tr_file_read(path, 64 << 20, &file, err);
     if (status != TR_OK)
         return status;
-    tr_text_append_bytes(&text, was.at, was.len);
-    if (was.len && was.at[was.len - 1] != '\n')
-        tr_text_char(&text, '\n');
+    status = take_out(path, &file, was, &text, err);
+    tr_bytes_free(&file);
+    if (status != TR_OK)
+        return status;
     if (!strstr(tr_text_str(&text), "\nexchanges:"))
         tr_text_append(&text, "exchanges:\n");
     tr_exchange_yaml(exchange, &text);
-    tr_bytes_free(&was);
     status = tr_text_failed(&text, err) ? TR_FAILED : check_text(path, &text, exchange->ranks, err);
     if (status == TR_OK)
         status = tr_file_write(path, tr_text_str(&text), text.len, err);
@@ -301,22 +326,24 @@ static enum tr_status measure_ranks(const struct calibrate_args *args, struct tr
     struct tr_catalog *catalog = NULL;
     struct tr_kernel_rates rates = {.chip = ""};
     struct tr_exchange_rates exchange = {.id = id, .transport = "mpi"};
+    struct tr_text was = {0};
     const struct tr_calibrate_options how = {.scale = args->scale};
     int count = tr_comm_count(ranks->world), cores;
     enum tr_status status = tr_app_ranks_cores(ranks, &cores, err);
     if (status == TR_OK)
         status = on_one_host(ranks->world, err);
     if (status == TR_OK && ranks->leads && (status = tr_catalog_open_empty(&catalog, err)) == TR_OK)
-        status = check_profile(args->out, count, cores, catalog, &rates, err);
+        status = check_profile(args, count, cores, catalog, &rates, &was, err);
     status = tr_app_ranks_alike(ranks, status, err);
     if (status == TR_OK)
         status = tr_app_ranks_alike(ranks, tr_calibrate_exchange(ranks->world, cores, &how, NULL, &exchange, err), err);
     if (status == TR_OK && ranks->leads) {
         snprintf(id, sizeof id, "%.40s-mpi-%d", rates.chip, count);
         exchange.chip = rates.chip;
-        status = add_record(args->out, &exchange, err);
-        tr_text_printf(said, "%s: what exchanging bytes takes %d ranks of mpi was added (%s)\n", args->out, count, id);
+        status = put_record(args->out, &was, &exchange, err);
+        tr_text_printf(said, "%s: what exchanging bytes takes %d ranks of mpi was %s (%s)\n", args->out, count, was.len ? "replaced" : "added", id);
     }
+    tr_text_free(&was);
     tr_catalog_free(catalog);
     return tr_app_ranks_alike(ranks, status, err);
 }
@@ -346,7 +373,7 @@ static enum tr_status run(void *parsed, const struct tr_given *given, struct tr_
     if (args->from + args->check + args->ranks > 1)
         return tr_fail(err, TR_BAD_INPUT, "calibrate: --from, --check and --ranks are three things to do with a profile that is there: give one");
     const char *instead = args->from ? "from" : args->check ? "check" : args->ranks ? "ranks" : NULL;
-    if (instead && (args->force || (!args->ranks && (args->scale < 1 || args->scale > 1))))
+    if (instead && !args->ranks && (args->force || args->scale < 1 || args->scale > 1))
         return tr_fail(err, TR_BAD_INPUT, "calibrate: --%s is of measuring anew, and --%s is not", args->force ? "force" : "scale", instead);
     if (args->from)
         return learn(args, given, err);

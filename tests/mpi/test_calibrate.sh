@@ -26,7 +26,13 @@ cmp -s turned.yaml turned.was || fault "a profile was spoilt"
 printf %s "$(cat before.yaml)" >profile.yaml
 expect 0 "profile.yaml: what exchanging bytes takes 2 ranks of mpi was added" ranks
 [ "$(grep -c '^    transport: mpi' profile.yaml)" = 1 ] || fault "no record of mpi"
-expect 2 "has a record of 2 ranks of mpi already" ranks
+expect 2 "has a record of 2 ranks of mpi already: --force replaces it" ranks
+cp profile.yaml once.yaml
+expect 0 "profile.yaml: what exchanging bytes takes 2 ranks of mpi was replaced" ranks --force
+[ "$(grep -c '^    transport: mpi' profile.yaml)" = 1 ] || fault "not one record of mpi"
+cmp -s profile.yaml once.yaml && fault "nothing was measured again"
+sed 's/^    transport: mpi$/& # by hand/' once.yaml >edited.yaml
+expect 2 "edited.yaml: the record of these ranks is not as \`trine calibrate\` writes it, so it is left alone" ranks --force -o edited.yaml
 expect 2 "none.yaml: cannot be opened" ranks -o none.yaml
 expect 0 "hash" mpi 2 -o two
 grep -q "^predicted .* a step of all ranks +- .* (profile.yaml)" stderr || fault "nothing was predicted: $(cat stderr)"
