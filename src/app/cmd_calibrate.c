@@ -26,7 +26,7 @@ static const struct tr_option options[] = {
     {.name = "force", .letter = 'f', .kind = TR_OPTION_FLAG, AT(force),
      .help = "replace a profile that is there; with --ranks: what it says of so many processes"},
     {.name = "check", .kind = TR_OPTION_FLAG, AT(check),
-     .help = "say whether the profile that is there still is that of this machine (a few seconds); write nothing"},
+     .help = "say whether the profile that is there still is that of this machine (a few seconds, some of them for its disk); leave nothing written"},
     {.name = "from", .kind = TR_OPTION_FLAG, AT(from), .help = "refine the profile that is there by what the RUNs took; nothing is measured"},
     {.name = "ranks", .kind = TR_OPTION_FLAG, AT(ranks),
      .help = "with mpirun or srun: add to the profile that is there what exchanging bytes takes so many processes of this machine"},
@@ -69,14 +69,14 @@ static void print_rates(const struct tr_kernel_rates *r, struct tr_text *out)
 {
     const struct tr_kernel_machine *m = &r->machine;
     char a[TR_QUANTITY_BYTES], b[TR_QUANTITY_BYTES], c[TR_QUANTITY_BYTES], d[TR_QUANTITY_BYTES];
-    tr_text_printf(out, "%d thread%s   peak %s in fp32, %s in bf16 (bursts within %.1f %%)\n", r->threads,
+    tr_text_printf(out, "%d thread%s   peak %s in fp32, %s in bf16 (bursts within %.1f and %.1f %%)\n", r->threads,
                    r->threads == 1 ? " " : "s", tr_print_flop_s(a, m->peak_flop_s[0]), tr_print_flop_s(b, m->peak_flop_s[1]),
-                   100 * m->noise);
-    tr_text_printf(out, "            reads %s, %s, %s of caches, %s of memory\n",
+                   100 * m->noise, 100 * m->noise_bf16);
+    tr_text_printf(out, "            reads %s, %s, %s of caches, %s of memory (within %.1f %%)\n",
                    tr_print_quantity(a, TR_UNIT_BYTES_S, m->read_byte_s[TR_READ_NEAR]),
                    tr_print_quantity(b, TR_UNIT_BYTES_S, m->read_byte_s[TR_READ_MIDDLE]),
                    tr_print_quantity(c, TR_UNIT_BYTES_S, m->read_byte_s[TR_READ_FAR]),
-                   tr_print_quantity(d, TR_UNIT_BYTES_S, m->read_byte_s[TR_READ_MEMORY]));
+                   tr_print_quantity(d, TR_UNIT_BYTES_S, m->read_byte_s[TR_READ_MEMORY]), 100 * m->noise_memory);
     if (r->threads > 1 && m->hand_s > 0)
         tr_text_printf(out, "            a line of a cache from core to core in %.0f ns%s", 1e9 * m->hand_s, m->hand_apart_s > 0 ? "" : "\n");
     if (r->threads > 1 && m->hand_apart_s > 0)
@@ -117,8 +117,8 @@ static enum tr_status write_profile(const struct calibrate_args *args, const str
     for (int i = 0; i < tr_profile_count(profile); i++)
         print_rates(tr_profile_rates(profile, i), &text);
     note_wide(profile);
-    tr_text_printf(&text, "disk        %s written and synced, a small file in %s\n",
-                   tr_print_quantity(a, TR_UNIT_BYTES_S, r->machine.disk_byte_s), tr_print_time(b, r->machine.disk_sync_s));
+    tr_text_printf(&text, "disk        %s written and synced (within %.0f %%), a small file in %s\n",
+                   tr_print_quantity(a, TR_UNIT_BYTES_S, r->machine.disk_byte_s), 100 * r->machine.noise_disk, tr_print_time(b, r->machine.disk_sync_s));
     return tr_app_print(&text, err);
 }
 
@@ -160,17 +160,21 @@ static enum tr_status check(const struct calibrate_args *args, const struct tr_g
     struct tr_catalog *catalog = NULL;
     struct tr_kernel_rates rates;
     struct tr_text why = {0}, text = {0};
+    char folder[TR_PATH_BYTES];
     enum tr_status status = tr_catalog_open_empty(&catalog, err);
+    folder_of(profile, folder);
     if (status == TR_OK)
         status = tr_catalog_add(catalog, profile, err);
     if (status == TR_OK && tr_kernel_rates_find(catalog, tr_cores_usable(), &rates, err) != TR_OK)
         status = tr_kernel_rates_find(catalog, 0, &rates, err); /* of a machine with other cores, which is then said */
     if (status == TR_OK)
-        status = tr_calibrate_check(&rates, tr_app_program(), &why, err);
+        status = tr_calibrate_check(&rates, tr_app_program(), folder, &why, err);
     if (status == TR_OK)
         tr_text_printf(&text, "%s is a profile of this machine, and it is as fast as it was\n", profile);
     else if (status == TR_NO)
         tr_text_printf(&text, "%s: %s\n", profile, tr_text_str(&why) + 2);
+    if (status <= TR_NO && rates.machine.scale > 0 && rates.machine.scale < 1)
+        tr_text_printf(&text, "  it was measured in %.3g of the usual time (--scale)\n", rates.machine.scale);
     tr_text_free(&why);
     tr_catalog_free(catalog);
     if (status != TR_OK && status != TR_NO)

@@ -66,8 +66,11 @@ static void put(const struct tr_app_prediction *to, const struct tr_kernel_rates
     if (ahead->samples > 0)
         put_count(out, ", ", ahead->samples, "sample");
     put_count(out, " and ", ahead->saves, "checkpoint");
-    tr_text_printf(out, " in %s +- %.0f %% (%s%s%s)", tr_print_time(all, said->run_s), 100 * said->error, to->path, refined,
+    tr_text_printf(out, " in %s +- %.0f %% (%s%s%s", tr_print_time(all, said->run_s), 100 * said->error, to->path, refined,
                    tr_kernel_between_words(rates, between));
+    if (rates->machine.scale > 0 && rates->machine.scale < 1)
+        tr_text_printf(out, ", measured in %.3g of the usual time", rates->machine.scale);
+    tr_text_char(out, ')');
 }
 
 /* Of a sample, which one rank makes with the threads that it has. */

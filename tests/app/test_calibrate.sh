@@ -16,18 +16,19 @@ done
 [ -f quiet.yaml ] || { grep -q "something else is at work here" said && echo "skipped: $(cat said)" && exit 77; }
 grep -q "steps of programs that a fit had not seen: four of five within" made.txt || fault "it says: $(cat made.txt said)"
 mv quiet.yaml profile.yaml || fault "no profile: $(cat said)"
+grep -q "scale: 0.05" profile.yaml && grep -q "noise_disk: " profile.yaml || fault "the profile does not say how it was measured"
 grep -q "^kernels:" profile.yaml || fault "no kernels in the profile"
 "$TRINE_BIN" show chip "$(sed -n 's/^    chip: //p' profile.yaml | head -n 1)" --catalog profile.yaml >chip.txt 2>&1 ||
     fault "trine show does not take the profile: $(cat chip.txt)"
 expect 2 "profile.yaml is there already" "$TRINE_BIN" calibrate -q
 # A machine at work may be slower than it was, so either answer is right; both are about this profile.
 "$TRINE_BIN" calibrate --check >checked.txt 2>&1
-[ $? -le 1 ] && grep -q "^profile.yaml" checked.txt || fault "--check: $(cat checked.txt)"
+[ $? -le 1 ] && grep -q "^profile.yaml" checked.txt && grep -q "  it was measured in 0.05 of the usual time (--scale)" checked.txt || fault "--check: $(cat checked.txt)"
 
 # shellcheck disable=SC2086 # the command is words
 expect 0 "predicted   " $train -o run
-grep -q "^predicted .* a step +- .* (profile.yaml)" stderr || fault "nothing was predicted beforehand: $(cat stderr)"
-grep -q "^predicted .*, with 2 evaluations and 1 checkpoint in .* +- .* (profile.yaml)" stderr || fault "no end was predicted: $(cat stderr)"
+grep -q "^predicted .* a step +- .* (profile.yaml, measured in 0.05 of the usual time)" stderr || fault "nothing was predicted beforehand: $(cat stderr)"
+grep -q "^predicted .*, with 2 evaluations and 1 checkpoint in .* +- .* (profile.yaml, measured in 0.05 of the usual time)" stderr || fault "no end was predicted: $(cat stderr)"
 grep -q "^predicted .* a step +- .*; it took .*side .*the interval; the run .* +- .*, took .*side .*the interval" stdout || fault "nothing was compared: $(cat stdout)"
 # Of a run that goes on neither the prediction nor what it is held against is of what went before, and both say so.
 cp -r run goes-on
@@ -37,7 +38,7 @@ grep -q "^predicted .* a step +- .*, the last 4 of 7 steps in .*, with 1 evaluat
     fault "the rest was not predicted as such: $(cat stderr)"
 # shellcheck disable=SC2086
 expect 0 '"predicted_step_s":' $train -o run2 --json --sample.tokens=8
-grep -q "^predicted .*, with 2 evaluations, 1 sample and 1 checkpoint in .* +- .* (profile.yaml)" stderr || fault "no sample was predicted: $(cat stderr)"
+grep -q "^predicted .*, with 2 evaluations, 1 sample and 1 checkpoint in .* +- .* (profile.yaml, measured in 0.05 of the usual time)" stderr || fault "no sample was predicted: $(cat stderr)"
 grep -q '"predicted_run_s":.*"predicted_run_error":' stdout || fault "no end was predicted: $(cat stdout)"
 
 # The plan without a text is that of the run with one: the same program at the same rates.
@@ -83,7 +84,7 @@ expect 2 "--chips is missing: how many" "$TRINE_BIN" plan --model gpt2 --system 
 grep -q "^exchanges:" profile.yaml || fault "no exchanges in the profile"
 # shellcheck disable=SC2086
 expect 0 "predicted   " $train --layout.lanes=2 --layout dp=2 -o shared
-grep -q "^predicted .* a step of all ranks +- .*, with 2 evaluations and 1 checkpoint in .* +- .* (profile.yaml)" stderr || fault "no end was predicted of ranks: $(cat stderr)"
+grep -q "^predicted .* a step of all ranks +- .*, with 2 evaluations and 1 checkpoint in .* +- .* (profile.yaml, measured in 0.05 of the usual time)" stderr || fault "no end was predicted of ranks: $(cat stderr)"
 grep -q "^predicted .* a step +- .*; it took .*side .*the interval; the run .* +- .*, took .*side .*the interval" stdout || fault "the end of ranks was not compared: $(cat stdout)"
 hash=$(sed -n 's/^hash *\([0-9a-f]*\).*/\1/p' stdout)
 # shellcheck disable=SC2086

@@ -53,9 +53,9 @@ struct tr_progress;
 TR_MUST_CHECK enum tr_status tr_calibrate_exchange(struct tr_comm *world, int cores, const struct tr_calibrate_options *options, struct tr_progress *bar,
                                                    struct tr_exchange_rates *out, struct tr_err *err);
 
-/* Whether a profile's rates are of this machine and program, and if so whether it still is as fast: measures peak and memory again
- * (a second). TR_NO, and in *why what differs ("; ..."), and on a line of its own what that comes of and what to do. */
-TR_MUST_CHECK enum tr_status tr_calibrate_check(const struct tr_kernel_rates *rates, const char *program, struct tr_text *why,
+/* Whether a profile's rates are of this machine and program, and if so whether it still is as fast: measures peak, memory and the
+ * disk again (some seconds; disk_folder NULL: not the disk). TR_NO, and in *why what differs ("; ..."), and on a line of its own what that comes of and what to do. */
+TR_MUST_CHECK enum tr_status tr_calibrate_check(const struct tr_kernel_rates *rates, const char *program, const char *disk_folder, struct tr_text *why,
                                                 struct tr_err *err);
 /* Whose rates could be wanted. */
 struct tr_whose {

@@ -21,7 +21,7 @@ struct tr_profile {
     char id[TR_PROFILE_THREADS_MAX][TR_PROFILE_NAME_BYTES];
     char date[TR_FACT_DATE_BYTES], program[32];
     int64_t memory_bytes;
-    double disk_byte_s, disk_sync_s;
+    struct tr_kernel_machine begun; /* what is the same for all numbers of threads: the disk, the scale */
     int year;
 };
 
@@ -105,7 +105,7 @@ void tr_calibrate_burst(double flop_s, struct tr_kernel_machine *m);
 const char *tr_calibrate_compare(const struct tr_kernel_machine *was, const struct tr_kernel_machine *now, struct tr_text *why);
 
 /* Writing and syncing a file there, which is removed again. */
-TR_MUST_CHECK enum tr_status tr_calibrate_disk(const char *folder, double *byte_s, double *sync_s, struct tr_err *err);
+TR_MUST_CHECK enum tr_status tr_calibrate_disk(const char *folder, struct tr_kernel_machine *out, struct tr_err *err);
 
 /* How many times the mean of all kinds each kind takes longer when all ranks compute than when one does, by what it took; 0: not seen, or
  * too little of it. */

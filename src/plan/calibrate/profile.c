@@ -61,12 +61,10 @@ static enum tr_status begin_threads(enum tr_isa isa, int threads, struct tr_prof
     snprintf(p->id[p->count], sizeof p->id[0], "%.100s-%d", p->chip, threads);
     *rates = (struct tr_kernel_rates){.id = p->id[p->count], .chip = p->chip, .processor = p->processor,
                                       .isa = tr_isa_name(isa), .program = p->program, .cores = tr_cores_usable(),
-                                      .threads = threads};
+                                      .threads = threads, .machine = p->begun};
     enum tr_status status = tr_calibrate_machine(isa, threads, &rates->machine, err);
     if (status == TR_OK)
         status = check_noise(rates, err);
-    rates->machine.disk_byte_s = p->disk_byte_s;
-    rates->machine.disk_sync_s = p->disk_sync_s;
     p->count += status == TR_OK;
     return status;
 }
@@ -150,8 +148,9 @@ static enum tr_status measure(const struct tr_calibrate_options *options, struct
     if (status != TR_OK)
         return status;
     name_machine(p, options, cores);
+    p->begun.scale = options->scale;
     if (options->disk_folder)
-        status = tr_calibrate_disk(options->disk_folder, &p->disk_byte_s, &p->disk_sync_s, err);
+        status = tr_calibrate_disk(options->disk_folder, &p->begun, err);
     if (status != TR_OK)
         return status;
     tr_progress_start(&bar, options->log, "calibrate", "part",
@@ -239,11 +238,15 @@ void tr_calibrate_foreign(const struct tr_kernel_rates *rates, int cores, const 
     tr_calibrate_differs(rates, &(struct tr_whose){processor, kernels, program, cores}, why);
 }
 
+/* What equal measurements of a machine that has not changed may differ by; of disks, which others share. */
+#define SAME .1
+#define SAME_DISK .5
+
 /* Below 0: it is slower than it was, above 0: faster. */
-static int compare(const char *what, enum tr_unit unit, double is, double was, struct tr_text *why)
+static int compare(const char *what, enum tr_unit unit, double is, double was, double same, struct tr_text *why)
 {
     char now[TR_QUANTITY_BYTES], then[TR_QUANTITY_BYTES];
-    if (!(was > 0) || fabs(is / was - 1) <= .1)
+    if (!(was > 0) || !(is > 0) || fabs(is / was - 1) <= same)
         return 0;
     tr_text_printf(why, "; %s is %s, was %s", what, tr_print_quantity(now, unit, is), tr_print_quantity(then, unit, was));
     return is < was ? -1 : 1;
@@ -263,10 +266,11 @@ const char *tr_calibrate_compare(const struct tr_kernel_machine *was, const stru
     static const char *const levels[TR_READ_LEVELS] = {"reading 24 KiB a thread", "reading 512 KiB a thread",
                                                        "reading 6 MiB a thread", "reading memory"};
     size_t before = why->len;
-    bool slower_cores = compare("peak in fp32", TR_UNIT_FLOP_S, now->peak_flop_s[0], was->peak_flop_s[0], why) < 0, slower_memory = false;
-    slower_cores |= compare("peak in bf16", TR_UNIT_FLOP_S, now->peak_flop_s[1], was->peak_flop_s[1], why) < 0;
+    bool slower_cores = compare("peak in fp32", TR_UNIT_FLOP_S, now->peak_flop_s[0], was->peak_flop_s[0], SAME, why) < 0, slower_memory = false;
+    slower_cores |= compare("peak in bf16", TR_UNIT_FLOP_S, now->peak_flop_s[1], was->peak_flop_s[1], SAME, why) < 0;
     for (int i = 0; i < TR_READ_LEVELS; i++)
-        slower_memory |= compare(levels[i], TR_UNIT_BYTES_S, now->read_byte_s[i], was->read_byte_s[i], why) < 0;
+        slower_memory |= compare(levels[i], TR_UNIT_BYTES_S, now->read_byte_s[i], was->read_byte_s[i], SAME, why) < 0;
+    bool other_disk = compare("writing to the disk", TR_UNIT_BYTES_S, now->disk_byte_s, was->disk_byte_s, SAME_DISK, why) != 0;
     bool apart = hand_differs(was, now, why), busy = now->waiting > TR_MUCH_WAITING;
     if (busy)
         tr_text_printf(why, "; threads waited %.2f s a second for a core", now->waiting);
@@ -277,28 +281,32 @@ const char *tr_calibrate_compare(const struct tr_kernel_machine *was, const stru
                              "calibrate again"
            : apart ? "the host has put the cores of this virtual machine apart, which it may undo in a minute: calibrate again, and what is seen apart gets prices "
                      "of its own"
+           : other_disk ? "another disk, or one that others write to: the end of a run with checkpoints is predicted by it; if it stays so, calibrate again"
                    : "something slowed this machine down while it was calibrated: calibrate again";
 }
 
-static enum tr_status look_again(int threads, struct tr_kernel_machine *now, struct tr_err *err)
+static enum tr_status look_again(int threads, const char *disk_folder, struct tr_kernel_machine *now, struct tr_err *err)
 {
     enum tr_isa isa;
+    struct tr_err ignored; /* nothing can be written there: nothing is said of the disk */
     double waited_s = tr_team_waited_s(threads), begin_s = tr_clock_s();
     enum tr_status status = tr_isa_choose(&isa, err);
     if (status == TR_OK)
         status = tr_calibrate_machine(isa, threads, now, err);
     now->waiting = fmax(0, tr_team_waited_s(threads) - waited_s) / (tr_clock_s() - begin_s);
+    if (status == TR_OK && disk_folder)
+        (void)!tr_calibrate_disk(disk_folder, now, &ignored);
     return status;
 }
 
-enum tr_status tr_calibrate_check(const struct tr_kernel_rates *rates, const char *program, struct tr_text *why,
+enum tr_status tr_calibrate_check(const struct tr_kernel_rates *rates, const char *program, const char *disk_folder, struct tr_text *why,
                                   struct tr_err *err)
 {
     struct tr_kernel_machine now = {.noise = 0};
     const char *likely = "a profile of another machine, or of kernels of another program: calibrate this one";
     tr_calibrate_foreign(rates, tr_cores_usable(), program, why);
     if (why->len == 0) {
-        enum tr_status status = look_again(rates->threads, &now, err);
+        enum tr_status status = look_again(rates->threads, disk_folder, &now, err);
         if (status != TR_OK)
             return status;
         likely = tr_calibrate_compare(&rates->machine, &now, why);

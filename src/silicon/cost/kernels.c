@@ -288,9 +288,13 @@ static const struct {
     MACHINE("hand", TR_UNIT_TIME, hand_s, "a line of a cache from one core to another"),
     MACHINE("hand_apart", TR_UNIT_TIME, hand_apart_s, "the same where that took several times as long"),
     MACHINE("noise", TR_UNIT_RATIO, noise, "the slowest of several equal bursts behind the fastest"),
+    MACHINE("noise_bf16", TR_UNIT_RATIO, noise_bf16, "the same in bf16"),
+    MACHINE("noise_memory", TR_UNIT_RATIO, noise_memory, "the same of readings of memory"),
+    MACHINE("noise_disk", TR_UNIT_RATIO, noise_disk, "the same of large files"),
     MACHINE("waiting", TR_UNIT_RATIO, waiting, "seconds a second that other programs had the cores of threads"),
     MACHINE("disk_write", TR_UNIT_BYTES_S, disk_byte_s, "a large file, with its sync"),
     MACHINE("disk_sync", TR_UNIT_TIME, disk_sync_s, "a small file, with its sync"),
+    MACHINE("scale", TR_UNIT_RATIO, scale, "the time spent on measuring, in parts of the usual"),
 };
 enum { MACHINE_FIELDS = sizeof machine_fields / sizeof *machine_fields };
 

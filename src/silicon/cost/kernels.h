@@ -62,9 +62,11 @@ struct tr_kernel_machine {
     double read_byte_s[TR_READ_LEVELS];
     double hand_s;                       /* for a line of a cache from one core to another (silicon/chip/peak.h) */
     double hand_apart_s;                 /* the same at the times when that took several times as long; 0: there were none */
-    double noise;                        /* how far the slowest of several equal bursts was behind the fastest */
+    double noise;                        /* how far the slowest of several equal bursts in fp32 was behind the fastest */
+    double noise_bf16, noise_memory, noise_disk; /* the same in bf16, of readings of memory, of large files */
     double waiting;                      /* seconds a second that threads had no core while kernels were measured: other programs had them */
     double disk_byte_s, disk_sync_s;     /* a large file written and synced; a small one */
+    double scale;                        /* the time that was spent on measuring, in parts of the usual */
 };
 
 struct tr_kernel_rates {

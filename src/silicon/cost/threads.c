@@ -61,6 +61,8 @@ static struct tr_kernel_machine mix_machine(const struct between *b)
     for (int level = 0; level < TR_READ_LEVELS; level++)
         machine.read_byte_s[level] = mix_rate(b, lower->read_byte_s[level], machine.read_byte_s[level]);
     machine.noise = fmax(lower->noise, machine.noise);
+    machine.noise_bf16 = fmax(lower->noise_bf16, machine.noise_bf16);
+    machine.noise_memory = fmax(lower->noise_memory, machine.noise_memory);
     machine.waiting = fmax(lower->waiting, machine.waiting);
     return machine;
 }

@@ -139,7 +139,7 @@ static void bursts_after_the_work_count_as_those_before_it(void **state)
 /* What a machine is that was {100, 200 FLOP/s, 10 byte/s at all levels, 40 ns}. */
 static void says(struct tr_kernel_machine now, const char *differs, const char *likely)
 {
-    const struct tr_kernel_machine was = {.peak_flop_s = {100, 200}, .read_byte_s = {10, 10, 10, 10}, .hand_s = 40e-9};
+    const struct tr_kernel_machine was = {.peak_flop_s = {100, 200}, .read_byte_s = {10, 10, 10, 10}, .hand_s = 40e-9, .disk_byte_s = 10};
     struct tr_text why = {0};
     const char *said = tr_calibrate_compare(&was, &now, &why);
     assert_int_equal(differs != NULL, said != NULL);
@@ -159,6 +159,10 @@ static void a_machine_that_differs_is_told_why_and_what_to_do(void **state)
     says(now, "; reading memory is 5 B/s, was 10 B/s", "uses memory or the last cache");
     now = same, now.hand_s = 190e-9;
     says(now, "; a line of a cache takes 190 ns", "put the cores of this virtual machine apart");
+    now = same, now.disk_byte_s = 6; /* or where nothing can be written 0 */
+    says(now, NULL, NULL);
+    now.disk_byte_s = 3;
+    says(now, "; writing to the disk is 3 B/s, was 10 B/s", "another disk, or one that others write to");
     now = same, now.peak_flop_s[0] = 130;
     says(now, "; peak in fp32 is 130 FLOP/s", "something slowed this machine down while it was calibrated");
     now.waiting = .7;
@@ -188,9 +192,9 @@ static void a_folder_whose_files_would_have_no_name_is_refused(void **state)
 {
     (void)state;
     static char folder[TR_PATH_BYTES];
-    double byte_s, sync_s;
+    struct tr_kernel_machine m;
     memset(folder, 'x', sizeof folder - 8);
-    assert_int_equal(tr_calibrate_disk(folder, &byte_s, &sync_s, &err), TR_BAD_INPUT);
+    assert_int_equal(tr_calibrate_disk(folder, &m, &err), TR_BAD_INPUT);
     assert_non_null(strstr(err.text, "a path of more than"));
 }
 

@@ -103,7 +103,7 @@ static void rates_that_were_written_read_back(void **state)
     struct tr_kernel_rates rates = {.id = "here-2", .chip = "here", .processor = "A \"quoted\" one", .isa = "avx2", .program = "0.1.0",
                                     .cores = 2, .threads = 2, .step_error = .05, .between_s = 1e-6,
                                     .machine = {.peak_flop_s = {4e11, 8e11}, .read_byte_s = {9e11, 5e11, 2e11, 6e10},
-                                                .hand_s = 4e-8, .hand_apart_s = 1.9e-7, .noise = .01, .disk_byte_s = 8e8, .disk_sync_s = 3e-4}}, back;
+                                                .hand_s = 4e-8, .hand_apart_s = 1.9e-7, .noise = .01, .noise_memory = .02, .noise_disk = .3, .scale = .4, .disk_byte_s = 8e8, .disk_sync_s = 3e-4}}, back;
     rates.price[TR_OP_LINEAR][0] = (struct tr_kernel_price){.unit_s = {2e-12, 3e-11, 0, 1e-11, 0, 2e-6}, .error = .06, .known = true};
     rates.price[TR_OP_JOIN][0] = (struct tr_kernel_price){.unit_s = {1e-11}, .error = .5, .known = true};
     rates.price[TR_OP_JOIN][1] = (struct tr_kernel_price){.unit_s = {1.2345e-11, 0, 0, 1e-6}, .error = .5, .known = true};
@@ -123,6 +123,10 @@ static void rates_that_were_written_read_back(void **state)
     for (int i = 0; i < TR_READ_LEVELS; i++)
         near(back.machine.read_byte_s[i], rates.machine.read_byte_s[i], 1e-3);
     near(back.machine.disk_sync_s, 3e-4, 1e-3);
+    near(back.machine.noise_memory, .02, 1e-3);
+    near(back.machine.noise_disk, .3, 1e-3);
+    near(back.machine.scale, .4, 1e-3);
+    assert_true(back.machine.noise_bf16 == 0);
     for (int i = 0; i < TR_KERNEL_TERMS_MAX; i++) {
         double was = rates.price[TR_OP_LINEAR][0].unit_s[i];
         assert_true(was == 0 ? back.price[TR_OP_LINEAR][0].unit_s[i] == 0 : true);
