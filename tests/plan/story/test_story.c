@@ -281,7 +281,7 @@ static struct tr_bytes take_as_predicted(void)
 {
     static struct tr_run_explained run;
     char steps_s[96];
-    assert_int_equal(tr_run_explain(tr_scratch("run"), profile, &run, &err), TR_OK);
+    assert_int_equal(tr_run_explain(tr_scratch("run"), profile, 0, &run, &err), TR_OK);
     snprintf(steps_s, sizeof steps_s, "\"steps_s\": %.9g, \"was_s\": ", run.predicted_s * (double)run.ran.steps);
     struct tr_bytes was = change("run/profile.json", "\"steps_s\": ", steps_s);
     snprintf(steps_s, sizeof steps_s, "\"first_step_s\": %.9g, \"was_first_s\": ", run.predicted_s);
