@@ -422,7 +422,7 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The error that four fifths of the weight lie within. 0 without misses. */
+/* The error that four fifths of the weight lie within, rounded up so that they do by what is printed of it. 0 without misses. */
 static double within_80(struct miss *miss, int64_t count)
 {
     double all = 0, within = 0;
@@ -431,7 +431,7 @@ static double within_80(struct miss *miss, int64_t count)
         all += miss[i].weight;
     for (int64_t i = 0; i < count; i++)
         if ((within += miss[i].weight) >= .8 * all)
-            return miss[i].error;
+            return ceil(1e3 * miss[i].error) / 1e3;
     return 0;
 }
 
