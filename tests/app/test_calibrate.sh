@@ -55,6 +55,8 @@ expect 0 '"feasible": true' $plan $here --json
 [ -n "$said" ] && [ "$said" = "$(number time_s)" ] || fault "train predicts $said a step, plan $(number time_s)"
 # shellcheck disable=SC2086
 expect 0 "tokens in 3 steps of 8 sequences of 16 tokens" $plan $here
+# shellcheck disable=SC2086
+expect 0 "10 tokens in 1 step of 8 sequences of 16 tokens (128, more than was asked for)" $plan --seq-len 16 --global-batch 8 --tokens 10
 cp near.yaml near.yml
 # shellcheck disable=SC2086
 expect 0 "tokens in 3 steps of 8 sequences of 16 tokens" $plan $here --system near.yml

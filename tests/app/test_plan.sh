@@ -63,6 +63,9 @@ expect 0 "by Chinchilla" $trine explain loss.yaml tokens
 expect 0 "most tokens" $trine explain loss.yaml tokens
 expect 0 "tokens" $trine explain loss.yaml
 
+# One batch can be more than was asked for.
+expect 0 "10 M tokens in 1 step of 100000 sequences of 2048 tokens (204.8 M, more than was asked for); " $trine plan --model gpt3-175b --system dgx-h100 --chips 1024 --tokens 10M --global-batch 100000
+
 # The answer is no.
 expect 1 "no: needs " $plan --layout tp=8,mb=1,zero=1,sp
 expect 1 '"feasible": false,' $plan --layout tp=8,mb=1,zero=1,sp --json

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/quantity.h"
 #include "base/table.h"
+#include "plan/print/print.h"
 #include "plan/run/plan_file.h"
 #include "silicon/chip/chip.h"
 
@@ -332,9 +333,8 @@ void tr_here_plan_text(const struct tr_here_plan *plan, struct tr_text *out)
     tr_text_printf(out, "%s (%s parameters) on %s (%s%s)\n", plan->model, tr_print_count(first, plan->parameters), plan->chip,
                    plan->request.system, plan->refined);
     put_target(plan, out);
-    tr_text_printf(out, "%s tokens in %s steps of %lld sequences of %lld tokens, ", tr_print_count(first, plan->tokens),
-                   tr_print_count(second, plan->steps), (long long)plan->batch, (long long)plan->seq_len);
-    tr_text_printf(out, "%lld at a time%s; trine train, %s, ", (long long)plan->micro_batch,
+    tr_plan_tokens_words(plan->request.tokens, plan->steps, plan->batch, plan->seq_len, out);
+    tr_text_printf(out, ", %lld at a time%s; trine train, %s, ", (long long)plan->micro_batch,
                    plan->recompute == TR_RECOMPUTE_FULL ? ", layers computed again" : "", plan->request.precision);
     if (plan->ranks > 1)
         tr_text_printf(out, "%d ranks (%s), each with ", plan->ranks, plan->request.layout);

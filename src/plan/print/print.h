@@ -14,6 +14,8 @@ void tr_plan_json(const struct tr_plan *plan, struct tr_text *out);
 /* "megatron-core, bf16, 2048 tokens x 1536 sequences" and the like, one line each, without a newline. */
 void tr_plan_title(const struct tr_plan *plan, struct tr_text *out);
 void tr_plan_subtitle(const struct tr_plan *plan, struct tr_text *out);
+/* "10 M tokens in 1 step of 1000000 sequences of 256 tokens (256 M, more than was asked for)". */
+void tr_plan_tokens_words(double tokens, int64_t steps, int64_t batch, int64_t seq_len, struct tr_text *out);
 /* "limited by matrix rate (989 TFLOP/s): +10 % there gives -7.9 %". */
 void tr_plan_limit(const struct tr_plan *plan, struct tr_text *out);
 /* "319.4 MWh". Returns buf. */

@@ -31,13 +31,21 @@ void tr_plan_title(const struct tr_plan *p, struct tr_text *out)
     tr_text_printf(out, ") on %lld x %s (%s)", (long long)p->request.chips, p->system.chip.name, p->system.id);
 }
 
+void tr_plan_tokens_words(double tokens, int64_t steps, int64_t batch, int64_t seq_len, struct tr_text *out)
+{
+    char number[NUMBER];
+    const double of_batch = (double)batch * (double)seq_len;
+    tr_text_printf(out, "%s tokens in ", tr_print_quantity(number, TR_UNIT_COUNT, tokens));
+    tr_text_printf(out, "%s step%s of %lld sequences of %lld tokens", tr_print_count(number, steps), steps == 1 ? "" : "s", (long long)batch,
+                   (long long)seq_len);
+    if (of_batch > tokens)
+        tr_text_printf(out, " (%s, more than was asked for)", tr_print_quantity(number, TR_UNIT_COUNT, of_batch));
+}
+
 void tr_plan_subtitle(const struct tr_plan *p, struct tr_text *out)
 {
-    char tokens[NUMBER], steps[NUMBER];
-    tr_text_printf(out, "%s tokens in %s steps of %lld sequences of %lld tokens; %s, %s",
-                   tr_print_quantity(tokens, TR_UNIT_COUNT, p->request.tokens),
-                   tr_print_quantity(steps, TR_UNIT_COUNT, p->steps), (long long)p->request.global_batch,
-                   (long long)p->request.seq_len, p->stack.name, tr_format_info(p->site.format)->name);
+    tr_plan_tokens_words(p->request.tokens, (int64_t)p->steps, p->request.global_batch, p->request.seq_len, out);
+    tr_text_printf(out, "; %s, %s", p->stack.name, tr_format_info(p->site.format)->name);
     if (p->model.positions > 0 && p->request.seq_len > p->model.positions)
         tr_text_printf(out, "; longer than the %lld positions of the model", (long long)p->model.positions);
 }
