@@ -22,4 +22,7 @@ struct tr_tiny_hash tr_tiny_train(const struct tr_run_config *config);
 /* Options that neither log nor measure. */
 struct tr_train_options tr_tiny_options(void);
 
+/* In such a profile.json: for so long other programs had cores that the run wanted, and each of its ranks. 0: whatever ran beside a test. */
+void tr_tiny_crowd(const char *profile, double time_s);
+
 #endif

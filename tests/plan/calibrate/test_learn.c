@@ -115,21 +115,6 @@ static void new_runs(double slow)
         put_run(i, slow, same);
 }
 
-/* For so long other programs are said to have had cores that the ranks of the run wanted, each of them. */
-static void crowd_ranks(double time_s)
-{
-    static const char key[] = "\"crowded_s\": ";
-    struct tr_bytes file = tr_scratch_read(tr_scratch("ranks/profile.json"));
-    struct tr_text text = {0};
-    const char *at = file.at;
-    for (const char *hit; (hit = strstr(at, key)) != NULL; at = hit + strcspn(hit, ",\n"))
-        tr_text_printf(&text, "%.*s%s%.9g", (int)(hit - at), at, key, time_s);
-    tr_text_append(&text, at);
-    tr_scratch_put_text("ranks/profile.json", tr_text_str(&text));
-    tr_text_free(&text);
-    tr_bytes_free(&file);
-}
-
 static void make_run_of_ranks(void)
 {
     struct tr_run_config config = tr_tiny_config("ranks", "model.name=tiny-gpt2", "train.steps=4", "layout.lanes=2", "run.threads=1", NULL);
@@ -141,7 +126,7 @@ static void make_run_of_ranks(void)
     if (tr_train(&config, &options, &result, &err) != TR_OK)
         fail_msg("%s", err.text);
     tr_text_free(&result.last_sample);
-    crowd_ranks(0); /* whatever ran beside this test */
+    tr_tiny_crowd("ranks/profile.json", 0); /* whatever ran beside this test */
 }
 
 static int make_runs(void **state)
@@ -489,12 +474,12 @@ static void one_slowed_rank_is_enough_to_leave_a_run_out(void **state)
     ranks_on(2);
     explain("ranks");
     assert_true(run.ran.each_count == 2 && tr_run_profile_crowded(&run.ran) == 0);
-    crowd_ranks(.5 * fmin(run.ran.steps_s, run.ran.each[1].steps_s));
+    tr_tiny_crowd("ranks/profile.json", .5 * fmin(run.ran.steps_s, run.ran.each[1].steps_s));
     explain("ranks");
     assert_true(run.ran.crowded_s > 0 && run.ran.each[1].crowded_s > 0);
     change_nothing("ranks", NULL, TR_NO);
     tr_assert_says(left_out, "ranks: left out: ");
-    crowd_ranks(0);
+    tr_tiny_crowd("ranks/profile.json", 0);
 }
 
 static void of_ranks_that_take_turns_whole_steps_are_learned_alone(void **state)

@@ -48,6 +48,7 @@ static void make_at_home(void)
         struct tr_bytes was = change("run/profile.json", noted[i][0], noted[i][1]);
         tr_bytes_free(&was);
     }
+    tr_tiny_crowd("run/profile.json", 0);
 }
 
 static void write_plan(void)
