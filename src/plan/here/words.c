@@ -68,7 +68,7 @@ enum tr_status tr_degrees_read(const char *words, struct tr_degrees *out, struct
         return status;
     }
     if (open)
-        return tr_fail(err, TR_BAD_INPUT, "--layout: expected what ranks share, such as dp=2; trine plan finds layouts");
+        return tr_fail(err, TR_BAD_INPUT, "--layout: expected what ranks share, such as dp=2, or auto alone: parts of a layout are not left open here");
     const struct {
         const char *word;
         int64_t value;
