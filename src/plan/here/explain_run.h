@@ -94,7 +94,7 @@ void tr_run_why(const struct tr_run_explained *run, const struct tr_run_row *row
 void tr_run_coll_why(const struct tr_run_explained *run, const struct tr_run_coll_row *row, char why[TR_RUN_WHY_BYTES]);
 
 /* "28 MiB by the step program; 120 MiB were reckoned for the process, which had 93 MiB at its peak": what is like beside what is like. */
-enum { TR_RUN_MEMORY_WORDS_BYTES = 192 };
+enum { TR_RUN_MEMORY_WORDS_BYTES = 320 };
 const char *tr_run_memory_words(const struct tr_run_explained *run, char words[TR_RUN_MEMORY_WORDS_BYTES]);
 
 void tr_run_explain_text(const struct tr_run_explained *run, struct tr_text *out);
