@@ -79,6 +79,7 @@ struct tr_price {
     int middle;           /* of them, whose name and source the price has */
     struct tr_offered offer[TR_PRICE_OFFERS_MAX]; /* the cheapest first */
     const struct tr_entry *chip; /* the one that is offered: the system's, or what that is like; NULL when not known */
+    bool transferred;     /* that is what the system's chip is like */
     const char *provider; /* whose offer usd_h is; "" when not known */
     enum tr_commitment commitment;
 };
@@ -91,8 +92,9 @@ TR_MUST_CHECK enum tr_status tr_price_find(const struct tr_catalog *catalog, con
                                            const struct tr_price_query *query, struct tr_price *out,
                                            struct tr_err *err);
 
-/* "median of 13 offers, 2025-03 to 2026-08, $2.15 to $15.98; in the middle lambda". Asserts that the price is known. Returns buf. */
-enum { TR_PRICE_WORDS_BYTES = 192 };
+/* "median of 13 offers, 2025-03 to 2026-08, $2.15 to $15.98; in the middle lambda"; of a chip that the system's is like "13 offers of
+ * h100-sxm". Asserts that the price is known. Returns buf. */
+enum { TR_PRICE_WORDS_BYTES = 256 };
 const char *tr_price_words(const struct tr_price *price, char buf[TR_PRICE_WORDS_BYTES]);
 
 /* --- where machines stand: section `sites` --- */

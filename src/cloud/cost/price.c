@@ -130,6 +130,7 @@ static void choose(struct tr_price *price, const struct tr_entry *chip, bool tra
     price->low = offer[0].usd_h.value;
     price->high = offer[price->offers - 1].usd_h.value;
     price->chip = chip;
+    price->transferred = transferred;
 }
 
 static void find_dates(const struct tr_price *price, const char **oldest, const char **newest)
@@ -151,15 +152,17 @@ const char *tr_offered_name(const struct tr_offered *offer, char buf[TR_OFFERED_
 const char *tr_price_words(const struct tr_price *price, char buf[TR_PRICE_WORDS_BYTES])
 {
     const char *oldest, *newest;
-    char middle[TR_OFFERED_NAME_BYTES];
+    char middle[TR_OFFERED_NAME_BYTES], of[48] = "";
     TR_ASSERT(price->offers > 0);
+    if (price->transferred)
+        snprintf(of, sizeof of, " of %.40s", price->chip->id);
     find_dates(price, &oldest, &newest);
     bool one_month = strncmp(oldest, newest, 7) == 0;
     tr_offered_name(&price->offer[price->middle], middle);
     if (price->offers == 1)
-        snprintf(buf, TR_PRICE_WORDS_BYTES, "one offer, %s: %s", newest, middle);
+        snprintf(buf, TR_PRICE_WORDS_BYTES, "one offer%s, %s: %s", of, newest, middle);
     else
-        snprintf(buf, TR_PRICE_WORDS_BYTES, "median of %d offers, %.7s%s%.7s, $%.2f to $%.2f; in the middle %s", price->offers, oldest,
+        snprintf(buf, TR_PRICE_WORDS_BYTES, "median of %d offers%s, %.7s%s%.7s, $%.2f to $%.2f; in the middle %s", price->offers, of, oldest,
                  one_month ? "" : " to ", one_month ? "" : newest, price->low, price->high, middle);
     return buf;
 }

@@ -107,6 +107,7 @@ static void a_system_of_nobody_is_priced_by_the_median_of_all_who_offer_its_chip
     assert_string_equal(price.provider, price.offer[price.middle].provider);
     char words[TR_PRICE_WORDS_BYTES];
     assert_non_null(strstr(tr_price_words(&price, words), price.provider));
+    assert_null(strstr(words, " offers of "));
     price = price_of(catalog, "dgx-h100", TR_COMMITMENT_ON_DEMAND, "azure", NULL);
     near(price.usd_h.value, 127.816 / 8, 1e-12);
     assert_int_equal(price.offers, 1);
@@ -131,7 +132,9 @@ static void a_chip_that_nobody_offers_has_the_price_of_the_one_it_is_like_and_sa
     (void)state;
     struct tr_catalog *catalog = open_with(NULL);
     struct tr_price price = price_of(catalog, "hgx-h100-96", TR_COMMITMENT_ON_DEMAND, NULL, NULL);
+    char words[TR_PRICE_WORDS_BYTES];
     assert_int_equal(price.usd_h.grade, TR_GRADE_TRANSFERRED);
+    assert_non_null(strstr(tr_price_words(&price, words), " offers of h100-sxm, "));
     near(price.usd_h.value, price_of(catalog, "dgx-h100", TR_COMMITMENT_ON_DEMAND, NULL, NULL).usd_h.value, 0);
     price = price_of(catalog, "atlas-800-910b", TR_COMMITMENT_SPOT, NULL, NULL);
     assert_true(price.usd_h.grade == TR_GRADE_NONE && price.offers == 0);
