@@ -38,7 +38,7 @@ static void set_layout(const struct tr_plan *p, const struct tr_found *found, st
     c->kept = c->found && miss(&p->request, c) <= 1;
 }
 
-/* Among layouts that are alike in time the one that surely fits; not at the price of a wish. */
+/* Among layouts that are alike in time the one that surely fits; not where the fastest alone keeps a wish. */
 static void make_candidate(const struct tr_plan *p, const struct tr_search_count *from, struct tr_plan_candidate *c)
 {
     *c = (struct tr_plan_candidate){.chips = from->chips,
@@ -50,9 +50,12 @@ static void make_candidate(const struct tr_plan *p, const struct tr_search_count
     if (!from->legal)
         return;
     const struct tr_found *best = c->found ? &from->top[0] : &from->lightest;
-    if (from->sure && from->sure->step.time_s <= best->step.time_s * (1 + TR_PLAN_ALIKE))
-        set_layout(p, from->sure, c);
-    if (!c->kept)
+    set_layout(p, best, c);
+    if (!from->sure || from->sure->step.time_s > best->step.time_s * (1 + TR_PLAN_ALIKE))
+        return;
+    const bool fastest_keeps = c->kept;
+    set_layout(p, from->sure, c);
+    if (fastest_keeps && !c->kept)
         set_layout(p, best, c);
 }
 
@@ -209,7 +212,7 @@ enum tr_status tr_plan_try_counts(struct tr_plan *p, const struct tr_space *spac
 /* Doubles above the most chips where time is missing, halves below the fewest where money is, in whole nodes. */
 static int beyond(const struct tr_plan *p, int64_t low, int64_t high, int64_t *out)
 {
-    enum { TIMES = 3 };
+    enum { TIMES = 3, FEWER_TIMES = 10 }; /* few chips have few layouts, and how many fit is not known before */
     const struct tr_plan_candidate *chosen = &p->search.at[p->search.chosen];
     int64_t node = p->system.chips_per_node, most = tr_system_max_chips(&p->system);
     bool more = p->request.deadline_s > 0 && chosen->wall_s > p->request.deadline_s;
@@ -217,7 +220,7 @@ static int beyond(const struct tr_plan *p, int64_t low, int64_t high, int64_t *o
     int count = 0;
     if (most == 0 || most > TR_CHIPS_MAX)
         most = TR_CHIPS_MAX;
-    for (int i = TIMES; fewer && i > 0; i--) {
+    for (int i = FEWER_TIMES; fewer && i > 0; i--) {
         int64_t half = low >> i, chips = half > node ? half / node * node : half;
         if (chips > 0 && (!count || chips > out[count - 1]))
             out[count++] = chips;

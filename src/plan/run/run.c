@@ -347,6 +347,24 @@ static void say_instead(struct tr_plan *p)
         add_why(p, ", %s", tr_print_quantity(usd, TR_UNIT_USD, c->usd));
 }
 
+/* Other ways to rent the same chips that keep the wishes. */
+static void say_other_offers(struct tr_plan *p)
+{
+    char usd[TR_QUANTITY_BYTES];
+    int count = 0;
+    for (int i = 0; i < TR_COMMITMENT_OWNED; i++) {
+        const struct tr_job_cost *cost = &p->offer[i].cost;
+        if (!tr_known(&p->offer[i].price.usd_h) || !(cost->usd <= p->request.budget_usd) ||
+            (p->request.deadline_s > 0 && cost->wall_s > p->request.deadline_s))
+            continue;
+        add_why(p, "%s%s for %s", count ? ", or " : "; paid by ", tr_commitment_name((enum tr_commitment)i),
+                tr_print_quantity(usd, TR_UNIT_USD, cost->usd));
+        count++;
+    }
+    if (count)
+        add_why(p, " it would do");
+}
+
 /* All that are missed, so that nobody meets one of them to be told of the other. */
 static void say_wishes(struct tr_plan *p)
 {
@@ -364,6 +382,8 @@ static void say_wishes(struct tr_plan *p)
     if (goes_on && p->request.budget_usd > 0 && cost->usd > p->request.budget_usd)
         add_why(p, "%scosts %s, more than the budget of %s", p->why[0] ? "; " : "", tr_print_quantity(is, TR_UNIT_USD, cost->usd),
                 tr_print_quantity(wished, TR_UNIT_USD, p->request.budget_usd));
+    if (p->why[0] && goes_on && p->request.budget_usd > 0)
+        say_other_offers(p);
     if (p->why[0])
         say_instead(p);
 }

@@ -318,6 +318,27 @@ static void of_several_numbers_of_chips_the_wishes_choose(void **state)
     refused(&r, "from 64 to 32 chips is no range");
 }
 
+static void where_a_budget_is_missed_the_ways_to_pay_that_keep_it_are_said(void **state)
+{
+    (void)state;
+    struct tr_plan_request r = request_of("gpt3-175b", "dgx-h100", 1024, "auto");
+    struct tr_plan *p = make(&r, TR_OK);
+    const struct tr_layout free_choice = p->layout;
+    const double spot_usd = p->offer[TR_COMMITMENT_SPOT].cost.usd;
+    assert_true(spot_usd < tr_plan_cost(p)->usd);
+    tr_plan_free(p);
+    r.budget_usd = 1.001 * spot_usd;
+    p = make(&r, TR_NO);
+    assert_non_null(strstr(p->why, "; paid by spot for "));
+    assert_non_null(strstr(p->why, " it would do"));
+    assert_memory_equal(&p->layout, &free_choice, sizeof free_choice); /* a wish that no layout keeps chooses none */
+    tr_plan_free(p);
+    r.budget_usd = 1000;
+    p = make(&r, TR_NO);
+    assert_null(strstr(p->why, "paid by"));
+    tr_plan_free(p);
+}
+
 static void where_a_wish_is_missed_the_number_of_chips_that_keeps_it_is_said(void **state)
 {
     (void)state;
@@ -621,6 +642,7 @@ int main(void)
         cmocka_unit_test(words_of_an_open_layout_are_kept),
         cmocka_unit_test(what_the_software_does_not_do_is_left_out_unless_it_is_asked_for),
         cmocka_unit_test(of_several_numbers_of_chips_the_wishes_choose),
+        cmocka_unit_test(where_a_budget_is_missed_the_ways_to_pay_that_keep_it_are_said),
         cmocka_unit_test(where_a_wish_is_missed_the_number_of_chips_that_keeps_it_is_said),
         cmocka_unit_test(of_layouts_that_are_alike_the_one_that_surely_fits_is_taken),
         cmocka_unit_test(where_nothing_fits_the_fewest_chips_that_do_are_said),
