@@ -1,12 +1,10 @@
-#define _GNU_SOURCE /* sched_setaffinity */
 #include "base/crowd.h"
 
 #include "base/os.h"
+#include "lib/one_core.h"
 
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -105,49 +103,22 @@ static void never_more_than_are_wanted_now(void **state)
     assert_int_equal(tr_crowd_threads(&crowd, 3, 0), 3);
 }
 
-static void to_one_core(void)
-{
-    cpu_set_t allowed, one;
-    int core = 0;
-    assert_int_equal(sched_getaffinity(0, sizeof allowed, &allowed), 0);
-    while (!CPU_ISSET(core, &allowed))
-        core++;
-    CPU_ZERO(&one);
-    CPU_SET(core, &one);
-    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
-}
-
 static bool system_counts(void) { return tr_thread_waited_s() > 0; } /* every thread has waited some microseconds since it began */
 
-/* Another rank of this process, say, of whose threads each has a quarter of a core. */
-enum { OTHERS = 4 };
-static atomic_bool others_end;
-
-static void *spin_on_one_core(void *unused)
-{
-    to_one_core();
-    while (!atomic_load(&others_end)) {
-    }
-    return unused;
-}
-
-/* They wait for three cores: that is for their own crowd to see. Here nobody waits but for a pause to end. */
+/* Another rank of this process, say, of whose threads each has a quarter of a core: they wait for three, and that is for their own
+ * crowd to see. Here nobody waits but for a pause to end. */
 static void that_other_threads_of_the_process_wait_is_not_this_teams_affair(void **state)
 {
     (void)state;
-    pthread_t other[OTHERS];
+    struct tr_busy_core others;
     struct tr_crowd crowd = {.threads = 1, .again_s = 1000}; /* a thread more would wait in a loop, and for a core at that */
-    atomic_store(&others_end, false);
-    for (int i = 0; i < OTHERS; i++)
-        assert_int_equal(tr_thread_start(&other[i], spin_on_one_core, NULL), 0);
+    tr_busy_core_begin(&others, 4);
     for (int i = 0; i <= 5; i++) {
         assert_int_equal(tr_crowd_threads(&crowd, 2, 1 + .3 * i), 1);
         assert_true(crowd.waiting < .25);
         usleep(100000);
     }
-    atomic_store(&others_end, true);
-    for (int i = 0; i < OTHERS; i++)
-        pthread_join(other[i], NULL);
+    tr_busy_core_end(&others);
 }
 
 static void spin_for(double time_s)
@@ -161,7 +132,7 @@ static void *work_on_one_core(void *out)
 {
     struct tr_crowd crowd = {0};
     int *threads = out;
-    to_one_core();
+    tr_to_one_core();
     *threads = tr_crowd_threads(&crowd, 2, tr_clock_s());
     for (int i = 0; i < 100 && *threads == 2; i++) {
 #pragma omp parallel num_threads(2)

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE /* sched_setaffinity */
 /* lab/train/train: a run, its folder, and everything that may come between. The oracle is the hash. */
 #include "lab/train/run.h"
 #include "lab/train/train.h"
@@ -7,12 +6,12 @@
 #include "lab/train/profile.h"
 #include "lib/faults.h"
 #include "lib/faulty_disk.h"
+#include "lib/one_core.h"
 #include "lib/scratch.h"
 #include "lib/tiny_run.h"
 
 #include <math.h>
 #include <pthread.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -204,35 +203,12 @@ static void threads_that_come_and_go_change_no_bit_and_are_noted(void **unused)
     assert_true(tr_run_profile_crowded(&profile) == profile.crowded_s / profile.steps_s);
 }
 
-/* The first of those where it may be. */
-static void to_one_core(void)
-{
-    cpu_set_t allowed, one;
-    int core = 0;
-    assert_int_equal(sched_getaffinity(0, sizeof allowed, &allowed), 0);
-    while (!CPU_ISSET(core, &allowed))
-        core++;
-    CPU_ZERO(&one);
-    CPU_SET(core, &one);
-    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
-}
-
-static atomic_bool others_end;
-
-static void *spin_on_one_core(void *unused)
-{
-    to_one_core();
-    while (!atomic_load(&others_end)) {
-    }
-    return unused;
-}
-
 static void *train_on_one_core(void *out)
 {
     struct tr_run_config config = tr_tiny_config("beside", "run.threads=1", "train.steps=200", "train.batch=64", NULL);
     struct tr_train_options options = tr_tiny_options();
     enum tr_status *status = out;
-    to_one_core();
+    tr_to_one_core();
     *status = train_with(&config, &options);
     return NULL;
 }
@@ -242,17 +218,13 @@ static void one_thread_that_has_no_core_notes_it(void **unused)
 {
     (void)unused;
     struct tr_run_profile profile;
-    enum { OTHERS = 3 };
-    pthread_t other[OTHERS], one;
+    struct tr_busy_core others;
+    pthread_t one;
     enum tr_status status = TR_FAILED;
-    atomic_store(&others_end, false);
-    for (int i = 0; i < OTHERS; i++)
-        assert_int_equal(tr_thread_start(&other[i], spin_on_one_core, NULL), 0);
+    tr_busy_core_begin(&others, 3);
     assert_int_equal(tr_thread_start(&one, train_on_one_core, &status), 0);
     pthread_join(one, NULL);
-    atomic_store(&others_end, true);
-    for (int i = 0; i < OTHERS; i++)
-        pthread_join(other[i], NULL);
+    tr_busy_core_end(&others);
     assert_int_equal(status, TR_OK);
     assert_int_equal(tr_run_profile_read(tr_scratch("beside"), 0, &profile, &err), TR_OK);
     assert_true(profile.crowded_s <= profile.steps_s);
