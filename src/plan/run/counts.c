@@ -209,7 +209,7 @@ enum tr_status tr_plan_try_counts(struct tr_plan *p, const struct tr_space *spac
 
 /* ---- beyond what was asked for ----------------------------------------------------------------------------------- */
 
-/* Doubles above the most chips where time is missing, halves below the fewest where money is, in whole nodes. */
+/* Doubles above the most chips where time is missing, halves below the fewest where money is: whole nodes, and below one any number of its chips. */
 static int beyond(const struct tr_plan *p, int64_t low, int64_t high, int64_t *out)
 {
     enum { TIMES = 3, FEWER_TIMES = 10 }; /* few chips have few layouts, and how many fit is not known before */
