@@ -159,8 +159,6 @@ static enum tr_status make_request(const struct plan_args *args, struct tr_plan_
     r->background = args->background;
     r->no_mtp = args->no_mtp;
     r->reserve_bytes = args->reserve;
-    if (!args->tokens && args->target_loss == 0)
-        return tr_fail(err, TR_BAD_INPUT, "how long to train: --tokens 300B, or --target-loss 2.1");
     enum tr_status status = read_range("global-batch", args->global_batch, &r->global_batch, &r->global_batch_max, err);
     return status == TR_OK ? read_range("chips", args->chips, &r->chips, &r->chips_max, err) : status;
 }

@@ -36,15 +36,9 @@ static enum tr_status check_request(const struct tr_plan_request *r, struct tr_e
         return tr_fail(err, TR_BAD_INPUT, "no model given: a preset, or a config.json");
     if (r->chips > 1 || r->chips_max || r->global_batch_max)
         return tr_fail(err, TR_BAD_INPUT, "%s: a machine that was calibrated is 1 chip, and its global batch one number", r->system);
-    if (r->target_loss != 0 && r->tokens != 0)
-        return tr_fail(err, TR_BAD_INPUT, "the tokens are said, and a target loss from which they would follow: one of them");
-    if (r->target_loss == 0 && r->law[0])
-        return tr_fail(err, TR_BAD_INPUT, "the scaling law \"%s\" needs a target loss", r->law);
-    if (r->target_loss == 0 && r->tokens == 0)
-        return tr_fail(err, TR_BAD_INPUT, "how long to train: --tokens 10M, or --target-loss 3.5");
     if (r->precision[0] && strcmp(r->precision, "bf16") != 0 && strcmp(r->precision, "fp32") != 0)
         return tr_fail(err, TR_BAD_INPUT, "--precision: \"%.15s\": trine trains in fp32 and bf16", r->precision);
-    return TR_OK;
+    return tr_plan_check_tokens(r, err);
 }
 
 static const char *whole(char buf[32], double value)
@@ -316,23 +310,13 @@ static void put_step(const struct tr_here_plan *plan, struct tr_text *out)
 
 static double tokens_s(const struct tr_here_plan *plan) { return (double)(plan->batch * plan->seq_len) / plan->step_s; }
 
-/* What the tokens follow from. */
-static void put_target(const struct tr_here_plan *plan, struct tr_text *out)
-{
-    char low[TR_QUANTITY_BYTES], high[TR_QUANTITY_BYTES], tokens[TR_QUANTITY_BYTES];
-    if (plan->request.target_loss == 0)
-        return;
-    tr_text_printf(out, "loss %g takes %s tokens, %s to %s (80 %% interval), by %s\n", plan->request.target_loss,
-                   tr_print_quantity(tokens, TR_UNIT_COUNT, plan->request.tokens), tr_print_quantity(low, TR_UNIT_COUNT, plan->tokens_low),
-                   isfinite(plan->tokens_high) ? tr_print_quantity(high, TR_UNIT_COUNT, plan->tokens_high) : "never", plan->request.law);
-}
-
 void tr_here_plan_text(const struct tr_here_plan *plan, struct tr_text *out)
 {
     char first[TR_QUANTITY_BYTES], second[TR_QUANTITY_BYTES];
     tr_text_printf(out, "%s (%s parameters) on %s (%s%s)\n", plan->model, tr_print_count(first, plan->parameters), plan->chip,
                    plan->request.system, plan->refined);
-    put_target(plan, out);
+    if (plan->request.target_loss > 0)
+        tr_plan_target_words(plan->request.target_loss, plan->request.tokens, plan->tokens_low, plan->tokens_high, plan->request.law, out);
     tr_plan_tokens_words(plan->request.tokens, plan->steps, plan->batch, plan->seq_len, out);
     tr_text_printf(out, ", %lld at a time%s; trine train, %s, ", (long long)plan->micro_batch,
                    plan->recompute == TR_RECOMPUTE_FULL ? ", layers computed again" : "", plan->request.precision);

@@ -16,6 +16,8 @@ void tr_plan_title(const struct tr_plan *plan, struct tr_text *out);
 void tr_plan_subtitle(const struct tr_plan *plan, struct tr_text *out);
 /* "10 M tokens in 1 step of 1000000 sequences of 256 tokens (256 M, more than was asked for)". */
 void tr_plan_tokens_words(double tokens, int64_t steps, int64_t batch, int64_t seq_len, struct tr_text *out);
+/* "loss 2.1 takes 62.9 B tokens, 46.41 B to 86.98 B (80 % interval), by besiroglu-2024" and a newline; high may be INFINITY. */
+void tr_plan_target_words(double loss, double tokens, double low, double high, const char *law, struct tr_text *out);
 /* "limited by matrix rate (989 TFLOP/s): +10 % there gives -7.9 %". */
 void tr_plan_limit(const struct tr_plan *plan, struct tr_text *out);
 /* "319.4 MWh". Returns buf. */

@@ -31,6 +31,13 @@ void tr_plan_title(const struct tr_plan *p, struct tr_text *out)
     tr_text_printf(out, ") on %lld x %s (%s)", (long long)p->request.chips, p->system.chip.name, p->system.id);
 }
 
+void tr_plan_target_words(double loss, double tokens, double low, double high, const char *law, struct tr_text *out)
+{
+    char said[NUMBER], from[NUMBER], to[NUMBER];
+    tr_text_printf(out, "loss %g takes %s tokens, %s to %s (80 %% interval), by %s\n", loss, tr_print_quantity(said, TR_UNIT_COUNT, tokens),
+                   tr_print_quantity(from, TR_UNIT_COUNT, low), isfinite(high) ? tr_print_quantity(to, TR_UNIT_COUNT, high) : "never", law);
+}
+
 void tr_plan_tokens_words(double tokens, int64_t steps, int64_t batch, int64_t seq_len, struct tr_text *out)
 {
     char number[NUMBER];
@@ -66,14 +73,11 @@ void tr_plan_further(const struct tr_plan *p, struct tr_text *out)
 /* What the tokens follow from, and what would be cheapest; how the batch stands to the one above which more of it is wasted. */
 void tr_plan_target(const struct tr_plan *p, struct tr_text *out)
 {
-    char tokens[NUMBER], low[NUMBER], high[NUMBER], params[NUMBER], batch[NUMBER], critical[NUMBER];
+    char tokens[NUMBER], params[NUMBER], batch[NUMBER], critical[NUMBER];
     double n, d, loss = p->request.target_loss;
     if (loss == 0)
         return;
-    tr_text_printf(out, "loss %g takes %s tokens, %s to %s (80 %% interval), by %s\n", loss,
-                   tr_print_quantity(tokens, TR_UNIT_COUNT, p->request.tokens),
-                   tr_print_quantity(low, TR_UNIT_COUNT, p->tokens_low),
-                   isfinite(p->tokens_high) ? tr_print_quantity(high, TR_UNIT_COUNT, p->tokens_high) : "never", p->law.name);
+    tr_plan_target_words(loss, p->request.tokens, p->tokens_low, p->tokens_high, p->law.name, out);
     if (tr_law_cheapest(&p->law, loss, &n, &d)) {
         double of = tr_shape_params(&p->model).active * p->request.tokens;
         tr_text_printf(out, "%s parameters and %s tokens would reach it with %.0f %% of the compute\n",

@@ -82,6 +82,19 @@ struct tr_plan_request tr_plan_request_usual(void)
     return (struct tr_plan_request){.commitment = TR_COMMITMENT_ON_DEMAND};
 }
 
+enum tr_status tr_plan_check_tokens(const struct tr_plan_request *r, struct tr_err *err)
+{
+    if (r->target_loss != 0 && r->tokens != 0)
+        return tr_fail(err, TR_BAD_INPUT, "the tokens are said, and a target loss from which they would follow: one of them");
+    if (r->target_loss == 0 && r->law[0])
+        return tr_fail(err, TR_BAD_INPUT, "the scaling law \"%s\" needs a target loss", r->law);
+    if (r->target_loss == 0 && r->tokens == 0)
+        return tr_fail(err, TR_BAD_INPUT, "how long to train: --tokens 300B, or --target-loss 2.1");
+    if (r->target_loss == 0 && !(r->tokens >= 1 && r->tokens <= TR_PLAN_TOKENS_MAX))
+        return tr_fail(err, TR_BAD_INPUT, "tokens must be from 1 to %g, got %g", TR_PLAN_TOKENS_MAX, r->tokens);
+    return TR_OK;
+}
+
 static enum tr_status check_request(const struct tr_plan_request *r, struct tr_err *err)
 {
     if (r->chips_max && (r->chips_max < r->chips || r->chips_max > TR_CHIPS_MAX))
@@ -89,12 +102,6 @@ static enum tr_status check_request(const struct tr_plan_request *r, struct tr_e
                        (long long)r->chips_max, TR_CHIPS_MAX);
     if (r->chips < 1 || r->chips > TR_CHIPS_MAX)
         return tr_fail(err, TR_BAD_INPUT, "chips must be from 1 to %d, got %lld", TR_CHIPS_MAX, (long long)r->chips);
-    if (r->target_loss != 0 && r->tokens != 0)
-        return tr_fail(err, TR_BAD_INPUT, "the tokens are said, and a target loss from which they would follow: one of them");
-    if (r->target_loss == 0 && r->law[0])
-        return tr_fail(err, TR_BAD_INPUT, "the scaling law \"%s\" needs a target loss", r->law);
-    if (r->target_loss == 0 && !(r->tokens >= 1 && r->tokens <= TR_PLAN_TOKENS_MAX))
-        return tr_fail(err, TR_BAD_INPUT, "tokens must be from 1 to %g, got %g", TR_PLAN_TOKENS_MAX, r->tokens);
     if (r->seq_len < 0 || r->seq_len > TR_PLAN_SEQ_MAX)
         return tr_fail(err, TR_BAD_INPUT, "a sequence has 1 to %lld tokens, got %lld", (long long)TR_PLAN_SEQ_MAX,
                        (long long)r->seq_len);
@@ -106,7 +113,7 @@ static enum tr_status check_request(const struct tr_plan_request *r, struct tr_e
         return tr_fail(err, TR_BAD_INPUT, "from %lld to %lld sequences is no range of batches of at most %lld",
                        (long long)r->global_batch, (long long)r->global_batch_max, (long long)TR_PLAN_BATCH_MAX);
     TR_ASSERT(r->commitment >= 0 && r->commitment < TR_COMMITMENT_COUNT);
-    return TR_OK;
+    return tr_plan_check_tokens(r, err);
 }
 
 static void choose_batch(struct tr_plan_request *r, const struct tr_model_shape *model)

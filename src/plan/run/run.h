@@ -59,6 +59,8 @@ struct tr_plan_request {
     bool no_mtp;                     /* the model's modules for further tokens are left off */
 };
 struct tr_plan_request tr_plan_request_usual(void);
+/* Tokens, or a target loss with or without a law: one of them. TR_BAD_INPUT says what is missing or too much. */
+TR_MUST_CHECK enum tr_status tr_plan_check_tokens(const struct tr_plan_request *request, struct tr_err *err);
 
 /* By one way to pay. */
 struct tr_plan_offer {
