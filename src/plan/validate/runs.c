@@ -581,6 +581,23 @@ static void read_measured(const struct row *r, const struct printed *p, double *
         because(run, "neither its step time nor its tokens/s are said, nor hours and tokens of the whole run");
 }
 
+/* A row is wrong whose products alone, at the highest rate of any format that the chip has, take longer than it says. */
+static void read_impossible(const struct row *r, double time_s, double chips)
+{
+    struct tr_run *run = r->run;
+    if (run->reason[0])
+        return;
+    const struct tr_chip *chip = &run->where->system.chip;
+    double most = 0, tokens = (double)(run->task.batch.global_batch * run->task.batch.seq_len);
+    for (int i = 0; i < TR_RATE_COUNT; i++)
+        most = fmax(most, tr_fact_or(&chip->rate_flop_s[i], 0));
+    double passes = run->task.lora_rank ? 4 : 6; /* FLOP a weight and token: frozen weights have no gradients */
+    double rate = passes * tr_shape_params(&run->model).matmul * tokens / (time_s * chips);
+    if (rate > most)
+        snprintf(run->reason, sizeof run->reason, "cannot be: its products alone would be %.4g TFLOP/s on each chip, which has %.4g", rate / 1e12,
+                 most / 1e12);
+}
+
 enum tr_status tr_run_read(struct tr_runs *runs, const struct tr_catalog *catalog, const char *name,
                            const struct tr_csv *csv, int64_t row, struct tr_run *out, double *time_s, struct tr_err *err)
 {
@@ -596,6 +613,8 @@ enum tr_status tr_run_read(struct tr_runs *runs, const struct tr_catalog *catalo
         status = read_layout(&r, &printed);
     if (status == TR_OK)
         read_measured(&r, &printed, time_s);
+    if (status == TR_OK)
+        read_impossible(&r, *time_s, (double)printed.chips);
     return status;
 }
 

@@ -390,6 +390,25 @@ static void what_a_run_does_not_say_is_guessed_and_graded_so(void **state)
     tr_samples_free(&samples);
 }
 
+/* 13 billion weights, 6 FLOP each: 25,000 tokens a second are 1,952 TFLOP/s, which an H100 has in 8 bits; a third more it has in
+ * nothing, unless all but adapters are frozen. */
+static void a_row_faster_than_the_chip_is_wrong(void **state)
+{
+    struct tr_samples samples = {0};
+    struct tr_score score = {0};
+    (void)state;
+    score_of("chip,framework,precision,model,n_layers,d_model,n_chips,seq_len,global_batch_seqs,tp,pp,cp,ep,step_time_s,tokens_per_s_per_chip,notes\n"
+             "H100-SXM,NeMo,bf16,llama-13b,,,8,2048,64,2,1,1,,,25000,\n"
+             "H100-SXM,NeMo,bf16,llama-13b,,,8,2048,64,2,1,1,,,33000,\n"
+             "H100-SXM,NeMo,bf16,llama-13b,,,8,2048,64,2,1,1,,,33000,LoRA\n", &samples, &score);
+    assert_null(score.row[0].reason);
+    assert_non_null(strstr(score.row[1].reason, "cannot be: its products alone would be 25"));
+    assert_non_null(strstr(score.row[1].reason, " TFLOP/s on each chip, which has 1979"));
+    assert_null(score.row[2].reason);
+    tr_score_free(&score);
+    tr_samples_free(&samples);
+}
+
 static void a_row_that_cannot_be_priced_is_not_covered_and_says_why(void **state)
 {
     struct tr_samples samples = {0};
@@ -757,6 +776,7 @@ int main(void)
         cmocka_unit_test(a_row_whose_chips_do_not_divide_says_which_would),
         cmocka_unit_test(what_a_run_does_not_say_is_guessed_and_graded_so),
         cmocka_unit_test(a_row_that_cannot_be_priced_is_not_covered_and_says_why),
+        cmocka_unit_test(a_row_faster_than_the_chip_is_wrong),
         cmocka_unit_test(a_page_has_steps_in_seconds_and_whole_runs_in_chip_hours_with_their_goodput),
         cmocka_unit_test(runs_that_are_there_again_are_the_floor_of_their_source),
         cmocka_unit_test(a_row_with_a_cell_that_is_no_number_is_lost_alone),
