@@ -38,9 +38,8 @@ static struct tr_cost update_cost(const struct tr_site *site, const struct tr_ta
         return (struct tr_cost){0};
     double params = (stage->weights.cut + stage->weights.whole) / tr_layout_shard(layout) +
                     stage->weights.expert / (layout->zero ? tr_layout_expert_dp(layout) : 1);
-    struct tr_cost cost = tr_cost_pass(&site->rates, params * stack->update_bytes.value, 4);
-    cost.time_s /= stack->memory_share.value;
-    cost.grade = tr_grade_worse(cost.grade, tr_grade_worse(stack->update_bytes.grade, stack->memory_share.grade));
+    struct tr_cost cost = tr_site_pass(site, tr_cost_pass(&site->rates, params * stack->update_bytes.value, 4));
+    cost.grade = tr_grade_worse(cost.grade, stack->update_bytes.grade);
     return cost;
 }
 

@@ -226,6 +226,13 @@ static struct tr_cost on_narrow(const struct tr_stack *stack, enum tr_format for
     return format == TR_FORMAT_MXFP8 ? on_stack(cost, &stack->mxfp8_share) : cost;
 }
 
+/* Shares of a stack and of a chip's kernels are fitted apart: together they come to no more than the data sheet's rates. */
+static struct tr_cost at_most_peak(const struct tr_site *site, enum tr_format format, struct tr_cost cost)
+{
+    cost.time_s = fmax(cost.time_s, cost.flop / site->rates.flop_s[tr_format_info(format)->rate]);
+    return cost;
+}
+
 static struct tr_cost gemm_cost(const struct tr_site *site, const struct tr_step_op *op)
 {
     const struct tr_stack *stack = site->stack;
@@ -238,7 +245,24 @@ static struct tr_cost gemm_cost(const struct tr_site *site, const struct tr_step
     }
     if (op->scan)
         cost = on_stack(cost, &stack->scan_share);
-    return on_narrow(stack, format, on_stack(cost, &stack->compute_share));
+    return at_most_peak(site, format, on_narrow(stack, format, on_stack(cost, &stack->compute_share)));
+}
+
+/* Inside of attention, fused. */
+static struct tr_cost core_cost(const struct tr_site *site, const struct tr_block *block, const struct tr_layout *layout,
+                                const struct tr_step_op *op)
+{
+    const int fit = site->core == TR_FORMAT_FP8 ? TR_FIT_ATTENTION_FP8 : TR_FIT_ATTENTION_WIDE;
+    struct tr_cost cost = attention_cost(site, block, layout, op->phase != TR_STEP_FORWARD);
+    cost = queued(site, cost, op->kernels * site->rates.attention[fit].launch_s);
+    return at_most_peak(site, site->core, on_stack(cost, &site->stack->attention_share));
+}
+
+struct tr_cost tr_site_pass(const struct tr_site *site, struct tr_cost cost)
+{
+    cost = on_stack(cost, &site->stack->memory_share);
+    cost.time_s = fmax(cost.time_s, cost.bytes / site->rates.memory_bytes_s);
+    return cost;
 }
 
 static struct tr_cost pass_cost(const struct tr_site *site, const struct tr_step_op *op)
@@ -246,21 +270,17 @@ static struct tr_cost pass_cost(const struct tr_site *site, const struct tr_step
     struct tr_cost cost = tr_cost_pass(&site->rates, op->bytes, op->kernels);
     cost = queued(site, cost, op->kernels * site->rates.gemm[TR_FIT_BF16].launch_s);
     cost.grade = tr_grade_worse(cost.grade, op->bytes_grade);
-    return on_stack(cost, &site->stack->memory_share);
+    return tr_site_pass(site, cost);
 }
 
 struct tr_cost tr_step_op_cost(const struct tr_site *site, const struct tr_block *block, const struct tr_layout *layout,
                                const struct tr_step_op *op)
 {
-    const struct tr_stack *stack = site->stack;
-    const bool narrow = site->core == TR_FORMAT_FP8;
     switch (op->kind) {
     case TR_STEP_GEMM:
         return gemm_cost(site, op);
     case TR_STEP_ATTENTION:
-        return on_stack(queued(site, attention_cost(site, block, layout, op->phase != TR_STEP_FORWARD),
-                               op->kernels * site->rates.attention[narrow ? TR_FIT_ATTENTION_FP8 : TR_FIT_ATTENTION_WIDE].launch_s),
-                        &stack->attention_share);
+        return core_cost(site, block, layout, op);
     case TR_STEP_PASS:
         return pass_cost(site, op);
     case TR_STEP_COLLECTIVE:

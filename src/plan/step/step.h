@@ -169,6 +169,9 @@ bool tr_mesh_is_across(const struct tr_site *site, const struct tr_layout *layou
 /* Ranks along an axis of the mesh. */
 int64_t tr_mesh_ranks(const struct tr_layout *layout, enum tr_mesh mesh);
 
+/* What the stack makes of a pass of single kernels: its share, and no more bytes a second than the data sheet's. */
+struct tr_cost tr_site_pass(const struct tr_site *site, struct tr_cost cost);
+
 /* Messages along an axis of the mesh of ranks: a collective, and `bytes` sent to the next rank in `sends` messages. */
 struct tr_cost tr_mesh_collective(const struct tr_site *site, const struct tr_layout *layout, enum tr_mesh mesh,
                                   enum tr_collective op, double bytes);

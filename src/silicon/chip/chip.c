@@ -71,6 +71,8 @@ static const struct tr_field fields[] = {
     {"clock", TR_FIELD_FACT, AT(clock_hz), .unit = TR_UNIT_HZ, .min = 1e6, .max = 1e11, .help = "boost clock"},
     {"exponentials", TR_FIELD_FACT, AT(exponentials), .unit = TR_UNIT_RATIO, .min = 1, .max = 1024,
      .help = "of a core in a clock; 16 unless said"},
+    {"array_side", TR_FIELD_FACT, AT(array_side), .unit = TR_UNIT_COUNT, .min = 1, .max = 4096,
+     .help = "rows and columns of its systolic arrays, where products are made in such"},
     {"scaleup.kind", TR_FIELD_ENUM, AT(scaleup_kind), .choices = tr_link_names, .help = "links to its neighbours"},
     {"scaleup.name", TR_FIELD_TEXT, AT(scaleup_name), .help = "the links' own name"},
     {"scaleup.bandwidth", TR_FIELD_FACT, AT(scaleup_bytes_s), .unit = TR_UNIT_BYTES_S, .min = 1e6, .max = 1e18,

@@ -62,6 +62,7 @@ struct tr_chip {
     struct tr_fact cores;    /* SMs, CUs, TensorCores, TPCs */
     struct tr_fact clock_hz; /* at which the rates hold: boost */
     struct tr_fact exponentials; /* of a core in a clock, by its special function units */
+    struct tr_fact array_side; /* of its systolic arrays: a factor's side that is shorter leaves the rest of the array idle */
     struct tr_fact price_usd; /* of one, at launch */
 
     int scaleup_kind;             /* enum tr_link_kind */

@@ -8,6 +8,9 @@
  * write the cache. That pass grows with the tokens and the products with their square: a tenth to a third of what is measured
  * at 2,048 to 8,192 tokens is nothing of it at a million, so whoever does without it (`alone`) must not be priced with it.
  *
+ * A systolic array has a head's dims on one of its sides in both products (tr_filled): 128 dims are half the work of
+ * an array of 256.
+ *
  * Sources of the form: T. Dao, "FlashAttention-2" (2023, arXiv:2307.08691): blocks, causal skipping; J. Shah et al.,
  * "FlashAttention-3" (2024, arXiv:2407.08608): softmax beside the products, the exponential as a limit. */
 #include "silicon/cost/inside.h"
@@ -71,7 +74,8 @@ static struct work attention_work(const struct tr_rates *rates, const struct tr_
     const struct tr_attention_rates *fit = &rates->attention[tr_attention_fit(a)];
     struct walk walk = walk_keys(a, rows, fit->window_keys);
     double core_flop_s = rates->flop_s[tr_format_info(a->format)->rate] * fit->sustained / rates->cores;
-    double multiply = 2 * rows * ((double)a->head_dim + value_dim(a)) / core_flop_s;
+    double dim = (double)a->head_dim, dim_v = value_dim(a);
+    double multiply = 2 * rows * (dim / tr_filled(rates, dim) + dim_v / tr_filled(rates, dim_v)) / core_flop_s;
     double soften = rows / (fit->exponent_clk * rates->exponents * rates->clock_hz);
     double each = fmax(tr_beside(multiply, soften, fit->exposed), fit->step_s / block_keys);
     double pieces = walk.blocks * (double)a->batch * (double)a->heads, longest = walk.longest * each + fit->block_s;
@@ -112,7 +116,8 @@ struct tr_cost tr_cost_attention(const struct tr_rates *rates, const struct tr_a
 /* Dao 2023, section 4: five products where the forward pass has two, and 63 % of the peak where it reaches 73 %. */
 struct tr_cost tr_cost_attention_backward(const struct tr_rates *rates, const struct tr_attention *attention)
 {
-    struct tr_cost cost = tr_cost_times(tr_cost_attention(rates, attention), 5. / 2 * 73 / 63);
+    struct tr_cost cost = tr_cost_times(tr_cost_attention(rates, attention), 5. / 2);
+    cost.time_s *= 73. / 63;
     cost.error *= 1.5;
     cost.grade = tr_grade_worse(cost.grade, TR_GRADE_TRANSFERRED);
     return cost;

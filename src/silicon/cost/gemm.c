@@ -62,6 +62,12 @@ static void note_choice(const struct gemm *g, struct choices *of, struct choice 
         of->best = choice;
 }
 
+/* A systolic array holds a block of one factor, the sum's side of it always, while the rows of the other stream past. */
+static double array_share(const struct gemm *g)
+{
+    return tr_filled(g->rates, g->k) * fmax(tr_filled(g->rates, g->m), tr_filled(g->rates, g->n));
+}
+
 /* Weights and results come from memory and go there. Activations were written a moment ago: they are warm in the shared cache
  * as far as what passed through it since did not push them out. */
 static double gemm_bytes(const struct gemm *g)
@@ -152,7 +158,7 @@ struct tr_cost tr_cost_gemm_only(const struct tr_rates *rates, enum tr_format fo
     cost.bytes = (g.n * g.k * info->w_bytes + g.m * g.k * info->x_bytes + g.m * g.n * info->y_bytes) * g.batch;
     if (!tr_cost_can(rates, format))
         return cost;
-    g.core_flop_s = rates->flop_s[info->rate] * fit->sustained / rates->cores;
+    g.core_flop_s = rates->flop_s[info->rate] * fit->sustained * array_share(&g) / rates->cores;
     g.bytes = gemm_bytes(&g);
     struct choice best = taken(&g);
     /* A power limit slows down what keeps the matrix units at work. */

@@ -19,4 +19,10 @@ static inline double tr_throttled(double time_s, double power)
     return time_s * (1 + power * time_s / (time_s + averaged_s));
 }
 
+/* Share of a systolic array's rows that a factor's side of so many elements keeps at work, block after block. */
+static inline double tr_filled(const struct tr_rates *rates, double side)
+{
+    return side / (ceil(side / rates->array_side) * rates->array_side);
+}
+
 #endif

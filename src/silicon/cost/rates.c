@@ -255,6 +255,7 @@ enum tr_status tr_rates_make(const struct tr_chip *chip, struct tr_rates *out, s
     rates.l2_bytes = tr_fact_or(&chip->l2_bytes, 32 << 20);
     rates.link_bytes_s = tr_fact_or(&chip->scaleup_bytes_s, tr_fact_or(&chip->host_bytes_s, 0));
     rates.exponents = tr_fact_or(&chip->exponentials, 16) / 16;
+    rates.array_side = tr_fact_or(&chip->array_side, 1);
     make_cores(chip, &rates);
     for (int i = 0; i < PARAMS; i++) {
         double value = tr_fact_or(&facts[i], params[i].fallback);

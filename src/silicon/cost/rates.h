@@ -135,6 +135,7 @@ struct tr_collective_rates {
 
 struct tr_rates {
     double exponents;                 /* of a core in a clock, over the 16 of the chips that attention was fitted to */
+    double array_side;                /* of systolic arrays; 1: none, or so small that tiles are multiples of it */
     double cores, clock_hz;           /* cores: those of the data sheet, or as many of the usual size (rates.c) */
     double memory_bytes_s, l2_bytes;
     double flop_s[TR_RATE_COUNT];     /* dense peak; 0: not there */

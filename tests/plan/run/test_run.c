@@ -197,8 +197,8 @@ static void an_open_layout_is_the_fastest_that_fits_and_a_plan_of_its_own(void *
     assert_true(p->step.time_s < q->step.time_s);
     tr_plan_free(q);
     for (int i = 1; i < p->search.next_count; i++)
-        assert_true(p->search.next[i].step.time_s >= p->step.time_s);
-    assert_true(p->search.front_count > 1 && p->search.front[0].step.time_s == p->step.time_s);
+        assert_true(p->search.next[i].step.time_s >= p->search.front[0].step.time_s);
+    assert_true(p->search.front_count > 1 && p->search.front[0].step.time_s <= p->step.time_s && p->step.time_s < 1.02 * p->search.front[0].step.time_s);
     /* The plan that it became is the same when it is asked for by its layout. */
     assert_true(p->request.layout[0] && !strstr(p->request.layout, "auto"));
     q = make(&p->request, TR_OK);

@@ -539,6 +539,53 @@ static void better_hardware_is_never_slower(void **state)
     }
 }
 
+static void assert_no_op_is_faster_than_the_data_sheet(const struct tr_site *there, const char *of, const char *with)
+{
+    static const int64_t shapes[][4] = {{8192, 8192, 28672, 1}, {16384, 53248, 16384, 1}, {512, 2048, 7168, 64}, {1, 4096, 4096, 1}};
+    const struct tr_block block = {.seqs = 1, .queries = 8192, .keys = 8192, .heads = 64, .kv_heads = 8, .dim_qk = 128, .dim_v = 128};
+    const struct tr_layout layout = layout_of(1, 1, 1);
+    const double pairs = 8192. * 8193 / 2, flop = 2 * pairs * 256 * 64;
+    const double peak = there->rates.flop_s[tr_format_info(there->format)->rate];
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const int64_t *s = shapes[i];
+        struct tr_step_op op = {.kind = TR_STEP_GEMM, .m = s[0], .n = s[1], .k = s[2], .groups = s[3], .kernels = 1};
+        double least_s = 2. * (double)s[0] * (double)s[1] * (double)s[2] * (double)s[3] / peak;
+        if (tr_step_op_cost(there, &block, &layout, &op).time_s < least_s * (1 - 1e-12))
+            fail_msg("%s with %s: product %zu is faster than its peak", of, with, i);
+    }
+    for (int backward = 0; backward < 2; backward++) {
+        struct tr_step_op op = {.kind = TR_STEP_ATTENTION, .kernels = 1, .phase = backward ? TR_STEP_INPUT : TR_STEP_FORWARD};
+        double least_s = flop * (backward ? 2.5 : 1) / there->rates.flop_s[tr_format_info(there->core)->rate];
+        if (tr_step_op_cost(there, &block, &layout, &op).time_s < least_s * (1 - 1e-12))
+            fail_msg("%s with %s: attention is faster than its peak", of, with);
+    }
+    struct tr_step_op op = {.kind = TR_STEP_PASS, .bytes = 1e9, .kernels = 1};
+    if (tr_step_op_cost(there, &block, &layout, &op).time_s < 1e9 / there->rates.memory_bytes_s * (1 - 1e-12))
+        fail_msg("%s with %s: a pass is faster than the memory", of, with);
+}
+
+/* What is fitted, to operations and to whole runs, may never say together that a chip does more than its maker says. */
+static void no_stack_makes_a_chip_faster_than_its_data_sheet(void **state)
+{
+    (void)state;
+    int sites = 0;
+    for (int i = 0; i < tr_catalog_count(catalog, TR_SECTION_SYSTEMS); i++)
+        for (int j = 0; j < tr_catalog_count(catalog, TR_SECTION_STACKS); j++)
+            for (int format = 0; format < TR_FORMAT_COUNT; format++) {
+                struct tr_system of;
+                struct tr_stack with;
+                struct tr_site there;
+                struct tr_err err = {""};
+                assert_int_equal(tr_system_read(tr_catalog_entry(catalog, TR_SECTION_SYSTEMS, i), &of, &err), TR_OK);
+                assert_int_equal(tr_stack_read(tr_catalog_entry(catalog, TR_SECTION_STACKS, j), &with, &err), TR_OK);
+                if (tr_site_make(&there, &of, &with, (enum tr_format)format, &err) != TR_OK)
+                    continue;
+                assert_no_op_is_faster_than_the_data_sheet(&there, of.name, with.name);
+                sites++;
+            }
+    assert_true(sites > 1000);
+}
+
 /* With it tokens stay cut, and each rank sends its own to the experts. */
 static void without_sequence_parallel_experts_tokens_are_gathered_over_tp(void **state)
 {
@@ -695,6 +742,7 @@ int main(void)
         cmocka_unit_test(a_stack_computes_again_only_parts_that_have_an_inside),
         cmocka_unit_test(experts_that_are_cut_exchange_tokens_among_their_ranks),
         cmocka_unit_test(better_hardware_is_never_slower),
+        cmocka_unit_test(no_stack_makes_a_chip_faster_than_its_data_sheet),
         cmocka_unit_test(without_sequence_parallel_experts_tokens_are_gathered_over_tp),
         cmocka_unit_test(shared_out_experts_are_gathered_too),
         cmocka_unit_test(recomputing_trades_time_for_memory),

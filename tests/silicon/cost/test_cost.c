@@ -271,6 +271,26 @@ static void softmax_is_faster_with_more_exponentials(void **state)
     assert_true(twice < .95 * once && twice > .5 * once);
 }
 
+/* An array of 256 x 256 is half idle in attention of 128 dims and in products of so deep a sum; two short sides lie on it in the
+ * better way. */
+static void a_systolic_array_is_idle_where_a_side_is_shorter(void **state)
+{
+    struct tr_rates v6e = rates_of("tpu-v6e"), small = v6e, h100 = rates_of("h100-sxm");
+    struct tr_attention a = {.format = TR_FORMAT_BF16, .kv_format = TR_FORMAT_BF16, .batch = 1, .queries = 8192, .keys = 8192,
+                             .heads = 64, .kv_heads = 8, .head_dim = 128, .causal = true, .alone = true};
+    (void)state;
+    assert_true(v6e.array_side == 256 && h100.array_side == 1);
+    small.array_side = 128;
+    double large_s = tr_cost_attention(&v6e, &a).time_s, small_s = tr_cost_attention(&small, &a).time_s;
+    assert_true(large_s > 1.3 * small_s && large_s < 2.01 * small_s);
+    a.head_dim = 256;
+    assert_true(tr_cost_attention(&v6e, &a).time_s == tr_cost_attention(&small, &a).time_s);
+    double deep_s = tr_cost_gemm(&v6e, TR_FORMAT_BF16, 16384, 16384, 128, 1).time_s; /* mostly memory */
+    assert_true(deep_s > tr_cost_gemm(&small, TR_FORMAT_BF16, 16384, 16384, 128, 1).time_s);
+    assert_true(tr_cost_gemm(&v6e, TR_FORMAT_BF16, 16384, 128, 16384, 1).time_s ==
+                tr_cost_gemm(&small, TR_FORMAT_BF16, 16384, 128, 16384, 1).time_s);
+}
+
 static void chips_without_links_talk_through_their_slot(void **state)
 {
     struct tr_rates rates = rates_of("l40s");
@@ -311,6 +331,7 @@ int main(void)
         cmocka_unit_test(sums_add_times_and_keep_the_worse_grade),
         cmocka_unit_test(products_under_load_run_as_fast_as_power_lets_them),
         cmocka_unit_test(softmax_is_faster_with_more_exponentials),
+        cmocka_unit_test(a_systolic_array_is_idle_where_a_side_is_shorter),
         cmocka_unit_test(chips_without_links_talk_through_their_slot),
         cmocka_unit_test(a_chip_that_is_like_another_is_graded_transferred_and_one_like_none_assumed),
     };
