@@ -229,9 +229,16 @@ static void add_bubble(struct parts *s)
     double rest = tr_number_rest(s->e, term);
     if (rest <= 0)
         return;
-    at = tr_number_add(s->e, term, TR_UNIT_TIME, rest, "a last group of microbatches that does not fill the chunks");
-    tr_number_words(s->e, at, "(vpp - 1) (pp - m mod pp) (F + B) / vpp", s->blocks.grade, "plan/step/step.h",
-                    "m %.0f, pp %d, vpp %d", s->micro_count, l->pp, l->vpp);
+    bool chunks = l->pipeline == TR_PIPELINE_INTERLEAVED;
+    at = tr_number_add(s->e, term, TR_UNIT_TIME, rest,
+                       chunks ? "a last group of microbatches that does not fill the chunks" : "too few microbatches to fill the waiting");
+    if (chunks)
+        tr_number_words(s->e, at, "(vpp - 1) (pp - m mod pp) (F + B) / vpp", s->blocks.grade, "plan/step/step.h",
+                        "m %.0f, pp %d, vpp %d", s->micro_count, l->pp, l->vpp);
+    else
+        tr_number_words(s->e, at, "F + B - W of the other stages - (m - 1) W of the slowest - fill and drain", s->blocks.grade,
+                        "plan/step/step.h", "m %.0f, pp %d; the slowest stage has W %s", s->micro_count, l->pp,
+                        tr_print_time(forward, s->stages.slowest.weight_s));
 }
 
 static void add_sends(struct parts *s)

@@ -182,6 +182,7 @@ void tr_stages_make(struct tr_stages *stages, struct tr_load *load, const struct
         tr_stage_make(&stage, blocks, split, &split->of[c]);
         add_load(stages, &stage, split->of[c].first);
         double both_s = stage.forward_s + stage.backward_s;
+        stages->others_weight_s += split->of[c].stages * stage.weight_s;
         for (int p = 0; p < TR_PIPELINE_COUNT; p++)
             stages->others_s[p] += split->of[c].stages * once_s((enum tr_pipeline)p, both_s, stage.weight_s, split->vpp);
         if (both_s > longest) {
@@ -190,6 +191,7 @@ void tr_stages_make(struct tr_stages *stages, struct tr_load *load, const struct
             stages->slowest_class = &split->of[c];
         }
     }
+    stages->others_weight_s -= stages->slowest.weight_s;
     for (int p = 0; p < TR_PIPELINE_COUNT; p++)
         stages->others_s[p] -= once_s((enum tr_pipeline)p, longest, stages->slowest.weight_s, split->vpp);
 }

@@ -74,6 +74,7 @@ struct tr_stages {
     struct tr_stage slowest;
     const struct tr_split_class *slowest_class;
     double others_s[TR_PIPELINE_COUNT]; /* what the other stages add once, by schedule */
+    double others_weight_s;             /* their gradients of weights, of one microbatch */
     int load_count;
     struct tr_load *load; /* of stages of which any may be the heaviest */
 };
@@ -120,11 +121,16 @@ static inline double tr_replicas_s(const struct tr_stack *stack, const struct tr
     return zero == 0 ? s : s + tr_exposed_s(stack, ends->gather_s, under_forward);
 }
 
-/* The others' once, and what a last group of microbatches that does not fill the chunks of an interleaved pipeline adds. */
+/* The others' once, and what a last group of microbatches that does not fill the chunks of an interleaved pipeline adds. Zero bubble: the
+ * last microbatch goes through all stages and back, and of the slowest one's gradients of weights all but its own have been made
+ * meanwhile; with few microbatches these are too few to fill the waiting. */
 static inline double tr_bubble_s(const struct tr_stages *stages, const struct tr_split *split, enum tr_pipeline pipeline,
                                  int64_t micro_count)
 {
     double s = stages->others_s[pipeline];
+    if (pipeline == TR_PIPELINE_ZERO_BUBBLE || pipeline == TR_PIPELINE_ZERO_BUBBLE_2P)
+        s = fmax(s, stages->others_s[TR_PIPELINE_1F1B] - stages->others_weight_s -
+                        ((double)micro_count - 1) * stages->slowest.weight_s);
     if (pipeline == TR_PIPELINE_INTERLEAVED && micro_count % split->pp)
         s += (split->vpp - 1.0) * (double)(split->pp - micro_count % split->pp) *
              (stages->slowest.forward_s + stages->slowest.backward_s) / split->vpp;

@@ -15,7 +15,8 @@
  *   stage     sums of blocks: forward F, backward B (with what is recomputed), weight part W of B
  *   pipeline  GPIPE, 1F1B       m (F + B) of the slowest stage + F + B of the others, once
  *             INTERLEAVED       the others' once / vpp
- *             ZERO_BUBBLE       the others' F + B - 2 W once (1p), F + B - 3 W (2p), not below 0
+ *             ZERO_BUBBLE       the others' F + B - 2 W once (1p), F + B - 3 W (2p), not below 0, nor below the others'
+ *                               F + B - W less the slowest's (m - 1) W: few microbatches have few W to fill with
  *   sends     two a microbatch and chunk on the slowest stage, less what is hidden under a chunk's pass; and the way through the
  *             others, once
  *   ends      gradients summed over dp, the update, weights gathered: under compute as far as the stack hides them

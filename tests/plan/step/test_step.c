@@ -211,7 +211,11 @@ static void schedules_cost_what_their_walk_costs(void **state)
                  {TR_PIPELINE_1F1B, 8, 1, 64, .02},        {TR_PIPELINE_1F1B, 2, 1, 2, .02},
                  {TR_PIPELINE_INTERLEAVED, 4, 3, 16, .03}, {TR_PIPELINE_INTERLEAVED, 8, 3, 64, .03},
                  {TR_PIPELINE_INTERLEAVED, 4, 2, 64, .03}, {TR_PIPELINE_ZERO_BUBBLE, 4, 1, 32, .05},
-                 {TR_PIPELINE_ZERO_BUBBLE, 8, 1, 64, .05}, {TR_PIPELINE_ZERO_BUBBLE_2P, 8, 1, 64, .05}};
+                 {TR_PIPELINE_ZERO_BUBBLE, 8, 1, 64, .05}, {TR_PIPELINE_ZERO_BUBBLE_2P, 8, 1, 64, .05},
+                 {TR_PIPELINE_ZERO_BUBBLE, 8, 1, 2, .02},  {TR_PIPELINE_ZERO_BUBBLE, 8, 1, 5, .02},
+                 {TR_PIPELINE_ZERO_BUBBLE, 8, 1, 12, .05}, {TR_PIPELINE_ZERO_BUBBLE_2P, 4, 1, 1, .02},
+                 {TR_PIPELINE_ZERO_BUBBLE_2P, 4, 1, 3, .02}, {TR_PIPELINE_ZERO_BUBBLE_2P, 8, 1, 8, .05},
+                 {TR_PIPELINE_ZERO_BUBBLE_2P, 8, 1, 15, .05}, {TR_PIPELINE_ZERO_BUBBLE_2P, 8, 1, 24, .05}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct tr_model_shape model = dense;
         struct tr_task task = task_of(&model);
