@@ -22,13 +22,23 @@ void tr_plan_target_words(double loss, double tokens, double low, double high, c
 void tr_plan_limit(const struct tr_plan *plan, struct tr_text *out);
 /* "319.4 MWh". Returns buf. */
 const char *tr_plan_energy(char buf[TR_QUANTITY_BYTES], double joules);
+/* "on demand". Returns buf. */
+const char *tr_plan_commitment(char buf[TR_QUANTITY_BYTES], int commitment);
 /* "8.2 %". Returns buf. */
 const char *tr_plan_percent(char buf[TR_QUANTITY_BYTES], double fraction);
 
 /* A line about modules for further tokens, without a newline; nothing when there are none. */
 void tr_plan_further(const struct tr_plan *plan, struct tr_text *out);
-/* A sentence, without a newline, where a layout was preferred to a faster one that may not fit; nothing otherwise. */
-void tr_plan_safer(const struct tr_plan *plan, struct tr_text *out);
+/* What a search looked at and chose, and what each limit of it costs: lines. The plan fits, and was searched. */
+void tr_plan_searched(const struct tr_plan *plan, struct tr_text *out);
+/* "from 53 GiB to 80 GiB (80 % interval)", and where it may not fit, what would surely; without a newline. */
+void tr_plan_memory_interval(const struct tr_plan *plan, struct tr_text *out);
+/* What the run takes beside dollars, a row each: "failures", "3.5 expected, one in 2.1 days (...)". */
+void tr_plan_run_rows(const struct tr_plan *plan, void (*row)(void *context, const char *what, const char *says), void *context);
+/* What the lever is now, "989.5 TFLOP/s"; "" where that is many numbers. */
+const char *tr_plan_lever_now(const struct tr_plan *plan, enum tr_lever lever, char buf[TR_QUANTITY_BYTES]);
+/* Whether tables of levers have it. */
+bool tr_plan_has_lever(const struct tr_plan *plan, enum tr_lever lever);
 /* Lines about the target loss; nothing when there is none. */
 void tr_plan_target(const struct tr_plan *plan, struct tr_text *out);
 

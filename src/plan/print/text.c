@@ -4,13 +4,22 @@
 
 #include <math.h>
 
-enum { NUMBER = TR_QUANTITY_BYTES };
+enum { NUMBER = TR_QUANTITY_BYTES, SAYS_BYTES = 512 };
 
 /* ---- small pieces ------------------------------------------------------------------------------------------------ */
 
 const char *tr_plan_percent(char buf[TR_QUANTITY_BYTES], double fraction)
 {
     snprintf(buf, TR_QUANTITY_BYTES, "%.*f %%", fabs(fraction) < .0995 ? 1 : 0, 100 * fraction);
+    return buf;
+}
+
+const char *tr_plan_commitment(char buf[TR_QUANTITY_BYTES], int commitment)
+{
+    snprintf(buf, TR_QUANTITY_BYTES, "%s", tr_commitment_name((enum tr_commitment)commitment));
+    for (char *c = buf; *c; c++)
+        if (*c == '_')
+            *c = ' ';
     return buf;
 }
 
@@ -89,18 +98,23 @@ void tr_plan_target(const struct tr_plan *p, struct tr_text *out)
                    tr_print_quantity(batch, TR_UNIT_COUNT, is), tr_print_quantity(critical, TR_UNIT_COUNT, most));
 }
 
-static const char *value_of(const struct tr_plan *p, enum tr_lever lever, char buf[TR_QUANTITY_BYTES])
+const char *tr_plan_lever_now(const struct tr_plan *p, enum tr_lever lever, char buf[TR_QUANTITY_BYTES])
 {
     enum tr_unit unit;
     double value = tr_lever_value(lever, &p->site, &unit);
     return isnan(value) ? "" : tr_print_quantity(buf, unit, value);
 }
 
+bool tr_plan_has_lever(const struct tr_plan *p, enum tr_lever lever)
+{
+    return tr_lever_there(lever, &p->system) && (lever != TR_LEVER_CAPACITY || p->search.done);
+}
+
 void tr_plan_limit(const struct tr_plan *p, struct tr_text *out)
 {
     char value[NUMBER];
     enum tr_lever lever = (enum tr_lever)p->limit;
-    const char *now = value_of(p, lever, value);
+    const char *now = tr_plan_lever_now(p, lever, value);
     tr_text_printf(out, "limited by %s%s%s%s: 10 %% better there gives %+.1f %% of the step's time",
                    tr_lever_name(lever), *now ? " (" : "", now, *now ? ")" : "", 100 * p->lever[lever].change);
 }
@@ -145,6 +159,16 @@ static void put_unsure(const struct tr_plan *p, struct tr_text *out)
                        100 * (sure->step.time_s / p->step.time_s - 1));
 }
 
+void tr_plan_memory_interval(const struct tr_plan *p, struct tr_text *out)
+{
+    char bytes[NUMBER], capacity[NUMBER];
+    double least = p->step.memory_bytes * (1 - p->step.memory_error), most = p->step.memory_bytes * (1 + p->step.memory_error);
+    tr_text_printf(out, "from %s to %s (80 %% interval)", tr_print_quantity(bytes, TR_UNIT_BYTES, fmax(0, least)),
+                   tr_print_quantity(capacity, TR_UNIT_BYTES, most));
+    if (p->fits && most > p->capacity_bytes)
+        put_unsure(p, out);
+}
+
 static void put_memory(const struct tr_plan *p, struct tr_text *out)
 {
     char bytes[NUMBER], capacity[NUMBER];
@@ -167,55 +191,74 @@ static void put_memory(const struct tr_plan *p, struct tr_text *out)
     tr_table_cell(&table, "%.1f %%", 100 * p->step.memory_bytes / p->capacity_bytes);
     tr_table_text(&table, out);
     tr_table_free(&table);
-    double least = p->step.memory_bytes * (1 - p->step.memory_error), most = p->step.memory_bytes * (1 + p->step.memory_error);
-    tr_text_printf(out, "from %s to %s (80 %% interval)", tr_print_quantity(bytes, TR_UNIT_BYTES, fmax(0, least)),
-                   tr_print_quantity(capacity, TR_UNIT_BYTES, most));
-    if (p->fits && most > p->capacity_bytes)
-        put_unsure(p, out);
+    tr_plan_memory_interval(p, out);
     tr_text_char(out, '\n');
+}
+
+typedef void row_fn(void *context, const char *what, const char *says);
+
+static void say_failures(const struct tr_plan *p, row_fn *row, void *context)
+{
+    char a[NUMBER], says[SAYS_BYTES];
+    const struct tr_job_cost *cost = tr_plan_cost(p);
+    if (cost->failures > 0)
+        snprintf(says, sizeof says, "%.*f expected, one in %s (%s)", cost->failures < 9.95 ? 1 : 0, cost->failures,
+                 tr_print_time(a, cost->mtbf_s), tr_plan_failures(p)->name);
+    row(context, "failures", cost->failures > 0 ? says : "none known of");
+}
+
+static void say_takes(const struct tr_plan *p, row_fn *row, void *context)
+{
+    char a[NUMBER], b[NUMBER], c[NUMBER], says[SAYS_BYTES];
+    const struct tr_job_cost *cost = tr_plan_cost(p);
+    double low_s, high_s;
+    tr_plan_wall_interval(p, &low_s, &high_s);
+    if (p->request.target_loss > 0)
+        snprintf(says, sizeof says, "%s, from %s to %s with the law's error", tr_print_time(a, cost->wall_s), tr_print_time(b, low_s),
+                 tr_print_time(c, high_s));
+    else
+        snprintf(says, sizeof says, "%s +- %s, %s of it in steps", tr_print_time(a, cost->wall_s), tr_plan_percent(b, p->step.error),
+                 tr_plan_percent(c, cost->goodput));
+    row(context, "takes", says);
+}
+
+static void say_power(const struct tr_plan *p, row_fn *row, void *context)
+{
+    char a[NUMBER], b[NUMBER], says[SAYS_BYTES];
+    const struct tr_job_cost *cost = tr_plan_cost(p);
+    snprintf(says, sizeof says, "%s at %s, all of the building", tr_plan_energy(a, cost->energy_j),
+             tr_print_quantity(b, TR_UNIT_POWER, cost->power_w));
+    row(context, "energy", isnan(cost->energy_j) ? "not known" : says);
+    snprintf(says, sizeof says, "%.4g t CO2e at %.0f g/kWh (%s)", cost->carbon_g / 1e6, p->place.carbon_g_kwh.value, p->place.name);
+    row(context, "carbon", isnan(cost->carbon_g) ? "not known" : says);
+}
+
+void tr_plan_run_rows(const struct tr_plan *p, row_fn *row, void *context)
+{
+    char a[NUMBER], b[NUMBER], c[NUMBER], says[SAYS_BYTES];
+    const struct tr_job_cost *cost = tr_plan_cost(p);
+    say_takes(p, row, context);
+    row(context, "chip-hours", tr_print_quantity(a, TR_UNIT_COUNT, cost->chip_hours));
+    say_failures(p, row, context);
+    snprintf(says, sizeof says, "%s each %s of computing, %s to save", tr_print_quantity(a, TR_UNIT_BYTES, p->state_bytes),
+             isfinite(cost->interval_s) ? tr_print_time(b, cost->interval_s) : "run", tr_print_time(c, cost->save_s));
+    row(context, "checkpoints", says);
+    say_power(p, row, context);
+}
+
+static void put_run_row(void *table, const char *what, const char *says)
+{
+    tr_table_cell(table, "%s", what);
+    tr_table_cell(table, "%s", says);
 }
 
 static void put_run(const struct tr_plan *p, struct tr_text *out)
 {
-    char a[NUMBER], b[NUMBER], c[NUMBER];
-    const struct tr_job_cost *cost = tr_plan_cost(p);
     struct tr_table table = {0};
     tr_text_char(out, '\n');
     tr_table_column(&table, "the run", TR_LEFT);
     tr_table_column(&table, "", TR_LEFT);
-    double low_s, high_s;
-    tr_plan_wall_interval(p, &low_s, &high_s);
-    tr_table_cell(&table, "takes");
-    if (p->request.target_loss > 0)
-        tr_table_cell(&table, "%s, from %s to %s with the law's error", tr_print_time(a, cost->wall_s),
-                      tr_print_time(b, low_s), tr_print_time(c, high_s));
-    else
-        tr_table_cell(&table, "%s +- %s, %s of it in steps", tr_print_time(a, cost->wall_s),
-                      tr_plan_percent(b, p->step.error), tr_plan_percent(c, cost->goodput));
-    tr_table_cell(&table, "chip-hours");
-    tr_table_cell(&table, "%s", tr_print_quantity(a, TR_UNIT_COUNT, cost->chip_hours));
-    tr_table_cell(&table, "failures");
-    if (cost->failures > 0)
-        tr_table_cell(&table, "%.*f expected, one in %s (%s)", cost->failures < 9.95 ? 1 : 0, cost->failures,
-                      tr_print_time(a, cost->mtbf_s), tr_plan_failures(p)->name);
-    else
-        tr_table_cell(&table, "none known of");
-    tr_table_cell(&table, "checkpoints");
-    tr_table_cell(&table, "%s each %s of computing, %s to save", tr_print_quantity(a, TR_UNIT_BYTES, p->state_bytes),
-                  isfinite(cost->interval_s) ? tr_print_time(b, cost->interval_s) : "run",
-                  tr_print_time(c, cost->save_s));
-    tr_table_cell(&table, "energy");
-    if (isnan(cost->energy_j))
-        tr_table_cell(&table, "not known");
-    else
-        tr_table_cell(&table, "%s at %s, all of the building", tr_plan_energy(a, cost->energy_j),
-                      tr_print_quantity(b, TR_UNIT_POWER, cost->power_w));
-    tr_table_cell(&table, "carbon");
-    if (isnan(cost->carbon_g))
-        tr_table_cell(&table, "not known");
-    else
-        tr_table_cell(&table, "%.4g t CO2e at %.0f g/kWh (%s)", cost->carbon_g / 1e6, p->place.carbon_g_kwh.value,
-                      p->place.name);
+    tr_plan_run_rows(p, put_run_row, &table);
     tr_table_text(&table, out);
     tr_table_free(&table);
 }
@@ -276,10 +319,10 @@ static void put_levers(const struct tr_plan *p, struct tr_text *out)
     if (p->search.done)
         tr_table_column(&table, "layout chosen again", TR_RIGHT);
     for (int i = 0; i < TR_LEVER_COUNT; i++) {
-        if (!tr_lever_there((enum tr_lever)i, &p->system) || (i == TR_LEVER_CAPACITY && !p->search.done))
+        if (!tr_plan_has_lever(p, (enum tr_lever)i))
             continue;
         tr_table_cell(&table, "%s", tr_lever_name((enum tr_lever)i));
-        tr_table_cell(&table, "%s", value_of(p, (enum tr_lever)i, value));
+        tr_table_cell(&table, "%s", tr_plan_lever_now(p, (enum tr_lever)i, value));
         tr_table_cell(&table, "%+.2f %%", 100 * p->lever[i].change);
         if (p->search.done && isnan(p->lever[i].change_again))
             tr_table_cell(&table, "not searched");
@@ -291,7 +334,7 @@ static void put_levers(const struct tr_plan *p, struct tr_text *out)
 }
 
 /* The fastest is named, so that whoever trusts the estimate of its memory can have it. */
-void tr_plan_safer(const struct tr_plan *p, struct tr_text *out)
+static void put_safer(const struct tr_plan *p, struct tr_text *out)
 {
     char layout[TR_LAYOUT_TEXT_BYTES], bytes[NUMBER];
     const struct tr_found *fastest = &p->search.next[0];
@@ -299,18 +342,6 @@ void tr_plan_safer(const struct tr_plan *p, struct tr_text *out)
         tr_text_printf(out, "%s is %.2f %% faster, but %s may not fit: within %g %%, where times are alike, what surely fits is preferred",
                        tr_layout_print(&fastest->layout, layout), 100 * (1 - fastest->step.time_s / p->step.time_s),
                        tr_print_quantity(bytes, TR_UNIT_BYTES, fastest->step.memory_bytes), 100 * TR_PLAN_ALIKE);
-}
-
-static void put_searched(const struct tr_plan *p, struct tr_text *out)
-{
-    const struct tr_plan_candidate *c = &p->search.at[p->search.chosen];
-    char legal[NUMBER], big[NUMBER], dominated[NUMBER];
-    size_t before = out->len;
-    tr_plan_safer(p, out);
-    bool safer = out->len > before;
-    tr_text_printf(out, "%s%s %s legal layouts: %s need more memory than there is, %s are no faster than a smaller one\n",
-                   safer ? "\n" : "", safer ? "out of" : "the fastest of", tr_print_count(legal, c->legal),
-                   tr_print_count(big, c->too_big), tr_print_count(dominated, c->dominated));
 }
 
 /* "tightest limit: tp (8): without it 1.2 % less" */
@@ -322,6 +353,19 @@ static void put_limits(const struct tr_plan *p, struct tr_text *out)
         tr_text_printf(out, "%s limit: %s; without it %.1f %% less time, with %s\n", i ? "then the" : "the tightest", limit->name,
                        100 * limit->gain, tr_layout_print(&limit->found.layout, layout));
     }
+}
+
+void tr_plan_searched(const struct tr_plan *p, struct tr_text *out)
+{
+    const struct tr_plan_candidate *c = &p->search.at[p->search.chosen];
+    char legal[NUMBER], big[NUMBER], dominated[NUMBER];
+    size_t before = out->len;
+    put_safer(p, out);
+    bool safer = out->len > before;
+    tr_text_printf(out, "%s%s %s legal layouts: %s need more memory than there is, %s are no faster than a smaller one\n",
+                   safer ? "\n" : "", safer ? "out of" : "the fastest of", tr_print_count(legal, c->legal),
+                   tr_print_count(big, c->too_big), tr_print_count(dominated, c->dominated));
+    put_limits(p, out);
 }
 
 static void put_counts(const struct tr_plan *p, struct tr_text *out)
@@ -392,10 +436,8 @@ void tr_plan_text(const struct tr_plan *p, struct tr_text *out)
     tr_text_append(out, p->task.mtp ? "\n" : "");
     tr_plan_target(p, out);
     tr_text_printf(out, "layout %s\n", tr_layout_print(&p->layout, layout));
-    if (p->search.done && p->fits) {
-        put_searched(p, out);
-        put_limits(p, out);
-    }
+    if (p->search.done && p->fits)
+        tr_plan_searched(p, out);
     if (p->why[0])
         tr_text_printf(out, "\nno: %s\n", p->why);
     if (p->search.count > 1)

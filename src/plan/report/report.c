@@ -257,7 +257,8 @@ static void put_search(const struct page *g)
         return;
     tr_page_heading(g->out, "What was searched",
                     "Every legal layout was priced, time and memory. Layouts within the error of the fastest are candidates too.");
-    put_sentence(g, tr_plan_safer);
+    if (g->p->fits)
+        put_sentence(g, tr_plan_searched);
     tr_text_append(g->out, "<div class=\"charts\">\n");
     put_front(g);
     put_money(g);

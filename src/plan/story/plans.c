@@ -100,16 +100,6 @@ static void put_head(const struct story_plan *of, struct tr_text *out)
         tr_page_text(out, "p", "no", p->why);
 }
 
-/* "on demand" */
-static const char *commitment(char buf[NUMBER], int of)
-{
-    snprintf(buf, NUMBER, "%s", tr_commitment_name((enum tr_commitment)of));
-    for (char *c = buf; *c; c++)
-        if (*c == '_')
-            *c = ' ';
-    return buf;
-}
-
 static void put_figures(const struct tr_plan *p, struct tr_text *out)
 {
     const struct tr_job_cost *cost = tr_plan_cost(p);
@@ -120,7 +110,7 @@ static void put_figures(const struct tr_plan *p, struct tr_text *out)
         tr_plan_wall_interval(p, &low_s, &high_s);
         snprintf(value, sizeof value, "from %s to %s (80 %%)", tr_print_time(a, low_s), tr_print_time(b, high_s));
         tr_page_tile(out, value, tr_print_time(a, cost->wall_s));
-        snprintf(value, sizeof value, "%s, at %.2f $ a chip-hour", commitment(a, p->request.commitment),
+        snprintf(value, sizeof value, "%s, at %.2f $ a chip-hour", tr_plan_commitment(a, p->request.commitment),
                  p->offer[p->request.commitment].price.usd_h.value);
         tr_page_tile(out, isnan(cost->usd) ? "price not known" : value,
                      isnan(cost->usd) ? "–" : tr_print_quantity(a, TR_UNIT_USD, cost->usd));
@@ -189,7 +179,7 @@ static void put_prices(const struct tr_plan *p, struct tr_text *out)
         if (!tr_known(&offer->price.usd_h))
             continue;
         tr_text_append(out, "<tr>");
-        tr_page_cell(out, false, commitment(text, i));
+        tr_page_cell(out, false, tr_plan_commitment(text, i));
         snprintf(text, sizeof text, "%.2f", offer->price.usd_h.value);
         tr_page_cell(out, true, text);
         tr_page_cell(out, true, tr_print_time(text, offer->cost.wall_s));
