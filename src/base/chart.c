@@ -128,7 +128,7 @@ static void draw_axes(struct tr_text *out, const struct tr_chart *chart, const s
                        x_at(f, (double)i * f->x_tick) / 10.0, HEIGHT + 17, tick_label(label, (double)i * f->x_tick));
     tr_text_printf(out, "<line class=\"axis\" x2=\"100%%\" y1=\"%d\" y2=\"%d\"/><text x=\"100%%\" y=\"%d\" "
                         "text-anchor=\"end\">", HEIGHT, HEIGHT, HEIGHT + 34);
-    tr_text_append_html(out, chart->x_label);
+    tr_text_append_words(out, chart->x_label);
     tr_text_append(out, "</text>");
 }
 
@@ -181,7 +181,7 @@ static void draw_points(struct tr_text *out, const struct tr_series *s, int colo
             continue;
         tr_text_printf(out, "<circle class=\"dot c%d\" cx=\"%.2f%%\" cy=\"%.1f\" r=\"3.5\"><title>", color,
                        x_at(f, s->x[i]) / 10.0, y_at(f, s->y[i]));
-        tr_text_append_html(out, s->name);
+        tr_text_append_words(out, s->name);
         tr_text_printf(out, ": %.6g at %.6g</title></circle>", s->y[i], s->x[i]);
     }
 }
@@ -189,7 +189,7 @@ static void draw_points(struct tr_text *out, const struct tr_series *s, int colo
 static void draw_name(struct tr_text *out, const char *class, const char *name)
 {
     tr_text_printf(out, "<span><i class=\"%s\"></i>", class);
-    tr_text_append_html(out, name);
+    tr_text_append_words(out, name);
     tr_text_append(out, "</span>");
 }
 
@@ -211,10 +211,10 @@ static void draw_legend(struct tr_text *out, const struct tr_chart *chart)
 void tr_chart_caption(struct tr_text *out, const char *title, const char *unit)
 {
     tr_text_append(out, "<figure><figcaption>");
-    tr_text_append_html(out, title);
+    tr_text_append_words(out, title);
     if (unit != NULL) {
         tr_text_append(out, " <small>");
-        tr_text_append_html(out, unit);
+        tr_text_append_words(out, unit);
         tr_text_append(out, "</small>");
     }
     tr_text_append(out, "</figcaption>");
@@ -223,7 +223,7 @@ void tr_chart_caption(struct tr_text *out, const char *title, const char *unit)
 void tr_chart_plot(struct tr_text *out, const char *class, const char *title, int height)
 {
     tr_text_printf(out, "<div class=\"%s\"><svg height=\"%d\" role=\"img\" aria-label=\"", class, height);
-    tr_text_append_html(out, title);
+    tr_text_append_words(out, title);
     tr_text_append(out, "\">");
 }
 

@@ -80,14 +80,14 @@ static void draw_axes(struct tr_text *out, const struct tr_roof *roof, const str
                             "text-anchor=\"middle\">%s</text>", x, x, HEIGHT, x, HEIGHT + 17, decade_label(label, d));
     }
     tr_text_printf(out, "<text x=\"100%%\" y=\"%d\" text-anchor=\"end\">", HEIGHT + 34);
-    tr_text_append_html(out, roof->x_label);
+    tr_text_append_words(out, roof->x_label);
     tr_text_append(out, "</text>");
 }
 
 static void draw_flat_label(struct tr_text *out, const struct frame *f, double flat, const char *label)
 {
     tr_text_printf(out, "<text class=\"over\" x=\"100%%\" y=\"%.1f\" text-anchor=\"end\">", y_at(f, flat) - 6.0);
-    tr_text_append_html(out, label);
+    tr_text_append_words(out, label);
     tr_text_append(out, "</text>");
 }
 
@@ -111,7 +111,7 @@ static void draw_roof(struct tr_text *out, const struct tr_roof *roof, const str
     const double x = sqrt(begin * ridge); /* the middle of the slope */
     tr_text_printf(out, "<text class=\"over\" x=\"%.2f%%\" dx=\"10\" y=\"%.1f\">", x_at(f, x) / 10.0,
                    y_at(f, x * roof->slope) + 4.0);
-    tr_text_append_html(out, roof->slope_label);
+    tr_text_append_words(out, roof->slope_label);
     tr_text_append(out, "</text>");
 }
 
@@ -139,10 +139,10 @@ static void draw_dot(struct tr_text *out, const struct dot *dot)
     tr_text_printf(out, "<svg x=\"%.2f%%\" y=\"%.1f\"><line class=\"axis\" x2=\"%d\" y2=\"%.1f\"/><circle class=\"dot c0\" "
                         "r=\"%.1f\"><title>", dot->x / 10.0, dot->y, LABEL_BESIDE + 4, down,
                    3.0 + 7.0 * sqrt(fmin(fmax(dot->point->weight, 0.0), 1.0)));
-    tr_text_append_html(out, dot->point->label);
+    tr_text_append_words(out, dot->point->label);
     tr_text_printf(out, ": %.4g at %.4g</title></circle><text class=\"over\" x=\"%d\" y=\"%.1f\">", dot->point->y, dot->point->x,
                    LABEL_BESIDE + 6, down + 4.0);
-    tr_text_append_html(out, dot->point->label);
+    tr_text_append_words(out, dot->point->label);
     tr_text_append(out, "</text></svg>");
 }
 

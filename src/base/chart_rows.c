@@ -11,7 +11,7 @@ static void open_figure(struct tr_text *out, const char *title, const char *unit
     tr_text_append(out, "<div class=\"legend\">");
     for (int i = 0; i < count; i++) {
         tr_text_printf(out, "<span><i class=\"b%d\"></i>", i);
-        tr_text_append_html(out, names[i]);
+        tr_text_append_words(out, names[i]);
         tr_text_append(out, "</span>");
     }
     tr_text_append(out, "</div>");
@@ -20,7 +20,7 @@ static void open_figure(struct tr_text *out, const char *title, const char *unit
 static void put_span(struct tr_text *out, const char *class, const char *text)
 {
     tr_text_printf(out, "<span class=\"%s\">", class);
-    tr_text_append_html(out, text ? text : "");
+    tr_text_append_words(out, text ? text : "");
     tr_text_append(out, "</span>");
 }
 
@@ -100,9 +100,9 @@ static void draw_stack(struct tr_text *out, const struct tr_stacks *s, int row, 
             continue;
         tr_text_printf(out, "<i class=\"b%d\" style=\"width:%.2f%%\" title=\"", i,
                        share_of(s->rows[row].part[i], longest));
-        tr_text_append_html(out, s->names[i]);
+        tr_text_append_words(out, s->names[i]);
         tr_text_append(out, ": ");
-        tr_text_append_html(out, s->print(value, s->rows[row].part[i]));
+        tr_text_append_words(out, s->print(value, s->rows[row].part[i]));
         tr_text_append(out, "\"></i>");
     }
     if (s->limit > 0)
@@ -166,7 +166,7 @@ void tr_chart_timeline(struct tr_text *out, const struct tr_timeline *t)
     tr_chart_plot(out, "plot", t->title, height + 4);
     for (int i = 0; i < t->row_count; i++) {
         tr_text_printf(out, "<text x=\"-8\" y=\"%d\" text-anchor=\"end\">", i * ROW + 14);
-        tr_text_append_html(out, t->row_names[i]);
+        tr_text_append_words(out, t->row_names[i]);
         tr_text_append(out, "</text>");
     }
     tr_text_printf(out, "<svg viewBox=\"0 0 %d %d\" preserveAspectRatio=\"none\" height=\"%d\">", TR_CHART_ACROSS,

@@ -21,6 +21,25 @@ void tr_page_text(struct tr_text *out, const char *tag, const char *class, const
         tr_text_printf(out, "<%s class=\"%s\">", tag, class);
     else
         tr_text_printf(out, "<%s>", tag);
+    tr_text_append_words(out, text);
+    tr_text_printf(out, "</%s>\n", tag);
+}
+
+void tr_page_put(struct tr_text *out, const char *tag, const char *class, const char *fmt, ...)
+{
+    struct tr_text words = {0};
+    va_list args;
+    va_start(args, fmt);
+    tr_text_vprintf(&words, fmt, args);
+    va_end(args);
+    tr_page_text(out, tag, class, tr_text_str(&words));
+    out->failed |= words.failed;
+    tr_text_free(&words);
+}
+
+void tr_page_verbatim(struct tr_text *out, const char *tag, const char *text)
+{
+    tr_text_printf(out, "<%s>", tag);
     tr_text_append_html(out, text);
     tr_text_printf(out, "</%s>\n", tag);
 }
@@ -37,9 +56,9 @@ void tr_page_tiles(struct tr_text *out) { tr_text_append(out, "<div class=\"tile
 void tr_page_tile(struct tr_text *out, const char *label, const char *value)
 {
     tr_text_append(out, "<div class=\"tile\"><b>");
-    tr_text_append_html(out, value);
+    tr_text_append_words(out, value);
     tr_text_append(out, "</b><span>");
-    tr_text_append_html(out, label);
+    tr_text_append_words(out, label);
     tr_text_append(out, "</span></div>\n");
 }
 
@@ -53,7 +72,7 @@ void tr_page_table(struct tr_text *out, const char *caption, const char *const *
     tr_text_append(out, "<table><tr>");
     for (int i = 0; i < count; i++) {
         tr_text_append(out, i >= first_number ? "<th class=\"n\">" : "<th>");
-        tr_text_append_html(out, names[i]);
+        tr_text_append_words(out, names[i]);
         tr_text_append(out, "</th>");
     }
     tr_text_append(out, "</tr>\n");
@@ -62,7 +81,7 @@ void tr_page_table(struct tr_text *out, const char *caption, const char *const *
 void tr_page_cell(struct tr_text *out, bool number, const char *text)
 {
     tr_text_append(out, number ? "<td class=\"n\">" : "<td>");
-    tr_text_append_html(out, text);
+    tr_text_append_words(out, text);
     tr_text_append(out, "</td>");
 }
 

@@ -215,6 +215,42 @@ void tr_text_append_html(struct tr_text *text, const char *string)
     append_escaped(text, string, strlen(string), escape_html);
 }
 
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+/* Whether a number of its own, or a ±, ends at the blank `at`: the 8 of "tp8" is none, so that layouts may be broken. */
+static bool ends_number(const char *from, const char *at)
+{
+    const char *first = at;
+    if (at - from >= 2 && (memcmp(at - 2, "±", 2) == 0 || memcmp(at - 2, "+-", 2) == 0))
+        return true;
+    while (first > from && (is_digit(first[-1]) || first[-1] == '.' || first[-1] == ','))
+        first--;
+    return first < at && is_digit(at[-1]) &&
+           (first == from || strchr(" \n(+-$/", first[-1]) || (unsigned char)first[-1] >= 0x80);
+}
+
+/* Whether "05 min" follows "2 h" at the blank `at`, or "31 s" follows "39 min". */
+static bool parts_time(const char *from, const char *at)
+{
+    return is_digit(at[1]) && ((at - from >= 3 && memcmp(at - 2, " h", 2) == 0 && is_digit(at[-3])) ||
+                               (at - from >= 5 && memcmp(at - 4, " min", 4) == 0 && is_digit(at[-5])));
+}
+
+void tr_text_append_words(struct tr_text *text, const char *string)
+{
+    const char *plain = string; /* start of what needs no change */
+    for (const char *at = string; *at; at++) {
+        const bool sign = at[0] == '+' && at[1] == '-';
+        if (!sign && !(*at == ' ' && (ends_number(string, at) || parts_time(string, at))))
+            continue;
+        append_escaped(text, plain, (size_t)(at - plain), escape_html);
+        tr_text_append(text, sign ? "±" : "\u00a0");
+        at += sign;
+        plain = at + 1;
+    }
+    append_escaped(text, plain, strlen(plain), escape_html);
+}
+
 void tr_text_append_wrapped(struct tr_text *text, const char *string, int column, int indent, int columns)
 {
     bool line_start = true;

@@ -46,6 +46,9 @@ void tr_text_append_json(struct tr_text *text, const char *data, size_t bytes);
 
 /* Safe between tags and inside quoted attributes; bytes that are not UTF-8 become U+FFFD. */
 void tr_text_append_html(struct tr_text *text, const char *string);
+/* The same of what people read: +- becomes ±, and no line ends between a number (or ±) and the word behind it, "6.4 s ± 16 %",
+ * nor inside of a time, "2 h 05 min". */
+void tr_text_append_words(struct tr_text *text, const char *string);
 
 /* Paragraphs of words wrapped to `columns`, every line after the first indented by `indent`; ends without a newline.
  * `column` is where the first line already stands. Newlines in `string` are kept. */

@@ -27,6 +27,8 @@ static void make_page(struct tr_text *out)
     tr_page_tile(out, evil, evil);
     tr_page_end_tiles(out);
     tr_page_text(out, "p", "sub", evil);
+    tr_page_put(out, "p", NULL, "%d of %s", 5, evil);
+    tr_page_verbatim(out, "pre", "5 of x");
     tr_page_table(out, evil, (const char *const[]){"name", evil}, 2, 1);
     tr_text_append(out, "<tr>");
     tr_page_cell(out, false, evil);
@@ -60,8 +62,10 @@ static void every_text_is_escaped(void **state)
     (void)state;
     make_page(&out);
     assert_null(strstr(tr_text_str(&out), "<script"));
-    assert_int_equal(occurrences(tr_text_str(&out), "&lt;/title&gt;&lt;script&gt;&quot;x&quot;&amp;"), 10);
+    assert_int_equal(occurrences(tr_text_str(&out), "&lt;/title&gt;&lt;script&gt;&quot;x&quot;&amp;"), 11);
     assert_null(strstr(tr_text_str(&out), "http"));
+    assert_non_null(strstr(tr_text_str(&out), "<p>5\u00a0of &lt;"));
+    assert_non_null(strstr(tr_text_str(&out), "<pre>5 of x</pre>")); /* as it was */
     tr_text_free(&out);
 }
 

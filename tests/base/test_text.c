@@ -63,6 +63,34 @@ static void html_has_no_live_characters_and_no_broken_utf8(void **state)
     tr_text_free(&text);
 }
 
+static void a_number_and_its_unit_stay_on_one_line(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"6.4 s ± 16 % (80 % interval)", "6.4_s ±_16_% (80_% interval)"},
+        {"layout tp8 pp4 mb3 sp zero1 is 0.14 % faster", "layout tp8 pp4 mb3 sp zero1 is 0.14_% faster"},
+        {"-7.6 %, $15.98 a chip, 5,665 tokens.", "-7.6_%, $15.98_a chip, 5,665_tokens."},
+        {"in 2 h 05 min. 3 ", "in 2_h_05_min. 3_"},
+        {"39 min 31 s, a min 5", "39_min_31_s, a min 5"},
+        {"7.2 days +- 16 %", "7.2_days ±_16_%"},
+        {"v1.2 is, a. b", "v1.2 is, a. b"},
+        {"", ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tr_text text = {0}, expected = {0};
+        for (const char *c = cases[i][1]; *c; c++)
+            tr_text_append_bytes(&expected, *c == '_' ? "\u00a0" : c, *c == '_' ? 2 : 1);
+        tr_text_append_words(&text, cases[i][0]);
+        assert_string_equal(tr_text_str(&text), tr_text_str(&expected));
+        tr_text_free(&expected);
+        tr_text_free(&text);
+    }
+    struct tr_text text = {0};
+    tr_text_append_words(&text, "<2 & 3>");
+    assert_string_equal(tr_text_str(&text), "&lt;2 &amp; 3&gt;");
+    tr_text_free(&text);
+}
+
 static void how_much_of_a_text_is_utf8_is_told_wherever_it_ends(void **state)
 {
     (void)state;
@@ -212,6 +240,7 @@ int main(void)
         cmocka_unit_test(what_is_appended_stands_there_in_order),
         cmocka_unit_test(growing_beyond_the_limit_sticks_and_is_told),
         cmocka_unit_test(html_has_no_live_characters_and_no_broken_utf8),
+        cmocka_unit_test(a_number_and_its_unit_stay_on_one_line),
         cmocka_unit_test(how_much_of_a_text_is_utf8_is_told_wherever_it_ends),
         cmocka_unit_test(utf8_is_told_from_what_only_looks_like_it),
         cmocka_unit_test(words_wrap_at_the_columns_given),

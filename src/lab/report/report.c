@@ -488,7 +488,7 @@ static void write_text(struct tr_text *out, const char *heading, const struct tr
     if (text->at == NULL || text->len == 0)
         return;
     tr_page_heading(out, heading, NULL);
-    tr_page_text(out, "pre", NULL, text->at);
+    tr_page_verbatim(out, "pre", text->at);
 }
 
 static void write_identity(struct tr_text *out, const struct tr_run_files *f)

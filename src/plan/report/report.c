@@ -300,20 +300,20 @@ static void put_number(struct tr_text *out, const struct tr_explain *e, int inde
     const struct tr_number *n = &e->at[index];
     char value[NUMBER];
     tr_text_append(out, n->made_of ? "<details><summary>" : "<div class=\"leaf\">");
-    tr_text_append_html(out, n->name);
+    tr_text_append_words(out, n->name);
     tr_text_append(out, ": <b>");
-    tr_text_append_html(out, tr_number_print(value, n));
+    tr_text_append_words(out, tr_number_print(value, n));
     tr_text_append(out, "</b>");
     tr_text_append(out, n->made_of ? "</summary>" : "");
     tr_text_append(out, "<span class=\"how\"> = ");
-    tr_text_append_html(out, n->formula);
+    tr_text_append_words(out, n->formula);
     if (n->inputs[0]) {
         tr_text_append(out, "; ");
-        tr_text_append_html(out, n->inputs);
+        tr_text_append_words(out, n->inputs);
     }
     if (n->source[0]) {
         tr_text_append(out, " (");
-        tr_text_append_html(out, n->source);
+        tr_text_append_words(out, n->source);
         tr_text_append(out, ")");
     }
     tr_text_printf(out, " <em>%s</em></span>", tr_grade_name(n->grade));
@@ -350,14 +350,14 @@ static void put_fact(void *context, const struct tr_provenance *f)
     tr_page_cell(g->out, false, tr_grade_name(f->fact->grade));
     tr_page_cell(g->out, false, f->fact->date);
     tr_text_append(g->out, "<td>");
-    tr_text_append_html(g->out, f->fact->source ? f->fact->source->title : "");
+    tr_text_append_words(g->out, f->fact->source ? f->fact->source->title : "");
     if (f->fact->source && f->fact->source->where[0]) {
         tr_text_append(g->out, "; ");
-        tr_text_append_html(g->out, f->fact->source->where);
+        tr_text_append_words(g->out, f->fact->source->where);
     }
     if (f->fact->note) {
         tr_text_append(g->out, ". ");
-        tr_text_append_html(g->out, f->fact->note);
+        tr_text_append_words(g->out, f->fact->note);
     }
     tr_text_append(g->out, "</td></tr>\n");
 }
@@ -396,9 +396,9 @@ static void put_top(const struct page *g)
     tr_text_append(g->out, "<p class=\"sub\">");
     tr_text_clear(&line);
     tr_plan_subtitle(p, &line);
-    tr_text_append_html(g->out, tr_text_str(&line));
+    tr_text_append_words(g->out, tr_text_str(&line));
     tr_text_append(g->out, ". Layout <code>");
-    tr_text_append_html(g->out, tr_layout_print(&p->layout, layout));
+    tr_text_append_words(g->out, tr_layout_print(&p->layout, layout));
     tr_text_append(g->out, "</code>.</p>\n");
     tr_text_clear(&line);
     tr_plan_further(p, &line);
@@ -406,19 +406,19 @@ static void put_top(const struct page *g)
     tr_plan_target(p, &line);
     if (line.len > 0) {
         tr_text_append(g->out, "<p class=\"sub\" style=\"white-space:pre-line\">");
-        tr_text_append_html(g->out, tr_text_str(&line));
+        tr_text_append_words(g->out, tr_text_str(&line));
         tr_text_append(g->out, "</p>\n");
     }
     if (p->why[0]) {
         tr_text_append(g->out, "<p class=\"no\"><b>No:</b> ");
-        tr_text_append_html(g->out, p->why);
+        tr_text_append_words(g->out, p->why);
         tr_text_append(g->out, "</p>\n");
     }
     put_tiles(g);
     tr_text_clear(&line);
     tr_plan_limit(p, &line);
     tr_text_append(g->out, "<p>");
-    tr_text_append_html(g->out, tr_text_str(&line));
+    tr_text_append_words(g->out, tr_text_str(&line));
     tr_text_append(g->out, ".</p>\n");
     tr_text_free(&line);
 }

@@ -134,14 +134,14 @@ static void say_equal(const struct story *s, struct tr_text *out)
         snprintf(of, sizeof of, "all %lld steps", (long long)s->ran.steps);
     else
         snprintf(of, sizeof of, "the %lld steps that the newest attempt had computed when it saved last", (long long)s->ran.steps);
-    story_put(
+    tr_page_put(
         out, "p", NULL,
         "Calls, arithmetic and bytes are not estimates: planned and counted they are equal for every operation, or "
         "there would be no comparison. Memory: %s. Time is the one estimate. What is called measured is the mean of %s, the "
         "first one, which is colder, included.",
         tr_run_memory_words(&s->run, memory), of);
     if (s->ran.ranks > 1)
-        story_put(
+        tr_page_put(
             out, "p", NULL,
             "It ran on %d ranks. Operations are those of rank %d; of a collective, what is predicted is how long it waits for others%s",
             s->ran.ranks, s->run.ran.rank, s->run.exchanges ? ", and what moving its bytes took so many ranks when this machine was calibrated."

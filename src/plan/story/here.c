@@ -71,7 +71,7 @@ static void put_kernels(const struct story *s, struct tr_text *out)
         return;
     tr_text_append(out, "<div>\n");
     tr_chart_bars(out, "Main loops of trine's kernels, and their share of the peak", bars, count);
-    story_put(out, "p", "sub", "Fitted to the times of whole operations, and so at times above a peak that was measured by itself.");
+    tr_page_put(out, "p", "sub", "Fitted to the times of whole operations, and so at times above a peak that was measured by itself.");
     tr_text_append(out, "</div>\n");
 }
 
@@ -81,14 +81,14 @@ static void put_whose(const struct story *s, struct tr_text *out)
     const struct tr_kernel_rates *most = &s->most;
     char noise[NUMBER];
     if (s->differs.len)
-        story_put(out, "p", "no", "The profile is of another machine or trine than the run%s. What is called predicted is what the run would have taken there.",
-                  tr_text_str(&s->differs));
-    story_put(out, "p", NULL,
-              "%s with %d core%s, %s. Before anything was predicted it was measured (%s, %s): %d thread%s, whose bursts came "
-              "within %s of one another.",
-              most->processor, most->cores, most->cores == 1 ? "" : "s", most->isa,
-              s->chip.memory_bytes.source ? s->chip.memory_bytes.source->title : "trine calibrate", s->chip.memory_bytes.date, most->threads,
-              most->threads == 1 ? "" : "s", percent(noise, most->machine.noise));
+        tr_page_put(out, "p", "no", "The profile is of another machine or trine than the run%s. What is called predicted is what the run would have taken there.",
+                    tr_text_str(&s->differs));
+    tr_page_put(out, "p", NULL,
+                "%s with %d core%s, %s. Before anything was predicted it was measured (%s, %s): %d thread%s, whose bursts came "
+                "within %s of one another.",
+                most->processor, most->cores, most->cores == 1 ? "" : "s", most->isa,
+                s->chip.memory_bytes.source ? s->chip.memory_bytes.source->title : "trine calibrate", s->chip.memory_bytes.date, most->threads,
+                most->threads == 1 ? "" : "s", percent(noise, most->machine.noise));
 }
 
 /* Of the prices that the run was predicted by, which are those of a rank's threads. */
@@ -97,15 +97,15 @@ static void put_prices(const struct story *s, struct tr_text *out)
     char refined[TR_REFINED_WORDS_BYTES], between[TR_BETWEEN_WORDS_BYTES];
     const int threads = s->rates.threads;
     if (threads != s->most.threads)
-        story_put(out, "p", NULL, "A rank of this run had %d thread%s: it was predicted by what so many take%s, and what follows is of all.", threads,
-                  threads == 1 ? "" : "s", tr_kernel_between_words(&s->rates, between));
+        tr_page_put(out, "p", NULL, "A rank of this run had %d thread%s: it was predicted by what so many take%s, and what follows is of all.", threads,
+                    threads == 1 ? "" : "s", tr_kernel_between_words(&s->rates, between));
     if (tr_refined_runs(&s->rates.refined) > 0)
-        story_put(out, "p", NULL, "Its prices were calibrated%s, and so were their errors.", tr_refined_words(&s->rates.refined, refined));
+        tr_page_put(out, "p", NULL, "Its prices were calibrated%s, and so were their errors.", tr_refined_words(&s->rates.refined, refined));
     else if (s->rates.step_error > POOR_FIT)
-        story_put(out, "p", "no",
-                  "Programs that the fit had not seen were off by %.0f %%: something else was at work here. Calibrated "
-                  "when nothing is, this machine would be predicted better.",
-                  100 * s->rates.step_error);
+        tr_page_put(out, "p", "no",
+                    "Programs that the fit had not seen were off by %.0f %%: something else was at work here. Calibrated "
+                    "when nothing is, this machine would be predicted better.",
+                    100 * s->rates.step_error);
 }
 
 void story_machine(const struct story *s, int number, struct tr_text *out)
@@ -217,7 +217,7 @@ void story_prediction(const struct story *s, int number, struct tr_text *out)
     for (int i = 0; i < s->run.rows; i++)
         calls += s->run.row[i].calls, flop += s->run.row[i].flop;
     story_chapter(out, number, "The prediction");
-    story_put(
+    tr_page_put(
         out, "p", NULL,
         "A step is written down as a list of operations before it runs. Each is priced by the rates above, which were "
         "fitted to small programs of other shapes%s.",
@@ -381,7 +381,7 @@ static void say_steps(const struct story *s, struct tr_text *out)
         say_machine_now(s, &line);
     say_end(s, &line);
     if (line.len)
-        story_put(out, "p", NULL, "%s", tr_text_str(&line));
+        tr_page_put(out, "p", NULL, "%s", tr_text_str(&line));
     tr_text_free(&line);
 }
 
@@ -423,13 +423,13 @@ void story_learned(const struct story *s, int number, struct tr_text *out)
     char took[NUMBER];
     story_chapter(out, number, "What was learned");
     if (s->not_learned.len) {
-        story_put(out, "p", "no", "Nothing. The run was left out, and the profile is as it was: %s.", tr_text_str(&s->not_learned));
+        tr_page_put(out, "p", "no", "Nothing. The run was left out, and the profile is as it was: %s.", tr_text_str(&s->not_learned));
         tr_text_append(out, "</section>\n");
         return;
     }
-    story_put(out, "p", NULL,
-              "What the run took then refined the profile: each kind of operation is now said to take between what it took when the machine was "
-              "calibrated and what it took here. If the same run began now, this would be predicted:");
+    tr_page_put(out, "p", NULL,
+                "What the run took then refined the profile: each kind of operation is now said to take between what it took when the machine was "
+                "calibrated and what it took here. If the same run began now, this would be predicted:");
     tr_page_tiles(out);
     put_step_tile("a step, as predicted before", &s->run, out);
     put_step_tile("a step, as predicted now", &s->after, out);
@@ -485,14 +485,14 @@ void story_text(const struct story *s, int number, struct tr_text *out)
         tr_text_append(&text, " …");
     story_chapter(out, number, "What it writes");
     tr_text_append(out, "<div class=\"charts\"><div>\n");
-    tr_page_text(out, "blockquote", NULL, tr_text_str(&text));
+    tr_page_verbatim(out, "blockquote", tr_text_str(&text));
     tr_text_free(&text);
     if (s->config.sample_prompt[0])
-        story_put(out, "p", "sub", "The model's own words after %lld steps, at temperature %g, going on from “%s”.",
-                  (long long)story_steps(s), s->config.sample_temperature, s->config.sample_prompt);
+        tr_page_put(out, "p", "sub", "The model's own words after %lld steps, at temperature %g, going on from “%s”.",
+                    (long long)story_steps(s), s->config.sample_temperature, s->config.sample_prompt);
     else
-        story_put(out, "p", "sub", "The model's own words after %lld steps, at temperature %g.",
-                  (long long)story_steps(s), s->config.sample_temperature);
+        tr_page_put(out, "p", "sub", "The model's own words after %lld steps, at temperature %g.",
+                    (long long)story_steps(s), s->config.sample_temperature);
     tr_text_append(out, "</div>\n");
     put_bits(s, out);
     tr_text_append(out, "</div>\n</section>\n");

@@ -42,8 +42,6 @@ TR_MUST_CHECK enum tr_status story_read(const struct tr_story_request *request, 
                                         struct tr_err *err);
 void story_free(struct story *story);
 
-/* <TAG class="CLASS">, of words like printf's; a number and the word behind it stay on one line. class NULL: none. */
-void story_put(struct tr_text *out, const char *tag, const char *class, const char *fmt, ...) TR_PRINTF(4, 5);
 /* <section>, its number and title; the caller closes it. */
 void story_chapter(struct tr_text *out, int number, const char *title);
 

@@ -94,7 +94,7 @@ static void put_head(const struct story_plan *of, struct tr_text *out)
     tr_text_printf(&line, "on %lld x %s (%s). ", (long long)p->request.chips, p->system.chip.name, p->system.id);
     tr_plan_subtitle(p, &line);
     tr_text_printf(&line, ". Layout %s.", tr_layout_print(&p->layout, layout));
-    story_put(out, "p", NULL, "%s", tr_text_str(&line));
+    tr_page_put(out, "p", NULL, "%s", tr_text_str(&line));
     tr_text_free(&line);
     if (p->why[0])
         tr_page_text(out, "p", "no", p->why);
@@ -154,18 +154,18 @@ static void put_limits(const struct story_plan *of, struct tr_text *out)
     tr_chart_caption(out, "What limits it", NULL);
     tr_text_append(out, "<ul>\n");
     tr_plan_limit(p, &line);
-    story_put(out, "li", NULL, "It is %s.", tr_text_str(&line));
+    tr_page_put(out, "li", NULL, "It is %s.", tr_text_str(&line));
     tr_text_free(&line);
     if (of->file.layouts)
-        story_put(out, "li", NULL, "Chosen out of %s legal layouts; %s need more memory than there is.",
-                  tr_print_count(a, of->file.layouts), tr_print_count(b, of->file.too_big));
+        tr_page_put(out, "li", NULL, "Chosen out of %s legal layouts; %s need more memory than there is.",
+                    tr_print_count(a, of->file.layouts), tr_print_count(b, of->file.too_big));
     for (int i = 0; i < of->file.limit_count && i < LIMITS_SHOWN; i++)
-        story_put(out, "li", NULL, "Without the limit “%s” a step would take %.1f %% less, with %s.",
-                  of->file.limit[i].name, 100 * of->file.limit[i].gain, of->file.limit[i].layout);
+        tr_page_put(out, "li", NULL, "Without the limit “%s” a step would take %.1f %% less, with %s.",
+                    of->file.limit[i].name, 100 * of->file.limit[i].gain, of->file.limit[i].layout);
     double most = p->step.memory_bytes * (1 + p->step.memory_error);
     if (p->fits && most > p->capacity_bytes)
-        story_put(out, "li", NULL, "Its memory is an estimate, ± %s: it may not fit.",
-                  tr_plan_percent(a, p->step.memory_error));
+        tr_page_put(out, "li", NULL, "Its memory is an estimate, ± %s: it may not fit.",
+                    tr_plan_percent(a, p->step.memory_error));
     tr_text_append(out, "</ul></figure>\n");
 }
 
@@ -194,13 +194,13 @@ static void say_failures(const struct tr_plan *p, struct tr_text *out)
     const struct tr_job_cost *cost = tr_plan_cost(p);
     char a[NUMBER], b[NUMBER], c[NUMBER];
     if (cost->failures > 0 && isfinite(cost->interval_s))
-        story_put(out, "p", NULL,
-                  "%.*f failures are to be expected, one in %s (as %s); so a checkpoint each %s of computing, and %s "
-                  "of the time is "
-                  "in steps.",
-                  cost->failures < 9.95 ? 1 : 0, cost->failures, tr_print_time(a, cost->mtbf_s),
-                  tr_plan_failures(p)->name, tr_print_time(b, cost->interval_s), tr_plan_percent(c, cost->goodput));
-    story_put(out, "p", NULL, "Evidence for the step's time: %s.", tr_grade_name(p->step.grade));
+        tr_page_put(out, "p", NULL,
+                    "%.*f failures are to be expected, one in %s (as %s); so a checkpoint each %s of computing, and %s "
+                    "of the time is "
+                    "in steps.",
+                    cost->failures < 9.95 ? 1 : 0, cost->failures, tr_print_time(a, cost->mtbf_s),
+                    tr_plan_failures(p)->name, tr_print_time(b, cost->interval_s), tr_plan_percent(c, cost->goodput));
+    tr_page_put(out, "p", NULL, "Evidence for the step's time: %s.", tr_grade_name(p->step.grade));
 }
 
 static enum tr_status put_card(const struct story_plan *of, struct tr_text *out, struct tr_err *err)
@@ -228,7 +228,7 @@ enum tr_status story_plans(const struct story *s, int number, struct tr_text *ou
     char rate[NUMBER];
     enum tr_status status = TR_OK;
     story_chapter(out, number, "Its big brothers");
-    story_put(
+    tr_page_put(
         out, "p", NULL,
         "What was priced here operation by operation is priced for a fleet in the same way: chips by what others "
         "measured "

@@ -14,24 +14,6 @@ enum { NUMBER = TR_QUANTITY_BYTES };
 
 /* ---- small pieces ------------------------------------------------------------------------------------------------ */
 
-void story_put(struct tr_text *out, const char *tag, const char *class, const char *fmt, ...)
-{
-    struct tr_text words = {0}, kept = {0};
-    va_list args;
-    va_start(args, fmt);
-    tr_text_vprintf(&words, fmt, args);
-    va_end(args);
-    const char *from = tr_text_str(&words);
-    for (const char *at = from; *at; at++)
-        if (*at == ' ' && at > from && at[-1] >= '0' && at[-1] <= '9')
-            tr_text_append(&kept, "\u00a0");
-        else
-            tr_text_char(&kept, *at);
-    tr_page_text(out, tag, class, tr_text_str(&kept));
-    tr_text_free(&kept);
-    tr_text_free(&words);
-}
-
 void story_chapter(struct tr_text *out, int number, const char *title)
 {
     tr_text_printf(out, "<section>\n<h2><i>%d</i>", number);
@@ -89,7 +71,7 @@ static void put_headline(const struct story *s, struct tr_text *out)
                        tr_print_time(a, story_steps_s(s)));
     else
         tr_text_printf(&line, "%lld steps in %s.", (long long)story_steps(s), tr_print_time(a, story_steps_s(s)));
-    story_put(out, "h1", NULL, "%s", tr_text_str(&line));
+    tr_page_put(out, "h1", NULL, "%s", tr_text_str(&line));
     tr_text_free(&line);
 }
 
@@ -137,7 +119,7 @@ static void put_deck(const struct story *s, struct tr_text *out)
         tr_text_printf(&line, " and went from %.2f to %.2f bits per byte of text that it had not seen", before, after);
     tr_text_append(&line, ". ");
     say_plans(s, &line);
-    story_put(out, "p", "deck", "%s", tr_text_str(&line));
+    tr_page_put(out, "p", "deck", "%s", tr_text_str(&line));
     tr_text_free(&line);
 }
 
@@ -164,11 +146,11 @@ void story_end(const struct story *s, struct tr_text *out)
     tr_text_append(out, "<footer>\n");
     tr_page_text(out, "h3", NULL, "To check it");
     if (s->hash.hex[0]) {
-        story_put(out, "p", NULL,
-                  "One run, one hash: whatever the number of threads, the instruction set or the layout over ranks, "
-                  "these %lld "
-                  "steps end with the same weights and optimiser state, to the bit.",
-                  (long long)s->hash.step);
+        tr_page_put(out, "p", NULL,
+                    "One run, one hash: whatever the number of threads, the instruction set or the layout over ranks, "
+                    "these %lld "
+                    "steps end with the same weights and optimiser state, to the bit.",
+                    (long long)s->hash.step);
         tr_text_append(out, "<pre>");
         tr_text_append_html(out, s->hash.hex);
         tr_text_append(out, "  ");

@@ -12,6 +12,7 @@
 
 #include "base/os.h"
 #include "lab/report/report.h"
+#include "lib/plain.h"
 
 static char folder[] = "/tmp/trine-report-XXXXXX";
 
@@ -32,6 +33,7 @@ static struct tr_bytes page(void)
     assert_int_equal(tr_path_join(path, folder, "report.html", &err), TR_OK);
     if (tr_file_read(path, 1 << 24, &bytes, &err) != TR_OK)
         fail_msg("%s", err.text);
+    tr_plain(bytes.at);
     return bytes;
 }
 

@@ -2,6 +2,7 @@
 #include "base/doc.h"
 
 #include "lib/catalog.h"
+#include "lib/plain.h"
 #include "plan/report/report.h"
 #include "plan/step/walk.h"
 
@@ -69,7 +70,7 @@ static void a_page_is_whole_and_needs_nothing_from_elsewhere(void **state)
     struct tr_text text = {0};
     struct tr_err err = {""};
     assert_int_equal(tr_plan_report(plan, &text, &err), TR_OK);
-    check_page(tr_text_str(&text), words, sizeof words / sizeof *words);
+    check_page(tr_plain(text.at), words, sizeof words / sizeof *words);
     assert_true(text.len < (1 << 20));
     tr_text_free(&text);
     tr_plan_free(plan);
@@ -89,7 +90,7 @@ static void what_was_searched_is_on_the_page(void **state)
     r.chips = 64, r.chips_max = 512, r.tokens = 300e9;
     assert_int_equal(tr_plan_make(catalog, &r, &plan, &err), TR_OK);
     assert_int_equal(tr_plan_report(plan, &text, &err), TR_OK);
-    check_page(tr_text_str(&text), words, sizeof words / sizeof *words);
+    check_page(tr_plain(text.at), words, sizeof words / sizeof *words);
     tr_text_free(&text);
     tr_plan_free(plan);
 }
@@ -103,7 +104,7 @@ static void a_plan_that_does_not_fit_has_a_page_too(void **state)
     struct tr_err err = {""};
     assert_false(plan->fits);
     assert_int_equal(tr_plan_report(plan, &text, &err), TR_OK);
-    check_page(tr_text_str(&text), words, sizeof words / sizeof *words);
+    check_page(tr_plain(text.at), words, sizeof words / sizeof *words);
     tr_text_free(&text);
     tr_plan_free(plan);
 }
