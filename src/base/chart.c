@@ -267,7 +267,7 @@ void tr_chart_style(struct tr_text *out)
         "figure{margin:0;background:var(--card);border:1px solid var(--grid);border-radius:8px;padding:14px 16px 8px}\n"
         "figcaption{font-weight:600;margin-bottom:4px}figcaption small,.legend,.none{color:var(--soft);font-weight:400}\n"
         "svg{display:block;width:100%;overflow:visible}.plot{margin:8px 12px 40px 62px}.plot.roof{margin-right:84px}\n"
-        ".grid{stroke:var(--grid)}.axis{stroke:var(--soft)}svg text{fill:var(--soft);font-size:12px}"
+        ".grid{stroke:var(--grid)}.axis{stroke:var(--soft)}.lead{stroke:var(--soft);opacity:.45}svg text{fill:var(--soft);font-size:12px}"
         "svg .over{fill:var(--ink);paint-order:stroke;stroke:var(--card);stroke-width:3px}\n"
         ".line{fill:none;stroke-width:2;stroke-linejoin:round;vector-effect:non-scaling-stroke}"
         ".band{fill:var(--c0);opacity:.13}.expected{stroke:var(--c0);stroke-dasharray:5 4}\n"

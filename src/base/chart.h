@@ -100,7 +100,7 @@ struct tr_timeline {
 void tr_chart_timeline(struct tr_text *out, const struct tr_timeline *timeline);
 
 /* Rates against two limits, both axes logarithmic: y <= slope * x and y <= flat. A dot for each point, the larger the
- * larger its weight, with its name beside it. Points that are not positive and finite are left out; so is the whole
+ * larger its weight, with its name in a column behind. Points that are not positive and finite are left out; so is the whole
  * figure without any, or without limits. `lower_flat` is a second y <= that holds for some of the points; 0: there is none. */
 struct tr_roof_point {
     const char *label;

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { HEIGHT = 320, LABEL_ROW = 14, LABEL_BESIDE = 10, LABEL_ACROSS = 180 };
+enum { HEIGHT = 320, LABEL_ROW = 14 };
 
 /* Both axes as decades: log10 of the first and the last value. */
 struct frame {
@@ -110,7 +110,7 @@ static void draw_roof(struct tr_text *out, const struct tr_roof *roof, const str
     draw_flat_label(out, f, roof->flat, roof->flat_label);
     const double x = sqrt(begin * ridge); /* the middle of the slope */
     tr_text_printf(out, "<text class=\"over\" x=\"%.2f%%\" dx=\"10\" y=\"%.1f\">", x_at(f, x) / 10.0,
-                   y_at(f, x * roof->slope) + 4.0);
+                   y_at(f, x * roof->slope) + 18.0); /* below the line, also where it bends */
     tr_text_append_words(out, roof->slope_label);
     tr_text_append(out, "</text>");
 }
@@ -121,29 +121,31 @@ static int highest_first(const void *a, const void *b)
     return (p->y > q->y) - (p->y < q->y);
 }
 
-/* Names of dots that lie together go below one another. */
+/* Names stand in a column behind the frame, each as near to the height of its dot as those above it let it. */
 static void place_labels(struct dot *dots, int count)
 {
-    for (int i = 0; i < count; i++) {
-        dots[i].label_y = dots[i].y;
-        for (int j = 0; j < i; j++)
-            if (fabs(dots[j].x - dots[i].x) < LABEL_ACROSS)
-                dots[i].label_y = fmax(dots[i].label_y, dots[j].label_y + LABEL_ROW);
-    }
+    for (int i = 0; i < count; i++)
+        dots[i].label_y = i ? fmax(dots[i].y, dots[i - 1].label_y + LABEL_ROW) : dots[i].y;
+    for (int i = count - 1; i >= 0; i--)
+        dots[i].label_y = fmin(dots[i].label_y, i + 1 < count ? dots[i + 1].label_y - LABEL_ROW : HEIGHT);
 }
 
-/* In a frame of its own, whose origin is the dot: what is beside it is so by pixels. */
+static void draw_leads(struct tr_text *out, const struct dot *dots, int count)
+{
+    for (int i = 0; i < count; i++)
+        tr_text_printf(out, "<line class=\"lead\" x1=\"%.2f%%\" x2=\"100%%\" y1=\"%.1f\" y2=\"%.1f\"/>", dots[i].x / 10.0, dots[i].y,
+                       dots[i].label_y);
+}
+
 static void draw_dot(struct tr_text *out, const struct dot *dot)
 {
-    const double down = dot->label_y - dot->y;
-    tr_text_printf(out, "<svg x=\"%.2f%%\" y=\"%.1f\"><line class=\"axis\" x2=\"%d\" y2=\"%.1f\"/><circle class=\"dot c0\" "
-                        "r=\"%.1f\"><title>", dot->x / 10.0, dot->y, LABEL_BESIDE + 4, down,
+    tr_text_printf(out, "<circle class=\"dot c0\" cx=\"%.2f%%\" cy=\"%.1f\" r=\"%.1f\"><title>", dot->x / 10.0, dot->y,
                    3.0 + 7.0 * sqrt(fmin(fmax(dot->point->weight, 0.0), 1.0)));
     tr_text_append_words(out, dot->point->label);
-    tr_text_printf(out, ": %.4g at %.4g</title></circle><text class=\"over\" x=\"%d\" y=\"%.1f\">", dot->point->y, dot->point->x,
-                   LABEL_BESIDE + 6, down + 4.0);
+    tr_text_printf(out, ": %.4g at %.4g</title></circle><text class=\"over\" x=\"100%%\" dx=\"4\" y=\"%.1f\">", dot->point->y,
+                   dot->point->x, dot->label_y + 4.0);
     tr_text_append_words(out, dot->point->label);
-    tr_text_append(out, "</text></svg>");
+    tr_text_append(out, "</text>");
 }
 
 void tr_chart_roof(struct tr_text *out, const struct tr_roof *roof)
@@ -165,6 +167,7 @@ void tr_chart_roof(struct tr_text *out, const struct tr_roof *roof)
     tr_chart_caption(out, roof->title, roof->y_label);
     tr_chart_plot(out, "plot roof", roof->title, HEIGHT);
     draw_axes(out, roof, &f);
+    draw_leads(out, dots, count);
     draw_roof(out, roof, &f);
     if (has_lower(roof))
         draw_lower(out, roof, &f);
