@@ -65,7 +65,7 @@ struct tr_pairs {
 void tr_chart_pairs(struct tr_text *out, const struct tr_pairs *pairs);
 
 /* Rows of parts side by side: memory by stage, time by layout. Widths are to one scale; `limit` (0: none) is drawn as a line
- * across all rows, and a part's title says its name and what tr_chart_stacks's `print` makes of its value. */
+ * across all rows, with `limit_name` above it, and a part's title says its name and what `print` makes of its value. */
 struct tr_stack_row {
     const char *label;
     const double *part; /* >= 0, part_count of them */
@@ -78,24 +78,29 @@ struct tr_stacks {
     const struct tr_stack_row *rows;
     int row_count;
     double limit;
+    const char *limit_name;   /* "80 GiB"; NULL: none */
+    double error;             /* half width of the interval of each row's sum, relative; drawn as a thin line; 0: none */
     const char *(*print)(char buf[32], double value);
 };
 void tr_chart_stacks(struct tr_text *out, const struct tr_stacks *stacks);
 
-/* Who does what when: a line a row, spans on it. Only what lies in [begin, end] is drawn; spans of a row do not overlap. */
+/* Who does what when: a line a row, spans on it, beside or above one another. Only what lies in [begin, end] is drawn. */
 struct tr_span_of {
     int row, color; /* color: index below TR_CHART_COLORS */
     double begin, end;
+    double low, high; /* which part of the row's height, from below, 0 to 1; both 0: all of it */
+    bool faint;
 };
 struct tr_timeline {
     const char *title, *unit;      /* of the axis */
     double begin, end, scale;      /* the axis shows time * scale */
     const char *const *row_names;
     int row_count;
-    const char *const *color_names; /* a legend; color_count of them */
+    const char *const *color_names; /* a legend; color_count of them, NULL: no span has it */
     int color_count;
     const struct tr_span_of *spans;
     int64_t span_count;
+    const char *note; /* below the axis; may be NULL */
 };
 void tr_chart_timeline(struct tr_text *out, const struct tr_timeline *timeline);
 

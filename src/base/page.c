@@ -69,7 +69,7 @@ void tr_page_table(struct tr_text *out, const char *caption, const char *const *
     tr_text_append(out, "<figure>");
     if (caption)
         tr_page_text(out, "figcaption", NULL, caption);
-    tr_text_append(out, "<table><tr>");
+    tr_text_append(out, "<div class=\"wide\"><table><tr>");
     for (int i = 0; i < count; i++) {
         tr_text_append(out, i >= first_number ? "<th class=\"n\">" : "<th>");
         tr_text_append_words(out, names[i]);
@@ -85,4 +85,11 @@ void tr_page_cell(struct tr_text *out, bool number, const char *text)
     tr_text_append(out, "</td>");
 }
 
-void tr_page_end_table(struct tr_text *out) { tr_text_append(out, "</table></figure>\n"); }
+void tr_page_long_cell(struct tr_text *out, const char *text)
+{
+    tr_text_append(out, "<td class=\"long\">");
+    tr_text_append_words(out, text);
+    tr_text_append(out, "</td>");
+}
+
+void tr_page_end_table(struct tr_text *out) { tr_text_append(out, "</table></div></figure>\n"); }

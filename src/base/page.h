@@ -9,7 +9,7 @@
  *     tr_page_end(out);
  *
  * Every text is escaped on its way in, but for `css`, which is the program's own; numbers and their units stay on one line
- * (tr_text_append_words). */
+ * (tr_text_append_words). What is wider than its place (a table on a phone) scrolls inside of it. */
 #ifndef TR_BASE_PAGE_H
 #define TR_BASE_PAGE_H
 
@@ -36,9 +36,12 @@ void tr_page_tiles(struct tr_text *out);
 void tr_page_tile(struct tr_text *out, const char *label, const char *value);
 void tr_page_end_tiles(struct tr_text *out);
 
-/* A table, a figure of its own: its heads, numbers from the column `first_number` on; then <tr>, cells, </tr> for each row. `caption` may be NULL. */
+/* A table, a figure of its own: its heads, numbers from the column `first_number` on; then <tr>, cells, </tr> for each row.
+ * `caption` may be NULL. */
 void tr_page_table(struct tr_text *out, const char *caption, const char *const *names, int count, int first_number);
 void tr_page_cell(struct tr_text *out, bool number, const char *text);
+/* Of several words: never so narrow that each has a line of its own. */
+void tr_page_long_cell(struct tr_text *out, const char *text);
 void tr_page_end_table(struct tr_text *out);
 
 #endif

@@ -157,30 +157,41 @@ static void stacks_are_to_one_scale_with_the_limit_across(void **state)
     const struct tr_stack_row rows[] = {{"first", one, "4"}, {"second", two, NULL}};
     struct tr_text out = {0};
     tr_chart_stacks(&out, &(struct tr_stacks){.title = "T", .names = names, .part_count = 2, .rows = rows, .row_count = 2,
-                                              .limit = 8, .print = print_plain});
+                                              .limit = 8, .limit_name = "8 <", .error = .5, .print = print_plain});
     const char *html = tr_text_str(&out);
-    double wide[2] = {0}, narrow = 0;
+    double wide[2] = {0}, narrow = 0, interval[2] = {0};
     assert_int_equal(widths(html, "class=\"b0\" style", &narrow, 1), 1); /* parts of no width are not drawn */
     assert_int_equal(widths(html, "class=\"b1\" style", wide, 2), 2);
     assert_true(narrow == 12.5 && wide[0] == 37.5 && wide[1] == 25.0);
     assert_int_equal(occurrences(html, "class=\"limit\" style=\"left:100.00%"), 2);
     assert_non_null(strstr(html, "title=\"a&lt;: 1.0\""));
+    assert_non_null(strstr(html, "<b style=\"right:0.00%\">8\u00a0&lt;</b>")); /* where the limit is */
+    assert_int_equal(widths(html, "class=\"whisker\"", interval, 2), 2);
+    assert_true(interval[0] == 50.0 && interval[1] == 25.0); /* 4 and 2, half of it to either side */
     tr_text_free(&out);
 }
 
 static void a_timeline_draws_what_lies_in_its_window(void **state)
 {
     (void)state;
-    const char *const rows[] = {"r0", "r1"}, *const colors[] = {"forward", "backward"};
-    const struct tr_span_of spans[] = {{0, 0, 0, 1}, {1, 0, 2, 3}, {1, 1, 8, 12}, {0, 1, 20, 30}};
+    const char *const rows[] = {"r0", "r1"}, *const colors[] = {"forward", NULL, "backward"};
+    const struct tr_span_of spans[] = {{.row = 0, .color = 0, .begin = 0, .end = 1},
+                                       {.row = 1, .color = 0, .begin = 2, .end = 3},
+                                       {.row = 1, .color = 2, .begin = 8, .end = 12},
+                                       {.row = 0, .color = 2, .begin = 20, .end = 30},
+                                       {.row = 0, .color = 2, .begin = 4, .end = 5, .low = .5, .high = 1, .faint = true}};
     struct tr_text out = {0};
     tr_chart_timeline(&out, &(struct tr_timeline){.title = "T", .unit = "ms", .begin = 0, .end = 10, .scale = 1e3,
-                                                  .row_names = rows, .row_count = 2, .color_names = colors, .color_count = 2,
-                                                  .spans = spans, .span_count = 4});
+                                                  .row_names = rows, .row_count = 2, .color_names = colors, .color_count = 3,
+                                                  .spans = spans, .span_count = 5, .note = "1 ms <"});
     const char *html = tr_text_str(&out);
-    assert_int_equal(occurrences(html, "<path"), 2); /* one a colour */
+    assert_int_equal(occurrences(html, "<path"), 3); /* one a colour, and what is faint */
+    assert_int_equal(occurrences(html, "<i class=\"b"), 2); /* the colour without a name is not in the legend */
     assert_int_equal(occurrences(html, "v14h-"), 3); /* the last span is outside */
+    assert_int_equal(occurrences(html, "M400.0 3h99.4v7h-"), 1); /* the upper half of its row */
+    assert_non_null(strstr(html, "class=\"f2 faint\""));
     assert_non_null(strstr(html, ">10000</text>"));
+    assert_non_null(strstr(html, "<p class=\"none\">1\u00a0ms &lt;</p>"));
     tr_text_free(&out);
 }
 

@@ -33,6 +33,7 @@ static void make_page(struct tr_text *out)
     tr_text_append(out, "<tr>");
     tr_page_cell(out, false, evil);
     tr_page_cell(out, true, evil);
+    tr_page_long_cell(out, evil);
     tr_text_append(out, "</tr>\n");
     tr_page_end_table(out);
     tr_page_end(out);
@@ -53,6 +54,7 @@ static void what_is_opened_is_closed(void **state)
     }
     assert_int_equal(occurrences(tr_text_str(&out), "class=\"n\""), 2); /* the second column, its head too */
     assert_non_null(strstr(tr_text_str(&out), ".mine{color:red}\n</style>"));
+    assert_non_null(strstr(tr_text_str(&out), "</figcaption>\n<div class=\"wide\"><table>")); /* scrolls without its caption */
     tr_text_free(&out);
 }
 
@@ -62,7 +64,7 @@ static void every_text_is_escaped(void **state)
     (void)state;
     make_page(&out);
     assert_null(strstr(tr_text_str(&out), "<script"));
-    assert_int_equal(occurrences(tr_text_str(&out), "&lt;/title&gt;&lt;script&gt;&quot;x&quot;&amp;"), 11);
+    assert_int_equal(occurrences(tr_text_str(&out), "&lt;/title&gt;&lt;script&gt;&quot;x&quot;&amp;"), 12);
     assert_null(strstr(tr_text_str(&out), "http"));
     assert_non_null(strstr(tr_text_str(&out), "<p>5\u00a0of &lt;"));
     assert_non_null(strstr(tr_text_str(&out), "<pre>5 of x</pre>")); /* as it was */

@@ -256,6 +256,7 @@ static void write_left(struct tr_text *out, const struct op_sum *sums, int count
     char b[TR_QUANTITY_BYTES], c[TR_QUANTITY_BYTES], d[TR_QUANTITY_BYTES];
     double least_total_s = 0.0;
     static const char *const names[] = {"operation", "limit", "reached", "of limit", "time over it", "of all"};
+    tr_text_append(out, "<div>\n");
     tr_page_table(out, "What is left", names, sizeof names / sizeof *names, 2);
     for (int i = 0; i < count; i++) {
         const struct op_sum *s = &sums[i];
@@ -274,9 +275,10 @@ static void write_left(struct tr_text *out, const struct op_sum *sums, int count
                        100.0 * least / s->time_s, s->left_s > 0.0 ? tr_print_time(c, s->left_s) : "0 s",
                        100.0 * s->left_s / total_s);
     }
-    tr_text_printf(out, "</table><p class=\"none\">All operations took %s; at their limits they would take %s, %.0f %% of that.</p>"
-                        "</figure>\n", tr_print_time(c, total_s), tr_print_time(d, least_total_s),
-                   100.0 * least_total_s / total_s);
+    tr_page_end_table(out);
+    tr_page_put(out, "p", "sub", "All operations took %s; at their limits they would take %s, %.0f %% of that.", tr_print_time(c, total_s),
+                tr_print_time(d, least_total_s), 100.0 * least_total_s / total_s);
+    tr_text_append(out, "</div>\n");
 }
 
 /* Names stay those of `sums`, which have their order by now. Returns how many points there are. */

@@ -84,8 +84,10 @@ enum tr_status tr_plan_draw_pipeline(const struct tr_plan *p, int spans_max, boo
     int64_t count = 0;
     for (int64_t i = 0; i < walk.count; i++)
         if (walk.event[i].stage < STAGES_MAX)
-            spans[count++] = (struct tr_span_of){walk.event[i].stage, (int)walk.event[i].kind, walk.event[i].begin_s,
-                                                 walk.event[i].end_s};
+            spans[count++] = (struct tr_span_of){.row = walk.event[i].stage,
+                                                 .color = (int)walk.event[i].kind,
+                                                 .begin = walk.event[i].begin_s,
+                                                 .end = walk.event[i].end_s};
     walk.count = count;
     double first = window_s(&walk, spans_max, false), last = window_s(&walk, spans_max, true);
     if (first >= walk.time_s) {

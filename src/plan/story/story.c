@@ -179,7 +179,7 @@ void story_end(const struct story *s, struct tr_text *out)
 /* ---- the page ---------------------------------------------------------------------------------------------------- */
 
 static const char css[] =
-    "main{max-width:1080px;padding:0 24px 80px}body{--serif:Charter,'Iowan Old Style','Palatino "
+    "main{max-width:1080px;padding:0 24px 80px}body{--paper:var(--bg);--serif:Charter,'Iowan Old Style','Palatino "
     "Linotype',Georgia,'DejaVu Serif',serif}\n"
     "header{padding:56px 0 20px;border-bottom:3px solid "
     "var(--ink);margin-bottom:24px}.kick{text-transform:uppercase;letter-spacing:.12em;"
@@ -206,7 +206,7 @@ static const char css[] =
     "td small{display:block;color:var(--soft);white-space:normal}\n"
     ".cards{display:grid;gap:26px;grid-template-columns:repeat(auto-fit,minmax(min(440px,100%),1fr));align-items:start;"
     "margin-top:10px}\n"
-    "article{background:var(--card);border:1px solid var(--grid);border-radius:10px;padding:22px 24px 14px;min-width:0}"
+    "article{--paper:var(--card);background:var(--card);border:1px solid var(--grid);border-radius:10px;padding:22px 24px 14px;min-width:0}"
     "article>p{font-size:14px;color:var(--soft);margin:0 0 14px}article "
     ".tiles{grid-template-columns:repeat(auto-fit,minmax(108px,1fr));"
     "gap:0 18px}article .tile b{font-size:19px}.no{border-left:4px solid var(--c5);padding-left:12px}\n"
