@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NUMBER = TR_QUANTITY_BYTES, NOTE_BYTES = 96, STAGES_MAX = 64, SPANS_MAX = 1200 };
+enum { NUMBER = TR_QUANTITY_BYTES, NOTE_BYTES = 96, STAGES_MAX = 64 };
 
 struct page {
     const struct tr_plan *p;
@@ -143,8 +143,11 @@ static enum tr_status put_pipeline(const struct page *g)
 {
     if (g->p->layout.pp == 1)
         return TR_OK;
-    tr_page_heading(g->out, "The pipeline", "What each stage does when, from the walk of the step, microbatch by microbatch.");
-    return tr_plan_draw_pipeline(g->p, SPANS_MAX, true, g->out, g->err);
+    tr_page_heading(g->out, "The pipeline", NULL);
+    tr_text_append(g->out, "<div class=\"charts one\">\n");
+    enum tr_status status = tr_plan_draw_pipeline(g->p, true, g->out, g->err);
+    tr_text_append(g->out, "</div>\n");
+    return status;
 }
 
 /* A sentence of the plan's, where it has one. */

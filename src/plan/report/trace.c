@@ -1,4 +1,5 @@
 #include "base/json.h"
+#include "plan/report/draw.h"
 #include "plan/report/report.h"
 #include "plan/step/stage.h"
 #include "plan/step/walk.h"
@@ -127,25 +128,18 @@ static void put_operations(struct tracer *t, const struct tr_walk *walk)
 
 /* ---- what follows ------------------------------------------------------------------------------------------------ */
 
-/* In the order in which it happens; of all stages at once, as the composed step has it. */
 static void put_once(struct tracer *t, double begin_s)
 {
-    const struct tr_step *step = &t->p->step;
-    const struct {
-        const char *name;
-        double time_s;
-    } parts[] = {{"gradients and weights between replicas", step->term_s[TR_TERM_DP]},
-                 {"optimiser", step->term_s[TR_TERM_UPDATE]},
-                 {"host", t->p->stack.host_step_s.value},
-                 {"waiting for the slowest node", step->term_s[TR_TERM_STRAGGLE]}};
+    struct tr_once once[TR_ONCE_PARTS];
+    tr_plan_once(t->p, once);
     for (int32_t stage = 0; stage < t->p->layout.pp; stage++) {
         double at_s = begin_s;
-        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-            if (parts[i].time_s <= 0)
+        for (int i = 0; i < TR_ONCE_PARTS; i++) {
+            if (once[i].time_s <= 0)
                 continue;
-            open_event(t, parts[i].name, stage, ONCE, at_s, at_s + parts[i].time_s);
+            open_event(t, once[i].name, stage, ONCE, at_s, at_s + once[i].time_s);
             tr_json_end(&t->json);
-            at_s += parts[i].time_s;
+            at_s += once[i].time_s;
         }
     }
 }

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NUMBER = TR_QUANTITY_BYTES, SPANS_MAX = 1200, LIMITS_SHOWN = 3 };
+enum { NUMBER = TR_QUANTITY_BYTES, LIMITS_SHOWN = 3 };
 
 static const double year_s = 365.25 * 86400;
 
@@ -130,12 +130,12 @@ static const char *print_bytes(char buf[32], double value) { return tr_print_qua
 static void put_memory(const struct tr_plan *p, struct tr_text *out)
 {
     const char *names[TR_MEM_COUNT];
-    char title[3 * NUMBER], needed[NUMBER], capacity[NUMBER], label[NUMBER];
+    char title[4 * NUMBER], needed[NUMBER], capacity[NUMBER], label[NUMBER];
     for (int i = 0; i < TR_MEM_COUNT; i++)
         names[i] = tr_mem_name((enum tr_mem)i);
     snprintf(label, sizeof label, "stage %d", p->step.heaviest_stage);
     tr_print_quantity(needed, TR_UNIT_BYTES, p->step.memory_bytes);
-    snprintf(title, sizeof title, "Memory of a chip, of %s that it has",
+    snprintf(title, sizeof title, "Memory of a chip, of %s that it has; the thin line is the 80 %% interval",
              tr_print_quantity(capacity, TR_UNIT_BYTES, p->capacity_bytes));
     tr_chart_stacks(out, &(struct tr_stacks){.title = title,
                                              .names = names,
@@ -143,6 +143,8 @@ static void put_memory(const struct tr_plan *p, struct tr_text *out)
                                              .rows = &(struct tr_stack_row){label, p->step.memory, needed},
                                              .row_count = 1,
                                              .limit = p->capacity_bytes,
+                                             .limit_name = capacity,
+                                             .error = p->step.memory_error,
                                              .print = print_bytes});
 }
 
@@ -212,7 +214,7 @@ static enum tr_status put_card(const struct story_plan *of, struct tr_text *out,
     put_figures(p, out);
     tr_plan_draw_step(p, out);
     if (p->layout.pp > 1)
-        status = tr_plan_draw_pipeline(p, SPANS_MAX, false, out, err);
+        status = tr_plan_draw_pipeline(p, false, out, err);
     put_memory(p, out);
     if (p->fits) {
         put_prices(p, out);

@@ -3,6 +3,7 @@
 
 #include "lib/catalog.h"
 #include "lib/plain.h"
+#include "plan/report/draw.h"
 #include "plan/report/report.h"
 #include "plan/step/walk.h"
 
@@ -62,7 +63,7 @@ static void check_page(const char *html, const char *const *words, int count)
 static void a_page_is_whole_and_needs_nothing_from_elsewhere(void **state)
 {
     static const char *const words[] = {"gpt3-175b", "A step, by what takes its time", "Memory by stage", "stage 15",
-                                        "The pipeline", "The beginning of a step", "What 10 % better would give",
+                                        "The pipeline", "What each stage does in a step", "Its first ", "What 10 % better would give",
                                         "Prices", "on_demand", "Every number, taken apart", "dense layer: up, forward",
                                         "Where the numbers are from", "gemm.bf16.sustained", "limited by "};
     (void)state;
@@ -93,6 +94,46 @@ static void what_was_searched_is_on_the_page(void **state)
     check_page(tr_plain(text.at), words, sizeof words / sizeof *words);
     tr_text_free(&text);
     tr_plan_free(plan);
+}
+
+/* What is drawn of the first row of the first timeline in colours of passes, as a share of the whole row. */
+static double share_drawn(const char *html)
+{
+    double share = 0, x, y, wide, high;
+    const char *at = strstr(html, "<div class=\"plot time\">"), *end = at ? strstr(at, "class=\"f3") : NULL;
+    assert_non_null(end);
+    while (*--end != '<') /* of the path that has the colour */
+        ;
+    for (; (at = strchr(at, 'M')) != NULL && at < end; at++)
+        if (sscanf(at, "M%lf %lfh%lfv%lfh", &x, &y, &wide, &high) == 4 && y < 17)
+            share += (wide > 2.4 ? wide + .6 : wide) / 1000 * high / 14; /* with the gap behind it */
+    return share;
+}
+
+static void the_whole_step_is_drawn_and_blocks_are_as_large_as_their_passes(void **state)
+{
+    static const char *const layouts[] = {"tp=8,pp=16,mb=1,zero=1,sp", "tp=8,pp=4,vpp=12,mb=3,zero=1,sp", "tp=8,pp=8,mb=2,zero=1,recompute=full"};
+    (void)state;
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
+        struct tr_plan *plan = plan_of("gpt3-175b", 1024, layouts[i]);
+        struct tr_text text = {0};
+        struct tr_walk walk = {0};
+        struct tr_err err = {""};
+        double busy_s = 0, end_s;
+        assert_int_equal(tr_plan_report(plan, &text, &err), TR_OK);
+        assert_int_equal(tr_walk_make(&walk, &plan->site, &plan->task, &plan->layout, &err), TR_OK);
+        for (int64_t k = 0; k < walk.count && walk.event[k].stage == 0; k++)
+            busy_s += walk.event[k].end_s - walk.event[k].begin_s;
+        struct tr_once once[TR_ONCE_PARTS];
+        tr_plan_once(plan, once);
+        end_s = walk.time_s;
+        for (int k = 0; k < TR_ONCE_PARTS; k++)
+            end_s += once[k].time_s;
+        assert_true(fabs(share_drawn(text.at) - busy_s / end_s) < .02);
+        tr_walk_free(&walk);
+        tr_text_free(&text);
+        tr_plan_free(plan);
+    }
 }
 
 static void a_plan_that_does_not_fit_has_a_page_too(void **state)
@@ -187,6 +228,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_page_is_whole_and_needs_nothing_from_elsewhere),
         cmocka_unit_test(what_was_searched_is_on_the_page),
+        cmocka_unit_test(the_whole_step_is_drawn_and_blocks_are_as_large_as_their_passes),
         cmocka_unit_test(a_plan_that_does_not_fit_has_a_page_too),
         cmocka_unit_test(names_from_outside_cannot_break_the_page),
         cmocka_unit_test(a_trace_has_every_pass_of_every_microbatch),
