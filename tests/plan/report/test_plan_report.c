@@ -3,6 +3,7 @@
 
 #include "lib/catalog.h"
 #include "lib/plain.h"
+#include "plan/print/print.h"
 #include "plan/report/draw.h"
 #include "plan/report/report.h"
 #include "plan/step/walk.h"
@@ -43,7 +44,7 @@ static int occurrences(const char *text, const char *word)
 static void check_page(const char *html, const char *const *words, int count)
 {
     static const char *const pairs[][2] = {{"<svg", "</svg>"},         {"<figure", "</figure>"}, {"<table", "</table>"},
-                                           {"<details", "</details>"}, {"<tr>", "</tr>"},        {"<h2>", "</h2>"}};
+                                           {"<details", "</details>"}, {"<tr", "</tr>"},        {"<h2>", "</h2>"}};
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
         assert_int_equal(occurrences(html, pairs[i][0]), occurrences(html, pairs[i][1]));
     /* Nothing runs and nothing is fetched. */
@@ -62,9 +63,9 @@ static void check_page(const char *html, const char *const *words, int count)
 
 static void a_page_is_whole_and_needs_nothing_from_elsewhere(void **state)
 {
-    static const char *const words[] = {"gpt3-175b", "A step, by what takes its time", "Memory by stage", "stage 15",
-                                        "The pipeline", "What each stage does in a step", "Its first ", "What 10 % better would give",
-                                        "Prices", "on_demand", "Every number, taken apart", "dense layer: up, forward",
+    static const char *const words[] = {"gpt3-175b", "A step, by what takes its time", "A chip of each stage", "stage 15",
+                                        "The pipeline", "What each stage does in a step", "What 10 % better gives",
+                                        "What it costs", "on demand", "Every number, taken apart", "dense layer: up, forward",
                                         "Where the numbers are from", "gemm.bf16.sustained", "limited by "};
     (void)state;
     struct tr_plan *plan = plan_of("gpt3-175b", 1024, "tp=8,pp=16,vpp=6,mb=1,zero=1,sp,recompute=selective");
@@ -79,7 +80,7 @@ static void a_page_is_whole_and_needs_nothing_from_elsewhere(void **state)
 
 static void what_was_searched_is_on_the_page(void **state)
 {
-    static const char *const words[] = {"What was searched", "time against memory", "time against dollars", "fastest layouts"};
+    static const char *const words[] = {"Numbers of chips <small>●", "What was searched", "time against memory", "time against dollars", "The fastest layouts"};
     struct tr_plan_request r = tr_plan_request_usual();
     struct tr_plan *plan = NULL;
     struct tr_text text = {0};
@@ -93,6 +94,53 @@ static void what_was_searched_is_on_the_page(void **state)
     assert_int_equal(tr_plan_report(plan, &text, &err), TR_OK);
     check_page(tr_plain(text.at), words, sizeof words / sizeof *words);
     tr_text_free(&text);
+    tr_plan_free(plan);
+}
+
+static void check_says(const char *page, const char *before, const char *says)
+{
+    struct tr_text text = {0};
+    tr_text_append(&text, before);
+    tr_text_append_words(&text, says);
+    if (!strstr(page, tr_plain(text.at)))
+        fail_msg("the page does not have: %s", text.at);
+    tr_text_free(&text);
+}
+
+static void check_row(void *page, const char *what, const char *says)
+{
+    char before[64];
+    snprintf(before, sizeof before, "<td>%s</td><td class=\"long\">", what);
+    check_says(page, before, says);
+}
+
+/* The lines in which the text says what limits a plan, what would help, what the run takes and whose prices those are. */
+static void what_the_text_says_of_limits_and_money_is_on_the_page(void **state)
+{
+    struct tr_text page = {0}, lines = {0};
+    struct tr_err err = {""};
+    char text[TR_PRICE_WORDS_BYTES];
+    (void)state;
+    struct tr_plan *plan = plan_of("gpt3-175b", 1024, "auto,tp=8,sp,zero=1,recompute=none");
+    assert_int_equal(tr_plan_report(plan, &page, &err), TR_OK);
+    tr_plain(page.at);
+    tr_plan_searched(plan, &lines);
+    assert_non_null(strstr(tr_text_str(&lines), "the tightest limit: "));
+    tr_text_char(&lines, '\n');
+    tr_plan_limit(plan, &lines);
+    tr_text_char(&lines, '\n');
+    tr_plan_memory_interval(plan, &lines);
+    for (char *at = strtok(lines.at, "\n"); at; at = strtok(NULL, "\n"))
+        check_says(page.at, "", at);
+    tr_plan_run_rows(plan, check_row, page.at);
+    for (int i = 0; i < TR_COMMITMENT_COUNT; i++)
+        if (tr_known(&plan->offer[i].price.usd_h))
+            assert_non_null(strstr(page.at, tr_price_words(&plan->offer[i].price, text)));
+    for (int i = 0; i < TR_LEVER_COUNT; i++)
+        assert_non_null(strstr(page.at, tr_plan_lever_now(plan, (enum tr_lever)i, text)));
+    assert_non_null(strstr(page.at, "80 GiB, what a chip has</b>"));
+    tr_text_free(&lines);
+    tr_text_free(&page);
     tr_plan_free(plan);
 }
 
@@ -138,7 +186,7 @@ static void the_whole_step_is_drawn_and_blocks_are_as_large_as_their_passes(void
 
 static void a_plan_that_does_not_fit_has_a_page_too(void **state)
 {
-    static const char *const words[] = {"<b>No:</b> needs ", "Memory by stage", "class=\"limit\""};
+    static const char *const words[] = {"<b>No:</b> needs ", "A chip of each stage", "class=\"limit\""};
     (void)state;
     struct tr_plan *plan = plan_of("gpt3-175b", 8, "tp=8,mb=1");
     struct tr_text text = {0};
@@ -228,6 +276,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_page_is_whole_and_needs_nothing_from_elsewhere),
         cmocka_unit_test(what_was_searched_is_on_the_page),
+        cmocka_unit_test(what_the_text_says_of_limits_and_money_is_on_the_page),
         cmocka_unit_test(the_whole_step_is_drawn_and_blocks_are_as_large_as_their_passes),
         cmocka_unit_test(a_plan_that_does_not_fit_has_a_page_too),
         cmocka_unit_test(names_from_outside_cannot_break_the_page),
