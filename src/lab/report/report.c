@@ -78,6 +78,38 @@ static void write_step_tile(struct tr_text *out, const struct tr_run_files *f)
     tr_page_tile(out, label, tr_print_time(took, median_s));
 }
 
+/* What the steps that the run keeps took, all attempts together. NaN: a line of the log does not say it. */
+static double steps_s(const struct tr_run_files *f)
+{
+    double sum_s = 0.0;
+    for (int64_t i = 0; i < f->step_count; i++)
+        sum_s += f->value[TR_CURVE_STEP_S][i];
+    return sum_s;
+}
+
+/* The log is of all attempts; where it does not say what steps took, profile.json does, of the newest alone and without its first. */
+static void write_time_tile(struct tr_text *out, const struct tr_run_files *f)
+{
+    char time[TR_QUANTITY_BYTES];
+    const struct tr_node *profile = profile_root(f);
+    const double sum_s = steps_s(f), newest_s = number_of(profile, "train_s");
+    const bool resumed = number_of(profile, "resumed_at") > 0.0;
+    if (sum_s > 0.0)
+        tr_page_tile(out, resumed ? "time in steps, all attempts" : "time in steps", tr_print_time(time, sum_s));
+    else if (newest_s > 0.0)
+        tr_page_tile(out, resumed ? "time in steps, newest attempt" : "time in steps", tr_print_time(time, newest_s));
+}
+
+/* profile.json is of the newest attempt. Said of a run that was resumed; nothing otherwise. */
+static void write_whose(struct tr_text *out, const struct tr_run_files *f)
+{
+    const struct tr_node *profile = profile_root(f);
+    const double resumed_at = number_of(profile, "resumed_at"), steps = number_of(profile, "steps");
+    if (resumed_at > 0.0 && steps > 0.0)
+        tr_page_put(out, "p", "sub", "The run was resumed after step %.0f. From here on times, bytes and memory are of its newest attempt, %.0f step%s.",
+                    resumed_at, steps, steps == 1.0 ? "" : "s");
+}
+
 static void write_tiles(struct tr_text *out, const struct tr_run_files *f)
 {
     char value[64], quantity[TR_QUANTITY_BYTES];
@@ -100,10 +132,10 @@ static void write_tiles(struct tr_text *out, const struct tr_run_files *f)
         write_step_tile(out, f);
     }
     const struct tr_node *profile = profile_root(f);
-    if (profile != NULL) {
+    if (profile != NULL)
         tr_page_tile(out, "parameters", tr_print_quantity(quantity, TR_UNIT_COUNT, number_of(profile, "parameters")));
-        tr_page_tile(out, "time in steps", tr_print_clock(quantity, number_of(profile, "train_s")));
-    }
+    if (f->step_count > 0)
+        write_time_tile(out, f);
     if (f->skipped > 0.0) {
         snprintf(value, sizeof value, "%.0f", f->skipped);
         tr_page_tile(out, "steps skipped (not finite)", value);
@@ -213,7 +245,7 @@ static void write_op_table(struct tr_text *out, const struct op_sum *sums, int c
 {
     char a[TR_QUANTITY_BYTES], b[TR_QUANTITY_BYTES], c[TR_QUANTITY_BYTES];
     static const char *const names[] = {"operation", "calls", "time", "share", "rate", "of peak", "memory"};
-    tr_page_table(out, "By operation", names, sizeof names / sizeof *names, 1);
+    tr_page_table(out, "Calls, time and rates by operation", names, sizeof names / sizeof *names, 1);
     for (int i = 0; i < count; i++) {
         const struct op_sum *s = &sums[i];
         double safe_s = s->time_s > 0.0 ? s->time_s : (double)NAN;
@@ -257,7 +289,7 @@ static void write_left(struct tr_text *out, const struct op_sum *sums, int count
     double least_total_s = 0.0;
     static const char *const names[] = {"operation", "limit", "reached", "of limit", "time over it", "of all"};
     tr_text_append(out, "<div>\n");
-    tr_page_table(out, "What is left", names, sizeof names / sizeof *names, 2);
+    tr_page_table(out, "What is left: the time of each operation over its limit", names, sizeof names / sizeof *names, 2);
     for (int i = 0; i < count; i++) {
         const struct op_sum *s = &sums[i];
         const double least = least_s(s, read_byte_s);
@@ -323,11 +355,12 @@ static void write_roofline(struct tr_text *out, const struct tr_run_files *f)
                                          .slope_label = read, .flat_label = peak, .lower_label = lower, .points = points,
                                          .count = find_points(sums, count, total_s, points)});
     write_left(out, sums, count, total_s, read_byte_s);
-    tr_text_printf(out, "</div>\n<p class=\"sub\">Both limits were measured by this run: fused multiply-adds in registers, %s%s%s, "
-                        "and reading its largest region of memory (%s), %s. Bytes are those of the operands, each once; what "
-                        "lies in a cache from the operation before may come faster than memory gives it, so a share can "
-                        "exceed 100 %%. Operations of which no arithmetic is counted stand in the table alone.</p>\n",
-                   peak, lower[0] ? ", " : "", lower, tr_print_quantity(size, TR_UNIT_BYTES, number_of(profile, "read_bytes")), read);
+    tr_text_append(out, "</div>\n");
+    tr_page_put(out, "p", "sub",
+                "Both limits were measured by this run: fused multiply-adds in registers, %s%s%s, and reading its largest region of memory "
+                "(%s), %s. Bytes are those of the operands, each once; what lies in a cache from the operation before may come faster than "
+                "memory gives it, so a share can exceed 100 %%. Operations of which no arithmetic is counted stand in the table alone.",
+                peak, lower[0] ? ", " : "", lower, tr_print_quantity(size, TR_UNIT_BYTES, number_of(profile, "read_bytes")), read);
 }
 
 static void write_time(struct tr_text *out, const struct tr_run_files *f)
@@ -374,11 +407,11 @@ static void write_pipeline(struct tr_text *out, const struct tr_node *pipe)
 {
     if (pipe == NULL)
         return;
-    tr_text_printf(out, "<p class=\"sub\">A pipeline of %.0f stages, each with %.0f of the chunks of layers; %.0f microbatches a step, "
-                        "up to %.0f of them in flight on rank 0. It waited %.1f %% of its steps for other stages; it would be %.1f %% if "
-                        "all chunks took the same time.</p>\n",
-                   number_of(pipe, "stages"), number_of(pipe, "chunks"), number_of(pipe, "microbatches"), number_of(pipe, "in_flight"),
-                   100.0 * number_of(pipe, "bubble"), 100.0 * number_of(pipe, "bubble_planned"));
+    tr_page_put(out, "p", "sub",
+                "A pipeline of %.0f stages, each with %.0f of the chunks of layers; %.0f microbatches a step, up to %.0f of them in flight on "
+                "rank 0. It waited %.1f %% of its steps for other stages; it would be %.1f %% if all chunks took the same time.",
+                number_of(pipe, "stages"), number_of(pipe, "chunks"), number_of(pipe, "microbatches"), number_of(pipe, "in_flight"),
+                100.0 * number_of(pipe, "bubble"), 100.0 * number_of(pipe, "bubble_planned"));
 }
 
 /* A profile of before these were noted does not have them. */
@@ -387,8 +420,8 @@ static void write_exposed(struct tr_text *out, const struct tr_node *profile)
     char busy[TR_QUANTITY_BYTES], exposed[TR_QUANTITY_BYTES];
     if (tr_doc_find(profile, "collectives_s") == NULL)
         return;
-    tr_text_printf(out, "<p class=\"sub\">In steps they took %s in all, of which %s beside no other work.</p>\n",
-                   tr_print_time(busy, number_of(profile, "collectives_s")), tr_print_time(exposed, number_of(profile, "exposed_s")));
+    tr_page_put(out, "p", "sub", "In steps they took %s in all, of which %s beside no other work.",
+                tr_print_time(busy, number_of(profile, "collectives_s")), tr_print_time(exposed, number_of(profile, "exposed_s")));
 }
 
 /* What a step of a rank is made of. */
@@ -432,7 +465,7 @@ static void write_each_rank(struct tr_text *out, const struct tr_node *each)
                                              .part_count = RANK_PARTS, .rows = rows, .row_count = count, .print = print_time});
     tr_text_append(out, "</div>\n");
     if (each->count > count)
-        tr_text_printf(out, "<p class=\"sub\">The first %d of %lld ranks.</p>\n", count, (long long)each->count);
+        tr_page_put(out, "p", "sub", "The first %d of %lld ranks.", count, (long long)each->count);
 }
 
 static void write_ranks(struct tr_text *out, const struct tr_run_files *f)
@@ -479,10 +512,10 @@ static void write_memory(struct tr_text *out, const struct tr_run_files *f)
     tr_text_append(out, "<div class=\"charts\">\n");
     tr_chart_bars(out, "Planned memory by kind, at its peak", bars, count);
     tr_text_append(out, "</div>\n");
-    tr_text_printf(out, "<p class=\"sub\">Planned by the step program: %s, mapped once before the first step. The process at its "
-                        "highest, program, text and libraries included: %s.</p>\n",
-                   tr_print_quantity(planned, TR_UNIT_BYTES, total),
-                   tr_print_quantity(peak, TR_UNIT_BYTES, number_of(memory, "peak_bytes")));
+    tr_page_put(out, "p", "sub",
+                "Planned by the step program: %s, mapped once before the first step. The process at its highest, program, text and "
+                "libraries included: %s.",
+                tr_print_quantity(planned, TR_UNIT_BYTES, total), tr_print_quantity(peak, TR_UNIT_BYTES, number_of(memory, "peak_bytes")));
 }
 
 static void write_text(struct tr_text *out, const char *heading, const struct tr_bytes *text)
@@ -499,13 +532,12 @@ static void write_identity(struct tr_text *out, const struct tr_run_files *f)
     if (profile == NULL)
         return;
     char peak[TR_QUANTITY_BYTES], flop[TR_QUANTITY_BYTES];
-    tr_text_printf(out, "<p class=\"sub\">%s, %.0f threads, measured peak %s. A token costs %s of model arithmetic (6 x "
-                        "parameters that multiply + causal attention); MFU = tokens a second x that / peak. Arithmetic <code>",
-                   string_of(profile, "isa"), number_of(profile, "threads"),
-                   tr_print_flop_s(peak, number_of(profile, "peak_flop_s")),
-                   tr_print_quantity(flop, TR_UNIT_FLOP, number_of(profile, "flop_per_token")));
-    tr_text_append_html(out, string_of(profile, "arithmetic"));
-    tr_text_append(out, "</code>.</p>\n");
+    const double threads = number_of(profile, "threads");
+    tr_page_put(out, "p", "sub",
+                "%s, %.0f thread%s, measured peak %s. A token costs %s of model arithmetic (6 x parameters that multiply + causal "
+                "attention); MFU = tokens a second x that / peak. Arithmetic: %s.",
+                string_of(profile, "isa"), threads, threads == 1.0 ? "" : "s", tr_print_flop_s(peak, number_of(profile, "peak_flop_s")),
+                tr_print_quantity(flop, TR_UNIT_FLOP, number_of(profile, "flop_per_token")), string_of(profile, "arithmetic"));
 }
 
 static const char *last_name(const char *path)
@@ -524,6 +556,7 @@ static void write_page(struct tr_text *out, const char *run_folder, const struct
     tr_page_text(out, "p", "sub", "A training run of trine.");
     write_tiles(out, f);
     write_curves(out, f);
+    write_whose(out, f);
     write_time(out, f);
     write_roofline(out, f);
     write_ranks(out, f);

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "base/os.h"
-#include "lab/report/report.h"
 #include "lib/plain.h"
+#include "lab/report/report.h"
 
 static char folder[] = "/tmp/trine-report-XXXXXX";
 
@@ -181,6 +181,29 @@ static void a_run_on_several_ranks_shows_what_they_waited_for(void **state)
     tr_bytes_free(&html);
 }
 
+/* The log is of all attempts, profile.json of the newest. */
+static void a_run_that_was_resumed_says_which_steps_its_times_are_of(void **state)
+{
+    (void)state;
+    struct tr_err err = {{0}};
+    put("metrics.jsonl", metrics);
+    put("profile.json", "{\"steps\":1,\"resumed_at\":1,\"train_s\":0.05,\"ops\":["
+                        "{\"phase\":\"forward\",\"op\":\"linear\",\"calls\":2,\"time_s\":0.1,\"flop\":1e9,\"bytes\":1000}]}");
+    if (tr_report_write(folder, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    struct tr_bytes html = page();
+    assert_non_null(strstr(html.at, "<b>200 ms</b><span>time in steps, all attempts</span>"));
+    assert_non_null(strstr(html.at, "The run was resumed after step 1. From here on times, bytes and memory are of its newest attempt, 1 step."));
+    tr_bytes_free(&html);
+    /* A log of before steps said what they took. */
+    put("metrics.jsonl", "{\"kind\":\"step\",\"step\":1,\"steps\":2,\"tokens\":64,\"loss\":5.5}\n");
+    if (tr_report_write(folder, &err) != TR_OK)
+        fail_msg("%s", err.text);
+    html = page();
+    assert_non_null(strstr(html.at, "<b>50 ms</b><span>time in steps, newest attempt</span>"));
+    tr_bytes_free(&html);
+}
+
 static void a_line_that_was_cut_off_by_a_kill_is_left_out(void **state)
 {
     (void)state;
@@ -232,6 +255,7 @@ int main(void)
         cmocka_unit_test(a_roofline_says_what_is_left_of_each_limit),
         cmocka_unit_test(products_of_muon_are_held_against_the_peak_of_fp32),
         cmocka_unit_test(a_run_on_several_ranks_shows_what_they_waited_for),
+        cmocka_unit_test(a_run_that_was_resumed_says_which_steps_its_times_are_of),
         cmocka_unit_test(a_line_that_was_cut_off_by_a_kill_is_left_out),
         cmocka_unit_test(a_damaged_line_is_named),
         cmocka_unit_test(a_folder_without_metrics_is_refused),
