@@ -79,7 +79,7 @@ bool tr_stack_kept_again(const struct tr_stack *stack, const struct tr_stack_kep
     FACT("hidden.ep", ep_hidden, TR_UNIT_RATIO, 1, "share of the experts' all-to-all under other work"),               \
     FACT("hidden.p2p", p2p_hidden, TR_UNIT_RATIO, 1, "share of the sends between stages under other work"),            \
     FACT("slow.compute", compute_slow, TR_UNIT_RATIO, 1, "slowing of products while messages move"),                   \
-    FACT("slow.imbalance", imbalance, TR_UNIT_RATIO, 10, "slowest expert rank over the mean, minus 1"),                \
+    FACT("slow.imbalance", imbalance, TR_UNIT_RATIO, 10, "what experts' products take beyond as many of their size: imbalance, grouped kernels"),                \
     FACT("slow.straggle", straggle, TR_UNIT_RATIO, 0.4, "how much later the slowest of many nodes is"),
 
 #define ERRORS                                                                                                         \

@@ -140,7 +140,9 @@ struct tr_stack {
     struct tr_fact ep_hidden;       /* share of the experts' all-to-all under other work */
     struct tr_fact p2p_hidden;      /* share of the sends between stages under other work */
     struct tr_fact compute_slow;    /* products run at (1 - this) while messages move */
-    struct tr_fact imbalance;       /* slowest expert rank over the mean, minus 1 */
+    struct tr_fact imbalance;       /* what experts' products take longer than as many products of their size: the slowest rank over the
+                                       mean, and what kernels of grouped products lose. Half of the published runs of experts have
+                                       their balance forced and show the second alone: without that a run may take longer */
     struct tr_fact straggle;        /* how much later the slowest of many nodes is than the mean: step/compose.c */
     bool release;                   /* a later release of the stack that it is like */
     struct tr_fact memory_error;    /* half width of the 80 % interval of a rank's memory, relative */
