@@ -71,15 +71,15 @@ int32_t tr_layout_stage_layers(const struct tr_layout *l, int32_t layers, int32_
 double tr_layout_in_flight(const struct tr_layout *l, int64_t m, int32_t stage)
 {
     TR_ASSERT(stage >= 0 && stage < l->pp);
-    int64_t after = l->pp - stage;
     switch (l->pipeline) {
     case TR_PIPELINE_GPIPE:
         return (double)m;
+    case TR_PIPELINE_ZERO_BUBBLE:
+        return (double)tr_min_i64(m, l->pp);
     case TR_PIPELINE_ZERO_BUBBLE_2P:
-        return (double)tr_min_i64(m, 2 * after - 1);
+        return (double)tr_min_i64(m, 2 * l->pp - 1);
     case TR_PIPELINE_INTERLEAVED:
     case TR_PIPELINE_1F1B:
-    case TR_PIPELINE_ZERO_BUBBLE:
     default:
         return (double)tr_pipe_flights((struct tr_pipe){l->pp, l->vpp}, stage, m) / l->vpp;
     }

@@ -25,8 +25,8 @@
 /* GPIPE        all forward, then all backward: m microbatches in flight
  * 1F1B         one forward, one backward: at most pp - stage in flight (Narayanan 2019, PipeDream-flush)
  * INTERLEAVED  1F1B over vpp chunks a stage: bubble / vpp, more sends (Narayanan 2021)
- * ZERO_BUBBLE     the backward pass is cut into input and weight parts, and weight parts fill the bubble, in the memory
- *                 of 1F1B (ZB-1p, Qi 2023, arXiv 2401.10241)
+ * ZERO_BUBBLE     the backward pass is cut into input and weight parts, and weight parts fill the bubble, on each stage
+ *                 in the memory of 1F1B's first (ZB-1p, Qi 2023, arXiv 2401.10241)
  * ZERO_BUBBLE_2P  the same with twice the activations and almost no bubble (ZB-2p) */
 enum tr_pipeline { TR_PIPELINE_GPIPE, TR_PIPELINE_1F1B, TR_PIPELINE_INTERLEAVED, TR_PIPELINE_ZERO_BUBBLE,
                    TR_PIPELINE_ZERO_BUBBLE_2P, TR_PIPELINE_COUNT };
@@ -99,8 +99,9 @@ int32_t tr_layout_chunk_first(const struct tr_layout *layout, int32_t layers, in
 /* Layers of all chunks of a stage. */
 int32_t tr_layout_stage_layers(const struct tr_layout *layout, int32_t layers, int32_t stage);
 
-/* Microbatches whose activations a stage holds at its peak, in whole stages' worth: GPIPE m; 1F1B and ZERO_BUBBLE
- * min(m, pp - stage); ZERO_BUBBLE_2P min(m, 2 (pp - stage) - 1); INTERLEAVED min(m vpp, 2 (pp - stage - 1) +
+/* Microbatches whose activations a stage holds at its peak, in whole stages' worth: GPIPE m; 1F1B min(m, pp - stage);
+ * ZERO_BUBBLE min(m, pp) and ZERO_BUBBLE_2P min(m, 2 pp - 1) on any stage, those whose gradients of weights wait
+ * included (plan/step/walk.c lets no more wait); INTERLEAVED min(m vpp, 2 (pp - stage - 1) +
  * (vpp - 1) pp + 1) / vpp, which on the first stage is pp (1 + (pp - 1) / (pp vpp)). */
 double tr_layout_in_flight(const struct tr_layout *layout, int64_t micro_count, int32_t stage);
 

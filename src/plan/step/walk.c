@@ -19,7 +19,7 @@ struct line { /* a stage */
     int64_t count, next;
     double free_s;
     double forward_s, backward_s, weight_s; /* of a chunk of one microbatch; weight_s 0: in backward_s */
-    int64_t owed;                           /* microbatches whose weight gradients wait */
+    int64_t owed, owed_most;                /* microbatches whose weight gradients wait; as many as may, for what they keep */
     int32_t owed_micro;
 };
 
@@ -105,6 +105,8 @@ static bool take(struct walker *w, int32_t stage)
     note(w, stage, turn->chunk, turn->micro, turn->kind, begin, end);
     w->done[!forward][at(w, turn->chunk * w->layout->pp + stage, turn->micro)] = end;
     line->owed += !forward && line->weight_s > 0;
+    while (line->owed > line->owed_most)
+        pay(w, stage);
     line->next++;
     return true;
 }
@@ -150,6 +152,7 @@ static void make_lines(struct walker *w, const struct tr_site *site, const struc
             line->forward_s = stage.forward_s / l->vpp;
             line->weight_s = split ? stage.weight_s : 0;
             line->backward_s = stage.backward_s / l->vpp - line->weight_s;
+            line->owed_most = (l->pipeline == TR_PIPELINE_ZERO_BUBBLE_2P ? 2 : 1) * i;
             order(w, line, i);
         }
     }

@@ -106,7 +106,9 @@ static void microbatches_in_flight_are_those_of_the_papers(void **state)
     double expected = 8 * (1 + 7. / (8 * 3));
     assert_true(tr_layout_in_flight(&l, 64, 0) > expected - 1e-9 && tr_layout_in_flight(&l, 64, 0) < expected + 1e-9);
     l.pipeline = TR_PIPELINE_ZERO_BUBBLE_2P, l.vpp = 1;
-    assert_true(tr_layout_in_flight(&l, 64, 0) == 15);
+    assert_true(tr_layout_in_flight(&l, 64, 0) == 15 && tr_layout_in_flight(&l, 64, 7) == 15);
+    l.pipeline = TR_PIPELINE_ZERO_BUBBLE;
+    assert_true(tr_layout_in_flight(&l, 64, 0) == 8 && tr_layout_in_flight(&l, 64, 7) == 8 && tr_layout_in_flight(&l, 5, 7) == 5);
 }
 
 static void a_layout_is_printed_in_the_fields_own_words(void **state)

@@ -1,3 +1,4 @@
+#include "base/num.h"
 #include "plan/step/walk.h"
 
 #include "lib/catalog.h"
@@ -252,6 +253,30 @@ static void a_walk_does_everything_once_and_nothing_at_the_same_time(void **stat
         for (int64_t i = 1; i < walk.count; i++)
             if (walk.event[i].stage == walk.event[i - 1].stage)
                 assert_true(walk.event[i].begin_s >= walk.event[i - 1].end_s);
+        tr_walk_free(&walk);
+    }
+}
+
+/* What the schedule saves in time it may not take in memory that the plan does not count. */
+static void a_zero_bubble_holds_no_more_than_is_counted(void **state)
+{
+    struct tr_task task = task_of(&dense);
+    struct tr_layout l = layout_of(1, 4, 1);
+    struct tr_walk walk;
+    struct tr_err err = {""};
+    (void)state;
+    task.batch.global_batch = 24;
+    for (int two = 0; two < 2; two++) {
+        l.pipeline = two ? TR_PIPELINE_ZERO_BUBBLE_2P : TR_PIPELINE_ZERO_BUBBLE;
+        assert_int_equal(tr_walk_make(&walk, &site, &task, &l, &err), TR_OK);
+        int64_t held[4] = {0}, most[4] = {0};
+        for (int64_t i = 0; i < walk.count; i++) {
+            const struct tr_walk_event *event = &walk.event[i];
+            held[event->stage] += event->kind == TR_WALK_FORWARD ? 1 : event->kind == TR_WALK_WEIGHT ? -1 : 0;
+            most[event->stage] = tr_max_i64(most[event->stage], held[event->stage]);
+        }
+        for (int32_t stage = 0; stage < 4; stage++)
+            assert_true(held[stage] == 0 && most[stage] == (int64_t)tr_layout_in_flight(&l, 24, stage));
         tr_walk_free(&walk);
     }
 }
@@ -732,6 +757,7 @@ int main(void)
         cmocka_unit_test(modules_for_further_tokens_are_layers_and_the_head_again),
         cmocka_unit_test(schedules_cost_what_their_walk_costs),
         cmocka_unit_test(a_walk_does_everything_once_and_nothing_at_the_same_time),
+        cmocka_unit_test(a_zero_bubble_holds_no_more_than_is_counted),
         cmocka_unit_test(a_layer_of_experts_waits_for_its_host),
         cmocka_unit_test(attention_is_in_8_bits_where_stack_format_and_chip_have_it_so),
         cmocka_unit_test(biases_of_experts_and_bare_exchanges_take_time),
