@@ -411,6 +411,25 @@ const char *tr_print_quantity(char buf[TR_QUANTITY_BYTES], enum tr_unit unit, do
     return unit == TR_UNIT_TIME ? tr_print_time(buf, value) : print_steps(buf, value, STEPS[unit]);
 }
 
+const char *tr_print_beside(char buf[TR_QUANTITY_BYTES], enum tr_unit unit, double value, double beside)
+{
+    enum { DIGITS_MOST = 15 };
+    static const struct step times[] = {{86400, "days"}, {3600, "h"}, {60, "min"}, {1, "s"}, {1e-3, "ms"}, {1e-6, "us"}, {1e-9, "ns"}, {0, NULL}};
+    char other[TR_QUANTITY_BYTES], digits[TR_QUANTITY_BYTES];
+    const char *same = tr_print_quantity(other, unit, beside);
+    if (!isfinite(value) || value == beside || strcmp(tr_print_quantity(buf, unit, value), same) != 0)
+        return tr_print_quantity(buf, unit, value);
+    const struct step *step = choose_step(fabs(value), unit == TR_UNIT_TIME ? times : STEPS[unit]);
+    for (int i = 0; i <= DIGITS_MOST; i++) {
+        snprintf(digits, sizeof digits, "%.*f", i, value / step->value);
+        snprintf(other, sizeof other, "%.*f", i, beside / step->value);
+        if (strcmp(digits, other) != 0)
+            break;
+    }
+    snprintf(buf, TR_QUANTITY_BYTES, "%.24s %.6s", digits, step->suffix);
+    return buf;
+}
+
 const char *tr_print_bytes(char buf[TR_QUANTITY_BYTES], int64_t bytes)
 {
     return print_steps(buf, (double)bytes, BYTES_STEPS);

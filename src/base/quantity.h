@@ -69,6 +69,10 @@ const char *tr_print_count(char buf[TR_QUANTITY_BYTES], int64_t count);   /* "12
 const char *tr_print_flop_s(char buf[TR_QUANTITY_BYTES], double flop_s);  /* "989 TFLOP/s" */
 const char *tr_print_bits_s(char buf[TR_QUANTITY_BYTES], double bytes_s); /* "400 Gb/s" */
 
+/* The same with as many digits more as it takes to see on which side of another value it is: "690.04 k$" beside 690 k$, "5.02 days" beside
+ * 5 days. */
+const char *tr_print_beside(char buf[TR_QUANTITY_BYTES], enum tr_unit unit, double value, double beside);
+
 /* "2d 03:04:05", "03:04:05", "04:05": for clocks and ETAs, rounded to seconds. Not read back. */
 const char *tr_print_clock(char buf[TR_QUANTITY_BYTES], double seconds);
 

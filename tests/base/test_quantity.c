@@ -235,6 +235,24 @@ static void what_is_printed_reads_back_close_and_prints_the_same_again(void **st
     }
 }
 
+static void beside_another_value_it_is_seen_which_is_larger(void **state)
+{
+    static const struct {
+        enum tr_unit unit;
+        double value, beside;
+        const char *text;
+    } cases[] = {{TR_UNIT_USD, 690040, 690e3, "690.04 k$"},       {TR_UNIT_USD, 689999.9, 690e3, "689.9999 k$"},
+                 {TR_UNIT_USD, 690e3, 690e3, "690 k$"},           {TR_UNIT_USD, 708.4e3, 690e3, "708.4 k$"},
+                 {TR_UNIT_USD, 999.9999e3, 1e6, "0.9999999 M$"},  {TR_UNIT_USD, 690040, 0, "690 k$"},
+                 {TR_UNIT_TIME, 5.02 * 86400, 5 * 86400, "5.02 days"}, {TR_UNIT_TIME, 7201, 7200, "2.0003 h"},
+                 {TR_UNIT_TIME, INFINITY, INFINITY, "never"}};
+    char text[TR_QUANTITY_BYTES];
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_string_equal(tr_print_beside(text, cases[i].unit, cases[i].value, cases[i].beside), cases[i].text);
+    assert_string_equal(tr_print_beside(text, TR_UNIT_USD, NAN, 1), "nan");
+}
+
 static void whole_bytes_below_four_digits_print_exactly(void **state)
 {
     (void)state;
@@ -254,6 +272,7 @@ int main(void)
         cmocka_unit_test(wrong_values_are_refused_with_what_would_be_right),
         cmocka_unit_test(values_print_with_at_most_four_digits_and_the_right_prefix),
         cmocka_unit_test(times_are_said_in_the_units_that_people_use),
+        cmocka_unit_test(beside_another_value_it_is_seen_which_is_larger),
         cmocka_unit_test(what_is_printed_reads_back_close_and_prints_the_same_again),
         cmocka_unit_test(whole_bytes_below_four_digits_print_exactly),
     };
