@@ -97,6 +97,11 @@ TR_MUST_CHECK enum tr_status tr_price_find(const struct tr_catalog *catalog, con
 enum { TR_PRICE_WORDS_BYTES = 256 };
 const char *tr_price_words(const struct tr_price *price, char buf[TR_PRICE_WORDS_BYTES]);
 
+/* Medians of different dates and sellers may make a way to pay that binds longer the dearer one: "; older, and dearer than on_demand, so
+ * nobody would take it (aws p5.48xlarge on_demand: $6.88, 2025-06-05)"; "" where it is not. The second price may be not known. Returns buf. */
+bool tr_price_is_dearer(const struct tr_price *price, const struct tr_price *on_demand);
+const char *tr_price_dearer_words(const struct tr_price *price, const struct tr_price *on_demand, char buf[TR_PRICE_WORDS_BYTES]);
+
 /* --- where machines stand: section `sites` --- */
 
 struct tr_place {

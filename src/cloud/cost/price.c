@@ -167,6 +167,37 @@ const char *tr_price_words(const struct tr_price *price, char buf[TR_PRICE_WORDS
     return buf;
 }
 
+bool tr_price_is_dearer(const struct tr_price *price, const struct tr_price *on_demand)
+{
+    return tr_known(&price->usd_h) && tr_known(&on_demand->usd_h) && price->usd_h.value > on_demand->usd_h.value;
+}
+
+/* What the same seller takes for the same machine; NULL: not known. */
+static const struct tr_offered *same_offered(const struct tr_price *price, const struct tr_offered *offer)
+{
+    for (int i = 0; i < price->offers; i++)
+        if (tr_names_equal(price->offer[i].provider, offer->provider) && tr_names_equal(price->offer[i].instance, offer->instance))
+            return &price->offer[i];
+    return NULL;
+}
+
+const char *tr_price_dearer_words(const struct tr_price *price, const struct tr_price *on_demand, char buf[TR_PRICE_WORDS_BYTES])
+{
+    const char *oldest, *newest, *oldest_there, *newest_there, *there = tr_commitment_name(on_demand->commitment);
+    char name[TR_OFFERED_NAME_BYTES], same[128] = "";
+    buf[0] = 0;
+    if (!tr_price_is_dearer(price, on_demand))
+        return buf;
+    find_dates(price, &oldest, &newest);
+    find_dates(on_demand, &oldest_there, &newest_there);
+    const struct tr_offered *middle = &price->offer[price->middle], *own = same_offered(on_demand, middle);
+    if (own)
+        snprintf(same, sizeof same, " (%s %s: $%.2f, %s)", tr_offered_name(own, name), there, own->usd_h.value, own->usd_h.date);
+    snprintf(buf, TR_PRICE_WORDS_BYTES, "; %sdearer than %s, so nobody would take it%s", strcmp(newest, newest_there) < 0 ? "older, and " : "",
+             there, same);
+    return buf;
+}
+
 /* Whether anybody of that name sells anything; nearest: the one that is spelled almost so. */
 static enum tr_status check_provider(const struct tr_offer *offers, int count, const char *provider,
                                      struct tr_err *err)

@@ -180,10 +180,11 @@ static void write_prices(const struct facts *f, struct tr_text *out)
 {
     for (int i = 0; i < TR_COMMITMENT_COUNT; i++) {
         const struct tr_price *p = &f->price[i];
-        char words[TR_PRICE_WORDS_BYTES];
+        char words[TR_PRICE_WORDS_BYTES], dearer[TR_PRICE_WORDS_BYTES];
         if (!tr_known(&p->usd_h))
             continue;
-        tr_text_printf(out, "%-12s$%.2f/h, %s", tr_commitment_name((enum tr_commitment)i), p->usd_h.value, tr_price_words(p, words));
+        tr_text_printf(out, "%-12s$%.2f/h, %s%s", tr_commitment_name((enum tr_commitment)i), p->usd_h.value, tr_price_words(p, words),
+                       tr_price_dearer_words(p, &f->price[TR_COMMITMENT_ON_DEMAND], dearer));
         if (p->chip != f->chip.entry)
             tr_text_printf(out, ", for %s, which it is like", p->chip->id);
         tr_text_char(out, '\n');

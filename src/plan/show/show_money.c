@@ -95,7 +95,8 @@ enum tr_status tr_show_prices(struct tr_showing *s)
 {
     struct tr_listing listing = {
         TR_SECTION_PRICES, {{"provider", TR_LEFT}, {"instance", TR_LEFT}, {"chip", TR_LEFT}}, list_offer,
-        "\nDollars of one chip, an hour.\n"};
+        "\nDollars of one chip, an hour, at that date. A plan takes the newest offer of each seller and machine, and the median of these by way to\n"
+        "pay (`trine show chip`): sellers and dates of two ways differ, so that one may look dearer than another which binds less.\n"};
     int columns = 3;
     for (int i = 0; i < TR_COMMITMENT_COUNT; i++, columns++)
         listing.column[columns].name = tr_commitment_name((enum tr_commitment)i), listing.column[columns].side = TR_RIGHT;

@@ -114,6 +114,26 @@ static void a_system_of_nobody_is_priced_by_the_median_of_all_who_offer_its_chip
     tr_catalog_free(catalog);
 }
 
+/* AWS's blocks of 2024 beside what all take since: cheaper than AWS by the hour, dearer than most others. */
+static void a_way_to_pay_that_is_dearer_than_by_the_hour_says_so(void **state)
+{
+    (void)state;
+    struct tr_catalog *catalog = open_with(NULL);
+    char words[TR_PRICE_WORDS_BYTES];
+    struct tr_price hourly = price_of(catalog, "dgx-h100", TR_COMMITMENT_ON_DEMAND, NULL, NULL);
+    struct tr_price block = price_of(catalog, "dgx-h100", TR_COMMITMENT_RESERVED_1Y, NULL, NULL);
+    assert_true(tr_price_is_dearer(&block, &hourly));
+    assert_string_equal(tr_price_dearer_words(&block, &hourly, words),
+                        "; older, and dearer than on_demand, so nobody would take it (aws p5.48xlarge on_demand: $6.88, 2025-06-05)");
+    struct tr_price spot = price_of(catalog, "dgx-h100", TR_COMMITMENT_SPOT, NULL, NULL);
+    assert_string_equal(tr_price_dearer_words(&spot, &hourly, words), "");
+    hourly = price_of(catalog, "dgx-h100", TR_COMMITMENT_ON_DEMAND, "aws", NULL); /* one seller: like with like */
+    assert_false(tr_price_is_dearer(&block, &hourly));
+    hourly = price_of(catalog, "dgx-h100", TR_COMMITMENT_ON_DEMAND, NULL, "1999");
+    assert_string_equal(tr_price_dearer_words(&block, &hourly, words), "");
+    tr_catalog_free(catalog);
+}
+
 static void of_two_offers_the_price_is_their_mean(void **state)
 {
     (void)state;
@@ -330,6 +350,7 @@ int main(void)
         cmocka_unit_test(every_price_site_and_failure_that_the_program_brings_is_right),
         cmocka_unit_test(the_newest_offer_up_to_the_date_counts),
         cmocka_unit_test(a_system_of_nobody_is_priced_by_the_median_of_all_who_offer_its_chip),
+        cmocka_unit_test(a_way_to_pay_that_is_dearer_than_by_the_hour_says_so),
         cmocka_unit_test(of_two_offers_the_price_is_their_mean),
         cmocka_unit_test(a_chip_that_nobody_offers_has_the_price_of_the_one_it_is_like_and_says_so),
         cmocka_unit_test(a_user_s_own_offer_goes_before_all_others),
