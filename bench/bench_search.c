@@ -65,7 +65,7 @@ static void run(const struct tr_catalog *catalog, const struct job *job, int rep
         seconds[i] = tr_clock_s() - begin;
         if (i == repeats - 1) {
             char layout[TR_LAYOUT_TEXT_BYTES];
-            const struct tr_found *best = &search.best->top[0];
+            const struct tr_found *best = &search.best->fits.top[0];
             qsort(seconds, (size_t)repeats, sizeof *seconds, tr_ascending);
             double median = seconds[repeats / 2], alone = price_alone_s(&site, &task, &best->layout);
             printf("%-15s %-12s %6lld chips %11lld layouts %8.3f s %7.2f M/s   %5.1f k/s\n", job->model, job->system,

@@ -48,7 +48,7 @@ mkdir -p build
 "$trine" plan --model gpt3-175b --system dgx-h100 --chips 1024 --tokens 300B >"$plan"
 { echo; sed 's/^./    &/' "$plan"; echo; } | put docs/plan.md 'the plan, made by make published'
 { echo; awk 'NF == 0 { head = 1 }
-    !head || /^step / || /^takes/ || /^energy/ || /^on_demand  / || /^limited by/ {
+    !head || /^step / || /^takes/ || /^energy/ || /^on_demand(  |:)/ || /^limited by/ {
         if (head && NR > last + 1) print "    ..."
         print "    " $0; last = NR
     }' "$plan"; echo; } | put README.md 'a plan, made by make published'

@@ -18,6 +18,9 @@ expect 0 'mxfp8' $trine plan --model llama3-70b --system dgx-b200 --chips 64 --t
 expect 0 " legal layouts: " $plan
 grep -qF "layout chosen again" stdout || fault "a search does not choose again for levers"
 grep -qF "fastest layouts" stdout || fault "a search does not say what came next"
+grep -q "^of each way to divide the chips .* the fastest layout; .* of the 256 fastest are left out" stdout || fault "a search does not say what is left out"
+grep -q "limit: global_batch; with twice as many sequences .* % less time for as many tokens, with" stdout || fault "the batch is no limit"
+grep -qF "reserved_1y: one offer, 2024-12: aws p5.48xlarge; older, and dearer than on_demand" stdout || fault "a price that nobody would pay is not said to be"
 expect 0 "layout tp8 " $plan --layout auto,tp=8,sp,zero=1
 expect 0 "nothing else is as fast for as few dollars" $plan --layout auto,tp=8,sp,zero=1 --chips 256..1024 --deadline 30d
 expect 0 '"front_of_time_and_memory": [' $plan --layout auto,tp=8,sp,zero=1 --json
@@ -38,8 +41,12 @@ expect 2 'shard 8 needs zero 1, 2 or 3' $plan --layout auto,shard=8,zero=0
 expect 2 '"pp=0": expected 1 or more' $plan --layout auto,pp=0
 
 # Of layouts that are alike in time the one that surely fits; the faster one is named. Where that costs more, what surely fits is named.
-expect 0 "GiB may not fit: within 2 %, where times are alike, what surely fits is preferred" $plan
+expect 0 "GiB may not fit: within 2 %, where predictions do not tell which is faster, what surely fits is preferred" $plan
 expect 0 "it may not fit; surely fits tp8 pp8 " $trine plan --model gpt3-175b --system dgx-h100 --chips 64 --tokens 300B
+grep -q "^tp8 .* GiB  may not fit$" stdout || fault "a list of layouts does not say what may not fit"
+expect 0 "? may not fit" $plan --chips 64..1024
+grep -q "^  ?\|^ \*? " stdout || fault "a number of chips on which the layout may not fit has no mark"
+expect 0 '"may_not_fit": true' $trine plan --model gpt3-175b --system dgx-h100 --chips 64 --tokens 300B --json
 
 # Between the doublings, and beyond them.
 expect 0 " on 384 x NVIDIA H100" $plan --chips 256..1024 --deadline 20d

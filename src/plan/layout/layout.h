@@ -61,6 +61,11 @@ struct tr_batch {
 };
 
 static inline int64_t tr_layout_chips(const struct tr_layout *l) { return (int64_t)l->dp * l->tp * l->cp * l->pp; }
+/* Whether model, tokens and experts are cut over chips in the same way; what is left differs in how work is ordered and what is kept. */
+static inline bool tr_layout_divides_alike(const struct tr_layout *a, const struct tr_layout *b)
+{
+    return a->tp == b->tp && a->cp == b->cp && a->pp == b->pp && a->dp == b->dp && a->ep == b->ep && a->etp == b->etp;
+}
 static inline int64_t tr_layout_micro_count(const struct tr_layout *l, const struct tr_batch *b)
 {
     return b->global_batch / (l->dp * l->micro_batch);

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 /* "matrix products" -> "matrix_products_s". */
 static const char *key_of(char buf[64], const char *name, const char *unit)
@@ -149,6 +150,7 @@ static void put_run(struct tr_json *json, const struct tr_plan *p)
         tr_json_double(json, "low_usd_h", offer->price.low);
         tr_json_double(json, "high_usd_h", offer->price.high);
         tr_json_string(json, "grade", tr_grade_name(offer->price.usd_h.grade));
+        tr_json_bool(json, "dearer_than_on_demand", tr_price_is_dearer(&offer->price, &p->offer[TR_COMMITMENT_ON_DEMAND].price));
         put_offers(json, &offer->price);
         put_cost(json, &offer->cost);
         tr_json_end(json);
@@ -174,7 +176,7 @@ static void put_levers(struct tr_json *json, const struct tr_plan *p)
     tr_json_end(json);
 }
 
-static void put_found(struct tr_json *json, const char *key, const struct tr_found *found, int count)
+static void put_found(struct tr_json *json, const struct tr_plan *p, const char *key, const struct tr_found *found, int count)
 {
     char layout[TR_LAYOUT_TEXT_BYTES];
     tr_json_array(json, key);
@@ -183,6 +185,7 @@ static void put_found(struct tr_json *json, const char *key, const struct tr_fou
         tr_json_string(json, "layout", tr_layout_print(&found[i].layout, layout));
         tr_json_double(json, "step_s", found[i].step.time_s);
         tr_json_double(json, "memory_bytes", found[i].step.memory_bytes);
+        tr_json_bool(json, "may_not_fit", tr_plan_may_not_fit(p, &found[i].step));
         tr_json_end(json);
     }
     tr_json_end(json);
@@ -202,6 +205,7 @@ static void put_search(struct tr_json *json, const struct tr_plan *p)
         tr_json_int(json, "too_big", c->too_big);
         tr_json_int(json, "dominated", c->dominated);
         tr_json_bool(json, "fits", c->found);
+        tr_json_bool(json, "may_not_fit", c->found && tr_plan_may_not_fit(p, &c->step));
         tr_json_bool(json, "on_front", c->front);
         tr_json_string(json, "layout", c->legal ? tr_layout_print(&c->layout, layout) : NULL);
         tr_json_double(json, "step_s", c->found ? c->step.time_s : NAN);
@@ -216,14 +220,15 @@ static void put_search(struct tr_json *json, const struct tr_plan *p)
         const struct tr_limit *limit = &p->search.limit[i];
         tr_json_object(json, NULL);
         tr_json_string(json, "limit", limit->name);
-        tr_json_double(json, "gain_without", limit->gain);
+        tr_json_double(json, strcmp(limit->name, TR_PLAN_LIMIT_BATCH) == 0 ? "gain_with_twice" : "gain_without", limit->gain);
         tr_json_string(json, "layout", tr_layout_print(&limit->found.layout, layout));
         tr_json_end(json);
     }
     tr_json_end(json);
-    put_found(json, "fastest", p->search.next, p->search.next_count);
-    put_found(json, "surely_fits", &p->search.sure, p->search.sure.layout.dp > 0);
-    put_found(json, "front_of_time_and_memory", p->search.front, p->search.front_count);
+    put_found(json, p, "fastest", p->search.next, p->search.next_count);
+    tr_json_int(json, "fastest_left_out", p->search.next_alike);
+    put_found(json, p, "surely_fits", &p->search.sure, p->search.sure.layout.dp > 0);
+    put_found(json, p, "front_of_time_and_memory", p->search.front, p->search.front_count);
     tr_json_end(json);
 }
 

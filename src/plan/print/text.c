@@ -3,6 +3,7 @@
 #include "plan/print/print.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { NUMBER = TR_QUANTITY_BYTES, SAYS_BYTES = 512 };
 
@@ -165,7 +166,7 @@ void tr_plan_memory_interval(const struct tr_plan *p, struct tr_text *out)
     double least = p->step.memory_bytes * (1 - p->step.memory_error), most = p->step.memory_bytes * (1 + p->step.memory_error);
     tr_text_printf(out, "from %s to %s (80 %% interval)", tr_print_quantity(bytes, TR_UNIT_BYTES, fmax(0, least)),
                    tr_print_quantity(capacity, TR_UNIT_BYTES, most));
-    if (p->fits && most > p->capacity_bytes)
+    if (p->fits && tr_plan_may_not_fit(p, &p->step))
         put_unsure(p, out);
 }
 
@@ -263,13 +264,16 @@ static void put_run(const struct tr_plan *p, struct tr_text *out)
     tr_table_free(&table);
 }
 
-/* What the headline's price is made of. */
+/* What prices are made of, of which date, and which nobody would pay. */
 static void put_offers(const struct tr_plan *p, struct tr_text *out)
 {
-    char words[TR_PRICE_WORDS_BYTES];
-    const struct tr_price *price = &p->offer[p->request.commitment].price;
-    if (tr_known(&price->usd_h))
-        tr_text_printf(out, "%s: %s\n", tr_commitment_name((enum tr_commitment)p->request.commitment), tr_price_words(price, words));
+    char words[TR_PRICE_WORDS_BYTES], dearer[TR_PRICE_WORDS_BYTES];
+    for (int i = 0; i < TR_COMMITMENT_COUNT; i++) {
+        const struct tr_price *price = &p->offer[i].price;
+        if (tr_known(&price->usd_h))
+            tr_text_printf(out, "%s: %s%s\n", tr_commitment_name((enum tr_commitment)i), tr_price_words(price, words),
+                           tr_price_dearer_words(price, &p->offer[TR_COMMITMENT_ON_DEMAND].price, dearer));
+    }
 }
 
 static void put_prices(const struct tr_plan *p, struct tr_text *out)
@@ -278,8 +282,6 @@ static void put_prices(const struct tr_plan *p, struct tr_text *out)
     struct tr_table table = {0};
     tr_table_column(&table, "paid", TR_LEFT);
     tr_table_column(&table, "$ a chip-hour", TR_RIGHT);
-    tr_table_column(&table, "range", TR_RIGHT);
-    tr_table_column(&table, "offers", TR_RIGHT);
     tr_table_column(&table, "takes", TR_RIGHT);
     tr_table_column(&table, "dollars", TR_RIGHT);
     for (int i = 0; i < TR_COMMITMENT_COUNT; i++) {
@@ -288,10 +290,8 @@ static void put_prices(const struct tr_plan *p, struct tr_text *out)
             continue;
         tr_table_cell(&table, "%s", tr_commitment_name((enum tr_commitment)i));
         tr_table_cell(&table, "%.2f", offer->price.usd_h.value);
-        tr_table_cell(&table, "%.2f to %.2f", offer->price.low, offer->price.high);
-        tr_table_cell(&table, "%d", offer->price.offers);
         tr_table_cell(&table, "%s", tr_print_time(a, offer->cost.wall_s));
-        tr_table_cell(&table, "%s", tr_print_quantity(a, TR_UNIT_USD, offer->cost.usd));
+        tr_table_cell(&table, "%s", tr_print_beside(a, TR_UNIT_USD, offer->cost.usd, p->request.budget_usd));
     }
     if (table.cell_count > 0) {
         tr_text_char(out, '\n');
@@ -324,9 +324,7 @@ static void put_levers(const struct tr_plan *p, struct tr_text *out)
         tr_table_cell(&table, "%s", tr_lever_name((enum tr_lever)i));
         tr_table_cell(&table, "%s", tr_plan_lever_now(p, (enum tr_lever)i, value));
         tr_table_cell(&table, "%+.2f %%", 100 * p->lever[i].change);
-        if (p->search.done && isnan(p->lever[i].change_again))
-            tr_table_cell(&table, "not searched");
-        else if (p->search.done)
+        if (p->search.done)
             tr_table_cell(&table, "%+.2f %%", 100 * p->lever[i].change_again);
     }
     tr_table_text(&table, out);
@@ -337,21 +335,28 @@ static void put_levers(const struct tr_plan *p, struct tr_text *out)
 static void put_safer(const struct tr_plan *p, struct tr_text *out)
 {
     char layout[TR_LAYOUT_TEXT_BYTES], bytes[NUMBER];
-    const struct tr_found *fastest = &p->search.next[0];
-    if (p->search.next_count && p->step.time_s > fastest->step.time_s)
-        tr_text_printf(out, "%s is %.2f %% faster, but %s may not fit: within %g %%, where times are alike, what surely fits is preferred",
+    const struct tr_found *fastest = &p->search.fastest;
+    if (fastest->layout.dp && p->step.time_s > fastest->step.time_s)
+        tr_text_printf(out, "%s is %.2f %% faster, but %s may not fit: within %g %%, where predictions do not tell which is faster, what surely fits is preferred",
                        tr_layout_print(&fastest->layout, layout), 100 * (1 - fastest->step.time_s / p->step.time_s),
                        tr_print_quantity(bytes, TR_UNIT_BYTES, fastest->step.memory_bytes), 100 * TR_PLAN_ALIKE);
 }
 
-/* "tightest limit: tp (8): without it 1.2 % less" */
+void tr_plan_limit_words(const char *name, double gain, const char *layout, struct tr_text *out)
+{
+    bool batch = strcmp(name, TR_PLAN_LIMIT_BATCH) == 0;
+    tr_text_printf(out, "%s; %s %.1f %% less time%s, with %s", name, batch ? "with twice as many sequences" : "without it", 100 * gain,
+                   batch ? " for as many tokens" : "", layout);
+}
+
 static void put_limits(const struct tr_plan *p, struct tr_text *out)
 {
     char layout[TR_LAYOUT_TEXT_BYTES];
     for (int i = 0; i < p->search.limit_count; i++) {
         const struct tr_limit *limit = &p->search.limit[i];
-        tr_text_printf(out, "%s limit: %s; without it %.1f %% less time, with %s\n", i ? "then the" : "the tightest", limit->name,
-                       100 * limit->gain, tr_layout_print(&limit->found.layout, layout));
+        tr_text_append(out, i ? "then the limit: " : "the tightest limit: ");
+        tr_plan_limit_words(limit->name, limit->gain, tr_layout_print(&limit->found.layout, layout), out);
+        tr_text_char(out, '\n');
     }
 }
 
@@ -373,7 +378,7 @@ static void put_counts(const struct tr_plan *p, struct tr_text *out)
     char step[NUMBER], days[NUMBER], usd[NUMBER], layout[TR_LAYOUT_TEXT_BYTES];
     struct tr_table table = {0};
     static const char *const right[] = {"step", "MFU", "takes", "dollars"};
-    tr_text_append(out, "\n(* nothing else is as fast for as few dollars; > chosen)\n\n");
+    tr_text_append(out, "\n(* nothing else is as fast for as few dollars; > chosen; ? may not fit, by memory's error)\n\n");
     tr_table_column(&table, "", TR_LEFT);
     tr_table_column(&table, "chips", TR_RIGHT);
     bool batches = p->search.at[0].global_batch != p->search.at[p->search.count - 1].global_batch;
@@ -386,7 +391,8 @@ static void put_counts(const struct tr_plan *p, struct tr_text *out)
         const struct tr_plan_candidate *c = &p->search.at[i];
         if (!tr_plan_shows(&p->search, i))
             continue;
-        tr_table_cell(&table, "%s%s", i == p->search.chosen ? ">" : " ", c->front ? "*" : "");
+        tr_table_cell(&table, "%s%s%s", i == p->search.chosen ? ">" : " ", c->front ? "*" : "",
+                      c->found && tr_plan_may_not_fit(p, &c->step) ? "?" : "");
         tr_table_cell(&table, "%lld", (long long)c->chips);
         if (batches)
             tr_table_cell(&table, "%lld", (long long)c->global_batch);
@@ -395,8 +401,8 @@ static void put_counts(const struct tr_plan *p, struct tr_text *out)
             tr_table_cell(&table, "%.1f %%", 100 * c->step.mfu);
         else
             tr_table_cell(&table, "%s", "");
-        tr_table_cell(&table, "%s", c->found ? tr_print_time(days, c->wall_s) : "");
-        tr_table_cell(&table, "%s", c->found && !isnan(c->usd) ? tr_print_quantity(usd, TR_UNIT_USD, c->usd) : "");
+        tr_table_cell(&table, "%s", c->found ? tr_print_beside(days, TR_UNIT_TIME, c->wall_s, p->request.deadline_s) : "");
+        tr_table_cell(&table, "%s", c->found && !isnan(c->usd) ? tr_print_beside(usd, TR_UNIT_USD, c->usd, p->request.budget_usd) : "");
         tr_table_cell(&table, "%s",
                       c->found   ? tr_layout_print(&c->layout, layout)
                       : c->legal ? "nothing fits"
@@ -406,20 +412,38 @@ static void put_counts(const struct tr_plan *p, struct tr_text *out)
     tr_table_free(&table);
 }
 
+void tr_plan_next_rule(const struct tr_plan *p, struct tr_text *out)
+{
+    char of[NUMBER], alike[NUMBER];
+    tr_text_append(out, "of each way to divide the chips (tp, cp, pp, dp, ep, etp) the fastest layout");
+    if (p->search.next_alike)
+        tr_text_printf(out, "; %s of the %s fastest are left out, which differ from one of these in other words only",
+                       tr_print_count(alike, p->search.next_alike), tr_print_count(of, p->search.next_of));
+}
+
 /* Within the error of the first all are candidates. */
 static void put_next(const struct tr_plan *p, struct tr_text *out)
 {
     char step[NUMBER], bytes[NUMBER], layout[TR_LAYOUT_TEXT_BYTES];
     struct tr_table table = {0};
+    bool unsure = false;
+    for (int i = 0; i < p->search.next_count; i++)
+        unsure = unsure || tr_plan_may_not_fit(p, &p->search.next[i].step);
     tr_text_char(out, '\n');
+    tr_plan_next_rule(p, out);
+    tr_text_append(out, "\n\n");
     tr_table_column(&table, "fastest layouts", TR_LEFT);
     tr_table_column(&table, "step", TR_RIGHT);
     tr_table_column(&table, "memory", TR_RIGHT);
+    if (unsure)
+        tr_table_column(&table, "", TR_LEFT);
     for (int i = 0; i < p->search.next_count; i++) {
         const struct tr_found *found = &p->search.next[i];
         tr_table_cell(&table, "%s", tr_layout_print(&found->layout, layout));
         tr_table_cell(&table, "%s", tr_print_time(step, found->step.time_s));
         tr_table_cell(&table, "%s", tr_print_quantity(bytes, TR_UNIT_BYTES, found->step.memory_bytes));
+        if (unsure)
+            tr_table_cell(&table, "%s", tr_plan_may_not_fit(p, &found->step) ? "may not fit" : "");
     }
     tr_table_text(&table, out);
     tr_table_free(&table);

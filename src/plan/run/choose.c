@@ -73,7 +73,7 @@ static enum tr_status check_said(const struct tr_layout *l, uint32_t said, struc
 static struct tr_space space_of(const struct tr_stack *stack, const struct tr_layout *l, uint32_t said)
 {
     struct tr_space space = {
-        .top = TR_PLAN_NEXT_MAX, .first_layers = l->first_layers, .last_layers = l->last_layers, .shard = l->shard};
+        .top = 1, .first_layers = l->first_layers, .last_layers = l->last_layers, .shard = l->shard};
     fix(&space.tp, said, TR_LAYOUT_TP, l->tp);
     fix(&space.cp, said, TR_LAYOUT_CP, l->cp);
     fix(&space.pp, said, TR_LAYOUT_PP, l->pp);
@@ -96,15 +96,27 @@ static struct tr_space space_of(const struct tr_stack *stack, const struct tr_la
 
 /* ---- what is taken of it ----------------------------------------------------------------------------------------- */
 
-static void keep_neighbours(struct tr_plan_search *to, const struct tr_search_count *from)
+static void keep_next(struct tr_plan_search *to, const struct tr_fastest *from)
 {
-    to->next_count = (int)tr_min_i64(from->top_count, TR_PLAN_NEXT_MAX);
-    memcpy(to->next, from->top, (size_t)to->next_count * sizeof *to->next);
+    to->next_count = from->apart_count;
+    memcpy(to->next, from->apart, (size_t)to->next_count * sizeof *to->next);
+    to->next_of = from->top_count;
+    bool met[TR_PLAN_NEXT_MAX] = {false}; /* the first of a way is the one that is shown */
+    for (int i = 0; i < from->top_count; i++)
+        for (int k = 0; k < to->next_count; k++)
+            if (tr_layout_divides_alike(&from->top[i].layout, &to->next[k].layout))
+                to->next_alike += met[k], met[k] = true;
+}
+
+static void keep_front(struct tr_plan_search *to, const struct tr_search_count *from)
+{
     to->front_all = from->front_count;
     to->front_count = (int)tr_min_i64(from->front_count, TR_PLAN_FRONT_MAX);
     memcpy(to->front, from->front, (size_t)to->front_count * sizeof *to->front);
-    if (from->sure)
-        to->sure = *from->sure;
+    if (from->fits.top_count)
+        to->fastest = from->fits.top[0];
+    if (from->sure.top_count)
+        to->sure = from->sure.top[0];
 }
 
 static const struct tr_search_count *count_of(const struct tr_search *search, int64_t chips)
@@ -115,15 +127,22 @@ static const struct tr_search_count *count_of(const struct tr_search *search, in
     return &search->at[i];
 }
 
+/* What was allowed to the layout that was taken, which is the fastest of it. */
+static const struct tr_fastest *allowed(const struct tr_plan *p, const struct tr_search_count *from)
+{
+    return from->fits.top_count && p->step.time_s > from->fits.top[0].step.time_s ? &from->sure : &from->fits;
+}
+
 /* `search`: of the chosen candidate's batch. */
 static enum tr_status take(struct tr_plan *p, const struct tr_search_count *from, enum tr_status status, struct tr_err *err)
 {
     const struct tr_plan_candidate *chosen = &p->search.at[p->search.chosen];
     if (!chosen->legal)
         return TR_BAD_INPUT; /* err says what divides nothing */
-    keep_neighbours(&p->search, from);
     p->layout = chosen->layout;
     p->step = chosen->step;
+    keep_next(&p->search, allowed(p, from));
+    keep_front(&p->search, from);
     p->request.chips = chosen->chips;
     if (status == TR_NO) { /* an answer */
         snprintf(p->why, sizeof p->why, "%.*s", TR_PLAN_WHY_BYTES - 1, err->text);
@@ -132,52 +151,46 @@ static enum tr_status take(struct tr_plan *p, const struct tr_search_count *from
     return TR_OK;
 }
 
-/* The layouts among which levers look for a better one: the fastest of the chosen number of chips that need no more memory than was
- * allowed to the one that was taken, which is the first of them. */
-static enum tr_status keep_pool(struct tr_plan *p, const struct tr_search_count *from, double most_bytes, struct tr_err *err)
+/* The layouts among which levers look for a better one. */
+static enum tr_status keep_pool(struct tr_plan *p, const struct tr_fastest *from, struct tr_err *err)
 {
     p->pool = calloc((size_t)from->top_count + 1, sizeof *p->pool);
     if (!p->pool)
         return tr_fail(err, TR_FAILED, "out of memory for a plan");
-    p->pool[p->pool_count++] = p->layout;
     for (int i = 0; i < from->top_count; i++)
-        if (from->top[i].step.memory_bytes <= most_bytes)
-            p->pool[p->pool_count++] = from->top[i].layout;
+        p->pool[p->pool_count++] = from->top[i].layout;
     return TR_OK;
 }
 
-/* With 10 % more memory other layouts fit; and what each limit of the space costs. */
-static enum tr_status search_again(struct tr_plan *p, struct tr_space space, struct tr_err *err)
+/* The batch bounds replicas, and is what fills a pipeline: what as many tokens would take in batches of twice as much. */
+static enum tr_status add_batch_limit(struct tr_plan *p, const struct tr_space *space, struct tr_err *err)
 {
-    const struct tr_space limits = space;
-    const struct tr_plan_candidate *chosen = &p->search.at[p->search.chosen];
-    struct tr_search search = {0};
-    struct tr_err why;
-    p->more_memory_s = NAN;
-    if (chosen->legal > TR_PLAN_SEARCH_AGAIN_MAX)
+    struct tr_task task = p->task;
+    struct tr_found found;
+    task.batch.global_batch *= 2;
+    double steps = tr_plan_steps(p, task.batch.global_batch);
+    if (steps == p->steps || task.batch.global_batch > TR_PLAN_BATCH_MAX)
         return TR_OK;
-    space.chips = &chosen->chips, space.chips_count = 1, space.top = 1;
-    space.memory_bytes = 1.1 * tr_search_capacity(&p->site, &space) + space.reserve_bytes;
-    enum tr_status status = tr_search(&p->site, &p->task, &space, &search, &why);
+    enum tr_status status = tr_search_fastest(&p->site, &task, space, p->request.chips, &found, err);
     if (status == TR_OK)
-        p->more_memory_s = search.best->top[0].step.time_s;
-    else if (status != TR_NO)
-        *err = why;
-    tr_search_free(&search);
-    if (status == TR_OK || status == TR_NO)
-        status = tr_search_limits(&p->site, &p->task, &limits, chosen->chips, p->search.limit, &p->search.limit_count, err);
-    return status;
+        tr_limit_add(p->search.limit, &p->search.limit_count, TR_PLAN_LIMIT_BATCH, &found,
+                     1 - steps * found.step.time_s / (p->steps * p->step.time_s));
+    return status == TR_NO ? TR_OK : status;
 }
 
 /* What would help, within the memory that was allowed to the layout that was taken. */
 static enum tr_status compare(struct tr_plan *p, struct tr_space space, const struct tr_search_count *from, struct tr_err *err)
 {
-    double most = tr_search_capacity(&p->site, &space);
-    if (p->step.time_s > from->top[0].step.time_s)
-        most = tr_search_sure_bytes(&p->site, &space);
+    const struct tr_fastest *these = allowed(p, from);
+    double most = these == &from->sure ? tr_search_sure_bytes(&p->site, &space) : tr_search_capacity(&p->site, &space);
+    p->more_memory_s = these->roomier.step.time_s;
+    enum tr_status status = keep_pool(p, these, err);
     space.memory_bytes = most + space.reserve_bytes;
-    enum tr_status status = keep_pool(p, from, most, err);
-    return status == TR_OK ? search_again(p, space, err) : status;
+    if (status != TR_OK || from->legal > TR_PLAN_SEARCH_AGAIN_MAX)
+        return status;
+    status = tr_search_limits(&p->site, &p->task, &space, from->chips, &these->top[0], &from->unlimited, p->search.limit,
+                              &p->search.limit_count, err);
+    return status == TR_OK ? add_batch_limit(p, &space, err) : status;
 }
 
 /* The chosen number of chips alone, in full; where nothing is legal, all that were asked for, so that the answer says what would be. */
@@ -186,6 +199,7 @@ static enum tr_status search_chosen(struct tr_plan *p, struct tr_space *space, i
 {
     const struct tr_plan_candidate *chosen = &p->search.at[p->search.chosen];
     space->top = TR_PLAN_POOL_MAX;
+    space->apart = TR_PLAN_NEXT_MAX;
     space->chips = counts;
     space->chips_count = tr_plan_doublings(p->request.chips, p->request.chips_max, counts);
     if (chosen->legal)

@@ -43,18 +43,18 @@ static void make_candidate(const struct tr_plan *p, const struct tr_search_count
 {
     *c = (struct tr_plan_candidate){.chips = from->chips,
                                     .global_batch = p->task.batch.global_batch,
-                                    .found = from->top_count > 0,
+                                    .found = from->fits.top_count > 0,
                                     .legal = from->legal,
                                     .too_big = from->too_big,
                                     .dominated = from->dominated};
     if (!from->legal)
         return;
-    const struct tr_found *best = c->found ? &from->top[0] : &from->lightest;
+    const struct tr_found *best = c->found ? &from->fits.top[0] : &from->lightest;
     set_layout(p, best, c);
-    if (!from->sure || from->sure->step.time_s > best->step.time_s * (1 + TR_PLAN_ALIKE))
+    if (!from->sure.top_count || from->sure.top[0].step.time_s > best->step.time_s * (1 + TR_PLAN_ALIKE))
         return;
     const bool fastest_keeps = c->kept;
-    set_layout(p, from->sure, c);
+    set_layout(p, &from->sure.top[0], c);
     if (fastest_keeps && !c->kept)
         set_layout(p, best, c);
 }

@@ -25,6 +25,8 @@ void tr_plan_mark_candidates(struct tr_plan *plan);
 /* What a run of steps of step_s on so many chips costs. */
 struct tr_job_cost tr_plan_job(const struct tr_plan *plan, int commitment, int64_t chips, double step_s);
 
+/* So many steps of such a batch are the tokens of the run. */
+double tr_plan_steps(const struct tr_plan *plan, int64_t global_batch);
 /* Another batch of as many tokens as the run has: steps follow. */
 void tr_plan_set_batch(struct tr_plan *plan, int64_t global_batch);
 

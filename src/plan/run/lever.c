@@ -31,6 +31,7 @@ void tr_lever_site_make(struct tr_lever_site *out, const struct tr_site *site)
     out->site = *site;
     out->site.system = &out->system;
     out->site.stack = &out->stack;
+    out->site.products = NULL; /* they were priced by the rates as they are */
 }
 
 /* All fitted times of the chip: launches, fills, protocols. */
@@ -173,20 +174,24 @@ enum tr_status tr_lever_choose(enum tr_lever lever, const struct tr_site *site, 
                                const struct tr_layout *layouts, int count, double *change, struct tr_err *err)
 {
     struct tr_lever_site *pulled = malloc(sizeof *pulled);
+    struct tr_products *products = calloc(1, sizeof *products);
     struct tr_step step;
     double now = INFINITY, best = INFINITY;
-    if (!pulled)
+    if (!pulled || !products) {
+        free(pulled), free(products);
         return tr_fail(err, TR_FAILED, "out of memory for sensitivities");
+    }
     enum tr_status status = count > 0 ? tr_step_price(site, task, &layouts[0], &step, err) : TR_OK;
     if (status == TR_OK && count > 0)
         now = step.time_s;
     tr_lever_site_make(pulled, site);
     tr_lever_pull(pulled, lever, wished);
+    pulled->site.products = products;
     for (int i = 0; i < count && status == TR_OK; i++) {
         status = tr_step_price(&pulled->site, task, &layouts[i], &step, err);
         best = fmin(best, step.time_s);
     }
-    free(pulled);
+    free(pulled), free(products);
     if (status == TR_OK)
         *change = best / now - 1;
     return status;

@@ -164,6 +164,7 @@ static enum tr_status make_site(struct tr_plan *p, struct tr_err *err)
         status = tr_site_make(&p->site, &p->system, &p->stack, format, err);
     if (status != TR_OK)
         return status;
+    p->site.products = p->products;
     int64_t most = tr_system_max_chips(&p->system), asked = tr_max_i64(r->chips, r->chips_max);
     if (most && asked > most)
         return tr_fail(err, TR_BAD_INPUT, "%s joins at most %lld chips, %lld were asked for", p->system.id,
@@ -284,10 +285,15 @@ void tr_plan_unpriced(const struct tr_plan *p, struct tr_text *out)
 
 /* ---- the run ----------------------------------------------------------------------------------------------------- */
 
+double tr_plan_steps(const struct tr_plan *p, int64_t global_batch)
+{
+    return ceil(p->request.tokens / ((double)p->task.batch.seq_len * (double)global_batch));
+}
+
 void tr_plan_set_batch(struct tr_plan *p, int64_t global_batch)
 {
     p->task.batch.global_batch = global_batch;
-    p->steps = ceil(p->request.tokens / ((double)p->task.batch.seq_len * (double)global_batch));
+    p->steps = tr_plan_steps(p, global_batch);
 }
 
 /* Prices and failures do not depend on the layout. */
@@ -349,9 +355,10 @@ static void say_instead(struct tr_plan *p)
                 (long long)p->search.instead_high);
     if (c->chips == p->request.chips)
         return;
-    add_why(p, c->kept ? "; %lld chips would do: %s" : ", and %lld come nearest: %s", (long long)c->chips, tr_print_time(days, c->wall_s));
+    add_why(p, c->kept ? "; %lld chips would do: %s" : ", and %lld come nearest: %s", (long long)c->chips,
+            tr_print_beside(days, TR_UNIT_TIME, c->wall_s, p->request.deadline_s));
     if (!isnan(c->usd))
-        add_why(p, ", %s", tr_print_quantity(usd, TR_UNIT_USD, c->usd));
+        add_why(p, ", %s", tr_print_beside(usd, TR_UNIT_USD, c->usd, p->request.budget_usd));
 }
 
 /* Other ways to rent the same chips that keep the wishes. */
@@ -365,7 +372,7 @@ static void say_other_offers(struct tr_plan *p)
             (p->request.deadline_s > 0 && cost->wall_s > p->request.deadline_s))
             continue;
         add_why(p, "%s%s for %s", count ? ", or " : "; paid by ", tr_commitment_name((enum tr_commitment)i),
-                tr_print_quantity(usd, TR_UNIT_USD, cost->usd));
+                tr_print_beside(usd, TR_UNIT_USD, cost->usd, p->request.budget_usd));
         count++;
     }
     if (count)
@@ -384,10 +391,10 @@ static void say_wishes(struct tr_plan *p)
         add_why(p, "a job of %lld chips fails too often to come forward: every %s, and to recover takes %s",
                 (long long)p->request.chips, tr_print_time(is, cost->mtbf_s), tr_print_time(wished, cost->recover_s));
     if (goes_on && p->request.deadline_s > 0 && cost->wall_s > p->request.deadline_s)
-        add_why(p, "takes %s, more than the deadline of %s", tr_print_time(is, cost->wall_s),
+        add_why(p, "takes %s, more than the deadline of %s", tr_print_beside(is, TR_UNIT_TIME, cost->wall_s, p->request.deadline_s),
                 tr_print_time(wished, p->request.deadline_s));
     if (goes_on && p->request.budget_usd > 0 && cost->usd > p->request.budget_usd)
-        add_why(p, "%scosts %s, more than the budget of %s", p->why[0] ? "; " : "", tr_print_quantity(is, TR_UNIT_USD, cost->usd),
+        add_why(p, "%scosts %s, more than the budget of %s", p->why[0] ? "; " : "", tr_print_beside(is, TR_UNIT_USD, cost->usd, p->request.budget_usd),
                 tr_print_quantity(wished, TR_UNIT_USD, p->request.budget_usd));
     if (p->why[0] && goes_on && p->request.budget_usd > 0)
         say_other_offers(p);
@@ -482,8 +489,12 @@ enum tr_status tr_plan_make(const struct tr_catalog *catalog, const struct tr_pl
 {
     struct tr_plan *plan = calloc(1, sizeof *plan);
     *out = NULL;
-    if (!plan)
+    if (plan)
+        plan->products = calloc(1, sizeof *plan->products);
+    if (!plan || !plan->products) {
+        tr_plan_free(plan);
         return tr_fail(err, TR_FAILED, "out of memory for a plan");
+    }
     plan->catalog = catalog;
     plan->request = *request;
     enum tr_status status = make(plan, err);
@@ -498,6 +509,6 @@ enum tr_status tr_plan_make(const struct tr_catalog *catalog, const struct tr_pl
 void tr_plan_free(struct tr_plan *plan)
 {
     if (plan)
-        free(plan->pool);
+        free(plan->pool), free(plan->products);
     free(plan);
 }

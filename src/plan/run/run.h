@@ -69,7 +69,9 @@ struct tr_plan_offer {
     struct tr_job_cost cost;
 };
 
-/* Layouts whose times differ by less than this share of a step are alike: the planner errs by more. */
+/* Layouts whose times differ by no more than this share of a step are alike. Errors of two layouts of one run are mostly the same
+ * error, so this is less than the step's: of measured pairs that are predicted so near to each other the one predicted faster was in
+ * hardly more than half, of those up to twice as far apart in four of five (`trine validate` counts; docs/validation/runs.md). */
 #define TR_PLAN_ALIKE .02
 
 /* Of one number of chips that was searched: the layout to take, and what it costs. */
@@ -78,8 +80,10 @@ enum {
     TR_PLAN_CANDIDATES_MAX = TR_PLAN_COUNTS_MAX * TR_PLAN_BATCHES_MAX + TR_PLAN_NEARER_MAX,
     TR_PLAN_NEXT_MAX = 5, TR_PLAN_FRONT_MAX = 200, TR_PLAN_POOL_MAX = 256
 };
-/* A second search, with more memory, is for spaces of at most so many layouts. */
+/* Searches without each limit are for spaces of at most so many layouts. */
 #define TR_PLAN_SEARCH_AGAIN_MAX ((int64_t)20 * 1000 * 1000)
+/* The limit of which is said what twice as much would give: the same tokens in half as many steps. */
+#define TR_PLAN_LIMIT_BATCH "global_batch"
 /* Numbers of chips are tried ever nearer to the best until so many layouts were priced: less than a second. */
 #define TR_PLAN_NEARER_LAYOUTS ((int64_t)10 * 1000 * 1000)
 struct tr_plan_candidate {
@@ -100,12 +104,16 @@ struct tr_plan_search {
     struct tr_plan_candidate at[TR_PLAN_CANDIDATES_MAX]; /* by batch, then chips */
     int count;
     int chosen; /* index */
-    struct tr_found next[TR_PLAN_NEXT_MAX]; /* on the chosen number of chips, the fastest first */
+    /* On the chosen number of chips: */
+    struct tr_found fastest; /* that fits; layout.dp 0: none does */
+    struct tr_found sure;    /* the fastest that fits to the top of memory's interval; layout.dp 0: none does */
+    struct tr_found next[TR_PLAN_NEXT_MAX]; /* of each way to divide the chips (tr_layout_divides_alike) the fastest, in the memory that
+                                               was allowed to the layout that was taken, which is the first */
     int next_count;
-    struct tr_found sure; /* the same: the fastest that fits to the top of memory's interval; layout.dp 0: none does */
-    struct tr_found front[TR_PLAN_FRONT_MAX]; /* the same: time against memory, the fastest first */
+    int next_of, next_alike; /* of so many of the fastest layouts, these included, so many others divide the chips as one of these does */
+    struct tr_found front[TR_PLAN_FRONT_MAX]; /* time against memory, the fastest first */
     int front_count, front_all;
-    struct tr_limit limit[TR_LIMITS_MAX]; /* of the chosen number of chips: what the space costs, the tightest first */
+    struct tr_limit limit[TR_LIMITS_MAX]; /* what the space costs and the batch (TR_PLAN_LIMIT_BATCH), the tightest first */
     int limit_count;
     struct tr_plan_candidate instead; /* when the wishes are missed: the best of more and of fewer chips; chips 0: not looked for */
     int64_t instead_low, instead_high; /* between which was looked */
@@ -131,6 +139,7 @@ struct tr_plan {
     struct tr_system system;
     struct tr_stack stack;
     struct tr_site site;
+    struct tr_products *products; /* owned: those that the site remembers */
     struct tr_task task;
     struct tr_layout layout;
 
@@ -150,9 +159,9 @@ struct tr_plan {
     struct tr_lever_effect lever[TR_LEVER_COUNT];
     int limit; /* enum tr_lever: what helps most */
     struct tr_plan_search search;
-    struct tr_layout *pool; /* owned: the fastest of the search that need no more memory than the plan may, for levers to look again */
+    struct tr_layout *pool; /* owned: the fastest of the search in the memory that was allowed, for levers to look again */
     int pool_count;
-    double more_memory_s; /* the fastest step with 10 % more memory; NAN: not searched */
+    double more_memory_s; /* the fastest step with 10 % more memory */
 };
 
 /* Whether the name of a system is that of a file that `trine calibrate` wrote, of which plan/here makes plans: no system of a catalog is
@@ -177,6 +186,12 @@ static inline const struct tr_failures *tr_plan_failures(const struct tr_plan *p
 static inline const struct tr_job_cost *tr_plan_cost(const struct tr_plan *plan)
 {
     return &plan->offer[plan->request.commitment].cost;
+}
+
+/* Whether a step that fits may not: to the top of its interval its memory is more than there is. */
+static inline bool tr_plan_may_not_fit(const struct tr_plan *plan, const struct tr_step *step)
+{
+    return step->memory_bytes * (1 + step->memory_error) > plan->capacity_bytes;
 }
 
 /* The 80 % interval of its wall-clock time: the step's error, and of tokens that follow from a loss the law's. *high may be

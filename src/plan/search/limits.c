@@ -1,96 +1,116 @@
-/* Which limit is the tightest: a search without each. */
-#include "plan/search/search.h"
+/* Which limit is the tightest: a search without each, of what it alone keeps out. */
+#include "plan/search/space_walk.h"
 
-/* Opens the i-th limit of the space. NULL: it is open. *end: there is no i-th. */
-static const char *open_limit(struct tr_space *s, const struct tr_task *task, int i, bool *end)
+/* All that a range does not have, where that is a range too; else all. False: the range is open. */
+static bool open_span(struct tr_span *span)
 {
-    static const char *const span_names[] = {"cp", "pp", "vpp", "dp", "ep", "etp", "micro_batch", "recompute_layers"};
-    static const char *const mask_names[] = {"context", "schedule", "zero", "recompute", "sp"};
-    enum { SPANS = sizeof span_names / sizeof *span_names, MASKS = sizeof mask_names / sizeof *mask_names };
-    struct tr_span *const span[SPANS] = {&s->cp, &s->pp,  &s->vpp,         &s->dp,
-                                         &s->ep, &s->etp, &s->micro_batch, &s->rerun_layers};
-    uint32_t *const mask[MASKS] = {&s->contexts, &s->pipelines, &s->zeros, &s->reruns, &s->sp};
+    const struct tr_span has = *span;
+    const bool limited = has.min > 1 || has.max;
+    *span = (struct tr_span){0};
+    if (limited && has.min <= 1)
+        span->min = has.max + 1;
+    else if (limited && !has.max)
+        span->max = has.min - 1;
+    return limited;
+}
+
+/* The choices of a mask that are not in it. False: all are. */
+static bool open_mask(uint32_t *mask, int choices)
+{
+    const uint32_t has = *mask;
+    *mask = ~has & ((1u << choices) - 1);
+    return has != 0 && *mask != 0;
+}
+
+static void open_tp(struct tr_space *s, const struct tr_site *site, const struct tr_task *task)
+{
+    if (s->tp.min <= 1)
+        s->tp = (struct tr_span){tr_space_most_tp(site, task, s) + 1, task->model->heads};
+    else
+        s->tp = (struct tr_span){1, task->model->heads};
+}
+
+/* Turns the space to what its i-th limit keeps out, or to more. NULL: it is open. *end: there is no i-th. */
+static const char *open_limit(struct tr_space *s, const struct tr_site *site, const struct tr_task *task, int i, bool *end)
+{
+    const struct {
+        const char *name;
+        struct tr_span *span;
+    } spans[] = {{"cp", &s->cp}, {"pp", &s->pp}, {"vpp", &s->vpp}, {"dp", &s->dp}, {"ep", &s->ep}, {"etp", &s->etp},
+                 {"micro_batch", &s->micro_batch}, {"recompute_layers", &s->rerun_layers}};
+    const struct {
+        const char *name;
+        uint32_t *mask;
+        int choices;
+    } masks[] = {{"context", &s->contexts, TR_CONTEXT_COUNT}, {"schedule", &s->pipelines, TR_PIPELINE_COUNT}, {"zero", &s->zeros, 4},
+                 {"recompute", &s->reruns, TR_RERUN_COUNT},   {"sp", &s->sp, 2}};
+    enum { SPANS = sizeof spans / sizeof *spans, MASKS = sizeof masks / sizeof *masks };
     *end = false;
     if (i == 0) {
-        s->tp = (struct tr_span){1, task->model->heads};
-        return "tp";
+        open_tp(s, site, task);
+        return s->tp.min <= s->tp.max ? "tp" : NULL;
     }
     i--;
-    if (i < SPANS) {
-        bool limited = span[i]->min > 1 || span[i]->max;
-        *span[i] = (struct tr_span){0};
-        return limited ? span_names[i] : NULL;
-    }
+    if (i < SPANS)
+        return open_span(spans[i].span) ? spans[i].name : NULL;
     i -= SPANS;
-    if (i < MASKS) {
-        bool limited = *mask[i] != 0;
-        *mask[i] = 0;
-        return limited ? mask_names[i] : NULL;
-    }
+    if (i < MASKS)
+        return open_mask(masks[i].mask, masks[i].choices) ? masks[i].name : NULL;
     i -= MASKS;
+    *end = i > 1;
     bool limited = i == 0 ? s->shares || s->shard : s->first_layers || s->last_layers;
     if (i == 0)
         s->shares = 0, s->shard = 0;
     else
         s->first_layers = s->last_layers = 0;
-    *end = i > 1;
-    return limited ? (i == 0 ? "shard" : "first_layers and last_layers") : NULL;
+    return limited && !*end ? (i == 0 ? "shard" : "first_layers and last_layers") : NULL;
 }
 
-static enum tr_status search_one(const struct tr_site *site, const struct tr_task *task, const struct tr_space *space,
-                                 struct tr_found *fastest, struct tr_found *unlimited, bool *fits, struct tr_err *err)
+enum tr_status tr_search_fastest(const struct tr_site *site, const struct tr_task *task, const struct tr_space *space, int64_t chips,
+                                 struct tr_found *fastest, struct tr_err *err)
 {
     struct tr_search search;
-    enum tr_status status = tr_search(site, task, space, &search, err);
-    *fits = status == TR_OK;
-    if (status != TR_OK && status != TR_NO)
-        return status;
-    if (*fits)
-        *fastest = search.at[0].top[0];
-    if (search.legal)
-        *unlimited = search.at[0].unlimited;
-    tr_search_free(&search);
-    return TR_OK;
+    struct tr_space one = *space;
+    one.chips = &chips, one.chips_count = 1, one.top = 1, one.apart = 0, one.brief = true, one.visit = NULL;
+    enum tr_status status = tr_search(site, task, &one, &search, err);
+    if (status == TR_OK)
+        *fastest = search.best->fits.top[0];
+    if (status == TR_OK || status == TR_NO)
+        tr_search_free(&search);
+    return status;
 }
 
-/* Keeps what is gained, in order. */
-static void add(struct tr_limit *limits, int *count, const char *name, const struct tr_found *found, double time_s)
+void tr_limit_add(struct tr_limit *limits, int *count, const char *name, const struct tr_found *found, double gain)
 {
-    struct tr_limit limit = {name, time_s > 0 ? 1 - found->step.time_s / time_s : 1, *found};
     int at = *count;
-    if (limit.gain <= 1e-9)
+    if (gain <= 1e-9)
         return;
     TR_ASSERT(*count < TR_LIMITS_MAX);
-    for (; at > 0 && limits[at - 1].gain < limit.gain; at--)
+    for (; at > 0 && limits[at - 1].gain < gain; at--)
         limits[at] = limits[at - 1];
-    limits[at] = limit;
+    limits[at] = (struct tr_limit){name, gain, *found};
     ++*count;
 }
 
-enum tr_status tr_search_limits(const struct tr_site *site, const struct tr_task *task, const struct tr_space *space,
-                                int64_t chips, struct tr_limit *out, int *count, struct tr_err *err)
+enum tr_status tr_search_limits(const struct tr_site *site, const struct tr_task *task, const struct tr_space *space, int64_t chips,
+                                const struct tr_found *with, const struct tr_found *unlimited, struct tr_limit *out, int *count,
+                                struct tr_err *err)
 {
-    struct tr_found with = {0}, unlimited = {.step.time_s = -1}, without, ignored;
-    struct tr_space one = *space;
-    bool fits, end = false;
-    one.chips = &chips, one.chips_count = 1, one.top = 1, one.brief = true, one.visit = NULL;
+    const double time_s = with ? with->step.time_s : INFINITY;
+    bool end = false;
     *count = 0;
-    enum tr_status status = search_one(site, task, &one, &with, &unlimited, &fits, err);
-    if (status != TR_OK)
-        return status;
-    double time_s = fits ? with.step.time_s : 0;
-    if (unlimited.step.time_s > 0)
-        add(out, count, "memory", &unlimited, time_s);
+    tr_limit_add(out, count, "memory", unlimited, 1 - unlimited->step.time_s / time_s);
     for (int i = 0; !end; i++) {
-        struct tr_space open = one;
-        const char *name = open_limit(&open, task, i, &end);
-        if (!name || end)
+        struct tr_space open = *space;
+        struct tr_found without;
+        const char *name = open_limit(&open, site, task, i, &end);
+        if (!name)
             continue;
-        status = search_one(site, task, &open, &without, &ignored, &fits, err);
-        if (status != TR_OK)
+        enum tr_status status = tr_search_fastest(site, task, &open, chips, &without, err);
+        if (status == TR_OK)
+            tr_limit_add(out, count, name, &without, 1 - without.step.time_s / time_s);
+        else if (status != TR_NO)
             return status;
-        if (fits)
-            add(out, count, name, &without, time_s);
     }
     return TR_OK;
 }

@@ -91,33 +91,50 @@ static enum tr_status found_all(const struct tr_space_walk *w, struct tr_arena *
     return status;
 }
 
-static enum tr_status report_count(const struct tr_space_walk *w, int i, struct tr_search *out)
+static enum tr_status report_fastest(const struct tr_space_walk *w, struct tr_arena *arena, const struct tr_keep *keep,
+                                     const struct tr_keep_fastest *from, struct tr_fastest *out)
 {
-    const struct tr_keep *keep = &w->keep[i];
-    struct tr_search_count *c = &out->at[i];
-    enum tr_status status = TR_OK;
-    *c = (struct tr_search_count){.chips = w->space->chips[i], .legal = keep->legal, .too_big = keep->too_big};
-    c->top_count = keep->top_count;
-    c->front_count = keep->front_count;
-    c->dominated = keep->legal - keep->too_big - keep->front_count;
-    out->legal += c->legal;
-    out->too_big += c->too_big;
-    if (keep->legal == 0)
-        return TR_OK;
-    status = found_all(w, &out->arena, keep->top, keep->top_count, &c->top);
+    int within = w->space->brief ? -1 : tr_keep_within(keep, 1.1 * from->limit_bytes);
+    out->top_count = from->all.count;
+    out->apart_count = from->apart.count;
+    enum tr_status status = found_all(w, arena, from->all.at, from->all.count, &out->top);
     if (status == TR_OK)
-        status = found_all(w, &out->arena, keep->front, keep->front_count, &c->front);
-    for (int k = 0; k < c->front_count / 2 && status == TR_OK; k++) { /* the fastest first */
+        status = found_all(w, arena, from->apart.at, from->apart.count, &out->apart);
+    return status == TR_OK && within >= 0 ? found_of(w, &keep->front[within], &out->roomier) : status;
+}
+
+/* The fastest first. */
+static enum tr_status report_front(const struct tr_space_walk *w, struct tr_arena *arena, const struct tr_keep *keep,
+                                   struct tr_search_count *c)
+{
+    enum tr_status status = found_all(w, arena, keep->front, c->front_count, &c->front);
+    for (int k = 0; k < c->front_count / 2 && status == TR_OK; k++) {
         struct tr_found other = c->front[k];
         c->front[k] = c->front[c->front_count - 1 - k];
         c->front[c->front_count - 1 - k] = other;
     }
-    for (int k = 0; k < c->front_count && status == TR_OK && !c->sure; k++) /* of all in so little memory the front has the fastest */
-        if (c->front[k].step.memory_bytes <= tr_search_sure_bytes(w->site, w->space))
-            c->sure = &c->front[k];
+    return status;
+}
+
+static enum tr_status report_count(const struct tr_space_walk *w, int i, struct tr_search *out)
+{
+    const struct tr_keep *keep = &w->keep[i];
+    struct tr_search_count *c = &out->at[i];
+    *c = (struct tr_search_count){.chips = w->space->chips[i], .legal = keep->legal, .too_big = keep->too_big};
+    c->front_count = tr_keep_within(keep, keep->fits.limit_bytes) + 1;
+    c->dominated = keep->legal - keep->too_big - c->front_count;
+    out->legal += c->legal;
+    out->too_big += c->too_big;
+    if (keep->legal == 0)
+        return TR_OK;
+    enum tr_status status = report_fastest(w, &out->arena, keep, &keep->fits, &c->fits);
     if (status == TR_OK)
-        status = found_of(w, &keep->lightest, &c->lightest);
-    return status == TR_OK ? found_of(w, &keep->unlimited, &c->unlimited) : status;
+        status = report_fastest(w, &out->arena, keep, &keep->sure, &c->sure);
+    if (status == TR_OK && !w->space->brief)
+        status = report_front(w, &out->arena, keep, c);
+    if (status == TR_OK)
+        status = found_of(w, &keep->front[0], &c->lightest);
+    return status == TR_OK ? found_of(w, &keep->front[keep->front_count - 1], &c->unlimited) : status;
 }
 
 /* Counts ascend: each is held against the fastest of fewer chips. */
@@ -126,9 +143,9 @@ static void choose_counts(struct tr_search *out)
     double fastest_s = INFINITY, fewest = INFINITY;
     for (int i = 0; i < out->count; i++) {
         struct tr_search_count *c = &out->at[i];
-        if (c->top_count == 0)
+        if (c->fits.top_count == 0)
             continue;
-        double s = c->top[0].step.time_s, chip_s = s * (double)c->chips;
+        double s = c->fits.top[0].step.time_s, chip_s = s * (double)c->chips;
         c->dominated_count = s >= fastest_s;
         if (s < fastest_s)
             fastest_s = s, out->best = c;

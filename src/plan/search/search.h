@@ -5,7 +5,7 @@
  *     space.tp = (struct tr_span){8, 8};                         fixed; all that is 0 is open
  *     struct tr_search search;
  *     enum tr_status status = tr_search(&site, &task, &space, &search, err);
- *     TR_OK   search.best->top[0].layout, .step                   the fastest that fits
+ *     TR_OK   search.best->fits.top[0].layout, .step                   the fastest that fits
  *     TR_NO   err: "gpt3-175b needs 93 GiB a chip on 32 chips ..., has 80 GiB; 64 chips are the fewest that fit, in whole nodes"
  *     tr_search_free(&search);
  *
@@ -60,7 +60,8 @@ struct tr_space {
     struct tr_span rerun_layers; /* of a chunk, when recompute is full; max beyond the chunk's: all of them */
     int32_t first_layers, last_layers;
     int top; /* how many of the fastest are wanted, at least 1 */
-    bool brief; /* when nothing fits, do not look for a number of chips on which something would */
+    int apart; /* and how many of them that divide the chips apart */
+    bool brief; /* the fastest alone: no front, and when nothing fits nobody looks for a number of chips on which something would */
     /* Called for every layout, in the order of the walk; NULL: nobody. */
     void (*visit)(void *context, const struct tr_layout *layout, double time_s, double memory_bytes);
     void *context;
@@ -71,17 +72,24 @@ struct tr_found {
     struct tr_step step; /* tr_step_price of it */
 };
 
+/* In some memory, the fastest first. */
+struct tr_fastest {
+    struct tr_found *top;
+    int top_count;
+    struct tr_found *apart; /* of each way to divide the chips (tr_layout_divides_alike) its fastest alone */
+    int apart_count;
+    struct tr_found roomier; /* with 10 % more memory; layout.dp 0: still none, or not asked for (brief) */
+};
+
 /* What was found on one number of chips. legal = too_big + dominated + front_count. */
 struct tr_search_count {
     int64_t chips;
     int64_t legal;     /* all of them priced */
     int64_t too_big;   /* need more memory than there is */
     int64_t dominated; /* fit, and another is as fast or faster in as little memory or less */
-    struct tr_found *top; /* that fit, the fastest first */
-    int top_count;
-    struct tr_found *front; /* that fit and are not dominated: memory falls, time grows */
+    struct tr_fastest fits, sure; /* in the memory that there is; in so much that they fit to the top of its 80 % interval */
+    struct tr_found *front; /* that fit and are not dominated: memory falls, time grows; NULL when brief */
     int front_count;
-    const struct tr_found *sure; /* the fastest whose memory fits to the top of its 80 % interval; NULL: none does */
     struct tr_found lightest; /* needs least memory, whether it fits or not; legal > 0 */
     struct tr_found unlimited; /* the fastest if memory were without limit; legal > 0 */
     bool dominated_count; /* fewer chips, or as many, are as fast: not on the front of time against chips */
@@ -111,19 +119,27 @@ TR_MUST_CHECK enum tr_status tr_search_fewest(const struct tr_site *site, const 
                                               const struct tr_space *space, int64_t above, int64_t *chips, bool *exact,
                                               struct tr_err *err);
 
+/* The fastest on so many chips (space->chips is not read). TR_NO: nothing fits, or nothing is legal. */
+TR_MUST_CHECK enum tr_status tr_search_fastest(const struct tr_site *site, const struct tr_task *task, const struct tr_space *space,
+                                               int64_t chips, struct tr_found *fastest, struct tr_err *err);
+
 /* What each limit alone costs: memory, and all of the space that is not open. */
 struct tr_limit {
     const char *name;  /* "memory", "tp", "zero" ... as of struct tr_space */
-    double gain;       /* share of the step time that is saved without it; 1: nothing fits with it */
+    double gain;       /* share of the time that is saved without it; 1: nothing fits with it */
     struct tr_found found; /* the fastest without it */
 };
 enum { TR_LIMITS_MAX = 20 };
 
 /* On so many chips (space->chips is not read), the tightest first; limits without which nothing is gained are left out.
- * A search for each. Without `tp` (also when it is the domain of the first tier by default): up to the heads. */
-TR_MUST_CHECK enum tr_status tr_search_limits(const struct tr_site *site, const struct tr_task *task,
-                                              const struct tr_space *space, int64_t chips, struct tr_limit *out, int *count,
-                                              struct tr_err *err);
+ * `with`: the fastest of the space (NULL: nothing fits); `unlimited`: the same, were memory without limit. A search for each limit,
+ * of what it keeps out: the fastest without it is among these, or is `with`. Without `tp` (also when it is the domain of the first
+ * tier by default): up to the heads. */
+TR_MUST_CHECK enum tr_status tr_search_limits(const struct tr_site *site, const struct tr_task *task, const struct tr_space *space,
+                                              int64_t chips, const struct tr_found *with, const struct tr_found *unlimited,
+                                              struct tr_limit *out, int *count, struct tr_err *err);
+/* Keeps the order; nothing where nothing is gained. */
+void tr_limit_add(struct tr_limit *limits, int *count, const char *name, const struct tr_found *found, double gain);
 
 /* Bytes of a chip that programs may use; and the most that a layout may be said to need, so that it fits to the top of
  * memory's 80 % interval. */

@@ -27,7 +27,7 @@ static enum tr_status keep_layout(struct tr_space_walk *w, struct tr_keep *keep,
                                   enum tr_pipeline pipeline, double time_s, double bytes)
 {
     struct tr_seen seen = {time_s, bytes, layout_of(w, v, pipeline)};
-    w->found |= bytes <= keep->limit_bytes;
+    w->found |= bytes <= keep->fits.limit_bytes;
     return tr_keep_add(keep, &seen, w->err);
 }
 
@@ -62,6 +62,7 @@ static enum tr_status price_variants(struct tr_space_walk *w, const struct tr_sp
             w->waiting[s][i] = tr_waiting_bytes(&place->variant[0].held, &stages->load[i],
                                                 tr_layout_in_flight(&l, m, stages->load[i].index));
     }
+    tr_keep_turn(keep, &w->layout);
     for (int k = 0; k < place->variants; k++) {
         const struct tr_space_variant *v = &place->variant[k];
         const struct tr_ends *ends = ends_of(w, place, v);
@@ -304,7 +305,7 @@ void tr_space_walk_free(struct tr_space_walk *w)
     for (int i = 0; w && w->keep && i < w->space->chips_count; i++)
         tr_keep_free(&w->keep[i]);
     if (w)
-        tr_arena_free(&w->arena), free(w->remembering.products);
+        tr_arena_free(&w->arena), free(w->own);
     free(w);
 }
 
@@ -314,10 +315,11 @@ enum tr_status tr_space_walk_all(struct tr_space_walk **out, const struct tr_sit
     struct tr_space_walk *w = *out = calloc(1, sizeof *w);
     if (!w)
         return tr_fail(err, TR_FAILED, "out of memory for a search");
-    w->remembering = *site;
-    w->remembering.products = calloc(1, sizeof *w->remembering.products);
-    if (!w->remembering.products)
+    w->own = site->products ? NULL : calloc(1, sizeof *w->own);
+    if (!site->products && !w->own)
         return tr_fail(err, TR_FAILED, "out of memory for a search");
+    w->remembering = *site;
+    w->remembering.products = site->products ? site->products : w->own;
     w->site = &w->remembering, w->task = task, w->space = space, w->err = err, w->first_fit = first_fit;
     w->layout = tr_layout_single();
     w->layout.first_layers = space->first_layers, w->layout.last_layers = space->last_layers;
@@ -328,7 +330,8 @@ enum tr_status tr_space_walk_all(struct tr_space_walk **out, const struct tr_sit
         return TR_FAILED;
     enum tr_status status = list_divisors(w);
     for (int i = 0; i < space->chips_count && status == TR_OK; i++)
-        status = tr_keep_make(&w->keep[i], tr_search_capacity(site, space), space->top, err);
+        status = tr_keep_make(&w->keep[i], tr_search_capacity(site, space), tr_search_sure_bytes(site, space), space->top,
+                              space->apart, err);
     if (status == TR_OK)
         status = tr_space_make_pipes(w);
     return status == TR_OK ? walk_meshes(w) : status;

@@ -52,6 +52,7 @@ struct tr_space_pipe {
 struct tr_space_walk {
     const struct tr_site *site;
     struct tr_site remembering; /* the site, with a memory of products: what the walk prices by */
+    struct tr_products *own;    /* of the walk, where the site has none */
     const struct tr_task *task;
     const struct tr_space *space;
     struct tr_err *err;

@@ -78,7 +78,7 @@ struct tr_site {
     enum tr_format core; /* of attention: the same, or the stack's 8 bits on this chip */
     bool graphs;         /* the stack's, on this chip */
     bool known;          /* the stack was fitted to runs on this chip in this format: its error has that of operations in it */
-    struct tr_products *products; /* NULL: each is priced when it is asked for */
+    struct tr_products *products; /* whose site this is keeps them; NULL: each is priced when it is asked for */
 };
 
 /* What is trained. */

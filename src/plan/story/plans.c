@@ -157,17 +157,19 @@ static void put_limits(const struct story_plan *of, struct tr_text *out)
     tr_text_append(out, "<ul>\n");
     tr_plan_limit(p, &line);
     tr_page_put(out, "li", NULL, "It is %s.", tr_text_str(&line));
-    tr_text_free(&line);
     if (of->file.layouts)
         tr_page_put(out, "li", NULL, "Chosen out of %s legal layouts; %s need more memory than there is.",
                     tr_print_count(a, of->file.layouts), tr_print_count(b, of->file.too_big));
-    for (int i = 0; i < of->file.limit_count && i < LIMITS_SHOWN; i++)
-        tr_page_put(out, "li", NULL, "Without the limit “%s” a step would take %.1f %% less, with %s.",
-                    of->file.limit[i].name, 100 * of->file.limit[i].gain, of->file.limit[i].layout);
-    double most = p->step.memory_bytes * (1 + p->step.memory_error);
-    if (p->fits && most > p->capacity_bytes)
+    for (int i = 0; i < of->file.limit_count && i < LIMITS_SHOWN; i++) {
+        const struct tr_plan_file_limit *limit = &of->file.limit[i];
+        tr_text_clear(&line);
+        tr_plan_limit_words(limit->name, limit->gain, limit->layout, &line);
+        tr_page_put(out, "li", NULL, "%s limit: %s.", i ? "Then the" : "The tightest", tr_text_str(&line));
+    }
+    if (p->fits && tr_plan_may_not_fit(p, &p->step))
         tr_page_put(out, "li", NULL, "Its memory is an estimate, ± %s: it may not fit.",
                     tr_plan_percent(a, p->step.memory_error));
+    tr_text_free(&line);
     tr_text_append(out, "</ul></figure>\n");
 }
 

@@ -118,7 +118,7 @@ static enum tr_status price_open(const struct tr_run *run, struct tr_step *step,
         return status;
     bool found = search.legal > 0;
     if (found) {
-        const struct tr_found *best = search.best ? &search.best->top[0] : &search.at[0].lightest;
+        const struct tr_found *best = search.best ? &search.best->fits.top[0] : &search.at[0].lightest;
         *step = best->step;
         if (layout)
             *layout = best->layout;

@@ -136,7 +136,16 @@ static void wishes_that_are_missed_are_an_answer(void **state)
     assert_non_null(strstr(p->why, "more than the budget of "));
     tr_plan_free(p);
     r.budget_usd = 1e9;
-    tr_plan_free(make(&r, TR_OK));
+    p = make(&r, TR_OK);
+    r.budget_usd = tr_plan_cost(p)->usd * (1 - 1e-7), r.deadline_s = tr_plan_cost(p)->wall_s * (1 - 1e-7); /* by a hair: it is seen that it is missed */
+    tr_plan_free(p);
+    p = make(&r, TR_NO);
+    char takes[32], deadline[32], costs[32], budget[32];
+    assert_int_equal(sscanf(p->why, "takes %31[^,], more than the deadline of %31[^;]; costs %31[^,], more than the budget of %31[^;]", takes, deadline,
+                            costs, budget), 4);
+    assert_string_not_equal(takes, deadline);
+    assert_string_not_equal(costs, budget);
+    tr_plan_free(p);
 }
 
 static void bad_requests_say_what_would_be_right(void **state)
@@ -367,11 +376,13 @@ static void of_layouts_that_are_alike_the_one_that_surely_fits_is_taken(void **s
     (void)state;
     struct tr_plan_request r = request_of("gpt3-175b", "dgx-h100", 1024, "auto");
     struct tr_plan *p = make(&r, TR_OK);
-    const struct tr_found *fastest = &p->search.next[0], *sure = &p->search.sure;
+    const struct tr_found *fastest = &p->search.fastest, *sure = &p->search.sure;
     assert_true(fastest->step.time_s < p->step.time_s && p->step.time_s <= fastest->step.time_s * (1 + TR_PLAN_ALIKE));
     assert_true(fastest->step.memory_bytes * (1 + fastest->step.memory_error) > p->capacity_bytes);
     assert_true(p->step.memory_bytes * (1 + p->step.memory_error) <= p->capacity_bytes);
     assert_near(sure->step.time_s, p->step.time_s, 1e-12);
+    for (int i = 0; i < p->search.next_count; i++)
+        assert_false(tr_plan_may_not_fit(p, &p->search.next[i].step));
     for (int i = 0; i < TR_LEVER_COUNT; i++)
         assert_true(p->lever[i].change_again <= p->lever[i].change + 1e-12);
     double step_s = p->step.time_s, usd = tr_plan_cost(p)->usd;
@@ -379,13 +390,67 @@ static void of_layouts_that_are_alike_the_one_that_surely_fits_is_taken(void **s
 
     r.budget_usd = usd * (1 - 1e-4); /* not at the price of a wish that the fastest keeps */
     p = make(&r, TR_OK);
-    assert_true(p->step.time_s < step_s && p->step.time_s == p->search.next[0].step.time_s);
+    assert_true(p->step.time_s < step_s && p->step.time_s == p->search.fastest.step.time_s);
     tr_plan_free(p);
 
     r = request_of("gpt3-175b", "dgx-h100", 64, "auto"); /* what surely fits takes longer, and is named */
     p = make(&r, TR_OK);
-    assert_true(p->step.time_s == p->search.next[0].step.time_s);
+    assert_true(p->step.time_s == p->search.fastest.step.time_s && tr_plan_may_not_fit(p, &p->step));
     assert_true(p->search.sure.layout.dp == 0 || p->search.sure.step.time_s > p->step.time_s * (1 + TR_PLAN_ALIKE));
+    tr_plan_free(p);
+}
+
+/* What stands in the list of the fastest differs in how chips are divided; what does not is counted. */
+static void the_fastest_of_each_way_to_divide_the_chips_are_listed(void **state)
+{
+    (void)state;
+    struct tr_plan_request r = request_of("mixtral-8x7b", "dgx-h100", 64, "auto");
+    struct tr_plan *p = make(&r, TR_OK), *q;
+    const struct tr_plan_search *s = &p->search;
+    assert_int_equal(s->next_count, TR_PLAN_NEXT_MAX);
+    assert_memory_equal(&s->next[0].layout, &p->layout, sizeof p->layout);
+    for (int i = 1; i < s->next_count; i++) {
+        const struct tr_layout *l = &s->next[i].layout;
+        assert_true(s->next[i].step.time_s >= s->next[i - 1].step.time_s);
+        for (int k = 0; k < i; k++)
+            assert_false(tr_layout_divides_alike(l, &s->next[k].layout));
+        snprintf(r.layout, sizeof r.layout, "auto,tp=%d,cp=%d,pp=%d,ep=%d,etp=%d", l->tp, l->cp, l->pp, l->ep, l->etp);
+        q = make(&r, TR_OK);
+        bool sure = p->step.time_s > s->fastest.step.time_s; /* what was allowed to the one that was taken */
+        assert_near((sure ? &q->search.sure : &q->search.fastest)->step.time_s, s->next[i].step.time_s, 1e-12);
+        tr_plan_free(q);
+    }
+    int of = 0;
+    for (int i = 0; i < p->pool_count; i++)
+        for (int k = 0; k < s->next_count; k++)
+            of += tr_layout_divides_alike(&p->pool[i], &s->next[k].layout);
+    assert_true(s->next_of == p->pool_count && s->next_alike > 0 && s->next_alike < of && of <= s->next_alike + s->next_count);
+    tr_plan_free(p);
+}
+
+/* 7 sequences are no work for 1,024 chips. */
+static void a_batch_that_leaves_chips_without_work_is_a_limit(void **state)
+{
+    (void)state;
+    struct tr_plan_request r = request_of("gpt3-175b", "dgx-h100", 1024, "auto");
+    r.global_batch = 7;
+    struct tr_plan *p = make(&r, TR_OK);
+    const struct tr_limit *limit = &p->search.limit[0];
+    while (limit < p->search.limit + p->search.limit_count && strcmp(limit->name, TR_PLAN_LIMIT_BATCH) != 0)
+        limit++;
+    assert_true(limit < p->search.limit + p->search.limit_count && limit->gain > .2);
+    r.global_batch = 14;
+    tr_layout_print(&limit->found.layout, r.layout);
+    struct tr_plan *q = make(&r, TR_OK);
+    assert_near(1 - q->busy_s / p->busy_s, limit->gain, 1e-9);
+    assert_false(tr_plan_may_not_fit(q, &q->step) && !tr_plan_may_not_fit(p, &p->step));
+    tr_plan_free(q);
+    tr_plan_free(p);
+    r = request_of("gpt3-175b", "dgx-h100", 1024, "auto"); /* nothing is done in fewer steps than one */
+    r.tokens = 1e6;
+    p = make(&r, TR_OK);
+    for (int i = 0; i < p->search.limit_count; i++)
+        assert_string_not_equal(p->search.limit[i].name, TR_PLAN_LIMIT_BATCH);
     tr_plan_free(p);
 }
 
@@ -645,6 +710,8 @@ int main(void)
         cmocka_unit_test(where_a_budget_is_missed_the_ways_to_pay_that_keep_it_are_said),
         cmocka_unit_test(where_a_wish_is_missed_the_number_of_chips_that_keeps_it_is_said),
         cmocka_unit_test(of_layouts_that_are_alike_the_one_that_surely_fits_is_taken),
+        cmocka_unit_test(the_fastest_of_each_way_to_divide_the_chips_are_listed),
+        cmocka_unit_test(a_batch_that_leaves_chips_without_work_is_a_limit),
         cmocka_unit_test(where_nothing_fits_the_fewest_chips_that_do_are_said),
         cmocka_unit_test(all_levers_together_are_all_that_takes_time),
         cmocka_unit_test(a_lever_changes_its_own_terms_and_no_other),

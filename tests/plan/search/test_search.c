@@ -250,6 +250,55 @@ static void prices_are_those_of_one_layout_alone(void **state)
 
 /* ---- the answer ------------------------------------------------------------------------------------------------------ */
 
+static double fastest_within(const struct visitor *v, double bytes)
+{
+    double s = INFINITY;
+    for (int64_t k = 0; k < v->count; k++)
+        s = v->seen[k].bytes <= bytes ? fmin(s, v->seen[k].time_s) : s;
+    return s;
+}
+
+/* So many that were seen are faster; of those that divide the chips apart each counts once. */
+static int count_faster(const struct visitor *v, double bytes, double time_s, bool apart)
+{
+    struct tr_layout met[64];
+    int count = 0;
+    for (int64_t k = 0; k < v->count; k++) {
+        bool again = false;
+        if (v->seen[k].bytes > bytes || v->seen[k].time_s >= time_s * (1 - 1e-9))
+            continue;
+        for (int i = 0; i < count && apart && !again; i++)
+            again = tr_layout_divides_alike(&met[i], &v->seen[k].layout);
+        assert_true(count < 64);
+        met[count] = v->seen[k].layout;
+        count += !again;
+    }
+    return count;
+}
+
+/* Each is the fastest of those that do not stand before it. */
+static void check_list(const struct visitor *v, const struct tr_found *found, int count, double bytes, bool apart)
+{
+    for (int i = 0; i < count; i++) {
+        const struct tr_step *step = &found[i].step;
+        assert_true(step->memory_bytes <= bytes * (1 + 1e-9));
+        assert_true(i == 0 || step->time_s >= found[i - 1].step.time_s * (1 - 1e-9));
+        assert_true(count_faster(v, bytes, step->time_s, apart) <= i);
+        for (int k = 0; k < i && apart; k++)
+            assert_false(tr_layout_divides_alike(&found[i].layout, &found[k].layout));
+    }
+}
+
+static void check_fastest(const struct visitor *v, const struct tr_fastest *f, double bytes)
+{
+    assert_true(f->top_count == 50 && f->apart_count == 8);
+    check_list(v, f->top, f->top_count, bytes, false);
+    check_list(v, f->apart, f->apart_count, bytes, true);
+    assert_near(f->top[0].step.time_s, fastest_within(v, bytes), 1e-9, &f->top[0].layout);
+    assert_near(f->roomier.step.time_s, fastest_within(v, 1.1 * bytes), 1e-9, &f->roomier.layout);
+    assert_memory_equal(&f->apart[0], &f->top[0], sizeof f->top[0]);
+}
+
 /* By the definition, of all that were seen. */
 static void what_is_reported_is_the_best_of_all_that_was_seen(void **state)
 {
@@ -257,7 +306,7 @@ static void what_is_reported_is_the_best_of_all_that_was_seen(void **state)
     const int64_t chips = 16;
     struct tr_task task = task_of(&dense, 4096, 48);
     struct visitor v = {.task = &task, .each = INT32_MAX, .seen = calloc(MAX, sizeof *v.seen), .seen_max = MAX};
-    struct tr_space space = {.chips = &chips, .chips_count = 1, .top = 50, .visit = look, .context = &v};
+    struct tr_space space = {.chips = &chips, .chips_count = 1, .top = 50, .apart = 8, .visit = look, .context = &v};
     struct tr_err err = {""};
     (void)state;
     assert_non_null(v.seen);
@@ -265,13 +314,11 @@ static void what_is_reported_is_the_best_of_all_that_was_seen(void **state)
     struct tr_search found = search(&task, &space, TR_OK, &err);
     const struct tr_search_count *c = found.best;
     int64_t too_big = 0, front = 0;
-    double least = INFINITY, fastest_s = INFINITY, sure_s = INFINITY, sure_bytes = 22e9 / (1 + stack.memory_error.value);
+    double least = INFINITY;
     for (int64_t i = 0; i < v.count; i++) {
         const struct seen *a = &v.seen[i];
         bool dominated = false;
         least = fmin(least, a->bytes);
-        fastest_s = fmin(fastest_s, a->time_s);
-        sure_s = a->bytes <= sure_bytes ? fmin(sure_s, a->time_s) : sure_s;
         too_big += a->bytes > 22e9;
         for (int64_t k = 0; k < v.count && a->bytes <= 22e9 && !dominated; k++)
             dominated = v.seen[k].bytes <= a->bytes && v.seen[k].time_s <= a->time_s &&
@@ -283,18 +330,10 @@ static void what_is_reported_is_the_best_of_all_that_was_seen(void **state)
     assert_int_equal(c->front_count, front);
     assert_int_equal(c->legal, c->too_big + c->dominated + c->front_count);
     assert_near(c->lightest.step.memory_bytes, least, 1e-9, &c->lightest.layout);
-    assert_near(c->unlimited.step.time_s, fastest_s, 1e-9, &c->unlimited.layout);
-    assert_near(c->sure->step.time_s, sure_s, 1e-9, &c->sure->layout);
-    assert_true(c->sure->step.memory_bytes * (1 + c->sure->step.memory_error) <= 22e9);
-    assert_int_equal(c->top_count, 50);
-    for (int i = 0; i < 50; i++) {
-        int64_t faster = 0;
-        for (int64_t k = 0; k < v.count; k++)
-            faster += v.seen[k].bytes <= 22e9 && v.seen[k].time_s < c->top[i].step.time_s * (1 - 1e-9);
-        assert_true(faster <= i && c->top[i].step.memory_bytes <= 22e9);
-        assert_true(i == 0 || c->top[i].step.time_s >= c->top[i - 1].step.time_s * (1 - 1e-9));
-    }
-    assert_memory_equal(&c->front[0].step, &c->top[0].step, sizeof c->top[0].step);
+    assert_near(c->unlimited.step.time_s, fastest_within(&v, INFINITY), 1e-9, &c->unlimited.layout);
+    check_fastest(&v, &c->fits, 22e9);
+    check_fastest(&v, &c->sure, 22e9 / (1 + stack.memory_error.value));
+    assert_memory_equal(&c->front[0].step, &c->fits.top[0].step, sizeof c->fits.top[0].step);
     for (int i = 1; i < c->front_count; i++)
         assert_true(c->front[i].step.time_s > c->front[i - 1].step.time_s &&
                     c->front[i].step.memory_bytes < c->front[i - 1].step.memory_bytes);
@@ -347,13 +386,13 @@ static void more_chips_are_reported_where_they_are_faster(void **state)
         }
         struct tr_search alone = search(&task, &one, TR_OK, &err);
         assert_int_equal(alone.legal, c->legal);
-        assert_memory_equal(&alone.best->top[0].step, &c->top[0].step, sizeof c->top[0].step);
+        assert_memory_equal(&alone.best->fits.top[0].step, &c->fits.top[0].step, sizeof c->fits.top[0].step);
         for (int k = 0; k < i; k++)
-            dominated |= found.at[k].legal && found.at[k].top[0].step.time_s <= c->top[0].step.time_s;
+            dominated |= found.at[k].legal && found.at[k].fits.top[0].step.time_s <= c->fits.top[0].step.time_s;
         assert_int_equal(c->dominated_count, dominated);
-        assert_true((double)c->chips * c->top[0].step.time_s >=
-                    (double)found.cheapest->chips * found.cheapest->top[0].step.time_s);
-        assert_true(c->top[0].step.time_s >= found.best->top[0].step.time_s);
+        assert_true((double)c->chips * c->fits.top[0].step.time_s >=
+                    (double)found.cheapest->chips * found.cheapest->fits.top[0].step.time_s);
+        assert_true(c->fits.top[0].step.time_s >= found.best->fits.top[0].step.time_s);
         tr_search_free(&alone);
     }
     assert_int_equal(found.legal, legal);
@@ -371,8 +410,8 @@ static void the_tightest_limit_is_named_with_what_it_costs(void **state)
     int count = 0;
     (void)state;
     struct tr_search with = search(&task, &space, TR_OK, &err);
-    double time_s = with.best->top[0].step.time_s;
-    assert_int_equal(tr_search_limits(&site, &task, &space, chips, limits, &count, &err), TR_OK);
+    double time_s = with.best->fits.top[0].step.time_s;
+    assert_int_equal(tr_search_limits(&site, &task, &space, chips, &with.best->fits.top[0], &with.best->unlimited, limits, &count, &err), TR_OK);
     assert_true(count >= 3);
     for (int i = 0; i < count; i++) {
         struct tr_space open = space;
@@ -388,16 +427,16 @@ static void the_tightest_limit_is_named_with_what_it_costs(void **state)
         else
             open.sp = 0;
         struct tr_search without = search(&task, &open, TR_OK, &err);
-        assert_near(limits[i].gain, 1 - without.best->top[0].step.time_s / time_s, 1e-9, &limits[i].found.layout);
+        assert_near(limits[i].gain, 1 - without.best->fits.top[0].step.time_s / time_s, 1e-9, &limits[i].found.layout);
         assert_true(i == 0 || limits[i].gain <= limits[i - 1].gain);
         tr_search_free(&without);
     }
     tr_search_free(&with);
     space.memory_bytes = 3e9; /* nothing fits: what would have to give */
     struct tr_search none = search(&task, &space, TR_NO, &err);
-    tr_search_free(&none);
-    assert_int_equal(tr_search_limits(&site, &task, &space, chips, limits, &count, &err), TR_OK);
+    assert_int_equal(tr_search_limits(&site, &task, &space, chips, NULL, &none.at[0].unlimited, limits, &count, &err), TR_OK);
     assert_true(count >= 1 && limits[0].gain == 1);
+    tr_search_free(&none);
 }
 
 /* ---- no -------------------------------------------------------------------------------------------------------------- */

@@ -198,8 +198,9 @@ static void its_numbers_are_those_of_the_files(void **state)
     assert_int_equal(tr_plan_file_read(tr_scratch("plan.yaml"), &file, &err), TR_OK);
     tr_assert_says(tr_text_str(&page), tr_print_time(text, file.step_s));
     assert_true(file.layouts > 0 && file.limit_count > 0);
-    snprintf(line, sizeof line, "Without the limit “%s” a step would take %.1f %% less", file.limit[0].name,
-             100 * file.limit[0].gain);
+    snprintf(line, sizeof line, "The tightest limit: %s; with", file.limit[0].name);
+    tr_assert_says(tr_text_str(&page), line);
+    snprintf(line, sizeof line, " %.1f\u00a0%% less time", 100 * file.limit[0].gain);
     tr_assert_says(tr_text_str(&page), line);
     free(run);
     tr_text_free(&page);
