@@ -38,8 +38,10 @@ mv "$docs/operators.md.tmp" "$docs/operators.md"
     echo 'docs/published.md with their kin, and rows of which a part is assumed or the layout open (`catalog/stacks/fits.yaml` has the error on'
     echo 'groups held out beside each stack). Regret is that of the layout predicted fastest, in groups of three layouts and more that a source'
     echo 'measured of one run: how many groups, in how many of them it was within 1 % of the fastest, how much longer it took in the mean and at'
-    echo 'worst. The floor of each source stands below the table: runs that it prints again, with the same chips, software, model, batch and'
-    echo 'layout, differ by so much, and nothing that is predicted from what rows say can know by how much. The same table as CSV is'
+    echo 'worst. Below the table, of each pair of layouts of one run that are predicted within 2 % of each other, which plans take as alike, and'
+    echo 'within twice that: in how many the one predicted faster was. The floor of each source stands there too: runs that it prints again, with'
+    echo 'the same chips, software, model, batch and layout, differ by so much, and nothing that is predicted from what rows say can know by how'
+    echo 'much. The same table as CSV is'
     echo '[runs.csv](runs.csv), what each row was predicted as [rows.csv](rows.csv) (columns: [measurements.md](../formats/measurements.md)).'
     echo
     echo '```'

@@ -1,4 +1,5 @@
 /* What choosing by prediction would have cost. */
+#include "plan/run/run.h"
 #include "plan/validate/validate.h"
 
 #include <math.h>
@@ -75,4 +76,31 @@ struct tr_regret tr_score_regret(const struct tr_score *score, const int64_t *ro
     if (sum.groups)
         sum.mean /= (double)sum.groups;
     return sum;
+}
+
+/* ---- which of two is faster -------------------------------------------------------------------------------------- */
+
+static void count_pair(struct tr_pair_order *order, const struct tr_score_row *a, const struct tr_score_row *b, double a_s, double b_s)
+{
+    double apart = fmax(a->cost.time_s, b->cost.time_s) / fmin(a->cost.time_s, b->cost.time_s) - 1;
+    struct tr_pairs *to = apart <= TR_PLAN_ALIKE ? &order->alike : &order->next;
+    if (apart > 2 * TR_PLAN_ALIKE)
+        return;
+    to->pairs++;
+    to->right += (a->cost.time_s < b->cost.time_s) == (a_s < b_s);
+}
+
+struct tr_pair_order tr_score_order(const struct tr_score *score)
+{
+    struct tr_pair_order order = {0};
+    for (int64_t i = 0; i < score->samples->count; i++) {
+        uint64_t group = score->row[i].sample->group;
+        double a_s, b_s;
+        if (!in_group(score, i, group) || !layout_time(score, i, &a_s))
+            continue;
+        for (int64_t k = i + 1; k < score->samples->count; k++)
+            if (in_group(score, k, group) && layout_time(score, k, &b_s))
+                count_pair(&order, &score->row[i], &score->row[k], a_s, b_s);
+    }
+    return order;
 }

@@ -1,6 +1,7 @@
 #include "base/json.h"
 #include "base/num.h"
 #include "base/table.h"
+#include "plan/run/run.h"
 #include "plan/validate/validate.h"
 
 #include <math.h>
@@ -273,6 +274,17 @@ static void text_regret(const struct tr_regret *regret, struct tr_text *out)
                        (long long)regret->worst_line);
 }
 
+/* What plans take as alike in time, and what is half as far apart again. */
+static void text_order(const struct tr_score *score, struct tr_text *out)
+{
+    const struct tr_pair_order order = tr_score_order(score);
+    if (order.alike.pairs + order.next.pairs)
+        tr_text_printf(out, "layouts of one run that are predicted within %g %% of each other: %lld pairs, in %lld the one predicted faster was; "
+                            "%g to %g %%: %lld pairs, in %lld\n",
+                       100 * TR_PLAN_ALIKE, (long long)order.alike.pairs, (long long)order.alike.right, 100 * TR_PLAN_ALIKE,
+                       200 * TR_PLAN_ALIKE, (long long)order.next.pairs, (long long)order.next.right);
+}
+
 static void text_labelled(struct tr_table *table, const struct tr_score *score, const struct tr_score_line *line)
 {
     tr_table_cell(table, "%s", line->chip);
@@ -307,8 +319,10 @@ void tr_score_text(const struct tr_score *score, struct tr_text *out)
 {
     text_lines(score, out);
     text_regret(&score->all.regret, out);
-    if (score->samples->kind == TR_MEASURED_TRAIN)
+    if (score->samples->kind == TR_MEASURED_TRAIN) {
+        text_order(score, out);
         text_floors(score, out);
+    }
     text_memory(score, out);
     text_reasons(score, out);
 }

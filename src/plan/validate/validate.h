@@ -154,6 +154,14 @@ struct tr_regret {
     int64_t worst_line; /* of the table: the first row of the worst group */
 };
 
+/* Pairs of layouts of one such group (of 2 layouts and more), by how far apart they are predicted, as a share of the faster one's time:
+ * how many there are, and of how many the one that is predicted faster was. */
+struct tr_pair_order {
+    struct tr_pairs {
+        int64_t pairs, right;
+    } alike, next; /* up to TR_PLAN_ALIKE, which plans take as alike (plan/run/run.h); up to twice that */
+};
+
 struct tr_score_line { /* of one source, chip and dtype or operation; or of all */
     const char *source, *chip, *what;
     int64_t rows, covered;
@@ -185,6 +193,9 @@ void tr_score_free(struct tr_score *score);
 
 /* Of the groups that begin in these rows, which are indices into score->row. */
 struct tr_regret tr_score_regret(const struct tr_score *score, const int64_t *rows, int64_t count);
+
+/* Of all groups. */
+struct tr_pair_order tr_score_order(const struct tr_score *score);
 
 /* The floor of any prediction from what rows say: training runs of a source that it prints several times with the same chips,
  * software, model, batch and layout, and how far each is from their median. */

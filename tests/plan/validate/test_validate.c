@@ -1,3 +1,4 @@
+#include "plan/run/run.h"
 #include "plan/validate/validate.h"
 
 #include "lib/catalog.h"
@@ -673,6 +674,43 @@ static void a_layout_that_was_measured_again_is_one_choice(void **state)
     tr_text_free(&table);
 }
 
+/* Where runs took what was predicted of them every pair is in order, and where the slow ones were fast none is. */
+static void pairs_of_layouts_that_are_predicted_near_each_other_are_counted(void **state)
+{
+    enum { ROWS = 3 * 2 * 4 };
+    double step_s[ROWS];
+    struct tr_text table = {0};
+    struct tr_samples samples = {0};
+    struct tr_score score = {0};
+    (void)state;
+    for (int turn = 0; turn < 3; turn++) {
+        tr_text_clear(&table);
+        tr_text_append(&table, "chip,framework,precision,model,n_layers,d_model,n_heads,d_ff,vocab,n_chips,seq_len,global_batch_seqs,"
+                               "tp,pp,micro_batch,zero_stage_or_fsdp,recompute,step_time_s\n");
+        for (int i = 0; i < ROWS; i++)
+            tr_text_printf(&table, "A100-SXM,Megatron-DeepSpeed,fp16,gpt,24,1024,16,4096,51200,8,1024,192,%d,%d,%d,0,full,%.17g\n", 1 << i % 3,
+                           1 << i / 3 % 2, 1 + i / 6, turn == 0 ? 1 : turn == 1 ? step_s[i] : 1 / step_s[i]);
+        score_of(tr_text_str(&table), &samples, &score);
+        assert_int_equal(score.all.covered, ROWS);
+        int64_t alike = 0, next = 0;
+        for (int i = 0; i < ROWS; i++) {
+            step_s[i] = score.row[i].cost.time_s;
+            for (int k = 0; k < i; k++) {
+                double apart = fmax(step_s[i], step_s[k]) / fmin(step_s[i], step_s[k]) - 1;
+                alike += apart <= TR_PLAN_ALIKE;
+                next += apart > TR_PLAN_ALIKE && apart <= 2 * TR_PLAN_ALIKE;
+            }
+        }
+        struct tr_pair_order order = tr_score_order(&score);
+        assert_true(alike > 0 && order.alike.pairs == alike && order.next.pairs == next);
+        if (turn > 0)
+            assert_true(order.alike.right == (turn == 1 ? alike : 0) && order.next.right == (turn == 1 ? next : 0));
+        tr_score_free(&score);
+        tr_samples_free(&samples);
+    }
+    tr_text_free(&table);
+}
+
 /* Two sources, one with a group on each of two chips, one with two layouts only. On the A100 the layout predicted fastest took 1.5 times
  * as long as the best; on the H100 it was the best. */
 static void regret_is_of_a_source_and_chip(void **state)
@@ -787,6 +825,7 @@ int main(void)
         cmocka_unit_test(a_batch_is_rounded_down_to_its_replicas_where_the_layout_is_said),
         cmocka_unit_test(a_layout_that_was_measured_again_is_one_choice),
         cmocka_unit_test(regret_is_of_a_source_and_chip),
+        cmocka_unit_test(pairs_of_layouts_that_are_predicted_near_each_other_are_counted),
         cmocka_unit_test(a_score_is_the_arithmetic_of_its_rows),
         cmocka_unit_test(a_table_that_is_no_measurement_is_refused_with_its_place),
     };
