@@ -169,7 +169,7 @@ static enum tr_status walk_pipe(struct tr_space_walk *w, struct tr_space_pipe *p
     bool placed[TR_SPACE_CHIPS_MAX], any = false;
     l->pp = pipe->pp, l->vpp = pipe->vpp;
     l->pipeline = pipe->schedule[0];
-    for (int i = 0; i < w->space->chips_count; i++) {
+    for (int i = w->from; i < w->to; i++) {
         placed[i] = place_on(w, pipe, w->space->chips[i]);
         if (placed[i])
             make_place(w, &pipe->place[i]);
@@ -184,7 +184,7 @@ static enum tr_status walk_pipe(struct tr_space_walk *w, struct tr_space_pipe *p
         const struct tr_split *split = &pipe->split[r];
         tr_stages_make(&w->stages, w->load, &w->blocks, split);
         l->rerun = split->rerun, l->rerun_layers = pipe->rerun_layers[r];
-        for (int i = 0; i < w->space->chips_count; i++) {
+        for (int i = w->from; i < w->to; i++) {
             if (!placed[i])
                 continue;
             l->dp = pipe->place[i].dp;
@@ -334,5 +334,12 @@ enum tr_status tr_space_walk_all(struct tr_space_walk **out, const struct tr_sit
                               space->apart, err);
     if (status == TR_OK)
         status = tr_space_make_pipes(w);
-    return status == TR_OK ? walk_meshes(w) : status;
+    for (w->from = 0; w->from < space->chips_count && status == TR_OK && !(first_fit && w->found); w->from = w->to) {
+        w->to = w->from + 1;
+        while (w->to < space->chips_count &&
+               tr_site_tiers_around(site, space->chips[w->to]) == tr_site_tiers_around(site, space->chips[w->from]))
+            w->to++;
+        status = walk_meshes(w);
+    }
+    return status;
 }

@@ -1,6 +1,7 @@
 /* Inside of plan/search: the walk over all layouts, and where it is. From outside to inside, each loop with what is priced
  * there once:
  *
+ *     numbers of chips between the same tiers
  *     mesh (tp, sp, cp, context, ep, etp), micro_batch      blocks
  *     pipe (pp, vpp), recompute                             stages
  *     chips, so dp; zero and who shares                     ends, held (kept while the mesh stays)
@@ -64,7 +65,8 @@ struct tr_space_walk {
     bool first_fit;       /* stop when anything fits */
     bool found;
 
-    /* Where the walk is. */
+    /* Where the walk is: at the numbers of chips [from, to), for which blocks have the same prices. */
+    int from, to;
     struct tr_layout layout;
     uint64_t mesh;
     bool priced; /* blocks are of this mesh and micro_batch */

@@ -156,6 +156,14 @@ struct tr_cost tr_mesh_send(const struct tr_site *site, const struct tr_layout *
     return on_stack(tr_cost_times(one, sends), across ? &site->stack->net_share : &site->stack->link_share);
 }
 
+int tr_site_tiers_around(const struct tr_site *site, int64_t chips)
+{
+    int around = 0;
+    for (int i = 1; i < site->system->tier_count - 1; i++)
+        around += chips <= site->system->tier[i].domain_chips;
+    return around;
+}
+
 bool tr_mesh_is_across(const struct tr_site *site, const struct tr_layout *layout, enum tr_mesh mesh)
 {
     struct ranks ranks = ranks_of(layout, mesh);

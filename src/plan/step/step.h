@@ -113,7 +113,7 @@ struct tr_layer_kinds {
 void tr_layer_kinds_make(struct tr_layer_kinds *kinds, const struct tr_model_shape *model);
 
 /* All blocks of a layout: what tr_step_compose puts together. Prices depend on the layout's tp, sp, cp, context, ep, etp
- * and micro_batch, not on dp, pp, zero or the schedule: the search makes them once for many layouts. */
+ * and micro_batch and on tr_site_tiers_around its chips, not on dp, pp, zero or the schedule: the search makes them once for many layouts. */
 struct tr_blocks {
     struct tr_block_price embed, head, layer[TR_LAYER_KINDS_MAX];
     struct tr_block_price further; /* one module for a further token, without the weights of the head */
@@ -163,6 +163,9 @@ struct tr_cost tr_step_op_cost(const struct tr_site *site, const struct tr_block
  * fact that is not known, of value 0: all of it is seen). */
 enum tr_term tr_step_op_term(const struct tr_step_op *op);
 const struct tr_fact *tr_step_op_hidden(const struct tr_site *site, const struct tr_layout *layout, const struct tr_step_op *op);
+
+/* Messages know of the job's size only how many of the tiers between the first and the last hold all of it. */
+int tr_site_tiers_around(const struct tr_site *site, int64_t chips);
 
 /* Whether ranks along the axis talk over the network. */
 bool tr_mesh_is_across(const struct tr_site *site, const struct tr_layout *layout, enum tr_mesh mesh);

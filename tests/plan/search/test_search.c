@@ -439,6 +439,29 @@ static void the_tightest_limit_is_named_with_what_it_costs(void **state)
     tr_search_free(&none);
 }
 
+/* Experts over 20 chips, which do not divide the 64 that are linked: they stay among these only when the whole job does. */
+static void numbers_of_chips_between_other_tiers_have_prices_of_their_own(void **state)
+{
+    const struct tr_site usual = site;
+    const int64_t chips[] = {60, 120};
+    struct tr_system linked;
+    struct tr_model_shape twenty = experts;
+    struct tr_task task = task_of(&twenty, 2048, 120);
+    struct visitor v = {.task = &task, .each = 1};
+    struct tr_space space = {.chips = chips, .chips_count = 2, .top = 1, .tp = {1, 1}, .cp = {1, 1}, .pp = {1, 1}, .ep = {20, 20},
+                             .visit = look, .context = &v};
+    struct tr_err err = {""};
+    (void)state;
+    twenty.experts = 20;
+    assert_int_equal(tr_system_find(catalog, "aws-trn2-ultra", &linked, &err), TR_OK);
+    assert_int_equal(tr_site_make(&site, &linked, &stack, TR_FORMAT_BF16, &err), TR_OK);
+    assert_true(tr_site_tiers_around(&site, chips[0]) > tr_site_tiers_around(&site, chips[1]));
+    struct tr_search found = search(&task, &space, TR_OK, &err);
+    assert_true(found.at[0].legal > 0 && found.at[1].legal > 0);
+    tr_search_free(&found);
+    site = usual;
+}
+
 /* ---- no -------------------------------------------------------------------------------------------------------------- */
 
 static void what_does_not_fit_says_what_it_needs_and_where_it_would_fit(void **state)
@@ -544,6 +567,7 @@ int main(void)
         cmocka_unit_test(what_is_reported_is_the_best_of_all_that_was_seen),
         cmocka_unit_test(what_is_fixed_stays),
         cmocka_unit_test(more_chips_are_reported_where_they_are_faster),
+        cmocka_unit_test(numbers_of_chips_between_other_tiers_have_prices_of_their_own),
         cmocka_unit_test(the_tightest_limit_is_named_with_what_it_costs),
         cmocka_unit_test(what_does_not_fit_says_what_it_needs_and_where_it_would_fit),
         cmocka_unit_test(a_sequence_that_fits_nowhere_is_said_to),
