@@ -171,10 +171,10 @@ static enum tr_status add_batch_limit(struct tr_plan *p, const struct tr_space *
     double steps = tr_plan_steps(p, task.batch.global_batch);
     if (steps == p->steps || task.batch.global_batch > TR_PLAN_BATCH_MAX)
         return TR_OK;
-    enum tr_status status = tr_search_fastest(&p->site, &task, space, p->request.chips, &found, err);
+    double than_s = p->steps * p->step.time_s / steps;
+    enum tr_status status = tr_search_faster(&p->site, &task, space, p->request.chips, than_s, &found, err);
     if (status == TR_OK)
-        tr_limit_add(p->search.limit, &p->search.limit_count, TR_PLAN_LIMIT_BATCH, &found,
-                     1 - steps * found.step.time_s / (p->steps * p->step.time_s));
+        tr_limit_add(p->search.limit, &p->search.limit_count, TR_PLAN_LIMIT_BATCH, &found, 1 - found.step.time_s / than_s);
     return status == TR_NO ? TR_OK : status;
 }
 
@@ -216,6 +216,7 @@ enum tr_status tr_plan_choose(struct tr_plan *p, uint32_t said, struct tr_err *e
     struct tr_search search = {0};
     bool several = p->request.chips_max || p->request.global_batch_max;
     space.reserve_bytes = (double)p->request.reserve_bytes;
+    space.passes = p->passes;
     p->search.done = true;
     enum tr_status status = check_said(&p->layout, said, err);
     if (status == TR_OK && several)

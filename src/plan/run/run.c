@@ -489,9 +489,11 @@ enum tr_status tr_plan_make(const struct tr_catalog *catalog, const struct tr_pl
 {
     struct tr_plan *plan = calloc(1, sizeof *plan);
     *out = NULL;
-    if (plan)
+    if (plan) {
         plan->products = calloc(1, sizeof *plan->products);
-    if (!plan || !plan->products) {
+        plan->passes = tr_passes_make();
+    }
+    if (!plan || !plan->products || !plan->passes) {
         tr_plan_free(plan);
         return tr_fail(err, TR_FAILED, "out of memory for a plan");
     }
@@ -509,6 +511,6 @@ enum tr_status tr_plan_make(const struct tr_catalog *catalog, const struct tr_pl
 void tr_plan_free(struct tr_plan *plan)
 {
     if (plan)
-        free(plan->pool), free(plan->products);
+        free(plan->pool), free(plan->products), tr_passes_free(plan->passes);
     free(plan);
 }

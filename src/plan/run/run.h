@@ -139,7 +139,8 @@ struct tr_plan {
     struct tr_system system;
     struct tr_stack stack;
     struct tr_site site;
-    struct tr_products *products; /* owned: those that the site remembers */
+    struct tr_products *products; /* owned: those that the site remembers, */
+    struct tr_passes *passes;     /* and passes that searches remember */
     struct tr_task task;
     struct tr_layout layout;
 

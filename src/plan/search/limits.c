@@ -66,15 +66,18 @@ static const char *open_limit(struct tr_space *s, const struct tr_site *site, co
     return limited && !*end ? (i == 0 ? "shard" : "first_layers and last_layers") : NULL;
 }
 
-enum tr_status tr_search_fastest(const struct tr_site *site, const struct tr_task *task, const struct tr_space *space, int64_t chips,
-                                 struct tr_found *fastest, struct tr_err *err)
+enum tr_status tr_search_faster(const struct tr_site *site, const struct tr_task *task, const struct tr_space *space, int64_t chips,
+                                double than_s, struct tr_found *fastest, struct tr_err *err)
 {
     struct tr_search search;
     struct tr_space one = *space;
     one.chips = &chips, one.chips_count = 1, one.top = 1, one.apart = 0, one.brief = true, one.visit = NULL;
+    one.faster_than_s = than_s;
     enum tr_status status = tr_search(site, task, &one, &search, err);
     if (status == TR_OK)
         *fastest = search.best->fits.top[0];
+    if (status == TR_OK && fastest->step.time_s >= than_s) /* what was looked at anyway */
+        status = tr_fail(err, TR_NO, "no layout takes less than %.4g s", than_s);
     if (status == TR_OK || status == TR_NO)
         tr_search_free(&search);
     return status;
@@ -106,7 +109,7 @@ enum tr_status tr_search_limits(const struct tr_site *site, const struct tr_task
         const char *name = open_limit(&open, site, task, i, &end);
         if (!name)
             continue;
-        enum tr_status status = tr_search_fastest(site, task, &open, chips, &without, err);
+        enum tr_status status = tr_search_faster(site, task, &open, chips, time_s, &without, err);
         if (status == TR_OK)
             tr_limit_add(out, count, name, &without, 1 - without.step.time_s / time_s);
         else if (status != TR_NO)

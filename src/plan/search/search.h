@@ -61,6 +61,8 @@ struct tr_space {
     int32_t first_layers, last_layers;
     int top; /* how many of the fastest are wanted, at least 1 */
     int apart; /* and how many of them that divide the chips apart */
+    double faster_than_s; /* 0: all. Else layouts that take as long need not be looked at, and neither found nor counted */
+    struct tr_passes *passes; /* what searches of one site remember for those that look for something faster; NULL: nothing */
     bool brief; /* the fastest alone: no front, and when nothing fits nobody looks for a number of chips on which something would */
     /* Called for every layout, in the order of the walk; NULL: nobody. */
     void (*visit)(void *context, const struct tr_layout *layout, double time_s, double memory_bytes);
@@ -80,6 +82,10 @@ struct tr_fastest {
     int apart_count;
     struct tr_found roomier; /* with 10 % more memory; layout.dp 0: still none, or not asked for (brief) */
 };
+
+/* Of which meshes it is known how long their passes take: those that cannot be faster are not priced. NULL: no memory. One thread. */
+struct tr_passes *tr_passes_make(void);
+void tr_passes_free(struct tr_passes *passes); /* NULL is fine */
 
 /* What was found on one number of chips. legal = too_big + dominated + front_count. */
 struct tr_search_count {
@@ -119,9 +125,9 @@ TR_MUST_CHECK enum tr_status tr_search_fewest(const struct tr_site *site, const 
                                               const struct tr_space *space, int64_t above, int64_t *chips, bool *exact,
                                               struct tr_err *err);
 
-/* The fastest on so many chips (space->chips is not read). TR_NO: nothing fits, or nothing is legal. */
-TR_MUST_CHECK enum tr_status tr_search_fastest(const struct tr_site *site, const struct tr_task *task, const struct tr_space *space,
-                                               int64_t chips, struct tr_found *fastest, struct tr_err *err);
+/* The fastest on so many chips (space->chips is not read), where it takes less than so long. TR_NO: none does. */
+TR_MUST_CHECK enum tr_status tr_search_faster(const struct tr_site *site, const struct tr_task *task, const struct tr_space *space,
+                                              int64_t chips, double than_s, struct tr_found *fastest, struct tr_err *err);
 
 /* What each limit alone costs: memory, and all of the space that is not open. */
 struct tr_limit {

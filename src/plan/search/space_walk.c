@@ -50,9 +50,8 @@ static enum tr_status price_variants(struct tr_space_walk *w, const struct tr_sp
     const struct tr_stack *stack = w->site->stack;
     const struct tr_stages *stages = &w->stages;
     int64_t m = tr_layout_micro_count(&w->layout, &w->task->batch);
-    double send_s = tr_mesh_send(w->site, &w->layout, TR_MESH_PP, w->blocks.send_bytes, 1).time_s;
     double all_s = (double)m * (stages->slowest.forward_s + stages->slowest.backward_s) + stack->host_step_s.value +
-                   tr_sends_s(stack, split, &stages->slowest, send_s, (double)m);
+                   tr_sends_s(stack, split, &stages->slowest, place->send_s, (double)m);
     double schedule_s[TR_SPACE_SCHEDULES_MAX];
     for (int s = 0; s < pipe->schedules; s++) {
         struct tr_layout l = w->layout;
@@ -72,7 +71,7 @@ static enum tr_status price_variants(struct tr_space_walk *w, const struct tr_sp
         for (int i = 0; i < stages->load_count; i++) {
             double held = tr_held_bytes(&v->held, &stages->load[i]);
             for (int s = 0; s < pipe->schedules; s++)
-                bytes[s] = fmax(bytes[s], held + w->waiting[s][i]);
+                bytes[s] = tr_larger(bytes[s], held + w->waiting[s][i]);
         }
         for (int s = 0; s < pipe->schedules; s++) {
             double time_s = (schedule_s[s] + replicas_s) * (1 + place->straggle);
@@ -163,6 +162,44 @@ static bool place_on(struct tr_space_walk *w, const struct tr_space_pipe *pipe, 
     return true;
 }
 
+/* To the next stage, on each number of chips. */
+static void price_sends(struct tr_space_walk *w, struct tr_space_pipe *pipe, const bool placed[TR_SPACE_CHIPS_MAX])
+{
+    for (int i = w->from; i < w->to; i++) {
+        if (!placed[i])
+            continue;
+        w->layout.dp = pipe->place[i].dp;
+        pipe->place[i].send_s = tr_mesh_send(w->site, &w->layout, TR_MESH_PP, w->blocks.send_bytes, 1).time_s;
+    }
+}
+
+static double both_passes_s(const struct tr_block_price *price) { return price->forward_pass_s + price->backward_pass_s; }
+
+static void price_blocks(struct tr_space_walk *w)
+{
+    const struct tr_blocks *b = &w->blocks;
+    tr_blocks_make(&w->blocks, w->site, w->task, &w->layout);
+    w->passes_s = both_passes_s(&b->embed) + both_passes_s(&b->head) + w->task->mtp * both_passes_s(&b->further);
+    for (int32_t l = 0; l < w->task->model->layers; l++)
+        w->passes_s += both_passes_s(&b->layer[b->kinds.of[l]]);
+    w->priced = true;
+    tr_passes_keep(w);
+}
+
+/* Whether all layouts of the pipe take as long as need not be looked at: the slowest stage has no less than the mean of all, of each
+ * microbatch, and what is computed again, bubbles, messages between stages and replicas, the update, the host and stragglers only add. */
+static bool is_too_slow(const struct tr_space_walk *w, const struct tr_space_pipe *pipe, const struct tr_space_place *place,
+                        const struct tr_keep *keep)
+{
+    double than_s = w->space->faster_than_s;
+    if (than_s == 0)
+        return false;
+    if (keep->fits.all.count)
+        than_s = tr_smaller(than_s, keep->fits.all.at[0].time_s);
+    double micro_count = (double)(w->task->batch.global_batch / (place->dp * w->layout.micro_batch));
+    return micro_count * w->passes_s / pipe->pp * (1 + place->straggle) >= than_s * (1 + 1e-12);
+}
+
 static enum tr_status walk_pipe(struct tr_space_walk *w, struct tr_space_pipe *pipe)
 {
     struct tr_layout *l = &w->layout;
@@ -177,9 +214,16 @@ static enum tr_status walk_pipe(struct tr_space_walk *w, struct tr_space_pipe *p
     }
     if (!any)
         return TR_OK;
+    if (!w->priced && !(w->space->faster_than_s > 0 && tr_passes_recall(w)))
+        price_blocks(w);
+    any = false;
+    for (int i = w->from; i < w->to; i++)
+        any |= placed[i] = placed[i] && !is_too_slow(w, pipe, &pipe->place[i], &w->keep[i]);
+    if (!any)
+        return TR_OK;
     if (!w->priced)
-        tr_blocks_make(&w->blocks, w->site, w->task, l);
-    w->priced = true;
+        price_blocks(w);
+    price_sends(w, pipe, placed);
     for (int r = 0; r < pipe->splits; r++) {
         const struct tr_split *split = &pipe->split[r];
         tr_stages_make(&w->stages, w->load, &w->blocks, split);

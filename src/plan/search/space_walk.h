@@ -34,6 +34,7 @@ struct tr_space_place {
     uint64_t mesh; /* for which the rest holds */
     int32_t dp;
     double straggle;
+    double send_s; /* of the blocks that the walk is at */
     struct tr_space_variant variant[TR_SPACE_VARIANTS];
     int variants;
     int32_t ends_of[TR_SPACE_SHARINGS]; /* the slowest stage that `ends` are of; -1: not made */
@@ -71,6 +72,7 @@ struct tr_space_walk {
     uint64_t mesh;
     bool priced; /* blocks are of this mesh and micro_batch */
     struct tr_blocks blocks;
+    double passes_s; /* of all of them, forward and backward, of one microbatch through the whole model */
     struct tr_stages stages;
     struct tr_load load[TR_LAYERS_MAX];
     double waiting[TR_SPACE_SCHEDULES_MAX][TR_LAYERS_MAX]; /* bytes of activations, by schedule and load */
@@ -94,6 +96,10 @@ int64_t tr_space_most_tp(const struct tr_site *site, const struct tr_task *task,
 enum { TR_NEAREST_BYTES = 64 };
 void tr_space_nearest(const struct tr_site *site, const struct tr_task *task, const struct tr_space *space,
                       char chips[TR_NEAREST_BYTES], char batches[TR_NEAREST_BYTES]);
+
+/* passes.c: w->passes_s of the mesh and microbatch that the walk is at. */
+void tr_passes_keep(const struct tr_space_walk *walk);
+bool tr_passes_recall(struct tr_space_walk *walk);
 
 /* Of the numbers of chips that are asked for. */
 bool tr_space_some_chips_divide_by(const struct tr_space_walk *walk, int64_t parts);

@@ -61,11 +61,11 @@ static void add_block(struct tr_stage *stage, const struct tr_block_price *price
     stage->weights.whole += count * price->weights.whole;
     stage->weights.expert += count * price->weights.expert;
     double dense = price->weights.cut + price->weights.whole;
-    stage->largest[TR_GATHER_DENSE] = fmax(stage->largest[TR_GATHER_DENSE], dense);
-    stage->largest[TR_GATHER_ALL] = fmax(stage->largest[TR_GATHER_ALL], dense + price->weights.expert);
-    stage->matrix = fmax(stage->matrix, price->weights.largest);
+    stage->largest[TR_GATHER_DENSE] = tr_larger(stage->largest[TR_GATHER_DENSE], dense);
+    stage->largest[TR_GATHER_ALL] = tr_larger(stage->largest[TR_GATHER_ALL], dense + price->weights.expert);
+    stage->matrix = tr_larger(stage->matrix, price->weights.largest);
     stage->kept += kept;
-    stage->transient = fmax(stage->transient, transient);
+    stage->transient = tr_larger(stage->transient, transient);
 }
 
 void tr_stage_make(struct tr_stage *stage, const struct tr_blocks *blocks, const struct tr_split *split,
@@ -126,22 +126,14 @@ void tr_stage_terms(double term_s[TR_TERM_COUNT], const struct tr_blocks *blocks
 
 /* ---- all stages -------------------------------------------------------------------------------------------------- */
 
-/* What a stage that is not the slowest adds once, of its F + B and W: step.h. */
-static double once_s(enum tr_pipeline pipeline, double both_s, double weight_s, int32_t vpp)
+/* What stages that are not the slowest add once, of their F + B and W, by schedule: step.h. */
+static void add_once(double once_s[TR_PIPELINE_COUNT], double stages, double both_s, double weight_s, int32_t vpp)
 {
-    switch (pipeline) {
-    case TR_PIPELINE_ZERO_BUBBLE:
-        return fmax(0, both_s - 2 * weight_s);
-    case TR_PIPELINE_ZERO_BUBBLE_2P:
-        return fmax(0, both_s - 3 * weight_s);
-    case TR_PIPELINE_INTERLEAVED:
-        return both_s / vpp;
-    case TR_PIPELINE_GPIPE:
-    case TR_PIPELINE_1F1B:
-    case TR_PIPELINE_COUNT:
-    default:
-        return both_s;
-    }
+    once_s[TR_PIPELINE_GPIPE] += stages * both_s;
+    once_s[TR_PIPELINE_1F1B] += stages * both_s;
+    once_s[TR_PIPELINE_INTERLEAVED] += stages * (both_s / vpp);
+    once_s[TR_PIPELINE_ZERO_BUBBLE] += stages * tr_larger(0, both_s - 2 * weight_s);
+    once_s[TR_PIPELINE_ZERO_BUBBLE_2P] += stages * tr_larger(0, both_s - 3 * weight_s);
 }
 
 static bool as_large(const struct tr_load *a, const struct tr_load *b)
@@ -183,8 +175,7 @@ void tr_stages_make(struct tr_stages *stages, struct tr_load *load, const struct
         add_load(stages, &stage, split->of[c].first);
         double both_s = stage.forward_s + stage.backward_s;
         stages->others_weight_s += split->of[c].stages * stage.weight_s;
-        for (int p = 0; p < TR_PIPELINE_COUNT; p++)
-            stages->others_s[p] += split->of[c].stages * once_s((enum tr_pipeline)p, both_s, stage.weight_s, split->vpp);
+        add_once(stages->others_s, split->of[c].stages, both_s, stage.weight_s, split->vpp);
         if (both_s > longest) {
             longest = both_s;
             stages->slowest = stage;
@@ -192,6 +183,5 @@ void tr_stages_make(struct tr_stages *stages, struct tr_load *load, const struct
         }
     }
     stages->others_weight_s -= stages->slowest.weight_s;
-    for (int p = 0; p < TR_PIPELINE_COUNT; p++)
-        stages->others_s[p] -= once_s((enum tr_pipeline)p, longest, stages->slowest.weight_s, split->vpp);
+    add_once(stages->others_s, -1, longest, stages->slowest.weight_s, split->vpp);
 }

@@ -12,7 +12,9 @@
 
 #include "plan/step/step.h"
 
-#include <math.h>
+/* Of numbers: in place, where fmax and fmin of the C library are calls, which a search makes by the hundred million. */
+static inline double tr_larger(double a, double b) { return a > b ? a : b; }
+static inline double tr_smaller(double a, double b) { return a < b ? a : b; }
 
 /* ---- split ------------------------------------------------------------------------------------------------------- */
 
@@ -98,7 +100,7 @@ void tr_ends_make(struct tr_ends *ends, const struct tr_site *site, const struct
 /* Exposed part of a message that may run under `window_s` of compute, slowing of the compute included. */
 static inline double tr_exposed_s(const struct tr_stack *stack, double message_s, double window_s)
 {
-    return fmax(0, message_s - window_s) + stack->compute_slow.value * fmin(message_s, window_s);
+    return tr_larger(0, message_s - window_s) + stack->compute_slow.value * tr_smaller(message_s, window_s);
 }
 
 /* Once a step after the last microbatch (zero 0, 1; with pp also 2), after each (2), or FSDP (3): each pass of each
@@ -112,8 +114,8 @@ static inline double tr_replicas_s(const struct tr_stack *stack, const struct tr
     if (zero == 3) {
         double first = ends->gather_s / (slowest->layers + 1); /* nothing to hide under */
         double reduce = task->lora_rank ? 0 : ends->gradients_s;
-        return micro_count * (fmax(first, tr_exposed_s(stack, ends->gather_s, under_forward)) +
-                              fmax(first, tr_exposed_s(stack, ends->gather_s + reduce, under_backward)));
+        return micro_count * (tr_larger(first, tr_exposed_s(stack, ends->gather_s, under_forward)) +
+                              tr_larger(first, tr_exposed_s(stack, ends->gather_s + reduce, under_backward)));
     }
     if (task->lora_rank)
         return 0;
@@ -143,7 +145,7 @@ static inline double tr_send_seen_s(const struct tr_stack *stack, const struct t
                                     double one_s)
 {
     double pass_s = (slowest->forward_s + slowest->backward_s) / (2 * split->vpp);
-    return one_s - fmin(stack->p2p_hidden.value * one_s, pass_s);
+    return one_s - tr_smaller(stack->p2p_hidden.value * one_s, pass_s);
 }
 
 static inline double tr_sends_s(const struct tr_stack *stack, const struct tr_split *split, const struct tr_stage *slowest,

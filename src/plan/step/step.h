@@ -58,7 +58,7 @@ enum tr_mem {
 
 /* Products that were priced already, so that a search prices each of its few thousand once and not in each of its blocks: a
  * table in which the newer takes the place of the older. Zeroed it is empty. Of one site and one thread. */
-enum { TR_PRODUCTS_MAX = 1 << 14 };
+enum { TR_PRODUCTS_MAX = 1 << 16 };
 struct tr_products {
     struct tr_product {
         int64_t m, n, k, groups; /* m 0: none */

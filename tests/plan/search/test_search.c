@@ -439,6 +439,35 @@ static void the_tightest_limit_is_named_with_what_it_costs(void **state)
     tr_search_free(&none);
 }
 
+/* Bounds leave nothing out: what is looked for as faster than the best is not there, and the best is, with what earlier searches
+ * remember and without. */
+static void what_is_faster_than_a_time_is_found_or_is_not_there(void **state)
+{
+    const struct tr_model_shape *const models[] = {&dense, &experts};
+    const int64_t chips = 16;
+    (void)state;
+    for (int m = 0; m < 2; m++) {
+        struct tr_task task = task_of(models[m], 2048, 48);
+        struct tr_space space = {.chips = &chips, .chips_count = 1, .top = 1, .memory_bytes = 12e9, .passes = tr_passes_make()};
+        struct tr_found faster;
+        struct tr_err err = {""};
+        assert_non_null(space.passes);
+        for (int turn = 0; turn < 4; turn++) { /* of some words, and of others, which remember the former */
+            space.zeros = turn % 2 ? 1u << 0 : 0;
+            space.pp = turn / 2 ? (struct tr_span){2, 0} : (struct tr_span){0};
+            struct tr_search all = search(&task, &space, TR_OK, &err);
+            const struct tr_found *best = &all.best->fits.top[0];
+            assert_int_equal(tr_search_faster(&site, &task, &space, chips, best->step.time_s * 1.001, &faster, &err), TR_OK);
+            assert_true(faster.step.time_s == best->step.time_s);
+            assert_int_equal(tr_search_faster(&site, &task, &space, chips, INFINITY, &faster, &err), TR_OK);
+            assert_memory_equal(&faster.layout, &best->layout, sizeof best->layout);
+            assert_int_equal(tr_search_faster(&site, &task, &space, chips, best->step.time_s, &faster, &err), TR_NO);
+            tr_search_free(&all);
+        }
+        tr_passes_free(space.passes);
+    }
+}
+
 /* Experts over 20 chips, which do not divide the 64 that are linked: they stay among these only when the whole job does. */
 static void numbers_of_chips_between_other_tiers_have_prices_of_their_own(void **state)
 {
@@ -567,6 +596,7 @@ int main(void)
         cmocka_unit_test(what_is_reported_is_the_best_of_all_that_was_seen),
         cmocka_unit_test(what_is_fixed_stays),
         cmocka_unit_test(more_chips_are_reported_where_they_are_faster),
+        cmocka_unit_test(what_is_faster_than_a_time_is_found_or_is_not_there),
         cmocka_unit_test(numbers_of_chips_between_other_tiers_have_prices_of_their_own),
         cmocka_unit_test(the_tightest_limit_is_named_with_what_it_costs),
         cmocka_unit_test(what_does_not_fit_says_what_it_needs_and_where_it_would_fit),
