@@ -27,7 +27,8 @@
  *
  * How fast (bench/bench_search.c; README.md has figures): blocks are priced once for each (tp, sp, cp, context, ep, etp,
  * micro_batch), stages summed once for each (blocks, pp, vpp, recompute), messages of replicas priced once for each
- * (mesh, shared by); a layout is then some ten multiply-adds. So nothing is pruned, and the counts are exact.
+ * (mesh, shared by); a layout is then some ten multiply-adds. So nothing is pruned, and the counts are exact, but for searches of
+ * something faster than a time (README.md has their bound).
  *
  * One thread; memory some MiB; the same answer always. Of layouts with equal time the smaller comes first, then the one
  * that is found first. */
