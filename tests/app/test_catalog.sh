@@ -40,6 +40,10 @@ expect 0 '"tpp": 15832,' "$TRINE_BIN" show chip h100 --json
 
 # Dates.
 expect 0 "p5.48xlarge" "$TRINE_BIN" show prices h100
+expect 0 "one offer, 2024-12: aws p5.48xlarge; older, and dearer than on_demand, so nobody would take it" "$TRINE_BIN" show prices h100
+expect 0 "A plan for dgx-h100 takes" "$TRINE_BIN" show prices dgx-h100
+expect 0 "aws p5.48xlarge" "$TRINE_BIN" show prices dgx-h100
+expect 0 'on_demand   $6.88/h, one offer, 2025-06-05: aws p5.48xlarge' "$TRINE_BIN" show prices aws-p5
 expect 0 '$12.29 a chip and hour' "$TRINE_BIN" show system aws-p5 --date 2025-05
 expect 2 "no date" "$TRINE_BIN" show chip h100 --date yesterday
 

@@ -14,7 +14,8 @@ struct tr_showing {
     struct tr_text *out;
     struct tr_json json; /* in use when options->json */
     struct tr_err *err;
-    int shown; /* prices: offers of the chip that was asked for */
+    int shown; /* prices: offers of whom or what was asked for, */
+    const struct tr_entry *chip; /* and of this chip; NULL: no chip or system was named */
 };
 
 /* A list of one section: an entry a row, or a value in an array. */
@@ -76,5 +77,9 @@ enum tr_status tr_show_model_shape(struct tr_showing *s);
 /* Dollars of a chip, an hour, whoever offers it. */
 enum tr_status tr_chip_price(const struct tr_showing *s, const struct tr_chip *chip, enum tr_commitment commitment,
                              struct tr_price *out);
+/* As a system of nobody, for prices. */
+struct tr_system tr_chip_alone(const struct tr_chip *chip);
+/* What plans take of each way to pay, a line each; chip: whose prices were asked for. */
+void tr_prices_text(const struct tr_price price[TR_COMMITMENT_COUNT], const struct tr_entry *chip, struct tr_text *out);
 
 #endif

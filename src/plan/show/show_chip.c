@@ -5,11 +5,16 @@
 
 #include <math.h>
 
+struct tr_system tr_chip_alone(const struct tr_chip *chip)
+{
+    return (struct tr_system){.id = chip->id, .name = chip->name, .operator_id = "", .entry = chip->entry, .chip = *chip,
+                              .chips_per_node = 1};
+}
+
 enum tr_status tr_chip_price(const struct tr_showing *s, const struct tr_chip *chip, enum tr_commitment commitment,
                              struct tr_price *out)
 {
-    struct tr_system alone = {.id = chip->id, .name = chip->name, .operator_id = "", .entry = chip->entry, .chip = *chip,
-                              .chips_per_node = 1};
+    const struct tr_system alone = tr_chip_alone(chip);
     struct tr_price_query query = {.commitment = commitment, .date = s->options->date};
     return tr_price_find(s->catalog, &alone, &query, out, s->err);
 }
@@ -176,16 +181,16 @@ static void write_ridges(const struct facts *f, struct tr_text *out)
                        tr_print_quantity(value, TR_UNIT_BYTES_S, f->cache_bytes_s), tr_grade_name(f->cache_grade));
 }
 
-static void write_prices(const struct facts *f, struct tr_text *out)
+void tr_prices_text(const struct tr_price price[TR_COMMITMENT_COUNT], const struct tr_entry *chip, struct tr_text *out)
 {
     for (int i = 0; i < TR_COMMITMENT_COUNT; i++) {
-        const struct tr_price *p = &f->price[i];
+        const struct tr_price *p = &price[i];
         char words[TR_PRICE_WORDS_BYTES], dearer[TR_PRICE_WORDS_BYTES];
         if (!tr_known(&p->usd_h))
             continue;
         tr_text_printf(out, "%-12s$%.2f/h, %s%s", tr_commitment_name((enum tr_commitment)i), p->usd_h.value, tr_price_words(p, words),
-                       tr_price_dearer_words(p, &f->price[TR_COMMITMENT_ON_DEMAND], dearer));
-        if (p->chip != f->chip.entry)
+                       tr_price_dearer_words(p, &price[TR_COMMITMENT_ON_DEMAND], dearer));
+        if (p->chip != chip)
             tr_text_printf(out, ", for %s, which it is like", p->chip->id);
         tr_text_char(out, '\n');
     }
@@ -241,7 +246,7 @@ static void write_text(const struct facts *f, struct tr_text *out)
         tr_text_printf(out, "links       %s\n", chip->scaleup_name);
     if (chip->host_name[0])
         tr_text_printf(out, "host        %s\n", chip->host_name);
-    write_prices(f, out);
+    tr_prices_text(f->price, chip->entry, out);
     if (chip->note)
         tr_text_printf(out, "note        %s\n", chip->note);
     tr_text_char(out, '\n');

@@ -5,13 +5,43 @@
 
 /* --- prices --- */
 
-/* A name may be a chip's, a system's or a provider's. */
+/* A name may be a chip's, a system's (then all who offer its chip) or a provider's. */
 static bool is_asked(const struct tr_showing *s, const struct tr_offer *offer)
 {
-    if (!s->name || tr_names_equal(offer->provider, s->name))
-        return true;
-    return offer->chip == tr_catalog_look(s->catalog, TR_SECTION_CHIPS, s->name) ||
-           (offer->system && offer->system == tr_catalog_look(s->catalog, TR_SECTION_SYSTEMS, s->name));
+    return !s->name || tr_names_equal(offer->provider, s->name) || (s->chip && offer->chip == s->chip);
+}
+
+/* The chip or system of that name, if it is one. */
+static enum tr_status find_asked(struct tr_showing *s, struct tr_system *system)
+{
+    struct tr_chip chip;
+    enum tr_status status = TR_OK;
+    if (s->name && tr_catalog_look(s->catalog, TR_SECTION_CHIPS, s->name)) {
+        status = tr_chip_find(s->catalog, s->name, &chip, s->err);
+        if (status == TR_OK)
+            *system = tr_chip_alone(&chip);
+    } else if (s->name && tr_catalog_look(s->catalog, TR_SECTION_SYSTEMS, s->name)) {
+        status = tr_system_find(s->catalog, s->name, system, s->err);
+    }
+    if (status == TR_OK)
+        s->chip = system->chip.entry;
+    return status;
+}
+
+/* What plans take, in their words. */
+static enum tr_status write_taken(struct tr_showing *s, const struct tr_system *system)
+{
+    struct tr_price price[TR_COMMITMENT_COUNT];
+    enum tr_status status = TR_OK;
+    for (int i = 0; i < TR_COMMITMENT_COUNT && status == TR_OK; i++) {
+        struct tr_price_query query = {.commitment = (enum tr_commitment)i, .date = s->options->date};
+        status = tr_price_find(s->catalog, system, &query, &price[i], s->err);
+    }
+    if (status != TR_OK)
+        return status;
+    tr_text_printf(s->out, "\nA plan for %s takes\n", system->id);
+    tr_prices_text(price, system->chip.entry, s->out);
+    return TR_OK;
 }
 
 /* The name that nothing belongs to, and the one that was perhaps meant. */
@@ -95,15 +125,19 @@ enum tr_status tr_show_prices(struct tr_showing *s)
 {
     struct tr_listing listing = {
         TR_SECTION_PRICES, {{"provider", TR_LEFT}, {"instance", TR_LEFT}, {"chip", TR_LEFT}}, list_offer,
-        "\nDollars of one chip, an hour, at that date. A plan takes the newest offer of each seller and machine, and the median of these by way to\n"
-        "pay (`trine show chip`): sellers and dates of two ways differ, so that one may look dearer than another which binds less.\n"};
+        "\nDollars of one chip, an hour, at that date. Plans take the newest offer of each seller and machine, and by way to pay their median.\n"};
     int columns = 3;
     for (int i = 0; i < TR_COMMITMENT_COUNT; i++, columns++)
         listing.column[columns].name = tr_commitment_name((enum tr_commitment)i), listing.column[columns].side = TR_RIGHT;
     listing.column[columns].name = "date", listing.column[columns].side = TR_LEFT;
     listing.column[columns + 1].name = "source", listing.column[columns + 1].side = TR_LEFT;
-    enum tr_status status = tr_show_list(s, &listing);
-    return status == TR_OK && s->name && s->shown == 0 ? nobody(s) : status;
+    struct tr_system system = {0};
+    enum tr_status status = find_asked(s, &system);
+    if (status == TR_OK)
+        status = tr_show_list(s, &listing);
+    if (status == TR_OK && s->name && s->shown == 0)
+        return nobody(s);
+    return status == TR_OK && s->chip && !s->options->json ? write_taken(s, &system) : status;
 }
 
 /* --- sites --- */
