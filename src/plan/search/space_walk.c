@@ -162,6 +162,19 @@ static bool place_on(struct tr_space_walk *w, const struct tr_space_pipe *pipe, 
     return true;
 }
 
+/* The numbers of chips that the pipe goes with; false: none. */
+static bool place_pipe(struct tr_space_walk *w, struct tr_space_pipe *pipe, bool placed[TR_SPACE_CHIPS_MAX])
+{
+    bool any = false;
+    for (int i = w->from; i < w->to; i++) {
+        placed[i] = place_on(w, pipe, w->space->chips[i]);
+        if (placed[i])
+            make_place(w, &pipe->place[i]);
+        any |= placed[i];
+    }
+    return any;
+}
+
 /* To the next stage, on each number of chips. */
 static void price_sends(struct tr_space_walk *w, struct tr_space_pipe *pipe, const bool placed[TR_SPACE_CHIPS_MAX])
 {
@@ -200,26 +213,24 @@ static bool is_too_slow(const struct tr_space_walk *w, const struct tr_space_pip
     return micro_count * w->passes_s / pipe->pp * (1 + place->straggle) >= than_s * (1 + 1e-12);
 }
 
+/* Leaves the numbers of chips on which the pipe need not be looked at; false: all of them. */
+static bool leave_slow(struct tr_space_walk *w, const struct tr_space_pipe *pipe, bool placed[TR_SPACE_CHIPS_MAX])
+{
+    bool any = false;
+    if (!w->priced && !(w->space->faster_than_s > 0 && tr_passes_recall(w)))
+        price_blocks(w);
+    for (int i = w->from; i < w->to; i++)
+        any |= placed[i] = placed[i] && !is_too_slow(w, pipe, &pipe->place[i], &w->keep[i]);
+    return any;
+}
+
 static enum tr_status walk_pipe(struct tr_space_walk *w, struct tr_space_pipe *pipe)
 {
     struct tr_layout *l = &w->layout;
-    bool placed[TR_SPACE_CHIPS_MAX], any = false;
+    bool placed[TR_SPACE_CHIPS_MAX];
     l->pp = pipe->pp, l->vpp = pipe->vpp;
     l->pipeline = pipe->schedule[0];
-    for (int i = w->from; i < w->to; i++) {
-        placed[i] = place_on(w, pipe, w->space->chips[i]);
-        if (placed[i])
-            make_place(w, &pipe->place[i]);
-        any |= placed[i];
-    }
-    if (!any)
-        return TR_OK;
-    if (!w->priced && !(w->space->faster_than_s > 0 && tr_passes_recall(w)))
-        price_blocks(w);
-    any = false;
-    for (int i = w->from; i < w->to; i++)
-        any |= placed[i] = placed[i] && !is_too_slow(w, pipe, &pipe->place[i], &w->keep[i]);
-    if (!any)
+    if (!place_pipe(w, pipe, placed) || !leave_slow(w, pipe, placed))
         return TR_OK;
     if (!w->priced)
         price_blocks(w);
