@@ -301,14 +301,15 @@ static void put_count(const struct page *g, const struct tr_plan_candidate *c, b
 {
     char layout[TR_LAYOUT_TEXT_BYTES], text[NUMBER];
     tr_text_append(g->out, chosen ? "<tr class=\"on\">" : "<tr>");
-    tr_page_cell(g->out, false, c->front ? "●" : "");
+    snprintf(text, sizeof text, "%s%s", c->front ? "●" : "", c->found && tr_plan_may_not_fit(g->p, &c->step) ? "?" : "");
+    tr_page_cell(g->out, false, text);
     tr_text_printf(g->out, "<td class=\"n\">%lld</td>", (long long)c->chips);
     if (batches)
         tr_text_printf(g->out, "<td class=\"n\">%lld</td>", (long long)c->global_batch);
     tr_page_cell(g->out, true, c->found ? tr_print_time(text, c->step.time_s) : "");
     tr_page_cell(g->out, true, c->found ? tr_plan_percent(text, c->step.mfu) : "");
-    tr_page_cell(g->out, true, c->found ? tr_print_time(text, c->wall_s) : "");
-    tr_page_cell(g->out, true, c->found && !isnan(c->usd) ? tr_print_quantity(text, TR_UNIT_USD, c->usd) : "");
+    tr_page_cell(g->out, true, c->found ? tr_print_beside(text, TR_UNIT_TIME, c->wall_s, g->p->request.deadline_s) : "");
+    tr_page_cell(g->out, true, c->found && !isnan(c->usd) ? tr_print_beside(text, TR_UNIT_USD, c->usd, g->p->request.budget_usd) : "");
     tr_page_cell(g->out, true, tr_print_count(text, c->legal));
     tr_page_cell(g->out, true, tr_print_count(text, c->too_big));
     tr_page_long_cell(g->out, c->found   ? tr_layout_print(&c->layout, layout)
@@ -322,8 +323,8 @@ static void put_counts(const struct page *g)
     static const char *const names[] = {"", "chips", "batch", "step", "MFU", "takes", "dollars", "layouts", "too big"};
     const struct tr_plan_search *s = &g->p->search;
     const bool batches = s->at[0].global_batch != s->at[s->count - 1].global_batch;
-    tr_text_append(g->out, "<figure><figcaption>Numbers of chips <small>●: nothing else is as fast for as few dollars; bold: "
-                           "chosen</small></figcaption><div class=\"wide\"><table><tr>");
+    tr_text_append(g->out, "<figure><figcaption>Numbers of chips <small>●: nothing else is as fast for as few dollars; ?: may not fit, by memory's error; "
+                           "bold: chosen</small></figcaption><div class=\"wide\"><table><tr>");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (batches || i != 2)
             tr_page_text(g->out, "th", i ? "n" : NULL, names[i]);
@@ -339,16 +340,26 @@ static void put_next(const struct page *g)
 {
     static const char *const names[] = {"layout", "step", "memory"};
     const struct tr_plan_search *s = &g->p->search;
-    char layout[TR_LAYOUT_TEXT_BYTES], text[NUMBER];
-    tr_page_table(g->out, "The fastest layouts that fit", names, 3, 1);
+    char layout[TR_LAYOUT_TEXT_BYTES], text[NUMBER], memory[2 * NUMBER];
+    tr_page_table(g->out, "The fastest layouts that fit; ?: may not, by memory's error", names, 3, 1);
     for (int i = 0; i < s->next_count; i++) {
+        const struct tr_step *step = &s->next[i].step;
         tr_text_append(g->out, "<tr>");
         tr_page_long_cell(g->out, tr_layout_print(&s->next[i].layout, layout));
-        tr_page_cell(g->out, true, tr_print_time(text, s->next[i].step.time_s));
-        tr_page_cell(g->out, true, tr_print_quantity(text, TR_UNIT_BYTES, s->next[i].step.memory_bytes));
+        tr_page_cell(g->out, true, tr_print_time(text, step->time_s));
+        snprintf(memory, sizeof memory, "%s%s", tr_print_quantity(text, TR_UNIT_BYTES, step->memory_bytes),
+                 tr_plan_may_not_fit(g->p, step) ? " ?" : "");
+        tr_page_cell(g->out, true, memory);
         tr_text_append(g->out, "</tr>\n");
     }
     tr_page_end_table(g->out);
+}
+
+static void put_next_rule(const struct tr_plan *p, struct tr_text *out)
+{
+    tr_text_append(out, "The list has ");
+    tr_plan_next_rule(p, out);
+    tr_text_append(out, ".\n");
 }
 
 static void put_search(const struct page *g)
@@ -371,6 +382,8 @@ static void put_search(const struct page *g)
     if (p->search.next_count > 1)
         put_next(g);
     tr_text_append(g->out, "</div>\n");
+    if (p->search.next_count > 1)
+        put_lines(g, "p", put_next_rule);
 }
 
 /* ---- the run ----------------------------------------------------------------------------------------------------- */
@@ -388,7 +401,7 @@ static void put_prices(const struct page *g)
 {
     static const char *const names[] = {"paid", "from", "$ a chip-hour", "takes", "dollars"};
     const struct tr_plan *p = g->p;
-    char text[TR_PRICE_WORDS_BYTES];
+    char text[TR_PRICE_WORDS_BYTES], from[2 * TR_PRICE_WORDS_BYTES];
     tr_page_table(g->out, "What it costs, by how it is paid; what is asked for in bold", names, 5, 2);
     for (int i = 0; i < TR_COMMITMENT_COUNT; i++) {
         const struct tr_plan_offer *offer = &p->offer[i];
@@ -396,10 +409,13 @@ static void put_prices(const struct page *g)
             continue;
         tr_text_append(g->out, i == p->request.commitment ? "<tr class=\"on\">" : "<tr>");
         tr_page_cell(g->out, false, tr_plan_commitment(text, i));
-        tr_page_long_cell(g->out, tr_price_words(&offer->price, text));
+        size_t words = (size_t)snprintf(from, sizeof from, "%s", tr_price_words(&offer->price, text));
+        snprintf(from + words, sizeof from - words, "%s",
+                 tr_price_dearer_words(&offer->price, &p->offer[TR_COMMITMENT_ON_DEMAND].price, text));
+        tr_page_long_cell(g->out, from);
         tr_text_printf(g->out, "<td class=\"n\">%.2f</td>", offer->price.usd_h.value);
         tr_page_cell(g->out, true, tr_print_time(text, offer->cost.wall_s));
-        tr_page_cell(g->out, true, tr_print_quantity(text, TR_UNIT_USD, offer->cost.usd));
+        tr_page_cell(g->out, true, tr_print_beside(text, TR_UNIT_USD, offer->cost.usd, p->request.budget_usd));
         tr_text_append(g->out, "</tr>\n");
     }
     tr_page_end_table(g->out);

@@ -200,7 +200,7 @@ static void its_numbers_are_those_of_the_files(void **state)
     assert_true(file.layouts > 0 && file.limit_count > 0);
     snprintf(line, sizeof line, "The tightest limit: %s; with", file.limit[0].name);
     tr_assert_says(tr_text_str(&page), line);
-    snprintf(line, sizeof line, " %.1f\u00a0%% less time", 100 * file.limit[0].gain);
+    snprintf(line, sizeof line, " %.1f %% less time", 100 * file.limit[0].gain);
     tr_assert_says(tr_text_str(&page), line);
     free(run);
     tr_text_free(&page);
