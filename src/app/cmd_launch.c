@@ -47,7 +47,8 @@ static const struct tr_command command = {
     .description =
         "Runs `trine train --config CONFIG` and looks after it: an attempt that dies (killed, out of memory, a disk that was "
         "full) is followed by another from the newest good checkpoint, after a pause. Attempts that saved nothing new are "
-        "counted, and too many of them in a row end it; wrong input ends it at once.\n"
+        "counted, and too many of them in a row end it; wrong input ends it at once, and what does not fit into memory (status 1) unless it "
+        "has saved something, and so did fit.\n"
         "SIGINT, SIGTERM and SIGUSR1 are passed on: the step is finished and saved, and the exit status is 3. The result is "
         "the same, bit for bit, however often it died.",
     .options = options,

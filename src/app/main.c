@@ -88,7 +88,8 @@ void tr_app_usage(struct tr_text *out)
                         "  trine --version      the version\n"
                         "\n"
                         "The answer is on standard output, progress on standard error. Exit status: 0 yes or done, 1 the\n"
-                        "answer is no, 2 wrong usage or input, 3 failure (disk full, out of memory, interrupted).\n");
+                        "answer is no (it does not fit, it differs), 2 wrong usage or input, 3 failure (disk full, out of\n"
+                        "memory, interrupted).\n");
 }
 
 static enum tr_status print_usage(struct tr_err *err)

@@ -59,8 +59,8 @@ printf '{"architectures": ["LlamaForCausalLM"], "hidden_size": 30' >config.json
 expect 2 "config.json" $trine train book.txt -m config.json
 
 # Memory: said before anything is read, mapped or written.
-expect 2 "training depth-8 needs " $trine train book.txt -d 8 --memory 100MiB
-expect 2 "TiB of memory, " $trine train book.txt -m llama3-70b --data.seq_len=8
+expect 1 "training depth-8 needs " $trine train book.txt -d 8 --memory 100MiB
+expect 1 "TiB of memory, " $trine train book.txt -m llama3-70b --data.seq_len=8
 
 # Models.
 mkdir pickled

@@ -1,4 +1,4 @@
-# Each mistake gets one sentence, which names what was meant where that can be known, and status 2.
+# Each mistake gets one sentence, which names what was meant where that can be known, and status 2, or 1 of what does not fit.
 printf 'In the beginning God created the heaven and the earth.\n' >text
 printf 'train:\n  steps: 10\n  bach: 4\n' >run.yaml
 try() { trine "$@" && echo "accepted: $*" || echo "status $?: trine $*"; }

@@ -1,7 +1,8 @@
 /* Jobs: a run is handed to Slurm, is looked after while it lasts, and is asked how it does.
  *
- * tr_launch keeps one command going: what ends by itself is done, what was asked to end has ended, what dies is started
- * again after a pause, which doubles up to a limit, and is given up when too many attempts in a row have kept nothing.
+ * tr_launch keeps one command going: what ends by itself is done, what was asked to end has ended, what says that trying again
+ * will not help is not tried again, what dies is started again after a pause, which doubles up to a limit, and is given up when too
+ * many attempts in a row have kept nothing.
  * Whether work was kept is asked of the caller (a run's newest checkpoint), so that a run which fails every night and
  * gets on every day goes on for ever, and one that fails at once does not.
  *
@@ -20,12 +21,10 @@
 
 /* ---- looking after a command ------------------------------------------------------------------------------------- */
 
-enum { TR_LAUNCH_INPUT = 2 }; /* the exit status that says: the input is wrong, trying again will not help */
-
 struct tr_launch {
-    const char *const *words; /* the command, NULL at the end; it ends with 0 when all is done */
+    const char *const *words; /* the command, NULL at the end; it ends as programs of ours do (base/err.h) */
     const atomic_int *stop;   /* the number of the signal that asks to end; 0: none. NULL: nobody asks */
-    /* A number that grows when work was kept; NULL: attempts are counted, not weighed. */
+    /* A number that grows when work was kept, below 0 while there is none; NULL: attempts are counted, not weighed. */
     int64_t (*kept)(void *context);
     void *context;
     int64_t restarts;         /* so many more attempts in a row that kept nothing */
@@ -41,7 +40,8 @@ struct tr_launch_result {
 
 /* Signals: the first one that `stop` shows is passed on as SIGUSR1, which mpirun and srun hand to every rank where they would
  * kill on others; the command then has all the time that it wants. TR_OK: done. TR_BAD_INPUT: the command said so (and
- * why), or there is no such program. TR_FAILED: stopped, or given up; the sentence says after how many attempts. */
+ * why), or there is no such program. TR_NO: the command said so (it does not fit) before anything was kept; what has kept something
+ * did fit, and is tried again: others have the memory. TR_FAILED: stopped, or given up; the sentence says after how many attempts. */
 TR_MUST_CHECK enum tr_status tr_launch(const struct tr_launch *launch, struct tr_launch_result *result,
                                        struct tr_err *err);
 

@@ -26,7 +26,7 @@ static void say(const struct tr_launch *launch, const char *fmt, ...)
 
 static int asked(const struct tr_launch *launch) { return launch->stop ? *launch->stop : 0; }
 
-static int64_t kept(const struct tr_launch *launch) { return launch->kept ? launch->kept(launch->context) : 0; }
+static int64_t kept(const struct tr_launch *launch) { return launch->kept ? launch->kept(launch->context) : -1; }
 
 /* One attempt, to its end. A request to end is passed on once: the command ends by itself then. */
 static enum tr_status attempt(const struct tr_launch *launch, struct tr_launch_result *result, struct tr_err *err)
@@ -72,6 +72,20 @@ static enum tr_status given_up(const struct tr_launch *launch, const struct tr_l
                    "status %d", (long long)result->attempts, (long long)launch->restarts + 1, result->code);
 }
 
+/* What ends it, whatever attempts are left; TR_OK: nothing does. mpirun and srun end with the status of TR_NO too, where they cannot start
+ * a rank or have lost a host. */
+static enum tr_status ended_for_good(const struct tr_launch *launch, const struct tr_launch_result *result, int64_t has_kept, struct tr_err *err)
+{
+    long long attempts = (long long)result->attempts;
+    if (result->stopped)
+        return tr_fail(err, TR_FAILED, "asked to end by %s: the run goes on with the same command", tr_signal_name(asked(launch)));
+    if (result->code == TR_BAD_INPUT)
+        return tr_fail(err, TR_BAD_INPUT, "attempt %lld says that its input is wrong: see above", attempts);
+    if (result->code == TR_NO && has_kept < 0)
+        return tr_fail(err, TR_NO, "attempt %lld says no (it does not fit, or ranks cannot be started), and nothing was kept: see above", attempts);
+    return TR_OK;
+}
+
 enum tr_status tr_launch(const struct tr_launch *launch, struct tr_launch_result *result, struct tr_err *err)
 {
     struct tr_launch_result r = {0};
@@ -81,12 +95,7 @@ enum tr_status tr_launch(const struct tr_launch *launch, struct tr_launch_result
     while ((status = attempt(launch, &r, err)) == TR_OK && r.code != 0) {
         say_how(launch, &r);
         int64_t now = kept(launch);
-        if (r.stopped)
-            status = tr_fail(err, TR_FAILED, "asked to end by %s: the run goes on with the same command",
-                             tr_signal_name(asked(launch)));
-        else if (r.code == TR_LAUNCH_INPUT)
-            status = tr_fail(err, TR_BAD_INPUT, "attempt %lld says that its input is wrong: see above", (long long)r.attempts);
-        if (status != TR_OK)
+        if ((status = ended_for_good(launch, &r, now, err)) != TR_OK)
             break;
         if (now > before) {
             in_vain = 0;

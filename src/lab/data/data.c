@@ -27,7 +27,7 @@ static enum tr_status check_memory(int64_t bytes, struct tr_err *err)
     tr_memory_read("", &memory);
     if (bytes <= memory.free_bytes)
         return TR_OK;
-    return tr_fail(err, TR_FAILED, "the data are %s, and %s: train on a part of them", tr_print_bytes(need, bytes), tr_memory_words(&memory, have));
+    return tr_fail(err, TR_NO, "the data are %s, and %s: train on a part of them", tr_print_bytes(need, bytes), tr_memory_words(&memory, have));
 }
 
 /* One more document, whose bytes end at data->byte_count. */

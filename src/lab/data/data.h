@@ -119,7 +119,7 @@ struct tr_data {
 };
 
 /* TR_BAD_INPUT: missing, unreadable, empty, a device, a folder without files, too small for one window (says how much
- * it needs). TR_FAILED: I/O error, more bytes than this machine's memory. Free with tr_data_close. */
+ * it needs). TR_NO: more bytes than this machine's memory. TR_FAILED: I/O error. Free with tr_data_close. */
 TR_MUST_CHECK enum tr_status tr_data_open(struct tr_data *data, const struct tr_data_config *config,
                                           struct tr_err *err);
 void tr_data_close(struct tr_data *data); /* also right on a zeroed struct */

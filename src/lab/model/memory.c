@@ -236,7 +236,7 @@ enum tr_status tr_program_check_memory(const struct tr_program *p, int64_t besid
         need = INT64_MAX;
     if (need <= memory.free_bytes)
         return TR_OK;
-    return tr_fail(err, TR_BAD_INPUT, "%s %s needs %s of memory, %s: %s", doing, p->model.name, tr_print_bytes(need_text, need),
+    return tr_fail(err, TR_NO, "%s %s needs %s of memory, %s: %s", doing, p->model.name, tr_print_bytes(need_text, need),
                    tr_memory_words(&memory, have_text), remedy);
 }
 

@@ -325,7 +325,7 @@ int64_t tr_program_sent_bytes(const struct tr_program *program, int64_t by_kind[
 /* Bytes of all regions; and by kind at the moment of the peak, for the report (they sum to the total; what WORK holds
  * at its peak op is by kind, gaps between buffers count as workspace). */
 int64_t tr_program_memory_bytes(const struct tr_program *program);
-/* TR_BAD_INPUT unless as much memory is free as the program, `beside_bytes` and a process without them take: "`doing` MODEL needs
+/* TR_NO unless as much memory is free as the program, `beside_bytes` and a process without them take: "`doing` MODEL needs
  * 9 GiB of memory, 7 GiB of the machine's 8 GiB are free: `remedy`". The system would end the process without a word. */
 TR_MUST_CHECK enum tr_status tr_program_check_memory(const struct tr_program *program, int64_t beside_bytes, const char *doing,
                                                      const char *remedy, struct tr_err *err);

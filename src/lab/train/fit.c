@@ -250,10 +250,10 @@ static enum tr_status refuse_with(const struct tr_fit *fit, struct tr_run_config
     tr_print_bytes(need_text, need);
     tr_print_bytes(less_text, less);
     if (less <= limit->bytes)
-        return tr_fail(err, TR_BAD_INPUT, "training %s needs %s of memory%s, %s; with train.micro_batch 1 and train.recompute full it would need %s and "
+        return tr_fail(err, TR_NO, "training %s needs %s of memory%s, %s; with train.micro_batch 1 and train.recompute full it would need %s and "
                        "give the same bits", fit->model->name, need_text, each, limit->words, less_text);
     name_smaller(fit, least, rank, limit->bytes, &other);
-    enum tr_status status = tr_fail(err, TR_BAD_INPUT, "training %s needs %s of memory%s, %s; even with train.micro_batch 1 and train.recompute full it "
+    enum tr_status status = tr_fail(err, TR_NO, "training %s needs %s of memory%s, %s; even with train.micro_batch 1 and train.recompute full it "
                                     "would need %s: %s", fit->model->name, need_text, each, limit->words, less_text, tr_text_str(&other));
     tr_text_free(&other);
     return status;

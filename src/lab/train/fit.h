@@ -60,7 +60,7 @@ typedef double tr_fit_price_fn(void *context, const struct tr_program *program, 
  * there; returns how many times as fast it is, 1: nothing was changed. */
 double tr_fit_fastest(const struct tr_fit *fit, struct tr_run_config *config, int64_t limit_bytes, tr_fit_price_fn *price, void *context);
 
-/* TR_BAD_INPUT with a sentence, once it is clear that a rank which needs `need_bytes` as `config` says does not fit: by how much, and what nearest
+/* TR_NO with a sentence, once it is clear that a rank which needs `need_bytes` as `config` says does not fit: by how much, and what nearest
  * would: smaller microbatches and layers computed again, shorter sequences, a smaller model of the dial. */
 TR_MUST_CHECK enum tr_status tr_fit_refuse(const struct tr_fit *fit, const struct tr_run_config *config, int rank, int64_t need_bytes,
                                            const struct tr_fit_limit *limit, struct tr_err *err);

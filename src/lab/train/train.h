@@ -40,7 +40,7 @@
  * Memory: everything is mapped before the first step; a step after the first allocates nothing, unless threads come back that were
  * too many for a while (base/crowd.h).
  *
- * Status, which is the exit code: TR_OK when all steps are done, or eval.patience is at its end. TR_BAD_INPUT: config, data, run folder or checkpoint
+ * Status, which is the exit code: TR_OK when all steps are done, or eval.patience is at its end. TR_NO: it does not fit into memory. TR_BAD_INPUT: config, data, run folder or checkpoint
  * cannot be right. TR_FAILED: disk full, out of memory, too many steps that were not finite; also interrupted, after
  * the step was finished and saved: the same command goes on from there.
  */

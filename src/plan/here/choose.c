@@ -273,7 +273,7 @@ static const char *span_words(const struct span *ranks, char words[48])
 /* Those that cannot be priced would fit; those that do not fit could be. */
 static enum tr_status refuse(const struct search *s, const struct span *ranks, struct tr_err *err)
 {
-    const struct tr_layouts_found *out = s->out;
+    struct tr_layouts_found *out = s->out;
     const struct unfit *unfit = &s->unfit;
     char words[48];
     struct tr_fit_limit limit;
@@ -284,6 +284,7 @@ static enum tr_status refuse(const struct search *s, const struct span *ranks, s
         tr_fit_limit(s->request->memory_bytes, (int)tr_degrees_ranks(&unfit->fit.layout), &limit);
         enum tr_status status = tr_fit_refuse(&unfit->fit, s->request->config, unfit->rank, unfit->first_bytes, &limit, err);
         tr_err_prefix(err, "no layout of %s fits; %s needs least", words, tr_choice_words(&unfit->choice));
+        out->choice[0] = unfit->choice;
         return status;
     }
     *err = s->why;

@@ -61,7 +61,8 @@ TR_MUST_CHECK enum tr_status tr_here_price_ranks(const struct tr_catalog *profil
                                                  const struct tr_run_programs *programs, int64_t passes, struct tr_ranks_price *out,
                                                  struct tr_err *err);
 
-/* TR_BAD_INPUT: none can be, none fits, none can be priced, or more than TR_CHOOSE_RANKS_MAX ranks were started; the sentence says which. */
+/* TR_NO: none fits; choice[0] is then the one that needs least. TR_BAD_INPUT: none can be, none can be priced, or more than TR_CHOOSE_RANKS_MAX
+ * ranks were started. The sentence says which. */
 TR_MUST_CHECK enum tr_status tr_here_choose(const struct tr_choose_request *request, struct tr_layouts_found *out, struct tr_err *err);
 
 /* The words of --layout, checked for what training can do; NULL: one rank. TR_BAD_INPUT with the option's name. */

@@ -123,7 +123,7 @@ static enum tr_status find_machine(struct making *m, struct tr_err *err)
     return status;
 }
 
-/* The fastest of the layouts that a run of such widths can have. */
+/* The fastest of the layouts that a run of such widths can have; where none fits, the one that needs least, whose plan then says so. */
 static enum tr_status choose_layout(struct making *m, struct tr_err *err)
 {
     const struct tr_choose_request request = {.profile = m->profile, .fit = m->fit, .config = &m->config, .transport = "threads",
@@ -132,12 +132,12 @@ static enum tr_status choose_layout(struct making *m, struct tr_err *err)
     if (!found)
         return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *found);
     enum tr_status status = tr_here_choose(&request, found, err);
-    if (status == TR_OK)
+    if (status == TR_OK || status == TR_NO)
         m->fit.layout = found->choice[0].layout;
     else
         tr_err_prefix(err, "--layout auto");
     free(found);
-    return status;
+    return status == TR_NO ? TR_OK : status;
 }
 
 /* So many ranks, each with its share of the threads; their words as they are written down. */
@@ -167,11 +167,14 @@ static enum tr_status judge_memory(const struct making *m, const struct tr_here_
     if (fitted->bytes <= limit->bytes)
         return TR_OK;
     enum tr_status status = tr_fit_refuse(&m->fit, &m->config, fitted->rank, fitted->first_bytes, limit, &why);
-    if (status == TR_BAD_INPUT)
-        snprintf(m->plan->why, sizeof m->plan->why, "%s", why.text);
-    else
+    if (status != TR_NO) {
         *err = why;
-    return status == TR_BAD_INPUT ? TR_OK : status;
+        return status;
+    }
+    if (m->is_auto)
+        tr_err_prefix(&why, "no layout fits; %s needs least", m->plan->request.layout);
+    snprintf(m->plan->why, sizeof m->plan->why, "%s", why.text);
+    return TR_OK;
 }
 
 static void judge_time(struct tr_here_plan *plan)

@@ -186,12 +186,15 @@ static int64_t lines_in(void *name)
     return lines;
 }
 
+/* Below 0 while there is none, as of checkpoints. */
+static int64_t newest_line(void *name) { return lines_in(name) - 1; }
+
 static struct tr_launch_result result;
 
 static enum tr_status launch(const char *script, int64_t restarts, const atomic_int *stop)
 {
     const char *const words[] = {"sh", "-c", script, "sh", tr_scratch("tries"), tr_scratch("kept"), NULL};
-    struct tr_launch how = {.words = words, .stop = stop, .kept = lines_in, .context = "kept", .restarts = restarts,
+    struct tr_launch how = {.words = words, .stop = stop, .kept = newest_line, .context = "kept", .restarts = restarts,
                             .pause_s = 0.01, .pause_max_s = 0.04};
     unlink(tr_scratch("tries"));
     unlink(tr_scratch("kept"));
@@ -236,6 +239,21 @@ static void wrong_input_is_not_tried_again(void **state)
     assert_int_equal(result.attempts, 1);
 }
 
+static void what_does_not_fit_is_not_tried_again(void **state)
+{
+    (void)state;
+    assert_int_equal(launch("echo >>$1; exit 1", 5, NULL), TR_NO);
+    assert_int_equal(result.attempts, 1);
+    assert_string_equal(err.text, "attempt 1 says no (it does not fit, or ranks cannot be started), and nothing was kept: see above");
+}
+
+static void what_has_fit_before_is_tried_again_when_it_does_not(void **state)
+{
+    (void)state;
+    assert_int_equal(launch("echo >>$1; case $(wc -l <$1) in 1) echo >>$2; exit 3;; 2) exit 1;; esac", 5, NULL), TR_OK);
+    assert_int_equal(result.attempts, 3);
+}
+
 static void a_request_to_end_is_passed_on_and_ends_it(void **state)
 {
     (void)state;
@@ -270,6 +288,8 @@ int main(void)
         cmocka_unit_test(attempts_that_keep_nothing_are_counted),
         cmocka_unit_test(one_that_keeps_something_begins_the_count_anew),
         cmocka_unit_test(wrong_input_is_not_tried_again),
+        cmocka_unit_test(what_does_not_fit_is_not_tried_again),
+        cmocka_unit_test(what_has_fit_before_is_tried_again_when_it_does_not),
         cmocka_unit_test(a_request_to_end_is_passed_on_and_ends_it),
         cmocka_unit_test(one_that_was_done_when_asked_is_done),
     };

@@ -220,7 +220,7 @@ static void a_text_that_needs_more_memory_than_there_is_is_refused(void **state)
     model.layers = 64;
     model.positions = TR_POSITIONS_MAX; /* keys and values of some TiB */
     assert_int_equal(tr_generator_open(&g, &model, TR_F32, TR_FORM_PANELS, &one, model.positions,
-                                       fixture_machine(fixture_best_isa(), 1), NULL, &err), TR_BAD_INPUT);
+                                       fixture_machine(fixture_best_isa(), 1), NULL, &err), TR_NO);
     tr_assert_says(err.text, "writing with llama-test needs ");
     tr_assert_says(err.text, "are free: try a shorter text, or a smaller model");
 }

@@ -776,15 +776,15 @@ static void a_refusal_names_a_sequence_that_fits(void **unused)
     options.dry_run = true;
     assert_int_equal(train_with(&nearest, &options), TR_OK);
     options.memory_bytes = result.memory_planned_bytes + (64 << 20) + 20000; /* the process, and the text */
-    assert_int_equal(train_with(&config, &options), TR_BAD_INPUT);
+    assert_int_equal(train_with(&config, &options), TR_NO);
     tr_assert_says(err.text, "with data.seq_len 128 besides, ");
     assert_int_equal(train_with(&nearest, &options), TR_OK);
     options.memory_bytes = 1 << 20;
-    assert_int_equal(train_with(&config, &options), TR_BAD_INPUT);
+    assert_int_equal(train_with(&config, &options), TR_NO);
     tr_assert_says(err.text, ": no model of the dial fits");
     config = tr_tiny_config("deep", "model.depth=40", NULL);
     options.memory_bytes = (int64_t)1 << 30;
-    assert_int_equal(train_with(&config, &options), TR_BAD_INPUT);
+    assert_int_equal(train_with(&config, &options), TR_NO);
     const char *depth = strstr(err.text, "the largest model of the dial that fits is model.depth ");
     assert_non_null(depth);
     config = tr_tiny_config("deep", "train.micro_batch=1", "train.recompute=full", NULL);
@@ -792,10 +792,10 @@ static void a_refusal_names_a_sequence_that_fits(void **unused)
     assert_true(config.depth > 2 && config.depth < 40);
     assert_int_equal(train_with(&config, &options), TR_OK);
     config.depth++;
-    assert_int_equal(train_with(&config, &options), TR_BAD_INPUT);
+    assert_int_equal(train_with(&config, &options), TR_NO);
     options.memory_bytes = 0;
     config.depth = 128; /* more than any machine that tests run on has */
-    assert_int_equal(train_with(&config, &options), TR_BAD_INPUT);
+    assert_int_equal(train_with(&config, &options), TR_NO);
     tr_assert_says(err.text, " are free, of which a run may take ");
 }
 
@@ -805,7 +805,7 @@ static void what_does_not_fit_is_refused_before_anything_is_written(void **unuse
     struct tr_run_config config = tr_tiny_config("big", "train.batch=64", "train.micro_batch=64", NULL);
     struct tr_train_options options = tr_tiny_options();
     options.memory_bytes = 1 << 20;
-    assert_int_equal(train_with(&config, &options), TR_BAD_INPUT);
+    assert_int_equal(train_with(&config, &options), TR_NO);
     tr_assert_says(err.text, "training depth-1 needs ");
     tr_assert_says(err.text, "of memory, there are 1 MiB; even with train.micro_batch 1");
     assert_false(tr_file_exists(tr_scratch("big")));
@@ -814,7 +814,7 @@ static void what_does_not_fit_is_refused_before_anything_is_written(void **unuse
     assert_int_equal(train_with(&config, &options), TR_OK);
     int64_t fits = result.memory_planned_bytes + (64 << 20) + 6000;
     options.memory_bytes = fits - 1000;
-    assert_int_equal(train_with(&config, &options), TR_BAD_INPUT);
+    assert_int_equal(train_with(&config, &options), TR_NO);
     tr_assert_says(err.text, "with train.micro_batch 1 and train.recompute full it would need ");
     tr_assert_says(err.text, "and give the same bits");
     config.micro_batch = TR_AUTO; /* left to us: a smaller one is taken */
@@ -826,7 +826,7 @@ static void what_does_not_fit_is_refused_before_anything_is_written(void **unuse
     assert_int_equal(train_with(&config, &options), TR_OK);
     options.memory_bytes = result.memory_planned_bytes + (64 << 20) + 6000;
     config.recompute = TR_RECOMPUTE_NONE + 1;
-    assert_int_equal(train_with(&config, &options), TR_BAD_INPUT);
+    assert_int_equal(train_with(&config, &options), TR_NO);
     config.recompute = 0; /* left to us too */
     if (train_with(&config, &options) != TR_OK)
         fail_msg("%s", err.text);

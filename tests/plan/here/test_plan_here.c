@@ -115,6 +115,9 @@ static void what_does_not_fit_or_is_late_is_answered_with_no(void **state)
     request = asked("gpt2", 1000000, 0, 0);
     assert_int_equal(make(&request), TR_NO);
     tr_assert_says(plan.why, "the machine has 1 GiB");
+    snprintf(request.layout, sizeof request.layout, "auto");
+    assert_int_equal(make(&request), TR_NO);
+    tr_assert_says(plan.why, "no layout fits; dp=1 needs least: training gpt2 needs ");
 }
 
 /* With the same words as the trainer, which has the same memory. */
