@@ -211,7 +211,7 @@ static void write_json(const struct tr_train_result *result, const struct tr_app
         tr_json_double(&json, "predicted_error", predicted->error);
         tr_json_double(&json, "predicted_run_s", predicted->run_s);
         tr_json_int(&json, "predicted_steps", predicted->steps);
-        tr_json_double(&json, "predicted_run_error", predicted->error);
+        tr_json_double(&json, "predicted_run_error", predicted->run_error);
     } else if (prediction->path)
         tr_json_string(&json, "unpredicted", prediction->unsaid.text);
     if (prediction->path)
@@ -254,27 +254,20 @@ static void write_json(const struct tr_train_result *result, const struct tr_app
     tr_text_char(out, '\n');
 }
 
-static const char *place_of(double took_s, double said_s, double error)
-{
-    return fabs(took_s / said_s - 1) <= error ? "inside the interval" : "outside of the interval";
-}
-
 static void write_met(const struct tr_train_result *result, const struct tr_train_predicted *predicted, struct tr_text *out)
 {
     const struct tr_run_config *c = &result->state.config;
-    char said[TR_QUANTITY_BYTES], was[TR_QUANTITY_BYTES], what[48] = "the run";
+    char said[TR_QUANTITY_BYTES], met[TR_MET_WORDS_BYTES], what[48] = "the run";
     if (predicted->step_s <= 0 || !(result->tok_s > 0))
         return;
     double step_s = (double)(c->batch * c->seq_len) / result->tok_s;
-    tr_text_printf(out, "\npredicted   %s a step +- %.0f %%; it took %s, %+.1f %%, %s", tr_print_time(said, predicted->step_s),
-                   100 * predicted->error, tr_print_time(was, step_s), 100 * (step_s / predicted->step_s - 1),
-                   place_of(step_s, predicted->step_s, predicted->error));
+    tr_text_printf(out, "\npredicted   %s a step +- %.0f %%; it %s", tr_print_time(said, predicted->step_s), 100 * predicted->error,
+                   tr_here_met(predicted->step_s, predicted->error, step_s, met));
     if (predicted->steps < c->steps) /* resumed: neither the prediction nor the clock is of what went before */
         snprintf(what, sizeof what, "the rest of %lld steps", (long long)predicted->steps);
     if (result->wall_s > 0 && result->state.step == c->steps)
-        tr_text_printf(out, "; %s %s +- %.0f %%, took %s, %+.1f %%, %s", what, tr_print_time(said, predicted->run_s), 100 * predicted->error,
-                       tr_print_time(was, result->wall_s), 100 * (result->wall_s / predicted->run_s - 1),
-                       place_of(result->wall_s, predicted->run_s, predicted->error));
+        tr_text_printf(out, "; %s %s +- %.0f %%, %s", what, tr_print_time(said, predicted->run_s), 100 * predicted->run_error,
+                       tr_here_met(predicted->run_s, predicted->run_error, result->wall_s, met));
 }
 
 static void write_collectives(const struct tr_train_result *result, struct tr_text *out)

@@ -66,21 +66,11 @@ static void put(const struct tr_app_prediction *to, const struct tr_kernel_rates
     if (ahead->samples > 0)
         put_count(out, ", ", ahead->samples, "sample");
     put_count(out, " and ", ahead->saves, "checkpoint");
-    tr_text_printf(out, " in %s +- %.0f %% (%s%s%s", tr_print_time(all, said->run_s), 100 * said->error, to->path, refined,
+    tr_text_printf(out, " in %s +- %.0f %% (%s%s%s", tr_print_time(all, said->run_s), 100 * said->run_error, to->path, refined,
                    tr_kernel_between_words(rates, between));
     if (rates->machine.scale > 0 && rates->machine.scale < 1)
         tr_text_printf(out, ", measured in %.3g of the usual time", rates->machine.scale);
     tr_text_char(out, ')');
-}
-
-/* Of a sample, which one rank makes with the threads that it has. */
-static double sample_s(const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead)
-{
-    enum tr_isa isa;
-    struct tr_err why;
-    if (ahead->samples == 0 || tr_isa_choose(&isa, &why) != TR_OK)
-        return 0;
-    return tr_here_sample_s(rates, ahead->program, (struct tr_machine){tr_kernel_set(isa), ahead->threads}, ahead->sample_tokens);
 }
 
 static void predict_alone(struct tr_app_prediction *to, const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead,
@@ -89,9 +79,8 @@ static void predict_alone(struct tr_app_prediction *to, const struct tr_kernel_r
     char refined[TR_REFINED_WORDS_BYTES];
     struct tr_here_time time;
     tr_here_step(rates, ahead->program, &time);
-    to->said = (struct tr_train_predicted){
-        .step_s = time.step_s, .error = time.error, .steps = ahead->steps,
-        .run_s = tr_here_run_s(rates, ahead, time.step_s, tr_here_passes_alone(rates, ahead->program, ahead->eval_micros), sample_s(rates, ahead))};
+    to->said = (struct tr_train_predicted){.step_s = time.step_s, .error = time.error};
+    tr_here_end(rates, ahead, tr_here_passes_alone(rates, ahead->program, ahead->eval_micros), &to->said);
     put(to, rates, ahead, "", tr_refined_words(&rates->refined, refined), out);
 }
 
@@ -120,8 +109,8 @@ static void predict_ranks(struct tr_app_prediction *to, const struct tr_kernel_r
     struct tr_ranks_price price;
     if (price_ranks(to, ahead, &price, &to->unsaid) != TR_OK)
         return;
-    to->said = (struct tr_train_predicted){.step_s = price.step_s, .error = price.error, .steps = ahead->steps,
-                                           .run_s = tr_here_run_s(rates, ahead, price.step_s, price.passes_s, sample_s(rates, ahead))};
+    to->said = (struct tr_train_predicted){.step_s = price.step_s, .error = price.error};
+    tr_here_end(rates, ahead, price.passes_s, &to->said);
     put(to, rates, ahead, " of all ranks", price.refined, out);
 }
 

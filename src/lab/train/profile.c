@@ -250,7 +250,10 @@ static enum tr_status read_predicted(const struct tr_node *root, struct tr_run_p
     status = tr_doc_double(predicted, "step_s", TR_REQUIRED, 0, TIME_MAX, &out->predicted.step_s, err);
     if (status == TR_OK)
         status = tr_doc_double(predicted, "error_80", TR_REQUIRED, 0, INFINITY, &out->predicted.error, err);
-    return status == TR_OK ? tr_doc_double(predicted, "run_s", TR_REQUIRED, 0, TIME_MAX, &out->predicted.run_s, err) : status;
+    if (status == TR_OK)
+        status = tr_doc_double(predicted, "run_s", TR_REQUIRED, 0, TIME_MAX, &out->predicted.run_s, err);
+    out->predicted.run_error = out->predicted.error; /* as runs of before had it */
+    return status == TR_OK ? tr_doc_double(predicted, "run_error_80", TR_OPTIONAL, 0, INFINITY, &out->predicted.run_error, err) : status;
 }
 
 static enum tr_status read_profile(const struct tr_node *root, struct tr_run_profile *out, struct tr_err *err)

@@ -8,7 +8,7 @@
  *                                "threads", or the thread that does the steps was ready and had no core
  *     first_step_s               of steps_s
  *     wall_s                     since the loop of steps began, all included
- *     predicted                  {step_s, error_80, run_s}: what was said before it began
+ *     predicted                  {step_s, error_80, run_s, run_error_80}: what was said before it began
  *     model, parameters, flop_per_token
  *     arithmetic, isa, threads   threads: of a rank, as wanted
  *     type, peak_flop_s          "f32" or "bf16"; of this machine with such numbers, measured when the attempt began

@@ -144,6 +144,7 @@ static void profile_prediction(const struct tr_run *run, struct tr_json *json)
     tr_json_double(json, "step_s", p->step_s);
     tr_json_double(json, "error_80", p->error);
     tr_json_double(json, "run_s", p->run_s);
+    tr_json_double(json, "run_error_80", p->run_error);
     tr_json_end(json);
 }
 

@@ -81,10 +81,9 @@ struct tr_train_ahead {
 
 /* What was predicted of it; profile.json keeps that. 0: not predicted. */
 struct tr_train_predicted {
-    double step_s;
-    double run_s;         /* all that lies ahead: */
-    int64_t steps;        /* so many steps, of a run that is resumed its last ones; what goes between them; not in profile.json */
-    double error;         /* half width of the 80 % interval of both times, relative: they are priced by the same rates */
+    double step_s, error;    /* error: half width of the 80 % interval, relative */
+    double run_s, run_error; /* all that lies ahead: */
+    int64_t steps;           /* so many steps, of a run that is resumed its last ones; what goes between them; not in profile.json */
 };
 
 /* Called when the run is planned and before it begins (a dry run too): what should be said of what is to come is

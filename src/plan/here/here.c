@@ -2,6 +2,9 @@
 
 #include "base/json.h"
 
+#include <math.h>
+#include <stdio.h>
+
 double tr_here_state_bytes(const struct tr_program *program)
 {
     const int64_t *bytes = program->region_bytes;
@@ -61,12 +64,30 @@ double tr_here_sample_s(const struct tr_kernel_rates *rates, const struct tr_pro
     return (double)tokens * total_s(&token);
 }
 
-double tr_here_run_s(const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead, double step_s, double evaluation_s, double sample_s)
+/* The disk's own interval is as wide as equal files were apart when it was measured: by so much of one between the fastest and the slowest. */
+static double disk_error(const struct tr_kernel_machine *m) { return m->noise_disk / sqrt(1 - fmin(m->noise_disk, .99)); }
+
+/* Steps and evaluations are priced by the same rates, and are wrong together; the disk is wrong for itself. */
+void tr_here_end(const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead, double evaluation_s, struct tr_train_predicted *said)
 {
     const struct tr_kernel_machine *m = &rates->machine;
     double save_s = m->disk_byte_s > 0 ? (double)ahead->save_bytes / m->disk_byte_s + m->disk_sync_s : 0;
-    return (double)ahead->steps * step_s + (double)ahead->evaluations * evaluation_s + (double)ahead->samples * sample_s +
-           (double)ahead->saves * save_s;
+    double sample_s = ahead->samples ? tr_here_sample_s(rates, ahead->program, ahead->fit.machine, ahead->sample_tokens) : 0;
+    double kernels_s = (double)ahead->steps * said->step_s + (double)ahead->evaluations * evaluation_s + (double)ahead->samples * sample_s;
+    double saves_s = (double)ahead->saves * save_s;
+    said->steps = ahead->steps;
+    said->run_s = kernels_s + saves_s;
+    double kernels_off_s = kernels_s * said->error, saves_off_s = saves_s * disk_error(m);
+    said->run_error = sqrt(kernels_off_s * kernels_off_s + saves_off_s * saves_off_s) / said->run_s;
+}
+
+const char *tr_here_met(double said_s, double error, double took_s, char words[TR_MET_WORDS_BYTES])
+{
+    char took[TR_QUANTITY_BYTES];
+    double off = took_s / said_s - 1;
+    snprintf(words, TR_MET_WORDS_BYTES, "took %s, %+.1f %%, %s the interval", tr_print_time(took, took_s), 100 * off,
+             fabs(off) <= error ? "inside" : "outside of");
+    return words;
 }
 
 void tr_here_foreign_json(struct tr_json *json, const char *foreign)

@@ -5,6 +5,7 @@
 #ifndef TR_PLAN_HERE_HERE_H
 #define TR_PLAN_HERE_HERE_H
 
+#include "base/quantity.h"
 #include "lab/train/train.h"
 #include "silicon/cost/kernels.h"
 
@@ -25,9 +26,13 @@ double tr_here_passes_alone(const struct tr_kernel_rates *rates, const struct tr
  * priced by rates that were fitted to many rows (README.md says how wrong that is). */
 double tr_here_sample_s(const struct tr_kernel_rates *rates, const struct tr_program *program, struct tr_machine machine, int64_t tokens);
 
-/* A whole run: its steps, evaluations of `evaluation_s` each, samples of `sample_s`, and the checkpoints that it waits for, as fast as the
- * disk was measured (if it was). */
-double tr_here_run_s(const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead, double step_s, double evaluation_s, double sample_s);
+/* The end of a run whose steps (step_s, error) have been predicted: evaluations of `evaluation_s` each, samples, and the checkpoints that it waits for,
+ * as fast as the disk was measured (if it was), come between them. Sets run_s, run_error and steps. */
+void tr_here_end(const struct tr_kernel_rates *rates, const struct tr_train_ahead *ahead, double evaluation_s, struct tr_train_predicted *said);
+
+/* What became of a time that was predicted: "took 1 min 2 s, +3.1 %, inside the interval". */
+enum { TR_MET_WORDS_BYTES = TR_QUANTITY_BYTES + 48 };
+const char *tr_here_met(double said_s, double error, double took_s, char words[TR_MET_WORDS_BYTES]);
 
 /* A training program's step. */
 void tr_here_step(const struct tr_kernel_rates *rates, const struct tr_program *program, struct tr_here_time *out);

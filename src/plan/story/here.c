@@ -227,8 +227,10 @@ void story_prediction(const struct story *s, int number, struct tr_text *out)
     snprintf(value, sizeof value, "a step, ± %.0f %% (80 %% interval)", 100 * s->run.error);
     tr_page_tile(out, story_has_interval(s) ? value : "a step, but for moving bytes", tr_print_time(a, s->run.predicted_s));
     tr_page_tile(out, "all steps", tr_print_time(a, (double)story_steps(s) * s->run.predicted_s));
-    if (s->ran.predicted.run_s > 0 && story_is_whole(s))
-        tr_page_tile(out, "with evaluations and checkpoints", tr_print_time(a, s->ran.predicted.run_s));
+    if (s->ran.predicted.run_s > 0 && story_is_whole(s)) {
+        snprintf(value, sizeof value, "with evaluations, samples, checkpoints, ± %.0f %%", 100 * s->ran.predicted.run_error);
+        tr_page_tile(out, value, tr_print_time(a, s->ran.predicted.run_s));
+    }
     tr_page_tile(out, "operations a step", tr_print_quantity(a, TR_UNIT_COUNT, calls));
     tr_page_tile(out, "arithmetic a step", tr_print_quantity(a, TR_UNIT_FLOP, flop));
     tr_page_tile(out, "memory", tr_print_bytes(b, s->run.planned_bytes));
@@ -352,13 +354,12 @@ static void say_machine_now(const struct story *s, struct tr_text *line)
 /* Of a run that came to its end in one attempt. */
 static void say_end(const struct story *s, struct tr_text *line)
 {
-    char said[NUMBER], took[NUMBER];
+    char said[NUMBER], met[TR_MET_WORDS_BYTES];
     const struct tr_train_predicted *p = &s->ran.predicted;
     if (!(p->run_s > 0) || !(s->ran.wall_s > 0) || !story_is_whole(s) || (double)story_steps(s) < s->files.steps_planned)
         return;
-    tr_text_printf(line, " Before it began it was said to end after %s, evaluations and checkpoints included; it ended after %s, %.1f %% %s.",
-                   tr_print_time(said, p->run_s), tr_print_time(took, s->ran.wall_s), 100 * fabs(s->ran.wall_s / p->run_s - 1),
-                   s->ran.wall_s < p->run_s ? "sooner" : "later");
+    tr_text_printf(line, " Before it began it was said to take %s ± %.0f %%, evaluations, samples and checkpoints included; it %s.",
+                   tr_print_time(said, p->run_s), 100 * p->run_error, tr_here_met(p->run_s, p->run_error, s->ran.wall_s, met));
 }
 
 static void say_steps(const struct story *s, struct tr_text *out)

@@ -366,9 +366,12 @@ static void a_sample_is_its_tokens_one_by_one(void **state)
             products += (double)tr_op_work(&program.op[i].op, tr_program_op_present(&program.op[i]), 0).flop / 64; /* of a token */
     double sample_s = tr_here_sample_s(&rates, &program, machine, 5);
     assert_true(sample_s == 5 * products);
-    const struct tr_train_ahead ahead = {.steps = 10, .evaluations = 2, .samples = 3, .saves = 1, .save_bytes = 100};
+    const struct tr_train_ahead ahead = {.program = &program, .fit = {.machine = machine}, .steps = 10, .evaluations = 2, .samples = 3, .sample_tokens = 5,
+                                         .saves = 1, .save_bytes = 100};
+    struct tr_train_predicted said = {.step_s = 1};
     rates.machine.disk_byte_s = 50, rates.machine.disk_sync_s = .5;
-    assert_true(tr_here_run_s(&rates, &ahead, 1, 4, 7) == 10 + 2 * 4 + 3 * 7 + 2.5);
+    tr_here_end(&rates, &ahead, 4, &said);
+    assert_true(said.run_s == 10 + 2 * 4 + 3 * sample_s + 2.5);
     tr_program_free(&program);
 }
 

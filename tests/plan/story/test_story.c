@@ -354,7 +354,8 @@ static void a_run_of_several_attempts_took_what_all_of_them_took(void **state)
     tr_assert_says(tr_text_str(&page), "the mean of all 12 steps");
     tr_assert_says(tr_text_str(&page), "from the first step to the last save");
     assert_null(strstr(tr_text_str(&page), "newest attempt"));
-    tr_assert_says(tr_text_str(&page), "with evaluations and checkpoints");
+    tr_assert_says(tr_text_str(&page), "with evaluations, samples, checkpoints, ± 10");
+    tr_assert_says(tr_text_str(&page), "Before it began it was said to take 7");
     struct tr_bytes whole = change("run/profile.json", "\"steps\": 12,", "\"steps\": 5,");
     assert_int_equal(tell(profile, 0, &page), TR_OK);
     check_page(tr_text_str(&page));
@@ -365,7 +366,7 @@ static void a_run_of_several_attempts_took_what_all_of_them_took(void **state)
     tr_assert_says(tr_text_str(&page), "<b>85.33</b><span>tokens a second"); /* 128 a step of 1.5 s, like all tiles of that chapter */
     tr_assert_says(tr_text_str(&page), "the 12 steps that the newest attempt had computed when it saved last");
     assert_null(strstr(tr_text_str(&page), "from the first step to the last save"));
-    assert_null(strstr(tr_text_str(&page), "with evaluations and checkpoints"));
+    assert_null(strstr(tr_text_str(&page), "with evaluations, samples, checkpoints"));
     tr_scratch_put("run/profile.json", ran.at, ran.len);
     tr_scratch_put("run/metrics.jsonl", metrics.at, metrics.len);
     tr_bytes_free(&whole);
