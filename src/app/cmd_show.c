@@ -42,7 +42,8 @@ static const struct tr_command command = {
         "that of the trainer's own plan on this machine.\n"
         "A run folder: how far it is, its curves, its checkpoints.\n"
         "The catalog: lists, or one chip with every number's source, its ridge points, dollars per dense PFLOP-hour and its "
-        "class under export rules (arithmetic, not legal advice). A file or folder called like one of the words is shown as "
+        "class under export rules (arithmetic, not legal advice); with --catalog profile.yaml, of this machine, what trine's kernels take on it too, "
+        "and which of these numbers are from runs. A file or folder called like one of the words is shown as "
         "./chips. docs/catalog.md says how to describe a chip or a cluster of one's own.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
@@ -53,6 +54,7 @@ static const struct tr_command command = {
                 "trine show runs/depth-4\n"
                 "trine show chips\n"
                 "trine show chip h100\n"
+                "trine show chip amd-epyc-2-cores --catalog profile.yaml     # after trine calibrate\n"
                 "trine show model deepseek-v3\n"
                 "trine show stack megatron-core\n"
                 "trine show system my-cluster --catalog my-cluster.yaml\n",

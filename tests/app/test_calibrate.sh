@@ -153,6 +153,9 @@ mv own.json seen2/profile.json
 cmp -s profile.yaml fresh.yaml || fault "a run that was refused changed the profile"
 expect 0 "refined by 2 runs; a step +- " "$TRINE_BIN" calibrate --from seen1 seen2
 expect 2 "seen1: the profile has learned from this run already" "$TRINE_BIN" calibrate --from seen1
+"$TRINE_BIN" show chip "$(sed -n 's/^    chip: //p' profile.yaml | head -n 1)" --catalog profile.yaml >chip.txt 2>&1 &&
+    grep -q "^linear .*  runs, 20" chip.txt && grep -q "^  runs: trine calibrate --from seen1 seen2$" chip.txt ||
+    fault "which numbers are from runs is not shown: $(cat chip.txt)"
 expect 0 "calibrated, refined by 2 runs to " "$TRINE_BIN" explain run
 expect 0 "this run is among those: what is called predicted was learned from it too" "$TRINE_BIN" explain seen1
 # shellcheck disable=SC2086

@@ -43,6 +43,7 @@ struct learner {
     struct record record[TR_LEARNED_MAX];
     int entries, records;
     struct tr_text *left_out;
+    struct tr_text taken; /* the folders of runs that are learned from, a blank before each, as in a string of JSON */
     struct tr_run_explained explained; /* scratch */
 };
 
@@ -293,7 +294,10 @@ static enum tr_status take_run(struct learner *l, const char *run, struct tr_err
         status = check_machine(run, &l->explained.ran, &any, err);
     if (status != TR_OK || leave_out(l, run))
         return status;
-    return l->explained.ran.ranks > 1 ? take_ranks(l, run, err) : take_alone(l, run, err);
+    status = l->explained.ran.ranks > 1 ? take_ranks(l, run, err) : take_alone(l, run, err);
+    tr_text_char(&l->taken, ' ');
+    tr_text_append_json(&l->taken, run, strlen(run));
+    return status;
 }
 
 /* ---- the file ----------------------------------------------------------------------------------------------------- */
@@ -315,27 +319,31 @@ static bool replace(struct tr_text *text, const char *was, size_t was_bytes, con
     return true;
 }
 
-/* The source that refined numbers name: a new one, or that of the last time with its date. */
-static bool put_source(struct tr_text *text, const char *date)
+/* The source that refined numbers name: a new one, or that of the last time, with these runs and their date. */
+static bool put_source(struct tr_text *text, const char *runs, const char *date)
 {
-    char line[128];
-    const char *there = strstr(tr_text_str(text), source_start);
-    snprintf(line, sizeof line, "%s\", date: %s, grade: measured}\n", source_start, date);
+    static const char first[] = "sources:\n";
+    struct tr_text line = {0};
+    const char *there = strstr(tr_text_str(text), source_start), *end = there ? strstr(there, "\", date: ") : NULL;
+    if (there && !end)
+        return false;
     if (there)
-        return replace(text, source_start, strcspn(there, "\n") + (there[strcspn(there, "\n")] == '\n'), line);
-    struct tr_text section = {0};
-    tr_text_printf(&section, "sources:\n%s", line);
-    bool found = replace(text, "sources:\n", strlen("sources:\n"), tr_text_str(&section));
-    tr_text_free(&section);
+        tr_text_append_bytes(&line, there, (size_t)(end - there));
+    else
+        tr_text_printf(&line, "%s%s", first, source_start);
+    tr_text_printf(&line, "%s\", date: %s, grade: measured}\n", runs, date);
+    bool found = there ? replace(text, source_start, strcspn(there, "\n") + (there[strcspn(there, "\n")] == '\n'), tr_text_str(&line))
+                       : replace(text, first, strlen(first), tr_text_str(&line));
+    tr_text_free(&line);
     return found;
 }
 
 /* One entry of a section, as it was, becomes what it is. */
 static enum tr_status put_entry(const struct learner *l, const char *section, const char *id, struct tr_text *was, struct tr_text *is,
-                                const char *date, struct tr_text *text, struct tr_err *err)
+                                struct tr_text *text, struct tr_err *err)
 {
     enum tr_status status = tr_text_failed(was, err) || tr_text_failed(is, err) ? TR_FAILED : TR_OK;
-    if (status == TR_OK && !(replace(text, tr_text_str(was), was->len, tr_text_str(is)) && put_source(text, date)))
+    if (status == TR_OK && !replace(text, tr_text_str(was), was->len, tr_text_str(is)))
         status = tr_fail(err, TR_BAD_INPUT, "%s: %s.%s is not as `trine calibrate` writes it, so it is left alone: calibrate again", l->path,
                          section, id);
     tr_text_free(was);
@@ -348,7 +356,7 @@ static enum tr_status put_rates(const struct learner *l, const struct entry *e, 
     struct tr_text was = {0}, is = {0};
     tr_kernel_rates_yaml(&e->was, &was);
     tr_kernel_rates_yaml(&e->is, &is);
-    return put_entry(l, "kernels", e->was.id, &was, &is, e->names.date, text, err);
+    return put_entry(l, "kernels", e->was.id, &was, &is, text, err);
 }
 
 static enum tr_status put_record(const struct learner *l, const struct record *r, struct tr_text *text, struct tr_err *err)
@@ -356,7 +364,7 @@ static enum tr_status put_record(const struct learner *l, const struct record *r
     struct tr_text was = {0}, is = {0};
     tr_exchange_yaml(&r->was, &was);
     tr_exchange_yaml(&r->is, &is);
-    return put_entry(l, "exchanges", r->was.id, &was, &is, r->names.date, text, err);
+    return put_entry(l, "exchanges", r->was.id, &was, &is, text, err);
 }
 
 /* What is written can be read. */
@@ -389,6 +397,9 @@ static enum tr_status write_file(const struct learner *l, struct tr_err *err)
         status = put_rates(l, &l->entry[i], &text, err);
     for (int i = 0; i < l->records && status == TR_OK; i++)
         status = put_record(l, &l->record[i], &text, err);
+    const char *date = l->entries ? l->entry[0].names.date : l->record[0].names.date;
+    if (status == TR_OK && !put_source(&text, tr_text_str(&l->taken), date))
+        status = tr_fail(err, TR_BAD_INPUT, "%s: its sources are not as `trine calibrate` writes them, so it is left alone: calibrate again", l->path);
     if (status == TR_OK)
         status = tr_text_failed(&text, err) ? TR_FAILED : check_text(l, &text, err);
     if (status == TR_OK)
@@ -502,6 +513,7 @@ enum tr_status tr_learn(const char *profile, char *const *run, int count, struct
     l->left_out = left_out;
     enum tr_status status = learn(l, run, count, out, entries, err);
     tr_catalog_free(l->catalog);
+    tr_text_free(&l->taken);
     free(l);
     return status;
 }

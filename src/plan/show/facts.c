@@ -90,15 +90,21 @@ void tr_aliases_json(const struct tr_entry *entry, struct tr_json *json)
     tr_json_end(json);
 }
 
+void tr_source_add(struct tr_source_list *list, const struct tr_source *source)
+{
+    bool there = !source || list->count == sizeof list->of / sizeof *list->of;
+    for (int i = 0; i < list->count && !there; i++)
+        there = list->of[i] == source;
+    if (!there)
+        list->of[list->count++] = source;
+}
+
 void tr_sources_add(struct tr_source_list *list, const struct tr_field *fields, int count, const void *of)
 {
     for (int i = 0; i < count; i++) {
         const struct tr_fact *fact = fact_of(&fields[i], of);
-        bool there = !fact || !tr_known(fact) || !fact->source || list->count == sizeof list->of / sizeof *list->of;
-        for (int j = 0; j < list->count && !there; j++)
-            there = list->of[j] == fact->source;
-        if (!there)
-            list->of[list->count++] = fact->source;
+        if (fact && tr_known(fact))
+            tr_source_add(list, fact->source);
     }
 }
 

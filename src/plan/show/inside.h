@@ -51,6 +51,7 @@ struct tr_source_list {
     const struct tr_source *of[64];
     int count;
 };
+void tr_source_add(struct tr_source_list *list, const struct tr_source *source); /* NULL: none */
 void tr_sources_add(struct tr_source_list *list, const struct tr_field *fields, int count, const void *of);
 void tr_sources_text(const struct tr_source_list *list, struct tr_text *out);
 
@@ -73,6 +74,9 @@ enum tr_status tr_show_stacks(struct tr_showing *s);
 enum tr_status tr_show_stack(struct tr_showing *s);
 enum tr_status tr_show_models(struct tr_showing *s);
 enum tr_status tr_show_model_shape(struct tr_showing *s);
+
+/* What a calibration, and runs, found on a chip: each number with its source, which are noted in `sources` (of text alone). */
+enum tr_status tr_show_kernels(struct tr_showing *s, const struct tr_chip *chip, struct tr_source_list *sources);
 
 /* Dollars of a chip, an hour, whoever offers it. */
 enum tr_status tr_chip_price(const struct tr_showing *s, const struct tr_chip *chip, enum tr_commitment commitment,

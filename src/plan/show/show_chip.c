@@ -228,9 +228,10 @@ static void write_export(const struct facts *f, struct tr_text *out)
     tr_table_free(&table);
 }
 
-static void write_text(const struct facts *f, struct tr_text *out)
+static enum tr_status write_text(struct tr_showing *s, const struct facts *f)
 {
     const struct tr_chip *chip = &f->chip;
+    struct tr_text *out = s->out;
     struct tr_source_list sources = {.count = 0};
     int count;
     const struct tr_field *fields = tr_chip_fields(&count);
@@ -254,7 +255,9 @@ static void write_text(const struct facts *f, struct tr_text *out)
     write_ridges(f, out);
     write_export(f, out);
     tr_sources_add(&sources, fields, count, chip);
+    enum tr_status status = tr_show_kernels(s, chip, &sources);
     tr_sources_text(&sources, out);
+    return status;
 }
 
 static void write_derived_json(const struct facts *f, struct tr_json *json)
@@ -333,15 +336,14 @@ enum tr_status tr_show_chip(struct tr_showing *s)
     enum tr_status status = gather(s, &facts);
     if (status != TR_OK)
         return status;
-    if (!s->options->json) {
-        write_text(&facts, s->out);
-        return TR_OK;
-    }
+    if (!s->options->json)
+        return write_text(s, &facts);
     tr_json_object(&s->json, NULL);
     write_chip_json(&s->json, &facts.chip, &facts.price[TR_COMMITMENT_ON_DEMAND]);
     write_prices_json(&facts, &s->json);
     write_derived_json(&facts, &s->json);
     write_export_json(&facts, &s->json);
+    status = tr_show_kernels(s, &facts.chip, NULL);
     tr_json_end(&s->json);
-    return TR_OK;
+    return status;
 }

@@ -9,6 +9,8 @@
 const int64_t tr_exchange_bytes[TR_EXCHANGE_SIZES] = {4 << 10, 64 << 10, 1 << 20, 16 << 20};
 static const char *const size_names[TR_EXCHANGE_SIZES] = {"4KiB", "64KiB", "1MiB", "16MiB"};
 
+const char *tr_exchange_size_name(int size) { return size_names[size]; }
+
 bool tr_exchange_measures(enum tr_coll_kind kind)
 {
     return kind == TR_COLL_BROADCAST || kind == TR_COLL_ALL_GATHER || kind == TR_COLL_ALL_TO_ALL || kind == TR_COLL_REDUCE_SCATTER ||

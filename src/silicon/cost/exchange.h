@@ -31,6 +31,7 @@
 
 enum { TR_EXCHANGE_SIZES = 4, TR_TRANSPORT_BYTES = 16, TR_EXCHANGE_TIMES_MAX = 100 /* of `shared` and its spread in a file */ };
 extern const int64_t tr_exchange_bytes[TR_EXCHANGE_SIZES]; /* sent by each rank */
+const char *tr_exchange_size_name(int size);               /* "64KiB", as in files */
 
 struct tr_exchange_rates {
     const char *id, *chip;                 /* of the entry; strings live as long as the catalog */

@@ -1,5 +1,6 @@
 #include "plan/calibrate/learn.h"
 #include "plan/here/explain_run.h"
+#include "plan/show/show.h"
 
 #include "base/json.h"
 #include "lib/made_up_profile.h"
@@ -222,6 +223,47 @@ static void a_run_whose_cores_were_apart_is_held_against_prices_of_that(void **s
     assert_true(!run.apart && linear_off(&error) > .05);
 }
 
+/* The source names the runs. */
+static void check_source(const char *title)
+{
+    char a[TR_PATH_BYTES], b[TR_PATH_BYTES], wanted[2 * TR_PATH_BYTES + 32];
+    snprintf(a, sizeof a, "%s", tr_scratch("a"));
+    snprintf(b, sizeof b, "%s", tr_scratch("b"));
+    snprintf(wanted, sizeof wanted, "trine calibrate --from %s %s", a, b);
+    assert_string_equal(title, wanted);
+}
+
+/* Whether the row of linear products with such numbers has these words. */
+static bool row_says(const char *text, const char *type, const char *words)
+{
+    char row[512];
+    for (const char *at = text; (at = strstr(at, "\nlinear ")) != NULL; at++) {
+        snprintf(row, sizeof row, "%.*s", (int)strcspn(at + 1, "\n"), at + 1);
+        const char *its = row + strlen("linear ");
+        if (strncmp(its + strspn(its, " "), type, strlen(type)) == 0 && its[strspn(its, " ") + strlen(type)] == ' ')
+            return strstr(row, words) != NULL;
+    }
+    fail_msg("there is no row of linear products in %s", type);
+    return false;
+}
+
+/* Each number is shown with where it is from: a kind that runs have, and one that they have not. */
+static void check_shown(const struct tr_catalog *catalog, const char *chip)
+{
+    const struct tr_show_catalog_options how = {.json = false}, json = {.json = true};
+    struct tr_text text = {0};
+    assert_int_equal(tr_show_catalog(catalog, "chip", chip, &how, &text, &err), TR_OK);
+    tr_assert_says(tr_text_str(&text), ", refined by 2 runs to 20");
+    tr_assert_says(tr_text_str(&text), ", which began 1970-01-01T00:00:00Z, 1970-01-01T00:00:00Z\n");
+    assert_true(row_says(tr_text_str(&text), "f32", "  runs, 20") && row_says(tr_text_str(&text), "f32", " of them)"));
+    assert_false(row_says(tr_text_str(&text), "bf16", "runs"));
+    tr_assert_says(tr_text_str(&text), "  runs: trine calibrate --from ");
+    tr_text_clear(&text);
+    assert_int_equal(tr_show_catalog(catalog, "chip", chip, &json, &text, &err), TR_OK);
+    tr_assert_says(tr_text_str(&text), "\"source\": \"runs\"");
+    tr_text_free(&text);
+}
+
 static void the_profile_says_which_runs_it_has_learned_from(void **state)
 {
     (void)state;
@@ -238,7 +280,8 @@ static void the_profile_says_which_runs_it_has_learned_from(void **state)
     assert_int_equal(tr_refined_runs(&rates.refined), 2);
     assert_true(tr_refined_knows(&rates.refined, 2) && !tr_refined_knows(&rates.refined, 12));
     assert_int_equal(tr_catalog_source_count(catalog), 2);
-    assert_string_equal(tr_catalog_source(catalog, 0)->title, "trine calibrate --from");
+    check_source(tr_catalog_source(catalog, 0)->title);
+    check_shown(catalog, rates.chip);
     assert_true(rates.price[TR_OP_LINEAR][0].runs > 1 && rates.price[TR_OP_LINEAR][1].runs == 0);
     explain("c");
     assert_int_equal(run.profile_runs, 2);
