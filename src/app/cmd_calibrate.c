@@ -31,7 +31,7 @@ static const struct tr_option options[] = {
     {.name = "ranks", .kind = TR_OPTION_FLAG, AT(ranks),
      .help = "with mpirun or srun: add to the profile that is there what exchanging bytes takes so many processes of this machine"},
     {.name = "scale", .kind = TR_OPTION_DOUBLE, AT(scale), .fallback = "1", .value = "X", .min = .05, .max = 100,
-     .help = "time to spend, in parts of the usual; less also means fewer programs"},
+     .help = "time to spend, in parts of the usual; less also means fewer programs, more more rounds of all"},
     {.name = "quiet", .letter = 'q', .kind = TR_OPTION_FLAG, AT(quiet), .help = "no progress on standard error"},
 };
 
@@ -43,7 +43,7 @@ static const struct tr_command command = {
     .name = "calibrate",
     .summary = "measure this machine, so that runs on it can be predicted",
     .description =
-        "Measures, in two or three minutes, peak rates, reading of memory by level, the disk, and what trine's own kernels take: small "
+        "Measures, in about a minute, peak rates, reading of memory by level, the disk, and what trine's own kernels take: small "
         "training programs of many shapes are run, and rates are fitted to the times of their operations; and what exchanging bytes takes ranks "
         "that are threads of one process. Writes a profile: "
         "a file of the catalog with a chip and its kernels. `trine train` finds profile.yaml in the current folder and says "

@@ -160,9 +160,9 @@ static enum tr_status part_done(struct exchanging *x, enum tr_status status, str
 
 /* Steps by themselves and together, in turn, in so many visits that lie some seconds apart: a machine that is slower for a while is so for
  * both, and one that is shared has different neighbours each time. */
-enum { VISITS_MAX = 3, PAIRS_MAX = 4 };
+enum { VISITS_MAX = 3, PAIRS_MAX = 2 };
 static int visits_of(double scale) { return scale < .2 ? 1 : VISITS_MAX; }
-static int pairs_of(double scale) { return scale < .2 ? 1 : scale < 1 ? 2 : PAIRS_MAX; }
+static int pairs_of(double scale) { return scale < .2 ? 1 : PAIRS_MAX; }
 
 /* Two programs in which kernels of all kinds take their part. */
 static const struct at_once {
@@ -198,17 +198,17 @@ static enum tr_status time_step(struct exchanging *x, struct tr_trial *trial, bo
     return status == TR_OK ? tr_calibrate_goes_on(x->options, err) : status;
 }
 
-/* When the first rank computes by itself, and when all do; the first pair warms up. */
+/* When the first rank computes by itself, and when all do, after a step of all that warms up. */
 static enum tr_status time_pairs(struct exchanging *x, struct tr_trial *trial, int pairs, double *times, struct together *t, struct tr_err *err)
 {
-    enum tr_status status = TR_OK;
-    double unused_s[TR_OP_KIND_COUNT] = {0};
-    for (int pair = -1; pair < pairs && status == TR_OK; pair++) {
-        double alone_s, all_s = 0;
-        status = time_step(x, trial, tr_comm_index(x->world) == 0, pair < 0 ? unused_s : t->alone_s, &alone_s, err);
+    double unused_s[TR_OP_KIND_COUNT] = {0}, all_s;
+    enum tr_status status = time_step(x, trial, true, unused_s, &all_s, err);
+    for (int pair = 0; pair < pairs && status == TR_OK; pair++) {
+        double alone_s;
+        status = time_step(x, trial, tr_comm_index(x->world) == 0, t->alone_s, &alone_s, err);
         if (status == TR_OK)
-            status = time_step(x, trial, true, pair < 0 ? unused_s : t->all_s, &all_s, err);
-        if (pair >= 0 && status == TR_OK)
+            status = time_step(x, trial, true, t->all_s, &all_s, err);
+        if (status == TR_OK)
             times[pair] = all_s / alone_s;
     }
     return status;

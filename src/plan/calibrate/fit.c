@@ -187,7 +187,7 @@ static double round_s_of(const struct tr_kernel_sample *sample, int64_t count, i
 /* The samples of one program take what they took in its middle round, or in the two. */
 static void take_middle(struct tr_kernel_sample *sample, int64_t count)
 {
-    int order[TR_CALIBRATE_ROUNDS], rounds = sample->rounds;
+    int order[TR_CALIBRATE_ROUNDS_MAX], rounds = sample->rounds;
     for (int round = 0; round < rounds; round++) {
         int at = round;
         for (; at > 0 && round_s_of(sample, count, order[at - 1]) > round_s_of(sample, count, round); at--)
@@ -289,7 +289,7 @@ enum tr_status tr_calibrate_fit(const struct tr_samples *samples, struct tr_kern
 enum tr_status tr_kernel_fit(const struct tr_kernel_sample *sample, int64_t count, struct tr_kernel_rates *rates,
                              struct tr_err *err)
 {
-    double *predicted_s = calloc((size_t)count + 1, sizeof *predicted_s), *error = calloc(TR_CALIBRATE_ROUNDS * (size_t)count + 1, sizeof *error);
+    double *predicted_s = calloc((size_t)count + 1, sizeof *predicted_s), *error = calloc(TR_CALIBRATE_ROUNDS_MAX * (size_t)count + 1, sizeof *error);
     enum tr_status status = TR_OK;
     if (!predicted_s || !error) {
         status = tr_fail(err, TR_FAILED, "out of memory for %lld samples", (long long)count);

@@ -8,7 +8,7 @@
 #include "plan/calibrate/calibrate.h"
 #include "silicon/kernel/kernel.h"
 
-enum { TR_CALIBRATE_ROUNDS = 4 }; /* times that each program is visited, all others in between */
+enum { TR_CALIBRATE_ROUNDS = 3, TR_CALIBRATE_ROUNDS_MAX = 12 }; /* times that each program is visited, all others in between; with more time than usual */
 enum { TR_PROFILE_NAME_BYTES = TR_PROCESSOR_NAME_BYTES, TR_PROFILE_EXCHANGES_MAX = 3 };
 
 struct tr_profile {
@@ -53,7 +53,7 @@ struct tr_kernel_sample {
     int64_t place;  /* among all that were measured */
     double time_s;  /* of one call */
     int rounds;     /* that it is from, the same ones for all samples of a program; 0: there is only time_s */
-    double round_s[TR_CALIBRATE_ROUNDS], hand_s[TR_CALIBRATE_ROUNDS]; /* hand_s: what a line took from core to core then; 0: one thread has
+    double round_s[TR_CALIBRATE_ROUNDS_MAX], hand_s[TR_CALIBRATE_ROUNDS_MAX]; /* hand_s: what a line took from core to core then; 0: one thread has
                                                                          no need of it, below: that changed during the round, or nobody knows */
 };
 

@@ -13,28 +13,28 @@
 
 /* Chosen so that each kind of operation is seen at sizes that span those of runs: widths 128 to 1600, sequences 64 to 4096,
  * rows of a microbatch 64 to 4096, heads of 32 to 128, few and many of them, small and large vocabularies; one layer, since
- * all layers are alike. Each takes a fraction of a second a step. Small ones stand first and in the middle, where a short
- * calibration takes its own from. */
+ * all layers are alike. Wide ones have no more rows than it takes to see all terms of a product, for rows cost as much as width:
+ * each takes a fraction of a second a step. Small ones stand first and in the middle, where a short calibration takes its own from. */
 static const struct tr_trial_shape shapes[] = {
     {TR_GPT2, 128, 4, 4, 512, 4096, 64, 1},       {TR_GPT2, 128, 4, 4, 512, 256, 64, 32},
-    {TR_GPT2, 256, 4, 4, 1024, 4096, 256, 16},    {TR_GPT2, 384, 6, 6, 1536, 257, 512, 4},
-    {TR_GPT2, 768, 12, 12, 3072, 8192, 1024, 1},  {TR_GPT2, 1024, 16, 16, 4096, 1024, 128, 8},
-    {TR_GPT2, 256, 4, 4, 1024, 257, 4096, 1},     {TR_GPT2, 512, 8, 8, 2048, 2048, 2048, 1},
+    {TR_GPT2, 256, 4, 4, 1024, 4096, 256, 8},     {TR_GPT2, 384, 6, 6, 1536, 257, 512, 4},
+    {TR_GPT2, 768, 12, 12, 3072, 8192, 1024, 1},  {TR_GPT2, 1024, 16, 16, 4096, 1024, 128, 4},
+    {TR_GPT2, 256, 4, 4, 1024, 257, 4096, 1},     {TR_GPT2, 512, 8, 8, 2048, 2048, 1024, 1},
     {TR_GPT2, 512, 16, 16, 2048, 257, 128, 1},    {TR_GPT2, 320, 10, 10, 1280, 257, 2048, 1},
     {TR_GPT2, 192, 3, 3, 768, 16384, 64, 16},     {TR_LLAMA, 192, 3, 3, 512, 257, 256, 8},
-    {TR_LLAMA, 128, 2, 1, 384, 1000, 512, 1},     {TR_LLAMA, 320, 5, 5, 1024, 16384, 128, 16},
-    {TR_LLAMA, 640, 10, 5, 1792, 4096, 512, 4},   {TR_LLAMA, 1536, 12, 4, 4096, 512, 256, 2},
-    {TR_LLAMA, 768, 12, 12, 2048, 257, 64, 24},   {TR_LLAMA, 448, 7, 7, 1280, 257, 2048, 1},
+    {TR_LLAMA, 128, 2, 1, 384, 1000, 512, 1},     {TR_LLAMA, 320, 5, 5, 1024, 16384, 128, 8},
+    {TR_LLAMA, 640, 10, 5, 1792, 4096, 512, 2},   {TR_LLAMA, 1536, 12, 4, 4096, 512, 256, 1},
+    {TR_LLAMA, 768, 12, 12, 2048, 257, 64, 8},    {TR_LLAMA, 448, 7, 7, 1280, 257, 2048, 1},
     {TR_LLAMA, 256, 2, 2, 704, 512, 64, 4},       {TR_LLAMA, 768, 6, 6, 2048, 257, 256, 1},
-    {TR_LLAMA, 256, 2, 2, 704, 257, 4096, 1},     {TR_LLAMA, 1280, 10, 5, 3456, 257, 128, 1},
+    {TR_LLAMA, 256, 2, 2, 704, 257, 2048, 1},     {TR_LLAMA, 1280, 10, 5, 3456, 257, 128, 1},
     {TR_LLAMA, 128, 1, 1, 384, 257, 1024, 4},     {TR_GPT2, 1600, 25, 25, 6400, 257, 64, 1},
     {TR_LLAMA, 896, 14, 14, 2432, 4096, 64, 2},
 };
-enum { SHAPES = sizeof shapes / sizeof *shapes, TIMES_MAX = 16, VISITS_MAX = TR_CALIBRATE_ROUNDS * SHAPES * TR_KERNEL_TYPES };
+enum { SHAPES = sizeof shapes / sizeof *shapes, TIMES_MAX = 16, VISITS_MAX = TR_CALIBRATE_ROUNDS_MAX * SHAPES * TR_KERNEL_TYPES };
 
-#define VISIT_S .05 /* of steps, with options.scale 1 */
+#define VISIT_S .05 /* of steps, with options.scale 1 or more */
 
-/* Less time than usual: fewer programs. */
+/* Less time than usual: fewer programs. More: more rounds. */
 static int shape_count(double scale)
 {
     int count = (int)ceil(scale * SHAPES);
@@ -44,7 +44,9 @@ static int shape_count(double scale)
 /* Number i of those that are measured: spread over all. */
 static const struct tr_trial_shape *shape_of(double scale, int i) { return &shapes[i * SHAPES / shape_count(scale)]; }
 
-int tr_calibrate_visit_count(double scale) { return TR_CALIBRATE_ROUNDS * shape_count(scale) * TR_KERNEL_TYPES; }
+static int rounds_of(double scale) { return (int)fmin(TR_CALIBRATE_ROUNDS_MAX, TR_CALIBRATE_ROUNDS * fmax(1, scale)); }
+
+int tr_calibrate_visit_count(double scale) { return rounds_of(scale) * shape_count(scale) * TR_KERNEL_TYPES; }
 
 /* Times of each operation of the program that is running. */
 struct watch {
@@ -178,7 +180,7 @@ static enum tr_status keep_time(struct samples *s, const struct tr_kernel_sample
     if (status != TR_OK)
         return status;
     struct tr_kernel_sample *to = &s->out->at[s->next++];
-    TR_ASSERT(to->program == sample->program && to->op.kind == sample->op.kind && to->rounds < TR_CALIBRATE_ROUNDS);
+    TR_ASSERT(to->program == sample->program && to->op.kind == sample->op.kind && to->rounds < TR_CALIBRATE_ROUNDS_MAX);
     to->hand_s[to->rounds] = hand_s;
     to->round_s[to->rounds++] = time_s > 1e-9 ? time_s : 1e-9;
     return TR_OK;
@@ -217,20 +219,31 @@ double tr_calibrate_hand(double before_s, double after_s)
     return after_s < 1.5 * before_s && before_s < 1.5 * after_s ? fmin(before_s, after_s) : -1;
 }
 
+static void forget(struct watch *watch)
+{
+    memset(watch->seen, 0, (size_t)watch->program->op_count * sizeof *watch->seen);
+    watch->all_s = 0;
+}
+
+/* A program's first step warms up those after it, and is forgotten. A long one is not: its pages are there, and what it finds in the caches is as
+ * little as in any other of its steps. */
 static struct visit make_steps(const struct tr_calibrate_options *options, struct tr_trial *trial, struct watch *watch)
 {
     struct visit v = {.steps = 0};
     int threads = trial->exec.machine.threads;
     int64_t ops = 0;
-    memset(watch->seen, 0, (size_t)watch->program->op_count * sizeof *watch->seen);
-    watch->all_s = 0;
+    forget(watch);
     double hand_s = threads > 1 ? tr_chip_measure_hand_s() : 0, waited_s = tr_team_waited_s(threads), begin_s = tr_clock_s();
     do {
         double before_s = watch->all_s;
         tr_trial_step(trial);
         watch->step_s[v.steps++] = watch->all_s - before_s;
         v.wall_s = tr_clock_s() - begin_s;
-    } while (v.steps < TIMES_MAX && v.wall_s < VISIT_S * options->scale);
+        if (trial->steps == 1 && v.wall_s < VISIT_S) {
+            forget(watch);
+            v.steps = 0, v.wall_s = 0, begin_s = tr_clock_s();
+        }
+    } while (v.steps < TIMES_MAX && v.wall_s < VISIT_S * fmin(1, options->scale));
     v.waited_s = fmax(0, tr_team_waited_s(threads) - waited_s);
     for (int32_t i = 0; i < watch->program->op_count; i++)
         ops += watch->seen[i];
@@ -260,7 +273,7 @@ static enum tr_status time_steps(const struct tr_calibrate_options *options, str
     return keep_times(watch, number, v.steps, v.hand_s, to, err);
 }
 
-/* A first step that warms everything up, then those that are timed, with each number of threads. */
+/* With each number of threads. */
 static enum tr_status visit(const struct tr_calibrate_options *options, const struct tr_trial_shape *shape, enum tr_dtype dtype,
                             struct tr_machine machine, int number, struct samples *to, int ways, struct tr_err *err)
 {
@@ -271,7 +284,6 @@ static enum tr_status visit(const struct tr_calibrate_options *options, const st
     struct watch watch = {.program = &trial.program, .time_s = calloc((size_t)trial.program.op_count, sizeof *watch.time_s),
                           .seen = calloc((size_t)trial.program.op_count, sizeof *watch.seen)};
     if (watch.time_s && watch.seen) {
-        tr_trial_step(&trial);
         trial.exec.observer = observe;
         trial.exec.observer_context = &watch;
         for (int way = 0; way < ways && status == TR_OK; way++)
@@ -305,7 +317,7 @@ static enum tr_status visit_all(const struct tr_calibrate_options *options, stru
         for (int way = 0; way < ways && number == 0; way++)
             to[way].next = 0;
         status = visit(options, shape_of(options->scale, number / TR_KERNEL_TYPES), types[number % TR_KERNEL_TYPES], machine, number, to, ways, err);
-        tr_progress_update(bar, i + 1, "round %d of %d", i / programs + 1, TR_CALIBRATE_ROUNDS);
+        tr_progress_update(bar, i + 1, "round %d of %d", i / programs + 1, all / programs);
         if (i + 1 == programs)
             note_company(&to[0], bar);
         if (status == TR_OK)
