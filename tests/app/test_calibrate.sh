@@ -18,6 +18,7 @@ grep -q "steps of programs that a fit had not seen: four of five within" made.tx
 mv quiet.yaml profile.yaml || fault "no profile: $(cat said)"
 grep -q "scale: 0.05" profile.yaml && grep -q "noise_disk: " profile.yaml || fault "the profile does not say how it was measured"
 grep -q "^kernels:" profile.yaml || fault "no kernels in the profile"
+grep -q "^      linear: {.*few: [0-9.e+]*B/s, " profile.yaml || fault "tokens that are written one by one were not measured"
 "$TRINE_BIN" show chip "$(sed -n 's/^    chip: //p' profile.yaml | head -n 1)" --catalog profile.yaml >chip.txt 2>&1 ||
     fault "trine show does not take the profile: $(cat chip.txt)"
 expect 2 "profile.yaml is there already" "$TRINE_BIN" calibrate -q

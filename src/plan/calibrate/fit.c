@@ -30,7 +30,7 @@ static void add_sample(struct equations *e, const struct tr_kernel_sample *sampl
     e->samples++;
 }
 
-/* Coordinate descent: each unknown in turn takes its best value, or 0. Six unknowns of one scale are solved to the last
+/* Coordinate descent: each unknown in turn takes its best value, or 0. Few unknowns of one scale are solved to the last
  * figures in less sweeps than are made. */
 static void solve(const struct equations *e, const double *most, double *x)
 {
@@ -119,7 +119,7 @@ static void note_errors(const struct tr_kernel_sample *sample, int64_t count, co
         for (int type = 0; type < TR_KERNEL_TYPES; type++) {
             int64_t n = 0;
             for (int64_t i = 0; i < count; i++)
-                if (sample[i].op.kind == (enum tr_op_kind)kind && type_of(&sample[i].op) == type)
+                if (sample[i].op.kind == (enum tr_op_kind)kind && type_of(&sample[i].op) == type && !tr_kernel_is_of_few_rows(&sample[i].op))
                     error[n++] = fabs(predicted_s[i] / sample[i].time_s - 1);
             rates->price[kind][type].error = quantile_80(error, n);
         }
@@ -127,6 +127,8 @@ static void note_errors(const struct tr_kernel_sample *sample, int64_t count, co
     for (int64_t first = 0, last; first < count; first = last) {
         for (last = first; last < count && sample[last].program == sample[first].program;)
             last++;
+        if (tr_kernel_is_of_few_rows(&sample[first].op)) /* no step of training */
+            continue;
         for (int round = 0; round < tr_max_i64(1, sample[first].rounds); round++) {
             double is_s = 0, said_s = 0;
             for (int64_t i = first; i < last; i++) {

@@ -25,16 +25,17 @@ struct tr_profile {
     int year;
 };
 
-/* A small training program, one layer of a shape, to be run a few steps. */
+/* A small program of one layer of a shape, to be run a few steps: training, or tokens one by one. */
 struct tr_trial_shape {
     enum tr_family family;
     int32_t width, heads, kv_heads;
-    int64_t ffn, vocab, seq_len, batch;
+    int64_t ffn, vocab, seq_len, batch; /* batch 0: writes texts of seq_len tokens, one by one */
 };
 struct tr_trial {
     struct tr_program program;
     struct tr_exec exec;
-    int64_t steps; /* that were run */
+    int64_t steps;   /* that were run */
+    int64_t seq_len; /* of the texts that it writes; 0: it trains */
 };
 TR_MUST_CHECK enum tr_status tr_trial_open(struct tr_trial *trial, const struct tr_trial_shape *shape, enum tr_dtype dtype,
                                            struct tr_machine machine, struct tr_err *err);

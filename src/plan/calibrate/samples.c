@@ -30,23 +30,31 @@ static const struct tr_trial_shape shapes[] = {
     {TR_LLAMA, 128, 1, 1, 384, 257, 1024, 4},     {TR_GPT2, 1600, 25, 25, 6400, 257, 64, 1},
     {TR_LLAMA, 896, 14, 14, 2432, 4096, 64, 2},
 };
-enum { SHAPES = sizeof shapes / sizeof *shapes, TIMES_MAX = 16, VISITS_MAX = TR_CALIBRATE_ROUNDS_MAX * SHAPES * TR_KERNEL_TYPES };
+/* Texts are written a token at a time, which reads all matrices once: 2 to 120 MB of them, so that caches hold them all, some of them, few. */
+static const struct tr_trial_shape writing[] = {
+    {TR_LLAMA, 192, 3, 3, 512, 257, 512, 0},      {TR_GPT2, 384, 6, 6, 1536, 257, 512, 0},
+    {TR_LLAMA, 640, 10, 5, 1792, 4096, 512, 0},   {TR_GPT2, 1280, 20, 20, 5120, 8192, 512, 0},
+};
+enum { SHAPES = sizeof shapes / sizeof *shapes, WRITING = sizeof writing / sizeof *writing, TIMES_MAX = 16,
+       VISITS_MAX = TR_CALIBRATE_ROUNDS_MAX * SHAPES * TR_KERNEL_TYPES };
 
 #define VISIT_S .05 /* of steps, with options.scale 1 or more */
 
-/* Less time than usual: fewer programs. More: more rounds. */
-static int shape_count(double scale)
+/* Less time than usual: fewer programs of `all`. More: more rounds. */
+static int fewer(int all, double scale) { return (int)ceil(fmin(1, scale) * all); }
+
+/* Number i of those that are measured: spread over all, and behind them those that write. */
+static const struct tr_trial_shape *shape_of(double scale, int i)
 {
-    int count = (int)ceil(scale * SHAPES);
-    return count < SHAPES ? count : SHAPES;
+    int train = fewer(SHAPES, scale), write = fewer(WRITING, scale);
+    return i < train ? &shapes[i * SHAPES / train] : &writing[(i - train) * WRITING / write];
 }
 
-/* Number i of those that are measured: spread over all. */
-static const struct tr_trial_shape *shape_of(double scale, int i) { return &shapes[i * SHAPES / shape_count(scale)]; }
+static int program_count(double scale) { return (fewer(SHAPES, scale) + fewer(WRITING, scale)) * TR_KERNEL_TYPES; }
 
 static int rounds_of(double scale) { return (int)fmin(TR_CALIBRATE_ROUNDS_MAX, TR_CALIBRATE_ROUNDS * fmax(1, scale)); }
 
-int tr_calibrate_visit_count(double scale) { return rounds_of(scale) * shape_count(scale) * TR_KERNEL_TYPES; }
+int tr_calibrate_visit_count(double scale) { return rounds_of(scale) * program_count(scale); }
 
 /* Times of each operation of the program that is running. */
 struct watch {
@@ -116,19 +124,34 @@ enum tr_status tr_trial_open(struct tr_trial *trial, const struct tr_trial_shape
                                         .micro_batch = shape->batch, .widths = {1, 1, 1, 1}, .recompute = TR_RECOMPUTE_ELEMENTWISE,
                                         .optimizer = TR_OPTIMIZER_ADAMW};
     trial->steps = 0;
-    enum tr_status status = tr_program_train(&trial->program, &model, &step, machine, err);
+    trial->seq_len = shape->batch == 0 ? shape->seq_len : 0;
+    enum tr_status status = trial->seq_len ? tr_program_infer(&trial->program, &model, dtype, TR_FORM_ROWS, &step.widths, 1, 1, trial->seq_len, machine, err)
+                                           : tr_program_train(&trial->program, &model, &step, machine, err);
     if (status != TR_OK)
         return status;
     if ((status = tr_exec_open(&trial->exec, &trial->program, machine, NULL, err)) != TR_OK) {
         tr_program_free(&trial->program);
         return status;
     }
-    tr_trial_fill(&trial->exec);
+    if (trial->seq_len)
+        fill_weights(&trial->exec);
+    else
+        tr_trial_fill(&trial->exec);
     return TR_OK;
+}
+
+static void write_token(struct tr_trial *trial)
+{
+    const int32_t token = (int32_t)(trial->steps % trial->program.model.vocab);
+    (void)tr_exec_infer(&trial->exec, &token, trial->steps++ % trial->seq_len);
 }
 
 void tr_trial_step(struct tr_trial *trial)
 {
+    if (trial->seq_len) {
+        write_token(trial);
+        return;
+    }
     static const struct tr_hyper hyper = {.lr = 1e-4, .beta1 = .9, .beta2 = .95, .eps = 1e-8, .weight_decay = .1, .clip_norm = 1};
     const struct tr_step_config *step = &trial->program.step;
     tr_exec_set_hyper(&trial->exec, &hyper, ++trial->steps);
@@ -196,16 +219,22 @@ static double times_of_medians(struct watch *watch, int64_t steps)
     return tr_median(watch->step_s, steps) / sum_s;
 }
 
+/* Of what writes a token the products alone are like no others: of the rest it has too little to be said anything by. */
+static bool is_sample(const struct tr_program_op *op, bool writes)
+{
+    const struct tr_kernel_term *terms;
+    return writes ? tr_kernel_is_of_few_rows(&op->op) : tr_kernel_terms(op->op.kind, &terms) > 0;
+}
+
 /* What the watch saw in `steps` steps. */
-static enum tr_status keep_times(struct watch *watch, int number, int64_t steps, double hand_s, struct samples *to, struct tr_err *err)
+static enum tr_status keep_times(struct watch *watch, bool writes, int number, int64_t steps, double hand_s, struct samples *to, struct tr_err *err)
 {
     const struct tr_program *p = watch->program;
-    const struct tr_kernel_term *terms;
     double times = times_of_medians(watch, steps);
     enum tr_status status = TR_OK;
     for (int32_t i = 0; i < p->op_count && status == TR_OK; i++) {
         int64_t seen = watch->seen[i];
-        if (seen < steps || tr_kernel_terms(p->op[i].op.kind, &terms) == 0)
+        if (seen < steps || !is_sample(&p->op[i], writes))
             continue;
         const struct tr_kernel_sample sample = {.op = p->op[i].op, .present = tr_program_op_present(&p->op[i]), .program = number,
                                                 .state_bytes = tr_here_state_bytes(p), .calls = seen / steps};
@@ -267,10 +296,11 @@ static enum tr_status time_steps(const struct tr_calibrate_options *options, str
     do
         v = make_steps(options, trial, watch);
     while (tr_calibrate_again(v.waited_s / v.wall_s, &to->again_left));
-    to->between_s[to->visits++] = v.between_s;
+    if (!trial->seq_len)
+        to->between_s[to->visits++] = v.between_s;
     to->waited_s += v.waited_s;
     to->wall_s += v.wall_s;
-    return keep_times(watch, number, v.steps, v.hand_s, to, err);
+    return keep_times(watch, trial->seq_len > 0, number, v.steps, v.hand_s, to, err);
 }
 
 /* With each number of threads. */
@@ -310,7 +340,7 @@ static enum tr_status visit_all(const struct tr_calibrate_options *options, stru
                                 struct samples *to, int ways, struct tr_err *err)
 {
     static const enum tr_dtype types[TR_KERNEL_TYPES] = {TR_F32, TR_BF16};
-    int programs = shape_count(options->scale) * TR_KERNEL_TYPES, all = tr_calibrate_visit_count(options->scale);
+    int programs = program_count(options->scale), all = tr_calibrate_visit_count(options->scale);
     enum tr_status status = TR_OK;
     for (int i = 0; i < all && status == TR_OK; i++) {
         int number = i % programs;

@@ -22,8 +22,8 @@ double tr_here_state_bytes(const struct tr_program *program);
 /* So many passes of an evaluation, by one rank. */
 double tr_here_passes_alone(const struct tr_kernel_rates *rates, const struct tr_program *program, int64_t passes);
 
-/* A sample's tokens, one by one on one rank with all of the weights, as far as they depend on no context. The kinds of work of one token are
- * priced by rates that were fitted to many rows (README.md says how wrong that is). */
+/* A sample's tokens, one by one on one rank with all of the weights: products and attention read what they need as it lies (cost/kernels.h: few rows), the
+ * rest is priced by rates that were fitted to many rows (README.md says how wrong that is). */
 double tr_here_sample_s(const struct tr_kernel_rates *rates, const struct tr_program *program, struct tr_machine machine, int64_t tokens);
 
 /* The end of a run whose steps (step_s, error) have been predicted: evaluations of `evaluation_s` each, samples, and the checkpoints that it waits for,

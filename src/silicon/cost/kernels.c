@@ -16,8 +16,11 @@ static const struct tr_kernel_term product_terms[] = {
     {"right", TR_UNIT_BYTES_S, "packing of the other one"},
     {"result", TR_UNIT_BYTES_S, "sums stored, or read and stored once a block of tokens"},
     {"far", TR_UNIT_BYTES_S, "weights or their gradients that are in no cache: besides"},
+    {"few", TR_UNIT_BYTES_S, "weights as they lie, where rows are few: instead of all else"},
+    {"few_far", TR_UNIT_BYTES_S, "of these, what is in no cache: besides"},
     {"start", TR_UNIT_TIME, "of the threads"},
 };
+enum { FEW = 5, FEW_FAR, PRODUCT_START };
 static const struct tr_kernel_term attention_terms[] = {
     {"flop", TR_UNIT_FLOP_S, "multiply-adds of the pairs that causality allows; of the busiest thread, times threads"},
     {"pairs", TR_UNIT_COUNT, "scores a second: exponentials and what is around them"},
@@ -88,12 +91,27 @@ static double bytes_of(const struct tr_op *op, uint32_t present)
     return (double)(work.read_bytes + work.write_bytes);
 }
 
+/* silicon/kernel/linear has tiles of so many rows that read weights in place. */
+enum { FEW_ROWS = 4 };
+
+bool tr_kernel_is_of_few_rows(const struct tr_op *op) { return op->kind == TR_OP_LINEAR && op->seqs * op->seq_len <= FEW_ROWS; }
+
+static void few_rows_amounts(double bytes, double state_bytes, double *amount)
+{
+    amount[FEW] = bytes;
+    amount[FEW_FAR] = bytes * far_share(state_bytes);
+}
+
 static void product_amounts(const struct tr_op *op, const struct tr_kernel_site *site, double *amount)
 {
     double tokens = (double)(op->seqs * op->seq_len), in = (double)op->in, out = 0;
     double bytes = (double)tr_dtype_bytes(op->act), passes = 1;
     for (int i = 0; i < op->segments; i++)
         out += (double)op->out[i];
+    if (tr_kernel_is_of_few_rows(op)) {
+        few_rows_amounts(in * out * (double)tr_dtype_bytes(op->weight), site->state_bytes, amount);
+        return;
+    }
     double m = tokens, n = out, k = in; /* the result is [m, n] */
     if (op->kind == TR_OP_LINEAR_DX) {
         n = in, k = out;
@@ -107,7 +125,7 @@ static void product_amounts(const struct tr_op *op, const struct tr_kernel_site 
     amount[3] = m * n * 4 * passes;
     amount[4] = in * out * (op->kind == TR_OP_LINEAR_DW ? 8 : (double)tr_dtype_bytes(op->weight)) *
                 far_share(site->state_bytes);
-    amount[5] = 1;
+    amount[PRODUCT_START] = 1;
 }
 
 /* The backward pass shares out whole groups of heads, so that few of them leave threads idle. */
@@ -220,11 +238,19 @@ double tr_kernel_time(const struct tr_kernel_rates *rates, const struct tr_op *o
     return time_s;
 }
 
+double tr_kernel_few_rows_time(const struct tr_kernel_rates *rates, enum tr_dtype act, double bytes, double state_bytes)
+{
+    const struct tr_kernel_price *price = &rates->price[TR_OP_LINEAR][act == TR_BF16];
+    double amount[TR_KERNEL_TERMS_MAX];
+    few_rows_amounts(bytes, state_bytes, amount);
+    return amount[FEW] * price->unit_s[FEW] + amount[FEW_FAR] * price->unit_s[FEW_FAR];
+}
+
 static enum tr_kernel_limit limit_of(const struct tr_kernel_term *term)
 {
     if (term->unit == TR_UNIT_TIME)
         return TR_LIMIT_START;
-    return strcmp(term->name, "far") == 0 ? TR_LIMIT_MEMORY : TR_LIMIT_CORES;
+    return strcmp(term->name, "far") == 0 || strcmp(term->name, "few_far") == 0 ? TR_LIMIT_MEMORY : TR_LIMIT_CORES;
 }
 
 void tr_kernel_time_by_limit(const struct tr_kernel_rates *rates, const struct tr_op *op, uint32_t present, double state_bytes,
@@ -246,7 +272,7 @@ void tr_kernel_time_by_limit(const struct tr_kernel_rates *rates, const struct t
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */
 
-enum { FIELDS_MAX = 768, PATH_BYTES = 48, COLUMNS = 2 * TR_KERNEL_TYPES };
+enum { FIELDS_MAX = 800, PATH_BYTES = 48, COLUMNS = 2 * TR_KERNEL_TYPES };
 
 /* The fields of an entry: those of its own, then kind by kind and type by type a kind's terms and its error. Facts are
  * read by index. */

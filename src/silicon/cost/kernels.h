@@ -25,7 +25,7 @@
 #include "silicon/cost/refined.h"
 #include "silicon/op/op.h"
 
-enum { TR_KERNEL_TERMS_MAX = 6, TR_KERNEL_TYPES = 2, /* types: fp32, bf16 (of activations) */
+enum { TR_KERNEL_TERMS_MAX = 8, TR_KERNEL_TYPES = 2, /* types: fp32, bf16 (of activations) */
        TR_KERNEL_ERROR_MAX = 100 };                  /* of any interval: what is further off is not known at all */
 
 /* One kind of work: in files a rate (FLOP/s, bytes/s, count/s), and for the start a time. */
@@ -84,6 +84,12 @@ struct tr_kernel_rates {
 
 /* Seconds of one operation of a program with so much state. */
 double tr_kernel_time(const struct tr_kernel_rates *rates, const struct tr_op *op, uint32_t present, double state_bytes);
+
+/* Whether a product is of so few rows that its kernel reads the weights as they lie, and packs nothing: of tokens that are written one by one. */
+bool tr_kernel_is_of_few_rows(const struct tr_op *op);
+
+/* Seconds of so many bytes that are read as they lie, as such a product reads weights and attention of one query keys and values. */
+double tr_kernel_few_rows_time(const struct tr_kernel_rates *rates, enum tr_dtype act, double bytes, double state_bytes);
 
 /* The same, apart by what would make it longer. */
 enum tr_kernel_limit {

@@ -21,7 +21,7 @@ static struct tr_kernel_rates truth(void)
 {
     struct tr_kernel_rates r = {.threads = 2};
     for (int i = 0; i < KINDS; i++)
-        r.price[kinds[i]][0] = (struct tr_kernel_price){.unit_s = {2e-12, 5e-11, 2e-11, 1e-11, 0, 3e-6}, .known = true};
+        r.price[kinds[i]][0] = (struct tr_kernel_price){.unit_s = {2e-12, 5e-11, 2e-11, 1e-11, [7] = 3e-6}, .known = true};
     r.price[TR_OP_JOIN][0] = (struct tr_kernel_price){.unit_s = {1e-11, 2e-11, 0, 2e-6}, .known = true};
     return r;
 }
@@ -356,16 +356,17 @@ static void a_sample_is_its_tokens_one_by_one(void **state)
     struct tr_step_config step = {.dtype = TR_F32, .form = TR_FORM_ROWS, .batch = 2, .seq_len = 32, .micro_batch = 2, .widths = {1, 1, 1, 1},
                                   .recompute = TR_RECOMPUTE_ELEMENTWISE, .optimizer = TR_OPTIMIZER_ADAMW};
     struct tr_machine machine = {.kernels = tr_kernel_set(TR_ISA_REF), .threads = 1};
-    struct tr_kernel_rates rates = {.threads = 1, .price = {[TR_OP_LINEAR] = {{.unit_s = {1}, .known = true}}}}; /* a FLOP a second */
+    struct tr_kernel_rates rates = {.threads = 1, .price = {[TR_OP_LINEAR] = {{.unit_s = {[5] = 1}, .known = true}}}}; /* a byte a second of what is read as it lies */
     struct tr_program program;
     assert_int_equal(tr_model_from_depth(&model, 2, 256, 32, &err), TR_OK);
     assert_int_equal(tr_program_train(&program, &model, &step, machine, &err), TR_OK);
-    double products = 2. * model.width * (double)model.vocab; /* the logits, which training has in its head */
+    double read = 4. * model.width * (double)model.vocab; /* the logits, which training has in its head */
     for (int i = 0; i < program.op_count; i++)
         if (program.op[i].op.kind == TR_OP_LINEAR && program.op[i].phase == TR_PHASE_FORWARD)
-            products += (double)tr_op_work(&program.op[i].op, tr_program_op_present(&program.op[i]), 0).flop / 64; /* of a token */
+            read += 2 * (double)tr_op_work(&program.op[i].op, tr_program_op_present(&program.op[i]), 0).flop / 64; /* 4 bytes a multiply-add of a token */
+    read += model.layers * 4. * (1 + 2 * 3) * model.width; /* a query, and keys and values of the two before it, in the mean, and of itself */
     double sample_s = tr_here_sample_s(&rates, &program, machine, 5);
-    assert_true(sample_s == 5 * products);
+    assert_true(sample_s == 5 * read);
     const struct tr_train_ahead ahead = {.program = &program, .fit = {.machine = machine}, .steps = 10, .evaluations = 2, .samples = 3, .sample_tokens = 5,
                                          .saves = 1, .save_bytes = 100};
     struct tr_train_predicted said = {.step_s = 1};

@@ -49,6 +49,28 @@ static void the_multiply_adds_of_a_product_are_those_of_the_plan(void **state)
     }
 }
 
+/* Weights are read in place for up to four rows: what is packed and multiplied for more of them says nothing of that. */
+static void a_product_of_few_rows_is_its_weights_alone(void **state)
+{
+    (void)state;
+    double amount[TR_KERNEL_TERMS_MAX], sum = 0;
+    struct tr_op op = linear_op(TR_OP_LINEAR, 4, 64, 96);
+    assert_true(tr_kernel_is_of_few_rows(&op));
+    tr_kernel_amounts(&op, 0, &(struct tr_kernel_site){.threads = 2, .state_bytes = 48e6}, amount);
+    assert_true(amount[5] == 64 * 96 * 4. && amount[6] == amount[5] / 2); /* half of such a state is in no cache */
+    for (int i = 0; i < TR_KERNEL_TERMS_MAX; i++)
+        sum += amount[i];
+    assert_true(sum == amount[5] + amount[6]);
+    const struct tr_kernel_rates rates = {.threads = 2, .price = {[TR_OP_LINEAR] = {{.unit_s = {[5] = 1, [6] = 2}, .known = true}}}};
+    assert_true(tr_kernel_few_rows_time(&rates, TR_F32, 10, 48e6) == 10 + 5 * 2);
+    op.seq_len = 5;
+    assert_false(tr_kernel_is_of_few_rows(&op));
+    tr_kernel_amounts(&op, 0, &(struct tr_kernel_site){.threads = 2, .state_bytes = 48e6}, amount);
+    assert_true(amount[0] > 0 && amount[5] == 0 && amount[6] == 0);
+    op = linear_op(TR_OP_LINEAR_DX, 4, 64, 96);
+    assert_false(tr_kernel_is_of_few_rows(&op));
+}
+
 static void a_weights_gradient_is_stored_once_a_block_of_tokens(void **state)
 {
     (void)state;
@@ -104,7 +126,7 @@ static void rates_that_were_written_read_back(void **state)
                                     .cores = 2, .threads = 2, .step_error = .05, .between_s = 1e-6,
                                     .machine = {.peak_flop_s = {4e11, 8e11}, .read_byte_s = {9e11, 5e11, 2e11, 6e10},
                                                 .hand_s = 4e-8, .hand_apart_s = 1.9e-7, .noise = .01, .noise_memory = .02, .noise_disk = .3, .scale = .4, .disk_byte_s = 8e8, .disk_sync_s = 3e-4}}, back;
-    rates.price[TR_OP_LINEAR][0] = (struct tr_kernel_price){.unit_s = {2e-12, 3e-11, 0, 1e-11, 0, 2e-6}, .error = .06, .known = true};
+    rates.price[TR_OP_LINEAR][0] = (struct tr_kernel_price){.unit_s = {2e-12, 3e-11, 0, 1e-11, [7] = 2e-6}, .error = .06, .known = true};
     rates.price[TR_OP_JOIN][0] = (struct tr_kernel_price){.unit_s = {1e-11}, .error = .5, .known = true};
     rates.price[TR_OP_JOIN][1] = (struct tr_kernel_price){.unit_s = {1.2345e-11, 0, 0, 1e-6}, .error = .5, .known = true};
     rates.apart[TR_OP_JOIN][1] = (struct tr_kernel_price){.unit_s = {2e-11, 0, 0, 1e-6}, .error = .5, .known = true};
@@ -280,6 +302,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_operation_of_a_training_step_has_terms_that_end_with_its_start),
         cmocka_unit_test(the_multiply_adds_of_a_product_are_those_of_the_plan),
+        cmocka_unit_test(a_product_of_few_rows_is_its_weights_alone),
         cmocka_unit_test(a_weights_gradient_is_stored_once_a_block_of_tokens),
         cmocka_unit_test(few_groups_of_heads_leave_threads_idle),
         cmocka_unit_test(state_that_fits_into_a_cache_is_not_far),
