@@ -43,7 +43,7 @@ static const struct tr_command command = {
     .name = "calibrate",
     .summary = "measure this machine, so that runs on it can be predicted",
     .description =
-        "Measures, in about a minute, peak rates, reading of memory by level, the disk, and what trine's own kernels take: small "
+        "Measures, in about a minute and a half, peak rates, reading of memory by level, the disk, and what trine's own kernels take: small "
         "training programs of many shapes are run, and rates are fitted to the times of their operations; and what exchanging bytes takes ranks "
         "that are threads of one process. Writes a profile: "
         "a file of the catalog with a chip and its kernels. `trine train` finds profile.yaml in the current folder and says "

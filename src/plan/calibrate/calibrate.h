@@ -6,7 +6,7 @@
  * shapes, with an error bar, and what it cannot predict (another machine, a neighbour at work) can be told from it.
  *
  *     struct tr_profile *profile;
- *     tr_calibrate(&options, &profile, err)                   about a minute
+ *     tr_calibrate(&options, &profile, err)                   about a minute and a half
  *     tr_profile_yaml(profile, &text)                         a file of the catalog: a chip, and its kernels
  *     tr_profile_free(profile)
  */
@@ -29,7 +29,7 @@ enum { TR_PROFILE_THREADS_MAX = 3 }; /* numbers of threads that are measured: al
 struct tr_calibrate_options {
     const char *program;     /* trine's version and its kernels (tr_kernels_id) */
     const char *disk_folder; /* where the disk is measured; NULL: not at all */
-    double scale;            /* of the time spent on programs: 1 is about a minute in all; less: fewer programs, more: more rounds */
+    double scale;            /* of the time spent on programs: 1 is about a minute and a half in all; less: fewer programs, more: more rounds */
     const atomic_int *stop;  /* not 0: end; NULL: never */
     FILE *log;               /* progress; NULL: silent */
 };

@@ -116,7 +116,7 @@ void story_machine(const struct story *s, int number, struct tr_text *out)
     if (!s->predicted) {
         tr_text_append(out,
                        "<p>It was not calibrated, so nothing was predicted of this run: <code>trine calibrate</code> "
-                       "measures it in about a minute, and <code>trine report RUN --profile profile.yaml</code> then "
+                       "measures it in about a minute and a half, and <code>trine report RUN --profile profile.yaml</code> then "
                        "holds the run against that.</p>\n</section>\n");
         return;
     }
