@@ -415,6 +415,12 @@ static enum tr_status check_whole(const struct tr_kernel_rates *rates, const str
     }
     if (!rates->price[TR_OP_JOIN][0].known)
         return tr_entry_fail(entry, err, "f32.join is missing, by which kinds that nobody measured are priced: the file may have been cut short");
+    for (int type = 0; type < TR_KERNEL_TYPES; type++) {
+        const struct tr_kernel_price *product = &rates->price[TR_OP_LINEAR][type];
+        if (product->known && !(product->unit_s[FEW] > 0 || product->unit_s[FEW_FAR] > 0))
+            return tr_entry_fail(entry, err, "%s.linear has neither `few` nor `few_far`, as profiles made before 28 November 2026: "
+                                 "`trine calibrate` makes a new one", columns[type]);
+    }
     return TR_OK;
 }
 
