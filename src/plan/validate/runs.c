@@ -581,15 +581,17 @@ static void read_measured(const struct row *r, const struct printed *p, double *
         because(run, "neither its step time nor its tokens/s are said, nor hours and tokens of the whole run");
 }
 
-/* A row is wrong whose products alone, at the highest rate of any format that the chip has, take longer than it says. */
+/* A row is wrong whose products alone, at the highest rate of the format that it names (else of any that the chip has), take longer than it says. */
 static void read_impossible(const struct row *r, double time_s, double chips)
 {
     struct tr_run *run = r->run;
     if (run->reason[0])
         return;
     const struct tr_chip *chip = &run->where->system.chip;
-    double most = 0, tokens = (double)(run->task.batch.global_batch * run->task.batch.seq_len);
-    for (int i = 0; i < TR_RATE_COUNT; i++)
+    const bool said = named_format(cell(r, "precision")) != TR_FORMAT_COUNT;
+    double most = said ? run->where->site.rates.flop_s[tr_format_info(run->where->site.format)->rate] : 0;
+    double tokens = (double)(run->task.batch.global_batch * run->task.batch.seq_len);
+    for (int i = 0; i < TR_RATE_COUNT && !said; i++)
         most = fmax(most, tr_fact_or(&chip->rate_flop_s[i], 0));
     double passes = run->task.lora_rank ? 4 : 6; /* FLOP a weight and token: frozen weights have no gradients */
     double rate = passes * tr_shape_params(&run->model).matmul * tokens / (time_s * chips);
