@@ -182,8 +182,8 @@ static void judge_time(struct tr_here_plan *plan)
     char is[TR_QUANTITY_BYTES], may[TR_QUANTITY_BYTES];
     const double deadline_s = plan->request.deadline_s;
     if (plan->why[0] == 0 && deadline_s > 0 && plan->run_s > deadline_s)
-        snprintf(plan->why, sizeof plan->why, "takes %s, more than the deadline of %s", tr_print_time(is, plan->run_s),
-                 tr_print_time(may, deadline_s));
+        snprintf(plan->why, sizeof plan->why, "takes %s, more than the deadline of %s",
+                 tr_print_beside(is, TR_UNIT_TIME, plan->run_s, deadline_s), tr_print_beside(may, TR_UNIT_TIME, deadline_s, plan->run_s));
 }
 
 static void fill_request(const struct tr_run_config *config, struct tr_plan_request *request)

@@ -209,10 +209,25 @@ enum tr_status tr_plan_try_counts(struct tr_plan *p, const struct tr_space *spac
 
 /* ---- beyond what was asked for ----------------------------------------------------------------------------------- */
 
-/* Doubles above the most chips where time is missing, halves below the fewest where money is: whole nodes, and below one any number of its chips. */
+/* Round numbers from one to another, in order: powers of two and three halves of them, of chips below a node, of whole nodes above; a layout
+ * divides by them, where a multiple of an odd number may have none that is good. */
+static int round_numbers(int64_t node, int64_t above, int64_t most, int64_t *out)
+{
+    int count = 0;
+    for (int64_t of = 1; of <= most && count < TR_PLAN_COUNTS_MAX - 2; of = of < node && 2 * of > node ? node : 2 * of) {
+        const int64_t numbers[] = {of, of / 2 * 3};
+        for (int i = 0; i < 2; i++)
+            if (numbers[i] > above && numbers[i] <= most && (numbers[i] < node || numbers[i] % node == 0))
+                out[count++] = numbers[i];
+    }
+    return count;
+}
+
+/* Up to eight times the most chips where time is missing, halves below the fewest where money is: whole nodes, and below one any number of its
+ * chips. */
 static int beyond(const struct tr_plan *p, int64_t low, int64_t high, int64_t *out)
 {
-    enum { TIMES = 3, FEWER_TIMES = 10 }; /* few chips have few layouts, and how many fit is not known before */
+    enum { TIMES = 8, FEWER_TIMES = 10 }; /* few chips have few layouts, and how many fit is not known before */
     const struct tr_plan_candidate *chosen = &p->search.at[p->search.chosen];
     int64_t node = p->system.chips_per_node, most = tr_system_max_chips(&p->system);
     bool more = p->request.deadline_s > 0 && chosen->wall_s > p->request.deadline_s;
@@ -225,9 +240,7 @@ static int beyond(const struct tr_plan *p, int64_t low, int64_t high, int64_t *o
         if (chips > 0 && (!count || chips > out[count - 1]))
             out[count++] = chips;
     }
-    for (int i = 1; more && i <= TIMES && high << i <= most; i++)
-        out[count++] = high << i;
-    return count;
+    return more ? count + round_numbers(node, high, tr_min_i64(most, TIMES * high), out + count) : count;
 }
 
 /* Candidates of other batches go. */

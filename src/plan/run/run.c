@@ -392,10 +392,10 @@ static void say_wishes(struct tr_plan *p)
                 (long long)p->request.chips, tr_print_time(is, cost->mtbf_s), tr_print_time(wished, cost->recover_s));
     if (goes_on && p->request.deadline_s > 0 && cost->wall_s > p->request.deadline_s)
         add_why(p, "takes %s, more than the deadline of %s", tr_print_beside(is, TR_UNIT_TIME, cost->wall_s, p->request.deadline_s),
-                tr_print_time(wished, p->request.deadline_s));
+                tr_print_beside(wished, TR_UNIT_TIME, p->request.deadline_s, cost->wall_s));
     if (goes_on && p->request.budget_usd > 0 && cost->usd > p->request.budget_usd)
         add_why(p, "%scosts %s, more than the budget of %s", p->why[0] ? "; " : "", tr_print_beside(is, TR_UNIT_USD, cost->usd, p->request.budget_usd),
-                tr_print_quantity(wished, TR_UNIT_USD, p->request.budget_usd));
+                tr_print_beside(wished, TR_UNIT_USD, p->request.budget_usd, cost->usd));
     if (p->why[0] && goes_on && p->request.budget_usd > 0)
         say_other_offers(p);
     if (p->why[0])
@@ -505,6 +505,7 @@ enum tr_status tr_plan_make(const struct tr_catalog *catalog, const struct tr_pl
         return status;
     }
     *out = plan;
+    *err = (struct tr_err){""}; /* of searches that found nothing, as they may */
     return plan->why[0] ? TR_NO : TR_OK;
 }
 

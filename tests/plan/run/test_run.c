@@ -362,6 +362,13 @@ static void where_a_wish_is_missed_the_number_of_chips_that_keeps_it_is_said(voi
     tr_plan_free(p);
     tr_plan_free(make(&r, TR_OK));
 
+    /* 184 nodes are 8 times 23, and so are their doubles, by which layouts hardly divide: round numbers are looked at. */
+    struct tr_plan_request odd = request_of("llama3-70b", "dgx-h100", 2944, "auto");
+    odd.tokens = 15e12, odd.deadline_s = 60 * 86400;
+    p = make(&odd, TR_NO);
+    assert_non_null(strstr(p->why, " 3072 chips would do: "));
+    tr_plan_free(p);
+
     r.chips = 128, r.chips_max = 1024, r.budget_usd = 1000; /* both together cannot be */
     p = make(&r, TR_NO);
     assert_non_null(strstr(p->why, "of the numbers of chips that were tried, "));
