@@ -214,31 +214,29 @@ static void add_host(struct parts *s)
 static void add_bubble(struct parts *s)
 {
     const struct tr_layout *l = &s->p->layout;
-    char forward[TR_QUANTITY_BYTES], backward[TR_QUANTITY_BYTES];
+    char forward[TR_QUANTITY_BYTES], backward[TR_QUANTITY_BYTES], weight[TR_QUANTITY_BYTES];
     static const char *const formulas[TR_PIPELINE_COUNT] = {
-        "F + B of the other stages, once", "F + B of the other stages, once", "(F + B) / vpp of the other stages, once",
-        "F + B - 2 W of the other stages, once", "F + B - 3 W of the other stages, once"};
+        "F + B of the other stages, once",
+        "F + B of the stages before the slowest (or the last, where that is later), and of those behind it what is beyond its first forward passes",
+        "(F + B) / vpp of the other stages, once",
+        "F + B - W of the other stages - min(m - 1, pp - 1) W of the slowest, at least F of those before it",
+        "F + B - W of the other stages - min(m - 1, 2 (pp - 1)) W of the slowest, at least 0"};
     if (l->pp == 1)
         return;
     int term = s->term[TR_TERM_BUBBLE];
-    int at = tr_number_add(s->e, term, TR_UNIT_TIME, s->stages.others_s[l->pipeline], "fill and drain");
+    const bool chunks = l->pipeline == TR_PIPELINE_INTERLEAVED;
+    int at = tr_number_add(s->e, term, TR_UNIT_TIME,
+                           chunks ? s->stages.others_s[l->pipeline] : s->p->step.term_s[TR_TERM_BUBBLE], "fill and drain");
     tr_number_words(s->e, at, formulas[l->pipeline], s->blocks.grade, "plan/step/step.h",
-                    "%d other stages, vpp %d; the slowest stage has F %s, B %s", l->pp - 1, l->vpp,
-                    tr_print_time(forward, s->stages.slowest.forward_s),
-                    tr_print_time(backward, s->stages.slowest.backward_s));
+                    "%.0f microbatches, %d other stages, vpp %d; the slowest stage has F %s, B %s, of which W %s", s->micro_count, l->pp - 1,
+                    l->vpp, tr_print_time(forward, s->stages.slowest.forward_s),
+                    tr_print_time(backward, s->stages.slowest.backward_s), tr_print_time(weight, s->stages.slowest.weight_s));
     double rest = tr_number_rest(s->e, term);
     if (rest <= 0)
         return;
-    bool chunks = l->pipeline == TR_PIPELINE_INTERLEAVED;
-    at = tr_number_add(s->e, term, TR_UNIT_TIME, rest,
-                       chunks ? "a last group of microbatches that does not fill the chunks" : "too few microbatches to fill the waiting");
-    if (chunks)
-        tr_number_words(s->e, at, "(vpp - 1) (pp - m mod pp) (F + B) / vpp", s->blocks.grade, "plan/step/step.h",
-                        "m %.0f, pp %d, vpp %d", s->micro_count, l->pp, l->vpp);
-    else
-        tr_number_words(s->e, at, "F + B - W of the other stages - (m - 1) W of the slowest - fill and drain", s->blocks.grade,
-                        "plan/step/step.h", "m %.0f, pp %d; the slowest stage has W %s", s->micro_count, l->pp,
-                        tr_print_time(forward, s->stages.slowest.weight_s));
+    at = tr_number_add(s->e, term, TR_UNIT_TIME, rest, "a last group of microbatches that does not fill the chunks");
+    tr_number_words(s->e, at, "(vpp - 1) (pp - m mod pp) (F + B) / vpp", s->blocks.grade, "plan/step/step.h",
+                    "m %.0f, pp %d, vpp %d", s->micro_count, l->pp, l->vpp);
 }
 
 static void add_sends(struct parts *s)

@@ -118,7 +118,7 @@ static void add_stage(struct drawing *d, const struct tr_walk_event *e, int64_t 
 
 static void add_once(struct drawing *d, int stage)
 {
-    double at_s = d->walk.time_s;
+    double at_s = d->walk.end_s;
     for (int i = 0; i < TR_ONCE_PARTS; i++) {
         if (!(d->once[i].time_s > 0))
             continue;
@@ -191,6 +191,9 @@ static void put_whole(const struct drawing *d, struct tr_text *out)
         tr_text_printf(&note, "The first %d of %d stages. ", STAGES_MAX, d->p->layout.pp);
     tr_text_printf(&note, "Walked through pass by pass the step ends after %s; composed of its terms it takes %s.",
                    tr_print_time(drawn, d->end_s), tr_print_time(composed, d->p->step.time_s));
+    if (d->walk.time_s < d->walk.end_s)
+        tr_text_printf(&note, " That its stages begin one after the other, %s, is not in it: they end so too, and begin the next step at once.",
+                       tr_print_time(drawn, d->walk.end_s - d->walk.time_s));
     put_window(d, out, 0, d->end_s, "What each stage does in a step", tr_text_str(&note));
     tr_text_free(&note);
 }
@@ -198,7 +201,7 @@ static void put_whole(const struct drawing *d, struct tr_text *out)
 /* When the first stage begins its first backward pass: by then all stages have work. And when it ends its last forward pass. */
 static void find_turns(const struct tr_walk *walk, double *first_backward_s, double *last_forward_s)
 {
-    *first_backward_s = walk->time_s;
+    *first_backward_s = walk->end_s;
     *last_forward_s = 0;
     for (int64_t i = 0; i < walk->count && walk->event[i].stage == 0; i++) {
         const struct tr_walk_event *e = &walk->event[i];
@@ -216,8 +219,8 @@ static void put_ends(struct drawing *d, struct tr_text *out)
     const char *note = d->p->layout.vpp > 1 ? "Fainter: every other chunk of layers of the stage." : NULL;
     double first_s, last_s;
     find_turns(&d->walk, &first_s, &last_s);
-    first_s = fmin(first_s * SOME_MORE, d->walk.time_s / 2);
-    last_s = fmin((d->walk.time_s - last_s) * SOME_MORE, d->walk.time_s / 2) + d->end_s - d->walk.time_s;
+    first_s = fmin(first_s * SOME_MORE, d->walk.end_s / 2);
+    last_s = fmin((d->walk.end_s - last_s) * SOME_MORE, d->walk.end_s / 2) + d->end_s - d->walk.end_s;
     fill(d, false);
     tr_print_time(of, d->end_s);
     snprintf(title, sizeof title, "Its first %s of %s, pass by pass", tr_print_time(time, first_s), of);

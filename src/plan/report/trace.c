@@ -172,7 +172,7 @@ enum tr_status tr_plan_trace(const struct tr_plan *plan, struct tr_text *out, st
     put_names(&t);
     put_passes(&t, &walk);
     put_operations(&t, &walk);
-    put_once(&t, walk.time_s);
+    put_once(&t, walk.end_s);
     tr_json_end(&t.json);
     tr_json_end(&t.json);
     tr_text_char(out, '\n');

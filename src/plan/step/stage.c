@@ -132,8 +132,8 @@ static void add_once(double once_s[TR_PIPELINE_COUNT], double stages, double bot
     once_s[TR_PIPELINE_GPIPE] += stages * both_s;
     once_s[TR_PIPELINE_1F1B] += stages * both_s;
     once_s[TR_PIPELINE_INTERLEAVED] += stages * (both_s / vpp);
-    once_s[TR_PIPELINE_ZERO_BUBBLE] += stages * tr_larger(0, both_s - 2 * weight_s);
-    once_s[TR_PIPELINE_ZERO_BUBBLE_2P] += stages * tr_larger(0, both_s - 3 * weight_s);
+    once_s[TR_PIPELINE_ZERO_BUBBLE] += stages * (both_s - weight_s);
+    once_s[TR_PIPELINE_ZERO_BUBBLE_2P] += stages * (both_s - weight_s);
 }
 
 static bool as_large(const struct tr_load *a, const struct tr_load *b)
@@ -167,21 +167,28 @@ static void add_load(struct tr_stages *stages, const struct tr_stage *stage, int
 void tr_stages_make(struct tr_stages *stages, struct tr_load *load, const struct tr_blocks *blocks,
                     const struct tr_split *split)
 {
-    double longest = -1;
+    double longest = -1, forward_s = 0, all_s = 0;
     *stages = (struct tr_stages){.load = load};
     for (int c = 0; c < split->classes; c++) {
         struct tr_stage stage;
         tr_stage_make(&stage, blocks, split, &split->of[c]);
         add_load(stages, &stage, split->of[c].first);
         double both_s = stage.forward_s + stage.backward_s;
-        stages->others_weight_s += split->of[c].stages * stage.weight_s;
+        forward_s += split->of[c].stages * stage.forward_s;
+        all_s += split->of[c].stages * both_s;
+        const struct tr_turning turning = {split->of[c].first + split->of[c].stages - 1, stage.forward_s, both_s, all_s - both_s};
+        if (c == 0 || (c < split->classes - 1 &&
+                       turning.before_s + split->pp * both_s > stages->late.before_s + split->pp * stages->late.both_s))
+            stages->late = turning;
         add_once(stages->others_s, split->of[c].stages, both_s, stage.weight_s, split->vpp);
+        stages->last_s = both_s;
         if (both_s > longest) {
             longest = both_s;
             stages->slowest = stage;
             stages->slowest_class = &split->of[c];
+            stages->slow = turning;
+            stages->before_s = forward_s - stage.forward_s;
         }
     }
-    stages->others_weight_s -= stages->slowest.weight_s;
     add_once(stages->others_s, -1, longest, stages->slowest.weight_s, split->vpp);
 }

@@ -72,11 +72,19 @@ struct tr_load {
 
 struct tr_load tr_load_of(const struct tr_stage *stage, int32_t index);
 
+/* Where a 1F1B pipeline may be held up: a stage, the last of its class. */
+struct tr_turning {
+    int32_t index;
+    double forward_s, both_s, before_s; /* of one microbatch: on it, forward and with backward; through those before it, both */
+};
+
 struct tr_stages {
     struct tr_stage slowest;
     const struct tr_split_class *slowest_class;
     double others_s[TR_PIPELINE_COUNT]; /* what the other stages add once, by schedule */
-    double others_weight_s;             /* their gradients of weights, of one microbatch */
+    double before_s;                    /* forward passes of one microbatch through the stages before the slowest */
+    struct tr_turning slow, late;       /* the slowest; the one that has done as many microbatches as there are stages the latest, of all but the last */
+    double last_s;                      /* one microbatch, forward and backward, on the last stage */
     int load_count;
     struct tr_load *load; /* of stages of which any may be the heaviest */
 };
@@ -123,16 +131,49 @@ static inline double tr_replicas_s(const struct tr_stack *stack, const struct tr
     return zero == 0 ? s : s + tr_exposed_s(stack, ends->gather_s, under_forward);
 }
 
-/* The others' once, and what a last group of microbatches that does not fill the chunks of an interleaved pipeline adds. Zero bubble: the
- * last microbatch goes through all stages and back, and of the slowest one's gradients of weights all but its own have been made
- * meanwhile; with few microbatches these are too few to fill the waiting. */
+/* What a step takes beyond the microbatches of the slowest stage, because of this one. A stage begins when the first microbatch has come
+ * through those before it and ends when the last has gone back through them; between these it works, and waits for its first gradient as
+ * long as the stages behind it take beyond its own first forward passes. With fewer microbatches than stages those of them that have all
+ * before their first gradient wait for its last. */
+static inline double tr_turning_s(const struct tr_stages *stages, const struct tr_turning *at, int32_t pp, double micro_count)
+{
+    double more_s = at->both_s - stages->slow.both_s; /* than the slowest, none or below 0 */
+    double behind = pp - at->index - 1, behind_s = stages->others_s[TR_PIPELINE_1F1B] - more_s - at->before_s;
+    double first = tr_smaller(micro_count - 1, behind); /* forward passes after its first and before its first gradient */
+    double wait_s = tr_larger(0, behind_s - first * at->forward_s);
+    if (first > 0 && first < behind)
+        wait_s = tr_larger(wait_s, (behind_s - stages->last_s) * (behind - first) / (behind - 1));
+    return at->before_s + micro_count * more_s + wait_s;
+}
+
+/* 1F1B: the step is that of the stage for which this is longest: the slowest, one as good as that further on, or the last (of uneven stages
+ * drawn at random within 1 % of their walk in the mean). */
+static inline double tr_bubble_1f1b_s(const struct tr_stages *stages, const struct tr_split *split, int64_t micro_count)
+{
+    double m = (double)micro_count;
+    double last_s = stages->others_s[TR_PIPELINE_1F1B] + (m - 1) * (stages->last_s - stages->slow.both_s);
+    return tr_larger(last_s, tr_larger(tr_turning_s(stages, &stages->slow, split->pp, m), tr_turning_s(stages, &stages->late, split->pp, m)));
+}
+
+/* Zero bubble: while the last microbatch goes through all stages and back, gradients of weights of the slowest one are made, of as many
+ * microbatches as may wait (tr_layout_in_flight) and as there are, but for the last's own. No step begins on it before a first microbatch has
+ * come there; in ZB-2p the stages begin the next step one after the other too, as nothing waits for all of them. */
+static inline double tr_bubble_zero_s(const struct tr_stages *stages, const struct tr_split *split, bool twice, int64_t micro_count)
+{
+    double waiting = tr_smaller((double)micro_count - 1, (twice ? 2 : 1) * (split->pp - 1.0));
+    return tr_larger(twice ? 0 : stages->before_s, stages->others_s[TR_PIPELINE_ZERO_BUBBLE] - waiting * stages->slowest.weight_s);
+}
+
+/* What a step takes beyond the microbatches of its slowest stage. Interleaved: the others' once, and what a last group of microbatches that does
+ * not fill the chunks adds. */
 static inline double tr_bubble_s(const struct tr_stages *stages, const struct tr_split *split, enum tr_pipeline pipeline,
                                  int64_t micro_count)
 {
-    double s = stages->others_s[pipeline];
+    if (pipeline == TR_PIPELINE_1F1B)
+        return tr_bubble_1f1b_s(stages, split, micro_count);
     if (pipeline == TR_PIPELINE_ZERO_BUBBLE || pipeline == TR_PIPELINE_ZERO_BUBBLE_2P)
-        s = fmax(s, stages->others_s[TR_PIPELINE_1F1B] - stages->others_weight_s -
-                        ((double)micro_count - 1) * stages->slowest.weight_s);
+        return tr_bubble_zero_s(stages, split, pipeline == TR_PIPELINE_ZERO_BUBBLE_2P, micro_count);
+    double s = stages->others_s[pipeline];
     if (pipeline == TR_PIPELINE_INTERLEAVED && micro_count % split->pp)
         s += (split->vpp - 1.0) * (double)(split->pp - micro_count % split->pp) *
              (stages->slowest.forward_s + stages->slowest.backward_s) / split->vpp;

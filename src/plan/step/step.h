@@ -13,10 +13,12 @@
  *             share is hidden, at most as long as a microbatch's compute; a pass takes the longer of what the device does
  *             and what the host needs to launch it
  *   stage     sums of blocks: forward F, backward B (with what is recomputed), weight part W of B
- *   pipeline  GPIPE, 1F1B       m (F + B) of the slowest stage + F + B of the others, once
+ *   pipeline  GPIPE             m (F + B) of the slowest stage + F + B of the others, once
+ *             1F1B              of the slowest stage or the last, whichever is later, + F + B of those before it, and of those behind it
+ *                               what is beyond its first forward passes; of even stages that is the same
  *             INTERLEAVED       the others' once / vpp
- *             ZERO_BUBBLE       the others' F + B - 2 W once (1p), F + B - 3 W (2p), not below 0, nor below the others'
- *                               F + B - W less the slowest's (m - 1) W: few microbatches have few W to fill with
+ *             ZERO_BUBBLE       the others' F + B - W once, less the slowest's W of min(m - 1, pp - 1) microbatches (2p: twice pp - 1),
+ *                               not below the F of those before it (2p: 0)
  *   sends     two a microbatch and chunk on the slowest stage, less what is hidden under a chunk's pass; and the way through the
  *             others, once
  *   ends      gradients summed over dp, the update, weights gathered: under compute as far as the stack hides them

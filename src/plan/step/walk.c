@@ -123,7 +123,9 @@ static void run(struct walker *w)
         TR_ASSERT(w->line[stage].next == w->line[stage].count);
         while (w->line[stage].owed > 0)
             pay(w, stage);
-        w->walk->time_s = fmax(w->walk->time_s, w->line[stage].free_s);
+        double begin_s = w->layout->pipeline == TR_PIPELINE_ZERO_BUBBLE_2P ? w->walk->event[stage * w->per_stage].begin_s : 0;
+        w->walk->time_s = fmax(w->walk->time_s, w->line[stage].free_s - begin_s);
+        w->walk->end_s = fmax(w->walk->end_s, w->line[stage].free_s);
     }
 }
 

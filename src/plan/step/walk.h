@@ -4,7 +4,7 @@
  *     struct tr_walk walk;
  *     tr_walk_make(&walk, &site, &task, &layout, err)
  *     for (i < walk.count) walk.event[i].stage, .begin_s, .end_s ...
- *     walk.time_s                       when the last stage is done, without what follows once a step
+ *     walk.end_s, walk.time_s           when the last stage is done, and of a step, without what follows once a step
  *     tr_walk_free(&walk);
  *
  * One rank a stage stands for all ranks of the stage. Sends take what the site says, less what the stack hides. */
@@ -26,7 +26,9 @@ enum { TR_WALK_EVENTS_MAX = 1 << 22 };
 struct tr_walk {
     struct tr_walk_event *event; /* by stage, in the order of time */
     int64_t count;
-    double time_s;
+    double end_s;  /* when the last stage ends */
+    double time_s; /* of a step: end_s; in ZERO_BUBBLE_2P, whose stages begin the next step each when it ends, that of the stage which
+                      takes longest from its first event to its last */
 };
 
 /* TR_BAD_INPUT: an illegal layout, or more than TR_WALK_EVENTS_MAX events. */
