@@ -624,23 +624,29 @@ static void assert_no_op_is_faster_than_the_data_sheet(const struct tr_site *the
 /* What is fitted, to operations and to whole runs, may never say together that a chip does more than its maker says. */
 static void no_stack_makes_a_chip_faster_than_its_data_sheet(void **state)
 {
+    static struct tr_stack with[64];
+    const int stacks = tr_catalog_count(catalog, TR_SECTION_STACKS);
+    struct tr_err err = {""};
+    int checked = 0;
     (void)state;
-    int sites = 0;
-    for (int i = 0; i < tr_catalog_count(catalog, TR_SECTION_SYSTEMS); i++)
-        for (int j = 0; j < tr_catalog_count(catalog, TR_SECTION_STACKS); j++)
-            for (int format = 0; format < TR_FORMAT_COUNT; format++) {
-                struct tr_system of;
-                struct tr_stack with;
-                struct tr_site there;
-                struct tr_err err = {""};
-                assert_int_equal(tr_system_read(tr_catalog_entry(catalog, TR_SECTION_SYSTEMS, i), &of, &err), TR_OK);
-                assert_int_equal(tr_stack_read(tr_catalog_entry(catalog, TR_SECTION_STACKS, j), &with, &err), TR_OK);
-                if (tr_site_make(&there, &of, &with, (enum tr_format)format, &err) != TR_OK)
-                    continue;
-                assert_no_op_is_faster_than_the_data_sheet(&there, of.name, with.name);
-                sites++;
+    assert_true(stacks > 10 && stacks <= (int)(sizeof with / sizeof *with));
+    for (int j = 0; j < stacks; j++)
+        assert_int_equal(tr_stack_read(tr_catalog_entry(catalog, TR_SECTION_STACKS, j), &with[j], &err), TR_OK);
+    for (int i = 0; i < tr_catalog_count(catalog, TR_SECTION_SYSTEMS); i++) {
+        struct tr_system of;
+        assert_int_equal(tr_system_read(tr_catalog_entry(catalog, TR_SECTION_SYSTEMS, i), &of, &err), TR_OK);
+        for (int format = 0; format < TR_FORMAT_COUNT; format++) {
+            struct tr_site there;
+            if (tr_site_make(&there, &of, &with[0], (enum tr_format)format, &err) != TR_OK)
+                continue;
+            /* Its rates are the chip's, but for attention that was written for another one, which is slower: made once, as that takes long. */
+            for (int j = 0; j < stacks; j++, checked++) {
+                there.stack = &with[j];
+                assert_no_op_is_faster_than_the_data_sheet(&there, of.name, with[j].name);
             }
-    assert_true(sites > 1000);
+        }
+    }
+    assert_true(checked > 1000);
 }
 
 /* With it tokens stay cut, and each rank sends its own to the experts. */
