@@ -226,7 +226,7 @@ static void add_bubble(struct parts *s)
     int term = s->term[TR_TERM_BUBBLE];
     const bool chunks = l->pipeline == TR_PIPELINE_INTERLEAVED;
     int at = tr_number_add(s->e, term, TR_UNIT_TIME,
-                           chunks ? s->stages.others_s[l->pipeline] : s->p->step.term_s[TR_TERM_BUBBLE], "fill and drain");
+                           chunks ? s->stages.others_s / l->vpp : s->p->step.term_s[TR_TERM_BUBBLE], "fill and drain");
     tr_number_words(s->e, at, formulas[l->pipeline], s->blocks.grade, "plan/step/step.h",
                     "%.0f microbatches, %d other stages, vpp %d; the slowest stage has F %s, B %s, of which W %s", s->micro_count, l->pp - 1,
                     l->vpp, tr_print_time(forward, s->stages.slowest.forward_s),

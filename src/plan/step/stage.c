@@ -126,16 +126,6 @@ void tr_stage_terms(double term_s[TR_TERM_COUNT], const struct tr_blocks *blocks
 
 /* ---- all stages -------------------------------------------------------------------------------------------------- */
 
-/* What stages that are not the slowest add once, of their F + B and W, by schedule: step.h. */
-static void add_once(double once_s[TR_PIPELINE_COUNT], double stages, double both_s, double weight_s, int32_t vpp)
-{
-    once_s[TR_PIPELINE_GPIPE] += stages * both_s;
-    once_s[TR_PIPELINE_1F1B] += stages * both_s;
-    once_s[TR_PIPELINE_INTERLEAVED] += stages * (both_s / vpp);
-    once_s[TR_PIPELINE_ZERO_BUBBLE] += stages * (both_s - weight_s);
-    once_s[TR_PIPELINE_ZERO_BUBBLE_2P] += stages * (both_s - weight_s);
-}
-
 static bool as_large(const struct tr_load *a, const struct tr_load *b)
 {
     return a->dense >= b->dense && a->expert >= b->expert && a->largest[TR_GATHER_DENSE] >= b->largest[TR_GATHER_DENSE] &&
@@ -167,7 +157,7 @@ static void add_load(struct tr_stages *stages, const struct tr_stage *stage, int
 void tr_stages_make(struct tr_stages *stages, struct tr_load *load, const struct tr_blocks *blocks,
                     const struct tr_split *split)
 {
-    double longest = -1, forward_s = 0, all_s = 0;
+    double longest = -1, forward_s = 0, all_s = 0, weight_s = 0;
     *stages = (struct tr_stages){.load = load};
     for (int c = 0; c < split->classes; c++) {
         struct tr_stage stage;
@@ -180,7 +170,7 @@ void tr_stages_make(struct tr_stages *stages, struct tr_load *load, const struct
         if (c == 0 || (c < split->classes - 1 &&
                        turning.before_s + split->pp * both_s > stages->late.before_s + split->pp * stages->late.both_s))
             stages->late = turning;
-        add_once(stages->others_s, split->of[c].stages, both_s, stage.weight_s, split->vpp);
+        weight_s += split->of[c].stages * stage.weight_s;
         stages->last_s = both_s;
         if (both_s > longest) {
             longest = both_s;
@@ -190,5 +180,6 @@ void tr_stages_make(struct tr_stages *stages, struct tr_load *load, const struct
             stages->before_s = forward_s - stage.forward_s;
         }
     }
-    add_once(stages->others_s, -1, longest, stages->slowest.weight_s, split->vpp);
+    stages->others_s = all_s - longest;
+    stages->others_weight_s = weight_s - stages->slowest.weight_s;
 }

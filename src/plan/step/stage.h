@@ -81,10 +81,10 @@ struct tr_turning {
 struct tr_stages {
     struct tr_stage slowest;
     const struct tr_split_class *slowest_class;
-    double others_s[TR_PIPELINE_COUNT]; /* what the other stages add once, by schedule */
-    double before_s;                    /* forward passes of one microbatch through the stages before the slowest */
-    struct tr_turning slow, late;       /* the slowest; the one that has done as many microbatches as there are stages the latest, of all but the last */
-    double last_s;                      /* one microbatch, forward and backward, on the last stage */
+    double others_s, others_weight_s; /* one microbatch through the other stages, forward and backward; of it gradients of weights */
+    double before_s;                  /* forward passes of one microbatch through the stages before the slowest */
+    struct tr_turning slow, late;     /* the slowest; the one that has done as many microbatches as there are stages the latest, of all but the last */
+    double last_s;                    /* one microbatch, forward and backward, on the last stage */
     int load_count;
     struct tr_load *load; /* of stages of which any may be the heaviest */
 };
@@ -138,7 +138,7 @@ static inline double tr_replicas_s(const struct tr_stack *stack, const struct tr
 static inline double tr_turning_s(const struct tr_stages *stages, const struct tr_turning *at, int32_t pp, double micro_count)
 {
     double more_s = at->both_s - stages->slow.both_s; /* than the slowest, none or below 0 */
-    double behind = pp - at->index - 1, behind_s = stages->others_s[TR_PIPELINE_1F1B] - more_s - at->before_s;
+    double behind = pp - at->index - 1, behind_s = stages->others_s - more_s - at->before_s;
     double first = tr_smaller(micro_count - 1, behind); /* forward passes after its first and before its first gradient */
     double wait_s = tr_larger(0, behind_s - first * at->forward_s);
     if (first > 0 && first < behind)
@@ -151,7 +151,7 @@ static inline double tr_turning_s(const struct tr_stages *stages, const struct t
 static inline double tr_bubble_1f1b_s(const struct tr_stages *stages, const struct tr_split *split, int64_t micro_count)
 {
     double m = (double)micro_count;
-    double last_s = stages->others_s[TR_PIPELINE_1F1B] + (m - 1) * (stages->last_s - stages->slow.both_s);
+    double last_s = stages->others_s + (m - 1) * (stages->last_s - stages->slow.both_s);
     return tr_larger(last_s, tr_larger(tr_turning_s(stages, &stages->slow, split->pp, m), tr_turning_s(stages, &stages->late, split->pp, m)));
 }
 
@@ -161,23 +161,34 @@ static inline double tr_bubble_1f1b_s(const struct tr_stages *stages, const stru
 static inline double tr_bubble_zero_s(const struct tr_stages *stages, const struct tr_split *split, bool twice, int64_t micro_count)
 {
     double waiting = tr_smaller((double)micro_count - 1, (twice ? 2 : 1) * (split->pp - 1.0));
-    return tr_larger(twice ? 0 : stages->before_s, stages->others_s[TR_PIPELINE_ZERO_BUBBLE] - waiting * stages->slowest.weight_s);
+    return tr_larger(twice ? 0 : stages->before_s,
+                     stages->others_s - stages->others_weight_s - waiting * stages->slowest.weight_s);
 }
 
-/* What a step takes beyond the microbatches of its slowest stage. Interleaved: the others' once, and what a last group of microbatches that does
- * not fill the chunks adds. */
+/* Interleaved: a chunk is 1 / vpp of a stage, and a last group of microbatches that does not fill the chunks waits for what it lacks. */
+static inline double tr_bubble_chunks_s(const struct tr_stages *stages, const struct tr_split *split, int64_t micro_count)
+{
+    double lacking = micro_count % split->pp ? (double)(split->pp - micro_count % split->pp) : 0;
+    return (stages->others_s + (split->vpp - 1.0) * lacking * stages->slow.both_s) / split->vpp;
+}
+
+/* What a step takes beyond the microbatches of its slowest stage. */
 static inline double tr_bubble_s(const struct tr_stages *stages, const struct tr_split *split, enum tr_pipeline pipeline,
                                  int64_t micro_count)
 {
-    if (pipeline == TR_PIPELINE_1F1B)
+    switch (pipeline) {
+    case TR_PIPELINE_1F1B:
         return tr_bubble_1f1b_s(stages, split, micro_count);
-    if (pipeline == TR_PIPELINE_ZERO_BUBBLE || pipeline == TR_PIPELINE_ZERO_BUBBLE_2P)
+    case TR_PIPELINE_INTERLEAVED:
+        return tr_bubble_chunks_s(stages, split, micro_count);
+    case TR_PIPELINE_ZERO_BUBBLE:
+    case TR_PIPELINE_ZERO_BUBBLE_2P:
         return tr_bubble_zero_s(stages, split, pipeline == TR_PIPELINE_ZERO_BUBBLE_2P, micro_count);
-    double s = stages->others_s[pipeline];
-    if (pipeline == TR_PIPELINE_INTERLEAVED && micro_count % split->pp)
-        s += (split->vpp - 1.0) * (double)(split->pp - micro_count % split->pp) *
-             (stages->slowest.forward_s + stages->slowest.backward_s) / split->vpp;
-    return s;
+    case TR_PIPELINE_GPIPE:
+    case TR_PIPELINE_COUNT:
+    default:
+        return stages->others_s;
+    }
 }
 
 /* What is seen of a message to the next stage that takes one_s: the share that the stack hides goes under the next pass of a chunk,
