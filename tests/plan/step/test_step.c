@@ -596,6 +596,19 @@ static void better_hardware_is_never_slower(void **state)
     }
 }
 
+/* Of a stage that fills a domain to the next one, from chip to chip. */
+static void assert_no_send_is_faster_than_the_card(const struct tr_site *there, const char *of, const char *with)
+{
+    const double bytes = 1 << 28;
+    struct tr_layout across = layout_of((int32_t)there->system->tier[0].domain_chips, 2, 1);
+    if (there->system->tier_count < 2 || !tr_mesh_is_across(there, &across, TR_MESH_PP))
+        return;
+    const struct tr_tier *network = &there->system->tier[1];
+    double card = tr_fact_or(&network->nic_bytes_s, network->bytes_s.value);
+    if (tr_mesh_send(there, &across, TR_MESH_PP, bytes, 1).time_s < bytes / card * (1 - 1e-12))
+        fail_msg("%s with %s: a message is faster than the card", of, with);
+}
+
 static void assert_no_op_is_faster_than_the_data_sheet(const struct tr_site *there, const char *of, const char *with)
 {
     static const int64_t shapes[][4] = {{8192, 8192, 28672, 1}, {16384, 53248, 16384, 1}, {512, 2048, 7168, 64}, {1, 4096, 4096, 1}};
@@ -643,6 +656,7 @@ static void no_stack_makes_a_chip_faster_than_its_data_sheet(void **state)
             for (int j = 0; j < stacks; j++, checked++) {
                 there.stack = &with[j];
                 assert_no_op_is_faster_than_the_data_sheet(&there, of.name, with[j].name);
+                assert_no_send_is_faster_than_the_card(&there, of.name, with[j].name);
             }
         }
     }
