@@ -378,9 +378,7 @@ static void put_counts(const struct tr_plan *p, struct tr_text *out)
     char step[NUMBER], days[NUMBER], usd[NUMBER], layout[TR_LAYOUT_TEXT_BYTES];
     struct tr_table table = {0};
     static const char *const right[] = {"step", "MFU", "takes", "dollars"};
-    int others = 0;
-    for (int i = 0; i < p->search.count; i++)
-        others += !tr_plan_shows(&p->search, i);
+    const int others = tr_plan_hides(&p->search);
     tr_text_append(out, "\n(* nothing else is as fast for as few dollars; > chosen; ? may not fit, by memory's error");
     if (others)
         tr_text_printf(out, "; %d others were priced, none of these", others);

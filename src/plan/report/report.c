@@ -324,7 +324,10 @@ static void put_counts(const struct page *g)
     const struct tr_plan_search *s = &g->p->search;
     const bool batches = s->at[0].global_batch != s->at[s->count - 1].global_batch;
     tr_text_append(g->out, "<figure><figcaption>Numbers of chips <small>●: nothing else is as fast for as few dollars; ?: may not fit, by memory's error; "
-                           "bold: chosen</small></figcaption><div class=\"wide\"><table><tr>");
+                           "bold: chosen");
+    if (tr_plan_hides(s))
+        tr_text_printf(g->out, "; %d others were priced, none of these", tr_plan_hides(s));
+    tr_text_append(g->out, "</small></figcaption><div class=\"wide\"><table><tr>");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (batches || i != 2)
             tr_page_text(g->out, "th", i ? "n" : NULL, names[i]);

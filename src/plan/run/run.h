@@ -124,6 +124,14 @@ static inline bool tr_plan_shows(const struct tr_plan_search *search, int i)
 {
     return search->at[i].asked || search->at[i].front || i == search->chosen;
 }
+/* How many they leave out. */
+static inline int tr_plan_hides(const struct tr_plan_search *search)
+{
+    int hidden = 0;
+    for (int i = 0; i < search->count; i++)
+        hidden += !tr_plan_shows(search, i);
+    return hidden;
+}
 
 /* What the model's modules for further tokens (MTP) are and take, the layout as it is; all zero without them. */
 struct tr_plan_further {
