@@ -235,7 +235,7 @@ static void add_bubble(struct parts *s)
     if (rest <= 0)
         return;
     at = tr_number_add(s->e, term, TR_UNIT_TIME, rest, "a last group of microbatches that does not fill the chunks");
-    tr_number_words(s->e, at, "(vpp - 1) (pp - m mod pp) (F + B) / vpp", s->blocks.grade, "plan/step/step.h",
+    tr_number_words(s->e, at, "(vpp - 1) (pp - m mod pp) B / vpp", s->blocks.grade, "plan/step/step.h",
                     "m %.0f, pp %d, vpp %d", s->micro_count, l->pp, l->vpp);
 }
 

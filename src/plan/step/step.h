@@ -16,7 +16,7 @@
  *   pipeline  GPIPE             m (F + B) of the slowest stage + F + B of the others, once
  *             1F1B              of the slowest stage or the last, whichever is later, + F + B of those before it, and of those behind it
  *                               what is beyond its first forward passes; of even stages that is the same
- *             INTERLEAVED       the others' once / vpp
+ *             INTERLEAVED       the others' once / vpp; for each microbatch that the last group of pp lacks, (vpp - 1) B / vpp
  *             ZERO_BUBBLE       the others' F + B - W once, less the slowest's W of min(m - 1, pp - 1) microbatches (2p: twice pp - 1),
  *                               not below the F of those before it (2p: 0)
  *   sends     two a microbatch and chunk on the slowest stage, less what is hidden under a chunk's pass; and the way through the
