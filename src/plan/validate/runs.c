@@ -1,8 +1,10 @@
+#define _GNU_SOURCE /* strcasestr */
 /* Rows of published training runs: from columns and habits of the field to a task, a layout and a site. */
 #include "plan/validate/runs.h"
 
 #include "base/fmath.h"
 #include "base/num.h"
+#include "base/quantity.h"
 #include "plan/validate/guess.h"
 
 #include <ctype.h>
@@ -89,6 +91,13 @@ static bool says_word(const char *text, const char *word)
     return false;
 }
 
+/* A word that nothing is known by is not guessed at. */
+static void unknown_word(const struct row *r, const char *column, const char *known)
+{
+    if (!r->run->reason[0])
+        snprintf(r->run->reason, sizeof r->run->reason, "%s is \"%.60s\": expected %s", column, cell(r, column), known);
+}
+
 /* What a row prints of the run as a whole. 0: not said. */
 struct printed {
     double step, tokens, tflops, mfu, memory, days, chip_hours, params, active; /* tokens: a second and chip */
@@ -149,6 +158,8 @@ static enum tr_status read_columns(const struct row *r, struct columns *c)
     for (size_t i = 0; status == TR_OK && i < sizeof all / sizeof *all; i++)
         status = whole(r, all[i].name, all[i].to);
     c->gated_said = *cell(r, "gated_mlp") != 0;
+    if (status == TR_OK && c->gated > 1)
+        unknown_word(r, "gated_mlp", "0 or 1");
     return status;
 }
 
@@ -285,6 +296,17 @@ static enum tr_status read_model(const struct row *r, struct printed *p)
 
 /* ---- the layout -------------------------------------------------------------------------------------------------- */
 
+/* "ZeRO-2", "zero 2", "2"; -1: no stage is said. */
+static int zero_stage(const char *text)
+{
+    const char *at = strcasestr(text, "zero");
+    if (at)
+        at += strlen("zero") + strspn(at + strlen("zero"), "- _");
+    else if (text[0] && !text[1])
+        at = text;
+    return at && *at >= '0' && *at <= '3' ? *at - '0' : -1;
+}
+
 /* As tables write it: "ZeRO-1", "FSDP128+DP", "FSDP2 shard=8", "HSDP", "distributed optimizer", "none (plain DP)". */
 static void read_sharding(const struct row *r, struct tr_layout *l, const struct tr_stack *stack)
 {
@@ -293,14 +315,18 @@ static void read_sharding(const struct row *r, struct tr_layout *l, const struct
     r->run->zero_open = !*text;
     if (!*text)
         l->zero = whole_shards ? 3 : tr_stack_is_like(stack, "megatron-core") ? 1 : 0;
-    else if (strcmp(text, "0") == 0 || says(text, "none") || says(text, "ZeRO-0"))
-        l->zero = 0;
-    else if (says(text, "SHARD_GRAD_OP") || says(text, "ZeRO-2") || says(text, "optimizer+gradient"))
+    else if (says(text, "SHARD_GRAD_OP") || says(text, "optimizer+gradient"))
         l->zero = 2;
-    else if (says(text, "FSDP") || says(text, "ZeRO-3") || says(text, "HSDP"))
+    else if (says(text, "FSDP") || says(text, "HSDP"))
         l->zero = 3;
+    else if (zero_stage(text) >= 0)
+        l->zero = zero_stage(text);
+    else if (says(text, "zero") || says(text, "optimizer")) /* of the distributed optimizer; ZeRO of no stage */
+        l->zero = says(text, "none") ? 0 : 1;
+    else if (says(text, "none") || says(text, "DDP"))
+        l->zero = 0;
     else
-        l->zero = 1;
+        unknown_word(r, "zero_stage_or_fsdp", "none, ZeRO-1, ZeRO-2, ZeRO-3, FSDP or HSDP");
     if (l->zero != 3)
         return;
     const char *digits = strstr(text, "shard=") ? strstr(text, "shard=") + 6
@@ -320,6 +346,8 @@ static void read_recompute(const struct row *r, struct tr_run *run)
 {
     const char *text = cell(r, "recompute"), *notes = cell(r, "notes");
     run->rerun_open = !*text;
+    if (*text && !says(text, "full") && !says(text, "selective") && !says(text, "none"))
+        unknown_word(r, "recompute", "none, selective or full");
     run->layout.rerun = says(text, "full") ? TR_RERUN_FULL : says(text, "selective") ? TR_RERUN_SELECTIVE : TR_RERUN_NONE;
     /* MaxText's: every product is kept, on the chip or by its host. */
     if (says_word(notes, "remat_policy=minimal") || says_word(notes, "remat_policy=minimal_offloaded"))
@@ -400,6 +428,8 @@ static enum tr_status read_layout(const struct row *r, const struct printed *p)
         run->task.batch.global_batch = batch - batch % l->dp, run->assumed = true;
     run->micro_open = !micro;
     l->micro_batch = tr_max_i64(1, micro);
+    if (sp > 1)
+        unknown_word(r, "sp", "0 or 1");
     l->sp = l->tp > 1 && (*cell(r, "sp") ? sp != 0 : tr_stack_is_like(&run->where->stack, "megatron-core"));
     read_schedule(r, l);
     /* Recipes that name no dispatcher leave Megatron-Core's own, which is that. */
@@ -431,6 +461,8 @@ static enum tr_format named_format(const char *text)
 
 static enum tr_format format_of(const struct row *r, const struct tr_chip *chip)
 {
+    if (*cell(r, "precision") && named_format(cell(r, "precision")) == TR_FORMAT_COUNT)
+        unknown_word(r, "precision", "bf16, fp16, fp8, mxfp8, nvfp4 ...");
     const struct tr_fact *rate = chip->rate_flop_s;
     const char *text = cell(r, "precision");
     bool narrow = tr_known(&rate[TR_RATE_FP8]), scaled = tr_known(&rate[TR_RATE_FP6]) || tr_known(&rate[TR_RATE_FP4]);
@@ -581,6 +613,17 @@ static void read_measured(const struct row *r, const struct printed *p, double *
         because(run, "neither its step time nor its tokens/s are said, nor hours and tokens of the whole run");
 }
 
+/* More than a chip has, beyond what GB and GiB are taken for one another, is of another chip, or of several. */
+static void read_impossible_memory(const struct row *r)
+{
+    struct tr_run *run = r->run;
+    char printed[TR_QUANTITY_BYTES], has[TR_QUANTITY_BYTES];
+    const double most = run->where ? run->where->system.chip.memory_bytes.value : 0;
+    if (!run->reason[0] && run->memory_bytes > 1.1 * most)
+        snprintf(run->reason, sizeof run->reason, "cannot be: its memory, %s of a chip, is more than the %s that it has",
+                 tr_print_quantity(printed, TR_UNIT_BYTES, run->memory_bytes), tr_print_quantity(has, TR_UNIT_BYTES, most));
+}
+
 /* A row is wrong whose products alone, at the highest rate of the format that it names (else of any that the chip has), take longer than it says. */
 static void read_impossible(const struct row *r, double time_s, double chips)
 {
@@ -615,8 +658,10 @@ enum tr_status tr_run_read(struct tr_runs *runs, const struct tr_catalog *catalo
         status = read_layout(&r, &printed);
     if (status == TR_OK)
         read_measured(&r, &printed, time_s);
-    if (status == TR_OK)
+    if (status == TR_OK) {
         read_impossible(&r, *time_s, (double)printed.chips);
+        read_impossible_memory(&r);
+    }
     return status;
 }
 

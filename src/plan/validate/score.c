@@ -22,6 +22,16 @@ static void price_run(const struct tr_sample *sample, struct tr_score_row *row)
     row->error = row->step.time_s / sample->time_s - 1;
 }
 
+/* No chip multiplies faster than its data sheet says: such a row is of another chip or format, or its time is none. */
+static bool is_impossible(const struct tr_samples *samples, const struct tr_sample *sample, double flop)
+{
+    const bool gemm = samples->kind == TR_MEASURED_GEMM;
+    if (!gemm && samples->kind != TR_MEASURED_ATTENTION)
+        return false;
+    enum tr_format format = gemm ? sample->of.gemm.format : sample->of.attention.format;
+    return flop > samples->chip[sample->chip].rates.flop_s[tr_format_info(format)->rate] * sample->time_s;
+}
+
 static void price(const struct tr_samples *samples, const struct tr_sample *sample, struct tr_score_row *row)
 {
     *row = (struct tr_score_row){.sample = sample, .cost = {.time_s = INFINITY}, .reason = sample->reason};
@@ -34,6 +44,8 @@ static void price(const struct tr_samples *samples, const struct tr_sample *samp
     row->cost = tr_sample_cost(samples, sample, &samples->chip[sample->chip].rates);
     if (!isfinite(row->cost.time_s))
         row->reason = "the chip has no units for this number format";
+    else if (is_impossible(samples, sample, row->cost.flop))
+        row->reason = "cannot be: more FLOP/s than the chip has in this number format";
     else
         row->error = row->cost.time_s / sample->time_s - 1;
 }

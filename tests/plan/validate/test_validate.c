@@ -398,18 +398,77 @@ static void a_row_faster_than_the_chip_is_wrong(void **state)
     struct tr_samples samples = {0};
     struct tr_score score = {0};
     (void)state;
-    score_of("chip,framework,precision,model,n_layers,d_model,n_chips,seq_len,global_batch_seqs,tp,pp,cp,ep,step_time_s,tokens_per_s_per_chip,notes\n"
-             "H100-SXM,NeMo,,llama-13b,,,8,2048,64,2,1,1,,,25000,\n"
-             "H100-SXM,NeMo,,llama-13b,,,8,2048,64,2,1,1,,,33000,\n"
-             "H100-SXM,NeMo,,llama-13b,,,8,2048,64,2,1,1,,,33000,LoRA\n"
-             "H100-SXM,NeMo,bf16,llama-13b,,,8,2048,64,2,1,1,,,25000,\n"
-             "H100-SXM,NeMo,fp8,llama-13b,,,8,2048,64,2,1,1,,,25000,\n", &samples, &score);
+    score_of("chip,framework,precision,model,n_layers,d_model,n_chips,seq_len,global_batch_seqs,tp,pp,cp,ep,step_time_s,tokens_per_s_per_chip,notes,"
+             "mem_per_chip_gb\n"
+             "H100-SXM,NeMo,,llama-13b,,,8,2048,64,2,1,1,,,25000,,\n"
+             "H100-SXM,NeMo,,llama-13b,,,8,2048,64,2,1,1,,,33000,,\n"
+             "H100-SXM,NeMo,,llama-13b,,,8,2048,64,2,1,1,,,33000,LoRA,\n"
+             "H100-SXM,NeMo,bf16,llama-13b,,,8,2048,64,2,1,1,,,25000,,\n"
+             "H100-SXM,NeMo,fp8,llama-13b,,,8,2048,64,2,1,1,,,25000,,79\n"
+             "H100-SXM,NeMo,fp8,llama-13b,,,8,2048,64,2,1,1,,,25000,,141\n", &samples, &score);
     assert_null(score.row[0].reason);
     assert_non_null(strstr(score.row[1].reason, "cannot be: its products alone would be 25"));
     assert_non_null(strstr(score.row[1].reason, " TFLOP/s on each chip, which has 1979"));
     assert_null(score.row[2].reason);
     assert_non_null(strstr(score.row[3].reason, " TFLOP/s on each chip, which has 989.5"));
     assert_null(score.row[4].reason);
+    assert_string_equal(score.row[5].reason, "cannot be: its memory, 131.3 GiB of a chip, is more than the 80 GiB that it has");
+    tr_score_free(&score);
+    tr_samples_free(&samples);
+}
+
+/* Neither products nor attention are faster than the units of their format. */
+static void an_operation_faster_than_the_chip_is_wrong(void **state)
+{
+    struct tr_samples samples = {0};
+    struct tr_score score = {0};
+    (void)state;
+    score_of("chip,engine,dtype,m,n,k,latency_us\n"
+             "H100-SXM,E,bfloat16,8192,8192,8192,1200\n"
+             "H100-SXM,E,bfloat16,8192,8192,8192,1000\n"
+             "H100-SXM,E,fp8,8192,8192,8192,1000\n", &samples, &score);
+    assert_null(score.row[0].reason);
+    assert_string_equal(score.row[1].reason, "cannot be: more FLOP/s than the chip has in this number format");
+    assert_null(score.row[2].reason);
+    tr_score_free(&score);
+    tr_samples_free(&samples);
+    score_of("chip,engine,op,batch,seq,n_heads,n_kv_heads,head_dim,window,dtype,kv_dtype,latency_us\n"
+             "H100-SXM,E,context_attention,4,8192,32,8,128,0,bfloat16,bfloat16,4000\n"
+             "H100-SXM,E,context_attention,4,8192,32,8,128,0,bfloat16,bfloat16,2000\n", &samples, &score);
+    assert_null(score.row[0].reason);
+    assert_non_null(strstr(score.row[1].reason, "cannot be"));
+    tr_score_free(&score);
+    tr_samples_free(&samples);
+}
+
+/* What it would be priced as otherwise is another run. */
+static void a_word_that_nobody_knows_is_not_guessed_at(void **state)
+{
+    struct tr_samples samples = {0};
+    struct tr_score score = {0};
+    static const char *const reasons[] = {
+        NULL, "recompute is \"maybe\": expected none, selective or full", "sp is \"7\": expected 0 or 1",
+        "precision is \"foo\": expected bf16, fp16, fp8, mxfp8, nvfp4 ...", "gated_mlp is \"2\": expected 0 or 1",
+        "zero_stage_or_fsdp is \"yes\": expected none, ZeRO-1, ZeRO-2, ZeRO-3, FSDP or HSDP", NULL, NULL};
+    (void)state;
+    score_of("chip,framework,model,n_layers,d_model,n_heads,n_chips,seq_len,global_batch_seqs,tp,pp,cp,step_time_s,precision,recompute,sp,gated_mlp,"
+             "zero_stage_or_fsdp\n"
+             "H100-SXM,NeMo,gpt,24,1024,16,16,2048,256,2,1,1,2,bf16,selective+offload,1,0,ZeRO-1 (distributed optimizer)\n"
+             "H100-SXM,NeMo,gpt,24,1024,16,16,2048,256,2,1,1,2,bf16,maybe,1,0,ZeRO-1\n"
+             "H100-SXM,NeMo,gpt,24,1024,16,16,2048,256,2,1,1,2,bf16,none,7,0,ZeRO-1\n"
+             "H100-SXM,NeMo,gpt,24,1024,16,16,2048,256,2,1,1,2,foo,none,1,0,ZeRO-1\n"
+             "H100-SXM,NeMo,gpt,24,1024,16,16,2048,256,2,1,1,2,bf16,none,1,2,ZeRO-1\n"
+             "H100-SXM,NeMo,gpt,24,1024,16,16,2048,256,2,1,1,2,bf16,none,1,0,yes\n"
+             "H100-SXM,NeMo,gpt,24,1024,16,16,2048,256,2,1,1,2,bf16,none,1,0,3\n"
+             "H100-SXM,NeMo,gpt,24,1024,16,16,2048,256,2,1,1,2,bf16,none,1,0,none (DDP; optimizer sharding not stated)\n", &samples, &score);
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+        if (reasons[i])
+            assert_string_equal(score.row[i].reason, reasons[i]);
+        else
+            assert_null(score.row[i].reason);
+    assert_int_equal(score.row[0].layout.zero, 1);
+    assert_int_equal(score.row[6].layout.zero, 3);
+    assert_int_equal(score.row[7].layout.zero, 0);
     tr_score_free(&score);
     tr_samples_free(&samples);
 }
@@ -817,6 +876,8 @@ int main(void)
         cmocka_unit_test(a_run_whose_layout_is_not_said_is_priced_at_the_best_and_summed_up_apart),
         cmocka_unit_test(a_row_whose_chips_do_not_divide_says_which_would),
         cmocka_unit_test(what_a_run_does_not_say_is_guessed_and_graded_so),
+        cmocka_unit_test(an_operation_faster_than_the_chip_is_wrong),
+        cmocka_unit_test(a_word_that_nobody_knows_is_not_guessed_at),
         cmocka_unit_test(a_row_that_cannot_be_priced_is_not_covered_and_says_why),
         cmocka_unit_test(a_row_faster_than_the_chip_is_wrong),
         cmocka_unit_test(a_page_has_steps_in_seconds_and_whole_runs_in_chip_hours_with_their_goodput),
