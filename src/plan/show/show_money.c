@@ -44,9 +44,11 @@ static enum tr_status write_taken(struct tr_showing *s, const struct tr_system *
     return TR_OK;
 }
 
-/* The name that nothing belongs to, and the one that was perhaps meant. */
+/* A chip that nobody offers is an answer; a name that nothing belongs to is not, and perhaps another one was meant. */
 static enum tr_status nobody(const struct tr_showing *s)
 {
+    if (s->chip)
+        return tr_fail(s->err, TR_NO, "nobody of the catalog offers %s; prices of your own come by --catalog (docs/catalog.md)", s->chip->id);
     enum { NAMES_MAX = 1024 };
     const char *names[NAMES_MAX];
     int used = 0;
