@@ -24,7 +24,8 @@ static const struct tr_option options[] = {
     {.name = "out", .letter = 'o', .kind = TR_OPTION_PATH, AT(out), .fallback = "profile.yaml", .value = "FILE",
      .help = "where the profile is written; its disk is the one that is measured"},
     {.name = "force", .letter = 'f', .kind = TR_OPTION_FLAG, AT(force),
-     .help = "replace a profile that is there; with --ranks: what it says of so many processes"},
+     .help = "replace a profile that is there, but for what it says of cores nearer each other or further apart than now; with --ranks: what it says of so "
+             "many processes"},
     {.name = "check", .kind = TR_OPTION_FLAG, AT(check),
      .help = "say whether the profile that is there still is that of this machine (a few seconds, some of them for its disk); leave nothing written"},
     {.name = "from", .kind = TR_OPTION_FLAG, AT(from), .help = "refine the profile that is there by what the RUNs took; nothing is measured"},
@@ -43,7 +44,7 @@ static const struct tr_command command = {
     .name = "calibrate",
     .summary = "measure this machine, so that runs on it can be predicted",
     .description =
-        "Measures, in about a minute and a half, peak rates, reading of memory by level, the disk, and what trine's own kernels take: small "
+        "Measures, in a minute or a minute and a half, peak rates, reading of memory by level, the disk, and what trine's own kernels take: small "
         "training programs of many shapes are run, and rates are fitted to the times of their operations; and what exchanging bytes takes ranks "
         "that are threads of one process. Writes a profile: "
         "a file of the catalog with a chip and its kernels. `trine train` finds profile.yaml in the current folder and says "
@@ -116,6 +117,8 @@ static enum tr_status write_profile(const struct calibrate_args *args, const str
     tr_text_printf(&text, "%s: %s, %d core%s, %s\n", args->out, r->processor, r->cores, r->cores == 1 ? "" : "s", r->isa);
     for (int i = 0; i < tr_profile_count(profile); i++)
         print_rates(tr_profile_rates(profile, i), &text);
+    if (tr_profile_kept(profile))
+        tr_text_append(&text, "with what the profile before says of cores as far apart as they were not in this calibration\n");
     note_wide(profile);
     tr_text_printf(&text, "disk        %s written and synced (within %.0f %%), a small file in %s\n",
                    tr_print_quantity(a, TR_UNIT_BYTES_S, r->machine.disk_byte_s), 100 * r->machine.noise_disk, tr_print_time(b, r->machine.disk_sync_s));
@@ -130,6 +133,16 @@ static void folder_of(const char *path, char folder[TR_PATH_BYTES])
         strcpy(folder, ".");
     else
         snprintf(folder, TR_PATH_BYTES, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
+/* What is there of this machine already; nothing, if it cannot be read: it is to be replaced. */
+static void keep(const char *path, struct tr_profile *profile)
+{
+    struct tr_catalog *before = NULL;
+    struct tr_err ignored;
+    if (tr_file_exists(path) && tr_catalog_open_empty(&before, &ignored) == TR_OK && tr_catalog_add(before, path, &ignored) == TR_OK)
+        tr_profile_keep(profile, before);
+    tr_catalog_free(before);
 }
 
 static enum tr_status calibrate(const struct calibrate_args *args, struct tr_err *err)
@@ -148,8 +161,10 @@ static enum tr_status calibrate(const struct calibrate_args *args, struct tr_err
         return status;
     folder_of(args->out, folder);
     status = tr_calibrate(&how, &profile, err);
-    if (status == TR_OK)
+    if (status == TR_OK) {
+        keep(args->out, profile);
         status = write_profile(args, profile, err);
+    }
     tr_profile_free(profile);
     return status;
 }

@@ -54,7 +54,7 @@ static void put(const struct tr_app_prediction *to, const struct tr_kernel_rates
                 const char *refined, struct tr_text *out)
 {
     const struct tr_train_predicted *said = &to->said;
-    char between[TR_BETWEEN_WORDS_BYTES];
+    char unmeasured[TR_UNMEASURED_WORDS_BYTES];
     char step[TR_QUANTITY_BYTES], steps[TR_QUANTITY_BYTES], all[TR_QUANTITY_BYTES];
     tr_text_printf(out, "predicted %s a step%s +- %.0f %%, the ", tr_print_time(step, said->step_s), of, 100 * said->error);
     if (ahead->steps < ahead->config->steps) /* resumed */
@@ -67,7 +67,7 @@ static void put(const struct tr_app_prediction *to, const struct tr_kernel_rates
         put_count(out, ", ", ahead->samples, "sample");
     put_count(out, " and ", ahead->saves, "checkpoint");
     tr_text_printf(out, " in %s +- %.0f %% (%s%s%s", tr_print_time(all, said->run_s), 100 * said->run_error, to->path, refined,
-                   tr_kernel_between_words(rates, between));
+                   tr_kernel_unmeasured_words(rates, unmeasured));
     if (rates->machine.scale > 0 && rates->machine.scale < 1)
         tr_text_printf(out, ", measured in %.3g of the usual time", rates->machine.scale);
     tr_text_char(out, ')');

@@ -6,7 +6,7 @@
  * shapes, with an error bar, and what it cannot predict (another machine, a neighbour at work) can be told from it.
  *
  *     struct tr_profile *profile;
- *     tr_calibrate(&options, &profile, err)                   about a minute and a half
+ *     tr_calibrate(&options, &profile, err)                   a minute or a minute and a half
  *     tr_profile_yaml(profile, &text)                         a file of the catalog: a chip, and its kernels
  *     tr_profile_free(profile)
  */
@@ -29,7 +29,7 @@ enum { TR_PROFILE_THREADS_MAX = 3 }; /* numbers of threads that are measured: al
 struct tr_calibrate_options {
     const char *program;     /* trine's version and its kernels (tr_kernels_id) */
     const char *disk_folder; /* where the disk is measured; NULL: not at all */
-    double scale;            /* of the time spent on programs: 1 is about a minute and a half in all; less: fewer programs, more: more rounds */
+    double scale;            /* of the time spent on programs: 1 is a minute or a minute and a half in all; less: fewer programs, more: more rounds */
     const atomic_int *stop;  /* not 0: end; NULL: never */
     FILE *log;               /* progress; NULL: silent */
 };
@@ -39,6 +39,11 @@ struct tr_profile; /* owned by the caller; tr_profile_free */
 TR_MUST_CHECK enum tr_status tr_calibrate(const struct tr_calibrate_options *options, struct tr_profile **out,
                                           struct tr_err *err);
 void tr_profile_free(struct tr_profile *profile); /* NULL is fine */
+
+/* A host moves the cores of a virtual machine, and a minute may show them near each other or apart alone: adds what a profile of this machine and
+ * program says of them the other way. */
+void tr_profile_keep(struct tr_profile *profile, const struct tr_catalog *before);
+bool tr_profile_kept(const struct tr_profile *profile); /* there was any */
 
 int tr_profile_count(const struct tr_profile *profile);
 const struct tr_kernel_rates *tr_profile_rates(const struct tr_profile *profile, int index);

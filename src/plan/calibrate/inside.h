@@ -23,6 +23,7 @@ struct tr_profile {
     int64_t memory_bytes;
     struct tr_kernel_machine begun; /* what is the same for all numbers of threads: the disk, the scale */
     int year;
+    bool kept; /* prices of cores nearer or further apart, from the profile before */
 };
 
 /* A small program of one layer of a shape, to be run a few steps: training, or tokens one by one. */

@@ -180,6 +180,22 @@ enum tr_status tr_calibrate(const struct tr_calibrate_options *options, struct t
     return TR_OK;
 }
 
+void tr_profile_keep(struct tr_profile *p, const struct tr_catalog *before)
+{
+    for (int i = 0; i < p->count; i++) {
+        struct tr_kernel_rates was;
+        struct tr_text differs = {0};
+        struct tr_err ignored; /* it says nothing of so many threads */
+        if (tr_kernel_rates_find(before, p->rates[i].threads, &was, &ignored) == TR_OK) {
+            tr_calibrate_foreign(&was, p->rates[i].cores, p->program, &differs);
+            p->kept = (!differs.len && tr_kernel_keep_other(&p->rates[i], &was)) || p->kept;
+        }
+        tr_text_free(&differs);
+    }
+}
+
+bool tr_profile_kept(const struct tr_profile *profile) { return profile->kept; }
+
 void tr_profile_free(struct tr_profile *profile) { free(profile); }
 
 int tr_profile_count(const struct tr_profile *profile) { return profile->count; }
@@ -204,6 +220,8 @@ void tr_profile_yaml(const struct tr_profile *p, struct tr_text *out)
                         "    dense: {fp32: %.4gFLOP/s, bf16: %.4gFLOP/s}\nkernels:\n",
                    p->rates[0].cores, p->rates[0].cores == 1 ? "" : "s", p->year, p->rates[0].cores, (long long)p->memory_bytes, m->read_byte_s[TR_READ_MEMORY],
                    m->peak_flop_s[0], m->peak_flop_s[1]);
+    if (p->kept)
+        tr_text_append(out, "  # with what an earlier calibration says of cores as far apart as they were not in this one\n");
     for (int i = 0; i < p->count; i++)
         tr_kernel_rates_yaml(&p->rates[i], out);
     if (p->exchanges)
@@ -252,12 +270,19 @@ static int compare(const char *what, enum tr_unit unit, double is, double was, d
     return is < was ? -1 : 1;
 }
 
+/* What memory and the last cache give changes with how far apart cores are. */
+static bool is_moved(const struct tr_kernel_machine *was, const struct tr_kernel_machine *now)
+{
+    return was->hand_s > 0 && now->hand_s > 0 && fmax(was->hand_s, now->hand_s) > 2 * fmin(was->hand_s, now->hand_s);
+}
+
 static bool hand_differs(const struct tr_kernel_machine *was, const struct tr_kernel_machine *now, struct tr_text *why)
 {
-    if (!(was->hand_s > 0) || was->hand_apart_s > 0 || now->hand_s <= 2 * was->hand_s)
+    const double near_s = was->hand_s, far_s = fmax(was->hand_s, was->hand_apart_s), now_s = now->hand_s;
+    if (!(near_s > 0) || !(now_s > 0) || (now_s >= near_s / 2 && now_s <= 2 * far_s))
         return false;
-    tr_text_printf(why, "; a line of a cache takes %.0f ns from one core to another, took %.0f: they have no cache in common now", 1e9 * now->hand_s,
-                   1e9 * was->hand_s);
+    tr_text_printf(why, "; a line of a cache takes %.0f ns from one core to another, took %.0f: they have %s cache in common now", 1e9 * now_s,
+                   1e9 * (now_s < near_s ? near_s : far_s), now_s < near_s ? "a" : "no");
     return true;
 }
 
@@ -268,7 +293,7 @@ const char *tr_calibrate_compare(const struct tr_kernel_machine *was, const stru
     size_t before = why->len;
     bool slower_cores = compare("peak in fp32", TR_UNIT_FLOP_S, now->peak_flop_s[0], was->peak_flop_s[0], SAME, why) < 0, slower_memory = false;
     slower_cores |= compare("peak in bf16", TR_UNIT_FLOP_S, now->peak_flop_s[1], was->peak_flop_s[1], SAME, why) < 0;
-    for (int i = 0; i < TR_READ_LEVELS; i++)
+    for (int i = 0; i < (is_moved(was, now) ? TR_READ_FAR : TR_READ_LEVELS); i++)
         slower_memory |= compare(levels[i], TR_UNIT_BYTES_S, now->read_byte_s[i], was->read_byte_s[i], SAME, why) < 0;
     bool other_disk = compare("writing to the disk", TR_UNIT_BYTES_S, now->disk_byte_s, was->disk_byte_s, SAME_DISK, why) != 0;
     bool apart = hand_differs(was, now, why), busy = now->waiting > TR_MUCH_WAITING;
@@ -277,10 +302,9 @@ const char *tr_calibrate_compare(const struct tr_kernel_machine *was, const stru
     return why->len == before ? NULL
            : busy         ? "other programs are at work here: stop them and check again"
            : slower_cores ? "a lower clock (heat, a limit of power) or a neighbour on the same cores: check again in a quiet minute; if it stays so, calibrate again"
+           : apart ? "the host has moved the cores of this virtual machine, which it may undo in a minute: calibrate again, and each state has prices of its own"
            : slower_memory ? "another program here, or a neighbour on this host, uses memory or the last cache: check again in a quiet minute; if it stays so, "
                              "calibrate again"
-           : apart ? "the host has put the cores of this virtual machine apart, which it may undo in a minute: calibrate again, and what is seen apart gets prices "
-                     "of its own"
            : other_disk ? "another disk, or one that others write to: the end of a run with checkpoints is predicted by it; if it stays so, calibrate again"
                    : "something slowed this machine down while it was calibrated: calibrate again";
 }

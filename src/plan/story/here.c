@@ -94,11 +94,11 @@ static void put_whose(const struct story *s, struct tr_text *out)
 /* Of the prices that the run was predicted by, which are those of a rank's threads. */
 static void put_prices(const struct story *s, struct tr_text *out)
 {
-    char refined[TR_REFINED_WORDS_BYTES], between[TR_BETWEEN_WORDS_BYTES];
+    char refined[TR_REFINED_WORDS_BYTES], unmeasured[TR_UNMEASURED_WORDS_BYTES];
     const int threads = s->rates.threads;
     if (threads != s->most.threads)
         tr_page_put(out, "p", NULL, "A rank of this run had %d thread%s: it was predicted by what so many take%s, and what follows is of all.", threads,
-                    threads == 1 ? "" : "s", tr_kernel_between_words(&s->rates, between));
+                    threads == 1 ? "" : "s", tr_kernel_unmeasured_words(&s->rates, unmeasured));
     if (tr_refined_runs(&s->rates.refined) > 0)
         tr_page_put(out, "p", NULL, "Its prices were calibrated%s, and so were their errors.", tr_refined_words(&s->rates.refined, refined));
     else if (s->rates.step_error > POOR_FIT)
@@ -116,7 +116,7 @@ void story_machine(const struct story *s, int number, struct tr_text *out)
     if (!s->predicted) {
         tr_text_append(out,
                        "<p>It was not calibrated, so nothing was predicted of this run: <code>trine calibrate</code> "
-                       "measures it in about a minute and a half, and <code>trine report RUN --profile profile.yaml</code> then "
+                       "measures it in a minute or a minute and a half, and <code>trine report RUN --profile profile.yaml</code> then "
                        "holds the run against that.</p>\n</section>\n");
         return;
     }

@@ -74,6 +74,7 @@ struct tr_kernel_rates {
     const char *processor, *isa, *program; /* whose rates these are: what the processor calls itself, trine's version */
     int cores, threads;
     int lower, upper;       /* the measured numbers of threads that these are between; 0: these threads were measured */
+    bool near_now, apart_now; /* cores are nearer each other, or further apart, than when they were measured: step_error has that */
     struct tr_kernel_machine machine;
     double step_error;      /* half width of the 80 % interval of a whole step */
     double between_s;       /* from one operation to the next */
@@ -121,15 +122,21 @@ TR_MUST_CHECK enum tr_status tr_kernel_rates_for(const struct tr_catalog *catalo
  * number of threads, would say of arithmetic or memory. */
 void tr_kernel_rates_between(const struct tr_kernel_rates *lower, const struct tr_kernel_rates *upper, int threads, struct tr_kernel_rates *out);
 
-/* ", between 1 and 4 threads, which were measured", to stand behind the name of a profile; "" where these threads were. */
-enum { TR_BETWEEN_WORDS_BYTES = 80 };
-const char *tr_kernel_between_words(const struct tr_kernel_rates *rates, char words[TR_BETWEEN_WORDS_BYTES]);
+/* What `was`, of the same machine and threads, says of cores nearer or further apart than `now` was measured with, and `now` does not: into `now`.
+ * Returns whether there was any. */
+bool tr_kernel_keep_other(struct tr_kernel_rates *now, const struct tr_kernel_rates *was);
+
+/* What was not measured: ", between 1 and 4 threads, which were measured", ", when cores were further apart than now", to stand behind the name of
+ * a profile; "": all was. */
+enum { TR_UNMEASURED_WORDS_BYTES = 120 };
+const char *tr_kernel_unmeasured_words(const struct tr_kernel_rates *rates, char words[TR_UNMEASURED_WORDS_BYTES]);
 
 /* Whether cores between which a line takes so long are rather as far from each other as when `apart` was measured; 0: not measured, no. */
 bool tr_kernel_is_apart(const struct tr_kernel_rates *rates, double hand_s);
 
-/* Where the cores now are as far from each other as they were when `apart` was measured, rather than when `price` was: prices become those.
- * `hand_s`: what a line takes now; 0: not measured, nothing changes. Returns whether they did. */
+/* For a time at which a line takes `hand_s` from core to core; 0: not measured, nothing changes. Where the cores are as far from each other as
+ * they were when `apart` was measured, rather than when `price` was, prices become those, which is returned. Where neither was measured so
+ * (twice as far, or half), steps are less certain: near_now or apart_now, and a larger step_error. */
 bool tr_kernel_set_apart(struct tr_kernel_rates *rates, double hand_s);
 
 /* The entry as YAML, below `kernels:`; it reads back as the same prices, to four figures. */

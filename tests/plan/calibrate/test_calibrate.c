@@ -157,8 +157,10 @@ static void a_machine_that_differs_is_told_why_and_what_to_do(void **state)
     says(now, "; peak in bf16 is 150 FLOP/s, was 200 FLOP/s", "a lower clock");
     now = same, now.read_byte_s[TR_READ_MEMORY] = 5;
     says(now, "; reading memory is 5 B/s, was 10 B/s", "uses memory or the last cache");
-    now = same, now.hand_s = 190e-9;
-    says(now, "; a line of a cache takes 190 ns", "put the cores of this virtual machine apart");
+    now = same, now.hand_s = 190e-9, now.read_byte_s[TR_READ_MEMORY] = 15; /* each has its own way to memory */
+    says(now, "; a line of a cache takes 190 ns from one core to another, took 40: they have no cache in common now", "moved the cores of this virtual machine");
+    now = same, now.hand_s = 9e-9;
+    says(now, "; a line of a cache takes 9 ns from one core to another, took 40: they have a cache in common now", "moved the cores of this virtual machine");
     now = same, now.disk_byte_s = 6; /* or where nothing can be written 0 */
     says(now, NULL, NULL);
     now.disk_byte_s = 3;

@@ -171,15 +171,50 @@ static void prices_are_those_of_cores_as_far_apart_as_they_are_now(void **state)
     static const struct {
         double hand_s, apart_s, now_s;
         bool apart;
-    } cases[] = {{4e-8, 1.9e-7, 3e-8, false}, {4e-8, 1.9e-7, 8e-8, false}, {4e-8, 1.9e-7, 9e-8, true},
-                 {4e-8, 1.9e-7, 9e-7, true},  {4e-8, 1.9e-7, 0, false},    {4e-8, 0, 1.9e-7, false}};
+        const char *unmeasured;
+    } cases[] = {{4e-8, 1.9e-7, 3e-8, false, ""},   {4e-8, 1.9e-7, 8e-8, false, ""},
+                 {4e-8, 1.9e-7, 9e-8, true, ""},    {4e-8, 1.9e-7, 9e-7, true, ", when cores were nearer each other than now"},
+                 {4e-8, 1.9e-7, 0, false, ""},      {4e-8, 0, 1.9e-7, false, ", when cores were nearer each other than now"},
+                 {1.9e-7, 0, 0, false, ""},         {1.9e-7, 0, 4e-8, false, ", when cores were further apart than now"},
+                 {1.9e-7, 0, 1.8e-7, false, ""},    {0, 0, 4e-8, false, ""}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct tr_kernel_rates rates = {.machine = {.hand_s = cases[i].hand_s, .hand_apart_s = cases[i].apart_s}};
+        struct tr_kernel_rates rates = {.step_error = .05, .machine = {.hand_s = cases[i].hand_s, .hand_apart_s = cases[i].apart_s}};
+        char words[TR_UNMEASURED_WORDS_BYTES];
         rates.price[TR_OP_JOIN][0] = rates.price[TR_OP_LINEAR][0] = (struct tr_kernel_price){.unit_s = {1}, .known = true};
         rates.apart[TR_OP_JOIN][0] = (struct tr_kernel_price){.unit_s = {2}, .known = true};
         assert_int_equal(tr_kernel_set_apart(&rates, cases[i].now_s), cases[i].apart);
         assert_true(rates.price[TR_OP_JOIN][0].unit_s[0] == (cases[i].apart ? 2 : 1));
         assert_true(rates.price[TR_OP_LINEAR][0].unit_s[0] == 1); /* nobody has seen it apart */
+        assert_string_equal(tr_kernel_unmeasured_words(&rates, words), cases[i].unmeasured);
+        near(rates.step_error, *cases[i].unmeasured ? hypot(.05, .13) : .05, 1e-12);
+    }
+}
+
+/* A minute of calibration may show cores near each other or apart alone; two of them show both. */
+static void what_is_known_of_cores_nearer_or_further_apart_is_kept(void **state)
+{
+    (void)state;
+    static const struct {
+        double was_s, was_apart_s, now_s, now_apart_s, hand_s, apart_s;
+        int price, apart; /* whose: 1 of the one before, 2 its apart, 3 of the new one, 4 its apart; 0: none */
+    } cases[] = {{4e-8, 0, 1.9e-7, 0, 4e-8, 1.9e-7, 1, 3},       {1.9e-7, 0, 4e-8, 0, 4e-8, 1.9e-7, 3, 1},
+                 {4e-8, 1.8e-7, 1.9e-7, 0, 4e-8, 1.9e-7, 1, 3},  {4e-8, 1.8e-7, 4.1e-8, 0, 4.1e-8, 1.8e-7, 3, 2},
+                 {4e-8, 1.8e-7, 4e-8, 1.9e-7, 4e-8, 1.9e-7, 3, 4}, {4e-8, 0, 5e-8, 0, 5e-8, 0, 3, 0}, {0, 0, 4e-8, 0, 4e-8, 0, 3, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tr_kernel_rates was = {.step_error = .06, .machine = {.hand_s = cases[i].was_s, .hand_apart_s = cases[i].was_apart_s}}, now = {.step_error = .05};
+        now.machine.hand_s = cases[i].now_s, now.machine.hand_apart_s = cases[i].now_apart_s;
+        was.price[TR_OP_LINEAR][0] = (struct tr_kernel_price){.unit_s = {1}, .runs = 3, .known = true};
+        now.price[TR_OP_LINEAR][0] = (struct tr_kernel_price){.unit_s = {3}, .known = true};
+        if (was.machine.hand_apart_s > 0)
+            was.apart[TR_OP_LINEAR][0] = (struct tr_kernel_price){.unit_s = {2}, .runs = 3, .known = true};
+        if (now.machine.hand_apart_s > 0)
+            now.apart[TR_OP_LINEAR][0] = (struct tr_kernel_price){.unit_s = {4}, .known = true};
+        bool kept = cases[i].price == 1 || cases[i].apart == 1 || cases[i].apart == 2;
+        assert_int_equal(tr_kernel_keep_other(&now, &was), kept);
+        near(now.machine.hand_s, cases[i].hand_s, 1e-12);
+        assert_true(now.machine.hand_apart_s == cases[i].apart_s);
+        assert_true(now.price[TR_OP_LINEAR][0].unit_s[0] == cases[i].price && now.apart[TR_OP_LINEAR][0].unit_s[0] == cases[i].apart);
+        assert_true(now.price[TR_OP_LINEAR][0].runs == 0 && now.apart[TR_OP_LINEAR][0].runs == 0 && now.step_error == (kept ? .06 : .05));
     }
 }
 
@@ -215,7 +250,7 @@ static void a_profile_has_rates_for_numbers_of_threads_between_its_own(void **st
                                "some: {chip: x, threads: 4, step_error: .1, " RATES "}}";
     struct tr_catalog *catalog;
     struct tr_kernel_rates rates;
-    char words[TR_BETWEEN_WORDS_BYTES];
+    char words[TR_UNMEASURED_WORDS_BYTES];
     assert_int_equal(open_text(text, &catalog), TR_OK);
     for (int threads = 1; threads <= 8; threads++) {
         bool measured = threads == 1 || threads == 4 || threads == 8;
@@ -227,7 +262,7 @@ static void a_profile_has_rates_for_numbers_of_threads_between_its_own(void **st
         assert_int_equal(tr_kernel_rates_find(catalog, threads, &rates, &err), measured ? TR_OK : TR_BAD_INPUT);
     }
     assert_int_equal(tr_kernel_rates_for(catalog, 6, &rates, &err), TR_OK);
-    assert_string_equal(tr_kernel_between_words(&rates, words), ", between 4 and 8 threads, which were measured");
+    assert_string_equal(tr_kernel_unmeasured_words(&rates, words), ", between 4 and 8 threads, which were measured");
     assert_int_equal(tr_kernel_rates_for(catalog, 9, &rates, &err), TR_BAD_INPUT);
     assert_string_equal(err.text, "kernels were measured with 8, 1, 4 threads, not with 9");
     tr_catalog_free(catalog);
@@ -309,6 +344,7 @@ int main(void)
         cmocka_unit_test(state_that_fits_into_a_cache_is_not_far),
         cmocka_unit_test(rates_that_were_written_read_back),
         cmocka_unit_test(prices_are_those_of_cores_as_far_apart_as_they_are_now),
+        cmocka_unit_test(what_is_known_of_cores_nearer_or_further_apart_is_kept),
         cmocka_unit_test(rates_between_two_numbers_of_threads_follow_from_both),
         cmocka_unit_test(a_profile_has_rates_for_numbers_of_threads_between_its_own),
         cmocka_unit_test(rates_that_runs_refined_say_which),
