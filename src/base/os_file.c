@@ -196,11 +196,22 @@ static int sync_file(int fd)
     return result ? errno : 0;
 }
 
+/* What is renamed onto a device or a pipe takes its place: nobody could write to /dev/null any more. */
+static enum tr_status check_place(const char *path, struct tr_err *err)
+{
+    struct stat is;
+    if (stat(path, &is) != 0 || S_ISREG(is.st_mode) || S_ISDIR(is.st_mode))
+        return TR_OK;
+    return tr_fail(err, TR_BAD_INPUT, "%s: is a device or a pipe, and a file is to be written there", path);
+}
+
 enum tr_status tr_file_out_open(struct tr_file_out *out, const char *path, struct tr_err *err)
 {
     *out = (struct tr_file_out){.fd = -1};
     char tmp[TR_PATH_BYTES];
-    enum tr_status status = tmp_path(path, tmp, err);
+    enum tr_status status = check_place(path, err);
+    if (status == TR_OK)
+        status = tmp_path(path, tmp, err);
     if (status)
         return status;
     strcpy(out->path, path);

@@ -100,6 +100,10 @@ expect 3 "locked/lock: the lock file cannot be opened: Is a directory" $trine tr
 if grep -q "another trainer" stderr; then fault "a lock that cannot be opened is taken for another trainer's"; fi
 rm -r locked
 expect 2 "folder: is a folder, and a file is to be written there" $trine tokenize train book.txt -o folder
+mkfifo pipe
+expect 2 "pipe: is a device or a pipe, and a file is to be written there" $trine tokenize train book.txt -o pipe
+[ -p pipe ] || fault "a pipe was replaced by a file"
+rm -f pipe
 expect 3 "/proc/x.json.tmp: cannot be created" $trine tokenize train book.txt -o /proc/x.json
 ! grep -q merge stderr || fault "the vocabulary was trained before its file was tried"
 expect 2 "avx9000" env TRINE_ISA=avx9000 $trine train book.txt
