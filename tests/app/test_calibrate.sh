@@ -28,8 +28,8 @@ expect 2 "profile.yaml is there already" "$TRINE_BIN" calibrate -q
 
 # shellcheck disable=SC2086 # the command is words
 expect 0 "predicted   " $train -o run
-grep -q "^predicted .* a step +- .* (profile.yaml, measured in 0.05 of the usual time)" stderr || fault "nothing was predicted beforehand: $(cat stderr)"
-grep -q "^predicted .*, with 2 evaluations and 1 checkpoint in .* +- .* (profile.yaml, measured in 0.05 of the usual time)" stderr || fault "no end was predicted: $(cat stderr)"
+grep -q "^predicted .* a step +- .* (profile.yaml.*, measured in 0.05 of the usual time)" stderr || fault "nothing was predicted beforehand: $(cat stderr)"
+grep -q "^predicted .*, with 2 evaluations and 1 checkpoint in .* +- .* (profile.yaml.*, measured in 0.05 of the usual time)" stderr || fault "no end was predicted: $(cat stderr)"
 grep -q "^predicted .* a step +- .*; it took .*side .*the interval; the run .* +- .*, took .*side .*the interval" stdout || fault "nothing was compared: $(cat stdout)"
 # Of a run that goes on neither the prediction nor what it is held against is of what went before, and both say so.
 cp -r run goes-on
@@ -39,7 +39,7 @@ grep -q "^predicted .* a step +- .*, the last 4 of 7 steps in .*, with 1 evaluat
     fault "the rest was not predicted as such: $(cat stderr)"
 # shellcheck disable=SC2086
 expect 0 '"predicted_step_s":' $train -o run2 --json --sample.tokens=8
-grep -q "^predicted .*, with 2 evaluations, 1 sample and 1 checkpoint in .* +- .* (profile.yaml, measured in 0.05 of the usual time)" stderr || fault "no sample was predicted: $(cat stderr)"
+grep -q "^predicted .*, with 2 evaluations, 1 sample and 1 checkpoint in .* +- .* (profile.yaml.*, measured in 0.05 of the usual time)" stderr || fault "no sample was predicted: $(cat stderr)"
 grep -q '"predicted_run_s":.*"predicted_run_error":' stdout || fault "no end was predicted: $(cat stdout)"
 
 # The plan without a text is that of the run with one: the same program at the same rates.
@@ -87,7 +87,7 @@ expect 2 "--chips is missing: how many" "$TRINE_BIN" plan --model gpt2 --system 
 grep -q "^exchanges:" profile.yaml || fault "no exchanges in the profile"
 # shellcheck disable=SC2086
 expect 0 "predicted   " $train --layout.lanes=2 --layout dp=2 -o shared
-grep -q "^predicted .* a step of all ranks +- .*, with 2 evaluations and 1 checkpoint in .* +- .* (profile.yaml, measured in 0.05 of the usual time)" stderr || fault "no end was predicted of ranks: $(cat stderr)"
+grep -q "^predicted .* a step of all ranks +- .*, with 2 evaluations and 1 checkpoint in .* +- .* (profile.yaml.*, measured in 0.05 of the usual time)" stderr || fault "no end was predicted of ranks: $(cat stderr)"
 grep -q "^predicted .* a step +- .*; it took .*side .*the interval; the run .* +- .*, took .*side .*the interval" stdout || fault "the end of ranks was not compared: $(cat stdout)"
 hash=$(sed -n 's/^hash *\([0-9a-f]*\).*/\1/p' stdout)
 # shellcheck disable=SC2086
