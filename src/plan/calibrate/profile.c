@@ -270,20 +270,19 @@ static int compare(const char *what, enum tr_unit unit, double is, double was, d
     return is < was ? -1 : 1;
 }
 
-/* What memory and the last cache give changes with how far apart cores are. */
+/* What memory and the last cache give changes with how far apart cores are, and was measured as `hand_s` was. */
 static bool is_moved(const struct tr_kernel_machine *was, const struct tr_kernel_machine *now)
 {
-    return was->hand_s > 0 && now->hand_s > 0 && fmax(was->hand_s, now->hand_s) > 2 * fmin(was->hand_s, now->hand_s);
+    return tr_kernel_unseen(&(struct tr_kernel_machine){.hand_s = was->hand_s}, now->hand_s) != 0;
 }
 
 static bool hand_differs(const struct tr_kernel_machine *was, const struct tr_kernel_machine *now, struct tr_text *why)
 {
-    const double near_s = was->hand_s, far_s = fmax(was->hand_s, was->hand_apart_s), now_s = now->hand_s;
-    if (!(near_s > 0) || !(now_s > 0) || (now_s >= near_s / 2 && now_s <= 2 * far_s))
-        return false;
-    tr_text_printf(why, "; a line of a cache takes %.0f ns from one core to another, took %.0f: they have %s cache in common now", 1e9 * now_s,
-                   1e9 * (now_s < near_s ? near_s : far_s), now_s < near_s ? "a" : "no");
-    return true;
+    const int unseen = tr_kernel_unseen(was, now->hand_s);
+    if (unseen)
+        tr_text_printf(why, "; a line of a cache takes %.0f ns from one core to another, took %.0f: they have %s cache in common now", 1e9 * now->hand_s,
+                       1e9 * (unseen < 0 ? was->hand_s : fmax(was->hand_s, was->hand_apart_s)), unseen < 0 ? "a" : "no");
+    return unseen != 0;
 }
 
 const char *tr_calibrate_compare(const struct tr_kernel_machine *was, const struct tr_kernel_machine *now, struct tr_text *why)

@@ -215,11 +215,17 @@ static void copy_prices(struct tr_kernel_price (*to)[TR_KERNEL_TYPES], const str
             to[kind][type].runs = 0; /* which are not those that `now` was refined by */
 }
 
+int tr_kernel_unseen(const struct tr_kernel_machine *m, double hand_s)
+{
+    return is_further(m->hand_s, hand_s) ? -1 : is_further(hand_s, fmax(m->hand_s, m->hand_apart_s));
+}
+
 bool tr_kernel_keep_other(struct tr_kernel_rates *now, const struct tr_kernel_rates *was)
 {
     struct tr_kernel_machine *m = &now->machine;
     const double was_far_s = fmax(was->machine.hand_s, was->machine.hand_apart_s);
-    if (m->hand_apart_s > 0 || !(m->hand_s > 0))
+    const bool hasty = was->machine.scale > 0 && was->machine.scale < fmin(1, m->scale); /* its errors would be those of both */
+    if (m->hand_apart_s > 0 || !(m->hand_s > 0) || hasty)
         return false;
     if (is_further(was_far_s, m->hand_s)) {
         copy_prices(now->apart, was->machine.hand_apart_s > 0 ? was->apart : was->price);
@@ -244,10 +250,8 @@ static const double unseen_error = .13;
 /* Neither way round is known from the other: most steps take longer with cores apart, and those that memory limits less. */
 static void note_unseen(struct tr_kernel_rates *rates, double hand_s)
 {
-    const struct tr_kernel_machine *m = &rates->machine;
-    rates->near_now = is_further(m->hand_s, hand_s);
-    rates->apart_now = is_further(hand_s, fmax(m->hand_s, m->hand_apart_s));
-    if (rates->near_now || rates->apart_now)
+    rates->unseen = tr_kernel_unseen(&rates->machine, hand_s);
+    if (rates->unseen)
         rates->step_error = sqrt(rates->step_error * rates->step_error + unseen_error * unseen_error);
 }
 
@@ -568,9 +572,9 @@ const char *tr_kernel_unmeasured_words(const struct tr_kernel_rates *rates, char
     if (rates->lower > 0)
         snprintf(between, sizeof between, ", between %d and %d threads, which were measured", rates->lower, rates->upper);
     snprintf(words, TR_UNMEASURED_WORDS_BYTES, "%s%s", between,
-             rates->near_now    ? ", when cores were further apart than now"
-             : rates->apart_now ? ", when cores were nearer each other than now"
-                                : "");
+             rates->unseen < 0   ? ", when cores were further apart than now"
+             : rates->unseen > 0 ? ", when cores were nearer each other than now"
+                                 : "");
     return words;
 }
 

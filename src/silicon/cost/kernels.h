@@ -74,7 +74,7 @@ struct tr_kernel_rates {
     const char *processor, *isa, *program; /* whose rates these are: what the processor calls itself, trine's version */
     int cores, threads;
     int lower, upper;       /* the measured numbers of threads that these are between; 0: these threads were measured */
-    bool near_now, apart_now; /* cores are nearer each other, or further apart, than when they were measured: step_error has that */
+    int unseen;             /* tr_kernel_unseen of now: step_error has it */
     struct tr_kernel_machine machine;
     double step_error;      /* half width of the 80 % interval of a whole step */
     double between_s;       /* from one operation to the next */
@@ -122,8 +122,12 @@ TR_MUST_CHECK enum tr_status tr_kernel_rates_for(const struct tr_catalog *catalo
  * number of threads, would say of arithmetic or memory. */
 void tr_kernel_rates_between(const struct tr_kernel_rates *lower, const struct tr_kernel_rates *upper, int threads, struct tr_kernel_rates *out);
 
-/* What `was`, of the same machine and threads, says of cores nearer or further apart than `now` was measured with, and `now` does not: into `now`.
- * Returns whether there was any. */
+/* Whether cores between which a line takes so long are as no measurement of these found them: -1: nearer each other, by half, 1: further apart, twice;
+ * 0: neither, or not measured. */
+int tr_kernel_unseen(const struct tr_kernel_machine *machine, double hand_s);
+
+/* What `was`, of the same machine and threads, says of cores nearer or further apart than `now` was measured with, and `now` does not: into `now`,
+ * unless less time was spent on it. Returns whether there was any. */
 bool tr_kernel_keep_other(struct tr_kernel_rates *now, const struct tr_kernel_rates *was);
 
 /* What was not measured: ", between 1 and 4 threads, which were measured", ", when cores were further apart than now", to stand behind the name of
@@ -136,7 +140,7 @@ bool tr_kernel_is_apart(const struct tr_kernel_rates *rates, double hand_s);
 
 /* For a time at which a line takes `hand_s` from core to core; 0: not measured, nothing changes. Where the cores are as far from each other as
  * they were when `apart` was measured, rather than when `price` was, prices become those, which is returned. Where neither was measured so
- * (twice as far, or half), steps are less certain: near_now or apart_now, and a larger step_error. */
+ * (`unseen`), step_error is larger. */
 bool tr_kernel_set_apart(struct tr_kernel_rates *rates, double hand_s);
 
 /* The entry as YAML, below `kernels:`; it reads back as the same prices, to four figures. */

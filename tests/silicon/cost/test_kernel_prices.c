@@ -216,6 +216,10 @@ static void what_is_known_of_cores_nearer_or_further_apart_is_kept(void **state)
         assert_true(now.price[TR_OP_LINEAR][0].unit_s[0] == cases[i].price && now.apart[TR_OP_LINEAR][0].unit_s[0] == cases[i].apart);
         assert_true(now.price[TR_OP_LINEAR][0].runs == 0 && now.apart[TR_OP_LINEAR][0].runs == 0 && now.step_error == (kept ? .06 : .05));
     }
+    struct tr_kernel_rates full = {.step_error = .05, .machine = {.hand_s = 4e-8, .scale = 1}};
+    struct tr_kernel_rates hasty = {.step_error = .3, .machine = {.hand_s = 1.9e-7, .scale = .05}};
+    assert_false(tr_kernel_keep_other(&full, &hasty)); /* which would make the whole profile as wrong as it is */
+    assert_true(full.step_error == .05);
 }
 
 /* Of a time a fifth is nobody's to share, and memory is read so that power and share differ. */
