@@ -160,6 +160,8 @@ static enum tr_status read_columns(const struct row *r, struct columns *c)
     c->gated_said = *cell(r, "gated_mlp") != 0;
     if (status == TR_OK && c->gated > 1)
         unknown_word(r, "gated_mlp", "0 or 1");
+    if (status == TR_OK && c->layers > TR_LAYERS_MAX)
+        status = tr_fail(r->err, TR_BAD_INPUT, "%s:%lld: n_layers is more than %d", r->name, (long long)r->csv->line[r->row], TR_LAYERS_MAX);
     return status;
 }
 
@@ -461,8 +463,6 @@ static enum tr_format named_format(const char *text)
 
 static enum tr_format format_of(const struct row *r, const struct tr_chip *chip)
 {
-    if (*cell(r, "precision") && named_format(cell(r, "precision")) == TR_FORMAT_COUNT)
-        unknown_word(r, "precision", "bf16, fp16, fp8, mxfp8, nvfp4 ...");
     const struct tr_fact *rate = chip->rate_flop_s;
     const char *text = cell(r, "precision");
     bool narrow = tr_known(&rate[TR_RATE_FP8]), scaled = tr_known(&rate[TR_RATE_FP6]) || tr_known(&rate[TR_RATE_FP4]);
@@ -562,6 +562,8 @@ static enum tr_status read_site(const struct row *r)
         last->bytes_s.value = network * 1e9 / 8;
         last->nic_bytes_s = (struct tr_fact){0}; /* of another network */
     }
+    if (*cell(r, "precision") && named_format(cell(r, "precision")) == TR_FORMAT_COUNT)
+        unknown_word(r, "precision", "bf16, fp16, fp8, mxfp8, nvfp4 ...");
     made.site.format = format_of(r, &chip);
     return share_site(r, &made);
 }

@@ -674,7 +674,9 @@ static void numbers_that_no_run_can_have_are_refused(void **state)
              "H100-SXM,NeMo,bf16,gpt,24,1024,16,16,2048,,1,1,1,1e-9,1\n"
              "H100-SXM,NeMo,bf16,gpt,24,1024,16,16,2048,64,1,1,1,1e12,\n"
              "H100-SXM,NeMo,bf16,gpt,24,1024,16,16,2048,1099511627776,1,1,1,2,\n"
-             "H100-SXM,NeMo,bf16,gpt,24,1024,16,1099511627776,2048,64,1,1,1,2,\n", &samples, &score);
+             "H100-SXM,NeMo,bf16,gpt,24,1024,16,1099511627776,2048,64,1,1,1,2,\n"
+             "H100-SXM,NeMo,bf16,gpt,4294967320,1024,16,16,2048,64,1,1,1,2,\n", &samples, &score);
+    assert_string_equal(score.row[5].reason, "t.csv:7: n_layers is more than 1024");
     assert_int_equal(score.all.covered + score.open.covered, 0);
     assert_non_null(strstr(score.row[0].reason, "step_time_s is \"1e300\": expected a number from 0 to 1e+18"));
     assert_non_null(strstr(score.row[1].reason, "make no batch that could be"));
