@@ -1,4 +1,4 @@
-/* The best layout: every legal one is priced, time and memory, none is left out.
+/* The best layout: every legal one of a space is priced, time and memory, none is left out.
  *
  *     const int64_t chips[] = {1024};
  *     struct tr_space space = {.chips = chips, .chips_count = 1, .top = 5};
