@@ -115,7 +115,8 @@ static enum tr_status check_pipeline(const struct tr_layout *l, const struct tr_
         return tr_fail(err, TR_BAD_INPUT, "the interleaved schedule needs at least pp = %d microbatches, there are %lld",
                        l->pp, (long long)micro_count);
     int32_t others = (int32_t)chunks - (l->first_layers > 0) - (l->last_layers > 0);
-    if (others <= 0 && l->first_layers + l->last_layers != model->layers)
+    bool both_of_one = chunks == 1 && l->first_layers && l->last_layers; /* each would be all of them */
+    if (both_of_one || (others <= 0 && l->first_layers + l->last_layers != model->layers))
         return tr_fail(err, TR_BAD_INPUT, "first_layers %d and last_layers %d are not the %d layers of %s",
                        l->first_layers, l->last_layers, (int)model->layers, model->name);
     for (int64_t c = 0; c < chunks; c++)

@@ -51,6 +51,17 @@ int32_t tr_layout_chunk_layers(const struct tr_layout *l, int32_t layers, int32_
     return tr_pipe_share(layers - first - last, others, c - (first > 0));
 }
 
+bool tr_layout_is_ragged(const struct tr_layout *l, int32_t layers)
+{
+    const int32_t chunks = l->pp * l->vpp, each = l->vpp > 1 ? tr_layout_chunk_layers(l, layers, 1) : 0;
+    for (int32_t c = 0; c < chunks && l->vpp > 1; c++) {
+        int32_t has = tr_layout_chunk_layers(l, layers, c);
+        if (has > each || (has < each && c > 0 && c < chunks - 1))
+            return true;
+    }
+    return false;
+}
+
 int32_t tr_layout_chunk_first(const struct tr_layout *l, int32_t layers, int32_t chunk)
 {
     int32_t sum = 0;

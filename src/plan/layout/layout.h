@@ -99,6 +99,8 @@ TR_MUST_CHECK enum tr_status tr_layout_check_parts(const struct tr_layout *layou
 /* Layers of chunk c (0 .. pp * vpp - 1). When first_layers or last_layers are given the others share what is left.
  * Otherwise as training cuts them (tr_pipe_chunk_layers of lab/model/pipe.h). The sum is `layers`. Asserts 0 <= c < pp * vpp. */
 int32_t tr_layout_chunk_layers(const struct tr_layout *layout, int32_t layers, int32_t chunk);
+/* Interleaved, and not of as many layers each, the ends that or fewer. */
+bool tr_layout_is_ragged(const struct tr_layout *layout, int32_t layers);
 /* The index of the first layer of the chunk. */
 int32_t tr_layout_chunk_first(const struct tr_layout *layout, int32_t layers, int32_t chunk);
 /* Layers of all chunks of a stage. */

@@ -1,6 +1,7 @@
 #include "base/quantity.h"
 #include "base/table.h"
 #include "plan/print/print.h"
+#include "plan/step/walk.h"
 
 #include <math.h>
 #include <string.h>
@@ -142,6 +143,21 @@ static void put_step(const struct tr_plan *p, struct tr_text *out)
     }
     tr_table_text(&table, out);
     tr_table_free(&table);
+}
+
+/* Only of pipelines whose price by stages is known to be too low. */
+static void put_walked(const struct tr_plan *p, struct tr_text *out)
+{
+    char longer[NUMBER];
+    struct tr_walk walk;
+    struct tr_err too_long;
+    if (!tr_layout_is_ragged(&p->layout, p->model.layers) || tr_walk_make(&walk, &p->site, &p->task, &p->layout, &too_long) != TR_OK)
+        return;
+    double share = tr_walk_longer_s(&walk, &p->site, &p->step) / p->step.time_s;
+    if (share > .01)
+        tr_text_printf(out, "not in it: chunks have unequal layers and wait for one another; walked through pass by pass the step takes %s longer\n",
+                       tr_plan_percent(longer, share));
+    tr_walk_free(&walk);
 }
 
 /* It fits, and may not: what would surely. */
@@ -471,6 +487,7 @@ void tr_plan_text(const struct tr_plan *p, struct tr_text *out)
     if (p->search.count > 1)
         put_counts(p, out);
     put_step(p, out);
+    put_walked(p, out);
     put_memory(p, out);
     if (!p->fits)
         return;

@@ -17,8 +17,7 @@ struct turn {
 struct line { /* a stage */
     struct turn *turn;
     int64_t count, next;
-    double free_s;
-    double forward_s, backward_s, weight_s; /* of a chunk of one microbatch; weight_s 0: in backward_s */
+    double free_s, weight_s; /* weight_s: gradients of weights of one microbatch, where they are apart */
     int64_t owed, owed_most;                /* microbatches whose weight gradients wait; as many as may, for what they keep */
     int32_t owed_micro;
 };
@@ -27,6 +26,7 @@ struct walker {
     const struct tr_layout *layout;
     int64_t micro_count;
     struct line *line;
+    double *pass_s[2]; /* forward and backward of one microbatch through a chunk of the model */
     double *done[2]; /* when forward and backward of (chunk of the model, microbatch) were done; negative: not yet */
     double send_s;
     struct tr_walk *walk;
@@ -101,9 +101,10 @@ static bool take(struct walker *w, int32_t stage)
     while (line->owed > 0 && line->weight_s > 0 && line->free_s + line->weight_s * .5 < ready)
         pay(w, stage);
     bool forward = turn->kind == TR_WALK_FORWARD;
-    double begin = fmax(line->free_s, ready), end = begin + (forward ? line->forward_s : line->backward_s);
+    int64_t chunk = turn->chunk * w->layout->pp + stage;
+    double begin = fmax(line->free_s, ready), end = begin + w->pass_s[!forward][chunk];
     note(w, stage, turn->chunk, turn->micro, turn->kind, begin, end);
-    w->done[!forward][at(w, turn->chunk * w->layout->pp + stage, turn->micro)] = end;
+    w->done[!forward][at(w, chunk, turn->micro)] = end;
     line->owed += !forward && line->weight_s > 0;
     while (line->owed > line->owed_most)
         pay(w, stage);
@@ -131,32 +132,42 @@ static void run(struct walker *w)
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
-static void make_lines(struct walker *w, const struct tr_site *site, const struct tr_blocks *blocks, const struct tr_task *task,
-                       struct turn *turns)
+static double send_s(const struct walker *w, const struct tr_site *site, const struct tr_blocks *blocks, const struct tr_task *task)
 {
-    const struct tr_layout *l = w->layout;
-    bool split = l->pipeline == TR_PIPELINE_ZERO_BUBBLE || l->pipeline == TR_PIPELINE_ZERO_BUBBLE_2P;
-    struct tr_split layers;
+    struct tr_split split;
     struct tr_split_class classes[TR_LAYERS_MAX];
     struct tr_load loads[TR_LAYERS_MAX];
     struct tr_stages stages;
-    tr_split_make(&layers, classes, task->model, &blocks->kinds, l, task->mtp);
-    tr_stages_make(&stages, loads, blocks, &layers);
-    if (l->pp > 1)
-        w->send_s = tr_send_seen_s(site->stack, &layers, &stages.slowest,
-                                   tr_mesh_send(site, l, TR_MESH_PP, blocks->send_bytes, 1).time_s);
-    for (int c = 0; c < layers.classes; c++) {
-        struct tr_stage stage;
-        tr_stage_make(&stage, blocks, &layers, &classes[c]);
+    tr_split_make(&split, classes, task->model, &blocks->kinds, w->layout, task->mtp);
+    tr_stages_make(&stages, loads, blocks, &split);
+    return tr_send_seen_s(site->stack, &split, &stages.slowest, tr_mesh_send(site, w->layout, TR_MESH_PP, blocks->send_bytes, 1).time_s);
+}
+
+/* Each chunk has the time of its own layers: it is a stage of a pipeline of as many stages as there are chunks. */
+static void make_lines(struct walker *w, const struct tr_blocks *blocks, const struct tr_task *task, struct turn *turns)
+{
+    const struct tr_layout *l = w->layout;
+    struct tr_layout chunks = *l;
+    bool apart = l->pipeline == TR_PIPELINE_ZERO_BUBBLE || l->pipeline == TR_PIPELINE_ZERO_BUBBLE_2P;
+    struct tr_split split;
+    struct tr_split_class classes[TR_LAYERS_MAX];
+    chunks.pp = l->pp * l->vpp, chunks.vpp = 1;
+    tr_split_make(&split, classes, task->model, &blocks->kinds, &chunks, task->mtp);
+    for (int c = 0; c < split.classes; c++) {
+        struct tr_stage of;
+        tr_stage_make(&of, blocks, &split, &classes[c]);
         for (int32_t i = classes[c].first; i < classes[c].first + classes[c].stages; i++) {
-            struct line *line = &w->line[i];
-            *line = (struct line){.turn = turns + i * 2 * w->micro_count * l->vpp};
-            line->forward_s = stage.forward_s / l->vpp;
-            line->weight_s = split ? stage.weight_s : 0;
-            line->backward_s = stage.backward_s / l->vpp - line->weight_s;
-            line->owed_most = (l->pipeline == TR_PIPELINE_ZERO_BUBBLE_2P ? 2 : 1) * i;
-            order(w, line, i);
+            double weight_s = apart ? of.weight_s : 0;
+            w->pass_s[0][i] = of.forward_s;
+            w->pass_s[1][i] = of.backward_s - weight_s;
+            if (i < l->pp)
+                w->line[i].weight_s = weight_s;
         }
+    }
+    for (int32_t i = 0; i < l->pp; i++) {
+        w->line[i].turn = turns + i * 2 * w->micro_count * l->vpp;
+        w->line[i].owed_most = (l->pipeline == TR_PIPELINE_ZERO_BUBBLE_2P ? 2 : 1) * i;
+        order(w, &w->line[i], i);
     }
 }
 
@@ -176,14 +187,17 @@ enum tr_status tr_walk_make(struct tr_walk *out, const struct tr_site *site, con
     struct turn *turns = calloc((size_t)(2 * chunks * m), sizeof *turns);
     w.line = calloc((size_t)layout->pp, sizeof *w.line);
     w.filled = calloc((size_t)layout->pp, sizeof *w.filled);
+    w.pass_s[0] = malloc((size_t)(2 * chunks) * sizeof *w.pass_s[0]);
     w.done[0] = malloc((size_t)(2 * chunks * m) * sizeof *w.done[0]);
     walk.event = calloc((size_t)(layout->pp * w.per_stage), sizeof *walk.event);
-    if (blocks && turns && w.line && w.filled && w.done[0] && walk.event) {
+    if (blocks && turns && w.line && w.filled && w.pass_s[0] && w.done[0] && walk.event) {
+        w.pass_s[1] = w.pass_s[0] + chunks;
         w.done[1] = w.done[0] + chunks * m;
         for (int64_t i = 0; i < 2 * chunks * m; i++)
             w.done[0][i] = -1;
         tr_blocks_make(blocks, site, task, layout);
-        make_lines(&w, site, blocks, task, turns);
+        make_lines(&w, blocks, task, turns);
+        w.send_s = layout->pp > 1 ? send_s(&w, site, blocks, task) : 0;
         run(&w);
         for (int32_t i = 0; i < layout->pp; i++) {
             memmove(walk.event + walk.count, walk.event + i * w.per_stage, (size_t)w.filled[i] * sizeof *walk.event);
@@ -198,6 +212,7 @@ enum tr_status tr_walk_make(struct tr_walk *out, const struct tr_site *site, con
     free(turns);
     free(w.line);
     free(w.filled);
+    free(w.pass_s[0]);
     free(w.done[0]);
     return status;
 }
@@ -206,6 +221,12 @@ void tr_walk_free(struct tr_walk *walk)
 {
     free(walk->event);
     *walk = (struct tr_walk){0};
+}
+
+double tr_walk_longer_s(const struct tr_walk *walk, const struct tr_site *site, const struct tr_step *step)
+{
+    double once_s = step->term_s[TR_TERM_DP] + step->term_s[TR_TERM_UPDATE] + step->term_s[TR_TERM_STRAGGLE] + site->stack->host_step_s.value;
+    return walk->time_s - (step->time_s - once_s);
 }
 
 const char *tr_walk_kind_name(enum tr_walk_kind kind)

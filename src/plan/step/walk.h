@@ -1,5 +1,5 @@
-/* The walk of a step: what each stage of the pipeline does when, microbatch by microbatch, as its schedule orders it and
- * as what it waits for lets it. The composed form (step.h) must agree with it; reports and traces draw it.
+/* The walk of a step: what each stage of the pipeline does when, microbatch by microbatch and chunk by chunk, as its schedule orders it
+ * and as what it waits for lets it. The composed form (step.h) must agree with it; reports and traces draw it.
  *
  *     struct tr_walk walk;
  *     tr_walk_make(&walk, &site, &task, &layout, err)
@@ -35,6 +35,10 @@ struct tr_walk {
 TR_MUST_CHECK enum tr_status tr_walk_make(struct tr_walk *out, const struct tr_site *site, const struct tr_task *task,
                                           const struct tr_layout *layout, struct tr_err *err);
 void tr_walk_free(struct tr_walk *walk); /* right on a zeroed struct */
+
+/* How much longer it is than the same part of the step that tr_step_price composes of stages: of interleaved chunks that are not equal up to
+ * a third of the step, as a chunk with more layers than the others of its turn holds all of them up. */
+double tr_walk_longer_s(const struct tr_walk *walk, const struct tr_site *site, const struct tr_step *step);
 
 const char *tr_walk_kind_name(enum tr_walk_kind kind); /* "forward" ... */
 

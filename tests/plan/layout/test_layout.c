@@ -37,7 +37,7 @@ static void each_broken_rule_says_what_would_be_right(void **state)
         struct tr_layout layout;
         const struct tr_model_shape *model;
         const char *words;
-    } cases[16];
+    } cases[24];
     int n = 0;
     (void)state;
 #define CASE(model_, words_, ...)                                                                                      \
@@ -62,6 +62,7 @@ static void each_broken_rule_says_what_would_be_right(void **state)
     CASE(&dense, "shard 2 needs zero", l.dp = 4, l.shard = 2);
     CASE(&dense, "parts of cp 3", l.cp = 3);
     CASE(&dense, "are not the 24 layers", l.pp = 2, l.first_layers = 3, l.last_layers = 4);
+    CASE(&dense, "are not the 24 layers", l.first_layers = 1, l.last_layers = 23);
     CASE(&dense, "more than 1048576 chips", l.dp = 1 << 19, l.tp = 16);
 #undef CASE
     for (int i = 0; i < n; i++) {

@@ -207,8 +207,7 @@ static void assert_composed_is_walked(const struct tr_task *task, const struct t
     struct tr_step step = price(task, l);
     if (tr_walk_make(&walk, &site, task, l, &err) != TR_OK)
         fail_msg("%s", err.text);
-    double composed = step.time_s - step.term_s[TR_TERM_DP] - step.term_s[TR_TERM_UPDATE] - stack.host_step_s.value -
-                      step.term_s[TR_TERM_STRAGGLE];
+    double composed = walk.time_s - tr_walk_longer_s(&walk, &site, &step);
     if (fabs(composed / walk.time_s - 1) > within)
         fail_msg("%s pp %d vpp %d, %d microbatches: composed %.6g s, walked %.6g s", tr_pipeline_name(l->pipeline), l->pp, l->vpp,
                  (int)task->batch.global_batch, composed, walk.time_s);
@@ -285,6 +284,34 @@ static void a_walk_does_everything_once_and_nothing_at_the_same_time(void **stat
                 assert_true(walk.event[i].begin_s >= walk.event[i - 1].end_s);
         tr_walk_free(&walk);
     }
+}
+
+/* Chunks of more layers take longer, and hold up those of other stages: a walk is longer than its price by stages. */
+static void a_walk_knows_how_many_layers_a_chunk_has(void **state)
+{
+    struct tr_task task = task_of(&dense);
+    struct tr_layout l = layout_of(1, 4, 1);
+    struct tr_walk walk;
+    struct tr_err err = {""};
+    double chunk_s[2] = {0};
+    (void)state;
+    l.pipeline = TR_PIPELINE_INTERLEAVED, l.vpp = 5, task.batch.global_batch = 16; /* 24 layers in 20 chunks: four in the middle have two */
+    assert_true(tr_layout_is_ragged(&l, dense.layers));
+    assert_int_equal(tr_walk_make(&walk, &site, &task, &l, &err), TR_OK);
+    for (int64_t i = 0; i < walk.count; i++) {
+        int32_t layers = tr_layout_chunk_layers(&l, dense.layers, walk.event[i].chunk * 4 + walk.event[i].stage);
+        if (walk.event[i].stage == 1 && walk.event[i].kind == TR_WALK_FORWARD)
+            chunk_s[layers - 1] = walk.event[i].end_s - walk.event[i].begin_s;
+    }
+    assert_true(chunk_s[0] > 0 && fabs(chunk_s[1] / chunk_s[0] - 2) < 1e-9);
+    tr_walk_free(&walk);
+    l.first_layers = l.last_layers = 3; /* all others have one each, and wait for the one and then for the other */
+    struct tr_step step = price(&task, &l);
+    assert_int_equal(tr_walk_make(&walk, &site, &task, &l, &err), TR_OK);
+    double longer = tr_walk_longer_s(&walk, &site, &step) / step.time_s;
+    print_message("%.1f %% longer than by stages\n", 100 * longer);
+    assert_true(longer > .02);
+    tr_walk_free(&walk);
 }
 
 /* What the schedule saves in time it may not take in memory that the plan does not count. */
@@ -808,6 +835,7 @@ int main(void)
         cmocka_unit_test(schedules_cost_what_their_walk_costs),
         cmocka_unit_test(schedules_of_uneven_stages_cost_what_their_walk_costs),
         cmocka_unit_test(a_walk_does_everything_once_and_nothing_at_the_same_time),
+        cmocka_unit_test(a_walk_knows_how_many_layers_a_chunk_has),
         cmocka_unit_test(a_zero_bubble_holds_no_more_than_is_counted),
         cmocka_unit_test(a_layer_of_experts_waits_for_its_host),
         cmocka_unit_test(attention_is_in_8_bits_where_stack_format_and_chip_have_it_so),
