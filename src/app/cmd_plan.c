@@ -79,7 +79,7 @@ static const struct tr_command command = {
     .name = "plan",
     .summary = "what a training run takes: time, memory, dollars, energy, limits",
     .description =
-        "Prices every legal layout of a model on a system (or the one that is given; docs/plan.md says which unusual ones must be) and says what the best takes: the "
+        "Prices every legal layout of a model on a system (or the one that is given) and says what the best takes: the "
         "step by terms, with its 80 % interval; memory of the heaviest stage against what a chip has; days, chip-hours, "
         "dollars, kWh, carbon, failures, checkpoints; what limits it and what would help.\n"
         "Exit status 1: nothing fits, or a wish is missed; the line `no: ...` says why and what would do. What the numbers "

@@ -125,7 +125,7 @@ static enum tr_status try_chips(struct tr_plan *p, const struct tr_space *space,
     struct tr_search found = {0};
     struct tr_err why;
     struct tr_space these = *space;
-    these.chips = chips, these.chips_count = count, these.top = 1, these.brief = true;
+    these.chips = chips, these.chips_count = count, these.top = 1, these.brief = these.even = true;
     enum tr_status status = tr_search(&p->site, &p->task, &these, &found, &why);
     if (status == TR_OK || status == TR_NO)
         tr_plan_add_candidates(p, &found);

@@ -69,6 +69,14 @@ static void turn(struct tr_keep_fastest *f, const struct tr_layout *layout)
     f->wanted_s = fmax(worst_s(&f->all), own < f->apart.count ? f->apart.at[own].time_s : worst_s(&f->apart));
 }
 
+double tr_keep_last_s(const struct tr_keep_fastest *f, const struct tr_layout *layout)
+{
+    int own = find_alike(&f->apart, layout), last = f->apart.max - 1;
+    if (own < f->apart.count)
+        return f->apart.at[own].time_s;
+    return f->apart.count && f->apart.count == f->apart.max ? f->apart.at[last].time_s : f->all.at[0].time_s;
+}
+
 void tr_keep_turn(struct tr_keep *keep, const struct tr_layout *layout)
 {
     turn(&keep->fits, layout);

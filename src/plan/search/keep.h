@@ -39,6 +39,9 @@ void tr_keep_free(struct tr_keep *keep);
 /* Layouts from here on divide the chips as this one does. */
 void tr_keep_turn(struct tr_keep *keep, const struct tr_layout *layout);
 
+/* What is slower and divides the chips so is neither the fastest nor in the list of ways to divide them; there is a fastest. */
+double tr_keep_last_s(const struct tr_keep_fastest *fastest, const struct tr_layout *layout);
+
 static inline int tr_keep_bin(const struct tr_keep *keep, double bytes)
 {
     double bin = bytes * keep->bins_a_byte;

@@ -71,7 +71,7 @@ enum tr_status tr_search_faster(const struct tr_site *site, const struct tr_task
 {
     struct tr_search search;
     struct tr_space one = *space;
-    one.chips = &chips, one.chips_count = 1, one.top = 1, one.apart = 0, one.brief = true, one.visit = NULL;
+    one.chips = &chips, one.chips_count = 1, one.top = 1, one.apart = 0, one.brief = one.even = true, one.visit = NULL;
     one.faster_than_s = than_s;
     enum tr_status status = tr_search(site, task, &one, &search, err);
     if (status == TR_OK)

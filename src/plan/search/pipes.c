@@ -25,14 +25,16 @@ static void add_schedules(const struct tr_space_walk *w, struct tr_space_pipe *p
             pipe->schedule[pipe->schedules++] = flat[i];
 }
 
-/* Chunks of a stage: what makes equal ones, or what is asked for. */
-static bool wants_chunks(const struct tr_space_walk *w, int32_t pp, int32_t vpp)
+bool tr_space_pipe_make(const struct tr_space_walk *w, struct tr_space_pipe *pipe, int32_t pp, int32_t vpp)
 {
     int64_t layers = w->task->model->layers, chunks = (int64_t)pp * vpp;
-    if (!tr_span_has(w->space->vpp, vpp) || chunks > layers || (vpp > 1 && pp == 1))
-        return false;
     bool fixed = w->space->vpp.min && w->space->vpp.min == w->space->vpp.max;
-    return vpp == 1 || fixed || layers % chunks == 0 || (layers + 2) % chunks == 0;
+    *pipe = (struct tr_space_pipe){.pp = pp, .vpp = vpp};
+    if (!tr_span_has(w->space->pp, pp) || !tr_span_has(w->space->vpp, vpp) || (vpp > 1 && pp == 1))
+        return false;
+    pipe->even = vpp == 1 || fixed || layers % chunks == 0 || (layers + 2) % chunks == 0;
+    add_schedules(w, pipe);
+    return pipe->schedules > 0 && pipe_is_legal(w, pipe);
 }
 
 static enum tr_status add_split(struct tr_space_walk *w, struct tr_space_pipe *pipe, enum tr_rerun rerun,
@@ -85,40 +87,44 @@ static enum tr_status add_splits(struct tr_space_walk *w, struct tr_space_pipe *
     return status;
 }
 
-static enum tr_status add_pipe(struct tr_space_walk *w, int32_t pp, int32_t vpp)
+enum tr_status tr_space_place_make(struct tr_space_walk *w, struct tr_space_place *place, int count, int sharings, int variants)
 {
-    struct tr_space_pipe *pipe = &w->pipe[w->pipes];
-    *pipe = (struct tr_space_pipe){.pp = pp, .vpp = vpp};
-    add_schedules(w, pipe);
-    if (pipe->schedules == 0 || !pipe_is_legal(w, pipe))
-        return TR_OK;
+    struct tr_space_variant *variant = tr_arena_array(&w->arena, (int64_t)count * variants, sizeof *variant, w->err);
+    int32_t *ends_of = tr_arena_array(&w->arena, (int64_t)count * sharings, sizeof *ends_of, w->err);
+    struct tr_ends *ends = tr_arena_array(&w->arena, (int64_t)count * sharings, sizeof *ends, w->err);
+    for (int i = 0; i < count && variant && ends_of && ends; i++)
+        place[i] = (struct tr_space_place){.variant = variant + (int64_t)i * variants, .ends_of = ends_of + (int64_t)i * sharings,
+                                           .ends = ends + (int64_t)i * sharings};
+    return variant && ends_of && ends ? TR_OK : TR_FAILED;
+}
+
+static enum tr_status fill_pipe(struct tr_space_walk *w, struct tr_space_pipe *pipe)
+{
     pipe->place = tr_arena_array(&w->arena, w->space->chips_count, sizeof *pipe->place, w->err);
     if (!pipe->place)
         return TR_FAILED;
-    w->pipes++;
-    return add_splits(w, pipe);
+    enum tr_status status = tr_space_place_make(w, pipe->place, w->space->chips_count, TR_SPACE_SHARINGS, TR_SPACE_VARIANTS);
+    return status == TR_OK ? add_splits(w, pipe) : status;
 }
 
 enum tr_status tr_space_make_pipes(struct tr_space_walk *w)
 {
     int32_t layers = w->task->model->layers;
-    int64_t count = 0;
+    int64_t most = 0;
     enum tr_status status = TR_OK;
-    for (int pass = 0; pass < 2; pass++) { /* counts, then makes */
-        for (int32_t pp = 1; pp <= layers && status == TR_OK; pp++) {
-            if (!tr_span_has(w->space->pp, pp) || !tr_space_some_chips_divide_by(w, pp))
+    for (int32_t pp = 1; pp <= layers; pp++)
+        most += layers / pp;
+    w->pipe = tr_arena_array(&w->arena, most, sizeof *w->pipe, w->err);
+    if (!w->pipe)
+        return TR_FAILED;
+    for (int32_t pp = 1; pp <= layers; pp++)
+        for (int32_t vpp = 1; vpp <= layers / pp && status == TR_OK && tr_space_some_chips_divide_by(w, pp); vpp++) {
+            struct tr_space_pipe *pipe = &w->pipe[w->pipes];
+            if (!tr_space_pipe_make(w, pipe, pp, vpp))
                 continue;
-            for (int32_t vpp = 1; (int64_t)pp * vpp <= layers && status == TR_OK; vpp++)
-                if (wants_chunks(w, pp, vpp)) {
-                    count += pass == 0;
-                    status = pass ? add_pipe(w, pp, vpp) : TR_OK;
-                }
+            w->pipes++;
+            if (pipe->even)
+                status = fill_pipe(w, pipe);
         }
-        if (pass == 0) {
-            w->pipe = tr_arena_array(&w->arena, count, sizeof *w->pipe, w->err);
-            if (!w->pipe)
-                return TR_FAILED;
-        }
-    }
     return status;
 }

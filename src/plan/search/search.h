@@ -1,4 +1,4 @@
-/* The best layout: every legal one of a space is priced, time and memory, none is left out.
+/* The best layout: every legal one of a space is priced, time and memory, none is left out; and of those beyond it all that may be faster.
  *
  *     const int64_t chips[] = {1024};
  *     struct tr_space space = {.chips = chips, .chips_count = 1, .top = 5};
@@ -22,13 +22,23 @@
  *     zero          0 to 3; shared by all of dp * cp, or (1 to 3) by those of a node, the first tier's domain
  *     recompute     none, selective, full, full with 1, 2, 3 ... layers a chunk
  *
- * All that tr_layout_check calls legal there and nothing else, each once: a test compares with a plain enumeration. Prices
- * are those of tr_step_price (same code, step/stage.h; within 1e-9, a test compares); only the order of sums differs.
+ * All that tr_layout_check calls legal there and nothing else, each once: a test compares with a plain enumeration.
+ *
+ * Beyond it, where something fits and unless `even` says not to (beyond.c):
+ *
+ *     first_layers, last_layers   any; interleaved, those that leave all other chunks as many layers each and the ends no more
+ *     shard                       any part of dp * cp
+ *
+ * Of these are priced, kept and counted all that the bounds of beyond.c do not show to be as slow as the fastest, so the fastest is that of
+ * all (a test compares with all prices), and so are the fastest of those that surely fit and of each way to divide the chips that is listed. Not at all are looked at, unless they are asked for,
+ * interleaved chunks that are not equal: a price by stages does not know how they wait for one another (tr_walk_longer_s).
+ *
+ * Prices are those of tr_step_price (same code, step/stage.h; within 1e-9, a test compares); only the order of sums differs.
  *
  * How fast (bench/bench_search.c; README.md has figures): blocks are priced once for each (tp, sp, cp, context, ep, etp,
  * micro_batch), stages summed once for each (blocks, pp, vpp, recompute), messages of replicas priced once for each
- * (mesh, shared by); a layout is then some ten multiply-adds. So nothing is pruned, and the counts are exact, but for searches of
- * something faster than a time (README.md has their bound).
+ * (mesh, shared by); a layout is then some ten multiply-adds. So nothing of the space is pruned, and its counts are exact, but for searches
+ * of something faster than a time (README.md has their bound).
  *
  * One thread; memory some MiB; the same answer always. Of layouts with equal time the smaller comes first, then the one
  * that is found first. */
@@ -64,6 +74,7 @@ struct tr_space {
     int apart; /* and how many of them that divide the chips apart */
     double faster_than_s; /* 0: all. Else layouts that take as long need not be looked at, and neither found nor counted */
     struct tr_passes *passes; /* what searches of one site remember for those that look for something faster; NULL: nothing */
+    bool even;  /* the space alone, without what may be faster beyond it */
     bool brief; /* the fastest alone: no front, and when nothing fits nobody looks for a number of chips on which something would */
     /* Called for every layout, in the order of the walk; NULL: nobody. */
     void (*visit)(void *context, const struct tr_layout *layout, double time_s, double memory_bytes);
@@ -126,7 +137,7 @@ TR_MUST_CHECK enum tr_status tr_search_fewest(const struct tr_site *site, const 
                                               const struct tr_space *space, int64_t above, int64_t *chips, bool *exact,
                                               struct tr_err *err);
 
-/* The fastest on so many chips (space->chips is not read), where it takes less than so long. TR_NO: none does. */
+/* The fastest on so many chips (space->chips is not read) of even stages, where it takes less than so long. TR_NO: none does. */
 TR_MUST_CHECK enum tr_status tr_search_faster(const struct tr_site *site, const struct tr_task *task, const struct tr_space *space,
                                               int64_t chips, double than_s, struct tr_found *fastest, struct tr_err *err);
 

@@ -3,6 +3,7 @@
 
 #include "base/num.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 bool tr_space_some_chips_divide_by(const struct tr_space_walk *w, int64_t parts)
@@ -44,25 +45,40 @@ static const struct tr_ends *ends_of(struct tr_space_walk *w, struct tr_space_pl
     return &place->ends[v->sharing];
 }
 
-static enum tr_status price_variants(struct tr_space_walk *w, const struct tr_space_pipe *pipe,
-                                     const struct tr_split *split, struct tr_space_place *place, struct tr_keep *keep)
+static void make_variants(const struct tr_space_walk *w, struct tr_space_place *place);
+
+/* Of the variants those that the walk is for: the second leaves out what the first has been at. */
+static int first_variant(const struct tr_space_walk *w, const struct tr_space_place *place)
+{
+    return w->beyond && w->beyond->even ? place->beyond : 0;
+}
+
+enum tr_status tr_space_price_variants(struct tr_space_walk *w, const struct tr_space_pipe *pipe, const struct tr_split *split,
+                                       struct tr_space_place *place, struct tr_keep *keep)
 {
     const struct tr_stack *stack = w->site->stack;
     const struct tr_stages *stages = &w->stages;
     int64_t m = tr_layout_micro_count(&w->layout, &w->task->batch);
     double all_s = (double)m * (stages->slowest.forward_s + stages->slowest.backward_s) + stack->host_step_s.value +
                    tr_sends_s(stack, split, &stages->slowest, place->send_s, (double)m);
-    double schedule_s[TR_SPACE_SCHEDULES_MAX];
+    double schedule_s[TR_SPACE_SCHEDULES_MAX], least_s = INFINITY;
+    for (int s = 0; s < pipe->schedules; s++) {
+        schedule_s[s] = all_s + tr_bubble_s(stages, split, pipe->schedule[s], m);
+        least_s = tr_smaller(least_s, schedule_s[s]);
+    }
+    if (w->beyond && least_s * (1 + place->straggle) >= w->beyond->than_s * (1 + 1e-12))
+        return TR_OK;
+    if (!place->variants)
+        make_variants(w, place);
     for (int s = 0; s < pipe->schedules; s++) {
         struct tr_layout l = w->layout;
         l.pipeline = pipe->schedule[s];
-        schedule_s[s] = all_s + tr_bubble_s(stages, split, l.pipeline, m);
         for (int i = 0; i < stages->load_count; i++)
             w->waiting[s][i] = tr_waiting_bytes(&place->variant[0].held, &stages->load[i],
                                                 tr_layout_in_flight(&l, m, stages->load[i].index));
     }
     tr_keep_turn(keep, &w->layout);
-    for (int k = 0; k < place->variants; k++) {
+    for (int k = first_variant(w, place); k < place->variants; k++) {
         const struct tr_space_variant *v = &place->variant[k];
         const struct tr_ends *ends = ends_of(w, place, v);
         double replicas_s =
@@ -99,7 +115,7 @@ static int32_t node_shard(const struct tr_space_walk *w)
     return part > 1 && part < replicas && replicas % part == 0 ? (int32_t)part : 0;
 }
 
-static void add_variant(struct tr_space_walk *w, struct tr_space_place *place, int32_t zero, int32_t shard, int sharing)
+static void add_variant(const struct tr_space_walk *w, struct tr_space_place *place, int32_t zero, int32_t shard, int sharing)
 {
     if (!tr_mask_has(w->space->zeros, zero))
         return;
@@ -109,17 +125,34 @@ static void add_variant(struct tr_space_walk *w, struct tr_space_place *place, i
     tr_held_make(&v->held, w->site, w->task, &l);
 }
 
+void tr_space_place_turn(const struct tr_space_walk *w, struct tr_space_place *place)
+{
+    place->mesh = w->mesh;
+    place->dp = w->layout.dp;
+    place->straggle = tr_straggle_share(w->site, tr_layout_chips(&w->layout));
+    place->variants = place->beyond = 0;
+}
+
+/* By any part of the replicas but a node's. */
+static void add_parts(const struct tr_space_walk *w, struct tr_space_place *place)
+{
+    const int32_t replicas = w->layout.dp * w->layout.cp, node = node_shard(w);
+    int sharing = TR_SPACE_SHARINGS;
+    for (int32_t part = 2; part <= replicas / 2; part++) {
+        if (replicas % part || part == node)
+            continue;
+        TR_ASSERT(sharing < TR_SPACE_SHARINGS_BEYOND);
+        for (int32_t zero = 1; zero <= 3; zero++)
+            add_variant(w, place, zero, part, sharing);
+        sharing++;
+    }
+}
+
 /* With one replica there is nothing to share out: zero 0 alone, but for experts, whose replicas may be among tp too. */
-static void make_place(struct tr_space_walk *w, struct tr_space_place *place)
+static void make_variants(const struct tr_space_walk *w, struct tr_space_place *place)
 {
     const struct tr_space *space = w->space;
     int32_t replicas = w->layout.dp * w->layout.cp, node = node_shard(w);
-    if (place->mesh == w->mesh)
-        return;
-    *place = (struct tr_space_place){.mesh = w->mesh,
-                                     .dp = w->layout.dp,
-                                     .straggle = tr_straggle_share(w->site, tr_layout_chips(&w->layout)),
-                                     .ends_of = {-1, -1, -1}};
     bool alone = replicas == 1 && (!w->task->model->experts || tr_layout_expert_dp(&w->layout) == 1);
     if (alone && space->shard > 1)
         return;
@@ -129,6 +162,7 @@ static void make_place(struct tr_space_walk *w, struct tr_space_place *place)
         while (zeros && !(zeros >> least & 1))
             least++;
         add_variant(w, place, least, 0, least > 0);
+        place->beyond = 1;
         return;
     }
     add_variant(w, place, 0, 0, 0);
@@ -141,12 +175,14 @@ static void make_place(struct tr_space_walk *w, struct tr_space_place *place)
         if (parted)
             add_variant(w, place, zero, part, 2);
     }
+    place->beyond = place->variants;
+    if (w->beyond && !space->shard && !space->shares)
+        add_parts(w, place);
 }
 
 /* ---- one pipe on all numbers of chips -------------------------------------------------------------------------------- */
 
-/* Whether the walk's mesh and micro_batch go with the pipe on so many chips; then the layout has its dp. */
-static bool place_on(struct tr_space_walk *w, const struct tr_space_pipe *pipe, int64_t chips)
+bool tr_space_place_on(struct tr_space_walk *w, const struct tr_space_pipe *pipe, int64_t chips)
 {
     struct tr_layout *l = &w->layout;
     int64_t parts = (int64_t)l->tp * l->cp * pipe->pp, batch = w->task->batch.global_batch;
@@ -162,14 +198,21 @@ static bool place_on(struct tr_space_walk *w, const struct tr_space_pipe *pipe, 
     return true;
 }
 
+static void turn_to_mesh(const struct tr_space_walk *w, struct tr_space_place *place)
+{
+    tr_space_place_turn(w, place);
+    for (int i = 0; i < TR_SPACE_SHARINGS; i++)
+        place->ends_of[i] = -1;
+}
+
 /* The numbers of chips that the pipe goes with; false: none. */
 static bool place_pipe(struct tr_space_walk *w, struct tr_space_pipe *pipe, bool placed[TR_SPACE_CHIPS_MAX])
 {
     bool any = false;
     for (int i = w->from; i < w->to; i++) {
-        placed[i] = place_on(w, pipe, w->space->chips[i]);
-        if (placed[i])
-            make_place(w, &pipe->place[i]);
+        placed[i] = tr_space_place_on(w, pipe, w->space->chips[i]);
+        if (placed[i] && pipe->place[i].mesh != w->mesh)
+            turn_to_mesh(w, &pipe->place[i]);
         any |= placed[i];
     }
     return any;
@@ -188,7 +231,7 @@ static void price_sends(struct tr_space_walk *w, struct tr_space_pipe *pipe, con
 
 static double both_passes_s(const struct tr_block_price *price) { return price->forward_pass_s + price->backward_pass_s; }
 
-static void price_blocks(struct tr_space_walk *w)
+void tr_space_price_blocks(struct tr_space_walk *w)
 {
     const struct tr_blocks *b = &w->blocks;
     tr_blocks_make(&w->blocks, w->site, w->task, &w->layout);
@@ -197,6 +240,18 @@ static void price_blocks(struct tr_space_walk *w)
         w->passes_s += both_passes_s(&b->layer[b->kinds.of[l]]);
     w->priced = true;
     tr_passes_keep(w);
+}
+
+void tr_space_know_passes(struct tr_space_walk *w)
+{
+    if (!w->priced && !tr_passes_recall(w))
+        tr_space_price_blocks(w);
+}
+
+bool tr_space_is_slow(const struct tr_space_walk *w, const struct tr_space_place *place, double slowest_s, double than_s)
+{
+    double micro_count = (double)(w->task->batch.global_batch / (place->dp * w->layout.micro_batch));
+    return micro_count * slowest_s * (1 + place->straggle) >= than_s * (1 + 1e-12);
 }
 
 /* Whether all layouts of the pipe take as long as need not be looked at: the slowest stage has no less than the mean of all, of each
@@ -209,16 +264,15 @@ static bool is_too_slow(const struct tr_space_walk *w, const struct tr_space_pip
         return false;
     if (keep->fits.all.count)
         than_s = tr_smaller(than_s, keep->fits.all.at[0].time_s);
-    double micro_count = (double)(w->task->batch.global_batch / (place->dp * w->layout.micro_batch));
-    return micro_count * w->passes_s / pipe->pp * (1 + place->straggle) >= than_s * (1 + 1e-12);
+    return tr_space_is_slow(w, place, w->passes_s / pipe->pp, than_s);
 }
 
 /* Leaves the numbers of chips on which the pipe need not be looked at; false: all of them. */
 static bool leave_slow(struct tr_space_walk *w, const struct tr_space_pipe *pipe, bool placed[TR_SPACE_CHIPS_MAX])
 {
     bool any = false;
-    if (!w->priced && !(w->space->faster_than_s > 0 && tr_passes_recall(w)))
-        price_blocks(w);
+    if (w->space->faster_than_s > 0)
+        tr_space_know_passes(w);
     for (int i = w->from; i < w->to; i++)
         any |= placed[i] = placed[i] && !is_too_slow(w, pipe, &pipe->place[i], &w->keep[i]);
     return any;
@@ -233,7 +287,7 @@ static enum tr_status walk_pipe(struct tr_space_walk *w, struct tr_space_pipe *p
     if (!place_pipe(w, pipe, placed) || !leave_slow(w, pipe, placed))
         return TR_OK;
     if (!w->priced)
-        price_blocks(w);
+        tr_space_price_blocks(w);
     price_sends(w, pipe, placed);
     for (int r = 0; r < pipe->splits; r++) {
         const struct tr_split *split = &pipe->split[r];
@@ -243,7 +297,7 @@ static enum tr_status walk_pipe(struct tr_space_walk *w, struct tr_space_pipe *p
             if (!placed[i])
                 continue;
             l->dp = pipe->place[i].dp;
-            enum tr_status status = price_variants(w, pipe, split, &pipe->place[i], &w->keep[i]);
+            enum tr_status status = tr_space_price_variants(w, pipe, split, &pipe->place[i], &w->keep[i]);
             if (status != TR_OK || (w->first_fit && w->found))
                 return status;
         }
@@ -257,9 +311,12 @@ static enum tr_status walk_pipes(struct tr_space_walk *w)
     for (int d = 0; status == TR_OK && d < w->divisors && !(w->first_fit && w->found); d++) {
         w->layout.micro_batch = w->divisor[d];
         w->priced = false;
-        for (int i = 0; status == TR_OK && i < w->pipes && tr_span_has(w->space->micro_batch, w->layout.micro_batch);
-             i++)
-            status = walk_pipe(w, &w->pipe[i]);
+        if (!tr_span_has(w->space->micro_batch, w->layout.micro_batch))
+            continue;
+        if (w->beyond)
+            status = tr_space_walk_beyond(w);
+        for (int i = 0; !w->beyond && status == TR_OK && i < w->pipes; i++)
+            status = w->pipe[i].even ? walk_pipe(w, &w->pipe[i]) : TR_OK;
     }
     return status;
 }
@@ -364,6 +421,21 @@ void tr_space_walk_free(struct tr_space_walk *w)
     free(w);
 }
 
+/* All numbers of chips, those together that are between the same tiers. */
+static enum tr_status walk_counts(struct tr_space_walk *w)
+{
+    const struct tr_space *space = w->space;
+    enum tr_status status = TR_OK;
+    for (w->from = 0; w->from < space->chips_count && status == TR_OK && !(w->first_fit && w->found); w->from = w->to) {
+        w->to = w->from + 1;
+        while (w->to < space->chips_count &&
+               tr_site_tiers_around(w->site, space->chips[w->to]) == tr_site_tiers_around(w->site, space->chips[w->from]))
+            w->to++;
+        status = walk_meshes(w);
+    }
+    return status;
+}
+
 enum tr_status tr_space_walk_all(struct tr_space_walk **out, const struct tr_site *site, const struct tr_task *task,
                                  const struct tr_space *space, bool first_fit, struct tr_err *err)
 {
@@ -389,12 +461,9 @@ enum tr_status tr_space_walk_all(struct tr_space_walk **out, const struct tr_sit
                               space->apart, err);
     if (status == TR_OK)
         status = tr_space_make_pipes(w);
-    for (w->from = 0; w->from < space->chips_count && status == TR_OK && !(first_fit && w->found); w->from = w->to) {
-        w->to = w->from + 1;
-        while (w->to < space->chips_count &&
-               tr_site_tiers_around(site, space->chips[w->to]) == tr_site_tiers_around(site, space->chips[w->from]))
-            w->to++;
-        status = walk_meshes(w);
-    }
-    return status;
+    if (status == TR_OK)
+        status = walk_counts(w);
+    if (status == TR_OK && !first_fit && !space->even)
+        status = tr_space_beyond_make(w);
+    return status == TR_OK && w->beyond ? walk_counts(w) : status;
 }

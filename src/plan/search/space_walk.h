@@ -5,7 +5,9 @@
  *     mesh (tp, sp, cp, context, ep, etp), micro_batch      blocks
  *     pipe (pp, vpp), recompute                             stages
  *     chips, so dp; zero and who shares                     ends, held (kept while the mesh stays)
- *     schedule                                              a layout: two sums and a maximum */
+ *     schedule                                              a layout: two sums and a maximum
+ *
+ * beyond.c goes the same way a second time, for layouts that are few among the fastest: those that a bound does not show to be slower. */
 #ifndef TR_PLAN_SEARCH_SPACE_WALK_H
 #define TR_PLAN_SEARCH_SPACE_WALK_H
 
@@ -13,10 +15,12 @@
 #include "plan/search/search.h"
 #include "plan/step/stage.h"
 
-/* Sharings and variants: zero 0; zero 1 to 3 shared by all; by a part. */
+/* Sharings and variants: zero 0; zero 1 to 3 shared by all; by a node; beyond, by any part: divisors of at most TR_CHIPS_MAX. */
 enum {
     TR_SPACE_SHARINGS = 3,
     TR_SPACE_VARIANTS = 1 + 3 * 2,
+    TR_SPACE_SHARINGS_BEYOND = TR_SPACE_SHARINGS + 240,
+    TR_SPACE_VARIANTS_BEYOND = TR_SPACE_VARIANTS + 3 * 240,
     TR_SPACE_SCHEDULES_MAX = 4,
     TR_SPACE_DIVISORS_MAX = 4096,
     TR_SEARCH_BYTES_MAX = 1 << 30
@@ -35,10 +39,11 @@ struct tr_space_place {
     int32_t dp;
     double straggle;
     double send_s; /* of the blocks that the walk is at */
-    struct tr_space_variant variant[TR_SPACE_VARIANTS];
-    int variants;
-    int32_t ends_of[TR_SPACE_SHARINGS]; /* the slowest stage that `ends` are of; -1: not made */
-    struct tr_ends ends[TR_SPACE_SHARINGS];
+    struct tr_space_variant *variant;
+    int variants;     /* 0: not made yet */
+    int beyond;       /* the first of those that the second walk alone looks at */
+    int32_t *ends_of; /* by sharing: the slowest stage that `ends` are of; -1: not made */
+    struct tr_ends *ends;
 };
 
 struct tr_space_pipe {
@@ -49,6 +54,7 @@ struct tr_space_pipe {
     int32_t *rerun_layers;  /* of each */
     int splits;
     struct tr_space_place *place; /* by number of chips */
+    bool even; /* not interleaved, or chunks are of equal layers (the ends may count as one each), or its vpp is asked for */
 };
 
 struct tr_space_walk {
@@ -62,6 +68,7 @@ struct tr_space_walk {
     struct tr_layer_kinds kinds;
     struct tr_space_pipe *pipe;
     int pipes;
+    struct tr_space_beyond *beyond; /* the second walk; NULL: the first */
     struct tr_keep *keep; /* by number of chips */
     bool first_fit;       /* stop when anything fits */
     bool found;
@@ -106,6 +113,42 @@ bool tr_space_some_chips_divide_by(const struct tr_space_walk *walk, int64_t par
 
 /* pipes.c: all pipelines of the space, with their ways to recompute, into walk->pipe. */
 TR_MUST_CHECK enum tr_status tr_space_make_pipes(struct tr_space_walk *walk);
+/* Of pp and vpp, with its schedules alone; false: there is none, or the space has none. */
+bool tr_space_pipe_make(const struct tr_space_walk *walk, struct tr_space_pipe *pipe, int32_t pp, int32_t vpp);
+/* Room for a number of chips' variants. */
+TR_MUST_CHECK enum tr_status tr_space_place_make(struct tr_space_walk *walk, struct tr_space_place *place, int count, int sharings,
+                                                 int variants);
+
+/* space_walk.c, for both walks. Whether the walk's mesh and micro_batch go with the pipe on so many chips; then the layout has its dp. */
+bool tr_space_place_on(struct tr_space_walk *walk, const struct tr_space_pipe *pipe, int64_t chips);
+/* Empties it for the mesh and the chips that the walk is at. */
+void tr_space_place_turn(const struct tr_space_walk *walk, struct tr_space_place *place);
+void tr_space_price_blocks(struct tr_space_walk *walk);
+/* Blocks, or how long their passes take, for whoever looks whether they are too slow. */
+void tr_space_know_passes(struct tr_space_walk *walk);
+/* A microbatch takes no less than slowest_s on the slowest stage: whether a step takes as long as than_s, as all else only adds. */
+bool tr_space_is_slow(const struct tr_space_walk *walk, const struct tr_space_place *place, double slowest_s, double than_s);
+/* All layouts of the stages that the walk is at, on one number of chips. */
+TR_MUST_CHECK enum tr_status tr_space_price_variants(struct tr_space_walk *walk, const struct tr_space_pipe *pipe, const struct tr_split *split,
+                                                     struct tr_space_place *place, struct tr_keep *keep);
+
+/* beyond.c. */
+TR_MUST_CHECK enum tr_status tr_space_beyond_make(struct tr_space_walk *walk);
+TR_MUST_CHECK enum tr_status tr_space_walk_beyond(struct tr_space_walk *walk);
+
+/* Of all layers before one: passes of a microbatch, weights, bytes that it keeps by what is computed again. */
+struct tr_space_sums {
+    double both_s, again_s, forward_s, dense, expert, kept, selective, full;
+};
+
+/* A mesh and a micro_batch at a time, in either walk. */
+struct tr_space_beyond {
+    struct tr_space_place place;
+    bool summed; /* sums are of the mesh and micro_batch that the walk is at */
+    struct tr_space_sums sum[TR_LAYERS_MAX + 1];
+    bool even; /* the walk is at stages that the first walk has been at */
+    double fits_s, than_s; /* what takes as long need not be looked at: of what fits; of what surely does, or this too */
+};
 
 /* Walks all of a space that tr_space_check has passed, or until something fits (first_fit). *out is to be freed, also when
  * it fails; it keeps task, space and err. */

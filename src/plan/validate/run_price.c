@@ -85,13 +85,13 @@ static void try_chunks(struct choice *c, struct tr_layout layout)
 static struct tr_span only(int64_t value) { return (struct tr_span){value, value}; }
 static struct tr_span unless_said(int64_t value) { return value == 1 ? (struct tr_span){0} : only(value); }
 
-/* Schedules that most software has; contexts, zero and sharing as the row says or its stack does. */
+/* Schedules and stages that most software has; contexts, zero and sharing as the row says or its stack does. */
 static struct tr_space space_of(const struct tr_run *run, const int64_t *chips)
 {
     enum { MICRO_MAX = 64 };
     const struct tr_layout *l = &run->layout;
     bool chunks = l->pipeline == TR_PIPELINE_1F1B && !tr_stack_is_like(&run->where->stack, "megatron-2021");
-    struct tr_space s = {.chips = chips, .chips_count = 1, .top = 1, .brief = true};
+    struct tr_space s = {.chips = chips, .chips_count = 1, .top = 1, .brief = true, .even = true};
     s.tp = unless_said(l->tp), s.cp = run->cp_said ? only(l->cp) : unless_said(l->cp), s.pp = unless_said(l->pp), s.ep = unless_said(l->ep);
     s.etp = only(l->etp);
     s.vpp = chunks ? unless_said(l->vpp) : only(1);

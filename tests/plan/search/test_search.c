@@ -1,5 +1,6 @@
 #include "plan/search/search.h"
 
+#include "base/num.h"
 #include "lib/catalog.h"
 
 #include <math.h>
@@ -180,7 +181,7 @@ static void compare_with_plain(const struct tr_model_shape *model, int64_t seq_l
     struct tr_task task = task_of(model, seq_len, batch);
     struct plain plain = {.task = &task, .seen = calloc(MAX, sizeof *plain.seen), .max = MAX};
     struct visitor v = {.task = &task, .each = 7, .random = 1, .seen = calloc(MAX, sizeof *v.seen), .seen_max = MAX};
-    struct tr_space space = {.chips = &chips, .chips_count = 1, .top = 3, .visit = look, .context = &v};
+    struct tr_space space = {.chips = &chips, .chips_count = 1, .top = 3, .even = true, .visit = look, .context = &v};
     struct tr_err err = {""};
     assert_non_null(plain.seen);
     assert_non_null(v.seen);
@@ -306,7 +307,7 @@ static void what_is_reported_is_the_best_of_all_that_was_seen(void **state)
     const int64_t chips = 16;
     struct tr_task task = task_of(&dense, 4096, 48);
     struct visitor v = {.task = &task, .each = INT32_MAX, .seen = calloc(MAX, sizeof *v.seen), .seen_max = MAX};
-    struct tr_space space = {.chips = &chips, .chips_count = 1, .top = 50, .apart = 8, .visit = look, .context = &v};
+    struct tr_space space = {.chips = &chips, .chips_count = 1, .top = 50, .apart = 8, .even = true, .visit = look, .context = &v};
     struct tr_err err = {""};
     (void)state;
     assert_non_null(v.seen);
@@ -403,7 +404,7 @@ static void the_tightest_limit_is_named_with_what_it_costs(void **state)
 {
     const int64_t chips = 16;
     struct tr_task task = task_of(&dense, 4096, 48);
-    struct tr_space space = {.chips = &chips, .chips_count = 1, .top = 1, .memory_bytes = 5e9, .pp = {4, 4},
+    struct tr_space space = {.chips = &chips, .chips_count = 1, .top = 1, .memory_bytes = 5e9, .even = true, .pp = {4, 4},
                              .zeros = 1u << 0, .sp = TR_SP_OFF};
     struct tr_limit limits[TR_LIMITS_MAX];
     struct tr_err err = {""};
@@ -439,6 +440,158 @@ static void the_tightest_limit_is_named_with_what_it_costs(void **state)
     tr_search_free(&none);
 }
 
+/* ---- beyond even stages ---------------------------------------------------------------------------------------------- */
+
+struct best {
+    double limit_bytes, time_s;
+    struct tr_layout layout;
+    int32_t least_tp, least_pp, most_vpp, least_zero;
+};
+
+static void take_better(struct best *best, const struct tr_layout *l, const struct tr_step *step)
+{
+    if (step->memory_bytes > best->limit_bytes || step->time_s >= best->time_s)
+        return;
+    best->time_s = step->time_s;
+    best->layout = *l;
+}
+
+static void price_sharings(const struct tr_task *task, const struct tr_blocks *blocks, struct tr_layout l, struct best *fits, struct best *sure)
+{
+    for (l.zero = fits->least_zero; l.zero <= 3; l.zero++)
+        for (l.shard = 0; l.shard < (l.zero ? l.dp * l.cp : 1); l.shard++) {
+            struct tr_step step;
+            struct tr_err why;
+            if (l.shard == 1 || tr_layout_check(&l, task->model, &task->batch, &why) != TR_OK)
+                continue;
+            tr_step_compose(blocks, &site, task, &l, &step);
+            take_better(fits, &l, &step);
+            take_better(sure, &l, &step);
+        }
+}
+
+/* All ends, all ways to recompute, all sharings of a mesh and a pipe. */
+static void price_all_ends(const struct tr_task *task, struct tr_layout l, struct best *fits, struct best *sure)
+{
+    const int32_t layers = task->model->layers;
+    struct tr_blocks blocks;
+    tr_blocks_make(&blocks, &site, task, &l);
+    for (l.first_layers = 0; l.first_layers <= layers; l.first_layers++)
+        for (l.last_layers = 0; l.first_layers + l.last_layers <= layers; l.last_layers++) {
+            struct tr_err why;
+            if (tr_layout_check(&l, task->model, &task->batch, &why) != TR_OK || tr_layout_is_ragged(&l, layers))
+                continue;
+            for (int rerun = 0; rerun < TR_RERUN_COUNT; rerun++)
+                for (l.rerun_layers = 0; l.rerun_layers < (rerun == TR_RERUN_FULL ? layers : 1); l.rerun_layers++) {
+                    l.rerun = (enum tr_rerun)rerun;
+                    price_sharings(task, &blocks, l, fits, sure);
+                }
+            l.rerun = TR_RERUN_NONE;
+        }
+}
+
+static void price_all(const struct tr_task *task, int32_t chips, struct best *fits, struct best *sure)
+{
+    const struct tr_model_shape *model = task->model;
+    for (int32_t tp = fits->least_tp; tp <= 8; tp++)
+        for (int32_t cp = 1; cp <= chips / tp; cp++)
+            for (int32_t pp = fits->least_pp; pp <= chips / tp / cp; pp++)
+                for (int32_t vpp = 1; vpp <= tr_min_i64(fits->most_vpp, model->layers / pp); vpp++)
+                    for (int32_t ep = 1; ep <= (model->experts ? model->experts : 1); ep++)
+                        for (int64_t mb = 1; mb <= task->batch.global_batch; mb++)
+                            for (int other = 0; other < 2 * TR_CONTEXT_COUNT * TR_PIPELINE_COUNT; other++) {
+                                struct tr_layout l = tr_layout_single();
+                                struct tr_err why;
+                                if (chips % (tp * cp * pp))
+                                    continue;
+                                l.tp = tp, l.cp = cp, l.pp = pp, l.vpp = vpp, l.ep = ep, l.dp = chips / (tp * cp * pp);
+                                l.micro_batch = mb, l.sp = other & 1, l.context = (enum tr_context)(other / 2 % TR_CONTEXT_COUNT);
+                                l.pipeline = (enum tr_pipeline)(other / (2 * TR_CONTEXT_COUNT));
+                                if (tr_layout_check(&l, model, &task->batch, &why) == TR_OK)
+                                    price_all_ends(task, l, fits, sure);
+                            }
+}
+
+static void assert_best(const struct tr_found *found, const struct best *best)
+{
+    char is[TR_LAYOUT_TEXT_BYTES], was[TR_LAYOUT_TEXT_BYTES];
+    tr_layout_print(&found->layout, is), tr_layout_print(&best->layout, was);
+    print_message("%s, %.5g s\n", is, found->step.time_s);
+    if (fabs(found->step.time_s / best->time_s - 1) > 1e-9)
+        fail_msg("found %s of %.9g s, and %s takes %.9g s", is, found->step.time_s, was, best->time_s);
+}
+
+/* Bounds leave out nothing that would be the fastest: of all that is legal none is faster, and of all that surely fits. */
+static void no_stages_and_no_sharing_are_faster(void **state)
+{
+    struct tr_model_shape headed = dense;
+    headed.vocab = 200000;
+    const struct {
+        const struct tr_model_shape *model;
+        int64_t chips, seq_len, batch;
+        double memory_bytes;
+        int32_t least_tp, least_pp, most_vpp, least_zero;
+    } cases[] = {{&dense, 8, 4096, 8, 40e9, 1, 1, 10, 0},    {&dense, 8, 4096, 8, 9e9, 1, 1, 10, 0},
+                 {&experts, 8, 4096, 8, 20e9, 1, 1, 7, 0},   {&experts, 8, 4096, 16, 5e9, 1, 1, 7, 0},
+                 {&headed, 8, 4096, 16, 40e9, 1, 2, 1, 0},   {&headed, 8, 4096, 16, 40e9, 1, 2, 10, 0},
+                 {&headed, 8, 4096, 12, 11e9, 1, 4, 10, 0},  {&experts, 8, 4096, 8, 20e9, 1, 4, 7, 0},
+                 {&dense, 8, 4096, 12, 12e9, 1, 3, 1, 0},    {&dense, 32, 2048, 8, 3.6e9, 4, 1, 1, 3}};
+    int ends = 0;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tr_task task = task_of(cases[i].model, cases[i].seq_len, cases[i].batch);
+        struct tr_space space = {.chips = &cases[i].chips, .chips_count = 1, .top = 1, .memory_bytes = cases[i].memory_bytes,
+                                 .tp = {cases[i].least_tp, 0}, .pp = {cases[i].least_pp, 0}, .vpp = {0, cases[i].most_vpp}, .etp = {1, 1},
+                                 .zeros = 0xFu & ~((1u << cases[i].least_zero) - 1)};
+        struct best fits = {.limit_bytes = cases[i].memory_bytes, .time_s = INFINITY, .least_tp = cases[i].least_tp,
+                            .least_pp = cases[i].least_pp,
+                            .most_vpp = cases[i].most_vpp, .least_zero = cases[i].least_zero};
+        struct best sure = fits;
+        struct tr_err err = {""};
+        sure.limit_bytes = tr_search_sure_bytes(&site, &space);
+        struct tr_search found = search(&task, &space, TR_OK, &err);
+        price_all(&task, (int32_t)cases[i].chips, &fits, &sure);
+        assert_best(&found.best->fits.top[0], &fits);
+        if (sure.time_s < INFINITY)
+            assert_best(&found.best->sure.top[0], &sure);
+        ends += fits.layout.first_layers || fits.layout.last_layers;
+        tr_search_free(&found);
+    }
+    assert_true(ends >= 4);
+}
+
+/* Over some hundred replicas neither a node's share nor all of them is the best: weights are gathered by some nodes together. */
+static void some_nodes_share_where_that_is_faster(void **state)
+{
+    static struct tr_system h100;
+    static struct tr_site there;
+    struct tr_model_shape model;
+    struct tr_err err = {""};
+    const int64_t chips = 1024;
+    (void)state;
+    if (tr_shape_find(catalog, "gpt3-175b", &model, &err) || tr_system_find(catalog, "dgx-h100", &h100, &err) ||
+        tr_site_make(&there, &h100, &stack, TR_FORMAT_BF16, &err))
+        fail_msg("%s", err.text);
+    struct tr_task task = task_of(&model, 2048, 1536);
+    struct tr_space space = {.chips = &chips, .chips_count = 1, .top = 1, .pp = {1, 1}, .zeros = 1u << 3, .even = true};
+    struct tr_search even, all;
+    assert_int_equal(tr_search(&there, &task, &space, &even, &err), TR_OK);
+    space.even = false;
+    assert_int_equal(tr_search(&there, &task, &space, &all, &err), TR_OK);
+    const struct tr_found *best = &all.best->fits.top[0];
+    struct tr_layout l = best->layout;
+    assert_true(l.shard > 8 / l.tp && l.shard < l.dp * l.cp && best->step.time_s < even.best->fits.top[0].step.time_s);
+    for (l.shard = 0; l.shard < l.dp * l.cp; l.shard++) {
+        struct tr_step step;
+        if (l.shard != 1 && (l.dp * l.cp) % tr_max_i64(1, l.shard) == 0) {
+            assert_int_equal(tr_step_price(&there, &task, &l, &step, &err), TR_OK);
+            assert_true(step.time_s >= best->step.time_s || step.memory_bytes > all.memory_bytes);
+        }
+    }
+    tr_search_free(&even);
+    tr_search_free(&all);
+}
+
 /* Bounds leave nothing out: what is looked for as faster than the best is not there, and the best is, with what earlier searches
  * remember and without. */
 static void what_is_faster_than_a_time_is_found_or_is_not_there(void **state)
@@ -448,7 +601,7 @@ static void what_is_faster_than_a_time_is_found_or_is_not_there(void **state)
     (void)state;
     for (int m = 0; m < 2; m++) {
         struct tr_task task = task_of(models[m], 2048, 48);
-        struct tr_space space = {.chips = &chips, .chips_count = 1, .top = 1, .memory_bytes = 12e9, .passes = tr_passes_make()};
+        struct tr_space space = {.chips = &chips, .chips_count = 1, .top = 1, .memory_bytes = 12e9, .even = true, .passes = tr_passes_make()};
         struct tr_found faster;
         struct tr_err err = {""};
         char is[TR_LAYOUT_TEXT_BYTES], was[TR_LAYOUT_TEXT_BYTES];
@@ -597,6 +750,8 @@ int main(void)
         cmocka_unit_test(what_is_reported_is_the_best_of_all_that_was_seen),
         cmocka_unit_test(what_is_fixed_stays),
         cmocka_unit_test(more_chips_are_reported_where_they_are_faster),
+        cmocka_unit_test(no_stages_and_no_sharing_are_faster),
+        cmocka_unit_test(some_nodes_share_where_that_is_faster),
         cmocka_unit_test(what_is_faster_than_a_time_is_found_or_is_not_there),
         cmocka_unit_test(numbers_of_chips_between_other_tiers_have_prices_of_their_own),
         cmocka_unit_test(the_tightest_limit_is_named_with_what_it_costs),
