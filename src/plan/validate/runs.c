@@ -175,7 +175,8 @@ static bool known_model(const struct row *r, const struct columns *c, struct tr_
     for (int i = 0; c->width && i < tr_catalog_count(r->catalog, TR_SECTION_MODELS); i++) {
         struct tr_model_shape s;
         if (tr_shape_read(tr_catalog_entry(r->catalog, TR_SECTION_MODELS, i), &s, &why) != TR_OK || s.width != c->width ||
-            s.heads != c->heads || s.experts != c->experts || s.top_k != c->top_k || (c->vocab && s.vocab != c->vocab))
+            s.heads != c->heads || s.experts != c->experts || s.top_k != c->top_k || (c->vocab && s.vocab != c->vocab) ||
+            (c->gated_said && s.gated != (c->gated != 0)))
             continue;
         if ((s.experts ? s.expert_ffn : s.ffn) != c->ffn || (c->kv_heads && s.kv_heads != c->kv_heads))
             continue;
@@ -183,6 +184,21 @@ static bool known_model(const struct row *r, const struct columns *c, struct tr_
         return true;
     }
     return false;
+}
+
+/* What columns say of a model of the catalog's name goes before what the catalog says. d_ff is an expert's where there are any. */
+static void take_columns(const struct columns *c, struct tr_model_shape *s)
+{
+    if (c->layers)
+        s->layers = (int32_t)c->layers;
+    if (s->dense_layers >= s->layers)
+        s->dense_layers = s->layers > 1;
+    if (c->vocab)
+        s->vocab = c->vocab;
+    if (c->ffn)
+        *(s->experts ? &s->expert_ffn : &s->ffn) = c->ffn;
+    if (c->gated_said)
+        s->gated = c->gated != 0;
 }
 
 /* From the columns alone. What they do not say is as the families of models have it. */
@@ -274,12 +290,7 @@ static enum tr_status read_model(const struct row *r, struct printed *p)
         return status;
     p->length = c.seq_len;
     if (known_model(r, &c, s)) {
-        if (c.layers)
-            s->layers = (int32_t)c.layers;
-        if (s->dense_layers >= s->layers)
-            s->dense_layers = s->layers > 1;
-        if (c.vocab)
-            s->vocab = c.vocab;
+        take_columns(&c, s);
     } else if (c.layers && c.width) {
         r->run->assumed = c.heads && c.width % c.heads;
         plain_model(&c, s);

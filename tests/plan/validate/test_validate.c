@@ -286,6 +286,26 @@ static void a_run_is_read_as_its_row_says(void **state)
     tr_samples_free(&samples);
 }
 
+/* A model of the catalog's name whose columns say another feed-forward part. */
+static void columns_go_before_the_catalogs_model(void **state)
+{
+    struct tr_samples samples = {0};
+    struct tr_err err = {""};
+    (void)state;
+    if (samples_of("chip,framework,precision,model,n_layers,d_model,n_heads,n_kv_heads,d_ff,gated_mlp,n_chips,seq_len,global_batch_seqs,tp,pp,step_time_s\n"
+                   "H100-SXM,NeMo,bf16,llama3-8b,,4096,,,,,8,8192,64,1,1,9\n"
+                   "H100-SXM,NeMo,bf16,llama3-8b,16,4096,,,12288,0,8,8192,64,1,1,9\n"
+                   "H100-SXM,NeMo,bf16,some,32,4096,32,8,14336,0,8,8192,64,1,1,9\n"
+                   "H100-SXM,NeMo,bf16,mixtral-8x7b,,4096,,,7168,,64,4096,64,1,1,9\n", &samples, &err))
+        fail_msg("%s", err.text);
+    const struct tr_run *run = samples.runs.at;
+    assert_true(run[0].model.layers == 32 && run[0].model.ffn == 14336 && run[0].model.gated);
+    assert_true(run[1].model.layers == 16 && run[1].model.ffn == 12288 && !run[1].model.gated);
+    assert_true(run[2].model.ffn == 14336 && !run[2].model.gated);
+    assert_true(run[3].model.expert_ffn == 7168 && run[3].model.gated);
+    tr_samples_free(&samples);
+}
+
 /* 70 B parameters with their optimiser are a terabyte: on 64 chips of 192 GB they fit shared out alone. */
 static void a_run_that_was_run_fitted_somehow(void **state)
 {
@@ -874,6 +894,7 @@ int main(void)
         cmocka_unit_test(the_layout_predicted_fastest_is_as_fast_as_it_was),
         cmocka_unit_test(memory_is_as_near_to_what_runs_print_as_it_was),
         cmocka_unit_test(a_run_is_read_as_its_row_says),
+        cmocka_unit_test(columns_go_before_the_catalogs_model),
         cmocka_unit_test(a_run_that_was_run_fitted_somehow),
         cmocka_unit_test(a_run_whose_layout_is_not_said_is_priced_at_the_best_and_summed_up_apart),
         cmocka_unit_test(a_row_whose_chips_do_not_divide_says_which_would),
