@@ -53,7 +53,7 @@ TR_MUST_CHECK enum tr_status tr_file_read_at(const char *path, int64_t offset, v
 /* Whether a file could be written at `path`: asked before long work whose result is to stand there. Leaves nothing. */
 TR_MUST_CHECK enum tr_status tr_file_probe(const char *path, struct tr_err *err);
 
-/* Replaces `path` as a whole. */
+/* Replaces `path` as a whole; of a link to a file that file. */
 TR_MUST_CHECK enum tr_status tr_file_write(const char *path, const void *data, size_t bytes, struct tr_err *err);
 
 /* The streaming form. `sum` runs over all that was written; digest is valid after commit.

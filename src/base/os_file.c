@@ -205,6 +205,15 @@ static enum tr_status check_place(const char *path, struct tr_err *err)
     return tr_fail(err, TR_BAD_INPUT, "%s: is a device or a pipe, and a file is to be written there", path);
 }
 
+/* A link to a file stays one: what it leads to is replaced. One that leads nowhere is replaced itself. */
+static void follow_link(const char *path, char to[TR_PATH_BYTES])
+{
+    struct stat is;
+    char *end = lstat(path, &is) == 0 && S_ISLNK(is.st_mode) ? realpath(path, NULL) : NULL;
+    snprintf(to, TR_PATH_BYTES, "%s", end && strlen(end) < TR_PATH_BYTES ? end : path);
+    free(end);
+}
+
 enum tr_status tr_file_out_open(struct tr_file_out *out, const char *path, struct tr_err *err)
 {
     *out = (struct tr_file_out){.fd = -1};
@@ -214,7 +223,10 @@ enum tr_status tr_file_out_open(struct tr_file_out *out, const char *path, struc
         status = tmp_path(path, tmp, err);
     if (status)
         return status;
-    strcpy(out->path, path);
+    follow_link(path, out->path);
+    status = tmp_path(out->path, tmp, err);
+    if (status)
+        return status;
     out->buffer = malloc(BUFFER_BYTES);
     if (!out->buffer)
         return tr_fail(err, TR_FAILED, "%s: out of memory", path);

@@ -188,6 +188,22 @@ static void a_tmp_that_is_a_symbolic_link_is_not_followed(void **state)
     check_content(in_root("victim"), "safe");
 }
 
+/* As a shell's > does it: the link stays, what it leads to is new. */
+static void a_link_to_a_file_is_followed(void **state)
+{
+    (void)state;
+    struct tr_err err;
+    struct stat is;
+    assert_int_equal(tr_file_write(in_root("real"), "old", 3, &err), TR_OK);
+    assert_int_equal(symlink("real", in_root("link")), 0);
+    assert_int_equal(tr_file_write(in_root("link"), "new", 3, &err), TR_OK);
+    assert_true(lstat(in_root("link"), &is) == 0 && S_ISLNK(is.st_mode));
+    check_content(in_root("real"), "new");
+    assert_int_equal(symlink("nowhere", in_root("loose")), 0);
+    assert_int_equal(tr_file_write(in_root("loose"), "new", 3, &err), TR_OK);
+    check_content(in_root("loose"), "new");
+}
+
 static void records_are_appended(void **state)
 {
     (void)state;
@@ -432,6 +448,7 @@ int main(void)
         cmocka_unit_test(a_disk_that_fills_up_is_a_failure_that_keeps_the_old_file),
         cmocka_unit_test(a_file_in_a_folder_that_is_not_there_is_a_failure),
         cmocka_unit_test(a_tmp_that_is_a_symbolic_link_is_not_followed),
+        cmocka_unit_test(a_link_to_a_file_is_followed),
         cmocka_unit_test(records_are_appended),
         cmocka_unit_test(folders_are_made_listed_sorted_and_removed_as_a_tree),
         cmocka_unit_test(dangerous_folders_are_never_removed),

@@ -70,14 +70,42 @@ static enum tr_status check_ranges(const struct tr_layout *l, struct tr_err *err
     return l->shard ? divides("shard", l->shard, (int64_t)l->dp * l->cp, "ranks of dp x cp", err) : TR_OK;
 }
 
+/* "2 or 8": the nearest of 1 .. most, below and above the one that is not, of which it is true. */
+static const char *near_true(bool (*is)(const void *, int64_t), const void *of, int64_t wanted, int64_t most, char buf[64])
+{
+    int64_t below = wanted - 1, above = wanted + 1;
+    while (below > 0 && !is(of, below))
+        below--;
+    while (above <= most && !is(of, above))
+        above++;
+    if (below > 0 && above <= most)
+        snprintf(buf, 64, "%lld or %lld", (long long)below, (long long)above);
+    else
+        snprintf(buf, 64, "%lld", (long long)(below > 0 ? below : above));
+    return buf;
+}
+
+/* Whole heads, and whole key-value heads or, of fewer than ranks, whole groups of copies. */
+static bool heads_go_over(const void *model, int64_t tp)
+{
+    const struct tr_model_shape *m = model;
+    return m->heads % tp == 0 && (m->kv_rank || m->kv_heads % tp == 0 || tp % m->kv_heads == 0);
+}
+
+static enum tr_status check_key_value_heads(const struct tr_layout *l, const struct tr_model_shape *model, struct tr_err *err)
+{
+    char buf[64];
+    if (heads_go_over(model, l->tp))
+        return TR_OK;
+    return tr_fail(err, TR_BAD_INPUT, "tp %d neither divides the %lld key-value heads nor is a multiple of them; tp %s would do", l->tp,
+                   (long long)model->kv_heads, near_true(heads_go_over, model, l->tp, model->heads, buf));
+}
+
 static enum tr_status check_model(const struct tr_layout *l, const struct tr_model_shape *model, struct tr_err *err)
 {
     enum tr_status status = divides("tp", l->tp, model->heads, "heads", err);
-    /* Fewer key-value heads than ranks: they are copied, in whole groups. */
-    if (status == TR_OK && !model->kv_rank && model->kv_heads > l->tp)
-        status = divides("tp", l->tp, model->kv_heads, "key-value heads", err);
-    else if (status == TR_OK && !model->kv_rank)
-        status = divides("the number of key-value heads", model->kv_heads, l->tp, "ranks of tp", err);
+    if (status == TR_OK)
+        status = check_key_value_heads(l, model, err);
     if (status == TR_OK && model->ssm_groups)
         status = divides("tp", l->tp, model->ssm_groups, "groups of the state-space layers", err);
     if (status == TR_OK && model->ffn)
@@ -140,13 +168,29 @@ enum tr_status tr_layout_fit_batch(const struct tr_layout *l, const struct tr_ba
                    (long long)(whole ? whole : at_once));
 }
 
+struct sequence {
+    int64_t tokens, ranks; /* ranks: that cut tokens beside those of cp */
+};
+
+/* Ranks of cp have two pieces each, so that all have as much of the causal triangle. */
+static int64_t pieces(const struct sequence *s, int64_t cp) { return cp * s->ranks * (cp > 1 ? 2 : 1); }
+
+static bool sequence_goes_over(const void *sequence, int64_t cp)
+{
+    const struct sequence *s = sequence;
+    return s->tokens % pieces(s, cp) == 0;
+}
+
 static enum tr_status check_sequence(const struct tr_layout *l, int64_t seq_len, struct tr_err *err)
 {
-    int64_t tokens_cut = (int64_t)l->cp * (l->sp ? l->tp : 1) * (l->cp > 1 ? 2 : 1);
-    if (seq_len % tokens_cut == 0)
+    const struct sequence s = {seq_len, l->sp ? l->tp : 1};
+    char buf[64], would[96] = "";
+    if (sequence_goes_over(&s, l->cp))
         return TR_OK;
-    return tr_fail(err, TR_BAD_INPUT, "a sequence of %lld tokens does not divide into the %lld parts of cp %d%s", (long long)seq_len,
-                   (long long)tokens_cut, l->cp, l->sp ? " and sp" : "");
+    if (sequence_goes_over(&s, 1))
+        snprintf(would, sizeof would, "; cp %s would do", near_true(sequence_goes_over, &s, l->cp, tr_min_i64(seq_len, TR_CHIPS_MAX), buf));
+    return tr_fail(err, TR_BAD_INPUT, "a sequence of %lld tokens does not divide into the %lld parts of cp %d%s%s", (long long)seq_len,
+                   (long long)pieces(&s, l->cp), l->cp, l->sp ? " and sp" : "", would);
 }
 
 static int64_t common_divisor(int64_t a, int64_t b) { return b ? common_divisor(b, a % b) : a; }

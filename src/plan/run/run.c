@@ -355,10 +355,13 @@ static void say_instead(struct tr_plan *p)
                 (long long)p->search.instead_high);
     if (c->chips == p->request.chips)
         return;
-    add_why(p, c->kept ? "; %lld chips would do: %s" : ", and %lld come nearest: %s", (long long)c->chips,
-            tr_print_beside(days, TR_UNIT_TIME, c->wall_s, p->request.deadline_s));
+    const bool both = p->request.deadline_s > 0 && p->request.budget_usd > 0; /* then it is not plain which of them is missed */
+    add_why(p, c->kept ? "; %lld chips would do: %s%s" : ", and %lld come nearest: %s%s", (long long)c->chips,
+            tr_print_beside(days, TR_UNIT_TIME, c->wall_s, p->request.deadline_s),
+            both && c->wall_s > p->request.deadline_s ? " (more than the deadline)" : "");
     if (!isnan(c->usd))
-        add_why(p, ", %s", tr_print_beside(usd, TR_UNIT_USD, c->usd, p->request.budget_usd));
+        add_why(p, ", %s%s", tr_print_beside(usd, TR_UNIT_USD, c->usd, p->request.budget_usd),
+                both && c->usd > p->request.budget_usd ? " (more than the budget)" : "");
 }
 
 /* Other ways to rent the same chips that keep the wishes. */

@@ -179,6 +179,32 @@ static struct tr_layout least_layout(const struct tr_space *s)
     return l;
 }
 
+/* So many replicas of what is said: the chips that are left, and the batch. */
+static bool replicas_divide(const struct tr_space_walk *w, const struct tr_layout *l, int64_t chips, int64_t dp)
+{
+    return chips % dp == 0 && w->task->batch.global_batch % (dp * l->micro_batch) == 0;
+}
+
+/* "dp 33 does not divide 1024 chips; dp 32 or 64 would do" */
+static void say_replicas(const struct tr_space_walk *w, const struct tr_layout *l, int64_t chips, char why[WHY_BYTES])
+{
+    const int64_t dp = w->space->dp.min;
+    int64_t below = dp, above = dp;
+    while (below > 0 && !replicas_divide(w, l, chips, below))
+        below--;
+    while (above <= chips && !replicas_divide(w, l, chips, above))
+        above++;
+    int said = chips % dp ? snprintf(why, WHY_BYTES, "dp %lld does not divide %lld chips", (long long)dp, (long long)chips)
+                          : snprintf(why, WHY_BYTES, "dp %lld with microbatches of %lld does not divide the global batch of %lld sequences", (long long)dp,
+                                     (long long)l->micro_batch, (long long)w->task->batch.global_batch);
+    char *rest = why + said;
+    const size_t left = WHY_BYTES - (size_t)said;
+    if (below > 0 && above <= chips)
+        snprintf(rest, left, "; dp %lld or %lld would", (long long)below, (long long)above);
+    else if (below > 0 || above <= chips)
+        snprintf(rest, left, "; dp %lld would", (long long)(below > 0 ? below : above));
+}
+
 /* Of a layout whose parts are legal: what chips or batch do not go with. */
 static void say_rule(const struct tr_space_walk *w, struct tr_layout l, int64_t chips, char why[WHY_BYTES])
 {
@@ -190,6 +216,8 @@ static void say_rule(const struct tr_space_walk *w, struct tr_layout l, int64_t 
     struct tr_batch divisible = {.seq_len = batch->seq_len, .global_batch = l.dp * l.micro_batch * l.pp};
     if (chips % parts)
         snprintf(why, WHY_BYTES, "tp %d x cp %d x pp %d does not divide %lld chips", l.tp, l.cp, l.pp, (long long)chips);
+    else if (s->dp.min && s->dp.min == s->dp.max && !replicas_divide(w, &l, chips / parts, s->dp.min))
+        say_replicas(w, &l, chips / parts, why);
     else if (batch->global_batch % l.micro_batch)
         snprintf(why, WHY_BYTES, "mb %lld does not divide the global batch of %lld sequences", (long long)l.micro_batch,
                  (long long)batch->global_batch);
@@ -229,6 +257,8 @@ static enum tr_status none_legal(const struct tr_space_walk *w)
         return tr_fail(w->err, TR_NO, "no layout is legal: %.300s", rule.text);
     say_rule(w, least, chips, why);
     say_nearest(w, nearest);
+    if (w->space->chips_count > 1)
+        return tr_fail(w->err, TR_NO, "no layout of %lld to %lld chips is legal: %s%s", (long long)w->space->chips[0], (long long)chips, why, nearest);
     return tr_fail(w->err, TR_NO, "no layout of %lld chips is legal: %s%s", (long long)chips, why, nearest);
 }
 

@@ -12,6 +12,8 @@
 static const struct tr_model_shape dense = {.name = "dense", .layers = 24, .width = 2048, .heads = 16, .kv_heads = 8,
                                             .head_dim = 128, .value_dim = 128, .ffn = 8192, .vocab = 50257,
                                             .positions = 4096, .gated = true, .rope = true};
+static const struct tr_model_shape grouped = {.name = "grouped", .layers = 24, .width = 6144, .heads = 48, .kv_heads = 24, .head_dim = 128,
+                                              .value_dim = 128, .ffn = 24576, .vocab = 51200, .positions = 4096};
 static const struct tr_model_shape experts = {.name = "experts", .layers = 24, .width = 2048, .heads = 16, .kv_heads = 16,
                                               .head_dim = 128, .value_dim = 128, .vocab = 50257, .positions = 4096,
                                               .experts = 64, .top_k = 4, .expert_ffn = 1408, .moe_every = 1,
@@ -60,7 +62,8 @@ static void each_broken_rule_says_what_would_be_right(void **state)
     CASE(&dense, "sp", l.sp = true);
     CASE(&dense, "shard 3 does not divide the 4 ranks of dp x cp; 2 or 4 would", l.dp = 4, l.zero = 3, l.shard = 3);
     CASE(&dense, "shard 2 needs zero", l.dp = 4, l.shard = 2);
-    CASE(&dense, "parts of cp 3", l.cp = 3);
+    CASE(&dense, "parts of cp 3; cp 2 or 4 would do", l.cp = 3);
+    CASE(&grouped, "tp 16 neither divides the 24 key-value heads nor is a multiple of them; tp 12 or 24 would do", l.tp = 16);
     CASE(&dense, "are not the 24 layers", l.pp = 2, l.first_layers = 3, l.last_layers = 4);
     CASE(&dense, "are not the 24 layers", l.first_layers = 1, l.last_layers = 23);
     CASE(&dense, "more than 1048576 chips", l.dp = 1 << 19, l.tp = 16);

@@ -374,6 +374,9 @@ static void where_a_wish_is_missed_the_number_of_chips_that_keeps_it_is_said(voi
     p = make(&r, TR_NO);
     assert_non_null(strstr(p->why, "of the numbers of chips that were tried, "));
     assert_non_null(strstr(p->why, ", none would do"));
+    assert_non_null(strstr(p->why, " come nearest: "));
+    assert_non_null(strstr(p->why, " (more than the deadline), "));
+    assert_non_null(strstr(p->why, " (more than the budget)"));
     assert_true(p->request.chips >= 128 && p->request.chips <= 1024);
     tr_plan_free(p);
 }

@@ -703,7 +703,9 @@ static void a_space_with_nothing_legal_says_which_rule(void **state)
                  {{.pp = {1, 1}}, 7, "48 sequences; 6 or 8 chips would do, or 42 or 49 sequences"},
                  {{.pp = {16, 16}}, 16, "no layout is legal: pp 16 x vpp 1 is 16 chunks, more than the 10 layers of dense"},
                  {{.ep = {2, 2}, .tp = {4, 4}}, 18, "no layout is legal: ep 2: dense has no experts"},
-                 {{.dp = {5, 5}}, 16, "within the limits that were given"}};
+                 {{.dp = {5, 5}}, 16, "dp 5 does not divide 16 chips; dp 4 or 8 would"},
+                 {{.dp = {16, 16}, .micro_batch = {2, 2}}, 16, "dp 16 with microbatches of 2 does not divide the global batch of 48 sequences; dp 8 would"},
+                 {{.dp = {5, 7}}, 16, "within the limits that were given"}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct tr_space space = cases[i].space;
