@@ -43,13 +43,13 @@ struct tr_catalog *tr_made_up_exchange(const char *transport, double call_s)
     return read_again();
 }
 
-struct tr_catalog *tr_made_up_profile(double peak_flop_s, double memory_byte_s)
+static struct tr_catalog *make_up(double peak_flop_s, double memory_byte_s, bool apart)
 {
     struct tr_text text = {0};
     struct tr_kernel_rates rates = {.id = "made-up-1", .chip = "made-up", .processor = "p", .isa = "ref", .program = "0",
                                     .cores = 1, .threads = 1, .step_error = .1, .between_s = 1e-7,
                                     .machine = {.peak_flop_s = {peak_flop_s, peak_flop_s},
-                                                .read_byte_s = {1e11, 1e11, 1e11, memory_byte_s}, .hand_s = 40e-9, .hand_apart_s = 160e-9}};
+                                                .read_byte_s = {1e11, 1e11, 1e11, memory_byte_s}, .hand_s = 40e-9, .hand_apart_s = apart ? 160e-9 : 0}};
     for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++) {
         const struct tr_kernel_term *terms;
         int count = tr_kernel_terms((enum tr_op_kind)kind, &terms);
@@ -58,9 +58,10 @@ struct tr_catalog *tr_made_up_profile(double peak_flop_s, double memory_byte_s)
             *price = (struct tr_kernel_price){.error = .2, .known = true};
             for (int i = 0; i < count; i++)
                 price->unit_s[i] = 1e-9;
-            rates.apart[kind][type] = *price;
-            for (int i = 0; i < count; i++)
-                rates.apart[kind][type].unit_s[i] *= TR_MADE_UP_APART;
+            for (int i = 0; i < count && apart; i++) {
+                rates.apart[kind][type].error = price->error, rates.apart[kind][type].known = true;
+                rates.apart[kind][type].unit_s[i] = TR_MADE_UP_APART * price->unit_s[i];
+            }
         }
     }
     tr_text_printf(&text, "sources:\n  calibration: {title: made up, date: 2026-01-01, grade: measured}\nchips:\n  made-up:\n"
@@ -72,3 +73,6 @@ struct tr_catalog *tr_made_up_profile(double peak_flop_s, double memory_byte_s)
     tr_text_free(&text);
     return read_again();
 }
+
+struct tr_catalog *tr_made_up_profile(double peak_flop_s, double memory_byte_s) { return make_up(peak_flop_s, memory_byte_s, true); }
+struct tr_catalog *tr_made_up_profile_near(double peak_flop_s, double memory_byte_s) { return make_up(peak_flop_s, memory_byte_s, false); }

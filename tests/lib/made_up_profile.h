@@ -8,6 +8,8 @@
 #define TR_MADE_UP_APART 1.5
 
 struct tr_catalog *tr_made_up_profile(double peak_flop_s, double memory_byte_s);
+/* Its cores were near each other all the time. */
+struct tr_catalog *tr_made_up_profile_near(double peak_flop_s, double memory_byte_s);
 
 /* That file with one more record, of two ranks by "threads" or "mpi": every call takes so long, whatever its size. */
 struct tr_catalog *tr_made_up_exchange(const char *transport, double call_s);

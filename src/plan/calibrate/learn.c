@@ -85,6 +85,15 @@ static void say_crowded(const struct tr_run_profile *ran, struct tr_text *why)
         tr_text_printf(why, "%.3g %% of the time of its steps other programs had cores that it wanted", 100 * crowded);
 }
 
+/* What such a run took would be learned as what the kinds of operations take. */
+static void say_distance(const struct tr_run_profile *ran, int unseen, double then_s, struct tr_text *why)
+{
+    if (unseen)
+        tr_text_printf(why, "%sits cores were %s (a line of a cache took %.0f ns from one to another, and %.0f in the calibration), of which the "
+                       "profile says nothing: `trine calibrate --force` when they are so adds it", why->len ? ", and " : "",
+                       unseen > 0 ? "further apart" : "nearer each other", 1e9 * ran->hand_s, 1e9 * then_s);
+}
+
 static void say_times(const struct tr_run_explained *x, struct tr_text *why)
 {
     const double ratio = x->warm_s / x->predicted_s;
@@ -99,6 +108,7 @@ static void say_times(const struct tr_run_explained *x, struct tr_text *why)
 void tr_learn_why_not(const struct tr_run_explained *run, struct tr_text *why)
 {
     say_crowded(&run->ran, why);
+    say_distance(&run->ran, run->unseen, run->hand_then_s, why);
     if (!why->len)
         say_times(run, why);
 }
@@ -271,11 +281,16 @@ static enum tr_status take_ranks(struct learner *l, const char *run, struct tr_e
     return TR_OK;
 }
 
-/* Whether other programs had a part in its times: then that is said. */
+/* Whether other programs had a part in its times, or its cores stood as in no calibration: then that is said. */
 static bool leave_out(struct learner *l, const char *run)
 {
+    const struct tr_run_profile *ran = &l->explained.ran;
+    struct tr_kernel_rates rates;
+    struct tr_err none;
     struct tr_text why = {0};
-    say_crowded(&l->explained.ran, &why);
+    say_crowded(ran, &why);
+    if (tr_kernel_rates_for(l->catalog, ran->threads, &rates, &none) == TR_OK)
+        say_distance(ran, tr_kernel_unseen(&rates.machine, ran->hand_s), rates.machine.hand_s, &why);
     bool left_out = why.len > 0;
     if (left_out)
         tr_text_printf(l->left_out, "%s: left out: %s\n", run, tr_text_str(&why));

@@ -353,6 +353,7 @@ static bool find_states(struct tr_run_explained *run, struct tr_kernel_rates *ra
     bool apart = tr_kernel_set_apart(rates, run->ran.hand_s);
     if (!apart)
         (void)tr_kernel_set_apart(other, INFINITY); /* where the profile has no such prices they are the same */
+    run->unseen = rates->unseen;
     see_moves(run, rates, apart);
     return apart;
 }

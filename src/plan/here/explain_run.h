@@ -57,6 +57,7 @@ struct tr_run_explained {
     int colls;
     struct tr_run_rank_row rank[TR_HERE_RANKS_MAX]; /* [ran.each_count] */
     bool apart;                                      /* cores were apart when it began, and have prices of their own for that */
+    int unseen;                                      /* and as the profile does not know them: tr_kernel_unseen */
     bool exchanges;                                  /* the profile has a record of what moving bytes takes these ranks */
     double shared[TR_OP_KIND_COUNT];                 /* and of how much longer work takes while others work; 1: it has not */
     double turns;                                    /* and so many times as long where ranks take turns on too few cores */

@@ -394,6 +394,30 @@ static void runs_that_other_programs_slowed_are_named_and_left_out(void **state)
     tr_assert_says(left_out, "/c: left out: 40 %");
 }
 
+/* Steps of cores as no calibration saw them take another time, which is not the kinds'. */
+static void runs_of_cores_that_the_profile_does_not_know_are_left_out(void **state)
+{
+    (void)state;
+    struct of apart = same;
+    struct tr_learned learned;
+    tr_catalog_free(tr_made_up_profile_near(1e9, 1e10));
+    apart.apart = true;
+    put_run(0, 1.2, apart);
+    put_run(1, 1.2, same);
+    if (learn("a", "b", &learned) != TR_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(learned.runs, 1);
+    tr_assert_says(left_out, "/a: left out: its cores were further apart (a line of a cache took 160 ns from one to another, and 40 in the calibration)");
+    assert_null(strstr(left_out, "/b"));
+    explain("a");
+    struct tr_text why = {0};
+    tr_learn_why_not(&run, &why);
+    tr_assert_says(tr_text_str(&why), "further apart");
+    tr_text_free(&why);
+    put_run(2, 1.2, apart);
+    change_nothing("a", "c", TR_NO);
+}
+
 static void a_run_is_learned_from_once(void **state)
 {
     (void)state;
@@ -592,6 +616,7 @@ int main(void)
         cmocka_unit_test(the_profile_says_which_runs_it_has_learned_from),
         cmocka_unit_test(runs_that_say_nothing_of_the_profile_are_refused),
         cmocka_unit_test(runs_that_other_programs_slowed_are_named_and_left_out),
+        cmocka_unit_test(runs_of_cores_that_the_profile_does_not_know_are_left_out),
         cmocka_unit_test(a_run_is_learned_from_once),
         cmocka_unit_test(an_entry_that_was_edited_is_left_alone),
         cmocka_unit_test(a_run_of_ranks_refines_what_they_do_to_each_other),
