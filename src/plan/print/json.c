@@ -204,6 +204,7 @@ static void put_search(struct tr_json *json, const struct tr_plan *p)
         tr_json_int(json, "legal", c->legal);
         tr_json_int(json, "too_big", c->too_big);
         tr_json_int(json, "dominated", c->dominated);
+        tr_json_int(json, "beyond", c->beyond);
         tr_json_bool(json, "fits", c->found);
         tr_json_bool(json, "may_not_fit", c->found && tr_plan_may_not_fit(p, &c->step));
         tr_json_bool(json, "on_front", c->front);

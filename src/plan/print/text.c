@@ -379,13 +379,16 @@ static void put_limits(const struct tr_plan *p, struct tr_text *out)
 void tr_plan_searched(const struct tr_plan *p, struct tr_text *out)
 {
     const struct tr_plan_candidate *c = &p->search.at[p->search.chosen];
-    char legal[NUMBER], big[NUMBER], dominated[NUMBER];
+    char legal[NUMBER], big[NUMBER], dominated[NUMBER], beyond[NUMBER];
     size_t before = out->len;
     put_safer(p, out);
     bool safer = out->len > before;
-    tr_text_printf(out, "%s%s %s legal layouts: %s need more memory than there is, %s are no faster than a smaller one\n",
+    tr_text_printf(out, "%s%s %s legal layouts: %s need more memory than there is, %s are no faster than a smaller one",
                    safer ? "\n" : "", safer ? "out of" : "the fastest of", tr_print_count(legal, c->legal),
                    tr_print_count(big, c->too_big), tr_print_count(dominated, c->dominated));
+    if (c->beyond)
+        tr_text_printf(out, "; and of %s of uneven stages or other sharings that might be faster", tr_print_count(beyond, c->beyond));
+    tr_text_char(out, '\n');
     put_limits(p, out);
 }
 

@@ -371,7 +371,7 @@ static void put_search(const struct page *g)
     if (!p->search.done)
         return;
     tr_page_heading(g->out, "What was searched",
-                    "Every legal layout of even stages was priced, time and memory, and of uneven ones all that may be faster. Layouts within the error of the fastest are candidates too.");
+                    "Every legal layout of even stages was priced, time and memory, and of uneven ones and of other sharings all that might be faster. Layouts within the error of the fastest are candidates too.");
     if (p->fits) {
         tr_text_append(g->out, "<ul>\n");
         put_lines(g, "li", tr_plan_searched);

@@ -46,8 +46,9 @@ static void make_candidate(const struct tr_plan *p, const struct tr_search_count
                                     .found = from->fits.top_count > 0,
                                     .legal = from->legal,
                                     .too_big = from->too_big,
-                                    .dominated = from->dominated};
-    if (!from->legal)
+                                    .dominated = from->dominated,
+                                    .beyond = from->beyond};
+    if (!from->legal && !from->beyond)
         return;
     const struct tr_found *best = c->found ? &from->fits.top[0] : &from->lightest;
     set_layout(p, best, c);
@@ -125,7 +126,7 @@ static enum tr_status try_chips(struct tr_plan *p, const struct tr_space *space,
     struct tr_search found = {0};
     struct tr_err why;
     struct tr_space these = *space;
-    these.chips = chips, these.chips_count = count, these.top = 1, these.brief = these.even = true;
+    these.chips = chips, these.chips_count = count, these.top = 1, these.brief = true;
     enum tr_status status = tr_search(&p->site, &p->task, &these, &found, &why);
     if (status == TR_OK || status == TR_NO)
         tr_plan_add_candidates(p, &found);

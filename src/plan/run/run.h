@@ -92,7 +92,8 @@ struct tr_plan_candidate {
     bool kept;      /* and keeps the wishes */
     bool front;     /* no other number of chips is as fast for as few dollars (chip-hours, where there is no price) */
     bool asked;     /* a number that was asked for, and not one that lies between such; tables have these, the chosen and the front */
-    int64_t legal, too_big, dominated; /* layouts; dominated: another is as fast in as little memory */
+    int64_t legal, too_big, dominated; /* layouts of the space; dominated: another is as fast in as little memory */
+    int64_t beyond;                    /* priced beyond it, as they might be faster, or fit */
     struct tr_layout layout;
     struct tr_step step;
     double wall_s, chip_hours, usd;

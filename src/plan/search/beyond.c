@@ -1,10 +1,12 @@
 /* The second walk: layouts that are legal, many, and seldom the fastest. Stages of which the first or the last has another number of
  * layers than the rule gives it (first_layers, last_layers), and parts of the replicas other than a node that share what zero shares out.
  *
- * Those that no bound shows to be as slow as the fastest that is known, or to fit nowhere, are priced, all of them, and kept as others
- * are. Bounds of time: the mean of all stages; the quickest of the model's layers times layers of one stage; the slowest stage itself; a
- * schedule without messages between replicas. Of memory: the lightest layer times layers of one stage, with the activations of the
- * schedule that holds the fewest; the stages themselves; each where all is shared out among all, and nothing gathered. */
+ * Those that no bound shows to be as slow as the fastest that is known, or too big, are priced, all of them, and kept as others are, but
+ * not counted. While nothing is known that fits, or surely fits, bounds of memory alone leave some out, so what fits only so is found too.
+ * Bounds of time: the mean of all stages; the quickest of the model's layers times layers of one stage; sums of the layers of one stage; the
+ * slowest stage itself; a schedule without messages between replicas. Of memory: the lightest layer times layers of one stage, with the
+ * activations of the schedule that holds the fewest; sums of the layers of one stage; the stages themselves; each where all is shared out
+ * among all, and nothing gathered. */
 #include "plan/search/space_walk.h"
 
 #include "base/num.h"
@@ -23,15 +25,13 @@ struct passes {
 struct bound {
     double limit_s, bytes;      /* beyond these none is looked for */
     double fits_s, sure_bytes;  /* and what takes longer than the one only within the other */
-    double forward_waits, backward_waits; /* of all microbatches one: 1 / how many, or 0 where a schedule does not wait */
+    double last_waits; /* of all microbatches one, 1 / how many, or 0 where a schedule does not wait: for all other stages (stage.h) */
     double embed_s, head_s;
     double dense, expert;           /* bytes a weight, where all is shared out among all */
     struct passes plain, selective; /* of a layer without what is computed again; with what selective recompute does */
     double forward_s, weights, kept, kept_selective, kept_full; /* each the least of any kind of layer */
     const double *in_flight; /* by stage: microbatches whose activations it holds, of the schedule with the fewest */
 };
-
-static double both_passes_s(const struct tr_block_price *price) { return price->forward_pass_s + price->backward_pass_s; }
 
 static struct tr_held lightest(const struct tr_space_walk *w)
 {
@@ -48,7 +48,7 @@ static struct passes passes_of(const struct tr_blocks *b, int32_t layers, bool s
     struct passes p = {INFINITY, 0, 0};
     double kind_s[TR_LAYER_KINDS_MAX];
     for (int k = 0; k < b->kinds.count; k++) {
-        kind_s[k] = both_passes_s(&b->layer[k]) + (selective ? b->layer[k].again_pass_s : 0);
+        kind_s[k] = tr_space_both_s(&b->layer[k]) + (selective ? b->layer[k].again_pass_s : 0);
         p.quickest_s = tr_smaller(p.quickest_s, kind_s[k]);
         p.slowest_s = tr_larger(p.slowest_s, kind_s[k]);
     }
@@ -106,11 +106,11 @@ static void make_bound(struct bound *bound, const struct tr_space_walk *w, const
     double once_s = w->site->stack->host_step_s.value + sends_least_s(w), in_a_step = (1 + 1e-12) / (1 + w->beyond->place.straggle);
     bound->limit_s = (w->beyond->than_s * in_a_step - once_s) / micro_count;
     bound->fits_s = (w->beyond->fits_s * in_a_step - once_s) / micro_count;
-    bound->forward_waits = has_schedule(pipe, TR_PIPELINE_ZERO_BUBBLE_2P) ? 0 : 1 / micro_count;
-    bound->backward_waits = has_schedule(pipe, TR_PIPELINE_ZERO_BUBBLE) ? 0 : bound->forward_waits;
+    bool fills = has_schedule(pipe, TR_PIPELINE_ZERO_BUBBLE) || has_schedule(pipe, TR_PIPELINE_ZERO_BUBBLE_2P);
+    bound->last_waits = fills ? 0 : 1 / micro_count;
     bound->bytes = (keep->fits.limit_bytes - held.buffers - held.context) / held.loosened;
     bound->sure_bytes = (keep->sure.limit_bytes - held.buffers - held.context) / held.loosened;
-    bound->embed_s = both_passes_s(&b->embed), bound->head_s = both_passes_s(&b->head);
+    bound->embed_s = tr_space_both_s(&b->embed), bound->head_s = tr_space_both_s(&b->head);
     bound->dense = held.weight + held.gradient + held.optimizer;
     bound->expert = held.weight_expert + held.gradient_expert + held.optimizer_expert;
     bound->plain = passes_of(b, layers, false), bound->selective = passes_of(b, layers, true);
@@ -122,9 +122,10 @@ static void make_bound(struct bound *bound, const struct tr_space_walk *w, const
 
 /* ---- by numbers of layers alone -------------------------------------------------------------------------------------- */
 
-/* Layers that a stage has at most: the first, the one after it, the one before the last, the last. */
+/* Layers that a stage has at most. From the second on it is no less from stage to stage, up to the one before the last, as fewer
+ * microbatches are in flight: so all between the ends together have no more than `before_last` each. */
 struct caps {
-    int32_t first, second, middle, last;
+    int32_t first, second, before_last, last;
 };
 
 /* The most of n for which n each + min(n, some) more are within the limit, up to `most`. */
@@ -156,7 +157,7 @@ static struct caps caps_of(const struct tr_space_walk *w, const struct bound *bo
     const int32_t pp = w->layout.pp;
     struct caps caps = {.first = cap_of(w, bound, 0)};
     caps.second = pp > 2 ? cap_of(w, bound, 1) : 0;
-    caps.middle = pp > 2 ? cap_of(w, bound, pp - 2) : 0;
+    caps.before_last = pp > 2 ? cap_of(w, bound, pp - 2) : 0;
     caps.last = pp > 1 ? cap_of(w, bound, pp - 1) : 0;
     return caps;
 }
@@ -171,7 +172,7 @@ static void make_sums(struct tr_space_walk *w)
     for (int32_t l = 0; l < w->task->model->layers; l++) {
         const struct tr_block_price *layer = &b->layer[b->kinds.of[l]];
         sum[l + 1] = sum[l];
-        sum[l + 1].both_s += both_passes_s(layer);
+        sum[l + 1].both_s += tr_space_both_s(layer);
         sum[l + 1].again_s += layer->again_pass_s;
         sum[l + 1].forward_s += layer->forward_pass_s;
         sum[l + 1].dense += layer->weights.cut + layer->weights.whole;
@@ -208,12 +209,13 @@ static bool is_within(const struct tr_space_walk *w, const struct bound *bound, 
     return s <= bound->limit_s && has->bytes <= (s <= bound->fits_s ? bound->bytes : bound->sure_bytes);
 }
 
-/* Whether a stage of one chunk with the layers [from, to), and what stands at the ends, is too slow or too big. It begins after a first
- * microbatch has come through those before it, and ends before a last has gone back through them (stage.h: of each schedule). */
+/* Whether a stage of one chunk with the layers [from, to), and what stands at the ends, is too slow or too big. No step is shorter than the
+ * last stage's microbatches and one through all others, by GPIPE and by 1F1B (tr_bubble_s), nor than any other stage's microbatches. */
 static bool is_too_much(const struct tr_space_walk *w, const struct bound *bound, int32_t stage, int32_t from, int32_t to)
 {
-    const struct tr_space_sums *before = &w->beyond->sum[from];
-    struct having has = {.s = (bound->forward_waits * before->forward_s + bound->backward_waits * (before->both_s - before->forward_s))};
+    struct having has = {0};
+    if (stage == w->layout.pp - 1)
+        has.s = bound->last_waits * (w->beyond->sum[from].both_s + bound->embed_s);
     have_chunk(&has, w, bound, stage, from, to);
     return !is_within(w, bound, stage, &has);
 }
@@ -241,13 +243,16 @@ static bool is_too_big(const struct tr_space_walk *w, const struct bound *bound,
     return false;
 }
 
-/* As many layers of each chunk as the longest has are all, which is said without a number. */
-static bool computes_all_again(const struct tr_layout *l, int32_t layers)
+/* So many layers of each chunk, where some chunk has more: as many as the longest has are all, which is said without a number, and which a
+ * range has that reaches as far. */
+static bool is_computed_again(const struct tr_space *space, const struct tr_layout *l, int32_t layers)
 {
-    for (int32_t c = 0; c < l->pp * l->vpp && l->rerun_layers; c++)
-        if (tr_layout_chunk_layers(l, layers, c) > l->rerun_layers)
-            return false;
-    return l->rerun_layers > 0;
+    int32_t longest = 0;
+    if (l->rerun != TR_RERUN_FULL)
+        return true;
+    for (int32_t c = 0; c < l->pp * l->vpp; c++)
+        longest = (int32_t)tr_max_i64(longest, tr_layout_chunk_layers(l, layers, c));
+    return l->rerun_layers ? l->rerun_layers < longest : space->rerun_layers.max == 0 || space->rerun_layers.max >= longest;
 }
 
 static bool same_chunks(const struct tr_layout *a, const struct tr_layout *b, int32_t layers)
@@ -259,15 +264,17 @@ static bool same_chunks(const struct tr_layout *a, const struct tr_layout *b, in
 }
 
 /* Numbers of layers at the ends that fewer words say, which are met where those are said, or were by the first walk. */
-static bool is_said_shorter(const struct tr_layout *l, bool even, int32_t layers)
+static bool is_said_shorter(const struct tr_space *space, const struct tr_layout *l, bool equal, int32_t layers)
 {
+    const bool first_said = l->first_layers != space->first_layers, last_said = l->last_layers != space->last_layers;
     struct tr_layout none = *l, first = *l, last = *l;
-    none.first_layers = none.last_layers = first.last_layers = last.first_layers = 0;
-    if (!l->first_layers && !l->last_layers)
+    none.first_layers = last.first_layers = space->first_layers;
+    none.last_layers = first.last_layers = space->last_layers;
+    if (!first_said && !last_said)
         return false;
-    if (even && same_chunks(l, &none, layers))
+    if (equal && same_chunks(l, &none, layers))
         return true;
-    return l->first_layers && l->last_layers && (same_chunks(l, &first, layers) || same_chunks(l, &last, layers));
+    return first_said && last_said && (same_chunks(l, &first, layers) || same_chunks(l, &last, layers));
 }
 
 static enum tr_status price_cut(struct tr_space_walk *w, const struct tr_space_pipe *pipe, const struct bound *bound, struct tr_keep *keep)
@@ -275,14 +282,16 @@ static enum tr_status price_cut(struct tr_space_walk *w, const struct tr_space_p
     struct tr_split split;
     struct tr_split_class of[TR_LAYERS_MAX];
     struct tr_space_beyond *b = w->beyond;
-    if (computes_all_again(&w->layout, w->task->model->layers) || is_said_shorter(&w->layout, pipe->even, w->task->model->layers))
+    const int32_t layers = w->task->model->layers;
+    if ((w->first_fit && w->found) || !is_computed_again(w->space, &w->layout, layers) ||
+        is_said_shorter(w->space, &w->layout, pipe->equal, layers))
         return TR_OK;
     tr_split_make(&split, of, w->task->model, &w->kinds, &w->layout, w->task->mtp);
     tr_stages_make(&w->stages, w->load, &w->blocks, &split);
     const double slowest_s = w->stages.slowest.forward_s + w->stages.slowest.backward_s;
-    bool sure = tr_space_is_slow(w, &b->place, slowest_s, b->fits_s);
+    bool sure_alone = tr_space_is_slow(w, &b->place, slowest_s, b->fits_s); /* it counts only if it surely fits */
     if (tr_space_is_slow(w, &b->place, slowest_s, b->than_s) ||
-        is_too_big(w, bound, sure ? keep->sure.limit_bytes : keep->fits.limit_bytes))
+        is_too_big(w, bound, sure_alone ? keep->sure.limit_bytes : keep->fits.limit_bytes))
         return TR_OK;
     for (int i = 0; i < TR_SPACE_SHARINGS_BEYOND; i++)
         b->place.ends_of[i] = -1;
@@ -294,9 +303,12 @@ static enum tr_status price_uneven(struct tr_space_walk *w, const struct tr_spac
 {
     w->layout.first_layers = first, w->layout.last_layers = last;
     enum tr_status status = price_cut(w, pipe, bound, keep);
-    w->layout.first_layers = w->layout.last_layers = 0;
+    w->layout.first_layers = w->space->first_layers, w->layout.last_layers = w->space->last_layers;
     return status;
 }
+
+/* A number of layers at an end that the space has: it may be said there. */
+static bool may_have(int32_t said, int32_t layers) { return said == 0 || said == layers; }
 
 /* ---- all cuts of a pipe and a way to recompute ------------------------------------------------------------------------ */
 
@@ -314,34 +326,48 @@ static enum tr_status walk_firsts(struct tr_space_walk *w, const struct tr_space
                                   int32_t last, struct tr_keep *keep)
 {
     const int32_t layers = w->task->model->layers, between = pipe->pp - 2, left = layers - last;
-    const int64_t most = tr_min_i64((int64_t)between * caps->middle, (int64_t)between * (caps->second + 1) - 1);
+    const int64_t most = tr_min_i64((int64_t)between * caps->before_last, (int64_t)between * (caps->second + 1) - 1);
     const int32_t from = (int32_t)tr_max_i64(1, left - most), to = (int32_t)tr_min_i64(caps->first, left - between);
     enum tr_status status = TR_OK;
-    for (int32_t first = from; first <= to && status == TR_OK && !is_too_much(w, bound, 0, 0, first); first++) {
-        if (!some_is_too_much(w, bound, 1, between, first, left))
+    for (int32_t first = from; first <= to && status == TR_OK && !is_too_much(w, bound, 0, 0, first); first++)
+        if (may_have(w->space->first_layers, first) && !some_is_too_much(w, bound, 1, between, first, left))
             status = price_uneven(w, pipe, bound, first, last, keep);
-    }
     return status;
 }
 
-/* Of one chunk a stage: both ends said, or one of them and the rest shared by all others. */
+/* The first end said alone: the rest is shared by all others, of which the last may be left none. Of two stages that is where it has all;
+ * else the other end says the same. */
+static enum tr_status walk_firsts_alone(struct tr_space_walk *w, const struct tr_space_pipe *pipe, const struct bound *bound, const struct caps *caps,
+                                        struct tr_keep *keep)
+{
+    const int32_t layers = w->task->model->layers, others = pipe->pp - 1;
+    enum tr_status status = TR_OK;
+    for (int32_t first = others > 1 ? 1 : layers; first <= caps->first && status == TR_OK && !is_too_much(w, bound, 0, 0, first); first++)
+        if (may_have(w->space->first_layers, first) && layers - first >= others - 1 && !some_is_too_much(w, bound, 1, others, first, layers))
+            status = price_uneven(w, pipe, bound, first, w->space->last_layers, keep);
+    return status;
+}
+
+/* Of one chunk a stage. With one layer more the last may take less time where other layers are computed again then, of another kind. */
 static enum tr_status walk_stages(struct tr_space_walk *w, const struct tr_space_pipe *pipe, const struct bound *bound, const struct caps *caps,
                                   struct tr_keep *keep)
 {
     const int32_t layers = w->task->model->layers, others = pipe->pp - 1;
+    const bool grows = w->layout.rerun_layers == 0 || w->kinds.count == 1;
     enum tr_status status = TR_OK;
-    for (int32_t last = 1; last <= caps->last && last < layers && status == TR_OK && !is_too_much(w, bound, others, layers - last, layers);
-         last++) {
-        int32_t left = layers - last;
-        status = others > 1 ? walk_firsts(w, pipe, bound, caps, last, keep) : TR_OK;
-        if (status == TR_OK && left >= others && !some_is_too_much(w, bound, 0, others, 0, left))
+    for (int32_t last = 1; last <= caps->last && status == TR_OK; last++) {
+        const int32_t left = layers - last;
+        const bool too_much = is_too_much(w, bound, others, left, layers);
+        if (too_much && grows)
+            break;
+        if (too_much || !may_have(w->space->last_layers, last))
+            continue;
+        if (others > 1)
+            status = walk_firsts(w, pipe, bound, caps, last, keep);
+        if (status == TR_OK && !w->space->first_layers && left >= (others > 1 ? others : 0) && !some_is_too_much(w, bound, 0, others, 0, left))
             status = price_uneven(w, pipe, bound, 0, last, keep);
     }
-    for (int32_t first = 1; others > 1 && first <= caps->first && status == TR_OK && !is_too_much(w, bound, 0, 0, first); first++) {
-        if (layers - first >= others && !some_is_too_much(w, bound, 1, others, first, layers))
-            status = price_uneven(w, pipe, bound, first, 0, keep);
-    }
-    return status;
+    return status == TR_OK && !w->space->last_layers ? walk_firsts_alone(w, pipe, bound, caps, keep) : status;
 }
 
 /* The bound of interleaved stages: beyond its microbatches the slowest waits for one chunk of each other stage (tr_bubble_chunks_s), and all
@@ -371,34 +397,37 @@ static enum tr_status walk_chunks(struct tr_space_walk *w, const struct tr_space
     for (int32_t each = (int32_t)tr_ceil_div(layers, between + 2); each * between <= layers - 2 && status == TR_OK; each++) {
         const struct bound with = with_bubble(w, bound, each);
         const int32_t ends = layers - each * between, others = (vpp - 1) * each;
-        if (pp > 2 && vpp * each > tr_min_i64(caps->second, caps->middle))
+        if (pp > 2 && vpp * each > tr_min_i64(caps->second, caps->before_last))
             break;
         int32_t from = (int32_t)tr_max_i64(tr_max_i64(1, ends - each), ends - (caps->last - others));
         int32_t to = (int32_t)tr_min_i64(tr_min_i64(ends - 1, each), caps->first - others);
         for (int32_t first = from; first <= to && status == TR_OK; first++) {
-            int32_t last = ends - first;
-            bool alone = (first == each) != (last == each); /* which is then said alone */
-            if (!chunks_are_too_much(w, &with, 0, first, each) && !chunks_are_too_much(w, &with, pp - 1, first, each) &&
-                (pp == 2 || !chunks_are_too_much(w, &with, pp - 2, first, each)))
-                status = price_uneven(w, pipe, bound, alone && first == each ? 0 : first, alone && last == each ? 0 : last, keep);
+            const int32_t last = ends - first;
+            if (!may_have(w->space->first_layers, first) || !may_have(w->space->last_layers, last) ||
+                chunks_are_too_much(w, &with, 0, first, each) || chunks_are_too_much(w, &with, pp - 1, first, each) ||
+                (pp > 2 && chunks_are_too_much(w, &with, pp - 2, first, each)))
+                continue;
+            const bool as_others = first == each && last != each && !w->space->first_layers; /* so the other end is said alone */
+            const bool last_as_others = last == each && first != each && !w->space->last_layers;
+            status = price_uneven(w, pipe, bound, as_others ? 0 : first, last_as_others ? 0 : last, keep);
         }
     }
     return status;
 }
 
 /* Stages as the first walk had them, for other sharings. */
-static enum tr_status walk_even(struct tr_space_walk *w, const struct tr_space_pipe *pipe, const struct bound *bound, const struct caps *caps,
+static enum tr_status walk_again(struct tr_space_walk *w, const struct tr_space_pipe *pipe, const struct bound *bound, const struct caps *caps,
                                   struct tr_keep *keep)
 {
     const int32_t layers = w->task->model->layers;
     const struct tr_layout *l = &w->layout;
-    if (!pipe->even || tr_layout_stage_layers(l, layers, 0) > caps->first ||
+    if (!pipe->equal || tr_layout_stage_layers(l, layers, 0) > caps->first ||
         (l->pp > 1 && tr_layout_stage_layers(l, layers, l->pp - 1) > caps->last) ||
         (l->pp > 2 && tr_layout_stage_layers(l, layers, 1) > caps->second))
         return TR_OK;
-    w->beyond->even = true;
+    w->beyond->again = true;
     enum tr_status status = price_cut(w, pipe, bound, keep);
-    w->beyond->even = false;
+    w->beyond->again = false;
     return status;
 }
 
@@ -406,14 +435,14 @@ static enum tr_status walk_rerun(struct tr_space_walk *w, const struct tr_space_
 {
     const struct caps caps = caps_of(w, bound);
     enum tr_status status = TR_OK;
-    const int64_t longest = tr_max_i64(tr_max_i64(caps.first, caps.second), tr_max_i64(caps.middle, caps.last));
+    const int64_t longest = tr_max_i64(tr_max_i64(caps.first, caps.second), tr_max_i64(caps.before_last, caps.last));
     if (w->layout.rerun_layers && w->layout.rerun_layers >= longest)
         return TR_OK;
-    if ((int64_t)caps.first + caps.last + (int64_t)(pipe->pp - 2) * caps.middle < w->task->model->layers && pipe->pp > 1)
+    if ((int64_t)caps.first + caps.last + (int64_t)(pipe->pp - 2) * caps.before_last < w->task->model->layers && pipe->pp > 1)
         return TR_OK;
     if (!w->space->shard && !w->space->shares)
-        status = walk_even(w, pipe, bound, &caps, keep);
-    if (status != TR_OK || pipe->pp == 1 || w->space->first_layers || w->space->last_layers)
+        status = walk_again(w, pipe, bound, &caps, keep);
+    if (status != TR_OK || pipe->pp == 1 || (w->space->first_layers && w->space->last_layers))
         return status;
     return pipe->vpp > 1 ? walk_chunks(w, pipe, bound, &caps, keep) : walk_stages(w, pipe, bound, &caps, keep);
 }
@@ -429,10 +458,13 @@ static enum tr_status walk_reruns(struct tr_space_walk *w, const struct tr_space
     enum tr_status status = TR_OK;
     hold_fewest(w, pipe, in_flight);
     make_bound(&bound, w, pipe, keep, in_flight);
+    const struct tr_space_sums *all = &w->beyond->sum[w->task->model->layers];
+    if (all->dense * bound.dense + all->expert * bound.expert > pipe->pp * bound.bytes) /* the mean of all stages, without activations */
+        return TR_OK;
     for (int32_t i = -2; i < most && status == TR_OK; i++) {
         l->rerun = i == -2 ? TR_RERUN_NONE : i == -1 ? TR_RERUN_SELECTIVE : TR_RERUN_FULL;
         l->rerun_layers = i > 0 ? i : 0;
-        if (tr_mask_has(w->space->reruns, (int)l->rerun) && (i < 0 || (i == 0 ? k.max == 0 : tr_span_has(k, i))))
+        if (tr_mask_has(w->space->reruns, (int)l->rerun) && (i <= 0 || tr_span_has(k, i)))
             status = walk_rerun(w, pipe, &bound, keep);
     }
     return status;
@@ -441,18 +473,15 @@ static enum tr_status walk_reruns(struct tr_space_walk *w, const struct tr_space
 /* ---- all of a mesh and a micro_batch --------------------------------------------------------------------------------- */
 
 /* What is as slow as the fastest is not looked for, and of what surely fits as the fastest of that; of a way to divide the chips that has a
- * place in a list as its own fastest, of another as the last. Where nothing fits nobody looks. */
-static bool look_for(struct tr_space_walk *w, const struct tr_keep *keep)
+ * place in a list as its own fastest, of another as the last. Where none is known all are looked for. */
+static void look_for(struct tr_space_walk *w, const struct tr_keep *keep)
 {
     struct tr_space_beyond *b = w->beyond;
-    const double limit_s = w->space->faster_than_s;
-    if (keep->fits.all.count == 0 && limit_s == 0)
-        return false;
-    b->fits_s = keep->fits.all.count ? tr_keep_last_s(&keep->fits, &w->layout) : limit_s;
-    b->than_s = keep->sure.all.count ? tr_larger(b->fits_s, tr_keep_last_s(&keep->sure, &w->layout)) : b->fits_s;
-    if (limit_s > 0)
-        b->fits_s = tr_smaller(b->fits_s, limit_s), b->than_s = b->fits_s;
-    return true;
+    const double limit_s = w->space->faster_than_s > 0 ? w->space->faster_than_s : INFINITY;
+    b->fits_s = keep->fits.all.count ? tr_smaller(limit_s, tr_keep_last_s(&keep->fits, &w->layout)) : limit_s;
+    b->than_s = keep->sure.all.count ? tr_larger(b->fits_s, tr_keep_last_s(&keep->sure, &w->layout)) : INFINITY;
+    if (w->space->faster_than_s > 0)
+        b->than_s = b->fits_s;
 }
 
 static enum tr_status walk_pipe(struct tr_space_walk *w, const struct tr_space_pipe *pipe, int i)
@@ -460,8 +489,9 @@ static enum tr_status walk_pipe(struct tr_space_walk *w, const struct tr_space_p
     struct tr_space_beyond *b = w->beyond;
     struct tr_layout *l = &w->layout;
     l->pp = pipe->pp, l->vpp = pipe->vpp, l->pipeline = pipe->schedule[0];
-    if (!tr_space_place_on(w, pipe, w->space->chips[i]) || !look_for(w, &w->keep[i]))
+    if (!tr_space_place_on(w, pipe, w->space->chips[i]))
         return TR_OK;
+    look_for(w, &w->keep[i]);
     tr_space_place_turn(w, &b->place);
     tr_space_know_passes(w);
     if (tr_space_is_slow(w, &b->place, w->passes_s / l->pp, b->than_s))

@@ -7,6 +7,7 @@
 struct tr_seen {
     double time_s, bytes;
     struct tr_layout layout;
+    bool beyond; /* of the second walk */
 };
 
 /* The fastest in so much memory, by time, then bytes: of all, and one for each way to divide the chips (tr_layout_divides_alike). */
@@ -25,7 +26,7 @@ enum { TR_KEEP_BINS = 1024, TR_KEEP_BINS_ALL = 2 * TR_KEEP_BINS, TR_KEEP_FRONT_M
 
 struct tr_keep {
     double bins_a_byte;
-    int64_t legal, too_big;
+    int64_t legal, too_big, beyond; /* of the first walk; beyond: of the second */
     struct tr_keep_fastest fits, sure; /* in what there is; so that it fits to the top of memory's interval */
     struct tr_seen *front; /* of all, also of what is too big: bytes grow, times fall, both strictly */
     int front_count, front_max;
@@ -48,12 +49,10 @@ static inline int tr_keep_bin(const struct tr_keep *keep, double bytes)
     return bin < TR_KEEP_BINS_ALL ? (int)bin : TR_KEEP_BINS_ALL;
 }
 
-/* Whether the layout changes anything that is kept; if so it must be given to tr_keep_add. Counts it. */
-static inline bool tr_keep_wants(struct tr_keep *keep, double time_s, double bytes)
+/* Whether the layout changes anything that is kept; if so it must be given to tr_keep_add. */
+static inline bool tr_keep_wants(const struct tr_keep *keep, double time_s, double bytes)
 {
     const bool fits = bytes <= keep->fits.limit_bytes;
-    keep->legal++;
-    keep->too_big += !fits;
     const int bin = tr_keep_bin(keep, bytes);
     return time_s < keep->bin_s[bin] || (fits && time_s <= keep->fits.wanted_s) ||
            (bytes <= keep->sure.limit_bytes && time_s <= keep->sure.wanted_s);

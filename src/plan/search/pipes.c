@@ -27,14 +27,17 @@ static void add_schedules(const struct tr_space_walk *w, struct tr_space_pipe *p
 
 bool tr_space_pipe_make(const struct tr_space_walk *w, struct tr_space_pipe *pipe, int32_t pp, int32_t vpp)
 {
-    int64_t layers = w->task->model->layers, chunks = (int64_t)pp * vpp;
+    struct tr_layout l = tr_layout_single();
     bool fixed = w->space->vpp.min && w->space->vpp.min == w->space->vpp.max;
     *pipe = (struct tr_space_pipe){.pp = pp, .vpp = vpp};
     if (!tr_span_has(w->space->pp, pp) || !tr_span_has(w->space->vpp, vpp) || (vpp > 1 && pp == 1))
         return false;
-    pipe->even = vpp == 1 || fixed || layers % chunks == 0 || (layers + 2) % chunks == 0;
     add_schedules(w, pipe);
-    return pipe->schedules > 0 && pipe_is_legal(w, pipe);
+    if (pipe->schedules == 0 || !pipe_is_legal(w, pipe))
+        return false;
+    l.pp = pp, l.vpp = vpp, l.first_layers = w->space->first_layers, l.last_layers = w->space->last_layers;
+    pipe->equal = fixed || !tr_layout_is_ragged(&l, w->task->model->layers);
+    return true;
 }
 
 static enum tr_status add_split(struct tr_space_walk *w, struct tr_space_pipe *pipe, enum tr_rerun rerun,
@@ -123,7 +126,7 @@ enum tr_status tr_space_make_pipes(struct tr_space_walk *w)
             if (!tr_space_pipe_make(w, pipe, pp, vpp))
                 continue;
             w->pipes++;
-            if (pipe->even)
+            if (pipe->equal)
                 status = fill_pipe(w, pipe);
         }
     return status;

@@ -120,12 +120,14 @@ static enum tr_status report_count(const struct tr_space_walk *w, int i, struct 
 {
     const struct tr_keep *keep = &w->keep[i];
     struct tr_search_count *c = &out->at[i];
-    *c = (struct tr_search_count){.chips = w->space->chips[i], .legal = keep->legal, .too_big = keep->too_big};
+    *c = (struct tr_search_count){.chips = w->space->chips[i], .legal = keep->legal, .too_big = keep->too_big, .beyond = keep->beyond};
     c->front_count = tr_keep_within(keep, keep->fits.limit_bytes) + 1;
-    c->dominated = keep->legal - keep->too_big - c->front_count;
+    c->dominated = keep->legal - keep->too_big;
+    for (int k = 0; k < c->front_count; k++)
+        c->dominated -= !keep->front[k].beyond;
     out->legal += c->legal;
     out->too_big += c->too_big;
-    if (keep->legal == 0)
+    if (keep->front_count == 0)
         return TR_OK;
     enum tr_status status = report_fastest(w, &out->arena, keep, &keep->fits, &c->fits);
     if (status == TR_OK)
@@ -205,6 +207,22 @@ static void say_replicas(const struct tr_space_walk *w, const struct tr_layout *
         snprintf(rest, left, "; dp %lld would", (long long)(below > 0 ? below : above));
 }
 
+/* "shard 5 divides no dp x cp of 64 chips; 4 or 8 would" */
+static void say_shard(int64_t shard, int64_t chips, char why[WHY_BYTES])
+{
+    int64_t below = shard, above = shard;
+    while (chips % below)
+        below--;
+    while (above < chips && chips % above)
+        above++;
+    if (above > shard && above <= chips && below > 1)
+        snprintf(why, WHY_BYTES, "shard %lld divides no dp x cp of %lld chips; %lld or %lld would", (long long)shard, (long long)chips, (long long)below,
+                 (long long)above);
+    else
+        snprintf(why, WHY_BYTES, "shard %lld divides no dp x cp of %lld chips; %lld would", (long long)shard, (long long)chips,
+                 (long long)(below > 1 ? below : above));
+}
+
 /* Of a layout whose parts are legal: what chips or batch do not go with. */
 static void say_rule(const struct tr_space_walk *w, struct tr_layout l, int64_t chips, char why[WHY_BYTES])
 {
@@ -218,6 +236,8 @@ static void say_rule(const struct tr_space_walk *w, struct tr_layout l, int64_t 
         snprintf(why, WHY_BYTES, "tp %d x cp %d x pp %d does not divide %lld chips", l.tp, l.cp, l.pp, (long long)chips);
     else if (s->dp.min && s->dp.min == s->dp.max && !replicas_divide(w, &l, chips / parts, s->dp.min))
         say_replicas(w, &l, chips / parts, why);
+    else if (s->shard && chips % s->shard)
+        say_shard(s->shard, chips, why);
     else if (batch->global_batch % l.micro_batch)
         snprintf(why, WHY_BYTES, "mb %lld does not divide the global batch of %lld sequences", (long long)l.micro_batch,
                  (long long)batch->global_batch);

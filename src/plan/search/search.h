@@ -15,7 +15,7 @@
  *     cp            divisors of the sequence; ring, all-to-all
  *     pp            up to the number of layers, uneven stages by the rule of tr_layout_chunk_layers; gpipe, 1f1b, zero-bubble,
  *                   zero-bubble-2p (alone on one stage all of them are 1f1b, and count once)
- *     vpp           interleaved with each that makes chunks of equal layers (embedding and head may count as a layer each)
+ *     vpp           interleaved with each that makes chunks of equal layers, the ends of no more (as where embedding and head count as one each)
  *     ep, etp       divisors of the experts, and of tp
  *     dp            what is left; divides the global batch
  *     micro_batch   divisors of a replica's sequences
@@ -24,14 +24,16 @@
  *
  * All that tr_layout_check calls legal there and nothing else, each once: a test compares with a plain enumeration.
  *
- * Beyond it, where something fits and unless `even` says not to (beyond.c):
+ * Beyond it, unless `even` says not to (beyond.c):
  *
  *     first_layers, last_layers   any; interleaved, those that leave all other chunks as many layers each and the ends no more
  *     shard                       any part of dp * cp
  *
- * Of these are priced, kept and counted all that the bounds of beyond.c do not show to be as slow as the fastest, so the fastest is that of
- * all (a test compares with all prices), and so are the fastest of those that surely fit and of each way to divide the chips that is listed. Not at all are looked at, unless they are asked for,
- * interleaved chunks that are not equal: a price by stages does not know how they wait for one another (tr_walk_longer_s).
+ * Of these are priced and kept all that the bounds of beyond.c do not show to be as slow as the fastest or too big, so the fastest is that
+ * of all (a test compares with all prices), and so are the fastest of those that surely fit and of each way to divide the chips that is
+ * listed, and what fits so alone is found. The front of time against memory and what would be the fastest with more memory are those of the
+ * space but for what came by. Not at all are looked at, unless their vpp is asked for, interleaved chunks that are ragged
+ * (tr_layout_is_ragged): a price by stages does not know how they wait for one another (tr_walk_longer_s).
  *
  * Prices are those of tr_step_price (same code, step/stage.h; within 1e-9, a test compares); only the order of sums differs.
  *
@@ -99,12 +101,13 @@ struct tr_fastest {
 struct tr_passes *tr_passes_make(void);
 void tr_passes_free(struct tr_passes *passes); /* NULL is fine */
 
-/* What was found on one number of chips. legal = too_big + dominated + front_count. */
+/* What was found on one number of chips. legal = too_big + dominated + those of the front that are of the space. */
 struct tr_search_count {
     int64_t chips;
-    int64_t legal;     /* all of them priced */
-    int64_t too_big;   /* need more memory than there is */
-    int64_t dominated; /* fit, and another is as fast or faster in as little memory or less */
+    int64_t legal;     /* of the space, all of them priced */
+    int64_t too_big;   /* of these need more memory than there is */
+    int64_t dominated; /* of these fit, and another is as fast or faster in as little memory or less */
+    int64_t beyond;    /* priced beyond the space, as they might be faster, or fit */
     struct tr_fastest fits, sure; /* in the memory that there is; in so much that they fit to the top of its 80 % interval */
     struct tr_found *front; /* that fit and are not dominated: memory falls, time grows; NULL when brief */
     int front_count;

@@ -27,7 +27,7 @@ static struct tr_layout layout_of(const struct tr_space_walk *w, const struct tr
 static enum tr_status keep_layout(struct tr_space_walk *w, struct tr_keep *keep, const struct tr_space_variant *v,
                                   enum tr_pipeline pipeline, double time_s, double bytes)
 {
-    struct tr_seen seen = {time_s, bytes, layout_of(w, v, pipeline)};
+    struct tr_seen seen = {time_s, bytes, layout_of(w, v, pipeline), .beyond = w->beyond != NULL};
     w->found |= bytes <= keep->fits.limit_bytes;
     return tr_keep_add(keep, &seen, w->err);
 }
@@ -47,10 +47,20 @@ static const struct tr_ends *ends_of(struct tr_space_walk *w, struct tr_space_pl
 
 static void make_variants(const struct tr_space_walk *w, struct tr_space_place *place);
 
+static inline void count(const struct tr_space_walk *w, struct tr_keep *keep, double bytes)
+{
+    if (w->beyond) {
+        keep->beyond++;
+    } else {
+        keep->legal++;
+        keep->too_big += bytes > keep->fits.limit_bytes;
+    }
+}
+
 /* Of the variants those that the walk is for: the second leaves out what the first has been at. */
 static int first_variant(const struct tr_space_walk *w, const struct tr_space_place *place)
 {
-    return w->beyond && w->beyond->even ? place->beyond : 0;
+    return w->beyond && w->beyond->again ? place->others : 0;
 }
 
 enum tr_status tr_space_price_variants(struct tr_space_walk *w, const struct tr_space_pipe *pipe, const struct tr_split *split,
@@ -95,6 +105,7 @@ enum tr_status tr_space_price_variants(struct tr_space_walk *w, const struct tr_
                 struct tr_layout l = layout_of(w, v, pipe->schedule[s]);
                 w->space->visit(w->space->context, &l, time_s, bytes[s]);
             }
+            count(w, keep, bytes[s]);
             if (!tr_keep_wants(keep, time_s, bytes[s]))
                 continue;
             enum tr_status status = keep_layout(w, keep, v, pipe->schedule[s], time_s, bytes[s]);
@@ -130,7 +141,7 @@ void tr_space_place_turn(const struct tr_space_walk *w, struct tr_space_place *p
     place->mesh = w->mesh;
     place->dp = w->layout.dp;
     place->straggle = tr_straggle_share(w->site, tr_layout_chips(&w->layout));
-    place->variants = place->beyond = 0;
+    place->variants = place->others = 0;
 }
 
 /* By any part of the replicas but a node's. */
@@ -162,7 +173,7 @@ static void make_variants(const struct tr_space_walk *w, struct tr_space_place *
         while (zeros && !(zeros >> least & 1))
             least++;
         add_variant(w, place, least, 0, least > 0);
-        place->beyond = 1;
+        place->others = 1;
         return;
     }
     add_variant(w, place, 0, 0, 0);
@@ -175,7 +186,7 @@ static void make_variants(const struct tr_space_walk *w, struct tr_space_place *
         if (parted)
             add_variant(w, place, zero, part, 2);
     }
-    place->beyond = place->variants;
+    place->others = place->variants;
     if (w->beyond && !space->shard && !space->shares)
         add_parts(w, place);
 }
@@ -229,15 +240,13 @@ static void price_sends(struct tr_space_walk *w, struct tr_space_pipe *pipe, con
     }
 }
 
-static double both_passes_s(const struct tr_block_price *price) { return price->forward_pass_s + price->backward_pass_s; }
-
 void tr_space_price_blocks(struct tr_space_walk *w)
 {
     const struct tr_blocks *b = &w->blocks;
     tr_blocks_make(&w->blocks, w->site, w->task, &w->layout);
-    w->passes_s = both_passes_s(&b->embed) + both_passes_s(&b->head) + w->task->mtp * both_passes_s(&b->further);
+    w->passes_s = tr_space_both_s(&b->embed) + tr_space_both_s(&b->head) + w->task->mtp * tr_space_both_s(&b->further);
     for (int32_t l = 0; l < w->task->model->layers; l++)
-        w->passes_s += both_passes_s(&b->layer[b->kinds.of[l]]);
+        w->passes_s += tr_space_both_s(&b->layer[b->kinds.of[l]]);
     w->priced = true;
     tr_passes_keep(w);
 }
@@ -316,7 +325,7 @@ static enum tr_status walk_pipes(struct tr_space_walk *w)
         if (w->beyond)
             status = tr_space_walk_beyond(w);
         for (int i = 0; !w->beyond && status == TR_OK && i < w->pipes; i++)
-            status = w->pipe[i].even ? walk_pipe(w, &w->pipe[i]) : TR_OK;
+            status = w->pipe[i].equal ? walk_pipe(w, &w->pipe[i]) : TR_OK;
     }
     return status;
 }
@@ -463,7 +472,7 @@ enum tr_status tr_space_walk_all(struct tr_space_walk **out, const struct tr_sit
         status = tr_space_make_pipes(w);
     if (status == TR_OK)
         status = walk_counts(w);
-    if (status == TR_OK && !first_fit && !space->even)
+    if (status == TR_OK && !(first_fit && w->found) && !space->even)
         status = tr_space_beyond_make(w);
     return status == TR_OK && w->beyond ? walk_counts(w) : status;
 }

@@ -41,7 +41,7 @@ struct tr_space_place {
     double send_s; /* of the blocks that the walk is at */
     struct tr_space_variant *variant;
     int variants;     /* 0: not made yet */
-    int beyond;       /* the first of those that the second walk alone looks at */
+    int others;       /* the first of those that the second walk alone has */
     int32_t *ends_of; /* by sharing: the slowest stage that `ends` are of; -1: not made */
     struct tr_ends *ends;
 };
@@ -54,7 +54,7 @@ struct tr_space_pipe {
     int32_t *rerun_layers;  /* of each */
     int splits;
     struct tr_space_place *place; /* by number of chips */
-    bool even; /* not interleaved, or chunks are of equal layers (the ends may count as one each), or its vpp is asked for */
+    bool equal; /* of the first walk: not interleaved, or chunks are not ragged (tr_layout_is_ragged), or its vpp is asked for */
 };
 
 struct tr_space_walk {
@@ -91,6 +91,8 @@ static inline bool tr_span_has(struct tr_span range, int64_t value)
 {
     return value >= range.min && (range.max == 0 || value <= range.max);
 }
+
+static inline double tr_space_both_s(const struct tr_block_price *price) { return price->forward_pass_s + price->backward_pass_s; }
 
 /* Whether a choice is among those of a mask; of an empty one all are. */
 static inline bool tr_mask_has(uint32_t mask, int value) { return mask == 0 || mask >> value & 1; }
@@ -146,7 +148,7 @@ struct tr_space_beyond {
     struct tr_space_place place;
     bool summed; /* sums are of the mesh and micro_batch that the walk is at */
     struct tr_space_sums sum[TR_LAYERS_MAX + 1];
-    bool even; /* the walk is at stages that the first walk has been at */
+    bool again; /* the walk is at stages that the first walk has been at */
     double fits_s, than_s; /* what takes as long need not be looked at: of what fits; of what surely does, or this too */
 };
 

@@ -439,6 +439,30 @@ static void the_fastest_of_each_way_to_divide_the_chips_are_listed(void **state)
     tr_plan_free(p);
 }
 
+/* A number of chips has one answer, however it is asked for; and what the answer says of the layout, said back, is the answer again. */
+static void a_range_and_its_own_words_say_what_one_number_of_chips_says(void **state)
+{
+    (void)state;
+    char words[TR_LAYOUT_TEXT_BYTES];
+    struct tr_plan_request r = request_of("gpt-oss-120b", "dgx-h100", 64, "auto,pp=2");
+    struct tr_plan *one = make(&r, TR_OK);
+    assert_true(one->layout.first_layers || one->layout.last_layers);
+    r.chips = 32, r.chips_max = 64;
+    struct tr_plan *range = make(&r, TR_OK);
+    for (int i = 0; i < range->search.count; i++)
+        if (range->search.at[i].chips == 64)
+            assert_near(range->search.at[i].step.time_s, one->step.time_s, 1e-12);
+    assert_near(range->search.at[range->search.chosen].step.time_s, range->step.time_s, 1e-12);
+    r.chips = 64, r.chips_max = 0;
+    snprintf(r.layout, sizeof r.layout, "auto,pp=2,first-layers=%d,last-layers=%d", one->layout.first_layers, one->layout.last_layers);
+    struct tr_plan *said = make(&r, TR_OK);
+    assert_near(said->step.time_s, one->step.time_s, 1e-12);
+    snprintf(r.layout, sizeof r.layout, "%s", tr_layout_print(&one->layout, words));
+    struct tr_plan *whole = make(&r, TR_OK);
+    assert_near(whole->step.time_s, one->step.time_s, 1e-12);
+    tr_plan_free(one), tr_plan_free(range), tr_plan_free(said), tr_plan_free(whole);
+}
+
 /* 7 sequences are no work for 1,024 chips. */
 static void a_batch_that_leaves_chips_without_work_is_a_limit(void **state)
 {
@@ -722,6 +746,7 @@ int main(void)
         cmocka_unit_test(where_a_wish_is_missed_the_number_of_chips_that_keeps_it_is_said),
         cmocka_unit_test(of_layouts_that_are_alike_the_one_that_surely_fits_is_taken),
         cmocka_unit_test(the_fastest_of_each_way_to_divide_the_chips_are_listed),
+        cmocka_unit_test(a_range_and_its_own_words_say_what_one_number_of_chips_says),
         cmocka_unit_test(a_batch_that_leaves_chips_without_work_is_a_limit),
         cmocka_unit_test(where_nothing_fits_the_fewest_chips_that_do_are_said),
         cmocka_unit_test(all_levers_together_are_all_that_takes_time),
