@@ -14,6 +14,12 @@ expect 0 '"feasible": true,' $plan --layout $layout --json
 grep -qF '"energy_kwh": ' stdout || fault "the JSON has no energy"
 expect 0 'mxfp8' $trine plan --model llama3-70b --system dgx-b200 --chips 64 --tokens 1T --precision mxfp8 --layout tp=4,mb=1,zero=1,sp,pp=4
 
+# Interleaved chunks of one and of two layers: the price is said to be too low; of equal ones nothing is said.
+chunks="$trine plan --model llama3.1-405b --system dgx-h100 --chips 1024 --tokens 1T --layout tp=8,cp=2,pp=8,mb=1,sp,zero=1"
+expect 0 "wait for one another; walked through pass by pass the step takes 3." $chunks,vpp=13
+expect 1 "layout tp8 cp2 pp8 vpp8 dp8" $chunks,vpp=8 # needs more memory
+! grep -q "pass by pass" stdout || fault "equal chunks are said to wait for one another"
+
 # The best of all layouts, of those with some words, of several numbers of chips.
 expect 0 " legal layouts: " $plan
 grep -qF "layout chosen again" stdout || fault "a search does not choose again for levers"

@@ -6,28 +6,36 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The divisors of `count` nearest to `wanted`, below and above, each `times` times: "8 or 16". */
-static const char *near_divisors(int64_t count, int64_t wanted, int64_t times, char buf[64])
+const char *tr_layout_near(tr_layout_near_fn *is, const void *of, int64_t wanted, int64_t most, int64_t times, char buf[TR_LAYOUT_NEAR_BYTES])
 {
-    int64_t below = 0, above = 0;
-    for (int64_t d = 1; d <= count; d++) {
-        if (count % d)
-            continue;
-        if (d <= wanted)
-            below = d;
-        else if (!above)
-            above = d;
-    }
-    if (above)
-        snprintf(buf, 64, "%lld or %lld", (long long)(below * times), (long long)(above * times));
-    else
-        snprintf(buf, 64, "%lld", (long long)(below * times));
+    int64_t below = tr_min_i64(wanted - 1, most), above = wanted + 1;
+    while (below > 0 && !is(of, below))
+        below--;
+    while (above <= most && !is(of, above))
+        above++;
+    return tr_layout_either(below > 0 ? below * times : 0, above <= most ? above * times : 0, buf);
+}
+
+const char *tr_layout_either(int64_t below, int64_t above, char buf[TR_LAYOUT_NEAR_BYTES])
+{
+    buf[0] = 0;
+    if (below && above)
+        snprintf(buf, TR_LAYOUT_NEAR_BYTES, "%lld or %lld", (long long)below, (long long)above);
+    else if (below || above)
+        snprintf(buf, TR_LAYOUT_NEAR_BYTES, "%lld", (long long)(below ? below : above));
     return buf;
+}
+
+static bool divides_count(const void *count, int64_t part) { return *(const int64_t *)count % part == 0; }
+
+static const char *near_divisors(int64_t count, int64_t wanted, int64_t times, char buf[TR_LAYOUT_NEAR_BYTES])
+{
+    return tr_layout_near(divides_count, &count, wanted, count, times, buf);
 }
 
 static enum tr_status divides(const char *key, int64_t part, int64_t count, const char *what, struct tr_err *err)
 {
-    char buf[64];
+    char buf[TR_LAYOUT_NEAR_BYTES];
     if (count % part == 0)
         return TR_OK;
     return tr_fail(err, TR_BAD_INPUT, "%s %lld does not divide the %lld %s; %s would", key, (long long)part,
@@ -70,21 +78,6 @@ static enum tr_status check_ranges(const struct tr_layout *l, struct tr_err *err
     return l->shard ? divides("shard", l->shard, (int64_t)l->dp * l->cp, "ranks of dp x cp", err) : TR_OK;
 }
 
-/* "2 or 8": the nearest of 1 .. most, below and above the one that is not, of which it is true. */
-static const char *near_true(bool (*is)(const void *, int64_t), const void *of, int64_t wanted, int64_t most, char buf[64])
-{
-    int64_t below = wanted - 1, above = wanted + 1;
-    while (below > 0 && !is(of, below))
-        below--;
-    while (above <= most && !is(of, above))
-        above++;
-    if (below > 0 && above <= most)
-        snprintf(buf, 64, "%lld or %lld", (long long)below, (long long)above);
-    else
-        snprintf(buf, 64, "%lld", (long long)(below > 0 ? below : above));
-    return buf;
-}
-
 /* Whole heads, and whole key-value heads or, of fewer than ranks, whole groups of copies. */
 static bool heads_go_over(const void *model, int64_t tp)
 {
@@ -94,11 +87,11 @@ static bool heads_go_over(const void *model, int64_t tp)
 
 static enum tr_status check_key_value_heads(const struct tr_layout *l, const struct tr_model_shape *model, struct tr_err *err)
 {
-    char buf[64];
+    char buf[TR_LAYOUT_NEAR_BYTES];
     if (heads_go_over(model, l->tp))
         return TR_OK;
     return tr_fail(err, TR_BAD_INPUT, "tp %d neither divides the %lld key-value heads nor is a multiple of them; tp %s would do", l->tp,
-                   (long long)model->kv_heads, near_true(heads_go_over, model, l->tp, model->heads, buf));
+                   (long long)model->kv_heads, tr_layout_near(heads_go_over, model, l->tp, model->heads, 1, buf));
 }
 
 static enum tr_status check_model(const struct tr_layout *l, const struct tr_model_shape *model, struct tr_err *err)
@@ -156,7 +149,7 @@ static enum tr_status check_pipeline(const struct tr_layout *l, const struct tr_
 
 enum tr_status tr_layout_fit_batch(const struct tr_layout *l, const struct tr_batch *batch, struct tr_err *err)
 {
-    char buf[64];
+    char buf[TR_LAYOUT_NEAR_BYTES];
     int64_t chips = tr_layout_chips(l), at_once = (int64_t)l->dp * l->micro_batch;
     if (l->micro_batch < 1 || batch->global_batch % l->micro_batch || batch->global_batch % at_once == 0)
         return TR_OK;
@@ -184,11 +177,11 @@ static bool sequence_goes_over(const void *sequence, int64_t cp)
 static enum tr_status check_sequence(const struct tr_layout *l, int64_t seq_len, struct tr_err *err)
 {
     const struct sequence s = {seq_len, l->sp ? l->tp : 1};
-    char buf[64], would[96] = "";
+    char buf[TR_LAYOUT_NEAR_BYTES], would[96] = "";
     if (sequence_goes_over(&s, l->cp))
         return TR_OK;
     if (sequence_goes_over(&s, 1))
-        snprintf(would, sizeof would, "; cp %s would do", near_true(sequence_goes_over, &s, l->cp, tr_min_i64(seq_len, TR_CHIPS_MAX), buf));
+        snprintf(would, sizeof would, "; cp %s would do", tr_layout_near(sequence_goes_over, &s, l->cp, tr_min_i64(seq_len, TR_CHIPS_MAX), 1, buf));
     return tr_fail(err, TR_BAD_INPUT, "a sequence of %lld tokens does not divide into the %lld parts of cp %d%s%s", (long long)seq_len,
                    (long long)pieces(&s, l->cp), l->cp, l->sp ? " and sp" : "", would);
 }

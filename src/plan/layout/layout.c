@@ -51,6 +51,14 @@ int32_t tr_layout_chunk_layers(const struct tr_layout *l, int32_t layers, int32_
     return tr_pipe_share(layers - first - last, others, c - (first > 0));
 }
 
+int32_t tr_layout_longest_chunk(const struct tr_layout *l, int32_t layers)
+{
+    int32_t longest = 0;
+    for (int32_t c = 0; c < l->pp * l->vpp; c++)
+        longest = (int32_t)tr_max_i64(longest, tr_layout_chunk_layers(l, layers, c));
+    return longest;
+}
+
 bool tr_layout_is_ragged(const struct tr_layout *l, int32_t layers)
 {
     const int32_t chunks = l->pp * l->vpp, each = l->vpp > 1 ? tr_layout_chunk_layers(l, layers, 1) : 0;

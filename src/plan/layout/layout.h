@@ -96,9 +96,18 @@ TR_MUST_CHECK enum tr_status tr_layout_check(const struct tr_layout *layout, con
 TR_MUST_CHECK enum tr_status tr_layout_check_parts(const struct tr_layout *layout, const struct tr_model_shape *model, int64_t seq_len,
                                                    struct tr_err *err);
 
+/* "2 or 8": of 1 .. most the nearest below and above the one that is not so, `times` as many of each; "": none. */
+enum { TR_LAYOUT_NEAR_BYTES = 64 };
+typedef bool tr_layout_near_fn(const void *of, int64_t number);
+const char *tr_layout_near(tr_layout_near_fn *is, const void *of, int64_t wanted, int64_t most, int64_t times, char buf[TR_LAYOUT_NEAR_BYTES]);
+/* The same of two numbers of which either may be 0, for none. */
+const char *tr_layout_either(int64_t below, int64_t above, char buf[TR_LAYOUT_NEAR_BYTES]);
+
 /* Layers of chunk c (0 .. pp * vpp - 1). When first_layers or last_layers are given the others share what is left.
  * Otherwise as training cuts them (tr_pipe_chunk_layers of lab/model/pipe.h). The sum is `layers`. Asserts 0 <= c < pp * vpp. */
 int32_t tr_layout_chunk_layers(const struct tr_layout *layout, int32_t layers, int32_t chunk);
+/* Of all chunks the most. */
+int32_t tr_layout_longest_chunk(const struct tr_layout *layout, int32_t layers);
 /* Interleaved, and not of as many layers each, the ends that or fewer. */
 bool tr_layout_is_ragged(const struct tr_layout *layout, int32_t layers);
 /* The index of the first layer of the chunk. */

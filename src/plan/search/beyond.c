@@ -247,11 +247,9 @@ static bool is_too_big(const struct tr_space_walk *w, const struct bound *bound,
  * range has that reaches as far. */
 static bool is_computed_again(const struct tr_space *space, const struct tr_layout *l, int32_t layers)
 {
-    int32_t longest = 0;
     if (l->rerun != TR_RERUN_FULL)
         return true;
-    for (int32_t c = 0; c < l->pp * l->vpp; c++)
-        longest = (int32_t)tr_max_i64(longest, tr_layout_chunk_layers(l, layers, c));
+    const int32_t longest = tr_layout_longest_chunk(l, layers);
     return l->rerun_layers ? l->rerun_layers < longest : space->rerun_layers.max == 0 || space->rerun_layers.max >= longest;
 }
 

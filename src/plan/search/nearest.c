@@ -3,8 +3,6 @@
 
 #include "base/num.h"
 
-#include <stdio.h>
-
 enum { CONTEXTS_MAX = 512, TRIES = 1024 };
 
 struct question {
@@ -74,18 +72,8 @@ static int64_t first_legal(const struct question *q, bool of_chips, int64_t valu
     return 0;
 }
 
-/* "992 or 1024"; "" when there is neither. */
-static void name_both(char out[TR_NEAREST_BYTES], int64_t below, int64_t above)
-{
-    out[0] = 0;
-    if (below && above)
-        snprintf(out, TR_NEAREST_BYTES, "%lld or %lld", (long long)below, (long long)above);
-    else if (below || above)
-        snprintf(out, TR_NEAREST_BYTES, "%lld", (long long)(below ? below : above));
-}
-
 void tr_space_nearest(const struct tr_site *site, const struct tr_task *task, const struct tr_space *space,
-                      char chips[TR_NEAREST_BYTES], char batches[TR_NEAREST_BYTES])
+                      char chips[TR_LAYOUT_NEAR_BYTES], char batches[TR_LAYOUT_NEAR_BYTES])
 {
     struct question q = {.site = site, .task = task, .space = space};
     const int64_t now = space->chips[space->chips_count - 1], batch = task->batch.global_batch;
@@ -97,6 +85,6 @@ void tr_space_nearest(const struct tr_site *site, const struct tr_task *task, co
             q.cp[q.contexts++] = cp;
     /* Whole nodes, but of less than one. */
     int64_t step = now > node ? node : 1, down = tr_round_up(now, step);
-    name_both(chips, first_legal(&q, true, down, -step, 1), first_legal(&q, true, now / step * step, step, most));
-    name_both(batches, first_legal(&q, false, batch, -1, 1), first_legal(&q, false, batch, 1, 2 * batch));
+    tr_layout_either(first_legal(&q, true, down, -step, 1), first_legal(&q, true, now / step * step, step, most), chips);
+    tr_layout_either(first_legal(&q, false, batch, -1, 1), first_legal(&q, false, batch, 1, 2 * batch), batches);
 }

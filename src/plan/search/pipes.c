@@ -1,14 +1,13 @@
 /* The pipelines of a space: stages and chunks, schedules, ways to recompute. */
 #include "plan/search/space_walk.h"
 
-static bool pipe_is_legal(const struct tr_space_walk *w, const struct tr_space_pipe *pipe)
+/* The layout of its chunks, and no more. */
+static struct tr_layout chunks_of(const struct tr_space_walk *w, const struct tr_space_pipe *pipe)
 {
     struct tr_layout l = tr_layout_single();
-    struct tr_batch batch = {.seq_len = w->task->batch.seq_len, .global_batch = (int64_t)pipe->pp};
-    struct tr_err why;
     l.pp = pipe->pp, l.vpp = pipe->vpp, l.pipeline = pipe->schedule[0];
     l.first_layers = w->space->first_layers, l.last_layers = w->space->last_layers;
-    return tr_layout_check(&l, w->task->model, &batch, &why) == TR_OK;
+    return l;
 }
 
 static void add_schedules(const struct tr_space_walk *w, struct tr_space_pipe *pipe)
@@ -27,16 +26,18 @@ static void add_schedules(const struct tr_space_walk *w, struct tr_space_pipe *p
 
 bool tr_space_pipe_make(const struct tr_space_walk *w, struct tr_space_pipe *pipe, int32_t pp, int32_t vpp)
 {
-    struct tr_layout l = tr_layout_single();
-    bool fixed = w->space->vpp.min && w->space->vpp.min == w->space->vpp.max;
+    const struct tr_model_shape *model = w->task->model;
+    const struct tr_batch batch = {.seq_len = w->task->batch.seq_len, .global_batch = (int64_t)pp};
+    const bool fixed = w->space->vpp.min && w->space->vpp.min == w->space->vpp.max;
+    struct tr_err why;
     *pipe = (struct tr_space_pipe){.pp = pp, .vpp = vpp};
     if (!tr_span_has(w->space->pp, pp) || !tr_span_has(w->space->vpp, vpp) || (vpp > 1 && pp == 1))
         return false;
     add_schedules(w, pipe);
-    if (pipe->schedules == 0 || !pipe_is_legal(w, pipe))
+    const struct tr_layout l = chunks_of(w, pipe);
+    if (pipe->schedules == 0 || tr_layout_check(&l, model, &batch, &why) != TR_OK)
         return false;
-    l.pp = pp, l.vpp = vpp, l.first_layers = w->space->first_layers, l.last_layers = w->space->last_layers;
-    pipe->equal = fixed || !tr_layout_is_ragged(&l, w->task->model->layers);
+    pipe->equal = fixed || !tr_layout_is_ragged(&l, model->layers);
     return true;
 }
 
@@ -45,9 +46,8 @@ static enum tr_status add_split(struct tr_space_walk *w, struct tr_space_pipe *p
 {
     struct tr_split_class of[TR_LAYERS_MAX];
     struct tr_split *split = &pipe->split[pipe->splits];
-    struct tr_layout l = tr_layout_single();
-    l.pp = pipe->pp, l.vpp = pipe->vpp, l.rerun = rerun, l.rerun_layers = rerun_layers;
-    l.first_layers = w->space->first_layers, l.last_layers = w->space->last_layers;
+    struct tr_layout l = chunks_of(w, pipe);
+    l.rerun = rerun, l.rerun_layers = rerun_layers;
     if (!tr_mask_has(w->space->reruns, (int)rerun))
         return TR_OK;
     tr_split_make(split, of, w->task->model, &w->kinds, &l, w->task->mtp);
@@ -59,23 +59,11 @@ static enum tr_status add_split(struct tr_space_walk *w, struct tr_space_pipe *p
     return TR_OK;
 }
 
-static int32_t longest_chunk(const struct tr_space_walk *w, const struct tr_space_pipe *pipe)
-{
-    struct tr_layout l = tr_layout_single();
-    int32_t longest = 0;
-    l.pp = pipe->pp, l.vpp = pipe->vpp;
-    l.first_layers = w->space->first_layers, l.last_layers = w->space->last_layers;
-    for (int32_t c = 0; c < l.pp * l.vpp; c++) {
-        int32_t layers = tr_layout_chunk_layers(&l, w->task->model->layers, c);
-        longest = layers > longest ? layers : longest;
-    }
-    return longest;
-}
-
 /* Full recompute of all layers is written rerun_layers 0. */
 static enum tr_status add_splits(struct tr_space_walk *w, struct tr_space_pipe *pipe)
 {
-    int32_t longest = longest_chunk(w, pipe);
+    const struct tr_layout chunks = chunks_of(w, pipe);
+    const int32_t longest = tr_layout_longest_chunk(&chunks, w->task->model->layers);
     pipe->split = tr_arena_array(&w->arena, longest + 2, sizeof *pipe->split, w->err);
     pipe->rerun_layers = tr_arena_array(&w->arena, longest + 2, sizeof *pipe->rerun_layers, w->err);
     if (!pipe->split || !pipe->rerun_layers)

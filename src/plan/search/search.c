@@ -181,46 +181,38 @@ static struct tr_layout least_layout(const struct tr_space *s)
     return l;
 }
 
-/* So many replicas of what is said: the chips that are left, and the batch. */
-static bool replicas_divide(const struct tr_space_walk *w, const struct tr_layout *l, int64_t chips, int64_t dp)
+/* So many of what is said: the chips that are left, and the batch. */
+struct to_divide {
+    int64_t chips, batch, micro_batch;
+};
+
+static bool replicas_divide(const void *what, int64_t dp)
 {
-    return chips % dp == 0 && w->task->batch.global_batch % (dp * l->micro_batch) == 0;
+    const struct to_divide *d = what;
+    return d->chips % dp == 0 && d->batch % (dp * d->micro_batch) == 0;
 }
 
-/* "dp 33 does not divide 1024 chips; dp 32 or 64 would do" */
-static void say_replicas(const struct tr_space_walk *w, const struct tr_layout *l, int64_t chips, char why[WHY_BYTES])
+/* "dp 33 does not divide 1024 chips; dp 32 or 64 would" */
+static void say_replicas(const struct to_divide *d, int64_t dp, char why[WHY_BYTES])
 {
-    const int64_t dp = w->space->dp.min;
-    int64_t below = dp, above = dp;
-    while (below > 0 && !replicas_divide(w, l, chips, below))
-        below--;
-    while (above <= chips && !replicas_divide(w, l, chips, above))
-        above++;
-    int said = chips % dp ? snprintf(why, WHY_BYTES, "dp %lld does not divide %lld chips", (long long)dp, (long long)chips)
-                          : snprintf(why, WHY_BYTES, "dp %lld with microbatches of %lld does not divide the global batch of %lld sequences", (long long)dp,
-                                     (long long)l->micro_batch, (long long)w->task->batch.global_batch);
-    char *rest = why + said;
-    const size_t left = WHY_BYTES - (size_t)said;
-    if (below > 0 && above <= chips)
-        snprintf(rest, left, "; dp %lld or %lld would", (long long)below, (long long)above);
-    else if (below > 0 || above <= chips)
-        snprintf(rest, left, "; dp %lld would", (long long)(below > 0 ? below : above));
+    char near[TR_LAYOUT_NEAR_BYTES], not_by[160];
+    if (d->chips % dp)
+        snprintf(not_by, sizeof not_by, "%lld chips", (long long)d->chips);
+    else
+        snprintf(not_by, sizeof not_by, "the global batch of %lld sequences in microbatches of %lld", (long long)d->batch, (long long)d->micro_batch);
+    tr_layout_near(replicas_divide, d, dp, d->chips, 1, near);
+    snprintf(why, WHY_BYTES, "dp %lld does not divide %s%s%s%s", (long long)dp, not_by, near[0] ? "; dp " : "", near, near[0] ? " would" : "");
 }
+
+static bool shard_divides(const void *chips, int64_t shard) { return shard > 1 && *(const int64_t *)chips % shard == 0; }
 
 /* "shard 5 divides no dp x cp of 64 chips; 4 or 8 would" */
 static void say_shard(int64_t shard, int64_t chips, char why[WHY_BYTES])
 {
-    int64_t below = shard, above = shard;
-    while (chips % below)
-        below--;
-    while (above < chips && chips % above)
-        above++;
-    if (above > shard && above <= chips && below > 1)
-        snprintf(why, WHY_BYTES, "shard %lld divides no dp x cp of %lld chips; %lld or %lld would", (long long)shard, (long long)chips, (long long)below,
-                 (long long)above);
-    else
-        snprintf(why, WHY_BYTES, "shard %lld divides no dp x cp of %lld chips; %lld would", (long long)shard, (long long)chips,
-                 (long long)(below > 1 ? below : above));
+    char near[TR_LAYOUT_NEAR_BYTES];
+    tr_layout_near(shard_divides, &chips, shard, chips, 1, near);
+    snprintf(why, WHY_BYTES, "shard %lld divides no dp x cp of %lld chips%s%s%s", (long long)shard, (long long)chips, near[0] ? "; " : "", near,
+             near[0] ? " would" : "");
 }
 
 /* Of a layout whose parts are legal: what chips or batch do not go with. */
@@ -232,10 +224,11 @@ static void say_rule(const struct tr_space_walk *w, struct tr_layout l, int64_t 
     struct tr_err rule;
     l.dp = (int32_t)(chips / parts);
     struct tr_batch divisible = {.seq_len = batch->seq_len, .global_batch = l.dp * l.micro_batch * l.pp};
+    const struct to_divide left = {chips / parts, batch->global_batch, l.micro_batch};
     if (chips % parts)
         snprintf(why, WHY_BYTES, "tp %d x cp %d x pp %d does not divide %lld chips", l.tp, l.cp, l.pp, (long long)chips);
-    else if (s->dp.min && s->dp.min == s->dp.max && !replicas_divide(w, &l, chips / parts, s->dp.min))
-        say_replicas(w, &l, chips / parts, why);
+    else if (s->dp.min && s->dp.min == s->dp.max && !replicas_divide(&left, s->dp.min))
+        say_replicas(&left, s->dp.min, why);
     else if (s->shard && chips % s->shard)
         say_shard(s->shard, chips, why);
     else if (batch->global_batch % l.micro_batch)
@@ -255,7 +248,7 @@ static void say_rule(const struct tr_space_walk *w, struct tr_layout l, int64_t 
 /* "; 992 or 1024 chips would do, or 1535 or 1540 sequences"; "": nothing that is near. */
 static void say_nearest(const struct tr_space_walk *w, char out[WHY_BYTES])
 {
-    char chips[TR_NEAREST_BYTES], batches[TR_NEAREST_BYTES];
+    char chips[TR_LAYOUT_NEAR_BYTES], batches[TR_LAYOUT_NEAR_BYTES];
     out[0] = 0;
     if (w->space->brief)
         return;

@@ -102,9 +102,8 @@ int64_t tr_space_most_tp(const struct tr_site *site, const struct tr_task *task,
 
 /* nearest.c: of a space in which nothing is legal, the nearest numbers of chips (whole nodes, below and above the last that was
  * asked for) and sequences of a batch with which something is, each with all else as it is: "992 or 1024"; "": none near. */
-enum { TR_NEAREST_BYTES = 64 };
 void tr_space_nearest(const struct tr_site *site, const struct tr_task *task, const struct tr_space *space,
-                      char chips[TR_NEAREST_BYTES], char batches[TR_NEAREST_BYTES]);
+                      char chips[TR_LAYOUT_NEAR_BYTES], char batches[TR_LAYOUT_NEAR_BYTES]);
 
 /* passes.c: w->passes_s of the mesh and microbatch that the walk is at. */
 void tr_passes_keep(const struct tr_space_walk *walk);

@@ -112,16 +112,6 @@ static bool is_canonical(const struct tr_layout *l, const struct tr_model_shape 
            !(l->shard && (l->shard != node || l->shard == 1 || l->shard == replicas));
 }
 
-static int32_t longest_chunk(const struct tr_layout *l, int32_t layers)
-{
-    int32_t longest = 0;
-    for (int32_t c = 0; c < l->pp * l->vpp; c++) {
-        int32_t chunk = tr_layout_chunk_layers(l, layers, c);
-        longest = chunk > longest ? chunk : longest;
-    }
-    return longest;
-}
-
 struct plain {
     const struct tr_task *task;
     struct seen *seen;
@@ -131,7 +121,7 @@ struct plain {
 /* All of one mesh and pipe that has been found legal. */
 static void enumerate_rest(struct plain *p, struct tr_layout l)
 {
-    int32_t layers = p->task->model->layers, longest = longest_chunk(&l, layers), node = 8 / l.tp;
+    int32_t layers = p->task->model->layers, longest = tr_layout_longest_chunk(&l, layers), node = 8 / l.tp;
     if (tr_layout_is_ragged(&l, layers))
         return;
     for (l.zero = 0; l.zero <= 3; l.zero++)
@@ -476,7 +466,7 @@ static void price_sharings(const struct tr_task *task, const struct tr_blocks *b
 /* As many as the longest chunk has, or more, are all. */
 static bool has_rerun_layers(const struct tr_span *range, const struct tr_layout *l, int32_t layers)
 {
-    int32_t longest = longest_chunk(l, layers);
+    int32_t longest = tr_layout_longest_chunk(l, layers);
     bool all = l->rerun_layers == 0 || l->rerun_layers >= longest;
     return all ? range->max == 0 || range->max >= longest : l->rerun_layers >= range->min && (range->max == 0 || l->rerun_layers <= range->max);
 }
@@ -730,7 +720,7 @@ static void a_space_with_nothing_legal_says_which_rule(void **state)
                  {{.pp = {16, 16}}, 16, "no layout is legal: pp 16 x vpp 1 is 16 chunks, more than the 10 layers of dense"},
                  {{.ep = {2, 2}, .tp = {4, 4}}, 18, "no layout is legal: ep 2: dense has no experts"},
                  {{.dp = {5, 5}}, 16, "dp 5 does not divide 16 chips; dp 4 or 8 would"},
-                 {{.dp = {16, 16}, .micro_batch = {2, 2}}, 16, "dp 16 with microbatches of 2 does not divide the global batch of 48 sequences; dp 8 would"},
+                 {{.dp = {16, 16}, .micro_batch = {2, 2}}, 16, "dp 16 does not divide the global batch of 48 sequences in microbatches of 2; dp 8 would"},
                  {{.shard = 5, .zeros = 0xE}, 16, "shard 5 divides no dp x cp of 16 chips; 4 or 8 would"},
                  {{.dp = {5, 7}}, 16, "within the limits that were given"}};
     (void)state;
