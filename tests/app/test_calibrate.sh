@@ -128,15 +128,18 @@ expect 0 '"predicted_wait_s": ' "$TRINE_BIN" explain ranks --json
 expect 0 "collective, of rank 1" "$TRINE_BIN" explain ranks --rank 1
 expect 0 "in which ranks wait for each other" "$TRINE_BIN" explain ranks --trace ranks.json
 
-# What other programs did meanwhile, the tests beside this one, is not what is tested.
-alone() { sed 's/"crowded_s": [0-9.e-]*/"crowded_s": 0/' "$1/profile.json" >ran.json && mv ran.json "$1/profile.json"; }
+# What other programs did meanwhile, the tests beside this one, and where the host had moved the cores to, is not what is tested.
+undisturbed()
+{
+    sed 's/"crowded_s": [0-9.e-]*/"crowded_s": 0/; s/"hand_s": [0-9.e-]*/"hand_s": 0/' "$1/profile.json" >ran.json && mv ran.json "$1/profile.json"
+}
 
 # Runs refine the profile: it says so, and so does what is predicted by it. Another machine's, or the same again, are refused.
 cp profile.yaml fresh.yaml
 for run in seen1 seen2; do
     # shellcheck disable=SC2086
     expect 0 "hash" $train -s 20 -o $run
-    alone $run
+    undisturbed $run
 done
 sed 's/"processor": .*/"processor": "Another One",/' seen2/profile.json >other.json && mv seen2/profile.json own.json && mv other.json seen2/profile.json
 expect 2 "cores of Another One, and the profile is of " "$TRINE_BIN" calibrate --from seen1 seen2
@@ -150,6 +153,10 @@ cp seen2/profile.json own.json
 sed 's/"crowded_s": .*/"crowded_s": 0.001,/; s/"steps_s": .*/"steps_s": 0.01,/; s/"first_step_s": .*/"first_step_s": 0.001,/' own.json >seen2/profile.json
 expect 1 "seen2: left out: 10 % of the time of its steps other programs had cores that it wanted" "$TRINE_BIN" calibrate --from seen2
 grep -q "^profile.yaml: left as it was: no run is left to learn from" stdout || fault "it says: $(cat stdout)"
+if grep -q "^ *hand: [1-9]" profile.yaml; then # not measured where there is one core
+    sed 's/"hand_s": .*/"hand_s": 0.001,/' own.json >seen2/profile.json
+    expect 1 "seen2: left out: its cores were further apart (a line of a cache took 1000000 ns from one to another, and " "$TRINE_BIN" calibrate --from seen2
+fi
 mv own.json seen2/profile.json
 cmp -s profile.yaml fresh.yaml || fault "a run that was refused changed the profile"
 expect 0 "refined by 2 runs; a step +- " "$TRINE_BIN" calibrate --from seen1 seen2
@@ -162,16 +169,16 @@ expect 0 "this run is among those: what is called predicted was learned from it 
 # shellcheck disable=SC2086
 expect 0 "(profile.yaml, refined by 2 runs to " $train -o seen3
 
-# Runs of ranks too; short steps beside other work may be too far off to be learned from, or the host may have moved the cores, which is said.
+# Runs of ranks too; short steps beside other work may be too far off to be learned from, which is said.
 # shellcheck disable=SC2086
 expect 0 "hash" $train -s 20 --layout.lanes=2 --layout dp=2 --trace-steps 4 -o both
-alone both
+undisturbed both
 if "$TRINE_BIN" calibrate --from both >stdout 2>stderr; then
     grep -q "^profile.yaml: 2 ranks by threads, refined by 1 run; a step +- " stdout || fault "nothing was learned of ranks: $(cat stdout)"
     expect 2 "both: the profile has learned from this run already" "$TRINE_BIN" calibrate --from both
     expect 0 "what they take together was calibrated, refined by 1 run to " "$TRINE_BIN" explain ranks
 else
-    grep -q -e "something else was at work" -e "both: its cores were " stderr || fault "a run of ranks was refused: $(cat stderr)"
+    grep -q "something else was at work" stderr || fault "a run of ranks was refused: $(cat stderr)"
 fi
 
 # The whole loop as one page; what it is made of is there and whole, or it is refused and nothing is written.
