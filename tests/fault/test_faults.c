@@ -4,6 +4,7 @@
 #include "lab/train/train.h"
 #include "lib/faults.h"
 #include "lib/faulty_disk.h"
+#include "lib/sanitized.h"
 #include "lib/scratch.h"
 #include "lib/tiny_run.h"
 #include "lib/trainer.h"
@@ -429,17 +430,6 @@ static void a_read_only_file_system_is_told(void **unused)
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SHADOWED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SHADOWED 1
-#endif
-#endif
-#ifndef SHADOWED
-#define SHADOWED 0
-#endif
-
 /* The smallest address space in which the loader starts the program, in KiB. */
 static int least_space(void)
 {
@@ -458,7 +448,7 @@ static int least_space(void)
 static void too_little_memory_is_told_and_loses_nothing(void **unused)
 {
     (void)unused;
-    if (SHADOWED) {
+    if (TR_SANITIZED) {
         print_message("skipped: a sanitizer maps the whole address space\n");
         skip();
     }

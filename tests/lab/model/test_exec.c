@@ -1,12 +1,15 @@
 /* One run, one hash, on one rank: what may not change the bits does not. */
 #include "fixture.h"
+#include "lib/sanitized.h"
 
 #include <math.h>
 #include <stdlib.h>
 
+enum { STEPS = TR_SANITIZED ? 2 : 3 };
+
 static struct tr_model_config model_of(int family) { return family == 0 ? fixture_gpt2() : fixture_llama(); }
 
-/* Trains 3 steps both ways and compares weights and moments. */
+/* Trains some steps both ways and compares weights and moments. */
 static void expect_same_in(enum tr_dtype dtype, struct tr_model_config model, struct tr_step_config a_step,
                            struct tr_machine a_machine, struct tr_step_config b_step, struct tr_machine b_machine)
 {
@@ -15,7 +18,7 @@ static void expect_same_in(enum tr_dtype dtype, struct tr_model_config model, st
     a_step.dtype = b_step.dtype = dtype;
     fixture_open(&a, &a_program, &model, &a_step, a_machine);
     fixture_open(&b, &b_program, &model, &b_step, b_machine);
-    struct tr_step_result a_result = fixture_train(&a, 3), b_result = fixture_train(&b, 3);
+    struct tr_step_result a_result = fixture_train(&a, STEPS), b_result = fixture_train(&b, STEPS);
     assert_true(a_result.loss == b_result.loss && a_result.grad_norm == b_result.grad_norm);
     assert_same_weights(&a, &b);
     fixture_close(&a, &a_program);

@@ -1,18 +1,13 @@
 /* Several ranks compute what one rank computes, to the bit, and send and hold what the step program says. */
 #include "lab/model/fixture.h"
+#include "lib/sanitized.h"
 #include "silicon/coll/coll.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SEQ_LEN = 70, STEPS = 3, RANKS_MAX = 8 };
-
-/* Sanitizers look for what is touched, not for bits, and take ten times as long: a third of the layouts does for them. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { EVERY = 3 };
-#else
-enum { EVERY = 1 };
-#endif
+enum { SEQ_LEN = 70, STEPS = TR_SANITIZED ? 2 : 3, RANKS_MAX = 8 };
+enum { EVERY = TR_SANITIZED ? 5 : 1 }; /* which layouts */
 
 struct layout {
     int32_t lanes, dp, zero, pp, vpp, layers; /* 0: as the fixture has it */

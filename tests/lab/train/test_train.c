@@ -7,6 +7,7 @@
 #include "lib/faults.h"
 #include "lib/faulty_disk.h"
 #include "lib/one_core.h"
+#include "lib/sanitized.h"
 #include "lib/scratch.h"
 #include "lib/tiny_run.h"
 
@@ -205,7 +206,7 @@ static void threads_that_come_and_go_change_no_bit_and_are_noted(void **unused)
 
 static void *train_on_one_core(void *out)
 {
-    struct tr_run_config config = tr_tiny_config("beside", "run.threads=1", "train.steps=200", "train.batch=64", NULL);
+    struct tr_run_config config = tr_tiny_config("beside", "run.threads=1", TR_SANITIZED ? "train.steps=20" : "train.steps=200", "train.batch=64", NULL);
     struct tr_train_options options = tr_tiny_options();
     enum tr_status *status = out;
     tr_to_one_core();

@@ -1,5 +1,6 @@
 /* A step after the first takes nothing from the heap. The allocator is counted by standing in front of it. */
 #include "lab/train/train.h"
+#include "lib/sanitized.h"
 #include "lib/scratch.h"
 #include "lib/tiny_run.h"
 
@@ -13,16 +14,7 @@
 
 #include <cmocka.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define OWN_ALLOCATOR 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define OWN_ALLOCATOR 0
-#endif
-#endif
-#ifndef OWN_ALLOCATOR
-#define OWN_ALLOCATOR 1
-#endif
+#define OWN_ALLOCATOR !TR_SANITIZED /* which has put its own in */
 
 static atomic_llong allocations;
 
