@@ -30,9 +30,14 @@ static void add_sample(struct equations *e, const struct tr_kernel_sample *sampl
     e->samples++;
 }
 
-/* Coordinate descent: each unknown in turn takes its best value, or 0. Few unknowns of one scale are solved to the last
+/* What the seconds of a term may be. */
+struct bounds {
+    double least[TR_KERNEL_TERMS_MAX], most[TR_KERNEL_TERMS_MAX];
+};
+
+/* Coordinate descent: each unknown in turn takes its best value within its bounds, or 0. Few unknowns of one scale are solved to the last
  * figures in less sweeps than are made. */
-static void solve(const struct equations *e, const double *most, double *x)
+static void solve(const struct equations *e, const struct bounds *may, double *x)
 {
     double scale[TR_KERNEL_TERMS_MAX], y[TR_KERNEL_TERMS_MAX] = {0};
     for (int i = 0; i < TR_KERNEL_TERMS_MAX; i++)
@@ -43,22 +48,28 @@ static void solve(const struct equations *e, const double *most, double *x)
             for (int j = 0; j < TR_KERNEL_TERMS_MAX; j++)
                 if (j != i)
                     rest -= e->a[i][j] * scale[i] * scale[j] * y[j];
-            y[i] = rest > 0 && scale[i] > 0 ? fmin(rest, most[i] / scale[i]) : 0;
+            y[i] = scale[i] > 0 ? fmin(fmax(rest, may->least[i] / scale[i]), may->most[i] / scale[i]) : 0;
         }
     for (int i = 0; i < TR_KERNEL_TERMS_MAX; i++)
-        x[i] = y[i] > SEEN ? y[i] * scale[i] : 0;
+        x[i] = y[i] > SEEN || (y[i] > 0 && may->least[i] > 0) ? y[i] * scale[i] : 0;
 }
 
 /* What lies in no cache comes at the rate that memory was read with, or faster where it is asked for ahead; a store reads,
- * too, what it then writes over. So few samples that go to memory cannot say nonsense. */
-static void limit(enum tr_op_kind kind, const struct tr_kernel_machine *machine, double most[TR_KERNEL_TERMS_MAX])
+ * too, what it then writes over. So few samples that go to memory cannot say nonsense. Nor do a few that are short say that
+ * weights of few rows are read in no time: it is no faster than the nearest cache. */
+static struct bounds limit(enum tr_op_kind kind, const struct tr_kernel_machine *machine)
 {
     const struct tr_kernel_term *terms;
+    const double memory = machine->read_byte_s[TR_READ_MEMORY], near = machine->read_byte_s[TR_READ_NEAR];
     int count = tr_kernel_terms(kind, &terms);
+    struct bounds may;
     for (int i = 0; i < TR_KERNEL_TERMS_MAX; i++) {
-        bool far = i < count && strcmp(terms[i].name, "far") == 0 && machine->read_byte_s[TR_READ_MEMORY] > 0;
-        most[i] = far ? 1.5 / machine->read_byte_s[TR_READ_MEMORY] : INFINITY;
+        bool far = i < count && strcmp(terms[i].name, "far") == 0 && memory > 0;
+        bool few = i < count && strcmp(terms[i].name, "few") == 0 && near > 0;
+        may.most[i] = far ? 1.5 / memory : INFINITY;
+        may.least[i] = few ? 1 / near : 0;
     }
+    return may;
 }
 
 static int type_of(const struct tr_op *op) { return op->act == TR_BF16; }
@@ -75,10 +86,9 @@ static void fit_prices(const struct tr_kernel_sample *sample, int64_t count, int
     for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
         for (int type = 0; type < TR_KERNEL_TYPES; type++) {
             struct tr_kernel_price *price = &rates->price[kind][type];
-            double most[TR_KERNEL_TERMS_MAX];
+            const struct bounds may = limit((enum tr_op_kind)kind, &rates->machine);
             price->known = e[kind][type].samples > 0;
-            limit((enum tr_op_kind)kind, &rates->machine, most);
-            solve(&e[kind][type], most, price->unit_s);
+            solve(&e[kind][type], &may, price->unit_s);
         }
 }
 

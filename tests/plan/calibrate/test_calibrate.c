@@ -319,6 +319,22 @@ static void memory_is_not_slower_than_it_was_measured(void **state)
     assert_true(is.price[TR_OP_JOIN][0].unit_s[1] <= 1.5e-11 * 1.0001);
 }
 
+/* Short bursts beside others: all that few rows took seems to be the start of the threads. */
+static void weights_of_few_rows_are_read_no_faster_than_the_nearest_cache(void **state)
+{
+    (void)state;
+    struct tr_kernel_sample sample[SAMPLES];
+    struct tr_kernel_rates is = {.threads = 2, .machine = {.read_byte_s = {1e12, 5e11, 2e11, 1e11}}};
+    make_samples(sample, -1, 1);
+    for (int i = 0; i < SAMPLES; i++)
+        if (sample[i].program % 2) {
+            sample[i].op.seq_len = 2;
+            sample[i].time_s = tr_kernel_is_of_few_rows(&sample[i].op) ? 1e-7 : sample[i].time_s;
+        }
+    assert_int_equal(tr_kernel_fit(sample, SAMPLES, &is, &err), TR_OK);
+    assert_true(is.price[TR_OP_LINEAR][0].unit_s[5] >= 1e-12 * .999);
+}
+
 static void a_step_is_the_sum_of_its_operations_as_often_as_they_are_scheduled(void **state)
 {
     (void)state;
@@ -397,6 +413,7 @@ int main(void)
         cmocka_unit_test(few_rounds_with_cores_apart_say_little_of_other_programs),
         cmocka_unit_test(what_ranks_do_to_each_other_is_told_by_kind_and_the_whole_stays),
         cmocka_unit_test(memory_is_not_slower_than_it_was_measured),
+        cmocka_unit_test(weights_of_few_rows_are_read_no_faster_than_the_nearest_cache),
         cmocka_unit_test(a_sample_is_its_tokens_one_by_one),
         cmocka_unit_test(a_step_is_the_sum_of_its_operations_as_often_as_they_are_scheduled),
     };
