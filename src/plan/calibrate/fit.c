@@ -35,8 +35,8 @@ struct bounds {
     double least[TR_KERNEL_TERMS_MAX], most[TR_KERNEL_TERMS_MAX];
 };
 
-/* Coordinate descent: each unknown in turn takes its best value within its bounds, or 0. Few unknowns of one scale are solved to the last
- * figures in less sweeps than are made. */
+/* Coordinate descent: each unknown in turn takes the best value that it may have; 0 where no sample has any of it. Few unknowns of
+ * one scale are solved to the last figures in less sweeps than are made. */
 static void solve(const struct equations *e, const struct bounds *may, double *x)
 {
     double scale[TR_KERNEL_TERMS_MAX], y[TR_KERNEL_TERMS_MAX] = {0};
@@ -51,7 +51,7 @@ static void solve(const struct equations *e, const struct bounds *may, double *x
             y[i] = scale[i] > 0 ? fmin(fmax(rest, may->least[i] / scale[i]), may->most[i] / scale[i]) : 0;
         }
     for (int i = 0; i < TR_KERNEL_TERMS_MAX; i++)
-        x[i] = y[i] > SEEN || (y[i] > 0 && may->least[i] > 0) ? y[i] * scale[i] : 0;
+        x[i] = y[i] > SEEN || may->least[i] > 0 ? y[i] * scale[i] : 0; /* nothing was seen: scale is 0 */
 }
 
 /* What lies in no cache comes at the rate that memory was read with, or faster where it is asked for ahead; a store reads,
