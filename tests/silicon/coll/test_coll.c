@@ -3,6 +3,7 @@
 #include "lib/coll_cases.h"
 
 #include "base/os.h"
+#include "silicon/coll/inside.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -145,6 +146,48 @@ static void who_waits_for_a_rank_that_failed_gets_its_sentence(void **state)
     assert_string_equal(err.text, "the disk of rank 1 is full");
     assert_int_equal(told, 4);
     assert_true(tr_clock_s() - began_s < 60); /* nobody waited for the time limit of a real run */
+}
+
+struct slow_writer {
+    bool ends;
+    int blamed; /* as rank 1 sees it */
+};
+
+/* Rank 0 has begun to write its sentence when rank 1 fails, and ends or dies while it does. */
+static enum tr_status writes_slowly(struct tr_comm *world, void *user, struct tr_err *err)
+{
+    struct slow_writer *slow = user;
+    struct tr_board *board = world->rank->board;
+    if (tr_comm_index(world) == 0) {
+        atomic_store(&board->failed, 1);
+        usleep(50 * 1000);
+        strcpy(board->text, "trouble of 0");
+        board->blamed = 0;
+        board->status = TR_BAD_INPUT;
+        if (slow->ends)
+            atomic_store(&board->failed, 2);
+        return TR_OK;
+    }
+    while (atomic_load(&board->failed) == 0)
+        usleep(1000);
+    enum tr_status status = tr_fail(err, TR_FAILED, "trouble of 1");
+    tr_comm_fail(world, status, err);
+    slow->blamed = tr_comm_blamed(world);
+    return status;
+}
+
+static void who_fails_while_another_says_why_knows_who_is_blamed(void **state)
+{
+    (void)state;
+    struct slow_writer slow = {.ends = true};
+    struct tr_err err;
+    assert_int_equal(fails(2, writes_slowly, &slow, &err), TR_BAD_INPUT);
+    assert_string_equal(err.text, "trouble of 0");
+    assert_int_equal(slow.blamed, 0);
+    slow.ends = false;
+    assert_int_equal(fails(2, writes_slowly, &slow, &err), TR_FAILED);
+    assert_string_equal(err.text, "trouble of 1");
+    assert_int_equal(slow.blamed, 1);
 }
 
 /* The ranks of the bit mask fail, each in its own way. */
@@ -320,6 +363,7 @@ int main(void)
         cmocka_unit_test(a_rank_that_hangs_is_named_with_collective_group_and_step),
         cmocka_unit_test(a_rank_that_is_stuck_elsewhere_is_said_to_be_there),
         cmocka_unit_test(who_waits_for_a_rank_that_failed_gets_its_sentence),
+        cmocka_unit_test(who_fails_while_another_says_why_knows_who_is_blamed),
         cmocka_unit_test(the_first_that_fared_badly_speaks_for_all),
         cmocka_unit_test(ranks_that_do_not_do_the_same_are_told_so),
         cmocka_unit_test(what_a_rank_that_gave_up_had_sent_is_read_by_nobody),
