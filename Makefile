@@ -30,9 +30,10 @@ check: ## set up, build without warnings with GCC and Clang, run all tests
 asan: ## run the tests under AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
 	@scripts/setup.sh check
 	@scripts/build.sh asan
-	@# These take minutes here, and other tests go through the same code: lab_train, lab_exec, silicon_ops, lab_token, fault_faults, mpi_coll.
+	@# These take minutes here, and other tests go through the same code: lab_train, lab_train_ranks, lab_exec, silicon_ops, lab_token,
+	@# fault_faults, mpi_coll, plan_run, app_bad_input.
 	@# But for app_calibrate: plan_calibrate has its fits, not its measuring, which `scripts/ctest.sh build/asan -R app_calibrate` looks at.
-	@scripts/ctest.sh build/asan --exclude-regex 'app_(calibrate|one_hash|slurm.*)|mpi_(calibrate|faults|hosts|train)|lab_token_golden|lab_train_(bits|kill)|silicon_truth|fault_signals_at_random'
+	@scripts/ctest.sh build/asan --exclude-regex 'app_(calibrate|one_hash|plan|ranks|signals|slurm.*)|mpi_(calibrate|faults|hosts|train)|lab_token_golden|lab_train_(bits|kill)|silicon_truth|fault_signals_at_random'
 
 tsan: ## run the tests under ThreadSanitizer
 	@scripts/setup.sh check

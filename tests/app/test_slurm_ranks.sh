@@ -3,7 +3,7 @@
 # next turn; a rank that is killed, and a node that dies, are followed by a turn that arrives. Always the hash of one process.
 . "$TRINE_SOURCE_DIR/tests/app/lib.sh"
 export TRINE_SLURM_PORT=17200
-NODES=4 RUN_MS=500
+NODES=4 RUN_MS=1000
 . "$TRINE_SOURCE_DIR/tests/slurm/jobs.sh"
 
 srun --mpi=list 2>&1 | grep -q pmix || not_tried "2, 10" "a node of a job of Slurm dies" "Slurm has no PMIx here"
