@@ -1,9 +1,9 @@
 /* The program `trine`: a table of commands, and what is said about the program as a whole. */
 #include "app/app.h"
+#include "app/ranks.h"
 
 #include "base/os.h"
 #include "base/text.h"
-#include "silicon/coll/coll.h"
 #include "silicon/kernel/kernel.h"
 
 #include <signal.h>
@@ -51,8 +51,8 @@ static enum tr_status print_help(const struct tr_command *command, struct tr_err
 /* The ranks that a launcher started are told the same, and one of them says what is wrong with it. */
 static enum tr_status say_once(enum tr_status status, struct tr_err *err)
 {
-    if (status != TR_OK && tr_launched().rank > 0)
-        err->text[0] = 0;
+    if (status != TR_OK)
+        tr_app_ranks_apart(err);
     return status;
 }
 

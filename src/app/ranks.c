@@ -78,10 +78,20 @@ enum tr_status tr_app_ranks_layout(const struct tr_launched *launched, const cha
                    (long long)tr_degrees_ranks(layout), tr_degrees_ranks(layout) == 1 ? "" : "s", launched->by, count, other);
 }
 
+void tr_app_ranks_apart(struct tr_err *err)
+{
+    if (tr_launched().rank > 0 && nanosleep(&(struct timespec){.tv_sec = 2}, NULL) != 0)
+        err->text[0] = 0; /* the launcher's signal */
+}
+
 void tr_app_ranks_close(struct tr_app_ranks *ranks, enum tr_status status, struct tr_err *err)
 {
+    if (status != TR_OK && !ranks->world) {
+        tr_app_ranks_apart(err);
+        return;
+    }
     bool speaks = ranks->leads;
-    if (ranks->world && status != TR_OK) {
+    if (status != TR_OK) {
         tr_comm_fail(ranks->world, status, err);
         speaks = tr_comm_blamed(ranks->world) == ranks->launched.rank;
     }
@@ -91,6 +101,6 @@ void tr_app_ranks_close(struct tr_app_ranks *ranks, enum tr_status status, struc
         return;
     err->text[0] = 0;
     /* The launcher ends all as soon as one has ended with a status that is not 0: let the other one be heard first. */
-    if (status != TR_OK && ranks->launched.ranks > 1)
+    if (status != TR_OK)
         nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
 }

@@ -34,6 +34,10 @@ TR_MUST_CHECK enum tr_status tr_app_ranks_cores(struct tr_app_ranks *ranks, int 
 TR_MUST_CHECK enum tr_status tr_app_ranks_layout(const struct tr_launched *launched, const char *words, int64_t lanes,
                                                  struct tr_degrees *layout, struct tr_err *err);
 
+/* For a failure of ranks that do not know of each other yet, as it may be that of all: rank 0 keeps its sentence, and the launcher
+ * ends the others as soon as rank 0 has ended. One that is let be for two seconds has failed alone, and keeps its own. */
+void tr_app_ranks_apart(struct tr_err *err);
+
 /* Ends MPI. Of a job that failed one rank keeps its sentence in *err, and the others lose theirs. */
 void tr_app_ranks_close(struct tr_app_ranks *ranks, enum tr_status status, struct tr_err *err);
 

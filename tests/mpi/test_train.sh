@@ -82,6 +82,8 @@ printf x >>other
 export TRINE_MPI="${TRINE_MPI:-$(dirname "$trine")/trine_mpi.so}"
 apart "rank 1: train.steps is 20 here and 24 on rank 0: all ranks must have one config" "$trine" train run.yaml -o "$work/no" --train.steps=20
 apart "rank 1: no.txt" "$trine" train run.yaml -o "$work/no" --data no.txt
+apart "unknown option --layuot" "$trine" train run.yaml -o "$work/no" --layuot dp=2
+apart "no MPI: trine_mpi.so is not at $work/none.so" env TRINE_MPI="$work/none.so" "$trine" train run.yaml -o "$work/no"
 apart "rank 1 has another text than rank 0" -wdir "$work/elsewhere" "$trine" train "$work/run.yaml" -o "$work/no"
 apart "rank 1 has another program (the file of trine) than rank 0" "$work/other" train run.yaml -o "$work/no"
 apart "rank 1 has another --layout than rank 0" "$trine" train run.yaml -o "$work/no" --layout dp=2,zero=1
