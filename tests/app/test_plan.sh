@@ -14,6 +14,29 @@ expect 0 '"feasible": true,' $plan --layout $layout --json
 grep -qF '"energy_kwh": ' stdout || fault "the JSON has no energy"
 expect 0 'mxfp8' $trine plan --model llama3-70b --system dgx-b200 --chips 64 --tokens 1T --precision mxfp8 --layout tp=4,mb=1,zero=1,sp,pp=4
 
+expect 0 " of the mxfp8 peak (80 % interval" $trine plan --model llama3-70b --system dgx-b200 --chips 64 --tokens 1T --precision mxfp8 --layout tp=4,mb=1,zero=1,sp,pp=4
+expect 0 "priced as if megatron-core did zero3, which it does not" $plan --layout tp=8,mb=1,zero=3,sp,recompute=full
+expect 0 "; it may miss the deadline (up to 1.1 days)" $trine plan --model llama3-8b --system dgx-h100 --chips 2048 --tokens 1T --deadline 1d
+
+# A lever does what a chip of the catalog with 10 % more does.
+change_of() { grep -A 2 "\"of\": \"$1\"" as_is.json | sed -n 's/.*"change_10_percent_better": \([0-9.e-]*\).*/\1/p'; }
+cat >better.yaml <<'END'
+chips:
+  faster: {like: h100-sxm, dense: {bf16: 1088.45TFLOP/s}}
+  hotter: {like: h100-sxm, tdp: 770W}
+  fed: {like: h100-sxm, memory_bandwidth: 3.685TB/s}
+systems:
+  dgx-faster: {like: dgx-h100, chip: faster}
+  dgx-hotter: {like: dgx-h100, chip: hotter}
+  dgx-fed: {like: dgx-h100, chip: fed}
+END
+$plan --layout $layout --json >as_is.json
+for better in "faster:matrix rate" "hotter:power of the chip" "fed:memory bandwidth"; do
+    $trine plan --model gpt3-175b --system "dgx-${better%%:*}" --chips 1024 --tokens 300B --catalog better.yaml --layout $layout --json >better.json
+    echo "$(sed -n 's/^ *"time_s": \([0-9.e-]*\),.*/\1/p' as_is.json better.json | tr '\n' ' ') $(change_of "${better#*:}")" |
+        awk '{ off = $2 / $1 - 1 - $3; exit !(NF == 3 && $3 < -.001 && off < 1e-4 && off > -1e-4) }' || fault "10 % more ${better#*:} is not what its lever says"
+done
+
 # Interleaved chunks of one and of two layers: the price is said to be too low; of equal ones nothing is said.
 chunks="$trine plan --model llama3.1-405b --system dgx-h100 --chips 1024 --tokens 1T --layout tp=8,cp=2,pp=8,mb=1,sp,zero=1"
 expect 0 "wait for one another; walked through pass by pass the step takes 3." $chunks,vpp=13

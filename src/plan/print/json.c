@@ -59,6 +59,7 @@ static void put_step(struct tr_json *json, const struct tr_plan *p)
     tr_json_string(json, "grade", tr_grade_name(p->step.grade));
     tr_json_double(json, "tokens_s", p->step.tokens_s);
     tr_json_double(json, "mfu", p->step.mfu);
+    tr_json_double(json, "mfu_of_flop_s", p->system.chip.rate_flop_s[tr_format_info(p->site.format)->rate].value);
     tr_json_double(json, "model_flop", p->step.model_flop);
     tr_json_int(json, "slowest_stage", p->step.slowest_stage);
     tr_json_object(json, "terms");

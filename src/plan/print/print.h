@@ -18,6 +18,11 @@ void tr_plan_subtitle(const struct tr_plan *plan, struct tr_text *out);
 void tr_plan_tokens_words(double tokens, int64_t steps, int64_t batch, int64_t seq_len, struct tr_text *out);
 /* "loss 2.1 takes 62.9 B tokens, 46.41 B to 86.98 B (80 % interval), by besiroglu-2024" and a newline; high may be INFINITY. */
 void tr_plan_target_words(double loss, double tokens, double low, double high, const char *law, struct tr_text *out);
+/* "44 %"; of products in fewer bits "14 % of the fp8 peak", which is twice that of 16 bits. */
+enum { TR_MFU_WORDS_BYTES = 2 * TR_QUANTITY_BYTES };
+const char *tr_plan_mfu_words(const struct tr_plan *plan, char words[TR_MFU_WORDS_BYTES]);
+/* "priced as if xla did zero1 and zero-bubble, which it does not" and a newline; nothing where the stack does all of the layout. */
+void tr_plan_undone(const struct tr_plan *plan, struct tr_text *out);
 /* "limited by matrix rate (989 TFLOP/s): +10 % there gives -7.9 %". */
 void tr_plan_limit(const struct tr_plan *plan, struct tr_text *out);
 /* "319.4 MWh". Returns buf. */

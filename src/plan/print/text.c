@@ -123,13 +123,23 @@ void tr_plan_limit(const struct tr_plan *p, struct tr_text *out)
 
 /* ---- sections ---------------------------------------------------------------------------------------------------- */
 
+const char *tr_plan_mfu_words(const struct tr_plan *p, char words[TR_MFU_WORDS_BYTES])
+{
+    char mfu[NUMBER];
+    const struct tr_format_info *format = tr_format_info(p->site.format);
+    bool is_usual = format->rate == TR_RATE_BF16 || format->rate == TR_RATE_FP16;
+    snprintf(words, TR_MFU_WORDS_BYTES, "%s%s%s%s", tr_plan_percent(mfu, p->step.mfu), is_usual ? "" : " of the ", is_usual ? "" : format->name,
+             is_usual ? "" : " peak");
+    return words;
+}
+
 static void put_step(const struct tr_plan *p, struct tr_text *out)
 {
-    char time[NUMBER], error[NUMBER], tokens[NUMBER], mfu[NUMBER];
+    char time[NUMBER], error[NUMBER], tokens[NUMBER], mfu[TR_MFU_WORDS_BYTES];
     struct tr_table table = {0};
     tr_text_printf(out, "\nstep %s +- %s, %s tokens/s, MFU %s (80 %% interval; grade %s)\n\n",
                    tr_print_time(time, p->step.time_s), tr_plan_percent(error, p->step.error),
-                   tr_print_quantity(tokens, TR_UNIT_COUNT, p->step.tokens_s), tr_plan_percent(mfu, p->step.mfu),
+                   tr_print_quantity(tokens, TR_UNIT_COUNT, p->step.tokens_s), tr_plan_mfu_words(p, mfu),
                    tr_grade_name(p->step.grade));
     tr_table_column(&table, "of a step", TR_LEFT);
     tr_table_column(&table, "time", TR_RIGHT);
@@ -219,8 +229,8 @@ static void say_failures(const struct tr_plan *p, row_fn *row, void *context)
     char a[NUMBER], says[SAYS_BYTES];
     const struct tr_job_cost *cost = tr_plan_cost(p);
     if (cost->failures > 0)
-        snprintf(says, sizeof says, "%.*f expected, one in %s (%s)", cost->failures < 9.95 ? 1 : 0, cost->failures,
-                 tr_print_time(a, cost->mtbf_s), tr_plan_failures(p)->name);
+        snprintf(says, sizeof says, "%.*f expected, one in %s (%s%s)", cost->failures < 9.95 ? 1 : 0, cost->failures, tr_print_time(a, cost->mtbf_s),
+                 p->request.commitment == TR_COMMITMENT_SPOT ? "with what spot takes back; " : "", tr_plan_failures(p)->name);
     row(context, "failures", cost->failures > 0 ? says : "none known of");
 }
 
@@ -236,6 +246,9 @@ static void say_takes(const struct tr_plan *p, row_fn *row, void *context)
     else
         snprintf(says, sizeof says, "%s +- %s, %s of it in steps", tr_print_time(a, cost->wall_s), tr_plan_percent(b, p->step.error),
                  tr_plan_percent(c, cost->goodput));
+    size_t used = strlen(says);
+    if (p->request.deadline_s > 0 && cost->wall_s <= p->request.deadline_s && high_s > p->request.deadline_s)
+        snprintf(says + used, sizeof says - used, "; it may miss the deadline (up to %s)", tr_print_beside(a, TR_UNIT_TIME, high_s, p->request.deadline_s));
     row(context, "takes", says);
 }
 
@@ -472,6 +485,23 @@ static void put_next(const struct tr_plan *p, struct tr_text *out)
     tr_table_free(&table);
 }
 
+void tr_plan_undone(const struct tr_plan *p, struct tr_text *out)
+{
+    const struct tr_layout *l = &p->layout;
+    const uint32_t asked = (l->sp ? 1u << TR_ABILITY_SP : 0) | (l->cp > 1 ? 1u << ((int)TR_ABILITY_RING + (int)l->context) : 0) |
+                           (l->dp > 1 ? 1u << ((int)TR_ABILITY_ZERO0 + l->zero) : 0) |
+                           (l->pp > 1 ? 1u << ((int)TR_ABILITY_GPIPE + (int)l->pipeline) : 0);
+    bool any = false;
+    for (int i = 0; i < TR_ABILITY_COUNT; i++)
+        if (p->stack.cannot & asked & 1u << i) {
+            if (!any)
+                tr_text_printf(out, "priced as if %s did ", p->stack.name);
+            tr_text_printf(out, "%s%s", any ? " and " : "", tr_ability_name((enum tr_ability)i));
+            any = true;
+        }
+    tr_text_append(out, any ? ", which it does not\n" : "");
+}
+
 void tr_plan_text(const struct tr_plan *p, struct tr_text *out)
 {
     char layout[TR_LAYOUT_TEXT_BYTES];
@@ -483,6 +513,7 @@ void tr_plan_text(const struct tr_plan *p, struct tr_text *out)
     tr_text_append(out, p->task.mtp ? "\n" : "");
     tr_plan_target(p, out);
     tr_text_printf(out, "layout %s\n", tr_layout_print(&p->layout, layout));
+    tr_plan_undone(p, out);
     if (p->search.done && p->fits)
         tr_plan_searched(p, out);
     if (p->why[0])

@@ -26,12 +26,12 @@ struct page {
 static void put_step_tiles(const struct page *g)
 {
     const struct tr_plan *p = g->p;
-    char a[NUMBER], b[NUMBER], value[3 * NUMBER], label[3 * NUMBER];
+    char a[NUMBER], b[NUMBER], value[3 * NUMBER], label[3 * NUMBER], mfu[TR_MFU_WORDS_BYTES];
     snprintf(value, sizeof value, "%s ± %s", tr_print_time(a, p->step.time_s), tr_plan_percent(b, p->step.error));
     snprintf(label, sizeof label, "a step (80 %% interval; evidence: %s)", tr_grade_name(p->step.grade));
     tr_page_tile(g->out, label, value);
     tr_page_tile(g->out, "tokens a second", tr_print_quantity(a, TR_UNIT_COUNT, p->step.tokens_s));
-    tr_page_tile(g->out, "MFU: of the peak, as the model's own arithmetic", tr_plan_percent(a, p->step.mfu));
+    tr_page_tile(g->out, "MFU: of the peak, as the model's own arithmetic", tr_plan_mfu_words(p, mfu));
     snprintf(value, sizeof value, "%s ± %s", tr_print_quantity(a, TR_UNIT_BYTES, p->step.memory_bytes), tr_plan_percent(b, p->step.memory_error));
     snprintf(label, sizeof label, "of the %s of a chip's memory, heaviest stage", tr_print_quantity(b, TR_UNIT_BYTES, p->capacity_bytes));
     tr_page_tile(g->out, label, value);
@@ -546,6 +546,7 @@ static void put_top(const struct page *g)
     tr_plan_further(p, &line);
     tr_text_append(&line, line.len > 0 ? "\n" : "");
     tr_plan_target(p, &line);
+    tr_plan_undone(p, &line);
     if (line.len > 0) {
         tr_text_append(g->out, "<p class=\"sub\" style=\"white-space:pre-line\">");
         tr_text_append_words(g->out, tr_text_str(&line));

@@ -8,8 +8,8 @@
 #include <string.h>
 
 static const char *const names[TR_LEVER_COUNT] = {
-    "matrix rate",     "core clock and caches",   "memory bandwidth", "link bandwidth", "network bandwidth",
-    "network latency", "kernel and link latency", "host launches",    "memory capacity"};
+    "matrix rate",       "power of the chip", "core clock and caches",   "memory bandwidth", "link bandwidth",
+    "network bandwidth", "network latency",   "kernel and link latency", "host launches",    "memory capacity"};
 
 const char *tr_lever_name(enum tr_lever lever)
 {
@@ -21,6 +21,8 @@ bool tr_lever_there(enum tr_lever lever, const struct tr_system *system)
 {
     if (lever == TR_LEVER_LINK)
         return tr_system_has_links(system);
+    if (lever == TR_LEVER_POWER)
+        return tr_known(&system->chip.tdp_w);
     return system->tier_count > 1 || (lever != TR_LEVER_NETWORK && lever != TR_LEVER_NETWORK_LATENCY);
 }
 
@@ -91,6 +93,16 @@ static void pull_attention(struct tr_site *site, enum tr_lever lever, double fac
         shorten_latencies(attention, factor);
 }
 
+/* By what power does to products under load (silicon/cost/rates.c): more FLOP/s of the same power are at a lower clock. Of a chip whose
+ * power is not said, it is taken to grow with the rate. */
+static void pull_products(struct tr_lever_site *at, double power_for_each_flop)
+{
+    if (!tr_lever_there(TR_LEVER_POWER, &at->system))
+        return;
+    for (int i = 0; i < TR_FIT_FORMATS; i++)
+        at->site.rates.gemm[i].sustained *= tr_pow(power_for_each_flop, 1. / 3);
+}
+
 void tr_lever_pull(struct tr_lever_site *at, enum tr_lever lever, double factor)
 {
     struct tr_rates *rates = &at->site.rates;
@@ -100,6 +112,10 @@ void tr_lever_pull(struct tr_lever_site *at, enum tr_lever lever, double factor)
     case TR_LEVER_MATRIX:
         for (int i = 0; i < TR_RATE_COUNT; i++)
             rates->flop_s[i] *= factor;
+        pull_products(at, 1 / factor);
+        return;
+    case TR_LEVER_POWER:
+        pull_products(at, factor);
         return;
     case TR_LEVER_CLOCK:
         rates->clock_hz *= factor;
@@ -205,6 +221,9 @@ double tr_lever_value(enum tr_lever lever, const struct tr_site *site, enum tr_u
     case TR_LEVER_MATRIX:
         *unit = TR_UNIT_FLOP_S;
         return site->rates.flop_s[tr_format_info(site->format)->rate];
+    case TR_LEVER_POWER:
+        *unit = TR_UNIT_POWER;
+        return system->chip.tdp_w.value;
     case TR_LEVER_CLOCK:
         *unit = TR_UNIT_HZ;
         return site->rates.clock_hz;

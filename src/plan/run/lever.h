@@ -15,7 +15,8 @@
 #include "plan/step/step.h"
 
 enum tr_lever {
-    TR_LEVER_MATRIX,    /* rate of the matrix units, all formats */
+    TR_LEVER_MATRIX,    /* rate of the matrix units, all formats, at the same power where that is known */
+    TR_LEVER_POWER,     /* of the chip: the clock of matrix units at work goes as its third root */
     TR_LEVER_CLOCK,     /* of the cores: shared caches, exponentials, epilogues */
     TR_LEVER_MEMORY,    /* bandwidth */
     TR_LEVER_LINK,      /* bandwidth of the first tier */
@@ -53,7 +54,8 @@ TR_MUST_CHECK enum tr_status tr_lever_choose(enum tr_lever lever, const struct t
                                              const struct tr_layout *layouts, int count, double *change,
                                              struct tr_err *err);
 
-/* Whether the system has it: one of a single tier has no network, one of chips without links no links. */
+/* Whether the system has it: one of a single tier has no network, one of chips without links no links, one of chips whose power is
+ * not said none of that. */
 bool tr_lever_there(enum tr_lever lever, const struct tr_system *system);
 /* What the lever is now, in the unit of *unit; NAN where that is many numbers. */
 double tr_lever_value(enum tr_lever lever, const struct tr_site *site, enum tr_unit *unit);

@@ -549,7 +549,7 @@ static void all_levers_together_are_all_that_takes_time(void **state)
         }
         assert_int_equal(tr_step_price(&pulled->site, &p->task, &p->layout, &step, &err), TR_OK);
         assert_near(step.time_s, p->step.time_s / factor, .005);
-        assert_near(slopes, -1, .02);
+        assert_near(slopes, -1, .025); /* one by one, over what the library guesses (lever.h) */
         free(pulled);
         tr_plan_free(p);
     }
