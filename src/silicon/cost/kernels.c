@@ -455,16 +455,16 @@ static void take_prices(const struct fields *f, const struct tr_fact *facts, enu
     price->runs = facts[first + count + 1].value;
 }
 
-/* A calibration has rates of both types, and a join's: without them operations would take no time. */
+/* A calibration has rates of both types of all that takes most of a step, and a join's: without them operations would take no time, or
+ * be priced by their bytes alone. */
 static enum tr_status check_whole(const struct tr_kernel_rates *rates, const struct tr_entry *entry, struct tr_err *err)
 {
-    for (int type = 0; type < TR_KERNEL_TYPES; type++) {
-        bool any = false;
-        for (int kind = 0; kind < TR_OP_KIND_COUNT; kind++)
-            any |= rates->price[kind][type].known;
-        if (!any)
-            return tr_entry_fail(entry, err, "%s: no rates are there: the file may have been cut short", columns[type]);
-    }
+    static const enum tr_op_kind always[] = {TR_OP_LINEAR, TR_OP_LINEAR_DX, TR_OP_LINEAR_DW, TR_OP_ATTN, TR_OP_ATTN_BWD, TR_OP_HEAD};
+    for (int type = 0; type < TR_KERNEL_TYPES; type++)
+        for (size_t i = 0; i < sizeof always / sizeof *always; i++)
+            if (!rates->price[always[i]][type].known)
+                return tr_entry_fail(entry, err, "%s.%s is missing, which every calibration has: the file may have been cut short", columns[type],
+                                     tr_op_operands(always[i])->name);
     if (!rates->price[TR_OP_JOIN][0].known)
         return tr_entry_fail(entry, err, "f32.join is missing, by which kinds that nobody measured are priced: the file may have been cut short");
     for (int type = 0; type < TR_KERNEL_TYPES; type++) {
