@@ -385,9 +385,21 @@ static enum tr_status calibrate_ranks(const struct calibrate_args *args, struct 
     return status;
 }
 
+/* Copies of one process would be in each other's way, and write one profile. */
+static enum tr_status refuse_copies(struct tr_err *err)
+{
+    struct tr_launched launched = tr_launched();
+    (void)tr_fail(err, TR_BAD_INPUT, "calibrate: %s starts %d processes, and one measures a machine: start it by itself (what several exchange is "
+                  "measured with --ranks, for a profile that is there)", launched.by, launched.ranks);
+    tr_app_ranks_apart(err);
+    return TR_BAD_INPUT;
+}
+
 static enum tr_status run(void *parsed, const struct tr_given *given, struct tr_err *err)
 {
     const struct calibrate_args *args = parsed;
+    if (!args->ranks && tr_launched().ranks > 1)
+        return refuse_copies(err);
     if (!args->from && given->rest_count > args->check)
         return tr_fail(err, TR_BAD_INPUT, "calibrate: '%s': run folders go with --from, and one profile with --check", given->rest[args->check]);
     if (args->from + args->check + args->ranks > 1)

@@ -95,7 +95,7 @@ static enum tr_status print_run(const struct explain_args *args, struct tr_app_p
         return tr_fail(err, TR_FAILED, "out of memory for %zu bytes", sizeof *run);
     enum tr_status status = tr_run_explain(args->path, prediction->catalog, (int)args->rank, run, err);
     if (status == TR_OK) {
-        tr_app_note_foreign(prediction, run->ran.threads);
+        tr_app_note_foreign_run(prediction, args->path);
         if (args->json)
             tr_run_explain_json(run, tr_text_str(&prediction->foreign), &text);
         else
@@ -155,7 +155,7 @@ static enum tr_status write_timeline(const struct explain_args *args, struct tr_
     if (status != TR_OK)
         return status;
     if (prediction->path)
-        tr_app_note_foreign(prediction, line.threads);
+        tr_app_note_foreign_run(prediction, args->path);
     if (args->json)
         write_timeline_json(args, &line, tr_text_str(&prediction->foreign), &text);
     else

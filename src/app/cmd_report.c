@@ -62,15 +62,6 @@ static const struct tr_command command = {
                 "trine report runs/demo --profile before.yaml --refined profile.yaml\n",
 };
 
-/* Says so when the profile is not of this machine; a run without a profile of its own has been refused before. */
-static void note_foreign(const struct report_args *args, struct tr_app_prediction *prediction)
-{
-    struct tr_run_profile ran;
-    struct tr_err ignored;
-    if (prediction->path && tr_run_profile_read(args->path, 0, &ran, &ignored) == TR_OK)
-        tr_app_note_foreign(prediction, ran.threads);
-}
-
 static enum tr_status write_story(const struct report_args *args, const struct tr_given *given, const char *path,
                                   struct tr_err *err)
 {
@@ -94,7 +85,7 @@ static enum tr_status write_story(const struct report_args *args, const struct t
         status = tr_story(&request, &page, err);
     }
     if (status == TR_OK)
-        note_foreign(args, &prediction);
+        tr_app_note_foreign_run(&prediction, args->path);
     if (status == TR_OK)
         status = tr_file_write(path, page.at, page.len, err);
     tr_text_free(&page);

@@ -24,16 +24,22 @@ void tr_app_predict_close(struct tr_app_prediction *prediction)
     tr_text_free(&prediction->foreign);
 }
 
+/* `why`: what differs; it is emptied. */
+static bool set_foreign(struct tr_app_prediction *to, struct tr_text *why)
+{
+    tr_text_clear(&to->foreign);
+    if (why->len)
+        tr_text_printf(&to->foreign, "%s is of another machine or trine%s", to->path, tr_text_str(why));
+    tr_text_free(why);
+    return to->foreign.len > 0;
+}
+
 /* Whether such rates are of another machine than this, whose ranks may use `cores` together. */
 static bool is_foreign(struct tr_app_prediction *to, const struct tr_kernel_rates *rates, int cores)
 {
     struct tr_text why = {0};
     tr_calibrate_foreign(rates, cores, tr_app_program(), &why);
-    tr_text_clear(&to->foreign);
-    if (why.len)
-        tr_text_printf(&to->foreign, "%s is of another machine or trine%s", to->path, tr_text_str(&why));
-    tr_text_free(&why);
-    return to->foreign.len > 0;
+    return set_foreign(to, &why);
 }
 
 void tr_app_note_foreign(struct tr_app_prediction *prediction, int threads)
@@ -41,6 +47,21 @@ void tr_app_note_foreign(struct tr_app_prediction *prediction, int threads)
     struct tr_kernel_rates rates;
     struct tr_err ignored;
     if (tr_kernel_rates_for(prediction->catalog, threads, &rates, &ignored) == TR_OK && is_foreign(prediction, &rates, tr_cores_usable()))
+        fprintf(stderr, "note: %s\n", tr_text_str(&prediction->foreign));
+}
+
+void tr_app_note_foreign_run(struct tr_app_prediction *prediction, const char *folder)
+{
+    struct tr_run_profile ran;
+    struct tr_kernel_rates rates;
+    struct tr_text why = {0};
+    struct tr_err ignored;
+    if (tr_run_profile_read(folder, 0, &ran, &ignored) != TR_OK ||
+        tr_kernel_rates_for(prediction->catalog, ran.threads, &rates, &ignored) != TR_OK)
+        return;
+    const struct tr_whose whose = tr_whose_of_run(&ran);
+    tr_calibrate_differs(&rates, &whose, &why);
+    if (set_foreign(prediction, &why))
         fprintf(stderr, "note: %s\n", tr_text_str(&prediction->foreign));
 }
 
@@ -150,7 +171,8 @@ static void predict(struct tr_app_prediction *to, const struct tr_train_ahead *a
 void tr_app_predict(void *context, const struct tr_train_ahead *ahead, struct tr_train_predicted *out, struct tr_text *say)
 {
     struct tr_app_prediction *to = context;
-    predict(to, ahead, say);
+    if (ahead->steps > 0) /* else the run is done, and was only started again */
+        predict(to, ahead, say);
     if (to->unsaid.text[0])
         tr_text_printf(say, "no prediction: %s", to->unsaid.text);
     *out = to->said;

@@ -201,6 +201,13 @@ sed 's/processor: .*/processor: "Another One"/' profile.yaml >other.yaml
 expect 0 "note: other.yaml is of another machine or trine" "$TRINE_BIN" report run --profile other.yaml
 expect 0 "note: other.yaml is of another machine or trine" "$TRINE_BIN" explain run --profile other.yaml
 expect 0 '"profile_is_of_this_machine": true' "$TRINE_BIN" explain run --json
+# It is the run's machine that a run's profile has to be of.
+cp -r run elsewhere
+sed 's/"processor": *"[^"]*"/"processor":"Another One"/' run/profile.json >elsewhere/profile.json
+expect 0 "note: profile.yaml is of another machine or trine; the processor is Another One, the profile's was " "$TRINE_BIN" explain elsewhere
+expect 0 "note: profile.yaml is of another machine or trine" "$TRINE_BIN" report elsewhere --profile profile.yaml
+expect 0 "" "$TRINE_BIN" explain elsewhere --profile other.yaml
+grep -q "another machine" stderr && fault "run and profile are of one machine: $(cat stderr)"
 expect 0 '"profile_differs": "other.yaml is of another machine or trine; the processor is ' "$TRINE_BIN" explain run --profile other.yaml --json
 # shellcheck disable=SC2086
 expect 0 '"profile_is_of_this_machine": false' "$TRINE_BIN" plan --model tiny-gpt2 --system other.yaml $here --json

@@ -34,6 +34,9 @@ cmp -s profile.yaml once.yaml && fault "nothing was measured again"
 sed 's/^    transport: mpi$/& # by hand/' once.yaml >edited.yaml
 expect 2 "edited.yaml: the record of these ranks is not as \`trine calibrate\` writes it, so it is left alone" ranks --force -o edited.yaml
 expect 2 "none.yaml: cannot be opened" ranks -o none.yaml
+expect 2 "Open MPI's mpirun starts 2 processes, and one measures a machine" timeout 60 $many 2 "$trine" calibrate -q -o copies.yaml
+once_said "trine: "
+[ ! -e copies.yaml ] || fault "two copies wrote a profile"
 expect 0 "hash" mpi 2 -o two
 grep -q "^predicted .* a step of all ranks +- .* (profile.yaml.*, measured in 0.05 of the usual time)" stderr || fault "nothing was predicted: $(cat stderr)"
 done_all

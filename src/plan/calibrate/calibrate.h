@@ -67,6 +67,9 @@ struct tr_whose {
     const char *processor, *isa, *program; /* NULL: not known, as good as the profile's */
     int cores;                             /* 0: the same */
 };
+/* Those of a run, as far as it noted them; names are *ran's. */
+struct tr_run_profile;
+struct tr_whose tr_whose_of_run(const struct tr_run_profile *ran);
 /* What differs between them and those whose rates these are ("; ..."); "" when nothing does. */
 void tr_calibrate_differs(const struct tr_kernel_rates *rates, const struct tr_whose *whose, struct tr_text *why);
 /* The same of this machine and program, which takes no time. `cores`: that this process, or all ranks together, can use. */

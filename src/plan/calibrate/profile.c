@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/os.h"
 #include "base/quantity.h"
+#include "lab/train/profile.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -244,6 +245,15 @@ void tr_calibrate_differs(const struct tr_kernel_rates *rates, const struct tr_w
         tr_text_printf(why, "; the kernels are those of %s, the profile's were of %s", whose->isa, rates->isa);
     if (other(whose->program, rates->program))
         tr_text_printf(why, "; this is trine %s, the profile is of %s", whose->program, rates->program);
+}
+
+static const char *noted(const char *name) { return name[0] ? name : NULL; }
+
+struct tr_whose tr_whose_of_run(const struct tr_run_profile *ran)
+{
+    if (!noted(ran->processor))
+        return (struct tr_whose){0};
+    return (struct tr_whose){ran->processor, tr_isa_name(ran->isa), noted(ran->program), ran->cores};
 }
 
 void tr_calibrate_foreign(const struct tr_kernel_rates *rates, int cores, const char *program, struct tr_text *why)

@@ -41,14 +41,10 @@ static enum tr_status read_hash(struct story *s, const char *folder, struct tr_e
     return status != TR_OK || !tr_folder_exists(path) ? status : tr_hash_path(path, &s->hash, err);
 }
 
-static const char *noted(const char *name) { return name[0] ? name : NULL; }
-
 static void see_differences(struct story *s)
 {
-    const struct tr_run_profile *ran = &s->ran;
-    const struct tr_whose whose = {noted(ran->processor), tr_isa_name(ran->isa), noted(ran->program), ran->cores};
-    if (whose.processor)
-        tr_calibrate_differs(&s->most, &whose, &s->differs);
+    const struct tr_whose whose = tr_whose_of_run(&s->ran);
+    tr_calibrate_differs(&s->most, &whose, &s->differs);
 }
 
 static enum tr_status read_prediction(struct story *s, struct tr_err *err)
