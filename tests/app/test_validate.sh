@@ -29,6 +29,12 @@ sed -i 's/{value: 5TB.s, grade: stated}/5TB\/s/' x9.yaml
 expect 0 "not covered: 1 rows" $trine validate mine.csv --catalog x9.yaml --csv own.csv
 grep -q '^4,,x9.*,assumed,$' own.csv || fault "a number that nobody vouches for is not seen in what is made of it"
 
+# Milliseconds in a column of microseconds.
+printf 'chip,engine,dtype,m,n,k,latency_us\nH100,e,bfloat16,1,65536,65536,3000\nH100,e,bfloat16,1,65536,65536,30\n' >slip.csv
+expect 0 "not covered: 1 rows: cannot be: more bytes/s than the chip's memory has" $trine validate slip.csv
+printf 'system,library,op,dtype,n_gpus,message_elements,latency_us\nH100,NCCL,all_reduce,bfloat16,8,500000000,4200\nH100,NCCL,all_reduce,bfloat16,8,500000000,4\n' >slip.csv
+expect 0 "not covered: 1 rows: cannot be: more bytes/s than the chip's links have" $trine validate slip.csv
+
 # Bad input, and nothing half written.
 printf 'a,b\n1,2\n' >none.csv
 expect 2 "none.csv: its columns are those of no table of measurements; known: op_gemm" $trine validate none.csv --csv none.out

@@ -22,14 +22,32 @@ static void price_run(const struct tr_sample *sample, struct tr_score_row *row)
     row->error = row->step.time_s / sample->time_s - 1;
 }
 
-/* No chip multiplies faster than its data sheet says: such a row is of another chip or format, or its time is none. */
-static bool is_impossible(const struct tr_samples *samples, const struct tr_sample *sample, double flop)
+/* More than any of the catalog's chips keeps near its cores, AMD's memory-side caches included. */
+static const double cached_bytes = 256e6;
+
+/* Of both operands and the result, each once. */
+static double product_bytes(const struct tr_gemm_sample *g)
 {
+    const struct tr_format_info *info = tr_format_info(g->format);
+    double m = (double)g->m, n = (double)g->n, k = (double)g->k;
+    return m * k * info->x_bytes + n * k * info->w_bytes + m * n * info->y_bytes;
+}
+
+/* No chip multiplies or moves bytes faster than its data sheet says: such a row is of another chip, format or unit of time. Of a product
+ * what a cache may have held is not counted; of a sum over ranks what a switch that adds saves. NULL: it may be. */
+static const char *impossible(const struct tr_samples *samples, const struct tr_sample *sample, const struct tr_cost *cost)
+{
+    const struct tr_rates *rates = &samples->chip[sample->chip].rates;
+    const double slack = 1.1; /* of bytes: clocks of memory and links are given in round numbers */
+    if (samples->kind == TR_MEASURED_COLLECTIVE)
+        return cost->bytes / 2 > slack * rates->link_bytes_s * sample->time_s ? "cannot be: more bytes/s than the chip's links have" : NULL;
     const bool gemm = samples->kind == TR_MEASURED_GEMM;
-    if (!gemm && samples->kind != TR_MEASURED_ATTENTION)
-        return false;
     enum tr_format format = gemm ? sample->of.gemm.format : sample->of.attention.format;
-    return flop > samples->chip[sample->chip].rates.flop_s[tr_format_info(format)->rate] * sample->time_s;
+    if (cost->flop > rates->flop_s[tr_format_info(format)->rate] * sample->time_s)
+        return "cannot be: more FLOP/s than the chip has in this number format";
+    if (gemm && product_bytes(&sample->of.gemm) - cached_bytes > slack * rates->memory_bytes_s * sample->time_s)
+        return "cannot be: more bytes/s than the chip's memory has";
+    return NULL;
 }
 
 static void price(const struct tr_samples *samples, const struct tr_sample *sample, struct tr_score_row *row)
@@ -44,9 +62,9 @@ static void price(const struct tr_samples *samples, const struct tr_sample *samp
     row->cost = tr_sample_cost(samples, sample, &samples->chip[sample->chip].rates);
     if (!isfinite(row->cost.time_s))
         row->reason = "the chip has no units for this number format";
-    else if (is_impossible(samples, sample, row->cost.flop))
-        row->reason = "cannot be: more FLOP/s than the chip has in this number format";
     else
+        row->reason = impossible(samples, sample, &row->cost);
+    if (!row->reason)
         row->error = row->cost.time_s / sample->time_s - 1;
 }
 

@@ -649,7 +649,7 @@ static void collectives_among_more_chips_than_links_join_go_over_the_network(voi
              "h100_sxm,NCCL 2.27.3,all_gather,half,16,134217728,1000\n"
              "h100_sxm,TRTLLM 1.3.0,all_reduce,half,16,4096,20\n"
              "gb200,NCCL 2.29.2,all_gather,half,72,134217728,1000\n"
-             "l40s,NCCL 2.29.2,all_gather,half,8,134217728,1000\n"
+             "l40s,NCCL 2.29.2,all_gather,half,8,134217728,10000\n"
              "h100_sxm,NCCL undefined,alltoall,half,48,134217728,1000\n", &samples, &score);
     assert_int_equal(score.all.covered, 5);
     assert_non_null(strstr(score.row[2].reason, "more chips than one joins"));
