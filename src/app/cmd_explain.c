@@ -154,8 +154,7 @@ static enum tr_status write_timeline(const struct explain_args *args, struct tr_
     enum tr_status status = tr_run_timeline(args->path, prediction->catalog, args->trace, &line, err);
     if (status != TR_OK)
         return status;
-    if (prediction->path)
-        tr_app_note_foreign_run(prediction, args->path);
+    tr_app_note_foreign_run(prediction, args->path);
     if (args->json)
         write_timeline_json(args, &line, tr_text_str(&prediction->foreign), &text);
     else

@@ -56,7 +56,7 @@ void tr_app_note_foreign_run(struct tr_app_prediction *prediction, const char *f
     struct tr_kernel_rates rates;
     struct tr_text why = {0};
     struct tr_err ignored;
-    if (tr_run_profile_read(folder, 0, &ran, &ignored) != TR_OK ||
+    if (!prediction->path || tr_run_profile_read(folder, 0, &ran, &ignored) != TR_OK ||
         tr_kernel_rates_for(prediction->catalog, ran.threads, &rates, &ignored) != TR_OK)
         return;
     const struct tr_whose whose = tr_whose_of_run(&ran);

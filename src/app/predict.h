@@ -21,7 +21,7 @@ void tr_app_predict_close(struct tr_app_prediction *prediction);
 /* What of the profile's rates, if any, is not of this machine and program: into prediction->foreign, and on standard error. */
 void tr_app_note_foreign(struct tr_app_prediction *prediction, int threads);
 
-/* The same of the machine and program of a run in `folder`, as far as it noted them. */
+/* The same of the machine and program of a run in `folder`, as far as it noted them; without a profile nothing. */
 void tr_app_note_foreign_run(struct tr_app_prediction *prediction, const char *folder);
 
 /* A tr_fit_price_fn; `context` is the prediction. Without a profile of this machine nothing can be said. */

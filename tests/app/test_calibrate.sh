@@ -206,6 +206,7 @@ cp -r run elsewhere
 sed 's/"processor": *"[^"]*"/"processor":"Another One"/' run/profile.json >elsewhere/profile.json
 expect 0 "note: profile.yaml is of another machine or trine; the processor is Another One, the profile's was " "$TRINE_BIN" explain elsewhere
 expect 0 "note: profile.yaml is of another machine or trine" "$TRINE_BIN" report elsewhere --profile profile.yaml
+expect 0 "elsewhere/story.html" "$TRINE_BIN" report elsewhere plan.yaml # without a profile nothing is of another machine
 expect 0 "" "$TRINE_BIN" explain elsewhere --profile other.yaml
 grep -q "another machine" stderr && fault "run and profile are of one machine: $(cat stderr)"
 expect 0 '"profile_differs": "other.yaml is of another machine or trine; the processor is ' "$TRINE_BIN" explain run --profile other.yaml --json
